@@ -1,0 +1,70 @@
+"""aisb: evaluate language models, served or local: how right they are, and how fast.
+
+What a plugin needs is here; importing it loads neither pydantic, httpx nor numpy.
+"""
+
+from aisb.backend import Backend, Fetched, HttpBackend, HttpCall
+from aisb.errors import (
+    AisbError,
+    AttemptFailed,
+    ConfigError,
+    DataError,
+    PluginError,
+    RunError,
+    ServiceError,
+    UnknownName,
+    UsageError,
+)
+from aisb.evaluator import Evaluator, Postprocessor
+from aisb.hookspecs import hookimpl
+from aisb.types import (
+    Chunk,
+    Extract,
+    Failure,
+    Message,
+    Metric,
+    Part,
+    Prediction,
+    Request,
+    Row,
+    Sample,
+    Score,
+    ServiceInfo,
+    Timing,
+    Usage,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AisbError",
+    "AttemptFailed",
+    "Backend",
+    "Chunk",
+    "ConfigError",
+    "DataError",
+    "Evaluator",
+    "Extract",
+    "Failure",
+    "Fetched",
+    "HttpBackend",
+    "HttpCall",
+    "Message",
+    "Metric",
+    "Part",
+    "PluginError",
+    "Postprocessor",
+    "Prediction",
+    "Request",
+    "Row",
+    "RunError",
+    "Sample",
+    "Score",
+    "ServiceError",
+    "ServiceInfo",
+    "Timing",
+    "UnknownName",
+    "Usage",
+    "UsageError",
+    "hookimpl",
+]

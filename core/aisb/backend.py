@@ -1,0 +1,176 @@
+"""What a backend subclasses: `Backend` for anything that answers, `HttpBackend` for a service behind HTTP.
+
+A backend translates between aisb's requests and chunks and what a service or library understands. It never
+reads a clock and never retries: the engine does. Options are keyword parameters of the factory; for a class
+they are its dataclass fields, each `Annotated` with its help text.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+from aisb.errors import ServiceError, UsageError
+from aisb.types import Chunk, Request, ServiceInfo
+
+
+class HttpCall(NamedTuple):
+    """One HTTP request: a path below the service's URL, a JSON body (or bytes), and extra headers."""
+
+    path: str
+    body: Mapping[str, Any] | bytes | None = None
+    headers: Mapping[str, str] = {}
+    method: str = "POST"
+
+
+class Fetched(NamedTuple):
+    """The answer to a request outside the hot path."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Backend(ABC):
+    """Something that answers requests."""
+
+    concurrency: ClassVar[int | None] = None
+    """How many requests at a time suit this backend; None leaves it to the load."""
+
+    @abstractmethod
+    def generate(self, request: Request) -> AsyncIterator[Chunk]:
+        """Answer one request, chunk by chunk. Raise `AttemptFailed` when there is no answer."""
+
+    async def probe(self) -> ServiceInfo:
+        """Say whether requests can be sent at all; raise `ServiceError` with what to try when they cannot."""
+        return ServiceInfo()
+
+    async def counters(self) -> Mapping[str, float]:
+        """Return server-side counters by name; a run keeps what they gained. Best effort: `{}` when none."""
+        return {}
+
+    async def aclose(self) -> None:
+        """Let go of what the backend holds. Called once, by whoever made it."""
+        return
+
+
+@dataclass(kw_only=True, eq=False)
+class HttpBackend(Backend):
+    """A service behind HTTP. A subclass only translates: core owns sockets, events, timing and retries."""
+
+    url: Annotated[str, "address of the service: scheme, host, port, and a path prefix if it has one"] = (
+        "http://127.0.0.1:8000"
+    )
+    model: Annotated[str | None, "model to ask for; left out, the one that the service says it serves"] = None
+    path: Annotated[str | None, "path of the endpoint, where it is not the usual one"] = None
+    headers: Annotated[Mapping[str, str], "extra headers of every request"] = field(default_factory=dict)
+    api_key_env: Annotated[str | None, "environment variable that holds the API key"] = None
+    api_key_file: Annotated[str | None, "file that holds the API key and nothing else"] = None
+    check_model: Annotated[bool, "stop when the service does not list the model"] = True
+    verify: Annotated[bool, "check the service's TLS certificate"] = True
+    ca_file: Annotated[str | None, "certificates (PEM) to trust instead of the system's"] = None
+    transport: Annotated[Literal["native", "httpx"], "what carries requests; httpx where a proxy is needed"] = (
+        "native"
+    )
+
+    stream_end: ClassVar[Literal["finish", "close"]] = "finish"
+    """How a whole stream is told from one cut short: by a finish reason or `[DONE]`, or by its close alone."""
+
+    @abstractmethod
+    def encode(self, request: Request) -> HttpCall:
+        """Translate a request into an HTTP call."""
+
+    @abstractmethod
+    def decode(self, event: Mapping[str, Any]) -> Chunk | None:
+        """Translate one streamed event, or the one whole reply; None for an event that says nothing.
+
+        Raise `AttemptFailed` for an error that the service reports inside a successful reply.
+        """
+
+    def error_message(self, status: int, body: bytes) -> str:
+        """Return the service's own words for a reply that is not a success."""
+        return error_text(body) or f"HTTP {status}"
+
+    def adapt(self, status: int, message: str) -> str | None:
+        """Change how requests are encoded when the service refuses a part it need not have.
+
+        Called on a 400 or 422. Return one line that says what is left out from now on, and the request is
+        sent again; None when there is nothing to leave out.
+        """
+        del status, message
+        return None
+
+    def auth_headers(self) -> Mapping[str, str]:
+        """Return the headers that carry the API key; empty without one."""
+        key = self.api_key()
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def api_key(self) -> str | None:
+        """Return the API key from the environment variable or file that the options name.
+
+        Raises:
+            ServiceError: the variable is not set, or the file cannot be read or is empty.
+        """
+        if self.api_key_file:
+            try:
+                key = Path(self.api_key_file).expanduser().read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise ServiceError(f"the API key file {self.api_key_file} cannot be read: {error.strerror}") from error
+            if not key or "\n" in key:
+                raise ServiceError(
+                    f"the API key file {self.api_key_file} must hold the key and nothing else, on one line"
+                )
+            return key
+        if self.api_key_env:
+            if key := os.environ.get(self.api_key_env, "").strip():
+                return key
+            raise ServiceError(
+                f"the API key is looked for in the environment variable {self.api_key_env}, which is not set; "
+                f"set it, or name another with --api-key-env"
+            )
+        return None
+
+    async def generate(self, request: Request) -> AsyncIterator[Chunk]:
+        """Answer one request outside a run, chunk by chunk; the engine itself uses `encode` and `decode`."""
+        from aisb.assembly import stream_once
+
+        async for chunk in stream_once(self, request):
+            yield chunk
+
+    async def fetch(
+        self, path: str, *, body: Mapping[str, Any] | None = None, timeout: float = 10.0
+    ) -> Fetched:
+        """Send one request outside the hot path: GET, or POST when there is a body.
+
+        Raises:
+            ServiceError: nothing answered; the message says what to try.
+        """
+        from aisb.fetch import fetch
+
+        return await fetch(self, path, body=body, timeout=timeout)
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise UsageError(f"url = {self.url!r} has no scheme; write http://{self.url} or https://{self.url}")
+        self.url = self.url.rstrip("/")
+
+
+def error_text(body: bytes) -> str:
+    """Return the message inside an error body: JSON in the usual shapes, else the text without HTML tags."""
+    import json
+    import re
+
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        data: Any = json.loads(text)
+    except ValueError:
+        plain = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
+        return " ".join(plain.split())[:500]
+    for key in ("error", "detail", "message", "error_msg", "msg"):
+        if isinstance(data, Mapping) and data.get(key):
+            data = data[key]
+    return (data if isinstance(data, str) else json.dumps(data, ensure_ascii=False))[:500]

@@ -1,0 +1,170 @@
+"""What people write, validated: tasks, models, the load, and the run they make together.
+
+These are pydantic models, frozen, that refuse unknown keys. All overrides are laid over each other as plain
+tables first (`aisb.config`) and validated here once, before anything is sent.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Table(BaseModel):
+    """A table of a configuration file: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Use(Table):
+    """A component by name with its options, which are checked against its factory's signature."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    use: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything beside the name."""
+        return dict(self.model_extra or {})
+
+
+class Layout(Table):
+    """One way in which a dataset's files are found: the first layout that exists is used."""
+
+    path: str | list[str]
+    columns: list[str] | None = None
+    use: str | None = None
+
+
+class DatasetTable(Use):
+    """Where rows come from: a dataset component and its options, or the layouts its files may have.
+
+    `select` keeps rows whose field has one of the values given.
+    """
+
+    use: str = "jsonl"
+    layouts: list[Layout] = []
+    select: dict[str, list[str]] = {}
+
+
+class FieldTable(Table):
+    """A field derived from a row: a template, then text steps."""
+
+    value: str
+    clean: list[Use] = []
+
+
+class SampleTable(Table):
+    """How a row becomes a sample. All strings are templates over the row's fields."""
+
+    fields: dict[str, FieldTable] = {}
+    target: str | None = None
+    clean: list[Use] = []
+    choices: str | list[str] | None = None
+    target_letter: str | None = None
+    target_index: str | None = None
+    shuffle: int | None = None
+    group: str | None = None
+    max_tokens: str | None = None
+
+
+class ShotsFrom(Table):
+    """Where few-shot examples come from: a split (left out: the task's own rows, never the sample itself).
+
+    `positions` picks rows; else `seed` draws them; else the first ones are taken. With `same_group`, examples
+    come from the sample's own group.
+    """
+
+    split: str | None = None
+    positions: list[int] | None = None
+    seed: int | None = None
+    same_group: bool = False
+
+
+class PromptTable(Table):
+    """What is asked, as templates: `user` for the question, `shot` for the answer of an example.
+
+    In style `chat` each example is a user and an assistant turn. In style `text` everything is one string:
+    the intro, the examples (`shot_user` + `joiner` + `shot`), and the question, with `separator` between.
+    """
+
+    user: str = "{question}"
+    shot: str | None = None
+    shot_user: str | None = None
+    system: str | None = None
+    intro: str | None = None
+    shots: Annotated[int, Field(ge=0)] = 0
+    shots_from: ShotsFrom = ShotsFrom()
+    style: Literal["chat", "text"] = "chat"
+    joiner: str = " "
+    separator: str = "\n\n"
+
+
+class RepeatsTable(Table):
+    """For n repeats a sample (`params.num_return_sequences`): the k of pass@k, cons@k, maj@k; default [n]."""
+
+    k: list[Annotated[int, Field(ge=1)]] = []
+
+
+class Task(Table):
+    """A dataset, a prompt, generation parameters, postprocessors and evaluators: what is asked and how it is graded."""
+
+    name: str
+    variant: str | None = None
+    summary: str
+    version: int = 1
+    mode: Literal["gen", "logprob"] = "gen"
+    source: str | None = None
+    licence: str | None = None
+    citation: str | None = None
+    dataset: DatasetTable
+    sample: SampleTable = SampleTable()
+    prompt: PromptTable = PromptTable()
+    params: dict[str, Any] = {}
+    postprocess: list[Use] = []
+    evaluate: list[Use] = []
+    repeats: RepeatsTable = RepeatsTable()
+    file: Path | None = None
+
+    @model_validator(mode="after")
+    def _shots_need_an_answer(self) -> Task:
+        if self.prompt.shots and self.prompt.shot is None:
+            raise ValueError("prompt.shots is set, but prompt.shot (the answer of an example) is not")
+        return self
+
+
+class Timeouts(Table):
+    """Seconds an attempt may take: to connect, to the first byte, between bytes, and in all."""
+
+    connect: Annotated[float, Field(gt=0)] = 10.0
+    first_byte: Annotated[float, Field(gt=0)] = 600.0
+    between_bytes: Annotated[float, Field(gt=0)] = 120.0
+    total: Annotated[float, Field(gt=0)] = 3600.0
+
+
+class Load(Table):
+    """How requests are sent: how many at a time, how often again, and how long to wait."""
+
+    concurrency: Annotated[int, Field(ge=1, le=64_000)] | None = None
+    retries: Annotated[int, Field(ge=0)] | None = None
+    backoff: Annotated[float, Field(ge=0)] = 1.0
+    timeouts: Timeouts = Timeouts()
+    num_prompts: Annotated[int, Field(ge=1)] | None = None
+    num_warmups: Annotated[int, Field(ge=0)] = 0
+    seed: int = 0
+
+
+class Model(Table):
+    """A backend with its options under a name."""
+
+    name: str
+    backend: str
+    abbr: str
+    options: dict[str, Any] = {}
+    params: dict[str, Any] = {}
+    load: dict[str, Any] = {}
+    system: str | None = None
+    file: Path | None = None
