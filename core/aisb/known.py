@@ -1,0 +1,77 @@
+"""Which distribution brings a component that is not installed, so that an unknown name can be answered with its install line."""
+
+from __future__ import annotations
+
+DISTRIBUTIONS: dict[str, str] = {
+    # backends
+    "openai-chat": "aisb-backend-openai",
+    "openai-chat-stream": "aisb-backend-openai",
+    "openai-text": "aisb-backend-openai",
+    "openai-text-stream": "aisb-backend-openai",
+    "vllm-chat": "aisb-backend-vllm",
+    "vllm-chat-stream": "aisb-backend-vllm",
+    "vllm-text": "aisb-backend-vllm",
+    "vllm-text-stream": "aisb-backend-vllm",
+    "sim": "aisb-backend-sim",
+    "tgi": "aisb-backend-tgi",
+    "tgi-stream": "aisb-backend-tgi",
+    "triton": "aisb-backend-triton",
+    "triton-stream": "aisb-backend-triton",
+    "mindie": "aisb-backend-mindie",
+    "mindie-stream": "aisb-backend-mindie",
+    "hf-base": "aisb-backend-hf",
+    "hf-chat": "aisb-backend-hf",
+    "vllm-offline": "aisb-backend-hf",
+    # datasets
+    "synthetic": "aisb-dataset-synthetic",
+    "mooncake-trace": "aisb-dataset-traces",
+    # evaluators
+    "math-verify": "aisb-evaluator-math",
+    "code-run": "aisb-evaluator-code",
+    "judge": "aisb-evaluator-judge",
+    # reporters
+    "html": "aisb-reporter-html",
+}
+"""Component name to distribution, for the components that this project makes."""
+
+FAMILIES: dict[str, str] = {
+    "aime": "aisb-dataset-math",
+    "demo_gsm8k": "aisb-dataset-math",
+    "gsm8k": "aisb-dataset-math",
+    "math": "aisb-dataset-math",
+    "agieval": "aisb-dataset-exams",
+    "arc": "aisb-dataset-exams",
+    "ceval": "aisb-dataset-exams",
+    "cmmlu": "aisb-dataset-exams",
+    "gpqa": "aisb-dataset-exams",
+    "mmlu": "aisb-dataset-exams",
+    "humaneval": "aisb-dataset-code",
+    "humanevalx": "aisb-dataset-code",
+    "livecodebench": "aisb-dataset-code",
+    "mbpp": "aisb-dataset-code",
+    "boolq": "aisb-dataset-reading",
+    "drop": "aisb-dataset-reading",
+    "lambada": "aisb-dataset-reading",
+    "race": "aisb-dataset-reading",
+    "triviaqa": "aisb-dataset-reading",
+    "hellaswag": "aisb-dataset-commonsense",
+    "piqa": "aisb-dataset-commonsense",
+    "siqa": "aisb-dataset-commonsense",
+    "winogrande": "aisb-dataset-commonsense",
+    "ifeval": "aisb-dataset-instruct",
+    "mtbench": "aisb-dataset-chat",
+    "sharegpt": "aisb-dataset-chat",
+    "synthetic": "aisb-dataset-synthetic",
+    "mooncake": "aisb-dataset-traces",
+}
+"""The first word of a task's name to the distribution of its family."""
+
+
+def install_line(name: str) -> str | None:
+    """Return `pip install …` for a component or task that one of this project's distributions brings."""
+    distribution = DISTRIBUTIONS.get(name)
+    if distribution is None:
+        word = name.lower().replace("-", "_")
+        family = max((f for f in FAMILIES if word == f or word.startswith(f + "_")), key=len, default=None)
+        distribution = FAMILIES[family] if family else None
+    return f"pip install {distribution}" if distribution else None
