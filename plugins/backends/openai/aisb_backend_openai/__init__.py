@@ -1,0 +1,27 @@
+"""OpenAI-compatible services: `openai-chat` and `openai-completions`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from importlib.resources.abc import Traversable
+
+from aisb import Backend, hookimpl
+from aisb_backend_openai.chat import OpenAIChat
+from aisb_backend_openai.completions import OpenAICompletions
+from aisb_backend_openai.service import OpenAIService
+
+__all__ = ["OpenAIChat", "OpenAICompletions", "OpenAIService"]
+
+
+@hookimpl
+def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
+    """Offer both APIs."""
+    return {"openai-chat": OpenAIChat, "openai-completions": OpenAICompletions}
+
+
+@hookimpl
+def aisb_configs() -> Iterable[Traversable]:
+    """Offer the model file `openai`."""
+    from importlib.resources import files
+
+    return [files("aisb_backend_openai")]
