@@ -1,17 +1,13 @@
-"""Which distribution brings a component that is not installed, so that an unknown name can be answered with its install line."""
+"""Which distribution brings a name that is not installed, so that the answer can be its install line."""
 
 from __future__ import annotations
 
 DISTRIBUTIONS: dict[str, str] = {
     # backends
     "openai-chat": "aisb-backend-openai",
-    "openai-chat-stream": "aisb-backend-openai",
-    "openai-text": "aisb-backend-openai",
-    "openai-text-stream": "aisb-backend-openai",
+    "openai-completions": "aisb-backend-openai",
     "vllm-chat": "aisb-backend-vllm",
-    "vllm-chat-stream": "aisb-backend-vllm",
-    "vllm-text": "aisb-backend-vllm",
-    "vllm-text-stream": "aisb-backend-vllm",
+    "vllm-completions": "aisb-backend-vllm",
     "sim": "aisb-backend-sim",
     "tgi": "aisb-backend-tgi",
     "tgi-stream": "aisb-backend-tgi",

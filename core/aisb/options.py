@@ -1,4 +1,4 @@
-"""The options of a component, read from its factory's signature: their types, defaults, help, and the check of values."""
+"""The options of a component, read from its factory's signature, and the check of values against them."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ def _annotation(factory: Callable[..., Any], parameter: inspect.Parameter) -> An
         return get_type_hints(holder, globalns=dict(scope), include_extras=True)["it"]
     except Exception as error:
         raise PluginError(
-            f"option {parameter.name!r} of {getattr(function, '__name__', function)}: its annotation {annotation!r} "
-            f"cannot be read ({error}); its names must be imported when the plugin runs, not only for type checks"
+            f"option {parameter.name!r} of {getattr(function, '__name__', function)}: the annotation "
+            f"{annotation!r} cannot be read ({error}); import what it names outside TYPE_CHECKING"
         ) from error
 
 
@@ -176,7 +176,7 @@ def _checked(option: Option, value: Any, path: str) -> Any:
     from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
     if isinstance(value, bool) and option.type in ("int", "float", "int | None", "float | None"):
-        raise ConfigError(path, f"{_short(value)} is not right: {_wanted(option)}")
+        raise ConfigError(path, f"{short(value)} is not right: {_wanted(option)}")
     try:
         try:
             adapter = TypeAdapter(option.annotation, config=ConfigDict(arbitrary_types_allowed=True))
@@ -189,7 +189,7 @@ def _checked(option: Option, value: Any, path: str) -> Any:
         reason = f" ({first['msg'][0].lower()}{first['msg'][1:]})" if error.error_count() == 1 else ""
         raise ConfigError(
             f"{path}{inner}",
-            f"{_short(first['input'] if inner else value)} is not right: {_wanted(option)}{reason}",
+            f"{short(first['input'] if inner else value)} is not right: {_wanted(option)}{reason}",
         ) from None
 
 
@@ -197,6 +197,7 @@ def _wanted(option: Option) -> str:
     return f"{option.name} takes {option.type}" + (f", {option.help}" if option.help else "")
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """Write a value for a message, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

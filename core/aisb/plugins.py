@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
@@ -13,8 +13,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 import pluggy
 
 from aisb import hookspecs
-from aisb.errors import AisbError, PluginError, UnknownName, did_you_mean
+from aisb.errors import AisbError, ConfigError, PluginError, UnknownName, UsageError, did_you_mean
 from aisb.known import install_line
+from aisb.options import bind, parameters, short
 
 Kind: TypeAlias = Literal["backend", "dataset", "postprocessor", "evaluator", "reporter"]
 State: TypeAlias = Literal["loaded", "failed", "blocked"]
@@ -100,7 +101,7 @@ class Plugins:
         """
         found = self._components.get((kind, name), [])
         if not found:
-            raise UnknownName(kind, name, self.names(kind), self._why_missing(name))
+            raise UnknownName(kind, name, self.names(kind), self.why_missing(name))
         if len(found) > 1:
             who = " and ".join(f"{c.plugin} ({c.distribution})" for c in found)
             raise PluginError(
@@ -120,15 +121,15 @@ class Plugins:
             ConfigError: an option is unknown, missing, or has a wrong value.
             PluginError: the factory failed.
         """
-        from aisb.options import bind, parameters
-
         component = self.find(kind, name)
         factory = component.factory
         values = bind(factory, options, where=where, context=context)
         given = {key: value for key, value in context.items() if key in parameters(factory)}
         try:
             return factory(**values, **given)
-        except AisbError:
+        except AisbError as error:
+            if where and type(error) is UsageError:  # a value that only the component could judge
+                raise ConfigError(where, str(error)) from error
             raise
         except Exception as error:
             raise PluginError(
@@ -139,79 +140,71 @@ class Plugins:
         """Return (plugin name, folder) for each folder with `tasks/` and `models/` that a plugin offers."""
         return [(info.name, folder) for info in self.infos for folder in info.configs]
 
+    def components(self) -> list[Component]:
+        """Return all components, by kind and name; one that two plugins offer stands there twice."""
+        order = {kind: position for position, kind in enumerate(KINDS)}
+        found = [component for same in self._components.values() for component in same]
+        return sorted(found, key=lambda c: (order[c.kind], c.name, c.plugin))
+
+    def why_missing(self, name: str) -> list[str]:
+        """Return what may explain a missing name: plugins that offer nothing, and what to install."""
+        notes = [f"plugin {i.name} did not load: {i.reason}" for i in self.infos if i.state == "failed"]
+        notes += [f"plugin {i.name} is blocked" for i in self.infos if i.state == "blocked"]
+        line = install_line(name)
+        return [*notes, f"{name} comes with: {line}"] if line else notes
+
     def _add(self, entry: EntryPoint, blocked: bool, first: PluginInfo | None) -> PluginInfo:
-        name, distribution, version = entry.name, _distribution(entry), _version(entry)
+        info = PluginInfo(entry.name, *_distribution(entry), "loaded")
         if blocked:
-            return PluginInfo(name, distribution, version, "blocked")
+            return replace(info, state="blocked")
+        if first:
+            taken = f"the name {entry.name} is taken by {first.distribution} {first.version}"
+            return replace(info, state="failed", reason=taken)
         try:
-            if first:
-                raise _Broken(f"the name is taken by {first.distribution} {first.version}")
-            components, configs = _offers(name, distribution, entry.load())
+            components, configs = _offers(info, entry.load())
         except _Broken as broken:
-            return PluginInfo(name, distribution, version, "failed", str(broken))
-        except (Exception, SystemExit) as error:
-            return PluginInfo(name, distribution, version, "failed", _words(error))
+            return replace(info, state="failed", reason=str(broken))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin does stays its own failure
+            return replace(info, state="failed", reason=_words(error))
+        offers: dict[Kind, tuple[str, ...]] = {}
         for component in components:
             self._components.setdefault((component.kind, component.name), []).append(component)
-        offers = {kind: tuple(c.name for c in components if c.kind == kind) for kind in KINDS}
-        return PluginInfo(
-            name,
-            distribution,
-            version,
-            "loaded",
-            None,
-            {k: names for k, names in offers.items() if names},
-            configs,
-        )
-
-    def _why_missing(self, name: str) -> Iterator[str]:
-        for info in self.infos:
-            if info.state == "failed":
-                yield f"plugin {info.name} did not load: {info.reason}"
-            elif info.state == "blocked":
-                yield f"plugin {info.name} is blocked"
-        if line := install_line(name):
-            yield line
+            offers[component.kind] = (*offers.get(component.kind, ()), component.name)
+        return replace(info, offers=offers, configs=configs)
 
 
 class _Broken(Exception):  # noqa: N818 - it never leaves this module: it is the reason of a failed plugin
     """Why a plugin that was imported cannot be used."""
 
 
-def _offers(name: str, distribution: str, module: object) -> tuple[list[Component], tuple[Path, ...]]:
+def _offers(info: PluginInfo, module: object) -> tuple[list[Component], tuple[Path, ...]]:
     """Register one plugin with a plugin manager of its own, call its hooks, and check what they return."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     _check_marks(manager, module)
     try:
-        manager.register(module, name)
+        manager.register(module, info.name)
     except pluggy.PluginValidationError as error:
         raise _Broken(" ".join(str(error).split())) from error
     components: list[Component] = []
     configs: list[Path] = []
-    callers = manager.get_hookcallers(module) or []
+    callers = manager.get_hookcallers(module)
+    if not callers:
+        what = getattr(module, "__name__", type(module).__name__)
+        raise _Broken(f"{what} has no function that is marked with @hookimpl")
     for caller in callers:
         if not caller.has_spec():
             raise _Broken(f"{caller.name} is not a hook{did_you_mean(caller.name, (*HOOKS, CONFIGS))}")
         for impl in caller.get_hookimpls():
-            if impl.hookwrapper or impl.wrapper:
-                raise _Broken(
-                    f"{caller.name} is marked as a wrapper; a hook only returns what its plugin offers"
-                )
-            try:
-                returned = impl.function()
-            except Exception as error:
-                raise _Broken(
-                    f"{caller.name}() raised {type(error).__name__}: {error}{_place(error)}"
-                ) from error
+            returned = _returned(caller.name, impl)
             if caller.name == CONFIGS:
                 configs += _folders(returned)
             else:
-                kind = HOOKS[caller.name]
                 made = _factories(caller.name, returned)
-                components += [Component(kind, key, made[key], name, distribution) for key in made]
-    if not callers:
-        raise _Broken(f"it has none of the hooks {', '.join((*HOOKS, CONFIGS))}")
+                components += [
+                    Component(HOOKS[caller.name], name, factory, info.name, info.distribution)
+                    for name, factory in made.items()
+                ]
     return components, tuple(configs)
 
 
@@ -232,55 +225,59 @@ def _check_marks(manager: pluggy.PluginManager, module: object) -> None:
             raise _Broken(f"{hook}{signature} has a wrong signature: a hook takes no arguments") from None
 
 
+def _returned(hook: str, impl: pluggy.HookImpl) -> object:
+    if impl.hookwrapper or impl.wrapper:
+        raise _Broken(f"{hook} is marked as a wrapper; a hook only returns what its plugin offers")
+    try:
+        return impl.function()
+    except Exception as error:
+        raise _Broken(f"{hook}() raised {_words(error)}") from error
+
+
 def _factories(hook: str, returned: object) -> Mapping[str, Callable[..., Any]]:
     if not isinstance(returned, Mapping):
         raise _Broken(
-            f"{hook}() returned {_short(returned)}; it returns names with factories, as in {{'name': factory}}"
+            f"{hook}() returned {short(returned)}; it returns names with factories, as in {{'name': factory}}"
         )
     for key, value in returned.items():
         if not isinstance(key, str) or not _NAME.fullmatch(key):
             raise _Broken(
-                f"{hook}() offers the name {_short(key)}; a name has letters, digits, '-', '_' and '.', no more"
+                f"{hook}() offers the name {short(key)}; names are letters, digits, '-', '_' and '.'"
             )
         if not callable(value):
-            raise _Broken(f"{hook}() has {_short(value)} under {key!r}; it must be a function or a class")
+            raise _Broken(f"{hook}() has {short(value)} under {key!r}; it must be a function or a class")
     return cast("Mapping[str, Callable[..., Any]]", returned)
 
 
 def _folders(returned: object) -> list[Path]:
     if isinstance(returned, str) or not isinstance(returned, Iterable):
         raise _Broken(
-            f"{CONFIGS}() returned {_short(returned)}; it returns a list of folders, as in [files('my_plugin')]"
+            f"{CONFIGS}() returned {short(returned)}; it returns a list of folders: [files('my_plugin')]"
         )
     folders = list(returned)
     for folder in folders:
         if not isinstance(folder, Path) or not folder.is_dir():
-            raise _Broken(f"{CONFIGS}() returned {_short(folder)}, which is not a folder on disk")
+            raise _Broken(f"{CONFIGS}() returned {short(folder)}, which is not a folder on disk")
     return folders
 
 
-def _distribution(entry: EntryPoint) -> str:
-    return str(entry.dist.name) if entry.dist else "?"
-
-
-def _version(entry: EntryPoint) -> str:
-    return str(entry.dist.version) if entry.dist else "?"
+def _distribution(entry: EntryPoint) -> tuple[str, str]:
+    """Return the name and version of an entry point's distribution, as far as its metadata can be read."""
+    try:
+        return (str(entry.dist.name), str(entry.dist.version)) if entry.dist else ("?", "?")
+    except Exception:  # noqa: BLE001 - half-removed metadata of one plugin must not hide the others
+        return ("?", "?")
 
 
 def _words(error: BaseException) -> str:
-    """Say in one line what went wrong; an import error says it itself."""
-    if isinstance(error, ImportError) and error.msg:
-        return error.msg
-    return f"{type(error).__name__}: {error}{_place(error)}"
-
-
-def _place(error: BaseException) -> str:
+    """Say in one line what went wrong, and where; an import or syntax error says that itself."""
+    message = " ".join(str(error).split())
+    if isinstance(error, ImportError):
+        return message
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
-    return f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})" if trace else ""
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    if trace is None or isinstance(error, SyntaxError):
+        return text
+    return f"{text} ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})"
