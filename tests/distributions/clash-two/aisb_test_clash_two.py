@@ -1,0 +1,9 @@
+"""Offer `twin`, as another plugin does, and `two`."""
+
+from aisb import hookimpl
+
+
+@hookimpl
+def aisb_backends():
+    """Offer a name that is taken, and one that is free."""
+    return {"twin": dict, "two": dict}

@@ -1,0 +1,1 @@
+"""Many small ways to be broken, a module each."""

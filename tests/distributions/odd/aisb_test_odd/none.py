@@ -1,0 +1,8 @@
+"""Forget to return."""
+
+from aisb import hookimpl
+
+
+@hookimpl
+def aisb_backends():
+    """Return nothing."""
