@@ -2,9 +2,193 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
+
+if TYPE_CHECKING:
+    from aisb.options import Option
+    from aisb.plugins import Component, PluginInfo, Plugins
 
 
 @click.group()
 def plugins() -> None:
     """Show the installed plugins and what they offer."""
+
+
+@plugins.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def list_command(context: click.Context, as_json: bool) -> None:
+    """List plugins: distribution, state, what each offers, and why one failed."""
+    found = _load(context)
+    if as_json:
+        _print_json([_plugin_record(info) for info in found.infos])
+        return
+    from tabulate import tabulate
+
+    cells = [(info.name, f"{info.distribution}\n{info.version}", info.state) for info in found.infos]
+    taken = sum(
+        _widest(line for cell in column for line in cell.split("\n")) for column in zip(*cells, strict=True)
+    )
+    width = max(_columns() - taken - 6, 24)
+    table = [(*row, _wrapped(_offers(info), width)) for row, info in zip(cells, found.infos, strict=True)]
+    click.echo(tabulate(table, headers=("plugin", "distribution", "state", "offers"), tablefmt="simple"))
+    failed = [f"{info.name} did not load: {info.reason}" for info in found.infos if info.state == "failed"]
+    if failed:
+        click.echo("\n" + "\n".join(failed))
+
+
+@plugins.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def show_command(context: click.Context, name: str, as_json: bool) -> None:
+    """Show a component's options: NAME, or KIND:NAME where two kinds share a name."""
+    from aisb.options import options, summary
+    from aisb.plugins import GIVEN
+
+    components = _named(_load(context), name)
+    if as_json:
+        _print_json([_component_record(component) for component in components])
+        return
+    for position, component in enumerate(components):
+        if position:
+            click.echo()
+        first = summary(component.factory)
+        click.echo(f"{component.kind}:{component.name}" + (f" – {first}" if first else ""))
+        click.echo(f"plugin {component.plugin}, from {component.distribution}\n")
+        _print_options(options(component.factory, GIVEN))
+
+
+def _load(context: click.Context) -> Plugins:
+    from aisb.plugins import Plugins
+
+    block = context.obj.get("block", ()) if isinstance(context.obj, dict) else ()
+    found = Plugins.load(block or ())
+    for note in found.notes:
+        click.echo(note, err=True)
+    return found
+
+
+def _named(found: Plugins, text: str) -> list[Component]:
+    """Return the components that a name means; raise UnknownName when there are none."""
+    from aisb.errors import UnknownName
+    from aisb.plugins import KINDS
+
+    kind, colon, name = text.rpartition(":")
+    if colon and kind not in KINDS:
+        raise UnknownName("kind of component", kind, KINDS)
+    components = found.components()
+    if named := [c for c in components if c.name == name and kind in ("", c.kind)]:
+        return named
+    known = {c.name for c in components if kind in ("", c.kind)}
+    notes = found.why_missing(name)
+    for info in found.infos:
+        if info.name == name and info.state == "loaded":
+            notes.insert(0, f"{name} is a plugin; it offers {'; '.join(_offers(info)) or 'nothing'}")
+    raise UnknownName(kind or "component", name, known, notes)
+
+
+def _offers(info: PluginInfo) -> list[str]:
+    """Say what a plugin offers, a line a kind: components by name, files by name or, when many, by number."""
+    lines = [f"{kind}: {', '.join(names)}" for kind, names in info.offers.items()]
+    for what in ("tasks", "models"):
+        names = _files(info, what)
+        if names:
+            some = ", ".join(names[:6])
+            lines.append(f"{what}: {some}" + (f" and {len(names) - 6} more" if len(names) > 6 else ""))
+    return lines
+
+
+def _files(info: PluginInfo, what: str) -> list[str]:
+    return sorted(path.stem for folder in info.configs for path in (folder / what).glob("*.toml"))
+
+
+def _plugin_record(info: PluginInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "distribution": info.distribution,
+        "version": info.version,
+        "state": info.state,
+        "reason": info.reason,
+        "offers": {kind: list(names) for kind, names in info.offers.items()},
+        "tasks": _files(info, "tasks"),
+        "models": _files(info, "models"),
+        "configs": [str(folder) for folder in info.configs],
+    }
+
+
+def _component_record(component: Component) -> dict[str, Any]:
+    from aisb.options import options, summary
+    from aisb.plugins import GIVEN
+
+    return {
+        "kind": component.kind,
+        "name": component.name,
+        "summary": summary(component.factory),
+        "plugin": component.plugin,
+        "distribution": component.distribution,
+        "options": [
+            {
+                "name": option.name,
+                "type": option.type,
+                "required": option.required,
+                "default": None if option.required else option.default,
+                "help": option.help,
+            }
+            for option in options(component.factory, GIVEN)
+        ],
+    }
+
+
+def _print_options(options: list[Option]) -> None:
+    """Print an option a line, its help below: types and defaults are too long to leave a column for it."""
+    if not options:
+        click.echo("It has no options.")
+        return
+    names = max(_widest(option.name for option in options), len("option"))
+    kinds = max(_widest(option.type for option in options), len("type"))
+    click.echo(f"{'option':{names}}  {'type':{kinds}}  default")
+    for option in options:
+        default = "(required)" if option.required else _default(option.default)
+        click.echo(f"{option.name:{names}}  {option.type:{kinds}}  {default}")
+        if option.help:
+            click.echo(
+                textwrap.fill(option.help, _columns(), initial_indent="    ", subsequent_indent="    ")
+            )
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def _widest(lines: Iterable[str]) -> int:
+    return max(map(len, lines), default=0)
+
+
+def _default(value: object) -> str:
+    """Write a default as it would stand in a file; an absent one is a dash."""
+    return "–" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _wrapped(lines: Iterable[str], width: int) -> str:
+    return "\n".join(
+        textwrap.fill(line, width, break_on_hyphens=False, break_long_words=False, subsequent_indent="  ")
+        for line in lines
+    )
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (set, frozenset, tuple)):
+        return sorted(value) if isinstance(value, (set, frozenset)) else list(value)
+    return str(value) if isinstance(value, Path) else repr(value)

@@ -31,6 +31,9 @@ HOOKS: Mapping[str, Kind] = {
 
 KINDS: tuple[Kind, ...] = tuple(HOOKS.values())
 CONFIGS = "aisb_configs"
+GIVEN: frozenset[str] = frozenset(("files",))
+"""The parameters that core gives to a factory that has them: they are no options."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
