@@ -41,6 +41,9 @@ class Backend(ABC):
     concurrency: ClassVar[int | None] = None
     """How many requests at a time suit this backend; None leaves it to the load."""
 
+    takes: ClassVar[Literal["chat", "text"]] = "chat"
+    """Whether a request should hold messages or one text; core turns one into the other."""
+
     @abstractmethod
     def generate(self, request: Request) -> AsyncIterator[Chunk]:
         """Answer one request, chunk by chunk. Raise `AttemptFailed` when there is no answer."""

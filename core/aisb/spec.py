@@ -110,7 +110,10 @@ class RepeatsTable(Table):
 
 
 class Task(Table):
-    """A dataset, a prompt, generation parameters, postprocessors and evaluators: what is asked and how it is graded."""
+    """What is asked and how it is graded: dataset, prompt, generation parameters, postprocessors, evaluators.
+
+    `base` names the task file that this table was laid over; paths that begin with `./` are beside that file.
+    """
 
     name: str
     variant: str | None = None
@@ -127,7 +130,8 @@ class Task(Table):
     postprocess: list[Use] = []
     evaluate: list[Use] = []
     repeats: RepeatsTable = RepeatsTable()
-    file: Path | None = None
+    base: str | None = None
+    file: Path | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _shots_need_an_answer(self) -> Task:
@@ -158,13 +162,58 @@ class Load(Table):
 
 
 class Model(Table):
-    """A backend with its options under a name."""
+    """A backend with its options under a name. `params` are its own generation parameters."""
 
     name: str
+    summary: str = ""
     backend: str
     abbr: str
     options: dict[str, Any] = {}
-    params: dict[str, Any] = {}
-    load: dict[str, Any] = {}
     system: str | None = None
-    file: Path | None = None
+    file: Path | None = Field(default=None, exclude=True)
+
+
+class Subtask(Table):
+    """One model on one task: the generation parameters from files, those that were forced, and the load.
+
+    A row's own `max_tokens` stands between `params` and `forced` (flags and `--set`).
+    """
+
+    model: str
+    task: str
+    params: dict[str, Any] = {}
+    forced: dict[str, Any] = {}
+    load: Load = Load()
+
+    @property
+    def merged(self) -> dict[str, Any]:
+        """The parameters of a row that says nothing itself."""
+        return {**self.params, **self.forced}
+
+    @property
+    def repeats(self) -> int:
+        """How often each sample is asked: `num_return_sequences`, which is never sent."""
+        return int(self.merged.get("num_return_sequences", 1))
+
+
+class RunTable(Table):
+    """What a run does as a whole. `resolved` marks a file in which every table stands alone."""
+
+    models: list[str] = []
+    datasets: list[str] = []
+    resolved: bool = False
+    merge_ds: bool = False
+    dump_eval_details: bool = False
+    predictions_json: bool = True
+    max_num_workers: Annotated[int, Field(ge=1)] = 1
+    max_failures: Annotated[int, Field(ge=0)] = 0
+    reporters: list[str] = ["text", "csv", "markdown"]
+
+
+class RunSpec(Table):
+    """A run, resolved: every model, task and subtask with nothing left to look up."""
+
+    run: RunTable = RunTable()
+    models: dict[str, Model] = {}
+    tasks: dict[str, Task] = {}
+    subtasks: list[Subtask] = []

@@ -131,7 +131,8 @@ class Timing:
     """When an attempt's events happened: monotonic nanoseconds from the run's start, None when they did not.
 
     `chunk_ns` has one stamp a chunk, in order; `chunk_kinds` the kind of each; `chunk_tokens` the tokens in
-    each where the service says them, else it is empty.
+    each where the service says them, else it is empty. `streamed` is false for a reply that came whole: it
+    has no first token to be timed.
     """
 
     planned_ns: int | None = None
@@ -142,6 +143,7 @@ class Timing:
     chunk_kinds: Sequence[ChunkKind] = ()
     chunk_tokens: array[int] = field(default_factory=lambda: array("i"))
     done_ns: int | None = None
+    streamed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,304 @@
+"""The sending half of a run: make everything ready, probe the services, then ask what is not answered yet."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aisb.backend import Backend, HttpBackend
+from aisb.datafiles import DataFolders
+from aisb.engine import Drive
+from aisb.errors import AisbError, RunError, ServiceError
+from aisb.log import LogWriter, read_folder
+from aisb.manifest import Manifest, differences, identity, mask_url, now, task_version
+from aisb.plugins import Plugins
+from aisb.predictions import Asked, prompt_of, write_predictions, write_samples
+from aisb.progress import Display, Progress
+from aisb.prompts import Renderer, cross
+from aisb.runfolder import RunFolder, read_json, write_atomically
+from aisb.samples import LoadedSamples, load_samples
+from aisb.spec import Model, RunSpec, Subtask, Task
+from aisb.types import Request, Sample, ServiceInfo
+
+if TYPE_CHECKING:
+    import orjson
+else:
+    import orjson
+
+
+@dataclass(slots=True)
+class Piece:
+    """One subtask made ready to be asked."""
+
+    subtask: Subtask
+    model: Model
+    task: Task
+    backend: Backend
+    loaded: LoadedSamples
+    renderer: Renderer
+    progress: Progress
+    samples: list[Sample] = field(default_factory=list)
+
+    def request(self, sample: Sample, repeat: int = 0) -> Request:
+        """Render what is sent for a sample: its prompt in the form the backend takes, and all parameters."""
+        request = cross(self.renderer.request(sample, repeat), self.backend.takes, self.model.system)
+        params = {**self.subtask.params}
+        if (most := self.loaded.max_tokens.get(sample.id)) is not None:
+            params["max_tokens"] = most
+        params |= self.subtask.forced
+        params.pop("num_return_sequences", None)
+        if self.subtask.repeats > 1 and "seed" in params:
+            params["seed"] += repeat
+        elif self.subtask.repeats > 1:
+            params["seed"] = self.subtask.load.seed + repeat
+        return replace(request, params=params)
+
+    def requests(self, without: set[tuple[str, int, int]]) -> Iterator[Request]:
+        """Yield the requests that are not finished yet, in sample order, repeat after repeat."""
+        for sample in self.samples:
+            for repeat in range(self.subtask.repeats):
+                if (sample.id, repeat, 0) not in without:
+                    yield self.request(sample, repeat)
+
+
+@dataclass(slots=True)
+class Asking:
+    """What one command asks: its subtasks, where their answers go, and how it is told to stop."""
+
+    spec: RunSpec
+    folder: RunFolder
+    plugins: Plugins
+    manifest: Manifest
+    display: Display
+    data_dir: Path | None
+    session: int
+    pieces: list[Piece] = field(default_factory=list)
+    backends: dict[str, Backend] = field(default_factory=dict)
+    interrupted: bool = False
+
+    async def run(self) -> None:
+        """Ask everything that has no answer yet.
+
+        Raises:
+            ServiceError: a service cannot be reached, or does not serve the model; nothing was sent.
+            UsageError: data or a component is missing, or the run's log belongs to other requests.
+        """
+        try:
+            self._prepare()
+            await self._probe()
+            self._begin()
+            await self._drive()
+        finally:
+            await self._close()
+
+    def _prepare(self) -> None:
+        loaded: dict[str, tuple[LoadedSamples, list[Sample], Renderer]] = {}
+        for name, task in self.spec.tasks.items():
+            folders = DataFolders.default(self.data_dir, task.file.parent if task.file else None)
+            samples = load_samples(task, self.plugins, folders)
+            loaded[name] = (samples, list(samples.samples), Renderer(task, self.plugins, folders))
+        for name, model in self.spec.models.items():
+            where = f"models.{model.name}.options"
+            self.backends[name] = self.plugins.make("backend", model.backend, model.options, where=where)
+        for subtask in self.spec.subtasks:
+            samples, ready, renderer = loaded[subtask.task]
+            log_file = self.folder.infer_log(subtask.model, subtask.task)
+            self.pieces.append(
+                Piece(
+                    subtask,
+                    self.spec.models[subtask.model],
+                    self.spec.tasks[subtask.task],
+                    self.backends[subtask.model],
+                    samples,
+                    renderer,
+                    Progress(subtask.model, subtask.task, log_file),
+                    ready[: subtask.load.num_prompts],
+                )
+            )
+
+    async def _probe(self) -> None:
+        for name, backend in self.backends.items():
+            try:
+                info = await backend.probe()
+            except ServiceError as error:
+                raise ServiceError(f"{name}: {error}") from error
+            self.manifest.note("models", name, self._service(backend, info))
+            for line in info.notes:
+                self.display.say(f"{name}: {line}")
+
+    def _service(self, backend: Backend, info: ServiceInfo) -> dict[str, Any]:
+        served = getattr(backend, "model", None)
+        facts: dict[str, Any] = {"served": served, "detail": info.detail or None}
+        if isinstance(backend, HttpBackend):
+            facts["url"] = mask_url(backend.url)
+        return facts
+
+    def _begin(self) -> None:
+        """Check that a log that is there belongs to the same requests, then write what scoring will need."""
+        for piece in self.pieces:
+            model, task = piece.subtask.model, piece.subtask.task
+            mine = identity(
+                piece.subtask,
+                piece.task,
+                served=getattr(piece.backend, "model", None),
+                system=piece.model.system,
+                backend=piece.model.backend,
+                data=piece.loaded.sha256,
+            )
+            path = self.folder.log(model, task) / "identity.json"
+            if path.exists() and (lines := differences(read_json(path), mine)):
+                raise RunError(
+                    f"{model} on {task} was asked something else in {self.folder}:\n"
+                    + "\n".join(f"  {line}" for line in lines)
+                    + "\n  start anew without --reuse, or give the same values"
+                )
+            write_atomically(path, orjson.dumps(mine, option=orjson.OPT_INDENT_2))
+            prompts = (Asked(sample, prompt_of(piece.request(sample))) for sample in piece.samples)
+            write_samples(self.folder, model, task, prompts)
+            facts = {
+                "version": task_version(piece.task),
+                "data": {"sha256": piece.loaded.sha256, "files": [str(f) for f in piece.loaded.files]},
+                "prompt_style": piece.task.prompt.style,
+            }
+            self.manifest.note("tasks", task, facts)
+            if piece.task.prompt.style != piece.backend.takes:
+                crossed = {"chat": "one user message", "text": "the turns' contents joined by newlines"}
+                self.display.say(
+                    f"{model} on {task}: a {piece.task.prompt.style} task on a {piece.backend.takes} endpoint: "
+                    f"sent as {crossed[piece.backend.takes]}"
+                )
+                self.manifest.note("crossed", f"{model}/{task}", {"to": piece.backend.takes})
+            if piece.subtask.repeats > 1 and piece.subtask.merged.get("temperature", 1) == 0:
+                self.display.say(
+                    f"{model} on {task}: {piece.subtask.repeats} repeats at temperature 0 will be alike; "
+                    "set params.temperature"
+                )
+        self.manifest.save()
+
+    async def _drive(self) -> None:
+        stopping = asyncio.Event()
+        self._listen(stopping)
+        gate = asyncio.Semaphore(self.spec.run.max_num_workers)
+        most = sorted((p.subtask.load.concurrency or p.backend.concurrency or 32 for p in self.pieces), reverse=True)
+        at_once = sum(most[: self.spec.run.max_num_workers])
+        if self.spec.run.max_num_workers > 1 and len(self.pieces) > 1:
+            self.display.say(f"up to {self.spec.run.max_num_workers} subtasks and {at_once} requests at once")
+        self.display.start([piece.progress for piece in self.pieces])
+        began = time.perf_counter_ns()
+
+        def clock() -> int:
+            return time.perf_counter_ns() - began
+
+        async def one(piece: Piece) -> None:
+            async with gate:
+                if not stopping.is_set():
+                    await self._ask(piece, clock, stopping)
+
+        tasks = [asyncio.create_task(one(piece)) for piece in self.pieces]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            stopping.set()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.display.stop()
+
+    async def _ask(self, piece: Piece, clock: Callable[[], int], stopping: asyncio.Event) -> None:
+        model, task, progress = piece.subtask.model, piece.subtask.task, piece.progress
+        log = read_folder(self.folder.log(model, task))
+        done = {key for key in log.finished if key[1] < piece.subtask.repeats}
+        ids = {sample.id for sample in piece.samples}
+        done = {key for key in done if key[0] in ids}
+        progress.total = len(piece.samples) * piece.subtask.repeats
+        progress.resumed = progress.finished = len(done)
+        progress.phase, progress.started = "asking", time.monotonic()
+        progress.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            progress.log_file.open("a", encoding="utf-8") as lines,
+            LogWriter(self.folder.log(model, task) / "worker-0", session=self.session) as writer,
+        ):
+
+            def note(line: str) -> None:
+                lines.write(f"{now()} {line}\n")
+                lines.flush()
+
+            if log.damaged:
+                note(f"{log.damaged} damaged stretches in the log were passed over; their samples are asked again")
+            if log.attempts:
+                failed = sum(p.failure is not None for p in log.latest.values())
+                found = f"Found {len(done)} finished of {progress.total}, {failed} failed: going on"
+                note(found)
+                self.display.say(f"{model} on {task}: {found}")
+            note(f"asking {progress.total - len(done)} requests, {piece.subtask.merged}")
+            drive = Drive(piece.backend, piece.subtask.load, writer, clock, progress, note, stopping)
+            try:
+                if piece.subtask.load.num_warmups and len(done) < progress.total:
+                    warm = piece.samples[: piece.subtask.load.num_warmups]
+                    answered = await drive.warm_up(piece.request(sample) for sample in warm)
+                    note(f"{len(warm)} warm-up requests, {answered} answered; not counted")
+                await drive.run(piece.requests(done))
+            except AisbError as error:
+                note(str(error))
+                progress.phase = "failed"
+                raise
+            finally:
+                progress.ended = time.monotonic()
+                with suppress(RunError):
+                    write_predictions(
+                        self.folder,
+                        model,
+                        task,
+                        repeats=piece.subtask.repeats,
+                        also_json=self.spec.run.predictions_json,
+                    )
+            progress.phase = "stopped" if stopping.is_set() else "done"
+            note(f"{progress.phase}: {progress.finished} finished, {progress.failed} of them failed")
+
+    def _listen(self, stopping: asyncio.Event) -> None:
+        """Stop at the first Ctrl-C; a second one ends the process at once."""
+        loop = asyncio.get_running_loop()
+
+        def interrupt() -> None:
+            if self.interrupted:
+                loop.remove_signal_handler(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+            self.interrupted = True
+            self.display.say("stopping: what has finished is kept (Ctrl-C again ends at once)")
+            stopping.set()
+
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
+            loop.add_signal_handler(signal.SIGINT, interrupt)
+
+    async def _close(self) -> None:
+        for backend in self.backends.values():
+            with suppress(Exception):
+                await backend.aclose()
+
+
+def unasked(pieces: Sequence[Piece]) -> int:
+    """Return how many requests have no answer."""
+    return sum(p.progress.total - p.progress.finished + p.progress.failed for p in pieces)
+
+
+def run_loop(asking: Asking) -> None:
+    """Run the asking on uvloop where there is one, else on asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(asking.run())
+    else:
+        uvloop.run(asking.run())
+
+
+def preview(task: Task, plugins: Plugins, folders: DataFolders, count: int) -> Iterable[Request]:
+    """Return the first requests of a task as they would be sent."""
+    loaded = load_samples(task, plugins, folders)
+    renderer = Renderer(task, plugins, folders)
+    return [renderer.request(sample) for sample in list(loaded.samples)[:count]]

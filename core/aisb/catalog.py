@@ -1,0 +1,133 @@
+"""Which models and tasks there are, by name: the files of every plugin, their aliases, and the user's own.
+
+Names are file stems and aliases; a file is parsed only when it is selected.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from aisb.errors import ConfigError, UnknownName
+from aisb.plugins import Plugins
+
+What = Literal["model", "task"]
+
+
+class Selection(NamedTuple):
+    """What a name on the command line asks for: `NAME[:variant][:field=v1+v2]`."""
+
+    name: str
+    variant: str | None = None
+    select: Mapping[str, list[str]] = {}
+
+    @classmethod
+    def parse(cls, text: str) -> Selection:
+        """Read a selection; raise ConfigError when it has two variants or an empty part."""
+        name, *rest = text.split(":")
+        variant: str | None = None
+        select: dict[str, list[str]] = {}
+        for part in rest:
+            field, equals, values = part.partition("=")
+            if equals and field and values:
+                select[field] = values.split("+")
+            elif part and not equals and variant is None:
+                variant = part
+            else:
+                raise ConfigError(text, "a selection is NAME[:variant][:field=value+value]")
+        return cls(name, variant, select)
+
+    def __str__(self) -> str:
+        parts = [self.name, *([self.variant] if self.variant else [])]
+        return ":".join(parts + [f"{field}={'+'.join(values)}" for field, values in self.select.items()])
+
+
+class Entry(NamedTuple):
+    """A file in the catalog and the plugin that brings it."""
+
+    name: str
+    path: Path
+    plugin: str
+
+
+class Catalog:
+    """All model and task files of the plugins that were loaded."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self._plugins = plugins
+
+    @cached_property
+    def _folders(self) -> list[tuple[str, Path]]:
+        return self._plugins.config_folders()
+
+    def entries(self, what: What) -> list[Entry]:
+        """Return the files of one kind, sorted by name, without parsing them."""
+        found = [
+            Entry(path.stem, path, plugin)
+            for plugin, folder in self._folders
+            for path in sorted((folder / f"{what}s").glob("*.toml"))
+        ]
+        return sorted(found, key=lambda entry: entry.name)
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """Other names of models and tasks: alias to `NAME[:variant]`."""
+        found: dict[str, str] = {}
+        for _, folder in self._folders:
+            path = folder / "aliases.toml"
+            if path.is_file():
+                found.update({str(alias): str(target) for alias, target in read_toml(path).items()})
+        return found
+
+    def find(self, what: What, selection: Selection, own: Iterable[str] = ()) -> tuple[Selection, Entry | None]:
+        """Return the selection under its own name, and its file; None when only the user's table defines it.
+
+        Raises:
+            UnknownName: nothing has this name, or two plugins have a file of this name.
+        """
+        own = set(own)
+        entries = self.entries(what)
+        by_name = {entry.name: [e for e in entries if e.name == entry.name] for entry in entries}
+        if selection.name not in by_name and selection.name not in own and selection.name in self.aliases:
+            meant = Selection.parse(self.aliases[selection.name])
+            selection = Selection(
+                meant.name, selection.variant or meant.variant, {**meant.select, **selection.select}
+            )
+        if selection.name not in by_name:
+            if selection.name in own:
+                return selection, None
+            known = own | set(by_name) | (set(self._plugins.names("backend")) if what == "model" else set())
+            raise UnknownName(what, selection.name, known, self._notes(known))
+        first, *others = by_name[selection.name]
+        if others:
+            plugins = ", ".join(entry.plugin for entry in (first, *others))
+            raise ConfigError(
+                selection.name, f"the plugins {plugins} all have a {what} of this name; block all but one (--block)"
+            )
+        return selection, first
+
+    def _notes(self, known: set[str]) -> list[str]:
+        broken = [
+            f"plugin {info.name} did not load: {info.reason}"
+            for info in self._plugins.infos
+            if info.state == "failed"
+        ]
+        del known
+        return broken
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file.
+
+    Raises:
+        ConfigError: the file is missing, not UTF-8, or not TOML; the message has the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"is not a TOML file: {error}") from error

@@ -1,0 +1,247 @@
+"""The log: every attempt, appended as it ends, that survives a kill at any moment.
+
+A worker appends to a file of its own, one `write` a record, so a reader sees whole records and at most one
+torn one at the end. A record is
+
+    b"aisb" | payload length (u32) | CRC-32 of the payload (u32) | payload
+    payload = header length (u32) | header (JSON) | gaps between chunk stamps (u32 or i64) | tokens a chunk (i32)
+
+all little-endian. The header names what the bytes after it are. Where bytes are damaged the reader goes on at
+the next mark and counts what it could not read.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
+from operator import sub
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self, cast
+from zlib import crc32
+
+import orjson
+
+from aisb.errors import RunError
+from aisb.types import ChunkKind, Failure, Prediction, Timing, Usage
+
+MARK = b"aisb"
+HEAD = struct.Struct("<4sII")
+LENGTH = struct.Struct("<I")
+GAP_LIMIT = 2**32
+STAMPS = ("planned_ns", "connected_ns", "sent_ns", "headers_ns", "done_ns")
+
+
+class Record(NamedTuple):
+    """One attempt from the log. `final` says that the engine did not try again after it."""
+
+    prediction: Prediction
+    final: bool
+    session: int
+
+
+class LogWriter:
+    """Appends attempts to one worker's file. Torn bytes at its end are cut off first."""
+
+    def __init__(self, path: Path, *, session: int = 0) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.session = session
+        self._end = _sound_length(path)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        os.ftruncate(self._file, self._end)
+        os.lseek(self._file, self._end, os.SEEK_SET)
+
+    def append(self, prediction: Prediction, *, final: bool) -> None:
+        """Append one attempt.
+
+        Raises:
+            RunError: the disk is full or the file cannot be written; nothing half-written stays behind.
+        """
+        data = encode(prediction, final=final, session=self.session)
+        try:
+            written = os.write(self._file, data)
+            if written != len(data):
+                raise OSError(28, "No space left on device")
+        except OSError as error:
+            os.ftruncate(self._file, self._end)
+            os.lseek(self._file, self._end, os.SEEK_SET)
+            raise RunError(
+                f"the log {self.path} cannot be written: {error.strerror}\n"
+                f"  everything that had finished is kept; make room and go on with --reuse"
+            ) from error
+        self._end += written
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Log(NamedTuple):
+    """What a log folder holds: the latest attempt for each key, and what could not be read."""
+
+    latest: dict[tuple[str, int, int], Prediction]
+    attempts: int
+    damaged: int
+
+    @property
+    def finished(self) -> set[tuple[str, int, int]]:
+        """The keys that have an answer."""
+        return {key for key, prediction in self.latest.items() if prediction.failure is None}
+
+
+def read_folder(folder: Path) -> Log:
+    """Read every worker's file in a folder; for each key the last attempt wins."""
+    latest: dict[tuple[str, int, int], tuple[int, Prediction]] = {}
+    attempts = damaged = 0
+    for path in sorted(folder.glob("worker-*")):
+        for record in read_file(path):
+            if record is None:
+                damaged += 1
+                continue
+            attempts += 1
+            key = record.prediction.key
+            if key not in latest or latest[key][0] <= record.session:
+                latest[key] = (record.session, record.prediction)
+    return Log({key: prediction for key, (_, prediction) in latest.items()}, attempts, damaged)
+
+
+def read_file(path: Path) -> Iterator[Record | None]:
+    """Yield the records of one worker's file in order; None where bytes could not be read."""
+    data = path.read_bytes()
+    for start, end in _extents(data):
+        yield decode(memoryview(data)[start:end]) if start >= 0 else None
+
+
+def encode(prediction: Prediction, *, final: bool, session: int) -> bytes:
+    """Return the record of one attempt."""
+    timing = prediction.timing
+    stamps = timing.chunk_ns
+    gaps: array[int] = array("q", map(sub, islice(stamps, 1, None), stamps))
+    if gaps and min(gaps) >= 0 and max(gaps) < GAP_LIMIT:
+        gaps = array("I", gaps)
+    header = {
+        "id": prediction.sample_id,
+        "repeat": prediction.repeat,
+        "turn": prediction.turn,
+        "attempt": prediction.attempts,
+        "final": final,
+        "session": session,
+        "text": prediction.text,
+        "reasoning": prediction.reasoning or None,
+        "tool_calls": prediction.tool_calls or None,
+        "finish_reason": prediction.finish_reason,
+        "usage": prediction.usage,
+        "failure": prediction.failure,
+        "times": [getattr(timing, name) for name in STAMPS],
+        "first_chunk_ns": stamps[0] if stamps else None,
+        "kinds": [[kind, len(list(run))] for kind, run in groupby(timing.chunk_kinds)],
+        "gaps": [gaps.typecode, len(gaps)],
+        "tokens": len(timing.chunk_tokens),
+        "streamed": timing.streamed,
+    }
+    text = orjson.dumps(header, option=orjson.OPT_SERIALIZE_DATACLASS)
+    tokens = timing.chunk_tokens
+    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
+        gaps, tokens = gaps[:], tokens[:]
+        gaps.byteswap()
+        tokens.byteswap()
+    payload = b"".join((LENGTH.pack(len(text)), text, gaps.tobytes(), tokens.tobytes()))
+    return HEAD.pack(MARK, len(payload), crc32(payload)) + payload
+
+
+def decode(payload: memoryview) -> Record:
+    """Return the attempt in a record's payload."""
+    (size,) = LENGTH.unpack_from(payload)
+    header: dict[str, Any] = orjson.loads(payload[4 : 4 + size])
+    code, count = header["gaps"]
+    gaps = array(code)
+    offset = 4 + size
+    gaps.frombytes(payload[offset : offset + count * gaps.itemsize])
+    tokens = array("i")
+    tokens.frombytes(payload[offset + count * gaps.itemsize :])
+    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
+        gaps.byteswap()
+        tokens.byteswap()
+    times = dict(zip(STAMPS, header["times"], strict=True))
+    timing = Timing(
+        **times,
+        chunk_ns=_stamps(header["first_chunk_ns"], gaps),
+        chunk_kinds=_kinds(header["kinds"]),
+        chunk_tokens=tokens,
+        streamed=header["streamed"],
+    )
+    prediction = Prediction(
+        sample_id=header["id"],
+        repeat=header["repeat"],
+        turn=header["turn"],
+        text=header["text"],
+        reasoning=header["reasoning"] or "",
+        tool_calls=tuple(header["tool_calls"] or ()),
+        finish_reason=header["finish_reason"],
+        usage=Usage(**header["usage"]) if header["usage"] else None,
+        timing=timing,
+        attempts=header["attempt"],
+        failure=Failure(**header["failure"]) if header["failure"] else None,
+    )
+    return Record(prediction, header["final"], header["session"])
+
+
+def _stamps(first: int | None, gaps: Sequence[int]) -> array[int]:
+    stamps: array[int] = array("q")
+    if first is not None:
+        stamps.append(first)
+        for gap in gaps:
+            first += gap
+            stamps.append(first)
+    return stamps
+
+
+def _kinds(runs: Sequence[tuple[str, int]]) -> tuple[ChunkKind, ...]:
+    return tuple(cast("ChunkKind", kind) for kind, count in runs for _ in range(count))
+
+
+def _extents(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of each sound payload; (-1, end) for a stretch that is damaged or torn."""
+    at = 0
+    while at < len(data):
+        end = _payload_end(data, at)
+        if end is not None:
+            yield at + HEAD.size, end
+            at = end
+            continue
+        # Look for the next sound record; a mark can also stand in a text, so each must prove itself.
+        following = data.find(MARK, at + 1)
+        while following >= 0 and _payload_end(data, following) is None:
+            following = data.find(MARK, following + 1)
+        at = len(data) if following < 0 else following
+        yield -1, at
+
+
+def _payload_end(data: bytes, at: int) -> int | None:
+    if at + HEAD.size > len(data):
+        return None
+    mark, length, checksum = HEAD.unpack_from(data, at)
+    start = at + HEAD.size
+    if mark != MARK or start + length > len(data) or crc32(memoryview(data)[start : start + length]) != checksum:
+        return None
+    return start + cast("int", length)
+
+
+def _sound_length(path: Path) -> int:
+    """Return where the last sound record of a file ends."""
+    if not path.exists():
+        return 0
+    return max((end for start, end in _extents(path.read_bytes()) if start >= 0), default=0)

@@ -1,0 +1,168 @@
+"""The run folder: where everything of a run lies, how it is found again, and that one command at a time writes it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from aisb.errors import RunError
+
+TIMESTAMP = re.compile(r"\d{8}_\d{6}(_\d+)?")
+
+
+class RunFolder:
+    """One run on disk. The paths in it follow from a model's and a task's safe names."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.timestamp = path.name
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @classmethod
+    def create(cls, work_dir: Path, now: datetime) -> RunFolder:
+        """Make a new folder named after the time; a second one in the same second gets `_2`.
+
+        Raises:
+            RunError: the folder cannot be made.
+        """
+        stamp = now.strftime("%Y%m%d_%H%M%S")
+        try:
+            work_dir.mkdir(parents=True, exist_ok=True)
+            for number in range(1, 1000):
+                path = work_dir / (stamp if number == 1 else f"{stamp}_{number}")
+                try:
+                    path.mkdir()
+                except FileExistsError:
+                    continue
+                return cls(path)
+        except OSError as error:
+            raise RunError(f"the work folder {work_dir} cannot be written: {error.strerror}; name another with -w") from error
+        raise RunError(f"{work_dir} holds a thousand runs of this second")
+
+    @classmethod
+    def find(cls, work_dir: Path, name: str) -> RunFolder:
+        """Find a run by its timestamp, its path, or `latest`.
+
+        Raises:
+            RunError: there is none; the message lists the five latest.
+        """
+        runs = cls.list(work_dir)
+        if name == "latest":
+            if not runs:
+                raise RunError(f"there is no run in {work_dir} yet; -w names another work folder")
+            return runs[-1]
+        for path in (work_dir / name, Path(name)):
+            if (path / "configs").is_dir():
+                return cls(path)
+        latest = ", ".join(run.timestamp for run in reversed(runs[-5:]))
+        hint = f"the latest in {work_dir}: {latest}" if runs else f"there is no run in {work_dir} yet"
+        raise RunError(f"no run {name!r}; {hint}")
+
+    @classmethod
+    def list(cls, work_dir: Path) -> list[RunFolder]:
+        """Return the runs in a work folder, oldest first."""
+        if not work_dir.is_dir():
+            return []
+        found = [p for p in work_dir.iterdir() if TIMESTAMP.fullmatch(p.name) and (p / "configs").is_dir()]
+        return [cls(path) for path in sorted(found, key=_order)]
+
+    @property
+    def config(self) -> Path:
+        """The resolved run, in the form of an `aisb.toml`."""
+        return self.path / "configs" / f"{self.timestamp}.toml"
+
+    @property
+    def manifest(self) -> Path:
+        """What ran where, when, on which data."""
+        return self.path / "configs" / "manifest.json"
+
+    def log(self, model: str, task: str) -> Path:
+        """The folder that workers append to."""
+        return self.path / "log" / model / task
+
+    def infer_log(self, model: str, task: str) -> Path:
+        """The readable lines of asking."""
+        return self.path / "logs" / "infer" / model / f"{task}.out"
+
+    def eval_log(self, model: str, task: str) -> Path:
+        """The readable lines of scoring."""
+        return self.path / "logs" / "eval" / model / f"{task}.out"
+
+    def predictions(self, model: str, task: str) -> Path:
+        """One line for each sample, repeat and turn."""
+        return self.path / "predictions" / model / f"{task}.jsonl"
+
+    def predictions_json(self, model: str, task: str) -> Path:
+        """The predictions once more, by id, in the form that other tools read."""
+        return self.path / "predictions" / model / f"{task}.json"
+
+    def results(self, model: str, task: str, scoring: str | None = None) -> Path:
+        """The metrics of the latest scoring pass, or of the pass of a given time."""
+        folder = self.path / "results" / (f"passes/{scoring}" if scoring else "")
+        return folder / model / f"{task}.json"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other commands from writing this run; the lock goes with the process, however it ends.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        path = self.path / ".lock"
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                raise RunError(
+                    f"{self.path} is being written by process {file.read().strip() or '?'}; "
+                    f"wait for it, or end it, and try again"
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a kill, sees the old content or the new, never a part.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run.
+
+    Raises:
+        RunError: it is missing or broken.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise RunError(f"{path} is not JSON: {error}") from error
+
+
+def _order(path: Path) -> tuple[str, int]:
+    stamp, _, number = path.name[15:].partition("_")
+    return path.name[:15], int(number or stamp or 1)
