@@ -267,7 +267,7 @@ def _folders(returned: object) -> list[Path]:
 def _distribution(entry: EntryPoint) -> tuple[str, str]:
     """Return the name and version of an entry point's distribution, as far as its metadata can be read."""
     try:
-        return (str(entry.dist.name), str(entry.dist.version)) if entry.dist else ("?", "?")
+        return (entry.dist.name or "?", entry.dist.version or "?") if entry.dist else ("?", "?")
     except Exception:  # noqa: BLE001 - half-removed metadata of one plugin must not hide the others
         return ("?", "?")
 

@@ -1,0 +1,235 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+LIST = """
+import dataclasses, json
+from aisb.plugins import Plugins
+plugins = Plugins.load()
+print(json.dumps([dataclasses.asdict(info) for info in plugins.infos], default=str))
+"""
+
+
+def python(script, *folders, **environment):
+    """Run a script in a process that finds the distributions in `folders`; return what it prints."""
+    path = os.pathsep.join(map(str, folders))
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": path, "AISB_BLOCK": "", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def infos(installed):
+    found = json.loads(python(LIST, installed))
+    return {(info["name"], info["distribution"]): info for info in found}
+
+
+@pytest.fixture(scope="module")
+def ask(installed):
+    """Run lines with `plugins` loaded, and return what they print; an error of aisb is printed with its class."""
+
+    def ask(lines, **environment):
+        script = "from aisb.errors import AisbError\nfrom aisb.plugins import Plugins\nplugins = Plugins.load()\ntry:\n"
+        script += "".join(f"    {line}\n" for line in lines.splitlines())
+        script += "except AisbError as error:\n    print(type(error).__name__, error, sep=': ')\n"
+        return python(script, installed, **environment)
+
+    return ask
+
+
+def test_a_working_plugin_is_listed_with_its_distribution_and_what_it_offers(infos, installed):
+    info = infos["test-good", "aisb-test-good"]
+    assert (info["version"], info["state"], info["reason"]) == ("1.0", "loaded", None)
+    assert info["offers"] == {"dataset": ["dice"], "postprocessor": ["shouted", "dice"]}
+    assert info["configs"] == [str(installed / "aisb_test_good")]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("test-broken-import", "No module named 'a_library_nobody_has'"),
+        ("test-misspelt", "aisb_backend is not a hook; did you mean 'aisb_backends'?"),
+        ("test-wrong-signature", "aisb_backends(config) has a wrong signature: a hook takes no arguments"),
+        (
+            "test-raising",
+            "aisb_reporters() raised ValueError: the moon is in the wrong house (aisb_test_raising.py, line 16)",
+        ),
+        (
+            "test-wrong-return",
+            "aisb_evaluators() returned [<class 'dict'>]; it returns names with factories, as in {'name': factory}",
+        ),
+        ("test-unmarked", "aisb_backends is not marked with @hookimpl, so it would never be called"),
+        ("odd-exit", "SystemExit: no licence found (exits.py, line 5)"),
+        ("odd-absent", "No module named 'aisb_test_odd.absent'"),
+        ("odd-empty", "aisb_test_odd.empty has no function that is marked with @hookimpl"),
+        (
+            "odd-name",
+            "aisb_backends() offers the name 'two words: one'; names are letters, digits, '-', '_' and '.'",
+        ),
+        ("odd-value", "aisb_backends() has 7 under 'seven'; it must be a function or a class"),
+        (
+            "odd-none",
+            "aisb_backends() returned None; it returns names with factories, as in {'name': factory}",
+        ),
+        ("odd-wrapper", "aisb_backends is marked as a wrapper; a hook only returns what its plugin offers"),
+        ("odd-string", "aisb_configs() returned '/tmp'; it returns a list of folders: [files('my_plugin')]"),
+        (
+            "odd-folder",
+            "aisb_configs() returned PosixPath('/nowhere/to/be/found'), which is not a folder on disk",
+        ),
+    ],
+)
+def test_a_broken_plugin_fails_alone_and_says_why(infos, name, reason):
+    info = next(info for key, info in infos.items() if key[0] == name)
+    assert (info["state"], info["reason"]) == ("failed", reason)
+    assert info["offers"] == {}
+    assert info["configs"] == []
+
+
+def test_the_hooks_may_be_methods_of_an_object(infos):
+    assert infos["odd-object", "aisb-test-odd"]["offers"] == {"dataset": ["thing"]}
+
+
+def test_nothing_of_a_failed_plugin_is_offered_though_one_of_its_hooks_is_good(ask):
+    assert ask("print({'misspelt', 'raising'} & set(plugins.names('dataset')))") == "set()\n"
+
+
+def test_the_second_distribution_under_a_taken_name_is_listed_as_failed(infos):
+    assert infos["test-same", "aisb-test-same-one"]["offers"] == {"backend": ["same-one"]}
+    second = infos["test-same", "aisb-test-same-two"]
+    assert second["state"] == "failed"
+    assert second["reason"] == "the name test-same is taken by aisb-test-same-one 1.0"
+
+
+def test_a_name_that_two_plugins_offer_is_an_error_at_use_that_names_both(infos, ask):
+    assert infos["test-clash-one", "aisb-test-clash-one"]["offers"] == {"backend": ["twin", "one"]}
+    assert infos["test-clash-two", "aisb-test-clash-two"]["offers"] == {"backend": ["twin", "two"]}
+    assert ask("plugins.find('backend', 'twin')") == (
+        "PluginError: backend 'twin' is offered by test-clash-one (aisb-test-clash-one) and "
+        "test-clash-two (aisb-test-clash-two); block all but one, as in --block test-clash-two\n"
+    )
+    assert ask("print(plugins.find('backend', 'two').plugin)") == "test-clash-two\n"
+
+
+def test_blocking_one_of_two_plugins_with_a_common_name_settles_it(ask):
+    text = ask("print(plugins.find('backend', 'twin').distribution)", AISB_BLOCK="test-clash-one")
+    assert text == "aisb-test-clash-two\n"
+
+
+def test_an_unknown_name_suggests_the_nearest_and_names_failed_and_blocked_plugins(ask):
+    text = ask("plugins.find('dataset', 'dices')", AISB_BLOCK="test-clash-one,test-clash-two")
+    assert text.startswith("UnknownName: no dataset named 'dices'; did you mean 'dice'?\n  known: ")
+    assert "\n  plugin test-broken-import did not load: No module named 'a_library_nobody_has'\n" in text
+    assert "\n  plugin test-clash-one is blocked\n" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "distribution"),
+    [("triton", "aisb-backend-triton"), ("hf-chat", "aisb-backend-hf"), ("mmlu_redux", "aisb-dataset-exams")],
+)
+def test_a_name_whose_distribution_is_absent_is_answered_with_its_install_line(ask, name, distribution):
+    assert ask(f"plugins.find('backend', {name!r})").endswith(
+        f"\n  {name} comes with: pip install {distribution}\n"
+    )
+
+
+def test_a_blocked_plugin_is_listed_and_never_imported(installed):
+    script = LIST + "import sys\nprint('aisb_test_good' in sys.modules)"
+    text, imported = python(script, installed, AISB_BLOCK="test-good, odd-exit").splitlines()
+    states = {info["name"]: info["state"] for info in json.loads(text)}
+    assert (states["test-good"], states["odd-exit"], imported) == ("blocked", "blocked", "False")
+
+
+def test_a_name_to_block_that_no_plugin_has_is_said(installed):
+    script = "from aisb.plugins import Plugins\nprint(Plugins.load(['test-god', 'test-raising']).notes)"
+    assert (
+        python(script, installed) == "[\"no plugin named 'test-god' to block; did you mean 'test-good'?\"]\n"
+    )
+
+
+def test_loading_imports_neither_pydantic_nor_httpx_nor_numpy():
+    script = "import sys\nfrom aisb.plugins import Plugins\nPlugins.load()\n"
+    script += "print({'pydantic', 'httpx', 'numpy', 'torch', 'transformers'} & set(sys.modules))"
+    assert python(script) == "set()\n"
+
+
+def test_importing_aisb_loads_no_plugin(installed):
+    assert python("import aisb, sys\nprint('aisb_test_good' in sys.modules)", installed) == "False\n"
+
+
+def test_half_removed_metadata_and_a_module_that_is_no_python_stay_their_own_failure(tmp_path):
+    (tmp_path / "aisb_half-1.0.dist-info").mkdir()
+    (tmp_path / "aisb_half-1.0.dist-info" / "entry_points.txt").write_text("[aisb]\nhalf = aisb_half\n")
+    (tmp_path / "aisb_half.py").write_text('"""No Python."""\ndef aisb_backends(:\n')
+    half = next(info for info in json.loads(python(LIST, tmp_path)) if info["name"] == "half")
+    assert half["state"] == "failed"
+    assert half["reason"].startswith("SyntaxError: ")
+    assert half["reason"].endswith("(aisb_half.py, line 2)")
+    assert half["distribution"] == "?"
+
+
+def test_ctrl_c_while_plugins_load_ends_the_program(tmp_path):
+    (tmp_path / "aisb_slow-1.0.dist-info").mkdir()
+    (tmp_path / "aisb_slow-1.0.dist-info" / "entry_points.txt").write_text("[aisb]\nslow = aisb_slow\n")
+    (tmp_path / "aisb_slow.py").write_text("raise KeyboardInterrupt\n")
+    script = "from aisb.plugins import Plugins\ntry: Plugins.load()\nexcept KeyboardInterrupt: print('ended')"
+    assert python(script, tmp_path) == "ended\n"
+
+
+def test_a_component_is_made_with_its_options_and_what_core_gives(ask):
+    assert ask("print(list(plugins.make('dataset', 'dice', {'count': 1, 'colour': 'red'})))") == (
+        "[{'throw': 1, 'colour': 'red'}]\n"
+    )
+    assert (
+        ask("print(plugins.make('dataset', 'with-files', {'path': 'y'}, files='F', seed=3))")
+        == "('F', 'y')\n"
+    )
+
+
+def test_what_core_gives_is_no_option(ask):
+    assert ask("plugins.make('dataset', 'with-files', {'files': 1}, where='tasks.t.dataset', files='F')") == (
+        "ConfigError: tasks.t.dataset.files: no such option\n  known: path\n"
+    )
+
+
+def test_a_factory_that_lacks_a_library_says_which(ask):
+    assert ask("plugins.make('dataset', 'heavy', {})") == (
+        "PluginError: dataset 'heavy' of plugin odd-factory cannot be made: "
+        "No module named 'a_heavy_library_nobody_has'\n"
+    )
+
+
+def test_a_factory_that_fails_is_named_with_the_place(ask):
+    assert ask("plugins.make('dataset', 'careless', {'size': 0})") == (
+        "PluginError: dataset 'careless' of plugin odd-factory cannot be made: "
+        "ZeroDivisionError: division by zero (factory.py, line 29)\n"
+    )
+
+
+def test_a_value_that_a_component_judges_itself_is_reported_under_its_path(ask):
+    assert ask("plugins.make('dataset', 'picky', {'url': 'host:80'}, where='models.m.options')") == (
+        "ConfigError: models.m.options: url = 'host:80' has no scheme; write http://host:80\n"
+    )
+
+
+def test_an_annotation_that_cannot_be_read_is_explained(ask):
+    assert ask("plugins.make('dataset', 'unreadable', {'price': 1})") == (
+        "PluginError: option 'price' of unreadable: the annotation 'Decimal' cannot be read "
+        "(name 'Decimal' is not defined); import what it names outside TYPE_CHECKING\n"
+    )
+
+
+def test_config_folders_come_with_the_name_of_their_plugin(ask, installed):
+    assert ask("print([str(f) for name, f in plugins.config_folders() if name == 'test-good'])") == (
+        f"['{installed}/aisb_test_good']\n"
+    )
