@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import sys
 import types
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, fields, is_dataclass
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, get_origin, get_type_hints
 
 from aisb.errors import ConfigError, PluginError, did_you_mean
 
@@ -93,10 +95,9 @@ def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 def _option(factory: Callable[..., Any], parameter: inspect.Parameter) -> Option:
     annotation, default = _annotation(factory, parameter), parameter.default
     function = _function(factory)
-    if is_dataclass(function):
-        for made in fields(function):
-            if made.name == parameter.name and made.default_factory is not MISSING:
-                default = made.default_factory()
+    if is_dataclass(function) and type(default).__module__ == "dataclasses":  # the mark of a default_factory
+        made = next(made for made in fields(function) if made.name == parameter.name)
+        default = cast("Callable[[], Any]", made.default_factory)()
     words = [text for text in getattr(annotation, "__metadata__", ()) if isinstance(text, str)]
     return Option(
         parameter.name, type_text(annotation), default, default is REQUIRED, " ".join(words), annotation
@@ -104,14 +105,17 @@ def _option(factory: Callable[..., Any], parameter: inspect.Parameter) -> Option
 
 
 def _annotation(factory: Callable[..., Any], parameter: inspect.Parameter) -> Any:
-    """Return a parameter's type with what `Annotated` adds; each is looked up where it was written."""
-    annotation, scope = parameter.annotation, _scope(factory, parameter.name)
-    if isinstance(function := _function(factory), type):
-        for cls in function.__mro__:
-            own = inspect.get_annotations(cls)
-            if parameter.name in own:
-                annotation = own[parameter.name]
-                break
+    """Return a parameter's type with what `Annotated` adds, looked up in the module where it was written.
+
+    One parameter at a time: the return type may well be imported for type checks only.
+    """
+    function = _function(factory)
+    annotation, scope = parameter.annotation, _scope(function)
+    for cls in inspect.getmro(function) if isinstance(function, type) else ():
+        own = inspect.get_annotations(cls)
+        if parameter.name in own:
+            annotation, scope = own[parameter.name], vars(sys.modules[cls.__module__])
+            break
     if annotation is parameter.empty:
         return Any
 
@@ -119,7 +123,7 @@ def _annotation(factory: Callable[..., Any], parameter: inspect.Parameter) -> An
 
     holder.__annotations__ = {"it": annotation}
     try:
-        return get_type_hints(holder, globalns=dict(scope), include_extras=True)["it"]
+        return get_type_hints(holder, globalns=scope, include_extras=True)["it"]
     except Exception as error:
         raise PluginError(
             f"option {parameter.name!r} of {getattr(function, '__name__', function)}: the annotation "
@@ -129,26 +133,18 @@ def _annotation(factory: Callable[..., Any], parameter: inspect.Parameter) -> An
 
 def _function(factory: Callable[..., Any]) -> Any:
     """Return the function or class that a factory stands for, beneath partials and decorators."""
-    import functools
-
     while isinstance(factory, functools.partial):
         factory = factory.func
     return inspect.unwrap(factory)
 
 
-def _scope(factory: Callable[..., Any], name: str) -> Mapping[str, Any]:
-    """Return the globals of the module in which a parameter was written."""
-    import sys
-
-    function = _function(factory)
+def _scope(function: Any) -> dict[str, Any]:
     if isinstance(function, type):
-        for cls in function.__mro__:
-            if name in inspect.get_annotations(cls):
-                return vars(sys.modules[cls.__module__])
         function = function.__init__  # type: ignore[misc]
     elif not hasattr(function, "__globals__"):
         function = type(function).__call__
-    return getattr(inspect.unwrap(function), "__globals__", {})
+    scope: dict[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
+    return scope
 
 
 def type_text(annotation: Any) -> str:
@@ -175,7 +171,11 @@ def _checked(option: Option, value: Any, path: str) -> Any:
     """Convert one value to an option's type with pydantic."""
     from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-    if isinstance(value, bool) and option.type in ("int", "float", "int | None", "float | None"):
+    if (
+        isinstance(value, bool)
+        and {int, float} & (wanted := _members(option.annotation))
+        and bool not in wanted
+    ):
         raise ConfigError(path, f"{short(value)} is not right: {_wanted(option)}")
     try:
         try:
@@ -191,6 +191,15 @@ def _checked(option: Option, value: Any, path: str) -> Any:
             f"{path}{inner}",
             f"{short(first['input'] if inner else value)} is not right: {_wanted(option)}{reason}",
         ) from None
+
+
+def _members(annotation: Any) -> set[Any]:
+    """Return the types that a union joins, or the one type that it is."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return {member for argument in get_args(annotation) for member in _members(argument)}
+    return {annotation}
 
 
 def _wanted(option: Option) -> str:

@@ -212,7 +212,7 @@ def test_a_factory_that_lacks_a_library_says_which(ask):
 def test_a_factory_that_fails_is_named_with_the_place(ask):
     assert ask("plugins.make('dataset', 'careless', {'size': 0})") == (
         "PluginError: dataset 'careless' of plugin odd-factory cannot be made: "
-        "ZeroDivisionError: division by zero (factory.py, line 29)\n"
+        "ZeroDivisionError: division by zero (factory.py, line 26)\n"
     )
 
 
