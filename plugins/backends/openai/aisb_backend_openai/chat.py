@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from aisb import Chunk, Part, Request, UsageError
-from aisb_backend_openai.service import FINISH_REASONS, OpenAIService, read_usage
+from aisb import AttemptFailed, Chunk, Part, Request, UsageError
+from aisb_backend_openai.service import FINISH_REASONS, OpenAIService, failure_in, kind_of, read_usage
 
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
 
@@ -69,19 +69,11 @@ class OpenAIChat(OpenAIService):
         if not (calls or finish or usage):
             if text:
                 return Chunk("content", text, reasoning, count)
-            return Chunk("reasoning", "", reasoning, count) if reasoning else Chunk("role")
+            return Chunk("reasoning", "", reasoning, count) if reasoning else Chunk("role", "", "", count)
+        if failure := failure_in(event):
+            raise AttemptFailed(failure)
         return Chunk(
-            "content"
-            if text
-            else "tool"
-            if calls
-            else "reasoning"
-            if reasoning
-            else "finish"
-            if finish
-            else "usage"
-            if usage
-            else "role",
+            kind_of(text, calls, reasoning, finish, delta.get("role")),
             text,
             reasoning,
             count,

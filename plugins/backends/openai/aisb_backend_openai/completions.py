@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from aisb import Chunk, Message, Request, UsageError
-from aisb_backend_openai.service import FINISH_REASONS, OpenAIService, read_usage
+from aisb import AttemptFailed, Chunk, Message, Request, UsageError
+from aisb_backend_openai.service import FINISH_REASONS, OpenAIService, failure_in, kind_of, read_usage
 
 
 @dataclass(kw_only=True, eq=False)
@@ -15,6 +15,7 @@ class OpenAICompletions(OpenAIService):
     """OpenAI's completions API, and everything that speaks it."""
 
     endpoint: ClassVar[str] = "/completions"
+    takes: ClassVar[Literal["chat", "text"]] = "text"
 
     def __post_init__(self) -> None:
         self.url = self.url.rstrip("/").removesuffix("/chat/completions")
@@ -41,9 +42,11 @@ class OpenAICompletions(OpenAIService):
         tokens = choice.get("token_ids") or logprobs.get("tokens") or logprobs.get("content")
         count = len(tokens) if tokens else None
         if not (finish or usage):
-            return Chunk("content", text, "", count) if text else Chunk("role")
+            return Chunk("content", text, "", count) if text else Chunk("role", "", "", count)
+        if failure := failure_in(event):
+            raise AttemptFailed(failure)
         return Chunk(
-            "content" if text else "finish" if finish else "usage",
+            kind_of(text, (), "", finish, None),
             text,
             "",
             count,
@@ -59,6 +62,7 @@ def plain_text(message: Message) -> str:
     for part in message.content:
         if part.kind != "text":
             raise UsageError(
-                f"a completions API takes text alone, and the prompt has an {part.kind}; use a chat API"
+                f"a completions API takes text alone, and a message has a part of kind {part.kind}; "
+                f"use a chat backend"
             )
     return "".join(part.value for part in message.content)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aisb import Fetched, ServiceError, ServiceInfo
 from aisb.errors import did_you_mean
+from aisb.fetch import place
 
 if TYPE_CHECKING:
     from aisb_backend_openai.service import OpenAIService
@@ -27,21 +29,15 @@ async def probe(service: OpenAIService) -> ServiceInfo:
     """
     path = service.api_path("/models")
     answer = await service.fetch(path)
-    where = service.url + path
+    where = _place(service.url) + path
     if answer.status == 401:
         raise ServiceError(_about_the_key(service, service.error_message(401, answer.body)))
     if answer.status in _NOT_READY:
         words = service.error_message(answer.status, answer.body)
-        raise ServiceError(
-            f"{where} answers {answer.status} ({words}): not ready yet; try again when it is up"
-        )
+        raise ServiceError(f"{where} is not ready ({answer.status}: {words}); try again when it is")
     if 300 <= answer.status < 400:
-        target = {key.lower(): value for key, value in answer.headers.items()}.get(
-            "location", "another address"
-        )
-        raise ServiceError(
-            f"{where} redirects to {target}; redirects are not followed, so set url to where it leads"
-        )
+        target = answer.headers.get("location", "another address")
+        raise ServiceError(f"{where} redirects to {target}; set url to where that leads")
     entries, note = _entries(service, answer)
     names = tuple(entry["id"] for entry in entries)
     _settle(service, names, where, note)
@@ -61,7 +57,7 @@ def _settle(service: OpenAIService, names: Sequence[str], where: str, note: str)
         raise ServiceError(
             f"{where} does not list a model {service.model!r}{did_you_mean(service.model, names)}\n"
             f"  it serves: {_shown(names)}\n"
-            f"  a name that is served without being listed goes with check_model = false in [options]"
+            f"  to use a name that is served without being listed: --set model.check_model=false"
         )
 
 
@@ -92,23 +88,29 @@ def _detail(service: OpenAIService, entries: Sequence[Mapping[str, Any]]) -> str
     if owner := entry.get("owned_by"):
         said.append(f"owned by {owner}")
     meta = entry.get("meta")
-    trained = meta.get("n_ctx_train") if isinstance(meta, Mapping) else None
-    if length := entry.get("max_model_len") or entry.get("context_length") or trained:
+    context = meta.get("n_ctx") if isinstance(meta, Mapping) else None  # llama.cpp
+    if length := entry.get("max_model_len") or entry.get("context_length") or context:
         said.append(f"model length {length}")
     return ", ".join(said)
 
 
 def _about_the_key(service: OpenAIService, words: str) -> str:
     said = "" if words == "HTTP 401" else f": {words}"
+    where = _place(service.url)
     if service.api_key_file:
-        return f"{service.url} refuses the API key in {service.api_key_file} (401{said})"
+        return f"{where} refuses the API key in {service.api_key_file} (401{said})"
     if service.api_key() is None:
         return (
-            f"{service.url} wants an API key (401{said}); put it into an environment variable "
+            f"{where} wants an API key (401{said}); put it into an environment variable "
             f"and give that variable's name with --api-key-env"
         )
     variable = service.api_key_env or service.default_api_key_env
-    return f"{service.url} refuses the API key in the environment variable {variable} (401{said})"
+    return f"{where} refuses the API key in the environment variable {variable} (401{said})"
+
+
+def _place(url: str) -> str:
+    """Return where a service is, without a name or key that its URL may hold."""
+    return place(url) + urlsplit(url).path
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from aisb import AttemptFailed, Chunk, Failure, HttpBackend, HttpCall, Request, ServiceInfo, Usage, UsageError
+from aisb.types import ChunkKind
 
 FINISH_REASONS = {
     "function_call": "tool_calls",
@@ -51,10 +52,14 @@ class OpenAIService(HttpBackend):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.model, self.path = self.model or None, self.path or None
         self.url = self.url.removesuffix(self.endpoint)
+        if self.path is None:
+            # Written either way; without it, what a server has beside the API (/metrics) is in reach too.
+            self.url = self.url.removesuffix("/v1")
 
     def api_path(self, path: str) -> str:
-        """Return an API path below `url`, which may or may not end with the API's version."""
+        """Return an API path below `url`, which may end with a version of its own (`…/paas/v4`)."""
         return path if _VERSION.fullmatch(self.url.rpartition("/")[2]) else f"/v1{path}"
 
     def check_params(self, params: Mapping[str, Any]) -> None:
@@ -154,6 +159,21 @@ def may_carry_secrets(url: str) -> bool:
 
     parts = urlsplit(url)
     return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def kind_of(
+    text: str, tool_calls: Sequence[Any], reasoning: str, finish: str | None, role: str | None
+) -> ChunkKind:
+    """Return the kind of a chunk that may hold several things: tokens weigh more than how the reply ended."""
+    if text:
+        return "content"
+    if tool_calls:
+        return "tool"
+    if reasoning:
+        return "reasoning"
+    if finish:
+        return "finish"
+    return "role" if role else "usage"
 
 
 def failure_in(event: Mapping[str, Any]) -> Failure | None:
