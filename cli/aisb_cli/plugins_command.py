@@ -36,7 +36,7 @@ def list_command(context: click.Context, as_json: bool) -> None:
     taken = sum(
         _widest(line for cell in column for line in cell.split("\n")) for column in zip(*cells, strict=True)
     )
-    width = max(_columns() - taken - 6, 24)
+    width = max(_columns() - taken - 6, 20)
     table = [(*row, _wrapped(_offers(info), width)) for row, info in zip(cells, found.infos, strict=True)]
     click.echo(tabulate(table, headers=("plugin", "distribution", "state", "offers"), tablefmt="simple"))
     failed = [f"{info.name} did not load: {info.reason}" for info in found.infos if info.state == "failed"]

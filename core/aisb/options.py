@@ -83,11 +83,21 @@ def bind(
 
 
 def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the parameters that can be given by keyword."""
+    """Return the parameters that can be given by keyword.
+
+    Raises:
+        PluginError: the factory is built in and has no signature to read.
+    """
+    try:
+        signature = inspect.signature(factory)
+    except ValueError as error:
+        raise PluginError(
+            f"the options of {short(factory)} cannot be read: {error}; wrap it in a function"
+        ) from None
     passed_over = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
     return {
         name: parameter
-        for name, parameter in inspect.signature(factory).parameters.items()
+        for name, parameter in signature.parameters.items()
         if parameter.kind not in passed_over
     }
 

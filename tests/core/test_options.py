@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field
 
 from aisb import HttpBackend
-from aisb.errors import ConfigError
+from aisb.errors import ConfigError, PluginError
 from aisb.options import REQUIRED, bind, options, summary
 
 if TYPE_CHECKING:
@@ -197,4 +197,13 @@ def test_an_option_that_must_be_given_is_named():
 def test_a_value_for_what_core_gives_is_refused():
     assert refused(dice, {"path": "x"}, context=("path",)).startswith(
         "tasks.dice.dataset.path: no such option"
+    )
+
+
+def test_a_built_in_without_a_signature_is_explained():
+    with pytest.raises(PluginError) as caught:
+        options(dict)
+    assert str(caught.value) == (
+        "the options of <class 'dict'> cannot be read: no signature found for builtin type <class 'dict'>; "
+        "wrap it in a function"
     )

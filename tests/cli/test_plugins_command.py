@@ -1,0 +1,167 @@
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def aisb(installed):
+    """Run `aisb` in a process that finds the little distributions."""
+
+    def aisb(*arguments, columns="80", **environment):
+        path = {"PYTHONPATH": str(installed), "COLUMNS": columns, "AISB_BLOCK": ""}
+        return subprocess.run(
+            [sys.executable, "-m", "aisb_cli.main", *arguments],
+            env={**os.environ, **path, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return aisb
+
+
+@pytest.fixture(scope="module")
+def listed(aisb):
+    done = aisb("plugins", "list")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_the_list_shows_what_a_plugin_offers_components_tasks_and_models(listed):
+    lines = [line.rstrip() for line in listed.splitlines()]
+    at = next(i for i, line in enumerate(lines) if line.startswith("test-good "))
+    assert [line.split() for line in lines[at : at + 5]] == [
+        ["test-good", "aisb-test-good", "loaded", "dataset:", "dice"],
+        ["1.0", "postprocessor:", "shouted,"],
+        ["dice"],
+        ["tasks:", "throws"],
+        ["models:", "shouter"],
+    ]
+
+
+def test_the_list_gives_the_reason_of_each_failure_below_the_table(listed):
+    table, reasons = listed.split("\n\n")
+    assert "failed" in table
+    assert "test-broken-import did not load: No module named 'a_library_nobody_has'" in reasons.splitlines()
+    assert "test-misspelt did not load: aisb_backend is not a hook; did you mean 'aisb_backends'?" in reasons
+
+
+def test_the_table_fits_eighty_columns(listed):
+    table, _ = listed.split("\n\n")
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_the_list_as_json_has_a_record_a_plugin(aisb, installed):
+    records = {
+        (r["name"], r["distribution"]): r for r in json.loads(aisb("plugins", "list", "--json").stdout)
+    }
+    assert records["test-good", "aisb-test-good"] == {
+        "name": "test-good",
+        "distribution": "aisb-test-good",
+        "version": "1.0",
+        "state": "loaded",
+        "reason": None,
+        "offers": {"dataset": ["dice"], "postprocessor": ["shouted", "dice"]},
+        "tasks": ["throws"],
+        "models": ["shouter"],
+        "configs": [str(installed / "aisb_test_good")],
+    }
+    assert records["test-same", "aisb-test-same-two"]["reason"] == (
+        "the name test-same is taken by aisb-test-same-one 1.0"
+    )
+
+
+def test_a_blocked_plugin_is_listed_as_blocked_and_a_wrong_name_to_block_is_said(aisb):
+    done = aisb("plugins", "list", "--json", AISB_BLOCK="test-good,test-god")
+    states = {record["name"]: record["state"] for record in json.loads(done.stdout)}
+    assert states["test-good"] == "blocked"
+    assert done.stderr == "no plugin named 'test-god' to block; did you mean 'test-good'?\n"
+
+
+def test_show_prints_a_components_options_with_types_defaults_and_help(aisb):
+    done = aisb("plugins", "show", "dataset:dice")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "dataset:dice – Throw a die again and again.\n"
+        "plugin test-good, from aisb-test-good\n"
+        "\n"
+        "option  type    default\n"
+        "count   int     10\n"
+        "    how many throws\n"
+        "sides   6 | 20  6\n"
+        "colour  str     (required)\n"
+        "    what colour the dice have\n"
+    )
+
+
+def test_show_prints_every_kind_that_has_the_name(aisb):
+    heads = [line for line in aisb("plugins", "show", "dice").stdout.splitlines() if " – " in line]
+    assert heads == [
+        "dataset:dice – Throw a die again and again.",
+        "postprocessor:dice – Take the last word in capitals.",
+    ]
+
+
+def test_show_prints_both_where_two_plugins_offer_one_name(aisb):
+    text = aisb("plugins", "show", "twin").stdout
+    assert "plugin test-clash-one, from" in text
+    assert "plugin test-clash-two, from" in text
+
+
+def test_show_leaves_out_what_core_gives(aisb):
+    assert aisb("plugins", "show", "with-files").stdout.splitlines()[3:] == [
+        "option  type  default",
+        'path    str   "x"',
+    ]
+
+
+def test_show_as_json_has_a_record_a_component(aisb):
+    (record,) = json.loads(aisb("plugins", "show", "shouted", "--json").stdout)
+    assert record == {
+        "kind": "postprocessor",
+        "name": "shouted",
+        "summary": "Take the last word in capitals.",
+        "plugin": "test-good",
+        "distribution": "aisb-test-good",
+        "options": [
+            {"name": "least", "type": "int", "required": False, "default": 3, "help": "shortest word taken"}
+        ],
+    }
+
+
+def test_an_unknown_name_suggests_the_nearest_and_says_which_plugins_failed(aisb):
+    done = aisb("plugins", "show", "dataset:dise")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no dataset named 'dise'; did you mean 'dice'?\n" in done.stderr
+    assert "plugin test-raising did not load: aisb_reporters() raised ValueError" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_kind_names_the_kinds(aisb):
+    done = aisb("plugins", "show", "databse:dice")
+    assert done.returncode == 2
+    assert "no kind of component named 'databse'; did you mean 'dataset'?\n" in done.stderr
+    assert "known: backend, dataset, evaluator, postprocessor, reporter" in done.stderr
+
+
+def test_the_name_of_a_plugin_is_answered_with_what_it_offers(aisb):
+    done = aisb("plugins", "show", "test-good")
+    assert done.returncode == 2
+    assert "test-good is a plugin; it offers dataset: dice; postprocessor: shouted, dice" in done.stderr
+
+
+def test_listing_starts_within_twenty_times_an_empty_program():
+    def best(arguments):
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert best(["-m", "aisb_cli.main", "plugins", "list"]) <= 20 * best(["-c", "pass"])
