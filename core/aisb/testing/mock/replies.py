@@ -1,0 +1,116 @@
+"""What is asked of the mock server and what it replies, in the shape that every dialect translates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple
+
+EventKind = Literal["role", "token", "finish", "usage", "end"]
+
+
+class Refused(Exception):  # noqa: N818 - a refusal is one of the replies, not an error of the mock
+    """The request is answered with an error status."""
+
+    def __init__(self, status: int, message: str, kind: str = "BadRequestError") -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.kind = kind
+
+
+@dataclass(slots=True)
+class Ask:
+    """A request, as the mock sees it. `prompt` is all of its text; `key` what tells questions apart."""
+
+    prompt: str
+    key: str
+    prompt_tokens: int
+    model: str | None = None
+    max_tokens: int | None = None
+    min_tokens: int = 0
+    ignore_eos: bool = False
+    stop: Sequence[str] = ()
+    seed: int | None = None
+    stream: bool = False
+    include_usage: bool = False
+
+
+@dataclass(slots=True)
+class Reply:
+    """What is answered, split into tokens. `usage` says whether counts are told at all."""
+
+    number: int
+    model: str
+    created: int
+    pieces: list[str]
+    finish_reason: str
+    prompt_tokens: int
+    reasoning: list[str] = field(default_factory=list)
+    reasoning_field: str = "reasoning_content"
+    tokens_per_chunk: int = 1
+    include_usage: bool = False
+    usage: bool = True
+
+    @property
+    def text(self) -> str:
+        """The whole visible text."""
+        return "".join(self.pieces)
+
+    @property
+    def output_tokens(self) -> int:
+        """How many tokens were made, reasoning and all."""
+        return len(self.reasoning) + len(self.pieces)
+
+    def chunks(self) -> Iterator[tuple[bool, str, int]]:
+        """Yield (is reasoning, text, tokens) as they are streamed."""
+        size = self.tokens_per_chunk
+        for thinking, tokens in ((True, self.reasoning), (False, self.pieces)):
+            if size == 1:
+                for token in tokens:
+                    yield thinking, token, 1
+            else:
+                for at in range(0, len(tokens), size):
+                    some = tokens[at : at + size]
+                    yield thinking, "".join(some), len(some)
+
+
+class Event(NamedTuple):
+    """One streamed event as bytes; `tokens` is how many tokens it holds."""
+
+    kind: EventKind
+    data: bytes
+    tokens: int = 0
+
+
+class Dialect(ABC):
+    """How one endpoint of one kind of service speaks."""
+
+    stream_type: ClassVar[bytes] = b"text/event-stream; charset=utf-8"
+    needs_key: ClassVar[bool] = True
+    garbage: ClassVar[bytes] = b'data: {"id": "broken", "choices": [{\n\n'
+
+    @abstractmethod
+    def read(self, data: Mapping[str, Any]) -> Ask:
+        """Translate the body of a request; raise `Refused` for one that the service would not take."""
+
+    @abstractmethod
+    def reply_id(self, reply: Reply) -> str:
+        """Return the name by which the service calls a reply."""
+
+    @abstractmethod
+    def events(self, reply: Reply) -> Iterator[Event]:
+        """Yield the events of a streamed reply in order."""
+
+    @abstractmethod
+    def whole(self, reply: Reply) -> bytes:
+        """Return the body of a reply that is not streamed."""
+
+    @abstractmethod
+    def error(self, refused: Refused) -> bytes:
+        """Return the body that goes with an error status."""
+
+    @abstractmethod
+    def error_event(self, refused: Refused) -> bytes:
+        """Return the event that reports an error inside a stream."""

@@ -1,0 +1,142 @@
+"""The mock server itself: which request is answered how."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import Sequence
+
+import orjson
+
+from aisb.testing.mock.author import Author
+from aisb.testing.mock.connection import Connection, Message
+from aisb.testing.mock.delivery import Delivery, Plan, faulty, reply_bytes, streamed, whole
+from aisb.testing.mock.openai import DIALECTS, model_list
+from aisb.testing.mock.options import MockOptions
+from aisb.testing.mock.pace import Pacer
+from aisb.testing.mock.peers import ask_peers
+from aisb.testing.mock.record import Entry, Record, merged, prometheus, report
+from aisb.testing.mock.replies import Ask, Dialect, Refused
+
+TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+WITH_PEERS = {(b"GET", "/metrics"), (b"GET", "/record"), (b"POST", "/reset")}
+PATHS = {"/v1/models", "/health"} | {path for _, path in WITH_PEERS}
+
+
+class Server:
+    """Answers requests as the options say. `peers` are the private ports of the processes beside it."""
+
+    def __init__(self, options: MockOptions, author: Author, pacer: Pacer, peers: Sequence[int] = ()) -> None:
+        self.options = options
+        self.author = author
+        self.pacer = pacer
+        self.record = Record(options.record_size)
+        self.connections: set[Connection] = set()
+        self._peers = peers
+        self._since = int(time.time())
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def serve(self, connection: Connection, message: Message) -> None:
+        """Answer one request."""
+        dialect = DIALECTS.get(message.path)
+        if message.path.startswith("/v1") and not self._has_key(message):
+            connection.reply(reply_bytes(401, b'{"error":"Unauthorized"}'))
+        elif dialect is not None and message.method == b"POST":
+            self._generate(connection, message, dialect)
+        elif message.method == b"GET" and message.path in ("/v1/models", "/health"):
+            found = message.path == "/v1/models"
+            body = model_list(self.options.models, self._since, self.options.max_model_len) if found else b""
+            connection.reply(reply_bytes(200, body))
+        elif (message.method, message.path) in WITH_PEERS:
+            task = asyncio.get_running_loop().create_task(self._with_peers(connection, message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif dialect is not None or message.path in PATHS:
+            connection.reply(reply_bytes(405, b'{"detail":"Method Not Allowed"}'))
+        else:
+            connection.reply(reply_bytes(404, b'{"detail":"Not Found"}'))
+
+    def serve_peer(self, path: str) -> bytes:
+        """Answer another process of the same server: the state, the counters alone, or a reset."""
+        if path == "/reset":
+            self.record.clear()
+            self.author.forget()
+        return orjson.dumps(self.record.state(entries=path == "/record"))
+
+    def _has_key(self, message: Message) -> bool:
+        if self.options.api_key is None:
+            return True
+        given = message.headers.get(b"authorization", b"")
+        return hmac.compare_digest(given, b"Bearer " + self.options.api_key.encode())
+
+    async def _with_peers(self, connection: Connection, message: Message) -> None:
+        states = [self.serve_peer(message.path)]
+        try:
+            states += await ask_peers(self._peers, message.path)
+        except OSError as error:
+            connection.reply(reply_bytes(500, f"a process beside this one: {error}".encode(), TEXT))
+            return
+        state = merged([orjson.loads(one) for one in states])
+        if message.path == "/metrics":
+            connection.reply(reply_bytes(200, prometheus(state, self.options.models[0]), TEXT))
+        elif message.path == "/record":
+            connection.reply(reply_bytes(200, orjson.dumps(report(state))))
+        else:
+            connection.reply(reply_bytes(200, b"{}"))
+
+    def _generate(self, connection: Connection, message: Message, dialect: Dialect) -> None:
+        request_id = message.headers.get(b"x-request-id", b"").decode("latin-1") or None
+        entry = self.record.begin(message.path, message.arrival, request_id)
+        self.record.running += 1
+        try:
+            plan = self._plan(message, dialect, entry)
+        except Refused as refused:
+            entry.status = refused.status
+            self._ended(entry, "complete")
+            connection.reply(reply_bytes(refused.status, dialect.error(refused)))
+            return
+        connection.deliver(Delivery(connection, plan, entry, self.record, self._ended))
+
+    def _plan(self, message: Message, dialect: Dialect, entry: Entry) -> Plan:
+        ask = read(dialect, message.body)
+        entry.model = ask.model or self.options.models[0]
+        entry.stream, entry.seed, entry.prompt_tokens = ask.stream, ask.seed, ask.prompt_tokens
+        if entry.model not in self.options.models:
+            raise Refused(404, f"The model `{entry.model}` does not exist.", "NotFoundError")
+        question, entry.question = self.author.question(ask)
+        entry.attempt = self.author.attempt(question, ask)
+        seed = self.options.seed
+        key = question if ask.seed is None else f"{question}\0{ask.seed}"
+        fault = entry.fault = self.author.faults.choose(seed, key, entry.attempt, entry.number)
+        if fault is not None:
+            plan = faulty(dialect, message.arrival, fault, self.options.retry_after)
+            if plan is not None:
+                if fault not in ("refuse", "hang"):
+                    entry.status = int(fault[-3:]) if fault.startswith("status-") else 200
+                return plan
+        reply = self.author.write(
+            ask, question, known=entry.question is not None, number=entry.number, model=entry.model
+        )
+        entry.id, entry.status, entry.finish_reason = dialect.reply_id(reply), 200, reply.finish_reason
+        self.record.prompt_tokens += ask.prompt_tokens
+        pace = self.author.pace(question, ask, entry.attempt, slow=fault == "slow")
+        send = streamed if ask.stream else whole
+        return send(dialect, reply, pace, message.arrival, None if fault == "slow" else fault)
+
+    def _ended(self, entry: Entry, how: str) -> None:
+        entry.closed = how
+        self.record.running -= 1
+        if entry.finish_reason is not None:
+            self.record.finished[entry.finish_reason if how == "complete" else "abort"] += 1
+
+
+def read(dialect: Dialect, body: bytes) -> Ask:
+    """Return what a request asks; raise `Refused` where it is no JSON object."""
+    try:
+        data = orjson.loads(body)
+    except ValueError as error:
+        raise Refused(400, f"JSON decode error: {error}", "Bad Request") from error
+    if not isinstance(data, dict):
+        raise Refused(400, "the body must be a JSON object")
+    return dialect.read(data)
