@@ -32,13 +32,14 @@ def list_command(context: click.Context, as_json: bool) -> None:
         return
     from tabulate import tabulate
 
-    cells = [(info.name, f"{info.distribution}\n{info.version}", info.state) for info in found.infos]
-    taken = sum(
-        _widest(line for cell in column for line in cell.split("\n")) for column in zip(*cells, strict=True)
-    )
-    width = max(_columns() - taken - 6, 20)
-    table = [(*row, _wrapped(_offers(info), width)) for row, info in zip(cells, found.infos, strict=True)]
-    click.echo(tabulate(table, headers=("plugin", "distribution", "state", "offers"), tablefmt="simple"))
+    first = [f"{info.name}\n  {info.distribution} {info.version}" for info in found.infos]
+    taken = _widest(line for cell in first for line in cell.split("\n")) + len("blocked")
+    width = max(_columns() - taken - 4, 24)
+    table = [
+        (cell, info.state, _wrapped(_offers(info), width))
+        for cell, info in zip(first, found.infos, strict=True)
+    ]
+    click.echo(tabulate(table, headers=("plugin, distribution", "state", "offers"), tablefmt="simple"))
     failed = [f"{info.name} did not load: {info.reason}" for info in found.infos if info.state == "failed"]
     if failed:
         click.echo("\n" + "\n".join(failed))
