@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import orjson
 
 from aisb.backend import Backend, HttpBackend
 from aisb.datafiles import DataFolders
@@ -21,15 +23,11 @@ from aisb.plugins import Plugins
 from aisb.predictions import Asked, prompt_of, write_predictions, write_samples
 from aisb.progress import Display, Progress
 from aisb.prompts import Renderer, cross
+from aisb.results import sample_table
 from aisb.runfolder import RunFolder, read_json, write_atomically
 from aisb.samples import LoadedSamples, load_samples
 from aisb.spec import Model, RunSpec, Subtask, Task
 from aisb.types import Request, Sample, ServiceInfo
-
-if TYPE_CHECKING:
-    import orjson
-else:
-    import orjson
 
 
 @dataclass(slots=True)
@@ -43,21 +41,15 @@ class Piece:
     loaded: LoadedSamples
     renderer: Renderer
     progress: Progress
-    samples: list[Sample] = field(default_factory=list)
+    samples: Sequence[Sample]
 
     def request(self, sample: Sample, repeat: int = 0) -> Request:
-        """Render what is sent for a sample: its prompt in the form the backend takes, and all parameters."""
+        """Render what is sent for a sample, in the form the backend takes; repeats differ by their seed."""
         request = cross(self.renderer.request(sample, repeat), self.backend.takes, self.model.system)
-        params = {**self.subtask.params}
-        if (most := self.loaded.max_tokens.get(sample.id)) is not None:
-            params["max_tokens"] = most
-        params |= self.subtask.forced
-        params.pop("num_return_sequences", None)
-        if self.subtask.repeats > 1 and "seed" in params:
-            params["seed"] += repeat
-        elif self.subtask.repeats > 1:
-            params["seed"] = self.subtask.load.seed + repeat
-        return replace(request, params=params)
+        if self.subtask.repeats > 1 and "seed" not in request.params:
+            seed = self.subtask.load.seed + repeat
+            request = replace(request, params={**request.params, "seed": seed})
+        return request
 
     def requests(self, without: set[tuple[str, int, int]]) -> Iterator[Request]:
         """Yield the requests that are not finished yet, in sample order, repeat after repeat."""
@@ -98,27 +90,24 @@ class Asking:
             await self._close()
 
     def _prepare(self) -> None:
-        loaded: dict[str, tuple[LoadedSamples, list[Sample], Renderer]] = {}
-        for name, task in self.spec.tasks.items():
-            folders = DataFolders.default(self.data_dir, task.file.parent if task.file else None)
-            samples = load_samples(task, self.plugins, folders)
-            loaded[name] = (samples, list(samples.samples), Renderer(task, self.plugins, folders))
+        folders = DataFolders.default(self.data_dir)
+        loaded = {name: load_samples(task, self.plugins, folders) for name, task in self.spec.tasks.items()}
         for name, model in self.spec.models.items():
             where = f"models.{model.name}.options"
             self.backends[name] = self.plugins.make("backend", model.backend, model.options, where=where)
         for subtask in self.spec.subtasks:
-            samples, ready, renderer = loaded[subtask.task]
+            samples, task = loaded[subtask.task], self.spec.tasks[subtask.task]
             log_file = self.folder.infer_log(subtask.model, subtask.task)
             self.pieces.append(
                 Piece(
                     subtask,
                     self.spec.models[subtask.model],
-                    self.spec.tasks[subtask.task],
+                    task,
                     self.backends[subtask.model],
                     samples,
-                    renderer,
+                    Renderer(task, self.plugins, folders, params=subtask.params, forced=subtask.forced),
                     Progress(subtask.model, subtask.task, log_file),
-                    ready[: subtask.load.num_prompts],
+                    samples.samples[: subtask.load.num_prompts],
                 )
             )
 
@@ -160,7 +149,7 @@ class Asking:
                 )
             write_atomically(path, orjson.dumps(mine, option=orjson.OPT_INDENT_2))
             prompts = (Asked(sample, prompt_of(piece.request(sample))) for sample in piece.samples)
-            write_samples(self.folder, model, task, prompts)
+            write_samples(self.folder, model, task, prompts, made_by=sample_table(piece.task))
             facts = {
                 "version": task_version(piece.task),
                 "data": {"sha256": piece.loaded.sha256, "files": [str(f) for f in piece.loaded.files]},
@@ -170,7 +159,7 @@ class Asking:
             if piece.task.prompt.style != piece.backend.takes:
                 crossed = {"chat": "one user message", "text": "the turns' contents joined by newlines"}
                 self.display.say(
-                    f"{model} on {task}: a {piece.task.prompt.style} task on a {piece.backend.takes} endpoint: "
+                    f"{model} on {task}: a {piece.task.prompt.style} task, a {piece.backend.takes} endpoint: "
                     f"sent as {crossed[piece.backend.takes]}"
                 )
                 self.manifest.note("crossed", f"{model}/{task}", {"to": piece.backend.takes})
@@ -185,7 +174,9 @@ class Asking:
         stopping = asyncio.Event()
         self._listen(stopping)
         gate = asyncio.Semaphore(self.spec.run.max_num_workers)
-        most = sorted((p.subtask.load.concurrency or p.backend.concurrency or 32 for p in self.pieces), reverse=True)
+        most = sorted(
+            (p.subtask.load.concurrency or p.backend.concurrency or 32 for p in self.pieces), reverse=True
+        )
         at_once = sum(most[: self.spec.run.max_num_workers])
         if self.spec.run.max_num_workers > 1 and len(self.pieces) > 1:
             self.display.say(f"up to {self.spec.run.max_num_workers} subtasks and {at_once} requests at once")
@@ -230,7 +221,7 @@ class Asking:
                 lines.flush()
 
             if log.damaged:
-                note(f"{log.damaged} damaged stretches in the log were passed over; their samples are asked again")
+                note(f"{log.damaged} damaged stretches of the log passed over; their samples are asked again")
             if log.attempts:
                 failed = sum(p.failure is not None for p in log.latest.values())
                 found = f"Found {len(done)} finished of {progress.total}, {failed} failed: going on"

@@ -82,7 +82,9 @@ class Catalog:
                 found.update({str(alias): str(target) for alias, target in read_toml(path).items()})
         return found
 
-    def find(self, what: What, selection: Selection, own: Iterable[str] = ()) -> tuple[Selection, Entry | None]:
+    def find(
+        self, what: What, selection: Selection, own: Iterable[str] = ()
+    ) -> tuple[Selection, Entry | None]:
         """Return the selection under its own name, and its file; None when only the user's table defines it.
 
         Raises:
@@ -105,7 +107,8 @@ class Catalog:
         if others:
             plugins = ", ".join(entry.plugin for entry in (first, *others))
             raise ConfigError(
-                selection.name, f"the plugins {plugins} all have a {what} of this name; block all but one (--block)"
+                selection.name,
+                f"the plugins {plugins} all have a {what} of this name; block all but one (--block)",
             )
         return selection, first
 

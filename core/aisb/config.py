@@ -15,6 +15,7 @@ from typing import Any
 
 from aisb.catalog import Catalog, Selection, read_toml
 from aisb.errors import ConfigError, UnknownName, UsageError, did_you_mean
+from aisb.manifest import MASK, is_secret, mask_url
 from aisb.options import bind
 from aisb.plugins import Plugins
 from aisb.spec import Load, Model, RunSpec, RunTable, Subtask, Task
@@ -80,6 +81,9 @@ class Resolver:
         spec_models = {layers.table["abbr"]: self._valid_model(layers) for layers in models}
         spec_tasks = {layers.table["name"]: self._valid_task(layers) for layers in tasks}
         subtasks = [self._subtask(model, task) for model in models for task in tasks]
+        if self.run.resolved and not self.asked.models and not self.asked.datasets:
+            pairs = {(s.get("model"), s.get("task")) for s in self.user.get("subtasks", ())}
+            subtasks = [subtask for subtask in subtasks if (subtask.model, subtask.task) in pairs]
         run = self.run.model_copy(update={"models": list(spec_models), "datasets": list(spec_tasks)})
         return RunSpec(run=run, models=spec_models, tasks=spec_tasks, subtasks=subtasks)
 
@@ -154,6 +158,10 @@ class Resolver:
                 put(layers.table, path, setting.value, unset=setting.unset)
         return layers
 
+    def show(self, text: str) -> Task:
+        """Return one task as it would be run."""
+        return self._valid_task(self.task(text))
+
     def _variant(self, selection: Selection, variants: Mapping[str, Any]) -> dict[str, Any]:
         if selection.variant is None:
             return {}
@@ -185,6 +193,7 @@ class Resolver:
     def _valid_model(self, layers: Layers) -> Model:
         where = f"models.{layers.table['name']}"
         _refuse_secrets(layers.table, where)
+        _refuse_masked(layers.table.get("options", {}), where)
         model = validate(Model, layers.table, where)
         component = self.plugins.find("backend", model.backend)
         bind(component.factory, model.options, where=f"{where}.options")
@@ -254,7 +263,8 @@ def read_user_file(path: Path) -> dict[str, Any]:
     for key in table:
         if key not in USER_KEYS:
             raise ConfigError(
-                f"{path}: {key}", f"there is no such table{did_you_mean(key, USER_KEYS)}; known: {', '.join(USER_KEYS)}"
+                f"{path}: {key}",
+                f"there is no such table{did_you_mean(key, USER_KEYS)}; known: {', '.join(USER_KEYS)}",
             )
     return table
 
@@ -275,9 +285,11 @@ def _unique(names: Iterable[str]) -> list[str]:
 
 
 def _model_table(table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Bring a model table into its one form: other words for the same thing, and options beside `[options]`."""
+    """Bring a model table into its one form: other words for one thing, and options beside `[options]`."""
     result: dict[str, Any] = {}
     for key, value in table.items():
+        if key == "name":
+            continue
         if key == "max_out_len":
             result = overlay(result, {"params": {"max_tokens": value}})
         elif key == "generation_kwargs":
@@ -348,6 +360,32 @@ def _refuse_secrets(table: Mapping[str, Any], where: str) -> None:
                 "a key does not belong in a configuration, which every run keeps a copy of; "
                 "use api_key_env (a variable's name) or api_key_file (a file's path)",
             )
+
+
+def mask_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's options as a run folder may keep them: no keys in headers, no password in the URL."""
+    masked = dict(options)
+    if isinstance(options.get("url"), str):
+        masked["url"] = mask_url(options["url"])
+    if isinstance(options.get("headers"), Mapping):
+        masked["headers"] = {
+            name: MASK if is_secret(name) else value for name, value in options["headers"].items()
+        }
+    return masked
+
+
+def _refuse_masked(options: Mapping[str, Any], where: str) -> None:
+    """Refuse a value that was masked when a run kept its configuration."""
+    headers = options.get("headers", {})
+    found = [f"headers.{name}" for name, value in headers.items() if value == MASK] if headers else []
+    if f"//{MASK}@" in str(options.get("url", "")):
+        found.append("url")
+    for name in found:
+        raise ConfigError(
+            f"{where}.{name}",
+            "this was a secret, which a run folder does not keep; give it again, as in "
+            f"--set model.{name}=…, or use api_key_env",
+        )
 
 
 def _check_params(subtask: Subtask) -> None:

@@ -1,4 +1,4 @@
-"""The engine: sends requests through a backend under a load, tries again what may succeed, and logs every attempt.
+"""The engine: send requests through a backend under a load, try again what may succeed, log every attempt.
 
 There are no modes here. A load says how many requests may be in flight; each attempt is timed by the same
 clock and appended to the log as it ends.
@@ -45,7 +45,7 @@ def delay(attempt: int, failure: Failure, backoff: float, draw: random.Random) -
     """Return the seconds to wait after the given attempt: as the service asks, else doubling with jitter."""
     if failure.retry_after is not None:
         return min(failure.retry_after, LONGEST_DELAY)
-    return min(backoff * 2 ** (attempt - 1), LONGEST_DELAY) * draw.uniform(0.5, 1.0)
+    return min(backoff * 2.0 ** (attempt - 1), LONGEST_DELAY) * draw.uniform(0.5, 1.0)
 
 
 @dataclass(slots=True)
@@ -137,14 +137,11 @@ class Drive:
             await asyncio.sleep(pause)
 
     async def _attempt(self, request: Request, transport: Transport | None, attempt: int) -> Prediction:
-        if transport is None:
+        if transport is None or not isinstance(self.backend, HttpBackend):
             return await ask_directly(self.backend, request, clock=self.clock, attempts=attempt)
         from aisb.assembly import ask
 
-        assert isinstance(self.backend, HttpBackend)
-        return await ask(
-            self.backend, transport, request, clock=self.clock, attempts=attempt, note=self.note
-        )
+        return await ask(self.backend, transport, request, clock=self.clock, attempts=attempt, note=self.note)
 
 
 async def ask_directly(backend: Backend, request: Request, *, clock: Clock, attempts: int = 1) -> Prediction:

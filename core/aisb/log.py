@@ -4,7 +4,7 @@ A worker appends to a file of its own, one `write` a record, so a reader sees wh
 torn one at the end. A record is
 
     b"aisb" | payload length (u32) | CRC-32 of the payload (u32) | payload
-    payload = header length (u32) | header (JSON) | gaps between chunk stamps (u32 or i64) | tokens a chunk (i32)
+    payload = header length (u32) | header (JSON) | gaps between stamps (u32, i64) | tokens a chunk (i32)
 
 all little-endian. The header names what the bytes after it are. Where bytes are damaged the reader goes on at
 the next mark and counts what it could not read.
@@ -17,8 +17,10 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
+from errno import ENOSPC
 from itertools import groupby, islice
 from operator import sub
+from os import strerror
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
@@ -66,7 +68,7 @@ class LogWriter:
         try:
             written = os.write(self._file, data)
             if written != len(data):
-                raise OSError(28, "No space left on device")
+                raise OSError(ENOSPC, strerror(ENOSPC))  # noqa: TRY301 - a part written is a full disk
         except OSError as error:
             os.ftruncate(self._file, self._end)
             os.lseek(self._file, self._end, os.SEEK_SET)
@@ -235,7 +237,11 @@ def _payload_end(data: bytes, at: int) -> int | None:
         return None
     mark, length, checksum = HEAD.unpack_from(data, at)
     start = at + HEAD.size
-    if mark != MARK or start + length > len(data) or crc32(memoryview(data)[start : start + length]) != checksum:
+    if (
+        mark != MARK
+        or start + length > len(data)
+        or crc32(memoryview(data)[start : start + length]) != checksum
+    ):
         return None
     return start + cast("int", length)
 

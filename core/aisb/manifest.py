@@ -1,4 +1,4 @@
-"""The manifest: what ran where, when, by which versions, on which data. Without it a number is only a number."""
+"""The manifest: what ran where, when, by which versions, on which data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from aisb.spec import Subtask, Task
 IDENTITY_LEFT_OUT = {"num_return_sequences"}
 """Parameters that say how many requests are made, and nothing about one of them."""
 
-_SECRET = re.compile(r"(key|token|secret|authorization|password)", re.IGNORECASE)
+MASK = "***"
+_SECRET = re.compile(r"(key|token|secret|authorization|password|cookie)", re.IGNORECASE)
+_NO_SECRET = re.compile(r"(_env|-env|_file|-file|tokens|tokenizer)$", re.IGNORECASE)
 
 
 class Manifest:
@@ -82,15 +84,17 @@ def mask(command: Sequence[str]) -> list[str]:
 
 def mask_url(url: str) -> str:
     """Return a URL without the user and password in it."""
-    return re.sub(r"(https?://)[^/@\s]*@", r"\1***@", url)
+    return re.sub(r"(https?://)[^/@\s]*@", rf"\1{MASK}@", url)
+
+
+def is_secret(name: str) -> bool:
+    """Say whether a header or key of this name holds something that must not be written down."""
+    return bool(_SECRET.search(name)) and not _NO_SECRET.search(name)
 
 
 def _mask(word: str) -> str:
-    name, equals, value = word.partition("=")
-    if equals and _SECRET.search(name) and not name.endswith(("_env", "-env", "_file", "-file", "max_tokens")):
-        return f"{name}=***"
-    del value
-    return mask_url(word)
+    name, equals, _ = word.partition("=")
+    return f"{name}={MASK}" if equals and is_secret(name) else mask_url(word)
 
 
 def task_version(task: Task) -> str:
@@ -99,9 +103,15 @@ def task_version(task: Task) -> str:
     Not in it: paths, names, the summary, the model, and how many rows are run.
     """
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    kept = {k: table[k] for k in ("mode", "sample", "prompt", "params", "postprocess", "evaluate", "repeats") if k in table}
+    kept: dict[str, Any] = {
+        k: table[k]
+        for k in ("mode", "sample", "prompt", "params", "postprocess", "evaluate", "repeats")
+        if k in table
+    }
     kept["dataset"] = {
-        key: value for key, value in table["dataset"].items() if key not in {"path", "layouts", "columns", "use"}
+        key: value
+        for key, value in table["dataset"].items()
+        if key not in {"path", "layouts", "columns", "use"}
     }
     kept["version"] = task.version
     return hashlib.sha256(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)).hexdigest()[:6]
@@ -140,7 +150,9 @@ def flatten(path: str, value: Any) -> dict[str, Any]:
     """Return nested tables as one table of dotted paths."""
     if not isinstance(value, Mapping):
         return {path: value}
-    return {key: found for name, below in value.items() for key, found in flatten(f"{path}.{name}", below).items()}
+    return {
+        key: found for name, below in value.items() for key, found in flatten(f"{path}.{name}", below).items()
+    }
 
 
 def command_line() -> list[str]:

@@ -25,6 +25,13 @@ class Asked(NamedTuple):
     prompt: str | list[dict[str, Any]]
 
 
+class AskedTask(NamedTuple):
+    """Everything that was asked of a model for a task, and the `[sample]` table that made the samples."""
+
+    made_by: dict[str, Any]
+    asked: list[Asked]
+
+
 def prompt_of(request: Request) -> str | list[dict[str, Any]]:
     """Return what is sent as plain data: a string, or a list of turns."""
     if request.messages is None:
@@ -32,10 +39,13 @@ def prompt_of(request: Request) -> str | list[dict[str, Any]]:
     return [_turn(message) for message in request.messages]
 
 
-def write_samples(folder: RunFolder, model: str, task: str, asked: Iterable[Asked]) -> None:
+def write_samples(
+    folder: RunFolder, model: str, task: str, asked: Iterable[Asked], *, made_by: Mapping[str, Any]
+) -> None:
     """Keep the samples of a subtask beside its log, so that it can be scored without the data."""
     buffer = BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=3, mtime=0) as file:
+        file.write(orjson.dumps({"made_by": made_by}, option=orjson.OPT_APPEND_NEWLINE))
         for sample, prompt in asked:
             line = {
                 "id": sample.id,
@@ -49,7 +59,7 @@ def write_samples(folder: RunFolder, model: str, task: str, asked: Iterable[Aske
     write_atomically(folder.log(model, task) / SAMPLES, buffer.getvalue())
 
 
-def read_samples(folder: RunFolder, model: str, task: str) -> list[Asked]:
+def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
     """Read the samples of a subtask.
 
     Raises:
@@ -58,15 +68,18 @@ def read_samples(folder: RunFolder, model: str, task: str) -> list[Asked]:
     path = folder.log(model, task) / SAMPLES
     try:
         with gzip.open(path) as file:
-            rows = [orjson.loads(line) for line in file]
+            head, *rows = [orjson.loads(line) for line in file]
     except FileNotFoundError:
-        raise RunError(f"{model} was never asked {task} in {folder}; run it first (--mode all or infer)") from None
+        raise RunError(
+            f"{model} was never asked {task} in {folder}; run it first (--mode all or infer)"
+        ) from None
     except (OSError, EOFError, ValueError) as error:
         raise RunError(f"{path} is damaged: {error}; run the subtask again with --reuse") from error
-    return [
+    asked = [
         Asked(Sample(r["id"], r["fields"], r["target"], tuple(r["choices"]), r["group"]), r["prompt"])
         for r in rows
     ]
+    return AskedTask(head["made_by"], asked)
 
 
 def write_predictions(
@@ -76,11 +89,14 @@ def write_predictions(
 
     There is one line for each sample, repeat and turn that was asked; the last attempt wins.
     """
-    asked = read_samples(folder, model, task)
+    _, asked = read_samples(folder, model, task)
     log = read_folder(folder.log(model, task))
     predictions = list(in_order(asked, log, repeats))
     by_id = {one.sample.id: one for one in asked}
-    lines = [orjson.dumps(_line(by_id[p.sample_id], p), option=orjson.OPT_APPEND_NEWLINE, default=str) for p in predictions]
+    lines = [
+        orjson.dumps(_line(by_id[p.sample_id], p), option=orjson.OPT_APPEND_NEWLINE, default=str)
+        for p in predictions
+    ]
     write_atomically(folder.predictions(model, task), b"".join(lines))
     if also_json:
         write_atomically(folder.predictions_json(model, task), _by_id(by_id, predictions, repeats))

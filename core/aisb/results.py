@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import orjson
 
-from aisb.evaluator import Evaluator
 from aisb.manifest import now, task_version
 from aisb.metrics import bounds, outcomes
 from aisb.plugins import Plugins
-from aisb.predictions import Asked, read_samples, write_predictions
+from aisb.predictions import AskedTask, read_samples, write_predictions
 from aisb.runfolder import RunFolder, write_atomically
-from aisb.samples import Sampler
-from aisb.scoring import details, score
+from aisb.samples import SampleMaker
+from aisb.scoring import details, measure, score
 from aisb.spec import RunTable, Subtask, Task
-from aisb.types import Metric, Prediction, Sample, Score
+from aisb.types import Sample
 
 
 async def score_subtask(
-    folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugins, run: RunTable, scoring: str
+    folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugins, *, run: RunTable, scoring: str
 ) -> dict[str, Any]:
     """Score what a subtask's log holds and write its results; return them.
 
@@ -32,46 +31,18 @@ async def score_subtask(
         UsageError: a postprocessor or evaluator cannot be made.
     """
     model, name = subtask.model, subtask.task
-    asked = read_samples(folder, model, name)
+    before = read_samples(folder, model, name)
+    asked = before.asked
     predictions = write_predictions(
         folder, model, name, repeats=subtask.repeats, also_json=run.predictions_json
     )
-    samples = resample(asked, task, plugins)
+    samples = remade(before, task, plugins)
     scored = await score(task, samples, predictions, plugins)
-    results = summary(subtask, task, scored, asked, predictions, run)
-    if run.dump_eval_details:
-        first = next(iter(scored.values()), [])
-        prompts = {one.sample.id: one.prompt for one in asked}
-        results["details"] = details(first, samples, predictions, prompts)
-    data = orjson.dumps(results, option=orjson.OPT_INDENT_2, default=str)
-    write_atomically(folder.results(model, name, scoring), data)
-    write_atomically(folder.results(model, name), data)
-    _write_log(folder, subtask, results)
-    return results
-
-
-def resample(asked: Sequence[Asked], task: Task, plugins: Plugins) -> dict[str, Sample]:
-    """Make the samples of a log again as the task now reads their rows."""
-    sampler = Sampler(task, plugins)
-    return {one.sample.id: sampler.again(one.sample) for one in asked}
-
-
-def summary(
-    subtask: Subtask,
-    task: Task,
-    scored: Mapping[str, Sequence[Score]],
-    asked: Sequence[Asked],
-    predictions: Sequence[Prediction],
-    run: RunTable,
-) -> dict[str, Any]:
-    """Return the results of a subtask as they stand in its file: metrics, outcomes, bounds, and counts."""
-    metrics: list[Metric] = []
-    for evaluator, scores in scored.items():
-        metrics += summarize(evaluator, task, scores)
+    metrics = [metric for found in measure(task, scored, plugins).values() for metric in found]
     first = next(iter(scored.values()), [])
-    return {
-        "model": subtask.model,
-        "task": subtask.task,
+    results: dict[str, Any] = {
+        "model": model,
+        "task": name,
         "variant": task.variant,
         "version": task_version(task),
         "mode": task.mode,
@@ -85,11 +56,28 @@ def summary(
         "merge": run.merge_ds,
         "scored": now(),
     }
+    if run.dump_eval_details:
+        prompts = {one.sample.id: one.prompt for one in asked}
+        results["details"] = details(first, samples, predictions, prompts)
+    data = orjson.dumps(results, option=orjson.OPT_INDENT_2, default=str)
+    write_atomically(folder.results(model, name, scoring), data)
+    write_atomically(folder.results(model, name), data)
+    _write_log(folder, subtask, results)
+    return results
 
 
-def summarize(evaluator: Evaluator, task: Task, scores: Sequence[Score]) -> list[Metric]:
-    """Return an evaluator's metrics over the scores of a task."""
-    return evaluator.summarize(scores, k=task.repeats.k)
+def remade(before: AskedTask, task: Task, plugins: Plugins) -> dict[str, Sample]:
+    """Return a log's samples by id; made again from their fields where the task now reads them otherwise."""
+    samples = {one.sample.id: one.sample for one in before.asked}
+    if before.made_by == sample_table(task):
+        return samples
+    maker = SampleMaker(task, plugins)
+    return {key: maker.again(sample) for key, sample in samples.items()}
+
+
+def sample_table(task: Task) -> dict[str, Any]:
+    """Return a task's `[sample]` table as the log keeps it."""
+    return task.sample.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
 def _rounded(value: float | None) -> float | None:
@@ -101,4 +89,6 @@ def _write_log(folder: RunFolder, subtask: Subtask, results: Mapping[str, Any]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in results["outcomes"].items() if count)
     with path.open("a", encoding="utf-8") as lines:
-        lines.write(f"{now()} scored {results['asked']} predictions, version {results['version']}: {counts}\n")
+        lines.write(
+            f"{now()} scored {results['asked']} predictions, version {results['version']}: {counts}\n"
+        )

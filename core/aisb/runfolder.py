@@ -1,4 +1,4 @@
-"""The run folder: where everything of a run lies, how it is found again, and that one command at a time writes it."""
+"""The run folder: where everything of a run lies, how it is found again, and one writer at a time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class RunFolder:
                     continue
                 return cls(path)
         except OSError as error:
-            raise RunError(f"the work folder {work_dir} cannot be written: {error.strerror}; name another with -w") from error
+            raise RunError(
+                f"the work folder {work_dir} cannot be written: {error.strerror}; name another with -w"
+            ) from error
         raise RunError(f"{work_dir} holds a thousand runs of this second")
 
     @classmethod

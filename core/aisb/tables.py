@@ -50,7 +50,7 @@ def split_path(path: str) -> tuple[str, ...]:
 
 
 def overlay(*tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay tables over each other, later over earlier: tables merge, all else (lists too) is replaced whole."""
+    """Lay tables over each other, later over earlier: tables merge, all else (a list too) is replaced."""
     result: dict[str, Any] = {}
     for table in tables:
         for key, value in table.items():
@@ -127,7 +127,9 @@ def _inner_model(annotation: Any) -> Any:
     """Return the model inside an annotation such as `list[Use]` or `dict[str, FieldTable]`."""
     if _is_model(annotation):
         return annotation
-    return next((found for part in getattr(annotation, "__args__", ()) if (found := _inner_model(part))), None)
+    return next(
+        (found for part in getattr(annotation, "__args__", ()) if (found := _inner_model(part))), None
+    )
 
 
 def _is_model(thing: Any) -> bool:

@@ -1,0 +1,119 @@
+"""`aisb config`: a file of your own for models, tasks and the load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from aisb.plugins import Plugins
+
+HEAD = """\
+# Your own models and tasks for aisb. `aisb run` reads ./aisb.toml, or the file given with -c.
+# A table of the name of an installed model or task is laid over it; any other name is a new one, and `base`
+# says which installed one it begins with. Flags and --set stand above this file.
+# A line that begins with `#` says what a key is when it is left out.
+
+[run]
+# models = ["mine"]
+# datasets = ["gsm8k"]
+
+[load]
+# concurrency = 32        # requests in flight, for each subtask
+# retries = 3             # for connections that fail, 408, 429, 5xx and cut streams
+# num_prompts = 100       # only the first samples of each task
+"""
+
+
+@click.group()
+def config() -> None:
+    """Write a configuration file to start from."""
+
+
+@config.command("init")
+@click.option("--models", multiple=True, metavar="NAME", help="Write this model's options (repeatable).")
+@click.option("--datasets", multiple=True, metavar="NAME", help="Write this task's keys (repeatable).")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("aisb.toml"),
+    show_default=True,
+    metavar="FILE",
+    help="File to write.",
+)
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@click.pass_context
+def init_command(
+    context: click.Context, models: tuple[str, ...], datasets: tuple[str, ...], output: Path, *, force: bool
+) -> None:
+    """Write a commented aisb.toml: with --models and --datasets, all their keys and what they are now."""
+    from aisb.config import split_names
+    from aisb.errors import UsageError
+    from aisb.plugins import Plugins
+
+    if output.exists() and not force:
+        raise UsageError(f"{output} is there already; --force replaces it, -o names another file")
+    plugins = Plugins.load((context.obj or {}).get("block", ()))
+    names = split_names(models) or ["vllm_api_stream_chat"]
+    parts = [HEAD, *(_model_part(plugins, name, given=bool(models)) for name in names)]
+    parts += [_task_part(plugins, name) for name in split_names(datasets)]
+    output.write_text("\n".join(parts), encoding="utf-8")
+    click.echo(f"wrote {output}")
+
+
+def _model_part(plugins: Plugins, name: str, *, given: bool) -> str:
+    """Return a model's table: its options with their help, each a comment with the value it has now."""
+    from aisb.catalog import Catalog
+    from aisb.config import Asked, Resolver
+    from aisb.options import options
+
+    layers = Resolver(plugins, Catalog(plugins), Asked()).model(name)
+    table = layers.table
+    factory = plugins.find("backend", str(table["backend"])).factory
+    title = name if given else "mine"
+    lines = [f"[models.{_key(title)}]"]
+    if not given:
+        lines.append(f"base = {_toml(name)}")
+    lines += ["", f"[models.{_key(title)}.options]"]
+    for option in options(factory):
+        value = table.get("options", {}).get(option.name, None if option.required else option.default)
+        shown = _toml(value) if value is not None else "…"
+        lines.append(f"# {option.name} = {shown}" + (f"    # {option.help}" if option.help else ""))
+    lines += ["", f"[models.{_key(title)}.params]    # sent as they are"]
+    lines += [f"# {key} = {_toml(value)}" for key, value in layers.file_params.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _task_part(plugins: Plugins, name: str) -> str:
+    """Return a task's table with its keys as they are now, each a comment."""
+    import tomli_w
+
+    from aisb.catalog import Catalog
+    from aisb.config import Asked, Resolver
+
+    task = Resolver(plugins, Catalog(plugins), Asked()).show(name)
+    table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    for key in ("name", "base", "variant"):
+        table.pop(key, None)
+    nested = tomli_w.dumps({"tasks": {task.name: table}}, multiline_strings=True)
+    commented = "\n".join(f"# {line}" if line else "" for line in nested.splitlines())
+    return f"[tasks.{_key(task.name)}]\n{commented}\n"
+
+
+def _key(name: str) -> str:
+    return name if name.replace("-", "").replace("_", "").isalnum() and name.isascii() else _toml(name)
+
+
+def _toml(value: Any) -> str:
+    import tomli_w
+
+    plain = list(value) if isinstance(value, tuple) else value
+    try:
+        return (
+            tomli_w.dumps({"x": plain}).removeprefix("x = ").strip() if not isinstance(plain, dict) else "{}"
+        )
+    except TypeError:
+        return repr(value)

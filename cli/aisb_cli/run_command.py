@@ -1,0 +1,403 @@
+"""`aisb run` and `aisb score`: from flags to one `aisb.run.Command`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from aisb.plugins import Plugins
+    from aisb.run import Command, Ended
+    from aisb.spec import RunSpec
+
+MODES = ("all", "infer", "eval", "viz")
+LATER = {
+    "perf": "performance runs are not offered yet",
+    "perf_viz": "performance runs are not offered yet",
+}
+
+
+class Spread(click.Command):
+    """A command whose `--models` and `--datasets` take several values after one flag."""
+
+    spread = ("--models", "--datasets")
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the flag before each of its values, then parse as always."""
+        repeated: list[str] = []
+        flag: str | None = None
+        for word in args:
+            if word.startswith("-"):
+                flag = word if word in self.spread else None
+            elif flag and repeated[-1] != flag:
+                repeated.append(flag)
+            repeated.append(word)
+        return super().parse_args(ctx, repeated)
+
+
+class Mode(click.ParamType[str]):
+    """A mode, or a word on one that is not there yet."""
+
+    name = "mode"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the mode; fail with the modes that there are."""
+        if value in MODES:
+            return str(value)
+        words = LATER.get(value, f"{value!r} is not one of {', '.join(MODES)}")
+        return self.fail(words, param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return the modes for the help text."""
+        del param, ctx
+        return "|".join(MODES)
+
+
+HEADINGS = {
+    "Choose": ("models", "datasets", "mode", "search", "dry_run", "config_file", "sets", "block"),
+    "Service": ("url", "model_name", "api_key_env", "max_out_len"),
+    "Load": ("concurrency", "num_prompts", "num_warmups", "max_num_workers", "max_failures"),
+    "Where": (
+        "work_dir",
+        "data_dir",
+        "reuse",
+        "merge_ds",
+        "dump_eval_details",
+        "no_predictions_json",
+        "debug",
+    ),
+}
+
+
+class Run(Spread):
+    """The `run` command, with its options listed under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each option below its heading; flags that do nothing here are hidden."""
+        records = {p.name: p.get_help_record(ctx) for p in self.get_params(ctx)}
+        for heading, names in HEADINGS.items():
+            rows = [record for name in names if (record := records.pop(name, None))]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+        rest = [record for record in records.values() if record]
+        with formatter.section("Other"):
+            formatter.write_dl(rest)
+
+
+def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
+    """Accept a flag of the reference system that does nothing here, and say why."""
+
+    def say(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        del parameter
+        if value and not context.resilient_parsing:
+            click.echo(f"{flag} is not needed here: {why}", err=True)
+
+    return click.option(flag, expose_value=False, callback=say, hidden=True, **more)
+
+
+def _not_offered(flag: str) -> Callable[[Any], Any]:
+    def refuse(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        del parameter
+        if value and not context.resilient_parsing:
+            raise click.UsageError(f"{flag} is not offered yet")
+
+    return click.option(flag, expose_value=False, callback=refuse, hidden=True)
+
+
+@click.command(cls=Run, short_help="Ask models the tasks' questions, score the answers, show the table.")
+@click.option("--models", multiple=True, metavar="NAME…", help="Models: names of model files, or backends.")
+@click.option("--datasets", multiple=True, metavar="NAME…", help="Tasks: NAME[:variant][:field=value+value].")
+@click.option(
+    "-m", "--mode", type=Mode(), default="all", show_default=True, help="Which parts of the run to do."
+)
+@click.option("-s", "--search", is_flag=True, help="Show where the names come from; run nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved plan; send nothing.")
+@click.option(
+    "-c",
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Your own models and tasks, or a run's configuration [default: ./aisb.toml].",
+)
+@click.option(
+    "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Override any key, e.g. task.prompt.shots=0."
+)
+@click.option("--block", multiple=True, metavar="PLUGIN", help="Do not load this plugin.")
+@click.option("--url", metavar="URL", help="Address of the service.")
+@click.option(
+    "--model-name", metavar="NAME", help="Model to ask the service for [default: the one it serves]."
+)
+@click.option("--api-key-env", metavar="VARIABLE", help="Environment variable that holds the API key.")
+@click.option("--max-out-len", type=click.IntRange(min=1), metavar="N", help="Longest answer, in tokens.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 64_000), metavar="N", help="Requests in flight, per subtask."
+)
+@click.option(
+    "--num-prompts", type=click.IntRange(min=1), metavar="N", help="Only the first N samples of each task."
+)
+@click.option(
+    "--num-warmups", type=click.IntRange(min=0), metavar="N", help="Requests sent first and not counted."
+)
+@click.option(
+    "--max-num-workers", type=click.IntRange(min=1), metavar="N", help="Subtasks at once [default: 1]."
+)
+@click.option(
+    "--max-failures",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Failed samples that still end with exit code 0 [default: 0].",
+)
+@click.option(
+    "-w",
+    "--work-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("outputs/default"),
+    show_default=True,
+    metavar="DIR",
+    help="Where run folders are made.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where data files are looked for first.",
+)
+@click.option(
+    "-r",
+    "--reuse",
+    is_flag=False,
+    flag_value="latest",
+    metavar="[RUN]",
+    help="Go on with a run: a timestamp, a path, or nothing for the latest.",
+)
+@click.option("--merge-ds", is_flag=True, help="One figure for a task with groups, not one a group.")
+@click.option(
+    "--dump-eval-details", is_flag=True, help="Keep each sample's answer, gold and verdict in results/."
+)
+@click.option("--no-predictions-json", is_flag=True, help="Leave predictions/*.json out (the .jsonl stays).")
+@click.option("--debug", is_flag=True, help="Subtasks one after another, log lines on the terminal.")
+@_not_needed("--disable-cb", is_flag=True, why="requests are always sent as answers come back")
+@_not_needed("--summarizer", metavar="NAME", why="tables follow from the results; see --merge-ds")
+@_not_needed(
+    "--config-dir", metavar="DIR", why="your own models and tasks stand in aisb.toml; see aisb config init"
+)
+@_not_needed("--max-workers-per-gpu", type=int, why="it belongs to local models; see --max-num-workers")
+@_not_needed("--spec-decode", is_flag=True, why="server counters are kept where a service has them")
+@_not_offered("--custom-dataset-path")
+@_not_offered("--custom-dataset-data-type")
+@_not_offered("--custom-dataset-meta-path")
+@_not_offered("--custom-dataset-infer-method")
+@click.pass_context
+def run(context: click.Context, /, **flags: Any) -> int:
+    """Ask models the tasks' questions, score the answers, and show a table.
+
+    \b
+    Every pair of a model and a task is one subtask:
+      aisb run --models vllm_api_general_chat --datasets gsm8k demo_gsm8k
+    Go on with the run that was interrupted last:
+      aisb run --reuse
+    """  # noqa: D301 - \b is for click
+    from aisb.run import plan
+
+    plugins = _plugins(context, flags["block"])
+    command = _command(flags)
+    if flags["search"]:
+        _search(command, plugins)
+        return 0
+    if flags["dry_run"]:
+        spec, _ = plan(command, plugins)
+        _print_plan(spec, plugins, command)
+        return 0
+    return _execute(command, plugins, debug=flags["debug"])
+
+
+@click.command(short_help="Score a run again from its log, without sending anything.")
+@click.argument("which", metavar="RUN", default="latest")
+@click.option(
+    "-w",
+    "--work-dir",
+    type=click.Path(path_type=Path),
+    default=Path("outputs/default"),
+    metavar="DIR",
+    help="Where run folders are.",
+)
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Score by other rules, e.g. task.postprocess=[…].",
+)
+@click.option(
+    "--dump-eval-details", is_flag=True, help="Keep each sample's answer, gold and verdict in results/."
+)
+@click.option("--merge-ds", is_flag=True, help="One figure for a task with groups, not one a group.")
+@click.pass_context
+def score(
+    context: click.Context,
+    which: str,
+    work_dir: Path,
+    sets: tuple[str, ...],
+    *,
+    dump_eval_details: bool,
+    merge_ds: bool,
+) -> int:
+    """Score a run again from its log: RUN is a timestamp, a path, or `latest`. Nothing is sent.
+
+    \b
+    Take the last number of the text as its answer, whatever the text says:
+      aisb score latest --set 'task.postprocess=[{use="last-number"}]'
+    """
+    from aisb.config import Asked
+    from aisb.run import Command
+
+    flags = {"dump_eval_details": dump_eval_details, "merge_ds": merge_ds}
+    asked = Asked(sets=sets, run={key: True for key, value in flags.items() if value})
+    command = Command(asked, mode="eval", reuse=which, work_dir=work_dir)
+    return _execute(command, _plugins(context, ()), debug=False)
+
+
+def _plugins(context: click.Context, block: Sequence[str]) -> Plugins:
+    from aisb.plugins import Plugins
+
+    plugins = Plugins.load([*(context.obj or {}).get("block", ()), *block])
+    for note in plugins.notes:
+        click.echo(note, err=True)
+    return plugins
+
+
+def _command(flags: dict[str, Any]) -> Command:
+    """Sort flags into the tables they are short for; a flag that was not given says nothing."""
+    from aisb.config import Asked
+    from aisb.run import Command
+
+    def given(**names: str) -> dict[str, Any]:
+        return {key: flags[flag] for key, flag in names.items() if flags[flag] not in (None, False)}
+
+    file = flags["config_file"]
+    if file is None and Path("aisb.toml").is_file():
+        file = Path("aisb.toml")
+    run_table = given(
+        merge_ds="merge_ds",
+        dump_eval_details="dump_eval_details",
+        max_num_workers="max_num_workers",
+        max_failures="max_failures",
+    )
+    if flags["no_predictions_json"]:
+        run_table["predictions_json"] = False
+    if flags["debug"]:
+        run_table["max_num_workers"] = 1
+    asked = Asked(
+        models=flags["models"],
+        datasets=flags["datasets"],
+        file=file,
+        options=given(url="url", model="model_name", api_key_env="api_key_env"),
+        params=given(max_tokens="max_out_len"),
+        load=given(concurrency="concurrency", num_prompts="num_prompts", num_warmups="num_warmups"),
+        run=run_table,
+        sets=flags["sets"],
+    )
+    return Command(
+        asked,
+        mode=flags["mode"],
+        reuse=flags["reuse"],
+        work_dir=flags["work_dir"],
+        data_dir=flags["data_dir"],
+    )
+
+
+def _execute(command: Command, plugins: Plugins, *, debug: bool) -> int:
+    from aisb.run import execute
+    from aisb_cli.display import choose_display
+
+    ended = execute(command, plugins, choose_display(debug=debug))
+    for path in ended.reports:
+        if path.suffix == ".txt":
+            click.echo(path.read_text(encoding="utf-8"))
+    _last_lines(ended, command)
+    return ended.exit_code
+
+
+def _last_lines(ended: Ended, command: Command) -> None:
+    """Say where everything is, how many failed, and how to go on."""
+    for note in ended.notes:
+        click.echo(note, err=True)
+    work = [] if str(command.work_dir) == "outputs/default" else ["-w", str(command.work_dir)]
+    resume = shlex.join(["aisb", "run", "--reuse", ended.folder.timestamp, *work])
+    failed = f"{ended.failed} failed"
+    if ended.interrupted:
+        click.echo(f"stopped, {failed}; everything is in {ended.folder}; go on with: {resume}", err=True)
+    elif ended.failed:
+        click.echo(f"{failed}; everything is in {ended.folder}; ask them again with: {resume}", err=True)
+    else:
+        click.echo(f"{failed}; everything is in {ended.folder}", err=True)
+
+
+def _search(command: Command, plugins: Plugins) -> None:
+    """Print where each selected name comes from; all of them when none is selected."""
+    from tabulate import tabulate
+
+    from aisb.catalog import Catalog, Selection
+    from aisb.config import read_user_file, split_names
+
+    catalog = Catalog(plugins)
+    user = read_user_file(command.asked.file) if command.asked.file else {}
+    models, datasets = split_names(command.asked.models), split_names(command.asked.datasets)
+    everything = not models and not datasets
+    if everything:
+        backends = plugins.names("backend")
+        models = [*(entry.name for entry in catalog.entries("model")), *user.get("models", {}), *backends]
+        datasets = [
+            *(entry.name for entry in catalog.entries("task")),
+            *user.get("tasks", {}),
+            *catalog.aliases,
+        ]
+    rows: list[tuple[str, str, str]] = []
+    for name in models:
+        if name in plugins.names("backend"):
+            rows.append(("--models", name, f"plugin:{name}"))
+            continue
+        _, entry = catalog.find("model", Selection(name), user.get("models", ()))
+        rows.append(("--models", name, str(entry.path if entry else command.asked.file)))
+    for name in datasets:
+        _, entry = catalog.find("task", Selection.parse(name), user.get("tasks", ()))
+        rows.append(("--datasets", name, str(entry.path if entry else command.asked.file)))
+    click.echo(tabulate(rows, headers=("Task Type", "Task Name", "Config File Path"), tablefmt="grid"))
+    click.echo(
+        "Override any key with --set PATH=VALUE or in aisb.toml (see aisb config init); "
+        "installed files stay as they are."
+    )
+
+
+def _print_plan(spec: RunSpec, plugins: Plugins, command: Command) -> None:
+    """Print what would be asked, then the resolved configuration."""
+    import tomli_w
+    from tabulate import tabulate
+
+    from aisb.datafiles import DataFolders
+    from aisb.run import resolved
+    from aisb.samples import load_samples
+
+    counts = {}
+    for name, task in spec.tasks.items():
+        counts[name] = len(load_samples(task, plugins, DataFolders.default(command.data_dir)))
+    rows = []
+    for subtask in spec.subtasks:
+        samples = min(counts[subtask.task], subtask.load.num_prompts or counts[subtask.task])
+        prompt = spec.tasks[subtask.task].prompt
+        rows.append(
+            (
+                subtask.model,
+                subtask.task,
+                samples * subtask.repeats,
+                f"{prompt.shots}-shot {prompt.style}",
+                subtask.load.concurrency or "backend's",
+            )
+        )
+    click.echo(tabulate(rows, headers=("model", "task", "requests", "prompt", "in flight")))
+    click.echo(f"\n{tomli_w.dumps(resolved(spec), multiline_strings=True)}", nl=False)

@@ -1,0 +1,108 @@
+"""`aisb tasks`: which tasks there are, and what one asks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from aisb.types import Request
+
+
+@click.group()
+def tasks() -> None:
+    """List tasks, and show what one asks."""
+
+
+@tasks.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def list_command(context: click.Context, as_json: bool) -> None:
+    """List tasks with their variants and other names."""
+    from aisb.catalog import Catalog, read_toml
+
+    catalog = Catalog(_plugins(context))
+    rows: list[dict[str, Any]] = []
+    for entry in catalog.entries("task"):
+        table = read_toml(entry.path)
+        names = [alias for alias, target in catalog.aliases.items() if target.split(":")[0] == entry.name]
+        rows.append(
+            {
+                "task": entry.name,
+                "summary": table.get("summary", ""),
+                "variants": list(table.get("variants", {})),
+                "aliases": names,
+                "plugin": entry.plugin,
+                "file": str(entry.path),
+            }
+        )
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    for row in rows:
+        click.echo(f"{row['task']}: {row['summary']}  ({row['plugin']})")
+        if row["variants"]:
+            click.echo(f"  variants: {', '.join(row['task'] + ':' + v for v in row['variants'])}")
+        if row["aliases"]:
+            click.echo(f"  also: {', '.join(row['aliases'])}")
+
+
+@tasks.command("show")
+@click.argument("name")
+@click.option(
+    "--sample", "count", type=click.IntRange(min=0), default=0, metavar="N", help="Render N prompts."
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where data files are looked for first.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def show_command(context: click.Context, name: str, count: int, data_dir: Path | None, as_json: bool) -> None:
+    """Show a task: what it asks, how it is graded, where its data comes from.
+
+    NAME may have a variant: gsm8k:zero-shot. With --sample 3 its first three prompts are rendered.
+    """
+    from aisb.asking import preview
+    from aisb.catalog import Catalog
+    from aisb.config import Asked, Resolver
+    from aisb.datafiles import DataFolders
+
+    plugins = _plugins(context)
+    file = Path("aisb.toml") if Path("aisb.toml").is_file() else None
+    task = Resolver(plugins, Catalog(plugins), Asked(file=file)).show(name)
+    requests: list[Request] = []
+    if count:
+        requests = list(preview(task, plugins, DataFolders.default(data_dir), count))
+    table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    if as_json:
+        prompts = [_prompt(request) for request in requests]
+        click.echo(json.dumps({**table, "prompts": prompts}, ensure_ascii=False, indent=2))
+        return
+    import tomli_w
+
+    click.echo(tomli_w.dumps(table, multiline_strings=True).rstrip())
+    for request in requests:
+        click.echo(f"\n── {task.name} {request.id} " + "─" * 40)
+        if request.messages is None:
+            click.echo(request.text)
+            continue
+        for message in request.messages:
+            click.echo(f"[{message.role}]\n{message.content}")
+
+
+def _prompt(request: Request) -> Any:
+    from aisb.predictions import prompt_of
+
+    return prompt_of(request)
+
+
+def _plugins(context: click.Context) -> Any:
+    from aisb.plugins import Plugins
+
+    return Plugins.load((context.obj or {}).get("block", ()))

@@ -1,0 +1,212 @@
+"""One command's run, from what was asked to what is shown: resolve, ask, score, report.
+
+`mode` chooses which parts of that line run, and nothing else: `all` is the whole line, `infer` asks, `eval`
+scores and shows, `viz` shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+
+from aisb.asking import Asking, run_loop, unasked
+from aisb.catalog import Catalog, Selection
+from aisb.config import Asked, mask_options, read_user_file, resolve, split_names
+from aisb.errors import AisbError, UsageError
+from aisb.manifest import Manifest, command_line
+from aisb.plugins import Plugins
+from aisb.progress import Display, Silent
+from aisb.report import FinishedRun
+from aisb.results import score_subtask
+from aisb.runfolder import RunFolder, write_atomically
+from aisb.spec import RunSpec
+from aisb.tables import overlay
+
+Mode = Literal["all", "infer", "eval", "viz"]
+INTERRUPTED = 130
+
+
+@dataclass(slots=True)
+class Command:
+    """What a command was told: names, files and flags (`asked`), and which run in which folder."""
+
+    asked: Asked
+    mode: Mode = "all"
+    reuse: str | None = None
+    work_dir: Path = Path("outputs/default")
+    data_dir: Path | None = None
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a run ended: what the last lines say, and the exit code."""
+
+    folder: RunFolder
+    asked: int = 0
+    failed: int = 0
+    interrupted: bool = False
+    exit_code: int = 0
+    reports: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]:
+    """Resolve a command, and find the run that it goes on with.
+
+    Raises:
+        UsageError: a name, key, value or run folder is not as it must be.
+    """
+    folder = RunFolder.find(command.work_dir, command.reuse) if command.reuse else None
+    if folder is None:
+        if command.mode in {"eval", "viz"}:
+            raise UsageError(
+                f"--mode {command.mode} needs a run to read: --reuse TIMESTAMP, or --reuse for the latest"
+            )
+        return resolve(plugins, command.asked), None
+    asked = command.asked
+    known = read_user_file(folder.config)
+    names = Catalog(plugins)
+    asked = replace(
+        asked,
+        models=[_known_as("models", name, known, names) for name in split_names(asked.models)],
+        datasets=[_known_as("tasks", name, known, names) for name in split_names(asked.datasets)],
+        file=folder.config,
+    )
+    return resolve(plugins, asked), folder
+
+
+def execute(command: Command, plugins: Plugins, display: Display | None = None) -> Ended:
+    """Run the parts of the line that the mode chooses.
+
+    Raises:
+        AisbError: see its kinds; what had finished before is kept in the run folder.
+    """
+    display = display or Silent()
+    spec, found = plan(command, plugins)
+    folder = found or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - folders carry local time
+    ended = Ended(folder)
+    with folder.lock():
+        _save_config(folder, spec)
+        manifest = Manifest.open(folder, plugins)
+        session = manifest.begin(command_line())
+        try:
+            if command.mode in {"all", "infer"}:
+                asking = Asking(spec, folder, plugins, manifest, display, command.data_dir, session)
+                try:
+                    run_loop(asking)
+                finally:
+                    ended.asked = sum(piece.progress.total for piece in asking.pieces)
+                    ended.failed = sum(piece.progress.failed for piece in asking.pieces)
+                ended.interrupted = asking.interrupted
+                if asking.interrupted:
+                    ended.notes.append(
+                        f"{unasked(asking.pieces)} of {ended.asked} requests have no answer yet"
+                    )
+            if command.mode in {"all", "eval"} and not ended.interrupted:
+                _score(spec, folder, plugins, display, ended)
+            if command.mode in {"all", "eval", "viz"} and not ended.interrupted:
+                ended.reports = report(spec.run.reporters, folder, plugins)
+            ended.exit_code = _exit_code(spec, ended)
+        except AisbError as error:
+            ended.exit_code = error.exit_code
+            raise
+        except KeyboardInterrupt:
+            ended.exit_code = INTERRUPTED
+            raise
+        finally:
+            manifest.end(ended.exit_code)
+    return ended
+
+
+def report(names: Sequence[str], folder: RunFolder, plugins: Plugins) -> list[Path]:
+    """Let reporters show a run; return the files they wrote."""
+    finished = FinishedRun.read(folder.path)
+    return [
+        path
+        for name in names
+        for path in plugins.make("reporter", name, {}, where=f"run.reporters.{name}").report(finished)
+    ]
+
+
+def _score(spec: RunSpec, folder: RunFolder, plugins: Plugins, display: Display, ended: Ended) -> None:
+    scoring = datetime.now().strftime("%Y%m%d_%H%M%S")  # noqa: DTZ005 - as run folders
+    for subtask in spec.subtasks:
+        task = spec.tasks[subtask.task]
+        if not task.evaluate:
+            display.say(f"{subtask.task} has no evaluator: its predictions are kept, and not scored")
+            continue
+        results = asyncio.run(score_subtask(folder, subtask, task, plugins, run=spec.run, scoring=scoring))
+        if results["not_asked_yet"]:
+            ended.notes.append(
+                f"{subtask.model} on {subtask.task}: {results['not_asked_yet']} requests were not asked yet; "
+                "the score is over the others"
+            )
+        if not ended.asked:
+            ended.failed += results["failed"]
+
+
+def _exit_code(spec: RunSpec, ended: Ended) -> int:
+    if ended.interrupted:
+        return INTERRUPTED
+    return 1 if ended.failed > spec.run.max_failures else 0
+
+
+def resolved(spec: RunSpec) -> dict[str, Any]:
+    """Return a resolved run as the tables of a configuration file: secrets masked, unset keys left out."""
+    return {
+        "run": {**_plain(spec.run), "resolved": True},
+        "models": {
+            name: {**_plain(m), "options": mask_options(m.options)} for name, m in spec.models.items()
+        },
+        "tasks": {name: _plain(task) for name, task in spec.tasks.items()},
+        "subtasks": [_plain(subtask) for subtask in spec.subtasks],
+    }
+
+
+def _save_config(folder: RunFolder, spec: RunSpec) -> None:
+    """Write the resolved run; what an earlier command asked for in the same folder stays in it."""
+    mine = resolved(spec)
+    if folder.config.exists():
+        mine = _united(read_user_file(folder.config), mine)
+    write_atomically(folder.config, tomli_w.dumps(mine, multiline_strings=True).encode())
+
+
+def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two resolved runs as one: tables of the same name are the new ones."""
+    pairs = {(s["model"], s["task"]): s for s in (*old.get("subtasks", ()), *new["subtasks"])}
+    run = overlay(old.get("run", {}), new["run"])
+    for key in ("models", "datasets"):
+        run[key] = list(dict.fromkeys([*old.get("run", {}).get(key, ()), *new["run"].get(key, ())]))
+    return {
+        "run": run,
+        "models": {**old.get("models", {}), **new["models"]},
+        "tasks": {**old.get("tasks", {}), **new["tasks"]},
+        "subtasks": list(pairs.values()),
+    }
+
+
+def _plain(model: Any) -> dict[str, Any]:
+    table: dict[str, Any] = model.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    return table
+
+
+def _known_as(kind: Literal["models", "tasks"], text: str, known: Mapping[str, Any], catalog: Catalog) -> str:
+    """Return the name under which a resolved run has a model or task that may be given by another name."""
+    tables: Mapping[str, Any] = known.get(kind, {})
+    if text in tables:
+        return text
+    meant = str(Selection.parse(text))
+    with suppress(AisbError):
+        selection, _ = catalog.find("model" if kind == "models" else "task", Selection.parse(text))
+        meant = str(selection._replace(select={}))
+    for name, table in tables.items():
+        if meant in {table.get("name"), table.get("base")}:
+            return name
+    return text
