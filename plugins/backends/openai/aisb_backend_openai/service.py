@@ -110,11 +110,11 @@ class OpenAIService(HttpBackend):
     def adapt(self, status: int, message: str) -> str | None:
         """Leave `stream_options` out, or call `max_tokens` by its other name, where a service refuses it."""
         del status
-        if "stream_options" in message and self.stream:
+        if "stream_options" in message and self.stream and self._ask_usage:
             self._ask_usage = False
             return "the service refuses stream_options: left out, so streamed replies say no token counts"
         named = _LENGTH_NAME.search(message)
-        if named and _REFUSAL.search(message):
+        if named and _REFUSAL.search(message) and named.group() not in self._refused_names:
             refused = named.group()
             self._refused_names.add(refused)
             other: Literal["max_tokens", "max_completion_tokens"] = (
