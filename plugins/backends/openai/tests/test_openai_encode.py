@@ -75,6 +75,10 @@ def test_messages_on_a_completions_api_are_joined_by_newlines():
     assert text_body(Request("0", messages=messages))["prompt"] == "Be short.\nHi\nHello"
 
 
+def test_each_api_says_which_style_of_prompt_it_takes():
+    assert (OpenAIChat.takes, OpenAICompletions.takes) == ("chat", "text")
+
+
 def test_without_a_model_the_body_names_none():
     assert "model" not in OpenAIChat().encode(Request("0", text="Hi")).body
     assert "model" not in OpenAIChat(model="").encode(Request("0", text="Hi")).body
