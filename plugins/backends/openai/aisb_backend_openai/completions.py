@@ -16,7 +16,6 @@ class OpenAICompletions(OpenAIService):
 
     takes: ClassVar[Literal["chat", "text"]] = "text"
     endpoint: ClassVar[str] = "/completions"
-    takes: ClassVar[Literal["chat", "text"]] = "text"
 
     def __post_init__(self) -> None:
         self.url = self.url.rstrip("/").removesuffix("/chat/completions")
