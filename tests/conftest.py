@@ -1,5 +1,7 @@
-"""What tests of several folders need: the little distributions, installed with pip into a folder of their own."""
+"""What tests of several folders need: distributions installed with pip, scripted servers, a certificate."""
 
+import importlib.util
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -19,3 +21,55 @@ def installed(tmp_path_factory):
         [sys.executable, "-m", "pip", "install", *options, "--target", str(target), *sources], check=True
     )
     return target
+
+
+def _module(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Tests say `from scripted import …`: a helper of tests, found without any path being added.
+sys.modules["scripted"] = _module("scripted", Path(__file__).parent / "servers" / "scripted.py")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate for 127.0.0.1 and localhost that nobody signed but itself: one PEM file with its key."""
+    file = tmp_path_factory.mktemp("certificate") / "server.pem"
+    names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=127.0.0.1",
+            "-addext", names, "-keyout", str(file.with_suffix(".key")), "-out", str(file),
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    file.write_text(file.read_text() + file.with_suffix(".key").read_text())
+    return file
+
+
+@pytest.fixture
+def server_tls(certificate):
+    """The TLS context of a server with that certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.fixture
+async def serve():
+    """Start scripted servers (`await serve([[bytes, 0.1, "close"]])`); they stop with the test."""
+    from scripted import Scripted
+
+    servers = []
+
+    async def start(replies, **options):
+        servers.append(await Scripted(replies, **options).start())
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        await server.stop()
