@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> Any:
     try:
         code = cli.main(args=arguments, prog_name="aisb", standalone_mode=False)
     except AisbError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), err=True)
         code = error.exit_code
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)

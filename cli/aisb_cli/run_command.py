@@ -252,7 +252,7 @@ def score(
     \b
     Take the last number of the text as its answer, whatever the text says:
       aisb score latest --set 'task.postprocess=[{use="last-number"}]'
-    """
+    """  # noqa: D301 - \b is for click
     from aisb.config import Asked
     from aisb.run import Command
 

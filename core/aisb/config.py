@@ -115,7 +115,7 @@ class Resolver:
             layers.table.pop("abbr", None)
         layers.table = overlay(layers.table, mine, flags)
         layers.table.setdefault("abbr", safe_name(text.replace("_", "-")))
-        layers.table["name"] = text
+        layers.table["name"] = user.get("name", text) if self.run.resolved else text
         layers.table["file"] = source
         for path, setting in self._settings("model", text):
             self._set_model(layers, path, setting)
@@ -276,8 +276,8 @@ def split_names(given: Iterable[str]) -> list[str]:
 
 def safe_name(name: str) -> str:
     """Return a name that stays inside its folder: no separators, no leading dots, no control characters."""
-    kept = "".join(c if c.isalnum() or c in "-_.+=@" else "-" for c in name).strip("-")
-    return kept.lstrip(".") or "unnamed"
+    kept = "".join(c if c.isalnum() or c in "-_.+=@" else "-" for c in name)
+    return kept.strip("-.") or "unnamed"
 
 
 def _unique(names: Iterable[str]) -> list[str]:

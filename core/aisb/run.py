@@ -31,6 +31,10 @@ from aisb.tables import overlay
 
 Mode = Literal["all", "infer", "eval", "viz"]
 INTERRUPTED = 130
+HEAD = """\
+# This run, resolved: `aisb run -c` with this file does it again. What is sent stands in [[subtasks]]: `params`
+# from files, `forced` from flags; a row's own max_tokens stands between them.
+"""
 
 
 @dataclass(slots=True)
@@ -116,12 +120,16 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
             ended.exit_code = _exit_code(spec, ended)
         except AisbError as error:
             ended.exit_code = error.exit_code
+            if folder.was_asked:
+                error.add_note(f"what was answered is kept in {folder}")
             raise
         except KeyboardInterrupt:
             ended.exit_code = INTERRUPTED
             raise
         finally:
             manifest.end(ended.exit_code)
+            if found is None and not folder.was_asked:
+                folder.remove()  # nothing was sent: there is nothing to keep
     return ended
 
 
@@ -175,7 +183,7 @@ def _save_config(folder: RunFolder, spec: RunSpec) -> None:
     mine = resolved(spec)
     if folder.config.exists():
         mine = _united(read_user_file(folder.config), mine)
-    write_atomically(folder.config, tomli_w.dumps(mine, multiline_strings=True).encode())
+    write_atomically(folder.config, (HEAD + tomli_w.dumps(mine, multiline_strings=True)).encode())
 
 
 def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -111,6 +112,15 @@ class RunFolder:
         """The metrics of the latest scoring pass, or of the pass of a given time."""
         folder = self.path / "results" / (f"passes/{scoring}" if scoring else "")
         return folder / model / f"{task}.json"
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether any worker has begun to log."""
+        return any(self.path.glob("log/*/*/worker-*"))
+
+    def remove(self) -> None:
+        """Remove a run in which nothing was asked."""
+        shutil.rmtree(self.path)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

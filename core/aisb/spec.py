@@ -34,18 +34,27 @@ class Use(Table):
 class Layout(Table):
     """One way in which a dataset's files are found: the first layout that exists is used."""
 
+    model_config = ConfigDict(frozen=True, extra="allow")
+
     path: str | list[str]
-    columns: list[str] | None = None
     use: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the dataset component that hold for this layout only, such as `columns`."""
+        return dict(self.model_extra or {})
 
 
 class DatasetTable(Use):
-    """Where rows come from: a dataset component and its options, or the layouts its files may have.
+    """Where rows come from: a dataset component, its options, and its files.
 
-    `select` keeps rows whose field has one of the values given.
+    The files are at `path` (a list joins files), or in the first of `layouts` that exists. `select` keeps
+    rows whose field has one of the values given.
     """
 
     use: str = "jsonl"
+    path: str | list[str] | None = None
+    split: str | None = None
     layouts: list[Layout] = []
     select: dict[str, list[str]] = {}
 
@@ -64,6 +73,7 @@ class SampleTable(Table):
     target: str | None = None
     clean: list[Use] = []
     choices: str | list[str] | None = None
+    choice_line: str = "{letter}. {choice}"
     target_letter: str | None = None
     target_index: str | None = None
     shuffle: int | None = None
