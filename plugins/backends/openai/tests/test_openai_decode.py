@@ -91,9 +91,21 @@ def test_the_last_token_may_come_with_the_finish_reason():
     assert chat(event({"content": " end"}, "length")) == Chunk("content", " end", finish_reason="length")
 
 
-def test_usage_in_the_chunk_with_the_finish_reason_as_transformers_serve_sends_it():
-    usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
-    assert chat(event({}, "stop", usage=usage)) == Chunk("finish", finish_reason="stop", usage=Usage(5, 7))
+def test_the_streams_of_transformers_serve_leave_out_what_is_null():
+    def bare(**choice):
+        return {"choices": [{"index": 0, **choice}], "model": "m@main", "system_fingerprint": ""}
+
+    usage = {"completion_tokens": 1, "prompt_tokens": 32, "total_tokens": 33}
+    finish = Chunk("finish", finish_reason="length", usage=Usage(32, 1))
+    assert decoded(
+        chat,
+        bare(delta={"role": "assistant"}),
+        bare(delta={"content": "I"}),
+        bare(delta={}, finish_reason="length") | {"usage": usage},
+    ) == [Chunk("role"), Chunk("content", "I"), finish]
+    assert decoded(
+        completion, bare(text=" Paris"), bare(text="", finish_reason="length") | {"usage": usage}
+    ) == [Chunk("content", " Paris"), finish]
 
 
 def test_usage_that_runs_along_leaves_the_kinds_as_they_are():
