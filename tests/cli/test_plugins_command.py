@@ -155,12 +155,12 @@ def test_the_name_of_a_plugin_is_answered_with_what_it_offers(aisb):
 
 
 def test_listing_starts_within_twenty_times_an_empty_program():
-    def best(arguments):
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-            times.append(time.perf_counter() - start)
-        return min(times)
+    def seconds(*arguments):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - start
 
-    assert best(["-m", "aisb_cli.main", "plugins", "list"]) <= 20 * best(["-c", "pass"])
+    # In turns, so that what else the machine does is on both sides; the best of each is the least disturbed.
+    pairs = [(seconds("-c", "pass"), seconds("-m", "aisb_cli.main", "plugins", "list")) for _ in range(7)]
+    empty, listing = map(min, zip(*pairs, strict=True))
+    assert listing <= 20 * empty
