@@ -316,9 +316,6 @@ def _execute(command: Command, plugins: Plugins, *, debug: bool) -> int:
     from aisb_cli.display import choose_display
 
     ended = execute(command, plugins, choose_display(debug=debug))
-    for path in ended.reports:
-        if path.suffix == ".txt":
-            click.echo(path.read_text(encoding="utf-8"))
     _last_lines(ended, command)
     return ended.exit_code
 

@@ -129,7 +129,11 @@ class Drive:
                 self.progress.finished += 1
                 self.progress.failed += 1
                 self.progress.failures[failure.kind] = self.progress.failures.get(failure.kind, 0) + 1
-                self.note(f"{request.id}: failed after {attempt} attempts: {failure.message}")
+                self.progress.first_failure = (
+                    self.progress.first_failure or f"{request.id}: {failure.message}"
+                )
+                times = f"{attempt} attempt{'s' * (attempt > 1)}"
+                self.note(f"{request.id}: failed after {times}: {failure.message}")
                 return
             self.progress.retried += 1
             pause = delay(attempt, failure, self.load.backoff, draw)

@@ -28,6 +28,7 @@ class Progress:
     started: float | None = None
     ended: float | None = None
     failures: dict[str, int] = field(default_factory=dict)
+    first_failure: str = ""
 
 
 class Display(Protocol):

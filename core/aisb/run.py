@@ -32,8 +32,8 @@ from aisb.tables import overlay
 Mode = Literal["all", "infer", "eval", "viz"]
 INTERRUPTED = 130
 HEAD = """\
-# This run, resolved: `aisb run -c` with this file does it again. What is sent stands in [[subtasks]]: `params`
-# from files, `forced` from flags; a row's own max_tokens stands between them.
+# This run, resolved: `aisb run -c` with this file does it again. What is sent stands in [[subtasks]]:
+# `params` from files, `forced` from flags; a row's own max_tokens stands between them.
 """
 
 
@@ -94,7 +94,7 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
     """
     display = display or Silent()
     spec, found = plan(command, plugins)
-    folder = found or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - folders carry local time
+    folder = found or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - local time
     ended = Ended(folder)
     with folder.lock():
         _save_config(folder, spec)
@@ -108,6 +108,11 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
                 finally:
                     ended.asked = sum(piece.progress.total for piece in asking.pieces)
                     ended.failed = sum(piece.progress.failed for piece in asking.pieces)
+                ended.notes += [
+                    f"{p.model} on {p.task}: {p.failed} failed, the first {p.first_failure}\n  see {p.log_file}"
+                    for p in (piece.progress for piece in asking.pieces)
+                    if p.failed
+                ]
                 ended.interrupted = asking.interrupted
                 if asking.interrupted:
                     ended.notes.append(
