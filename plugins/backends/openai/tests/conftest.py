@@ -8,19 +8,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 Answer = tuple[int, object] | tuple[int, object, dict[str, str]]
+Answers = dict[str, Answer | Callable[[dict[str, object]], Answer]]
 
 
 class Service:
-    """Answers GET by path; `asked` keeps (path, headers) of every request."""
+    """Answers by path, with what is set or what a function makes of the body; `asked` keeps (path, headers)."""
 
-    def __init__(self, answers: dict[str, Answer]) -> None:
+    def __init__(self, answers: Answers) -> None:
         self.asked: list[tuple[str, dict[str, str]]] = []
         service = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 service.asked.append((self.path, {key.lower(): value for key, value in self.headers.items()}))
-                status, body, *more = answers.get(self.path, (404, {"detail": "Not Found"}))
+                answer = answers.get(self.path, (404, {"detail": "Not Found"}))
+                if callable(answer):
+                    answer = answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                status, body, *more = answer
                 data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
                 self.send_response(status)
                 for key, value in (more[0] if more else {}).items():
@@ -28,6 +32,9 @@ class Service:
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
+
+            def do_POST(self) -> None:
+                self.do_GET()
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -48,7 +55,7 @@ class Service:
 def serve() -> Iterator[Callable[..., Service]]:
     running: list[Service] = []
 
-    def start(answers: dict[str, Answer]) -> Service:
+    def start(answers: Answers) -> Service:
         running.append(Service(answers))
         return running[-1]
 
