@@ -1,0 +1,50 @@
+# Everything here sets itself up in .venv first; a second run installs nothing.
+PYTHON ?= python3
+BIN := .venv/bin
+# More words for pytest: make test ARGS="-k sse -x"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench size wheels test-data test-servers ready-demo ready-test python
+
+help:  ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+
+demo: ready-demo  ## Evaluate the built-in simulator on the built-in task
+	@$(BIN)/aisb run --models sim --datasets demo_gsm8k
+
+test: ready-test  ## Run all tests; they need no model server and no data
+	@$(BIN)/pytest -n auto --maxprocesses 4 --timeout 600 -m "not servers and not data" $(ARGS)
+
+lint: ready-test  ## Check style, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: ready-test  ## Print every number that has a limit, next to its limit
+	@failed=; for file in benchmarks/[a-z]*.py; do echo "$$file"; $(BIN)/python $$file || failed=yes; done; test -z "$$failed"
+
+size: ready-test  ## Weigh what `pip install aisb` brings
+	@$(BIN)/python tools/workspace.py size
+
+wheels: ready-test  ## Build a wheel of every distribution into wheels/
+	@rm -rf wheels
+	@$(BIN)/python tools/workspace.py wheels wheels
+
+test-data: ready-test  ## Run the tests that read the data sets in $AISB_DATA
+	@test -n "$$AISB_DATA" || { echo "AISB_DATA is not set: let it name the folder with the data sets"; exit 2; }
+	@$(BIN)/pytest -m data $(ARGS)
+
+test-servers: ready-test  ## Run the tests that ask real model servers
+	@$(BIN)/pytest -m servers $(ARGS)
+
+ready-demo: python
+	@$(PYTHON) tools/workspace.py setup demo
+
+ready-test: python
+	@$(PYTHON) tools/workspace.py setup test
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "aisb needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1 || true)"; \
+	  echo "name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }

@@ -1,0 +1,200 @@
+"""Every distribution builds a wheel that holds what it needs and installs alone; the project's set-up says what fails."""
+
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from email import message_from_string
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROJECTS = sorted([*ROOT.glob("*/pyproject.toml"), *ROOT.glob("plugins/*/*/pyproject.toml")])
+WORKSPACE = ROOT / "tools" / "workspace.py"
+NOT_SHIPPED = {"__pycache__"}
+
+
+def distribution(project):
+    return tomllib.loads(project.read_text("utf-8"))["project"]["name"]
+
+
+def packages(project):
+    return tomllib.loads(project.read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+
+
+PARAMETERS = [pytest.param(project, id=distribution(project)) for project in PROJECTS]
+
+
+def run(*command, **more):
+    return subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False, **more
+    )
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory):
+    """The wheels of this checkout, by the name of their distribution."""
+    folder = tmp_path_factory.mktemp("wheels")
+    built = run(sys.executable, WORKSPACE, "wheels", folder)
+    assert built.returncode == 0, built.stderr
+    return {wheel.name.split("-")[0].replace("_", "-"): wheel for wheel in folder.glob("*.whl")}
+
+
+def install(target, *files):
+    """Put wheels into a folder of their own, without what they need."""
+    installed = run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        target,
+        *files,
+    )
+    assert installed.returncode == 0, installed.stderr
+    return target
+
+
+def importing(target, code):
+    """Run code that sees the folder and what others have written, but nothing of this checkout."""
+    # -S leaves .pth files unread, and they are what editable installs consist of.
+    paths = [str(target), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    return run(sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {paths!r}\n{code}", cwd=target)
+
+
+def test_every_distribution_has_a_wheel(wheels):
+    assert set(wheels) == {distribution(project) for project in PROJECTS}
+
+
+@pytest.mark.parametrize("project", PARAMETERS)
+def test_a_wheel_holds_every_file_of_its_packages(wheels, project):
+    wanted = {
+        file.relative_to(project.parent).as_posix()
+        for package in packages(project)
+        for file in (project.parent / package).rglob("*")
+        if file.is_file() and not NOT_SHIPPED & set(file.parts)
+    }
+    with zipfile.ZipFile(wheels[distribution(project)]) as wheel:
+        shipped = set(wheel.namelist())
+    assert wanted <= shipped
+    assert {f"{package}/py.typed" for package in packages(project)} <= shipped
+    assert not [name for name in shipped if "/tests/" in name or name.endswith(".pyc")]
+
+
+@pytest.mark.parametrize("project", PARAMETERS)
+def test_a_wheel_says_what_it_is_and_where_its_plugin_stands(wheels, project):
+    declared = tomllib.loads(project.read_text("utf-8"))["project"]
+    with zipfile.ZipFile(wheels[declared["name"]]) as wheel:
+        info = next(name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name)
+        metadata = message_from_string(wheel.read(f"{info}/METADATA").decode())
+        entry_points = wheel.read(f"{info}/entry_points.txt").decode()
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["Summary"]
+    assert metadata.get_payload().strip()  # the README, for a package index
+    for name, module in declared.get("entry-points", {}).get("aisb", {}).items():
+        assert f"{name} = {module}" in entry_points
+    for name, function in declared.get("scripts", {}).items():
+        assert f"{name} = {function}" in entry_points
+
+
+def test_the_core_installs_alone_and_imports_from_its_wheel(wheels, tmp_path):
+    target = install(tmp_path, wheels["aisb-core"])
+    imported = importing(target, "import aisb; print(aisb.__file__, aisb.__version__)")
+    assert imported.stdout.split() == [str(tmp_path / "aisb" / "__init__.py"), "0.1.0"], imported.stderr
+
+
+@pytest.mark.parametrize("project", PARAMETERS)
+def test_a_plugin_imports_with_no_more_of_this_project_than_it_declares(wheels, project, tmp_path):
+    needed = needed_by(distribution(project))
+    target = install(tmp_path, *(wheels[name] for name in needed))
+    declared = tomllib.loads(project.read_text("utf-8"))["project"].get("entry-points", {}).get("aisb", {})
+    modules = [*declared.values(), *packages(project)]
+    imported = importing(
+        target, "\n".join(f"import {module}; print({module}.__file__)" for module in modules)
+    )
+    assert imported.returncode == 0, imported.stderr
+    assert all(line.startswith(str(tmp_path)) for line in imported.stdout.splitlines())
+
+
+def needed_by(name):
+    """The distributions of this project that one of them declares, and those that these declare."""
+    known = {distribution(project): project for project in PROJECTS}
+    found, wanted = set(), {name}
+    while wanted:
+        one = wanted.pop()
+        found.add(one)
+        lines = tomllib.loads(known[one].read_text("utf-8"))["project"].get("dependencies", [])
+        wanted |= {other for other in known for line in lines if line.split(">=")[0] == other} - found
+    return sorted(found)
+
+
+def test_make_says_which_python_it_needs():
+    made = run("make", "-C", ROOT, "demo", "PYTHON=no-such-python")
+    assert made.returncode != 0
+    assert "aisb needs Python 3.11 or newer; no-such-python is " in made.stdout
+    assert "name a newer one: make PYTHON=python3.12 demo" in made.stdout
+
+
+def test_make_alone_says_what_there_is():
+    lines = run("make", "-s", "-C", ROOT).stdout.splitlines()
+    named = [line.split()[1] for line in lines]
+    assert {"demo", "test", "lint", "bench", "size", "wheels", "test-data", "test-servers"} <= set(named)
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_set_up_that_is_ready_installs_nothing_and_says_nothing(tmp_path):
+    """With copies of what decides on it, in a checkout whose .venv is marked as ready."""
+    checkout = tmp_path / "checkout"
+    for file in [*PROJECTS, WORKSPACE, ROOT / "tests" / "requirements.txt"]:
+        copy = checkout / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    environment = checkout / ".venv"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin" / "python").symlink_to("/bin/false")  # whoever starts it, fails
+    workspace = checkout / "tools" / "workspace.py"
+    marking = "VENV.joinpath('.ready-test').write_text(fingerprint('test', distributions().values()))"
+    marked = run(sys.executable, "-c", f"from workspace import *; {marking}", cwd=workspace.parent)
+    assert marked.returncode == 0, marked.stderr
+    ready = run(sys.executable, workspace, "setup", "test")
+    assert (ready.returncode, ready.stdout, ready.stderr) == (0, "", "")
+    before = (environment / ".ready-test").read_text()
+    project = checkout / "core" / "pyproject.toml"
+    project.write_text(project.read_text("utf-8") + "\n# changed\n")
+    run(sys.executable, "-c", f"from workspace import *; {marking}", cwd=workspace.parent)
+    assert (environment / ".ready-test").read_text() != before
+
+
+def test_what_a_step_said_is_shown_when_it_fails():
+    failed = run(
+        sys.executable,
+        "-c",
+        "from workspace import *; checked([sys.executable, '-c', 'print(1 / 0)'], 'dividing')",
+        cwd=WORKSPACE.parent,
+    )
+    assert failed.returncode == 1
+    assert "ZeroDivisionError" in failed.stderr
+    assert failed.stderr.endswith("dividing failed; what it said stands above\n")
+
+
+def test_ci_runs_the_test_command_of_the_readme(tmp_path):
+    """With a Makefile that only says what was asked of it."""
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci" / "run").write_bytes((ROOT / ".ci" / "run").read_bytes())
+    (tmp_path / "Makefile").write_text("lint test-it:\n\t@echo made $@\n")
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "# x\n\n```bash\n$ make demo   # see test\n$ make test-it   # all of them\n```\n\n```\nmake no\n```\n"
+    )
+    ran = run("bash", tmp_path / ".ci" / "run")
+    assert ran.stdout.splitlines() == ["made lint", "+ make test-it", "made test-it"], ran.stderr
+    readme.write_text("```\nmake demo\n```\n```\nmake test-it\n```\n")
+    ran = run("bash", tmp_path / ".ci" / "run")
+    assert ran.returncode == 1
+    assert ran.stderr == "README.md: its first code block has no line that runs the tests\n"
