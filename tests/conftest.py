@@ -25,13 +25,14 @@ def installed(tmp_path_factory):
 
 def _module(name, path):
     spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-# Tests say `from scripted import …`: a helper of tests, found without any path being added.
-sys.modules["scripted"] = _module("scripted", Path(__file__).parent / "servers" / "scripted.py")
+# Tests say `from scripted import …`: helpers of tests, found without any path being added.
+for _name in ("scripted", "minimal"):
+    _module(_name, Path(__file__).parent / "servers" / f"{_name}.py")
 
 
 @pytest.fixture(scope="session")

@@ -103,6 +103,7 @@ class Reply:
                 tuple(self._kinds),
                 tokens,
                 exchange.done_ns,
+                streamed=self._streamed is not False,
             ),
             attempts,
             self.failure,

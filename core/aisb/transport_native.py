@@ -215,9 +215,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        # Any waiting byte pauses, so "not paused" means that the last byte was handed over. uvloop moreover
-        # writes at once instead of at the end of the loop's turn.
-        self._transport.set_write_buffer_limits(high=0)
+        # Waiting bytes pause, so "not paused" means that the request was handed over; and uvloop writes at
+        # once instead of at the end of the loop's turn. Not 0: asyncio's TLS pauses when the limit is reached.
+        self._transport.set_write_buffer_limits(high=1, low=0)
 
     def pause_writing(self) -> None:
         self._paused = True
