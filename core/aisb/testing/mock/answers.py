@@ -13,9 +13,9 @@ import orjson
 from aisb.errors import DataError
 
 KEY = 24
-"""How many characters of a question the index looks at before it compares the whole."""
-TAIL = 6_000
-"""How many characters before the longest question, counted from the prompt's end, are searched."""
+"""How many characters of a question without spaces the index looks at before it compares the whole."""
+TAIL = 4_000
+"""How many characters may follow the longest question in a prompt."""
 
 THOUGHTS = (
     "Let us go step by step.",
@@ -58,26 +58,43 @@ class Answers:
     def __init__(self, known: Iterable[tuple[str, str]]) -> None:
         self.gold: dict[str, str] = {" ".join(question.split()): answer for question, answer in known}
         self.gold.pop("", None)
-        self._by_start: dict[str, list[str]] = {}
-        self._short = [question for question in self.gold if len(question) < KEY]
-        for question in sorted(self.gold, key=len, reverse=True):
-            if len(question) >= KEY:
-                self._by_start.setdefault(question[:KEY], []).append(question)
         self._reach = TAIL + max(map(len, self.gold), default=0)
+        # By the second and the third word, because something may stick to the first one ("Q:Ann has …").
+        self._by_words: dict[tuple[str, str], list[str]] = {}
+        self._wordless: dict[str, list[str]] = {}
+        few = [question for question in self.gold if question.count(" ") < 3]
+        self._key = min([KEY, *map(len, few)])
+        for question in sorted(self.gold, key=len, reverse=True):
+            words = question.split(" ", 3)
+            if len(words) > 3:
+                self._by_words.setdefault((words[1], words[2]), []).append(question)
+            else:
+                self._wordless.setdefault(question[: self._key], []).append(question)
 
     def last_question(self, prompt: str) -> str | None:
         """Return the known question that begins last in the prompt, which is what follows any examples."""
-        if not self.gold:
-            return None
-        text = " ".join(prompt[-self._reach :].split())
-        start, found = max(((text.rfind(short), short) for short in self._short), default=(-1, ""))
-        index = self._by_start
-        for at in range(len(text) - KEY, start, -1):
-            if candidates := index.get(text[at : at + KEY]):
-                for question in candidates:
-                    if text.startswith(question, at):
-                        return question
-        return found if start >= 0 else None
+        words = prompt[-self._reach :].split()
+        first, found = self._last_by_words(words)
+        if not self._wordless:
+            return found
+        text = " ".join(words)
+        least = len(" ".join(words[:first])) if found else -1
+        for at in range(len(text) - self._key, least, -1):
+            for question in self._wordless.get(text[at : at + self._key], ()):
+                if text.startswith(question, at):
+                    return question
+        return found
+
+    def _last_by_words(self, words: Sequence[str]) -> tuple[int, str | None]:
+        index = self._by_words
+        for at in range(len(words) - 2, 0, -1):
+            for question in index.get((words[at], words[at + 1]), ()):
+                start = question.partition(" ")[0]
+                if words[at - 1].endswith(start):
+                    text = " ".join(words[at - 1 : at + question.count(" ")])
+                    if text.startswith(question, len(words[at - 1]) - len(start)):
+                        return at - 1, question
+        return 0, None
 
     def reply(self, question: str, *, accuracy: float, seed: int, request_seed: object) -> str:
         """Return a chain of thought that ends in an answer: the right one for `accuracy` of all questions."""
@@ -114,15 +131,17 @@ class Prose:
         rng = Random(seed)
         words = STORY.split()
         self.pieces: list[str] = []
+        self._starts: list[int] = []
         while len(self.pieces) < length:
             sentence = rng.choices(words, k=rng.randint(5, 12))
             sentence[0] = sentence[0].capitalize()
             sentence[-1] += "."
+            self._starts.append(len(self.pieces))
             self.pieces += [" " + word for word in sentence]
 
     def take(self, count: int, at: float) -> list[str]:
-        """Return `count` pieces from the place `at` (0 to 1) on, going round where the text ends."""
-        start = int(at * len(self.pieces))
+        """Return `count` pieces from a sentence on, chosen by `at` (0 to 1), beginning again at the end."""
+        start = self._starts[int(at * len(self._starts))]
         taken = self.pieces[start : start + count]
         while len(taken) < count:
             taken += self.pieces[: count - len(taken)]

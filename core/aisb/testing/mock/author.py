@@ -78,11 +78,13 @@ class Author:
         else:
             length = self._tokens.draw(Random(place)) if self._tokens.kind != "fixed" else self._tokens.first
             said = self._prose.take(max(1, min(round(length), MOST_TOKENS)), place)
+            said[0] = said[0].lstrip()
         said, stopped = cut_at_stop(said, ask.stop)
-        if ask.ignore_eos or (len(reasoning) + len(said) < ask.min_tokens and not stopped):
-            wanted = (most if ask.ignore_eos else min(most, ask.min_tokens)) - len(reasoning) - len(said)
+        endless = ask.ignore_eos and not stopped
+        if endless or (len(reasoning) + len(said) < ask.min_tokens and not stopped):
+            wanted = (most if endless else min(most, ask.min_tokens)) - len(reasoning) - len(said)
             said = said + self._prose.take(max(0, wanted), place)
-        cut = len(reasoning) + len(said) > most or ask.ignore_eos
+        cut = len(reasoning) + len(said) > most or endless
         return Reply(
             number=number,
             model=model,

@@ -181,22 +181,22 @@ class Delivery:
         if self.gone:
             return None
         due, data, tokens = self._item
-        sending: bytes | None = None
+        sending: list[bytes] = []
+        end: End | None = None
         while due <= now:
             if isinstance(data, End):
-                if sending:
-                    self._connection.write(sending)
-                self._end(data)
-                return None
-            sending = data if sending is None else sending + data
+                end = data
+                break
+            sending.append(data)
             if tokens:
                 self._record.sent(self._entry, now, due, tokens)
             self._item = due, data, tokens = next(self._plan)
         if sending:
-            self._connection.write(sending)
-            if self._connection.paused:
-                return None
-        return due
+            self._connection.write(sending[0] if len(sending) == 1 else b"".join(sending))
+        if end is not None:
+            self._end(end)
+            return None
+        return None if self._connection.paused else due
 
     def abort(self) -> None:
         """Stop: the client has gone."""

@@ -35,7 +35,7 @@ class OpenAI(Dialect):
     whole_object: ClassVar[str]
     chunk_object: ClassVar[str]
 
-    def read(self, data: Mapping[str, Any]) -> Ask:
+    def read(self, data: Mapping[str, Any], path: str) -> Ask:  # noqa: ARG002 - all is in the body
         """Translate the body of a request."""
         if number(data, "n", 1) != 1 or number(data, "best_of", 1) != 1:
             raise Refused(400, "n and best_of must be 1: this server gives one choice")
@@ -44,7 +44,10 @@ class OpenAI(Dialect):
                 raise Refused(400, f"{name} is not offered by this server")
         prompt, key, tokens = self.read_prompt(data)
         options = data.get("stream_options") or {}
-        stop = data.get("stop") or ()
+        stop = data.get("stop") or []
+        stops = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list) else (stop,)
+        if not all(isinstance(text, str) for text in stops):
+            raise Refused(400, f"stop must be a text or a list of texts, got {stop!r}.")
         return Ask(
             prompt=prompt,
             key=key,
@@ -54,7 +57,7 @@ class OpenAI(Dialect):
             or number(data, "max_tokens", None, least=1),
             min_tokens=number(data, "min_tokens", 0) or 0,
             ignore_eos=bool(data.get("ignore_eos")),
-            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            stop=stops,
             seed=number(data, "seed", None),
             stream=bool(data.get("stream")),
             include_usage=bool(isinstance(options, Mapping) and options.get("include_usage")),
@@ -231,4 +234,4 @@ def model_list(models: Sequence[str], created: int, max_model_len: int | None) -
     return orjson.dumps({"object": "list", "data": cards})
 
 
-DIALECTS: Mapping[str, Dialect] = {"/v1/chat/completions": Chat(), "/v1/completions": Completions()}
+OPENAI: Mapping[str, Dialect] = {"/v1/chat/completions": Chat(), "/v1/completions": Completions()}

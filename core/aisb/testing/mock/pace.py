@@ -12,6 +12,8 @@ from time import monotonic_ns
 from typing import Protocol
 
 SECOND = 1_000_000_000
+SLACK = 50_000
+"""What is due within this of each other is sent on one waking, which costs more than the sending."""
 FLAG_ABSOLUTE = 1
 """TFD_TIMER_ABSTIME of timerfd_settime(2)."""
 
@@ -69,7 +71,7 @@ class Pacer:
                 heapq.heapreplace(heap, (max(due, until + 1), number, paced))
             now = monotonic_ns()
         if heap:
-            self._arm(heap[0][0])
+            self._arm(max(heap[0][0], now + SLACK))
 
 
 class LoopAlarm:

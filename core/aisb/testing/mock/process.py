@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import tempfile
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from aisb.errors import ServiceError
 from aisb.testing.mock.options import MockOptions
+
+if TYPE_CHECKING:
+    import subprocess
 
 LISTENING = "listening on "
 
@@ -52,6 +53,9 @@ def start_mock(options: MockOptions | None = None) -> MockProcess:
     Raises:
         ServiceError: it did not start; the message has its own words.
     """
+    import subprocess
+    import tempfile
+
     arguments = (options or MockOptions()).arguments()
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the child is stopped
     # A process group of its own: Ctrl-C in a terminal is for the parent, which ends this child when done.
@@ -77,6 +81,8 @@ def start_mock(options: MockOptions | None = None) -> MockProcess:
 
 
 def _end(child: subprocess.Popen[str]) -> None:
+    from subprocess import TimeoutExpired
+
     for pipe in (child.stdin, child.stdout):
         if pipe is not None:
             pipe.close()
@@ -84,6 +90,6 @@ def _end(child: subprocess.Popen[str]) -> None:
         child.terminate()
         try:
             child.wait(timeout=5)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             child.kill()
             child.wait()

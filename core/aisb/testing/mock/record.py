@@ -69,8 +69,13 @@ class Record:
 
     def __init__(self, size: int) -> None:
         self.entries: deque[Entry] = deque(maxlen=size)
-        self.number = 0
         self.running = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all requests and begin counting anew; what is running goes on."""
+        self.entries.clear()
+        self.number = 0
         self.prompt_tokens = 0
         self.output_tokens = 0
         self.finished: Counter[str] = Counter()
@@ -95,12 +100,6 @@ class Record:
         entry.late_ns = max(entry.late_ns, late)
         step = late // LATENESS_STEP_NS
         self.lateness[min(step, LATENESS_STEPS)] += 1
-
-    def clear(self) -> None:
-        """Forget all requests and begin counting anew; what is running goes on."""
-        running = self.running
-        self.__init__(self.entries.maxlen or 0)  # type: ignore[misc]
-        self.running = running
 
     def state(self, *, entries: bool = True) -> dict[str, Any]:
         """Return everything as plain data."""

@@ -92,7 +92,7 @@ class Dialect(ABC):
     garbage: ClassVar[bytes] = b'data: {"id": "broken", "choices": [{\n\n'
 
     @abstractmethod
-    def read(self, data: Mapping[str, Any]) -> Ask:
+    def read(self, data: Mapping[str, Any], path: str) -> Ask:
         """Translate the body of a request; raise `Refused` for one that the service would not take."""
 
     @abstractmethod

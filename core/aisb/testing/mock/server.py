@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 
 from aisb.testing.mock.author import Author
 from aisb.testing.mock.connection import Connection, Message
 from aisb.testing.mock.delivery import Delivery, Plan, faulty, reply_bytes, streamed, whole
-from aisb.testing.mock.openai import DIALECTS, model_list
+from aisb.testing.mock.openai import OPENAI, model_list
 from aisb.testing.mock.options import MockOptions
 from aisb.testing.mock.pace import Pacer
 from aisb.testing.mock.peers import ask_peers
@@ -21,6 +21,8 @@ from aisb.testing.mock.replies import Ask, Dialect, Refused
 
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 WITH_PEERS = {(b"GET", "/metrics"), (b"GET", "/record"), (b"POST", "/reset")}
+DIALECTS: Mapping[str, Dialect] = {**OPENAI}
+"""Which endpoint speaks how; a page for another kind of service adds its own."""
 PATHS = {"/v1/models", "/health"} | {path for _, path in WITH_PEERS}
 
 
@@ -99,7 +101,7 @@ class Server:
         connection.deliver(Delivery(connection, plan, entry, self.record, self._ended))
 
     def _plan(self, message: Message, dialect: Dialect, entry: Entry) -> Plan:
-        ask = read(dialect, message.body)
+        ask = read(dialect, message.body, message.path)
         entry.model = ask.model or self.options.models[0]
         entry.stream, entry.seed, entry.prompt_tokens = ask.stream, ask.seed, ask.prompt_tokens
         if entry.model not in self.options.models:
@@ -131,7 +133,7 @@ class Server:
             self.record.finished[entry.finish_reason if how == "complete" else "abort"] += 1
 
 
-def read(dialect: Dialect, body: bytes) -> Ask:
+def read(dialect: Dialect, body: bytes, path: str) -> Ask:
     """Return what a request asks; raise `Refused` where it is no JSON object."""
     try:
         data = orjson.loads(body)
@@ -139,4 +141,4 @@ def read(dialect: Dialect, body: bytes) -> Ask:
         raise Refused(400, f"JSON decode error: {error}", "Bad Request") from error
     if not isinstance(data, dict):
         raise Refused(400, "the body must be a JSON object")
-    return dialect.read(data)
+    return dialect.read(data, path)

@@ -82,7 +82,7 @@ def listen(options: MockOptions) -> list[socket.socket]:
             sockets.append(socket.create_server(address, family=family, backlog=4_096, reuse_port=several))
             address = sockets[0].getsockname()[:2]
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise UsageError(
             f"port {options.port} on {options.host} cannot be used: {reason}; "
             "choose another with --port, or 0 for any free one"

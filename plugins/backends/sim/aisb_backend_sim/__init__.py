@@ -1,0 +1,97 @@
+"""Services that need no model: `sim` and `sim-text` start the mock server and ask it over HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, ClassVar
+
+from aisb import Backend, Chunk, Fetched, Request, hookimpl
+from aisb.testing.mock import Behaviour, MockOptions, MockProcess, start_mock
+from aisb_backend_openai import OpenAIChat, OpenAICompletions, OpenAIService
+
+__all__ = ["Sim", "SimText"]
+
+NOT_STARTED = "http://127.0.0.1:0"
+
+
+@dataclass(kw_only=True, eq=False)
+class Simulated(OpenAIService, Behaviour):
+    """A service of this backend's own: a child process that is started by the first question, the probe's."""
+
+    url: Annotated[str, "address of a mock server that runs already; left out, one is started"] = ""
+
+    default_api_key_env: ClassVar[str | None] = None
+
+    _mock: MockProcess | None = field(default=None, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.check_behaviour()
+        self.url = self.url or NOT_STARTED
+        super().__post_init__()
+
+    def start(self) -> None:
+        """Start the mock server, unless it runs or an address was given; then `url` is its address."""
+        with self._lock:
+            if self.url != NOT_STARTED:
+                return
+            behaviour = {option.name: getattr(self, option.name) for option in fields(Behaviour)}
+            self._mock = start_mock(MockOptions(models=(self.model or "sim",), **behaviour))
+            self.url = self._mock.url
+
+    async def fetch(
+        self,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        timeout: float = 10.0,  # noqa: ASYNC109 - as the backend it overrides has it
+    ) -> Fetched:
+        """Send one request outside the hot path, to a server that is there from the first one on."""
+        import asyncio
+
+        await asyncio.to_thread(self.start)
+        return await super().fetch(path, body=body, timeout=timeout)
+
+    async def generate(self, request: Request) -> AsyncIterator[Chunk]:
+        """Answer one request outside a run."""
+        import asyncio
+
+        await asyncio.to_thread(self.start)
+        async for chunk in super().generate(request):
+            yield chunk
+
+    async def counters(self) -> Mapping[str, float]:
+        """Return what the mock server counts, under vLLM's names."""
+        answer = await self.fetch("/metrics")
+        lines = answer.body.decode().splitlines()
+        totals: dict[str, float] = {}
+        for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#")):
+            name = name.partition("{")[0]  # noqa: PLW2901 - the same name, without labels
+            if name.endswith("_total"):
+                totals[name] = totals.get(name, 0.0) + float(value)
+        return totals
+
+    async def aclose(self) -> None:
+        """End the mock server that was started here."""
+        import asyncio
+
+        if self._mock is not None:
+            await asyncio.to_thread(self._mock.stop)
+
+
+@dataclass(kw_only=True, eq=False)
+class Sim(Simulated, OpenAIChat):
+    """A simulated chat service on this machine: seeded answers, set latency, faults on demand."""
+
+
+@dataclass(kw_only=True, eq=False)
+class SimText(Simulated, OpenAICompletions):
+    """A simulated completions service on this machine: seeded answers, set latency, faults on demand."""
+
+
+@hookimpl
+def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
+    """Offer the simulated service under both APIs."""
+    return {"sim": Sim, "sim-text": SimText}

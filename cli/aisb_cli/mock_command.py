@@ -1,0 +1,75 @@
+"""`aisb mock`: a mock inference server to try things on, without a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from aisb.testing.mock.author import Author
+    from aisb.testing.mock.options import Flag, MockOptions
+
+
+@click.group()
+def mock() -> None:
+    """Run a mock inference server, to try things without a model."""
+
+
+class FromOptions(click.Command):
+    """A command whose flags are the mock server's options, read when they are needed."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return a flag for each option."""
+        from aisb.testing.mock.options import flags
+
+        if not self.params:
+            self.params = [
+                click.Option(
+                    [flag.name, flag.field],
+                    type=flag.type,
+                    is_flag=flag.type is bool,
+                    multiple=flag.repeats,
+                    default=flag.default,
+                    show_default=flag.type is not bool and flag.default not in (None, ()),
+                    help=sentence(flag),
+                    hidden=flag.field == "parent_pipe",
+                )
+                for flag in flags()
+            ]
+        return super().get_params(ctx)
+
+
+@mock.command("serve", cls=FromOptions)
+def serve_command(**given: Any) -> None:
+    """Answer like a model service on a local port, until Ctrl-C.
+
+    OpenAI's chat and completions APIs, streamed and whole, under /v1. GET /record says what came in and what
+    went out, and when; POST /reset forgets it; GET /metrics has the counters under vLLM's names.
+    """
+    from aisb.testing.mock.options import MockOptions
+    from aisb.testing.mock.serving import serve
+
+    options = MockOptions(**given)
+    serve(options, lambda url, author: click.echo(hints(url, options, author)))
+
+
+def sentence(flag: Flag) -> str:
+    """Return an option's help as the command's own are written."""
+    return f"{flag.help[0].upper()}{flag.help[1:]}{' (repeatable)' if flag.repeats else ''}."
+
+
+def hints(url: str, options: MockOptions, author: Author) -> str:
+    """Return what is printed when the server listens: its address, and what to do with it."""
+    name = f" --model-name {options.models[0]}" if len(options.models) > 1 else ""
+    known = len(author.answers.gold)
+    key = " --api-key-env NAME" if options.api_key else ""
+    return "\n".join(
+        (
+            f"listening on {url}",
+            f"  serves {', '.join(options.models)}; knows the answers of {known} questions",
+            f"  ask it:    aisb run --models vllm_api_stream_chat --url {url}{name}{key} --datasets demo_gsm8k",
+            f"  look back: curl {url}/record",
+            "  end it:    Ctrl-C",
+        )
+    )
