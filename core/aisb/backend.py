@@ -11,7 +11,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from aisb.errors import ServiceError, UsageError
@@ -119,6 +118,8 @@ class HttpBackend(Backend):
             ServiceError: the variable is not set, or the file cannot be read or is empty.
         """
         if self.api_key_file:
+            from pathlib import Path
+
             try:
                 key = Path(self.api_key_file).expanduser().read_text(encoding="utf-8").strip()
             except OSError as error:

@@ -26,12 +26,13 @@ with, in its pyproject.toml:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable  # at run time it would bring tempfile, shutil and random
+
     from aisb.backend import Backend
     from aisb.evaluator import Evaluator, Postprocessor
     from aisb.report import Reporter
