@@ -96,6 +96,7 @@ class Asking:
             where = f"models.{model.name}.options"
             self.backends[name] = self.plugins.make("backend", model.backend, model.options, where=where)
         for subtask in self.spec.subtasks:
+            self.backends[subtask.model].check_params(subtask.merged)
             samples, task = loaded[subtask.task], self.spec.tasks[subtask.task]
             log_file = self.folder.infer_log(subtask.model, subtask.task)
             self.pieces.append(

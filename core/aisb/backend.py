@@ -47,6 +47,10 @@ class Backend(ABC):
     def generate(self, request: Request) -> AsyncIterator[Chunk]:
         """Answer one request, chunk by chunk. Raise `AttemptFailed` when there is no answer."""
 
+    def check_params(self, params: Mapping[str, Any]) -> None:
+        """Raise `UsageError` for generation parameters that this backend would not honour as they read."""
+        del params
+
     async def probe(self) -> ServiceInfo:
         """Say whether requests can be sent at all; raise `ServiceError` with what to try when they cannot."""
         return ServiceInfo()

@@ -201,7 +201,8 @@ class _Gathered:
             self.tokens.append(chunk.tokens)
         self.text.append(chunk.text)
         self.reasoning.append(chunk.reasoning)
-        self.finish_reason = chunk.finish_reason or self.finish_reason
+        if chunk.finish_reason and self.finish_reason != "content_filter":  # a refusal still ends with stop
+            self.finish_reason = chunk.finish_reason
         self.usage = chunk.usage or self.usage
 
     def prediction(self) -> Prediction:
