@@ -9,6 +9,7 @@ DISTRIBUTIONS: dict[str, str] = {
     "vllm-chat": "aisb-backend-vllm",
     "vllm-completions": "aisb-backend-vllm",
     "sim": "aisb-backend-sim",
+    "sim-text": "aisb-backend-sim",
     "tgi": "aisb-backend-tgi",
     "tgi-stream": "aisb-backend-tgi",
     "triton": "aisb-backend-triton",
@@ -21,11 +22,22 @@ DISTRIBUTIONS: dict[str, str] = {
     # datasets
     "synthetic": "aisb-dataset-synthetic",
     "mooncake-trace": "aisb-dataset-traces",
-    # evaluators
+    # evaluators, and the postprocessors that come with them
+    "choice-match": "aisb-evaluator-text",
+    "exact-match": "aisb-evaluator-text",
+    "numeric-match": "aisb-evaluator-text",
+    "answer-line": "aisb-evaluator-text",
+    "boxed": "aisb-evaluator-text",
+    "choice": "aisb-evaluator-text",
+    "last-number": "aisb-evaluator-text",
+    "number": "aisb-evaluator-text",
     "math-verify": "aisb-evaluator-math",
     "code-run": "aisb-evaluator-code",
     "judge": "aisb-evaluator-judge",
     # reporters
+    "csv": "aisb-reporter-summary",
+    "markdown": "aisb-reporter-summary",
+    "text": "aisb-reporter-summary",
     "html": "aisb-reporter-html",
 }
 """Component name to distribution, for the components that this project makes."""

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from aisb.known import DISTRIBUTIONS
+
 LIST = """
 import dataclasses, json
 from aisb.plugins import Plugins
@@ -141,6 +143,15 @@ def test_a_name_whose_distribution_is_absent_is_answered_with_its_install_line(a
     assert ask(f"plugins.find('backend', {name!r})").endswith(
         f"\n  {name} comes with: pip install {distribution}\n"
     )
+
+
+def test_the_table_of_install_lines_has_every_component_that_this_project_makes():
+    lines = "for c in Plugins.load().components(): print(c.name, c.distribution)"
+    found = python(f"from aisb.plugins import Plugins\n{lines}").splitlines()
+    made = [line.split() for line in found if line.split()[1].startswith("aisb-")]
+    assert len(made) > 10
+    missing = [(name, d) for name, d in made if d != "aisb-core" and DISTRIBUTIONS.get(name) != d]
+    assert missing == []
 
 
 def test_a_blocked_plugin_is_listed_and_never_imported(installed):
