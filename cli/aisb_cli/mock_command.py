@@ -61,14 +61,14 @@ def sentence(flag: Flag) -> str:
 
 def hints(url: str, options: MockOptions, author: Author) -> str:
     """Return what is printed when the server listens: its address, and what to do with it."""
-    name = f" --model-name {options.models[0]}" if len(options.models) > 1 else ""
     known = len(author.answers.gold)
-    key = " --api-key-env NAME" if options.api_key else ""
+    more = f" --model-name {options.models[0]}" if len(options.models) > 1 else ""
+    more += " --api-key-env NAME" if options.api_key else ""
     return "\n".join(
         (
             f"listening on {url}",
             f"  serves {', '.join(options.models)}; knows the answers of {known} questions",
-            f"  ask it:    aisb run --models vllm_api_stream_chat --url {url}{name}{key} --datasets demo_gsm8k",
+            f"  ask it:    aisb run --models vllm_api_stream_chat --datasets demo_gsm8k --url {url}{more}",
             f"  look back: curl {url}/record",
             "  end it:    Ctrl-C",
         )

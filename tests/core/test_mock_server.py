@@ -1,5 +1,6 @@
 """The mock server over real sockets: its answers, its streams, its faults, and how it ends."""
 
+import asyncio
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from aisb.testing.mock import MockOptions, start_mock
 from aisb.testing.mock.answers import Answers, read_answers, wrong_answer
 from aisb.testing.mock.faults import FAULTS, Faults
 from aisb.testing.mock.options import Spread
+from aisb.testing.mock.pace import FileAlarm, LoopAlarm
 
 QUESTIONS = [
     f"Ann has {n} apples and buys {n + 3} more on day {n}. How many apples are there?" for n in range(400)
@@ -567,3 +569,39 @@ def test_declaring_the_options_loads_nothing_heavy():
         ).stdout.strip()
         == "[]"
     )
+
+
+def test_it_runs_on_the_stock_event_loop_where_uvloop_is_absent():
+    code = (
+        "import sys; sys.modules['uvloop'] = None\n"
+        "from aisb.testing.mock.__main__ import main; sys.exit(main(['--tpot-ms', '2']))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as server:
+        url = server.stdout.readline().strip().removeprefix("listening on ")
+        body = {"prompt": "hi", "stream": True, "max_tokens": 20, "ignore_eos": True}
+        assert len(streamed_text(httpx.post(url + TEXT, json=body)).split()) == 20
+        server.terminate()
+    assert server.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        LoopAlarm,
+        pytest.param(
+            FileAlarm, marks=pytest.mark.skipif(sys.platform != "linux", reason="timerfd is Linux's")
+        ),
+    ],
+)
+async def test_an_alarm_rings_once_and_not_before_it_is_due(kind):
+    rung = asyncio.Queue()
+    alarm = kind(asyncio.get_running_loop(), lambda: rung.put_nowait(time.monotonic_ns()))
+    due = time.monotonic_ns() + 30_000_000
+    alarm.set(time.monotonic_ns() + 3_600_000_000_000)
+    alarm.set(due)
+    assert await rung.get() >= due - 2_000_000  # a loop's own timers may round down to their tick
+    await asyncio.sleep(0.02)
+    assert rung.empty()
+    alarm.set(time.monotonic_ns() - 1)
+    await rung.get()
+    alarm.close()
