@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aisb.datafiles import DataFiles, DataFolders
 from aisb.errors import ConfigError, DataError, did_you_mean
 from aisb.evaluator import Postprocessor
+from aisb.options import parameters
 from aisb.templates import Template, as_text, optional
 from aisb.types import Extract, Row, Sample
 
@@ -64,28 +65,15 @@ def load_samples(
         DataError: the data is missing or broken; the message has the file and the line.
         ConfigError: a template or step of the task does not fit the rows.
     """
-    table, where = task.dataset, "task.dataset"
-    if task.file:
-        folders = DataFolders(folders.roots, task.file.parent)
-    if split:
-        for path in [table.path] if isinstance(table.path, str) else table.path or []:
-            if "{split}" not in path:
-                raise ConfigError(
-                    f"{where}.path", f"{path} has no {{split}}, so there is no split {split!r} to read"
-                )
-    files, use, options = folders.locate(table, split=split, task=task.name, source=task.source)
-    if files is None and use in {"jsonl", "json", "csv", "tsv", "parquet"}:
-        raise ConfigError(f"{where}.path", f"must be given: the dataset {use!r} reads files")
-    context = {} if files is None else {"files": files}
-    rows = plugins.make("dataset", use, options, where=where, **context)
+    files, rows = _opened(task, plugins, folders, split)
     digest = None if files else hashlib.sha256()
     maker = SampleMaker(task, plugins)
     samples = tuple(maker.make(_counted(rows, files, digest)))
     if not samples:
-        raise DataError(f"{files.here if files else use}: there are no rows")
+        raise DataError(f"{files.here if files else task.dataset.use}: there are no rows")
     kept = samples
     if selected:
-        for name, values in table.select.items():
+        for name, values in task.dataset.select.items():
             kept = _select(kept, name, values)
     return LoadedSamples(
         kept,
@@ -94,6 +82,33 @@ def load_samples(
         tuple(file.path for file in files.files) if files else (),
         files.layout if files else None,
     )
+
+
+def _opened(
+    task: Task, plugins: Plugins, folders: DataFolders, split: str | None
+) -> tuple[DataFiles | None, Iterable[Row]]:
+    """Make the dataset component: it is given its files, or, if it takes none, `path` and `split` as options."""
+    table, where = task.dataset, "task.dataset"
+    if not _takes_files(plugins, table.use) and not table.layouts:
+        given = {"path": table.path, "split": split or table.split}
+        own = {key: value for key, value in given.items() if value is not None}
+        return None, plugins.make("dataset", table.use, table.options | own, where=where)
+    if task.file:
+        folders = DataFolders(folders.roots, task.file.parent)
+    paths = [table.path] if isinstance(table.path, str) else table.path or []
+    for path in paths if split else []:
+        if "{split}" not in path:
+            raise ConfigError(
+                f"{where}.path", f"{path} has no {{split}}, so there is no split {split!r} to read"
+            )
+    files, use, options = folders.locate(table, split=split, task=task.name, source=task.source)
+    if files is None:
+        raise ConfigError(f"{where}.path", f"must be given: the dataset {use!r} reads files")
+    return files, plugins.make("dataset", use, options, where=where, files=files)
+
+
+def _takes_files(plugins: Plugins, use: str) -> bool:
+    return "files" in parameters(plugins.find("dataset", use).factory)
 
 
 class SampleMaker:

@@ -126,7 +126,7 @@ def test_a_csv_row_of_another_length_names_the_line_and_the_columns(rows):
 
 def test_an_open_quote_is_named_by_the_line_where_its_row_begins(rows):
     with pytest.raises(
-        DataError, match=r"a.csv, line 3: the row that begins here is not CSV: unexpected end"
+        DataError, match=r"a.csv, line 3: the row that begins here is not CSV: unexpected end of data; where"
     ):
         rows("a.csv", 'a,b\n1,2\n3,"4\n5,6\n7,8\n', "csv")
 

@@ -117,7 +117,10 @@ def _cells(
                 begins = skip + reader.line_num + 1
         except csv_format.Error as error:
             file.line = begins
-            raise file.wrong(f"the row that begins here is not CSV: {error}") from error
+            raise file.wrong(
+                f"the row that begins here is not CSV: {error}; "
+                "where quotes are a part of the text, set quote = ''"
+            ) from error
 
 
 def _header(file: DataFile, cells: Sequence[str]) -> list[str]:
