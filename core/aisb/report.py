@@ -23,9 +23,10 @@ AVERAGES = frozenset(("naive_average", "weighted_average"))
 class Result:
     """What scoring found for one model on one task.
 
-    `outcomes` has a count for every outcome, and they add up to `asked`. `bounds` are the headline in percent
-    with everything unclear taken as wrong, and with everything unclear left out. `merge` asks for one row for
-    all groups. `file` also holds `details`, where the run kept them.
+    `outcomes` has a count for every outcome, and they add up to `asked`; `not_asked_yet` are those that an
+    interrupted run left over. `bounds` are the headline in percent with everything unclear taken as wrong,
+    and with everything unclear left out. `merge` asks for one row for all groups. `file` may also hold
+    `details`.
     """
 
     model: str
@@ -38,6 +39,7 @@ class Result:
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
     bounds: tuple[float, float] | None = None
     asked: int = 0
+    not_asked_yet: int = 0
     failed: int = 0
     merge: bool = False
 
@@ -73,7 +75,7 @@ class Result:
 class FinishedRun:
     """A run folder, read for showing. Models, tasks and results stand in the order of the run.
 
-    `unscored` are the (model, task) pairs that the run was asked for and that have no result.
+    `unscored` are the (model, task) pairs that the run was to score and that have no result.
     """
 
     folder: Path
@@ -121,18 +123,20 @@ class Reporter(ABC):
 
 
 def _asked(folder: Path) -> list[tuple[str, str]]:
-    """Read which (model, task) pairs the run was asked for, in order; none where no manifest says it."""
-    import orjson
+    """Read which (model, task) pairs the run was to score, in order; none where no configuration says it."""
+    import tomllib
 
-    file = folder / "configs" / "manifest.json"
+    file = folder / "configs" / f"{folder.resolve().name}.toml"
     try:
-        manifest = orjson.loads(file.read_bytes())
-        return [(pair["model"], pair["task"]) for pair in manifest.get("subtasks", [])]
+        config = tomllib.loads(file.read_text("utf-8"))
+        tasks = config.get("tasks", {})
+        pairs = [(pair["model"], pair["task"]) for pair in config.get("subtasks", [])]
+        return [pair for pair in pairs if tasks.get(pair[1], {}).get("evaluate", True)]
     except FileNotFoundError:
         return []
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise RunError(
-            f"{file} is broken: {error}\n  the run's own log is whole: start it again with -r"
+            f"{file} is broken: {error}\n  it says what the run was asked for: restore it, or start a new run"
         ) from error
 
 
@@ -166,6 +170,7 @@ def _result(file: Path, data: Mapping[str, Any]) -> Result:
         outcomes={outcome: data.get("outcomes", {}).get(outcome, 0) for outcome in OUTCOMES},
         bounds=(bounds[0], bounds[1]) if bounds else None,
         asked=data.get("asked", 0),
+        not_asked_yet=data.get("not_asked_yet", 0),
         failed=data.get("failed", 0),
         merge=data.get("merge", False),
     )

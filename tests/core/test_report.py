@@ -34,10 +34,10 @@ def put(folder, **changes):
     return file
 
 
-def plan(folder, *pairs):
-    (folder / "configs").mkdir()
-    subtasks = [{"model": model, "task": task} for model, task in pairs]
-    (folder / "configs" / "manifest.json").write_text(json.dumps({"subtasks": subtasks}))
+def plan(folder, *pairs, tasks=""):
+    (folder / "configs").mkdir(parents=True, exist_ok=True)
+    subtasks = "".join(f'[[subtasks]]\nmodel = "{model}"\ntask = "{task}"\n' for model, task in pairs)
+    (folder / "configs" / f"{folder.name}.toml").write_text(subtasks + tasks)
 
 
 def test_a_result_is_read_with_every_outcome(tmp_path):
@@ -71,7 +71,7 @@ def test_models_and_tasks_stand_in_the_order_of_the_run(tmp_path):
     assert run.unscored == (("zeta", "a"),)
 
 
-def test_results_are_found_without_a_manifest_and_earlier_passes_are_not(tmp_path):
+def test_results_are_found_without_a_configuration_and_earlier_passes_are_not(tmp_path):
     put(tmp_path)
     put(tmp_path / "results" / "passes" / "20261121_220301", task="older")
     assert [result.task for result in FinishedRun.read(tmp_path).results] == ["demo_gsm8k"]
@@ -130,8 +130,17 @@ def test_a_result_of_another_shape_is_named(tmp_path, text, reason):
         FinishedRun.read(tmp_path)
 
 
-def test_a_broken_manifest_is_named(tmp_path):
+def test_a_task_without_an_evaluator_is_no_missing_result(tmp_path):
+    plan(tmp_path, ("sim", "speed"), ("sim", "right"), tasks="[tasks.speed]\nevaluate = []\n")
+    assert FinishedRun.read(tmp_path).unscored == (("sim", "right"),)
+
+
+def test_a_broken_configuration_is_named(tmp_path):
     (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "manifest.json").write_text("[1")
-    with pytest.raises(RunError, match=r"manifest\.json is broken"):
-        FinishedRun.read(tmp_path)
+    file = tmp_path / "configs" / f"{tmp_path.name}.toml"
+    for text in ("[1", "[[subtasks]]\nmodel = 'sim'\n"):
+        file.write_text(text)
+        with pytest.raises(RunError, match="is broken") as raised:
+            FinishedRun.read(tmp_path)
+        assert str(file) in str(raised.value)
+        assert "restore it, or start a new run" in str(raised.value)

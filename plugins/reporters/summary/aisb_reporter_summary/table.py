@@ -153,6 +153,11 @@ def _warnings(run: FinishedRun) -> Iterator[str]:
                 f"warning: {result.task} · {result.model}: {100 * share:.1f} % unclear ({found}): "
                 f"{REMEDIES[most]}"
             )
+        if result.not_asked_yet:
+            yield (
+                f"warning: {result.task} · {result.model}: {result.not_asked_yet} requests not asked yet: "
+                "go on with --reuse"
+            )
     for model, task in run.unscored:
         yield f"warning: {task} · {model}: no result; logs/infer/{model}/{task}.out says why"
 

@@ -49,8 +49,8 @@ def put(folder, model, task, metrics, outcomes, bounds=None, version="3f2a1b", *
 
 def plan(folder, *pairs):
     (folder / "configs").mkdir(parents=True, exist_ok=True)
-    subtasks = [{"model": model, "task": task} for model, task in pairs]
-    (folder / "configs" / "manifest.json").write_text(json.dumps({"subtasks": subtasks}))
+    subtasks = "".join(f'[[subtasks]]\nmodel = "{model}"\ntask = "{task}"\n' for model, task in pairs)
+    (folder / "configs" / f"{folder.name}.toml").write_text(subtasks)
 
 
 def demo(folder):
@@ -185,6 +185,13 @@ def test_two_percent_unclear_is_let_pass_and_more_is_not(folder):
     warnings = [line for line in written.read_text("utf-8").splitlines() if line.startswith("warning")]
     assert len(warnings) == 1
     assert "demo_gsm8k · b: 3.0 % unclear (truncated 3)" in warnings[0]
+
+
+def test_what_an_interrupted_run_did_not_ask_is_told(folder):
+    put(folder, "a", "demo_gsm8k", [metric("accuracy", 50.0)], {"correct": 1, "wrong": 1}, not_asked_yet=62)
+    (written,) = Text(show=False).report(FinishedRun.read(folder))
+    last = written.read_text("utf-8").splitlines()[-1]
+    assert last == "warning: demo_gsm8k · a: 62 requests not asked yet: go on with --reuse"
 
 
 def test_a_pipe_in_a_name_does_not_break_the_markdown_table(folder):
