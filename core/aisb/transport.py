@@ -142,7 +142,7 @@ class Watch:
         if gap < left:
             left, text = gap, f"nothing came for {limits.between_bytes:g} s in the middle of the reply"
         if left <= 0:
-            self._give_up(Failure("timeout", text))
+            self._give_up(Failure("timeout", text, exchange.status or None))
         else:
             # Never a busy loop, also when the clock that was handed in stands still.
             self._timer = asyncio.get_running_loop().call_later(max(left, 0.001), self._look)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -56,6 +57,8 @@ class HttpxTransport:
                 # A kept connection was closed while the request was on its way, and nothing was answered.
                 exchange.reset()
                 await self._carry(request, exchange, begun)
+        except AttemptFailed as error:
+            raise AttemptFailed(replace(error.failure, status=exchange.status or None)) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError) as error:
             raise AttemptFailed(self._failure(error, exchange)) from error
 

@@ -216,7 +216,8 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         # Waiting bytes pause, so "not paused" means that the request was handed over; and uvloop writes at
-        # once instead of at the end of the loop's turn. Not 0: asyncio's TLS pauses when the limit is reached.
+        # once instead of at the end of the loop's turn. Not 0, at which
+        # asyncio's TLS would pause always.
         self._transport.set_write_buffer_limits(high=1, low=0)
 
     def pause_writing(self) -> None:

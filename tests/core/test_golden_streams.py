@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 
 import orjson
 import pytest
+from minimal import DONE, Chat, document, event
+from scripted import chunked, sized
+
 from aisb.assembly import ask
 from aisb.errors import AttemptFailed
 from aisb.spec import Timeouts
 from aisb.transport import open_transport
 from aisb.types import Failure, Request, Usage
-from minimal import DONE, Chat, document, event
-from scripted import chunked, sized
 
 MS = 1_000_000
 REQUEST = Request("17", text="6 x 7?")
@@ -71,7 +72,11 @@ GOLDEN = {
     ),
     "no usage": Golden([*content(100, 3), (160, STOP)], [*kinds(100, 3), (160, "finish")], words(3)),
     "reasoning_content": Golden(
-        [(100, event(reasoning_content="hm ")), (120, event(reasoning_content="so")), (140, event("42", finish="stop"))],
+        [
+            (100, event(reasoning_content="hm ")),
+            (120, event(reasoning_content="so")),
+            (140, event("42", finish="stop")),
+        ],
         [(100, "reasoning"), (120, "reasoning"), (140, "content")],
         "42",
         "hm so",
@@ -90,7 +95,10 @@ GOLDEN = {
         finish="length",
     ),
     "4 tokens a chunk": Golden(
-        [(100, event("abcd", token_ids=[1, 2, 3, 4])), (180, event("efgh", token_ids=[5, 6, 7, 8], finish="stop"))],
+        [
+            (100, event("abcd", token_ids=[1, 2, 3, 4])),
+            (180, event("efgh", token_ids=[5, 6, 7, 8], finish="stop")),
+        ],
         [(100, "content"), (180, "content")],
         "abcdefgh",
         tokens=[4, 4],
@@ -111,7 +119,9 @@ GOLDEN = {
             (
                 100,
                 event(
-                    tool_calls=[{"index": 0, "id": "c1", "function": {"name": "add", "arguments": '{"a":1}'}}],
+                    tool_calls=[
+                        {"index": 0, "id": "c1", "function": {"name": "add", "arguments": '{"a":1}'}}
+                    ],
                     finish="tool_calls",
                 ),
             ),
@@ -125,7 +135,10 @@ GOLDEN = {
         [
             (100, event(tool_calls=[{"index": 0, "id": "c1", "function": {"name": "add", "arguments": ""}}])),
             (120, event(tool_calls=[{"index": 0, "function": {"arguments": '{"a"'}}])),
-            (140, event(tool_calls=[{"index": 1, "id": "c2", "function": {"name": "sub", "arguments": "{}"}}])),
+            (
+                140,
+                event(tool_calls=[{"index": 1, "id": "c2", "function": {"name": "sub", "arguments": "{}"}}]),
+            ),
             (160, event(tool_calls=[{"index": 0, "function": {"arguments": ":1}"}}])),
             (180, event(finish="tool_calls")),
         ],
@@ -157,7 +170,13 @@ GOLDEN = {
         "abc",
     ),
     "an event of 1 MB": Golden(
-        [(100, event("a")), (120, event(BIG)[:400_000]), (140, event(BIG)[400_000:]), (160, STOP), (160, DONE)],
+        [
+            (100, event("a")),
+            (120, event(BIG)[:400_000]),
+            (140, event(BIG)[400_000:]),
+            (160, STOP),
+            (160, DONE),
+        ],
         [(100, "content"), (140, "content"), (160, "finish")],
         "a" + BIG,
     ),
@@ -178,7 +197,11 @@ GOLDEN = {
         streamed=False,
     ),
     "half characters sent apart": Golden(
-        [(100, event("X").replace(b"X", b"\\ud83d")), (120, event("X").replace(b"X", b"\\ude42")), (140, STOP)],
+        [
+            (100, event("X").replace(b"X", b"\\ud83d")),
+            (120, event("X").replace(b"X", b"\\ude42")),
+            (140, STOP),
+        ],
         [(100, "content"), (120, "content"), (140, "finish")],
         "🙂",
     ),
@@ -252,7 +275,9 @@ async def test_the_early_role_chunk_has_a_ttft_of_500_a_tpot_of_20_and_an_e2el_o
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("carrier", ["native", "httpx"])
 @pytest.mark.parametrize("name", GOLDEN)
-async def test_a_golden_stream_arrives_whole_over_a_socket(name, carrier, tls, serve, server_tls, certificate):
+async def test_a_golden_stream_arrives_whole_over_a_socket(
+    name, carrier, tls, serve, server_tls, certificate
+):
     golden = GOLDEN[name]
     pieces = [data for _, data in golden.pieces]
     if not golden.streamed:

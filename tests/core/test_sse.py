@@ -2,9 +2,10 @@
 
 import time
 
-from aisb.sse import EventParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from aisb.sse import EventParser
 
 
 def parse(*pieces, stamps=None):

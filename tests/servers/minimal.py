@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+
 from aisb.backend import HttpBackend, HttpCall
 from aisb.types import Chunk, Usage
 
@@ -37,7 +38,15 @@ class Chat(HttpBackend):
         )
         finish = choice.get("finish_reason")
         kind = (
-            "content" if text else "tool" if calls else "reasoning" if reasoning else "finish" if finish else "role"
+            "content"
+            if text
+            else "tool"
+            if calls
+            else "reasoning"
+            if reasoning
+            else "finish"
+            if finish
+            else "role"
         )
         ids = choice.get("token_ids")
         return Chunk(kind, text, reasoning, len(ids) if ids else None, finish, read, calls)
@@ -54,7 +63,10 @@ def event(content=None, *, finish=None, usage=None, choices=True, **delta):
     if content is not None:
         delta["content"] = content
     more = {"token_ids": delta.pop("token_ids")} if "token_ids" in delta else {}
-    body = {"id": "x", "choices": [{"index": 0, "delta": delta, "finish_reason": finish, **more}] if choices else []}
+    body = {
+        "id": "x",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish, **more}] if choices else [],
+    }
     if usage:
         body["usage"] = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
     return b"data: " + orjson.dumps(body) + b"\n\n"
@@ -67,7 +79,13 @@ def document(content="42", *, finish="stop", usage=(5, 1), **message):
     """One whole reply as bytes."""
     return orjson.dumps(
         {
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": content, **message}, "finish_reason": finish}],
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": content, **message},
+                    "finish_reason": finish,
+                }
+            ],
             "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1]},
         }
     )

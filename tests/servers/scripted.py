@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 
+
 class Scripted:
     """The server, and what it saw."""
 
@@ -24,7 +25,8 @@ class Scripted:
         self._tls = tls
         self._host = host
         self._read = read
-        self._writers = set()
+        self._tasks = set()
+        self._none_open = asyncio.Event()
 
     async def start(self):
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -38,27 +40,35 @@ class Scripted:
 
     async def stop(self):
         self._server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
-        for _ in range(5):
-            await asyncio.sleep(0)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def left_alone(self):
+        """Wait until no connection is open."""
+        await asyncio.wait_for(self._none_open.wait(), 5)
 
     @property
     def bodies(self):
         return [body for _, body in self.requests]
 
     async def _serve(self, reader, writer):
-        self._writers.add(writer)
+        task = asyncio.current_task()
+        self._tasks.add(task)
         self.connections += 1
         self.open += 1
+        self._none_open.clear()
         self.most_open = max(self.open, self.most_open)
         try:
             await self._play(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass  # the client went away
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
+            pass  # the client went away, or the test is over
         finally:
             self.open -= 1
-            self._writers.discard(writer)
+            if not self.open:
+                self._none_open.set()
+            self._tasks.discard(task)
             writer.transport.abort()
 
     async def _play(self, reader, writer):
@@ -103,7 +113,10 @@ def sized(body, content_type=b"application/json", status=b"200 OK", more=b""):
 
 def chunked(*pieces, end=True, content_type=b"text/event-stream", more=b""):
     """The steps of a chunked reply: the head, a step for each piece, and the last chunk."""
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n%s\r\n" % (content_type, more)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n%s\r\n" % (
+        content_type,
+        more,
+    )
     return [head, *(chunk(piece) if isinstance(piece, bytes) else piece for piece in pieces)] + (
         [b"0\r\n\r\n"] if end else []
     )
