@@ -199,7 +199,7 @@ class LiveDisplay:
             table.add_row(
                 Text(_name(subtask)),
                 ProgressBar(total=max(1, subtask.total), completed=subtask.finished, width=bar),
-                f"{subtask.finished}/{subtask.total}",
+                f"{subtask.finished}/{subtask.total}" if subtask.total else "–",
                 _rate(rate),
                 _time(left),
                 str(subtask.sent),
@@ -278,7 +278,7 @@ def _reasons(subtasks: Iterable[Progress]) -> str:
     for subtask in subtasks:
         for kind, count in dict(subtask.failures).items():  # a copy: the engine may add a kind meanwhile
             counts[kind] = counts.get(kind, 0) + count
-    told = ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items(), key=lambda item: -item[1]))
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda item: -item[1]))
     return f"failed: {told}" if told else ""
 
 

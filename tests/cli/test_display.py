@@ -66,7 +66,7 @@ def test_a_row_has_name_counts_rate_time_left_and_phase():
     ]
     assert re.sub("[━╸╺ ]+", " ", row) == "demo_gsm8k · sim 50/200 5.0/s 30 s 54 48 2 asking "
     assert total == "50/200 finished, 2 failed; 54 sent, 48 received; 5.0/s, 30 s left"
-    assert reasons == "failed: timeout 2"
+    assert reasons == "failed: 2 timeout"
     assert log == f"log: {LOGS}/sim/demo_gsm8k.out"
 
 
