@@ -235,7 +235,7 @@ class DataFolders:
         else:
             roots = self.roots
         for root in roots:
-            tried.append(Path(os.path.normpath(root / pattern)))
+            tried.append(Path(os.path.normpath(Path.cwd() / root / pattern)))
             for way in (pattern, f"{pattern}.gz"):
                 if found := _existing(root, way, source):
                     return found

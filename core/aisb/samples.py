@@ -87,7 +87,7 @@ def load_samples(
 def _opened(
     task: Task, plugins: Plugins, folders: DataFolders, split: str | None
 ) -> tuple[DataFiles | None, Iterable[Row]]:
-    """Make the dataset component: it is given its files, or, if it takes none, `path` and `split` as options."""
+    """Make the dataset component, with its files; one that takes none gets `path` and `split` as options."""
     table, where = task.dataset, "task.dataset"
     if not _takes_files(plugins, table.use) and not table.layouts:
         given = {"path": table.path, "split": split or table.split}

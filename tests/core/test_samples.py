@@ -1,6 +1,9 @@
 """From rows to samples: ids, derived fields, targets, choices, groups, selection."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -218,6 +221,33 @@ def test_another_split_is_read_where_the_path_has_one(load, tmp_path):
         ConfigError, match=r"toy.jsonl has no \{split\}, so there is no split 'train' to read"
     ):
         load([{"q": 1}], split="train")
+
+
+def test_a_dataset_without_files_is_hashed_by_its_rows_and_gets_path_as_an_option(installed):
+    code = """if True:
+        from aisb.datafiles import DataFolders
+        from aisb.plugins import Plugins
+        from aisb.samples import load_samples
+        from aisb.spec import Task
+        def load(**table):
+            task = Task(name="toy", summary="", dataset={"use": "dice", "colour": "red", **table})
+            return load_samples(task, Plugins.load(), DataFolders([]))
+        one, same, other = load(count=3), load(count=3), load(count=4)
+        print([sample.id for sample in one], one.files, one.layout)
+        print(one.sha256 == same.sha256, one.sha256 == other.sha256)
+        try:
+            load(path="x")
+        except Exception as error:
+            print(error)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(installed), "AISB_BLOCK": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    first, second, third, *_ = done.stdout.splitlines()
+    assert first == "['0', '1', '2'] () None"
+    assert second == "True False"
+    assert third.startswith("task.dataset.path: no such option")
 
 
 def test_no_path_and_no_rows_are_errors(load):
