@@ -26,7 +26,7 @@ STYLES: dict[Phase, str] = {"asking": "bold", "failed": "red", "stopped": "yello
 def choose_display(*, debug: bool = False, interval: float = 10.0) -> Display:
     """Choose rows that move where they can be seen: on a terminal, and not among the lines of `--debug`."""
     if debug or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        return PlainDisplay(interval=interval)
+        return PlainDisplay(interval=interval, logs=debug)
     return LiveDisplay()
 
 
@@ -38,10 +38,12 @@ class PlainDisplay:
         stream: TextIO | None = None,
         *,
         interval: float = 10.0,
+        logs: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
         self._interval = interval
+        self._logs = logs
         self._clock = clock
         self._subtasks: list[Progress] = []
         self._seen: list[Phase] = []
@@ -63,6 +65,11 @@ class PlainDisplay:
         """Print one line."""
         with self._lock:
             self._print(line)
+
+    def log(self, line: str) -> None:
+        """Print a line of a subtask's log, if logs are wanted."""
+        if self._logs:
+            self.say(line)
 
     def stop(self) -> None:
         """Show what has happened since the last look, and end. Called twice, it does nothing more."""
@@ -128,6 +135,9 @@ class LiveDisplay:
     def say(self, line: str) -> None:
         """Print one line above the rows."""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def log(self, line: str) -> None:
+        """Leave a subtask's log lines to its file, which the rows name."""
 
     def stop(self) -> None:
         """Show every row a last time and let go of the terminal. Called twice, it does nothing more."""

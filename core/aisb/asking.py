@@ -220,6 +220,7 @@ class Asking:
             def note(line: str) -> None:
                 lines.write(f"{now()} {line}\n")
                 lines.flush()
+                self.display.log(f"{task} · {model}: {line}")
 
             if log.damaged:
                 note(f"{log.damaged} damaged stretches of the log passed over; their samples are asked again")

@@ -71,7 +71,7 @@ class HttpBackend(Backend):
     url: Annotated[str, "address of the service: scheme, host, port, and a path prefix if it has one"] = (
         "http://127.0.0.1:8000"
     )
-    model: Annotated[str | None, "model to ask for; left out, the one that the service says it serves"] = None
+    model: Annotated[str | None, "model to ask for; left out, the one that is served"] = None
     path: Annotated[str | None, "path of the endpoint, where it is not the usual one"] = None
     headers: Annotated[Mapping[str, str], "extra headers of every request"] = field(default_factory=dict)
     api_key_env: Annotated[str | None, "environment variable that holds the API key"] = None

@@ -102,7 +102,7 @@ class Catalog:
             if selection.name in own:
                 return selection, None
             known = own | set(by_name) | (set(self._plugins.names("backend")) if what == "model" else set())
-            raise UnknownName(what, selection.name, known, self._notes(known))
+            raise UnknownName(what, selection.name, known, self._plugins.why_missing(selection.name))
         first, *others = by_name[selection.name]
         if others:
             plugins = ", ".join(entry.plugin for entry in (first, *others))
@@ -111,15 +111,6 @@ class Catalog:
                 f"the plugins {plugins} all have a {what} of this name; block all but one (--block)",
             )
         return selection, first
-
-    def _notes(self, known: set[str]) -> list[str]:
-        broken = [
-            f"plugin {info.name} did not load: {info.reason}"
-            for info in self._plugins.infos
-            if info.state == "failed"
-        ]
-        del known
-        return broken
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """Every error a user can meet. The command prints the message, without a traceback, and exits with `exit_code`.
 
-    AisbError
-    ├── UsageError            2   a flag, a file, a name or a plugin is not as it must be
-    │   ├── ConfigError           a key or value in a configuration, named by its path
-    │   ├── UnknownName           nothing has this name; the nearest is suggested
-    │   ├── DataError             a data file is missing or broken
-    │   ├── PluginError           a component cannot be made
-    │   └── RunError              a run folder cannot be used as asked
-    ├── ServiceError          3   the service cannot be reached, or does not serve what is asked
-    └── CheckFailed           4   a requested check did not hold
+AisbError
+├── UsageError            2   a flag, a file, a name or a plugin is not as it must be
+│   ├── ConfigError           a key or value in a configuration, named by its path
+│   ├── UnknownName           nothing has this name; the nearest is suggested
+│   ├── DataError             a data file is missing or broken
+│   ├── PluginError           a component cannot be made
+│   └── RunError              a run folder cannot be used as asked
+├── ServiceError          3   the service cannot be reached, or does not serve what is asked
+└── CheckFailed           4   a requested check did not hold
 
-    AttemptFailed                 one attempt at one request; recorded and counted, never printed as an error
+AttemptFailed                 one attempt at one request; recorded and counted, never printed as an error
 """
 
 from __future__ import annotations

@@ -40,6 +40,9 @@ class Display(Protocol):
     def say(self, line: str) -> None:
         """Print one line that stays, above what moves."""
 
+    def log(self, line: str) -> None:
+        """Take a line of a subtask's log, which is also in its file; shown only where that is wanted."""
+
     def stop(self) -> None:
         """Show the counts a last time and let go of the terminal."""
 
@@ -51,6 +54,9 @@ class Silent:
         """Do nothing."""
 
     def say(self, line: str) -> None:
+        """Do nothing."""
+
+    def log(self, line: str) -> None:
         """Do nothing."""
 
     def stop(self) -> None:
