@@ -140,6 +140,7 @@ class Asking:
                 system=piece.model.system,
                 backend=piece.model.backend,
                 data=piece.loaded.sha256,
+                shots=piece.renderer.shots.pool.sha256 if piece.renderer.shots else None,
             )
             path = self.folder.log(model, task) / "identity.json"
             if path.exists() and (lines := differences(read_json(path), mine)):

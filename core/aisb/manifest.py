@@ -118,7 +118,14 @@ def task_version(task: Task) -> str:
 
 
 def identity(
-    subtask: Subtask, task: Task, *, served: str | None, system: str | None, backend: str, data: str
+    subtask: Subtask,
+    task: Task,
+    *,
+    served: str | None,
+    system: str | None,
+    backend: str,
+    data: str,
+    shots: str | None,
 ) -> dict[str, Any]:
     """Return everything that changes a request, by key: a resumed run must not differ in any of it."""
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
@@ -134,6 +141,7 @@ def identity(
         "model.model": served,
         "model.system": system,
         "data.sha256": data,
+        "data.shots_sha256": shots,
     }
 
 
