@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
 
+from aisb.alike import Alike
 from aisb.backend import HttpBackend, error_text
 from aisb.errors import AttemptFailed
 from aisb.sse import Event, EventParser
@@ -37,6 +38,7 @@ class Reply:
         self._backend = backend
         self._sink = sink
         self._events = EventParser()
+        self._alike = Alike() if getattr(backend, "copies_text", False) and sink is None else None
         self._streamed: bool | None = None  # not known before the first bytes
         self._complete = False  # [DONE] was seen
         self._odd = False  # some text may hold halves of characters
@@ -44,6 +46,7 @@ class Reply:
         self._kinds: list[ChunkKind] = []
         self._tokens = array("i")
         self._counted = True  # every chunk with tokens said how many
+        self._last = _KEEPALIVE
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: dict[Any, dict[str, Any]] = {}
@@ -59,7 +62,7 @@ class Reply:
                 return
             self._streamed = _is_stream(exchange)
         if self._streamed:
-            self._read(self._events.feed(exchange.take()))
+            self._read_pieces(exchange.take())
 
     def end(self, failure: Failure | None) -> None:
         """Take what is left, and settle whether this is an answer. `failure` is the transport's."""
@@ -109,6 +112,31 @@ class Reply:
             self.failure,
         )
 
+    def _read_pieces(self, pieces: list[tuple[int, bytes]]) -> None:
+        alike, at = self._alike, 0
+        while alike and alike.helps and at < len(pieces) and not self.failure:
+            if self._events.between and (texts := alike.texts(pieces, at)):
+                self._add_texts(pieces[at : at + len(texts)], texts)
+                at += len(texts)
+            else:
+                seen = len(self._kinds)
+                self._read(self._events.feed(pieces[at : at + 1]))
+                if len(self._kinds) == seen + 1 and self._last == Chunk("content", self._last.text):
+                    alike.learn(pieces[at][1], self._last.text)
+                alike.miss()
+                at += 1
+        if at < len(pieces):
+            self._read(self._events.feed(pieces[at:]))
+
+    def _add_texts(self, pieces: Sequence[tuple[int, bytes]], texts: list[str]) -> None:
+        """Take chunks that are like the latest one but for their texts."""
+        count = len(texts)
+        self._stamps.extend([stamp for stamp, _ in pieces])
+        self._kinds.extend(["content"] * count)
+        self._text.extend(texts)
+        self._tokens.extend([0] * count)
+        self._counted = False
+
     def _read(self, events: Iterable[Event]) -> None:
         """Take the events of a stream; one that cannot be read ends the reply."""
         if self.failure is not None:
@@ -146,6 +174,7 @@ class Reply:
             self._add(stamp, chunk)
 
     def _add(self, stamp: int, chunk: Chunk) -> None:
+        self._last = chunk
         kind, text, reasoning, tokens, finish_reason, usage, calls, _ = chunk
         self._stamps.append(stamp)
         self._kinds.append(kind)
@@ -159,7 +188,7 @@ class Reply:
                 self._counted = False
         else:
             self._tokens.append(tokens)
-        if finish_reason:
+        if finish_reason and self._finish_reason != "content_filter":  # a refusal still ends with stop
             self._finish_reason = finish_reason
         if usage is not None:
             self._usage = usage

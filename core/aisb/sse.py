@@ -30,6 +30,11 @@ class EventParser:
         self._between = False  # the next byte begins an event; False at the start, for the byte order mark
         self._stamp = 0
 
+    @property
+    def between(self) -> bool:
+        """Whether the next byte begins an event."""
+        return self._between
+
     def feed(self, pieces: Iterable[tuple[int, bytes]]) -> list[Event]:
         """Return the events that these pieces complete."""
         events: list[Event] = []

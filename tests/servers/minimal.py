@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -13,6 +13,8 @@ from aisb.types import Chunk, Usage
 @dataclass(kw_only=True, eq=False)
 class Chat(HttpBackend):
     """Chat with text, reasoning, tool calls and usage."""
+
+    copies_text: ClassVar[bool] = True
 
     stream: bool = True
     refused: set = field(default_factory=set)
