@@ -16,9 +16,10 @@ import os
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from errno import ENOSPC
 from itertools import groupby, islice
+from mmap import mmap
 from operator import sub
 from os import strerror
 from pathlib import Path
@@ -58,13 +59,13 @@ class LogWriter:
         os.ftruncate(self._file, self._end)
         os.lseek(self._file, self._end, os.SEEK_SET)
 
-    def append(self, prediction: Prediction, *, final: bool) -> None:
-        """Append one attempt.
+    def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
+        """Append one attempt; `extra` is kept beside it, for whoever reads the records themselves.
 
         Raises:
             RunError: the disk is full or the file cannot be written; nothing half-written stays behind.
         """
-        data = encode(prediction, final=final, session=self.session)
+        data = encode(prediction, final=final, session=self.session, extra=extra)
         try:
             written = os.write(self._file, data)
             if written != len(data):
@@ -123,11 +124,13 @@ def read_folder(folder: Path) -> Log:
 def read_file(path: Path) -> Iterator[Record | None]:
     """Yield the records of one worker's file in order; None where bytes could not be read."""
     data = path.read_bytes()
-    for start, end in _extents(data):
+    for start, end in extents(data):
         yield decode(memoryview(data)[start:end]) if start >= 0 else None
 
 
-def encode(prediction: Prediction, *, final: bool, session: int) -> bytes:
+def encode(
+    prediction: Prediction, *, final: bool, session: int, extra: Mapping[str, Any] | None = None
+) -> bytes:
     """Return the record of one attempt."""
     timing = prediction.timing
     stamps = timing.chunk_ns
@@ -153,6 +156,7 @@ def encode(prediction: Prediction, *, final: bool, session: int) -> bytes:
         "gaps": [gaps.typecode, len(gaps)],
         "tokens": len(timing.chunk_tokens),
         "streamed": timing.streamed,
+        "extra": extra or None,
     }
     text = orjson.dumps(header, option=orjson.OPT_SERIALIZE_DATACLASS)
     tokens = timing.chunk_tokens
@@ -215,7 +219,7 @@ def _kinds(runs: Sequence[tuple[str, int]]) -> tuple[ChunkKind, ...]:
     return tuple(cast("ChunkKind", kind) for kind, count in runs for _ in range(count))
 
 
-def _extents(data: bytes) -> Iterator[tuple[int, int]]:
+def extents(data: bytes | mmap) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of each sound payload; (-1, end) for a stretch that is damaged or torn."""
     at = 0
     while at < len(data):
@@ -232,7 +236,7 @@ def _extents(data: bytes) -> Iterator[tuple[int, int]]:
         yield -1, at
 
 
-def _payload_end(data: bytes, at: int) -> int | None:
+def _payload_end(data: bytes | mmap, at: int) -> int | None:
     if at + HEAD.size > len(data):
         return None
     mark, length, checksum = HEAD.unpack_from(data, at)
@@ -250,4 +254,4 @@ def _sound_length(path: Path) -> int:
     """Return where the last sound record of a file ends."""
     if not path.exists():
         return 0
-    return max((end for start, end in _extents(path.read_bytes()) if start >= 0), default=0)
+    return max((end for start, end in extents(path.read_bytes()) if start >= 0), default=0)

@@ -67,7 +67,10 @@ class FieldTable(Table):
 
 
 class SampleTable(Table):
-    """How a row becomes a sample. All strings are templates over the row's fields."""
+    """How a row becomes a sample. All strings are templates over the row's fields.
+
+    `at` is the row's own time in seconds, for a trace that is replayed.
+    """
 
     fields: dict[str, FieldTable] = {}
     target: str | None = None
@@ -79,6 +82,7 @@ class SampleTable(Table):
     shuffle: int | None = None
     group: str | None = None
     max_tokens: str | None = None
+    at: str | None = None
 
 
 class ShotsFrom(Table):
@@ -99,9 +103,13 @@ class PromptTable(Table):
 
     In style `chat` each example is a user and an assistant turn. In style `text` everything is one string:
     the intro, the examples (`shot_user` + `joiner` + `shot`), and the question, with `separator` between.
+    `followups` are the later user turns of a conversation: templates, or one field that is a list. `tokens` is
+    a field with token ids, which are sent in place of all the rest.
     """
 
     user: str = "{question}"
+    followups: str | list[str] | None = None
+    tokens: str | None = None
     shot: str | None = None
     shot_user: str | None = None
     system: str | None = None
@@ -149,6 +157,14 @@ class Task(Table):
             raise ValueError("prompt.shots is set, but prompt.shot (the answer of an example) is not")
         return self
 
+    @model_validator(mode="after")
+    def _token_ids_stand_alone(self) -> Task:
+        if self.prompt.tokens is not None:
+            for key in ("shots", "system", "intro", "followups"):
+                if getattr(self.prompt, key):
+                    raise ValueError(f"prompt.tokens is all that is sent, so prompt.{key} cannot be set too")
+        return self
+
 
 class Timeouts(Table):
     """Seconds an attempt may take: to connect, to the first byte, between bytes, and in all."""
@@ -160,9 +176,23 @@ class Timeouts(Table):
 
 
 class Load(Table):
-    """How requests are sent: how many at a time, how often again, and how long to wait."""
+    """How requests are sent: how many at a time or when, how often again, and how long to wait.
+
+    With a rate, a ramp or a trace's own times the loop is open: requests are launched at planned times, and
+    `concurrency` only bounds them where it is given. `request_rate` 0 is no pacing. `pressure_time` (seconds)
+    adds clients step by step, and asks the rows again and again for that long. `nonce` begins each prompt of
+    a performance run with words of this run's own; left out, where it is needed. `workers` 0 is chosen.
+    """
 
     concurrency: Annotated[int, Field(ge=1, le=64_000)] | None = None
+    request_rate: float | None = None
+    arrival: Literal["constant", "poisson", "gamma"] | None = None
+    burstiness: float | None = None
+    ramp_up: str | None = None
+    use_timestamp: bool = False
+    pressure_time: Annotated[float, Field(ge=1, le=86_400)] | None = None
+    workers: Annotated[int, Field(ge=0, le=1024)] = 0
+    nonce: bool | None = None
     retries: Annotated[int, Field(ge=0)] | None = None
     backoff: Annotated[float, Field(ge=0)] = 1.0
     timeouts: Timeouts = Timeouts()

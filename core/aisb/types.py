@@ -60,8 +60,9 @@ class Sample:
 class Request:
     """What is sent for one sample, repeat and turn: either `messages`, `text`, or `tokens` (token ids).
 
-    `params` are generation parameters in the OpenAI vocabulary (`max_tokens`, `temperature`, `stop`, `seed` …).
-    `followups` are the later user turns of a conversation. `at` is a trace's own time in seconds.
+    `params` are generation parameters in the OpenAI vocabulary (`max_tokens`, `stop`, `seed` …).
+    `followups` are the later user turns of a conversation. `at` is a trace's own time in seconds. `facts` are
+    kept in the log's records, such as `input_tokens_asked`.
     """
 
     sample_id: str
@@ -73,6 +74,7 @@ class Request:
     params: Mapping[str, Any] = field(default_factory=dict)
     followups: tuple[str, ...] = ()
     at: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, int, int]:

@@ -1,0 +1,144 @@
+"""Waking up at a planned moment: within tens of microseconds, not on the event loop's ticks of a millisecond.
+
+uvloop's timers count whole milliseconds, so requests paced by them leave in bunches. On Linux a timer of the
+kernel's own (timerfd) wakes the loop like any socket does, without spinning. Elsewhere the loop sleeps until
+shortly before and turns idle for the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from typing import Any, Final
+
+Clock = Callable[[], int]
+COARSE_NS: Final = 2_000_000
+"""How far an event loop's own timers may miss."""
+
+_CLOCK_MONOTONIC, _NONBLOCK, _CLOEXEC = 1, os.O_NONBLOCK, 0o2000000
+
+
+class Timer:
+    """Calls `ring` in the event loop at an exact time, once or again and again.
+
+    `ring` is given how many times have come since its last call: more than one when the loop was held up.
+    """
+
+    __slots__ = ("_due", "_every", "_fd", "_handle", "_loop", "_ring")
+
+    def __init__(self, ring: Callable[[int], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ring = ring
+        self._handle: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._due = 0.0
+        self._every = 0
+        self._fd = _open()
+        if self._fd is not None:
+            self._loop.add_reader(self._fd, self._read)
+
+    def set(self, after_ns: int, every_ns: int = 0) -> None:
+        """Ring after this time (0: as soon as can be), and then at every further `every_ns`."""
+        self._every = every_ns
+        if self._fd is not None:
+            _set(self._fd, max(1, after_ns), every_ns)
+            return
+        self._due = self._loop.time() + after_ns / 1e9
+        self._approach()
+
+    def close(self) -> None:
+        """Ring no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+        if self._fd is not None:
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = None
+
+    def _read(self) -> None:
+        with suppress(BlockingIOError):  # it was set again between its wake-up and this call
+            if self._fd is not None:
+                self._ring(int.from_bytes(os.read(self._fd, 8), sys.byteorder))
+
+    def _approach(self) -> None:
+        left = self._due - self._loop.time()
+        if left > COARSE_NS / 1e9:
+            self._handle = self._loop.call_later(left - COARSE_NS / 1e9, self._approach)
+        elif left > 0:
+            self._handle = self._loop.call_soon(self._approach)
+        else:
+            count = 1
+            if self._every:
+                count += int(-left * 1e9 // self._every)
+                self._due += count * self._every / 1e9
+                self._handle = self._loop.call_soon(self._approach)
+            self._ring(count)
+
+
+class Pacer:
+    """Waits for the moments of a schedule, one after another."""
+
+    __slots__ = ("_clock", "_timer", "_turn")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._turn: asyncio.Future[None] | None = None
+        self._timer = Timer(self._ring)
+
+    async def until(self, at_ns: int) -> None:
+        """Return at this time of the clock, at once when it has passed."""
+        while (left := at_ns - self._clock()) > 0:
+            self._turn = asyncio.get_running_loop().create_future()
+            self._timer.set(left)
+            await self._turn
+
+    def close(self) -> None:
+        """Let go of the timer."""
+        self._timer.close()
+
+    def _ring(self, count: int) -> None:
+        del count
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
+
+
+def _open() -> int | None:
+    """Open a kernel timer; None where there is none."""
+    libc = _libc()
+    if libc is None:
+        return None
+    fd = libc.timerfd_create(_CLOCK_MONOTONIC, _NONBLOCK | _CLOEXEC)
+    return fd if fd >= 0 else None
+
+
+def _set(fd: int, after_ns: int, every_ns: int) -> None:
+    libc = _libc()
+    spec = libc.spec(every_ns // 10**9, every_ns % 10**9, after_ns // 10**9, after_ns % 10**9)
+    if libc.timerfd_settime(fd, 0, libc.byref(spec), None):
+        raise OSError(libc.get_errno(), "timerfd_settime")
+
+
+@cache
+def _libc() -> Any:
+    """Return the C library's timers. Python has them itself from 3.13 on; ctypes serves every version."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+    from types import SimpleNamespace
+
+    class Spec(ctypes.Structure):
+        _fields_ = tuple((name, ctypes.c_long) for name in ("every_s", "every_ns", "after_s", "after_ns"))
+
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "timerfd_create"):
+        return None
+    return SimpleNamespace(
+        timerfd_create=library.timerfd_create,
+        timerfd_settime=library.timerfd_settime,
+        spec=Spec,
+        byref=ctypes.byref,
+        get_errno=ctypes.get_errno,
+    )
