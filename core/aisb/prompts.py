@@ -8,9 +8,9 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
-from aisb.errors import ConfigError
-from aisb.samples import LETTERS, LoadedSamples, load_samples, row_max_tokens
-from aisb.templates import Template, optional
+from aisb.errors import ConfigError, DataError
+from aisb.samples import LETTERS, LoadedSamples, load_samples, row_at, row_max_tokens
+from aisb.templates import Template, as_text, optional
 from aisb.types import Message, Request, Sample
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MADE = frozenset({"target", "choices", "choice_lines"})
 """The names under which a prompt finds a sample's target and choices; they stand above the row's own."""
+
+FACTS = ("input_tokens_asked", "input_tokens", "input_exact")
+"""The fields of a row that go with its request into the log: how long a made prompt was to be, and is."""
 
 NEVER_SENT = frozenset({"num_return_sequences"})
 
@@ -45,6 +48,9 @@ class Renderer:
         self._params = _sent(task.params if params is None else params)
         self._forced = _sent(forced or {})
         self._max_tokens = optional(task.sample.max_tokens, "task.sample.max_tokens")
+        self._at = optional(task.sample.at, "task.sample.at")
+        self._tokens = _one_field(table.tokens, f"{where}tokens", "token ids: '{token_ids}'")
+        self._followups = _followups(table.followups, f"{where}followups")
         self._user = Template(table.user, f"{where}user")
         self._shot_user = Template(
             table.user if table.shot_user is None else table.shot_user, f"{where}shot_user"
@@ -53,7 +59,10 @@ class Renderer:
         self._system = optional(table.system, f"{where}system")
         self._intro = optional(table.intro, f"{where}intro")
         self._line = Template(task.sample.choice_line, "task.sample.choice_line")
-        templates = (self._user, self._shot_user, self._shot, self._system, self._intro)
+        templates = (
+            *(self._user, self._shot_user, self._shot, self._system, self._intro),
+            *(self._followups if isinstance(self._followups, list) else [self._followups]),
+        )
         self._more = bool(MADE & {name for template in templates if template for name in template.names})
         self._rendered: dict[str, tuple[str, str]] = {}
         self.shots: Shots | None = None
@@ -66,17 +75,29 @@ class Renderer:
 
         Raises:
             ConfigError: a template names a field that the sample has not, or there are too few examples.
+            DataError: a field does not hold what the task takes from it.
         """
         try:
-            params = self._request_params(sample, repeat)
-            examples = [self._example(shot) for shot in self.shots.choose(sample)] if self.shots else []
-            fields = self._fields(sample)
-            if self.task.prompt.style == "text":
-                return Request(sample.id, repeat, text=self._text(fields, examples), params=params)
-            return Request(sample.id, repeat, messages=self._messages(fields, examples), params=params)
-        except ConfigError as error:
+            request = self._request(sample, repeat)
+            at = row_at(self._at, sample.fields) if self._at else None
+        except (ConfigError, DataError) as error:
             error.args = (f"{error}\n  at sample {sample.id}",)
             raise
+        facts = {name: sample.fields[name] for name in FACTS if name in sample.fields}
+        return replace(request, at=at, facts=facts) if facts or at is not None else request
+
+    def _request(self, sample: Sample, repeat: int) -> Request:
+        params = self._request_params(sample, repeat)
+        if self._tokens:
+            return Request(sample.id, repeat, tokens=_token_ids(self._tokens, sample.fields), params=params)
+        examples = [self._example(shot) for shot in self.shots.choose(sample)] if self.shots else []
+        fields = self._fields(sample)
+        followups = _turns(self._followups, fields)
+        if self.task.prompt.style == "text":
+            text = self._text(fields, examples)
+            return Request(sample.id, repeat, text=text, params=params, followups=followups)
+        messages = self._messages(fields, examples)
+        return Request(sample.id, repeat, messages=messages, params=params, followups=followups)
 
     def _fields(self, sample: Sample) -> Mapping[str, Any]:
         """Return the fields that a prompt can name: the sample's, and what was made of them."""
@@ -244,6 +265,41 @@ def prompt_hash(requests: Iterable[Request]) -> str:
             said += (message.role, *parts)
         digest.update("\0".join([*said, "\0"]).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def _one_field(text: str | None, where: str, what: str) -> Template | None:
+    """Make a template ready that must be one field alone, so that it has the field's value as it is."""
+    template = optional(text, where)
+    if template and not template.single:
+        raise ConfigError(where, f"must be one field that holds {what}")
+    return template
+
+
+def _followups(given: str | list[str] | None, where: str) -> Template | list[Template] | None:
+    if isinstance(given, list):
+        return [Template(text, f"{where}.{position}") for position, text in enumerate(given)]
+    return _one_field(given, where, "the later turns ('{turns}'), or a list of templates")
+
+
+def _turns(followups: Template | list[Template] | None, fields: Mapping[str, Any]) -> tuple[str, ...]:
+    if followups is None or isinstance(followups, list):
+        return tuple([template.render(fields) for template in followups or ()])
+    found = followups.value(fields)
+    if not isinstance(found, list | tuple):
+        raise DataError(
+            f"{followups.where}: {followups.text} is {as_text(found)[:60]!r}, not a list of turns"
+        )
+    return tuple([as_text(turn) for turn in found])
+
+
+def _token_ids(template: Template, fields: Mapping[str, Any]) -> tuple[int, ...]:
+    found = template.value(fields)
+    ids = tuple(found) if isinstance(found, list | tuple) else ()
+    if not ids or any(type(one) is not int or one < 0 for one in ids):
+        raise DataError(
+            f"{template.where}: {template.text} is {as_text(found)[:60]!r}, not a list of token ids"
+        )
+    return ids
 
 
 def _sent(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,7 @@ class SampleMaker:
         self._index = optional(table.target_index, "task.sample.target_index")
         self._group = optional(table.group, "task.sample.group")
         self._max_tokens = optional(table.max_tokens, "task.sample.max_tokens")
+        self._at = optional(table.at, "task.sample.at")
         self._choices: list[Template] = []
         self._choice_list: Template | None = None
         if isinstance(table.choices, str):
@@ -188,6 +190,8 @@ class SampleMaker:
             choices, target = _shuffled(choices, target, Random(f"{self._seed}:{identity}"))
         if self._max_tokens:
             row_max_tokens(self._max_tokens, fields)
+        if self._at:
+            row_at(self._at, fields)
         return Sample(identity, fields, target, choices, group)
 
     def _chosen(self, fields: Row) -> tuple[str, ...]:
@@ -270,6 +274,24 @@ def row_max_tokens(template: Template, fields: Row) -> int | None:
 
 def _counted(rows: Iterable[Row], files: DataFiles | None, digest: Any) -> Iterator[tuple[str, Row]]:
     """Yield rows with their place; add what a file's path says, or hash the rows where there are no files."""
+def row_at(template: Template, fields: Row) -> float | None:
+    """Return the row's own time in seconds, None when its field is empty.
+
+    Raises:
+        DataError: the field holds something else than a number of at least 0.
+    """
+    text = template.render(fields).strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < math.inf:
+        raise DataError(f"task.sample.at: {text!r} is not a number of seconds, counted from 0")
+    return seconds
+
+
     for position, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise DataError(f"row {position}: a row is a mapping with fields, and this is {row!r}"[:200])

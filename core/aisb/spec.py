@@ -103,8 +103,8 @@ class PromptTable(Table):
 
     In style `chat` each example is a user and an assistant turn. In style `text` everything is one string:
     the intro, the examples (`shot_user` + `joiner` + `shot`), and the question, with `separator` between.
-    `followups` are the later user turns of a conversation: templates, or one field that is a list. `tokens` is
-    a field with token ids, which are sent in place of all the rest.
+    `followups` are the later user turns of a conversation: templates, or one field that is a list. `tokens`
+    is a field with token ids, which are sent in place of all the rest.
     """
 
     user: str = "{question}"

@@ -99,12 +99,15 @@ class Template:
 
 
 def as_text(value: Any) -> str:
-    """Return a field's value as a prompt has it: text and numbers as they are, null as nothing, else JSON."""
+    """Return a field's value as a prompt has it: a text as it is, null as nothing, lists and tables as JSON.
+
+    Anything else is its `str()`, so that a row can hold a text that is made when it is needed.
+    """
     if isinstance(value, str):
         return value
     if value is None:
         return ""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool | Mapping | list | tuple):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
 
