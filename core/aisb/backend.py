@@ -86,6 +86,12 @@ class HttpBackend(Backend):
     stream_end: ClassVar[Literal["finish", "close"]] = "finish"
     """How a whole stream is told from one cut short: by a finish reason or `[DONE]`, or by its close alone."""
 
+    copies_text: ClassVar[bool] = False
+    """Whether `decode` copies a chunk's text out of its event as it stands, whatever the text says.
+
+    Then events of one reply that differ in their text alone are not parsed again.
+    """
+
     @abstractmethod
     def encode(self, request: Request) -> HttpCall:
         """Translate a request into an HTTP call."""

@@ -11,7 +11,11 @@ Phase = Literal["waiting", "probing", "asking", "scoring", "done", "failed", "st
 
 @dataclass(slots=True)
 class Progress:
-    """The counts of one subtask (one model on one task). `resumed` were finished by an earlier command."""
+    """The counts of one subtask (one model on one task).
+
+    `resumed` were finished by an earlier command and are part of `finished`; so are those that failed.
+    `started` and `ended` are seconds of `time.monotonic()`.
+    """
 
     model: str
     task: str

@@ -38,7 +38,7 @@ class Reply:
         self._backend = backend
         self._sink = sink
         self._events = EventParser()
-        self._alike = Alike() if getattr(backend, "copies_text", False) and sink is None else None
+        self._alike = Alike() if backend.copies_text and sink is None else None
         self._streamed: bool | None = None  # not known before the first bytes
         self._complete = False  # [DONE] was seen
         self._odd = False  # some text may hold halves of characters

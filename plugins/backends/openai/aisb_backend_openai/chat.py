@@ -17,6 +17,7 @@ class OpenAIChat(OpenAIService):
     """OpenAI's chat API, and everything that speaks it."""
 
     endpoint: ClassVar[str] = "/chat/completions"
+    copies_text: ClassVar[bool] = True
 
     def prompt(self, request: Request) -> dict[str, Any]:
         """Return the messages; a text is one user message."""
