@@ -14,6 +14,7 @@ from aisb_backend_openai.service import FINISH_REASONS, OpenAIService, failure_i
 class OpenAICompletions(OpenAIService):
     """OpenAI's completions API, and everything that speaks it."""
 
+    copies_text: ClassVar[bool] = True
     takes: ClassVar[Literal["chat", "text"]] = "text"
     endpoint: ClassVar[str] = "/completions"
 
