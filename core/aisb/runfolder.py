@@ -113,6 +113,10 @@ class RunFolder:
         folder = self.path / "results" / (f"passes/{scoring}" if scoring else "")
         return folder / model / f"{task}.json"
 
+    def performances(self, model: str, task: str) -> Path:
+        """Where performance files stand; each adds its ending to the task's name."""
+        return self.path / "performances" / model / task
+
     @property
     def was_asked(self) -> bool:
         """Whether any worker has begun to log."""
