@@ -203,7 +203,12 @@ class Resolver:
         forced = self._forced(layers)
         params = overlay(layers.file_params, layers.user_params, layers.set_params, forced)
         table = {**layers.table, "params": _without(params, layers, self.sets)}
-        return validate(Task, table, f"tasks.{layers.table['name']}")
+        where = f"tasks.{layers.table['name']}"
+        task = validate(Task, table, where)
+        if task.mode == "logprob":
+            name = task.name + (f":{task.variant}" if task.variant else "")
+            raise ConfigError(where, f"log-likelihood tasks are not offered yet (mode = 'logprob' in {name})")
+        return task
 
     def _forced(self, *layers: Layers) -> dict[str, Any]:
         forced = dict(self.asked.params)

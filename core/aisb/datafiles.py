@@ -140,11 +140,17 @@ class _Reading:
 
 
 class DataFiles:
-    """The files of one dataset in order. `layout` is the path, as the task writes it, that was found."""
+    """The files of one dataset in order. `layout` is the path, as the task writes it, that was found.
 
-    def __init__(self, files: Sequence[DataFile], layout: str = "") -> None:
+    `fields` are templates that this layout's rows get as fields.
+    """
+
+    def __init__(
+        self, files: Sequence[DataFile], layout: str = "", fields: Mapping[str, str] | None = None
+    ) -> None:
         self.files = list(files)
         self.layout = layout
+        self.fields = dict(fields or {})
         self.current: DataFile | None = None
 
     def __iter__(self) -> Iterator[DataFile]:
@@ -204,19 +210,22 @@ class DataFolders:
         """
         split = split or table.split
         options = table.options
+        ways: list[tuple[str | list[str], str, dict[str, Any], Mapping[str, str]]] = []
         if table.path is not None:
-            ways = [(table.path, table.use, options)]
+            ways = [(table.path, table.use, options, {})]
         elif table.layouts:
-            ways = [(way.path, way.use or table.use, options | way.options) for way in table.layouts]
+            ways = [
+                (way.path, way.use or table.use, options | way.options, way.fields) for way in table.layouts
+            ]
         else:
             return Located(None, table.use, options)
         tried: list[Path] = []
-        for path, use, chosen in ways:
+        for path, use, chosen, fields in ways:
             patterns = [with_split(p, split) for p in ([path] if isinstance(path, str) else path)]
             found = [self._matches(pattern, source, tried) for pattern in patterns]
             if all(found):
                 files = [file for some in found for file in some]
-                return Located(DataFiles(files, " + ".join(patterns)), use, chosen)
+                return Located(DataFiles(files, " + ".join(patterns), fields), use, chosen)
         raise DataError(self._not_found(task, tried, source))
 
     def find(self, path: str, *, source: str | None = None) -> DataFiles:
@@ -236,9 +245,13 @@ class DataFolders:
             roots = self.roots
         for root in roots:
             tried.append(Path(os.path.normpath(Path.cwd() / root / pattern)))
-            for way in (pattern, f"{pattern}.gz"):
-                if found := _existing(root, way, source):
-                    return found
+            if found := _existing(root, pattern, source):
+                plain = {file.path for file in found}
+                packed = _existing(root, f"{pattern}.gz", source) if _NAME.search(pattern) else []
+                found += [file for file in packed if file.path.with_suffix("") not in plain]
+                return sorted(found, key=lambda file: file.path)
+            if found := _existing(root, f"{pattern}.gz", source):
+                return found
         return []
 
     @staticmethod

@@ -199,6 +199,8 @@ class SampleMaker:
             choices = tuple([template.render(fields) for template in self._choices])
         else:
             found = self._choice_list.value(fields)
+            if found is None:  # a question without options, among others that have them
+                return ()
             if not isinstance(found, Sequence) or isinstance(found, str) or not found:
                 shown = as_text(found)[:60]
                 raise DataError(f"task.sample.choices: {self._choice_list.text} is {shown!r}, not a list")
@@ -272,8 +274,6 @@ def row_max_tokens(template: Template, fields: Row) -> int | None:
     return int(number)
 
 
-def _counted(rows: Iterable[Row], files: DataFiles | None, digest: Any) -> Iterator[tuple[str, Row]]:
-    """Yield rows with their place; add what a file's path says, or hash the rows where there are no files."""
 def row_at(template: Template, fields: Row) -> float | None:
     """Return the row's own time in seconds, None when its field is empty.
 
@@ -292,6 +292,12 @@ def row_at(template: Template, fields: Row) -> float | None:
     return seconds
 
 
+def _counted(rows: Iterable[Row], files: DataFiles | None, digest: Any) -> Iterator[tuple[str, Row]]:
+    """Yield rows with their place; add what a file's path and layout say, or hash the rows without files."""
+    made = [
+        (name, Template(text, f"task.dataset.layouts.fields.{name}"))
+        for name, text in (files.fields.items() if files else ())
+    ]
     for position, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise DataError(f"row {position}: a row is a mapping with fields, and this is {row!r}"[:200])
@@ -300,7 +306,9 @@ def row_at(template: Template, fields: Row) -> float | None:
             yield f"row {position}", row
         else:
             current = files.current
-            yield files.here, {**row, **current.fields} if current and current.fields else row
+            told = {**row, **current.fields} if current and current.fields else row
+            more = {name: template.value(told) for name, template in made}
+            yield files.here, {**told, **more} if more else told
 
 
 def _cleaned(text: str, steps: Sequence[tuple[str, Postprocessor]], sample: Sample, where: str) -> str:

@@ -32,12 +32,16 @@ class Use(Table):
 
 
 class Layout(Table):
-    """One way in which a dataset's files are found: the first layout that exists is used."""
+    """One way in which a dataset's files are found: the first layout that exists is used.
+
+    `fields` brings this layout's rows to the names that the task uses: a template for each field to add.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     path: str | list[str]
     use: str | None = None
+    fields: dict[str, str] = {}
 
     @property
     def options(self) -> dict[str, Any]:
@@ -121,6 +125,18 @@ class PromptTable(Table):
     separator: str = "\n\n"
 
 
+class LogprobTable(Table):
+    """How options are compared in mode `logprob`: by the log-likelihood of each one's continuation.
+
+    `continuation` is a template over the row's fields, `{letter}` and `{choice}`; it follows the rendered
+    prompt to the letter, in style `chat` as the assistant's turn. `normalise` divides the sum by the
+    continuation's tokens or UTF-8 bytes; `prompt` is the mean over all tokens, those of the prompt included.
+    """
+
+    continuation: str = " {letter}"
+    normalise: Literal["none", "tokens", "bytes", "prompt"] = "none"
+
+
 class RepeatsTable(Table):
     """For n repeats a sample (`params.num_return_sequences`): the k of pass@k, cons@k, maj@k; default [n]."""
 
@@ -144,6 +160,7 @@ class Task(Table):
     dataset: DatasetTable
     sample: SampleTable = SampleTable()
     prompt: PromptTable = PromptTable()
+    logprob: LogprobTable = LogprobTable()
     params: dict[str, Any] = {}
     postprocess: list[Use] = []
     evaluate: list[Use] = []
@@ -155,6 +172,12 @@ class Task(Table):
     def _shots_need_an_answer(self) -> Task:
         if self.prompt.shots and self.prompt.shot is None:
             raise ValueError("prompt.shots is set, but prompt.shot (the answer of an example) is not")
+        return self
+
+    @model_validator(mode="after")
+    def _logprob_needs_choices(self) -> Task:
+        if self.mode == "logprob" and not self.sample.choices:
+            raise ValueError("mode is 'logprob', but sample.choices (the options to compare) is not set")
         return self
 
     @model_validator(mode="after")

@@ -311,3 +311,10 @@ def test_importing_the_plugin_loads_nothing_heavy():
     code = "import sys, aisb.builtin; print([m for m in ('pydantic', 'httpx', 'numpy', 'orjson') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_map_puts_a_text_in_place_of_another(step):
+    table = {"true": "A", "false": "B"}
+    assert step("false", "map", table=table) == "B"
+    assert step("maybe", "map", table=table) is None
+    assert step("maybe", "map", table=table, default="C") == "C"

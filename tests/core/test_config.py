@@ -219,3 +219,23 @@ def test_values_are_read_as_toml_and_else_as_strings() -> None:
 
 def test_tables_merge_and_all_else_is_replaced() -> None:
     assert overlay({"a": {"b": 1, "c": [1]}}, {"a": {"c": [2]}, "d": 3}) == {"a": {"b": 1, "c": [2]}, "d": 3}
+
+
+def test_a_log_likelihood_task_is_refused_in_one_line(plugins: Plugins, tmp_path: Path) -> None:
+    task = {
+        "summary": "Endings",
+        "mode": "logprob",
+        "dataset": {"path": "a.jsonl"},
+        "sample": {"choices": "{endings}", "target_index": "{label}"},
+        "logprob": {"continuation": " {choice}", "normalise": "bytes"},
+    }
+    file = write(tmp_path / "aisb.toml", {"tasks": {"endings": task}})
+    with pytest.raises(ConfigError) as error:
+        run(plugins, datasets="endings", file=file)
+    assert str(error.value) == (
+        "tasks.endings: log-likelihood tasks are not offered yet (mode = 'logprob' in endings)"
+    )
+    del task["sample"]
+    write(file, {"tasks": {"endings": task}})
+    with pytest.raises(ConfigError, match=r"mode is 'logprob', but sample.choices .* is not set"):
+        run(plugins, datasets="endings", file=file)

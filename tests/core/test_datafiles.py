@@ -181,3 +181,16 @@ def test_a_packed_file_that_is_cut_says_so(tmp_path):
     write(tmp_path / "a.txt.gz", gzip.compress(b"line\n" * 5000)[:-20])
     with pytest.raises(DataError, match=r"a.txt.gz.*cannot be read to its end"):
         lines(locate(tmp_path, path="a.txt").files)
+
+
+def test_files_of_one_pattern_are_read_packed_and_plain_together(tmp_path):
+    (tmp_path / "b.jsonl").write_text("{}\n")
+    (tmp_path / "c.jsonl").write_text("{}\n")
+    for name in ("a", "c"):
+        (tmp_path / f"{name}.jsonl.gz").write_bytes(gzip.compress(b"{}\n"))
+    found = DataFolders([tmp_path]).find("{name}.jsonl").files
+    assert [(file.path.name, file.fields["name"]) for file in found] == [
+        ("a.jsonl.gz", "a"),
+        ("b.jsonl", "b"),
+        ("c.jsonl", "c"),
+    ]

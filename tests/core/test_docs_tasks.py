@@ -12,7 +12,7 @@ from aisb.datafiles import DataFolders
 from aisb.plugins import Plugins
 from aisb.prompts import Renderer
 from aisb.samples import load_samples
-from aisb.spec import DatasetTable, PromptTable, SampleTable, ShotsFrom, Task
+from aisb.spec import DatasetTable, LogprobTable, PromptTable, SampleTable, ShotsFrom, Task
 
 PAGE = (Path(__file__).parents[2] / "docs/tasks.md").read_text(encoding="utf-8")
 BLOCKS = [
@@ -46,7 +46,7 @@ def test_the_whole_task_runs_on_the_row_that_the_page_shows(tmp_path):
             plugins.make(kind, use.use, use.options)
 
 
-@pytest.mark.parametrize("table", [DatasetTable, SampleTable, PromptTable, ShotsFrom, Task])
+@pytest.mark.parametrize("table", [DatasetTable, SampleTable, PromptTable, LogprobTable, ShotsFrom, Task])
 def test_every_key_of_a_task_is_named(table):
     told = {"name", "variant", "base", "file"} if table is Task else set()
     for key in set(table.model_fields) - told:

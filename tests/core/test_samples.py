@@ -257,3 +257,24 @@ def test_no_path_and_no_rows_are_errors(load):
         load(None, dataset={"path": None})
     with pytest.raises(DataError, match=r"toy.jsonl: there are no rows"):
         load([])
+
+
+def test_a_layout_brings_its_rows_to_the_names_of_the_task(load, tmp_path):
+    layouts = [
+        {"path": "own.jsonl"},
+        {"path": "hub.jsonl", "fields": {"text": "{q}", "options": "{choices.*.text}"}},
+    ]
+    sample = {"choices": "{options}", "target_index": "0", "fields": {"asked": {"value": "{text}?"}}}
+    (tmp_path / "hub.jsonl").write_text('{"q": "a", "choices": [{"text": "x"}, {"text": "y"}]}\n')
+    (only,) = load(None, sample, dataset={"path": None, "layouts": layouts})
+    assert (only.choices, only.target, only.fields["asked"]) == (("x", "y"), "A", "a?")
+    (tmp_path / "own.jsonl").write_text('{"text": "b", "options": ["z"]}\n')
+    (only,) = load(None, sample, dataset={"path": None, "layouts": layouts})
+    assert (only.choices, only.fields["asked"]) == (("z",), "b?")
+
+
+def test_a_row_with_null_for_its_choices_has_none(load):
+    rows = [{"options": ["x", "y"], "answer": "A"}, {"options": None, "answer": "4"}]
+    first, second = load(rows, {"choices": "{options}", "target": "{answer}"})
+    assert (first.choices, first.target) == (("x", "y"), "A")
+    assert (second.choices, second.target) == ((), "4")

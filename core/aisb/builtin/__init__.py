@@ -30,6 +30,7 @@ def aisb_postprocessors() -> Mapping[str, Callable[..., Postprocessor]]:
         "before": steps.before,
         "remove": steps.remove,
         "replace": steps.replace,
+        "map": steps.map_value,
         "strip": steps.strip,
         "first-line": steps.first_line,
         "last-line": steps.last_line,

@@ -7,7 +7,7 @@ as far as a pattern that the user gives does.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from aisb.errors import UsageError
@@ -96,6 +96,19 @@ def replace(
 
     def step(text: str, _sample: Sample) -> str:
         return compiled.sub(new, text) if compiled else text.replace(old, new)
+
+    return step
+
+
+def map_value(
+    *,
+    table: Annotated[Mapping[str, str], "what stands for each text"],
+    default: Annotated[str | None, "what stands for any other text; left out, there is no answer"] = None,
+) -> Postprocessor:
+    """Put another text in place of a whole text, as a table says: a subject's name, a label's letter."""
+
+    def step(text: str, _sample: Sample) -> str | None:
+        return table.get(text, default)
 
     return step
 
