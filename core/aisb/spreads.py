@@ -8,7 +8,7 @@ wanted order statistics lie, and the second time only what falls into those is c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import floor
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ _SHIFT = 12
 _BELOW = 126 << (23 - _SHIFT)
 _BUCKETS = (160 << (23 - _SHIFT)) - _BELOW
 _LIMIT = 2**32
-_BATCH = 1 << 18
+_BATCH = 1 << 17
 _SLACK = 256
 """How far rounding to float32 moves a value of 32 bits at most."""
 
@@ -73,14 +73,9 @@ def pooled(
     wanted = [50.0, *percentiles]
     for pool in found.values():
         pool.want(wanted)
-    lookups = {
-        key: [pool for name, pool in found.items() if key in pools[name] and pool.exact] for key in tallies
-    }
-    if any(lookups.values()):
+    if any(tally.exact for tally in tallies.values()):
         for key, batch in _batches(stream()):
-            inside, buckets = _bucketed(batch)
-            for pool in lookups[key]:
-                pool.refine(inside, buckets)
+            tallies[key].refine(batch)
     return {name: pool.spread(wanted) for name, pool in found.items()}
 
 
@@ -117,21 +112,21 @@ def _fitting(values: Any) -> tuple[Any, Any]:
     return values[fits].astype(np.uint32), values[~fits].astype(np.int64)
 
 
-def _bucketed(batch: Any) -> tuple[Any, Any]:
-    """Return the values that buckets hold, and the bucket of each: monotone in the value."""
+def _buckets(batch: Any) -> Any:
+    """Return the bucket of each value: monotone in the value."""
     import numpy as np
 
-    if batch.dtype != np.uint32:
-        return batch[:0], batch[:0]
     buckets = batch.astype(np.float32).view(np.int32)
     buckets >>= _SHIFT
     buckets -= _BELOW
-    np.maximum(buckets, 0, out=buckets)
-    return batch, buckets
+    return np.maximum(buckets, 0, out=buckets)
 
 
 class _Tally:
-    """How many values of one key lie in each bucket; those that no bucket holds are kept as they are."""
+    """How many values of one key lie in each bucket, and in `exact` on each nanosecond of those that matter.
+
+    Values that no bucket holds are kept as they are, in `odd`.
+    """
 
     def __init__(self) -> None:
         import numpy as np
@@ -141,15 +136,18 @@ class _Tally:
         self.odd: list[Any] = []
         self.minimum: int | None = None
         self.maximum: int | None = None
+        self.exact: dict[int, tuple[int, Any]] = {}
+        self.matters = np.zeros(_BUCKETS, np.bool_)
 
     def add(self, batch: Any) -> None:
+        """Count a batch of values of 32 bits, or keep one of others."""
         import numpy as np
 
         if not len(batch):
             return
-        inside, buckets = _bucketed(batch)
-        if len(inside):
-            self.counts += np.bincount(buckets, minlength=_BUCKETS)
+        if batch.dtype == np.uint32:
+            found = np.bincount(_buckets(batch))
+            self.counts[: len(found)] += found
         else:
             self.odd.append(batch)
         self.total += int(batch.sum(dtype=np.int64))
@@ -157,17 +155,39 @@ class _Tally:
         self.minimum = low if self.minimum is None else min(self.minimum, low)
         self.maximum = high if self.maximum is None else max(self.maximum, high)
 
+    def want(self, bucket: int) -> None:
+        """Let a bucket be counted to the nanosecond."""
+        import numpy as np
+
+        if bucket not in self.exact:
+            low = max(0, _edge(bucket) - _SLACK)
+            self.exact[bucket] = (low, np.zeros(_edge(bucket + 1) + _SLACK - low, np.int64))
+            self.matters[bucket] = True
+
+    def refine(self, batch: Any) -> None:
+        """Count, to the nanosecond, what lies in the buckets that matter."""
+        import numpy as np
+
+        if batch.dtype != np.uint32 or not self.exact:
+            return
+        buckets = _buckets(batch)
+        chosen = np.flatnonzero(self.matters.take(buckets, mode="clip"))
+        values, buckets = batch[chosen], buckets[chosen]
+        for bucket, (low, counts) in self.exact.items():
+            inside = values[buckets == bucket]
+            if len(inside):
+                found = np.bincount(inside - np.uint32(low))
+                counts[: len(found)] += found
+
 
 @dataclass(slots=True)
 class _Pool:
-    """Some tallies taken together, and the exact counts inside the buckets that matter."""
+    """Some tallies taken together: their sorted values, as far as they are wanted."""
 
     tallies: list[_Tally]
     below: Any = None
     above: Any = None
     sums: Any = None
-    exact: dict[int, tuple[int, Any]] = field(default_factory=dict)
-    lookup: Any = None
 
     @property
     def n(self) -> int:
@@ -191,23 +211,8 @@ class _Pool:
                 inner = rank - len(self.below)
                 if 0 <= inner < self.sums[-1]:
                     bucket = int(np.searchsorted(self.sums, inner, side="right"))
-                    if bucket not in self.exact:
-                        low = max(0, _edge(bucket) - _SLACK)
-                        self.exact[bucket] = (low, np.zeros(_edge(bucket + 1) + _SLACK - low, np.int64))
-        self.lookup = np.zeros(_BUCKETS, np.bool_)
-        self.lookup[list(self.exact)] = True
-
-    def refine(self, values: Any, buckets: Any) -> None:
-        """Count, to the nanosecond, what lies in the buckets that matter."""
-        import numpy as np
-
-        chosen = self.lookup[buckets]
-        values, buckets = values[chosen], buckets[chosen]
-        for bucket, (low, counts) in self.exact.items():
-            inside = values[buckets == bucket]
-            if len(inside):
-                found = np.bincount(inside - np.uint32(low))
-                counts[: len(found)] += found
+                    for tally in self.tallies:
+                        tally.want(bucket)
 
     def spread(self, percents: Sequence[float]) -> Spread | None:
         """Return the spread in milliseconds."""
@@ -242,7 +247,8 @@ class _Pool:
         if inner >= self.sums[-1]:
             return int(self.above[inner - self.sums[-1]])
         bucket = int(np.searchsorted(self.sums, inner, side="right"))
-        low, counts = self.exact[bucket]
+        low = self.tallies[0].exact[bucket][0]
+        counts = sum(tally.exact[bucket][1] for tally in self.tallies)
         before = int(self.sums[bucket - 1]) if bucket else 0
         return low + int(np.searchsorted(counts.cumsum(), inner - before, side="right"))
 
