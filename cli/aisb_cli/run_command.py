@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aisb_cli.load_options import LOAD_FLAGS, load_options, load_table
+
 if TYPE_CHECKING:
     from aisb.plugins import Plugins
     from aisb.run import Command, Ended
     from aisb.spec import RunSpec
 
-MODES = ("all", "infer", "eval", "viz")
-LATER = {
-    "perf": "performance runs are not offered yet",
-    "perf_viz": "performance runs are not offered yet",
-}
+MODES = ("all", "infer", "eval", "viz", "perf", "perf_viz")
 
 
 class Spread(click.Command):
@@ -40,7 +38,7 @@ class Spread(click.Command):
 
 
 class Mode(click.ParamType[str]):
-    """A mode, or a word on one that is not there yet."""
+    """Which parts of a run are done."""
 
     name = "mode"
 
@@ -48,8 +46,7 @@ class Mode(click.ParamType[str]):
         """Return the mode; fail with the modes that there are."""
         if value in MODES:
             return str(value)
-        words = LATER.get(value, f"{value!r} is not one of {', '.join(MODES)}")
-        return self.fail(words, param, ctx)
+        return self.fail(f"{value!r} is not one of {', '.join(MODES)}", param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Return the modes for the help text."""
@@ -60,7 +57,7 @@ class Mode(click.ParamType[str]):
 HEADINGS = {
     "Choose": ("models", "datasets", "mode", "search", "dry_run", "config_file", "sets", "block"),
     "Service": ("url", "model_name", "api_key_env", "max_out_len"),
-    "Load": ("concurrency", "num_prompts", "num_warmups", "max_num_workers", "max_failures"),
+    "Load": (*LOAD_FLAGS, "max_num_workers", "max_failures"),
     "Where": (
         "work_dir",
         "data_dir",
@@ -134,15 +131,7 @@ def _not_offered(flag: str) -> Callable[[Any], Any]:
 )
 @click.option("--api-key-env", metavar="VARIABLE", help="Environment variable that holds the API key.")
 @click.option("--max-out-len", type=click.IntRange(min=1), metavar="N", help="Longest answer, in tokens.")
-@click.option(
-    "--concurrency", type=click.IntRange(1, 64_000), metavar="N", help="Requests in flight, per subtask."
-)
-@click.option(
-    "--num-prompts", type=click.IntRange(min=1), metavar="N", help="Only the first N samples of each task."
-)
-@click.option(
-    "--num-warmups", type=click.IntRange(min=0), metavar="N", help="Requests sent first and not counted."
-)
+@load_options
 @click.option(
     "--max-num-workers", type=click.IntRange(min=1), metavar="N", help="Subtasks at once [default: 1]."
 )
@@ -277,7 +266,11 @@ def _command(flags: dict[str, Any]) -> Command:
     from aisb.run import Command
 
     def given(**names: str) -> dict[str, Any]:
-        return {key: flags[flag] for key, flag in names.items() if flags[flag] not in (None, False)}
+        return {
+            key: flags[flag]
+            for key, flag in names.items()
+            if flags[flag] is not None and flags[flag] is not False  # 0 is a value
+        }
 
     file = flags["config_file"]
     if file is None and Path("aisb.toml").is_file():
@@ -298,7 +291,7 @@ def _command(flags: dict[str, Any]) -> Command:
         file=file,
         options=given(url="url", model="model_name", api_key_env="api_key_env"),
         params=given(max_tokens="max_out_len"),
-        load=given(concurrency="concurrency", num_prompts="num_prompts", num_warmups="num_warmups"),
+        load=load_table(flags),
         run=run_table,
         sets=flags["sets"],
     )

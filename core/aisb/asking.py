@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +16,23 @@ import orjson
 
 from aisb.backend import Backend, HttpBackend
 from aisb.datafiles import DataFolders
-from aisb.engine import Drive
+from aisb.engine import concurrency
 from aisb.errors import AisbError, RunError, ServiceError
-from aisb.log import LogWriter, read_folder
+from aisb.loads import workers
+from aisb.log import read_folder
 from aisb.manifest import Manifest, differences, identity, mask_url, now, task_version
+from aisb.options import parameters
+from aisb.pieces import Piece
 from aisb.plugins import Plugins
 from aisb.predictions import Asked, prompt_of, write_predictions, write_samples
 from aisb.progress import Display, Progress
-from aisb.prompts import Renderer, cross
+from aisb.prompts import Renderer
 from aisb.results import sample_table
 from aisb.runfolder import RunFolder, read_json, write_atomically
-from aisb.samples import LoadedSamples, load_samples
-from aisb.spec import Model, RunSpec, Subtask, Task
-from aisb.types import Request, Sample, ServiceInfo
-
-
-@dataclass(slots=True)
-class Piece:
-    """One subtask made ready to be asked."""
-
-    subtask: Subtask
-    model: Model
-    task: Task
-    backend: Backend
-    loaded: LoadedSamples
-    renderer: Renderer
-    progress: Progress
-    samples: Sequence[Sample]
-
-    def request(self, sample: Sample, repeat: int = 0) -> Request:
-        """Render what is sent for a sample, in the form the backend takes; repeats differ by their seed."""
-        request = cross(self.renderer.request(sample, repeat), self.backend.takes, self.model.system)
-        if self.subtask.repeats > 1 and "seed" not in request.params:
-            seed = self.subtask.load.seed + repeat
-            request = replace(request, params={**request.params, "seed": seed})
-        return request
-
-    def requests(self, without: set[tuple[str, int, int]]) -> Iterator[Request]:
-        """Yield the requests that are not finished yet, in sample order, repeat after repeat."""
-        for sample in self.samples:
-            for repeat in range(self.subtask.repeats):
-                if (sample.id, repeat, 0) not in without:
-                    yield self.request(sample, repeat)
+from aisb.samples import load_samples
+from aisb.sending import Sending
+from aisb.spec import DatasetTable, RunSpec, Task
+from aisb.types import Request, ServiceInfo
 
 
 @dataclass(slots=True)
@@ -70,6 +46,7 @@ class Asking:
     display: Display
     data_dir: Path | None
     session: int
+    performance: bool = False
     pieces: list[Piece] = field(default_factory=list)
     backends: dict[str, Backend] = field(default_factory=dict)
     interrupted: bool = False
@@ -91,26 +68,48 @@ class Asking:
 
     def _prepare(self) -> None:
         folders = DataFolders.default(self.data_dir)
-        loaded = {name: load_samples(task, self.plugins, folders) for name, task in self.spec.tasks.items()}
+        tasks = {name: self._unlike(task) for name, task in self.spec.tasks.items()}
+        loaded = {name: load_samples(task, self.plugins, folders) for name, task in tasks.items()}
         for name, model in self.spec.models.items():
             where = f"models.{model.name}.options"
             self.backends[name] = self.plugins.make("backend", model.backend, model.options, where=where)
         for subtask in self.spec.subtasks:
             self.backends[subtask.model].check_params(subtask.merged)
-            samples, task = loaded[subtask.task], self.spec.tasks[subtask.task]
+            samples, task = loaded[subtask.task], tasks[subtask.task]
             log_file = self.folder.infer_log(subtask.model, subtask.task)
-            self.pieces.append(
-                Piece(
-                    subtask,
-                    self.spec.models[subtask.model],
-                    task,
-                    self.backends[subtask.model],
-                    samples,
-                    Renderer(task, self.plugins, folders, params=subtask.params, forced=subtask.forced),
-                    Progress(subtask.model, subtask.task, log_file),
-                    samples.samples[: subtask.load.num_prompts],
-                )
+            piece = Piece(
+                subtask,
+                self.spec.models[subtask.model],
+                task,
+                self.backends[subtask.model],
+                samples,
+                Renderer(task, self.plugins, folders, params=subtask.params, forced=subtask.forced),
+                Progress(subtask.model, subtask.task, log_file),
+                samples.samples[: subtask.load.num_prompts],
+                nonce=f"[{self._nonce}]" if self.performance and subtask.load.nonce is not False else "",
             )
+            requests = len(piece.samples) * subtask.repeats
+            piece.workers = workers(subtask.load, piece.backend, requests, piece.notes)
+            self.pieces.append(piece)
+
+    @property
+    def _nonce(self) -> str:
+        """What sets this run's prompts apart from those of every other run."""
+        return hashlib.sha256(str(self.folder.path.resolve()).encode()).hexdigest()[:12]
+
+    def _unlike(self, task: Task) -> Task:
+        """Let a dataset that makes its rows itself, and takes a nonce, make other rows than the last time."""
+        if not self.performance or any(s.load.nonce is False for s in self.spec.subtasks):
+            return task
+        use = task.dataset.use
+        if use not in self.plugins.names("dataset") or "nonce" in task.dataset.options:
+            return task
+        if "nonce" not in parameters(self.plugins.find("dataset", use).factory):
+            return task
+        dataset = DatasetTable.model_validate(
+            {**task.dataset.model_dump(exclude_unset=True), "nonce": self._nonce}
+        )
+        return task.model_copy(update={"dataset": dataset})
 
     async def _probe(self) -> None:
         for name, backend in self.backends.items():
@@ -150,8 +149,9 @@ class Asking:
                     + "\n  start anew without --reuse, or give the same values"
                 )
             write_atomically(path, orjson.dumps(mine, option=orjson.OPT_INDENT_2))
-            prompts = (Asked(sample, prompt_of(piece.request(sample))) for sample in piece.samples)
-            write_samples(self.folder, model, task, prompts, made_by=sample_table(piece.task))
+            if not self.performance:  # which is never scored, and whose prompts can be many and long
+                prompts = (Asked(sample, prompt_of(piece.request(sample))) for sample in piece.samples)
+                write_samples(self.folder, model, task, prompts, made_by=sample_table(piece.task))
             facts = {
                 "version": task_version(piece.task),
                 "data": {"sha256": piece.loaded.sha256, "files": [str(f) for f in piece.loaded.files]},
@@ -176,22 +176,17 @@ class Asking:
         stopping = asyncio.Event()
         self._listen(stopping)
         gate = asyncio.Semaphore(self.spec.run.max_num_workers)
-        most = sorted(
-            (p.subtask.load.concurrency or p.backend.concurrency or 32 for p in self.pieces), reverse=True
-        )
+        most = sorted((concurrency(p.subtask.load, p.backend) for p in self.pieces), reverse=True)
         at_once = sum(most[: self.spec.run.max_num_workers])
         if self.spec.run.max_num_workers > 1 and len(self.pieces) > 1:
             self.display.say(f"up to {self.spec.run.max_num_workers} subtasks and {at_once} requests at once")
         self.display.start([piece.progress for piece in self.pieces])
-        began = time.perf_counter_ns()
-
-        def clock() -> int:
-            return time.perf_counter_ns() - began
+        began = time.perf_counter_ns()  # one clock for all subtasks, and for every worker of this machine
 
         async def one(piece: Piece) -> None:
             async with gate:
                 if not stopping.is_set():
-                    await self._ask(piece, clock, stopping)
+                    await self._ask(piece, began, stopping)
 
         tasks = [asyncio.create_task(one(piece)) for piece in self.pieces]
         try:
@@ -203,57 +198,59 @@ class Asking:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.display.stop()
 
-    async def _ask(self, piece: Piece, clock: Callable[[], int], stopping: asyncio.Event) -> None:
+    async def _ask(self, piece: Piece, began: int, stopping: asyncio.Event) -> None:
         model, task, progress = piece.subtask.model, piece.subtask.task, piece.progress
-        log = read_folder(self.folder.log(model, task))
-        done = {key for key in log.finished if key[1] < piece.subtask.repeats}
+        folder = self.folder.log(model, task)
+        log = read_folder(folder)
         ids = {sample.id for sample in piece.samples}
-        done = {key for key in done if key[0] in ids}
+        mine = [key for key in log.finished if key[0] in ids and key[1] < piece.subtask.repeats]
         progress.total = len(piece.samples) * piece.subtask.repeats
-        progress.resumed = progress.finished = len(done)
+        progress.resumed = progress.finished = sum(key[2] == 0 for key in mine)
         progress.phase, progress.started = "asking", time.monotonic()
         progress.log_file.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            progress.log_file.open("a", encoding="utf-8") as lines,
-            LogWriter(self.folder.log(model, task) / "worker-0", session=self.session) as writer,
-        ):
+        with progress.log_file.open("a", encoding="utf-8") as lines:
 
             def note(line: str) -> None:
                 lines.write(f"{now()} {line}\n")
                 lines.flush()
-                self.display.log(f"{task} · {model}: {line}")
 
             if log.damaged:
                 note(f"{log.damaged} damaged stretches of the log passed over; their samples are asked again")
             if log.attempts:
                 failed = sum(p.failure is not None for p in log.latest.values())
-                found = f"Found {len(done)} finished of {progress.total}, {failed} failed: going on"
+                found = f"Found {len(mine)} finished of {progress.total}, {failed} failed: going on"
                 note(found)
                 self.display.say(f"{model} on {task}: {found}")
-            note(f"asking {progress.total - len(done)} requests, {piece.subtask.merged}")
-            drive = Drive(piece.backend, piece.subtask.load, writer, clock, progress, note, stopping)
+            note(f"asking {progress.total - progress.finished} requests, {piece.subtask.merged}")
+            for line in piece.notes:
+                note(line)
+                self.display.say(f"{model} on {task}: {line}")
+            at_once = min(self.spec.run.max_num_workers, len(self.pieces))
+            sending = Sending(piece, folder, self.session, began, note, stopping, self.performance)
             try:
-                if piece.subtask.load.num_warmups and len(done) < progress.total:
-                    warm = piece.samples[: piece.subtask.load.num_warmups]
-                    answered = await drive.warm_up(piece.request(sample) for sample in warm)
-                    note(f"{len(warm)} warm-up requests, {answered} answered; not counted")
-                await drive.run(piece.requests(done))
+                await sending.run(log.latest, subtasks_at_once=at_once)
             except AisbError as error:
                 note(str(error))
                 progress.phase = "failed"
                 raise
             finally:
                 progress.ended = time.monotonic()
-                with suppress(RunError):
-                    write_predictions(
-                        self.folder,
-                        model,
-                        task,
-                        repeats=piece.subtask.repeats,
-                        also_json=self.spec.run.predictions_json,
-                    )
+                self._write_predictions(piece)
             progress.phase = "stopped" if stopping.is_set() else "done"
             note(f"{progress.phase}: {progress.finished} finished, {progress.failed} of them failed")
+
+    def _write_predictions(self, piece: Piece) -> None:
+        """Make the prediction files; not of a performance run, whose answers stay in its log."""
+        if self.performance:
+            return
+        with suppress(RunError):
+            write_predictions(
+                self.folder,
+                piece.subtask.model,
+                piece.subtask.task,
+                repeats=piece.subtask.repeats,
+                also_json=self.spec.run.predictions_json,
+            )
 
     def _listen(self, stopping: asyncio.Event) -> None:
         """Stop at the first Ctrl-C; a second one ends the process at once."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import random
 from array import array
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aisb.backend import Backend, HttpBackend
 from aisb.crew import Crew
@@ -22,7 +22,6 @@ from aisb.progress import Progress
 from aisb.types import Chunk, ChunkKind, Failure, Message, Prediction, Request, Timing, Usage
 
 if TYPE_CHECKING:
-    from aisb.log import LogWriter
     from aisb.spec import Load
     from aisb.transport import Transport
     from aisb.vitals import Vitals
@@ -54,6 +53,20 @@ def delay(attempt: int, failure: Failure, backoff: float, draw: random.Random) -
     return min(backoff * 2.0 ** (attempt - 1), LONGEST_DELAY) * draw.uniform(0.5, 1.0)
 
 
+class Record(Protocol):
+    """Where attempts go as they end: a `LogWriter`."""
+
+    def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
+        """Keep one attempt."""
+
+
+class Unlogged:
+    """Where the attempts of warm-ups go."""
+
+    def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
+        """Keep nothing."""
+
+
 @dataclass(slots=True)
 class Drive:
     """One backend driven with requests until they are answered, have failed for good, or it is stopped.
@@ -64,7 +77,7 @@ class Drive:
 
     backend: Backend
     load: Load
-    log: LogWriter
+    log: Record
     clock: Clock
     progress: Progress
     note: Note

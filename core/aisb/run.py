@@ -1,7 +1,8 @@
 """One command's run, from what was asked to what is shown: resolve, ask, score, report.
 
 `mode` chooses which parts of that line run, and nothing else: `all` is the whole line, `infer` asks, `eval`
-scores and shows, `viz` shows.
+scores and shows, `viz` shows. `perf` asks under a load and shows how fast the answers came, `perf_viz` shows
+that again.
 """
 
 from __future__ import annotations
@@ -19,18 +20,23 @@ import tomli_w
 from aisb.asking import Asking, run_loop, unasked
 from aisb.catalog import Catalog, Selection
 from aisb.config import Asked, mask_options, read_user_file, resolve, split_names
-from aisb.errors import AisbError, UsageError
+from aisb.errors import AisbError, ConfigError, UsageError
+from aisb.loads import check_load
 from aisb.manifest import Manifest, command_line
 from aisb.plugins import Plugins
 from aisb.progress import Display, Silent
 from aisb.report import FinishedRun
 from aisb.results import score_subtask
 from aisb.runfolder import RunFolder, write_atomically
-from aisb.spec import RunSpec
+from aisb.spec import Load, RunSpec
 from aisb.tables import overlay
 
-Mode = Literal["all", "infer", "eval", "viz"]
+Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
 INTERRUPTED = 130
+PERFORMANCE_REPORTERS = ("performance", "plots")
+PERFORMANCE_LOAD = {"retries": 0, "num_warmups": 1}
+"""What a performance run does unless it is told otherwise: a request that failed is a failure."""
+
 HEAD = """\
 # This run, resolved: `aisb run -c` with this file does it again. What is sent stands in [[subtasks]]:
 # `params` from files, `forced` from flags; a row's own max_tokens stands between them.
@@ -69,13 +75,14 @@ def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]
     """
     folder = RunFolder.find(command.work_dir, command.reuse) if command.reuse else None
     if folder is None:
-        if command.mode in {"eval", "viz"}:
+        if command.mode in {"eval", "viz", "perf_viz"}:
             raise UsageError(
                 f"--mode {command.mode} needs a run to read: --reuse TIMESTAMP, or --reuse for the latest"
             )
-        return resolve(plugins, command.asked), None
+        return _for_mode(resolve(plugins, command.asked), command.mode, plugins), None
     asked = command.asked
     known = read_user_file(folder.config)
+    _check_kind(folder, command.mode, performance=bool(known.get("run", {}).get("performance")))
     names = Catalog(plugins)
     asked = replace(
         asked,
@@ -83,7 +90,60 @@ def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]
         datasets=[_known_as("tasks", name, known, names) for name in split_names(asked.datasets)],
         file=folder.config,
     )
-    return resolve(plugins, asked), folder
+    return _for_mode(resolve(plugins, asked), command.mode, plugins), folder
+
+
+def _check_kind(folder: RunFolder, mode: Mode, *, performance: bool) -> None:
+    """Refuse to go on with a performance run, whose clock has stopped, or to show a run as what it is not.
+
+    Raises:
+        UsageError: says which mode fits the run.
+    """
+    if performance and mode != "perf_viz":
+        raise UsageError(
+            f"{folder} is a performance run, which cannot be gone on with: its load would not be the one it "
+            f"was asked for\n  show it again with --mode perf_viz --reuse {folder.timestamp}, or start a new "
+            "one without --reuse"
+        )
+    if not performance and mode in {"perf", "perf_viz"}:
+        raise UsageError(
+            f"{folder} is no performance run\n  start one with --mode perf and without --reuse; "
+            f"--mode viz --reuse {folder.timestamp} shows this one"
+        )
+
+
+def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
+    """Return a run with what its mode implies where nothing else was said; check its loads.
+
+    Raises:
+        ConfigError: a load contradicts itself, or cannot be paced.
+    """
+    if mode == "perf":
+        reporters = [name for name in PERFORMANCE_REPORTERS if name in plugins.names("reporter")]
+        run: dict[str, Any] = {"performance": True}
+        if "reporters" not in spec.run.model_fields_set:
+            run["reporters"] = reporters
+        spec = spec.model_copy(
+            update={
+                "run": spec.run.model_copy(update=run),
+                "subtasks": [
+                    s.model_copy(update={"load": _over(s.load, PERFORMANCE_LOAD)}) for s in spec.subtasks
+                ],
+            }
+        )
+    for subtask in spec.subtasks:
+        check_load(subtask.load)
+        if subtask.load.pressure_time and mode != "perf" and not spec.run.performance:
+            raise ConfigError(
+                "load.pressure_time", "asks rows again and again, which only --mode perf can show"
+            )
+    return spec
+
+
+def _over(load: Load, defaults: Mapping[str, Any]) -> Load:
+    """Return a load with other defaults."""
+    unset = {key: value for key, value in defaults.items() if key not in load.model_fields_set}
+    return load.model_copy(update=unset)
 
 
 def execute(command: Command, plugins: Plugins, display: Display | None = None) -> Ended:
@@ -101,26 +161,41 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
         manifest = Manifest.open(folder, plugins)
         session = manifest.begin(command_line())
         try:
-            if command.mode in {"all", "infer"}:
-                asking = Asking(spec, folder, plugins, manifest, display, command.data_dir, session)
+            if command.mode in {"all", "infer", "perf"}:
+                asking = Asking(
+                    spec,
+                    folder,
+                    plugins,
+                    manifest,
+                    display,
+                    command.data_dir,
+                    session,
+                    performance=command.mode == "perf",
+                )
                 try:
                     run_loop(asking)
                 finally:
                     ended.asked = sum(piece.progress.total for piece in asking.pieces)
                     ended.failed = sum(piece.progress.failed for piece in asking.pieces)
                 ended.notes += [
-                    f"{p.model} on {p.task}: {p.failed} failed, the first {p.first_failure}\n  see {p.log_file}"
+                    f"{p.model} on {p.task}: {p.failed} failed, "
+                    f"the first {p.first_failure}\n  see {p.log_file}"
                     for p in (piece.progress for piece in asking.pieces)
                     if p.failed
                 ]
                 ended.interrupted = asking.interrupted
-                if asking.interrupted:
+                if asking.interrupted and command.mode != "perf":
                     ended.notes.append(
                         f"{unasked(asking.pieces)} of {ended.asked} requests have no answer yet"
                     )
             if command.mode in {"all", "eval"} and not ended.interrupted:
                 _score(spec, folder, plugins, display, ended)
-            if command.mode in {"all", "eval", "viz"} and not ended.interrupted:
+            # What a performance run measured before it was interrupted is shown: it cannot be gone on with.
+            if command.mode in {"perf", "perf_viz"} or (
+                command.mode in {"all", "eval", "viz"} and not ended.interrupted
+            ):
+                if spec.run.performance and not spec.run.reporters:
+                    ended.notes.append("no reporter for performance is installed: only the log is kept")
                 ended.reports = report(spec.run.reporters, folder, plugins)
             ended.exit_code = _exit_code(spec, ended)
         except AisbError as error:

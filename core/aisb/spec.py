@@ -260,11 +260,15 @@ class Subtask(Table):
 
 
 class RunTable(Table):
-    """What a run does as a whole. `resolved` marks a file in which every table stands alone."""
+    """What a run does as a whole. `resolved` marks a file in which every table stands alone.
+
+    `performance` marks the configuration of a performance run, which can be shown again and not gone on with.
+    """
 
     models: list[str] = []
     datasets: list[str] = []
     resolved: bool = False
+    performance: bool = False
     merge_ds: bool = False
     dump_eval_details: bool = False
     predictions_json: bool = True
