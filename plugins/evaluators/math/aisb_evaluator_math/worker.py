@@ -1,0 +1,95 @@
+"""The process that compares answers: a pair of them a line on standard input, a verdict a line on output.
+
+A comparison has a deadline, after which an exception ends it; where even that does not come through (a long
+calculation inside one instruction), the process ends by itself soon after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+MEMORY = 4 << 30
+"""Bytes of address space a process may take: 10^(10^10) must not take the machine's."""
+
+
+class _Late(BaseException):
+    """The deadline has passed; not an Exception, since libraries catch those."""
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    logging.disable(logging.CRITICAL)
+    output = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever a library prints is no verdict
+    _parsed("1")
+    output.write(b"ready\n")
+    for line in sys.stdin.buffer:
+        gold, given, deadline = json.loads(line)
+        try:
+            with _within(deadline):
+                reply = compare(gold, given)
+        except _Late:
+            reply = {"problem": f"no verdict on {given[:60]!r} within {deadline:g} s"}
+        except (Exception, RecursionError, MemoryError) as error:  # noqa: BLE001 - it is this answer's verdict
+            reply = {"problem": f"{type(error).__name__} on {given[:60]!r}"}
+        output.write(json.dumps(reply).encode() + b"\n")
+
+
+def compare(gold: str, given: str) -> dict[str, Any]:
+    """Return whether an answer means what the gold does, and the form under which it counts in a vote."""
+    from math_verify import verify  # type: ignore[import-untyped]
+
+    wanted, found = _parsed(gold), _parsed(given)
+    if not found:
+        return {"right": False, "vote": ""}
+    right = verify(list(wanted), list(found), timeout_seconds=None)
+    if right:
+        return {"right": True}
+    with contextlib.suppress(Exception):  # what cannot be worked out votes as it stands
+        found = (found[0].doit(),)
+    return {"right": False, "vote": str(found[0])[:200]}
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> tuple[Any, ...]:
+    from math_verify import LatexExtractionConfig, parse
+
+    # A box is what the parser takes as it is; bare LaTeX it would search for a number.
+    how = [LatexExtractionConfig(boxed_match_priority=0)]
+    return tuple(parse(rf"\boxed{{{text}}}", extraction_config=how, parsing_timeout=None))
+
+
+@contextlib.contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def late(_number: int, _frame: object) -> None:
+        raise _Late
+
+    signal.signal(signal.SIGALRM, late)
+    signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds + 5)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+if __name__ == "__main__":
+    main()
