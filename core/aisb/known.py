@@ -21,6 +21,8 @@ DISTRIBUTIONS: dict[str, str] = {
     "vllm-offline": "aisb-backend-hf",
     # datasets
     "synthetic": "aisb-dataset-synthetic",
+    "sharegpt": "aisb-dataset-chat",
+    "azure-trace": "aisb-dataset-traces",
     "mooncake-trace": "aisb-dataset-traces",
     # evaluators, and the postprocessors that come with them
     "choice-match": "aisb-evaluator-text",
@@ -70,7 +72,8 @@ FAMILIES: dict[str, str] = {
     "mtbench": "aisb-dataset-chat",
     "sharegpt": "aisb-dataset-chat",
     "synthetic": "aisb-dataset-synthetic",
-    "mooncake": "aisb-dataset-traces",
+    "azure_trace": "aisb-dataset-traces",
+    "mooncake_trace": "aisb-dataset-traces",
 }
 """The first word of a task's name to the distribution of its family."""
 

@@ -1,0 +1,125 @@
+"""Conversations to measure speed with: each next turn is asked after the answer to the last one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.resources import files as package_files
+from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING, Annotated, Any
+
+from aisb.errors import UsageError
+from aisb.hookspecs import hookimpl
+from aisb.types import Row
+
+if TYPE_CHECKING:
+    from aisb.datafiles import DataFile, DataFiles
+
+ASKING = frozenset(("human", "user"))
+PIECE = 1 << 20
+"""Characters that are read before a conversation is looked for: the file may be all on one line."""
+
+
+def sharegpt(
+    *,
+    files: DataFiles,
+    most_turns: Annotated[int | None, "no more than so many turns of a conversation are asked"] = None,
+) -> Iterator[Row]:
+    """Conversations of ShareGPT files: a list of { id, conversations = [{ from, value }] }.
+
+    A row has the human's turns in `turns`, in order: the first in `question`, those after it in `followups`.
+    A conversation in which no human says anything gives no row.
+    """
+    if most_turns is not None and most_turns < 1:
+        raise UsageError(f"most_turns = {most_turns} must be at least 1")
+    return _conversations(files, most_turns)
+
+
+def _conversations(files: DataFiles, most: int | None) -> Iterator[Row]:
+    for file in files:
+        for position, found in enumerate(_elements(file), start=1):
+            file.row = position
+            if turns := _asked(file, found)[:most]:
+                yield {
+                    "conversation": found.get("id"),
+                    "turns": turns,
+                    "question": turns[0],
+                    "followups": turns[1:],
+                }
+
+
+def _asked(file: DataFile, found: Any) -> list[str]:
+    """Return what the human says in one conversation."""
+    said = found.get("conversations") if isinstance(found, Mapping) else None
+    if not isinstance(said, list):
+        keys = f" (the keys are {', '.join(found)})" if isinstance(found, Mapping) else ""
+        raise file.wrong(f"a conversation has the key 'conversations' with a list of turns{keys}")
+    turns = []
+    for turn in said:
+        if not isinstance(turn, Mapping) or not isinstance(turn.get("value"), str) or "from" not in turn:
+            raise file.wrong(f"a turn has 'from' and a text 'value', and this is {str(turn)[:60]}")
+        if turn["from"] in ASKING and turn["value"].strip():
+            turns.append(turn["value"])
+    return turns
+
+
+def _elements(file: DataFile) -> Iterator[Any]:
+    """Yield the elements of a JSON list one by one: the published file is of 640 MB."""
+    decoder, lines = json.JSONDecoder(), file.lines()
+    text, at, piece = "", 0, PIECE
+    first = True
+    while True:
+        more = _more(lines, piece)
+        text, at = text[at:] + more, 0
+        while True:
+            at = _blank(text, at)
+            mark = text[at : at + 1]
+            if first and mark:
+                if mark != "[":
+                    raise file.wrong(f"a list of conversations begins with '[', and this with {mark!r}")
+                first, at = False, at + 1
+                continue
+            if mark == "]":
+                _more(lines, sys.maxsize)  # to the end, so that the file's hash is known
+                return
+            try:
+                element, end = decoder.raw_decode(text, _blank(text, at + 1) if mark == "," else at)
+            except json.JSONDecodeError as error:
+                if not more:
+                    torn = "the file ends inside a conversation: it is torn" if mark else "the file is torn"
+                    file.row = None
+                    raise file.wrong(f"not JSON: {error.msg}; {torn}") from error
+                piece *= 2
+                break
+            piece = PIECE
+            yield element
+            at = end
+
+
+def _more(lines: Iterator[str], least: int) -> str:
+    parts, size = [], 0
+    for line in lines:
+        parts.append(line)
+        size += len(line)
+        if size >= least:
+            break
+    return "".join(parts)
+
+
+def _blank(text: str, at: int) -> int:
+    while text[at : at + 1].isspace():
+        at += 1
+    return at
+
+
+@hookimpl
+def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
+    """Return the reader of ShareGPT files."""
+    return {"sharegpt": sharegpt}
+
+
+@hookimpl
+def aisb_configs() -> Iterable[Traversable]:
+    """Return the folder with this family's tasks and their other names."""
+    return [package_files("aisb_dataset_chat")]

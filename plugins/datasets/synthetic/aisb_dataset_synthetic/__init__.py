@@ -1,0 +1,136 @@
+"""Made prompts: as many as wanted, of the lengths wanted, and replies of the lengths wanted."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from random import Random
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from aisb.errors import UsageError
+from aisb.hookspecs import hookimpl
+from aisb.types import Row
+
+if TYPE_CHECKING:
+    from aisb.filler import Filler
+    from aisb.lengths import Lengths
+
+AT_ONCE = 1024
+"""Prompts that are made and counted together: the libraries count many at once with all processors."""
+
+SMALLEST_VOCABULARY = 16
+
+
+def synthetic(
+    *,
+    kind: Annotated[
+        Literal["string", "token-ids"], "a text, or token ids that are sent as they are"
+    ] = "string",
+    requests: Annotated[int, "how many prompts"] = 100,
+    input: Annotated[  # noqa: A002 - the word that users know from other tools
+        int | dict[str, Any], "tokens of a prompt: a number, or a table { method, … }"
+    ] = 512,
+    output: Annotated[int | dict[str, Any], "tokens of a reply: a number, or a table { method, … }"] = 128,
+    prefix: Annotated[int, "tokens at the beginning that all prompts share; they count as input"] = 0,
+    tokenizer: Annotated[
+        str | None, "folder of the model's tokenizer; without it lengths are not exact"
+    ] = None,
+    vocabulary: Annotated[int | None, "tokens of the model, for token ids without a tokenizer"] = None,
+    seed: Annotated[int, "another seed draws other lengths and other prompts"] = 0,
+    nonce: Annotated[
+        str | None, "another nonce makes other prompts of the same lengths; left out, drawn"
+    ] = None,
+    reuse_prompts: Annotated[bool, "the same prompts in each run, which a prefix cache may answer"] = False,
+) -> Iterator[Row]:
+    """Prompts of drawn words with exactly the asked number of tokens, and the reply's length for each.
+
+    Row i depends on the seed, the nonce and i. Without `nonce` each run draws one, so that no prefix cache
+    can answer with what an earlier run left there; every row has it, so that a run can be made again.
+    """
+    from aisb.filler import Filler
+    from aisb.lengths import lengths
+    from aisb.tokens import load_tokenizer
+
+    if requests < 1:
+        raise UsageError(f"requests = {requests} must be at least 1")
+    inputs, outputs = lengths(input, "input"), lengths(output, "output")
+    if not 0 <= prefix <= inputs.least:
+        raise UsageError(
+            f"prefix = {prefix} must be at least 0, and no more than the shortest input, {inputs.least}"
+        )
+    if vocabulary is not None and vocabulary < SMALLEST_VOCABULARY:
+        raise UsageError(f"vocabulary = {vocabulary} must be at least {SMALLEST_VOCABULARY}")
+    if kind == "token-ids" and tokenizer is None and vocabulary is None:
+        raise UsageError(
+            "kind = 'token-ids' needs tokenizer = FOLDER, or vocabulary = N, how many tokens the model knows"
+        )
+    if reuse_prompts and nonce is not None:
+        raise UsageError("reuse_prompts asks for the same prompts, and nonce for others; keep one of them")
+    chosen = "" if reuse_prompts else secrets.token_hex(8) if nonce is None else nonce
+    filler = Filler(load_tokenizer(tokenizer) if tokenizer else None, f"{seed}:{chosen}")
+    make = _token_ids if kind == "token-ids" else _strings
+    return make(filler, _sizes(requests, seed, inputs, outputs), prefix, vocabulary, {"nonce": chosen})
+
+
+def _sizes(requests: int, seed: int, inputs: Lengths, outputs: Lengths) -> Iterator[tuple[int, int, int]]:
+    """Yield the number of each request, and how long its prompt and its reply are to be."""
+    for number in range(requests):
+        random = Random(f"{seed}:{number}")
+        yield number, inputs.draw(random), outputs.draw(random)
+
+
+def _strings(
+    filler: Filler, sizes: Iterable[tuple[int, int, int]], prefix: int, _: int | None, more: Row
+) -> Iterator[Row]:
+    begin = filler.write("prefix", prefix).text if prefix else ""
+    for batch in _batches(sizes):
+        made = filler.write_all([(number, asked) for number, asked, _ in batch], begin)
+        for (_, asked, reply), text in zip(batch, made, strict=True):
+            yield {
+                "prompt": text.text,
+                "input_tokens_asked": asked,
+                "input_tokens": text.tokens,
+                "input_exact": text.exact,
+                "max_tokens": reply,
+                **more,
+            }
+
+
+def _token_ids(
+    filler: Filler, sizes: Iterable[tuple[int, int, int]], prefix: int, size: int | None, more: Row
+) -> Iterator[Row]:
+    begin = filler.ids("prefix", prefix, size=size)
+    for number, asked, reply in sizes:
+        yield {
+            "token_ids": begin + filler.ids(number, asked - prefix, size=size),
+            "input_tokens_asked": asked,
+            "input_tokens": asked,
+            "input_exact": True,
+            "max_tokens": reply,
+            **more,
+        }
+
+
+def _batches(sizes: Iterable[tuple[int, int, int]]) -> Iterator[list[tuple[int, int, int]]]:
+    batch: list[tuple[int, int, int]] = []
+    for one in sizes:
+        batch.append(one)
+        if len(batch) == AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+@hookimpl
+def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
+    """Return the dataset that makes prompts."""
+    return {"synthetic": synthetic}
+
+
+@hookimpl
+def aisb_configs() -> Iterable[Traversable]:
+    """Return the folder with the task and its other names."""
+    return [files("aisb_dataset_synthetic")]

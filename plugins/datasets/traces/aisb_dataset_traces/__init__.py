@@ -1,0 +1,109 @@
+"""Recorded traffic to replay: when each request came, how long it was, and what it shared with others."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.resources import files as package_files
+from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from aisb.errors import UsageError
+from aisb.hookspecs import hookimpl
+from aisb.types import Row
+
+if TYPE_CHECKING:
+    from aisb.datafiles import DataFiles
+    from aisb_dataset_traces.prompts import Prompts
+
+Kind = Annotated[Literal["string", "token-ids"], "a text, or token ids that are sent as they are"]
+Folder = Annotated[str | None, "folder of the model's tokenizer; without it lengths are not exact"]
+Vocabulary = Annotated[int | None, "tokens of the model, for token ids without a tokenizer"]
+Sort = Annotated[bool, "put a trace in the order of its times, where it is not"]
+Seed = Annotated[int, "another seed makes other prompts of the same lengths"]
+Nonce = Annotated[str | None, "another nonce makes other prompts, too; left out, drawn for each run"]
+Reuse = Annotated[bool, "the same prompts in each run, which a prefix cache may answer"]
+
+
+def mooncake_trace(
+    *,
+    files: DataFiles,
+    kind: Kind = "string",
+    tokenizer: Folder = None,
+    vocabulary: Vocabulary = None,
+    block: Annotated[int, "tokens that one of the trace's hash_ids stands for"] = 512,
+    sort: Sort = False,
+    seed: Seed = 0,
+    nonce: Nonce = None,
+    reuse_prompts: Reuse = False,
+) -> Iterator[Row]:
+    """Requests of a Mooncake trace; where two share a hash id, they share that block of their prompts."""
+    from aisb_dataset_traces.readers import mooncake
+
+    if block < 1:
+        raise UsageError(f"block = {block} must be at least 1")
+    prompts = _prompts(
+        kind=kind, tokenizer=tokenizer, vocabulary=vocabulary, seed=seed, nonce=nonce, reuse=reuse_prompts
+    )
+    return mooncake(files, prompts, block=block, sort=sort)
+
+
+def azure_trace(
+    *,
+    files: DataFiles,
+    kind: Kind = "string",
+    tokenizer: Folder = None,
+    vocabulary: Vocabulary = None,
+    sort: Sort = False,
+    seed: Seed = 0,
+    nonce: Nonce = None,
+    reuse_prompts: Reuse = False,
+) -> Iterator[Row]:
+    """Requests of an Azure trace: CSV files with the columns TIMESTAMP, ContextTokens, GeneratedTokens."""
+    from aisb_dataset_traces.readers import azure
+
+    return azure(
+        files,
+        _prompts(
+            kind=kind, tokenizer=tokenizer, vocabulary=vocabulary, seed=seed, nonce=nonce, reuse=reuse_prompts
+        ),
+        sort=sort,
+    )
+
+
+def _prompts(
+    *,
+    kind: str,
+    tokenizer: str | None,
+    vocabulary: int | None,
+    seed: int,
+    nonce: str | None,
+    reuse: bool,
+) -> Prompts:
+    from aisb.filler import Filler
+    from aisb.tokens import load_tokenizer
+    from aisb_dataset_traces.prompts import Prompts
+
+    if kind == "token-ids" and tokenizer is None and vocabulary is None:
+        raise UsageError(
+            "kind = 'token-ids' needs tokenizer = FOLDER, or vocabulary = N, how many tokens the model knows"
+        )
+    if vocabulary is not None and vocabulary < 16:
+        raise UsageError(f"vocabulary = {vocabulary} must be at least 16")
+    if reuse and nonce is not None:
+        raise UsageError("reuse_prompts asks for the same prompts, and nonce for others; keep one of them")
+    chosen = "" if reuse else secrets.token_hex(8) if nonce is None else nonce
+    filler = Filler(load_tokenizer(tokenizer) if tokenizer else None, f"{seed}:{chosen}")
+    return Prompts(filler, ids=kind == "token-ids", size=vocabulary, nonce=chosen)
+
+
+@hookimpl
+def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
+    """Return the readers of traces."""
+    return {"mooncake-trace": mooncake_trace, "azure-trace": azure_trace}
+
+
+@hookimpl
+def aisb_configs() -> Iterable[Traversable]:
+    """Return the folder with this family's tasks and their other names."""
+    return [package_files("aisb_dataset_traces")]

@@ -1,0 +1,60 @@
+"""Make the prompts that a trace only tells the length of, each when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import count
+from typing import Any
+
+from aisb.filler import Filler, LateText
+
+KEPT_BLOCKS = 4096
+"""Blocks that are kept, for the prompts that share them."""
+
+
+class Prompts:
+    """Makes the fields of rows that hold a prompt of so many tokens, made of blocks that may be shared.
+
+    A whole trace can be of 145 million tokens, so that a prompt is made when it is sent. With a tokenizer
+    whose words of one token are known to add up, its length is exact by that; with any other each prompt is
+    made and counted at once. Each block begins with a word, so that it is the same tokens wherever it stands.
+    """
+
+    def __init__(self, filler: Filler, *, ids: bool, size: int | None, nonce: str) -> None:
+        self._filler = filler
+        self._ids = ids
+        self._size = size
+        self._nonce = nonce
+        self._words = lru_cache(KEPT_BLOCKS)(filler.words)
+        self._text = lru_cache(KEPT_BLOCKS)(lambda key, tokens: filler.write(key, tokens).text)
+
+    def of(self, keys: Sequence[object], tokens: int, block: int) -> dict[str, Any]:
+        """Return the fields of a prompt whose blocks have these keys; the last one may be cut short."""
+        told: dict[str, Any] = {"input_tokens_asked": tokens, "nonce": self._nonce}
+        if self._ids:
+            ids = [
+                one for key, size in _parts(keys, tokens, block) for one in self._of_ids(key, block)[:size]
+            ]
+            return {"token_ids": ids, "input_tokens": tokens, "input_exact": True, **told}
+        if self._filler.tokenizer and not self._filler.plain:
+            made = self._filler.write(
+                keys[-1], tokens, begin=" ".join(self._text(k, block) for k in keys[:-1])
+            )
+            return {"prompt": made.text, "input_tokens": made.tokens, "input_exact": made.exact, **told}
+        exact = self._filler.tokenizer is not None
+        late = LateText(lambda: self._join(keys, tokens, block))
+        return {"prompt": late, "input_tokens": tokens if exact else None, "input_exact": exact, **told}
+
+    def _of_ids(self, key: object, block: int) -> list[int]:
+        return self._filler.ids(key, block, size=self._size)
+
+    def _join(self, keys: Sequence[object], tokens: int, block: int) -> str:
+        parts = _parts(keys, tokens, block)
+        return " ".join(word for key, size in parts for word in self._words(key, block)[:size])
+
+
+def _parts(keys: Sequence[object], tokens: int, block: int) -> Iterator[tuple[object, int]]:
+    """Yield each block's key, and how many of its tokens the prompt has."""
+    for key, begin in zip(keys, count(0, block), strict=False):
+        yield key, min(block, tokens - begin)
