@@ -1,0 +1,48 @@
+"""Tell a model's reasoning from what it says: `<think>` blocks are never read for an answer."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from typing import NamedTuple
+
+_TAG = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
+
+
+class Seen(NamedTuple):
+    """A text without its reasoning, and where its pieces stand in the raw text."""
+
+    text: str
+    starts: tuple[int, ...]
+    raw_starts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, raw: str) -> Seen:
+        """Take the reasoning out of a raw text; without a closing tag, all that follows is reasoning."""
+        if "<" not in raw:
+            return cls(raw, (0,), (0,))
+        pieces: list[tuple[int, int]] = []
+        start: int | None = 0
+        for tag in _TAG.finditer(raw):
+            if tag[1]:
+                # Without an opening tag the prompt opened it, so the stretch that ends here is reasoning too.
+                start = tag.end()
+            elif start is not None:
+                pieces.append((start, tag.start()))
+                start = None
+        if start is not None:
+            pieces.append((start, len(raw)))
+        pieces = [(a, b) for a, b in pieces if raw[a:b].strip()] or [(len(raw), len(raw))]
+        starts = [0]
+        for a, b in pieces[:-1]:
+            starts.append(starts[-1] + b - a)
+        return cls("".join(raw[a:b] for a, b in pieces), tuple(starts), tuple(a for a, _ in pieces))
+
+    def raw(self, span: tuple[int, int]) -> tuple[int, int]:
+        """Return where a span of the seen text stands in the raw text."""
+        start, end = span
+        return (self._at(start), self._at(end - 1) + 1 if end > start else self._at(start))
+
+    def _at(self, position: int) -> int:
+        piece = bisect_right(self.starts, position) - 1
+        return self.raw_starts[piece] + position - self.starts[piece]

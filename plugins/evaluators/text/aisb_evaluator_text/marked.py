@@ -1,0 +1,111 @@
+"""Where a text itself marks its answer: the last box, the words "the answer is", a line of its own.
+
+Each function takes time in proportion to the text, whatever the text is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from aisb.types import Extract, Sample
+
+_BOX = re.compile(r"\\(?P<box>boxed|fbox)\s{0,3}\{|\\[{}\\]|(?P<brace>[{}])")
+_BARE_BOX = re.compile(r"\\boxed\s{1,3}([^\s{}$\\.,;]{1,40})")
+ANSWER = re.compile(
+    r"""
+    (?P<colon>
+        \banswers?(?:[ ]key)?["'*_`）)\]]{0,4}\s?[:：=]
+      | (?:答案|【答案】|参考答案|最终答案)["'*_`】]{0,4}\s?[:：=]
+      | 【(?:参考|最终|正确)?答案】
+      | (?:^|\n)[ *#]*(?:A|答)["*_]{0,2}\s?[:：]
+      | <answer>
+    )
+  | (?P<says>
+        \banswers?\b[^.:：=?\n]{0,120}?\b(?:is|are|equals|would\ be|should\ be|must\ be|comes\ to|=)(?![A-Za-z'’])
+      | 答案[^。：:？\n不]{0,30}?(?:是|为|等于|选|应选)
+    )
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""What announces an answer. `colon` may also open a solution; `says` states a value."""
+
+
+def boxes(text: str) -> list[tuple[int, int]]:
+    """Return the spans of what is inside each whole `\\boxed{…}` or `\\fbox{…}`, in the order they begin.
+
+    Braces nest; an escaped brace is text; a box that is cut off is none.
+    """
+    if "box" not in text:
+        return []
+    found: list[tuple[int, int]] = []
+    open_braces: list[tuple[bool, int]] = []
+    for match in _BOX.finditer(text):
+        if match["box"]:
+            open_braces.append((True, match.end()))
+        elif match["brace"] == "{":
+            open_braces.append((False, match.end()))
+        elif match["brace"] == "}" and open_braces:
+            is_box, start = open_braces.pop()
+            if is_box:
+                found.append((start, match.start()))
+    found += [match.span(1) for match in _BARE_BOX.finditer(text)]
+    return sorted(found)
+
+
+def boxed() -> Callable[[str, Sample], Extract | None]:
+    """What stands in the last `\\boxed{…}` or `\\fbox{…}`."""
+
+    def step(text: str, sample: Sample) -> Extract | None:
+        for start, end in reversed(boxes(text)):
+            inner = text[start:end].strip()
+            if inner:
+                at = start + text[start:end].index(inner)
+                return Extract(inner, "boxed", (at, at + len(inner)), explicit=True)
+        return None
+
+    return step
+
+
+def answer_line(
+    *,
+    which: Annotated[str, "`last` or `first`: which answer counts when several are announced"] = "last",
+) -> Callable[[str, Sample], Extract | None]:
+    """The rest of the line after "Answer:", "the answer is", 答案：or the like, without its Markdown and full stop."""
+    if which not in ("first", "last"):
+        from aisb.errors import UsageError
+
+        raise UsageError(f"which = {which!r}: it must be 'last' or 'first'")
+
+    def step(text: str, sample: Sample) -> Extract | None:
+        marks = list(ANSWER.finditer(text))
+        for mark in reversed(marks) if which == "last" else marks:
+            found = _line(text, mark.end())
+            if found:
+                return Extract(text[found[0] : found[1]], "answer-line", found, explicit=True)
+        return None
+
+    return step
+
+
+_EDGE = " \t\r*_`#>\"'“”‘’"
+
+
+def _line(text: str, start: int) -> tuple[int, int] | None:
+    """Return the span of the first line from `start` on that says something, without what decorates it."""
+    while start < len(text):
+        stop = text.find("\n", start)
+        stop = len(text) if stop < 0 else stop
+        line = text[start:stop]
+        if line.strip(_EDGE):
+            tag = line.lower().find("</answer>")
+            line = line[:tag] if tag >= 0 else line
+            left = len(line) - len(line.lstrip(_EDGE + ":："))
+            kept = line[left:].rstrip(_EDGE)
+            if kept.endswith((".", "。")) and not kept.endswith(".."):
+                kept = kept[:-1].rstrip(_EDGE)
+            if kept:
+                return (start + left, start + left + len(kept))
+        start = stop + 1
+    return None

@@ -1,0 +1,281 @@
+"""Take the number that answers a question out of a text: the marked one, or else the last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import islice
+from typing import Annotated, NamedTuple
+
+from aisb.types import Extract, Sample
+from aisb_evaluator_text import spelled
+from aisb_evaluator_text.marked import ANSWER, boxes
+from aisb_evaluator_text.numbers import Number, find, find_last
+
+
+def last_number() -> Callable[[str, Sample], Extract | None]:
+    """The last number in the text, whatever it counts."""
+
+    def step(text: str, sample: Sample) -> Extract | None:
+        bare = _bare(text)
+        if bare:
+            return bare
+        for number in find_last(text):
+            return _extract(number, "last-number")
+        return None
+
+    return step
+
+
+def number(
+    *,
+    fallback: Annotated[bool, "whether the last number counts where none is marked as the answer"] = True,
+) -> Callable[[str, Sample], Extract | None]:
+    r"""The number marked as the answer (`\boxed{}`, `####`, "the answer is", 答案是), else the last that can be it.
+
+    The later mark wins, so a correction does; one that the text takes back does not count. What a base model
+    goes on to write after the answer (the next "Question:") is not read.
+    """
+
+    def step(text: str, sample: Sample) -> Extract | None:
+        text = _before_next_question(text)
+        bare = _bare(text)
+        if bare:
+            return bare
+        marks = [mark for mark in (_in_box(text), _after_hashes(text), _after_words(text)) if mark]
+        if marks:
+            last = max(marks, key=lambda mark: mark.at)
+            if not _taken_back(text, last.number.end):
+                return _extract(last.number, last.rule, explicit=True)
+        return _likely(text) if fallback else None
+
+    return step
+
+
+class _Mark(NamedTuple):
+    at: int
+    number: Number
+    rule: str
+
+
+def _extract(number: Number, rule: str, *, explicit: bool = False) -> Extract:
+    return Extract(number.text, rule, (number.start, number.end), explicit)
+
+
+_NEXT = re.compile(r"\n\s{0,20}(?:#+ )?\**(?:Question|Problem|Q|问题|题目)\**\s?\d{0,4}\**[:：]")
+
+
+def _before_next_question(text: str) -> str:
+    """Cut where a base model goes on with a question of its own; not before the text has said a number."""
+    for match in _NEXT.finditer(text):
+        head = text[: match.start()]
+        if next(find(head), None) and not _NEXT.match("\n" + head.lstrip()):
+            return head
+    return text
+
+
+_WHOLE_EDGE = " \t\r\n*_`$\\()[]{}#.。!！\"'=“”"
+_UNIT = re.compile(r"\s?(?:[A-Za-z°²³/\u4e00-\u9fff]{1,12}\s?){0,2}")
+_ORDINAL = re.compile(r"\d+[.)、]\s")
+
+
+def _bare(text: str) -> Extract | None:
+    """Return the number that a text consists of, with at most a unit."""
+    if len(text) > 80:
+        return None
+    numbers = list(islice(find(text), 2))
+    if len(numbers) != 1:
+        return None
+    only = numbers[0]
+    before = re.sub(r"[$€£¥￥₹]|US|USD|Rs\.?", "", text[: only.start]).strip(_WHOLE_EDGE)
+    after = text[only.end :].strip(_WHOLE_EDGE)
+    if before or not _UNIT.fullmatch(after):
+        return None
+    return _extract(only, "bare", explicit=True)
+
+
+def _in_box(text: str) -> _Mark | None:
+    for start, end in reversed(boxes(text)):
+        inner = text[start:end]
+        numbers = [_moved(n, start) for n in islice(find(inner), 8)]
+        if not numbers:
+            numbers = [_moved(n, start) for n in spelled.find(inner[:200])]
+        if len(numbers) > 1 and "=" in inner:
+            numbers = [n for n in numbers if n.start > start + inner.rindex("=")] or numbers
+        if len(numbers) == 1:
+            return _Mark(start, numbers[0], "boxed")
+        if numbers:  # a list or an expression: the box as it is, for the evaluator to judge
+            return _Mark(start, Number(inner.strip(), start, end), "boxed")
+    return None
+
+
+def _after_hashes(text: str) -> _Mark | None:
+    at = len(text)
+    for _ in range(20):
+        at = text.rfind("####", 0, at)
+        if at < 0:
+            return None
+        line = _line(text, at + 4)
+        found = next(find(line), None)
+        if found and not re.search(r"[A-Za-z]{2}", line[: found.start]):
+            return _Mark(at, _moved(found, at + 4), "hash-marks")
+    return None
+
+
+def _after_words(text: str) -> _Mark | None:
+    """Return the last number that follows "the answer is", "Answer:" or the like and is stated as a value."""
+    marks = list(ANSWER.finditer(text))
+    last = next(find_last(text, 8), None)
+    for mark in reversed(marks[-20:]):
+        start, clause = _clause(text, mark.end())
+        found = _stated(clause, opens=bool(mark["colon"]), last=not last or last.start < start + len(clause))
+        if found:
+            return _Mark(mark.start(), _moved(found, start), "answer-words")
+    return None
+
+
+_LEAD = re.compile(
+    r"""(?:[\s*_`"'$({\[<>~≈=:：,，的】]|\\[(\[a-z]{0,6}[{ ]?|about|approximately|roughly|exactly|only|just|simply
+    |therefore|thus|equal(?:s)?\ to|a\ total\ of|in\ total|[A-Za-z]\s?=|大?约|共|一共|总共|是|为|等于|there\ (?:are|is)|she|he
+    |they|it|is|has|have|are|[$€£¥￥₹]|US|USD|RMB)*""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_WORKING = re.compile(r"\s?(?:[^\W\d_]+\s){0,2}\s?(?:[-+*/×÷·−]|\\times|\\cdot|\\div|x\s?\d|=)")
+_NOT = re.compile(
+    r"(?:\bnot|n't|n’t|instead\ of|rather\ than|\bnor|不是|而非|并非)\s?[\s$€£¥*(]{0,4}$", re.IGNORECASE
+)
+_DENIES_FIRST = re.compile(r"[:\s]?\s?(?:not\b|不是|并非).{0,60}(?:but|rather|it['’]?s|而是)", re.IGNORECASE)
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|has|have|had|can|will|lay|lays|makes?|gets?|needs?|in)\b", re.IGNORECASE
+)
+
+
+def _stated(clause: str, *, opens: bool, last: bool) -> Number | None:
+    """Return the number that a clause after a mark states; None where the clause only begins a solution.
+
+    `opens` says that the mark may head a whole solution ("Answer: Janet has 16 eggs. …"); `last` that no number
+    follows the clause, so that it cannot.
+    """
+    numbers = [n for n in islice(find(clause), 40) if not _denied(clause, n)]
+    if not numbers:
+        numbers = list(islice(spelled.find(clause), 2))
+        return numbers[0] if len(numbers) == 1 and _leads(clause, numbers[0]) else None
+    first = numbers[0]
+    if not _leads(clause, first):
+        if len(numbers) > 1 and "=" in clause:
+            return (
+                next((n for n in numbers if n.start > clause.rindex("=")), None)
+                if last or not opens
+                else None
+            )
+        denied = len(numbers) == 1 and not (opens and not last)
+        return first if denied else None
+    if _WORKING.match(clause, first.end) and "=" in clause[first.end :]:
+        result = next((n for n in numbers if n.start > clause.rindex("=")), None)
+        return result if last or not opens else None
+    rest = clause[first.end :].strip(" .。*$\\)!")
+    short = len(rest.split()) <= 3 and not _VERB.search(rest) and len(rest) <= 40
+    return first if short or last or not opens else None
+
+
+def _leads(clause: str, number: Number) -> bool:
+    """Say whether nothing but markup and filler stands before a number, or what the text denies."""
+    lead = _LEAD.match(clause)
+    if lead and lead.end() >= number.start:
+        return True
+    return bool(_DENIES_FIRST.match(clause[: number.start]))
+
+
+def _denied(text: str, number: Number) -> bool:
+    """Say whether a number is named as what the answer is not, or only asked about."""
+    return bool(_NOT.search(text[max(0, number.start - 20) : number.start])) or text[
+        number.end : number.end + 1
+    ] in ("?", "？")
+
+
+_CLAUSE_END = re.compile(
+    r"[.!！](?=\s|$)|[。；;\n]|(?<=[A-Za-z\u4e00-\u9fff])[,，](?=\s?(?:not|而不是|不是|because|since|as|因为))"
+)
+
+
+def _clause(text: str, start: int) -> tuple[int, str]:
+    """Return the first clause from `start` on that says something, at most 300 characters of it.
+
+    Its first character stands for what was skipped: `:` on the line of the mark, so that "- 5" after it is a
+    negative number, and a line break else, so that it is a bullet.
+    """
+    window = text[start : start + 300]
+    said = window.lstrip(" \t\r\n*_`#:：$>")
+    skipped = len(window) - len(said)
+    end = _CLAUSE_END.search(said)
+    clause = said[: end.start() + 1] if end else said
+    return start + skipped - 1, ("\n" if "\n" in window[:skipped] else ":") + clause
+
+
+_BACK = re.compile(
+    r"\b(?:wait|actually|hold on|correction|oops|scratch that|let me (?:re|correct|double)|(?:is|was|that['’]s) (?:wrong|incorrect|a mistake)|made an? (?:mistake|error))\b"
+    r"|不对|等等|更正|算错|错了|重新",
+    re.IGNORECASE,
+)
+
+
+def _taken_back(text: str, end: int) -> bool:
+    """Say whether a text takes its marked answer back and goes on to other numbers."""
+    back = _BACK.search(text, end)
+    return back is not None and next(find(text[back.end() :]), None) is not None
+
+
+def _likely(text: str) -> Extract | None:
+    """Return the last number that is not denied, a list's own number, or the number of a step."""
+    last = None
+    for found in find_last(text):
+        last = last or found
+        if _denied(text, found) or _counts_lines(text, found):
+            continue
+        bold = _bold(text, found)
+        return _extract(bold, "last-bold") if bold else _extract(found, "last-number")
+    if last:
+        return _extract(last, "last-number")
+    words = [
+        w for w in spelled.find(text[-2000:]) if w.text.lower() not in ("one", "一", "十分", "千万", "万一")
+    ]
+    if not words:
+        return None
+    return _extract(_moved(words[-1], max(0, len(text) - 2000)), "last-spelled-number")
+
+
+_COUNTER = re.compile(
+    r"(?:^|\n)\s{0,8}$|(?:\b(?:step|part|question|problem|case)|步骤?|第)\s?$", re.IGNORECASE
+)
+
+
+def _counts_lines(text: str, number: Number) -> bool:
+    before = _COUNTER.search(text[max(0, number.start - 12) : number.start])
+    return bool(before) and bool(
+        before[0].strip() or re.match(r"[.)、:]\s", text[number.end : number.end + 2])
+    )
+
+
+_BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
+
+
+def _bold(text: str, last: Number) -> Number | None:
+    """Return the last number in bold of the line that the last number stands in."""
+    start = text.rfind("\n", 0, last.start) + 1
+    line = text[start : start + 2000].split("\n", 1)[0]
+    for match in reversed(list(_BOLD.finditer(line))):
+        numbers = [n for n in find(match[1]) if not _denied(match[1], n)]
+        if len(numbers) == 1:
+            return _moved(numbers[0], start + match.start(1))
+    return None
+
+
+def _line(text: str, start: int) -> str:
+    """Return up to 300 characters of the line at `start`; of the next one where that line is empty."""
+    window = text[start : start + 300]
+    skipped = len(window) - len(window.lstrip())
+    return " " * skipped + window[skipped:].split("\n", 1)[0]
+
+
+def _moved(number: Number, by: int) -> Number:
+    return number._replace(start=number.start + by, end=number.end + by)

@@ -1,0 +1,46 @@
+"""The corpora of outputs: our verdict is that of a careful person, and no wrong answer is called right."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aisb.evaluator import Evaluator, Postprocessor
+from aisb.scoring import Steps, outcome
+from aisb.types import Prediction, Sample
+from aisb_evaluator_text.choices import choice
+from aisb_evaluator_text.matching import ChoiceMatch, NumericMatch
+from aisb_evaluator_text.number_steps import number
+
+HERE = Path(__file__).parent
+
+
+def verdict(row: dict, step: Postprocessor, judge: Evaluator) -> str:
+    sample = Sample("0", row, row["target"], tuple(row.get("choices", ())))
+    prediction = Prediction("0", text=row["output"], finish_reason=row.get("finish_reason", "stop"))
+    found = Steps([("step", step)]).extract(row["output"], sample)
+    if found is None:
+        return outcome(prediction, None, 0)
+    assert found.span is not None
+    score = judge.score(found.text, sample)
+    return outcome(prediction, None if score.outcome == "unparsed" else found, score.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "step", "judge"),
+    [
+        ("corpus_numbers.jsonl", number, NumericMatch),
+        ("corpus_choices.jsonl", choice, ChoiceMatch),
+    ],
+)
+def test_the_verdicts_of_a_corpus_agree(file: str, step: Callable, judge: Callable):
+    rows = [json.loads(line) for line in (HERE / file).read_text().splitlines()]
+    assert len(rows) >= 75
+    found = [(verdict(row, step(), judge()), row) for row in rows]
+    differing = [f"{ours} for {row}" for ours, row in found if ours != row["verdict"]]
+    silently_wrong = [
+        line for line in differing if line.startswith("correct") or "'verdict': 'correct'" in line
+    ]
+    assert not silently_wrong, "\n".join(differing)
+    assert len(differing) <= len(rows) / 100, "\n".join(differing)
