@@ -107,7 +107,7 @@ class Drive:
 
         transport = _open(self.backend, self.load, self.clock, clients)
         async with Crew(self.stopping, transport) as crew:
-            for _ in range(0 if joins else min(clients, max(1, self.progress.total))):
+            for _ in range(0 if joins else min(clients, self.progress.total or clients)):
                 crew.add(client())
             if joins:
                 crew.add(self._launch(((at, client) for at in joins), crew, until_ns))

@@ -74,15 +74,25 @@ class Sending:
             "notes": list(piece.notes),
         }
         await self._warm_up(count)
+        follower = asyncio.create_task(self._follow()) if load.pressure_time else None
         self.facts["counters"]["before"] = await self._counters()
         try:
             if not self.stopping.is_set():
                 await self._send(requests, schedule)
         finally:
+            if follower:
+                follower.cancel()
+                piece.progress.total = piece.progress.finished
             self.facts["ended_ns"] = self.clock()
             self.facts["interrupted"] = self.stopping.is_set()
             self.facts["counters"]["after"] = await self._counters()
             self.save()
+
+    async def _follow(self) -> None:
+        """Let the total of a pressure run be what has been sent: its rows are asked again and again."""
+        while True:
+            self.piece.progress.total = self.piece.progress.sent
+            await asyncio.sleep(0.1)
 
     def save(self) -> None:
         """Write `load.json`."""
@@ -137,21 +147,29 @@ class Sending:
                 return ((0, request) for request in requests())
             return zip(schedule, requests(), strict=False)
 
-        self.facts["started_ns"] = self.clock()
-        self.save()
         if piece.workers > 1:
             await self._share_out(shares, timed())
             return
+
+        async def start() -> int:
+            now = self._started(self.clock())
+            return now + (LEAD_NS if schedule is not None else 0)
+
         self.facts["notes"] += await work(
             shares[0],
             piece.backend,
             timed,
             clock=self.clock,
-            origin=self.clock() + (LEAD_NS if schedule is not None else 0),
+            start=start,
             progress=piece.progress,
             note=self.note,
             stopping=self.stopping,
         )
+
+    def _started(self, at: int) -> int:
+        self.facts["started_ns"] = at
+        self.save()
+        return at
 
     def _share(self, number: int) -> Share:
         """Return a worker's part of the load: every `workers`-th of all clients and requests."""
@@ -184,7 +202,7 @@ class Sending:
         resumed = piece.progress.finished
         stopper = asyncio.create_task(_when(self.stopping, launcher))
         try:
-            self.facts["started_ns"] = await launcher.start(jobs)
+            self._started(await launcher.start(jobs))
             async for number, message in launcher.watch():
                 if "counts" in message:
                     counts[number] = message

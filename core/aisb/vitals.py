@@ -49,11 +49,11 @@ class Vitals:
         self._in_flight = in_flight
         self._lags: list[int] = []
         self._late: int | None = None
+        self._timer = Timer(self._beat)
         self._cpu = time.process_time_ns()
         self._since = clock()
-        self._due = self._since + BEAT_NS
-        self._timer = Timer(self._beat)
         self._timer.set(BEAT_NS, BEAT_NS)
+        self._due = clock() + BEAT_NS
 
     def late(self, by_ns: int) -> None:
         """Take note that a request was launched this long after its planned time."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import orjson
 
-from aisb.backend import Backend
+from aisb.backend import Backend, HttpBackend
 from aisb.engine import Drive
 from aisb.errors import RunError
 from aisb.log import LogWriter
@@ -55,23 +55,28 @@ async def work(
     source: Source,
     *,
     clock: Clock,
-    origin: int,
+    start: Callable[[], Awaitable[int]],
     progress: Progress,
     note: Callable[[str], None],
     stopping: asyncio.Event,
 ) -> list[str]:
-    """Send a share's requests; `origin` is the common start on the clock. Return notes on the measuring.
+    """Send a share's requests. Return notes on the measuring.
+
+    `start` is called when all is ready, and returns the common start on the clock.
 
     Raises:
         RunError: the log cannot be written.
     """
-    until = None if share.until_ns is None else origin + share.until_ns
-    vitals = Vitals(share.folder / f"vitals-{share.number}.jsonl", clock, lambda: progress.in_flight)
-    try:
-        with LogWriter(share.folder / f"worker-{share.number}", session=share.session) as log, _quiet():
-            drive = Drive(
-                backend, share.load, log, clock, progress, note, stopping, share.limit, vitals=vitals
-            )
+    if isinstance(backend, HttpBackend):
+        import aisb.assembly  # noqa: F401 - not while the first request waits for it
+    shard = share.folder / f"worker-{share.number}"
+    with LogWriter(shard, session=share.session) as log, _quiet():
+        drive = Drive(backend, share.load, log, clock, progress, note, stopping, share.limit)
+        origin = await start()
+        until = None if share.until_ns is None else origin + share.until_ns
+        vitals = Vitals(share.folder / f"vitals-{share.number}.jsonl", clock, lambda: progress.in_flight)
+        drive.vitals = vitals
+        try:
             if share.opened:
                 planned = ((origin + at, request) for at, request in source())
                 await drive.run_open(planned, bound=share.limit, until_ns=until)
@@ -80,8 +85,8 @@ async def work(
                 await drive.run(_again(source, share.repeats), joins=joins, until_ns=until)
             else:
                 await drive.run(request for _, request in source())
-    finally:
-        vitals.close()
+        finally:
+            vitals.close()
     return [vitals.failure] if vitals.failure else []
 
 

@@ -45,14 +45,12 @@ class _Process:
 
         telling = asyncio.create_task(self._tell_counts())
         try:
-            self.tell({"ready": True})
-            origin = await self.origin
             notes = await work(
                 job.share,
                 backend,
                 lambda: read_share(job.requests),
                 clock=clock,
-                origin=origin,
+                start=self._ready,
                 progress=self.progress,
                 note=lambda line: self.tell({"note": line}),
                 stopping=self.stopping,
@@ -69,6 +67,10 @@ class _Process:
             self._out.close()
             while self._out.get_write_buffer_size():  # noqa: ASYNC110 - a pipe has no drain of its own
                 await asyncio.sleep(0.005)
+
+    async def _ready(self) -> int:
+        self.tell({"ready": True})
+        return await self.origin
 
     def tell(self, message: Mapping[str, Any]) -> None:
         if self._out is not None and not self._out.is_closing():

@@ -73,7 +73,7 @@ class LocalWorkers:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                process_group=0,  # Ctrl-C in a terminal is for the command, which tells its workers
+                start_new_session=True,  # Ctrl-C in a terminal is for the command, which tells its workers
             )
             assert process.stderr is not None  # noqa: S101 - asked for above
             self._processes.append(process)
