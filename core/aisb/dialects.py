@@ -35,7 +35,7 @@ class Dialect:
     `last` None means the reply's end, `[DONE]` included. `tpot` and `itl` name a formula: `rest` is
     (E2EL − TTFT)/(N − 1), `rest or 0` the same with 0 where N ≤ 1, `whole` is E2EL/N, `gaps` pools the gaps
     between chunks of `pooled`, `shares` those gaps a token. `tokens` are the sources of N in their order;
-    `otherwise` is N where none of them knows it.
+    `otherwise` is N where none of them knows it; `summary` says it all in a line.
     """
 
     name: str
@@ -45,20 +45,39 @@ class Dialect:
     itl: Literal["gaps", "shares", "rest", "between"]
     pooled: Kinds
     tokens: tuple[str, ...]
-    otherwise: Literal["asked", "chunks"] | float | None = None
+    otherwise: Literal["asked", "chunks"] | float | None
+    summary: str
 
 
 DIALECTS: Mapping[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
-        Dialect("vllm", CHOICES, CHOICES, "rest", "gaps", CHOICES, ("usage", "tokenizer"), 1),
-        Dialect("aisbench", CHOICES, EVENTS, "rest or 0", "gaps", EVENTS, ("usage",), 0),
-        Dialect("aiperf", SAID, SAID, None, "rest", SAID, ("tokenizer",)),
-        Dialect("guidellm", TOKEN_KINDS, TOKEN_KINDS, "whole", "between", TOKEN_KINDS, ("usage",), "chunks"),
-        Dialect("sglang", CONTENT, None, "rest", "shares", CONTENT, ("usage",), "asked"),
-        Dialect("evalscope", CHOICES, EVENTS, "rest", "gaps", CHOICES, ("usage", "tokenizer")),
+        Dialect(
+            "vllm", CHOICES, CHOICES, "rest", "gaps", CHOICES, ("usage", "tokenizer"), 1,
+            "first and last chunk with choices, role-only and finish included; TPOT (E2EL−TTFT)/(N−1)",
+        ),
+        Dialect(
+            "aisbench", CHOICES, EVENTS, "rest or 0", "gaps", EVENTS, ("usage",), 0,
+            "first chunk, role-only included, to the usage chunk; TPOT (E2EL−TTFT)/(N−1), 0 where N ≤ 1",
+        ),
+        Dialect(
+            "aiperf", SAID, SAID, None, "rest", SAID, ("tokenizer",), None,
+            "first to last content or reasoning; its ITL is (E2EL−TTFT)/(N−1); N by a tokenizer",
+        ),
+        Dialect(
+            "guidellm", TOKEN_KINDS, TOKEN_KINDS, "whole", "between", TOKEN_KINDS, ("usage",), "chunks",
+            "first to last token; TPOT E2EL/N, TTFT inside; ITL (last−first)/(N−1) a request",
+        ),
+        Dialect(
+            "sglang", CONTENT, None, "rest", "shares", CONTENT, ("usage",), "asked",
+            "first chunk with content to [DONE]; TPOT (E2EL−TTFT)/(N−1); ITL a token of each chunk",
+        ),
+        Dialect(
+            "evalscope", CHOICES, EVENTS, "rest", "gaps", CHOICES, ("usage", "tokenizer"), None,
+            "first chunk with choices to the usage chunk; TPOT (E2EL−TTFT)/(N−1)",
+        ),
     )
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

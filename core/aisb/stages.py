@@ -9,7 +9,8 @@ The window comes from the events alone, not from a number that was wanted and on
    request; in an open loop within 10 %, or three standard deviations of what Poisson arrivals of that level
    show in a part of its length.
 3. The longest stretch of parts that hold is the window; one part in ten inside it may be off. Its ends are
-   then moved to the moments at which the level was reached and left.
+   then moved to the moments at which the level was reached and left; in an open loop it begins no earlier
+   than a P90 of E2EL after the first request was sent, and ends with the last one sent.
 4. It must be as long as two median requests, hold ten of them, and not drift: the number in flight may not
    differ by more than 10 % between its first and its last third, nor the median E2EL by more than 10 %
    between its halves beyond what chance makes of it (Mann and Whitney's z over 4).
@@ -131,6 +132,10 @@ def steady(sent: Floats, end: Floats, e2el: Floats) -> tuple[Window | None, str]
     if first > last:
         return None, "the number in flight never held a level"
     window = _trimmed(flight, edges[first], edges[last + 1], level if closed else level - band, level)
+    if not closed:
+        # Until as many end as begin, and once none begins any more, the number is not the load's.
+        slow = float(np.nanpercentile(e2el, 90)) * 1e6 if typical else 0.0
+        window = Window(max(window.start, begun + slow), min(window.end, float(np.nanmax(sent))), level)
     if window.end - window.start < 2 * typical:
         return None, (
             f"{window.level:.4g} in flight held for {window.seconds:.4g} s only, "
@@ -163,10 +168,11 @@ def _trimmed(flight: InFlight, start: float, end: float, least: float, level: fl
     inside = (flight.times >= start) & (flight.times < end) & (flight.levels >= least)
     places = inside.nonzero()[0]
     if not len(places):
-        return Window(start, end, level)
+        return Window(float(start), float(end), float(level))
     # A level lasts until the next event.
     until = flight.times[min(places[-1] + 1, len(flight.times) - 1)]
-    return Window(max(start, float(flight.times[places[0]])), min(end, float(until)), level)
+    begun = max(start, flight.times[places[0]])
+    return Window(float(begun), float(min(end, until)), float(level))
 
 
 def _tested(
