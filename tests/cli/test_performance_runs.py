@@ -1,0 +1,315 @@
+"""`aisb run --mode perf`: the load that was asked for is the load that is sent, and what was measured is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aisb.log import read_file
+from aisb.testing.mock import MockOptions, start_mock
+
+ROWS = 64
+
+
+@pytest.fixture(scope="module")
+def mock():
+    with start_mock(MockOptions(ttft_ms=10, tpot_ms=0.5, tokens=8)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def slow():
+    with start_mock(MockOptions(ttft_ms=150, tpot_ms=1, tokens=8)) as running:
+        yield running
+
+
+def begin(
+    work: Path, url: str, *words: str, mode: str = "perf", task: str = "demo_gsm8k"
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "aisb_cli.main", "run", "--mode", mode, "--models", "vllm_api_stream_chat",
+            "--datasets", task, "--url", url, *words,
+        ],
+        cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+
+
+def run(work: Path, url: str, *words: str, **more) -> tuple[int, str]:
+    process = begin(work, url, *words, **more)
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output
+
+
+def log_folder(work: Path) -> Path:
+    (folder,) = work.glob("outputs/default/*/log/*/*")
+    return folder
+
+
+def shards(work: Path):
+    return {
+        path.name: [record.prediction for record in read_file(path) if record]
+        for path in sorted(log_folder(work).glob("worker-*"))
+    }
+
+
+def everything(work: Path):
+    return [prediction for found in shards(work).values() for prediction in found]
+
+
+def load(work: Path):
+    return json.loads((log_folder(work) / "load.json").read_text())
+
+
+def peak(predictions) -> int:
+    events = sorted(
+        event
+        for p in predictions
+        for event in ((p.timing.sent_ns, 1), (p.timing.done_ns, -1))
+        if event[0] is not None
+    )
+    most = now = 0
+    for _, change in events:
+        now += change
+        most = max(most, now)
+    return most
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for(condition, process) -> None:
+    ends = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def test_a_closed_loop_leaves_log_vitals_and_what_was_asked(tmp_path: Path, mock) -> None:
+    code, output = run(tmp_path, mock.url, "--concurrency", "8", "--max-out-len", "20")
+    assert code == 0, output
+    found = everything(tmp_path)
+    assert len({p.key for p in found}) == len(found) == ROWS
+    assert peak(found) == 8
+    told = load(tmp_path)
+    assert told["planned"] == ROWS
+    assert told["warmups"] == {"sent": 1, "answered": 1}
+    assert told["asked"]["concurrency"] == 8
+    assert told["asked"]["request_rate"] is None
+    assert told["asked"]["retries"] == 0
+    assert told["asked"]["max_tokens"] == 20
+    assert told["asked"]["workers"] == 1
+    assert 0 < told["started_ns"] <= min(p.timing.sent_ns for p in found)
+    assert told["ended_ns"] >= max(p.timing.done_ns for p in found)
+    assert told["interrupted"] is False
+    assert (log_folder(tmp_path) / "vitals-0.jsonl").read_text().count("\n") >= 1
+    assert not (tmp_path / log_folder(tmp_path).parents[2] / "results").exists()
+
+
+def test_workers_share_one_schedule_and_the_concurrency(tmp_path: Path, slow) -> None:
+    code, output = run(tmp_path, slow.url, "--concurrency", "9", "--workers", "3")
+    assert code == 0, output
+    found = shards(tmp_path)
+    assert [len(part) for part in found.values()] == [22, 21, 21]
+    assert peak(everything(tmp_path)) == 9
+    assert sorted(p.name for p in log_folder(tmp_path).iterdir()) == sorted(
+        ["identity.json", "load.json", *(f"{kind}{n}" for kind in ("worker-",) for n in range(3)),
+         *(f"vitals-{n}.jsonl" for n in range(3))]
+    )  # fmt: skip
+    assert f"{ROWS}/{ROWS} finished, 0 failed" in output
+
+
+def test_an_open_loop_is_the_same_schedule_however_many_workers_send_it(tmp_path: Path, mock) -> None:
+    plans = []
+    for workers in ("1", "2"):
+        (work := tmp_path / workers).mkdir()
+        code, output = run(work, mock.url, "--request-rate", "100", "--workers", workers)
+        assert code == 0, output
+        found = sorted(everything(work), key=lambda p: (p.timing.planned_ns, int(p.sample_id)))
+        first = found[0].timing.planned_ns
+        plans.append([(p.timing.planned_ns - first, p.sample_id) for p in found])
+        assert all(p.timing.sent_ns >= p.timing.planned_ns for p in found)
+        assert load(work)["asked"]["concurrency"] is None
+        assert load(work)["asked"]["arrival"] == "poisson"
+    assert plans[0] == plans[1]
+    assert plans[0][-1][0] == pytest.approx((ROWS - 1) / 100 * 1e9)
+
+
+def test_a_pressure_run_asks_rows_again_until_its_time_is_over(tmp_path: Path, mock) -> None:
+    code, output = run(
+        tmp_path, mock.url, "--pressure", "--pressure-time", "2", "--concurrency", "6", "--num-prompts", "5"
+    )
+    assert code == 0, output
+    found = everything(tmp_path)
+    assert len(found) > 20
+    assert len({p.key for p in found}) == len(found)
+    assert {p.sample_id for p in found} == set("01234")
+    assert 1 < peak(found) <= 6
+    told = load(tmp_path)
+    assert told["planned"] is None
+    assert told["asked"]["pressure_time"] == 2
+    assert f"{len(found)}/{len(found)} finished, 0 failed" in output
+
+
+def test_rows_are_not_served_from_the_cache_of_an_earlier_run_unless_asked(tmp_path: Path, mock) -> None:
+    marks = []
+    for name, words in (("a", ()), ("b", ()), ("c", ("--set", "load.nonce=false"))):
+        (work := tmp_path / name).mkdir()
+        code, output = run(work, mock.url, "--num-prompts", "3", *words)
+        assert code == 0, output
+        marks.append(load(work)["nonce"])
+    assert marks[0] != marks[1]
+    assert marks[0].startswith("[")
+    assert marks[2] is None
+
+
+def test_ctrl_c_keeps_what_was_measured_and_ends_the_workers(tmp_path: Path, slow) -> None:
+    process = begin(
+        tmp_path, slow.url, "--concurrency", "4", "--workers", "2", "--set", "params.num_return_sequences=50"
+    )
+    wait_for(lambda: list(tmp_path.glob("outputs/default/*/log/*/*/worker-1")), process)
+    wait_for(lambda: sum(map(len, shards(tmp_path).values())) > 8, process)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "stopping: what has finished is kept" in output
+    assert not any(map(alive, workers))
+    assert len(everything(tmp_path)) > 8
+    assert load(tmp_path)["interrupted"] is True
+    assert not list(log_folder(tmp_path).glob("share-*"))
+
+
+def test_workers_end_with_a_killed_parent_and_nothing_that_finished_is_lost(tmp_path: Path, slow) -> None:
+    process = begin(
+        tmp_path, slow.url, "--concurrency", "4", "--workers", "2", "--set", "params.num_return_sequences=50"
+    )
+    wait_for(lambda: list(tmp_path.glob("outputs/default/*/log/*/*/worker-1")), process)
+    wait_for(lambda: sum(map(len, shards(tmp_path).values())) > 8, process)
+    workers = children(process.pid)
+    process.kill()
+    process.communicate()
+    ends = time.monotonic() + 10
+    while any(map(alive, workers)):
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+    found = everything(tmp_path)
+    assert len(found) > 8
+    assert all(p.failure is None for p in found)
+    assert load(tmp_path)["ended_ns"] is None
+    code, output = run(tmp_path, slow.url, "--reuse", mode="perf_viz")
+    assert code == 0, output
+
+
+def test_a_worker_that_is_lost_ends_the_run_with_a_word_on_it(tmp_path: Path, slow) -> None:
+    process = begin(
+        tmp_path, slow.url, "--concurrency", "4", "--workers", "2", "--set", "params.num_return_sequences=50"
+    )
+    wait_for(lambda: list(tmp_path.glob("outputs/default/*/log/*/*/worker-1")), process)
+    wait_for(lambda: sum(map(len, shards(tmp_path).values())) > 8, process)
+    os.kill(children(process.pid)[-1], signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "ended by signal 9 before its work did" in output
+    assert "everything that had finished is kept in the log" in output
+    assert len(everything(tmp_path)) > 8
+
+
+def test_an_accuracy_run_can_be_shared_out_and_resumed_too(tmp_path: Path, mock) -> None:
+    code, output = run(tmp_path, mock.url, "--workers", "2", "--num-prompts", "20", mode="all")
+    assert code == 0, output
+    assert len(shards(tmp_path)) == 2
+    code, output = run(tmp_path, mock.url, "--reuse", "--num-prompts", "30", "--workers", "2", mode="all")
+    assert code == 0, output
+    assert "Found 20 finished of 30, 0 failed: going on" in output
+    assert len({p.key for p in everything(tmp_path)}) == 30
+
+
+def test_a_performance_run_is_shown_again_and_not_gone_on_with(tmp_path: Path, mock) -> None:
+    assert run(tmp_path, mock.url, "--num-prompts", "3")[0] == 0
+    code, output = run(tmp_path, mock.url, "--reuse")
+    assert code == 2
+    assert "is a performance run, which cannot be gone on with" in output
+    assert "show it again with --mode perf_viz --reuse" in output
+    assert run(tmp_path, mock.url, "--reuse", mode="perf_viz")[0] == 0
+    assert run(tmp_path, mock.url, "--reuse", mode="eval")[0] == 2
+    assert (
+        run(tmp_path, mock.url, mode="perf_viz")[1]
+        .strip()
+        .endswith("--mode perf_viz needs a run to read: --reuse TIMESTAMP, or --reuse for the latest")
+    )
+
+
+def test_an_accuracy_run_is_not_shown_as_a_performance_run(tmp_path: Path, mock) -> None:
+    assert run(tmp_path, mock.url, "--num-prompts", "3", mode="infer")[0] == 0
+    code, output = run(tmp_path, mock.url, "--reuse", mode="perf_viz")
+    assert code == 2
+    assert "is no performance run" in output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--request-rate", "-1"), "load.request_rate: must be requests a second, at least 0.01 (it is -1)"),
+        (
+            ("--request-rate", "nan"),
+            "load.request_rate: must be requests a second, at least 0.01 (it is nan)",
+        ),
+        (("--ramp-up", "linear:9:1"), "load.ramp_up: 'linear:9:1' goes down"),
+        (
+            ("--ramp-up", "linear:1:9", "--request-rate", "5"),
+            "load.ramp_up: gives the rates itself; leave request_rate out",
+        ),
+        (("--use-timestamp",), "load.use_timestamp: request 0 has no time of its own"),
+        (("--use-timestamp", "--request-rate", "5"), "load.use_timestamp: sends at the trace's own times"),
+        (("--burstiness", "2"), "load.burstiness: has nothing to shape without request_rate or ramp_up"),
+        (("--pressure", "--ramp-up", "linear:1:9"), "load.pressure_time: adds clients step by step"),
+        (("--concurrency", "64000", "--pressure"), "load.concurrency: 64,000 cannot be in flight"),
+    ],
+)
+def test_a_load_that_cannot_be_had_is_refused_before_the_first_request(
+    tmp_path: Path, mock, words, said
+) -> None:
+    if "64000" in words:
+        words = ("--concurrency", "64000", "--pressure", "--workers", "1")
+        from aisb.capacity import room
+
+        has = room()
+        if has.files is None or has.files > 64_100:
+            pytest.skip("this machine can hold that many")
+    code, output = run(tmp_path, mock.url, *words)
+    assert code == 2
+    assert said in output
+    assert not list(tmp_path.glob("outputs/default/*"))
+
+
+def test_pressure_belongs_to_performance_runs(tmp_path: Path, mock) -> None:
+    code, output = run(tmp_path, mock.url, "--pressure", mode="all")
+    assert code == 2
+    assert "load.pressure_time: asks rows again and again, which only --mode perf can show" in output
+
+
+def test_failures_are_failures_and_not_tried_again(tmp_path: Path) -> None:
+    with start_mock(MockOptions(faults=("status-503:1",))) as broken:
+        code, output = run(tmp_path, broken.url, "--num-prompts", "5", "--num-warmups", "0")
+    assert code == 1, output
+    assert "5 failed" in output
+    assert [p.attempts for p in everything(tmp_path)] == [1] * 5
