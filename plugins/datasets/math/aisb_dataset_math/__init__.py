@@ -1,4 +1,4 @@
-"""Mathematics tasks: grade-school word problems."""
+"""Mathematics tasks: grade-school word problems, in twelve languages."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mu
 TASKS = {
     path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in (FAMILY / "tasks").glob("*.toml")
 }
-NAMES = [f"{name}:{variant}" for name, table in TASKS.items() for variant in table["variants"]] + list(TASKS)
+GSM8K = ["gsm8k", "demo_gsm8k"]
+NAMES = [f"{name}:{variant}" for name in GSM8K for variant in TASKS[name]["variants"]] + GSM8K
 ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
 
 
