@@ -21,6 +21,7 @@ from aisb.types import (
     Chunk,
     Extract,
     Failure,
+    Logprob,
     Message,
     Metric,
     Part,
@@ -31,6 +32,7 @@ from aisb.types import (
     Score,
     ServiceInfo,
     Timing,
+    TokenScores,
     Usage,
 )
 
@@ -49,6 +51,7 @@ __all__ = [
     "Fetched",
     "HttpBackend",
     "HttpCall",
+    "Logprob",
     "Message",
     "Metric",
     "Part",
@@ -63,6 +66,7 @@ __all__ = [
     "ServiceError",
     "ServiceInfo",
     "Timing",
+    "TokenScores",
     "UnknownName",
     "Usage",
     "UsageError",

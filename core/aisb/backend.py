@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from aisb.errors import ServiceError, UsageError
-from aisb.types import Chunk, Request, ServiceInfo
+from aisb.types import Chunk, Prediction, Request, ServiceInfo, TokenScores
 
 
 class HttpCall(NamedTuple):
@@ -79,12 +79,19 @@ class HttpBackend(Backend):
     check_model: Annotated[bool, "stop when the service does not list the model"] = True
     verify: Annotated[bool, "check the service's TLS certificate"] = True
     ca_file: Annotated[str | None, "certificates (PEM) to trust instead of the system's"] = None
-    transport: Annotated[Literal["native", "httpx"], "what carries requests; httpx where a proxy is needed"] = (
-        "native"
-    )
+    transport: Annotated[
+        Literal["native", "httpx"], "what carries requests; httpx where a proxy is needed"
+    ] = "native"
+    lora_map: Annotated[str | None, "JSON file of LoRA adapters: sample id to the adapter's name"] = None
 
     stream_end: ClassVar[Literal["finish", "close"]] = "finish"
-    """How a whole stream is told from one cut short: by a finish reason or `[DONE]`, or by its close alone."""
+    """How a whole stream is told from one cut short: by a finish reason or `[DONE]`, or by its close."""
+
+    stream_format: ClassVar[Literal["sse", "json"]] = "sse"
+    """What a stream is made of: server-sent events, or JSON values, each ended by a newline or a NUL."""
+
+    error_statuses: ClassVar[Mapping[str, int]] = {}
+    """Which HTTP status an `error_type` inside a reply with status 200 stands for: whether to try again."""
 
     copies_text: ClassVar[bool] = False
     """Whether `decode` copies a chunk's text out of its event as it stands, whatever the text says.
@@ -102,6 +109,34 @@ class HttpBackend(Backend):
 
         Raise `AttemptFailed` for an error that the service reports inside a successful reply.
         """
+
+    def settle(self, prediction: Prediction, request: Request) -> Prediction:
+        """Return a prediction as it is meant, once all of a reply is there.
+
+        For what no single event shows: a service that repeats the prompt, or leaves the stop text at the end.
+        """
+        del request
+        return prediction
+
+    def encode_logprob(self, text: str) -> HttpCall:
+        """Ask for the log-probability of each token of a text, with nothing generated.
+
+        Raises:
+            UsageError: the service does not offer it, or this backend does not know how.
+        """
+        del text
+        raise UsageError(
+            f"{type(self).__name__} gives no log-probabilities of a prompt, which this task compares; use a "
+            f"completions backend of a service that has them (vllm-completions), or a local one"
+        )
+
+    def decode_logprob(self, event: Mapping[str, Any]) -> TokenScores:
+        """Translate the reply to `encode_logprob`; raise `AttemptFailed` where it holds none."""
+        raise NotImplementedError
+
+    def adapter(self, request: Request) -> str | None:
+        """Return the LoRA adapter that `lora_map` gives the request's sample; None for the model as it is."""
+        return self._adapters.get(request.sample_id) if self.lora_map else None
 
     def error_message(self, status: int, body: bytes) -> str:
         """Return the service's own words for a reply that is not a success."""
@@ -133,7 +168,9 @@ class HttpBackend(Backend):
             try:
                 key = Path(self.api_key_file).expanduser().read_text(encoding="utf-8").strip()
             except OSError as error:
-                raise ServiceError(f"the API key file {self.api_key_file} cannot be read: {error.strerror}") from error
+                raise ServiceError(
+                    f"the API key file {self.api_key_file} cannot be read: {error.strerror}"
+                ) from error
             if not key or "\n" in key:
                 raise ServiceError(
                     f"the API key file {self.api_key_file} must hold the key and nothing else, on one line"
@@ -143,8 +180,8 @@ class HttpBackend(Backend):
             if key := os.environ.get(self.api_key_env, "").strip():
                 return key
             raise ServiceError(
-                f"the API key is looked for in the environment variable {self.api_key_env}, which is not set; "
-                f"set it, or name another with --api-key-env"
+                f"the API key is looked for in the environment variable {self.api_key_env}, "
+                f"which is not set; set it, or name another with --api-key-env"
             )
         return None
 
@@ -156,7 +193,11 @@ class HttpBackend(Backend):
             yield chunk
 
     async def fetch(
-        self, path: str, *, body: Mapping[str, Any] | None = None, timeout: float = 10.0
+        self,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        timeout: float = 10.0,  # noqa: ASYNC109 - the client underneath applies it
     ) -> Fetched:
         """Send one request outside the hot path: GET, or POST when there is a body.
 
@@ -169,8 +210,33 @@ class HttpBackend(Backend):
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
-            raise UsageError(f"url = {self.url!r} has no scheme; write http://{self.url} or https://{self.url}")
+            raise UsageError(
+                f"url = {self.url!r} has no scheme; write http://{self.url} or https://{self.url}"
+            )
         self.url = self.url.rstrip("/")
+        self._adapters = read_adapters(self.lora_map) if self.lora_map else {}
+
+
+def read_adapters(file: str) -> dict[str, str]:
+    """Read which sample asks which LoRA adapter: one JSON object of sample ids and names.
+
+    Raises:
+        UsageError: the file cannot be read, or is not that.
+    """
+    import json
+    from pathlib import Path
+
+    try:
+        data = json.loads(Path(file).expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"lora_map = {file!r} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"lora_map = {file!r} is not JSON: {error}") from error
+    if isinstance(data, dict) and all(isinstance(name, str | int) for name in data.values()):
+        return {sample: str(name) for sample, name in data.items()}
+    raise UsageError(
+        f'lora_map = {file!r} must hold one JSON object, sample id to adapter: {{"0": "sql", "1": "chat"}}'
+    )
 
 
 def error_text(body: bytes) -> str:
@@ -187,4 +253,7 @@ def error_text(body: bytes) -> str:
     for key in ("error", "detail", "message", "error_msg", "msg"):
         if isinstance(data, Mapping) and data.get(key):
             data = data[key]
-    return (data if isinstance(data, str) else json.dumps(data, ensure_ascii=False))[:500]
+    words = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    if words.startswith("Traceback (most recent call last)"):
+        words = words.rstrip().rpartition("\n")[2]  # what it ends with says what happened
+    return words[:500]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -18,7 +19,7 @@ import orjson
 from aisb.alike import Alike
 from aisb.backend import HttpBackend, error_text
 from aisb.errors import AttemptFailed
-from aisb.sse import Event, EventParser
+from aisb.sse import Event, EventParser, JsonParser
 from aisb.transport import FULL, Exchange
 from aisb.types import TOKEN_KINDS, Chunk, ChunkKind, Failure, Prediction, Request, Timing, Usage
 
@@ -37,7 +38,9 @@ class Reply:
         self.failure: Failure | None = None
         self._backend = backend
         self._sink = sink
-        self._events = EventParser()
+        self._events: EventParser | JsonParser = (
+            EventParser() if backend.stream_format == "sse" else JsonParser()
+        )
         self._alike = Alike() if backend.copies_text and sink is None else None
         self._streamed: bool | None = None  # not known before the first bytes
         self._complete = False  # [DONE] was seen
@@ -60,7 +63,7 @@ class Reply:
         if self._streamed is None:
             if exchange.size < 16 and not ended:
                 return
-            self._streamed = _is_stream(exchange)
+            self._streamed = _is_stream(exchange, self._backend.stream_format)
         if self._streamed:
             self._read_pieces(exchange.take())
 
@@ -88,7 +91,7 @@ class Reply:
         if self._odd:
             text, reasoning = _mended(text), _mended(reasoning)
         tokens = self._tokens if self._counted and any(self._tokens) else array("i")
-        return Prediction(
+        made = Prediction(
             request.sample_id,
             request.repeat,
             request.turn,
@@ -111,6 +114,11 @@ class Reply:
             attempts,
             self.failure,
         )
+        try:
+            return self._backend.settle(made, request)
+        except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
+            words = f"the backend cannot settle the reply ({type(error).__name__}: {error})"
+            return replace(made, failure=made.failure or self._broken(words))
 
     def _read_pieces(self, pieces: list[tuple[int, bytes]]) -> None:
         alike, at = self._alike, 0
@@ -168,14 +176,19 @@ class Reply:
         if event.__class__ is not dict:
             raise AttemptFailed(self._broken(f"the reply is JSON, but not an object: {_shown(payload)}"))
         if "error" in event and event["error"] and not event.get("choices"):
-            raise AttemptFailed(_failure_inside(event, payload, self.exchange.status))
+            raise AttemptFailed(
+                _failure_inside(event, payload, self.exchange.status, self._backend.error_statuses)
+            )
         chunk = self._backend.decode(event)
         if chunk is not None:
             self._add(stamp, chunk)
 
     def _add(self, stamp: int, chunk: Chunk) -> None:
         self._last = chunk
-        kind, text, reasoning, tokens, finish_reason, usage, calls, _ = chunk
+        kind, text, reasoning, tokens, finish_reason, usage, calls, _, whole = chunk
+        if whole is not None:
+            chunk = self._take_whole(chunk, whole)
+            text = ""
         self._stamps.append(stamp)
         self._kinds.append(kind)
         if text:
@@ -196,6 +209,12 @@ class Reply:
             self._merge(calls)
         if self._sink is not None:
             self._sink(chunk)
+
+    def _take_whole(self, chunk: Chunk, whole: str) -> Chunk:
+        """Let the text so far be what the service says it is, and return the chunk with what is new in it."""
+        before = "".join(self._text)
+        self._text = [whole]
+        return chunk._replace(text=whole[len(before) :] if whole.startswith(before) else "")
 
     def _merge(self, deltas: Iterable[Mapping[str, Any]]) -> None:
         """Lay the pieces of tool calls together by their index."""
@@ -270,8 +289,14 @@ class Reply:
         return Failure("cut", text, self.exchange.status or None)
 
 
-def _is_stream(exchange: Exchange) -> bool:
-    """Tell an event stream from a document: by how it begins, since some services name the wrong type."""
+def _is_stream(exchange: Exchange, stream_format: str) -> bool:
+    """Tell an event stream from a document: by how it begins, since some services name the wrong type.
+
+    A stream of JSON values begins as a document does, but is not called one.
+    """
+    if stream_format == "json":
+        kind = exchange.headers.get("content-type", "")
+        return not kind.startswith(("application/json", "text/html"))
     start = b"".join(data for _, data in exchange.pieces).removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:1] in (b"{", b"[", b"<"):
         return False
@@ -288,10 +313,14 @@ def _is_json(payload: bytes) -> bool:
     return True
 
 
-def _failure_inside(event: Mapping[str, Any], payload: bytes, status: int) -> Failure:
+def _failure_inside(
+    event: Mapping[str, Any], payload: bytes, status: int, statuses: Mapping[str, int]
+) -> Failure:
     """Read an error that comes inside a successful reply; its own code, when it has one, is the status."""
     error = event["error"]
     code = error.get("code") if isinstance(error, Mapping) else event.get("code")
+    if code is None:
+        code = statuses.get(str(event.get("error_type")))
     text = f"the service reports an error inside its reply: {error_text(payload)}"
     if isinstance(code, int) and 400 <= code < 600:
         return Failure("status", text, code)

@@ -109,3 +109,42 @@ class EventParser:
             self._data.clear()
             if data:
                 events.append((stamp, data))
+
+
+class JsonParser:
+    """Turn stamped pieces of JSON values, each ended by a newline or a NUL, into stamped events.
+
+    Neither byte can stand inside of JSON as services write it, so both are taken for an end.
+    """
+
+    __slots__ = ("_rest", "_stamp")
+
+    between = False
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []
+        self._stamp = 0
+
+    def feed(self, pieces: Iterable[tuple[int, bytes]]) -> list[Event]:
+        """Return the values that these pieces complete."""
+        events: list[Event] = []
+        for stamp, data in pieces:
+            self._stamp = stamp
+            first, *more = data.replace(b"\0", b"\n").split(b"\n")
+            self._rest.append(first)
+            for part in more:
+                self._end(events)
+                self._rest.append(part)
+        return events
+
+    def close(self) -> list[Event]:
+        """Return the value that the stream ended with, which need not be ended itself."""
+        events: list[Event] = []
+        self._end(events)
+        return events
+
+    def _end(self, events: list[Event]) -> None:
+        value = b"".join(self._rest).strip()
+        self._rest.clear()
+        if value:
+            events.append((self._stamp, value.removeprefix(b"data:").lstrip()))

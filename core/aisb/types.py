@@ -61,7 +61,8 @@ class Request:
     """What is sent for one sample, repeat and turn: either `messages`, `text`, or `tokens` (token ids).
 
     `params` are generation parameters in the OpenAI vocabulary (`max_tokens`, `stop`, `seed` …).
-    `followups` are the later user turns of a conversation. `at` is a trace's own time in seconds. `facts` are
+    `followups` are the later user turns of a conversation. `continuations` are texts whose log-probability
+    after the prompt is asked for, in place of an answer. `at` is a trace's own time in seconds. `facts` are
     kept in the log's records, such as `input_tokens_asked`.
     """
 
@@ -73,6 +74,7 @@ class Request:
     tokens: tuple[int, ...] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     followups: tuple[str, ...] = ()
+    continuations: tuple[str, ...] = ()
     at: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -86,6 +88,31 @@ class Request:
         """The key in one word, as log lines name it: `17`, `17.r2`, `17.r2.t1`."""
         repeat = f".r{self.repeat}" if self.repeat or self.turn else ""
         return f"{self.sample_id}{repeat}" + (f".t{self.turn}" if self.turn else "")
+
+
+class TokenScores(NamedTuple):
+    """The tokens of a text as a service splits it, each with its log-probability after those before it.
+
+    `tokens` are ids or texts. The first token has no log-probability: None. `greedy` says of each token
+    whether it was the likeliest one.
+    """
+
+    tokens: tuple[int | str | None, ...]
+    logprobs: tuple[float | None, ...]
+    greedy: tuple[bool, ...]
+
+
+class Logprob(NamedTuple):
+    """How likely a continuation is after its context: the sum over its tokens.
+
+    `greedy` says that each of them was the likeliest one. `merged` is how many tokens of the context alone
+    come out otherwise when the continuation follows, so that `tokens` begin within the context.
+    """
+
+    total: float
+    tokens: int
+    greedy: bool
+    merged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +131,8 @@ class Chunk(NamedTuple):
     A whole reply that is not streamed is one chunk; it may hold reasoning and text at once, and its finish
     reason and usage. `tokens` is the number of tokens in this chunk where the service says it.
     `finish_reason` is one of `stop`, `length`, `tool_calls`, `content_filter`, or the service's own word.
-    `tool_calls` are deltas: mappings with `index`, `id`, `name`, `arguments`.
+    `tool_calls` are deltas: mappings with `index`, `id`, `name`, `arguments`. `whole` is all text of the
+    reply up to here, for services that repeat it; what is new in it counts as this chunk's text.
     `stamp_ns` is for backends without HTTP, which may stamp their chunks with the engine's clock.
     """
 
@@ -116,6 +144,7 @@ class Chunk(NamedTuple):
     usage: Usage | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     stamp_ns: int | None = None
+    whole: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +192,7 @@ class Prediction:
     timing: Timing = field(default_factory=Timing)
     attempts: int = 1
     failure: Failure | None = None
+    logprobs: tuple[Logprob, ...] = ()
 
     @property
     def key(self) -> tuple[str, int, int]:

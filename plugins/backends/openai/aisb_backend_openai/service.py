@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from aisb import AttemptFailed, Chunk, Failure, HttpBackend, HttpCall, Request, ServiceInfo, Usage, UsageError
+from aisb.params import refuse_unfit
 from aisb.types import ChunkKind
 
 FINISH_REASONS = {
@@ -68,17 +69,7 @@ class OpenAIService(HttpBackend):
         Raises:
             UsageError: names the parameter, the reason, and what to write instead.
         """
-        for name in ("n", "best_of"):
-            if params.get(name) not in (None, 1):
-                raise UsageError(
-                    f"params.{name} = {params[name]!r}: several answers in one reply cannot be timed or "
-                    f"resumed; write num_return_sequences = {params[name]!r}, which sends a request for each"
-                )
-        if "stream" in params:
-            raise UsageError(
-                "params.stream: whether replies are streamed is an option of the model, not a parameter; "
-                "write stream = true or false under [options]"
-            )
+        refuse_unfit(params)
         if "extra_body" in params:
             raise UsageError(
                 "params.extra_body belongs to OpenAI's Python client; write its keys under [params]"
@@ -88,7 +79,8 @@ class OpenAIService(HttpBackend):
         """Put the prompt, the model and the parameters, as given, into one JSON body."""
         params = request.params
         self.check_params(params)
-        body: dict[str, Any] = {"model": self.model} if self.model else {}
+        model = self.adapter(request) or self.model
+        body: dict[str, Any] = {"model": model} if model else {}
         body |= self.prompt(request)
         body |= params
         body.pop("num_return_sequences", None)
