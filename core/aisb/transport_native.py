@@ -188,9 +188,12 @@ class _Connection(asyncio.Protocol):
             if self._used:
                 raise _Stale
             raise AttemptFailed(Failure("cut", "the connection was closed before the request was sent"))
+        # Stamped before the call that sends: a process that loses its processor right after it would otherwise
+        # take the service's first milliseconds for its own, and report a first token sooner than it came.
+        handed = self._clock()
         transport.write(data)
         if not self._paused:
-            exchange.sent_ns = self._clock()
+            exchange.sent_ns = handed
         self._watch = Watch(exchange, self._within.timeouts, self._clock, begun, self._fail)
         try:
             await self._answer
