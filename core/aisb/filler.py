@@ -1,12 +1,14 @@
 """Write prompts of exactly so many tokens, by a seed: plain words in a drawn order.
 
-With a tokenizer the words are those that it holds as one token each, so that n words are n tokens; every text
-is counted all the same, and one that misses is searched for until it fits. Without a tokenizer a word stands
-for a token, and nothing is called exact.
+With a tokenizer the words are those that it holds as one token each. Where no token of its vocabulary spans
+two words, n of them are n tokens: neither merges nor scores can reach over a word's end. Else every text is
+counted, and one that misses is searched for until it fits. Without a tokenizer a word stands for a token, and
+nothing is called exact.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from random import Random
@@ -18,8 +20,14 @@ from aisb.tokens import Tokenizer
 WORDS_FILE = Path(__file__).with_name("words.txt")
 """Common English words, for where no tokenizer gives better ones."""
 
-FEWEST, MOST = 64, 4096
+FEWEST, MOST = 128, 4096
 """Fewer words of one token are too few to write with; more than so many are not needed."""
+
+SPANS = re.compile("[A-Za-z][Ġ▁ ]")
+"""What is in a token that holds a word's end and the space after it, in the ways that spaces are written."""
+
+PROBES = 4
+"""Texts that are counted although their words are sure to add up."""
 
 TAILS = (".", "!", "?", ",", " a", " I", " 1", " it", " of", "..", " a b", " x1")
 
@@ -47,21 +55,23 @@ class LateText:
 class Filler:
     """Writes texts and token ids; what is written under one key depends on the seed and the key alone.
 
-    `plain` says that each word is one token wherever it stands, so that a text of n words has n tokens.
+    `plain` says that the words are of one token each, `sure` that they are so wherever they stand.
     """
 
     def __init__(self, tokenizer: Tokenizer | None, seed: str) -> None:
         self.tokenizer = tokenizer
         self.seed = seed
-        self.vocabulary = _single_words(tokenizer) if tokenizer else ()
+        known = tokenizer.vocabulary() if tokenizer else {}
+        self.vocabulary = _single_words(tokenizer, known.values()) if tokenizer else ()
         self.plain = bool(self.vocabulary)
+        self.sure = self.plain and all(known.values()) and not any(map(SPANS.search, known.values()))
+        self._ids = sorted(known)
         if not self.plain:
             self.vocabulary = tuple(WORDS_FILE.read_text("utf-8").split())
         self._per_word = 1.0
         if tokenizer and not self.plain:
             per_word = tokenizer.count(" ".join(self.vocabulary)) / len(self.vocabulary)
             self._per_word = max(per_word, 0.01)
-        self._ids: list[int] = []
 
     def words(self, key: object, count: int) -> list[str]:
         """Return the first `count` words of a key."""
@@ -74,7 +84,6 @@ class Filler:
         """
         random = Random(f"{self.seed}:{key}")
         if self.tokenizer:
-            self._ids = self._ids or sorted(self.tokenizer.vocabulary())
             return random.choices(self._ids, k=count)
         if size is None:
             raise UsageError(
@@ -92,6 +101,8 @@ class Filler:
         drafts = [_joined(begin, self.words(key, self._needed(tokens - counted))) for key, tokens in asked]
         if self.tokenizer is None:
             return [Made(draft, None, exact=False) for draft in drafts]
+        if self.sure and self._all_fit(drafts[:PROBES], asked):
+            return [Made(draft, tokens, exact=True) for draft, (_, tokens) in zip(drafts, asked, strict=True)]
         made = []
         for draft, count, (key, tokens) in zip(drafts, self.tokenizer.counts(drafts), asked, strict=True):
             if count == tokens:
@@ -99,6 +110,10 @@ class Filler:
             else:
                 made.append(self._search(self.tokenizer, key, tokens, begin))
         return made
+
+    def _all_fit(self, drafts: Sequence[str], asked: Sequence[tuple[object, int]]) -> bool:
+        counts = self.tokenizer.counts(drafts) if self.tokenizer else []
+        return all(count == tokens for count, (_, tokens) in zip(counts, asked, strict=False))
 
     def _needed(self, tokens: int) -> int:
         return max(round(tokens / self._per_word), 0)
@@ -152,14 +167,14 @@ def _joined(begin: str, words: Iterable[str]) -> str:
     return " ".join([begin, *words] if begin else words)
 
 
-def _single_words(tokenizer: Tokenizer) -> tuple[str, ...]:
+def _single_words(tokenizer: Tokenizer, vocabulary: Iterable[str]) -> tuple[str, ...]:
     """Return the plain words that are one token each at a text's beginning and after another word.
 
     Empty where there are too few, or where their tokens do not add up.
     """
     found: dict[str, None] = {}
     marked: dict[str, None] = {}
-    for _, token in sorted(tokenizer.vocabulary().items()):
+    for token in vocabulary:
         word = token.lstrip("Ġ▁")
         if 3 <= len(word) <= 12 and word.isascii() and word.isalpha() and word.islower():
             (marked if token != word else found)[word] = None

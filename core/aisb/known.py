@@ -81,7 +81,7 @@ FAMILIES: dict[str, str] = {
     "sharegpt": "aisb-dataset-chat",
     "synthetic": "aisb-dataset-synthetic",
     "azure_trace": "aisb-dataset-traces",
-    "mooncake_trace": "aisb-dataset-traces",
+    "mooncake": "aisb-dataset-traces",
 }
 """The first word of a task's name to the distribution of its family."""
 

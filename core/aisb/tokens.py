@@ -1,7 +1,7 @@
 """Count tokens as the served model does: a tokenizer from a folder on this machine, and nothing downloaded.
 
 A folder with `tokenizer.json` is read with the library `tokenizers`, any other with `transformers`, which
-runs no code that the folder brings. Both come with the extra `aisb-core[tokenizers]`.
+runs no code that the folder brings. The extra `aisb-core[tokenizers]` brings the former.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Tokenizer(Protocol):
         """Return how many tokens each of some texts has; many at once are faster."""
 
     def vocabulary(self) -> dict[int, str]:
-        """Return the tokens by id as the tokenizer writes them, without the special ones."""
+        """Return the tokens by id as the tokenizer writes them, in order, without the special ones."""
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
@@ -97,7 +97,9 @@ class JsonTokenizer:
         """Return the tokens by id, without the special ones."""
         special = set(self._made.get_added_tokens_decoder())
         found = self._made.get_vocab(with_added_tokens=False)
-        return {number: token for token, number in found.items() if number not in special}
+        return {
+            number: token for token, number in sorted(found.items(), key=_number) if number not in special
+        }
 
 
 class TransformersTokenizer:
@@ -136,7 +138,8 @@ class TransformersTokenizer:
         """Return the tokens by id, without the special ones."""
         special = set(self._made.all_special_ids)
         found = self._made.get_vocab()
-        return {number: _plain(token) for token, number in found.items() if number not in special}
+        tokens = sorted(found.items(), key=_number)
+        return {number: _plain(token) for token, number in tokens if number not in special}
 
 
 def _read_json(file: Path) -> Tokenizer:
@@ -195,7 +198,12 @@ def _own_code(folder: Path) -> UsageError:
 
 
 def _install(path: Path, library: str) -> str:
-    return f"reading the tokenizer {path} needs {library}: pip install 'aisb-core[tokenizers]'"
+    wanted = "'aisb-core[tokenizers]'" if library == "tokenizers" else library
+    return f"reading the tokenizer {path} needs {library}: pip install {wanted}"
+
+
+def _number(entry: tuple[Any, int]) -> int:
+    return entry[1]
 
 
 def _plain(token: object) -> str:

@@ -17,8 +17,8 @@ class Prompts:
     """Makes the fields of rows that hold a prompt of so many tokens, made of blocks that may be shared.
 
     A whole trace can be of 145 million tokens, so that a prompt is made when it is sent. With a tokenizer
-    whose words of one token are known to add up, its length is exact by that; with any other each prompt is
-    made and counted at once. Each block begins with a word, so that it is the same tokens wherever it stands.
+    whose words are sure to add up its length is exact by that; with any other each prompt is made and counted
+    at once. Each block begins with a word, so that it is the same tokens wherever it stands.
     """
 
     def __init__(self, filler: Filler, *, ids: bool, size: int | None, nonce: str) -> None:
@@ -37,7 +37,7 @@ class Prompts:
                 one for key, size in _parts(keys, tokens, block) for one in self._of_ids(key, block)[:size]
             ]
             return {"token_ids": ids, "input_tokens": tokens, "input_exact": True, **told}
-        if self._filler.tokenizer and not self._filler.plain:
+        if self._filler.tokenizer and not self._filler.sure:
             made = self._filler.write(
                 keys[-1], tokens, begin=" ".join(self._text(k, block) for k in keys[:-1])
             )
