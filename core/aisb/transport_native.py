@@ -188,7 +188,7 @@ class _Connection(asyncio.Protocol):
             if self._used:
                 raise _Stale
             raise AttemptFailed(Failure("cut", "the connection was closed before the request was sent"))
-        # Stamped before the call that sends: a process that loses its processor right after it would otherwise
+        # Stamped before the call that sends: a process that loses its processor right after it would else
         # take the service's first milliseconds for its own, and report a first token sooner than it came.
         handed = self._clock()
         transport.write(data)
