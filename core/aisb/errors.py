@@ -72,7 +72,7 @@ class ServiceError(AisbError):
     exit_code = 3
 
 
-class CheckFailed(AisbError):
+class CheckFailed(AisbError):  # noqa: N818 - the run is right; what was demanded of it is not
     """A check that was asked for (`--require-valid`, `--fail-on-regression`) did not hold."""
 
     exit_code = 4

@@ -27,7 +27,7 @@ class Evaluator(ABC):
     """Whether `score` wants to see samples without an answer, rather than have them counted as unparsed."""
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
-        """Sum scores up into metrics: by default `accuracy`, its interval, and what repeats and groups add."""
+        """Sum scores up into metrics: by default `accuracy`, its interval, what repeats and groups add."""
         from aisb.metrics import summarize
 
         return summarize(scores)

@@ -1,15 +1,16 @@
-'''The six hooks of aisb. A plugin is a module with an entry point in the group `aisb` and some of these functions.
+r'''The six hooks of aisb. A plugin is a module with an entry point in the group `aisb` and some of them.
 
 A whole plugin that offers a postprocessor:
 
     """Find the shouted word."""
     import re
+    from typing import Annotated
     from aisb import Sample, hookimpl
 
     def shouted(*, least: Annotated[int, "shortest word taken"] = 3):
         """The last word in capitals."""
         def step(text: str, sample: Sample) -> str | None:
-            words = re.findall(rf"\\b[A-Z]{{{least},}}\\b", text)
+            words = re.findall(rf"\b[A-Z]{{{least},}}\b", text)
             return words[-1] if words else None
         return step
 
