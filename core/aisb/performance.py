@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aisb.certificate import Certificate, certify
@@ -105,6 +107,26 @@ def measure(
         RunError: the log cannot be read.
     """
     percentiles, objectives = checked(percentiles, objectives)
+    log = folder.log(model, task)
+    files = [*sorted(log.glob("worker-*")), *sorted(log.glob("vitals-*")), *log.glob("load.json")]
+    stamps = tuple((str(file), (found := file.stat()).st_size, found.st_mtime_ns) for file in files)
+    wanted = tuple(objectives.items())
+    return _measured(folder.path, model, task, percentiles, wanted, count_tokens, stamps)
+
+
+@lru_cache(maxsize=4)
+def _measured(  # noqa: PLR0917 - a cache takes them in order
+    path: Path,
+    model: str,
+    task: str,
+    percentiles: tuple[float, ...],
+    wanted: tuple[tuple[str, float], ...],
+    count_tokens: CountTokens | None,
+    stamps: tuple[tuple[str, int, int], ...],
+) -> Performance:
+    """Compute it once for several reporters of one command, as long as the files stay as they are."""
+    del stamps
+    folder, objectives = RunFolder(path), dict(wanted)
     columns = read_columns(folder.log(model, task), count_tokens=count_tokens)
     load = read_load_files(folder, model, task)
     requests = each_request(columns)

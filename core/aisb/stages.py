@@ -12,12 +12,14 @@ The window comes from the events alone, not from a number that was wanted and on
    then moved to the moments at which the level was reached and left; in an open loop it begins no earlier
    than a P90 of E2EL after the first request was sent, and ends with the last one sent.
 4. It must be as long as two median requests, hold ten of them, and not drift: the number in flight may not
-   differ by more than 10 % between its first and its last third, nor the median E2EL by more than 10 %
-   between its halves beyond what chance makes of it (Mann and Whitney's z over 4).
+   differ by more than 10 % (in an open loop: or three such deviations) between its first and its last third,
+   nor the median E2EL by more than 10 % between its halves, unless that can be chance (Mann and Whitney's z
+   up to 4).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +143,9 @@ def steady(sent: Floats, end: Floats, e2el: Floats) -> tuple[Window | None, str]
             f"{window.level:.4g} in flight held for {window.seconds:.4g} s only, "
             f"less than two median requests ({2 * typical / 1e9:.4g} s)"
         )
-    return _tested(window, flight, sent, end, e2el)
+    # How far the averages of two thirds of such a window may lie apart by chance: three standard deviations.
+    chance = 0.0 if closed else 3 * np.sqrt(2 * level * min(1.0, 6 * typical / (window.end - window.start)))
+    return _tested(window, flight.over, max(DRIFT * level, chance), sent=sent, end=end, e2el=e2el)
 
 
 def _longest(holds: Any) -> tuple[int, int]:
@@ -176,15 +180,22 @@ def _trimmed(flight: InFlight, start: float, end: float, least: float, level: fl
 
 
 def _tested(
-    window: Window, flight: InFlight, sent: Floats, end: Floats, e2el: Floats
+    window: Window,
+    over: Callable[[Floats], Floats],
+    drift: float,
+    *,
+    sent: Floats,
+    end: Floats,
+    e2el: Floats,
 ) -> tuple[Window | None, str]:
+    """Return the window if it holds enough and does not drift, else None with the reason."""
     import numpy as np
 
     inside = (sent >= window.start) & (end <= window.end) & ~np.isnan(e2el)
     if inside.sum() < FEWEST:
         return None, f"only {inside.sum()} requests lie in the {window.seconds:.4g} s that it held"
-    thirds = flight.over(np.linspace(window.start, window.end, 4))
-    if abs(thirds[2] - thirds[0]) > DRIFT * max(thirds.mean(), 1e-9):
+    thirds = over(np.linspace(window.start, window.end, 4))
+    if abs(thirds[2] - thirds[0]) > drift:
         return None, f"the number in flight drifts from {thirds[0]:.4g} to {thirds[2]:.4g}"
     began = (sent >= window.start) & (sent < window.end) & ~np.isnan(e2el)
     taken = e2el[began][np.argsort(sent[began], kind="stable")]
