@@ -1,0 +1,169 @@
+"""BIG-Bench Hard: its rows with their examples, and the grading of letters, words, numbers and brackets."""
+
+import importlib.resources
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from aisb.catalog import Catalog
+from aisb.config import Asked, resolve
+from aisb.datafiles import DataFolders
+from aisb.errors import DataError
+from aisb.plugins import Plugins
+from aisb.prompts import Renderer
+from aisb.samples import load_samples
+from aisb.scoring import measure, score
+from aisb.types import Prediction, Sample
+from aisb_dataset_reasoning.grading import BbhMatch, bbh_answer
+
+FAMILY = Path(str(importlib.resources.files("aisb_dataset_reasoning")))
+ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
+NAMES = ["bbh", "bbh:text", "bbh:zero-shot"]
+ROWS = {
+    "boolean_expressions": [("not True and False is", "False"), ("True or False is", "True")],
+    "dyck_languages": [("Close: [ {", "} ]"), ("Close: < (", ") >")],
+    "fruit": [
+        ("Which is red?\nOptions:\n(A) lemon\n(B) cherry\n(C) plum", "(B)"),
+        ("Which is yellow?\nOptions:\n(A) lemon\n(B) cherry\n(C) plum", "(A)"),
+        ("Which is a film?\nOptions:\n(A) cherry\n(B) plum, pear & co", "plum, pear & co"),
+    ],
+    "navigate": [
+        ("Turn around twice.\nOptions:\n- Yes\n- No", "Yes"),
+        ("Go on.\nOptions:\n- Yes\n- No", "No"),
+    ],
+    "object_counting": [("Two pears and a plum?", "3"), ("Five pears?", "5")],
+    "word_sorting": [("List: pear apple", "apple pear"), ("List: rye oat", "oat rye")],
+    "formal_fallacies": [("Is it?", "valid"), ("And this?", "invalid")],
+}
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return Plugins.load()
+
+
+def write(root):
+    for folder in ("data", "lib_prompt"):
+        (root / "BBH" / folder).mkdir(parents=True)
+    for task, rows in ROWS.items():
+        examples = [{"input": question, "target": target} for question, target in rows]
+        (root / f"BBH/data/{task}.json").write_text(json.dumps({"canary": "", "examples": examples}))
+        (root / f"BBH/lib_prompt/{task}.txt").write_text(f"A notice.\n-----\nDo {task}.\n\nQ: a\nA: b.\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def make(plugins, data):
+    def run(name, root=data):
+        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+        folders = DataFolders([root])
+        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
+
+    return run
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Let me see. So the answer is %s.",
+        "First I thought the answer is nothing. The answer is **%s**.",
+        "Reasoned.\n\nAnswer: %s",
+        "%s",
+        "<think>the answer is 77</think>the answer is: %s",
+    ],
+)
+async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(plugins, make, name, form):
+    task, samples, _ = make(name)
+    rows = {sample.id: sample for sample in samples}
+    groups = {}
+    for sample in samples:
+        groups.setdefault(sample.group, []).append(sample)
+
+    async def values(shift):
+        predictions = [
+            Prediction(
+                sample.id, text=form.replace("%s", group[position - shift].target), finish_reason="stop"
+            )
+            for group in groups.values()
+            for position, sample in enumerate(group)
+        ]
+        scores = await score(task, rows, predictions, plugins)
+        names = {metric.group for metric in measure(task, scores, plugins)["bbh-match"]}
+        assert names == {None, *ROWS}
+        return [(one.sample_id, one.value) for one in scores["bbh-match"]]
+
+    assert [sample_id for sample_id, value in await values(0) if value != 1] == []
+    assert [sample_id for sample_id, value in await values(1) if value != 0] == []
+
+
+def test_the_examples_of_a_task_stand_before_its_question_without_their_notice(make):
+    _, samples, renderer = make("bbh")
+    for sample in samples:
+        (message,) = renderer.request(sample).messages
+        assert message.content == (
+            "Follow the given examples and answer the question.\n"
+            f"Do {sample.group}.\n\nQ: a\nA: b.\n\n"
+            f"Q: {sample.fields['input']}\nA: Let's think step by step."
+        )
+
+
+def test_only_lettered_options_are_choices(make):
+    choices = {sample.group: sample.choices for sample in make("bbh")[1]}
+    assert choices["fruit"] == ("cherry", "plum, pear & co")
+    assert choices["navigate"] == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "value"),
+    [
+        ("So the answer is true.", "True", 1),
+        ("Answer: True", "True", 1),
+        ("The answer is: True, since one is.", "True", 1),
+        ("So it is not so: No.", "No", 1),
+        ("So the answer is apple, pear.", "apple pear", 1),
+        ("So the answer is pear, apple.", "apple pear", 0),
+        ("the answer is 1,200.", "1200", 1),
+        ("the answer is -3", "3", 0),
+        ('we need "}", "]". So the answer is } ].', "} ]", 1),
+        ("So the answer is }].", "} ]", 1),
+        ("So the answer is } ] ].", "} ]", 0),
+        ("So the answer is valid.", "invalid", 0),
+        ("Today is a fine day.", "Yes", None),
+        ("Some words\nand others", "apple pear", None),
+    ],
+)
+def test_free_answers_are_graded_by_their_kind(text, target, value):
+    sample = Sample("0", {}, target)
+    found = bbh_answer()(text, sample)
+    assert (found and BbhMatch().score(found.text, sample).value) == value
+
+
+def test_a_task_without_its_examples_is_named(make, tmp_path):
+    root = write(tmp_path)
+    (root / "BBH/lib_prompt/navigate.txt").unlink()
+    with pytest.raises(
+        DataError, match=r"navigate\.json: its examples are missing: there is no navigate\.txt"
+    ):
+        make("bbh", root)
+
+
+def test_a_file_of_another_shape_is_named(make, tmp_path):
+    root = write(tmp_path)
+    (root / "BBH/data/navigate.json").write_text('{"rows": []}')
+    with pytest.raises(DataError, match=r'navigate\.json.*: not \{"examples": \[\{"input"'):
+        make("bbh", root)
+
+
+@pytest.mark.parametrize(("alias", "target"), ALIASES.items())
+def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
+    assert Catalog(plugins).aliases[alias] == target
+    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    assert task.name == target
