@@ -168,15 +168,17 @@ def _longest(holds: Any) -> tuple[int, int]:
 
 
 def _trimmed(flight: InFlight, start: float, end: float, least: float, level: float) -> Window:
-    """Move a window's ends to the first and last moment at which the level was held inside it."""
-    inside = (flight.times >= start) & (flight.times < end) & (flight.levels >= least)
-    places = inside.nonzero()[0]
-    if not len(places):
-        return Window(float(start), float(end), float(level))
-    # A level lasts until the next event.
-    until = flight.times[min(places[-1] + 1, len(flight.times) - 1)]
-    begun = max(start, flight.times[places[0]])
-    return Window(float(begun), float(min(end, until)), float(level))
+    """Move a window's ends to the moments at which its level was reached and left."""
+    import numpy as np
+
+    times, holds = flight.times, flight.levels >= least
+    first, last = (int(np.searchsorted(times, at, side="right")) - 1 for at in (start, end))
+    within = first + holds[first : last + 1].nonzero()[0]
+    if len(within):
+        # A level lasts until the next event; the one that the window begins in, since an event before it.
+        start = times[within[0]]
+        end = times[min(within[-1] + 1, len(times) - 1)]
+    return Window(float(start), float(end), float(level))
 
 
 def _tested(
