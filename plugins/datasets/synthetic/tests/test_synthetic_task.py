@@ -1,0 +1,180 @@
+"""Made prompts have the lengths asked for, are replayed by seed and nonce, and refuse what cannot be."""
+
+import json
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from aisb.catalog import Catalog
+from aisb.config import Asked, resolve
+from aisb.datafiles import DataFolders
+from aisb.errors import ConfigError, UsageError
+from aisb.plugins import Plugins
+from aisb.prompts import Renderer, cross
+from aisb.samples import load_samples
+from aisb.tokens import load_tokenizer
+
+ALIASES = tomllib.loads((Path(str(files("aisb_dataset_synthetic"))) / "aliases.toml").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return Plugins.load()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A byte-level tokenizer that knows a few words."""
+    path = tmp_path_factory.mktemp("model")
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    made.train_from_iterator(["over the hills and far away the wind blows and the rain falls"] * 3, trainer)
+    made.save(str(path / "tokenizer.json"))
+    return path
+
+
+@pytest.fixture
+def make(plugins):
+    """Return (samples, requests) of the task with `--set` values."""
+
+    def run(name="synthetic", **values):
+        sets = [
+            f"task.dataset.{key}={json.dumps(value)}"
+            for key, value in values.items()
+            if not isinstance(value, dict)
+        ]
+        for key, value in values.items():
+            if isinstance(value, dict):
+                inside = ", ".join(f"{name} = {json.dumps(one)}" for name, one in value.items())
+                sets.append(f"task.dataset.{key}={{{inside}}}")
+        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name], sets=sets)).tasks.values()
+        folders = DataFolders([])
+        samples = load_samples(task, plugins, folders)
+        renderer = Renderer(task, plugins, folders)
+        return samples, [renderer.request(sample) for sample in samples]
+
+    return run
+
+
+def rows(plugins, **options):
+    return list(plugins.make("dataset", "synthetic", options, where="task.dataset"))
+
+
+def test_as_it_stands_there_are_100_prompts_and_none_is_called_exact(make):
+    samples, requests = make()
+    assert len(samples) == 100
+    for sample, request in zip(samples, requests, strict=True):
+        assert len(request.messages[0].content.split()) == 512
+        assert request.params == {"max_tokens": 128, "ignore_eos": True}
+        assert request.facts == {"input_tokens_asked": 512, "input_tokens": None, "input_exact": False}
+        assert sample.fields["nonce"]
+
+
+def test_with_a_tokenizer_each_prompt_has_the_tokens_asked_for(make, folder):
+    _, requests = make(
+        tokenizer=str(folder),
+        requests=60,
+        input={"method": "uniform", "min": 1, "max": 90},
+        output={"method": "zipf", "alpha": 1.2, "min": 4, "max": 40},
+    )
+    tokenizer = load_tokenizer(folder)
+    asked = [request.facts["input_tokens_asked"] for request in requests]
+    assert [tokenizer.count(request.messages[0].content) for request in requests] == asked
+    assert all(request.facts["input_exact"] for request in requests)
+    assert len(set(asked)) > 20
+    assert all(4 <= request.params["max_tokens"] <= 40 for request in requests)
+
+
+def test_a_shared_prefix_is_the_same_tokens_in_every_prompt(plugins, folder):
+    tokenizer = load_tokenizer(folder)
+    made = rows(plugins, tokenizer=str(folder), requests=20, input=80, prefix=50)
+    ids = [tokenizer.encode(row["prompt"]) for row in made]
+    assert {len(one) for one in ids} == {80}
+    assert len({tuple(one[:50]) for one in ids}) == 1
+    assert len({tuple(one[:60]) for one in ids}) == 20
+
+
+def test_token_ids_are_sent_as_ids(make, folder):
+    _, requests = make("synthetic:token-ids", tokenizer=str(folder), requests=10, input=40, prefix=8)
+    known = load_tokenizer(folder).vocabulary()
+    for request in requests:
+        assert len(request.tokens) == 40
+        assert set(request.tokens) <= set(known)
+        assert request.tokens[:8] == requests[0].tokens[:8]
+        assert cross(request, "text") == request
+        assert request.facts["input_exact"]
+    assert len({request.tokens for request in requests}) == 10
+
+
+def test_token_ids_on_a_chat_endpoint_are_refused(make):
+    _, (request, *_) = make("synthetic:token-ids", vocabulary=1000)
+    with pytest.raises(ConfigError, match=r"a task of token ids needs a text \(completions\) endpoint"):
+        cross(request, "chat")
+
+
+@pytest.mark.parametrize("kind", ["string", "token-ids"])
+def test_a_row_depends_on_the_seed_the_nonce_and_its_place_alone(plugins, folder, kind):
+    options = {"kind": kind, "tokenizer": str(folder), "input": 30, "nonce": "a"}
+    first = rows(plugins, **options, requests=5)
+    assert rows(plugins, **options, requests=9)[:5] == first
+    assert rows(plugins, **options, requests=5, seed=1) != first
+
+
+def test_each_run_has_prompts_of_its_own_and_the_same_lengths(plugins):
+    options = {"requests": 20, "input": {"method": "uniform", "min": 20, "max": 200}}
+    one, other = rows(plugins, **options), rows(plugins, **options)
+    assert [row["input_tokens_asked"] for row in one] == [row["input_tokens_asked"] for row in other]
+    assert [row["max_tokens"] for row in one] == [row["max_tokens"] for row in other]
+    same = [a["prompt"][:40] == b["prompt"][:40] for a, b in zip(one, other, strict=True)]
+    assert not any(same)
+
+
+def test_a_run_is_made_again_with_its_nonce(plugins):
+    one = rows(plugins, requests=3)
+    assert rows(plugins, requests=3, nonce=one[0]["nonce"]) == one
+
+
+def test_prompts_are_used_again_where_that_is_asked(plugins):
+    assert rows(plugins, requests=3, reuse_prompts=True) == rows(plugins, requests=3, reuse_prompts=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"requests": 0}, "requests = 0 must be at least 1"),
+        ({"input": 0}, "input.value: 0 is not a whole number of at least 1"),
+        ({"output": {"method": "poisson"}}, "output.method = 'poisson' is none of constant, uniform"),
+        ({"prefix": 600}, "prefix = 600 must be .*no more than the shortest input, 512"),
+        ({"prefix": -1}, "prefix = -1 must be at least 0"),
+        ({"kind": "token-ids"}, "kind = 'token-ids' needs tokenizer = FOLDER, or vocabulary = N"),
+        ({"kind": "ids"}, 'kind: \'ids\' is not right: kind takes "string" | "token-ids"'),
+        ({"vocabulary": 3}, "vocabulary = 3 must be at least 16"),
+        ({"tokenizer": "org/model"}, "tokenizer = 'org/model': there is no such folder"),
+        (
+            {"nonce": "a", "reuse_prompts": True},
+            "reuse_prompts asks for the same prompts, and nonce for others",
+        ),
+    ],
+)
+def test_what_cannot_be_made_says_why(plugins, options, said):
+    with pytest.raises(UsageError, match=said.replace("|", r"\|")) as raised:
+        rows(plugins, **options)
+    assert str(raised.value).startswith("task.dataset")
+
+
+@pytest.mark.parametrize(("alias", "target"), ALIASES.items())
+def test_an_alias_leads_to_the_task_and_its_variant(plugins, alias, target):
+    name, _, variant = target.partition(":")
+    assert Catalog(plugins).aliases[alias] == target
+    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    assert (task.name, task.variant or "") == (name, variant)
