@@ -1,6 +1,6 @@
 """Working out what a reply means: stamped bytes become events, JSON, chunks, and in the end a prediction.
 
-None of it happens while bytes arrive: the transport calls `take` when 32 kB wait, and the rest follows when
+None of it happens while bytes arrive: the transport calls `take` when 8 kB wait, and the rest follows when
 the reply has ended.
 """
 
@@ -18,6 +18,7 @@ import orjson
 
 from aisb.alike import Alike
 from aisb.backend import HttpBackend, error_text
+from aisb.compact import Stamps
 from aisb.errors import AttemptFailed
 from aisb.sse import Event, EventParser, JsonParser
 from aisb.transport import FULL, Exchange
@@ -25,7 +26,12 @@ from aisb.types import TOKEN_KINDS, Chunk, ChunkKind, Failure, Prediction, Reque
 
 _FIELDS = (b"data", b"event", b"id:", b"retry", b":")
 _SHOWN = 80
+_LOOSE = 64
+"""How many pieces of text stay apart before they are joined: a string each costs ten times its letters."""
 _KEEPALIVE = Chunk("keepalive")
+_KINDS: tuple[ChunkKind, ...] = ("role", "reasoning", "content", "tool", "finish", "usage", "keepalive")
+_CODE = {kind: code for code, kind in enumerate(_KINDS)}
+_CONTENT = bytes([_CODE["content"]])
 
 
 class Reply:
@@ -45,8 +51,9 @@ class Reply:
         self._streamed: bool | None = None  # not known before the first bytes
         self._complete = False  # [DONE] was seen
         self._odd = False  # some text may hold halves of characters
-        self._stamps = array("q")
-        self._kinds: list[ChunkKind] = []
+        # Small while they grow: thousands of long replies are under way at once.
+        self._stamps = Stamps()
+        self._kinds = bytearray()
         self._tokens = array("i")
         self._counted = True  # every chunk with tokens said how many
         self._last = _KEEPALIVE
@@ -66,10 +73,16 @@ class Reply:
             self._streamed = _is_stream(exchange, self._backend.stream_format)
         if self._streamed:
             self._read_pieces(exchange.take())
+            self._stamps.fold()
+            if len(self._text) > _LOOSE:
+                self._text = ["".join(self._text)]
+            if len(self._reasoning) > _LOOSE:
+                self._reasoning = ["".join(self._reasoning)]
 
     def end(self, failure: Failure | None) -> None:
         """Take what is left, and settle whether this is an answer. `failure` is the transport's."""
         exchange = self.exchange
+        exchange.on_full = None  # it led back here: without the cycle, all this goes as soon as it is done
         status = exchange.status
         if status and not 200 <= status < 300:
             self.failure = self._refusal()
@@ -105,8 +118,8 @@ class Reply:
                 exchange.connected_ns,
                 exchange.sent_ns,
                 exchange.headers_ns,
-                self._stamps,
-                tuple(self._kinds),
+                self._stamps.all(),
+                tuple([_KINDS[code] for code in self._kinds]),
                 tokens,
                 exchange.done_ns,
                 streamed=self._streamed is not False,
@@ -140,10 +153,9 @@ class Reply:
         """Take chunks that are like the latest one but for their texts."""
         count = len(texts)
         self._stamps.extend([stamp for stamp, _ in pieces])
-        self._kinds.extend(["content"] * count)
+        self._kinds += _CONTENT * count
         self._text.extend(texts)
-        self._tokens.extend([0] * count)
-        self._counted = False
+        self._uncounted()
 
     def _read(self, events: Iterable[Event]) -> None:
         """Take the events of a stream; one that cannot be read ends the reply."""
@@ -190,17 +202,16 @@ class Reply:
             chunk = self._take_whole(chunk, whole)
             text = ""
         self._stamps.append(stamp)
-        self._kinds.append(kind)
+        self._kinds.append(_CODE[kind])
         if text:
             self._text.append(text)
         if reasoning:
             self._reasoning.append(reasoning)
-        if tokens is None:
-            self._tokens.append(0)
-            if kind in TOKEN_KINDS:
-                self._counted = False
-        else:
-            self._tokens.append(tokens)
+        if self._counted:
+            if tokens is None and kind in TOKEN_KINDS:
+                self._uncounted()
+            else:
+                self._tokens.append(tokens or 0)
         if finish_reason and self._finish_reason != "content_filter":  # a refusal still ends with stop
             self._finish_reason = finish_reason
         if usage is not None:
@@ -215,6 +226,11 @@ class Reply:
         before = "".join(self._text)
         self._text = [whole]
         return chunk._replace(text=whole[len(before) :] if whole.startswith(before) else "")
+
+    def _uncounted(self) -> None:
+        """Forget the chunks' own token counts: one of them does not say it."""
+        self._counted = False
+        del self._tokens[:]
 
     def _merge(self, deltas: Iterable[Mapping[str, Any]]) -> None:
         """Lay the pieces of tool calls together by their index."""
@@ -239,7 +255,7 @@ class Reply:
                 self.failure = self._cut(f"the stream ends in the middle of an event: {_shown(payload)}")
         if self.failure is not None:
             return
-        if all(kind == "keepalive" for kind in self._kinds):
+        if all(code == _CODE["keepalive"] for code in self._kinds):
             self.failure = self._broken("the reply is empty: a stream without an event that says anything")
         elif not (self._finish_reason or self._complete or self._backend.stream_end == "close"):
             self.failure = self._cut("the stream ended without a finish reason or [DONE]")

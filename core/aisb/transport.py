@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from aisb.spec import Timeouts
 
 Clock = Callable[[], int]
-FULL = 32_768
+FULL = 8_192
+"""Bytes that wait at most before they are worked out: some 40 chunks, a tenth of a millisecond."""
 
 
 class WireRequest(NamedTuple):
