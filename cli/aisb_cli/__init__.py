@@ -1,0 +1,1 @@
+"""The `aisb` command: what it takes, and what it shows."""

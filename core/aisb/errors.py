@@ -1,4 +1,4 @@
-"""Every error a user can meet. The command prints the message, without a traceback, and exits with `exit_code`.
+"""Every error a user can meet. The command prints its message, no traceback, and exits with `exit_code`.
 
 AisbError
 ├── UsageError            2   a flag, a file, a name or a plugin is not as it must be
@@ -41,7 +41,7 @@ class ConfigError(UsageError):
         self.path = path
 
 
-class UnknownName(UsageError):
+class UnknownName(UsageError):  # noqa: N818 - what was asked for is named, not the mistake
     """Nothing is registered under a name."""
 
     def __init__(self, what: str, name: str, known: Iterable[str], notes: Iterable[str] = ()) -> None:
