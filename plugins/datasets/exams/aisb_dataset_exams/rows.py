@@ -1,0 +1,69 @@
+"""Read the files of AGIEval and RACE, whose rows a template cannot take apart."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from aisb.builtin.readers import jsonl
+from aisb.datafiles import DataFiles
+from aisb.types import Row
+
+_LETTER = re.compile(r"\s*\(?([A-H])(?:\s*[).:．、：]+\s*|\s+)")
+
+
+def agieval_rows(*, files: DataFiles) -> Iterator[Row]:
+    """Rows of AGIEval: `option_lines` as they are printed, `choices` without their letters, and the `target`.
+
+    The target is a letter, several (`ACD`), or for a question without options the value. A row that has
+    neither label nor answer is left out: jec-qa-kd has one.
+    """
+    for row in jsonl(files=files):
+        file = files.current
+        missing = {"question", "options", "label"} - row.keys()
+        if file and missing:
+            raise file.wrong(f"a row of AGIEval has {', '.join(sorted(missing))}, and this one has not")
+        options = row["options"] or None
+        label = row["label"] or ""
+        letters = "".join(re.findall("[A-H]", "".join(label)))
+        target = letters if options else str(row.get("answer") or "").strip()
+        if not target:
+            continue
+        yield {
+            **row,
+            "passage": row.get("passage") or "",
+            "option_lines": "".join(f"{option}\n" for option in options or ()),
+            "choices": _without_letters(options) if options else None,
+            "target": target,
+        }
+
+
+def _without_letters(options: list[str]) -> list[str]:
+    """Return options without "(A)" and the like, where each begins with its own letter."""
+    found = [_LETTER.match(option) for option in options]
+    return [
+        option[match.end() :].strip() if match and match[1] == letter else option.strip()
+        for option, match, letter in zip(options, found, "ABCDEFGH", strict=False)
+    ]
+
+
+def race_articles(*, files: DataFiles) -> Iterator[Row]:
+    """Rows of RACE as its authors pack it: a file an article, its `questions`, `options` and `answers`."""
+    for file in files:
+        try:
+            article: Any = json.loads(file.text())
+            asked = list(zip(article["questions"], article["options"], article["answers"], strict=True))
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise file.wrong(
+                "a RACE article is wanted: one JSON object with article, questions, options and answers "
+                f"({type(error).__name__}: {error})"
+            ) from error
+        for question, options, answer in asked:
+            yield {
+                "article": article["article"],
+                "question": question,
+                "options": options,
+                "answer": answer,
+            }

@@ -1,0 +1,97 @@
+"""Answers with several letters, and values of open questions: found and compared."""
+
+import pytest
+
+from aisb.types import Extract, Sample
+from aisb_dataset_exams.answers import ExamMatch, exam_answer, same_value
+
+ASKED = Sample("0", {}, "ACD", ("一", "二", "三", "四"))
+OPEN = Sample("0", {}, "\\frac{1}{2}")
+
+
+def found(text, sample=ASKED):
+    answer = exam_answer()(text, sample)
+    return answer.text if isinstance(answer, Extract) else answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ACD",
+        "A、C、D",
+        "答案：ACD",
+        "【答案】ACD",
+        "故选ACD。",
+        "因此，正确选项为 A、C、D。",
+        "B说法错误。\n综上，ACD正确。\n答案是：A，C，D",
+        "The answer is A, C and D.",
+        "The correct options are (A), (C), (D).",
+        "**Answer: ACD**",
+        "$\\boxed{ACD}$",
+        "\\boxed{\\text{A, C, D}}",
+        "ＡＣＤ",
+        "答案是AB。不对，重新看，答案是ACD。",
+    ],
+)
+def test_several_letters_are_found_however_they_are_written(text):
+    assert ExamMatch().score(found(text), ASKED).value == 1
+
+
+@pytest.mark.parametrize("text", ["AC", "答案：ABCD", "The answer is A.", "A", "ACE"])
+def test_other_letters_fewer_or_more_are_wrong(text):
+    assert ExamMatch().score(found(text) or "", ASKED).value == 0
+
+
+@pytest.mark.parametrize("text", ["I cannot say.", "A CAD drawing is needed.", ""])
+def test_a_text_without_a_choice_has_no_answer(text):
+    assert found(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("So x is $\\frac{1}{2}$.", "\\frac{1}{2}"),
+        ("The answer is 3.", "3"),
+        ("Thus \\boxed{[0,2]}, as said.", "[0,2]"),
+        ("First 1.\n42", "42"),
+        ("答案是：5；10", "5；10"),
+    ],
+)
+def test_the_value_of_an_open_question_is_found(text, value):
+    assert found(text, OPEN) == value
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("\\dfrac12", "$\\frac{1}{2}$"),
+        ("0.5", "\\frac{1}{2}"),
+        ("x = 3", "3"),
+        ("371043", "371,\\!043"),
+        ("$5$; $10$", "5;10"),
+        ("5, 10", "$5$;$10$"),
+        ("\\left[ 0, 2 \\right]", "$[0,2]$"),
+        ("90", "$90^{\\circ}$"),
+        ("1-5i", "$1-5\\mathrm{i}$"),
+        ("2\\sqrt2", "$2\\sqrt{2}$"),
+        ("even", "\\text{even}"),
+    ],
+)
+def test_values_that_only_look_different_are_the_same(given, wanted):
+    assert same_value(given, wanted)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("2", "2\\sqrt{2}"),
+        ("5", "5;10"),
+        ("10;5", "5;10"),
+        ("[0,2)", "[0,2]"),
+        ("\\frac{1}{3}", "\\frac{1}{2}"),
+        ("", "3"),
+        ("-3", "3"),
+    ],
+)
+def test_other_values_are_not(given, wanted):
+    assert not same_value(given, wanted)
