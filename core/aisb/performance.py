@@ -48,7 +48,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Achieved:
-    """What the run did of what it was asked: requests a second, and requests in flight."""
+    """What the run did of what it was asked: requests a second, and in flight on average and at most."""
 
     offered: int
     sent: int
@@ -134,7 +134,7 @@ def _measured(  # noqa: PLR0917 - a cache takes them in order
     window, unsteady = steady(sent, end, requests.e2el)
     flight = in_flight(sent, end)
     stages = tuple(_stages(columns, requests, flight, window, load=load, percentiles=percentiles))
-    achieved = _achieved(columns, flight, stages[0], load)
+    achieved = _achieved(columns, flight, load)
     counters = gained(load.counters)
     return Performance(
         model=model,
@@ -266,7 +266,7 @@ def _parameters(
     }
 
 
-def _achieved(columns: Columns, flight: InFlight, total: Stage, load: LoadFiles) -> Achieved:
+def _achieved(columns: Columns, flight: InFlight, load: LoadFiles) -> Achieved:
     import numpy as np
 
     sent = np.sort(columns["sent"][~np.isnan(columns["sent"])])
@@ -275,7 +275,7 @@ def _achieved(columns: Columns, flight: InFlight, total: Stage, load: LoadFiles)
         offered=max(load.planned or 0, len(columns)),
         sent=len(sent),
         rate=(len(sent) - 1) / span if span > 0 else None,
-        concurrency=total.common.concurrency,
+        concurrency=flight.mean(flight.times[0], flight.times[-1]) if len(flight.times) else None,
         peak=flight.peak,
     )
 
@@ -306,13 +306,13 @@ def _notes(columns: Columns, requests: Requests, load: LoadFiles) -> Iterator[st
             told.append(f"unknown {unknown} ({chunks} chunks)")
         yield f"output tokens are told by: {', '.join(told)}"
         if whole := int((columns["streamed"][ok] == 0).sum()):
-            yield f"{whole} replies were not streamed: they have no TTFT, TPOT, ICL or ITL"
+            yield f"replies that were not streamed: {whole}; without TTFT, TPOT, ICL and ITL"
         if unknown := int((np.isnan(requests.one_each) & ok & (columns.count() > 1)).sum()):
-            yield f"{unknown} replies do not say how many tokens a chunk holds: they are not in ITL"
+            yield f"replies that do not say how many tokens a chunk holds: {unknown}; not in ITL"
     if load.input_exact is False:
         yield "the prompts' lengths in tokens are not exactly those asked"
     if columns.earlier:
-        yield f"{columns.earlier} requests of an earlier command in this log are left out"
+        yield f"requests of earlier commands in this log, left out: {columns.earlier}"
     if load.warmups:
         yield f"warm-up, not counted: {load.warmups}"
     yield from load.notes

@@ -79,6 +79,7 @@ def test_the_numbers_of_a_whole_run(tmp_path):
     assert common.prefill_rate == 500
     assert common.total_rate == pytest.approx(7200 / 8.415)
     assert found.achieved.peak == 4
+    assert found.achieved.concurrency == pytest.approx(120 * 280 / 8415)
     assert (found.window.start, found.window.end) == (15 * MS, 8400 * MS)
     assert stable.common.concurrency == pytest.approx(4)
     assert stable.common.output_rate == pytest.approx(4 * 10 / 0.280, rel=0.01)
@@ -109,7 +110,7 @@ def test_without_streaming_only_the_whole_is_timed(tmp_path):
     assert parameters["E2EL"].average == 100
     assert [parameters[name] for name in ("TTFT", "TTFC", "TTFB", "TPOT", "ITL", "ICL")] == [None] * 6
     assert parameters["OutputTokens"].average == 30
-    assert "1 replies were not streamed: they have no TTFT, TPOT, ICL or ITL" in found.notes
+    assert "replies that were not streamed: 1; without TTFT, TPOT, ICL and ITL" in found.notes
 
 
 def test_what_nobody_told_is_none_and_never_zero(tmp_path):
