@@ -53,12 +53,8 @@ class NativeTransport:
     async def exchange(self, request: WireRequest, exchange: Exchange) -> None:
         """Send a request and gather the whole reply."""
         begun = self.clock()
-        head = [f"{request.method} {request.target} HTTP/1.1\r\n"]
-        head += [f"{name}: {value}\r\n" for name, value in request.headers]
-        if request.body or request.method != "GET":
-            head.append(f"content-length: {len(request.body)}\r\n")
-        head.append("\r\n")
-        data = "".join(head).encode("latin-1") + request.body
+        data = _message(request)
+        del request  # its body is here a second time, and may stay for as long as the reply lasts
         fresh = False
         while True:
             connection = await self._connection(exchange, fresh=fresh)
@@ -151,6 +147,16 @@ class NativeTransport:
             if not turn.done():
                 turn.set_result(None)
                 return
+
+
+def _message(request: WireRequest) -> bytes:
+    """Return the bytes of a request."""
+    head = [f"{request.method} {request.target} HTTP/1.1\r\n"]
+    head += [f"{name}: {value}\r\n" for name, value in request.headers]
+    if request.body or request.method != "GET":
+        head.append(f"content-length: {len(request.body)}\r\n")
+    head.append("\r\n")
+    return "".join(head).encode("latin-1") + request.body
 
 
 class _Stale(Exception):  # noqa: N818 - it never leaves this module
