@@ -1,0 +1,51 @@
+"""Read rows whose labels stand in a file of their own, and the answers of TruthfulQA with their truth."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aisb.builtin.readers import json, jsonl
+from aisb.datafiles import DataFile, DataFiles
+from aisb.types import Row
+
+
+def jsonl_labels(*, files: DataFiles) -> Iterator[Row]:
+    """Rows of a JSON lines file with the field `label` from a second file, which has a label a line."""
+    if len(files.files) != 2:
+        from aisb.errors import UsageError
+
+        raise UsageError("path must name two files: the rows, and their labels")
+    rows_file, labels_file = files.files
+    labels = [line.strip() for line in labels_file.lines() if line.strip()]
+    rows = DataFiles([rows_file])
+    count = 0
+    files.current = rows_file
+    for row in jsonl(files=rows):
+        if count == len(labels):
+            raise labels_file.wrong(f"there are {count} labels, and more rows in {rows_file.path.name}")
+        yield {**row, "label": labels[count]}
+        count += 1
+    if count < len(labels):
+        raise labels_file.wrong(f"there are {len(labels)} labels, and {count} rows in {rows_file.path.name}")
+
+
+def truthfulqa_rows(*, files: DataFiles) -> Iterator[Row]:
+    """Rows of TruthfulQA: in `mc1` and `mc2` the `choices`, and in `letters` those that are true."""
+    for row in json(files=files):
+        made = {
+            name: _answers(files.current, row.get(f"{name}_targets"), f"{name}_targets")
+            for name in ("mc1", "mc2")
+        }
+        yield {"question": row["question"], **made}
+
+
+def _answers(file: DataFile | None, targets: Any, name: str) -> dict[str, list[str]]:
+    wrong = not isinstance(targets, Mapping) or not targets or not set(targets.values()) <= {0, 1}
+    if wrong and file:
+        raise file.wrong(
+            f"{name} must be an object of answers, each with 1 (true) or 0, and it is {targets!r}"[:300]
+        )
+    letters = [letter for letter, true in zip(string.ascii_uppercase, targets.values(), strict=False) if true]
+    return {"choices": list(targets), "letters": letters}

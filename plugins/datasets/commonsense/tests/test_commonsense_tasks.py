@@ -1,0 +1,310 @@
+"""Every task, variant, layout and alias of common sense renders and scores small rows in the formats of upstream."""
+
+import importlib.resources
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from aisb.catalog import Catalog, Selection
+from aisb.config import Asked, resolve
+from aisb.datafiles import DataFolders
+from aisb.errors import ConfigError, DataError
+from aisb.plugins import Plugins
+from aisb.prompts import Renderer
+from aisb.samples import load_samples
+from aisb.scoring import score
+from aisb.types import Prediction
+
+FAMILY = Path(str(importlib.resources.files("aisb_dataset_commonsense")))
+TASKS = {
+    path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in (FAMILY / "tasks").glob("*.toml")
+}
+ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
+MODES = {name: task.get("mode", "gen") for name, task in TASKS.items()} | {
+    f"{name}:{variant}": table.get("mode", "gen")
+    for name, task in TASKS.items()
+    for variant, table in task.get("variants", {}).items()
+}
+ASKED = [name for name, mode in MODES.items() if mode == "gen"]
+COUNT = 12
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def write_lines(path, objects):
+    write(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects))
+
+
+def hellaswag(root, layout):
+    for split, name in (("val", "hellaswag"), ("train", "hellaswag_train_sampled25")):
+        found = []
+        for n in range(COUNT):
+            text, endings = (
+                f"A cook at {n}: 00 opens a {split} book.",
+                [f"He reads page {n + k}." for k in range(4)],
+            )
+            if layout == 0:
+                found.append({"query": f"Cooking: {text}", "choices": endings, "gold": n * 3 % 4})
+            else:
+                found.append(
+                    {"activity_label": "Cooking", "ctx": text, "endings": endings, "label": n * 3 % 4}
+                )
+        path = (f"{name}.jsonl", f"hellaswag_{split}.jsonl", f"data/hellaswag_{split}.jsonl")[layout]
+        write_lines(root / "hellaswag" / path, found)
+
+
+def winogrande(root, layout):
+    for split in ("train_xs", "dev"):
+        sentence = "The cup did not fit in the box number {} of {} since the _ was too large."
+        write_lines(
+            root / ("winogrande", "winogrande_1.1")[layout] / f"{split}.jsonl",
+            [
+                {
+                    "qID": str(n),
+                    "sentence": sentence.format(n, split),
+                    "option1": "cup",
+                    "option2": "box",
+                    "answer": str(n % 2 + 1),
+                }
+                for n in range(COUNT)
+            ],
+        )
+
+
+def piqa(root, layout):
+    folder, split = (("physicaliqa-train-dev", "dev"), ("piqa", "dev"), ("piqa", "valid"))[layout]
+    goals = [
+        {"goal": f"To open door {n},", "sol1": f"push it {n} times.", "sol2": "paint it."}
+        for n in range(COUNT)
+    ]
+    write_lines(root / folder / f"{split}.jsonl", goals)
+    write(root / folder / f"{split}-labels.lst", "".join(f"{n % 2}\n" for n in range(COUNT)))
+
+
+def siqa(root, layout):
+    folder = root / ("siqa", "socialiqa-train-dev")[layout]
+    asked = {
+        "question": "What does Ann want?",
+        "answerA": "to sleep",
+        "answerB": "to eat",
+        "answerC": "to run",
+    }
+    write_lines(folder / "dev.jsonl", [{"context": f"Ann came home at {n}."} | asked for n in range(COUNT)])
+    write(folder / "dev-labels.lst", "".join(f"{n % 3 + 1}\n" for n in range(COUNT)))
+
+
+def boolq(root, layout):
+    rows = [
+        {
+            "question": f"is {n} an even number",
+            "passage": f"On the number {n}.",
+            "idx": n,
+            "label": n % 3 == 0,
+        }
+        for n in range(COUNT)
+    ]
+    if layout == 2:
+        rows = [{("answer" if key == "label" else key): value for key, value in row.items()} for row in rows]
+    write_lines(root / ("SuperGLUE/BoolQ/val.jsonl", "BoolQ/val.jsonl", "boolq/dev.jsonl")[layout], rows)
+
+
+def truthfulqa(root, layout):
+    rows = [
+        {
+            "question": f"What happens on day {n}?",
+            "mc1_targets": {f"Nothing on day {n}.": 1, "It rains frogs.": 0, f"{n} moons rise.": 0},
+            "mc2_targets": {f"Nothing on day {n}.": 1, "A day passes.": 1, "It rains frogs.": 0},
+        }
+        for n in range(COUNT)
+    ]
+    write(root / ("truthfulqa/mc_task.json", "TruthfulQA/data/mc_task.json")[layout], json.dumps(rows))
+
+
+MAKERS = {
+    "hellaswag": hellaswag,
+    "winogrande": winogrande,
+    "piqa": piqa,
+    "siqa": siqa,
+    "boolq": boolq,
+    "truthfulqa": truthfulqa,
+}
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return Plugins.load()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    for made in MAKERS.values():
+        made(root, 0)
+    return root
+
+
+@pytest.fixture
+def make(plugins, data):
+    def run(name, root=data):
+        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+        folders = DataFolders([root])
+        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
+
+    return run
+
+
+def said(request):
+    return request.text or "\n".join(message.content for message in request.messages)
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_variant_renders_every_row_and_leaves_no_brace(make, name):
+    _, samples, renderer = make(name)
+    assert len(samples) == COUNT
+    texts = {said(renderer.request(sample)) for sample in samples}
+    assert len(texts) == COUNT
+    assert not any(re.search(r"[{}]", text) for text in texts)
+    if not name.startswith("boolq"):
+        assert all(all(c in said(renderer.request(one)) for c in one.choices) for one in samples)
+
+
+@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize(
+    "form",
+    ["ANSWER: {0}", "答案：{0}", "The answer is ({0}).", "{0}. {1}", "Let me see.\nSo it is {1}", "{0}"],
+)
+async def test_the_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(plugins, make, name, form):
+    task, samples, _ = make(name)
+
+    async def share(letters):
+        texts = [
+            form.format(a, one.choices["ABCD".index(a)]) for one, a in zip(samples, letters, strict=True)
+        ]
+        predictions = [
+            Prediction(one.id, text=text, finish_reason="stop")
+            for one, text in zip(samples, texts, strict=True)
+        ]
+        (scores,) = (await score(task, {one.id: one for one in samples}, predictions, plugins)).values()
+        return sum(one.value for one in scores) / len(scores)
+
+    assert await share([one.target for one in samples]) == 1
+    wrong = ["ABCD"[("ABCD".index(one.target) + 1) % len(one.choices)] for one in samples]
+    assert await share(wrong) == 0
+
+
+@pytest.mark.parametrize("name", [name for name, mode in MODES.items() if mode == "logprob"])
+def test_a_log_likelihood_variant_says_in_a_line_that_it_is_not_offered_yet(plugins, name):
+    with pytest.raises(ConfigError) as error:
+        resolve(plugins, Asked(models=["sim"], datasets=[name]))
+    assert str(error.value) == (
+        f"tasks.{name.split(':')[0]}: log-likelihood tasks are not offered yet (mode = 'logprob' in {name})"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [(name, number) for name in MAKERS for number in range(len(TASKS[name]["dataset"]["layouts"]))],
+)
+def test_every_layout_gives_the_same_samples(make, tmp_path, name, number):
+    MAKERS[name](tmp_path, number)
+    _, first, renderer = make(name)
+    _, other, other_renderer = make(name, tmp_path)
+    assert [(one.id, one.target, one.choices) for one in other] == [
+        (one.id, one.target, one.choices) for one in first
+    ]
+    assert said(other_renderer.request(other.samples[1])) == said(renderer.request(first.samples[1]))
+
+
+REFERENCE = """
+hellaswag_gen_0_shot_chat_prompt hellaswag_gen_10_shot_chat_prompt hellaswag_ppl_0_shot_chat_prompt
+winogrande_gen_0_shot_chat_prompt winogrande_gen_5_shot_chat_prompt piqa_gen_0_shot_chat_prompt piqa_gen_0_shot_str
+piqa_ppl_0_shot_str siqa_gen siqa_gen_0_shot_chat siqa_ppl_0_shot_chat SuperGLUE_BoolQ_gen
+SuperGLUE_BoolQ_gen_0_shot_cot_str SuperGLUE_BoolQ_gen_0_shot_noncot_str SuperGLUE_BoolQ_gen_0_shot_str
+SuperGLUE_BoolQ_gen_0_shot_str_perf SuperGLUE_BoolQ_gen_5_shot_str SuperGLUE_BoolQ_gen_883d50_str
+"""
+
+
+@pytest.mark.parametrize("alias", sorted({*REFERENCE.split(), *ALIASES}))
+def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias):
+    meant = Selection.parse(ALIASES[alias])
+    assert Catalog(plugins).aliases[alias] == str(meant)
+    if MODES[str(meant)] == "gen":
+        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+        assert (task.name, task.variant) == (meant.name, meant.variant)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_says_where_its_data_comes_from_and_what_may_be_done_with_it(name):
+    assert all(TASKS[name][key] for key in ("summary", "source", "licence", "citation"))
+
+
+def test_the_text_of_hellaswag_begins_after_its_activity_and_examples_come_from_the_train_split(make):
+    _, samples, renderer = make("hellaswag:few-shot")
+    messages = renderer.request(samples.samples[1]).messages
+    assert len(messages) == 21
+    assert messages[0].content == (
+        "Continue the following text without adding any additional information or formatting:\n"
+        "A cook at 0: 00 opens a train book.\n"
+        "A) He reads page 0.\nB) He reads page 1.\nC) He reads page 2.\nD) He reads page 3.\n"
+        "What is the right option?"
+    )
+    assert messages[1].content == "A"
+    assert messages[-1].content.startswith("A cook at 1: 00 opens a val book.\nA)")
+
+
+def test_the_examples_of_winogrande_stand_at_the_fixed_places(make):
+    _, samples, renderer = make("winogrande:few-shot")
+    messages = renderer.request(samples.samples[0]).messages
+    assert [re.search(r"number (\d+) of (\w+)", m.content).groups() for m in messages[::2]] == [
+        *((str(n), "train_xs") for n in (0, 2, 4, 6, 8)),
+        ("0", "dev"),
+    ]
+    assert messages[1].content == "Answer: A"
+    assert "answer to the question.\n\nQuestion: The cup" in messages[0].content
+
+
+def test_a_question_of_boolq_is_never_its_own_example(make):
+    _, samples, renderer = make("boolq:few-shot-text")
+    for sample in samples:
+        text = renderer.request(sample).text
+        assert text.count(sample.fields["question"] + "\n") == 1
+        assert text.count("\nAnswer:") == 6
+        assert text.endswith("\nA. Yes\nB. No\nAnswer:")
+
+
+def test_the_options_of_truthfulqa_are_drawn_and_the_target_follows(make):
+    _, samples, _ = make("truthfulqa")
+    assert len({one.target for one in samples}) > 1
+    for one in samples:
+        assert one.choices["ABC".index(one.target)] == one.fields["mc1"]["choices"][0]
+        assert one.fields["mc2"]["letters"] == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"), [(11, "11 labels, and more rows"), (13, "13 labels, and 12 rows")]
+)
+def test_labels_that_do_not_go_with_the_rows_are_counted(make, tmp_path, labels, told):
+    piqa(tmp_path, 0)
+    write(tmp_path / "physicaliqa-train-dev/dev-labels.lst", "0\n" * labels)
+    with pytest.raises(DataError, match=rf"dev-labels.lst.*: there are {told} in dev.jsonl"):
+        make("piqa", tmp_path)
+
+
+def test_a_torn_row_beside_labels_names_file_and_line(make, tmp_path):
+    siqa(tmp_path, 0)
+    first = (tmp_path / "siqa/dev.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    write(tmp_path / "siqa/dev.jsonl", first + '\n{"context": "b')
+    with pytest.raises(DataError, match=r"siqa/dev.jsonl, line 2: not JSON: .*: the line is torn"):
+        make("siqa", tmp_path)
+
+
+def test_answers_of_truthfulqa_without_their_truth_are_named(make, tmp_path):
+    write(tmp_path / "truthfulqa/mc_task.json", '[{"question": "?", "mc1_targets": ["yes", "no"]}]')
+    with pytest.raises(DataError, match=r"mc_task.json, row 1: mc1_targets must be an object of answers"):
+        make("truthfulqa", tmp_path)

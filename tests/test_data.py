@@ -1,0 +1,137 @@
+"""Every installed task on its real data: all rows render, a gold answer is right, and a shuffled one is chance.
+
+Run with AISB_DATA=FOLDER (make test-data). A task whose data is not there is skipped by name. A family whose
+evaluator takes another kind of gold adds a line to `WRITTEN`.
+"""
+
+import os
+from collections import Counter
+from random import Random
+
+import pytest
+
+from aisb.catalog import Catalog, read_toml
+from aisb.config import Asked, resolve
+from aisb.datafiles import DataFolders
+from aisb.errors import ConfigError, DataError, PluginError
+from aisb.plugins import Plugins
+from aisb.prompts import Renderer
+from aisb.samples import load_samples
+from aisb.scoring import score
+from aisb.stats import wilson
+from aisb.types import Prediction
+
+pytestmark = [
+    pytest.mark.data,
+    pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA"),
+]
+
+ENOUGH = 200
+MOST = 1000
+"""Answers are scored of so many rows at most, drawn once; all rows are read and rendered."""
+
+WRITTEN = {
+    "choice-match": ("ANSWER: {target}", "答案：{target}", "The answer is ({target})."),
+    "exam-match": ("The answer is {target}.", "所以答案是：{target}", "**Answer: {target}**"),
+    "numeric-match": ("So the answer is {target}.", "#### {target}", "\\boxed{{{target}}}"),
+    "exact-match": ("{target}",),
+}
+"""What a model would write that gives a target, for each evaluator; the rows take the forms in turn."""
+
+
+def names():
+    plugins = Plugins.load()
+    for entry in Catalog(plugins).entries("task"):
+        yield entry.name
+        yield from (f"{entry.name}:{variant}" for variant in read_toml(entry.path).get("variants", {}))
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return Plugins.load()
+
+
+@pytest.fixture(params=list(names()))
+def ready(request, plugins):
+    """A task with its samples, or a skip that says why there are none."""
+    try:
+        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[request.param])).tasks.values()
+    except ConfigError as error:
+        if "not offered yet" in str(error):
+            pytest.skip(str(error))
+        raise
+    folders = DataFolders.default()
+    try:
+        samples = load_samples(task, plugins, folders)
+        renderer = Renderer(task, plugins, folders)
+    except (DataError, PluginError) as error:
+        if "none of these exists" in str(error) or "needs pyarrow" in str(error):
+            pytest.skip(f"{request.param}: {str(error).splitlines()[1].strip()} is not there")
+        raise
+    except ConfigError as error:
+        if not task.evaluate:  # a load that is made as its user says
+            pytest.skip(f"{request.param}: {str(error).splitlines()[0]}")
+        raise
+    return task, samples, renderer
+
+
+def forms(task):
+    if not task.evaluate:
+        pytest.skip(f"{task.name} is not graded")
+    evaluator = task.evaluate[0].use
+    if evaluator not in WRITTEN:
+        pytest.skip(f"{task.name}: no gold answer is known for the evaluator {evaluator!r}")
+    return WRITTEN[evaluator]
+
+
+def drawn(samples):
+    rows = list(samples)
+    return Random(7).sample(rows, MOST) if len(rows) > MOST else rows
+
+
+def key(sample):
+    targets = sample.target if isinstance(sample.target, list) else [sample.target]
+    return (bool(sample.choices), *sorted(str(target) for target in targets))
+
+
+async def graded(task, plugins, rows, golds):
+    """The scores of rows that are answered with the gold of the sample beside each."""
+    written = forms(task)
+    predictions = []
+    for position, (row, gold) in enumerate(zip(rows, golds, strict=True)):
+        target = gold.target[0] if isinstance(gold.target, list) else gold.target
+        text = written[position % len(written)].format(target=target)
+        predictions.append(Prediction(row.id, text=text, finish_reason="stop"))
+    (scores, *_) = (await score(task, {row.id: row for row in rows}, predictions, plugins)).values()
+    return scores
+
+
+async def test_every_row_renders_and_its_gold_answer_is_right(plugins, ready):
+    task, samples, renderer = ready
+    for sample in samples:
+        request = renderer.request(sample)
+        assert request.text or request.messages or request.tokens
+    assert len({sample.id for sample in samples}) == len(samples)
+    forms(task)
+    assert all(sample.target not in (None, "", []) for sample in samples)
+    rows = drawn(samples)
+    scores = await graded(task, plugins, rows, rows)
+    wrong = [(one.sample_id, one.answer, one.outcome, dict(one.details)) for one in scores if one.value < 1]
+    assert not wrong, f"{len(wrong)} of {len(scores)}: {wrong[:5]}"
+
+
+async def test_the_gold_of_another_row_is_right_as_often_as_chance(plugins, ready):
+    task, samples, _ = ready
+    forms(task)
+    rows = drawn(samples)
+    if len(rows) < ENOUGH:
+        pytest.skip(f"{task.name} has {len(rows)} rows, and {ENOUGH} are wanted")
+    golds = Random(11).sample(rows, len(rows))
+    scores = await graded(task, plugins, rows, golds)
+    share = sum(one.value for one in scores) / len(scores)
+    same = Counter(key(row) for row in rows)
+    chance = sum(count * count for count in same.values()) / len(rows) ** 2
+    low, high = wilson(share, len(scores))
+    assert low <= chance <= high, (
+        f"{100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}], {100 * chance:.1f} %"
+    )
