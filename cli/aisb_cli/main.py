@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from aisb_cli.config_command import config
+from aisb_cli.grade_command import grade
 from aisb_cli.mock_command import mock
 from aisb_cli.plugins_command import plugins
 from aisb_cli.run_command import run, score
@@ -39,7 +40,7 @@ def cli(context: click.Context, block: tuple[str, ...]) -> None:
     context.ensure_object(dict)["block"] = block
 
 
-for command in (run, score, tasks, plugins, config, mock):
+for command in (run, score, grade, tasks, plugins, config, mock):
     cli.add_command(command)
 
 

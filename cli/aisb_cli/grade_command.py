@@ -1,0 +1,117 @@
+"""`aisb grade`: grade outputs from anywhere, without a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+if TYPE_CHECKING:
+    from aisb.grading import Tally
+
+
+@click.command(short_help="Grade outputs from anywhere by a task's rules, without a run.")
+@click.argument("task")
+@click.argument("file", metavar="FILE.jsonl")
+@click.option(
+    "-o",
+    "--output",
+    "output",
+    metavar="FILE",
+    help="Where the graded lines go [default: standard output].",
+)
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Grade by other rules, e.g. task.postprocess=[…].",
+)
+@click.pass_context
+def grade(context: click.Context, task: str, file: str, output: str | None, sets: tuple[str, ...]) -> int:
+    """Grade outputs from anywhere as a run of TASK would grade them.
+
+    Each line of FILE.jsonl (`-` reads a pipe) is a JSON object with `output`, what the model wrote, and
+    `reference`, what is right; with `finish_reason` and `reasoning` where they are known, and what else the
+    task's rows have: `options`, `prompt` … Each line out has `answer`, `outcome`, `value`, `rule` and `span`;
+    a summary follows on standard error.
+
+    \b
+    Grade a file:
+      aisb grade gsm8k outputs.jsonl -o graded.jsonl
+    Grade one output:
+      echo '{"output": "So it is 18.", "reference": "18"}' | aisb grade gsm8k -
+    """  # noqa: D301 - \b is for click
+    import asyncio
+
+    from aisb.catalog import Catalog
+    from aisb.config import Asked, Resolver
+    from aisb.grading import check_task
+    from aisb.grading import grade as graded
+    from aisb.plugins import Plugins
+
+    plugins = Plugins.load((context.obj or {}).get("block", ()))
+    own = Path("aisb.toml") if Path("aisb.toml").is_file() else None
+    resolved = Resolver(plugins, Catalog(plugins), Asked(file=own, sets=sets)).show(task)
+    check_task(resolved)
+    with _opened(file, output) as (lines, out):
+        tally = asyncio.run(
+            graded(
+                resolved, lines, plugins, write=out.write, complain=lambda line: click.echo(line, err=True)
+            )
+        )
+        out.flush()
+    click.echo("\n".join(_summary(tally)), err=True)
+    return 0
+
+
+@contextmanager
+def _opened(file: str, output: str | None) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Open what is read and what is written."""
+    from aisb.errors import UsageError
+
+    try:
+        lines = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}; `-` reads a pipe") from error
+    try:
+        if output is None or output == "-":
+            yield lines, sys.stdout.buffer
+            return
+        if Path(output).exists() and file != "-" and Path(output).samefile(file):
+            raise UsageError(f"-o {output} is the file that is read; name another one")
+        try:
+            out = Path(output).open("wb")  # noqa: SIM115 - closed below
+        except OSError as error:
+            raise UsageError(f"-o {output} cannot be written: {error.strerror}") from error
+        with out:
+            yield lines, out
+    finally:
+        if file != "-":
+            lines.close()
+
+
+def _summary(tally: Tally) -> Iterator[str]:
+    ledger = tally.ledger
+    for name, metrics in tally.metrics().items():
+        for metric in metrics:
+            if metric.group is not None or metric.value is None:
+                continue
+            by = f" ({name})" if len(tally.counts) > 1 else ""
+            line = f"{tally.task} {metric.name}{by} {metric.value:.2f}, n {metric.count}"
+            if metric.low is not None and metric.high is not None:
+                line += f", 95 % [{metric.low:.1f}, {metric.high:.1f}]"
+            yield line
+    if ledger.bounds:
+        counts = ", ".join(f"{name} {count}" for name, count in ledger.counts.items() if count)
+        yield f"  {counts}; bounds [{ledger.bounds[0]:.1f}, {ledger.bounds[1]:.1f}]"
+        if ledger.doubtful:
+            yield f"  {ledger.unclear_share:.1f} % ended neither right nor wrong: mind the bounds"
+    else:
+        yield f"{tally.task}: no line was graded"
+    if tally.bad:
+        yield f"  {tally.bad} of {tally.bad + ledger.asked} lines could not be graded and are left out"

@@ -1,0 +1,97 @@
+"""`aisb grade` through its ends: files, pipes, what is printed where."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LINES = [
+    {"output": "The answer is 18.", "reference": "18"},
+    {"output": "The answer is 17.", "reference": "18"},
+    "no JSON",
+    {"output": "I am sorry, I cannot help with that.", "reference": "18"},
+]
+
+
+def aisb(*words: str, cwd: Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    ended = subprocess.run(
+        [sys.executable, "-m", "aisb_cli.main", *words],
+        cwd=cwd, input=given, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "outputs.jsonl"
+    path.write_text("".join(f"{x if isinstance(x, str) else json.dumps(x)}\n" for x in LINES))
+    return path
+
+
+def test_a_file_is_graded_and_the_summary_goes_to_standard_error(file: Path) -> None:
+    ended = aisb("grade", "demo_gsm8k", "outputs.jsonl", cwd=file.parent)
+    assert ended.returncode == 0
+    assert [json.loads(line)["outcome"] for line in ended.stdout.splitlines()] == [
+        "correct",
+        "wrong",
+        "refused",
+    ]
+    assert ended.stderr.splitlines() == [
+        "line 3 is left out: it is not JSON: invalid literal, expected 'null'",
+        "demo_gsm8k accuracy 33.33, n 3, 95 % [6.1, 79.2]",
+        "  correct 1, wrong 1, refused 1; bounds [33.3, 50.0]",
+        "  33.3 % ended neither right nor wrong: mind the bounds",
+        "  1 of 4 lines could not be graded and are left out",
+    ]
+
+
+def test_a_pipe_is_read_and_a_file_written(file: Path) -> None:
+    ended = aisb(
+        "grade", "demo_gsm8k:zero-shot", "-", "-o", "graded.jsonl", cwd=file.parent, given=file.read_text()
+    )
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert len((file.parent / "graded.jsonl").read_text().splitlines()) == 3
+
+
+def test_other_rules_can_be_set(file: Path) -> None:
+    rule = 'task.postprocess=[{use="first-line"}, {use="last-number"}]'
+    ended = aisb("grade", "demo_gsm8k", "outputs.jsonl", "--set", rule, cwd=file.parent)
+    assert json.loads(ended.stdout.splitlines()[0])["answer"] == "18"
+
+
+def test_an_empty_file_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").touch()
+    ended = aisb("grade", "demo_gsm8k", "none.jsonl", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "demo_gsm8k: no line was graded\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("gsm8kk", "outputs.jsonl"), "error: no task named 'gsm8kk'; did you mean 'gsm8k'?"),
+        (
+            ("demo_gsm8k", "absent.jsonl"),
+            "error: absent.jsonl cannot be read: No such file or directory; `-` reads a pipe",
+        ),
+        (
+            ("demo_gsm8k", "outputs.jsonl", "-o", "outputs.jsonl"),
+            "error: -o outputs.jsonl is the file that is read; name another one",
+        ),
+        (
+            ("demo_gsm8k", "outputs.jsonl", "-o", "no/such.jsonl"),
+            "error: -o no/such.jsonl cannot be written: No such file or directory",
+        ),
+        (("sharegpt", "outputs.jsonl"), "error: sharegpt has no evaluator, so nothing says what is right"),
+    ],
+)
+def test_what_cannot_be_done_is_said(file: Path, words: tuple[str, ...], error: str) -> None:
+    before = file.read_bytes()
+    ended = aisb("grade", *words, cwd=file.parent)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(error)
+    assert file.read_bytes() == before
