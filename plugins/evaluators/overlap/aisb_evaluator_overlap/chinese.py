@@ -1,0 +1,28 @@
+"""Cut Chinese texts into words; the dictionary is read with the first of them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import lru_cache
+from typing import Any
+
+_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+
+
+def is_chinese(text: str) -> bool:
+    """Say whether a text has Chinese signs."""
+    return _HAN.search(text) is not None
+
+
+def cut(text: str) -> list[str]:
+    """Return the words of a text, in order, without white space."""
+    return [word for word in _jieba().cut(text, HMM=False) if word.strip()]
+
+
+@lru_cache(maxsize=1)
+def _jieba() -> Any:
+    import jieba  # type: ignore[import-untyped]
+
+    jieba.setLogLevel(logging.WARNING)
+    return jieba

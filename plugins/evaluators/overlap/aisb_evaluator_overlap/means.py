@@ -1,0 +1,56 @@
+"""Sum partial credit up: the mean of each figure with its interval, over all samples and for each group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import fsum
+from typing import Any
+
+from aisb.types import Metric, Sample, Score
+
+
+def targets(sample: Sample) -> list[str]:
+    """Return everything that would be right, as texts."""
+    target: Any = sample.target
+    return [str(one) for one in (target if isinstance(target, list | tuple) else [target])]
+
+
+def figures(score: Score) -> Mapping[str, float]:
+    """Return the figures that an evaluator left in a score; none for a sample without an answer."""
+    found = score.details.get("figures")
+    return found if isinstance(found, Mapping) else {}
+
+
+def means(scores: Sequence[Score], names: Sequence[str]) -> list[Metric]:
+    """Return the mean of each figure in percent, the first of them also for each group and over the groups.
+
+    A sample without an answer counts 0. Repeats of a sample are one cluster of the interval.
+    """
+    if not scores:
+        return []
+    groups: dict[str, list[Score]] = {}
+    for score in scores:
+        if score.group is not None:
+            groups.setdefault(score.group, []).append(score)
+    found = [_mean(name, scores, None) for name in names]
+    each = [_mean(names[0], of, group) for group, of in groups.items()]
+    if not each:
+        return found
+    naive = fsum(metric.value or 0.0 for metric in each) / len(each)
+    grouped = [score for of in groups.values() for score in of]
+    weighted = _mean(names[0], grouped, None)
+    return [
+        *found,
+        *each,
+        Metric("naive_average", naive, unit="%", count=len(grouped)),
+        Metric("weighted_average", weighted.value, weighted.low, weighted.high, "%", len(grouped)),
+    ]
+
+
+def _mean(name: str, scores: Sequence[Score], group: str | None) -> Metric:
+    from aisb.stats import mean_interval
+
+    values = [100 * figures(score).get(name, 0.0) for score in scores]
+    interval = mean_interval(values, [score.sample_id for score in scores]) or (None, None)
+    low, high = (None if end is None else min(100.0, max(0.0, end)) for end in interval)
+    return Metric(name, fsum(values) / len(values), low, high, "%", len(values), group)
