@@ -107,11 +107,14 @@ def main() -> int:
     found = orjson.loads(out.stdout)
     # A second stands for what does not grow with the log: starting, and the requests that cross an edge.
     limit = SECONDS * given.scale + 1
-    broken = found["seconds"] > limit or found["gigabytes"] > GIGABYTES
+    # One thread computes: where it had to wait for a core, its CPU time is what the limit is held against.
+    noisy = os.getloadavg()[0] > (os.cpu_count() or 1)
+    taken = found["cpu"] if noisy else found["seconds"]
+    broken = taken > limit or found["gigabytes"] > GIGABYTES
     print(f"computed {found['gaps']:,} gaps of {found['requests']:,} requests")
     print(f"  {found['seconds']:.1f} s (limit {limit:.1f} s), {found['cpu']:.1f} s of CPU")
     print(f"  {found['gigabytes']:.2f} GB in memory at most (limit {GIGABYTES:g} GB)")
-    print("BROKEN" if broken else "held")
+    print(f"{'BROKEN' if broken else 'held'}{', noisy: others use this machine' if noisy else ''}")
     return int(broken)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aisb.columns import KINDS, read_columns
+from aisb.dialects import DIALECTS, speak
 from aisb.latency import each_request, latency
 from aisb.log import LogWriter
 from aisb.types import TOKEN_KINDS, Failure, Prediction, Timing, Usage
@@ -62,6 +63,8 @@ def test_columns_hold_what_the_records_hold_whatever_the_chunks(tmp_path_factory
     ]
     columns = logged(tmp_path_factory.mktemp("log"), *predictions)
     found = each_request(columns)
+    for rules in DIALECTS.values():
+        assert len(speak(columns, rules, [99]).e2el) == len(predictions)
     for row, prediction in enumerate(predictions):
         timing = prediction.timing
         expected = [np.nan if value is None else value for value in latency(timing)]
