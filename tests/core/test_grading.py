@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
-import tracemalloc
 from typing import Any
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from aisb.catalog import Catalog
 from aisb.config import Asked, Resolver
 from aisb.errors import UsageError
-from aisb.grading import Tally, grade
+from aisb.grading import BATCH, Tally, grade
 from aisb.plugins import Plugins
 from aisb.scoring import score
 from aisb.spec import Task
@@ -139,15 +137,22 @@ def test_a_task_without_an_evaluator_says_how_to_give_one():
     assert "--set 'task.evaluate=[" in str(error.value)
 
 
-def test_memory_does_not_grow_with_the_number_of_lines():
-    line = json.dumps({"output": "We think. " * 10 + "The answer is 18", "reference": "18"}).encode()
+def test_lines_are_read_no_further_ahead_than_a_batch_and_nothing_of_them_is_kept():
+    line = json.dumps({"output": "The answer is 18", "reference": "18"}).encode()
+    read = written = ahead = 0
 
-    def peak(count: int) -> int:
-        tracemalloc.start()
-        lines = itertools.repeat(line, count)
-        asyncio.run(grade(task(), lines, PLUGINS, write=lambda _: None, complain=print))
-        (_, most), _ = tracemalloc.get_traced_memory(), tracemalloc.stop()
-        return most
+    def lines():
+        nonlocal read
+        for _ in range(3 * BATCH):
+            read += 1
+            yield line
 
-    peak(10)  # what is made once is made here
-    assert peak(1500) < 1.5 * peak(500)
+    def write(_):
+        nonlocal written, ahead
+        written += 1
+        ahead = max(ahead, read - written)
+
+    tally = asyncio.run(grade(task(), lines(), PLUGINS, write=write, complain=print))
+    assert written == 3 * BATCH
+    assert ahead < BATCH
+    assert tally.kept == {}
