@@ -18,6 +18,7 @@ from aisb.backend import Backend, HttpBackend
 from aisb.datafiles import DataFolders
 from aisb.engine import concurrency
 from aisb.errors import AisbError, RunError, ServiceError
+from aisb.likelihood import check_scores
 from aisb.loads import workers
 from aisb.log import read_folder
 from aisb.manifest import Manifest, differences, identity, mask_url, now, task_version
@@ -76,6 +77,8 @@ class Asking:
         for subtask in self.spec.subtasks:
             self.backends[subtask.model].check_params(subtask.merged)
             samples, task = loaded[subtask.task], tasks[subtask.task]
+            if task.mode == "logprob":
+                check_scores(self.backends[subtask.model])
             log_file = self.folder.infer_log(subtask.model, subtask.task)
             piece = Piece(
                 subtask,

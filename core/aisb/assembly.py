@@ -90,7 +90,7 @@ async def _send(
 ) -> None:
     call = backend.encode(request)
     for _ in range(_FORMS):
-        await transport.exchange(_wire(backend, transport, call), exchange)
+        await transport.exchange(wire(backend, transport, call), exchange)
         if exchange.status not in (400, 422):
             return
         words = backend.error_message(exchange.status, b"".join(data for _, data in exchange.pieces))
@@ -109,7 +109,8 @@ _SHARED: WeakKeyDictionary[Transport, tuple[str, dict[str, str]]] = WeakKeyDicti
 """What all requests over a transport have in common: the URL's path and the headers."""
 
 
-def _wire(backend: HttpBackend, transport: Transport, call: HttpCall) -> WireRequest:
+def wire(backend: HttpBackend, transport: Transport, call: HttpCall) -> WireRequest:
+    """Return the bytes of a call: the URL's own path before it, all headers, JSON made bytes."""
     shared = _SHARED.get(transport)
     if shared is None:
         shared = _SHARED[transport] = (urlsplit(backend.url).path, _headers(backend))

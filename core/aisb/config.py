@@ -204,11 +204,7 @@ class Resolver:
         params = overlay(layers.file_params, layers.user_params, layers.set_params, forced)
         table = {**layers.table, "params": _without(params, layers, self.sets)}
         where = f"tasks.{layers.table['name']}"
-        task = validate(Task, table, where)
-        if task.mode == "logprob":
-            name = task.name + (f":{task.variant}" if task.variant else "")
-            raise ConfigError(where, f"log-likelihood tasks are not offered yet (mode = 'logprob' in {name})")
-        return task
+        return validate(Task, table, where)
 
     def _forced(self, *layers: Layers) -> dict[str, Any]:
         forced = dict(self.asked.params)

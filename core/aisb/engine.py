@@ -265,6 +265,10 @@ class Drive:
             return await ask_directly(
                 self.backend, request, clock=self.clock, planned_ns=planned, attempts=attempt
             )
+        if request.continuations:
+            from aisb.likelihood import ask_options
+
+            return await ask_options(self.backend, transport, request, planned_ns=planned, attempts=attempt)
         from aisb.assembly import ask
 
         return await ask(

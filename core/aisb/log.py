@@ -30,7 +30,7 @@ from zlib import crc32
 import orjson
 
 from aisb.errors import RunError
-from aisb.types import ChunkKind, Failure, Prediction, Timing, Usage
+from aisb.types import ChunkKind, Failure, Logprob, Prediction, Timing, Usage
 
 MARK = b"aisb"
 HEAD = struct.Struct("<4sII")
@@ -156,6 +156,7 @@ def encode(
         "gaps": [gaps.typecode, len(gaps)],
         "tokens": len(timing.chunk_tokens),
         "streamed": timing.streamed,
+        "logprobs": prediction.logprobs or None,
         "extra": extra or None,
     }
     text = orjson.dumps(header, option=orjson.OPT_SERIALIZE_DATACLASS)
@@ -201,6 +202,7 @@ def decode(payload: memoryview) -> Record:
         timing=timing,
         attempts=header["attempt"],
         failure=Failure(**header["failure"]) if header["failure"] else None,
+        logprobs=tuple(Logprob(*one) for one in header.get("logprobs") or ()),
     )
     return Record(prediction, header["final"], header["session"])
 

@@ -105,7 +105,7 @@ def task_version(task: Task) -> str:
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     kept: dict[str, Any] = {
         k: table[k]
-        for k in ("mode", "sample", "prompt", "params", "postprocess", "evaluate", "repeats")
+        for k in ("mode", "sample", "prompt", "params", "postprocess", "evaluate", "repeats", "logprob")
         if k in table
     }
     kept["dataset"] = {
@@ -137,6 +137,7 @@ def identity(
         **flatten("task.sample", sample),
         **flatten("task.dataset", dataset),
         **flatten("params", params),
+        **({"task.logprob.continuation": task.logprob.continuation} if task.mode == "logprob" else {}),
         "model.backend": backend,
         "model.model": served,
         "model.system": system,

@@ -35,7 +35,12 @@ class Piece:
     def request(self, sample: Sample, repeat: int = 0, *, nonce: str | None = None) -> Request:
         """Render what is sent for a sample, in the form the backend takes; repeats differ by their seed."""
         nonce = self.nonce if nonce is None else nonce
-        request = cross(self.renderer.request(sample, repeat), self.backend.takes, self.model.system)
+        rendered = self.renderer.request(sample, repeat)
+        # Likelihoods are asked of texts: in style chat the options are what the assistant's turn would be.
+        wants = "text" if rendered.continuations else self.backend.takes
+        request = cross(rendered, wants, self.model.system)
+        if rendered.continuations and rendered.messages is not None:
+            request = replace(request, text=f"{request.text}\n")
         if self.subtask.repeats > 1 and "seed" not in request.params:
             seed = self.subtask.load.seed + repeat
             request = replace(request, params={**request.params, "seed": seed})

@@ -131,6 +131,7 @@ def _line(asked: Asked, prediction: Prediction) -> dict[str, Any]:
         "usage": prediction.usage,
         "failure": prediction.failure,
         "attempts": prediction.attempts,
+        "logprobs": [one._asdict() for one in prediction.logprobs] or None,
         "sent_ms": None if timing.sent_ns is None else timing.sent_ns / 1e6,
         "ttft_ms": times.ttft,
         "e2el_ms": times.e2el,

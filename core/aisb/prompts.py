@@ -59,7 +59,12 @@ class Renderer:
         self._system = optional(table.system, f"{where}system")
         self._intro = optional(table.intro, f"{where}intro")
         self._line = Template(task.sample.choice_line, "task.sample.choice_line")
+        compares = task.mode == "logprob"
+        self._continuation = optional(
+            task.logprob.continuation if compares else None, "task.logprob.continuation"
+        )
         templates = (
+            self._continuation,
             *(self._user, self._shot_user, self._shot, self._system, self._intro),
             *(self._followups if isinstance(self._followups, list) else [self._followups]),
         )
@@ -83,6 +88,8 @@ class Renderer:
         except (ConfigError, DataError) as error:
             error.args = (f"{error}\n  at sample {sample.id}",)
             raise
+        if self._continuation:
+            request = replace(request, continuations=self._options(sample))
         facts = {name: sample.fields[name] for name in FACTS if name in sample.fields}
         return replace(request, at=at, facts=facts) if facts or at is not None else request
 
@@ -98,6 +105,13 @@ class Renderer:
             return Request(sample.id, repeat, text=text, params=params, followups=followups)
         messages = self._messages(fields, examples)
         return Request(sample.id, repeat, messages=messages, params=params, followups=followups)
+
+    def _options(self, sample: Sample) -> tuple[str, ...]:
+        """Return what each of a sample's options adds to its prompt."""
+        fields = self._fields(sample)
+        lettered = zip(LETTERS, sample.choices, strict=False)
+        assert self._continuation  # noqa: S101 - asked before
+        return tuple(self._continuation.render({**fields, "letter": a, "choice": b}) for a, b in lettered)
 
     def _fields(self, sample: Sample) -> Mapping[str, Any]:
         """Return the fields that a prompt can name: the sample's, and what was made of them."""
@@ -294,7 +308,7 @@ def _turns(followups: Template | list[Template] | None, fields: Mapping[str, Any
 
 def _token_ids(template: Template, fields: Mapping[str, Any]) -> tuple[int, ...]:
     found = template.value(fields)
-    ids = tuple(found) if isinstance(found, list | tuple) else ()
+    ids = tuple(found) if isinstance(found, Sequence) and not isinstance(found, str) else ()
     if not ids or any(type(one) is not int or one < 0 for one in ids):
         raise DataError(
             f"{template.where}: {template.text} is {as_text(found)[:60]!r}, not a list of token ids"

@@ -12,9 +12,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aisb.evaluator import Evaluator, Postprocessor
+from aisb.likelihood import likeliest
 from aisb.metrics import summarize
 from aisb.reasoning import Seen
 from aisb.refusal import is_refusal
+from aisb.samples import LETTERS
 from aisb.types import Extract, Metric, Outcome, Prediction, Sample, Score
 
 if TYPE_CHECKING:
@@ -110,7 +112,11 @@ async def score(
         if prediction.failure:
             failed = {"failure": f"{prediction.failure.kind}: {prediction.failure.message}"}
             return [_finished(name, prediction, sample, None, _error(failed)) for name in judges]
-        found = await _tried(lambda: steps.extract(prediction.text, sample))
+        if prediction.logprobs:
+            sample = replace(sample, fields={**sample.fields, "logprobs": prediction.logprobs})
+            found: Extract | Exception | None = chosen(task, prediction)
+        else:
+            found = await _tried(lambda: steps.extract(prediction.text, sample))
         if isinstance(found, Exception):
             raised = _error({"raised": _words(found)})
             return [_finished(name, prediction, sample, None, raised) for name in judges]
@@ -131,6 +137,13 @@ async def score(
         for _ in range(max(1, min(concurrency, len(asked)))):
             group.create_task(work())
     return {name: [scores[column] for scores in results] for column, name in enumerate(judges)}
+
+
+def chosen(task: Task, prediction: Prediction) -> Extract:
+    """Return the letter of the likeliest option as the answer."""
+    by = task.logprob.normalise
+    letter = LETTERS[likeliest(prediction.logprobs, by)]
+    return Extract(letter, "likeliest" if by == "none" else f"likeliest by {by}", explicit=True)
 
 
 def evaluators(task: Task, plugins: Plugins) -> dict[str, Evaluator]:

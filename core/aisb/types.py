@@ -106,13 +106,17 @@ class Logprob(NamedTuple):
     """How likely a continuation is after its context: the sum over its tokens.
 
     `greedy` says that each of them was the likeliest one. `merged` is how many tokens of the context alone
-    come out otherwise when the continuation follows, so that `tokens` begin within the context.
+    come out otherwise when the continuation follows, so that `tokens` begin within the context. `length` is
+    the continuation's in UTF-8 bytes; `whole` and `whole_tokens` are the sum over context and continuation.
     """
 
     total: float
     tokens: int
     greedy: bool
     merged: int = 0
+    length: int = 0
+    whole: float = 0.0
+    whole_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
