@@ -255,9 +255,11 @@ class Reply:
                 self.failure = self._cut(f"the stream ends in the middle of an event: {_shown(payload)}")
         if self.failure is not None:
             return
+        if self._backend.stream_end == "close":
+            return  # also without any event: then nothing was said
         if all(code == _CODE["keepalive"] for code in self._kinds):
             self.failure = self._broken("the reply is empty: a stream without an event that says anything")
-        elif not (self._finish_reason or self._complete or self._backend.stream_end == "close"):
+        elif not (self._finish_reason or self._complete):
             self.failure = self._cut("the stream ended without a finish reason or [DONE]")
 
     def _read_document(self) -> None:

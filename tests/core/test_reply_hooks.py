@@ -121,3 +121,10 @@ def test_a_map_of_adapters_that_is_none_says_what_it_should_be(tmp_path, text, w
 def test_a_backend_without_log_probabilities_says_so_before_anything_is_sent():
     with pytest.raises(UsageError, match="Chat gives no log-probabilities of a prompt, which this task"):
         Chat().encode_logprob("a text")
+
+
+async def test_a_stream_without_events_is_an_empty_answer_where_only_its_close_ends_it(serve):
+    made = await answer(serve, chunked(content_type=b"text/event-stream"))
+    assert (made.text, made.failure) == ("", None)
+    made = await answer(serve, [sized(b"")])
+    assert made.failure.message == "the reply is empty"

@@ -1,0 +1,133 @@
+"""Text Generation Inference: `tgi` and `tgi-stream`, over `/generate` and `/generate_stream`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib.resources.abc import Traversable
+from typing import Annotated, Any, ClassVar, Literal
+
+from aisb import Backend, Chunk, HttpBackend, HttpCall, Prediction, Request, ServiceInfo, Usage, hookimpl
+from aisb.params import hugging_face_names, refuse_unfit
+
+__all__ = ["TGI", "TGIStream"]
+
+FINISH_REASONS = {"eos_token": "stop", "stop_sequence": "stop"}
+ENDPOINTS = ("/generate_stream", "/generate")
+
+
+@dataclass(kw_only=True, eq=False)
+class TGI(HttpBackend):
+    """Text Generation Inference, whole replies or streamed, by its own API.
+
+    The format is that of its OpenAPI document (docs/openapi.json, version 3.3): `inputs` and `parameters` in;
+    `generated_text` and `details` out, streamed with one `token` an event. Its chat API is OpenAI's: use
+    `openai-chat` for that.
+    """
+
+    stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
+
+    takes: ClassVar[Literal["chat", "text"]] = "text"
+    error_statuses: ClassVar[Mapping[str, int]] = {
+        "generation": 500,  # 424 as a status of its own, which means the same: the model failed
+        "incomplete_generation": 500,
+        "overloaded": 429,
+        "validation": 422,
+        "tool_error": 422,
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for endpoint in ENDPOINTS:
+            self.url = self.url.removesuffix(endpoint)
+
+    def check_params(self, params: Mapping[str, Any]) -> None:
+        """Refuse generation parameters that would not mean what they say."""
+        refuse_unfit(params)
+
+    def encode(self, request: Request) -> HttpCall:
+        """Put the text under `inputs`, and the parameters under `parameters` by the names used there."""
+        self.check_params(request.params)
+        parameters = {"details": True, **hugging_face_names(request.params)}
+        if adapter := self.adapter(request):
+            parameters["adapter_id"] = adapter
+        path = self.path or ENDPOINTS[0 if self.stream else 1]
+        body: dict[str, Any] = {"inputs": request.text, "parameters": parameters}
+        if path not in ENDPOINTS:  # the root answers either way, and has to be told
+            body["stream"] = self.stream
+        return HttpCall(path, body)
+
+    def decode(self, event: Mapping[str, Any]) -> Chunk | None:
+        """Translate one token, or the whole reply.
+
+        A special token, such as the one that ends the reply, has no text that is meant to be seen.
+        """
+        token = event.get("token") or {}
+        text = "" if token.get("special") else token.get("text") or ""
+        whole, details = event.get("generated_text"), event.get("details")
+        if whole is None and not details:
+            return Chunk("content", text, tokens=1) if text else Chunk("role")
+        details = details or {}
+        reason = details.get("finish_reason") or "stop"  # said by the text alone where details are not given
+        has_text = text or (whole and not token)
+        return Chunk(
+            "content" if has_text else "finish",
+            text,
+            tokens=1 if text else None,
+            finish_reason=FINISH_REASONS.get(reason, reason),
+            usage=read_usage(details),
+            whole=whole,
+        )
+
+    def settle(self, prediction: Prediction, request: Request) -> Prediction:
+        """Take away the stop text at the end, which this API leaves there and others do not."""
+        stop = request.params.get("stop") or ()
+        for text in (stop,) if isinstance(stop, str) else stop:
+            if text and prediction.finish_reason == "stop" and prediction.text.endswith(text):
+                return replace(prediction, text=prediction.text.removesuffix(text))
+        return prediction
+
+    async def probe(self) -> ServiceInfo:
+        """Read `/info`, and compare the model that is served with the one that is wanted."""
+        from aisb.probing import address, look, read_json, wrong_model
+
+        answer = await look(self, "/info")
+        info = read_json(answer)
+        served = info.get("model_id") if isinstance(info, Mapping) else None
+        if not isinstance(info, Mapping) or not isinstance(served, str):
+            return ServiceInfo(notes=(f"the service says nothing about itself at /info ({answer.status})",))
+        if self.model and self.check_model and self.model != served:
+            raise wrong_model(f"{address(self)}/info", self.model, [served])
+        self.model = self.model or served
+        said = [f"version {info['version']}"] if info.get("version") else []
+        if length := info.get("max_total_tokens"):
+            said.append(f"model length {length}")
+        return ServiceInfo(models=(served,), detail=", ".join(said))
+
+
+@dataclass(kw_only=True, eq=False)
+class TGIStream(TGI):
+    """Text Generation Inference, streamed, by its own API."""
+
+    stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = True
+
+
+def read_usage(details: Mapping[str, Any]) -> Usage | None:
+    """Translate token counts: `input_length` comes in streams, `prefill` where it was asked for."""
+    output = details.get("generated_tokens")
+    prompt = details.get("input_length") or len(details.get("prefill") or ()) or None
+    return None if output is None and prompt is None else Usage(prompt, output)
+
+
+@hookimpl
+def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
+    """Offer both forms."""
+    return {"tgi": TGI, "tgi-stream": TGIStream}
+
+
+@hookimpl
+def aisb_configs() -> Iterable[Traversable]:
+    """Offer the model files `tgi_api_general` and `tgi_stream_api_general`."""
+    from importlib.resources import files
+
+    return [files("aisb_backend_tgi")]

@@ -1,0 +1,141 @@
+"""Triton Inference Server: `triton` and `triton-stream`, over its generate extension."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources.abc import Traversable
+from typing import Annotated, Any, ClassVar, Literal
+
+from aisb import Backend, Chunk, HttpBackend, HttpCall, Prediction, Request, ServiceInfo, Usage, hookimpl
+from aisb.params import hugging_face_names, refuse_unfit
+
+__all__ = ["Triton", "TritonStream"]
+
+FINISH_REASONS = {"eos_token": "stop", "stop_sequence": "stop"}
+
+
+@dataclass(kw_only=True, eq=False)
+class Triton(HttpBackend):
+    """Triton's generate extension, with inputs named as TensorRT-LLM's `ensemble` names them.
+
+    The endpoints are those of Triton's protocol/extension_generate.md (2.51): each key of the body becomes an
+    input tensor of that name, and one that the model has no input for is passed over in silence. The names
+    are those of tensorrtllm_backend's README (0.17), "Query the server with the Triton generate endpoint".
+    """
+
+    stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
+    version: Annotated[str | None, "version of the model to ask; left out, the server's choice"] = None
+    cumulative: Annotated[bool, "each event repeats all text before it (accumulate_tokens)"] = False
+    echoes_prompt: Annotated[bool, "the reply begins with the prompt (exclude_input_in_output = false)"] = (
+        False
+    )
+    parameters: Annotated[
+        Literal["inputs", "nested"],
+        "as inputs, by TensorRT-LLM's names; or in `parameters`, by those that MindIE takes",
+    ] = "inputs"
+
+    takes: ClassVar[Literal["chat", "text"]] = "text"
+    stream_end: ClassVar[Literal["finish", "close"]] = "close"
+
+    _inputs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
+
+    def check_params(self, params: Mapping[str, Any]) -> None:
+        """Refuse generation parameters that would not mean what they say."""
+        refuse_unfit(params)
+
+    def encode(self, request: Request) -> HttpCall:
+        """Put the text and the parameters into one body, by the names of the model's inputs."""
+        self.check_params(request.params)
+        body: dict[str, Any] = {"text_input": request.text}
+        if self.parameters == "nested":
+            body["parameters"] = {"details": True, **hugging_face_names(request.params)}
+        else:
+            body |= self._named(request.params) | {"stream": self.stream}
+            if adapter := self.adapter(request):
+                body["lora_task_id"] = int(adapter) if adapter.isdecimal() else adapter
+        return HttpCall(self.path or self._path("generate_stream" if self.stream else "generate"), body)
+
+    def _named(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return parameters under the names of TensorRT-LLM's inputs; others stay as they are."""
+        names = {"max_completion_tokens": "max_tokens", "stop": "stop_words"}
+        if "seed" in params and "seed" not in self._inputs and "random_seed" in self._inputs:
+            names["seed"] = "random_seed"  # its name before 0.16
+        named = {names.get(name, name): value for name, value in params.items() if value is not None}
+        for name in ("n", "best_of", "num_return_sequences"):
+            named.pop(name, None)
+        for name in ("stop_words", "bad_words"):
+            if isinstance(words := named.get(name), list | tuple):
+                # A list is one tensor of several elements, which a model with one element a request refuses.
+                named[name] = words[0] if len(words) == 1 else list(words)
+                if not words:
+                    del named[name]
+        if named.get("temperature") == 0:
+            # TensorRT-LLM divides by it. One candidate is greedy whatever the temperature is.
+            named |= {"temperature": 1.0, "top_k": 1}
+            named.pop("top_p", None)
+        return named
+
+    def decode(self, event: Mapping[str, Any]) -> Chunk | None:
+        """Translate one event, or the whole reply; MindIE's have `details` in the last one."""
+        text = event.get("text_output")
+        if isinstance(text, list):
+            text = text[0] if text else ""
+        text = text or ""
+        details = event.get("details") or {}
+        reason = details.get("finish_reason")
+        count = details.get("generated_tokens")
+        return Chunk(
+            "content" if text else "finish" if reason else "role",
+            "" if self.cumulative else text,
+            finish_reason=FINISH_REASONS.get(reason, reason) if reason else None,
+            usage=None if count is None else Usage(output_tokens=count),
+            whole=text if self.cumulative and text else None,
+        )
+
+    def settle(self, prediction: Prediction, request: Request) -> Prediction:
+        """Take the prompt away where the service repeats it."""
+        if not self.echoes_prompt or not request.text:
+            return prediction
+        return replace(prediction, text=prediction.text.removeprefix(request.text))
+
+    async def probe(self) -> ServiceInfo:
+        """Ask whether the model is ready, and which inputs it has."""
+        from aisb_backend_triton.probe import probe
+
+        return await probe(self)
+
+    def take_inputs(self, names: Iterable[str]) -> None:
+        """Remember which inputs the model has."""
+        self._inputs = frozenset(names)
+
+    def _path(self, what: str) -> str:
+        return f"{self.model_path()}/{what}"
+
+    def model_path(self) -> str:
+        """Return the path of the model, with its version where one is chosen."""
+        from urllib.parse import quote
+
+        version = f"/versions/{quote(self.version, safe='')}" if self.version else ""
+        return f"/v2/models/{quote(self.model or 'ensemble', safe='')}{version}"
+
+
+@dataclass(kw_only=True, eq=False)
+class TritonStream(Triton):
+    """Triton's generate extension, streamed, with inputs named as TensorRT-LLM's `ensemble` names them."""
+
+    stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = True
+
+
+@hookimpl
+def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
+    """Offer both forms."""
+    return {"triton": Triton, "triton-stream": TritonStream}
+
+
+@hookimpl
+def aisb_configs() -> Iterable[Traversable]:
+    """Offer the model files `triton_api_general` and `triton_stream_api_general`."""
+    from importlib.resources import files
+
+    return [files("aisb_backend_triton")]
