@@ -81,7 +81,7 @@ def likeliest(options: Sequence[Logprob], normalise: Normalise) -> int:
 
 
 def normalised(option: Logprob, by: Normalise) -> float:
-    """Return an option's log-likelihood: the sum, per token, per byte, or the mean over the prompt as well."""
+    """Return an option's log-likelihood: the sum, per token, per byte, or the mean over all of the prompt."""
     if by == "tokens":
         return option.total / option.tokens
     if by == "bytes":
