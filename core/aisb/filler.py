@@ -9,10 +9,10 @@ nothing is called exact.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aisb.errors import UsageError
 from aisb.tokens import Tokenizer
@@ -50,6 +50,28 @@ class LateText:
 
     def __str__(self) -> str:
         return self._make()
+
+
+class LateIds(Sequence[int]):
+    """Token ids that are made when they are needed, as `LateText` is."""
+
+    __slots__ = ("_count", "_make")
+
+    def __init__(self, count: int, make: Callable[[], list[int]]) -> None:
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._make())
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._make()[at]
+
+    def __str__(self) -> str:
+        return str(self._make())
 
 
 class Filler:

@@ -136,7 +136,7 @@ class TransformersTokenizer:
 
     def vocabulary(self) -> dict[int, str]:
         """Return the tokens by id, without the special ones."""
-        special = set(self._made.all_special_ids)
+        special = {*self._made.all_special_ids, *self._made.added_tokens_decoder}
         found = self._made.get_vocab()
         tokens = sorted(found.items(), key=_number)
         return {number: _plain(token) for token, number in tokens if number not in special}

@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from aisb.errors import UsageError
-from aisb.filler import WORDS_FILE, Filler, LateText
+from aisb.filler import WORDS_FILE, Filler, LateIds, LateText
 from aisb.tokens import load_tokenizer
 
 WORDS = WORDS_FILE.read_text("utf-8").split()
@@ -138,3 +138,11 @@ def test_a_late_text_is_made_when_it_is_asked_for():
     late = LateText(lambda: made.append(1) or "text")
     assert made == []
     assert (str(late), made) == ("text", [1])
+
+
+def test_late_token_ids_are_a_list_of_known_length():
+    made = []
+    late = LateIds(3, lambda: made.append(1) or [5, 6, 7])
+    assert (len(late), made) == (3, [])
+    assert tuple(late) == (5, 6, 7)
+    assert (late[1], str(late)) == (6, "[5, 6, 7]")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from typing import Any
 
-from aisb.filler import Filler, LateText
+from aisb.filler import Filler, LateIds, LateText
 
 KEPT_BLOCKS = 4096
 """Blocks that are kept, for the prompts that share them."""
@@ -24,19 +24,17 @@ class Prompts:
     def __init__(self, filler: Filler, *, ids: bool, size: int | None, nonce: str) -> None:
         self._filler = filler
         self._ids = ids
-        self._size = size
         self._nonce = nonce
         self._words = lru_cache(KEPT_BLOCKS)(filler.words)
+        self._block_ids = lru_cache(KEPT_BLOCKS)(partial(filler.ids, size=size))
         self._text = lru_cache(KEPT_BLOCKS)(lambda key, tokens: filler.write(key, tokens).text)
 
     def of(self, keys: Sequence[object], tokens: int, block: int) -> dict[str, Any]:
         """Return the fields of a prompt whose blocks have these keys; the last one may be cut short."""
         told: dict[str, Any] = {"input_tokens_asked": tokens, "nonce": self._nonce}
         if self._ids:
-            ids = [
-                one for key, size in _parts(keys, tokens, block) for one in self._of_ids(key, block)[:size]
-            ]
-            return {"token_ids": ids, "input_tokens": tokens, "input_exact": True, **told}
+            late_ids = LateIds(tokens, lambda: self._join_ids(keys, tokens, block))
+            return {"token_ids": late_ids, "input_tokens": tokens, "input_exact": True, **told}
         if self._filler.tokenizer and not self._filler.sure:
             made = self._filler.write(
                 keys[-1], tokens, begin=" ".join(self._text(k, block) for k in keys[:-1])
@@ -46,8 +44,9 @@ class Prompts:
         late = LateText(lambda: self._join(keys, tokens, block))
         return {"prompt": late, "input_tokens": tokens if exact else None, "input_exact": exact, **told}
 
-    def _of_ids(self, key: object, block: int) -> list[int]:
-        return self._filler.ids(key, block, size=self._size)
+    def _join_ids(self, keys: Sequence[object], tokens: int, block: int) -> list[int]:
+        parts = _parts(keys, tokens, block)
+        return [one for key, size in parts for one in self._block_ids(key, block)[:size]]
 
     def _join(self, keys: Sequence[object], tokens: int, block: int) -> str:
         parts = _parts(keys, tokens, block)
