@@ -59,6 +59,7 @@ class Reply:
         self._last = _KEEPALIVE
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._joined = [0, 0]  # how many of the texts above are long already
         self._calls: dict[Any, dict[str, Any]] = {}
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
@@ -74,10 +75,7 @@ class Reply:
         if self._streamed:
             self._read_pieces(exchange.take())
             self._stamps.fold()
-            if len(self._text) > _LOOSE:
-                self._text = ["".join(self._text)]
-            if len(self._reasoning) > _LOOSE:
-                self._reasoning = ["".join(self._reasoning)]
+            self._joined = [_join(self._text, self._joined[0]), _join(self._reasoning, self._joined[1])]
 
     def end(self, failure: Failure | None) -> None:
         """Take what is left, and settle whether this is an answer. `failure` is the transport's."""
@@ -305,6 +303,14 @@ class Reply:
 
     def _cut(self, text: str) -> Failure:
         return Failure("cut", text, self.exchange.status or None)
+
+
+def _join(texts: list[str], joined: int) -> int:
+    """Make one text of those after the first `joined`, when they are many; return how many are long now."""
+    if len(texts) - joined < _LOOSE:
+        return joined
+    texts[joined:] = ["".join(texts[joined:])]
+    return joined + 1
 
 
 def _is_stream(exchange: Exchange, stream_format: str) -> bool:
