@@ -138,7 +138,25 @@ def test_the_requests_file_has_a_row_a_request_in_the_order_of_sending(make):
     run = make(broken(), None)
     files = {file.name: file for file in Performance(show=False).report(run)}
     rows = list(csv.DictReader(io.StringIO(files["demo_requests.csv"].read_text())))
-    assert list(rows[0]) == ["id", "repeat", "turn", "ok", "planned_ms", "sent_ms", "ttfb_ms", "ttft_ms", "ttfc_ms", "tpot_ms", "e2el_ms", "input_tokens", "output_tokens", "output_tokens_source", "chunks", "attempts", "failure"]
+    assert list(rows[0]) == [
+        "id",
+        "repeat",
+        "turn",
+        "ok",
+        "planned_ms",
+        "sent_ms",
+        "ttfb_ms",
+        "ttft_ms",
+        "ttfc_ms",
+        "tpot_ms",
+        "e2el_ms",
+        "input_tokens",
+        "output_tokens",
+        "output_tokens_source",
+        "chunks",
+        "attempts",
+        "failure",
+    ]
     assert [(row["id"], row["ok"], row["ttft_ms"], row["output_tokens"]) for row in rows] == [
         ("0", "true", "", ""),
         ("1", "true", "41.000000", ""),
