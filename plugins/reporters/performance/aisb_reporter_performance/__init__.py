@@ -26,6 +26,9 @@ class Performance(Reporter):
     objectives: Annotated[dict[str, float], "upper limits in ms for goodput, as in {ttft = 500}"] = field(
         default_factory=dict
     )
+    tokenizer: Annotated[
+        str | None, "a tokenizer's folder: counts output tokens where the service does not, and for aiperf"
+    ] = None
     width: Annotated[int, "columns it may take; 0: as wide as the terminal"] = 0
     show: Annotated[bool, "print it, too"] = True
 
@@ -39,9 +42,21 @@ class Performance(Reporter):
 
         folder = RunFolder(run.folder)
         tools = [dialect(name) for name in self.dialects]
+        count_tokens = None
+        if self.tokenizer:
+            from aisb.tokens import load_tokenizer
+
+            count_tokens = load_tokenizer(self.tokenizer).count
         written: list[Path] = []
         for model, task in _asked(run):
-            found = measure(folder, model, task, percentiles=self.percentiles, objectives=self.objectives)
+            found = measure(
+                folder,
+                model,
+                task,
+                percentiles=self.percentiles,
+                objectives=self.objectives,
+                count_tokens=count_tokens,
+            )
             written += write(folder, found, tools)
             if self.show:
                 _print(as_text(found, tools, self.width or shutil.get_terminal_size((80, 24)).columns))

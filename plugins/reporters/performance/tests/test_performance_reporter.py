@@ -187,6 +187,23 @@ def test_an_unknown_dialect_is_refused_before_anything_is_written(make):
     assert not (run.folder / "performances").exists()
 
 
+def test_a_tokenizer_counts_what_the_service_does_not(make, tmp_path):
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    words = Tokenizer(WordLevel({"[UNK]": 0, "word": 1}, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    words.save(str(tmp_path / "tokenizer.json"))
+    run = make([reply(0, 0, usage=None, text="word " * 8)], None)
+    options = {"tokenizer": str(tmp_path), "dialects": ["aiperf"], "show": False}
+    details = {file.name: file for file in Performance(**options).report(run)}["demo_details.json"]
+    found = json.loads(details.read_text())
+    assert found["stages"]["total"]["parameters"]["TPOT"]["average"] == 10
+    assert found["dialects"]["aiperf"]["OutputTokens"]["average"] == 8
+    assert found["notes"][0] == "output tokens are told by: tokenizer 1"
+
+
 def test_a_run_without_a_log_shows_nothing(tmp_path, capsys):
     (tmp_path / TIMESTAMP / "configs").mkdir(parents=True)
     assert list(Performance().report(FinishedRun.read(tmp_path / TIMESTAMP))) == []
