@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -39,15 +38,12 @@ def synthetic(
     ] = None,
     vocabulary: Annotated[int | None, "tokens of the model, for token ids without a tokenizer"] = None,
     seed: Annotated[int, "another seed draws other lengths and other prompts"] = 0,
-    nonce: Annotated[
-        str | None, "another nonce makes other prompts of the same lengths; left out, drawn"
-    ] = None,
-    reuse_prompts: Annotated[bool, "the same prompts in each run, which a prefix cache may answer"] = False,
+    nonce: Annotated[str, "another nonce makes other prompts of the same lengths; a run gives its own"] = "",
 ) -> Iterator[Row]:
     """Prompts of drawn words with exactly the asked number of tokens, and the reply's length for each.
 
-    Row i depends on the seed, the nonce and i. Without `nonce` each run draws one, so that no prefix cache
-    can answer with what an earlier run left there; every row has it, so that a run can be made again.
+    Row i depends on the seed, the nonce and i. A performance run sets the nonce, so that no prefix cache can
+    answer with what an earlier run left there; every row has it, so that a run can be made again.
     """
     from aisb.filler import Filler
     from aisb.lengths import lengths
@@ -66,12 +62,9 @@ def synthetic(
         raise UsageError(
             "kind = 'token-ids' needs tokenizer = FOLDER, or vocabulary = N, how many tokens the model knows"
         )
-    if reuse_prompts and nonce is not None:
-        raise UsageError("reuse_prompts asks for the same prompts, and nonce for others; keep one of them")
-    chosen = "" if reuse_prompts else secrets.token_hex(8) if nonce is None else nonce
-    filler = Filler(load_tokenizer(tokenizer) if tokenizer else None, f"{seed}:{chosen}")
+    filler = Filler(load_tokenizer(tokenizer) if tokenizer else None, f"{seed}:{nonce}")
     make = _token_ids if kind == "token-ids" else _strings
-    return make(filler, _sizes(requests, seed, inputs, outputs), prefix, vocabulary, {"nonce": chosen})
+    return make(filler, _sizes(requests, seed, inputs, outputs), prefix, vocabulary, {"nonce": nonce})
 
 
 def _sizes(requests: int, seed: int, inputs: Lengths, outputs: Lengths) -> Iterator[tuple[int, int, int]]:

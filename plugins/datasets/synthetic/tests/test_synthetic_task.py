@@ -77,7 +77,7 @@ def test_as_it_stands_there_are_100_prompts_and_none_is_called_exact(make):
         assert len(request.messages[0].content.split()) == 512
         assert request.params == {"max_tokens": 128, "ignore_eos": True}
         assert request.facts == {"input_tokens_asked": 512, "input_tokens": None, "input_exact": False}
-        assert sample.fields["nonce"]
+        assert sample.fields["nonce"] == ""
 
 
 def test_with_a_tokenizer_each_prompt_has_the_tokens_asked_for(make, folder):
@@ -130,9 +130,9 @@ def test_a_row_depends_on_the_seed_the_nonce_and_its_place_alone(plugins, folder
     assert rows(plugins, **options, requests=5, seed=1) != first
 
 
-def test_each_run_has_prompts_of_its_own_and_the_same_lengths(plugins):
+def test_another_nonce_makes_other_prompts_of_the_same_lengths(plugins):
     options = {"requests": 20, "input": {"method": "uniform", "min": 20, "max": 200}}
-    one, other = rows(plugins, **options), rows(plugins, **options)
+    one, other = rows(plugins, **options, nonce="a"), rows(plugins, **options, nonce="b")
     assert [row["input_tokens_asked"] for row in one] == [row["input_tokens_asked"] for row in other]
     assert [row["max_tokens"] for row in one] == [row["max_tokens"] for row in other]
     same = [a["prompt"][:40] == b["prompt"][:40] for a, b in zip(one, other, strict=True)]
@@ -140,12 +140,9 @@ def test_each_run_has_prompts_of_its_own_and_the_same_lengths(plugins):
 
 
 def test_a_run_is_made_again_with_its_nonce(plugins):
-    one = rows(plugins, requests=3)
+    one = rows(plugins, requests=3, nonce="a")
     assert rows(plugins, requests=3, nonce=one[0]["nonce"]) == one
-
-
-def test_prompts_are_used_again_where_that_is_asked(plugins):
-    assert rows(plugins, requests=3, reuse_prompts=True) == rows(plugins, requests=3, reuse_prompts=True)
+    assert rows(plugins, requests=3) == rows(plugins, requests=3)
 
 
 @pytest.mark.parametrize(
@@ -160,10 +157,6 @@ def test_prompts_are_used_again_where_that_is_asked(plugins):
         ({"kind": "ids"}, 'kind: \'ids\' is not right: kind takes "string" | "token-ids"'),
         ({"vocabulary": 3}, "vocabulary = 3 must be at least 16"),
         ({"tokenizer": "org/model"}, "tokenizer = 'org/model': there is no such folder"),
-        (
-            {"nonce": "a", "reuse_prompts": True},
-            "reuse_prompts asks for the same prompts, and nonce for others",
-        ),
     ],
 )
 def test_what_cannot_be_made_says_why(plugins, options, said):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources import files as package_files
 from importlib.resources.abc import Traversable
@@ -21,8 +20,7 @@ Folder = Annotated[str | None, "folder of the model's tokenizer; without it leng
 Vocabulary = Annotated[int | None, "tokens of the model, for token ids without a tokenizer"]
 Sort = Annotated[bool, "put a trace in the order of its times, where it is not"]
 Seed = Annotated[int, "another seed makes other prompts of the same lengths"]
-Nonce = Annotated[str | None, "another nonce makes other prompts, too; left out, drawn for each run"]
-Reuse = Annotated[bool, "the same prompts in each run, which a prefix cache may answer"]
+Nonce = Annotated[str, "another nonce makes other prompts, too; a performance run gives its own"]
 
 
 def mooncake_trace(
@@ -34,17 +32,14 @@ def mooncake_trace(
     block: Annotated[int, "tokens that one of the trace's hash_ids stands for"] = 512,
     sort: Sort = False,
     seed: Seed = 0,
-    nonce: Nonce = None,
-    reuse_prompts: Reuse = False,
+    nonce: Nonce = "",
 ) -> Iterator[Row]:
     """Requests of a Mooncake trace; where two share a hash id, they share that block of their prompts."""
     from aisb_dataset_traces.readers import mooncake
 
     if block < 1:
         raise UsageError(f"block = {block} must be at least 1")
-    prompts = _prompts(
-        kind=kind, tokenizer=tokenizer, vocabulary=vocabulary, seed=seed, nonce=nonce, reuse=reuse_prompts
-    )
+    prompts = _prompts(kind, tokenizer, vocabulary, seed, nonce)
     return mooncake(files, prompts, block=block, sort=sort)
 
 
@@ -56,30 +51,19 @@ def azure_trace(
     vocabulary: Vocabulary = None,
     sort: Sort = False,
     seed: Seed = 0,
-    nonce: Nonce = None,
-    reuse_prompts: Reuse = False,
+    nonce: Nonce = "",
 ) -> Iterator[Row]:
     """Requests of an Azure trace: CSV files with the columns TIMESTAMP, ContextTokens, GeneratedTokens."""
     from aisb_dataset_traces.readers import azure
 
     return azure(
         files,
-        _prompts(
-            kind=kind, tokenizer=tokenizer, vocabulary=vocabulary, seed=seed, nonce=nonce, reuse=reuse_prompts
-        ),
+        _prompts(kind, tokenizer, vocabulary, seed, nonce),
         sort=sort,
     )
 
 
-def _prompts(
-    *,
-    kind: str,
-    tokenizer: str | None,
-    vocabulary: int | None,
-    seed: int,
-    nonce: str | None,
-    reuse: bool,
-) -> Prompts:
+def _prompts(kind: str, tokenizer: str | None, vocabulary: int | None, seed: int, nonce: str) -> Prompts:
     from aisb.filler import Filler
     from aisb.tokens import load_tokenizer
     from aisb_dataset_traces.prompts import Prompts
@@ -90,11 +74,8 @@ def _prompts(
         )
     if vocabulary is not None and vocabulary < 16:
         raise UsageError(f"vocabulary = {vocabulary} must be at least 16")
-    if reuse and nonce is not None:
-        raise UsageError("reuse_prompts asks for the same prompts, and nonce for others; keep one of them")
-    chosen = "" if reuse else secrets.token_hex(8) if nonce is None else nonce
-    filler = Filler(load_tokenizer(tokenizer) if tokenizer else None, f"{seed}:{chosen}")
-    return Prompts(filler, ids=kind == "token-ids", size=vocabulary, nonce=chosen)
+    filler = Filler(load_tokenizer(tokenizer) if tokenizer else None, f"{seed}:{nonce}")
+    return Prompts(filler, ids=kind == "token-ids", size=vocabulary, nonce=nonce)
 
 
 @hookimpl
