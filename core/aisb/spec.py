@@ -15,13 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class Table(BaseModel):
     """A table of a configuration file: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Use(Table):
     """A component by name with its options, which are checked against its factory's signature."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     use: str
 
@@ -34,13 +34,15 @@ class Use(Table):
 class Layout(Table):
     """One way in which a dataset's files are found: the first layout that exists is used.
 
-    `fields` brings this layout's rows to the names that the task uses: a template for each field to add.
+    `splits` says what a split is called here. `fields` brings this layout's rows to the names that the task
+    uses: a template for each field to add.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     path: str | list[str]
     use: str | None = None
+    splits: dict[str, str] = {}
     fields: dict[str, str] = {}
 
     @property
