@@ -34,6 +34,8 @@ class AskedTask(NamedTuple):
 
 def prompt_of(request: Request) -> str | list[dict[str, Any]]:
     """Return what is sent as plain data: a string, or a list of turns."""
+    if request.tokens is not None and request.messages is None and request.text is None:
+        return str(list(request.tokens))
     if request.messages is None:
         return request.text if request.text is not None else ""
     return [_turn(message) for message in request.messages]
