@@ -15,7 +15,7 @@ from aisb_evaluator_overlap.means import means, targets
 
 Rules = Literal["squad", "trivia", "drop", "chinese"]
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-_QUOTES = "‘’´`"
+_QUOTES = "‘’´`“”"
 FIGURES = ("exact_match", "f1", "contained")
 
 
@@ -23,7 +23,8 @@ class TokenF1(Evaluator):
     """Exact match and F1 over words, the best over all targets; `contained`: the answer holds a target.
 
     Sources: SQuAD's evaluate-v1.1.py, TriviaQA's triviaqa_evaluation.py, DROP's drop_eval.py, LongBench's
-    qa_f1_zh_score. A target of which a rule leaves nothing ("The The") is compared letter for letter.
+    qa_f1_zh_score. Typographic quotes are quotes. A target of which a rule leaves nothing ("The The")
+    is compared letter for letter.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ def _contains(given: Sequence[str], wanted: Sequence[str]) -> float:
 
 
 def _squad(text: str) -> list[str]:
-    text = "".join(c for c in text.lower() if c not in string.punctuation)
+    text = "".join(c for c in text.lower() if c not in string.punctuation + "“”")
     return _ARTICLES.sub(" ", text).split()
 
 

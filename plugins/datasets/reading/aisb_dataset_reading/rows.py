@@ -1,0 +1,90 @@
+"""Read files whose answers are written in a way of their own."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+
+from aisb.datafiles import DataFiles
+from aisb.types import Row
+
+
+def drop_rows(*, files: DataFiles) -> Iterator[Row]:
+    """Rows of JSON lines with `context` and `ref_text`, whose answers, joined by bars, become `answers`."""
+    for file in files:
+        for line in file.lines():
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                given = row["ref_text"].split("|")
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise file.wrong("a row is an object with context and ref_text, a text") from error
+            answers = list(dict.fromkeys(one.strip() for one in given if one.strip()))
+            if not answers:
+                raise file.wrong("ref_text has no answer")
+            yield {**row, "answers": answers}
+
+
+def trivia_tsv(*, files: DataFiles) -> Iterator[Row]:
+    """Rows of lines with a question, a tab, and a list of answers as Python writes it."""
+    for file in files:
+        for line in file.lines():
+            if not line.strip():
+                continue
+            question, _, listed = line.rstrip("\r\n").partition("\t")
+            answers = _listed(listed)
+            if not answers:
+                raise file.wrong(
+                    f"a line is a question, a tab and a list ['…', '…'], and this is {line[:80]!r}"
+                )
+            yield {"question": question, "answers": answers}
+
+
+def _listed(text: str) -> list[str]:
+    """Return a list of texts as Python writes it, also where a CSV writer has doubled its quotes."""
+    text = text.strip()
+    if text.startswith('"') and text.endswith('"'):
+        text = text[1:-1].replace('""', '"')
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return []
+    return [str(one) for one in found] if isinstance(found, list | tuple) else []
+
+
+def squad_json(*, files: DataFiles) -> Iterator[Row]:
+    """Rows of SQuAD's files: `title`, `context`, `question`, `answers`; if none, "unanswerable"."""
+    for file in files:
+        try:
+            articles = json.loads(file.text())["data"]
+            for article in articles:
+                for paragraph in article["paragraphs"]:
+                    for asked in paragraph["qas"]:
+                        texts = list(dict.fromkeys(answer["text"] for answer in asked["answers"]))
+                        yield {
+                            "title": article.get("title", ""),
+                            "context": paragraph["context"],
+                            "question": asked["question"].strip(),
+                            "answers": texts or ["unanswerable"],
+                        }
+        except (ValueError, KeyError, TypeError) as error:
+            file.line = None
+            raise file.wrong('not {"data": [{"paragraphs": [{"context": …, "qas": […]}]}]}') from error
+
+
+def line_pairs(*, files: DataFiles) -> Iterator[Row]:
+    """Rows of two files, line by line: `source` of the first and `target` of the second."""
+    if len(files.files) != 2:
+        first = files.files[0] if files.files else None
+        message = f"two files are wanted, texts and their targets, and there are {len(files.files)}"
+        raise first.wrong(message) if first else ValueError(message)
+    sources, targets = ([line.strip() for line in file.lines()] for file in files.files)
+    if len(sources) != len(targets):
+        names = " and ".join(file.path.name for file in files.files)
+        raise files.files[1].wrong(
+            f"{names} have {len(sources)} and {len(targets)} lines; one a text is wanted"
+        )
+    for source, target in zip(sources, targets, strict=True):
+        yield {"source": source, "target": target}
