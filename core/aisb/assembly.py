@@ -35,15 +35,18 @@ async def ask(
     planned_ns: int | None = None,
     attempts: int = 1,
     note: Note | None = None,
+    ready: list[WireRequest] | None = None,
 ) -> Prediction:
     """Make one attempt; a failure is part of the prediction, never raised (a cancellation is).
+
+    `ready` holds the request's bytes where they were made before its time came; they are taken out of it.
 
     What the service refuses with a 400 or 422, and need not have, is left out as the backend's `adapt` says,
     and the request is sent again within the same attempt; `note` is told.
     """
     del clock  # the transport has it: every stamp is taken there
     reply = Reply(backend)
-    await _answer(backend, transport, request, reply, note)
+    await _answer(backend, transport, request, reply, note=note, ready=ready)
     return reply.prediction(request, planned_ns=planned_ns, attempts=attempts)
 
 
@@ -56,7 +59,7 @@ async def stream_once(backend: HttpBackend, request: Request) -> AsyncIterator[C
     transport = open_transport(backend, timeouts=Timeouts(), clock=time.monotonic_ns, limit=1)
     chunks: asyncio.Queue[Chunk | None] = asyncio.Queue()
     reply = Reply(backend, sink=chunks.put_nowait, full=1)
-    task = asyncio.create_task(_answer(backend, transport, request, reply, None))
+    task = asyncio.create_task(_answer(backend, transport, request, reply))
     task.add_done_callback(lambda _: chunks.put_nowait(None))
     try:
         while (chunk := await chunks.get()) is not None:
@@ -71,11 +74,19 @@ async def stream_once(backend: HttpBackend, request: Request) -> AsyncIterator[C
 
 
 async def _answer(
-    backend: HttpBackend, transport: Transport, request: Request, reply: Reply, note: Note | None
+    backend: HttpBackend,
+    transport: Transport,
+    request: Request,
+    reply: Reply,
+    *,
+    note: Note | None = None,
+    ready: list[WireRequest] | None = None,
 ) -> None:
     failure: Failure | None = None
     try:
-        await _send(backend, transport, request, reply.exchange, note)
+        await _send(
+            backend, transport, request, reply.exchange, note=note, ready=[] if ready is None else ready
+        )
     except AttemptFailed as error:
         failure = error.failure
     except AisbError as error:
@@ -86,11 +97,20 @@ async def _answer(
 
 
 async def _send(
-    backend: HttpBackend, transport: Transport, request: Request, exchange: Exchange, note: Note | None
+    backend: HttpBackend,
+    transport: Transport,
+    request: Request,
+    exchange: Exchange,
+    *,
+    note: Note | None,
+    ready: list[WireRequest],
 ) -> None:
-    call = backend.encode(request)
+    if not ready:
+        ready.append(wire(backend, transport, backend.encode(request)))
     for _ in range(_FORMS):
-        await transport.exchange(wire(backend, transport, call), exchange)
+        refused = hash(ready[0])
+        # Taken out: the bytes are not kept for as long as the reply lasts.
+        await transport.exchange(ready.pop(), exchange)
         if exchange.status not in (400, 422):
             return
         words = backend.error_message(exchange.status, b"".join(data for _, data in exchange.pieces))
@@ -99,8 +119,8 @@ async def _send(
             note(line)
         # A request that was under way while another one learnt the same finds nothing new to leave out, but
         # is encoded otherwise by now.
-        refused, call = call, backend.encode(request)
-        if call == refused:
+        ready.append(wire(backend, transport, backend.encode(request)))
+        if hash(ready[0]) == refused:
             return
         exchange.reset()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from array import array
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aisb.backend import Backend, HttpBackend
 from aisb.crew import Crew
-from aisb.errors import AttemptFailed, RunError
+from aisb.direct import ask_directly
 from aisb.progress import Progress
-from aisb.types import Chunk, ChunkKind, Failure, Message, Prediction, Request, Timing, Usage
+from aisb.types import Failure, Message, Prediction, Request
 
 if TYPE_CHECKING:
     from aisb.spec import Load
-    from aisb.transport import Transport
+    from aisb.transport import Transport, WireRequest
     from aisb.vitals import Vitals
 
 Clock = Callable[[], int]
@@ -130,11 +129,11 @@ class Drive:
 
         def launches() -> Iterator[tuple[int, Callable[[], Coroutine[Any, Any, None]]]]:
             for at, request in requests:
-                yield at, partial(one, request, at)
+                yield at, partial(one, request, at, self._made_ready(request, transport))
 
-        async def one(request: Request, at: int) -> None:
+        async def one(request: Request, at: int, ready: list[WireRequest]) -> None:
             try:
-                await self._converse(request, transport, at, until_ns)
+                await self._converse(request, transport, at, until_ns, ready)
             finally:
                 if turns:
                     turns.release()
@@ -191,15 +190,31 @@ class Drive:
         finally:
             pacer.close()
 
+    def _made_ready(self, request: Request, transport: Transport | None) -> list[WireRequest]:
+        """Return a request's bytes, made before its time comes: a long prompt takes milliseconds."""
+        if transport is None or not isinstance(self.backend, HttpBackend):
+            return []
+        from aisb.assembly import wire
+
+        try:
+            return [wire(self.backend, transport, self.backend.encode(request))]
+        except Exception:  # noqa: BLE001 - one request: it is made once more when sent, and then recorded
+            return []
+
     async def _converse(
-        self, request: Request, transport: Transport | None, planned: int | None, until_ns: int | None
+        self,
+        request: Request,
+        transport: Transport | None,
+        planned: int | None,
+        until_ns: int | None,
+        ready: list[WireRequest] | None = None,
     ) -> None:
         """Get an answer, and one for each turn that follows, which waits for the answer before it."""
         if planned is not None and self.vitals:
             self.vitals.late(self.clock() - planned)
         self.progress.in_flight += 1
         try:
-            answer = await self._answer(request, transport, planned)
+            answer = await self._answer(request, transport, planned, ready)
             while request.followups:
                 if answer.failure is not None:
                     self._break_off(request, answer.failure)
@@ -223,7 +238,13 @@ class Drive:
             )
             self._count_failure(f"{request.id.partition('.t')[0]}.t{turn}", missing)
 
-    async def _answer(self, request: Request, transport: Transport | None, planned: int | None) -> Prediction:
+    async def _answer(
+        self,
+        request: Request,
+        transport: Transport | None,
+        planned: int | None,
+        ready: list[WireRequest] | None = None,
+    ) -> Prediction:
         """Try until there is an answer, or no attempt is left; log every attempt, and return the last."""
         retries = self.load.retries if self.load.retries is not None else 3
         progress, extra = self.progress, facts_of(request)
@@ -231,7 +252,7 @@ class Drive:
         attempt = 1
         while True:
             progress.sent += 1
-            prediction = await self._attempt(request, transport, attempt, planned)
+            prediction = await self._attempt(request, transport, attempt, planned, ready)
             failure = prediction.failure
             final = failure is None or attempt > retries or not is_retryable(failure)
             self.log.append(prediction, final=final, extra=extra)
@@ -259,7 +280,12 @@ class Drive:
         progress.first_failure = progress.first_failure or f"{name}: {failure.message}"
 
     async def _attempt(
-        self, request: Request, transport: Transport | None, attempt: int, planned: int | None
+        self,
+        request: Request,
+        transport: Transport | None,
+        attempt: int,
+        planned: int | None,
+        ready: list[WireRequest] | None = None,
     ) -> Prediction:
         if transport is None or not isinstance(self.backend, HttpBackend):
             return await ask_directly(
@@ -279,6 +305,7 @@ class Drive:
             planned_ns=planned,
             attempts=attempt,
             note=self.note,
+            ready=ready,
         )
 
 
@@ -302,81 +329,6 @@ def next_turn(request: Request, answer: str) -> Request:
         turns = (*request.messages, Message("assistant", answer), Message("user", said))
         return replace(following, messages=turns)
     return replace(following, text=f"{request.text or ''}\n{answer}\n{said}")
-
-
-async def ask_directly(
-    backend: Backend,
-    request: Request,
-    *,
-    clock: Clock,
-    planned_ns: int | None = None,
-    attempts: int = 1,
-) -> Prediction:
-    """Make one attempt through `Backend.generate`; a failure is part of the prediction, never raised.
-
-    Chunks are stamped when they arrive, unless the backend stamped them itself.
-    """
-    sent = clock()
-    gathered = _Gathered()
-    failure: Failure | None = None
-    try:
-        async for chunk in backend.generate(request):
-            gathered.add(chunk, chunk.stamp_ns if chunk.stamp_ns is not None else clock())
-    except AttemptFailed as error:
-        failure = error.failure
-    except RunError:
-        raise
-    except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
-        failure = Failure("protocol", f"{type(error).__name__}: {error}")
-    return replace(
-        gathered.prediction(),
-        sample_id=request.sample_id,
-        repeat=request.repeat,
-        turn=request.turn,
-        attempts=attempts,
-        failure=failure,
-        timing=Timing(
-            planned_ns=planned_ns,
-            sent_ns=sent,
-            chunk_ns=gathered.stamps,
-            chunk_kinds=tuple(gathered.kinds),
-            chunk_tokens=gathered.tokens if len(gathered.tokens) == len(gathered.stamps) else array("i"),
-            done_ns=clock(),
-        ),
-    )
-
-
-class _Gathered:
-    """Chunks put together as they come."""
-
-    def __init__(self) -> None:
-        self.stamps: array[int] = array("q")
-        self.kinds: list[ChunkKind] = []
-        self.tokens: array[int] = array("i")
-        self.text: list[str] = []
-        self.reasoning: list[str] = []
-        self.finish_reason: str | None = None
-        self.usage: Usage | None = None
-
-    def add(self, chunk: Chunk, stamp: int) -> None:
-        self.stamps.append(stamp)
-        self.kinds.append(chunk.kind)
-        if chunk.tokens is not None:
-            self.tokens.append(chunk.tokens)
-        self.text.append(chunk.text)
-        self.reasoning.append(chunk.reasoning)
-        if chunk.finish_reason and self.finish_reason != "content_filter":  # a refusal still ends with stop
-            self.finish_reason = chunk.finish_reason
-        self.usage = chunk.usage or self.usage
-
-    def prediction(self) -> Prediction:
-        return Prediction(
-            sample_id="",
-            text="".join(self.text),
-            reasoning="".join(self.reasoning),
-            finish_reason=self.finish_reason,
-            usage=self.usage,
-        )
 
 
 def _open(backend: Backend, load: Load, clock: Clock, limit: int) -> Transport | None:

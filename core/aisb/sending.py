@@ -83,6 +83,8 @@ class Sending:
             if follower:
                 follower.cancel()
                 piece.progress.total = piece.progress.finished
+            if not load.pressure_time:  # the turns of conversations are known by now
+                self.facts["planned"] = piece.progress.total - piece.progress.resumed
             self.facts["ended_ns"] = self.clock()
             self.facts["interrupted"] = self.stopping.is_set()
             self.facts["counters"]["after"] = await self._counters()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from aisb import AttemptFailed, Backend, Chunk, Failure, Request, Usage
-from aisb.engine import Drive, ask_directly, delay, is_retryable
+from aisb.direct import ask_directly
+from aisb.engine import Drive, delay, is_retryable
 from aisb.log import LogWriter, read_file, read_folder
 from aisb.progress import Progress
 from aisb.spec import Load

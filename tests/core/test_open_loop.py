@@ -220,3 +220,39 @@ async def test_a_timer_says_how_often_it_rang_while_the_loop_was_held_up() -> No
         await asyncio.sleep(0.001)
     timer.close()
     assert rings[0] >= 10
+
+
+async def test_a_request_made_ready_before_its_time_still_leaves_out_what_is_refused(
+    tmp_path: Path, serve
+) -> None:
+    from minimal import DONE, Chat, event
+    from scripted import chunked, sized
+
+    refusal = sized(b'{"message": "unknown field stream_options"}', status=b"400 Bad Request")
+    answer = chunked(event("42"), event(finish="stop"), DONE)
+    server = await serve([[refusal], [refusal], answer])
+    driven = Driven(tmp_path, Chat(url=server.url))
+    now = driven.clock()
+    # Both were made ready before the first refusal came back.
+    both = [Request(str(number), text="6 x 7?") for number in range(2)]
+    await driven.drive.run_open([(now, both[0]), (now, both[1])], bound=None)
+    assert [p.text for p in driven.records()] == ["42", "42"]
+    assert sorted(b"stream_options" in body for body in server.bodies) == [False, False, True, True]
+
+
+async def test_a_request_that_cannot_be_encoded_fails_alone(tmp_path: Path, serve) -> None:
+    from minimal import DONE, Chat, event
+    from scripted import chunked
+
+    class Odd(Chat):
+        def encode(self, request):
+            if request.sample_id == "1":
+                raise KeyError("oops")
+            return super().encode(request)
+
+    server = await serve([chunked(event("42"), event(finish="stop"), DONE)])
+    driven = Driven(tmp_path, Odd(url=server.url))
+    now = driven.clock()
+    await driven.drive.run_open(((now, Request(str(number), text="?")) for number in range(3)), bound=None)
+    failures = {p.sample_id: p.failure and p.failure.message for p in driven.records()}
+    assert failures == {"0": None, "1": "KeyError: 'oops'", "2": None}
