@@ -210,22 +210,21 @@ class DataFolders:
         """
         split = split or table.split
         options = table.options
-        ways: list[tuple[str | list[str], str, dict[str, Any], Mapping[str, str]]] = []
-        if table.path is not None:
-            ways = [(table.path, table.use, options, {})]
-        elif table.layouts:
-            ways = [
-                (way.path, way.use or table.use, options | way.options, way.fields) for way in table.layouts
-            ]
-        else:
+        from aisb.spec import Layout
+
+        ways = [Layout(path=table.path)] if table.path is not None else table.layouts
+        if not ways:
             return Located(None, table.use, options)
         tried: list[Path] = []
-        for path, use, chosen, fields in ways:
-            patterns = [with_split(p, split) for p in ([path] if isinstance(path, str) else path)]
+        for way in ways:
+            called = way.splits.get(split, split) if split else None
+            patterns = [
+                with_split(p, called) for p in ([way.path] if isinstance(way.path, str) else way.path)
+            ]
             found = [self._matches(pattern, source, tried) for pattern in patterns]
             if all(found):
-                files = [file for some in found for file in some]
-                return Located(DataFiles(files, " + ".join(patterns), fields), use, chosen)
+                files = DataFiles([file for some in found for file in some], " + ".join(patterns), way.fields)
+                return Located(files, way.use or table.use, options | way.options)
         raise DataError(self._not_found(task, tried, source))
 
     def find(self, path: str, *, source: str | None = None) -> DataFiles:

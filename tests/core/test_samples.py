@@ -268,6 +268,9 @@ def test_a_layout_brings_its_rows_to_the_names_of_the_task(load, tmp_path):
     (tmp_path / "hub.jsonl").write_text('{"q": "a", "choices": [{"text": "x"}, {"text": "y"}]}\n')
     (only,) = load(None, sample, dataset={"path": None, "layouts": layouts})
     assert (only.choices, only.target, only.fields["asked"]) == (("x", "y"), "A", "a?")
+    named = [{"path": "{split}.jsonl", "splits": {"dev": "hub"}, "fields": layouts[1]["fields"]}]
+    (same,) = load(None, sample, dataset={"path": None, "layouts": named, "split": "dev"})
+    assert same.fields == only.fields
     (tmp_path / "own.jsonl").write_text('{"text": "b", "options": ["z"]}\n')
     (only,) = load(None, sample, dataset={"path": None, "layouts": layouts})
     assert (only.choices, only.fields["asked"]) == (("z",), "b?")

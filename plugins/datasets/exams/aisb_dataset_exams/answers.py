@@ -26,6 +26,11 @@ _MARKED = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _ALONE = re.compile(rf"{_OPEN}{_RUN}[)\]）】*_`\"'”」}}$.。:,]{{0,6}}(?=\s|$)")
+_WRONG = re.compile(
+    r"[)\]）】*_`\"'”」}$]{0,4}\s?(?:选?项|说法|表述)?(?:均|都|也|是)?(?:错误|错|不正确|不对|不选|排除)"
+    r"|[)\]*_`]{0,4}\s?(?:is|are)\s(?:both\s|all\s)?(?:wrong|incorrect|false|not)\b"
+)
+_JUDGED = re.compile(rf"(?<![A-Za-z]){_RUN}[)\]）】*]{{0,3}}\s?(?:选?项|说法)?(?:均|都|是)?正确")
 _MATH = re.compile(r"\$\$?([^$]+)\$\$?")
 _SEPARATORS = re.compile(r"\s*[;；]\s*|\s+(?:and|和)\s+")
 
@@ -43,17 +48,20 @@ def exam_answer() -> Postprocessor:
         folded = text.translate(_FOLD)
         found = [
             (match.start("run"), match.end("run"))
-            for match in _MARKED.finditer(folded)
-            if _capitals(match["run"])
+            for match in (*_MARKED.finditer(folded), *_JUDGED.finditer(folded))
+            if _capitals(match["run"]) and not _WRONG.match(folded, match.end("run"))
         ]
         stripped = folded.strip()
         if not found and (alone := _ALONE.fullmatch(stripped.split("\n")[0])) and _capitals(alone["run"]):
             start = folded.index(stripped) + alone.start("run")
             found = [(start, start + len(alone["run"]))]
-        if found and len(_letters(folded[slice(*found[-1])])) > 1:
+        several = found and len(_letters(folded[slice(*found[-1])])) > 1
+        single = None if several else one(text, sample)
+        # One letter is found by the finer rules for it, unless they take several for the answer.
+        if found and (single is None or len(single.text) > 1):
             start, end = found[-1]
             return Extract(text[start:end], "letters", (start, end), explicit=True)
-        return one(text, sample)
+        return single
 
     return step
 

@@ -31,6 +31,9 @@ def found(text, sample=ASKED):
         "\\boxed{\\text{A, C, D}}",
         "ＡＣＤ",
         "答案是AB。不对，重新看，答案是ACD。",
+        "选项B错误，因此ACD正确。",
+        "本题答案为ACD。",
+        "选项A、C、D正确。",
     ],
 )
 def test_several_letters_are_found_however_they_are_written(text):
@@ -40,6 +43,19 @@ def test_several_letters_are_found_however_they_are_written(text):
 @pytest.mark.parametrize("text", ["AC", "答案：ABCD", "The answer is A.", "A", "ACE"])
 def test_other_letters_fewer_or_more_are_wrong(text):
     assert ExamMatch().score(found(text) or "", ASKED).value == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [
+        ("答案是C。选项A、B、D错误。", "C"),
+        ("The answer is C. Options A, B and D are wrong.", "C"),
+        ("The answer is A because B and C are wrong.", "A"),
+        ("A项正确，B项错误，D项错误。故选A", "A"),
+    ],
+)
+def test_letters_that_are_called_wrong_are_not_chosen(text, letters):
+    assert ExamMatch().score(found(text), Sample("0", {}, letters, ASKED.choices)).value == 1
 
 
 @pytest.mark.parametrize("text", ["I cannot say.", "A CAD drawing is needed.", ""])
