@@ -2,7 +2,7 @@
 
 Rules come in three ranks. What announces an answer (a box, "Answer:", 答案是, 选, a line that is the letter)
 outranks what judges or concludes ("B is right", "so C"), and that outranks what may be read as an answer (a
-letter at the very end, the words of one option). In a rank the last one counts, so a correction does. What is denied
+letter at the very end, the words of one option). In a rank the last one counts, so a correction does. Denied
 ("not B", B错误) or only asked never counts, and in a text that declines to answer only the first rank does.
 """
 
@@ -86,7 +86,7 @@ class _Rules:
 
     def __init__(self, letters: str) -> None:
         upper, either = f"(?-i:[{letters}])", f"[{letters}{letters.lower()}]"
-        # A letter stands alone; a capital A or I that begins a phrase is a word, unless what follows explains.
+        # A letter stands alone. A capital A or I that begins a phrase is a word, unless that explains.
         edge = r"(?![A-Za-z0-9]|['’][A-Za-z]|-[A-Za-z])"
         word = rf"(?!(?<=[AI])[ ](?!(?:{_AFTER_A})\b)[a-z])"
         small = r"(?=\s{0,9}(?:[.,;:)\]}*_`\"'”。，；、$<\\]|$|\n))"
@@ -112,7 +112,7 @@ class _Rules:
               \banswers?["'*_`)\]]{{0,4}}(?:\ key)?\s?
               (?:[:=]|\b(?:is|was|(?:would|should|must|might|will)\ be)\b)["'*_`]{{0,4}}
             | \banswer\b[^.\n:=]{{0,100}}?\b(?:is|be)\b
-            | \b(?:correct|best|right|appropriate|chosen|accurate|suitable|final)\ 
+            | \b(?:correct|best|right|appropriate|chosen|accurate|suitable|final)[ ]
               (?:option|choice|one|selection|statement|response|letter)\b[^.\n:=]{{0,60}}?(?:\b(?:is|be)\b|:)
             | \b(?:choos(?:e|ing)|pick|select(?:ing)?|(?:go(?:ing)?|went)\ (?:with|for)|opt\ for|vote\ for)
             | \bmy\ (?:choice|pick)\ is
@@ -123,7 +123,7 @@ class _Rules:
             | 答案\s?
             | 选(?:择|项)?(?:的?是|为)?
             )
-            (?:{_OPEN}|{_FILLER}){{0,40}}+{one}
+            (?:{_OPEN}|{_FILLER}){{0,16}}+{one}
             """,
             re.VERBOSE | re.IGNORECASE,
         )
@@ -148,21 +148,21 @@ class _Rules:
               ,?\s?(?:(?:it|it['’]s|its|that|is|must|be|only|we|are|with|left|to|the)\s){{0,4}}
             | (?:所以|因此|故|综上|应该?是|应为|就是|只有|只剩|得出|是)[,，]?
             )
-            (?:{_OPEN}|{_FILLER}){{0,20}}+{capital}{ended}
+            (?:{_OPEN}|{_FILLER}){{0,16}}+{capital}{ended}
             """,
             re.VERBOSE | re.IGNORECASE,
         )
         self.final = re.compile(
             rf"""
-            (?:(?:\b(?:is|be|are|option|choice|letter|answer|ans\.?|say|probably|likely|definitely|maybe)|选项|答|[:=→!>—-])
-              [\s(\[*]{{1,4}}|[(\[*]{{1,4}}|^\d\.\s)(?P<letter>{upper}|(?<=option\s){either}|(?<=choice\s){either})
+            (?:\b(?:is|be|are|option|choice|letter|answer|ans\.?|say|probably|likely|definitely|maybe)[\s(\[*]{{1,4}}
+              |(?:选项|答|[:=→!>]|\s[–—-]\s)[\s(\[*]{{0,4}}|[(\[*]{{1,4}}|^\d\.\s)(?P<letter>{upper}|(?<=option\s){either}|(?<=choice\s){either})
             [)\]*_"'”]{{0,4}}[.。!！]?[)\]*_"'”]{{0,4}}\s*\Z
             """,
             re.VERBOSE | re.IGNORECASE,
         )
 
     def announced(self, text: str) -> Iterator[_Found]:
-        """Yield the answers that the text announces; two letters at once are kept as they stand, to be graded."""
+        """Yield the answers that the text announces; two letters at once are kept as they stand."""
         for match in self.announce.finditer(text):
             start, end = match.span("letter")
             if denied(text, start, end, match.start()):
@@ -176,7 +176,7 @@ class _Rules:
                 yield _Found(start, match["letter"].upper(), start, end, "announced")
 
     def concluded(self, text: str) -> list[_Found]:
-        """Return the answers that the text judges right, unless it does so of several, or draws as a conclusion."""
+        """Return the answers that the text concludes, or judges right where it judges one so."""
         judged = list(self._alone(text, self.judge, "judged"))
         if len({found.letter for found in judged}) > 1:
             judged = []
@@ -198,9 +198,11 @@ def _rules(letters: str) -> _Rules:
 
 _DENIES = re.compile(
     r"""
-    (?:\b(?:not|cannot|never|neither|nor|exclud(?:e|es|ing)|eliminat\w{1,4}|rul(?:e|ed|es|ing)\ out|reject\w{0,3})
+    (?:\b(?:not|cannot|never|neither|nor|exclud(?:e|es|ing)|eliminat\w{1,4}|reject\w{0,3}
+      |rul(?:e|ed|es|ing)\ out)
       |n['’]t|\brather\ than|\binstead\ of|不|别|非|排除|除了?|未|勿|而不)
     (?:\s?be|的?(?:是|选择?|能|应该?))?[\s(*\[]{0,4}(?:option\s|choice\s|选项)?[(*\[]{0,3}$
+  | (?:n['’]t|\bnot)\ (?:think|believe)\b[^.\n]{0,40}$
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -209,25 +211,29 @@ _WRONG = re.compile(
     [)\]*_`"']{0,4}(?:
       \s?(?:\([^)\n]{0,80}\)\s?)?(?:is|are|was|were|seems)
       \s?(?:(?:also|clearly|definitely|simply|just|therefore|obviously)\s){0,2}
-      (?:not\ (?:correct|right|true|valid|accurate|the|an\ answer|it\b)|n['’]t|(?:wrong|incorrect|false|invalid|out)\b
+      (?:not\ (?:correct|right|true|valid|accurate|the|an\ answer|it\b)|n['’]t
+        |(?:wrong|incorrect|false|invalid|out)\b
         |(?:ruled\ out|eliminated|excluded))
     | \s(?:cannot|can['’]t)\ be\ (?:correct|right|true|the|it)
     | [.:]?\s(?:wrong|incorrect|false)\b
-    | \s?(?:选项|项)?\s?[.:]?(?:是|说法|描述|表述|均|都|也|显然)?(?:错误|错的|不正确|不对|不符|不是(?:答案|正确)|有误|被排除)
+    | \s?(?:选项|项)?\s?[.:]?(?:是|说法|描述|表述|均|都|也|显然)?
+      (?:错误|错的|不正确|不对|不符|不是(?:答案|正确)|有误|被排除)
     | \s?[?？]
     )
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 _UNCHOSEN = re.compile(
-    r"(?:\bnot|n['’]t|\bnever|\bcannot|不能?|别|勿|未|无法|不可|不应|不会)\s?(?:\w{1,12}\s){0,2}$", re.IGNORECASE
+    r"(?:\bnot|n['’]t|\bnever|\bcannot|不能?|别|勿|未|无法|不可|不应|不会)"
+    r"\s?(?:\w{1,12}\s)?(?:the\s|that\s)?$",
+    re.IGNORECASE,
 )
 
 
 def denied(text: str, start: int, end: int, rule_start: int) -> bool:
     """Say whether the letter at start..end is named as what the answer is not, or only asked about."""
     return bool(
-        _DENIES.search(text[max(0, start - 28) : start])
+        _DENIES.search(text[max(0, start - 60) : start])
         or _WRONG.match(text, end)
         or _UNCHOSEN.search(text[max(0, rule_start - 24) : rule_start])
     )
@@ -294,7 +300,7 @@ def _at_end(text: str, rules: _Rules) -> _Found | None:
     if not match:
         return None
     start = len(text) - len(tail) + match.start("letter")
-    if denied(text, start, start + 1, start) or _joined(text, start):
+    if denied(text, start, start + 1, 0) or _joined(text, start):
         return None
     return _Found(start, match["letter"].upper(), start, start + 1, "last-letter")
 

@@ -23,7 +23,7 @@ ANSWER = re.compile(
       | <answer>
     )
   | (?P<says>
-        \banswers?\b[^.:：=?\n]{0,120}?\b(?:is|are|equals|would\ be|should\ be|must\ be|comes\ to|=)(?![A-Za-z'’])
+        \banswers?\b[^.:：=?\n]{0,120}?\b(?:is|are|equals|(?:would|should|must)\ be|comes\ to|=)(?![A-Za-z'’])
       | 答案[^。：:？\n不]{0,30}?(?:是|为|等于|选|应选)
     )
     """,
@@ -33,7 +33,7 @@ ANSWER = re.compile(
 
 
 def boxes(text: str) -> list[tuple[int, int]]:
-    """Return the spans of what is inside each whole `\\boxed{…}` or `\\fbox{…}`, in the order they begin.
+    r"""Return the spans of what is inside each whole `\boxed{…}` or `\fbox{…}`, in the order they begin.
 
     Braces nest; an escaped brace is text; a box that is cut off is none.
     """
@@ -55,7 +55,7 @@ def boxes(text: str) -> list[tuple[int, int]]:
 
 
 def boxed() -> Callable[[str, Sample], Extract | None]:
-    """What stands in the last `\\boxed{…}` or `\\fbox{…}`."""
+    r"""What stands in the last `\boxed{…}` or `\fbox{…}`."""
 
     def step(text: str, sample: Sample) -> Extract | None:
         for start, end in reversed(boxes(text)):
@@ -72,7 +72,7 @@ def answer_line(
     *,
     which: Annotated[str, "`last` or `first`: which answer counts when several are announced"] = "last",
 ) -> Callable[[str, Sample], Extract | None]:
-    """The rest of the line after "Answer:", "the answer is", 答案：or the like, without its Markdown and full stop."""
+    """The rest of the line after "Answer:", "the answer is", 答案：or the like, without Markdown."""
     if which not in ("first", "last"):
         from aisb.errors import UsageError
 

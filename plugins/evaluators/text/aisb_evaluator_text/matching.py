@@ -16,7 +16,7 @@ from aisb_evaluator_text import numbers, spelled
 
 
 def readings(text: str) -> tuple[Fraction, ...]:
-    """Return what the one number in a text may be worth, the likeliest first; none for no number or several."""
+    """Return what the one number in a text may be worth, the likeliest first; for several numbers, none."""
     found = list(islice(numbers.find(text), 3))
     if len(found) > 1 and "=" in text:
         found = list(islice(numbers.find(text[text.rindex("=") :]), 2))

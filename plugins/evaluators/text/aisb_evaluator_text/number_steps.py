@@ -31,7 +31,7 @@ def number(
     *,
     fallback: Annotated[bool, "whether the last number counts where none is marked as the answer"] = True,
 ) -> Callable[[str, Sample], Extract | None]:
-    r"""The number marked as the answer (`\boxed{}`, `####`, "the answer is", 答案是), else the last that can be it.
+    r"""The number marked as the answer (`\boxed{}`, `####`, "the answer is", 答案是), else the last.
 
     The later mark wins, so a correction does; one that the text takes back does not count. What a base model
     goes on to write after the answer (the next "Question:") is not read.
@@ -67,11 +67,9 @@ _NEXT = re.compile(r"\n\s{0,20}(?:#+ )?\**(?:Question|Problem|Q|问题|题目)\*
 
 def _before_next_question(text: str) -> str:
     """Cut where a base model goes on with a question of its own; not before the text has said a number."""
-    for match in _NEXT.finditer(text):
-        head = text[: match.start()]
-        if next(find(head), None) and not _NEXT.match("\n" + head.lstrip()):
-            return head
-    return text
+    first = next(find(text), None)
+    match = _NEXT.search(text, first.end) if first else None
+    return text[: match.start()] if match else text
 
 
 _WHOLE_EDGE = " \t\r\n*_`$\\()[]{}#.。!！\"'=“”"
@@ -135,8 +133,10 @@ def _after_words(text: str) -> _Mark | None:
 
 
 _LEAD = re.compile(
-    r"""(?:[\s*_`"'$({\[<>~≈=:：,，的】]|\\[(\[a-z]{0,6}[{ ]?|about|approximately|roughly|exactly|only|just|simply
-    |therefore|thus|equal(?:s)?\ to|a\ total\ of|in\ total|[A-Za-z]\s?=|大?约|共|一共|总共|是|为|等于|there\ (?:are|is)|she|he
+    r"""(?:[\s*_`"'$({\[<>~≈=:：,，的】]|\\[(\[a-z]{0,6}[{ ]?|about|approximately|roughly|exactly
+    |only|just|simply
+    |therefore|thus|equal(?:s)?\ to|a\ total\ of|in\ total|[A-Za-z]\s?=|大?约|共|一共|总共|是|为|等于
+    |there\ (?:are|is)|she|he
     |they|it|is|has|have|are|[$€£¥￥₹]|US|USD|RMB)*""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -153,8 +153,8 @@ _VERB = re.compile(
 def _stated(clause: str, *, opens: bool, last: bool) -> Number | None:
     """Return the number that a clause after a mark states; None where the clause only begins a solution.
 
-    `opens` says that the mark may head a whole solution ("Answer: Janet has 16 eggs. …"); `last` that no number
-    follows the clause, so that it cannot.
+    `opens` says that the mark may head a whole solution ("Answer: Janet has 16 eggs. …"); `last` that no
+    number follows the clause, so that it cannot.
     """
     numbers = [n for n in islice(find(clause), 40) if not _denied(clause, n)]
     if not numbers:
@@ -213,7 +213,8 @@ def _clause(text: str, start: int) -> tuple[int, str]:
 
 
 _BACK = re.compile(
-    r"\b(?:wait|actually|hold on|correction|oops|scratch that|let me (?:re|correct|double)|(?:is|was|that['’]s) (?:wrong|incorrect|a mistake)|made an? (?:mistake|error))\b"
+    r"\b(?:wait|actually|hold on|correction|oops|scratch that|let me (?:re|correct|double)"
+    r"|(?:is|was|that['’]s) (?:wrong|incorrect|a mistake)|made an? (?:mistake|error))\b"
     r"|不对|等等|更正|算错|错了|重新",
     re.IGNORECASE,
 )
@@ -250,10 +251,11 @@ _COUNTER = re.compile(
 
 
 def _counts_lines(text: str, number: Number) -> bool:
+    """Say whether a number only counts a line or a step."""
     before = _COUNTER.search(text[max(0, number.start - 12) : number.start])
-    return bool(before) and bool(
-        before[0].strip() or re.match(r"[.)、:]\s", text[number.end : number.end + 2])
-    )
+    if not before:
+        return False
+    return bool(before[0].strip() or re.match(r"[.)、:]\s", text[number.end : number.end + 2]))
 
 
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")

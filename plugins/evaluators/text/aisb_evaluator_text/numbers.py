@@ -1,8 +1,8 @@
-"""Find the numbers that a text holds, and read what each is worth, exactly.
+r"""Find the numbers that a text holds, and read what each is worth, exactly.
 
-Read are thousands separators, decimals (also `.5`), fractions (`3/4`, `2 1/2`, `\\frac{3}{4}`, `¾`), powers,
-scientific notation, percent, `70k` and `1.5 million` and `3万`, signs in every usual dash, currency, and digits
-of any script, full-width ones too. All patterns take time in proportion to the text.
+Read are thousands separators, decimals (also `.5`), fractions (`3/4`, `2 1/2`, `\frac{3}{4}`, `¾`), powers,
+scientific notation, percent, `70k` and `1.5 million` and `3万`, signs in every usual dash, currency, and
+digits of any script, full-width ones too. All patterns take time in proportion to the text.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ MOST_DIGITS = 400
 class Number(NamedTuple):
     """A number in a text: as plain text (ASCII digits, no separators, no currency), its place, its readings.
 
-    `readings` has the value first. For percent and for `70 thousand` the bare number is a second reading, since
-    answers often repeat the unit that the question asked for. None at all for a time, a date or a ratio.
+    `readings` has the value first. For percent and for `70 thousand` the bare number is a second reading,
+    since answers often repeat the unit that the question asked for. None for a time, a date, a ratio.
     """
 
     text: str
@@ -40,7 +40,8 @@ _DEC = rf"(?:{_INT}(?:\.\d++)?|\.\d++)"
 _VULGAR = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _TOKEN = re.compile(
     rf"""(?=[\d.\\{_VULGAR}])(?:
-    (?P<odd>\d++(?::\d++)++ | \d++(?:/\d++){{2,}}+ | \d{{4}}-\d{{1,2}}-\d{{1,2}}(?!\d) | \d++(?:\.\d++){{2,}}+)
+    (?P<odd>\d++(?::\d++)++ | \d++(?:/\d++){{2,}}+
+      | \d{{4}}-\d{{1,2}}-\d{{1,2}}(?!\d) | \d++(?:\.\d++){{2,}}+)
   | (?:(?P<lw>\d++)\s?)?\\[dtc]?frac\s?(?:\{{\s?(?P<ln>-?\s?{_DEC})\s?\}}|(?P<ln1>\d))\s?
     (?:\{{\s?(?P<ld>{_DEC})\s?\}}|(?P<ld1>\d))
   | (?P<mw>\d++)[ ](?P<mn>\d++)/(?P<md>\d++)
@@ -55,7 +56,8 @@ _TOKEN = re.compile(
 _POWER = re.compile(r"\s?(?:\^|\*\*)\s?(?:\{\s?(-?\d{1,3})\s?\}|(-?\d{1,3})(?!\d))")
 _CURRENCY = r"(?:(?:US|HK|NZ|CA|AU|A|C|S)?\\?[$€£¥₹₩฿]|(?<![A-Za-z])(?:USD|RMB|CNY|EUR|GBP|INR|Rs\.?|RM))"
 _BEFORE = re.compile(
-    rf"(?P<sign>-[ ]?|–|负|(?<![A-Za-z])(?:negative|minus)[ ])?(?P<currency>{_CURRENCY}[ ]?)?(?P<inner>-[ ]?)?$",
+    rf"(?P<sign>-[ ]?|–|负|(?<![A-Za-z])(?:negative|minus)[ ])?"
+    rf"(?P<currency>{_CURRENCY}[ ]?)?(?P<inner>-[ ]?)?$",
     re.IGNORECASE,
 )
 _OF_HUNDRED = re.compile(r"百分之[ ]?$")
@@ -64,7 +66,8 @@ _EXPECTS_VALUE = re.compile(
 )
 _AFTER = re.compile(
     r"""(?P<percent>\s?(?:\\?%|per[ ]?cent\b|percentage\ points?\b))
-      | (?P<unit>[kK](?![A-Za-z])|\s?(?:thousand|million|billion|trillion|hundred|dozen)\b|\s?(?:千万|百万|万亿|万|亿)
+      | (?P<unit>[kK](?![A-Za-z])|\s?(?:thousand|million|billion|trillion|hundred|dozen)\b
+        |\s?(?:千万|百万|万亿|万|亿)
         |\s?千(?![克米瓦卡帕焦赫伏字]))""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -72,6 +75,7 @@ _UNITS = {
     "k": 10**3, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "hundred": 100,
     "dozen": 12, "千": 10**3, "万": 10**4, "百万": 10**6, "千万": 10**7, "亿": 10**8, "万亿": 10**12,
 }  # fmt: skip
+_COMMAND = re.compile(r"\\[A-Za-z]+$")
 _SUPERSCRIPTS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 
 
@@ -99,17 +103,15 @@ def find_last(text: str, most: int = 64) -> Iterator[Number]:
 
 
 def _number(text: str, match: re.Match[str]) -> Number | None:
+    """Return the number of a token with its sign and unit; None for an exponent, or a part of a name."""
     start, end = match.span()
     if match["odd"]:
         return Number(_plain(match[0]), start, end)
     if text[start] == "." and start and (text[start - 1].isalnum() or text[start - 1] in ".)"):
         start += 1  # the end of a sentence or "No.5", not a decimal
     before = text[max(0, start - 24) : start]
-    if before.endswith(("^", "_", "^{", "_{")):
-        return None
     prefix = _BEFORE.search(before)
-    attached = before[-1:].isascii() and (before[-1:].isalpha() or before[-1:] == "_")
-    if attached and not (prefix and prefix["currency"]) and not re.search(r"\\[A-Za-z]+$", before):
+    if before.endswith(("^", "_", "^{", "_{")) or _in_name(before, prefix):
         return None
     read = _read(match, "." if start > match.start() else "")
     if read is None:
@@ -121,48 +123,55 @@ def _number(text: str, match: re.Match[str]) -> Number | None:
         if abs(exponent) > 99 or len(plain) > 9 or (value == 0 and exponent < 0):
             return Number(text[start : power.end()], start, power.end())
         plain, value, end = f"{plain}^{exponent}", value**exponent, power.end()
-    sign = _sign(text, start, before, prefix)
+    sign = _sign(start, before, prefix)
     if sign is not None:
         plain, value, start = f"-{plain}", -value, sign
     if _OF_HUNDRED.search(before):
         return Number(f"{plain}%", start, end, (value / 100, value))
-    after = _AFTER.match(text, end)
+    return _with_unit(text, Number(plain, start, end, (value,)))
+
+
+def _in_name(before: str, prefix: re.Match[str] | None) -> bool:
+    """Say whether what stands before makes a number a part of a name (`x1`); a currency or a command does not."""
+    last = before[-1:]
+    attached = last.isascii() and (last.isalpha() or last == "_")
+    return attached and not (prefix and prefix["currency"]) and not _COMMAND.search(before)
+
+
+def _with_unit(text: str, number: Number) -> Number:
+    after = _AFTER.match(text, number.end)
     if not after:
-        return Number(plain, start, end, (value,))
+        return number
+    value = number.readings[0]
     if after["percent"]:
-        return Number(f"{plain}%", start, after.end(), (value / 100, value))
+        return Number(f"{number.text}%", number.start, after.end(), (value / 100, value))
     unit = after["unit"].strip().lower()
-    space = "" if unit in ("k",) or not unit.isascii() else " "
-    return Number(f"{plain}{space}{unit}", start, after.end(), (value * _UNITS[unit], value))
+    space = " " if unit.isascii() and unit != "k" else ""
+    return Number(f"{number.text}{space}{unit}", number.start, after.end(), (value * _UNITS[unit], value))
 
 
-def _sign(text: str, start: int, before: str, prefix: re.Match[str] | None) -> int | None:
+def _sign(start: int, before: str, prefix: re.Match[str] | None) -> int | None:
     """Return where the minus sign of the number at `start` stands; None for a hyphen, a range, a bullet."""
     if not prefix:
         return None
-    for group in ("inner", "sign"):
-        sign = prefix[group]
-        if not sign:
-            continue
-        at = start - len(before) + prefix.start(group)
-        left = before[: prefix.start(group)]
-        context = left.rstrip(" ")
-        if group == "inner" and prefix["currency"]:
-            return at
-        word = sign.strip().lower()
-        if word in ("负", "negative"):
-            return at
-        if word == "minus" or sign.endswith(" "):
-            # "16 - 7" and "16 eggs minus 7" subtract, and "- 7" at the start of a line is a bullet.
-            return (
-                at if _EXPECTS_VALUE.search(context) or (word == "minus" and not left and at == 0) else None
-            )
-        if left[-1:].isascii() and left[-1:].isalnum():
-            return None
-        if sign == "–" and left and not left[-1].isspace() and left[-1] not in "=(:{$*":
-            return None
-        return None if context[-1:].isdigit() or context[-1:] in (")", "%", "]", "}") else at
-    return None
+    inner = bool(prefix["inner"])
+    group = "inner" if inner else "sign"
+    if not prefix[group]:
+        return None
+    left = before[: prefix.start(group)]
+    word = prefix[group].lower()
+    if (inner and prefix["currency"]) or word.strip() in ("负", "negative"):
+        negative = True
+    elif word.endswith(" "):
+        # "16 - 7" and "16 eggs minus 7" subtract, and "- 7" at the start of a line is a bullet.
+        opens = word == "minus " and not left and start == len(before)
+        negative = opens or bool(_EXPECTS_VALUE.search(left.rstrip(" ")))
+    elif left[-1:].isascii() and left[-1:].isalnum():
+        negative = False
+    else:
+        context = left.rstrip(" ")[-1:]
+        negative = not (context.isdigit() or context in (")", "%", "]", "}"))
+    return start - len(before) + prefix.start(group) if negative else None
 
 
 def _read(match: re.Match[str], lost: str) -> tuple[str, Fraction] | None:
