@@ -207,8 +207,8 @@ class Asking:
         log = read_folder(folder)
         ids = {sample.id for sample in piece.samples}
         mine = [key for key in log.finished if key[0] in ids and key[1] < piece.subtask.repeats]
-        progress.total = len(piece.samples) * piece.subtask.repeats
-        progress.resumed = progress.finished = sum(key[2] == 0 for key in mine)
+        progress.total = piece.count()
+        progress.resumed = progress.finished = len(mine)
         progress.phase, progress.started = "asking", time.monotonic()
         progress.log_file.parent.mkdir(parents=True, exist_ok=True)
         with progress.log_file.open("a", encoding="utf-8") as lines:

@@ -46,29 +46,29 @@ class Piece:
             request = replace(request, params={**request.params, "seed": seed})
         return marked(request, nonce) if nonce else request
 
+    def count(self) -> int:
+        """Return how many requests there are in all, every turn of a conversation for itself."""
+        if not self._talks():
+            return len(self.samples) * self.subtask.repeats
+        return sum(1 + len(self.request(sample).followups) for sample in self.samples) * self.subtask.repeats
+
     def requests(self, answers: Answers | None = None) -> Iterator[Request]:
         """Yield the requests that have no answer yet, in sample order, repeat after repeat.
 
-        A conversation goes on from the first turn without an answer. Its further turns are added to the
-        total of the progress, and those that have an answer to what is finished.
+        A conversation goes on from its first turn without an answer.
         """
         answers = answers or {}
-        talks = bool(self.samples) and bool(self.request(self.samples[0]).followups)
+        talks = self._talks()
         for sample in self.samples:
             for repeat in range(self.subtask.repeats):
                 if not talks and _answered(answers, (sample.id, repeat, 0)):
                     continue
-                request = self.request(sample, repeat)
-                left = _without_answered(request, answers)
-                self.progress.total += len(request.followups)
-                if request.followups:  # the first turn was counted when the log was read
-                    begun = _answered(answers, request.key)
-                    later = left.turn - 1 if left else len(request.followups)
-                    done = later if begun else 0
-                    self.progress.resumed += done
-                    self.progress.finished += done
+                left = _without_answered(self.request(sample, repeat), answers)
                 if left is not None:
                     yield left
+
+    def _talks(self) -> bool:
+        return bool(self.samples) and bool(self.task.prompt.followups)
 
 
 def marked(request: Request, nonce: str) -> Request:

@@ -61,7 +61,7 @@ class Sending:
         requests, count, schedule = self._planned(answers)
         self.facts = {
             "asked": asked(load, piece.backend, piece.workers, piece.subtask.merged.get("max_tokens")),
-            "planned": None if load.pressure_time else count,
+            "planned": None if load.pressure_time else piece.progress.total - piece.progress.resumed,
             "warmups": {"sent": 0, "answered": 0},
             "started_ns": None,
             "ended_ns": None,
@@ -83,8 +83,6 @@ class Sending:
             if follower:
                 follower.cancel()
                 piece.progress.total = piece.progress.finished
-            if not load.pressure_time:  # the turns of conversations are known by now
-                self.facts["planned"] = piece.progress.total - piece.progress.resumed
             self.facts["ended_ns"] = self.clock()
             self.facts["interrupted"] = self.stopping.is_set()
             self.facts["counters"]["after"] = await self._counters()

@@ -313,3 +313,33 @@ def test_failures_are_failures_and_not_tried_again(tmp_path: Path) -> None:
     assert code == 1, output
     assert "5 failed" in output
     assert [p.attempts for p in everything(tmp_path)] == [1] * 5
+
+
+TALK = """
+[tasks.talk]
+summary = "Three questions each"
+[tasks.talk.dataset]
+use = "jsonl"
+path = "./talk.jsonl"
+[tasks.talk.prompt]
+user = "{first}"
+followups = "{later}"
+"""
+
+
+def test_a_conversation_goes_on_from_its_first_turn_without_an_answer(tmp_path: Path) -> None:
+    rows = [{"first": f"one {n}", "later": ["two", "three"]} for n in range(3)]
+    (tmp_path / "talk.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "aisb.toml").write_text(TALK.replace("./talk", f"{tmp_path}/talk"))
+    with start_mock(MockOptions(faults=("status-400@2",), tokens=4)) as mock:
+        code, output = run(tmp_path, mock.url, "--concurrency", "1", mode="infer", task="talk")
+        assert code == 1, output
+        assert "not asked: turn 1 of its conversation failed" in "".join(
+            p.failure.message for p in everything(tmp_path) if p.failure
+        )
+        code, output = run(tmp_path, mock.url, "--reuse", mode="infer", task="talk")
+    assert "Found 7 finished of 9, 2 failed: going on" in output
+    assert code == 0, output
+    last = {p.key: p for p in everything(tmp_path)}
+    assert set(last) == {(str(n), 0, turn) for n in range(3) for turn in range(3)}
+    assert all(p.failure is None for p in last.values())
