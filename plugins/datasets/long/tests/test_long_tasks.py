@@ -1,0 +1,323 @@
+"""Every long-text task renders and scores rows of its formats; hidden facts stand where they are said to."""
+
+import importlib.resources
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from aisb.catalog import Catalog
+from aisb.config import Asked, resolve
+from aisb.datafiles import DataFolders
+from aisb.errors import DataError
+from aisb.plugins import Plugins
+from aisb.prompts import Renderer
+from aisb.samples import load_samples
+from aisb.scoring import measure, score
+from aisb.types import Prediction, Sample
+from aisb_dataset_long.grading import LEvalScore, LongBenchScore, NeedleRecall, letters
+from aisb_dataset_long.rows import EXAMS, longbench_sets
+
+FAMILY = Path(str(importlib.resources.files("aisb_dataset_long")))
+TASKS = {
+    path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in (FAMILY / "tasks").glob("*.toml")
+}
+NAMES = [f"{name}:{variant}" for name, table in TASKS.items() for variant in table.get("variants", ())]
+NAMES += list(TASKS)
+SMALL = [name for name in NAMES if not name.endswith(("32k", "128k", "200k", "256k", "1000k"))]
+ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
+STORY = " ".join(f"On day {n} the miller walked to the well and back again." for n in range(60))
+LEVAL_SETS = (*EXAMS, "gov_report_summ", "narrative_qa")
+
+
+def lines(rows):
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def longbench_rows(name):
+    metric = longbench_sets()[name]["metric"]
+    golds = {
+        "f1": ["the red mill", "Ada Brun"],
+        "f1-zh": ["红色的磨坊", "北京大学"],
+        "rouge": ["The miller sold his grain.", "A bridge fell down at night."],
+        "rouge-zh": ["会议讨论了预算。", "明天下雨，比赛取消。"],
+        "label": ["Number of something", "City"],
+        "number": ["Paragraph 7", "Paragraph 12"],
+        "code": ["return a + b", "while True:"],
+    }[metric]
+    classes = ["City", "Number of something", "Person"] if metric == "label" else None
+    return [
+        {"context": f"{{input}} {name} {n}", "input": f"Ask {n}", "answers": [gold], "all_classes": classes}
+        for n, gold in enumerate(golds)
+    ]
+
+
+def leval_row(name):
+    golds = {
+        "letters": ["AC", "B"],
+        "letter": ["(B) the mill", "(A) the well"],
+        "number": ["18", "7"],
+        "label": ["True [fact: False]", "False [fact: True]"],
+        "text": ["The answer is 12", "The answer is 5"] if name == "codeU" else ["bees", "old mills"],
+        "rouge": ["The miller sold his grain.", "A bridge fell down at night."],
+    }[EXAMS.get(name, "rouge")]
+    return {"instructions": ["First?", "Second?"], "outputs": golds, "input": f"{name} {STORY}"}
+
+
+FILES = {
+    **{f"LongBench/data/{name}.jsonl": lines(longbench_rows(name)) for name in longbench_sets()},
+    "LongBench-v2/data.json": json.dumps(
+        [
+            {
+                "context": f"{STORY} {answer}",
+                "question": "What then?",
+                "answer": answer,
+                "difficulty": "hard",
+                "length": "short",
+                **{f"choice_{letter}": f"thing {letter.lower()}{letter.lower()}" for letter in "ABCD"},
+            }
+            for answer in "BDA"
+        ]
+    ),
+    **{f"LEval/LEval/Exam/{name}.jsonl": lines([leval_row(name)]) for name in LEVAL_SETS},
+    "needle/mill.txt": STORY,
+    **{
+        f"lost_in_the_middle/kv-retrieval-{count}_keys.jsonl": lines(
+            {
+                "ordered_kv_records": [[f"key-{r}-{n}", f"value-{r}-{n}"] for n in range(count)],
+                "key": f"key-{r}-3",
+                "value": f"value-{r}-3",
+            }
+            for r in range(2)
+        )
+        for count in (75, 140, 300)
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return Plugins.load()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def make(plugins, data):
+    def run(name, root=data):
+        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+        folders = DataFolders([root])
+        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
+
+    return run
+
+
+def said(sample):
+    target = sample.target
+    return ", ".join(target) if isinstance(target, list) else target
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("form", ["%s", "<think>\\boxed{no}</think>\n%s"])
+async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(plugins, make, name, form):
+    task, samples, renderer = make(name)
+    form = form.replace("%s", "\\boxed{%s}") if "chain" in name else form
+    groups = {}
+    for sample in samples:
+        groups.setdefault(sample.group, []).append(sample)
+
+    async def values(shift):
+        predictions = [
+            Prediction(
+                sample.id, text=form.replace("%s", said(group[position - shift])), finish_reason="stop"
+            )
+            for group in groups.values()
+            for position, sample in enumerate(group)
+        ]
+        scores = await score(task, {sample.id: sample for sample in samples}, predictions, plugins)
+        assert {m.group for m in measure(task, scores, plugins)[task.evaluate[0].use]} == {None, *groups}
+        (of,) = scores.values()
+        return [one.value for one in of]
+
+    assert await values(0) == pytest.approx([1] * len(samples))
+    other = await values(1)
+    assert sum(other) / len(other) < 0.35
+    for sample in samples:
+        request = renderer.request(sample)
+        assert request.messages[-1].content
+    assert task.summary
+    assert task.source
+    assert task.licence
+
+
+def test_all_21_sets_are_there_and_asked_in_their_own_words_with_their_own_limit(make):
+    _, samples, renderer = make("longbench")
+    assert len({sample.group for sample in samples}) == 21
+    for sample in samples:
+        request = renderer.request(sample)
+        text = request.messages[0].content
+        assert f"{{input}} {sample.group} " in text  # braces of a document stay
+        assert "{context}" not in text
+        assert request.params["max_tokens"] == longbench_sets()[sample.group]["max_tokens"]
+    hotpot = renderer.request(next(s for s in samples if s.group == "hotpotqa")).messages[0].content
+    assert hotpot.startswith(
+        "Answer the question based on the given passages. Only give me the answer and do"
+    )
+    assert hotpot.endswith("\n\nQuestion: Ask 0\nAnswer:")
+
+
+def test_longbench_v2_lists_its_options_in_its_own_way(make):
+    _, samples, renderer = make("longbench_v2")
+    text = renderer.request(samples.samples[0]).messages[0].content
+    assert " Choices: \n (A) thing aa \n (B) thing bb \n (C) thing cc \n (D) thing dd \n Let’s think" in text
+    assert text.startswith(
+        "Please read the following text and answer the questions below.\n <text> \n On day 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "gold", "value"),
+    [
+        ("hotpotqa", "The Red Mill.", "red mill", 1),
+        ("hotpotqa", "red", "red mill", 2 / 3),
+        ("trec", "City\nor Person", "City", 1),
+        ("trec", "City or Person", "City", 0.5),
+        ("passage_retrieval_en", "Paragraph 7", "Paragraph 7", 1),
+        ("passage_retrieval_en", "Paragraph 7 or 8", "Paragraph 7", 0.5),
+        ("passage_retrieval_zh", "段落17", "段落7", 0),
+        ("passage_count", "", "3", 0),
+        ("lcc", "```python\nx = 1 # one\n```", "x = 1 # one", 1),
+        ("multifieldqa_zh", "北京", "北京", 1),
+        ("dureader", "今天下雨，明天晴", "今天下雨，明天晴", 1),
+        ("samsum", "a b\nand more", "a b", 1),
+    ],
+)
+def test_longbench_sets_are_graded_as_its_own_script_does(name, answer, gold, value):
+    fields = {"set": name, "all_classes": ["City", "Person"]}
+    assert LongBenchScore().score(answer, Sample("0", fields, [gold])).value == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "gold", "value"),
+    [
+        ("letter", "The answer is (B).", "B", 1),
+        ("letter", "B. The mill, as A says", "B", 1),
+        ("letters", "A, C", "AC", 1),
+        ("letters", "A", "AC", 0),
+        ("label", "True, since it does", "True", 1),
+        ("label", "False", "True", 0),
+        ("number", "so 12 + 6. The answer is 18 .", "18", 1),
+        ("text", "The answer is old mills.", "old mills", 1),
+        ("rouge", "", "some words", 0),
+    ],
+)
+def test_leval_sets_are_graded_by_their_kind(kind, answer, gold, value):
+    assert LEvalScore().score(answer, Sample("0", {"kind": kind}, gold)).value == value
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("(A)", "A"), ("AC", "AC"), ("A and C", "AC"), ("", ""), ("C,A", "AC")]
+)
+def test_the_letters_of_several_options_are_read(text, found):
+    assert letters(text) == found
+
+
+@pytest.mark.parametrize(("depth", "low", "high"), [(0, 0, 0.01), (52, 0.45, 0.6), (100, 0.9, 1)])
+def test_a_fact_stands_at_its_depth_in_a_text_of_the_length_asked_for(make, depth, low, high):
+    _, samples, _ = make(f"needle:4k:depth={depth}")
+    assert len(samples) == 4
+    for sample in samples:
+        text, (fact,) = sample.fields["text"], sample.fields["needles"]
+        assert abs(len(text) - 4 * sample.fields["length"]) < 80
+        assert text.count(fact) == 1
+        assert low <= text.index(fact) / (len(text) - len(fact)) <= high
+        assert sample.target[0] in fact
+        before = text[: text.index(fact)].rstrip()
+        assert not before or before.endswith((".", "well", "day")) or depth == 100
+
+
+def test_several_facts_are_spread_and_each_counts_its_share(make):
+    _, samples, renderer = make("needle:several-4k")
+    sample = samples.samples[0]
+    text = renderer.request(sample).messages[0].content
+    places = [text.index(fact) for fact in sample.fields["needles"]]
+    assert places == sorted(places)
+    assert places[-1] - places[0] > len(text) / 2
+    judge = NeedleRecall()
+    assert judge.score(f"{sample.target[0]} and {sample.target[1]}", sample).value == 0.4
+    assert judge.score("12,345", Sample("0", {}, ["12345"])).value == 1
+    assert judge.score("123456", Sample("0", {}, ["12345"])).value == 0
+
+
+def test_texts_are_the_same_each_time_and_others_with_another_seed(make, plugins, data):
+    first, again = ([s.fields["text"] for s in make("needle")[1]] for _ in range(2))
+    assert first == again
+    asked = Asked(models=["sim"], datasets=["needle"], set=["task.dataset.seed=1"])
+    (task,) = resolve(plugins, asked).tasks.values()
+    assert [s.fields["text"] for s in load_samples(task, plugins, DataFolders([data]))] != first
+
+
+def test_the_key_stands_at_each_place_in_turn(make):
+    _, samples, renderer = make("lost_in_the_middle")
+    assert [sample.fields["place"] for sample in samples] == [0, 18, 37, 56, 74] * 2
+    for sample in samples:
+        pairs = json.loads(sample.fields["data"])
+        assert list(pairs).index(sample.fields["key"]) == sample.fields["place"]
+        assert len(pairs) == 75
+        assert renderer.request(sample).messages[0].content.endswith("Corresponding value:")
+
+
+@pytest.mark.parametrize(
+    ("task", "file", "text", "message"),
+    [
+        (
+            "longbench",
+            "LongBench/data/nothing.jsonl",
+            "{}\n",
+            "'nothing' is no set of LongBench; they are: narrat",
+        ),
+        (
+            "longbench",
+            "LongBench/data/lcc.jsonl",
+            "{}\n",
+            "line 1: the row has no 'input'; wanted are input, con",
+        ),
+        ("longbench", "LongBench/data/lcc.jsonl", "{\n", "line 1: not JSON"),
+        (
+            "leval",
+            "LEval/LEval/Exam/tpo.jsonl",
+            '{"instructions": ["a"], "outputs": [], "input": ""}',
+            "as many",
+        ),
+        ("needle", "needle/mill.txt", "Too short.", "10 signs are too little text to hide anything in"),
+    ],
+)
+def test_a_file_of_another_shape_is_named_with_what_is_wanted(make, tmp_path, task, file, text, message):
+    for name, right in {**FILES, file: text}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text if name == file else right, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        make(task, tmp_path)
+
+
+@pytest.mark.parametrize(("alias", "target"), ALIASES.items())
+def test_an_alias_leads_to_a_task_and_a_variant_or_set_of_it(plugins, alias, target):
+    name, *words = target.split(":")
+    assert Catalog(plugins).aliases[alias] == target
+    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    assert task.name == name
+    for word in words:
+        if "=" in word:
+            field, _, value = word.partition("=")
+            assert task.dataset.select == {field: [value]}
+            assert value in {*longbench_sets(), *EXAMS} or alias.startswith("leval_")
+        else:
+            assert task.variant == word
