@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from aisb.evaluator import Evaluator
 from aisb.hookspecs import hookimpl
 from aisb.types import Row
-from aisb_dataset_commonsense import rows
+from aisb_dataset_commonsense import rows, shares
 
 
 @hookimpl
@@ -21,3 +22,9 @@ def aisb_configs() -> Iterable[Traversable]:
 def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
     """Offer the readers of files whose rows a template cannot put together."""
     return {"jsonl-labels": rows.jsonl_labels, "truthfulqa-rows": rows.truthfulqa_rows}
+
+
+@hookimpl
+def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator]]:
+    """Offer the grader of probabilities."""
+    return {"probability-share": shares.ProbabilityShare}

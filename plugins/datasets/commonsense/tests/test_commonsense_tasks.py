@@ -4,6 +4,7 @@ import importlib.resources
 import json
 import re
 import tomllib
+from math import log
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,12 @@ import pytest
 from aisb.catalog import Catalog, Selection
 from aisb.config import Asked, resolve
 from aisb.datafiles import DataFolders
-from aisb.errors import ConfigError, DataError
+from aisb.errors import DataError
 from aisb.plugins import Plugins
 from aisb.prompts import Renderer
 from aisb.samples import load_samples
-from aisb.scoring import score
-from aisb.types import Prediction
+from aisb.scoring import measure, score
+from aisb.types import Logprob, Prediction
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_commonsense")))
 TASKS = {
@@ -199,12 +200,20 @@ async def test_the_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong
 
 
 @pytest.mark.parametrize("name", [name for name, mode in MODES.items() if mode == "logprob"])
-def test_a_log_likelihood_variant_says_in_a_line_that_it_is_not_offered_yet(plugins, name):
-    with pytest.raises(ConfigError) as error:
-        resolve(plugins, Asked(models=["sim"], datasets=[name]))
-    assert str(error.value) == (
-        f"tasks.{name.split(':')[0]}: log-likelihood tasks are not offered yet (mode = 'logprob' in {name})"
-    )
+async def test_a_log_likelihood_variant_compares_a_continuation_for_each_option(plugins, make, name):
+    task, samples, renderer = make(name)
+    predictions: dict[bool, list[Prediction]] = {True: [], False: []}
+    for sample in samples:
+        continuations = renderer.request(sample).continuations
+        assert len(set(continuations)) == len(sample.choices)
+        letters = "ABCDEFGHIJKLMNOP"[: len(sample.choices)]
+        for is_right, made in predictions.items():
+            totals = [-1.0 if (letter in sample.target) == is_right else -90.0 for letter in letters]
+            found = tuple(Logprob(total, 1, False, 0, 1, total, 1) for total in totals)
+            made.append(Prediction(sample.id, logprobs=found, finish_reason="stop"))
+    for is_right, made in predictions.items():
+        (scores,) = (await score(task, {one.id: one for one in samples}, made, plugins)).values()
+        assert all(one.value == pytest.approx(float(is_right)) for one in scores)
 
 
 @pytest.mark.parametrize(
@@ -234,9 +243,8 @@ SuperGLUE_BoolQ_gen_0_shot_str_perf SuperGLUE_BoolQ_gen_5_shot_str SuperGLUE_Boo
 def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias):
     meant = Selection.parse(ALIASES[alias])
     assert Catalog(plugins).aliases[alias] == str(meant)
-    if MODES[str(meant)] == "gen":
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
-        assert (task.name, task.variant) == (meant.name, meant.variant)
+    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    assert (task.name, task.variant) == (meant.name, meant.variant)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -308,3 +316,17 @@ def test_answers_of_truthfulqa_without_their_truth_are_named(make, tmp_path):
     write(tmp_path / "truthfulqa/mc_task.json", '[{"question": "?", "mc1_targets": ["yes", "no"]}]')
     with pytest.raises(DataError, match=r"mc_task.json, row 1: mc1_targets must be an object of answers"):
         make("truthfulqa", tmp_path)
+
+
+async def test_mc2_is_the_share_of_the_probability_that_true_answers_have(plugins, make):
+    task, samples, _ = make("truthfulqa_mc2")
+    some = samples.samples[:2]
+    options = [(log(0.3), log(0.1), log(0.4)), (log(0.1), log(0.2), log(0.1))]
+    predictions = [
+        Prediction(one.id, logprobs=tuple(Logprob(total, 3, False) for total in totals))
+        for one, totals in zip(some, options, strict=True)
+    ]
+    scores = await score(task, {one.id: one for one in some}, predictions, plugins)
+    assert [one.value for one in scores["probability-share"]] == pytest.approx([0.5, 0.75])
+    (metric,) = measure(task, scores, plugins)["probability-share"]
+    assert (metric.name, metric.value, metric.count) == ("mc2", pytest.approx(62.5), 2)

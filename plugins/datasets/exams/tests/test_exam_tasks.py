@@ -12,12 +12,12 @@ import pytest
 from aisb.catalog import Catalog, Selection
 from aisb.config import Asked, resolve
 from aisb.datafiles import DataFolders
-from aisb.errors import ConfigError, DataError
+from aisb.errors import DataError
 from aisb.plugins import Plugins
 from aisb.prompts import Renderer
 from aisb.samples import load_samples
 from aisb.scoring import score
-from aisb.types import Prediction
+from aisb.types import Logprob, Prediction
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_exams")))
 TASKS = {
@@ -293,12 +293,20 @@ async def test_the_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong
 
 
 @pytest.mark.parametrize("name", [name for name, mode in MODES.items() if mode == "logprob"])
-def test_a_log_likelihood_variant_says_in_a_line_that_it_is_not_offered_yet(plugins, name):
-    with pytest.raises(ConfigError) as error:
-        resolve(plugins, Asked(models=["sim"], datasets=[name]))
-    assert str(error.value) == (
-        f"tasks.{name.split(':')[0]}: log-likelihood tasks are not offered yet (mode = 'logprob' in {name})"
-    )
+async def test_a_log_likelihood_variant_compares_a_continuation_for_each_option(plugins, make, name):
+    task, samples, renderer = make(name)
+    predictions: dict[bool, list[Prediction]] = {True: [], False: []}
+    for sample in samples:
+        continuations = renderer.request(sample).continuations
+        assert len(set(continuations)) == len(sample.choices)
+        letters = "ABCDEFGHIJKLMNOP"[: len(sample.choices)]
+        for is_right, made in predictions.items():
+            totals = [-1.0 if (letter in sample.target) == is_right else -90.0 for letter in letters]
+            found = tuple(Logprob(total, 1, False, 0, 1, total, 1) for total in totals)
+            made.append(Prediction(sample.id, logprobs=found, finish_reason="stop"))
+    for is_right, made in predictions.items():
+        (scores,) = (await score(task, {one.id: one for one in samples}, made, plugins)).values()
+        assert all(one.value == pytest.approx(float(is_right)) for one in scores)
 
 
 @pytest.mark.parametrize(("name", "number"), LAYOUTS)
@@ -329,9 +337,8 @@ def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias):
     meant = Selection.parse(ALIASES[alias])
     assert Catalog(plugins).aliases[alias] == str(meant)
     assert meant.variant is None or meant.variant in TASKS[meant.name]["variants"]
-    if MODES[f"{meant.name}:{meant.variant}" if meant.variant else meant.name] == "gen":
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
-        assert (task.name, task.variant, task.dataset.select) == (meant.name, meant.variant, meant.select)
+    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    assert (task.name, task.variant, task.dataset.select) == (meant.name, meant.variant, meant.select)
 
 
 @pytest.mark.parametrize("name", TASKS)
