@@ -14,13 +14,13 @@ from aisb.errors import UsageError
 from aisb.types import Row
 
 Kind = Literal["single", "several", "chain"]
-CITIES = tuple(
-    "Lisbon Oslo Nairobi Quito Hanoi Tunis Riga Lima Perth Osaka Dakar Turin Malmo Bergen Cusco Izmir Gh"
-    "ent Porto Split Basel Lodz Graz Sofia Minsk Accra Lome Suva Apia Doha Muscat".split()  # noqa: SIM905 - a list is three times as long
+CITIES = (
+    "Lisbon Oslo Nairobi Quito Hanoi Tunis Riga Lima Perth Osaka Dakar Turin Malmo Bergen Cusco "
+    "Izmir Ghent Porto Split Basel Lodz Graz Sofia Minsk Accra Lome Suva Apia Doha Muscat"
 )
-NAMES = tuple(
-    "Ada Bruno Clara Dario Edda Felix Greta Hugo Ines Jonas Karla Leo Mira Nils Olga Paul Rosa Sven Thea"
-    " Udo Vera Willem Xenia Yara Zeno".split()  # noqa: SIM905 - as above
+NAMES = (
+    "Ada Bruno Clara Dario Edda Felix Greta Hugo Ines Jonas Karla Leo "
+    "Mira Nils Olga Paul Rosa Sven Thea Udo Vera Willem Xenia Yara Zeno"
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s*")
 SIGNS_A_TOKEN = {True: 1.5, False: 4.0}
@@ -30,25 +30,25 @@ SIGNS_A_TOKEN = {True: 1.5, False: 4.0}
 def needle(
     *,
     files: DataFiles,
-    lengths: Annotated[Sequence[int], "lengths of the text in tokens, estimated from its signs"] = (
+    lengths: Annotated[Sequence[int], "of the text, in tokens as estimated by its signs"] = (
         1000,
         2000,
         4000,
     ),
     depths: Annotated[Sequence[int], "where the fact stands, in percent of the text"] = (0, 25, 50, 75, 100),
     kind: Annotated[Kind, "one fact, several, or a chain of them"] = "single",
-    needles: Annotated[int, "how many facts there are where there are several, or links of the chain"] = 5,
+    needles: Annotated[int, "how many facts where there are several, or links of the chain"] = 5,
     repeats: Annotated[int, "how many texts there are for each length and depth"] = 1,
     seed: Annotated[int, "draws the facts, and where in the files a text begins"] = 0,
 ) -> Iterator[Row]:
     """Texts of the files with facts hidden in them: `text`, `asked`, `answers`, `length`, `depth`.
 
-    The files are plain text, or JSON lines with `text`. Facts of several are spread from the depth to the end.
+    The files are plain text, or JSON lines with `text`. Several facts are spread from the depth on.
     """
     if kind == "single":
         needles = 1
-    if not 1 <= needles <= len(NAMES) - 1:
-        raise UsageError(f"needles = {needles}: it must be 1 to {len(NAMES) - 1}")
+    if not 1 <= needles <= len(NAMES.split()) - 1:
+        raise UsageError(f"needles = {needles}: it must be 1 to {len(NAMES.split()) - 1}")
     if any(not 0 <= depth <= 100 for depth in depths):
         raise UsageError(f"depths = {list(depths)}: each is a percentage, 0 to 100")
     source = _haystack(files)
@@ -111,7 +111,7 @@ def _hidden(body: str, facts: Sequence[str], depth: float) -> str:
 
 
 def _numbers(random: Random, count: int) -> tuple[list[str], str, list[str]]:
-    cities = random.sample(CITIES, count)
+    cities = random.sample(CITIES.split(), count)
     values = [str(number) for number in random.sample(range(10_000, 99_999), count)]
     facts = [
         f"The code of the gate in {city} is {value}." for city, value in zip(cities, values, strict=True)
@@ -127,7 +127,7 @@ def _numbers(random: Random, count: int) -> tuple[list[str], str, list[str]]:
 
 
 def _chain(random: Random, count: int) -> tuple[list[str], str, list[str]]:
-    names = random.sample(NAMES, count + 1)
+    names = random.sample(NAMES.split(), count + 1)
     facts = [f"{child} learned the trade from {teacher}." for child, teacher in pairwise(names)]
     random.shuffle(facts)
     asked = (

@@ -40,7 +40,8 @@ SYSTEMS = {
     ),
     "codeU": (
         "Now you are given a code base with many functions and their comments. At its end some of the "
-        "functions are called. Read them with care, and say what the call returns. End with: The answer is _ ."
+        "functions are called. Read them with care, and say what the call returns. End with: "
+        "The answer is _ ."
     ),
     "topic_retrieval_longchat": (
         "Below is a record of our previous conversation on many different topics. You are the ASSISTANT, and "

@@ -260,7 +260,7 @@ def test_several_facts_are_spread_and_each_counts_its_share(make):
 def test_texts_are_the_same_each_time_and_others_with_another_seed(make, plugins, data):
     first, again = ([s.fields["text"] for s in make("needle")[1]] for _ in range(2))
     assert first == again
-    asked = Asked(models=["sim"], datasets=["needle"], set=["task.dataset.seed=1"])
+    asked = Asked(models=["sim"], datasets=["needle"], sets=["task.dataset.seed=1"])
     (task,) = resolve(plugins, asked).tasks.values()
     assert [s.fields["text"] for s in load_samples(task, plugins, DataFolders([data]))] != first
 
