@@ -1,0 +1,267 @@
+"""`aisb compare`: whether two runs, or two models, differ by more than chance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+
+if TYPE_CHECKING:
+    from aisb.compare import Comparison, Flip, Pair
+    from aisb.junit import Case
+    from aisb.plugins import Plugins
+    from aisb.readback import OpenedRun
+    from aisb.speeds import SpeedComparison
+
+    Found: TypeAlias = Sequence[Comparison] | Sequence[SpeedComparison]
+
+SHOWN = 8
+"""How many flipped samples are named on the terminal; --json has all of them."""
+
+
+@click.command(short_help="Say whether two runs, or two models of one, differ by more than chance.")
+@click.argument("runs", nargs=-1, metavar="RUN_A [RUN_B]")
+@click.option("--task", "tasks", multiple=True, metavar="NAME", help="Only this task (repeatable).")
+@click.option("--model-a", metavar="NAME", help="The model of A, where there are several.")
+@click.option("--model-b", metavar="NAME", help="The model of B, where there are several.")
+@click.option("--baseline", metavar="RUN", help="Compare with this run: it is A, and the run named is B.")
+@click.option(
+    "--fail-on-regression", is_flag=True, help="End with exit code 4 where B is worse, or lacks a task of A."
+)
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML too.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every flipped sample.")
+@click.option(
+    "-w",
+    "--work-dir",
+    type=click.Path(path_type=Path),
+    default=Path("outputs/default"),
+    metavar="DIR",
+    help="Where run folders are.",
+)
+@click.pass_context
+def compare(context: click.Context, /, **flags: Any) -> int:
+    """Say whether B differs from A by more than chance, on the samples that both answered.
+
+    A run is a timestamp, a path, or `latest`. The difference is B less A; p is corrected for several tasks.
+    Of performance runs, ratios are compared; A1,A2,A3 are repeats, which say how sure a ratio is.
+
+    \b
+    Two runs:
+      aisb compare 20261121_220301 latest
+    Two models of one run:
+      aisb compare latest --model-a qwen3-8b --model-b qwen3-8b-int4
+    Guard a change:
+      aisb compare latest --baseline runs/release --fail-on-regression --junit aisb.xml
+    """  # noqa: D301 - \b is for click
+    from aisb.errors import CheckFailed
+    from aisb.junit import to_junit
+    from aisb.plugins import Plugins
+    from aisb.runfolder import write_atomically
+
+    plugins = Plugins.load((context.obj or {}).get("block", ()))
+    a, b = _sides(flags, plugins)
+    found, alone = _compared(a, b, plugins, flags)
+    if flags["as_json"]:
+        sides = {"a": [str(run.folder) for run in a], "b": [str(run.folder) for run in b]}
+        told = {**sides, "alone": alone, "comparisons": [asdict(one) for one in found]}
+        click.echo(json.dumps(_named(told), ensure_ascii=False, indent=2, default=str))
+    else:
+        click.echo(f"A: {_names(a)}\nB: {_names(b)}")
+        for line in (*alone, *_lines(found)):
+            click.echo(line)
+    cases = list(_cases(found, alone))
+    if flags["junit"]:
+        write_atomically(flags["junit"], to_junit(cases))
+    failed = [case for case in cases if case.failed]
+    if flags["fail_on_regression"] and failed:
+        which = "\n  ".join(f"{case.group} {case.name}: {case.text.splitlines()[0]}" for case in failed)
+        raise CheckFailed(f"{len(failed)} of {len(cases)} comparisons are a regression\n  {which}")
+    return 0
+
+
+def _sides(flags: dict[str, Any], plugins: Plugins) -> tuple[list[OpenedRun], list[OpenedRun]]:
+    """Open the runs of A and of B; commas separate the repeats of a side."""
+    from aisb.errors import UsageError
+    from aisb.readback import open_run
+
+    given = [*([flags["baseline"]] if flags["baseline"] else []), *flags["runs"]]
+    if len(given) == 1 and not flags["baseline"]:
+        given *= 2
+    if len(given) != 2:
+        words = " ".join(given) or "nothing"
+        raise UsageError(
+            f"two sides are compared, and this names {words}: give RUN_A RUN_B, one run with --model-a and "
+            "--model-b, or RUN with --baseline RUN"
+        )
+    a, b = (
+        [open_run(flags["work_dir"], name, plugins) for name in side.split(",") if name] for side in given
+    )
+    kinds = {run.spec.run.performance for run in (*a, *b)}
+    if len(kinds) > 1:
+        raise UsageError("one of these runs is a performance run and another is not: compare two of one kind")
+    if kinds == {False} and (len(a) > 1 or len(b) > 1):
+        raise UsageError(
+            "several runs on a side are the repeats of a performance run; repeats of an accuracy run are one "
+            "run, with params.num_return_sequences"
+        )
+    if kinds == {True} and flags["fail_on_regression"] and min(len(a), len(b)) < 2:
+        raise UsageError(
+            "--fail-on-regression needs at least two performance runs on each side, as in "
+            "--baseline A1,A2 B1,B2: one alone does not say how much a run differs from the next"
+        )
+    return a, b
+
+
+def _compared(
+    a: list[OpenedRun], b: list[OpenedRun], plugins: Plugins, flags: dict[str, Any]
+) -> tuple[Found, list[str]]:
+    import asyncio
+
+    from aisb.compare import compare as compared
+    from aisb.compare import pair_up
+
+    pairs: list[Pair]
+    pairs, alone = pair_up(
+        a[0], b[0], tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"]
+    )
+    if a[0].spec.run.performance:
+        from aisb.speeds import compare_speeds
+
+        return compare_speeds(a, b, pairs), alone
+    return asyncio.run(compared(a[0], b[0], pairs, plugins, seed=flags["seed"])), alone
+
+
+def _lines(found: Found) -> Iterator[str]:
+    from tabulate import tabulate
+
+    from aisb.compare import Comparison
+
+    grades = [one for one in found if isinstance(one, Comparison)]
+    speeds = [one for one in found if not isinstance(one, Comparison)]
+    for one in grades:
+        yield from (f"! {one.task}: not the same on both sides: {line}" for line in one.unequal)
+        yield from (f"! {one.task}: {line}" for line in one.notes)
+    yield ""
+    if grades:
+        yield tabulate(
+            [_row(one, grades) for one in grades],
+            headers=("task", "n", "A", "B", "B - A", "95 %", "p", "verdict"),
+            disable_numparse=True,
+            colalign=("left", "right", "right", "right", "right", "left", "right", "left"),
+        )
+        yield ""
+        for one in grades:
+            yield from _below(one)
+    if speeds:
+        yield tabulate(
+            [_speed_row(one, speeds) for one in speeds],
+            headers=("task", "number", "A", "B", "B / A", "95 %", "p", "verdict"),
+            disable_numparse=True,
+            colalign=("left", "left", "right", "right", "right", "left", "right", "left"),
+        )
+        if any(one.verdict is None for one in speeds):
+            yield (
+                "\none run each does not say how much a run differs from the next: "
+                "give repeats,\nas in A1,A2,A3 B1,B2,B3"
+            )
+
+
+def _row(one: Comparison, among: Sequence[Comparison]) -> tuple[str, ...]:
+    return (
+        _name(one, among),
+        f"{one.samples:,}",
+        f"{one.a:.2f}",
+        f"{one.b:.2f}",
+        f"{one.difference:+.2f}",
+        f"[{one.low:+.1f}, {one.high:+.1f}]",
+        _p(one.corrected),
+        _verdict(one),
+    )
+
+
+def _below(one: Comparison) -> Iterator[str]:
+    yield f"{one.task}: {len(one.gained)} got better{_ids(one.gained)}"
+    yield f"  {len(one.lost)} got worse{_ids(one.lost)}"
+    smallest = "none" if one.smallest is None else f"{one.smallest:.1f} points"
+    yield f"  smallest difference that {one.samples:,} samples would have shown: {smallest}"
+    if one.needed is not None:
+        yield f"  samples that would show the difference seen: {one.needed:,}"
+
+
+def _ids(flips: Sequence[Flip]) -> str:
+    ids = ", ".join(flip.id for flip in flips[:SHOWN])
+    return f": {ids}{', …' if len(flips) > SHOWN else ''}" if flips else ""
+
+
+def _speed_row(one: SpeedComparison, among: Sequence[SpeedComparison]) -> tuple[str, ...]:
+    return (
+        _name(one, among),
+        one.name,
+        _mean(one.a),
+        _mean(one.b),
+        "–" if one.ratio is None else f"{one.ratio:.3f}",
+        "–" if one.low is None or one.high is None else f"[{one.low:.3f}, {one.high:.3f}]",
+        "–" if one.corrected is None else _p(one.corrected),
+        _verdict(one),
+    )
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{sum(values) / len(values):.4g}" if values else "–"
+
+
+def _name(one: Comparison | SpeedComparison, among: Found) -> str:
+    """Return the task's name, with the models where several are compared."""
+    if len({(other.model_a, other.model_b) for other in among}) == 1:
+        return one.task
+    models = one.model_a if one.model_a == one.model_b else f"{one.model_a} / {one.model_b}"
+    return f"{one.task} {models}"
+
+
+def _verdict(one: Comparison | SpeedComparison) -> str:
+    if one.verdict is None:
+        return "not known"
+    return one.verdict if one.verdict == "tie" else f"B {one.verdict}"
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _names(side: Sequence[OpenedRun]) -> str:
+    return ", ".join(f"{run.folder} ({', '.join(run.models)})" for run in side)
+
+
+def _cases(found: Found, alone: Sequence[str]) -> Iterator[Case]:
+    from aisb.compare import Comparison
+    from aisb.junit import Case
+
+    for one in found:
+        if isinstance(one, Comparison):
+            text = (
+                f"{one.verdict}: {one.a:.2f} to {one.b:.2f}, {one.difference:+.2f} points "
+                f"[{one.low:+.1f}, {one.high:+.1f}], p {_p(one.corrected)}"
+            )
+            name = one.task
+        else:
+            ratio = "unknown" if one.ratio is None else f"{one.ratio:.3f} times"
+            text, name = f"{one.verdict or 'not known'}: {ratio}", f"{one.task} {one.name}"
+        text += f"\n{one.model_a} and {one.model_b}"
+        yield Case(one.model_b, name, text, one.verdict == "worse")
+    for line in alone:
+        if line.endswith("A only"):
+            yield Case("missing", line, f"missing: {line}", failed=True)
+
+
+def _named(value: Any) -> Any:
+    """Return nested values with named tuples as tables, which JSON would make lists of."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {key: _named(item) for key, item in value.items()}
+    return [_named(item) for item in value] if isinstance(value, list | tuple) else value

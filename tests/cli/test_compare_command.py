@@ -1,0 +1,183 @@
+"""`aisb compare` through its ends: runs of a simulated service, what is printed, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+MODELS = """
+[models.good]
+backend = "sim"
+[models.good.options]
+accuracy = 0.9
+
+[models.bad]
+backend = "sim"
+[models.bad.options]
+accuracy = 0.4
+"""
+
+
+def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    ended = subprocess.run(
+        [sys.executable, "-m", "aisb_cli.main", *words],
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs: `good`, `bad`, `both` (two models), `kept` (with details), and two `fast` ones."""
+    folder = tmp_path_factory.mktemp("compare")
+    (folder / "aisb.toml").write_text(MODELS)
+
+    def run(name: str, *words: str) -> None:
+        ended = aisb("run", "--datasets", "demo_gsm8k", "-w", f"in/{name}", *words, cwd=folder)
+        assert ended.returncode == 0, ended.stderr
+        (made,) = (folder / "in" / name).iterdir()
+        (folder / name).symlink_to(made)
+
+    run("good", "--models", "good")
+    run("bad", "--models", "bad")
+    run("both", "--models", "good", "bad")
+    run("kept", "--models", "good", "--dump-eval-details", "--set", "task.prompt.shots=0")
+    run("text", "--models", "good", "--num-prompts", "20", "--datasets", "demo_gsm8k:zero-shot-text")
+    for name in ("fast1", "fast2", "fast3", "fast4"):
+        run(name, "--models", "good", "--mode", "perf", "--num-prompts", "8")
+    return folder
+
+
+def test_two_runs_are_compared_on_their_samples(work: Path) -> None:
+    ended = aisb("compare", "good", "bad", cwd=work)
+    assert ended.returncode == 0
+    assert re.search(
+        r"^demo_gsm8k +64 +\S+ +\S+ +-\d+\.\d\d +\[-.*\] +< 0\.001 +B worse$", ended.stdout, re.MULTILINE
+    )
+    assert re.search(
+        r"  smallest difference that 64 samples would have shown: \d+\.\d points\n", ended.stdout
+    )
+    assert re.search(r"  samples that would show the difference seen: \d+\n", ended.stdout)
+    assert max(map(len, ended.stdout.splitlines()[3:])) <= 80
+
+
+def test_a_run_against_itself_in_another_folder_is_a_tie(work: Path) -> None:
+    ended = aisb("compare", "good", "kept", cwd=work)
+    assert re.search(r"1\.000 +tie$", ended.stdout, re.MULTILINE)
+
+
+def test_what_is_not_the_same_on_both_sides_is_said_before_the_numbers(work: Path) -> None:
+    out = aisb("compare", "good", "kept", cwd=work).stdout
+    prompt = out.index("! demo_gsm8k: not the same on both sides: task.prompt.shots: 4 and 0")
+    version = out.index("! demo_gsm8k: not the same on both sides: version: ")
+    assert max(prompt, version) < out.index("verdict")
+    out = aisb("compare", "good", "bad", cwd=work).stdout
+    assert "not the same" not in out
+
+
+def test_samples_that_one_side_was_not_asked_are_counted(work: Path) -> None:
+    out = aisb("compare", "good", "text", cwd=work).stdout
+    assert "44 samples are in A only and 0 in B only" in out
+    assert re.search(r"^demo_gsm8k +20 ", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", [(), ("--model-a", "good"), ("--model-a", "good", "--model-b", "bad")])
+def test_two_models_of_one_run_are_compared(work: Path, words: tuple[str, ...]) -> None:
+    ended = aisb("compare", "both", *words, "--json", cwd=work)
+    (found,) = json.loads(ended.stdout)["comparisons"]
+    assert (found["model_a"], found["model_b"], found["verdict"]) == ("good", "bad", "worse")
+    assert len(found["lost"]) > 20
+    assert found["lost"][0].keys() == {"id", "target", "a", "b", "outcome_a", "outcome_b"}
+
+
+def test_several_models_are_paired_by_name(work: Path) -> None:
+    found = json.loads(aisb("compare", "both", "good", "--json", cwd=work).stdout)
+    assert [(one["model_a"], one["model_b"]) for one in found["comparisons"]] == [("good", "good")]
+    assert found["alone"] == ["demo_gsm8k of bad is in A only"]
+
+
+def test_kept_details_and_the_log_give_the_same_grades(work: Path) -> None:
+    def shares(name: str) -> tuple[float, float]:
+        (found,) = json.loads(aisb("compare", name, "bad", "--json", cwd=work).stdout)["comparisons"]
+        return found["a"], found["b"]
+
+    assert shares("good") == shares("kept")
+
+
+def test_a_regression_ends_with_exit_code_4_and_a_failure_in_junit(work: Path) -> None:
+    words = ("compare", "bad", "--baseline", "good", "--fail-on-regression", "--junit", "aisb.xml")
+    ended = aisb(*words, cwd=work)
+    assert ended.returncode == 4
+    assert re.search(r"error: 1 of 1 comparisons are a regression\n  bad demo_gsm8k: worse: \d", ended.stderr)
+    suite = ET.parse(work / "aisb.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
+
+
+def test_no_regression_ends_with_exit_code_0(work: Path) -> None:
+    ended = aisb(
+        "compare", "good", "--baseline", "bad", "--fail-on-regression", "--junit", "good.xml", cwd=work
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ET.parse(work / "good.xml").getroot()[0].get("failures") == "0"
+
+
+def test_a_subtask_of_the_baseline_that_is_missing_is_a_regression(work: Path) -> None:
+    ended = aisb("compare", "good", "--baseline", "both", "--fail-on-regression", cwd=work)
+    assert ended.returncode == 4
+    assert "missing demo_gsm8k of bad is in A only" in ended.stderr
+
+
+def test_performance_runs_are_compared_as_ratios_and_repeats_say_how_sure(work: Path) -> None:
+    alone = aisb("compare", "fast1", "fast2", cwd=work)
+    assert alone.returncode == 0
+    assert re.search(r"^demo_gsm8k +TTFT \(median\) .* – +– +not known$", alone.stdout, re.MULTILINE)
+    assert "one run each does not say how much a run differs from the next" in alone.stdout
+    repeats = aisb("compare", "fast1,fast2", "fast3,fast4", "--json", cwd=work)
+    found = {one["name"]: one for one in json.loads(repeats.stdout)["comparisons"]}
+    assert found.keys() == {
+        "TTFT (median)", "TPOT (median)", "E2EL (median)", "RequestThroughput", "OutputTokenThroughput",
+    }  # fmt: skip
+    one = found["RequestThroughput"]
+    assert len(one["a"]) == len(one["b"]) == 2
+    assert one["low"] <= one["ratio"] <= one["high"]
+    assert one["verdict"] in {"better", "worse", "tie"}
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (
+            (),
+            "error: two sides are compared, and this names nothing: give RUN_A RUN_B, one run with --model-a and",
+        ),
+        (("good", "bad", "both"), "error: two sides are compared, and this names good bad both"),
+        (
+            ("good",),
+            "error: A and B are one run, good, with good: name another run as B, or two of its models",
+        ),
+        (("good", "absent"), "error: no run 'absent'; there is no run in outputs/default yet"),
+        (
+            ("good", "bad", "--task", "gsm8k"),
+            "error: no task in good named 'gsm8k'; did you mean 'demo_gsm8k'?",
+        ),
+        (("good", "both", "--model-b", "badd"), "error: no model in both named 'badd'; did you mean 'bad'?"),
+        (("good", "both", "--model-a", "bad"), "error: no model in good named 'bad'"),
+        (("good", "fast1"), "error: one of these runs is a performance run and another is not"),
+        (("good,kept", "bad"), "error: several runs on a side are the repeats of a performance run"),
+        (
+            ("fast1", "--baseline", "fast2", "--fail-on-regression"),
+            "error: --fail-on-regression needs at least two performance runs on each side",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_said(work: Path, words: tuple[str, ...], error: str) -> None:
+    ended = aisb("compare", *words, cwd=work)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(error)
