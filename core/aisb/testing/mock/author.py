@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
+import orjson
+
 from aisb.testing.mock.answers import Prose, load_answers, pieces, share
 from aisb.testing.mock.faults import Faults
 from aisb.testing.mock.options import Behaviour, Spread
-from aisb.testing.mock.replies import Ask, Refused, Reply
+from aisb.testing.mock.replies import Ask, Refused, Reply, ToolCall
 
 MILLISECOND = 1_000_000
 MOST_TOKENS = 1_000_000
+VALUES = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}
+"""Arguments of tool calls, by the type that JSON Schema names."""
 
 
 class Pace(NamedTuple):
@@ -79,6 +83,13 @@ class Author:
             length = self._tokens.draw(Random(place)) if self._tokens.kind != "fixed" else self._tokens.first
             said = self._prose.take(max(1, min(round(length), MOST_TOKENS)), place)
             said[0] = said[0].lstrip()
+        tool = call_a_tool(ask, number) if options.tool_calls != "none" else None
+        if tool:
+            said = pieces(
+                f'<tool_call>\n{{"name": "{tool.name}", "arguments": {tool.arguments}}}\n</tool_call>'
+            )
+            if options.tool_calls == "field":
+                said = pieces(tool.arguments)
         said, stopped = cut_at_stop(said, ask.stop)
         endless = ask.ignore_eos and not stopped
         if endless or (len(reasoning) + len(said) < ask.min_tokens and not stopped):
@@ -97,6 +108,8 @@ class Author:
             tokens_per_chunk=options.tokens_per_chunk,
             include_usage=ask.include_usage,
             usage=self._usage_delay is not None,
+            echo=ask.prompt if ask.echo else "",
+            tool=tool if options.tool_calls == "field" else None,
         )
 
     def pace(self, question: str, ask: Ask, attempt: int, *, slow: bool) -> Pace:
@@ -117,6 +130,16 @@ class Author:
         wanted = ask.prompt_tokens + (ask.max_tokens or 1)
         if wanted > longest:
             raise too_long(longest, wanted, ask.prompt_tokens)
+
+
+def call_a_tool(ask: Ask, number: int) -> ToolCall | None:
+    """Return a call of the request's first tool, with a value of the right type for each parameter."""
+    for tool in ask.tools:
+        function = tool.get("function") or {}
+        wanted = (function.get("parameters") or {}).get("properties") or {}
+        values = {name: VALUES.get(kind.get("type"), "text") for name, kind in wanted.items()}
+        return ToolCall(f"call_{number:x}", str(function.get("name")), orjson.dumps(values).decode())
+    return None
 
 
 def too_long(longest: int, wanted: int, prompt: int) -> Refused:

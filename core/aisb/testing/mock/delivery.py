@@ -19,6 +19,7 @@ REASONS = {
     401: b"Unauthorized",
     404: b"Not Found",
     405: b"Method Not Allowed",
+    422: b"Unprocessable Entity",
     429: b"Too Many Requests",
     500: b"Internal Server Error",
     503: b"Service Unavailable",
@@ -108,9 +109,9 @@ def streamed(dialect: Dialect, reply: Reply, pace: Pace, start: int, fault: str 
     """Send a reply event by event, each when its tokens are made; a fault breaks it halfway."""
     yield (
         start,
-        b"HTTP/1.1 200 OK\r\nContent-Type: "
-        + dialect.stream_type
-        + b"\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n"
+        + (b"Content-Type: " + dialect.stream_type + b"\r\n" if dialect.stream_type else b"")
+        + b"Transfer-Encoding: chunked\r\n\r\n",
         0,
     )
     due = first = start + pace.first

@@ -61,6 +61,7 @@ class OpenAI(Dialect):
             seed=number(data, "seed", None),
             stream=bool(data.get("stream")),
             include_usage=bool(isinstance(options, Mapping) and options.get("include_usage")),
+            tools=tuple(tool for tool in data.get("tools") or () if isinstance(tool, Mapping)),
         )
 
     @abstractmethod
@@ -90,12 +91,13 @@ class OpenAI(Dialect):
 
     def whole_reply(self, reply: Reply, choice: Mapping[str, Any]) -> bytes:
         """Return the body of a reply with its one choice."""
+        reason = "tool_calls" if reply.tool else reply.finish_reason
         body = {
             "id": self.reply_id(reply),
             "object": self.whole_object,
             "created": reply.created,
             "model": reply.model,
-            "choices": [{"index": 0, **choice, "logprobs": None, "finish_reason": reply.finish_reason}],
+            "choices": [{"index": 0, **choice, "logprobs": None, "finish_reason": reason}],
         }
         return orjson.dumps(body | ({"usage": usage(reply)} if reply.usage else {}))
 
@@ -107,6 +109,8 @@ class OpenAI(Dialect):
 class Chat(OpenAI):
     """`POST /v1/chat/completions`."""
 
+    separates_reasoning = True
+    calls_tools = True
     id_prefix = "chatcmpl-"
     whole_object = "chat.completion"
     chunk_object = "chat.completion.chunk"
@@ -137,9 +141,18 @@ class Chat(OpenAI):
         yield Event("role", start + b'"role":"assistant","content":""' + close)
         content = start + b'"content":'
         reasoning = start + json_text(reply.reasoning_field) + b":"
+        if reply.tool:
+            call = {"id": reply.tool.id, "type": "function", "index": 0}
+            head = call | {"function": {"name": reply.tool.name, "arguments": ""}}
+            yield Event("role", start + b'"tool_calls":[' + orjson.dumps(head) + b"]" + close)
+            content = start + b'"tool_calls":[{"index":0,"function":{"arguments":'
+        ends = b"}}]" + close if reply.tool else close
         for thinking, text, tokens in reply.chunks():
-            yield Event("token", (reasoning if thinking else content) + json_text(text) + close, tokens)
-        reason = json_text(reply.finish_reason)
+            if thinking:
+                yield Event("token", reasoning + json_text(text) + close, tokens)
+            else:
+                yield Event("token", content + json_text(text) + ends, tokens)
+        reason = json_text("tool_calls" if reply.tool else reply.finish_reason)
         yield Event("finish", start + b'"content":""},"logprobs":null,"finish_reason":' + reason + b"}]}\n\n")
         if reply.include_usage and reply.usage:
             yield self.usage_event(reply, self.start(reply))
@@ -148,6 +161,10 @@ class Chat(OpenAI):
     def whole(self, reply: Reply) -> bytes:
         """Return the message with its usage."""
         message: dict[str, Any] = {"role": "assistant", "content": reply.text}
+        if reply.tool:
+            function = {"name": reply.tool.name, "arguments": reply.text}
+            message |= {"content": None, "tool_calls": [{"id": reply.tool.id, "type": "function"}]}
+            message["tool_calls"][0]["function"] = function
         if reply.reasoning:
             message[reply.reasoning_field] = "".join(reply.reasoning)
         return self.whole_reply(reply, {"message": message})

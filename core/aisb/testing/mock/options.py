@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from random import Random
 
 USAGES = ("now", "late:MS", "absent")
+TOOL_CALLS = ("none", "field", "content")
 REASONING_FIELDS = ("none", "reasoning_content", "reasoning")
 
 
@@ -38,6 +39,9 @@ class Behaviour:
     reasoning: Annotated[str, "field that reasoning is sent in: none, reasoning_content or reasoning"] = (
         "none"
     )
+    tool_calls: Annotated[
+        str, "how a request with tools is answered by a call: none, field (tool_calls) or content"
+    ] = "none"
     reasoning_tokens: Annotated[int, "tokens of reasoning before the reply"] = 16
     faults: Annotated[tuple[str, ...], "KIND:RATE, or KIND@N for the N-th request"] = ()
     retry_after: Annotated[float, "seconds that a 429 asks to wait"] = 1
@@ -55,6 +59,8 @@ class Behaviour:
             raise UsageError(
                 f"reasoning = {self.reasoning!r} is not known; write {', '.join(REASONING_FIELDS)}"
             )
+        if self.tool_calls not in TOOL_CALLS:
+            raise UsageError(f"tool_calls = {self.tool_calls!r} is not known; write {', '.join(TOOL_CALLS)}")
         for name, least in (
             ("role_ms", 0),
             ("tokens_per_chunk", 1),

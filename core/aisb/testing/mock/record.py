@@ -15,6 +15,7 @@ class Entry:
     """One request. Times are `time.monotonic_ns()`, on Linux one clock for all processes of a machine."""
 
     __slots__ = (
+        "adapter",
         "arrival_ns",
         "attempt",
         "chunks",
@@ -44,6 +45,7 @@ class Entry:
         self.request_id = request_id
         self.id: str | None = None
         self.model: str | None = None
+        self.adapter: str | None = None
         self.question: int | None = None
         self.seed: int | None = None
         self.stream = False

@@ -35,11 +35,25 @@ class Ask:
     seed: int | None = None
     stream: bool = False
     include_usage: bool = False
+    adapter: str | None = None
+    echo: bool = False
+    tools: Sequence[Mapping[str, Any]] = ()
+
+
+class ToolCall(NamedTuple):
+    """A call of one of the request's tools; `arguments` is JSON."""
+
+    id: str
+    name: str
+    arguments: str
 
 
 @dataclass(slots=True)
 class Reply:
-    """What is answered, split into tokens. `usage` says whether counts are told at all."""
+    """What is answered, split into tokens. `usage` says whether counts are told at all.
+
+    `echo` is the prompt, for a service that repeats it.
+    """
 
     number: int
     model: str
@@ -52,6 +66,8 @@ class Reply:
     tokens_per_chunk: int = 1
     include_usage: bool = False
     usage: bool = True
+    echo: str = ""
+    tool: ToolCall | None = None
 
     @property
     def text(self) -> str:
@@ -89,6 +105,8 @@ class Dialect(ABC):
 
     stream_type: ClassVar[bytes] = b"text/event-stream; charset=utf-8"
     needs_key: ClassVar[bool] = True
+    separates_reasoning: ClassVar[bool] = False
+    calls_tools: ClassVar[bool] = False
     garbage: ClassVar[bytes] = b'data: {"id": "broken", "choices": [{\n\n'
 
     @abstractmethod

@@ -12,17 +12,19 @@ import orjson
 from aisb.testing.mock.author import Author
 from aisb.testing.mock.connection import Connection, Message
 from aisb.testing.mock.delivery import Delivery, Plan, faulty, reply_bytes, streamed, whole
+from aisb.testing.mock.generate import OLD_GENERATE, TEXT_GENERATION
 from aisb.testing.mock.openai import OPENAI, model_list
 from aisb.testing.mock.options import MockOptions
 from aisb.testing.mock.pace import Pacer
 from aisb.testing.mock.peers import ask_peers
 from aisb.testing.mock.record import Entry, Record, merged, prometheus, report
 from aisb.testing.mock.replies import Ask, Dialect, Refused
+from aisb.testing.mock.triton import GENERATE, TRITON, about
 
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 WITH_PEERS = {(b"GET", "/metrics"), (b"GET", "/record"), (b"POST", "/reset")}
-DIALECTS: Mapping[str, Dialect] = {**OPENAI}
-"""Which endpoint speaks how; a page for another kind of service adds its own."""
+DIALECTS: Mapping[str, Dialect] = {**OPENAI, **TEXT_GENERATION}
+"""Which endpoint speaks how, beside Triton's, whose paths name the model."""
 PATHS = {"/v1/models", "/health"} | {path for _, path in WITH_PEERS}
 
 
@@ -41,8 +43,8 @@ class Server:
 
     def serve(self, connection: Connection, message: Message) -> None:
         """Answer one request."""
-        dialect = DIALECTS.get(message.path)
-        if message.path.startswith("/v1") and not self._has_key(message):
+        dialect = dialect_of(message.path, message.body)
+        if self._wants_key(message.path) and not self._has_key(message):
             connection.reply(reply_bytes(401, b'{"error":"Unauthorized"}'))
         elif dialect is not None and message.method == b"POST":
             self._generate(connection, message, dialect)
@@ -50,6 +52,10 @@ class Server:
             found = message.path == "/v1/models"
             body = model_list(self.options.models, self._since, self.options.max_model_len) if found else b""
             connection.reply(reply_bytes(200, body))
+        elif message.method == b"GET" and message.path == "/info":
+            connection.reply(reply_bytes(200, self._info()))
+        elif (said := about(message.method, message.path, self.options.models)) is not None:
+            connection.reply(reply_bytes(*said))
         elif (message.method, message.path) in WITH_PEERS:
             task = asyncio.get_running_loop().create_task(self._with_peers(connection, message))
             self._tasks.add(task)
@@ -65,6 +71,13 @@ class Server:
             self.record.clear()
             self.author.forget()
         return orjson.dumps(self.record.state(entries=path == "/record"))
+
+    def _info(self) -> bytes:
+        said = {"model_id": self.options.models[0], "version": "3.3.6", "max_best_of": 1}
+        return orjson.dumps(said | {"max_total_tokens": self.options.max_model_len})
+
+    def _wants_key(self, path: str) -> bool:
+        return path.startswith(("/v1", "/v2", "/infer", "/generate")) or path in ("/", "/info")
 
     def _has_key(self, message: Message) -> bool:
         if self.options.api_key is None:
@@ -104,6 +117,7 @@ class Server:
         ask = read(dialect, message.body, message.path)
         entry.model = ask.model or self.options.models[0]
         entry.stream, entry.seed, entry.prompt_tokens = ask.stream, ask.seed, ask.prompt_tokens
+        entry.adapter = ask.adapter
         if entry.model not in self.options.models:
             raise Refused(404, f"The model `{entry.model}` does not exist.", "NotFoundError")
         question, entry.question = self.author.question(ask)
@@ -131,6 +145,13 @@ class Server:
         self.record.running -= 1
         if entry.finish_reason is not None:
             self.record.finished[entry.finish_reason if how == "complete" else "abort"] += 1
+
+
+def dialect_of(path: str, body: bytes) -> Dialect | None:
+    """Return how the endpoint at a path speaks; early vLLM's is at one of TGI's."""
+    if path == "/generate" and b'"inputs"' not in body:
+        return OLD_GENERATE
+    return DIALECTS.get(path) or (TRITON if GENERATE.fullmatch(path) else None)
 
 
 def read(dialect: Dialect, body: bytes, path: str) -> Ask:

@@ -1,17 +1,18 @@
-"""vLLM and servers like it: `vllm-chat` and `vllm-completions`, OpenAI's APIs and what vLLM adds."""
+"""vLLM and servers like it: OpenAI's APIs with what vLLM adds, and `/generate` of its first server."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from aisb import Backend, ServiceInfo, hookimpl
+from aisb import Backend, HttpCall, Prediction, Request, ServiceInfo, TokenScores, hookimpl
 from aisb_backend_openai import OpenAIChat, OpenAICompletions
 from aisb_backend_vllm import server
+from aisb_backend_vllm.generate import VLLMGenerate
 
-__all__ = ["VLLMChat", "VLLMCompletions"]
+__all__ = ["VLLMChat", "VLLMCompletions", "VLLMGenerate"]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -22,7 +23,20 @@ class VLLMChat(OpenAIChat):
     `chat_template_kwargs` …) are written under `[params]` like all others.
     """
 
+    returns_tool_calls: Annotated[
+        bool, "the service takes tool calls out of the text; false: they are looked for in the text"
+    ] = True
+
     default_api_key_env: ClassVar[str | None] = None
+
+    def settle(self, prediction: Prediction, request: Request) -> Prediction:
+        """Look for tool calls in the text, where the service leaves them there."""
+        if self.returns_tool_calls or not request.params.get("tools") or prediction.tool_calls:
+            return prediction
+        from aisb_backend_vllm.toolcalls import find_tool_calls
+
+        calls, text = find_tool_calls(prediction.text)
+        return replace(prediction, tool_calls=calls, text=text) if calls else prediction
 
     async def probe(self) -> ServiceInfo:
         """Settle the model as every OpenAI service does, and ask for the server's version."""
@@ -41,6 +55,11 @@ class VLLMCompletions(OpenAICompletions):
     under `[params]` like all others.
     """
 
+    prompt_scores: Annotated[
+        Literal["prompt_logprobs", "echo"],
+        "how log-probabilities of a prompt are asked for: vLLM's parameter, or OpenAI's early echo",
+    ] = "prompt_logprobs"
+
     default_api_key_env: ClassVar[str | None] = None
 
     async def probe(self) -> ServiceInfo:
@@ -51,11 +70,26 @@ class VLLMCompletions(OpenAICompletions):
         """Return what the server counts under `/metrics`."""
         return await server.counters(self)
 
+    def encode_logprob(self, text: str) -> HttpCall:
+        """Ask for each token's log-probability, and for the likeliest one beside it."""
+        body: dict[str, Any] = {"model": self.model, "prompt": text, "temperature": 0, "stream": False}
+        if self.prompt_scores == "echo":
+            body |= {"echo": True, "logprobs": 1, "max_tokens": 0}
+        else:
+            body |= {"prompt_logprobs": 1, "max_tokens": 1}  # 0 is refused without an echo
+        return HttpCall(self.path or self.api_path(self.endpoint), body)
+
+    def decode_logprob(self, event: Mapping[str, Any]) -> TokenScores:
+        """Read either form."""
+        from aisb_backend_vllm.logprobs import read_logprobs
+
+        return read_logprobs(event)
+
 
 @hookimpl
 def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
-    """Offer both APIs."""
-    return {"vllm-chat": VLLMChat, "vllm-completions": VLLMCompletions}
+    """Offer all three APIs."""
+    return {"vllm-chat": VLLMChat, "vllm-completions": VLLMCompletions, "vllm-generate": VLLMGenerate}
 
 
 @hookimpl

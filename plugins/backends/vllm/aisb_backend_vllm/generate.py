@@ -1,0 +1,69 @@
+"""The API of vLLM's first server, `/generate`: a text in, all of the text out, the prompt included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+from aisb import Chunk, HttpBackend, HttpCall, Prediction, Request, ServiceInfo
+from aisb.params import refuse_unfit
+
+
+@dataclass(kw_only=True, eq=False)
+class VLLMGenerate(HttpBackend):
+    """The `/generate` endpoint of vLLM's `entrypoints/api_server.py`, and of servers that took it over.
+
+    As its example client has it (vLLM 0.2 to 0.6, examples/api_client.py): the body is the prompt with
+    sampling parameters beside it, the reply is `{"text": [prompt and output]}`. A stream is such objects,
+    each with all of the text so far, ended by a NUL (by a newline in later versions). It says neither token
+    counts nor why a reply ended.
+    """
+
+    stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
+    cumulative: Annotated[bool, "each piece of a stream repeats all text before it"] = True
+
+    takes: ClassVar[Literal["chat", "text"]] = "text"
+    stream_end: ClassVar[Literal["finish", "close"]] = "close"
+    stream_format: ClassVar[Literal["sse", "json"]] = "json"
+    endpoint: ClassVar[str] = "/generate"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.url = self.url.removesuffix(self.endpoint)
+
+    def check_params(self, params: Mapping[str, Any]) -> None:
+        """Refuse generation parameters that would not mean what they say."""
+        refuse_unfit(params)
+
+    def encode(self, request: Request) -> HttpCall:
+        """Put the prompt and the parameters, as given, into one body."""
+        self.check_params(request.params)
+        # The server hands every key on to its sampling parameters, which know no other names.
+        body = {"prompt": request.text, **request.params, "stream": self.stream}
+        body.pop("num_return_sequences", None)
+        if model := self.adapter(request) or self.model:
+            body["model"] = model
+        return HttpCall(self.path or self.endpoint, body)
+
+    def decode(self, event: Mapping[str, Any]) -> Chunk | None:
+        """Translate one piece of a stream, or the whole reply."""
+        text = event.get("text")
+        if isinstance(text, list):
+            text = text[0] if text else ""
+        if not isinstance(text, str):
+            return None
+        if self.stream and not self.cumulative:
+            return Chunk("content", text) if text else Chunk("role")
+        return Chunk("content", whole=text)
+
+    def settle(self, prediction: Prediction, request: Request) -> Prediction:
+        """Take the prompt away, which the service repeats."""
+        return replace(prediction, text=prediction.text.removeprefix(request.text or ""))
+
+    async def probe(self) -> ServiceInfo:
+        """See that a server answers; this one has no list of models."""
+        from aisb.probing import look
+
+        answer = await look(self, "/health")
+        return ServiceInfo(notes=() if answer.status == 200 else (f"/health says {answer.status}",))
