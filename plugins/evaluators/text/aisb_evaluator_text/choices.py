@@ -239,9 +239,12 @@ def denied(text: str, start: int, end: int, rule_start: int) -> bool:
     )
 
 
+_JOINS = re.compile(r"(?<![A-Za-z])[A-Z][)\]*]{0,2}\s?(?:and|or|&|[和与或、/])\s?[(*\[]{0,2}$")
+
+
 def _joined(text: str, start: int) -> bool:
     """Say whether the letter is one of several ("both A and B are right")."""
-    return bool(re.search(r"(?:\b(?:and|or|both)|[和与或、/])\s?[(*\[]*$", text[max(0, start - 8) : start]))
+    return bool(_JOINS.search(text[max(0, start - 12) : start]))
 
 
 _MARKUP = re.compile(r"\\(?:text|mathrm|mathbf|textbf|bf|rm)\b|\\[ ,;]|[\s{}()$*.,:]")

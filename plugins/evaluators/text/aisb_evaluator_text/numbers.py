@@ -132,7 +132,7 @@ def _number(text: str, match: re.Match[str]) -> Number | None:
 
 
 def _in_name(before: str, prefix: re.Match[str] | None) -> bool:
-    """Say whether what stands before makes a number a part of a name (`x1`); a currency or a command does not."""
+    """Say whether what stands before makes a number a part of a name (`x1`), unlike a currency."""
     last = before[-1:]
     attached = last.isascii() and (last.isalpha() or last == "_")
     return attached and not (prefix and prefix["currency"]) and not _COMMAND.search(before)
