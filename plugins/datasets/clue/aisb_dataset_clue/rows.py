@@ -1,0 +1,45 @@
+"""Read FewCLUE's files, with what its tasks make of a row: gaps filled, keywords joined, spans named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from aisb.datafiles import DataFiles
+from aisb.types import Row
+
+GAP = "#idiom#"
+
+
+def fewclue(*, files: DataFiles) -> Iterator[Row]:
+    """Rows of JSON lines files, with `part`: dev or test, by the file's name.
+
+    Where the row has them, `sentences` is the text with each candidate in its gap, `keywords` the keywords
+    joined, `span1` and `span2` the texts of the spans.
+    """
+    for file in files:
+        part = file.path.name.split("_")[0]
+        for line in file.lines():
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                yield {**row, **_made(row), "part": part}
+            except (ValueError, KeyError, TypeError) as error:
+                raise file.wrong("a row is an object of one line, as FewCLUE has it") from error
+
+
+def _made(row: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    if "candidates" in row:
+        if GAP not in row["content"]:
+            raise ValueError(GAP)
+        made["sentences"] = [row["content"].replace(GAP, idiom) for idiom in row["candidates"]]
+        made["gapped"] = row["content"].replace(GAP, "____")
+    if isinstance(row.get("keyword"), list):
+        made["keywords"] = "，".join(row["keyword"])
+    if isinstance(row.get("target"), dict):
+        made["span1"] = row["target"]["span1_text"]
+        made["span2"] = row["target"]["span2_text"]
+    return made
