@@ -28,7 +28,6 @@ from aisb.plugins import Plugins
 from aisb.predictions import Asked, prompt_of, write_predictions, write_samples
 from aisb.progress import Display, Progress
 from aisb.prompts import Renderer
-from aisb.results import sample_table
 from aisb.runfolder import RunFolder, read_json, write_atomically
 from aisb.samples import load_samples
 from aisb.sending import Sending
@@ -153,6 +152,8 @@ class Asking:
                 )
             write_atomically(path, orjson.dumps(mine, option=orjson.OPT_INDENT_2))
             if not self.performance:  # which is never scored, and whose prompts can be many and long
+                from aisb.results import sample_table
+
                 prompts = (Asked(sample, prompt_of(piece.request(sample))) for sample in piece.samples)
                 write_samples(self.folder, model, task, prompts, made_by=sample_table(piece.task))
             facts = {

@@ -26,7 +26,6 @@ from aisb.manifest import Manifest, command_line
 from aisb.plugins import Plugins
 from aisb.progress import Display, Silent
 from aisb.report import FinishedRun
-from aisb.results import score_subtask
 from aisb.runfolder import RunFolder, write_atomically
 from aisb.spec import Load, RunSpec
 from aisb.tables import overlay
@@ -224,6 +223,8 @@ def report(names: Sequence[str], folder: RunFolder, plugins: Plugins) -> list[Pa
 
 
 def _score(spec: RunSpec, folder: RunFolder, plugins: Plugins, display: Display, ended: Ended) -> None:
+    from aisb.results import score_subtask
+
     scoring = datetime.now().strftime("%Y%m%d_%H%M%S")  # noqa: DTZ005 - as run folders
     for subtask in spec.subtasks:
         task = spec.tasks[subtask.task]

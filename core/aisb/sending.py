@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -25,7 +25,9 @@ from aisb.pieces import Answers, Piece
 from aisb.runfolder import write_atomically
 from aisb.types import Request
 from aisb.work import Job, Share, work, write_share
-from aisb.workers import Launcher, LocalWorkers, hand_over
+
+if TYPE_CHECKING:
+    from aisb.workers import Launcher
 
 COUNTERS_WITHIN = 5.0
 LEAD_NS = 2_000_000
@@ -192,6 +194,8 @@ class Sending:
     async def _share_out(self, shares: list[Share], timed: Iterable[tuple[int, Request]]) -> None:
         """Let worker processes do it: write each one's requests, start them together, follow their counts."""
         piece = self.piece
+        from aisb.workers import LocalWorkers, hand_over
+
         kind, state = hand_over(piece.backend)
         jobs = [
             Job(one, self.folder / f"share-{one.number}.jsonl", kind, state, self.began) for one in shares
