@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench size wheels test-data test-servers ready-demo ready-test python
+.PHONY: help demo test lint bench bench-metrics size wheels test-data test-servers ready-demo ready-test python
 
 help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ lint: ready-test  ## Check style, formatting and types
 
 bench: ready-test  ## Print every number that has a limit, next to its limit
 	@failed=; for file in benchmarks/[a-z]*.py; do echo "$$file"; $(BIN)/python $$file || failed=yes; done; test -z "$$failed"
+
+bench-metrics: ready-test  ## Compute a log of 250,000 requests (9 GB on disk) and weigh it
+	@$(BIN)/python benchmarks/metrics.py 1
 
 size: ready-test  ## Weigh what `pip install aisb` brings
 	@$(BIN)/python tools/workspace.py size

@@ -26,6 +26,8 @@ from aisb.types import TOKEN_KINDS, Chunk, ChunkKind, Failure, Prediction, Reque
 
 _FIELDS = (b"data", b"event", b"id:", b"retry", b":")
 _SHOWN = 80
+_MANY = 12
+"""From how many pieces on it pays to look for what they have in common."""
 _LOOSE = 64
 """How many pieces of text stay apart before they are joined: a string each costs ten times its letters."""
 _KEEPALIVE = Chunk("keepalive")
@@ -37,6 +39,12 @@ _CONTENT = bytes([_CODE["content"]])
 class Reply:
     """One attempt's reply, put together as its bytes are handed over."""
 
+    __slots__ = (
+        "_alike", "_backend", "_calls", "_complete", "_counted", "_events", "_finish_reason", "_joined",
+        "_kinds", "_last", "_may_be_alike", "_odd", "_reasoning", "_sink", "_stamps", "_streamed", "_text",
+        "_tokens", "_usage", "exchange", "failure",
+    )  # fmt: skip
+
     def __init__(
         self, backend: HttpBackend, *, sink: Callable[[Chunk], None] | None = None, full: int = FULL
     ) -> None:
@@ -47,7 +55,8 @@ class Reply:
         self._events: EventParser | JsonParser = (
             EventParser() if backend.stream_format == "sse" else JsonParser()
         )
-        self._alike = Alike() if backend.copies_text and sink is None else None
+        self._may_be_alike = backend.copies_text and sink is None
+        self._alike: Alike | None = None  # made when there is much to read
         self._streamed: bool | None = None  # not known before the first bytes
         self._complete = False  # [DONE] was seen
         self._odd = False  # some text may hold halves of characters
@@ -132,7 +141,11 @@ class Reply:
             return replace(made, failure=made.failure or self._broken(words))
 
     def _read_pieces(self, pieces: list[tuple[int, bytes]]) -> None:
-        alike, at = self._alike, 0
+        at = 0
+        # A pattern pays off over many pieces; a short reply is read sooner in one go.
+        if self._may_be_alike and len(pieces) >= _MANY and self._alike is None:
+            self._alike = Alike()
+        alike = self._alike if len(pieces) >= _MANY else None
         while alike and alike.helps and at < len(pieces) and not self.failure:
             if self._events.between and (texts := alike.texts(pieces, at)):
                 self._add_texts(pieces[at : at + len(texts)], texts)
@@ -159,7 +172,7 @@ class Reply:
         """Take the events of a stream; one that cannot be read ends the reply."""
         if self.failure is not None:
             return
-        loads = orjson.loads
+        loads, decode = orjson.loads, self._backend.decode
         payload: bytes | None = None
         try:
             for stamp, payload in events:
@@ -172,7 +185,11 @@ class Reply:
                         event = loads(payload)
                     except orjson.JSONDecodeError:
                         event = self._parse(payload)
-                    self._take_event(stamp, event, payload)
+                    if event.__class__ is not dict or "error" in event:
+                        event = self._checked(event, payload)
+                    chunk = decode(event)
+                    if chunk is not None:
+                        self._add(stamp, chunk)
         except AttemptFailed as error:
             self.failure = error.failure
         except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
@@ -180,7 +197,8 @@ class Reply:
                 f"the backend cannot read {_shown(payload)} ({type(error).__name__}: {error})"
             )
 
-    def _take_event(self, stamp: int, event: Any, payload: bytes) -> None:
+    def _checked(self, event: Any, payload: bytes) -> dict[str, Any]:
+        """Return the object in an event. Raise `AttemptFailed` when it is none, or an error."""
         if event.__class__ is list and len(event) == 1:  # how TGI answers on its root path
             event = event[0]
         if event.__class__ is not dict:
@@ -189,9 +207,8 @@ class Reply:
             raise AttemptFailed(
                 _failure_inside(event, payload, self.exchange.status, self._backend.error_statuses)
             )
-        chunk = self._backend.decode(event)
-        if chunk is not None:
-            self._add(stamp, chunk)
+        made: dict[str, Any] = event
+        return made
 
     def _add(self, stamp: int, chunk: Chunk) -> None:
         self._last = chunk
@@ -321,6 +338,8 @@ def _is_stream(exchange: Exchange, stream_format: str) -> bool:
     if stream_format == "json":
         kind = exchange.headers.get("content-type", "")
         return not kind.startswith(("application/json", "text/html"))
+    if exchange.pieces and exchange.pieces[0][1][:5] == b"data:":
+        return True
     start = b"".join(data for _, data in exchange.pieces).removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:1] in (b"{", b"[", b"<"):
         return False

@@ -86,10 +86,10 @@ def test_an_event_of_four_megabytes_in_small_pieces_takes_linear_time():
     def seconds(size):
         stream = b"data: " + b"x" * size + b"\n\n"
         pieces = [(n, stream[n : n + 100]) for n in range(0, len(stream), 100)]
-        begun = time.perf_counter()
+        begun = time.process_time()
         ((_, data),) = EventParser().feed(pieces)
         assert len(data) == size
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
     seconds(100_000)
     small = min(seconds(500_000) for _ in range(3))

@@ -1,0 +1,301 @@
+"""What the client costs, next to minimal loops that do the same work, on one mock server in one run.
+
+    python benchmarks/client.py [ROUNDS]
+
+Every contender runs in a process of its own, in turn, round after round, so that a busy machine slows all of
+them; ratios are taken within a round, and their medians are printed. The loops split events, parse JSON with
+orjson and stamp each chunk; `bare` is an asyncio.Protocol that parses HTTP with httptools, stamps each piece
+and finds the end. `aisb` is the whole engine with timing, parsing and the log on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+STREAMS = 512
+TOKENS = 100
+TTFT_MS = 20
+TPOT_MS = 5
+SHORT = 6_000
+
+BODY = {
+    "model": "mock",
+    "messages": [{"role": "user", "content": "Tell me of the sea."}],
+    "max_tokens": TOKENS,
+    "ignore_eos": True,
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}
+
+
+def stamps_of(payloads, stamps):
+    """What a loop must find out of each event: is it a token, and when did it come."""
+    import orjson
+
+    for payload, stamp in payloads:
+        choices = orjson.loads(payload)["choices"]
+        if choices and choices[0]["delta"].get("content"):
+            stamps.append(stamp)
+
+
+async def aiohttp_loop(url, count, streams, body):
+    import aiohttp
+
+    first = {}
+    waiting = iter(range(count))
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def client():
+            for number in waiting:
+                sent, stamps, rest = time.perf_counter_ns(), [], b""
+                headers = {"x-request-id": str(number)}
+                async with session.post(f"{url}/v1/chat/completions", json=body, headers=headers) as reply:
+                    if not body["stream"]:
+                        stamps_of([], stamps)
+                        await reply.json(loads=json.loads)
+                        continue
+                    async for data in reply.content.iter_any():
+                        now = time.perf_counter_ns()
+                        *events, rest = (rest + data).split(b"\n\n")
+                        stamps_of(((e[6:], now) for e in events if e != b"data: [DONE]"), stamps)
+                first[number] = (sent, stamps[0])
+
+        await asyncio.gather(*(client() for _ in range(streams)))
+    return first
+
+
+async def httpx_loop(url, count, streams, body):
+    import httpx
+
+    first = {}
+    waiting = iter(range(count))
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    async with httpx.AsyncClient(limits=limits, timeout=600, trust_env=False) as session:
+
+        async def client():
+            for number in waiting:
+                sent, stamps, rest = time.perf_counter_ns(), [], b""
+                headers = {"x-request-id": str(number)}
+                async with session.stream(
+                    "POST", f"{url}/v1/chat/completions", json=body, headers=headers
+                ) as reply:
+                    async for data in reply.aiter_raw():
+                        now = time.perf_counter_ns()
+                        *events, rest = (rest + data).split(b"\n\n")
+                        stamps_of(((e[6:], now) for e in events if e != b"data: [DONE]"), stamps)
+                first[number] = (sent, stamps[0])
+
+        await asyncio.gather(*(client() for _ in range(streams)))
+    return first
+
+
+class Bare(asyncio.Protocol):
+    """HTTP parsed by httptools, every piece stamped, the end found."""
+
+    def __init__(self):
+        import httptools
+
+        self.new = httptools.HttpResponseParser
+        self.transport = None
+        self.parser = None
+        self.stamps = []
+        self.done = None
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    async def ask(self, data):
+        self.done = asyncio.get_running_loop().create_future()
+        self.stamps = []
+        self.parser = self.new(self)
+        sent = time.perf_counter_ns()
+        self.transport.write(data)
+        await self.done
+        return sent
+
+    def data_received(self, data):
+        self.now = time.perf_counter_ns()
+        self.parser.feed_data(data)
+
+    def on_body(self, body):
+        self.stamps.append((self.now, body))
+
+    def on_message_complete(self):
+        self.done.set_result(None)
+
+
+async def bare_loop(url, count, streams, body):
+    import orjson
+
+    parts = urlsplit(url)
+    first = {}
+    waiting = iter(range(count))
+    data = orjson.dumps(body)
+
+    async def client():
+        _, protocol = await asyncio.get_running_loop().create_connection(Bare, parts.hostname, parts.port)
+        for number in waiting:
+            head = (
+                f"POST /v1/chat/completions HTTP/1.1\r\nhost: {parts.netloc}\r\nx-request-id: {number}\r\n"
+                f"content-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
+            )
+            sent = await protocol.ask(head.encode() + data)
+            first[number] = (sent, protocol.stamps[0][0])
+        protocol.transport.close()
+
+    await asyncio.gather(*(client() for _ in range(streams)))
+    return first
+
+
+async def aisb_loop(url, count, streams, body):
+    from aisb import Request
+    from aisb.engine import Drive
+    from aisb.log import LogWriter
+    from aisb.progress import Progress
+    from aisb.spec import Load
+    from aisb.types import Message
+    from aisb_backend_openai import OpenAIChat
+
+    class Named(OpenAIChat):
+        """The chat backend, with the request's number in a header, so that both sides' times can be matched."""
+
+        def encode(self, request):
+            return super().encode(request)._replace(headers={"x-request-id": request.sample_id})
+
+    params = {key: value for key, value in body.items() if key in {"max_tokens", "ignore_eos"}}
+    messages = tuple(Message(**message) for message in body["messages"])
+    requests = (Request(str(n), messages=messages, params=params) for n in range(count))
+    backend = Named(url=url, model="mock", stream=body["stream"])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "worker-0"
+        with LogWriter(path) as log:
+            progress = Progress("m", "t", Path(folder) / "out", total=count)
+            load = Load(concurrency=streams, retries=0)
+            clock = time.perf_counter_ns
+            drive = Drive(backend, load, log, clock, progress, lambda line: None, asyncio.Event())
+            await drive.run(requests)
+            assert progress.failed == 0, progress.first_failure
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        from aisb.log import read_file
+
+        first = {}
+        for record in read_file(path):
+            timing = record.prediction.timing
+            tokens = [s for s, k in zip(timing.chunk_ns, timing.chunk_kinds, strict=True) if k == "content"]
+            first[int(record.prediction.sample_id)] = (timing.sent_ns, tokens[0])
+        return first, used
+
+
+LOOPS = {"bare": bare_loop, "aisb": aisb_loop, "aiohttp": aiohttp_loop, "httpx": httpx_loop}
+
+
+def contend(name, url, count, streams, body):
+    """Run one contender in this process; print CPU seconds, and (sent, first token) of each request."""
+    import uvloop
+
+    # Imports and the first connections are not what is measured.
+    warm = {**body, "max_tokens": 1}
+    uvloop.run(LOOPS[name](url, 4, 2, warm))
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    first = uvloop.run(LOOPS[name](url, count, streams, body))
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    if isinstance(first, tuple):  # what reads the log again afterwards does not count
+        first, after = first
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(json.dumps({"cpu": cpu, "first": first, "memory": after.ru_maxrss}))
+
+
+def run(name, url, count, streams, body):
+    """Run one contender in a process of its own; add the server's own times to what it printed."""
+    import httpx
+
+    httpx.post(f"{url}/reset", trust_env=False)
+    words = [sys.executable, __file__, "contend", name, url, str(count), str(streams), json.dumps(body)]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        sys.exit(ended.stderr)
+    found = json.loads(ended.stdout)
+    record = httpx.get(f"{url}/record", trust_env=False, timeout=60).json()
+    served = {
+        int(entry["request_id"]): entry["first_ns"] - entry["arrival_ns"]
+        for entry in record["requests"][-count:]
+        if entry["first_ns"]
+    }
+    found["errors_ms"] = [
+        (first - sent - served[int(number)]) / 1e6
+        for number, (sent, first) in found.pop("first").items()
+        if int(number) in served
+    ]
+    found["late_ms"] = record["lateness_ms"]["p99"] if "lateness_ms" in record else None
+    return found
+
+
+def cell(title, rounds, names, count, streams, body, unit, per):
+    """Run a cell and print CPU per unit of each contender and the ratios of aisb to the others."""
+    from aisb.testing.mock import MockOptions, start_mock
+
+    results = {name: [] for name in names}
+    options = MockOptions(ttft_ms=TTFT_MS if body["stream"] else 0, tpot_ms=TPOT_MS, processes=2)
+    for _ in range(rounds):
+        for name in names:
+            with start_mock(options) as mock:
+                results[name].append(run(name, mock.url, count, streams, body))
+    print(f"\n{title} ({rounds} rounds, medians)")
+    cpu = {name: [r["cpu"] / per * 1e6 for r in found] for name, found in results.items()}
+    for name in names:
+        errors = [e for r in results[name] for e in r["errors_ms"]]
+        line = f"  {name:8} {statistics.median(cpu[name]):9.1f} µs of CPU a {unit}"
+        if name != "aisb":
+            ratios = [ours / theirs for ours, theirs in zip(cpu["aisb"], cpu[name], strict=True)]
+            line += f"   aisb is {statistics.median(ratios):.2f} of it"
+        if len(errors) > 100:
+            cuts = statistics.quantiles(errors, n=100)
+            line += f"   TTFT off by {statistics.median(errors):.2f} ms, p99 {cuts[98]:.2f} ms"
+        print(line)
+    late = [r["late_ms"] for found in results.values() for r in found if r["late_ms"] is not None]
+    if late:
+        median = statistics.median(late)
+        print(f"  the server's own lateness p99: {median:.2f} ms{'  (noisy)' if median > 1 else ''}")
+    return {
+        name: statistics.median(a / b for a, b in zip(cpu["aisb"], cpu[name], strict=True)) for name in names
+    }
+
+
+def main(rounds):
+    chunks = STREAMS * 2 * TOKENS
+    streamed = cell(
+        f"{STREAMS} streams, {TTFT_MS} ms to the first token, {TPOT_MS} ms a token, {TOKENS} tokens",
+        rounds, ["bare", "aisb", "aiohttp", "httpx"], STREAMS * 2, STREAMS, BODY, "chunk", chunks,
+    )  # fmt: skip
+    short = {**BODY, "max_tokens": 1}
+    one = cell(
+        "64 streams of one token", rounds, ["bare", "aisb", "aiohttp"], SHORT, 64, short, "request", SHORT
+    )
+    limits = [
+        ("streamed, aisb ÷ aiohttp", streamed["aiohttp"], 0.65),
+        ("streamed, aisb ÷ httpx", streamed["httpx"], 0.08),
+        ("streamed, aisb ÷ bare", streamed["bare"], 1.4),
+        ("one token, aisb ÷ aiohttp", one["aiohttp"], 0.8),
+    ]
+    print()
+    for name, ratio, limit in limits:
+        print(f"{name:28} {ratio:5.2f}   {'OVER' if ratio > limit else 'within'} the limit of {limit}")
+    return 1 if any(ratio > limit for _, ratio, limit in limits) else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["contend"]:
+        name, url, count, streams, body = sys.argv[2:]
+        contend(name, url, int(count), int(streams), json.loads(body))
+    else:
+        sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 3))
