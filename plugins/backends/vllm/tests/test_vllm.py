@@ -4,7 +4,7 @@ import pytest
 
 from aisb import Request, ServiceError
 from aisb.options import bind, options
-from aisb_backend_vllm import VLLMChat, VLLMCompletions, aisb_backends, aisb_configs
+from aisb_backend_vllm import VLLMChat, VLLMCompletions, VLLMGenerate, aisb_backends, aisb_configs
 from aisb_backend_vllm.server import read_counters
 
 METRICS = r"""# HELP vllm:num_requests_running Number of requests in model execution batches.
@@ -107,6 +107,9 @@ def test_sampling_parameters_of_vllm_pass_through():
         ("vllm_api_general_stream", VLLMCompletions, True, "/v1/completions"),
         ("vllm_api_general_chat", VLLMChat, False, "/v1/chat/completions"),
         ("vllm_api_stream_chat", VLLMChat, True, "/v1/chat/completions"),
+        ("vllm_api_stream_chat_multiturn", VLLMChat, True, "/v1/chat/completions"),
+        ("vllm_api_function_call_chat", VLLMChat, False, "/v1/chat/completions"),
+        ("vllm_api_old", VLLMGenerate, False, "/generate"),
     ],
 )
 def test_a_model_file_is_what_its_name_says(name, factory, stream, path):
@@ -122,7 +125,7 @@ def test_a_model_file_is_what_its_name_says(name, factory, stream, path):
 
 def test_no_model_file_is_left_untested():
     (folder,) = aisb_configs()
-    assert len(list((folder / "models").iterdir())) == 4
+    assert len(list((folder / "models").iterdir())) == 7
 
 
 def test_every_option_has_its_help():
