@@ -167,7 +167,7 @@ async def aisb_loop(url, count, streams, body):
     from aisb_backend_openai import OpenAIChat
 
     class Named(OpenAIChat):
-        """The chat backend, with the request's number in a header, so that both sides' times can be matched."""
+        """The chat backend, with the request's number in a header: so both sides' times can be matched."""
 
         def encode(self, request):
             return super().encode(request)._replace(headers={"x-request-id": request.sample_id})
@@ -182,7 +182,7 @@ async def aisb_loop(url, count, streams, body):
             progress = Progress("m", "t", Path(folder) / "out", total=count)
             load = Load(concurrency=streams, retries=0)
             clock = time.perf_counter_ns
-            drive = Drive(backend, load, log, clock, progress, lambda line: None, asyncio.Event())
+            drive = Drive(backend, load, log, clock, progress, print, asyncio.Event())
             await drive.run(requests)
             assert progress.failed == 0, progress.first_failure
         used = resource.getrusage(resource.RUSAGE_SELF)

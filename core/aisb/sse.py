@@ -40,7 +40,7 @@ class EventParser:
         events: list[Event] = []
         add = events.append
         for stamp, data in pieces:
-            if self._start and data[:6] == b"data: ":  # no byte order mark
+            if self._start and data[:6] == b"data: " and not self._line:  # no byte order mark
                 self._start, self._between = False, True
             if self._between and data[:6] == b"data: " and b"\r" not in data:
                 # What nearly every piece is: whole events of one line. Two searches and a slice.
