@@ -320,7 +320,13 @@ def _last_lines(ended: Ended, command: Command) -> None:
     work = [] if str(command.work_dir) == "outputs/default" else ["-w", str(command.work_dir)]
     resume = shlex.join(["aisb", "run", "--reuse", ended.folder.timestamp, *work])
     failed = f"{ended.failed} failed"
-    if ended.interrupted:
+    if command.mode in {"perf", "perf_viz"}:
+        again = shlex.join(["aisb", "run", "--mode", "perf_viz", "--reuse", ended.folder.timestamp, *work])
+        stopped = "stopped, " if ended.interrupted else ""
+        click.echo(
+            f"{stopped}{failed}; everything is in {ended.folder}; show it again with: {again}", err=True
+        )
+    elif ended.interrupted:
         click.echo(f"stopped, {failed}; everything is in {ended.folder}; go on with: {resume}", err=True)
     elif ended.failed:
         click.echo(f"{failed}; everything is in {ended.folder}; ask them again with: {resume}", err=True)
