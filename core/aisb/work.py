@@ -145,12 +145,8 @@ def read_share(path: Path) -> Iterator[tuple[int, Request]]:
 
 def _request(table: dict[str, Any]) -> Request:
     messages = table.pop("messages")
-    tokens = table.pop("tokens")
-    return Request(
-        **table | {"followups": tuple(table["followups"])},
-        messages=None if messages is None else tuple(map(_message, messages)),
-        tokens=None if tokens is None else tuple(tokens),
-    )
+    lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
+    return Request(**table | lists, messages=None if messages is None else tuple(map(_message, messages)))
 
 
 def _message(table: Mapping[str, Any]) -> Message:
