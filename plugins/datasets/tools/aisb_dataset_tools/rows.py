@@ -1,0 +1,73 @@
+"""Read the single-turn categories of the Berkeley Function Calling Leaderboard, questions and answers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from aisb.datafiles import DataFile, DataFiles
+from aisb.types import Row
+
+CATEGORIES = (
+    *("simple", "multiple", "parallel", "parallel_multiple", "java", "javascript", "irrelevance"),
+    *("live_simple", "live_multiple", "live_parallel", "live_parallel_multiple"),
+    *("live_irrelevance", "live_relevance"),
+)
+WITHOUT_ANSWERS = {"irrelevance": "no call", "live_irrelevance": "no call", "live_relevance": "any call"}
+_OTHER_NAMES = {"simple_python": "simple", "simple_java": "java", "simple_javascript": "javascript"}
+
+
+def bfcl(*, files: DataFiles) -> Iterator[Row]:
+    """Rows of `BFCL_v*_{category}.json` files, with the answers of `possible_answer`.
+
+    Fields: `category`, `question`, `system` (what the row's own system turn says), `functions`, `answer`.
+    Categories of several turns are passed over.
+    """
+    answers: dict[str, dict[str, Any]] = {}
+    for file in files:
+        if file.path.parent.name == "possible_answer" and _category(file) in CATEGORIES:
+            answers[_category(file)] = {row["id"]: row["ground_truth"] for row in _rows(file, "ground_truth")}
+    for file in files:
+        category = _category(file)
+        if file.path.parent.name == "possible_answer" or category not in CATEGORIES:
+            continue
+        for row in _rows(file, "question", "function"):
+            if category in WITHOUT_ANSWERS:
+                answer = WITHOUT_ANSWERS[category]
+            elif category not in answers:
+                raise file.wrong(f"its answers are missing: there is no possible_answer/{file.path.name}")
+            elif row["id"] not in answers[category]:
+                raise file.wrong(f"possible_answer/{file.path.name} has no answer to {row['id']}")
+            else:
+                answer = answers[category][row["id"]]
+            (turn,) = row["question"]
+            said = {role: [m["content"] for m in turn if m["role"] == role] for role in ("system", "user")}
+            yield {
+                "category": category,
+                "question": "\n\n".join(said["user"]),
+                "system": "".join(f"{text}\n\n" for text in said["system"]),
+                "functions": row["function"],
+                "answer": answer,
+                "name": row["id"],
+            }
+
+
+def _category(file: DataFile) -> str:
+    name = re.sub(r"^BFCL_v\d+_", "", file.path.name.removesuffix(".gz").removesuffix(".json"))
+    return _OTHER_NAMES.get(name, name)
+
+
+def _rows(file: DataFile, *names: str) -> Iterator[dict[str, Any]]:
+    for line in file.lines():
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise file.wrong(f"not JSON: {error}") from error
+        missing = [name for name in ("id", *names) if not isinstance(row, dict) or name not in row]
+        if missing:
+            raise file.wrong(f"the row has no {missing[0]!r}; wanted are id, {', '.join(names)}")
+        yield row

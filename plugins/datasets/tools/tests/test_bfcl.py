@@ -1,0 +1,138 @@
+"""The leaderboard's rows are joined with their answers, rendered with their functions, and scored."""
+
+import importlib.resources
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from aisb.catalog import Catalog
+from aisb.config import Asked, resolve
+from aisb.datafiles import DataFolders
+from aisb.errors import DataError
+from aisb.plugins import Plugins
+from aisb.prompts import Renderer
+from aisb.samples import load_samples
+from aisb.scoring import measure, score
+from aisb.types import Prediction
+from aisb_dataset_tools.rows import CATEGORIES, WITHOUT_ANSWERS
+
+FAMILY = Path(str(importlib.resources.files("aisb_dataset_tools")))
+ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
+
+
+def function(name):
+    return {
+        "name": name,
+        "description": f"Does {name}.",
+        "parameters": {
+            "type": "dict",
+            "properties": {"x": {"type": "integer"}, "unit": {"type": "string"}},
+            "required": ["x"],
+        },
+    }
+
+
+def write(root, version="v3"):
+    folder = root / "bfcl"
+    (folder / "possible_answer").mkdir(parents=True)
+    for category in CATEGORIES:
+        name = {"simple": "simple_python", "java": "simple_java"}.get(category, category)
+        rows, answers = [], []
+        for n in range(2):
+            turn = [{"role": "user", "content": f"Do {category} {n}."}]
+            if n:
+                turn.insert(0, {"role": "system", "content": "Be brief."})
+            rows.append({"id": f"{name}_{n}", "question": [turn], "function": [function("t.run")]})
+            many = 2 if "parallel" in category else 1
+            truth = [{"t.run": {"x": [10 * n + k], "unit": ["m", ""]}} for k in range(many)]
+            answers.append({"id": f"{name}_{n}", "ground_truth": truth})
+        file = f"BFCL_{version}_{name}.json"
+        (folder / file).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        if category not in WITHOUT_ANSWERS:
+            text = "".join(json.dumps(row) + "\n" for row in answers)
+            (folder / "possible_answer" / file).write_text(text)
+    (folder / f"BFCL_{version}_multi_turn_base.json").write_text('{"id": "multi"}\n')
+    return root
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return Plugins.load()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def make(plugins, data):
+    def run(name, root=data):
+        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+        folders = DataFolders([root])
+        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
+
+    return run
+
+
+def said(sample):
+    if sample.target == "no call":
+        return "None of the functions can be used."
+    if sample.target == "any call":
+        return "[t.run(x=1)]"
+    truth = [json.loads(one)["t.run"] for one in sample.target]
+    return "[" + ", ".join(f"t.run(x={one['x'][0]})" for one in truth) + "]"
+
+
+async def test_the_right_calls_are_right_and_those_of_another_row_are_wrong(plugins, make):
+    task, samples, _ = make("bfcl")
+    rows = {sample.id: sample for sample in samples}
+
+    async def scores(text):
+        predictions = [Prediction(sample.id, text=text(sample), finish_reason="stop") for sample in samples]
+        return await score(task, rows, predictions, plugins)
+
+    right = await scores(said)
+    assert {one.value for one in right["call-match"]} == {1}
+    assert {m.group for m in measure(task, right, plugins)["call-match"]} == {None, *CATEGORIES}
+
+    def other(sample):
+        group, _, position = sample.id.partition("/")
+        if sample.target in ("no call", "any call"):
+            return said(sample).replace("None", "[t.run()]") if sample.target == "any call" else "[t.run()]"
+        return said(rows[f"{group}/{1 - int(position)}"])
+
+    wrong = {one.sample_id: one.value for one in (await scores(other))["call-match"]}
+    assert {value for name, value in wrong.items() if not name.startswith("live_relevance")} == {0}
+
+
+def test_the_functions_and_the_rows_own_instructions_stand_in_the_system_turn(make):
+    _, samples, renderer = make("bfcl")
+    system, user = renderer.request(samples.samples[1]).messages
+    assert system.role == "system"
+    assert system.content.startswith("Be brief.\n\nYou call functions")
+    assert "[func_name1(params_name1=params_value1, params_name2=params_value2...), func_name2(params)]" in (
+        system.content
+    )
+    assert json.loads(system.content.splitlines()[-1]) == [function("t.run")]
+    assert user.content == f"Do {samples.samples[1].group} 1."
+
+
+def test_answers_that_are_missing_are_named(make, tmp_path):
+    root = write(tmp_path)
+    (root / "bfcl/possible_answer/BFCL_v3_multiple.json").unlink()
+    with pytest.raises(DataError, match=r"there is no possible_answer/BFCL_v3_multiple\.json"):
+        make("bfcl", root)
+    (root / "bfcl/possible_answer/BFCL_v3_multiple.json").write_text('{"id": "x", "ground_truth": []}\n')
+    with pytest.raises(DataError, match=r"BFCL_v3_multiple\.json has no answer to multiple_0"):
+        make("bfcl", root)
+
+
+@pytest.mark.parametrize(("alias", "target"), ALIASES.items())
+def test_an_alias_leads_to_categories_that_there_are(plugins, make, alias, target):
+    assert Catalog(plugins).aliases[alias] == target
+    task, samples, _ = make(alias)
+    assert task.name == "bfcl"
+    assert len(samples) == 2 * len(task.dataset.select.get("category", CATEGORIES))
