@@ -32,6 +32,8 @@ RETRIED_STATUS = frozenset({408, 409, 425, 429})
 LONGEST_DELAY = 60.0
 _BURST = 64
 """How many overdue requests are launched before the event loop has its turn."""
+_ABREAST = 16
+"""How many clients of a closed loop begin before it has."""
 
 
 def is_retryable(failure: Failure) -> bool:
@@ -104,11 +106,17 @@ class Drive:
                 if until_ns is not None and self.clock() >= until_ns:
                     return
 
+        async def enter(count: int) -> None:
+            for number in range(count):
+                crew.add(client())
+                if number % _ABREAST == 0:  # thousands of connections at once would hold the loop for seconds
+                    await asyncio.sleep(0)
+
         transport = _open(self.backend, self.load, self.clock, clients)
         async with Crew(self.stopping, transport) as crew:
-            for _ in range(0 if joins else min(clients, self.progress.total or clients)):
-                crew.add(client())
-            if joins:
+            if not joins:
+                crew.add(enter(min(clients, self.progress.total or clients)))
+            else:
                 crew.add(self._launch(((at, client) for at in joins), crew, until_ns))
 
     async def run_open(
