@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from aisb_cli.audit_command import audit
 from aisb_cli.compare_command import compare
 from aisb_cli.config_command import config
 from aisb_cli.grade_command import grade
@@ -41,7 +42,7 @@ def cli(context: click.Context, block: tuple[str, ...]) -> None:
     context.ensure_object(dict)["block"] = block
 
 
-for command in (run, score, grade, compare, tasks, plugins, config, mock):
+for command in (run, score, grade, audit, compare, tasks, plugins, config, mock):
     cli.add_command(command)
 
 

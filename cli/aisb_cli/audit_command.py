@@ -1,0 +1,165 @@
+"""`aisb audit`: which answers of a run may have been read wrongly from its outputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from aisb.audit import Audit, Entry
+
+WIDTH = 80
+
+
+@click.command(short_help="Show which answers of a run may have been read wrongly.")
+@click.argument("which", metavar="RUN", default="latest")
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Only this model (repeatable).")
+@click.option("--task", "tasks", multiple=True, metavar="NAME", help="Only this task (repeatable).")
+@click.option(
+    "--with",
+    "also",
+    multiple=True,
+    metavar="STEP",
+    help='Another extractor: a name, or {use="regex", pattern="…"}.',
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="How many outputs to show.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "-w",
+    "--work-dir",
+    type=click.Path(path_type=Path),
+    default=Path("outputs/default"),
+    metavar="DIR",
+    help="Where run folders are.",
+)
+@click.pass_context
+def audit(context: click.Context, /, **flags: Any) -> int:
+    """Show which answers of a run may have been read wrongly from its outputs, the likeliest first.
+
+    RUN is a timestamp, a path, or `latest`. Each output is read again by the task's own steps and by other
+    installed extractors; audit/<model>/<task>.jsonl in the run folder has every output with what each of them
+    takes from it, by which rule and where. Nothing is sent, and no score changes.
+
+    \b
+      aisb audit latest --task gsm8k --with last-line
+    """  # noqa: D301 - \b is for click
+    import asyncio
+
+    from aisb.audit import audit as audited
+    from aisb.audit import to_lines
+    from aisb.errors import UsageError
+    from aisb.plugins import Plugins
+    from aisb.readback import open_run, read_answers
+    from aisb.runfolder import write_atomically
+
+    plugins = Plugins.load((context.obj or {}).get("block", ()))
+    folder, spec = run = open_run(flags["work_dir"], flags["which"], plugins)
+    if spec.run.performance:
+        raise UsageError(f"{folder} is a performance run: its answers are not graded")
+    told: list[dict[str, Any]] = []
+    subtasks = run.subtasks(flags["models"], flags["tasks"])
+    for subtask in subtasks:
+        task = spec.tasks[subtask.task]
+        answers = read_answers(folder, subtask, task, plugins)
+        try:
+            found = asyncio.run(audited(task, answers, plugins, also=flags["also"]))
+        except UsageError as error:
+            if len(subtasks) == 1 or flags["also"]:
+                raise
+            click.echo(f"{subtask.task} · {subtask.model} is left out: {error}", err=True)
+            continue
+        file = folder.path / "audit" / subtask.model / f"{subtask.task}.jsonl"
+        write_atomically(file, to_lines(found))
+        if flags["as_json"]:
+            told.append(_told(subtask.model, subtask.task, found, file))
+            continue
+        click.echo(f"{subtask.task} · {subtask.model}: {len(found.entries)} outputs")
+        for line in _lines(found, flags["limit"]):
+            click.echo(line)
+        click.echo(f"every output, with what each extractor takes from it: {file}\n")
+    if flags["as_json"]:
+        click.echo(json.dumps(told, ensure_ascii=False, indent=2, default=str))
+    return 0
+
+
+def _told(model: str, task: str, found: Audit, file: Path) -> dict[str, Any]:
+    from aisb.audit import FLAGS
+
+    return {
+        "model": model,
+        "task": task,
+        "outputs": len(found.entries),
+        "flags": {flag: found.flagged[flag] for flag in FLAGS},
+        "extractors": [count._asdict() for count in found.extractors],
+        "worst": [{"id": e.id, "repeat": e.repeat, "flags": e.flags} for e in found.entries if e.flags],
+        "notes": found.notes,
+        "file": str(file),
+    }
+
+
+def _lines(found: Audit, limit: int) -> Iterator[str]:
+    from tabulate import tabulate
+
+    from aisb.audit import FLAGS
+
+    yield from found.notes
+    yield ""
+    for flag, meaning in FLAGS.items():
+        yield f"{found.flagged[flag]:6,}  {flag + ':':<12}{meaning}"
+    yield ""
+    rows = [
+        (_cut(count.name, 30), count.found, count.same, "–" if count.right is None else count.right)
+        for count in found.extractors
+    ]
+    yield tabulate(
+        rows,
+        headers=("extractor", "finds", "the same", "right"),
+        colalign=("left", "right", "right", "right"),
+    )
+    yield ""
+    for entry in [entry for entry in found.entries if entry.flags][:limit]:
+        yield from _shown(entry)
+    left = sum(bool(entry.flags) for entry in found.entries) - limit
+    if left > 0:
+        yield f"and {left:,} more"
+
+
+def _shown(entry: Entry) -> Iterator[str]:
+    name = entry.id if not entry.repeat else f"{entry.id}.r{entry.repeat}"
+    yield _cut(f"{name}  {', '.join(entry.flags)}  ({entry.outcome})", WIDTH)
+    own = entry.own
+    took = "nothing" if own.answer is None else f"{_cut(own.answer, 30)!r} ({own.rule or 'all of it'})"
+    yield f"  took {_cut(took, 46)}; right is {_cut(str(entry.gold), 18)!r}"
+    answers: dict[str, list[str]] = {}
+    for by, look in entry.others.items():
+        if look.answer is not None and look.same != own.same:
+            answers.setdefault(_cut(look.answer, 20), []).append(by)
+    if answers:
+        told = "; ".join(f"{answer!r} by {', '.join(by)}" for answer, by in answers.items())
+        yield f"  others took {_cut(told, WIDTH - 14)}"
+    yield f"  {_excerpt(entry, WIDTH - 2)}"
+
+
+def _excerpt(entry: Entry, width: int) -> str:
+    """Return the piece of an output around what should have been taken, else around what was."""
+    text, room = entry.text, width - 4
+    start, end = entry.gold_at or entry.own.span or (len(text), len(text))
+    begin = max(0, min((start + end - room) // 2, len(text) - room))
+    piece = " ".join(text[begin : begin + room].split())
+    return f"{'… ' if begin else ''}{piece}{' …' if begin + room < len(text) else ''}"
+
+
+def _cut(text: str, width: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= width else f"{text[: width - 1]}…"

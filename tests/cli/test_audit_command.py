@@ -1,0 +1,79 @@
+"""`aisb audit` through its ends: a run whose rule for answers does not fit, and what is shown of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    ended = subprocess.run(
+        [sys.executable, "-m", "aisb_cli.main", *words],
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one run, in which only boxed answers count."""
+    folder = tmp_path_factory.mktemp("audit")
+    rule = 'task.postprocess=[{use="boxed"}]'
+    ended = aisb("run", "--models", "sim", "--datasets", "demo_gsm8k", "--set", rule, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+def test_missed_answers_stand_first_within_80_columns(work: Path) -> None:
+    ended = aisb("audit", "--limit", "2", cwd=work)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
+    assert lines[0] == "demo_gsm8k · sim: 64 outputs"
+    missed = int(re.search(r"(\d+)  missed:     not right, and another extractor", ended.stdout)[1])
+    assert missed > 20
+    assert re.search(r"^the task's own +\d+ +\d+ +\d+$", ended.stdout, re.MULTILINE)
+    first = lines[next(i for i, line in enumerate(lines) if "missed, " in line) :]
+    assert re.match(r"  took nothing; right is '.*'$", first[1])
+    assert re.match(r"  others took '.*' by .*number", first[2])
+    assert re.search(r"^and \d+ more$", ended.stdout, re.MULTILINE)
+    assert max(len(line) for line in lines if "every output" not in line) <= 80
+
+
+def test_the_file_has_every_output(work: Path) -> None:
+    ended = aisb("audit", "latest", "--json", cwd=work)
+    (told,) = json.loads(ended.stdout)
+    lines = [json.loads(line) for line in (work / told["file"]).read_text().splitlines()]
+    assert told["file"].endswith("/audit/sim/demo_gsm8k.jsonl")
+    assert len(lines) == told["outputs"] == 64
+    assert sum("missed" in line["flags"] for line in lines) == told["flags"]["missed"]
+    assert [line["id"] for line in lines if line["flags"]] == [one["id"] for one in told["worst"]]
+
+
+def test_no_score_changes(work: Path) -> None:
+    before = {path: path.read_bytes() for path in work.rglob("results/**/*.json")}
+    assert aisb("audit", "--with", "last-line", cwd=work).returncode == 0
+    assert {path: path.read_bytes() for path in work.rglob("results/**/*.json")} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("20200101_000000",), "error: no run '20200101_000000'; the latest in outputs/default: "),
+        (("latest", "--task", "gsm8k"), "no task"),
+        (("latest", "--model", "simm"), "no model"),
+        (
+            ("latest", "--with", "last-lime"),
+            "error: no postprocessor named 'last-lime'; did you mean 'last-line'?",
+        ),
+    ],
+)
+def test_what_cannot_be_audited_is_said(work: Path, words: tuple[str, ...], error: str) -> None:
+    ended = aisb("audit", *words, cwd=work)
+    assert ended.returncode == 2
+    assert error in ended.stderr
