@@ -63,7 +63,7 @@ def _whole(text: str) -> list[Call]:
 
 
 def _from_json(found: Any) -> list[Call]:
-    """Return calls of the forms `{"name": …, "arguments": {…}}` and `{"function": {…}}`, alone or in a list."""
+    """Return calls such as `{"name": …, "arguments": {…}}` or `{"function": {…}}`, alone or in a list."""
     made = []
     for one in found if isinstance(found, list) else [found]:
         if not isinstance(one, dict):
