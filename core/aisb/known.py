@@ -59,7 +59,6 @@ DISTRIBUTIONS: dict[str, str] = {
     "rouge": "aisb-evaluator-overlap",
     "token-f1": "aisb-evaluator-overlap",
     "call-match": "aisb-evaluator-calls",
-    "call-relevance": "aisb-evaluator-calls",
     "bbh-answer": "aisb-dataset-reasoning",
     "bbh-match": "aisb-dataset-reasoning",
     "next-word": "aisb-dataset-reading",
