@@ -1,0 +1,78 @@
+"""Put a page together: markup, style, script, plotly's bundle and the data, all in one file.
+
+What is large is deflated and stands in the page as base64, which no text of a user can break out of; the
+page's script inflates it. A content security policy in the page forbids it to ask any host for anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from collections.abc import Iterator
+from functools import cache
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+from aisb.errors import AisbError
+from aisb.performance import Performance
+from aisb_reporter_plots.data import rates, requests
+
+HERE = Path(__file__).parent
+PLOT, RATES = "_plot.html", "_rps_distribution_plot.html"
+
+
+def pages(found: Performance, run: str, name: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the ending of each page's file, and the page; `name` is what the files' names begin with."""
+    title = f"{found.model} on {found.task}"
+    for ending, body, other, packed in (
+        (PLOT, "requests", RATES, requests(found)),
+        (RATES, "rates", PLOT, rates(found)),
+    ):
+        yield ending, _page(body, title=title, run=run, link=quote(name + other), packed=packed)
+
+
+def _page(body: str, *, title: str, run: str, link: str, packed: bytes) -> bytes:
+    parts = {
+        "title": escape(title),
+        "run": escape(run),
+        "link": escape(link),
+        "style": _text("page.css"),
+        "body": _text(f"{body}.html").replace("{{link}}", escape(link)),
+        "script": _text("shared.js") + _text("linked.js") + _text(f"{body}.js"),
+        "plotly": plotly(),
+        "data": embedded(packed),
+    }
+    # In one pass: what stands in one part is never taken for the name of another.
+    page = re.sub(r"\{\{(\w+)\}\}", lambda name: parts[name[1]], _text("page.html"))
+    return page.encode()
+
+
+def embedded(data: bytes) -> str:
+    """Return bytes as the page's script takes them: deflated, in base64."""
+    return base64.b64encode(zlib.compress(data, 6)).decode()
+
+
+@cache
+def plotly() -> str:
+    """Return plotly's bundle for the browser, from its wheel; plotly itself is not imported.
+
+    Raises:
+        AisbError: the installed plotly does not have it.
+    """
+    spec = find_spec("plotly")
+    for folder in (spec.submodule_search_locations or () if spec else ()):
+        file = Path(folder, "package_data", "plotly.min.js")
+        if file.is_file():
+            return embedded(file.read_bytes())
+    raise AisbError(
+        "plotly has no package_data/plotly.min.js, which the plots are drawn with\n"
+        "  install it anew: pip install --force-reinstall plotly"
+    )
+
+
+@cache
+def _text(name: str) -> str:
+    return (HERE / name).read_text("utf-8")
