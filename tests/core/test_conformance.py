@@ -27,7 +27,7 @@ class Sound(HttpBackend):
             return Chunk("content", text)
         reason = {"eos_token": "stop"}.get(details["finish_reason"], details["finish_reason"])
         usage = Usage(output_tokens=details.get("generated_tokens"))
-        kind = "finish" if token else "content"
+        kind = "finish" if token.get("special") else "content"
         return Chunk(kind, finish_reason=reason, usage=usage, whole=event["generated_text"])
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from aisb.testing.mock.openai import json_text, number
+from aisb.testing.mock.openai import number
 from aisb.testing.mock.replies import Ask, Dialect, Event, Refused, Reply
 
 REASONS = {"stop": "eos_token"}
@@ -59,23 +59,40 @@ class TGI(TextGeneration):
     """`POST /generate`, `/generate_stream`, and `/`, which answers either way."""
 
     def events(self, reply: Reply) -> Iterator[Event]:
-        """Yield an event for each token, then the special one that ends the reply, with the whole text."""
-        index = 0
-        for _, text, tokens in reply.chunks():
-            index += tokens
-            token = b'{"id":%d,"text":%b,"logprob":-0.5,"special":false}' % (index, json_text(text))
-            start = b'data:{"index":%d,"token":' % index
-            yield Event("token", start + token + b',"generated_text":null,"details":null}\n\n', tokens)
-        last = {"id": 2, "text": "</s>", "logprob": -0.1, "special": True}
-        end: dict[str, Any] = {
-            "index": index + 1,
-            "token": last,
-            "generated_text": None,
-            "details": None,
-        } | ending(reply)
+        """Yield an event for each token; the last one is special, unless the reply was cut by length."""
+        chunks = list(reply.chunks())
+        cut = reply.finish_reason == "length" and bool(chunks)
+        end = ending(reply)
         if reply.include_usage:
             end["details"]["input_length"] = reply.prompt_tokens
-        yield Event("finish", b"data:" + orjson.dumps(end) + b"\n\n")
+        index = 0
+        for at, (_, text, tokens) in enumerate(chunks, start=1):
+            index += tokens
+            token = {"id": index, "text": text, "logprob": -0.5, "special": False}
+            yield Event("token", _event(index, token, end if cut and at == len(chunks) else {}), tokens)
+        if not cut:
+            last = {"id": 2, "text": "</s>", "logprob": -0.1, "special": True}
+            yield Event("finish", _event(index + 1, last, end))
+
+    def whole(self, reply: Reply) -> bytes:
+        """Return the text, and details with a list of tokens where they were asked for."""
+        return orjson.dumps(self.answer(reply))
+
+    def answer(self, reply: Reply) -> dict[str, Any]:
+        """Return a whole reply."""
+        end = ending(reply)
+        if reply.include_usage:
+            tokens = [
+                {"id": at, "text": text, "logprob": -0.5, "special": False}
+                for at, text in enumerate((*reply.reasoning, *reply.pieces), start=1)
+            ]
+            end["details"] |= {"prefill": [], "tokens": tokens}
+        return end
+
+
+def _event(index: int, token: dict[str, Any], end: dict[str, Any]) -> bytes:
+    event = {"index": index, "token": token, "generated_text": None, "details": None} | end
+    return b"data:" + orjson.dumps(event) + b"\n\n"
 
 
 class TGIRoot(TGI):
@@ -83,7 +100,7 @@ class TGIRoot(TGI):
 
     def whole(self, reply: Reply) -> bytes:
         """Return a list of one reply."""
-        return b"[" + super().whole(reply) + b"]"
+        return orjson.dumps([self.answer(reply)])
 
 
 class MindIE(TextGeneration):
