@@ -2,6 +2,7 @@
 
 import importlib.resources
 import json
+import os
 import tomllib
 from pathlib import Path
 
@@ -149,3 +150,22 @@ def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
     assert Catalog(plugins).aliases[alias] == target
     (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
     assert (task.name, task.variant or "") == (name, variant)
+
+
+@pytest.mark.data
+@pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
+@pytest.mark.parametrize(("name", "count"), [("math500", 500), ("aime2024", 30), ("aime2025", 30)])
+async def test_all_real_golds_are_right_in_the_words_of_their_solutions(plugins, make, name, count):
+    task, samples, renderer = make(name, Path(os.environ["AISB_DATA"]))
+    assert len(samples) == count
+    predictions = [
+        Prediction(
+            s.id,
+            text=s.fields["solution"] if name == "math500" else f"$\\boxed{{{s.target}}}$",
+            finish_reason="stop",
+        )
+        for s in samples
+    ]
+    (scores,) = (await score(task, {sample.id: sample for sample in samples}, predictions, plugins)).values()
+    assert [one.sample_id for one in scores if one.value < 1] == []
+    assert len({renderer.request(sample).messages for sample in samples}) == count

@@ -2,6 +2,7 @@
 
 import importlib.resources
 import json
+import os
 import tomllib
 from pathlib import Path
 
@@ -321,3 +322,16 @@ def test_an_alias_leads_to_a_task_and_a_variant_or_set_of_it(plugins, alias, tar
             assert value in {*longbench_sets(), *EXAMS} or alias.startswith("leval_")
         else:
             assert task.variant == word
+
+
+@pytest.mark.data
+@pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
+@pytest.mark.parametrize(("name", "count"), [("leval", 280), ("lost_in_the_middle", 2500)])
+async def test_all_real_golds_are_right(plugins, make, name, count):
+    task, samples, renderer = make(name, Path(os.environ["AISB_DATA"]))
+    assert len(samples) == count
+    predictions = [Prediction(sample.id, text=said(sample), finish_reason="stop") for sample in samples]
+    (scores,) = (await score(task, {sample.id: sample for sample in samples}, predictions, plugins)).values()
+    assert [one.value for one in scores] == pytest.approx([1] * count)
+    # One question of L-Eval stands there twice.
+    assert len({renderer.request(sample).messages for sample in samples}) >= count - 1

@@ -2,6 +2,7 @@
 
 import importlib.resources
 import json
+import os
 import tomllib
 from pathlib import Path
 
@@ -270,3 +271,22 @@ def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
     assert Catalog(plugins).aliases[alias] == target
     (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
     assert (task.name, task.variant or "") == (name, variant)
+
+
+@pytest.mark.data
+@pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
+@pytest.mark.parametrize("name", ["triviaqa", "nq"])
+async def test_real_golds_are_right_but_those_with_a_sentences_end_inside(plugins, make, name):
+    task, samples, _ = make(name, Path(os.environ["AISB_DATA"]))
+    rows = list(samples)
+    assert len(rows) == 3610
+    predictions = [
+        Prediction(
+            sample.id, text=f"The answer is {sample.target[0]}. It is well known.", finish_reason="stop"
+        )
+        for sample in rows
+    ]
+    (scores,) = (await score(task, {sample.id: sample for sample in rows}, predictions, plugins)).values()
+    wrong = [rows[position].target[0] for position, one in enumerate(scores) if one.value < 1]
+    assert len(wrong) <= 4
+    assert all(". " in gold for gold in wrong), wrong

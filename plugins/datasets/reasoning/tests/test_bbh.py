@@ -2,6 +2,7 @@
 
 import importlib.resources
 import json
+import os
 import tomllib
 from pathlib import Path
 
@@ -167,3 +168,21 @@ def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
     assert Catalog(plugins).aliases[alias] == target
     (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
     assert task.name == target
+
+
+@pytest.mark.data
+@pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
+async def test_all_real_golds_are_right_but_the_three_that_are_no_letter(plugins, make):
+    task, samples, _ = make("bbh", Path(os.environ["AISB_DATA"]))
+    rows = {sample.id: sample for sample in samples}
+    assert (len(rows), len({sample.group for sample in samples})) == (6511, 27)
+    predictions = [
+        Prediction(sample.id, text=f"Reasoned. So the answer is {sample.target}.", finish_reason="stop")
+        for sample in samples
+    ]
+    (scores,) = (await score(task, rows, predictions, plugins)).values()
+    # Three golds of upstream are an option's words, where the question asks for its letter.
+    wrong = {one.sample_id.split("/")[0]: rows[one.sample_id].target for one in scores if one.value < 1}
+    assert set(wrong) <= {"movie_recommendation", "ruin_names"}
+    assert sum(one.value < 1 for one in scores) <= 3
+    assert not any(len(gold) == 3 for gold in wrong.values())

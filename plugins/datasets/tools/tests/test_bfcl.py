@@ -2,6 +2,7 @@
 
 import importlib.resources
 import json
+import os
 import tomllib
 from pathlib import Path
 
@@ -136,3 +137,34 @@ def test_an_alias_leads_to_categories_that_there_are(plugins, make, alias, targe
     task, samples, _ = make(alias)
     assert task.name == "bfcl"
     assert len(samples) == 2 * len(task.dataset.select.get("category", CATEGORIES))
+
+
+@pytest.mark.data
+@pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
+async def test_all_real_answers_are_right_as_calls(plugins, make):
+    task, samples, _ = make("bfcl", Path(os.environ["AISB_DATA"]))
+    assert len(samples) == 3641
+
+    def plain(value):
+        """Take the first of the values that fit, also inside tables."""
+        if isinstance(value, dict):
+            firsts = {key: fit[0] if isinstance(fit, list) and fit else fit for key, fit in value.items()}
+            return {key: plain(first) for key, first in firsts.items() if first != ""}
+        return [plain(one) for one in value] if isinstance(value, list) else value
+
+    def written(sample):
+        if isinstance(sample.target, str):
+            return said(sample)
+        calls = []
+        for one in sample.target:
+            ((name, parameters),) = json.loads(one).items()
+            given = {
+                key: fit[0] for key, fit in parameters.items() if fit and (fit[0] != "" or len(fit) == 1)
+            }
+            calls.append(f"{name}({', '.join(f'{key}={plain(value)!r}' for key, value in given.items())})")
+        return f"[{', '.join(calls)}]"
+
+    rows = {sample.id: sample for sample in samples}
+    predictions = [Prediction(name, text=written(row), finish_reason="stop") for name, row in rows.items()]
+    (scores,) = (await score(task, rows, predictions, plugins)).values()
+    assert [(one.sample_id, one.details) for one in scores if one.value < 1] == []
