@@ -146,7 +146,7 @@ class Asking:
             path = self.folder.log(model, task) / "identity.json"
             if path.exists() and (lines := differences(read_json(path), mine)):
                 raise RunError(
-                    f"{model} on {task} was asked something else in {self.folder}:\n"
+                    f"{task} · {model} was asked something else in {self.folder}:\n"
                     + "\n".join(f"  {line}" for line in lines)
                     + "\n  start anew without --reuse, or give the same values"
                 )
@@ -165,13 +165,13 @@ class Asking:
             if piece.task.prompt.style != piece.backend.takes:
                 crossed = {"chat": "one user message", "text": "the turns' contents joined by newlines"}
                 self.display.say(
-                    f"{model} on {task}: a {piece.task.prompt.style} task, a {piece.backend.takes} endpoint: "
+                    f"{task} · {model}: a {piece.task.prompt.style} task, a {piece.backend.takes} endpoint: "
                     f"sent as {crossed[piece.backend.takes]}"
                 )
                 self.manifest.note("crossed", f"{model}/{task}", {"to": piece.backend.takes})
             if piece.subtask.repeats > 1 and piece.subtask.merged.get("temperature", 1) == 0:
                 self.display.say(
-                    f"{model} on {task}: {piece.subtask.repeats} repeats at temperature 0 will be alike; "
+                    f"{task} · {model}: {piece.subtask.repeats} repeats at temperature 0 will be alike; "
                     "set params.temperature"
                 )
         self.manifest.save()
@@ -217,6 +217,7 @@ class Asking:
             def note(line: str) -> None:
                 lines.write(f"{now()} {line}\n")
                 lines.flush()
+                self.display.log(f"{task} · {model}: {line}")
 
             if log.damaged:
                 note(f"{log.damaged} damaged stretches of the log passed over; their samples are asked again")
@@ -224,11 +225,11 @@ class Asking:
                 failed = sum(p.failure is not None for p in log.latest.values())
                 found = f"Found {len(mine)} finished of {progress.total}, {failed} failed: going on"
                 note(found)
-                self.display.say(f"{model} on {task}: {found}")
+                self.display.say(f"{task} · {model}: {found}")
             note(f"asking {progress.total - progress.finished} requests, {piece.subtask.merged}")
             for line in piece.notes:
                 note(line)
-                self.display.say(f"{model} on {task}: {line}")
+                self.display.say(f"{task} · {model}: {line}")
             at_once = min(self.spec.run.max_num_workers, len(self.pieces))
             sending = Sending(piece, folder, self.session, began, note, stopping, self.performance)
             try:

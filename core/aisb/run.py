@@ -177,7 +177,7 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
                     ended.asked = sum(piece.progress.total for piece in asking.pieces)
                     ended.failed = sum(piece.progress.failed for piece in asking.pieces)
                 ended.notes += [
-                    f"{p.model} on {p.task}: {p.failed} failed, "
+                    f"{p.task} · {p.model}: {p.failed} failed, "
                     f"the first {p.first_failure}\n  see {p.log_file}"
                     for p in (piece.progress for piece in asking.pieces)
                     if p.failed
@@ -234,7 +234,7 @@ def _score(spec: RunSpec, folder: RunFolder, plugins: Plugins, display: Display,
         results = asyncio.run(score_subtask(folder, subtask, task, plugins, run=spec.run, scoring=scoring))
         if results["not_asked_yet"]:
             ended.notes.append(
-                f"{subtask.model} on {subtask.task}: {results['not_asked_yet']} requests were not asked yet; "
+                f"{subtask.task} · {subtask.model}: {results['not_asked_yet']} requests were not asked yet; "
                 "the score is over the others"
             )
         if not ended.asked:

@@ -72,7 +72,9 @@ def test_the_main_job_leaves_the_whole_run_folder_behind(tmp_path: Path) -> None
         "configs/T.toml",
         "configs/manifest.json",
         "log/sim/demo_gsm8k/identity.json",
+        "log/sim/demo_gsm8k/load.json",
         "log/sim/demo_gsm8k/samples.jsonl.gz",
+        "log/sim/demo_gsm8k/vitals-0.jsonl",
         "log/sim/demo_gsm8k/worker-0",
         "logs/infer/sim/demo_gsm8k.out",
         "logs/eval/sim/demo_gsm8k.out",
@@ -379,7 +381,7 @@ def test_failures_above_the_limit_end_with_1_and_can_be_asked_again(tmp_path: Pa
         ended = aisb(*common, cwd=tmp_path)
         assert ended.code == 1
         stamp = next((tmp_path / "outputs/default").iterdir()).name
-        assert "vllm-api-general-chat on demo_gsm8k: 2 failed, the first " in ended.err
+        assert "demo_gsm8k · vllm-api-general-chat: 2 failed, the first " in ended.err
         assert f"see outputs/default/{stamp}/logs/infer/vllm-api-general-chat/demo_gsm8k.out" in ended.err
         assert ended.err.rstrip().splitlines()[-1] == (
             f"2 failed; everything is in outputs/default/{stamp}; ask them again with: aisb run --reuse {stamp}"
@@ -423,7 +425,7 @@ def test_missing_data_names_each_place_and_where_it_comes_from(tmp_path: Path) -
     [
         (["--models", "sim", "--datasets", "demo_gsm8"], "no task named 'demo_gsm8'; did you mean 'demo_gsm8k'?"),
         (["--models", "vlm-chat", "--datasets", "demo_gsm8k"], "no model named 'vlm-chat'; did you mean 'vllm-chat'?"),
-        (["--models", "tgi", "--datasets", "demo_gsm8k"], "pip install"),
+        (["--models", "hf-chat", "--datasets", "demo_gsm8k"], "hf-chat comes with: pip install aisb-backend-hf"),
         (["--models", "sim", "--datasets", "demo_gsm8k", "--set", "task.promt.shots=1"], "tasks.demo_gsm8k.promt: there is no such key; did you mean 'prompt'?"),
         (["--models", "sim", "--datasets", "demo_gsm8k", "--reuse", "20200101_000000"], "no run '20200101_000000'; there is no run in outputs/default yet"),
         (["--mode", "eval"], "--mode eval needs a run to read: --reuse TIMESTAMP"),

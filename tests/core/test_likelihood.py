@@ -15,7 +15,7 @@ def scores(text, *logprobs, greedy=None):
 def test_the_tokens_after_the_context_are_summed():
     context = scores("The| sky| is", -2.0, -1.0)
     whole = scores("The| sky| is| blue|.", -2.0, -1.0, -0.5, -0.25)
-    assert continuation(context, whole) == Logprob(-0.75, 2, True, 0)
+    assert continuation(context, whole) == Logprob(-0.75, 2, True, 0, whole=-3.75, whole_tokens=4)
 
 
 def test_one_token_that_was_not_the_likeliest_makes_it_not_greedy():
@@ -29,11 +29,13 @@ def test_one_token_that_was_not_the_likeliest_makes_it_not_greedy():
 def test_a_token_that_grew_over_the_boundary_counts_for_the_continuation_and_is_reported():
     context = scores("The| answer|:| ", -1.0, -1.0, -1.0)
     whole = scores("The| answer|:| 42", -1.0, -1.0, -0.125)
-    assert continuation(context, whole) == Logprob(-0.125, 1, True, 1)
+    assert continuation(context, whole) == Logprob(-0.125, 1, True, 1, whole=-2.125, whole_tokens=3)
 
 
 def test_a_context_of_which_nothing_stays_leaves_out_the_first_token_alone():
-    assert continuation(scores("a"), scores("ab|c", -0.5)) == Logprob(-0.5, 1, True, 1)
+    assert continuation(scores("a"), scores("ab|c", -0.5)) == Logprob(
+        -0.5, 1, True, 1, whole=-0.5, whole_tokens=1
+    )
 
 
 def test_what_cannot_be_scored_is_a_failure():
