@@ -26,6 +26,13 @@ from aisb.types import TOKEN_KINDS, Chunk, ChunkKind, Failure, Prediction, Reque
 
 _FIELDS = (b"data", b"event", b"id:", b"retry", b":")
 _SHOWN = 80
+_ADVICE = {
+    401: "; give the right key with --api-key-env",
+    403: "; the service knows the key, or wants none, and refuses all the same",
+    404: "; check url, path and the name of the model",
+    405: "; check url and path",
+}
+"""What to do about a status, for which services themselves seldom have more than its name."""
 _MANY = 12
 """From how many pieces on it pays to look for what they have in common."""
 _LOOSE = 64
@@ -313,6 +320,7 @@ class Reply:
             )
         words = self._backend.error_message(status, b"".join(data for _, data in exchange.pieces))
         text = words if words.startswith("HTTP ") else f"HTTP {status}: {words}"
+        text += _ADVICE.get(status, "")
         return Failure("status", text, status, _retry_after(exchange.headers.get("retry-after")))
 
     def _broken(self, text: str) -> Failure:

@@ -132,16 +132,20 @@ class Watch:
         exchange, limits, now = self._exchange, self._timeouts, self._clock()
         self.full()
         left = limits.total - (now - self._begun) / 1e9
-        text = f"the reply was not complete after {limits.total:g} s in all"
+        text = f"the reply was not complete after {limits.total:g} s in all (load.timeouts.total)"
         if not self._seen:
             first = limits.first_byte - (now - (exchange.sent_ns or self._begun)) / 1e9
             if first < left:
-                left, text = first, f"no first byte within {limits.first_byte:g} s"
+                left, text = first, f"no first byte within {limits.first_byte:g} s (load.timeouts.first_byte)"
         gap = limits.between_bytes
         if exchange.last_ns is not None and (self._seen or exchange.pieces):
             gap -= (now - exchange.last_ns) / 1e9
         if gap < left:
-            left, text = gap, f"nothing came for {limits.between_bytes:g} s in the middle of the reply"
+            left = gap
+            text = (
+                f"nothing came for {limits.between_bytes:g} s in the middle of the reply "
+                "(load.timeouts.between_bytes)"
+            )
         if left <= 0:
             self._give_up(Failure("timeout", text, exchange.status or None))
         else:
