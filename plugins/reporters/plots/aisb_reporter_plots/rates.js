@@ -5,7 +5,7 @@
 function histogram(times, low, width, count) {
   const found = new Float64Array(count);
   for (let n = upTo(times, low - width * 1e-9); n < times.length; n++) {
-    const part = Math.floor((times[n] - low) / width);
+    const part = Math.floor((times[n] - low) / width + 1e-6);
     if (part >= count) break;
     if (part >= 0) found[part]++;
   }
@@ -64,14 +64,14 @@ function lateChart(head, columns, start) {
   };
 }
 
-function gaps(times) {
+function gaps(times, tick) {
   const found = new Float64Array(Math.max(0, times.length - 1));
-  for (let n = 1; n < times.length; n++) found[n - 1] = (times[n] - times[n - 1]) * 1000;
+  for (let n = 1; n < times.length; n++) found[n - 1] = Math.round((times[n] - times[n - 1]) / tick) * tick * 1000;
   return found.sort();
 }
 
 async function intervals(head, planned, sent) {
-  const [wanted, had] = [gaps(planned), gaps(sent)];
+  const [wanted, had] = [gaps(planned, head.tick), gaps(sent, head.tick)];
   const part = (sorted, share) => (sorted.length ? sorted[Math.floor(share * (sorted.length - 1))] : 0);
   const most = Math.max(part(wanted, 0.995), part(had, 0.995)) || 1;
   const width = round(most / 60);

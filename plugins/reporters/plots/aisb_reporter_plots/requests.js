@@ -118,7 +118,7 @@ function requestLines(head, columns, start) {
           hovermode: "closest",
           hoverdistance: 8,
           barmode: "overlay",
-          y: { range: [final + pad, first - pad], rangemode: "normal", title: { text: "request" }, tickformat: ",d" },
+          y: { range: [final + pad, first - pad], rangemode: "normal", title: { text: "request" }, tickformat: ",~s" },
         },
       };
     },
