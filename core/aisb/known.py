@@ -78,6 +78,12 @@ DISTRIBUTIONS: dict[str, str] = {
 """Component name to distribution, for the components that this project makes."""
 
 FAMILIES: dict[str, str] = {
+    # models
+    "mindie": "aisb-backend-mindie",
+    "tgi": "aisb-backend-tgi",
+    "triton": "aisb-backend-triton",
+    "vllm_api": "aisb-backend-vllm",
+    # tasks
     "cmath": "aisb-dataset-math",
     "demo_gsm8k": "aisb-dataset-math",
     "gsm8k": "aisb-dataset-math",
@@ -129,7 +135,7 @@ FAMILIES: dict[str, str] = {
     "azure_trace": "aisb-dataset-traces",
     "mooncake": "aisb-dataset-traces",
 }
-"""The first word of a task's name to the distribution of its family."""
+"""The first word of a model's or a task's name to the distribution of its family."""
 
 
 def install_line(name: str) -> str | None:
