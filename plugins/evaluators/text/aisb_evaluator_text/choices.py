@@ -96,7 +96,8 @@ class _Rules:
             r"(?=[)\]*_`\"'.]{0,6}\s{0,9}(?:[.,;:!$\\。；！]|$|\n|\b(?:because|since|as|is\ the|which)\b))"
         )
         self.letters = letters
-        self.alone = re.compile(rf"[(\[*_`\"'$]*(?P<letter>{either})[)\]*_`\"'.:,$。、]*")
+        self.alone = re.compile(rf"(?:[#>]{{1,6}}\s?)?[(\[*_`\"'$]*(?P<letter>{either})[)\]*_`\"'.:,$。、]*")
+        self.listed = re.compile(rf"{upper}(?:\s?(?:[、,/&]|\band\b)?\s?{upper}){{1,9}}[.。]?")
         self.first = re.compile(
             rf"[(\[*_`\"']*(?P<letter>{upper})[)\]*_`\"']*(?P<mark>[.:,)\]、])[*_ ]*(?!{upper}{edge})\S"
         )
@@ -116,12 +117,15 @@ class _Rules:
               (?:option|choice|one|selection|statement|response|letter)\b[^.\n:=]{{0,60}}?(?:\b(?:is|be)\b|:)
             | \b(?:choos(?:e|ing)|pick|select(?:ing)?|(?:go(?:ing)?|went)\ (?:with|for)|opt\ for|vote\ for)
             | \bmy\ (?:choice|pick)\ is
-            | <answer>
+            | <(?:answer|option|choice)>
+            | ["'](?:final_)?(?:choice|option|selection|letter|label)["']\s?:
+            | \banswers?\s(?:is|was|would\ be)\s[^.:=\n()]{{1,60}}(?=\()
+            | \b(?:my|best)\ guess(?:\ (?:is|would\ be))?[:,]? | \bhad\ to\ (?:guess|choose|pick)[:,]?
             | \bnot\b[^.\n]{{0,40}}?\bbut\b(?:\ rather)? | 不是[^。\n]{{0,20}}?而是
             | (?:答案|选项)\]?\s?[^\sA-Za-z。不非]{{0,8}}?(?:是|为|选择|选|[:=])
             | \[(?:参考|最终|正确)?答案\]
             | 答案\s?
-            | 选(?:择|项)?(?:的?是|为)?
+            | 选择?(?!项)(?:的?是|为)?
             )
             (?:{_OPEN}|{_FILLER}){{0,16}}+{one}
             """,
@@ -140,6 +144,10 @@ class _Rules:
             """,
             re.VERBOSE | re.IGNORECASE,
         )
+        self.each = re.compile(
+            rf"{capital}(?:选?项)?[.,，:、]\s?[^；;。\n]{{0,120}}?[,，]\s?"
+            r"(?:(?P<right>正确|符合题意)|错误|不正确|不符合题意)(?=[；;。\n]|\Z)"
+        )
         self.conclude = re.compile(
             rf"""
             (?:
@@ -154,7 +162,7 @@ class _Rules:
         )
         self.final = re.compile(
             rf"""
-            (?:\b(?:is|be|are|option|choice|letter|answer|ans\.?|say|probably|likely|definitely|maybe)[\s(\[*]{{1,4}}
+            (?:\b(?:is|be|are|es|est|ist|option|choice|letter|answer|ans\.?|say|probably|likely|definitely|maybe)[\s(\[*]{{1,4}}
               |(?:选项|答|[:=→!>]|\s[–—-]\s)[\s(\[*]{{0,4}}|[(\[*]{{1,4}}|^\d\.\s)(?P<letter>{upper}|(?<=option\s){either}|(?<=choice\s){either})
             [)\]*_"'”]{{0,4}}[.。!！]?[)\]*_"'”]{{0,4}}\s*\Z
             """,
@@ -165,7 +173,7 @@ class _Rules:
         """Yield the answers that the text announces; two letters at once are kept as they stand."""
         for match in self.announce.finditer(text):
             start, end = match.span("letter")
-            if denied(text, start, end, match.start()):
+            if denied(text, start, end, match.start()) or _supposed(text, match):
                 continue
             others = self.hedge.match(text, end) or self.several.match(text, end)
             if others and others["other"].upper() != match["letter"].upper():
@@ -178,6 +186,12 @@ class _Rules:
     def concluded(self, text: str) -> list[_Found]:
         """Return the answers that the text concludes, or judges right where it judges one so."""
         judged = list(self._alone(text, self.judge, "judged"))
+        if not judged:  # each option with its verdict at the end of a clause of its own
+            each = list(self.each.finditer(text))
+            right = [match for match in each if match["right"]]
+            if len(each) > len(right) == 1:
+                start, end = right[0].span("letter")
+                return [_Found(start, right[0]["letter"], start, end, "judged")]
         if len({found.letter for found in judged}) > 1:
             judged = []
         return [*judged, *self._alone(text, self.conclude, "concluded")]
@@ -208,6 +222,7 @@ _DENIES = re.compile(
 )
 _WRONG = re.compile(
     r"""
+    (?:\s?(?:[、,]|,?\s?(?:and|or)\b|[和与及])\s?[(\[*]{0,2}[A-Z](?![A-Za-z0-9])[)\]*]{0,2}){0,9}
     [)\]*_`"']{0,4}(?:
       \s?(?:\([^)\n]{0,80}\)\s?)?(?:is|are|was|were|seems)
       \s?(?:(?:also|clearly|definitely|simply|just|therefore|obviously)\s){0,2}
@@ -216,7 +231,7 @@ _WRONG = re.compile(
         |(?:ruled\ out|eliminated|excluded))
     | \s(?:cannot|can['’]t)\ be\ (?:correct|right|true|the|it)
     | [.:]?\s(?:wrong|incorrect|false)\b
-    | \s?(?:选项|项)?\s?[.:]?(?:是|说法|描述|表述|均|都|也|显然)?
+    | \s?(?:选项|[两三四几]?[个项]选?项?)?\s?[.:]?(?:是|说法|描述|表述|均|都|也|显然){0,2}
       (?:错误|错的|不正确|不对|不符|不是(?:答案|正确)|有误|被排除)
     | \s?[?？]
     )
@@ -237,6 +252,16 @@ def denied(text: str, start: int, end: int, rule_start: int) -> bool:
         or _WRONG.match(text, end)
         or _UNCHOSEN.search(text[max(0, rule_start - 24) : rule_start])
     )
+
+
+_SUPPOSES = re.compile(r"\bif\s(?!I\b)[^.\n]{1,80}\b(?:were|was|had|asked)\b[^.\n]{0,60}$", re.IGNORECASE)
+
+
+def _supposed(text: str, match: re.Match[str]) -> bool:
+    """Say whether the letter is only what would be right if something else were asked."""
+    if "would be" not in match[0].lower():
+        return False
+    return bool(_SUPPOSES.search(text[max(0, match.start() - 160) : match.start()]))
 
 
 _JOINS = re.compile(r"(?<![A-Za-z])[A-Z][)\]*]{0,2}\s?(?:and|or|&|[和与或、/])\s?[(*\[]{0,2}$")
@@ -268,7 +293,7 @@ def _boxed(text: str, rules: _Rules) -> Iterator[_Found]:
 
 def _lines(text: str, sample: Sample, rules: _Rules) -> Iterator[_Found]:
     """Yield the letter that is the whole text, the first line, or the last; not one of a list of options."""
-    stripped = text.strip()
+    stripped = text.strip(" \t\r\n`")
     if not stripped:
         return
     offset = text.index(stripped[0])
@@ -280,6 +305,9 @@ def _lines(text: str, sample: Sample, rules: _Rules) -> Iterator[_Found]:
             at = offset + begin + line.index(match[0]) + match.start("letter")
             rule = "bare" if len(lines) == 1 else "own-line"
             yield _Found(at, match["letter"].upper(), at, at + 1, rule)
+    if rules.listed.fullmatch(stripped) and len(set(re.findall("[A-Z]", stripped))) > 1:
+        yield _Found(offset, stripped, offset, offset + len(stripped), "bare")
+        return
     match = rules.first.match(stripped)
     if not match or _lists_options(stripped, rules):
         return
@@ -304,6 +332,8 @@ def _at_end(text: str, rules: _Rules) -> _Found | None:
         return None
     start = len(text) - len(tail) + match.start("letter")
     if denied(text, start, start + 1, 0) or _joined(text, start):
+        return None
+    if re.search(r"\bnot\b[^.\n]{0,40}\([^)\n]{0,12}$", text[max(0, start - 60) : start]):
         return None
     return _Found(start, match["letter"].upper(), start, start + 1, "last-letter")
 

@@ -128,7 +128,10 @@ def _after_words(text: str) -> _Mark | None:
         start, clause = _clause(text, mark.end())
         found = _stated(clause, opens=bool(mark["colon"]), last=not last or last.start < start + len(clause))
         if found:
-            return _Mark(mark.start(), _moved(found, start), "answer-words")
+            # "答：9小时行360千米": of several numbers, the one that was computed.
+            result = _equals(text, mark.start()) if "=" not in clause else None
+            same = [n for n in islice(find(clause), 8) if result and n.readings == result.readings]
+            return _Mark(mark.start(), _moved(same[0] if same else found, start), "answer-words")
     return None
 
 
@@ -234,7 +237,10 @@ def _likely(text: str) -> Extract | None:
         if _denied(text, found) or _counts_lines(text, found):
             continue
         bold = _bold(text, found)
-        return _extract(bold, "last-bold") if bold else _extract(found, "last-number")
+        if bold:
+            return _extract(bold, "last-bold")
+        result = _result(text, found)
+        return _extract(result, "last-result") if result else _extract(found, "last-number")
     if last:
         return _extract(last, "last-number")
     words = [
@@ -255,7 +261,36 @@ def _counts_lines(text: str, number: Number) -> bool:
     before = _COUNTER.search(text[max(0, number.start - 12) : number.start])
     if not before:
         return False
+    if before[0].strip() == "第":  # 第3步 counts, 第145页 is what may be asked
+        return bool(re.match(r"\s?(?:步|题|问|部分|条|行)", text[number.end : number.end + 4]))
     return bool(before[0].strip() or re.match(r"[.)、:]\s", text[number.end : number.end + 2]))
+
+
+_RESULT = re.compile(r"=\s?(?=[\s$€£¥￥*\\-]{0,4}\d)")
+
+
+def _equals(text: str, end: int) -> Number | None:
+    """Return the result of the last equation before a place."""
+    window = max(0, end - 2000)
+    signs = [match.end() for match in _RESULT.finditer(text, window, end)]
+    found = next(find(text[signs[-1] : end]), None) if signs else None
+    return _moved(found, signs[-1]) if found else None
+
+
+def _result(text: str, last: Number) -> Number | None:
+    """Return the result of the last equation where the closing sentence says it again.
+
+    Only where the last number is none that the sentence brings: "8 * 5 + 24 = 64. So 64 for all 16 glasses".
+    """
+    result = _equals(text, last.end)
+    if result is None or not result.readings or result.readings == last.readings:
+        return None
+    closing = max(text.rfind(mark, 0, last.start) for mark in (". ", "。", "\n", "! "))
+    window = max(0, last.start - 2000)
+    numbers = [_moved(n, window) for n in find(text[window : last.start])]
+    known = any(n.readings == last.readings for n in numbers if n.end <= result.start)
+    again = [n for n in numbers if n.readings == result.readings and n.start > closing]
+    return again[-1] if known and again else None
 
 
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
@@ -266,7 +301,7 @@ def _bold(text: str, last: Number) -> Number | None:
     start = text.rfind("\n", 0, last.start) + 1
     line = text[start : start + 2000].split("\n", 1)[0]
     for match in reversed(list(_BOLD.finditer(line))):
-        numbers = [n for n in find(match[1]) if not _denied(match[1], n)]
+        numbers = [n for n in find(match[1]) if not (_denied(match[1], n) or _counts_lines(match[1], n))]
         if len(numbers) == 1:
             return _moved(numbers[0], start + match.start(1))
     return None
