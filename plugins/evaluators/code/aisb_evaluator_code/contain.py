@@ -1,0 +1,262 @@
+# It begins thousands of processes, so it goes without pathlib; and running what is not trusted is what it is for.
+# ruff: noqa: BLE001, PTH101, PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211, S102, S606
+"""Run one thing in a box: no network, no files but the system's and an empty folder, and limits on the rest.
+
+This file is a program of its own, started with `python -I -S`: it imports nothing of aisb. It reads one JSON
+object from its standard input: `run` (`{"argv": [...]}`, or `{"python": source, "modules": {name: source}}`),
+`given` (what the source finds as `GIVEN`), `limits`, `binds`, `files`, `folder`, `namespaces`, `uid`, and
+`keep` (the descriptors that stay open).
+
+With namespaces the whole tree ends with process 1 of the box, which ends with this process. It exits with the
+status of what it ran (128 + signal), or 125 when the box cannot be made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+from typing import Any, NoReturn
+
+NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
+    0x20000,
+    0x4000000,
+    0x8000000,
+    0x10000000,
+    0x20000000,
+    0x40000000,
+)
+RDONLY, NOSUID, NODEV, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+KEPT_FLAGS = ((2, NOSUID), (4, NODEV), (8, 8), (1024, 1024), (2048, 2048), (4096, 1 << 21))
+"""statvfs flags and the mount flags that must be repeated when a user's namespace mounts anew."""
+DETACH = 2
+DEATH_SIGNAL, NO_NEW_PRIVILEGES, DUMPABLE = 1, 38, 4
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/box", "TMPDIR": "/box", "LANG": "C.UTF-8"}
+CALLS = {"x86_64": {"pivot_root": 155, "capset": 126}, "aarch64": {"pivot_root": 41, "capset": 91}}
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def call(name: str, *args: Any) -> None:
+    """Call a function of libc, or a system call that libc has no name for; raise OSError when it fails."""
+    numbers: dict[str, int] = CALLS.get(os.uname().machine, {})
+    done = libc.syscall(numbers[name], *args) if name in numbers else getattr(libc, name)(*args)
+    if done != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{name}: {os.strerror(code)}")
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    """Put a filesystem in a place; see the manual page of mount(2)."""
+    words = [None if word is None else word.encode() for word in (source, target, kind)]
+    call("mount", *words, ctypes.c_ulong(flags), None if data is None else data.encode())
+
+
+def bind(path: str, root: str) -> None:
+    """Show a file or folder of the system within the new root, read-only."""
+    target = root + path
+    if os.path.islink(path) and path in SYSTEM:
+        os.symlink(os.readlink(path), target)
+        return
+    if os.path.isdir(path):
+        os.makedirs(target, mode=0o755, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+    mount(path, target, None, BIND | REC)
+    there = os.statvfs(target).f_flag
+    kept = sum(flag for seen, flag in KEPT_FLAGS if there & seen)
+    if path in DEVICES:
+        return
+    mount("none", target, None, BIND | REMOUNT | RDONLY | NOSUID | kept)
+
+
+def make_root(given: dict[str, Any]) -> None:
+    """Make a root of read-only system folders and one empty folder, and go there."""
+    root, size = given["folder"], int(given["limits"]["disk"])
+    mount("none", "/", None, REC | PRIVATE)
+    mount("tmpfs", root, "tmpfs", NOSUID | NODEV, f"size={size},mode=755,nr_inodes=10000")
+    seen: list[str] = []
+    for path in (*SYSTEM, *SETTINGS, *DEVICES, *sorted(given["binds"], key=len)):
+        if os.path.exists(path) and not any(path.startswith(one + "/") or path == one for one in seen):
+            bind(path, root)
+            if path not in SETTINGS:
+                seen.append(path)
+    for name in ("box", "proc", "tmp"):
+        os.mkdir(f"{root}/{name}")
+    with contextlib.suppress(OSError):  # some containers forbid it, and little needs it
+        mount("proc", f"{root}/proc", "proc", NOSUID | NODEV | 8)
+    os.chdir(root)
+    call("pivot_root", b".", b".")
+    call("umount2", b".", DETACH)
+    os.chdir("/box")
+
+
+def map_user(uid: int, gid: int) -> None:
+    """Be oneself in a namespace of one's own users."""
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
+def give_up_rights(uid: int | None) -> None:
+    """Become an ordinary user who cannot become anyone else."""
+    if uid is not None:
+        os.setgroups([])
+        for one in (uid, 65534):  # a container may know few users
+            try:
+                os.chown(".", one, one)
+                os.setresgid(one, one, one)
+                os.setresuid(one, one, one)
+                break
+            except OSError:
+                continue
+        if os.getuid() == 0:
+            raise OSError(1, "root cannot become an unprivileged user here")
+    elif "capset" in CALLS.get(os.uname().machine, {}):
+        header, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        call("capset", header, nothing)
+    libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+
+
+def limit(limits: dict[str, int]) -> None:
+    """Set what one process, and all processes of this user, may take."""
+    for name, value in (
+        ("RLIMIT_CORE", 0),
+        ("RLIMIT_CPU", limits["cpu"]),
+        ("RLIMIT_FSIZE", limits["file"]),
+        ("RLIMIT_NOFILE", 256),
+        ("RLIMIT_NPROC", limits["processes"]),
+        (limits.get("memory_kind", "RLIMIT_AS"), limits["memory"]),
+        ("RLIMIT_STACK", 64 << 20),
+    ):
+        which = getattr(resource, str(name))
+        hard = resource.getrlimit(which)[1]
+        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(which, (most, most))
+
+
+def close_others(keep: list[int]) -> None:
+    """Close every descriptor but the standard ones and those that are kept."""
+    last = 3
+    for one in sorted({*keep, 2}):
+        os.closerange(last, one)
+        last = max(last, one + 1)
+    os.closerange(last, 65536)
+
+
+def run(given: dict[str, Any]) -> NoReturn:
+    """Run what is asked for, in this process, with all rights given up."""
+    for name, text in given["files"].items():
+        with open(name, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(name, 0o644)
+    if given["namespaces"]:
+        os.chmod(".", 0o700)
+    give_up_rights(given["uid"])
+    limit(given["limits"])
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    what = given["run"]
+    if "argv" in what:
+        os.execvpe(what["argv"][0], what["argv"], {**ENVIRONMENT, **what.get("env", {})})
+    os.environ.clear()
+    os.environ.update(ENVIRONMENT)
+    nothing = os.open("/dev/null", os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+    code = compile(what["python"], "<box>", "exec")
+    for name, source in what.get("modules", {}).items():
+        module = sys.modules[name] = type(sys)(name)
+        exec(compile(source, f"<{name}>", "exec"), module.__dict__)
+    space = {"__name__": "__box__", "GIVEN": given["given"]}
+    given.clear()
+    status = 0
+    try:
+        exec(code, space)
+    except SystemExit as leaving:
+        status = leaving.code if isinstance(leaving.code, int) else 1
+    except BaseException:
+        status = 1
+    os._exit(status)
+
+
+def waited(pid: int) -> int:
+    """Wait for one child, and for orphans on the way; return its exit status as a shell would say it."""
+    while True:
+        ended, status = os.wait()
+        if ended == pid:
+            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def inside(given: dict[str, Any], parent: int) -> NoReturn:
+    """Be process 1 of the box: end with the process outside, and take every other one along."""
+    libc.prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    close_others([*given["keep"], parent])
+    os.set_blocking(parent, False)
+    with contextlib.suppress(BlockingIOError):
+        if not os.read(parent, 1):  # the process outside has ended already
+            os._exit(125)
+    os.close(parent)
+    try:
+        make_root(given)
+    except OSError as error:
+        fail(error)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            run(given)
+        except BaseException as error:
+            fail(error)
+    for one in given["keep"]:
+        os.close(one)
+    os._exit(waited(pid))
+
+
+def fail(error: BaseException) -> NoReturn:
+    """Say why there is no box."""
+    os.write(2, f"box: {error}\n".encode())
+    os._exit(125)
+
+
+def main() -> None:
+    """Make the box, and run what is asked for in it."""
+    given = json.loads(sys.stdin.buffer.read())
+    libc.prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(given.get("stdin", nothing), 0)
+    sys.set_int_max_str_digits(0)
+    if not given["namespaces"]:
+        try:
+            close_others(given["keep"])
+            os.chdir(given["folder"])
+            run(given)
+        except BaseException as error:
+            fail(error)
+    uid, gid = os.getuid(), os.getgid()
+    spaces = NEWNS | NEWUTS | NEWIPC | NEWPID | NEWNET
+    try:
+        call("unshare", spaces | (0 if given["uid"] is not None else NEWUSER))
+        if given["uid"] is None:
+            map_user(uid, gid)
+    except OSError as error:
+        fail(error)
+    parent, own = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(own)
+        inside(given, parent)
+    os.close(parent)
+    for one in given["keep"]:
+        os.close(one)
+    os._exit(waited(pid))
+
+
+if __name__ == "__main__":
+    main()

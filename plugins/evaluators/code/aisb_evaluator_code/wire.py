@@ -1,0 +1,162 @@
+"""Carry values between a program and its tests: plain data as it is, everything else as a reference.
+
+What arrives is rebuilt from plain data, so an object that says it equals everything does not arrive as one.
+Both ends run this file within a box, where nothing of aisb is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable
+from typing import Any
+
+LARGEST = 64 << 20
+"""Bytes of one message; what is larger is not an answer that a test looks at."""
+
+_INT = 1 << 60
+_BUILTIN_TYPES = {
+    one.__name__: one for one in (int, float, str, bool, list, dict, tuple, set, bytes, complex)
+}
+
+
+class Closed(Exception):  # noqa: N818 - it is what happened
+    """The other end is gone."""
+
+
+class Channel:
+    """Messages over a socket: four bytes of length, and JSON."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._in, self._out = os.read, os.write
+        self.descriptor = descriptor
+
+    def send(self, message: Any) -> None:
+        """Send one message whole."""
+        data = json.dumps(message).encode()
+        if len(data) > LARGEST:
+            raise ValueError(f"a value of {len(data):,} bytes is too large to be compared")
+        data = struct.pack("<I", len(data)) + data
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._out(self.descriptor, view) :]
+        except OSError as error:
+            raise Closed from error
+
+    def receive(self) -> Any:
+        """Return the next message; raise Closed when there is none, or it is none."""
+        (size,) = struct.unpack("<I", self._exactly(4))
+        if size > LARGEST:
+            raise Closed
+        try:
+            return json.loads(self._exactly(size))
+        except (ValueError, RecursionError) as error:
+            raise Closed from error
+
+    def _exactly(self, size: int) -> bytes:
+        pieces = bytearray()
+        while len(pieces) < size:
+            try:
+                piece = self._in(self.descriptor, min(size - len(pieces), 1 << 20))
+            except OSError as error:
+                raise Closed from error
+            if not piece:
+                raise Closed
+            pieces += piece
+        return bytes(pieces)
+
+
+def pack(value: Any, refer: Callable[[Any], list[Any]]) -> Any:  # noqa: PLR0911 - a case each
+    """Return a value as JSON can have it; `refer` names what is not plain data."""
+
+    def many(values: Any) -> list[Any]:
+        return [pack(one, refer) for one in values]
+
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        plain = int.__int__(value)
+        return plain if -_INT < plain < _INT else ["int", hex(plain)]
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    for kind in (list, tuple, set, frozenset):
+        if isinstance(value, kind):
+            iterate: Any = kind.__iter__
+            return [kind.__name__, many(iterate(value))]
+    if isinstance(value, dict):
+        return ["dict", [[pack(key, refer), pack(one, refer)] for key, one in dict.items(value)]]
+    if isinstance(value, bytes | bytearray):
+        return ["bytes", bytes(value).hex()]
+    if isinstance(value, complex):
+        return ["complex", [value.real, value.imag]]
+    if isinstance(value, range):
+        return ["range", [value.start, value.stop, value.step]]
+    return _library(value, refer)
+
+
+def _library(value: Any, refer: Callable[[Any], list[Any]]) -> Any:
+    """Pack the values of the standard library that answers are made of, and name anything else."""
+    kind = type(value)
+    if value in _TYPES if isinstance(value, type) else False:
+        return ["type", value.__name__]
+    place = f"{kind.__module__}.{kind.__qualname__}"
+    if place in ("decimal.Decimal", "fractions.Fraction"):
+        return [place, str(value)]
+    if place == "collections.deque":
+        return [place, [pack(one, refer) for one in value]]
+    if place in ("datetime.datetime", "datetime.date", "datetime.time"):
+        return [place, value.isoformat()]
+    return refer(value)
+
+
+def unpack(value: Any, resolve: Callable[[list[Any]], Any]) -> Any:  # noqa: PLR0911 - a case each
+    """Return the value that was packed; `resolve` finds what was named."""
+    if not isinstance(value, list):
+        return value
+    kind, inner = value[0], value[1]
+    if kind in ("list", "tuple", "set", "frozenset", "collections.deque"):
+        made = [unpack(one, resolve) for one in inner]
+        if kind == "collections.deque":
+            from collections import deque
+
+            return deque(made)
+        return {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind](made)
+    if kind == "dict":
+        return {unpack(key, resolve): unpack(one, resolve) for key, one in inner}
+    plain: dict[str, Callable[[Any], Any]] = {
+        "int": lambda text: int(text, 16),
+        "bytes": bytes.fromhex,
+        "complex": lambda parts: complex(*parts),
+        "range": lambda parts: range(*parts),
+        "type": lambda name: _BUILTIN_TYPES[name],
+    }
+    if kind in plain:
+        return plain[kind](inner)
+    if kind in ("decimal.Decimal", "fractions.Fraction"):
+        import decimal
+        import fractions
+
+        return (decimal.Decimal if kind == "decimal.Decimal" else fractions.Fraction)(inner)
+    if kind in ("datetime.datetime", "datetime.date", "datetime.time"):
+        import datetime as dt
+
+        return getattr(dt, kind.split(".")[1]).fromisoformat(inner)
+    return resolve(value)
+
+
+def told(error: BaseException) -> list[str]:
+    """Return the name of an exception's nearest built-in class, and its words."""
+    import builtins
+
+    names = (one.__name__ for one in type(error).__mro__)
+    known = next((name for name in names if hasattr(builtins, name)), "Exception")
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001 - the program's own class can do anything
+        words = ""
+    name = type(error).__name__
+    return [known, words[:500] if name == known else f"{name}: {words[:500]}"]
