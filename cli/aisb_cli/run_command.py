@@ -58,15 +58,8 @@ HEADINGS = {
     "Choose": ("models", "datasets", "mode", "search", "dry_run", "config_file", "sets", "block"),
     "Service": ("url", "model_name", "api_key_env", "max_out_len"),
     "Load": (*LOAD_FLAGS, "max_num_workers", "max_failures"),
-    "Where": (
-        "work_dir",
-        "data_dir",
-        "reuse",
-        "merge_ds",
-        "dump_eval_details",
-        "no_predictions_json",
-        "debug",
-    ),
+    "Where": ("work_dir", "data_dir", "reuse", "dump_eval_details", "no_predictions_json", "debug"),
+    "Show": ("merge_ds", "dialect", "percentiles", "require_valid"),
 }
 
 
@@ -165,6 +158,13 @@ def _not_offered(flag: str) -> Callable[[Any], Any]:
     help="Go on with a run: a timestamp, a path, or nothing for the latest.",
 )
 @click.option("--merge-ds", is_flag=True, help="One figure for a task with groups, not one a group.")
+@click.option(
+    "--dialect", multiple=True, metavar="TOOL", help="Show a performance run in another tool's numbers, too."
+)
+@click.option("--percentiles", metavar="P,P…", help="Percentiles of a performance run [default: 75,90,99].")
+@click.option(
+    "--require-valid", is_flag=True, help="End with 4 unless the certificate of every result is VALID."
+)
 @click.option(
     "--dump-eval-details", is_flag=True, help="Keep each sample's answer, gold and verdict in results/."
 )
@@ -276,6 +276,7 @@ def _command(flags: dict[str, Any]) -> Command:
     if file is None and Path("aisb.toml").is_file():
         file = Path("aisb.toml")
     run_table = given(
+        require_valid="require_valid",
         merge_ds="merge_ds",
         dump_eval_details="dump_eval_details",
         max_num_workers="max_num_workers",
@@ -283,6 +284,8 @@ def _command(flags: dict[str, Any]) -> Command:
     )
     if flags["no_predictions_json"]:
         run_table["predictions_json"] = False
+    if options := _performance_options(flags):
+        run_table["reporter_options"] = {"performance": options}
     if flags["debug"]:
         run_table["max_num_workers"] = 1
     asked = Asked(
@@ -302,6 +305,19 @@ def _command(flags: dict[str, Any]) -> Command:
         work_dir=flags["work_dir"],
         data_dir=flags["data_dir"],
     )
+
+
+def _performance_options(flags: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the performance reporter that have a flag of their own."""
+    options: dict[str, Any] = {}
+    if flags["dialect"]:
+        options["dialects"] = [name for text in flags["dialect"] for name in text.replace(",", " ").split()]
+    if flags["percentiles"]:
+        try:
+            options["percentiles"] = [float(text) for text in flags["percentiles"].split(",")]
+        except ValueError:
+            raise click.UsageError(f"--percentiles {flags['percentiles']} is no list like 50,90,99") from None
+    return options
 
 
 def _execute(command: Command, plugins: Plugins, *, debug: bool) -> int:

@@ -90,7 +90,7 @@ def require_valid(performances: Iterable[Performance]) -> None:
         CheckFailed: one is not; the message names each with its reasons.
     """
     lines = [
-        f"{found.model} on {found.task} is {found.certificate.verdict}:\n"
+        f"{found.task} · {found.model} is {found.certificate.verdict}:\n"
         + "\n".join(f"  {reason}" for reason in found.certificate.reasons)
         for found in performances
         if found.certificate.verdict != "VALID"

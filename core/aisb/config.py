@@ -23,7 +23,7 @@ from aisb.tables import Setting, overlay, put, validate
 
 USER_KEYS = ("run", "load", "params", "models", "tasks", "subtasks")
 MODEL_KEYS = frozenset({"summary", "backend", "abbr", "options", "params", "load", "system", "base"})
-SET_ROOTS = ("model", "task", "load", "params", "models", "tasks")
+SET_ROOTS = ("model", "task", "load", "params", "run", "models", "tasks")
 SECRETS = ("api_key", "apikey", "token", "secret", "password")
 
 
@@ -62,10 +62,13 @@ class Resolver:
         self.asked = asked
         self.user = read_user_file(asked.file) if asked.file else {}
         self.where = str(asked.file) if asked.file else ""
-        self.run = validate(RunTable, overlay(self.user.get("run", {}), asked.run), "run")
         self.sets = [Setting.parse(text) for text in asked.sets]
+        run = overlay(self.user.get("run", {}), asked.run)
         for setting in self.sets:
             _check_root(setting)
+            if setting.path[0] == "run":
+                put(run, setting.path[1:], setting.value, unset=setting.unset)
+        self.run = validate(RunTable, run, "run")
 
     def resolve(self) -> RunSpec:
         """Resolve every name and lay every layer.
@@ -331,7 +334,7 @@ def _check_root(setting: Setting) -> None:
         near = did_you_mean(root, SET_ROOTS)
         raise ConfigError(
             path,
-            f"a path begins with model., task., load., params., models.NAME. or tasks.NAME.{near}",
+            f"a path begins with model., task., load., params., run., models.NAME. or tasks.NAME.{near}",
         )
     if len(rest) < (2 if root in {"models", "tasks"} else 1):
         raise ConfigError(path, "names a whole table; name a key in it")

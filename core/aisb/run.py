@@ -8,7 +8,7 @@ that again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -27,7 +27,7 @@ from aisb.plugins import Plugins
 from aisb.progress import Display, Silent
 from aisb.report import FinishedRun
 from aisb.runfolder import RunFolder, write_atomically
-from aisb.spec import Load, RunSpec
+from aisb.spec import Load, RunSpec, RunTable
 from aisb.tables import overlay
 
 Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
@@ -195,7 +195,9 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
             ):
                 if spec.run.performance and not spec.run.reporters:
                     ended.notes.append("no reporter for performance is installed: only the log is kept")
-                ended.reports = report(spec.run.reporters, folder, plugins)
+                ended.reports = report(spec.run, folder, plugins)
+            if spec.run.require_valid and command.mode in {"perf", "perf_viz"}:
+                _require_valid(spec, folder)
             ended.exit_code = _exit_code(spec, ended)
         except AisbError as error:
             ended.exit_code = error.exit_code
@@ -212,14 +214,34 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
     return ended
 
 
-def report(names: Sequence[str], folder: RunFolder, plugins: Plugins) -> list[Path]:
+def report(run: RunTable, folder: RunFolder, plugins: Plugins) -> list[Path]:
     """Let reporters show a run; return the files they wrote."""
     finished = FinishedRun.read(folder.path)
     return [
         path
-        for name in names
-        for path in plugins.make("reporter", name, {}, where=f"run.reporters.{name}").report(finished)
+        for name in run.reporters
+        for path in plugins.make(
+            "reporter", name, run.reporter_options.get(name, {}), where=f"run.reporter_options.{name}"
+        ).report(finished)
     ]
+
+
+def _require_valid(spec: RunSpec, folder: RunFolder) -> None:
+    from aisb.certificate import require_valid
+    from aisb.performance import PERCENTILES, measure
+
+    # As the reporter computed it, so that it is not computed twice.
+    options = spec.run.reporter_options.get("performance", {})
+    require_valid(
+        measure(
+            folder,
+            subtask.model,
+            subtask.task,
+            percentiles=options.get("percentiles", PERCENTILES),
+            objectives=options.get("objectives", {}),
+        )
+        for subtask in spec.subtasks
+    )
 
 
 def _score(spec: RunSpec, folder: RunFolder, plugins: Plugins, display: Display, ended: Ended) -> None:

@@ -277,6 +277,8 @@ class RunTable(Table):
     max_num_workers: Annotated[int, Field(ge=1)] = 1
     max_failures: Annotated[int, Field(ge=0)] = 0
     reporters: list[str] = ["text", "csv", "markdown"]
+    reporter_options: dict[str, dict[str, Any]] = {}
+    require_valid: bool = False
 
 
 class RunSpec(Table):

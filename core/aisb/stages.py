@@ -140,7 +140,7 @@ def steady(sent: Floats, end: Floats, e2el: Floats) -> tuple[Window | None, str]
         window = Window(max(window.start, begun + slow), min(window.end, float(np.nanmax(sent))), level)
     if window.end - window.start < 2 * typical:
         return None, (
-            f"{window.level:.4g} in flight held for {window.seconds:.4g} s only, "
+            f"{window.level:.4g} in flight held for {max(window.seconds, 0):.4g} s only, "
             f"less than two median requests ({2 * typical / 1e9:.4g} s)"
         )
     # How far the averages of two thirds of such a window may lie apart by chance: three standard deviations.

@@ -211,7 +211,7 @@ def test_a_signal_speaks_against_a_result(tmp_path, change, name, verdict, reaso
     found = run(tmp_path, closed(), **({"load": ASKED} | change))
     assert reasons(found)[name][0] == verdict
     assert reason in reasons(found)[name][1]
-    with pytest.raises(CheckFailed, match=f"m on t is {found.certificate.verdict}:\n  ") as caught:
+    with pytest.raises(CheckFailed, match=f"t · m is {found.certificate.verdict}:\n  ") as caught:
         require_valid([found])
     assert caught.value.exit_code == 4
 

@@ -1,0 +1,44 @@
+"""What a performance run shows can be chosen, and demanded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+PERF = ["run", "--mode", "perf", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "6"]
+
+
+def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "aisb_cli.main", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_percentiles_and_dialects_are_shown_as_asked(tmp_path: Path) -> None:
+    ended = aisb(*PERF, "--percentiles", "50,95", "--dialect", "vllm,aisbench", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "P95" in ended.stdout
+    assert "P99" not in ended.stdout
+    assert "The same run in other tools' numbers:" in ended.stdout
+    assert "aisbench" in ended.stdout
+
+
+def test_an_unknown_dialect_and_percentiles_that_are_no_list_are_said(tmp_path: Path) -> None:
+    unknown = aisb(*PERF, "--dialect", "vlm", cwd=tmp_path)
+    assert unknown.returncode == 2
+    assert "no dialect named 'vlm'; did you mean 'vllm'?" in unknown.stderr
+    wrong = aisb(*PERF, "--percentiles", "many", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "--percentiles many is no list like 50,90,99" in wrong.stderr
+
+
+def test_a_result_that_is_not_valid_ends_with_4_where_valid_is_demanded(tmp_path: Path) -> None:
+    ended = aisb(*PERF, "--require-valid", cwd=tmp_path)
+    assert ended.returncode == 4
+    assert "error: demo_gsm8k · sim is SUSPECT:" in ended.stderr
+    assert "6 requests are too few for P90: it needs 10" in ended.stderr
+    (manifest,) = tmp_path.glob("outputs/default/*/configs/manifest.json")
+    assert json.loads(manifest.read_text())["sessions"][-1]["exit_code"] == 4
+    (table,) = tmp_path.glob("outputs/default/*/performances/sim/demo_gsm8k.csv")
+    assert table.stat().st_size > 0  # it is shown and kept all the same
