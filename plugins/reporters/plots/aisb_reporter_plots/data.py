@@ -1,15 +1,15 @@
-"""What the pages hold: a header, and columns of whole numbers with an entry a request, in the order of sending.
+"""What the pages hold: a header, and columns of whole numbers with an entry a request, in order of sending.
 
-Times are counted in ticks (a microsecond, or more in runs of over half an hour) from the first request; NONE is
-"not known". The page's script reads this form in shared.js: the header's length, the header as JSON, the columns
-one after the other.
+Times are counted in ticks (a microsecond, or more in runs of over half an hour) from the first request; NONE
+is "not known". The page's script reads this form in shared.js: the header's length, the header as JSON, the
+columns one after the other.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 NONE = -(2**31)
 MOST_REQUESTS = 300_000
 """How many requests a page holds; of more, every second, third, …"""
-MOST_CHUNKS = 20_000_000
+MOST_CHUNKS = 50_000_000
 """How many chunks are credited at their own time; of more, those of every second, third, … request."""
+BATCH = 1_000_000
 MOST_REASONS = 200
 LONGEST_REASON = 300
 TOKEN_PARTS = 6_000
@@ -46,10 +47,10 @@ class Axis(NamedTuple):
         return _whole((stamps - self.origin) / self.tick)
 
 
-def requests(found: Performance) -> bytes:
+def requests(found: Performance, most: int = MOST_REQUESTS) -> bytes:
     """Return the data of the page with requests, concurrency, tokens and latencies."""
     axis, order, starts = _placed(found)
-    every = max(1, math.ceil(len(order) / MOST_REQUESTS))
+    every = max(1, math.ceil(len(order) / most))
     order = order[::every]
     columns, each = found.columns, found.requests
     start = axis.ticks(starts[order])
@@ -80,10 +81,10 @@ def requests(found: Performance) -> bytes:
     )
 
 
-def rates(found: Performance) -> bytes:
+def rates(found: Performance, most: int = MOST_REQUESTS) -> bytes:
     """Return the data of the page with the request rate, lateness and intervals."""
     axis, order, starts = _placed(found)
-    every = max(1, math.ceil(len(order) / MOST_REQUESTS))
+    every = max(1, math.ceil(len(order) / most))
     # A request that was never sent has no place in the rate, unless it was planned.
     known = ~_unknown(found.columns["sent"][order]) | ~_unknown(found.columns["planned"][order])
     order = order[known]
@@ -157,17 +158,16 @@ def _facts(found: Performance) -> Iterator[tuple[str, str]]:
 
 
 def _labels(found: Performance, order: Any) -> list[str]:
-    """Return what a request is called where it is pointed at; empty where its place says it already."""
+    """Return what each request is called where it is pointed at."""
     columns = found.columns
     parts = [[columns.ids[row] for row in order]]
-    for name in ("repeat", "turn"):
-        if columns[name].any():
-            parts.append([f"{name} {number:.0f}" for number in columns[name][order]])
+    told = [name for name in ("repeat", "turn") if columns[name].any()]
+    parts += [[f"{name} {number:.0f}" for number in columns[name][order]] for name in told]
     return [", ".join(each) for each in zip(*parts, strict=True)]
 
 
 def _reasons(found: Performance, order: Any) -> tuple[list[list[Any]], NDArray[Any]]:
-    """Return [reason, count] of all failures, the most frequent first, and which each row has, 1 the first."""
+    """Return [reason, count] of all failures, the most frequent first, and each row's place in them, from 1."""
     import numpy as np
 
     texts = {
@@ -213,25 +213,29 @@ def _tokens(found: Performance, axis: Axis) -> tuple[float, NDArray[Any], str, s
         totals[:] += np.bincount(places, weights=weights, minlength=parts) * every
 
     credit(first[rows], weight[rows])
-    waiting: list[tuple[int, Any]] = []
-    held = 0
-    for row, gaps in columns.gaps(rows):
-        waiting.append((row, first[row] + np.cumsum(gaps, dtype=np.float64)))
-        held += len(gaps)
-        if held > 1_000_000:
-            _credit_all(waiting, weight, credit)
-            waiting, held = [], 0
-    _credit_all(waiting, weight, credit)
+    for some, gaps in _batches(columns.gaps(rows)):
+        lengths = np.array([len(each) for each in gaps])
+        passed = np.cumsum(np.concatenate(gaps), dtype=np.int64)
+        # One sum over all of them: what had passed before each reply began is taken off again.
+        before = np.concatenate([[0], passed[np.cumsum(lengths)[:-1] - 1]])
+        credit(passed + np.repeat(first[some] - before, lengths), np.repeat(weight[some], lengths))
     return axis.span / parts / 1e9, np.rint(totals * 1000), note, unit
 
 
-def _credit_all(waiting: list[tuple[int, Any]], weight: Any, credit: Any) -> None:
-    import numpy as np
-
-    if waiting:
-        rows = np.array([row for row, _ in waiting])
-        stamps = [found for _, found in waiting]
-        credit(np.concatenate(stamps), np.repeat(weight[rows], [len(each) for each in stamps]))
+def _batches(gaps: Iterable[tuple[int, Any]]) -> Iterator[tuple[list[int], list[Any]]]:
+    """Yield rows and their gaps, about a million gaps at a time."""
+    rows: list[int] = []
+    found: list[Any] = []
+    held = 0
+    for row, each in gaps:
+        rows.append(row)
+        found.append(each)
+        held += len(each)
+        if held >= BATCH:
+            yield rows, found
+            rows, found, held = [], [], 0
+    if rows:
+        yield rows, found
 
 
 def _asked_rate(found: Performance, axis: Axis) -> list[list[float]]:
@@ -282,7 +286,8 @@ def _steps(values: Any) -> NDArray[Any]:
 def _unknown(values: Any) -> NDArray[Any]:
     import numpy as np
 
-    return np.isnan(values)
+    unknown: NDArray[Any] = np.isnan(values)
+    return unknown
 
 
 def _packed(head: Mapping[str, Any], columns: Mapping[str, Any]) -> bytes:

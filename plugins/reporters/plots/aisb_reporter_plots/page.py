@@ -63,7 +63,7 @@ def plotly() -> str:
         AisbError: the installed plotly does not have it.
     """
     spec = find_spec("plotly")
-    for folder in (spec.submodule_search_locations or () if spec else ()):
+    for folder in spec.submodule_search_locations or () if spec else ():
         file = Path(folder, "package_data", "plotly.min.js")
         if file.is_file():
             return embedded(file.read_bytes())

@@ -71,7 +71,13 @@ class Page:
         self.session = attached["sessionId"]
         for domain in ("Runtime", "Log", "Network", "Page"):
             self.send(f"{domain}.enable")
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
 
     def send(self, method, **params):
         return self.chromium.send(method, self.session, **params)
@@ -134,6 +140,12 @@ class Page:
         """Write what the page looks like, as far down as it goes, to a PNG."""
         height = self.run("document.documentElement.scrollHeight")
         width = self.run("innerWidth")
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
         self.run("new Promise((done) => setTimeout(done, 500))")
         file.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))

@@ -36,7 +36,9 @@ def make(tmp_path):
         with LogWriter(log / "worker-0") as writer:
             for one in replies:
                 writer.append(one, final=True)
-        (log / "load.json").write_text(json.dumps(load or {"asked": {"concurrency": 8}, "planned": len(replies)}))
+        (log / "load.json").write_text(
+            json.dumps(load or {"asked": {"concurrency": 8}, "planned": len(replies)})
+        )
         return FinishedRun.read(folder)
 
     return made

@@ -25,7 +25,9 @@ def settled(page):
 
 
 def ranges(page, charts=TIMED):
-    return [page.run(f"document.getElementById('{chart}').layout.xaxis.range.map(Number)") for chart in charts]
+    return [
+        page.run(f"document.getElementById('{chart}').layout.xaxis.range.map(Number)") for chart in charts
+    ]
 
 
 def traces(page, chart):
@@ -59,14 +61,18 @@ def test_the_number_in_flight_is_that_of_the_events(pages, browser):
     page = browser()
     # Each takes 111 ms; the second and third begin 50 and 100 ms after the first.
     page.open(pages([reply(n, 1 + 50 * n, planned=None) for n in range(3)])[0])
-    flight = page.run("(({x, y}) => x.map((t, n) => [Math.round(t * 1000), y[n]]))(document.getElementById('flight').data[0])")
+    flight = page.run(
+        "(({x, y}) => x.map((t, n) => [Math.round(t * 1000), y[n]]))(document.getElementById('flight').data[0])"
+    )
     assert flight == [[0, 1], [50, 2], [100, 3], [111, 2], [161, 1], [211, 0], [211, 0]]
 
 
 def test_tokens_over_time_add_up_to_those_of_the_replies(pages, browser):
     page = browser()
     page.open(pages([reply(n, 1 + 7 * n, tokens=5) for n in range(30)])[0])
-    total = page.run("(({x, y}) => y.reduce((sum, rate) => sum + rate, 0) * (x[1] - x[0]))(document.getElementById('tokens').data[0])")
+    total = page.run(
+        "(({x, y}) => y.reduce((sum, rate) => sum + rate, 0) * (x[1] - x[0]))(document.getElementById('tokens').data[0])"
+    )
     assert total == pytest.approx(150, rel=0.02)
 
 
@@ -158,7 +164,9 @@ def test_many_requests_are_drawn_in_part_and_the_page_says_which(pages, browser)
     page = browser()
     page.open(pages([reply(n, 1 + n, tokens=2) for n in range(6000)])[0])
     assert traces(page, "requests")["until the first token"] <= 2050
-    assert "6,000 in view; drawn are 2,000 of them, evenly spread, and the slowest" in text(page, "#requests-note")
+    assert "6,000 in view; drawn are 2,000 of them, evenly spread, and the slowest" in text(
+        page, "#requests-note"
+    )
     assert "In parts of" in text(page, "#flight-note")
     page.run("for (let n = 0; n < 4; n++) document.getElementById('closer').click()")
     page.until("document.getElementById('requests-note').textContent.includes('all drawn')")
