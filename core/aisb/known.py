@@ -73,6 +73,7 @@ DISTRIBUTIONS: dict[str, str] = {
     "markdown": "aisb-reporter-summary",
     "text": "aisb-reporter-summary",
     "html": "aisb-reporter-html",
+    "plots": "aisb-reporter-plots",
     "performance": "aisb-reporter-performance",
 }
 """Component name to distribution, for the components that this project makes."""
