@@ -56,7 +56,7 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     Two models of one run:
       aisb compare latest --model-a qwen3-8b --model-b qwen3-8b-int4
     Guard a change:
-      aisb compare latest --baseline runs/release --fail-on-regression --junit aisb.xml
+      aisb compare latest --baseline release --fail-on-regression --junit ci.xml
     """  # noqa: D301 - \b is for click
     from aisb.errors import CheckFailed
     from aisb.junit import to_junit
