@@ -44,7 +44,8 @@ class FromOptions(click.Command):
 def serve_command(**given: Any) -> None:
     """Answer like a model service on a local port, until Ctrl-C.
 
-    OpenAI's chat and completions APIs, streamed and whole, under /v1. GET /record says what came in and what
+    Streamed and whole: OpenAI's APIs under /v1, TGI's and early vLLM's /generate, Triton's under /v2, and
+    MindIE's /infer. GET /record says what came in and what
     went out, and when; POST /reset forgets it; GET /metrics has the counters under vLLM's names.
     """
     from aisb.testing.mock.options import MockOptions

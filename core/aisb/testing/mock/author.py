@@ -110,7 +110,21 @@ class Author:
             usage=self._usage_delay is not None,
             echo=ask.prompt if ask.echo else "",
             tool=tool if options.tool_calls == "field" else None,
+            scores=ask.scores,
+            prompt=self._scored(ask.prompt, question if known else "") if ask.scores else (),
         )
+
+    def _scored(self, prompt: str, question: str) -> list[tuple[str, float]]:
+        """Return the prompt's tokens with seeded log-probabilities; the right answer at its end is likely."""
+        tokens = pieces(prompt)
+        values = [
+            -0.5 - 4 * share("logprob", self.options.seed, "".join(tokens[: at + 1]))
+            for at in range(len(tokens))
+        ]
+        gold = self.answers.gold.get(question)
+        if gold is not None and prompt.rstrip(" .").endswith(gold):
+            values[-1] = -0.1
+        return list(zip(tokens, values, strict=True))
 
     def pace(self, question: str, ask: Ask, attempt: int, *, slow: bool) -> Pace:
         """Return when the parts of a reply are due, counted from the request's arrival."""

@@ -5,14 +5,17 @@ Shapes: https://platform.openai.com/docs/api-reference/chat and vLLM's `entrypoi
 
 from __future__ import annotations
 
+import zlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import orjson
 
 from aisb.testing.mock.replies import Ask, Dialect, Event, Refused, Reply
 
+LIKELY = -1.0
+"""A token of a prompt with a higher log-probability than this is the likeliest one."""
 DONE = Event("end", b"data: [DONE]\n\n")
 CACHED_TEXTS = 100_000
 _json_texts: dict[str, bytes] = {}
@@ -34,14 +37,20 @@ class OpenAI(Dialect):
     id_prefix: ClassVar[str]
     whole_object: ClassVar[str]
     chunk_object: ClassVar[str]
+    scores_prompts: ClassVar[bool] = False
 
     def read(self, data: Mapping[str, Any], path: str) -> Ask:  # noqa: ARG002 - all is in the body
         """Translate the body of a request."""
         if number(data, "n", 1) != 1 or number(data, "best_of", 1) != 1:
             raise Refused(400, "n and best_of must be 1: this server gives one choice")
-        for name in ("logprobs", "top_logprobs", "prompt_logprobs", "echo"):
+        for name in () if self.scores_prompts else ("logprobs", "top_logprobs", "prompt_logprobs", "echo"):
             if data.get(name) not in (None, False):
                 raise Refused(400, f"{name} is not offered by this server")
+        scores: Literal["prompt_logprobs", "echo"] | None = None
+        if data.get("prompt_logprobs") is not None or data.get("echo"):
+            scores = "echo" if data.get("echo") else "prompt_logprobs"
+            if data.get("stream"):
+                raise Refused(400, "log-probabilities of a prompt are not offered in a stream")
         prompt, key, tokens = self.read_prompt(data)
         options = data.get("stream_options") or {}
         stop = data.get("stop") or []
@@ -54,13 +63,14 @@ class OpenAI(Dialect):
             prompt_tokens=tokens,
             model=data.get("model"),
             max_tokens=number(data, "max_completion_tokens", None, least=1)
-            or number(data, "max_tokens", None, least=1),
+            or number(data, "max_tokens", None, least=0 if scores == "echo" else 1),
             min_tokens=number(data, "min_tokens", 0) or 0,
             ignore_eos=bool(data.get("ignore_eos")),
             stop=stops,
             seed=number(data, "seed", None),
             stream=bool(data.get("stream")),
             include_usage=bool(isinstance(options, Mapping) and options.get("include_usage")),
+            scores=scores,
             tools=tuple(tool for tool in data.get("tools") or () if isinstance(tool, Mapping)),
         )
 
@@ -89,7 +99,9 @@ class OpenAI(Dialect):
         """Return the event without choices that tells the token counts."""
         return Event("usage", start + b',"choices":[],"usage":' + orjson.dumps(usage(reply)) + b"}\n\n")
 
-    def whole_reply(self, reply: Reply, choice: Mapping[str, Any]) -> bytes:
+    def whole_reply(
+        self, reply: Reply, choice: Mapping[str, Any], logprobs: Mapping[str, Any] | None = None
+    ) -> bytes:
         """Return the body of a reply with its one choice."""
         reason = "tool_calls" if reply.tool else reply.finish_reason
         body = {
@@ -97,7 +109,7 @@ class OpenAI(Dialect):
             "object": self.whole_object,
             "created": reply.created,
             "model": reply.model,
-            "choices": [{"index": 0, **choice, "logprobs": None, "finish_reason": reason}],
+            "choices": [{"index": 0, **choice, "logprobs": logprobs, "finish_reason": reason}],
         }
         return orjson.dumps(body | ({"usage": usage(reply)} if reply.usage else {}))
 
@@ -173,6 +185,7 @@ class Chat(OpenAI):
 class Completions(OpenAI):
     """`POST /v1/completions`."""
 
+    scores_prompts = True
     id_prefix = "cmpl-"
     whole_object = "text_completion"
     chunk_object = "text_completion"
@@ -204,7 +217,43 @@ class Completions(OpenAI):
 
     def whole(self, reply: Reply) -> bytes:
         """Return the text with its usage."""
-        return self.whole_reply(reply, {"text": "".join(reply.reasoning) + reply.text})
+        said = "".join(reply.reasoning) + reply.text
+        if reply.scores == "echo":
+            # As vLLM does where max_tokens is 0: the usage still counts one token.
+            return self.whole_reply(
+                reply, {"text": "".join(token for token, _ in reply.prompt)}, echoed(reply)
+            )
+        return self.whole_reply(reply, {"text": said} | by_position(reply))
+
+
+def by_position(reply: Reply) -> dict[str, Any]:
+    """Return vLLM's `prompt_logprobs`: each token by its id, with the likeliest one where it is another."""
+    if reply.scores is None:
+        return {}
+    positions: list[Any] = []
+    for text, logprob in reply.prompt:
+        likely = logprob > LIKELY
+        entry = {"logprob": logprob, "rank": 1 if likely else 7, "decoded_token": text}
+        position = {str(token_id(text)): entry}
+        if not likely:
+            position["0"] = {"logprob": LIKELY, "rank": 1, "decoded_token": "?"}
+        positions.append(position)
+    return {"prompt_logprobs": [None, *positions[1:]]}
+
+
+def echoed(reply: Reply) -> dict[str, Any]:
+    """Return the parallel lists of an echoed prompt."""
+    tops = [{text if logprob > LIKELY else "?": max(logprob, LIKELY)} for text, logprob in reply.prompt]
+    return {
+        "tokens": [text for text, _ in reply.prompt],
+        "token_logprobs": [None, *(logprob for _, logprob in reply.prompt[1:])],
+        "top_logprobs": [None, *tops[1:]],
+    }
+
+
+def token_id(text: str) -> int:
+    """Return the same id for the same text."""
+    return 1 + zlib.crc32(text.encode()) % 50_000
 
 
 def usage(reply: Reply) -> Mapping[str, Any]:

@@ -38,6 +38,7 @@ class Ask:
     adapter: str | None = None
     echo: bool = False
     tools: Sequence[Mapping[str, Any]] = ()
+    scores: Literal["prompt_logprobs", "echo"] | None = None
 
 
 class ToolCall(NamedTuple):
@@ -52,7 +53,8 @@ class ToolCall(NamedTuple):
 class Reply:
     """What is answered, split into tokens. `usage` says whether counts are told at all.
 
-    `echo` is the prompt, for a service that repeats it.
+    `echo` is the prompt, for a service that repeats it; `prompt` its tokens with their log-probabilities,
+    where `scores` asks for them.
     """
 
     number: int
@@ -68,6 +70,8 @@ class Reply:
     usage: bool = True
     echo: str = ""
     tool: ToolCall | None = None
+    scores: Literal["prompt_logprobs", "echo"] | None = None
+    prompt: Sequence[tuple[str, float]] = ()
 
     @property
     def text(self) -> str:

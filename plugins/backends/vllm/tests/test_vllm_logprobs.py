@@ -1,9 +1,12 @@
 """Log-probabilities of prompts, as vLLM gives them and as an echo gives them."""
 
+import json
+
 import pytest
 
 from aisb import AttemptFailed, TokenScores, UsageError
 from aisb.likelihood import continuation
+from aisb.testing.mock import MockOptions, start_mock
 from aisb_backend_vllm import VLLMChat, VLLMCompletions
 
 # What vLLM answers to {"prompt": "The sky is blue", "prompt_logprobs": 1}: the prompt's own token first, and
@@ -87,3 +90,20 @@ def test_a_chat_backend_has_none_and_says_what_has():
         UsageError, match="VLLMChat gives no log-probabilities of a prompt, which this task com"
     ):
         VLLMChat().encode_logprob("x")
+
+
+@pytest.mark.parametrize("form", ["prompt_logprobs", "echo"])
+async def test_the_right_continuation_is_the_likelier_one_over_a_socket(tmp_path, form):
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text('{"question": "What colour is a clear sky?", "answer": "blue"}\n')
+    context = "What colour is a clear sky? It is"
+    scored = []
+    with start_mock(MockOptions(answers=str(answers))) as mock:
+        backend = VLLMCompletions(url=mock.url, model="mock", prompt_scores=form)
+        for text in (context, f"{context} blue", f"{context} green"):
+            call = backend.encode_logprob(text)
+            answer = await backend.fetch(call.path, body=call.body)
+            scored.append(backend.decode_logprob(json.loads(answer.body)))
+    blue, green = (continuation(scored[0], whole) for whole in scored[1:])
+    assert (blue.tokens, blue.greedy, blue.merged) == (1, True, 0)
+    assert blue.total > green.total
