@@ -1,7 +1,7 @@
 """The endpoints of the mock server beside OpenAI's that take one text: TGI's, MindIE's, and early vLLM's.
 
-Shapes: TGI's docs/openapi.json (3.3), MindIE's service guide ("native inference API", 2.2.RC1), and vLLM's
-entrypoints/api_server.py (0.6).
+Shapes: TGI's docs/openapi.json (2.4), MindIE's service guide ("native inference API", 2.2.RC1), and vLLM's
+entrypoints/api_server.py.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ ENDPOINTS = ("/generate_stream", "/generate")
 class TGI(HttpBackend):
     """Text Generation Inference, whole replies or streamed, by its own API.
 
-    The format is that of its OpenAPI document (docs/openapi.json, version 3.3): `inputs` and `parameters` in;
+    The format is that of its OpenAPI document (docs/openapi.json, 2.4): `inputs` and `parameters` in;
     `generated_text` and `details` out, streamed with one `token` an event. Its chat API is OpenAI's: use
     `openai-chat` for that.
     """

@@ -21,7 +21,7 @@ class Triton(HttpBackend):
 
     The endpoints are those of Triton's protocol/extension_generate.md (2.51): each key of the body becomes an
     input tensor of that name, and one that the model has no input for is passed over in silence. The names
-    are those of tensorrtllm_backend's README (0.17), "Query the server with the Triton generate endpoint".
+    are those of tensorrtllm_backend's README and ensemble/config.pbtxt.
     """
 
     stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
@@ -60,7 +60,7 @@ class Triton(HttpBackend):
         """Return parameters under the names of TensorRT-LLM's inputs; others stay as they are."""
         names = {"max_completion_tokens": "max_tokens", "stop": "stop_words"}
         if "seed" in params and "seed" not in self._inputs and "random_seed" in self._inputs:
-            names["seed"] = "random_seed"  # its name before 0.16
+            names["seed"] = "random_seed"  # its name in earlier versions
         named = {names.get(name, name): value for name, value in params.items() if value is not None}
         for name in ("n", "best_of", "num_return_sequences"):
             named.pop(name, None)

@@ -14,10 +14,10 @@ from aisb.params import refuse_unfit
 class VLLMGenerate(HttpBackend):
     """The `/generate` endpoint of vLLM's `entrypoints/api_server.py`, and of servers that took it over.
 
-    As its example client has it (vLLM 0.2 to 0.6, examples/api_client.py): the body is the prompt with
-    sampling parameters beside it, the reply is `{"text": [prompt and output]}`. A stream is such objects,
-    each with all of the text so far, ended by a NUL (by a newline in later versions). It says neither token
-    counts nor why a reply ended.
+    As that file has it, and examples/api_client.py beside it: the body is the prompt with sampling parameters
+    beside it, the reply is `{"text": [prompt and output]}`. A stream is such objects, each with all of the
+    text so far, ended by a NUL (by a newline in later versions). It says neither token counts nor why a
+    reply ended.
     """
 
     stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
@@ -42,7 +42,7 @@ class VLLMGenerate(HttpBackend):
         # The server hands every key on to its sampling parameters, which know no other names.
         body = {"prompt": request.text, **request.params, "stream": self.stream}
         body.pop("num_return_sequences", None)
-        if model := self.adapter(request) or self.model:
+        if model := self.adapter(request):  # for MindIE; vLLM serves one model, and knows no such key
             body["model"] = model
         return HttpCall(self.path or self.endpoint, body)
 
