@@ -39,6 +39,7 @@ WRITTEN = {
     "exam-match": ("The answer is {target}.", "所以答案是：{target}", "**Answer: {target}**"),
     "numeric-match": ("So the answer is {target}.", "#### {target}", "\\boxed{{{target}}}"),
     "exact-match": ("{target}",),
+    "code-run": ("Here it is:\n```python\n{target}\n```\nIt runs in linear time.", "```\n{target}\n```"),
 }
 """What a model would write that gives a target, for each evaluator; the rows take the forms in turn."""
 
@@ -80,6 +81,8 @@ def forms(task):
     evaluator = task.evaluate[0].use
     if evaluator not in WRITTEN:
         pytest.skip(f"{task.name}: no gold answer is known for the evaluator {evaluator!r}")
+    if evaluator == "code-run" and not os.environ.get("AISB_ALLOW_CODE_EXECUTION"):
+        pytest.skip(f"{task.name}: grading it runs programs (AISB_ALLOW_CODE_EXECUTION=1)")
     return WRITTEN[evaluator]
 
 

@@ -139,7 +139,7 @@ def verdict(given: dict[str, Any]) -> dict[str, Any]:
     for name in defined:
         if name in MODULES:
             space.setdefault(name, __import__(name))
-        elif not hasattr(builtins, name) and (name == entry or name not in space):
+        elif name == entry or (not hasattr(builtins, name) and name not in space):
             space[name] = program.ask({"name": name, "do": "get"})
     for number, text in enumerate(given["tests"]):
         before = space.get("check")

@@ -1,4 +1,4 @@
-# It begins thousands of processes, so it goes without pathlib; and running what is not trusted is what it is for.
+# It is started thousands of times, so it does without pathlib; to run what is not trusted is what it is for.
 # ruff: noqa: BLE001, PTH101, PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211, S102, S606
 """Run one thing in a box: no network, no files but the system's and an empty folder, and limits on the rest.
 
@@ -54,7 +54,7 @@ def call(name: str, *args: Any) -> None:
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    """Put a filesystem in a place; see the manual page of mount(2)."""
+    """Put a filesystem in a place."""
     words = [None if word is None else word.encode() for word in (source, target, kind)]
     call("mount", *words, ctypes.c_ulong(flags), None if data is None else data.encode())
 

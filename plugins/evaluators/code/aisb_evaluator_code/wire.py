@@ -16,9 +16,8 @@ LARGEST = 64 << 20
 """Bytes of one message; what is larger is not an answer that a test looks at."""
 
 _INT = 1 << 60
-_BUILTIN_TYPES = {
-    one.__name__: one for one in (int, float, str, bool, list, dict, tuple, set, bytes, complex)
-}
+_TYPES = (int, float, str, bool, list, dict, tuple, set, bytes, complex)
+_BUILTIN_TYPES = {one.__name__: one for one in _TYPES}
 
 
 class Closed(Exception):  # noqa: N818 - it is what happened
@@ -101,7 +100,7 @@ def pack(value: Any, refer: Callable[[Any], list[Any]]) -> Any:  # noqa: PLR0911
 def _library(value: Any, refer: Callable[[Any], list[Any]]) -> Any:
     """Pack the values of the standard library that answers are made of, and name anything else."""
     kind = type(value)
-    if value in _TYPES if isinstance(value, type) else False:
+    if isinstance(value, type) and value in _TYPES:
         return ["type", value.__name__]
     place = f"{kind.__module__}.{kind.__qualname__}"
     if place in ("decimal.Decimal", "fractions.Fraction"):

@@ -1,0 +1,92 @@
+"""Read LiveCodeBench: problems of contests, whose tests give a program its input or its arguments."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Annotated, Any
+
+from aisb.builtin.readers import jsonl
+from aisb.datafiles import DataFiles
+from aisb.types import Row
+
+WITH_STARTER = (
+    "You will use the following starter code to write the solution to the problem and enclose your code "
+    "within delimiters.\n```python\n{starter}\n```\n\n"
+)
+WITHOUT_STARTER = (
+    "Read the inputs from stdin solve the problem and write the answer to stdout (do not directly test on "
+    "the sample inputs). Enclose your code within delimiters as follows. Ensure that when the python program "
+    "runs, it reads the inputs, runs the algorithm and writes output to STDOUT.\n```python\n# YOUR CODE HERE\n```\n\n"
+)
+
+
+class _TextOnly(pickle.Unpickler):
+    """Reads a pickled text and nothing else: a pickle can name any function to be called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name} in a text")
+
+
+def livecodebench(
+    *,
+    files: DataFiles,
+    since: Annotated[str | None, "leave out problems of before this day, as 2024-08-01"] = None,
+    until: Annotated[str | None, "leave out problems of after this day"] = None,
+) -> Iterator[Row]:
+    """Rows of LiveCodeBench with the `format_prompt`, and `cases` or `test` by which a program is graded."""
+    for row in jsonl(files=files):
+        file = files.current
+        missing = {"question_content", "public_test_cases", "private_test_cases"} - row.keys()
+        if file and missing:
+            raise file.wrong(f"a row of LiveCodeBench has {', '.join(sorted(missing))}, and this one has not")
+        day = str(row.get("contest_date") or "")[:10]
+        if (since and day < since) or (until and day > until):
+            continue
+        try:
+            cases = json.loads(row["public_test_cases"]) + _private(row["private_test_cases"])
+            name = json.loads(row.get("metadata") or "{}").get("func_name")
+        except (ValueError, zlib.error, pickle.UnpicklingError, EOFError) as error:
+            if file:
+                raise file.wrong(f"its test cases cannot be read: {error}") from error
+            raise
+        starter = str(row.get("starter_code") or "")
+        made: dict[str, Any] = {"test": None, "cases": None, "entry_point": None}
+        if name:
+            made |= {"test": _calls(name, cases), "entry_point": "Solution"}
+        else:
+            made["cases"] = [{"input": case["input"], "output": case["output"]} for case in cases]
+        words = WITH_STARTER.replace("{starter}", starter) if starter else WITHOUT_STARTER
+        yield {
+            **{key: value for key, value in row.items() if "test_cases" not in key},
+            **made,
+            "format_prompt": words,
+        }
+
+
+def _private(packed: str) -> list[dict[str, Any]]:
+    """Return the hidden test cases: JSON, or JSON that is pickled, compressed and in base 64."""
+    try:
+        return list(json.loads(packed))
+    except ValueError:
+        data = zlib.decompress(base64.b64decode(packed))
+        return list(json.loads(_TextOnly(BytesIO(data)).load()))
+
+
+def _calls(name: str, cases: list[dict[str, Any]]) -> list[str]:
+    """Return a test for each case: the arguments are a line of JSON each, and so is the result."""
+    tests = []
+    for case in cases:
+        arguments = [json.loads(line) for line in str(case["input"]).splitlines() if line.strip()]
+        wanted = json.loads(case["output"])
+        given = ", ".join(repr(argument) for argument in arguments)
+        tests.append(
+            f"found = Solution().{name}({given})\n"
+            "found = list(found) if isinstance(found, tuple) else found\n"
+            f"assert found == {wanted!r}"
+        )
+    return tests

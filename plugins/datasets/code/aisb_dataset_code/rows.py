@@ -1,0 +1,92 @@
+"""Read MBPP and HumanEval-X: which function is asked for, and which tests a program has to pass."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from aisb.builtin.readers import jsonl
+from aisb.datafiles import DataFiles
+from aisb.types import Row
+
+TOOLS = {"python": (), "cpp": ("g++",), "java": ("javac", "java"), "js": ("node",)}
+"""What running a language needs; Go and Rust are not offered yet."""
+
+_DEFINED = re.compile(r"^(?:def|class)\s+(\w+)", re.MULTILINE)
+_NAMES = {
+    "python": re.compile(r"^def\s+(\w+)\(", re.MULTILINE),
+    "cpp": re.compile(r"^[\w:<>,&* ]+?[ *&]+(\w+)\s*\(", re.MULTILINE),
+    "java": re.compile(r"public\s+(?:static\s+)?[\w<>\[\], ?]+?\s+(\w+)\s*\("),
+    "js": re.compile(r"^(?:const|let|var|function)\s+(\w+)", re.MULTILINE),
+}
+
+
+def mbpp(*, files: DataFiles) -> Iterator[Row]:
+    """Rows of MBPP, whole or sanitized: `question`, `code`, `test`, `setup`, `entry_point`, `split`, `tests`.
+
+    The splits are those of its authors, by task number: 1 to 10 are the examples, 11 to 510 the test.
+    """
+    for row in jsonl(files=files):
+        file = files.current
+        missing = {"task_id", "code", "test_list"} - row.keys()
+        if file and missing:
+            raise file.wrong(f"a row of MBPP has {', '.join(sorted(missing))}, and this one has not")
+        number = int(row["task_id"])
+        code = str(row["code"]).replace("\r\n", "\n")
+        tests = [str(test).replace("\r\n", "\n") for test in row["test_list"]]
+        setup = [*row.get("test_imports", ()), str(row.get("test_setup_code") or "").replace("\r\n", "\n")]
+        yield {
+            **row,
+            "question": row.get("text") or row.get("prompt"),
+            "code": code,
+            "test": tests,
+            "tests": "\n".join(tests),
+            "setup": "\n".join(line for line in setup if line),
+            "entry_point": _tested(code, tests),
+            "split": _split(number),
+        }
+
+
+def _split(number: int) -> str:
+    return (
+        "prompt" if number <= 10 else "test" if number <= 510 else "validation" if number <= 600 else "train"
+    )
+
+
+def _tested(code: str, tests: Sequence[str]) -> str:
+    """Return the name that the reference defines and the first test calls."""
+    called = re.findall(r"(\w+)\s*\(", tests[0]) if tests else []
+    defined = _DEFINED.findall(code)
+    return next((name for name in called if name in defined), defined[-1] if defined else "")
+
+
+def humanevalx(
+    *,
+    files: DataFiles,
+    languages: Annotated[
+        Sequence[str] | None, "the languages asked for; left out, those whose tools are installed"
+    ] = None,
+) -> Iterator[Row]:
+    """Rows of HumanEval-X with the `language`, the `entry_point` and the `solution`, file by file."""
+    wanted = languages or [one for one, tools in TOOLS.items() if all(map(shutil.which, tools))]
+    for row in jsonl(files=files):
+        file = files.current
+        name = file.path.name if file else ""
+        found = re.search(r"humanevalx?_(\w+?)\.", name)
+        language = found[1] if found else ""
+        if language not in TOOLS:
+            continue
+        missing = {"prompt", "declaration", "canonical_solution", "test"} - row.keys()
+        if file and missing:
+            raise file.wrong(f"a row of HumanEval-X has {', '.join(sorted(missing))}, and this one has not")
+        if language not in wanted:
+            continue
+        names = _NAMES[language].findall(row["declaration"])
+        yield {
+            **row,
+            "language": language,
+            "entry_point": names[-1] if names else "",
+            "solution": row["declaration"] + row["canonical_solution"],
+        }
