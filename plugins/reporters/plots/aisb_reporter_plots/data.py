@@ -143,7 +143,7 @@ def _facts(found: Performance) -> Iterator[tuple[str, str]]:
         yield "took", f"{common.duration_ms / 1000:,.4g} s"
     rate = f"{load.rate:g}/s" if load.rate else "no pacing"
     if load.asked.get("ramp_up"):
-        rate = f"{load.asked['ramp_up']} /s"
+        rate = f"{load.asked['ramp_up']}/s"
     if load.asked.get("use_timestamp"):
         rate = "the trace's own times"
     sent = "" if achieved.rate is None else f", sent {achieved.rate:,.4g}/s"
@@ -167,7 +167,7 @@ def _labels(found: Performance, order: Any) -> list[str]:
 
 
 def _reasons(found: Performance, order: Any) -> tuple[list[list[Any]], NDArray[Any]]:
-    """Return [reason, count] of all failures, the most frequent first, and each row's place in them, from 1."""
+    """Return [reason, count] of all failures, the most frequent first, and each row's place there, from 1."""
     import numpy as np
 
     texts = {

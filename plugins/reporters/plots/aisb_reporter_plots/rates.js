@@ -56,7 +56,7 @@ function lateChart(head, columns, start) {
       const x = Array.from(most, (_, part) => low + (part + 0.5) * width);
       const kept = [...most.keys()].filter((part) => most[part] !== null);
       const traces = [
-        { type: "bar", name: "the latest", x: kept.map((part) => x[part]), y: kept.map((part) => most[part]), width, marker: { color: colour("bad"), line: { width: 0 } }, hovertemplate: "%{y:,.4~g} ms" },
+        { type: "bar", name: "the latest", x: kept.map((part) => x[part]), y: kept.map((part) => most[part]), width, marker: { color: colour("third"), line: { width: 0 } }, hovertemplate: "%{y:,.4~g} ms" },
       ];
       const note = `The latest request in parts of ${span(width)}: when it was sent, less when it was planned.`;
       return { traces, note, layout: { y: { title: { text: "late" }, ticksuffix: " ms" }, x: { hoverformat: ".6~g" }, showlegend: false } };
@@ -90,7 +90,7 @@ async function intervals(head, planned, sent) {
       traces.push({ type: "scatter", mode: "lines", name: "planned", x, y: share(wanted), line: { shape: "hvh", width: 1.5, color: colour("first") }, hovertemplate });
     }
     const drawn = layout({ x: { ticksuffix: " ms", hoverformat: ".4~g" }, y: { title: { text: "share of intervals" }, ticksuffix: " %" } });
-    await Plotly.react("intervals", traces, drawn, { ...CONFIG, doubleClick: "autosize" });
+    await Plotly.react("intervals", traces, drawn, { ...CONFIG, doubleClick: "reset" });
   };
 }
 

@@ -289,7 +289,10 @@ async function latencies(head, columns) {
     (curves.length > 3 ? " From planned: what a user would have waited." : "");
   const ends = points.flatMap((curve) => [curve.x[0], curve.x[curve.x.length - 1]]).filter((value) => value > 0);
   const ticks = [];
-  for (let tick = round(Math.min(...ends) / 2); tick <= Math.max(...ends) * 2; tick = round(tick * 1.5)) ticks.push(tick);
+  for (let tick = ends.length ? round(Math.min(...ends) / 2) : Infinity; tick <= Math.max(...ends) * 2; tick = round(tick * 1.5)) ticks.push(tick);
+  const tens = ticks.filter((tick) => Number.isInteger(Math.round(1e6 * Math.log10(tick)) / 1e6));
+  const marked = () => (innerWidth < 600 && tens.length > 1 ? tens : ticks);
+  const range = ends.length ? [Math.log10(Math.min(...ends)) - 0.05, Math.log10(Math.max(...ends)) + 0.05] : [0, 1];
   let scale = "log";
   const draw = async () => {
     const traces = curves.map(([name, shade, dash], n) => ({
@@ -301,11 +304,11 @@ async function latencies(head, columns) {
       hovertemplate: "%{y:.4~g} % within %{x:,.4~g} ms",
     }));
     const drawn = layout({
-      x: scale === "log" ? { type: scale, tickmode: "array", tickvals: ticks, ticktext: ticks.map((tick) => span(tick / 1000)) } : { ticksuffix: " ms", rangemode: "tozero" },
+      x: scale === "log" ? { type: scale, range, tickmode: "array", tickvals: marked(), ticktext: marked().map((tick) => span(tick / 1000)) } : { ticksuffix: " ms", rangemode: "tozero" },
       y: { range: [0, 101], title: { text: "share of requests" }, ticksuffix: " %" },
       hovermode: "closest",
     });
-    await Plotly.react("latencies", traces, drawn, { ...CONFIG, doubleClick: "autosize" });
+    await Plotly.react("latencies", traces, drawn, { ...CONFIG, doubleClick: "reset" });
   };
   at("scale").addEventListener("click", () => {
     at("scale").textContent = `${scale} scale`;
