@@ -118,6 +118,7 @@ function requestLines(head, columns, start) {
           hovermode: "closest",
           hoverdistance: 8,
           barmode: "overlay",
+          x: { showspikes: false },
           y: { range: [final + pad, first - pad], rangemode: "normal", title: { text: "request" }, tickformat: ",~s" },
         },
       };
@@ -211,7 +212,10 @@ function inFlight(head, columns, start) {
       const [traces, told] = changes > EXACT ? inParts(low, high) : exactly(low, high);
       let note = told;
       if (head.window) note += " Shaded: the stable stage.";
-      if (head.limit) {
+      // A line far above would leave no room for what it limits.
+      const most = Math.max(...traces.flatMap((trace) => trace.y));
+      if (head.limit > 2 * most) note += ` At most ${counted(head.limit)} were asked for.`;
+      else if (head.limit) {
         traces.push({ type: "scatter", mode: "lines", name: "at most", x: [low, high], y: [head.limit, head.limit], line: { width: 1, dash: "dash", color: colour("quiet") }, hoverinfo: "skip" });
       }
       return { traces, note, layout: { y: { title: { text: "requests" }, tickformat: ",~s" }, x: { hoverformat: ".6~g" } } };

@@ -112,7 +112,7 @@ function layout({ x = {}, y = {}, ...more }) {
     spikedash: "dot",
   };
   const narrow = innerWidth < 600;
-  const named = { ...axis, fixedrange: true, rangemode: "tozero", ...y };
+  const named = { ...axis, showspikes: false, fixedrange: true, rangemode: "tozero", ...y };
   if (narrow) delete named.title; // the heading says it
   return {
     margin: { l: narrow ? 46 : 66, r: narrow ? 8 : 18, t: narrow ? 40 : 34, b: 30 },
@@ -145,6 +145,7 @@ const CONFIG = {
   // Named one by one: among those that plotly adds by itself is one that shares a chart with its makers' cloud.
   modeBarButtons: [["toImage", "zoom2d", "pan2d"]],
   showSendToCloud: false,
+  showTips: false,
   plotlyServerURL: "",
   responsive: true,
 };
