@@ -156,7 +156,7 @@ def encode(
         "gaps": [gaps.typecode, len(gaps)],
         "tokens": len(timing.chunk_tokens),
         "streamed": timing.streamed,
-        "logprobs": prediction.logprobs or None,
+        "logprobs": [list(one) for one in prediction.logprobs] or None,
         "extra": extra or None,
     }
     text = orjson.dumps(header, option=orjson.OPT_SERIALIZE_DATACLASS)

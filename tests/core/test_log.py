@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aisb.log import LogWriter, decode, encode, read_file, read_folder
-from aisb.types import Failure, Prediction, Timing, Usage
+from aisb.types import Failure, Logprob, Prediction, Timing, Usage
 
 KINDS = ("role", "content", "content", "finish", "usage")
 
@@ -45,12 +45,15 @@ def test_an_attempt_comes_back_as_it_was_written(tmp_path: Path) -> None:
     with LogWriter(tmp_path / "worker-0", session=3) as log:
         log.append(prediction(), final=True)
         log.append(prediction(1, failure=Failure("status", "busy", 429, 2.5)), final=False)
-    first, second = read_file(tmp_path / "worker-0")
+        log.append(prediction(2, logprobs=(Logprob(-1.5, 2, True, 1, 9, -7.25, 6),)), final=True)
+    first, second, third = read_file(tmp_path / "worker-0")
     assert first is not None
     assert second is not None
     assert (first.prediction, first.final, first.session) == (prediction(), True, 3)
     assert second.prediction.failure == Failure("status", "busy", 429, 2.5)
     assert not second.final
+    assert third is not None
+    assert third.prediction.logprobs == (Logprob(-1.5, 2, True, 1, 9, -7.25, 6),)
 
 
 @given(
