@@ -81,7 +81,10 @@ class RunFolder:
     @property
     def config(self) -> Path:
         """The resolved run, in the form of an `aisb.toml`."""
-        return self.path / "configs" / f"{self.timestamp}.toml"
+        usual = self.path / "configs" / f"{self.timestamp}.toml"
+        if not usual.exists():  # a folder that was renamed keeps the name inside
+            return next(self.path.glob("configs/*.toml"), usual)
+        return usual
 
     @property
     def manifest(self) -> Path:
