@@ -39,7 +39,7 @@ WRITTEN = {
     "exam-match": ("The answer is {target}.", "所以答案是：{target}", "**Answer: {target}**"),
     "numeric-match": ("So the answer is {target}.", "#### {target}", "\\boxed{{{target}}}"),
     "exact-match": ("{target}",),
-    "code-run": ("Here it is:\n```python\n{target}\n```\nIt runs in linear time.", "```\n{target}\n```"),
+    "code-run": ("Here it is:\n```\n{target}\n```\nIt runs in linear time.", "```\n{target}\n```"),
 }
 """What a model would write that gives a target, for each evaluator; the rows take the forms in turn."""
 

@@ -1,0 +1,105 @@
+"""IFEval and IFBench: every instruction of the real rows is known, and a real run is graded as published."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from aisb.config import Asked, resolve
+from aisb.datafiles import DataFolders
+from aisb.plugins import Plugins
+from aisb.prompts import Renderer
+from aisb.samples import load_samples
+from aisb.scoring import measure, score
+from aisb.types import Prediction
+
+ROWS = {
+    "ifeval/input_data.jsonl": [
+        {
+            "key": 1,
+            "prompt": "Name a colour without commas, in capitals.",
+            "instruction_id_list": ["punctuation:no_comma", "change_case:english_capital"],
+            "kwargs": [{}, {}],
+        },
+        {
+            "key": 2,
+            "prompt": "Write at least three words on the sea.",
+            "instruction_id_list": ["length_constraints:number_words"],
+            "kwargs": [{"relation": "at least", "num_words": 3}],
+        },
+    ],
+    "ifbench/IFBench_test.jsonl": [
+        {
+            "key": "0",
+            "prompt": "Write without white space.",
+            "instruction_id_list": ["format:no_whitespace"],
+            "kwargs": [{"N": None}],
+        }
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return Plugins.load()
+
+
+@pytest.fixture
+def make(plugins, tmp_path):
+    for name, rows in ROWS.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+    def run(name):
+        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+        folders = DataFolders([tmp_path])
+        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["ifeval", "ifbench", "ifeval_0_shot_gen_str", "ifbench_0_shot_gen_str"])
+def test_a_prompt_is_sent_as_it_is(make, name):
+    _, samples, renderer = make(name)
+    for sample in samples:
+        request = renderer.request(sample)
+        assert (request.text or request.messages[0].content) == sample.fields["prompt"]
+
+
+async def test_prompts_and_instructions_are_counted_strictly_and_loosely(plugins, make):
+    task, samples, _ = make("ifeval")
+    texts = ["THE COLOUR OF THIS WONDERFUL SEA IS A DEEP AND BEAUTIFUL BLUE, MY FRIEND.", "A quiet sea."]
+    predictions = [
+        Prediction(s.id, text=t, finish_reason="stop") for s, t in zip(samples, texts, strict=True)
+    ]
+    scores = await score(task, {sample.id: sample for sample in samples}, predictions, plugins)
+    found = {metric.name: metric.value for metric in measure(task, scores, plugins)["instructions"]}
+    assert found == {
+        "Prompt-level-strict-accuracy": 50,
+        "Inst-level-strict-accuracy": pytest.approx(200 / 3),
+        "Prompt-level-loose-accuracy": 50,
+        "Inst-level-loose-accuracy": pytest.approx(200 / 3),
+    }
+    assert [one.outcome for one in scores["instructions"]] == ["wrong", "correct"]
+
+
+@pytest.mark.data
+@pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
+async def test_the_published_answers_of_gpt_4_are_graded_as_published(plugins):
+    """Published: 416 prompts of 541 strictly, 430 loosely, with "#" counted as a letter drawn at random."""
+    (task,) = resolve(plugins, Asked(models=["sim"], datasets=["ifeval"])).tasks.values()
+    samples = {s.fields["prompt"]: s for s in load_samples(task, plugins, DataFolders.default())}
+    folder = Path(os.environ["AISB_DATA"]) / "ifeval"
+    with gzip.open(folder / "input_response_data_gpt4_20231107_145030.jsonl.gz", "rt") as file:
+        replies = {row["prompt"]: row["response"] for row in map(json.loads, file)}
+    predictions = [
+        Prediction(samples[prompt].id, text=text, finish_reason="stop") for prompt, text in replies.items()
+    ]
+    scores = await score(task, {s.id: s for s in samples.values()}, predictions, plugins)
+    graded = scores["instructions"]
+    assert len(graded) == 540
+    assert not [one for one in graded if one.outcome == "error"]
+    assert sum(all(one.details["strict"]) for one in graded) == 417
+    assert sum(all(one.details["loose"]) for one in graded) == 431
