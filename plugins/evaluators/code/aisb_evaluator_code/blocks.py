@@ -36,7 +36,7 @@ def code(
         asked = sample.fields.get(entry_point)
         name = asked if isinstance(asked, str) and asked else None
         kind = str(sample.fields.get(language, language))
-        found = fenced(text, kind)
+        found = fenced(text, kind) or (fenced(text, "") if kind != "python" else [])
         if markers and (marked := between_markers(text)):
             inner = fenced(text[marked[0] : marked[1]], kind)
             if not inner:
@@ -53,8 +53,8 @@ Block = tuple[int, int, bool, str]
 
 
 def fenced(text: str, kind: str = "python") -> list[Block]:
-    """Return the fenced blocks of a text that may hold a program in this language, in order."""
-    wanted = PYTHON if kind == "python" else {"", *OTHERS.get(kind, {kind})}
+    """Return the fenced blocks of a text that may hold a program in this language (or in any), in order."""
+    wanted = PYTHON if kind == "python" else {"", *OTHERS.get(kind, {kind})} if kind else None
     found: list[Block] = []
     opened: tuple[int, str, str] | None = None
     at = 0
@@ -65,11 +65,11 @@ def fenced(text: str, kind: str = "python") -> list[Block]:
             words = fence["info"].strip("{}. ").lower().split()
             opened = (after, fence["marks"], words[0].strip("{}.:,") if words else "")
         elif fence and opened and not fence["info"] and fence["marks"].startswith(opened[1]):
-            if opened[2] in wanted:
+            if wanted is None or opened[2] in wanted:
                 found.append((opened[0], at, True, "block"))
             opened = None
         at = after
-    if opened and opened[2] in wanted and text[opened[0] :].strip():
+    if opened and (wanted is None or opened[2] in wanted) and text[opened[0] :].strip():
         found.append((opened[0], len(text), False, "unclosed block"))
     return found
 

@@ -52,14 +52,14 @@ def run(language: str, answer: str, fields: Mapping[str, Any], limits: Limits) -
     if language == "cpp":
         files = {"main.cpp": f"{program}\n{_CPP}\n{_before_last(test, 1, 'aisb_end();')}"}
         command = "g++ -std=c++17 -O0 -w -o main main.cpp || exit 97; exec ./main"
-        limits = replace(limits, seconds=limits.seconds + 30, memory=max(limits.memory, 2048))
+        limits = replace(limits, seconds=limits.seconds + 10, memory=max(limits.memory, 2048))
     elif language == "java":
         files = {"Main.java": f"{_java(program, declared)}\n{_before_last(test, 2, _JAVA)}"}
         flags = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
         command = "javac -J-XX:+UseSerialGC -nowarn Main.java || exit 97; "
         command += f"exec java {flags} -Xmx{limits.memory}m Main"
         limits = replace(
-            limits, seconds=limits.seconds + 30, processes=256, memory=8192, memory_kind="RLIMIT_DATA"
+            limits, seconds=limits.seconds + 10, processes=256, memory=8192, memory_kind="RLIMIT_DATA"
         )
     else:
         files = {"main.js": f"{_JS_BEGIN}{program}\n{test}{_JS_END}"}
@@ -70,7 +70,7 @@ def run(language: str, answer: str, fields: Mapping[str, Any], limits: Limits) -
     word = secrets.token_hex(16)
     status, output = run_command(command, files, limits, stdin=word + "\n")
     if status is None:
-        return {"passed": False, "problem": f"no end within {limits.seconds:g} s, or too much output"}
+        return {"passed": False, "problem": f"no end within {limits.deadline:g} s, or too much output"}
     if status == 125 and output.startswith("box:"):
         return {"passed": False, "error": output[:300]}
     if status == 0 and output.rstrip().endswith(word):
@@ -115,7 +115,7 @@ def run_cases(answer: str, fields: Mapping[str, Any], limits: Limits) -> dict[st
     for number, case in enumerate(cases, start=1):
         status, output = run_program(answer, str(case["input"]), limits)
         if status is None:
-            return {"passed": False, "problem": f"case {number}: no end within {limits.seconds:g} s"}
+            return {"passed": False, "problem": f"case {number}: no end within {limits.deadline:g} s"}
         if status != 0:
             return {"passed": False, "problem": f"case {number}: the program ended with status {status}"}
         if not same_output(output, str(case["output"])):
