@@ -34,6 +34,7 @@ function rateChart(head, planned, sent) {
         traces.push({ type: "scatter", mode: "lines", name: "asked", x: head.asked.map((point) => point[0]), y: head.asked.map((point) => point[1]), line: { width: 1.8, dash: "dash", color: colour("text") }, hovertemplate: "%{y:,.4~g}/s" });
       }
       let note = `In parts of ${span(width)}.`;
+      if (head.window) note += " Shaded: the stable stage.";
       if (!planned.length) note += " No rate was asked: each client sent its next request when its last was answered.";
       return { traces, note, layout: { y: { title: { text: "requests/s" }, tickformat: ",~s" }, x: { hoverformat: ".6~g" } } };
     },
@@ -106,7 +107,7 @@ page(async (head, columns) => {
   const parts = [rateChart(head, planned, sent)];
   if (columns.late.some((late) => late !== NONE)) parts.push(lateChart(head, columns, start));
   else at("late-section").remove();
-  const times = await linked([0, head.span], parts, null);
+  const times = await linked([0, head.span], parts, head.window);
   const spread = await intervals(head, planned, sent);
   await spread();
   return async () => {

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,6 +167,22 @@ def test_declaring_itself_loads_neither_numpy_nor_plotly():
         == "set()\n"
     )
     assert aisb_reporters() == {"plots": Plots}
+
+
+def test_a_performance_run_writes_them_and_can_write_them_again(tmp_path):
+    def aisb(*words):
+        command = [Path(sys.executable).with_name("aisb"), "run", *words, "-w", tmp_path]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        return sorted(tmp_path.glob("*/performances/*/*.html"))
+
+    load = ["--num-prompts", "8", "--request-rate", "50", "--set", "model.ttft_ms=5"]
+    files = aisb("--mode", "perf", "--models", "sim", "--datasets", "demo_gsm8k", *load)
+    assert [file.name for file in files] == ["demo_gsm8k_plot.html", "demo_gsm8k_rps_distribution_plot.html"]
+    first = [file.read_bytes() for file in files]
+    for file in files:
+        file.unlink()
+    assert [file.read_bytes() for file in aisb("--mode", "perf_viz", "--reuse")] == first
 
 
 def test_drawing_never_imports_plotly(make):

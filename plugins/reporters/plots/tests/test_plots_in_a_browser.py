@@ -181,6 +181,12 @@ def test_nothing_in_a_page_leads_to_the_cloud_of_the_library(pages, browser):
     assert not [title for title in titles if "hare" in title or "loud" in title]
 
 
+def test_a_chart_can_be_kept_as_a_picture(pages, browser):
+    page = browser()
+    page.open(pages([reply(n, 10 * n) for n in range(1, 9)])[0])
+    assert page.run("Plotly.toImage('flight')").startswith("data:image/png;base64,")
+
+
 def test_the_page_follows_a_dark_system_and_fits_a_phone(pages, browser):
     page = browser(width=390, height=844)
     page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
