@@ -1,4 +1,4 @@
-"""Instruction following tasks: prompts that say how an answer is to look, in ways that a program can check."""
+"""Instruction following tasks: prompts that say how an answer is to look, so that a program can check it."""
 
 from __future__ import annotations
 

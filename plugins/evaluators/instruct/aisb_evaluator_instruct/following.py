@@ -17,8 +17,8 @@ CHECKS = ifeval.CHECKS | ifbench.CHECKS
 class Instructions(Evaluator):
     """Right when the answer follows all instructions of its row, strictly.
 
-    A row has `instruction_id_list`, and `kwargs` with the arguments of each. Loose verdicts also hold when the
-    answer does without its first line, its last line, or its asterisks.
+    A row has `instruction_id_list`, and `kwargs` with the arguments of each. A loose verdict is also for the
+    answer without its first line, its last line, or its asterisks.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Instructions(Evaluator):
         arguments: Annotated[str, "the field with the arguments of each"] = "kwargs",
     ) -> None:
         try:
-            import langdetect  # noqa: F401
+            import langdetect  # type: ignore[import-untyped]  # noqa: F401
         except ImportError as error:
             raise PluginError(
                 "telling languages apart needs langdetect: pip install aisb-evaluator-instruct"

@@ -1,4 +1,4 @@
-"""The 25 instructions of IFEval, after their published definitions (https://arxiv.org/abs/2311.07911, Table 1).
+"""The 25 instructions of IFEval, after their published definitions (arXiv 2311.07911, Table 1).
 
 Each check takes the answer and the row's arguments. Where the benchmark's own program and its words part, the
 program's verdict is given, because published numbers were made with it.

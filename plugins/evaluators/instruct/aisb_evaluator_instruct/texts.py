@@ -9,7 +9,58 @@ _WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"[^\W_]+(?:[-.'’&/][^\W_]+)*")
 _END = re.compile(r"[.!?]+[\"'”’)\]*]*(?=\s)|[。！？]+[”’」』）]*")
 _ABBREVIATIONS = frozenset(
-    ["mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "rev", "gen", "col", "sgt", "capt", "lt", "vs", "etc", "inc", "ltd", "co", "corp", "e.g", "i.e", "fig", "no", "vol", "dept", "est", "approx", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "p.s", "p.p.s", "u.s", "u.k", "a.m", "p.m", "d.c", "mt", "ave", "blvd"]
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "sr",
+        "jr",
+        "st",
+        "rev",
+        "gen",
+        "col",
+        "sgt",
+        "capt",
+        "lt",
+        "vs",
+        "etc",
+        "inc",
+        "ltd",
+        "co",
+        "corp",
+        "e.g",
+        "i.e",
+        "fig",
+        "no",
+        "vol",
+        "dept",
+        "est",
+        "approx",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+        "p.s",
+        "p.p.s",
+        "u.s",
+        "u.k",
+        "a.m",
+        "p.m",
+        "d.c",
+        "mt",
+        "ave",
+        "blvd",
+    ]
 )
 
 
@@ -57,7 +108,7 @@ def _ends(text: str, start: int, end: re.Match[str]) -> bool:
 
 @functools.cache
 def _detector() -> object:
-    from langdetect import DetectorFactory, detect
+    from langdetect import DetectorFactory, detect  # type: ignore[import-untyped]
 
     DetectorFactory.seed = 0  # without it, a verdict changes from run to run
     return detect

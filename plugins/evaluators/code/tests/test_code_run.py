@@ -1,0 +1,152 @@
+"""The evaluator that runs programs: off unless allowed, in Python and other languages, one bad row at a time."""
+
+import asyncio
+import shutil
+
+import pytest
+
+from aisb.errors import UsageError
+from aisb.types import Sample
+from aisb_evaluator_code.languages import same_output
+from aisb_evaluator_code.running import CodeRun, completed
+from aisb_evaluator_code.sandbox import containment
+
+boxed = pytest.mark.skipif(not containment().namespaces, reason="no namespaces can be made here")
+PROMPT = 'import math\n\ndef helper(x):\n    return x + 1\n\n\ndef double(n):\n    """Double n."""\n'
+TEST = "def check(candidate):\n    assert math.isclose(candidate(2), 4)\n    assert helper(1) == 2\n"
+ROW = {"prelude": PROMPT, "entry_point": "double", "test": TEST}
+
+
+async def graded(answer, **fields):
+    return await CodeRun(allow=True).score(answer, Sample("0", {**ROW, **fields}))
+
+
+def test_nothing_runs_unless_it_is_allowed(monkeypatch):
+    monkeypatch.delenv("AISB_ALLOW_CODE_EXECUTION", raising=False)
+    with pytest.raises(UsageError) as error:
+        CodeRun()
+    assert str(error.value) == (
+        "grading this task runs programs that a model wrote, which is off unless asked for\n"
+        "  to run them in a sandbox, set AISB_ALLOW_CODE_EXECUTION=1 in the environment, or allow = true here"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seconds": 0}, "seconds = 0: it must be more than 0 and at most 3600"),
+        ({"memory": 8}, "memory = 8: it must be at least 64 MB"),
+        ({"workers": -1}, "workers = -1: it must be 0 (one for each core) or more"),
+    ],
+)
+def test_an_option_that_cannot_be_says_what_can(options, words):
+    with pytest.raises(UsageError) as error:
+        CodeRun(allow=True, **options)
+    assert words in str(error.value)
+
+
+@boxed
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "    return 2 * n\n",
+        "def double(n):\n    return n * 2\n",
+        "def double(n):\n    return math.floor(helper(2 * n)) - 1\n",
+    ],
+)
+async def test_a_function_that_is_whole_or_goes_on_passes(answer):
+    assert (await graded(answer)).value == 1
+
+
+@boxed
+async def test_what_failed_is_kept():
+    found = await graded("def double(n):\n    return n\n")
+    assert found.value == 0
+    assert found.details == {
+        "problem": "AssertionError: ",
+        "test": "assert math.isclose(candidate(2), 4)",
+    }
+    assert "NameError" in (await graded("import math\nnothing\n", prelude="")).details["problem"]
+    found = await graded("x = 1\n", prelude="")
+    assert found.details["problem"] == "the program does not define double"
+
+
+@boxed
+async def test_a_helper_of_the_prompt_is_not_the_programs_to_change():
+    cheat = "def helper(x):\n    return 2\ndef double(n):\n    return 4\n"
+    test = "def check(candidate):\n    assert helper(candidate(3)) == 7\n"
+    assert (await graded(cheat, test=test)).value == 0
+
+
+@boxed
+async def test_a_row_without_tests_is_an_error():
+    found = await graded("def double(n): return 0", test="")
+    assert (found.outcome, found.details["raised"]) == ("error", "the row has no tests in the field 'test'")
+
+
+@boxed
+async def test_many_programs_run_at_a_time():
+    found = await asyncio.gather(*(graded(f"def double(n):\n    return 2 * n + {n % 2}\n") for n in range(8)))
+    assert [one.value for one in found] == [1, 0] * 4
+
+
+@boxed
+async def test_a_program_that_reads_its_input_is_given_every_case():
+    cases = [{"input": "2\n", "output": "4\n"}, {"input": "3", "output": "6.0"}]
+    right, wrong = "print(2 * int(input()))", "print(4)"
+    assert (await graded(right, cases=cases)).value == 1
+    assert "case 2: wrote '4" in (await graded(wrong, cases=cases)).details["problem"]
+
+
+def test_outputs_are_compared_line_by_line():
+    assert same_output("1  2 \n\n", "1 2")
+    assert same_output("0.50\n", "0.5")
+    assert not same_output("1\n2", "1 2")
+    assert not same_output("a", "b")
+
+
+OTHERS = {
+    "cpp": (
+        "int twice(int n) { return 2 * n; }",
+        "#undef NDEBUG\n#include<assert.h>\nint main(){\n    assert (twice(2) == 4);\n}\n",
+        "#include<stdlib.h>\nint twice(int n) { exit(0); }",
+    ),
+    "java": (
+        "class Solution {\n    public int twice(int n) { return 2 * n; }\n}",
+        (
+            "public class Main {\n    public static void main(String[] args) {\n"
+            "        if (new Solution().twice(2) != 4) { throw new AssertionError(); }\n    }\n}"
+        ),
+        "class Solution {\n    public int twice(int n) { System.exit(0); return 0; }\n}",
+    ),
+    "js": (
+        "const twice = (n) => 2 * n",
+        "const test = () => { console.assert(twice(2) === 4) }\ntest()\n",
+        "const twice = (n) => process.exit(0)",
+    ),
+}
+TOOLS = {"cpp": "g++", "java": "javac", "js": "node"}
+
+
+@boxed
+@pytest.mark.parametrize("language", OTHERS)
+async def test_other_languages_run_where_their_tools_are(language):
+    if not shutil.which(TOOLS[language]):
+        pytest.skip(f"{TOOLS[language]} is not installed")
+    right, test, early = OTHERS[language]
+    row = {"language": language, "entry_point": "twice", "prelude": "", "test": test}
+    assert (await graded(right, **row)).value == 1
+    assert (await graded(right.replace("2 * n", "3 * n"), **row)).value == 0
+    assert "before its tests did" in (await graded(early, **row)).details["problem"]
+
+
+@boxed
+async def test_an_unknown_language_is_an_error_that_lists_the_known():
+    found = await graded("x", language="cobol")
+    assert found.details["raised"] == "programs in 'cobol' are not run; known: python, cpp, java, js"
+
+
+def test_a_program_is_put_together_with_its_prompt():
+    assert completed(PROMPT, "    return 1\n", "double") == PROMPT + "    return 1\n"
+    assert completed(PROMPT, "def double(n): return 1", "double").startswith(PROMPT)
+    assert completed("", "x = 1", None) == "x = 1"
