@@ -199,8 +199,8 @@ async def aisb_loop(url, count, streams, body):
 LOOPS = {"bare": bare_loop, "aisb": aisb_loop, "aiohttp": aiohttp_loop, "httpx": httpx_loop}
 
 
-def contend(name, url, count, streams, body):
-    """Run one contender in this process; print CPU seconds, and (sent, first token) of each request."""
+def contend(name, url, count, streams, body, result):
+    """Run one contender in this process; write CPU seconds, and (sent, first token) of each request."""
     import uvloop
 
     # Imports and the first connections are not what is measured.
@@ -212,7 +212,7 @@ def contend(name, url, count, streams, body):
     if isinstance(first, tuple):  # what reads the log again afterwards does not count
         first, after = first
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(json.dumps({"cpu": cpu, "first": first, "memory": after.ru_maxrss}))
+    Path(result).write_text(json.dumps({"cpu": cpu, "first": first, "memory": after.ru_maxrss}))
 
 
 def run(name, url, count, streams, body):
@@ -220,11 +220,14 @@ def run(name, url, count, streams, body):
     import httpx
 
     httpx.post(f"{url}/reset", trust_env=False)
-    words = [sys.executable, __file__, "contend", name, url, str(count), str(streams), json.dumps(body)]
-    ended = subprocess.run(words, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        sys.exit(ended.stderr)
-    found = json.loads(ended.stdout)
+    with tempfile.NamedTemporaryFile("r") as result:
+        words = [sys.executable, __file__, "contend", name, url, str(count), str(streams)]
+        ended = subprocess.run(
+            [*words, json.dumps(body), result.name], capture_output=True, text=True, check=False
+        )
+        if ended.returncode:
+            sys.exit(ended.stderr)
+        found = json.loads(result.read())
     record = httpx.get(f"{url}/record", trust_env=False, timeout=60).json()
     served = {
         int(entry["request_id"]): entry["first_ns"] - entry["arrival_ns"]
@@ -295,7 +298,7 @@ def main(rounds):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["contend"]:
-        name, url, count, streams, body = sys.argv[2:]
-        contend(name, url, int(count), int(streams), json.loads(body))
+        name, url, count, streams, body, result = sys.argv[2:]
+        contend(name, url, int(count), int(streams), json.loads(body), result)
     else:
         sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 3))

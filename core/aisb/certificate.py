@@ -161,7 +161,8 @@ def _asked(requests: Requests, achieved: Achieved, load: LoadFiles) -> Iterator[
         if off > MISSED[0] and not load.asked.get("ramp_up"):
             reason = f"{load.rate:g} requests/s were asked and {achieved.rate:.4g} sent"
             yield Signal("rate", _grade(off, MISSED), reason)
-    if load.concurrency and not load.rate and not load.asked.get("use_timestamp"):
+    paced = load.rate or load.asked.get("ramp_up") or load.asked.get("use_timestamp")
+    if load.concurrency and not paced:
         possible = min(load.concurrency, len(requests.ok))
         off = 1 - achieved.peak / possible if possible else 0.0
         if off > MISSED[0]:
