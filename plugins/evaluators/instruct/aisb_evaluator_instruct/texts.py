@@ -8,60 +8,11 @@ import re
 _WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"[^\W_]+(?:[-.'’&/][^\W_]+)*")
 _END = re.compile(r"[.!?]+[\"'”’)\]*]*(?=\s)|[。！？]+[”’」』）]*")
-_ABBREVIATIONS = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "sr",
-        "jr",
-        "st",
-        "rev",
-        "gen",
-        "col",
-        "sgt",
-        "capt",
-        "lt",
-        "vs",
-        "etc",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "e.g",
-        "i.e",
-        "fig",
-        "no",
-        "vol",
-        "dept",
-        "est",
-        "approx",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-        "p.s",
-        "p.p.s",
-        "u.s",
-        "u.k",
-        "a.m",
-        "p.m",
-        "d.c",
-        "mt",
-        "ave",
-        "blvd",
-    ]
-)
+_SHORTENED = """
+mr mrs ms dr prof sr jr st rev gen col sgt capt lt vs etc inc ltd co corp e.g i.e fig no vol dept est approx
+jan feb mar apr jun jul aug sep sept oct nov dec p.s p.p.s u.s u.k a.m p.m d.c mt ave blvd
+"""
+_ABBREVIATIONS = frozenset(_SHORTENED.split())
 
 
 def words(text: str) -> list[str]:
