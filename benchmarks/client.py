@@ -159,9 +159,9 @@ async def bare_loop(url, count, streams, body):
 
 async def aisb_loop(url, count, streams, body):
     from aisb import Request
-    from aisb.engine import Drive
-    from aisb.log import LogWriter
+    from aisb.load.engine import Drive
     from aisb.progress import Progress
+    from aisb.record.log import LogWriter
     from aisb.spec import Load
     from aisb.types import Message
     from aisb_backend_openai import OpenAIChat
@@ -186,7 +186,7 @@ async def aisb_loop(url, count, streams, body):
             await drive.run(requests)
             assert progress.failed == 0, progress.first_failure
         used = resource.getrusage(resource.RUSAGE_SELF)
-        from aisb.log import read_file
+        from aisb.record.log import read_file
 
         first = {}
         for record in read_file(path):

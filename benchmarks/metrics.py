@@ -69,8 +69,8 @@ def write_log(folder: Path, requests: int) -> int:
 def compute(folder: Path) -> None:
     """Measure a run folder, and print what it took."""
     began = time.perf_counter()
-    from aisb.performance import measure
-    from aisb.runfolder import RunFolder
+    from aisb.record.runfolder import RunFolder
+    from aisb.speed.performance import measure
 
     found = measure(RunFolder(folder), "model", "task")
     seconds = time.perf_counter() - began

@@ -11,15 +11,15 @@ from statistics import NormalDist
 
 import pytest
 
-from aisb.catalog import Catalog, read_toml
-from aisb.config import Asked, resolve
-from aisb.datafiles import DataFolders
+from aisb.accuracy.scoring import score
+from aisb.accuracy.stats import wilson
+from aisb.data.datafiles import DataFolders
+from aisb.data.prompts import Renderer
+from aisb.data.samples import LETTERS, load_samples
 from aisb.errors import ConfigError, DataError, PluginError
 from aisb.plugins import Plugins
-from aisb.prompts import Renderer
-from aisb.samples import LETTERS, load_samples
-from aisb.scoring import score
-from aisb.stats import wilson
+from aisb.resolve.catalog import Catalog, read_toml
+from aisb.resolve.config import Asked, resolve
 from aisb.types import Logprob, Prediction
 
 pytestmark = [
@@ -42,6 +42,18 @@ WRITTEN = {
     "code-run": ("Here it is:\n```\n{target}\n```\nIt runs in linear time.", "```\n{target}\n```"),
 }
 """What a model would write that gives a target, for each evaluator; the rows take the forms in turn."""
+
+UPSTREAM = {
+    "humanevalx": {
+        "cpp/22": "needs boost",
+        "cpp/38": "a brace of the reference is missing",
+        "cpp/137": "needs boost",
+        "js/112": "its test compares lists by identity",
+        "js/155": "its test compares lists by identity",
+        "js/162": "needs the module js-md5",
+    },
+}
+"""Gold answers that do not pass their own tests, and why: rows of each task by their ids."""
 
 
 def names():
@@ -123,7 +135,12 @@ async def test_every_row_renders_and_its_gold_answer_is_right(plugins, ready):
     assert all(sample.target not in (None, "", []) for sample in samples)
     rows = drawn(samples)
     scores = await graded(task, plugins, rows, rows)
-    wrong = [(one.sample_id, one.answer, one.outcome, dict(one.details)) for one in scores if one.value < 1]
+    known = UPSTREAM.get(task.name, {})
+    wrong = [
+        (one.sample_id, one.answer, one.outcome, dict(one.details))
+        for one in scores
+        if one.value < 1 and one.sample_id not in known
+    ]
     assert not wrong, f"{len(wrong)} of {len(scores)}: {wrong[:5]}"
 
 

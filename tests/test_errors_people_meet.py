@@ -8,10 +8,10 @@ import pytest
 from scripted import chunked, sized
 
 from aisb import Request, ServiceError
-from aisb.assembly import ask
-from aisb.engine import is_retryable
+from aisb.http.assembly import ask
+from aisb.http.transport import open_transport
+from aisb.load.engine import is_retryable
 from aisb.spec import Timeouts
-from aisb.transport import open_transport
 from aisb_backend_vllm import VLLMChat
 
 TOO_LONG = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from aisb.audit import Audit, Entry
+    from aisb.accuracy.audit import Audit, Entry
 
 WIDTH = 80
 
@@ -56,12 +56,12 @@ def audit(context: click.Context, /, **flags: Any) -> int:
     """  # noqa: D301 - \b is for click
     import asyncio
 
-    from aisb.audit import audit as audited
-    from aisb.audit import to_lines
+    from aisb.accuracy.audit import audit as audited
+    from aisb.accuracy.audit import to_lines
+    from aisb.accuracy.readback import open_run, read_answers
     from aisb.errors import UsageError
     from aisb.plugins import Plugins
-    from aisb.readback import open_run, read_answers
-    from aisb.runfolder import write_atomically
+    from aisb.record.runfolder import write_atomically
 
     plugins = Plugins.load((context.obj or {}).get("block", ()))
     folder, spec = run = open_run(flags["work_dir"], flags["which"], plugins)
@@ -94,7 +94,7 @@ def audit(context: click.Context, /, **flags: Any) -> int:
 
 
 def _told(model: str, task: str, found: Audit, file: Path) -> dict[str, Any]:
-    from aisb.audit import FLAGS
+    from aisb.accuracy.audit import FLAGS
 
     return {
         "model": model,
@@ -111,7 +111,7 @@ def _told(model: str, task: str, found: Audit, file: Path) -> dict[str, Any]:
 def _lines(found: Audit, limit: int) -> Iterator[str]:
     from tabulate import tabulate
 
-    from aisb.audit import FLAGS
+    from aisb.accuracy.audit import FLAGS
 
     yield from found.notes
     yield ""

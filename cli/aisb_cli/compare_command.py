@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 if TYPE_CHECKING:
-    from aisb.compare import Comparison, Flip, Pair
-    from aisb.junit import Case
+    from aisb.accuracy.compare import Comparison, Flip, Pair
+    from aisb.accuracy.junit import Case
+    from aisb.accuracy.readback import OpenedRun
     from aisb.plugins import Plugins
-    from aisb.readback import OpenedRun
-    from aisb.speeds import SpeedComparison
+    from aisb.speed.speeds import SpeedComparison
 
     Found: TypeAlias = Sequence[Comparison] | Sequence[SpeedComparison]
 
@@ -58,10 +58,10 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     Guard a change:
       aisb compare latest --baseline release --fail-on-regression --junit ci.xml
     """  # noqa: D301 - \b is for click
+    from aisb.accuracy.junit import to_junit
     from aisb.errors import CheckFailed
-    from aisb.junit import to_junit
     from aisb.plugins import Plugins
-    from aisb.runfolder import write_atomically
+    from aisb.record.runfolder import write_atomically
 
     plugins = Plugins.load((context.obj or {}).get("block", ()))
     a, b = _sides(flags, plugins)
@@ -86,8 +86,8 @@ def compare(context: click.Context, /, **flags: Any) -> int:
 
 def _sides(flags: dict[str, Any], plugins: Plugins) -> tuple[list[OpenedRun], list[OpenedRun]]:
     """Open the runs of A and of B; commas separate the repeats of a side."""
+    from aisb.accuracy.readback import open_run
     from aisb.errors import UsageError
-    from aisb.readback import open_run
 
     given = [*([flags["baseline"]] if flags["baseline"] else []), *flags["runs"]]
     if len(given) == 1 and not flags["baseline"]:
@@ -122,15 +122,15 @@ def _compared(
 ) -> tuple[Found, list[str]]:
     import asyncio
 
-    from aisb.compare import compare as compared
-    from aisb.compare import pair_up
+    from aisb.accuracy.compare import compare as compared
+    from aisb.accuracy.compare import pair_up
 
     pairs: list[Pair]
     pairs, alone = pair_up(
         a[0], b[0], tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"]
     )
     if a[0].spec.run.performance:
-        from aisb.speeds import compare_speeds
+        from aisb.speed.speeds import compare_speeds
 
         return compare_speeds(a, b, pairs), alone
     return asyncio.run(compared(a[0], b[0], pairs, plugins, seed=flags["seed"])), alone
@@ -139,7 +139,7 @@ def _compared(
 def _lines(found: Found) -> Iterator[str]:
     from tabulate import tabulate
 
-    from aisb.compare import Comparison
+    from aisb.accuracy.compare import Comparison
 
     grades = [one for one in found if isinstance(one, Comparison)]
     speeds = [one for one in found if not isinstance(one, Comparison)]
@@ -238,8 +238,8 @@ def _names(side: Sequence[OpenedRun]) -> str:
 
 
 def _cases(found: Found, alone: Sequence[str]) -> Iterator[Case]:
-    from aisb.compare import Comparison
-    from aisb.junit import Case
+    from aisb.accuracy.compare import Comparison
+    from aisb.accuracy.junit import Case
 
     for one in found:
         if isinstance(one, Comparison):

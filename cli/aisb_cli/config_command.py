@@ -50,9 +50,9 @@ def init_command(
     context: click.Context, models: tuple[str, ...], datasets: tuple[str, ...], output: Path, *, force: bool
 ) -> None:
     """Write a commented aisb.toml: with --models and --datasets, all their keys and what they are now."""
-    from aisb.config import split_names
     from aisb.errors import UsageError
     from aisb.plugins import Plugins
+    from aisb.resolve.config import split_names
 
     if output.exists() and not force:
         raise UsageError(f"{output} is there already; --force replaces it, -o names another file")
@@ -66,9 +66,9 @@ def init_command(
 
 def _model_part(plugins: Plugins, name: str, *, given: bool) -> str:
     """Return a model's table: its options with their help, each a comment with the value it has now."""
-    from aisb.catalog import Catalog
-    from aisb.config import Asked, Resolver
     from aisb.options import options
+    from aisb.resolve.catalog import Catalog
+    from aisb.resolve.config import Asked, Resolver
 
     layers = Resolver(plugins, Catalog(plugins), Asked()).model(name)
     table = layers.table
@@ -91,8 +91,8 @@ def _task_part(plugins: Plugins, name: str) -> str:
     """Return a task's table with its keys as they are now, each a comment."""
     import tomli_w
 
-    from aisb.catalog import Catalog
-    from aisb.config import Asked, Resolver
+    from aisb.resolve.catalog import Catalog
+    from aisb.resolve.config import Asked, Resolver
 
     task = Resolver(plugins, Catalog(plugins), Asked()).show(name)
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 if TYPE_CHECKING:
-    from aisb.grading import Tally
+    from aisb.accuracy.grading import Tally
 
 
 @click.command(short_help="Grade outputs from anywhere by a task's rules, without a run.")
@@ -48,11 +48,11 @@ def grade(context: click.Context, task: str, file: str, output: str | None, sets
     """  # noqa: D301 - \b is for click
     import asyncio
 
-    from aisb.catalog import Catalog
-    from aisb.config import Asked, Resolver
-    from aisb.grading import check_task
-    from aisb.grading import grade as graded
+    from aisb.accuracy.grading import check_task
+    from aisb.accuracy.grading import grade as graded
     from aisb.plugins import Plugins
+    from aisb.resolve.catalog import Catalog
+    from aisb.resolve.config import Asked, Resolver
 
     plugins = Plugins.load((context.obj or {}).get("block", ()))
     own = Path("aisb.toml") if Path("aisb.toml").is_file() else None

@@ -242,7 +242,7 @@ def score(
     Take the last number of the text as its answer, whatever the text says:
       aisb score latest --set 'task.postprocess=[{use="last-number"}]'
     """  # noqa: D301 - \b is for click
-    from aisb.config import Asked
+    from aisb.resolve.config import Asked
     from aisb.run import Command
 
     flags = {"dump_eval_details": dump_eval_details, "merge_ds": merge_ds}
@@ -262,7 +262,7 @@ def _plugins(context: click.Context, block: Sequence[str]) -> Plugins:
 
 def _command(flags: dict[str, Any]) -> Command:
     """Sort flags into the tables they are short for; a flag that was not given says nothing."""
-    from aisb.config import Asked
+    from aisb.resolve.config import Asked
     from aisb.run import Command
 
     def given(**names: str) -> dict[str, Any]:
@@ -354,8 +354,8 @@ def _search(command: Command, plugins: Plugins) -> None:
     """Print where each selected name comes from; all of them when none is selected."""
     from tabulate import tabulate
 
-    from aisb.catalog import Catalog, Selection
-    from aisb.config import read_user_file, split_names
+    from aisb.resolve.catalog import Catalog, Selection
+    from aisb.resolve.config import read_user_file, split_names
 
     catalog = Catalog(plugins)
     user = read_user_file(command.asked.file) if command.asked.file else {}
@@ -391,9 +391,9 @@ def _print_plan(spec: RunSpec, plugins: Plugins, command: Command) -> None:
     import tomli_w
     from tabulate import tabulate
 
-    from aisb.datafiles import DataFolders
+    from aisb.data.datafiles import DataFolders
+    from aisb.data.samples import load_samples
     from aisb.run import resolved
-    from aisb.samples import load_samples
 
     counts = {}
     for name, task in spec.tasks.items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ def tasks() -> None:
 @click.pass_context
 def list_command(context: click.Context, as_json: bool) -> None:
     """List tasks with their variants and other names."""
-    from aisb.catalog import Catalog, read_toml
+    from aisb.resolve.catalog import Catalog, read_toml
 
     catalog = Catalog(_plugins(context))
     rows: list[dict[str, Any]] = []
@@ -43,11 +45,11 @@ def list_command(context: click.Context, as_json: bool) -> None:
         click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
         return
     for row in rows:
-        click.echo(f"{row['task']}: {row['summary']}  ({row['plugin']})")
+        _wrapped(f"{row['task']}: {row['summary']} ({row['plugin']})", "")
         if row["variants"]:
-            click.echo(f"  variants: {', '.join(row['task'] + ':' + v for v in row['variants'])}")
+            _wrapped(", ".join(f"{row['task']}:{variant}" for variant in row["variants"]), "  variants: ")
         if row["aliases"]:
-            click.echo(f"  also: {', '.join(row['aliases'])}")
+            _wrapped(", ".join(row["aliases"]), "  also: ")
 
 
 @tasks.command("show")
@@ -68,10 +70,10 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
 
     NAME may have a variant: gsm8k:zero-shot. With --sample 3 its first three prompts are rendered.
     """
-    from aisb.asking import preview
-    from aisb.catalog import Catalog
-    from aisb.config import Asked, Resolver
-    from aisb.datafiles import DataFolders
+    from aisb.data.datafiles import DataFolders
+    from aisb.load.asking import preview
+    from aisb.resolve.catalog import Catalog
+    from aisb.resolve.config import Asked, Resolver
 
     plugins = _plugins(context)
     file = Path("aisb.toml") if Path("aisb.toml").is_file() else None
@@ -96,8 +98,23 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
             click.echo(f"[{message.role}]\n{message.content}")
 
 
+def _wrapped(text: str, lead: str) -> None:
+    """Print a text within the terminal, what goes on below its beginning."""
+    width = max(shutil.get_terminal_size((80, 24)).columns, 40)
+    click.echo(
+        textwrap.fill(
+            text,
+            width,
+            initial_indent=lead,
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
+
+
 def _prompt(request: Request) -> Any:
-    from aisb.predictions import prompt_of
+    from aisb.record.predictions import prompt_of
 
     return prompt_of(request)
 

@@ -187,7 +187,7 @@ class HttpBackend(Backend):
 
     async def generate(self, request: Request) -> AsyncIterator[Chunk]:
         """Answer one request outside a run, chunk by chunk; the engine itself uses `encode` and `decode`."""
-        from aisb.assembly import stream_once
+        from aisb.http.assembly import stream_once
 
         async for chunk in stream_once(self, request):
             yield chunk
@@ -204,7 +204,7 @@ class HttpBackend(Backend):
         Raises:
             ServiceError: nothing answered; the message says what to try.
         """
-        from aisb.fetch import fetch
+        from aisb.http.fetch import fetch
 
         return await fetch(self, path, body=body, timeout=timeout)
 

@@ -28,6 +28,6 @@ class Evaluator(ABC):
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Sum scores up into metrics: by default `accuracy`, its interval, what repeats and groups add."""
-        from aisb.metrics import summarize
+        from aisb.accuracy.metrics import summarize
 
         return summarize(scores)

@@ -17,18 +17,18 @@ from typing import Any, Literal
 
 import tomli_w
 
-from aisb.asking import Asking, run_loop, unasked
-from aisb.catalog import Catalog, Selection
-from aisb.config import Asked, mask_options, read_user_file, resolve, split_names
 from aisb.errors import AisbError, ConfigError, UsageError
-from aisb.loads import check_load
-from aisb.manifest import Manifest, command_line
+from aisb.load.asking import Asking, run_loop, unasked
+from aisb.load.loads import check_load
 from aisb.plugins import Plugins
 from aisb.progress import Display, Silent
+from aisb.record.manifest import Manifest, command_line
+from aisb.record.runfolder import RunFolder, write_atomically
 from aisb.report import FinishedRun
-from aisb.runfolder import RunFolder, write_atomically
+from aisb.resolve.catalog import Catalog, Selection
+from aisb.resolve.config import Asked, mask_options, read_user_file, resolve, split_names
+from aisb.resolve.tables import overlay
 from aisb.spec import Load, RunSpec, RunTable
-from aisb.tables import overlay
 
 Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
 INTERRUPTED = 130
@@ -227,8 +227,8 @@ def report(run: RunTable, folder: RunFolder, plugins: Plugins) -> list[Path]:
 
 
 def _require_valid(spec: RunSpec, folder: RunFolder) -> None:
-    from aisb.certificate import require_valid
-    from aisb.performance import PERCENTILES, measure
+    from aisb.speed.certificate import require_valid
+    from aisb.speed.performance import PERCENTILES, measure
 
     # As the reporter computed it, so that it is not computed twice.
     options = spec.run.reporter_options.get("performance", {})
@@ -245,7 +245,7 @@ def _require_valid(spec: RunSpec, folder: RunFolder) -> None:
 
 
 def _score(spec: RunSpec, folder: RunFolder, plugins: Plugins, display: Display, ended: Ended) -> None:
-    from aisb.results import score_subtask
+    from aisb.accuracy.results import score_subtask
 
     scoring = datetime.now().strftime("%Y%m%d_%H%M%S")  # noqa: DTZ005 - as run folders
     for subtask in spec.subtasks:

@@ -1,7 +1,7 @@
 """What people write, validated: tasks, models, the load, and the run they make together.
 
 These are pydantic models, frozen, that refuse unknown keys. All overrides are laid over each other as plain
-tables first (`aisb.config`) and validated here once, before anything is sent.
+tables first (`aisb.resolve.config`) and validated here once, before anything is sent.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from aisb.log import read_folder
+from aisb.record.log import read_folder
 from aisb.testing.mock import MockOptions, start_mock
 
 KILLS = 22

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aisb.arrivals import Ramp, schedule, trace_schedule
 from aisb.errors import ConfigError
+from aisb.load.arrivals import Ramp, schedule, trace_schedule
 
 
 def gaps(planned) -> list[float]:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from minimal import DONE, Chat, document, event
 from scripted import chunked, sized
 
-from aisb.assembly import ask, stream_once
 from aisb.errors import AttemptFailed, ServiceError
+from aisb.http.assembly import ask, stream_once
+from aisb.http.transport import open_transport
 from aisb.spec import Timeouts
-from aisb.transport import open_transport
 from aisb.types import Failure, Request
 
 REQUEST = Request("17", repeat=1, turn=2, text="6 x 7?")

@@ -7,13 +7,13 @@ import json
 
 import pytest
 
-from aisb.audit import Audit, Entry, audit, gold_place, to_lines
-from aisb.catalog import Catalog
-from aisb.config import Asked, Resolver
+from aisb.accuracy.audit import Audit, Entry, audit, gold_place, to_lines
+from aisb.accuracy.readback import Answers
 from aisb.errors import UsageError
 from aisb.plugins import Plugins
-from aisb.predictions import AskedTask
-from aisb.readback import Answers
+from aisb.record.predictions import AskedTask
+from aisb.resolve.catalog import Catalog
+from aisb.resolve.config import Asked, Resolver
 from aisb.spec import Task
 from aisb.types import Failure, Prediction, Sample
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from aisb.datafiles import DataFolders
+from aisb.data.datafiles import DataFolders
 from aisb.errors import ConfigError, DataError, UsageError
 from aisb.plugins import Plugins
 from aisb.types import Extract, Sample

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aisb.columns import KINDS, read_columns
-from aisb.dialects import DIALECTS, speak
-from aisb.latency import each_request, latency
-from aisb.log import LogWriter
+from aisb.record.log import LogWriter
+from aisb.speed.columns import KINDS, read_columns
+from aisb.speed.dialects import DIALECTS, speak
+from aisb.speed.latency import each_request, latency
 from aisb.types import TOKEN_KINDS, Failure, Prediction, Timing, Usage
 
 MS = 1_000_000

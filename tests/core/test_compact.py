@@ -7,7 +7,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aisb.compact import WAITING, Stamps
+from aisb.http.compact import WAITING, Stamps
 
 
 @given(

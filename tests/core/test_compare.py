@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from aisb.compare import compare_grades, corrected
+from aisb.accuracy.compare import compare_grades, corrected
+from aisb.accuracy.junit import Case, to_junit
+from aisb.accuracy.readback import Graded
 from aisb.errors import UsageError
-from aisb.junit import Case, to_junit
-from aisb.readback import Graded
 from aisb.spec import Subtask
 
 NAMES = (Subtask(model="old", task="gsm8k"), Subtask(model="new", task="gsm8k"))

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import tomli_w
 
-from aisb.config import Asked, resolve, safe_name
 from aisb.errors import ConfigError, UnknownName, UsageError
 from aisb.plugins import Plugins
+from aisb.resolve.config import Asked, resolve, safe_name
+from aisb.resolve.tables import Setting, overlay
 from aisb.spec import RunSpec
-from aisb.tables import Setting, overlay
 
 
 @pytest.fixture(scope="module")

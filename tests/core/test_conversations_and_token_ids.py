@@ -5,13 +5,13 @@ import math
 
 import pytest
 
-from aisb.datafiles import DataFolders
+from aisb.data.datafiles import DataFolders
+from aisb.data.prompts import Renderer, prompt_hash
+from aisb.data.samples import load_samples
+from aisb.data.templates import Template
 from aisb.errors import ConfigError, DataError
 from aisb.plugins import Plugins
-from aisb.prompts import Renderer, prompt_hash
-from aisb.samples import load_samples
 from aisb.spec import Task
-from aisb.templates import Template
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aisb.datafiles import DataFolders
+from aisb.data.datafiles import DataFolders
 from aisb.errors import ConfigError, DataError
 from aisb.spec import DatasetTable
 

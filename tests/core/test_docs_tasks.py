@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from aisb.builtin import aisb_datasets, aisb_postprocessors
-from aisb.config import Asked, resolve
-from aisb.datafiles import DataFolders
+from aisb.data.datafiles import DataFolders
+from aisb.data.prompts import Renderer
+from aisb.data.samples import load_samples
 from aisb.plugins import Plugins
-from aisb.prompts import Renderer
-from aisb.samples import load_samples
+from aisb.resolve.config import Asked, resolve
 from aisb.spec import DatasetTable, LogprobTable, PromptTable, SampleTable, ShotsFrom, Task
 
 PAGE = (Path(__file__).parents[2] / "docs/tasks.md").read_text(encoding="utf-8")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from aisb import AttemptFailed, Backend, Chunk, Failure, Request, Usage
-from aisb.direct import ask_directly
-from aisb.engine import Drive, delay, is_retryable
-from aisb.log import LogWriter, read_file, read_folder
+from aisb.load.direct import ask_directly
+from aisb.load.engine import Drive, delay, is_retryable
 from aisb.progress import Progress
+from aisb.record.log import LogWriter, read_file, read_folder
 from aisb.spec import Load
 
 

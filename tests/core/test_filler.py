@@ -3,9 +3,9 @@
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from aisb.data.filler import WORDS_FILE, Filler, LateIds, LateText
+from aisb.data.tokens import load_tokenizer
 from aisb.errors import UsageError
-from aisb.filler import WORDS_FILE, Filler, LateIds, LateText
-from aisb.tokens import load_tokenizer
 
 WORDS = WORDS_FILE.read_text("utf-8").split()
 FEW = ["the quick brown fox jumps over the lazy dog"] * 5

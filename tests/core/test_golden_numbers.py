@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from minimal import DONE, Chat, document, event
 
-from aisb.assembly import ask
-from aisb.columns import read_columns
-from aisb.dialects import DIALECTS, dialect, speak
 from aisb.errors import AttemptFailed, UnknownName
-from aisb.latency import each_request, latency
-from aisb.log import LogWriter
-from aisb.spreads import pooled
+from aisb.http.assembly import ask
+from aisb.record.log import LogWriter
+from aisb.speed.columns import read_columns
+from aisb.speed.dialects import DIALECTS, dialect, speak
+from aisb.speed.latency import each_request, latency
+from aisb.speed.spreads import pooled
 from aisb.types import Failure, Request
 
 MS = 1_000_000

@@ -7,10 +7,10 @@ import pytest
 from minimal import DONE, Chat, document, event
 from scripted import chunked, sized
 
-from aisb.assembly import ask
 from aisb.errors import AttemptFailed
+from aisb.http.assembly import ask
+from aisb.http.transport import open_transport
 from aisb.spec import Timeouts
-from aisb.transport import open_transport
 from aisb.types import Failure, Request, Usage
 
 MS = 1_000_000

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from aisb.catalog import Catalog
-from aisb.config import Asked, Resolver
+from aisb.accuracy.grading import BATCH, Tally, grade
+from aisb.accuracy.scoring import score
 from aisb.errors import UsageError
-from aisb.grading import BATCH, Tally, grade
 from aisb.plugins import Plugins
-from aisb.scoring import score
+from aisb.resolve.catalog import Catalog
+from aisb.resolve.config import Asked, Resolver
 from aisb.spec import Task
 from aisb.types import Prediction, Sample
 

@@ -6,8 +6,8 @@ from statistics import fmean, pvariance
 
 import pytest
 
+from aisb.data.lengths import METHODS, lengths
 from aisb.errors import UsageError
-from aisb.lengths import METHODS, lengths
 
 TABLES = {
     "constant": {"value": 512},

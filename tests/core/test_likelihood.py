@@ -2,8 +2,8 @@
 
 import pytest
 
+from aisb.accuracy.likelihood import continuation
 from aisb.errors import AttemptFailed
-from aisb.likelihood import continuation
 from aisb.types import Logprob, TokenScores
 
 

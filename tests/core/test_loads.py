@@ -6,12 +6,12 @@ import pytest
 from minimal import Chat
 
 from aisb import Backend, Message, Request
-from aisb.capacity import Room, check_room
 from aisb.errors import ConfigError
-from aisb.loads import asked, check_load, is_open, joins, share, workers
-from aisb.pieces import marked
+from aisb.load.capacity import Room, check_room
+from aisb.load.loads import asked, check_load, is_open, joins, share, workers
+from aisb.load.pieces import marked
+from aisb.load.work import read_share, write_share
 from aisb.spec import Load
-from aisb.work import read_share, write_share
 
 
 class Local(Backend):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aisb.log import LogWriter, decode, encode, read_file, read_folder
+from aisb.record.log import LogWriter, decode, encode, read_file, read_folder
 from aisb.types import Failure, Logprob, Prediction, Timing, Usage
 
 KINDS = ("role", "content", "content", "finish", "usage")
@@ -126,7 +126,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from aisb.errors import RunError
-from aisb.log import LogWriter
+from aisb.record.log import LogWriter
 from aisb.types import Prediction
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))   # what a full disk does, for this process alone
 log = LogWriter(Path(sys.argv[1]))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from aisb.metrics import UNCLEAR_WARNING, bounds, ledger, outcomes, summarize
-from aisb.stats import clustered, mean_of_shares, wilson
+from aisb.accuracy.metrics import UNCLEAR_WARNING, bounds, ledger, outcomes, summarize
+from aisb.accuracy.stats import clustered, mean_of_shares, wilson
 from aisb.types import OUTCOMES, Metric, Score
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from aisb import AttemptFailed, Backend, Chunk, Failure, Message, Request
-from aisb.engine import Drive, next_turn
 from aisb.errors import RunError
-from aisb.log import LogWriter, read_file, read_folder
-from aisb.pacing import Pacer, Timer
+from aisb.load.engine import Drive, next_turn
+from aisb.load.pacing import Pacer, Timer
 from aisb.progress import Progress
+from aisb.record.log import LogWriter, read_file, read_folder
 from aisb.spec import Load
 
 MS = 1_000_000
@@ -192,7 +192,7 @@ def test_a_conversation_as_one_text_is_joined_by_line_ends() -> None:
 
 
 async def test_a_record_keeps_the_lengths_that_were_asked(tmp_path: Path) -> None:
-    from aisb.columns import read_columns
+    from aisb.speed.columns import read_columns
 
     driven = Driven(tmp_path, Answering())
     await driven.drive.run(requests(1, params={"max_tokens": 7}, facts={"input_tokens_asked": 99}))

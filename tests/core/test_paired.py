@@ -6,7 +6,7 @@ from math import comb
 
 import pytest
 
-from aisb.paired import (
+from aisb.accuracy.paired import (
     bootstrap,
     holm,
     mcnemar,

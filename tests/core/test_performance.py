@@ -6,13 +6,13 @@ from array import array
 import numpy as np
 import pytest
 
-from aisb.certificate import require_valid
-from aisb.counters import gained
-from aisb.dialects import DIALECTS, speak
 from aisb.errors import CheckFailed, UsageError
-from aisb.log import LogWriter
-from aisb.performance import measure
-from aisb.runfolder import RunFolder
+from aisb.record.log import LogWriter
+from aisb.record.runfolder import RunFolder
+from aisb.speed.certificate import require_valid
+from aisb.speed.counters import gained
+from aisb.speed.dialects import DIALECTS, speak
+from aisb.speed.performance import measure
 from aisb.types import Failure, Prediction, Timing, Usage
 
 MS = 1_000_000

@@ -137,7 +137,11 @@ def test_an_unknown_name_suggests_the_nearest_and_names_failed_and_blocked_plugi
 
 @pytest.mark.parametrize(
     ("name", "distribution"),
-    [("vllm-offline", "aisb-backend-hf"), ("hf-chat", "aisb-backend-hf"), ("mmlu_redux", "aisb-dataset-exams")],
+    [
+        ("vllm-offline", "aisb-backend-hf"),
+        ("hf-chat", "aisb-backend-hf"),
+        ("mmlu_redux", "aisb-dataset-exams"),
+    ],
 )
 def test_a_name_whose_distribution_is_absent_is_answered_with_its_install_line(ask, name, distribution):
     assert ask(f"plugins.find('backend', {name!r})").endswith(

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from aisb.datafiles import DataFolders
+from aisb.data.datafiles import DataFolders
+from aisb.data.prompts import Renderer, cross, prompt_hash
+from aisb.data.samples import load_samples
 from aisb.errors import ConfigError
 from aisb.plugins import Plugins
-from aisb.prompts import Renderer, cross, prompt_hash
-from aisb.samples import load_samples
 from aisb.spec import Task
 from aisb.types import Message, Part, Request
 

@@ -7,12 +7,12 @@ import pytest
 from minimal import Chat
 from scripted import chunked, sized
 
-from aisb.assembly import ask
 from aisb.backend import HttpBackend, HttpCall
 from aisb.errors import UsageError
+from aisb.http.assembly import ask
+from aisb.http.sse import JsonParser
+from aisb.http.transport import open_transport
 from aisb.spec import Timeouts
-from aisb.sse import JsonParser
-from aisb.transport import open_transport
 from aisb.types import Chunk, Request
 
 REQUEST = Request("17", text="6 x 7?")

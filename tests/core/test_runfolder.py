@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from aisb.errors import RunError
-from aisb.manifest import differences, mask, mask_url
-from aisb.runfolder import RunFolder, read_json, write_atomically
+from aisb.record.manifest import differences, mask, mask_url
+from aisb.record.runfolder import RunFolder, read_json, write_atomically
 
 NOON = datetime(2026, 11, 21, 12, 0, 0)  # noqa: DTZ001 - folders carry local time
 
@@ -60,7 +60,7 @@ def test_a_work_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_run_is_written_by_one_process_at_a_time_and_freed_when_it_dies(tmp_path: Path) -> None:
     (folder,) = made(tmp_path, NOON)
     code = (
-        "import sys; from pathlib import Path; from aisb.runfolder import RunFolder\n"
+        "import sys; from pathlib import Path; from aisb.record.runfolder import RunFolder\n"
         "with RunFolder(Path(sys.argv[1])).lock(): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from aisb.datafiles import DataFolders
+from aisb.data.datafiles import DataFolders
+from aisb.data.samples import SampleMaker, load_samples
 from aisb.errors import ConfigError, DataError
 from aisb.plugins import Plugins
-from aisb.samples import SampleMaker, load_samples
 from aisb.spec import Task
 
 
@@ -225,9 +225,9 @@ def test_another_split_is_read_where_the_path_has_one(load, tmp_path):
 
 def test_a_dataset_without_files_is_hashed_by_its_rows_and_gets_path_as_an_option(installed):
     code = """if True:
-        from aisb.datafiles import DataFolders
+        from aisb.data.datafiles import DataFolders
         from aisb.plugins import Plugins
-        from aisb.samples import load_samples
+        from aisb.data.samples import load_samples
         from aisb.spec import Task
         def load(**table):
             task = Task(name="toy", summary="", dataset={"use": "dice", "colour": "red", **table})

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aisb.accuracy.reasoning import Seen
+from aisb.accuracy.refusal import is_refusal
+from aisb.accuracy.scoring import Steps, details, measure, outcome, score
 from aisb.errors import ConfigError, UnknownName
 from aisb.evaluator import Evaluator
 from aisb.plugins import Plugins
-from aisb.reasoning import Seen
-from aisb.refusal import is_refusal
-from aisb.scoring import Steps, details, measure, outcome, score
 from aisb.spec import Task
 from aisb.types import Extract, Failure, Prediction, Sample, Score
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aisb.spreads import pooled, spread
+from aisb.speed.spreads import pooled, spread
 
 PERCENTS = [1, 25, 75, 90, 99, 99.9]
 values = st.one_of(

@@ -5,7 +5,7 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aisb.sse import EventParser
+from aisb.http.sse import EventParser
 
 
 def parse(*pieces, stamps=None):

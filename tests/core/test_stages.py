@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aisb.stages import in_flight, steady
+from aisb.speed.stages import in_flight, steady
 
 MS = 1e6
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aisb.data.templates import Template, as_text
 from aisb.errors import ConfigError
-from aisb.templates import Template, as_text
 
 
 def render(text, **fields):

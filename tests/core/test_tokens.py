@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from aisb.data.tokens import load_tokenizer
 from aisb.errors import PluginError, UsageError
-from aisb.tokens import load_tokenizer
 
 SENTENCES = ["the quick brown fox jumps over the lazy dog", "each day the dog sleeps, and the fox does not"]
 
@@ -111,7 +111,7 @@ def test_without_transformers_other_files_say_what_to_install(tmp_path):
 
 def test_a_tokenizer_json_is_read_without_transformers(folder):
     script = (
-        "import sys; from aisb.tokens import load_tokenizer; "
+        "import sys; from aisb.data.tokens import load_tokenizer; "
         f"print(load_tokenizer({str(folder)!r}).count(' dog'), 'transformers' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -13,9 +13,9 @@ from minimal import Chat
 from scripted import chunk, chunked, sized
 
 from aisb.errors import AttemptFailed, ServiceError, UsageError
-from aisb.fetch import fetch, proxy_for
+from aisb.http.fetch import fetch, proxy_for
+from aisb.http.transport import Exchange, WireRequest, open_transport
 from aisb.spec import Timeouts
-from aisb.transport import Exchange, WireRequest, open_transport
 from aisb.types import Failure
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
@@ -408,8 +408,12 @@ async def test_a_redirect_is_not_followed(serve, connect):
 async def test_a_silent_server_meets_the_first_byte_timeout_headers_or_not(serve, connect):
     server = await serve([["silence"], [chunked()[0], "silence"]])
     transport = connect(server.url, timeouts={"first_byte": 0.15})
-    assert (await fail(transport, server.url))[0] == Failure("timeout", "no first byte within 0.15 s (load.timeouts.first_byte)")
-    assert (await fail(transport, server.url))[0] == Failure("timeout", "no first byte within 0.15 s (load.timeouts.first_byte)", 200)
+    assert (await fail(transport, server.url))[0] == Failure(
+        "timeout", "no first byte within 0.15 s (load.timeouts.first_byte)"
+    )
+    assert (await fail(transport, server.url))[0] == Failure(
+        "timeout", "no first byte within 0.15 s (load.timeouts.first_byte)", 200
+    )
 
 
 async def test_comments_do_not_count_as_the_first_byte(serve, connect):
@@ -431,14 +435,18 @@ async def test_comments_do_count_between_bytes(serve, connect):
 async def test_a_stall_in_the_middle_meets_the_between_bytes_timeout_and_keeps_what_came(serve, connect):
     server = await serve([[*chunked(b"data: 1\n\n", 0.05, b"data: 2\n\n", end=False), "silence"]])
     failure, arrived = await fail(connect(server.url, timeouts={"between_bytes": 0.15}), server.url)
-    assert failure == Failure("timeout", "nothing came for 0.15 s in the middle of the reply (load.timeouts.between_bytes)", 200)
+    assert failure == Failure(
+        "timeout", "nothing came for 0.15 s in the middle of the reply (load.timeouts.between_bytes)", 200
+    )
     assert arrived == b"data: 1\n\ndata: 2\n\n"
 
 
 async def test_an_endless_reply_meets_the_total_timeout(serve, connect):
     server = await serve([chunked(*[b"data: 1\n\n", 0.02] * 100)])
     failure, arrived = await fail(connect(server.url, timeouts={"total": 0.2}), server.url)
-    assert failure == Failure("timeout", "the reply was not complete after 0.2 s in all (load.timeouts.total)", 200)
+    assert failure == Failure(
+        "timeout", "the reply was not complete after 0.2 s in all (load.timeouts.total)", 200
+    )
     assert arrived.startswith(b"data: 1\n\n")
 
 

@@ -7,7 +7,7 @@ import json
 import time
 from pathlib import Path
 
-from aisb.vitals import Vitals
+from aisb.load.vitals import Vitals
 
 NAMES = {"t_ns", "lag_ms_p50", "lag_ms_p99", "lag_ms_max", "late_ms_max", "in_flight", "cpu_share"}
 

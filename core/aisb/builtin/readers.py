@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
-from aisb.datafiles import DataFile, DataFiles
+from aisb.data.datafiles import DataFile, DataFiles
 from aisb.errors import PluginError, UsageError
 from aisb.types import Row
 

@@ -126,9 +126,9 @@ def _component(component: Component) -> list[str]:
 
 
 def _file(file: Path, plugins: Plugins) -> list[str]:
-    from aisb.catalog import read_toml
     from aisb.errors import AisbError
     from aisb.options import bind
+    from aisb.resolve.catalog import read_toml
 
     try:
         table = read_toml(file)

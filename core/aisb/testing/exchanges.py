@@ -229,8 +229,8 @@ async def _run(
     ask: Ask,
     options: Mapping[str, Any],
 ) -> list[str]:
-    from aisb.assembly import ask as ask_service
-    from aisb.transport import open_transport
+    from aisb.http.assembly import ask as ask_service
+    from aisb.http.transport import open_transport
 
     async with await _play(case.script) as server:
         port = server.sockets[0].getsockname()[1]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from aisb import AttemptFailed, Chunk, Failure, HttpBackend, HttpCall, Request, ServiceInfo, Usage, UsageError
-from aisb.params import refuse_unfit
+from aisb.resolve.params import refuse_unfit
 from aisb.types import ChunkKind
 
 FINISH_REASONS = {

@@ -3,7 +3,7 @@
 import pytest
 
 from aisb import Prediction, Request, ServiceError, UsageError
-from aisb.assembly import stream_once
+from aisb.http.assembly import stream_once
 from aisb.testing import check_backend, check_plugin
 from aisb_backend_tgi import TGI, TGIStream
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from aisb import Prediction, Request, ServiceError
-from aisb.assembly import stream_once
+from aisb.http.assembly import stream_once
 from aisb.testing import check_backend, check_plugin
 from aisb_backend_triton import Triton, TritonStream
 

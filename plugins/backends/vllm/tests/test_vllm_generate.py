@@ -3,7 +3,7 @@
 import pytest
 
 from aisb import Prediction, Request
-from aisb.assembly import stream_once
+from aisb.http.assembly import stream_once
 from aisb.testing import check_backend, check_plugin
 from aisb.testing.mock import MockOptions, start_mock
 from aisb_backend_vllm import VLLMChat, VLLMCompletions, VLLMGenerate

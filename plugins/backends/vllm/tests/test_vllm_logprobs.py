@@ -5,7 +5,7 @@ import json
 import pytest
 
 from aisb import AttemptFailed, TokenScores, UsageError
-from aisb.likelihood import continuation
+from aisb.accuracy.likelihood import continuation
 from aisb.testing.mock import MockOptions, start_mock
 from aisb_backend_vllm import VLLMChat, VLLMCompletions
 

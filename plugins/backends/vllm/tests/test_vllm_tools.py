@@ -5,10 +5,10 @@ import json
 import pytest
 
 from aisb import Prediction, Request
-from aisb.assembly import ask
+from aisb.http.assembly import ask
+from aisb.http.transport import open_transport
 from aisb.spec import Timeouts
 from aisb.testing.mock import MockOptions, start_mock
-from aisb.transport import open_transport
 from aisb_backend_vllm import VLLMChat
 from aisb_backend_vllm.toolcalls import find_tool_calls
 

@@ -14,7 +14,7 @@ from aisb.hookspecs import hookimpl
 from aisb.types import Row
 
 if TYPE_CHECKING:
-    from aisb.datafiles import DataFile, DataFiles
+    from aisb.data.datafiles import DataFile, DataFiles
 
 ASKING = frozenset(("human", "user"))
 PIECE = 1 << 20

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from aisb.catalog import Catalog
-from aisb.config import Asked, resolve
-from aisb.datafiles import DataFolders
+from aisb.data.datafiles import DataFolders
+from aisb.data.prompts import Renderer
+from aisb.data.samples import load_samples
 from aisb.errors import DataError, UsageError
 from aisb.plugins import Plugins
-from aisb.prompts import Renderer
-from aisb.samples import load_samples
+from aisb.resolve.catalog import Catalog
+from aisb.resolve.config import Asked, resolve
 
 ALIASES = tomllib.loads((Path(str(files("aisb_dataset_chat"))) / "aliases.toml").read_text("utf-8"))
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from aisb.catalog import Catalog
-from aisb.config import Asked, resolve
-from aisb.datafiles import DataFolders
+from aisb.accuracy.scoring import measure, score
+from aisb.data.datafiles import DataFolders
+from aisb.data.prompts import Renderer
+from aisb.data.samples import LETTERS, load_samples
 from aisb.errors import DataError
 from aisb.plugins import Plugins
-from aisb.prompts import Renderer
-from aisb.samples import LETTERS, load_samples
-from aisb.scoring import measure, score
+from aisb.resolve.catalog import Catalog
+from aisb.resolve.config import Asked, resolve
 from aisb.types import Logprob, Prediction
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_clue")))

@@ -11,7 +11,7 @@ from io import BytesIO
 from typing import Annotated, Any
 
 from aisb.builtin.readers import jsonl
-from aisb.datafiles import DataFiles
+from aisb.data.datafiles import DataFiles
 from aisb.types import Row
 
 WITH_STARTER = (

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from aisb.builtin.readers import jsonl
-from aisb.datafiles import DataFiles
+from aisb.data.datafiles import DataFiles
 from aisb.types import Row
 
 TOOLS = {"python": (), "cpp": ("g++",), "java": ("javac", "java"), "js": ("node",)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aisb.builtin.readers import json, jsonl
-from aisb.datafiles import DataFile, DataFiles
+from aisb.data.datafiles import DataFile, DataFiles
 from aisb.types import Row
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aisb.builtin.readers import jsonl
-from aisb.datafiles import DataFiles
+from aisb.data.datafiles import DataFiles
 from aisb.types import Row
 
 _LETTER = re.compile(r"\s*\(?([A-H])(?:\s*[).:．、：]+\s*|\s+)")

@@ -9,7 +9,7 @@ from itertools import pairwise
 from random import Random
 from typing import Annotated, Literal
 
-from aisb.datafiles import DataFiles
+from aisb.data.datafiles import DataFiles
 from aisb.errors import UsageError
 from aisb.types import Row
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib.resources import files as resources
 from typing import Annotated, Any
 
-from aisb.datafiles import DataFile, DataFiles
+from aisb.data.datafiles import DataFile, DataFiles
 from aisb.errors import UsageError
 from aisb.types import Row
 

@@ -6,7 +6,7 @@ import ast
 import json
 from collections.abc import Iterator
 
-from aisb.datafiles import DataFiles
+from aisb.data.datafiles import DataFiles
 from aisb.types import Row
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from aisb.datafiles import DataFiles
+from aisb.data.datafiles import DataFiles
 from aisb.types import Row
 
 _OPTION = re.compile(r"^\(([A-Z])\) (.*)$", re.MULTILINE)

@@ -13,8 +13,8 @@ from aisb.hookspecs import hookimpl
 from aisb.types import Row
 
 if TYPE_CHECKING:
-    from aisb.filler import Filler
-    from aisb.lengths import Lengths
+    from aisb.data.filler import Filler
+    from aisb.data.lengths import Lengths
 
 AT_ONCE = 1024
 """Prompts that are made and counted together: the libraries count many at once with all processors."""
@@ -45,9 +45,9 @@ def synthetic(
     Row i depends on the seed, the nonce and i. A performance run sets the nonce, so that no prefix cache can
     answer with what an earlier run left there; every row has it, so that a run can be made again.
     """
-    from aisb.filler import Filler
-    from aisb.lengths import lengths
-    from aisb.tokens import load_tokenizer
+    from aisb.data.filler import Filler
+    from aisb.data.lengths import lengths
+    from aisb.data.tokens import load_tokenizer
 
     if requests < 1:
         raise UsageError(f"requests = {requests} must be at least 1")

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from aisb.catalog import Catalog
-from aisb.config import Asked, resolve
-from aisb.datafiles import DataFolders
+from aisb.data.datafiles import DataFolders
+from aisb.data.prompts import Renderer, cross
+from aisb.data.samples import load_samples
+from aisb.data.tokens import load_tokenizer
 from aisb.errors import ConfigError, UsageError
 from aisb.plugins import Plugins
-from aisb.prompts import Renderer, cross
-from aisb.samples import load_samples
-from aisb.tokens import load_tokenizer
+from aisb.resolve.catalog import Catalog
+from aisb.resolve.config import Asked, resolve
 
 ALIASES = tomllib.loads((Path(str(files("aisb_dataset_synthetic"))) / "aliases.toml").read_text("utf-8"))
 

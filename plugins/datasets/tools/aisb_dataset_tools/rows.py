@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from aisb.datafiles import DataFile, DataFiles
+from aisb.data.datafiles import DataFile, DataFiles
 from aisb.types import Row
 
 CATEGORIES = (

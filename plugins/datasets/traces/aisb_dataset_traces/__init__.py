@@ -12,7 +12,7 @@ from aisb.hookspecs import hookimpl
 from aisb.types import Row
 
 if TYPE_CHECKING:
-    from aisb.datafiles import DataFiles
+    from aisb.data.datafiles import DataFiles
     from aisb_dataset_traces.prompts import Prompts
 
 Kind = Annotated[Literal["string", "token-ids"], "a text, or token ids that are sent as they are"]
@@ -64,8 +64,8 @@ def azure_trace(
 
 
 def _prompts(kind: str, tokenizer: str | None, vocabulary: int | None, seed: int, nonce: str) -> Prompts:
-    from aisb.filler import Filler
-    from aisb.tokens import load_tokenizer
+    from aisb.data.filler import Filler
+    from aisb.data.tokens import load_tokenizer
     from aisb_dataset_traces.prompts import Prompts
 
     if kind == "token-ids" and tokenizer is None and vocabulary is None:

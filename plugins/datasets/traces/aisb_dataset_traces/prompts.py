@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from itertools import count
 from typing import Any
 
-from aisb.filler import Filler, LateIds, LateText
+from aisb.data.filler import Filler, LateIds, LateText
 
 KEPT_BLOCKS = 4096
 """Blocks that are kept, for the prompts that share them."""

@@ -10,7 +10,7 @@ from aisb.builtin.readers import csv, jsonl
 from aisb.types import Row
 
 if TYPE_CHECKING:
-    from aisb.datafiles import DataFile, DataFiles
+    from aisb.data.datafiles import DataFile, DataFiles
     from aisb_dataset_traces.prompts import Prompts
 
 

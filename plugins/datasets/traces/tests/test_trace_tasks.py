@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from aisb.catalog import Catalog
-from aisb.config import Asked, resolve
-from aisb.datafiles import DataFolders
+from aisb.data.datafiles import DataFolders
+from aisb.data.filler import WORDS_FILE
+from aisb.data.prompts import Renderer
+from aisb.data.samples import load_samples
+from aisb.data.tokens import load_tokenizer
 from aisb.errors import DataError, UsageError
-from aisb.filler import WORDS_FILE
 from aisb.plugins import Plugins
-from aisb.prompts import Renderer
-from aisb.samples import load_samples
-from aisb.tokens import load_tokenizer
+from aisb.resolve.catalog import Catalog
+from aisb.resolve.config import Asked, resolve
 
 FAMILY = Path(str(files("aisb_dataset_traces")))
 ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text("utf-8"))

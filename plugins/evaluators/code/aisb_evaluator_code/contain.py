@@ -161,6 +161,8 @@ def run(given: dict[str, Any]) -> NoReturn:
     if given["namespaces"]:
         os.chmod(".", 0o700)
     give_up_rights(given["uid"])
+    if "python" in given["run"] and not os.access(os.__file__, os.R_OK):
+        raise OSError(f"an unprivileged user cannot read {sys.base_prefix}: use a Python that all may read")
     limit(given["limits"])
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     what = given["run"]

@@ -51,7 +51,8 @@ def run(language: str, answer: str, fields: Mapping[str, Any], limits: Limits) -
         program = _headers(declared, language) + program
     if language == "cpp":
         files = {"main.cpp": f"{program}\n{_CPP}\n{_before_last(test, 1, 'aisb_end();')}"}
-        command = "g++ -std=c++17 -O0 -w -o main main.cpp || exit 97; exec ./main"
+        with_crypto = " -lcrypto" if "openssl/" in program else ""
+        command = f"g++ -std=c++17 -O0 -w -o main main.cpp{with_crypto} || exit 97; exec ./main"
         limits = replace(limits, seconds=limits.seconds + 10, memory=max(limits.memory, 2048))
     elif language == "java":
         files = {"Main.java": f"{_java(program, declared)}\n{_before_last(test, 2, _JAVA)}"}

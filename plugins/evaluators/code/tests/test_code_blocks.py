@@ -2,7 +2,7 @@
 
 import pytest
 
-from aisb.scoring import Steps
+from aisb.accuracy.scoring import Steps
 from aisb.types import Sample
 from aisb_evaluator_code.blocks import code
 

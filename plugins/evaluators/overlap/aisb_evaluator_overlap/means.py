@@ -48,7 +48,7 @@ def means(scores: Sequence[Score], names: Sequence[str]) -> list[Metric]:
 
 
 def _mean(name: str, scores: Sequence[Score], group: str | None) -> Metric:
-    from aisb.stats import mean_interval
+    from aisb.accuracy.stats import mean_interval
 
     values = [100 * figures(score).get(name, 0.0) for score in scores]
     interval = mean_interval(values, [score.sample_id for score in scores]) or (None, None)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Annotated, NamedTuple
 
-from aisb.refusal import is_refusal
+from aisb.accuracy.refusal import is_refusal
 from aisb.types import Extract, Sample
 from aisb_evaluator_text.marked import boxes
 

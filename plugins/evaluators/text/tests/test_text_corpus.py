@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from aisb.accuracy.scoring import Steps, outcome
 from aisb.evaluator import Evaluator, Postprocessor
-from aisb.scoring import Steps, outcome
 from aisb.types import Prediction, Sample
 from aisb_evaluator_text.choices import choice
 from aisb_evaluator_text.matching import ChoiceMatch, NumericMatch

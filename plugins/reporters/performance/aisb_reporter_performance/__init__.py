@@ -34,9 +34,9 @@ class Performance(Reporter):
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `performances/<model>/<task>…` for everything that was asked, and print the tables."""
-        from aisb.dialects import dialect
-        from aisb.performance import measure
-        from aisb.runfolder import RunFolder
+        from aisb.record.runfolder import RunFolder
+        from aisb.speed.dialects import dialect
+        from aisb.speed.performance import measure
         from aisb_reporter_performance.files import write
         from aisb_reporter_performance.text import as_text
 
@@ -44,7 +44,7 @@ class Performance(Reporter):
         tools = [dialect(name) for name in self.dialects]
         count_tokens = None
         if self.tokenizer:
-            from aisb.tokens import load_tokenizer
+            from aisb.data.tokens import load_tokenizer
 
             count_tokens = load_tokenizer(self.tokenizer).count
         written: list[Path] = []

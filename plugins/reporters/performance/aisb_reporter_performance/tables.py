@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aisb.spreads import Spread
+from aisb.speed.spreads import Spread
 
 UNKNOWN = "–"
 MS, RATE = " ms", " token/s"

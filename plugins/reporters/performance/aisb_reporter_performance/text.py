@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from aisb.performance import BESIDE, PARAMETERS, Performance, Stage
+from aisb.speed.performance import BESIDE, PARAMETERS, Performance, Stage
 from aisb_reporter_performance.tables import COMMON, UNITS, UNKNOWN, exact, grid, headers, short, values
 
 if TYPE_CHECKING:
-    from aisb.dialects import Dialect
+    from aisb.speed.dialects import Dialect
 
 BROKEN = {
     "Performance Parameters": "Performance\nParameters",
@@ -141,7 +141,7 @@ def _certificate(found: Performance, width: int) -> Iterator[str]:
 
 def _dialects(found: Performance, tools: Sequence[Dialect], width: int) -> str:
     """Return the averages of the same run in other tools' numbers, and by which rules."""
-    from aisb.dialects import speak
+    from aisb.speed.dialects import speak
 
     total = found.stages[0].parameters
     spoken = [speak(found.columns, tool, found.percentiles) for tool in tools]

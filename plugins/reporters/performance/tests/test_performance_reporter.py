@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aisb.errors import UnknownName
-from aisb.log import LogWriter
+from aisb.record.log import LogWriter
 from aisb.report import FinishedRun
 from aisb.types import Failure, Prediction, Timing, Usage
 from aisb_reporter_performance import Performance, aisb_reporters

@@ -16,8 +16,8 @@ class Plots(Reporter):
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `performances/<model>/<task>_plot.html` and `…_rps_distribution_plot.html` for every log."""
-        from aisb.performance import measure
-        from aisb.runfolder import RunFolder, write_atomically
+        from aisb.record.runfolder import RunFolder, write_atomically
+        from aisb.speed.performance import measure
         from aisb_reporter_plots.page import pages
 
         folder = RunFolder(run.folder)

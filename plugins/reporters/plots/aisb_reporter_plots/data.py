@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from aisb.arrivals import Ramp
-from aisb.performance import Performance
-from aisb.throughput import per
+from aisb.load.arrivals import Ramp
+from aisb.speed.performance import Performance
+from aisb.speed.throughput import per
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

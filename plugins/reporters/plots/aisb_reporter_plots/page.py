@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from aisb.errors import AisbError
-from aisb.performance import Performance
+from aisb.speed.performance import Performance
 from aisb_reporter_plots.data import rates, requests
 
 HERE = Path(__file__).parent

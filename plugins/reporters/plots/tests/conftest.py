@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aisb.log import LogWriter
+from aisb.record.log import LogWriter
 from aisb.report import FinishedRun
 
 TIMESTAMP = "20261121_220301"

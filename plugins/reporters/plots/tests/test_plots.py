@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from plots_replies import failed, never_sent, reply
 
-from aisb.performance import measure
-from aisb.runfolder import RunFolder
+from aisb.record.runfolder import RunFolder
+from aisb.speed.performance import measure
 from aisb_reporter_plots import Plots, aisb_reporters, data
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror="alert(2)">'&amp;{{data}}{{plotly}}"""

@@ -1,0 +1,1 @@
+"""How right a model is: answers found, graded, summed up, audited, compared."""

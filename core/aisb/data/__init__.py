@@ -1,0 +1,1 @@
+"""Rows made into samples, and samples into requests."""

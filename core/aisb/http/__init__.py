@@ -1,0 +1,1 @@
+"""Bytes: sockets, stamps, server-sent events, and what a reply means."""

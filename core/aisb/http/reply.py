@@ -1,0 +1,400 @@
+"""Working out what a reply means: stamped bytes become events, JSON, chunks, and in the end a prediction.
+
+None of it happens while bytes arrive: the transport calls `take` when 8 kB wait, and the rest follows when
+the reply has ended.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+
+from aisb.backend import HttpBackend, error_text
+from aisb.errors import AttemptFailed
+from aisb.http.alike import Alike
+from aisb.http.compact import Stamps
+from aisb.http.sse import Event, EventParser, JsonParser
+from aisb.http.transport import FULL, Exchange
+from aisb.types import TOKEN_KINDS, Chunk, ChunkKind, Failure, Prediction, Request, Timing, Usage
+
+_FIELDS = (b"data", b"event", b"id:", b"retry", b":")
+_SHOWN = 80
+_ADVICE = {
+    401: "; give the right key with --api-key-env",
+    403: "; the service knows the key, or wants none, and refuses all the same",
+    404: "; check url, path and the name of the model",
+    405: "; check url and path",
+}
+"""What to do about a status, for which services themselves seldom have more than its name."""
+_MANY = 12
+"""From how many pieces on it pays to look for what they have in common."""
+_LOOSE = 64
+"""How many pieces of text stay apart before they are joined: a string each costs ten times its letters."""
+_KEEPALIVE = Chunk("keepalive")
+_KINDS: tuple[ChunkKind, ...] = ("role", "reasoning", "content", "tool", "finish", "usage", "keepalive")
+_CODE = {kind: code for code, kind in enumerate(_KINDS)}
+_CONTENT = bytes([_CODE["content"]])
+
+
+class Reply:
+    """One attempt's reply, put together as its bytes are handed over."""
+
+    __slots__ = (
+        "_alike", "_backend", "_calls", "_complete", "_counted", "_events", "_finish_reason", "_joined",
+        "_kinds", "_last", "_may_be_alike", "_odd", "_reasoning", "_sink", "_stamps", "_streamed", "_text",
+        "_tokens", "_usage", "exchange", "failure",
+    )  # fmt: skip
+
+    def __init__(
+        self, backend: HttpBackend, *, sink: Callable[[Chunk], None] | None = None, full: int = FULL
+    ) -> None:
+        self.exchange = Exchange(self.take, full)
+        self.failure: Failure | None = None
+        self._backend = backend
+        self._sink = sink
+        self._events: EventParser | JsonParser = (
+            EventParser() if backend.stream_format == "sse" else JsonParser()
+        )
+        self._may_be_alike = backend.copies_text and sink is None
+        self._alike: Alike | None = None  # made when there is much to read
+        self._streamed: bool | None = None  # not known before the first bytes
+        self._complete = False  # [DONE] was seen
+        self._odd = False  # some text may hold halves of characters
+        # Small while they grow: thousands of long replies are under way at once.
+        self._stamps = Stamps()
+        self._kinds = bytearray()
+        self._tokens = array("i")
+        self._counted = True  # every chunk with tokens said how many
+        self._last = _KEEPALIVE
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._joined = [0, 0]  # how many of the texts above are long already
+        self._calls: dict[Any, dict[str, Any]] = {}
+        self._finish_reason: str | None = None
+        self._usage: Usage | None = None
+
+    def take(self, exchange: Exchange, *, ended: bool = False) -> None:
+        """Work out what waits in the exchange; a reply that is not a stream waits for its end."""
+        if self.failure or not 200 <= exchange.status < 300:
+            return
+        if self._streamed is None:
+            if exchange.size < 16 and not ended:
+                return
+            self._streamed = _is_stream(exchange, self._backend.stream_format)
+        if self._streamed:
+            self._read_pieces(exchange.take())
+            self._stamps.fold()
+            self._joined = [_join(self._text, self._joined[0]), _join(self._reasoning, self._joined[1])]
+
+    def end(self, failure: Failure | None) -> None:
+        """Take what is left, and settle whether this is an answer. `failure` is the transport's."""
+        exchange = self.exchange
+        exchange.on_full = None  # it led back here: without the cycle, all this goes as soon as it is done
+        status = exchange.status
+        if status and not 200 <= status < 300:
+            self.failure = self._refusal()
+            return
+        if status:
+            self.take(exchange, ended=True)
+        if failure is None:
+            if self._streamed:
+                self._end_stream()
+            else:
+                self._read_document()
+        elif self.failure is None and not (failure.kind == "cut" and self._complete):
+            self.failure = failure
+
+    def prediction(self, request: Request, *, planned_ns: int | None, attempts: int) -> Prediction:
+        """Return the prediction, with what there is of it when the attempt failed."""
+        exchange = self.exchange
+        text, reasoning = "".join(self._text), "".join(self._reasoning)
+        if self._odd:
+            text, reasoning = _mended(text), _mended(reasoning)
+        tokens = self._tokens if self._counted and any(self._tokens) else array("i")
+        made = Prediction(
+            request.sample_id,
+            request.repeat,
+            request.turn,
+            text,
+            reasoning,
+            tuple(self._calls.values()),
+            self._finish_reason,
+            self._usage,
+            Timing(
+                planned_ns,
+                exchange.connected_ns,
+                exchange.sent_ns,
+                exchange.headers_ns,
+                self._stamps.all(),
+                tuple([_KINDS[code] for code in self._kinds]),
+                tokens,
+                exchange.done_ns,
+                streamed=self._streamed is not False,
+            ),
+            attempts,
+            self.failure,
+        )
+        try:
+            return self._backend.settle(made, request)
+        except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
+            words = f"the backend cannot settle the reply ({type(error).__name__}: {error})"
+            return replace(made, failure=made.failure or self._broken(words))
+
+    def _read_pieces(self, pieces: list[tuple[int, bytes]]) -> None:
+        at = 0
+        # A pattern pays off over many pieces; a short reply is read sooner in one go.
+        if self._may_be_alike and len(pieces) >= _MANY and self._alike is None:
+            self._alike = Alike()
+        alike = self._alike if len(pieces) >= _MANY else None
+        while alike and alike.helps and at < len(pieces) and not self.failure:
+            if self._events.between and (texts := alike.texts(pieces, at)):
+                self._add_texts(pieces[at : at + len(texts)], texts)
+                at += len(texts)
+            else:
+                seen = len(self._kinds)
+                self._read(self._events.feed(pieces[at : at + 1]))
+                if len(self._kinds) == seen + 1 and self._last == Chunk("content", self._last.text):
+                    alike.learn(pieces[at][1], self._last.text)
+                alike.miss()
+                at += 1
+        if at < len(pieces):
+            self._read(self._events.feed(pieces[at:]))
+
+    def _add_texts(self, pieces: Sequence[tuple[int, bytes]], texts: list[str]) -> None:
+        """Take chunks that are like the latest one but for their texts."""
+        count = len(texts)
+        self._stamps.extend([stamp for stamp, _ in pieces])
+        self._kinds += _CONTENT * count
+        self._text.extend(texts)
+        self._uncounted()
+
+    def _read(self, events: Iterable[Event]) -> None:
+        """Take the events of a stream; one that cannot be read ends the reply."""
+        if self.failure is not None:
+            return
+        loads, decode = orjson.loads, self._backend.decode
+        payload: bytes | None = None
+        try:
+            for stamp, payload in events:
+                if payload is None:
+                    self._add(stamp, _KEEPALIVE)
+                elif payload == b"[DONE]":
+                    self._complete = True
+                else:
+                    try:
+                        event = loads(payload)
+                    except orjson.JSONDecodeError:
+                        event = self._parse(payload)
+                    if event.__class__ is not dict or "error" in event:
+                        event = self._checked(event, payload)
+                    chunk = decode(event)
+                    if chunk is not None:
+                        self._add(stamp, chunk)
+        except AttemptFailed as error:
+            self.failure = error.failure
+        except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
+            self.failure = self._broken(
+                f"the backend cannot read {_shown(payload)} ({type(error).__name__}: {error})"
+            )
+
+    def _checked(self, event: Any, payload: bytes) -> dict[str, Any]:
+        """Return the object in an event. Raise `AttemptFailed` when it is none, or an error."""
+        if event.__class__ is list and len(event) == 1:  # how TGI answers on its root path
+            event = event[0]
+        if event.__class__ is not dict:
+            raise AttemptFailed(self._broken(f"the reply is JSON, but not an object: {_shown(payload)}"))
+        if "error" in event and event["error"] and not event.get("choices"):
+            raise AttemptFailed(
+                _failure_inside(event, payload, self.exchange.status, self._backend.error_statuses)
+            )
+        made: dict[str, Any] = event
+        return made
+
+    def _add(self, stamp: int, chunk: Chunk) -> None:
+        self._last = chunk
+        kind, text, reasoning, tokens, finish_reason, usage, calls, _, whole = chunk
+        if whole is not None:
+            chunk = self._take_whole(chunk, whole)
+            text = ""
+        self._stamps.append(stamp)
+        self._kinds.append(_CODE[kind])
+        if text:
+            self._text.append(text)
+        if reasoning:
+            self._reasoning.append(reasoning)
+        if self._counted:
+            if tokens is None and kind in TOKEN_KINDS:
+                self._uncounted()
+            else:
+                self._tokens.append(tokens or 0)
+        if finish_reason and self._finish_reason != "content_filter":  # a refusal still ends with stop
+            self._finish_reason = finish_reason
+        if usage is not None:
+            self._usage = usage
+        if calls:
+            self._merge(calls)
+        if self._sink is not None:
+            self._sink(chunk)
+
+    def _take_whole(self, chunk: Chunk, whole: str) -> Chunk:
+        """Let the text so far be what the service says it is, and return the chunk with what is new in it."""
+        before = "".join(self._text)
+        self._text = [whole]
+        return chunk._replace(text=whole[len(before) :] if whole.startswith(before) else "")
+
+    def _uncounted(self) -> None:
+        """Forget the chunks' own token counts: one of them does not say it."""
+        self._counted = False
+        del self._tokens[:]
+
+    def _merge(self, deltas: Iterable[Mapping[str, Any]]) -> None:
+        """Lay the pieces of tool calls together by their index."""
+        for delta in deltas:
+            index = delta.get("index")
+            if index is None:
+                # Without an index a new id begins a call, and anything else goes on with the last one.
+                fresh = not self._calls or (
+                    delta.get("id") and delta["id"] != [*self._calls.values()][-1]["id"]
+                )
+                index = len(self._calls) if fresh else [*self._calls][-1]
+            call = self._calls.setdefault(index, {"id": None, "name": None, "arguments": ""})
+            call["id"] = call["id"] or delta.get("id")
+            call["name"] = call["name"] or delta.get("name")
+            call["arguments"] += delta.get("arguments") or ""
+
+    def _end_stream(self) -> None:
+        for stamp, payload in self._events.close():
+            if payload is None or payload == b"[DONE]" or _is_json(payload):
+                self._read([(stamp, payload)])
+            elif self.failure is None:
+                self.failure = self._cut(f"the stream ends in the middle of an event: {_shown(payload)}")
+        if self.failure is not None:
+            return
+        if self._backend.stream_end == "close":
+            return  # also without any event: then nothing was said
+        if all(code == _CODE["keepalive"] for code in self._kinds):
+            self.failure = self._broken("the reply is empty: a stream without an event that says anything")
+        elif not (self._finish_reason or self._complete):
+            self.failure = self._cut("the stream ended without a finish reason or [DONE]")
+
+    def _read_document(self) -> None:
+        """Take a reply that is not a stream: one JSON document, as one chunk."""
+        pieces = self.exchange.take()
+        body = b"".join(data for _, data in pieces)
+        if body.lstrip()[:1] == b"<":
+            self.failure = self._broken(
+                f"a web page came in place of JSON: {_shown(body)}; is url the address of the service?"
+            )
+        elif body.strip():
+            self._read([(pieces[-1][0], body)])
+            if self.failure is None and not self._kinds:
+                self.failure = self._broken(f"the reply holds no answer: {_shown(body)}")
+        else:
+            self.failure = self._broken("the reply is empty")
+
+    def _parse(self, payload: bytes) -> Any:
+        """Read JSON as some services write it: with NaN, and with halves of characters."""
+        self._odd = True
+        try:
+            return json.loads(payload.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise AttemptFailed(self._broken(f"the reply is not UTF-8: {_shown(payload)}")) from error
+        except ValueError as error:
+            raise AttemptFailed(self._broken(f"the reply is not JSON: {_shown(payload)}")) from error
+
+    def _refusal(self) -> Failure:
+        """Say what a status that is not a success means, in the service's own words."""
+        exchange = self.exchange
+        status = exchange.status
+        if 300 <= status < 400:
+            target = exchange.headers.get("location", "an address that it does not name")
+            return Failure(
+                "status", f"HTTP {status}: the service redirects to {target}; set url to that", status
+            )
+        words = self._backend.error_message(status, b"".join(data for _, data in exchange.pieces))
+        text = words if words.startswith("HTTP ") else f"HTTP {status}: {words}"
+        text += _ADVICE.get(status, "")
+        return Failure("status", text, status, _retry_after(exchange.headers.get("retry-after")))
+
+    def _broken(self, text: str) -> Failure:
+        return Failure("protocol", text, self.exchange.status or None)
+
+    def _cut(self, text: str) -> Failure:
+        return Failure("cut", text, self.exchange.status or None)
+
+
+def _join(texts: list[str], joined: int) -> int:
+    """Make one text of those after the first `joined`, when they are many; return how many are long now."""
+    if len(texts) - joined < _LOOSE:
+        return joined
+    texts[joined:] = ["".join(texts[joined:])]
+    return joined + 1
+
+
+def _is_stream(exchange: Exchange, stream_format: str) -> bool:
+    """Tell an event stream from a document: by how it begins, since some services name the wrong type.
+
+    A stream of JSON values begins as a document does, but is not called one.
+    """
+    if stream_format == "json":
+        kind = exchange.headers.get("content-type", "")
+        return not kind.startswith(("application/json", "text/html"))
+    if exchange.pieces and exchange.pieces[0][1][:5] == b"data:":
+        return True
+    start = b"".join(data for _, data in exchange.pieces).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start[:1] in (b"{", b"[", b"<"):
+        return False
+    return start.startswith(_FIELDS) or exchange.headers.get("content-type", "").startswith(
+        "text/event-stream"
+    )
+
+
+def _is_json(payload: bytes) -> bool:
+    try:
+        json.loads(payload)
+    except ValueError:
+        return False
+    return True
+
+
+def _failure_inside(
+    event: Mapping[str, Any], payload: bytes, status: int, statuses: Mapping[str, int]
+) -> Failure:
+    """Read an error that comes inside a successful reply; its own code, when it has one, is the status."""
+    error = event["error"]
+    code = error.get("code") if isinstance(error, Mapping) else event.get("code")
+    if code is None:
+        code = statuses.get(str(event.get("error_type")))
+    text = f"the service reports an error inside its reply: {error_text(payload)}"
+    if isinstance(code, int) and 400 <= code < 600:
+        return Failure("status", text, code)
+    return Failure("protocol", text, status)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Read seconds, or a date (RFC 9110, 10.2.3); a date that has passed is 0."""
+    if value is None:
+        return None
+    try:
+        if value.strip().isdecimal():
+            return float(value)
+        then = parsedate_to_datetime(value)
+        return max(0.0, (then.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _mended(text: str) -> str:
+    """Join halves of characters that were sent apart; one that stays alone becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _shown(data: bytes | None) -> str:
+    return repr((data or b"")[:_SHOWN].decode("utf-8", "replace"))

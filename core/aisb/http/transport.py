@@ -1,0 +1,198 @@
+"""Carrying requests to a service: the bytes and stamps of one attempt, its deadlines, and what carries it."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from aisb.backend import HttpBackend
+from aisb.errors import AttemptFailed
+from aisb.http.fetch import proxy_for
+from aisb.types import Failure
+
+if TYPE_CHECKING:
+    from aisb.spec import Timeouts
+
+Clock = Callable[[], int]
+FULL = 8_192
+"""Bytes that wait at most before they are worked out: some 40 chunks, a tenth of a millisecond."""
+
+
+class WireRequest(NamedTuple):
+    """One HTTP request, ready to be written; `target` is the path with the URL's prefix."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class Exchange:
+    """What one attempt sent and got, with stamps; what arrived stays here when the attempt fails.
+
+    `pieces` are (stamp, bytes) of the body in order. At `full` waiting bytes `on_full` is called, which takes
+    them. `connected_ns` is None on a connection that was open already. Header names are in lower case.
+    """
+
+    __slots__ = (
+        "connected_ns", "done_ns", "full", "headers", "headers_ns", "last_ns", "on_full", "pieces", "sent_ns",
+        "size", "status",
+    )  # fmt: skip
+
+    def __init__(self, on_full: Callable[[Exchange], None] | None = None, full: int = FULL) -> None:
+        self.on_full = on_full
+        self.full = full
+        self.pieces: list[tuple[int, bytes]] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget an attempt of which nothing arrived."""
+        self.connected_ns: int | None = None
+        self.sent_ns: int | None = None
+        self.headers_ns: int | None = None
+        self.last_ns: int | None = None
+        self.done_ns: int | None = None
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.pieces.clear()
+        self.size = 0
+
+    def take(self) -> list[tuple[int, bytes]]:
+        """Return the pieces that wait, and forget them."""
+        pieces, self.pieces, self.size = self.pieces, [], 0
+        return pieces
+
+
+class Transport(Protocol):
+    """What carries requests to one service."""
+
+    async def exchange(self, request: WireRequest, exchange: Exchange) -> None:
+        """Send a request and gather the whole reply. Raise `AttemptFailed` when there is none."""
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+
+
+def open_transport(backend: HttpBackend, *, timeouts: Timeouts, clock: Clock, limit: int) -> Transport:
+    """Return what carries requests to a backend's service, over at most `limit` connections.
+
+    Raises:
+        UsageError: a certificate file or the port is wrong.
+        ServiceError: the proxy that the environment names cannot be used.
+    """
+    proxy = proxy_for(backend.url)
+    if proxy or backend.transport == "httpx":
+        from aisb.http.transport_httpx import HttpxTransport
+
+        return HttpxTransport(backend, proxy=proxy, timeouts=timeouts, clock=clock, limit=limit)
+    from aisb.http.transport_native import NativeTransport
+
+    return NativeTransport(backend, timeouts=timeouts, clock=clock, limit=limit)
+
+
+class Watch:
+    """One timer an exchange, set again only when it fires: says when a reply takes too long.
+
+    Until the first byte of the body that is not a comment, `first_byte` holds. From the first byte of the
+    body on, comments included, `between_bytes` holds too. `total` counts from the
+    beginning, connecting included.
+    """
+
+    __slots__ = ("_begun", "_clock", "_exchange", "_give_up", "_seen", "_timeouts", "_timer")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        timeouts: Timeouts,
+        clock: Clock,
+        begun: int,
+        give_up: Callable[[Failure], None],
+    ) -> None:
+        self._exchange = exchange
+        self._timeouts = timeouts
+        self._clock = clock
+        self._begun = begun
+        self._give_up = give_up
+        self._seen = False
+        self._timer = asyncio.get_running_loop().call_later(
+            min(timeouts.first_byte, timeouts.between_bytes, timeouts.total), self._look
+        )
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._timer.cancel()
+
+    def full(self) -> None:
+        """Look at the pieces before they are taken."""
+        self._seen = self._seen or not only_comments(self._exchange.pieces)
+
+    def _look(self) -> None:
+        exchange, limits, now = self._exchange, self._timeouts, self._clock()
+        self.full()
+        left = limits.total - (now - self._begun) / 1e9
+        text = f"the reply was not complete after {limits.total:g} s in all (load.timeouts.total)"
+        if not self._seen:
+            first = limits.first_byte - (now - (exchange.sent_ns or self._begun)) / 1e9
+            if first < left:
+                left, text = first, f"no first byte within {limits.first_byte:g} s (load.timeouts.first_byte)"
+        gap = limits.between_bytes
+        if exchange.last_ns is not None and (self._seen or exchange.pieces):
+            gap -= (now - exchange.last_ns) / 1e9
+        if gap < left:
+            left = gap
+            text = (
+                f"nothing came for {limits.between_bytes:g} s in the middle of the reply "
+                "(load.timeouts.between_bytes)"
+            )
+        if left <= 0:
+            self._give_up(Failure("timeout", text, exchange.status or None))
+        else:
+            # Never a busy loop, also when the clock that was handed in stands still.
+            self._timer = asyncio.get_running_loop().call_later(max(left, 0.001), self._look)
+
+
+def only_comments(pieces: list[tuple[int, bytes]]) -> bool:
+    """Return whether a body holds nothing but comments of an event stream so far."""
+    lines = b"".join(data for _, data in pieces).removeprefix(b"\xef\xbb\xbf").splitlines()
+    return all(not line or line[:1] == b":" for line in lines)
+
+
+class Decoder:
+    """Undo gzip or deflate, for services that compress although identity was asked for."""
+
+    def __init__(self, coding: str) -> None:
+        self._inflate = zlib.decompressobj(47)  # 47: gzip or zlib, by what the data begins with
+        self._raw = coding == "deflate"  # which some servers send without its zlib header
+
+    @property
+    def complete(self) -> bool:
+        """Whether the end of the compressed data was seen."""
+        return self._inflate.eof
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what these bytes decompress to. Raise `AttemptFailed` when they are damaged."""
+        if self._inflate.eof:
+            return b""
+        try:
+            return self._inflate.decompress(data)
+        except zlib.error as error:
+            if not self._raw:
+                raise AttemptFailed(
+                    Failure("protocol", f"the compressed reply is damaged ({error})")
+                ) from error
+            self._raw = False
+            self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+            return self.feed(data)
+
+
+def decoder_for(headers: Mapping[str, str]) -> Decoder | None:
+    """Return what undoes a reply's compression, if it has one. Raise `AttemptFailed` for an unknown one."""
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding in ("", "identity"):
+        return None
+    if coding in ("gzip", "x-gzip", "deflate"):
+        return Decoder(coding)
+    text = f"the reply is compressed with {coding!r} although none was asked for"
+    raise AttemptFailed(Failure("protocol", text))

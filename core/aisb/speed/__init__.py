@@ -1,0 +1,1 @@
+"""How fast a model is: what the stamps in a log say."""

@@ -1,0 +1,318 @@
+"""What a run's performance was: every number of docs/performance.md, computed from the log of a subtask.
+
+`measure` gives a `Performance`: a value that reporters show. Times are milliseconds, rates are per second,
+and None (NaN in columns) is "not known", never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aisb.errors import UsageError, did_you_mean
+from aisb.record.loadfiles import LoadFiles, read_load_files
+from aisb.record.runfolder import RunFolder
+from aisb.speed.certificate import Certificate, certify
+from aisb.speed.columns import Columns, CountTokens, read_columns
+from aisb.speed.counters import Counters, gained
+from aisb.speed.latency import SOURCES, Requests, each_request
+from aisb.speed.spreads import Spread, pooled, spread
+from aisb.speed.stages import InFlight, Window, in_flight, steady
+from aisb.speed.throughput import Common, common_stable, common_total, per
+
+if TYPE_CHECKING:
+    from aisb.speed.columns import Floats
+
+PERCENTILES = (75.0, 90.0, 99.0)
+PARAMETERS = (
+    "E2EL", "TTFT", "TPOT", "ITL", "InputTokens", "OutputTokens", "OutputTokenThroughput",
+    "PrefillTokenThroughput",
+)  # fmt: skip
+"""The rows of the table "Performance Parameters"."""
+BESIDE = ("TTFB", "TTFC", "ICL", "E2EL(close)", "TTFT(planned)", "E2EL(planned)", "Lateness")
+"""What is measured beside them; same form."""
+OBJECTIVES = ("ttft", "ttfc", "tpot", "e2el", "ttft_planned", "e2el_planned")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage: `parameters` has a spread for each of PARAMETERS and BESIDE."""
+
+    name: str
+    parameters: Mapping[str, Spread | None]
+    common: Common
+
+
+@dataclass(frozen=True, slots=True)
+class Achieved:
+    """What the run did of what it was asked: requests a second, and in flight on average and at most."""
+
+    offered: int
+    sent: int
+    rate: float | None
+    concurrency: float | None
+    peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class Goodput:
+    """Requests that met every objective (milliseconds): how many, a second, and of those offered."""
+
+    objectives: Mapping[str, float]
+    good: int
+    per_second: float | None
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """Everything measured of one model on one task. `unsteady` says why there is no stable stage."""
+
+    model: str
+    task: str
+    percentiles: tuple[float, ...]
+    stages: tuple[Stage, ...]
+    window: Window | None
+    unsteady: str
+    achieved: Achieved
+    goodput: Goodput | None
+    certificate: Certificate
+    notes: tuple[str, ...]
+    load: LoadFiles
+    counters: Counters | None
+    columns: Columns = field(repr=False)
+    requests: Requests = field(repr=False)
+    flight: InFlight = field(repr=False)
+
+
+def measure(
+    folder: RunFolder,
+    model: str,
+    task: str,
+    *,
+    percentiles: Sequence[float] = PERCENTILES,
+    objectives: Mapping[str, float] | None = None,
+    count_tokens: CountTokens | None = None,
+) -> Performance:
+    """Compute everything that the log of a subtask says about its performance.
+
+    `objectives` are upper limits in milliseconds by name, as in OBJECTIVES; `count_tokens` tells the tokens
+    of a text, for services that do not count them.
+
+    Raises:
+        UsageError: there is no such objective or percentile.
+        RunError: the log cannot be read.
+    """
+    percentiles, objectives = checked(percentiles, objectives)
+    log = folder.log(model, task)
+    files = [*sorted(log.glob("worker-*")), *sorted(log.glob("vitals-*")), *log.glob("load.json")]
+    stamps = tuple((str(file), (found := file.stat()).st_size, found.st_mtime_ns) for file in files)
+    wanted = tuple(objectives.items())
+    return _measured(folder.path, model, task, percentiles, wanted, count_tokens, stamps)
+
+
+@lru_cache(maxsize=4)
+def _measured(  # noqa: PLR0917 - a cache takes them in order
+    path: Path,
+    model: str,
+    task: str,
+    percentiles: tuple[float, ...],
+    wanted: tuple[tuple[str, float], ...],
+    count_tokens: CountTokens | None,
+    stamps: tuple[tuple[str, int, int], ...],
+) -> Performance:
+    """Compute it once for several reporters of one command, as long as the files stay as they are."""
+    del stamps
+    folder, objectives = RunFolder(path), dict(wanted)
+    columns = read_columns(folder.log(model, task), count_tokens=count_tokens)
+    load = read_load_files(folder, model, task)
+    requests = each_request(columns)
+    sent, end = columns["sent"], columns.end
+    window, unsteady = steady(sent, end, requests.e2el)
+    flight = in_flight(sent, end)
+    stages = tuple(_stages(columns, requests, flight, window, load=load, percentiles=percentiles))
+    achieved = _achieved(columns, flight, load)
+    counters = gained(load.counters)
+    return Performance(
+        model=model,
+        task=task,
+        percentiles=percentiles,
+        stages=stages,
+        window=window,
+        unsteady=unsteady,
+        achieved=achieved,
+        goodput=_goodput(requests, objectives, achieved, stages[0].common.duration_ms),
+        certificate=certify(
+            columns,
+            requests,
+            stages=stages,
+            achieved=achieved,
+            load=load,
+            counters=counters,
+            unsteady=unsteady,
+            percentiles=percentiles,
+        ),
+        notes=tuple(_notes(columns, requests, load)),
+        load=load,
+        counters=counters,
+        columns=columns,
+        requests=requests,
+        flight=flight,
+    )
+
+
+def checked(
+    percentiles: Sequence[float], objectives: Mapping[str, float] | None
+) -> tuple[tuple[float, ...], Mapping[str, float]]:
+    """Return percentiles and objectives as numbers. Raise `UsageError` where they make no sense."""
+    for percent in percentiles:
+        if not 0 < percent < 100:
+            raise UsageError(f"a percentile of {percent:g}: it must lie between 0 and 100, as in 99 or 99.9")
+    for name, limit in (objectives or {}).items():
+        if name not in OBJECTIVES:
+            raise UsageError(
+                f"no objective named {name!r}{did_you_mean(name, OBJECTIVES)}; known: {', '.join(OBJECTIVES)}"
+            )
+        if not limit > 0:
+            raise UsageError(f"the objective {name} = {limit:g}: it must be more than 0 milliseconds")
+    return tuple(dict.fromkeys(map(float, percentiles))), dict(objectives or {})
+
+
+def _stages(
+    columns: Columns,
+    requests: Requests,
+    flight: InFlight,
+    window: Window | None,
+    *,
+    load: LoadFiles,
+    percentiles: tuple[float, ...],
+) -> Iterator[Stage]:
+    import numpy as np
+
+    sent = columns["sent"]
+    ok = requests.ok
+    inside = np.zeros(len(columns), bool)
+    if window is not None:
+        inside = (sent >= window.start) & (sent < window.end)
+    gaps = _gap_spreads(columns, requests, inside, percentiles)
+    yield Stage(
+        "total",
+        _parameters(requests, ok, percentiles, gaps["ICL total"], gaps["ITL total"]),
+        common_total(columns, requests, load.concurrency),
+    )
+    if window is not None:
+        yield Stage(
+            "stable",
+            _parameters(requests, ok & inside, percentiles, gaps["ICL stable"], gaps["ITL stable"]),
+            common_stable(columns, requests, flight, window, load.concurrency),
+        )
+
+
+def _gap_spreads(
+    columns: Columns, requests: Requests, inside: Any, percentiles: tuple[float, ...]
+) -> dict[str, Spread | None]:
+    """Return the spreads of ICL and ITL, pooled.
+
+    A key of the stream is 1 for the stable stage, with 2 for a chunk of one token (its gap is both) or with 4
+    for a gap a token of chunks that hold several.
+    """
+    import numpy as np
+
+    rows = (requests.ok & (columns["streamed"] == 1)).nonzero()[0]
+    one_each = requests.one_each == 1
+    keys = inside.astype(int) + np.where(one_each, 2, 0)
+    several = rows[requests.one_each[rows] == 0]
+
+    def stream() -> Iterator[tuple[int, Any]]:
+        for row, gaps in columns.gaps(rows):
+            yield int(keys[row]), gaps
+        for row, shares in columns.per_token(several):
+            yield int(inside[row]) + 4, shares
+
+    pools = {
+        "ICL total": frozenset({0, 1, 2, 3}),
+        "ICL stable": frozenset({1, 3}),
+        "ITL total": frozenset({2, 3, 4, 5}),
+        "ITL stable": frozenset({3, 5}),
+    }
+    return pooled(stream, pools, percentiles)
+
+
+def _parameters(
+    requests: Requests, chosen: Any, percentiles: tuple[float, ...], icl: Spread | None, itl: Spread | None
+) -> dict[str, Spread | None]:
+    def of(values: Floats) -> Spread | None:
+        return spread(values[chosen], percentiles)
+
+    return {
+        "E2EL": of(requests.e2el),
+        "TTFT": of(requests.ttft),
+        "TPOT": of(requests.tpot),
+        "ITL": itl,
+        "InputTokens": of(requests.input_tokens),
+        "OutputTokens": of(requests.output_tokens),
+        "OutputTokenThroughput": of(requests.output_rate),
+        "PrefillTokenThroughput": of(requests.prefill_rate),
+        "TTFB": of(requests.ttfb),
+        "TTFC": of(requests.ttfc),
+        "ICL": icl,
+        "E2EL(close)": of(requests.e2el_close),
+        "TTFT(planned)": of(requests.ttft_planned),
+        "E2EL(planned)": of(requests.e2el_planned),
+        "Lateness": of(requests.lateness),
+    }
+
+
+def _achieved(columns: Columns, flight: InFlight, load: LoadFiles) -> Achieved:
+    import numpy as np
+
+    sent = np.sort(columns["sent"][~np.isnan(columns["sent"])])
+    span = float(sent[-1] - sent[0]) / 1e9 if len(sent) > 1 else 0.0
+    return Achieved(
+        offered=max(load.planned or 0, len(columns)),
+        sent=len(sent),
+        rate=(len(sent) - 1) / span if span > 0 else None,
+        concurrency=flight.mean(flight.times[0], flight.times[-1]) if len(flight.times) else None,
+        peak=flight.peak,
+    )
+
+
+def _goodput(
+    requests: Requests, objectives: Mapping[str, float], achieved: Achieved, duration_ms: float | None
+) -> Goodput | None:
+    if not objectives:
+        return None
+    good = requests.ok.copy()
+    for name, limit in objectives.items():
+        good &= getattr(requests, name) <= limit  # unknown compares false: a miss
+    count = int(good.sum())
+    seconds = None if duration_ms is None else duration_ms / 1000
+    return Goodput(objectives, count, per(count, seconds), per(count, achieved.offered))
+
+
+def _notes(columns: Columns, requests: Requests, load: LoadFiles) -> Iterator[str]:
+    import numpy as np
+
+    ok = requests.ok
+    if ok.any():
+        told = [
+            f"{name} {n}" for i, name in enumerate(SOURCES) if (n := int((requests.source[ok] == i).sum()))
+        ]
+        if unknown := int((requests.source[ok] < 0).sum()):
+            chunks = int(columns.count()[ok & (requests.source < 0)].sum())
+            told.append(f"unknown {unknown} ({chunks} chunks)")
+        yield f"output tokens are told by: {', '.join(told)}"
+        if whole := int((columns["streamed"][ok] == 0).sum()):
+            yield f"replies that were not streamed: {whole}; without TTFT, TPOT, ICL and ITL"
+        if unknown := int((np.isnan(requests.one_each) & ok & (columns.count() > 1)).sum()):
+            yield f"replies that do not say how many tokens a chunk holds: {unknown}; not in ITL"
+    if load.input_exact is False:
+        yield "the prompts' lengths in tokens are not exactly those asked"
+    if columns.earlier:
+        yield f"requests of earlier commands in this log, left out: {columns.earlier}"
+    if load.warmups:
+        yield f"warm-up, not counted: {load.warmups}"
+    yield from load.notes
