@@ -59,8 +59,8 @@ class Instructions(Evaluator):
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the share of prompts, and of single instructions, that were followed."""
-        from aisb.metrics import summarize
-        from aisb.stats import clustered
+        from aisb.accuracy.metrics import summarize
+        from aisb.accuracy.stats import clustered
 
         if not scores:
             return []
