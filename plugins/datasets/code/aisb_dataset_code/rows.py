@@ -88,5 +88,6 @@ def humanevalx(
             **row,
             "language": language,
             "entry_point": names[-1] if names else "",
-            "solution": row["declaration"] + row["canonical_solution"],
+            # One of the declarations in Python is torn; its prompts are whole.
+            "solution": row["prompt" if language == "python" else "declaration"] + row["canonical_solution"],
         }
