@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -59,6 +60,7 @@ HEADINGS = {
     "Service": ("url", "model_name", "api_key_env", "max_out_len"),
     "Load": (*LOAD_FLAGS, "max_num_workers", "max_failures"),
     "Where": ("work_dir", "data_dir", "reuse", "dump_eval_details", "no_predictions_json", "debug"),
+    "Grade": ("allow_code_execution", "allow_uncontained"),
     "Show": ("merge_ds", "dialect", "percentiles", "require_valid"),
 }
 
@@ -87,6 +89,17 @@ def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
             click.echo(f"{flag} is not needed here: {why}", err=True)
 
     return click.option(flag, expose_value=False, callback=say, hidden=True, **more)
+
+
+def _allowing(flag: str, words: str) -> Callable[[Any], Any]:
+    """Allow something to the graders that ask for it: they read the variable of the flag's name."""
+
+    def allow(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        del parameter
+        if value and not context.resilient_parsing:
+            os.environ[f"AISB_{flag.strip('-').replace('-', '_').upper()}"] = "1"
+
+    return click.option(flag, is_flag=True, expose_value=False, callback=allow, help=words)
 
 
 def _not_offered(flag: str) -> Callable[[Any], Any]:
@@ -170,6 +183,8 @@ def _not_offered(flag: str) -> Callable[[Any], Any]:
 )
 @click.option("--no-predictions-json", is_flag=True, help="Leave predictions/*.json out (the .jsonl stays).")
 @click.option("--debug", is_flag=True, help="Subtasks one after another, log lines on the terminal.")
+@_allowing("--allow-code-execution", "Run programs that models wrote, each in a box of its own.")
+@_allowing("--allow-uncontained", "Run them where this machine offers no box, too.")
 @_not_needed("--disable-cb", is_flag=True, why="requests are always sent as answers come back")
 @_not_needed("--summarizer", metavar="NAME", why="tables follow from the results; see --merge-ds")
 @_not_needed(
@@ -206,6 +221,8 @@ def run(context: click.Context, /, **flags: Any) -> int:
 
 
 @click.command(short_help="Score a run again from its log, without sending anything.")
+@_allowing("--allow-code-execution", "Run programs that models wrote, each in a box of its own.")
+@_allowing("--allow-uncontained", "Run them where this machine offers no box, too.")
 @click.argument("which", metavar="RUN", default="latest")
 @click.option(
     "-w",

@@ -170,6 +170,7 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
                     command.data_dir,
                     session,
                     performance=command.mode == "perf",
+                    grades=command.mode == "all",
                 )
                 try:
                     run_loop(asking)

@@ -440,6 +440,17 @@ def test_bad_input_ends_with_2_and_says_what_to_do(tmp_path: Path, words: list[s
     assert text in ended.err
 
 
+def test_a_grader_that_cannot_be_made_is_said_before_anything_is_sent(tmp_path: Path) -> None:
+    grader = 'task.evaluate=[{use="numeric-match", tolerence=1}]'
+    common = ["run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "2"]
+    ended = aisb(*common, "--set", grader, cwd=tmp_path)
+    assert ended.code == 2
+    assert "task.evaluate[0].tolerence: no such option; did you mean 'tolerance'?" in ended.err
+    assert list((tmp_path / "outputs/default").iterdir()) == []
+    asked = aisb(*common, "--mode", "infer", "--set", grader, cwd=tmp_path)
+    assert asked.code == 0, asked.err  # it can still be graded elsewhere, by another rule
+
+
 def test_flags_of_the_reference_system_are_answered(tmp_path: Path) -> None:
     ended = aisb(
         "run",

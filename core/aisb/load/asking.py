@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from aisb.accuracy.likelihood import check_scores
+from aisb.accuracy.scoring import Steps, evaluators
 from aisb.backend import Backend, HttpBackend
 from aisb.data.datafiles import DataFolders
 from aisb.data.prompts import Renderer
@@ -47,6 +48,7 @@ class Asking:
     data_dir: Path | None
     session: int
     performance: bool = False
+    grades: bool = False
     pieces: list[Piece] = field(default_factory=list)
     backends: dict[str, Backend] = field(default_factory=dict)
     interrupted: bool = False
@@ -73,6 +75,10 @@ class Asking:
         for name, model in self.spec.models.items():
             where = f"models.{model.name}.options"
             self.backends[name] = self.plugins.make("backend", model.backend, model.options, where=where)
+        if self.grades:  # a grader that cannot be made is said before hours of asking
+            for task in tasks.values():
+                Steps.make(task.postprocess, self.plugins)
+                evaluators(task, self.plugins)
         for subtask in self.spec.subtasks:
             self.backends[subtask.model].check_params(subtask.merged)
             samples, task = loaded[subtask.task], tasks[subtask.task]
