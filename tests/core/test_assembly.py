@@ -168,11 +168,20 @@ async def test_an_event_that_the_backend_trips_over_is_named():
     assert found.message == """the backend cannot read '{"choice": 1}' (KeyError: 'choices')"""
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 500, 529])
-async def test_a_status_that_is_no_success_gives_the_services_own_words(status):
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (401, "; give the right key with --api-key-env"),
+        (403, "; the service knows the key, or wants none, and refuses all the same"),
+        (404, "; check url, path and the name of the model"),
+        (500, ""),
+        (529, ""),
+    ],
+)
+async def test_a_status_that_is_no_success_gives_the_services_own_words_and_what_to_do(status, advice):
     body = orjson.dumps({"error": {"message": f"no, because of {status}"}})
     found = await failure(body, status=status, content_type="application/json")
-    assert found == Failure("status", f"HTTP {status}: no, because of {status}", status)
+    assert found == Failure("status", f"HTTP {status}: no, because of {status}{advice}", status)
 
 
 async def test_a_status_with_a_web_page_or_nothing_is_still_told():
