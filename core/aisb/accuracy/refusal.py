@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from aisb.accuracy.reasoning import Seen
+from aisb.patterns import pattern
 
 LONGEST = 600
 """The most characters of a refusal; longer texts are answers that mention a limit."""
@@ -14,7 +15,7 @@ _ASKED = (
     "choose|select|pick|offer|share|generate|create|see|view|access|process|say|tell|do"
 )
 _ASKED_IN_CHINESE = "回答|提供|协助|帮助|完成|讨论|满足|处理|解答|给出|判断|选择|确定"
-_REFUSAL = re.compile(
+_REFUSAL = pattern(
     rf"""
     \bI(?:\ am|['’]m)\ (?:\w+\ )?(?:unable|not\ (?:able|allowed|permitted|comfortable))\b
   | \bI\ (?:\w+\ )?(?:can\ ?not|can['’]t|won['’]t|will\ not|(?:must\ )?decline)

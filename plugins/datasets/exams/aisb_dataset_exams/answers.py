@@ -6,13 +6,14 @@ import re
 import unicodedata
 
 from aisb.evaluator import Evaluator, Postprocessor
+from aisb.patterns import pattern
 from aisb.types import Extract, Sample, Score
 
 _FOLD = str.maketrans({0xFF21 + i: chr(65 + i) for i in range(8)} | {ord("："): ":", ord("，"): ","})
 _JOIN = r"(?:\s?(?:[、,;/&+和与及]|\band\b)\s?(?:and\s)?|\s)?"
 _OPEN = r"[\s(\[（【*_`\"'“「{$]{0,6}(?:\\(?:text|mathrm|mathbf|textbf)\{)?[(（]?"
 _RUN = rf"(?P<run>\(?[A-H]\)?(?:{_JOIN}\(?[A-H]\)?)*)(?![A-Za-z'’])"
-_MARKED = re.compile(
+_MARKED = pattern(
     rf"""
     (?<![不未非])
     (?:
@@ -25,14 +26,14 @@ _MARKED = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_ALONE = re.compile(rf"{_OPEN}{_RUN}[)\]）】*_`\"'”」}}$.。:,]{{0,6}}(?=\s|$)")
-_WRONG = re.compile(
+_ALONE = pattern(rf"{_OPEN}{_RUN}[)\]）】*_`\"'”」}}$.。:,]{{0,6}}(?=\s|$)")
+_WRONG = pattern(
     r"[)\]）】*_`\"'”」}$]{0,4}\s?(?:选?项|说法|表述)?(?:均|都|也|是)?(?:错误|错|不正确|不对|不选|排除)"
     r"|[)\]*_`]{0,4}\s?(?:is|are)\s(?:both\s|all\s)?(?:wrong|incorrect|false|not)\b"
 )
-_JUDGED = re.compile(rf"(?<![A-Za-z]){_RUN}[)\]）】*]{{0,3}}\s?(?:选?项|说法)?(?:均|都|是)?正确")
-_MATH = re.compile(r"\$\$?([^$]+)\$\$?")
-_SEPARATORS = re.compile(r"\s*[;；]\s*|\s+(?:and|和)\s+")
+_JUDGED = pattern(rf"(?<![A-Za-z]){_RUN}[)\]）】*]{{0,3}}\s?(?:选?项|说法)?(?:均|都|是)?正确")
+_MATH = pattern(r"\$\$?([^$]+)\$\$?")
+_SEPARATORS = pattern(r"\s*[;；]\s*|\s+(?:and|和)\s+")
 
 
 def exam_answer() -> Postprocessor:
@@ -138,7 +139,7 @@ def _same(given: str, wanted: str) -> bool:
     return any(abs(value - target) <= 1e-6 for value in values for target in targets)
 
 
-_NUMBER = re.compile(r"-?(?:\d+(?:\.\d+)?|\.\d+|\\frac\{\d+\}\{\d+\}|\d+/\d+)")
+_NUMBER = pattern(r"-?(?:\d+(?:\.\d+)?|\.\d+|\\frac\{\d+\}\{\d+\}|\d+/\d+)")
 
 _LATEX: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\\(?:left|right|big|Big|bigg|Bigg|displaystyle|,|!|;|:|quad|qquad)(?![A-Za-z])|\\ |~"), ""),
@@ -158,8 +159,8 @@ def plain_latex(text: str) -> str:
     r"""Return a formula without what only lays it out: spaces, `\left`, `\text`, degrees, dollar signs."""
     text = unicodedata.normalize("NFKC", text).strip().strip("$")
     text = text.replace("−", "-").replace("\\le ", "\\leq ").replace("\\ge ", "\\geq ").replace("\\pi", "π")
-    for pattern, kept in _LATEX:
-        text = pattern.sub(kept, text)
+    for said, kept in _LATEX:
+        text = said.sub(kept, text)
     return text.strip(".。,").replace("{,}", "")
 
 

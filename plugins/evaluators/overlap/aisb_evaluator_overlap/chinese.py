@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 from functools import lru_cache
 from typing import Any
 
-_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+from aisb.patterns import pattern
+
+_HAN = pattern(r"[\u3400-\u9fff\uf900-\ufaff]")
 
 
 def is_chinese(text: str) -> bool:

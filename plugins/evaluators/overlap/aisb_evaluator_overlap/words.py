@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from aisb.evaluator import Evaluator
+from aisb.patterns import pattern
 from aisb.types import Metric, Sample, Score
 from aisb_evaluator_overlap.means import means, targets
 
 Rules = Literal["squad", "trivia", "drop", "chinese"]
-_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_ARTICLES = pattern(r"\b(?:a|an|the)\b")
 _QUOTES = "‘’´`“”"
 FIGURES = ("exact_match", "f1", "contained")
 

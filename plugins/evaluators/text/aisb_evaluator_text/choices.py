@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Annotated, NamedTuple
 
 from aisb.accuracy.refusal import is_refusal
+from aisb.patterns import pattern
 from aisb.types import Extract, Sample
 from aisb_evaluator_text.marked import boxes
 
@@ -78,7 +79,7 @@ _AFTER_A = (
 )
 
 
-_SPECIAL = re.compile(r"<\|\w{1,30}\|>|</s>")
+_SPECIAL = pattern(r"<\|\w{1,30}\|>|</s>")
 
 
 class _Rules:
@@ -210,7 +211,7 @@ def _rules(letters: str) -> _Rules:
     return _Rules(letters)
 
 
-_DENIES = re.compile(
+_DENIES = pattern(
     r"""
     (?:\b(?:not|cannot|never|neither|nor|exclud(?:e|es|ing)|eliminat\w{1,4}|reject\w{0,3}
       |rul(?:e|ed|es|ing)\ out)
@@ -220,7 +221,7 @@ _DENIES = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_WRONG = re.compile(
+_WRONG = pattern(
     r"""
     (?:\s?(?:[、,]|,?\s?(?:and|or)\b|[和与及])\s?[(\[*]{0,2}[A-Z](?![A-Za-z0-9])[)\]*]{0,2}){0,9}
     [)\]*_`"']{0,4}(?:
@@ -238,7 +239,7 @@ _WRONG = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_UNCHOSEN = re.compile(
+_UNCHOSEN = pattern(
     r"(?:\bnot|n['’]t|\bnever|\bcannot|不能?|别|勿|未|无法|不可|不应|不会)"
     r"\s?(?:\w{1,12}\s)?(?:the\s|that\s)?$",
     re.IGNORECASE,
@@ -254,7 +255,7 @@ def denied(text: str, start: int, end: int, rule_start: int) -> bool:
     )
 
 
-_SUPPOSES = re.compile(r"\bif\s(?!I\b)[^.\n]{1,80}\b(?:were|was|had|asked)\b[^.\n]{0,60}$", re.IGNORECASE)
+_SUPPOSES = pattern(r"\bif\s(?!I\b)[^.\n]{1,80}\b(?:were|was|had|asked)\b[^.\n]{0,60}$", re.IGNORECASE)
 
 
 def _supposed(text: str, match: re.Match[str]) -> bool:
@@ -264,7 +265,7 @@ def _supposed(text: str, match: re.Match[str]) -> bool:
     return bool(_SUPPOSES.search(text[max(0, match.start() - 160) : match.start()]))
 
 
-_JOINS = re.compile(r"(?<![A-Za-z])[A-Z][)\]*]{0,2}\s?(?:and|or|&|[和与或、/])\s?[(*\[]{0,2}$")
+_JOINS = pattern(r"(?<![A-Za-z])[A-Z][)\]*]{0,2}\s?(?:and|or|&|[和与或、/])\s?[(*\[]{0,2}$")
 
 
 def _joined(text: str, start: int) -> bool:
@@ -272,7 +273,7 @@ def _joined(text: str, start: int) -> bool:
     return bool(_JOINS.search(text[max(0, start - 12) : start]))
 
 
-_MARKUP = re.compile(r"\\(?:text|mathrm|mathbf|textbf|bf|rm)\b|\\[ ,;]|[\s{}()$*.,:]")
+_MARKUP = pattern(r"\\(?:text|mathrm|mathbf|textbf|bf|rm)\b|\\[ ,;]|[\s{}()$*.,:]")
 
 
 def _boxed(text: str, rules: _Rules) -> Iterator[_Found]:

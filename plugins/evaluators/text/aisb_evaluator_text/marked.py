@@ -9,11 +9,12 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
+from aisb.patterns import pattern
 from aisb.types import Extract, Sample
 
-_BOX = re.compile(r"\\(?P<box>boxed|fbox)\s{0,3}\{|\\[{}\\]|(?P<brace>[{}])")
-_BARE_BOX = re.compile(r"\\boxed\s{1,3}([^\s{}$\\.,;]{1,40})")
-ANSWER = re.compile(
+_BOX = pattern(r"\\(?P<box>boxed|fbox)\s{0,3}\{|\\[{}\\]|(?P<brace>[{}])")
+_BARE_BOX = pattern(r"\\boxed\s{1,3}([^\s{}$\\.,;]{1,40})")
+ANSWER = pattern(
     r"""
     (?P<colon>
         \banswers?(?:[ ]key)?["'*_`）)\]]{0,4}\s?[:：=]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Annotated, NamedTuple
 
+from aisb.patterns import pattern
 from aisb.types import Extract, Sample
 from aisb_evaluator_text import spelled
 from aisb_evaluator_text.marked import ANSWER, boxes
@@ -62,7 +63,7 @@ def _extract(number: Number, rule: str, *, explicit: bool = False) -> Extract:
     return Extract(number.text, rule, (number.start, number.end), explicit)
 
 
-_NEXT = re.compile(r"\n\s{0,20}(?:#+ )?\**(?:Question|Problem|Q|问题|题目)\**\s?\d{0,4}\**[:：]")
+_NEXT = pattern(r"\n\s{0,20}(?:#+ )?\**(?:Question|Problem|Q|问题|题目)\**\s?\d{0,4}\**[:：]")
 
 
 def _before_next_question(text: str) -> str:
@@ -73,8 +74,8 @@ def _before_next_question(text: str) -> str:
 
 
 _WHOLE_EDGE = " \t\r\n*_`$\\()[]{}#.。!！\"'=“”"
-_UNIT = re.compile(r"\s?(?:[A-Za-z°²³/\u4e00-\u9fff]{1,12}\s?){0,2}")
-_ORDINAL = re.compile(r"\d+[.)、]\s")
+_UNIT = pattern(r"\s?(?:[A-Za-z°²³/\u4e00-\u9fff]{1,12}\s?){0,2}")
+_ORDINAL = pattern(r"\d+[.)、]\s")
 
 
 def _bare(text: str) -> Extract | None:
@@ -135,7 +136,7 @@ def _after_words(text: str) -> _Mark | None:
     return None
 
 
-_LEAD = re.compile(
+_LEAD = pattern(
     r"""(?:[\s*_`"'$({\[<>~≈=:：,，的】]|\\[(\[a-z]{0,6}[{ ]?|about|approximately|roughly|exactly
     |only|just|simply
     |therefore|thus|equal(?:s)?\ to|a\ total\ of|in\ total|[A-Za-z]\s?=|大?约|共|一共|总共|是|为|等于
@@ -143,12 +144,12 @@ _LEAD = re.compile(
     |they|it|is|has|have|are|[$€£¥￥₹]|US|USD|RMB)*""",
     re.VERBOSE | re.IGNORECASE,
 )
-_WORKING = re.compile(r"\s?(?:[^\W\d_]+\s){0,2}\s?(?:[-+*/×÷·−]|\\times|\\cdot|\\div|x\s?\d|=)")
-_NOT = re.compile(
+_WORKING = pattern(r"\s?(?:[^\W\d_]+\s){0,2}\s?(?:[-+*/×÷·−]|\\times|\\cdot|\\div|x\s?\d|=)")
+_NOT = pattern(
     r"(?:\bnot|n't|n’t|instead\ of|rather\ than|\bnor|不是|而非|并非)\s?[\s$€£¥*(]{0,4}$", re.IGNORECASE
 )
-_DENIES_FIRST = re.compile(r"[:\s]?\s?(?:not\b|不是|并非).{0,60}(?:but|rather|it['’]?s|而是)", re.IGNORECASE)
-_VERB = re.compile(
+_DENIES_FIRST = pattern(r"[:\s]?\s?(?:not\b|不是|并非).{0,60}(?:but|rather|it['’]?s|而是)", re.IGNORECASE)
+_VERB = pattern(
     r"\b(?:is|are|was|were|has|have|had|can|will|lay|lays|makes?|gets?|needs?|in)\b", re.IGNORECASE
 )
 
@@ -196,7 +197,7 @@ def _denied(text: str, number: Number) -> bool:
     ] in ("?", "？")
 
 
-_CLAUSE_END = re.compile(
+_CLAUSE_END = pattern(
     r"[.!！](?=\s|$)|[。；;\n]|(?<=[A-Za-z\u4e00-\u9fff])[,，](?=\s?(?:not|而不是|不是|because|since|as|因为))"
 )
 
@@ -215,7 +216,7 @@ def _clause(text: str, start: int) -> tuple[int, str]:
     return start + skipped - 1, ("\n" if "\n" in window[:skipped] else ":") + clause
 
 
-_BACK = re.compile(
+_BACK = pattern(
     r"\b(?:wait|actually|hold on|correction|oops|scratch that|let me (?:re|correct|double)"
     r"|(?:is|was|that['’]s) (?:wrong|incorrect|a mistake)|made an? (?:mistake|error))\b"
     r"|不对|等等|更正|算错|错了|重新",
@@ -251,9 +252,7 @@ def _likely(text: str) -> Extract | None:
     return _extract(_moved(words[-1], max(0, len(text) - 2000)), "last-spelled-number")
 
 
-_COUNTER = re.compile(
-    r"(?:^|\n)\s{0,8}$|(?:\b(?:step|part|question|problem|case)|步骤?|第)\s?$", re.IGNORECASE
-)
+_COUNTER = pattern(r"(?:^|\n)\s{0,8}$|(?:\b(?:step|part|question|problem|case)|步骤?|第)\s?$", re.IGNORECASE)
 
 
 def _counts_lines(text: str, number: Number) -> bool:
@@ -266,7 +265,7 @@ def _counts_lines(text: str, number: Number) -> bool:
     return bool(before[0].strip() or re.match(r"[.)、:]\s", text[number.end : number.end + 2]))
 
 
-_RESULT = re.compile(r"=\s?(?=[\s$€£¥￥*\\-]{0,4}\d)")
+_RESULT = pattern(r"=\s?(?=[\s$€£¥￥*\\-]{0,4}\d)")
 
 
 def _equals(text: str, end: int) -> Number | None:
@@ -293,7 +292,7 @@ def _result(text: str, last: Number) -> Number | None:
     return again[-1] if known and again else None
 
 
-_BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
+_BOLD = pattern(r"\*\*([^*\n]{1,80})\*\*")
 
 
 def _bold(text: str, last: Number) -> Number | None:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
+from aisb.patterns import pattern
+
 MOST_DIGITS = 400
 """Numbers with more digits, or of a higher power of ten, are kept as text: no answer is that long."""
 
@@ -38,7 +40,7 @@ _INT = (
 )
 _DEC = rf"(?:{_INT}(?:\.\d++)?|\.\d++)"
 _VULGAR = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
-_TOKEN = re.compile(
+_TOKEN = pattern(
     rf"""(?=[\d.\\{_VULGAR}])(?:
     (?P<odd>\d++(?::\d++)++ | \d++(?:/\d++){{2,}}+
       | \d{{4}}-\d{{1,2}}-\d{{1,2}}(?!\d) | \d++(?:\.\d++){{2,}}+)
@@ -53,18 +55,18 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
-_POWER = re.compile(r"\s?(?:\^|\*\*)\s?(?:\{\s?(-?\d{1,3})\s?\}|(-?\d{1,3})(?!\d))")
+_POWER = pattern(r"\s?(?:\^|\*\*)\s?(?:\{\s?(-?\d{1,3})\s?\}|(-?\d{1,3})(?!\d))")
 _CURRENCY = r"(?:(?:US|HK|NZ|CA|AU|A|C|S)?\\?[$€£¥₹₩฿]|(?<![A-Za-z])(?:USD|RMB|CNY|EUR|GBP|INR|Rs\.?|RM))"
-_BEFORE = re.compile(
+_BEFORE = pattern(
     rf"(?P<sign>-[ ]?|–|负|(?<![A-Za-z])(?:negative|minus)[ ])?"
     rf"(?P<currency>{_CURRENCY}[ ]?)?(?P<inner>-[ ]?)?$",
     re.IGNORECASE,
 )
-_OF_HUNDRED = re.compile(r"百分之[ ]?$")
-_EXPECTS_VALUE = re.compile(
+_OF_HUNDRED = pattern(r"百分之[ ]?$")
+_EXPECTS_VALUE = pattern(
     r"(?:[=:(≈~{*$>]|\b(?:is|are|was|be|equals|get|gives|makes|of|to)|为|是|得|等于)$", re.IGNORECASE
 )
-_AFTER = re.compile(
+_AFTER = pattern(
     r"""(?P<percent>\s?(?:\\?%|per[ ]?cent\b|percentage\ points?\b))
       | (?P<unit>[kK](?![A-Za-z])|\s?(?:thousand|million|billion|trillion|hundred|dozen)\b
         |\s?(?:千万|百万|万亿|万|亿)
@@ -75,7 +77,7 @@ _UNITS = {
     "k": 10**3, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "hundred": 100,
     "dozen": 12, "千": 10**3, "万": 10**4, "百万": 10**6, "千万": 10**7, "亿": 10**8, "万亿": 10**12,
 }  # fmt: skip
-_COMMAND = re.compile(r"\\[A-Za-z]+$")
+_COMMAND = pattern(r"\\[A-Za-z]+$")
 _SUPERSCRIPTS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 
+from aisb.patterns import pattern
 from aisb_evaluator_text.numbers import Number
 
 _ONES = [
@@ -34,7 +35,7 @@ _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 _WORDS = {word: value for value, word in enumerate(_ONES)} | {w: 10 * i for i, w in enumerate(_TENS, 2)}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
 _WORD = "|".join([*sorted(_WORDS, key=len, reverse=True), *_SCALES])
-_ENGLISH = re.compile(
+_ENGLISH = pattern(
     rf"\b(?P<minus>(?:minus|negative)[ ])?(?:a[ ](?=hundred|thousand|million))?"
     rf"(?P<words>(?:{_WORD})(?:(?:[ -]|[ ]and[ ])(?:{_WORD})){{0,12}})\b(?P<percent>[ ]per[ ]?cent)?",
     re.IGNORECASE,
@@ -43,7 +44,7 @@ _DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇
 _STEPS = {"十": 10, "百": 100, "千": 1000}
 _SHORT = {"百": 10, "千": 100, "万": 1000, "萬": 1000, "亿": 10**7}
 _NUMERAL = "[零〇一二两兩三四五六七八九十百千万萬亿]"
-_CHINESE = re.compile(
+_CHINESE = pattern(
     rf"(?P<minus>负)?(?:(?P<per>{_NUMERAL}{{1,20}})分之)?(?P<whole>{_NUMERAL}{{1,20}}+)"
     rf"(?:点(?P<tail>[零〇一二三四五六七八九]{{1,20}}))?"
 )
@@ -51,8 +52,8 @@ _CHINESE = re.compile(
 
 def find(text: str) -> Iterator[Number]:
     """Yield the spelled numbers of a text in order."""
-    for pattern, read in ((_ENGLISH, _english), (_CHINESE, _chinese)):
-        for match in pattern.finditer(text):
+    for words, read in ((_ENGLISH, _english), (_CHINESE, _chinese)):
+        for match in words.finditer(text):
             value = read(match)
             if value is not None:
                 yield Number(match[0], match.start(), match.end(), value)
