@@ -132,7 +132,10 @@ class HttpBackend(Backend):
 
     def decode_logprob(self, event: Mapping[str, Any]) -> TokenScores:
         """Translate the reply to `encode_logprob`; raise `AttemptFailed` where it holds none."""
-        raise NotImplementedError
+        del event
+        raise UsageError(
+            f"{type(self).__name__} asks for log-probabilities and cannot read them: no decode_logprob"
+        )
 
     def adapter(self, request: Request) -> str | None:
         """Return the LoRA adapter that `lora_map` gives the request's sample; None for the model as it is."""
