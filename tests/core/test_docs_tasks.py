@@ -23,7 +23,8 @@ WHOLE, *PARTS = BLOCKS
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: "-".join(part))
 def test_each_part_of_a_task_is_valid(part):
-    Task(**{"name": "toy", "summary": "", "dataset": {}} | part)
+    made = Task(**{"name": "toy", "summary": "", "dataset": {}} | part)
+    assert set(part) <= made.model_fields_set
 
 
 def test_the_whole_task_runs_on_the_row_that_the_page_shows(tmp_path):
