@@ -22,6 +22,9 @@ with, in its pyproject.toml:
 
     [project.entry-points.aisb]
     shouted = "aisb_shouted"
+
+Every command loads every plugin. Where a factory is dear to import, a hook returns its place instead, as an
+entry point has it: `{"shouted": "aisb_shouted.steps:shouted"}`. It is imported by its first use.
 '''
 
 from __future__ import annotations
@@ -45,27 +48,27 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def aisb_backends() -> Mapping[str, Callable[..., Backend]]:  # type: ignore[empty-body]
+def aisb_backends() -> Mapping[str, Callable[..., Backend] | str]:  # type: ignore[empty-body]
     """Return backends by name: `{"shout": Shout}`, where `Shout(url=…)` gives a `Backend`."""
 
 
 @hookspec
-def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:  # type: ignore[empty-body]
+def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]] | str]:  # type: ignore[empty-body]
     """Return datasets by name: `{"dice": dice}`, where `dice(count=10)` yields rows (mappings)."""
 
 
 @hookspec
-def aisb_postprocessors() -> Mapping[str, Callable[..., Postprocessor]]:  # type: ignore[empty-body]
+def aisb_postprocessors() -> Mapping[str, Callable[..., Postprocessor] | str]:  # type: ignore[empty-body]
     """Return postprocessors by name: `{"shouted": shouted}`, where `shouted(least=3)` gives a step."""
 
 
 @hookspec
-def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator]]:  # type: ignore[empty-body]
+def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator] | str]:  # type: ignore[empty-body]
     """Return evaluators by name: `{"longer": Longer}`, where `Longer()` gives an `Evaluator`."""
 
 
 @hookspec
-def aisb_reporters() -> Mapping[str, Callable[..., Reporter]]:  # type: ignore[empty-body]
+def aisb_reporters() -> Mapping[str, Callable[..., Reporter] | str]:  # type: ignore[empty-body]
     """Return reporters by name: `{"slack": Slack}`, where `Slack(channel=…)` gives a `Reporter`."""
 
 

@@ -6,9 +6,12 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import pluggy
 
@@ -16,6 +19,9 @@ from aisb import hookspecs
 from aisb.errors import AisbError, ConfigError, PluginError, UnknownName, UsageError, did_you_mean
 from aisb.known import install_line
 from aisb.options import bind, parameters, short
+
+if TYPE_CHECKING:
+    from pluggy import HookimplOpts
 
 Kind: TypeAlias = Literal["backend", "dataset", "postprocessor", "evaluator", "reporter"]
 State: TypeAlias = Literal["loaded", "failed", "blocked"]
@@ -35,6 +41,7 @@ GIVEN: frozenset[str] = frozenset(("ask", "files"))
 """The parameters that core gives to a factory that has them: they are no options."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +57,40 @@ class PluginInfo:
     configs: tuple[Path, ...] = ()
 
 
-class Component(NamedTuple):
-    """A factory under a name, and who offers it."""
+@dataclass(frozen=True)
+class Component:
+    """A factory under a name, and who offers it.
+
+    `offered` is the factory itself, or where it stands: `module:name`.
+    """
 
     kind: Kind
     name: str
-    factory: Callable[..., Any]
+    offered: Callable[..., Any] | str
     plugin: str
     distribution: str
+
+    @cached_property
+    def factory(self) -> Callable[..., Any]:
+        """The factory; one that is only named by its place is imported by its first use.
+
+        Raises:
+            PluginError: it cannot be imported, or is nothing that can be called.
+        """
+        if not isinstance(self.offered, str):
+            return self.offered
+        module, _, name = self.offered.partition(":")
+        try:
+            factory = getattr(import_module(module), name, None)
+        except (Exception, SystemExit) as error:
+            raise self._unusable(_words(error)) from error
+        if not callable(factory):
+            what = "not there" if factory is None else f"{short(factory)}; it must be a function or a class"
+            raise self._unusable(f"{self.offered} is {what}")
+        return cast("Callable[..., Any]", factory)
+
+    def _unusable(self, why: str) -> PluginError:
+        return PluginError(f"{self.kind} {self.name!r} of plugin {self.plugin} cannot be loaded: {why}")
 
 
 class Plugins:
@@ -81,9 +114,11 @@ class Plugins:
         }
         blocked.discard("")
         first: dict[str, PluginInfo] = {}
-        for entry in sorted(entry_points(group=hookspecs.PROJECT), key=lambda e: (e.name, _distribution(e))):
-            info = plugins._add(entry, entry.name in blocked, first.get(entry.name))
-            first.setdefault(entry.name, info)
+        found = [(e.name, *_distribution(e), e) for e in entry_points(group=hookspecs.PROJECT)]
+        for name, distribution, version, entry in sorted(found, key=lambda one: one[:3]):
+            info = PluginInfo(name, distribution, version, "loaded")
+            info = plugins._add(info, entry, name in blocked, first.get(name))
+            first.setdefault(name, info)
             plugins.infos.append(info)
         plugins.notes += [
             f"no plugin named {name!r} to block{did_you_mean(name, first)}"
@@ -156,8 +191,9 @@ class Plugins:
         line = install_line(name)
         return [*notes, f"{name} comes with: {line}"] if line else notes
 
-    def _add(self, entry: EntryPoint, blocked: bool, first: PluginInfo | None) -> PluginInfo:
-        info = PluginInfo(entry.name, *_distribution(entry), "loaded")
+    def _add(
+        self, info: PluginInfo, entry: EntryPoint, blocked: bool, first: PluginInfo | None
+    ) -> PluginInfo:
         if blocked:
             return replace(info, state="blocked")
         if first:
@@ -176,13 +212,23 @@ class Plugins:
         return replace(info, offers=offers, configs=configs)
 
 
+class _Marked(pluggy.PluginManager):
+    """Looks for marks at functions only: of what else a module holds, most is dear to look at."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> HookimplOpts | None:
+        """Return the options of a marked function; None for all else."""
+        if isinstance(plugin, ModuleType) and not isinstance(vars(plugin).get(name), FunctionType):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
+
+
 class _Broken(Exception):  # noqa: N818 - it never leaves this module: it is the reason of a failed plugin
     """Why a plugin that was imported cannot be used."""
 
 
 def _offers(info: PluginInfo, module: object) -> tuple[list[Component], tuple[Path, ...]]:
     """Register one plugin with a plugin manager of its own, call its hooks, and check what they return."""
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager = _Marked(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     _check_marks(manager, module)
     try:
@@ -205,8 +251,8 @@ def _offers(info: PluginInfo, module: object) -> tuple[list[Component], tuple[Pa
             else:
                 made = _factories(caller.name, returned)
                 components += [
-                    Component(HOOKS[caller.name], name, factory, info.name, info.distribution)
-                    for name, factory in made.items()
+                    Component(HOOKS[caller.name], name, offered, info.name, info.distribution)
+                    for name, offered in made.items()
                 ]
     return components, tuple(configs)
 
@@ -237,7 +283,7 @@ def _returned(hook: str, impl: pluggy.HookImpl) -> object:
         raise _Broken(f"{hook}() raised {_words(error)}") from error
 
 
-def _factories(hook: str, returned: object) -> Mapping[str, Callable[..., Any]]:
+def _factories(hook: str, returned: object) -> Mapping[str, Callable[..., Any] | str]:
     if not isinstance(returned, Mapping):
         raise _Broken(
             f"{hook}() returned {short(returned)}; it returns names with factories, as in {{'name': factory}}"
@@ -247,9 +293,14 @@ def _factories(hook: str, returned: object) -> Mapping[str, Callable[..., Any]]:
             raise _Broken(
                 f"{hook}() offers the name {short(key)}; names are letters, digits, '-', '_' and '.'"
             )
-        if not callable(value):
+        if isinstance(value, str) and not _PLACE.fullmatch(value):
+            raise _Broken(
+                f"{hook}() has {short(value)} under {key!r}; the place of a function or a class is written "
+                "'package.module:name'"
+            )
+        if not isinstance(value, str) and not callable(value):
             raise _Broken(f"{hook}() has {short(value)} under {key!r}; it must be a function or a class")
-    return cast("Mapping[str, Callable[..., Any]]", returned)
+    return cast("Mapping[str, Callable[..., Any] | str]", returned)
 
 
 def _folders(returned: object) -> list[Path]:
@@ -266,8 +317,11 @@ def _folders(returned: object) -> list[Path]:
 
 def _distribution(entry: EntryPoint) -> tuple[str, str]:
     """Return the name and version of an entry point's distribution, as far as its metadata can be read."""
+    if entry.dist is None:
+        return ("?", "?")
     try:
-        return (entry.dist.name or "?", entry.dist.version or "?") if entry.dist else ("?", "?")
+        metadata = entry.dist.metadata  # it is parsed anew each time it is asked for
+        return (metadata["Name"] or "?", metadata["Version"] or "?")
     except Exception:  # noqa: BLE001 - half-removed metadata of one plugin must not hide the others
         return ("?", "?")
 

@@ -80,6 +80,13 @@ def test_a_working_plugin_is_listed_with_its_distribution_and_what_it_offers(inf
         ),
         ("odd-value", "aisb_backends() has 7 under 'seven'; it must be a function or a class"),
         (
+            "odd-place",
+            (
+                "aisb_backends() has 'aisb_test_odd.factory' under 'nowhere'; the place of a function or a class "
+                "is written 'package.module:name'"
+            ),
+        ),
+        (
             "odd-none",
             "aisb_backends() returned None; it returns names with factories, as in {'name': factory}",
         ),
@@ -206,6 +213,31 @@ def test_a_component_is_made_with_its_options_and_what_core_gives(ask):
     assert (
         ask("print(plugins.make('dataset', 'with-files', {'path': 'y'}, files='F', seed=3))")
         == "('F', 'y')\n"
+    )
+
+
+def test_a_factory_named_by_its_place_is_imported_by_its_first_use(ask):
+    there = "import sys; print('aisb_test_odd.elsewhere' in sys.modules)"
+    use = "print(plugins.make('dataset', 'placed', {'size': 1}))"
+    assert ask(f"{there}\n{use}\n{there}") == "False\n[{'row': 0}]\nTrue\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("misplaced", "aisb_test_odd.elsewhere:lost is not there"),
+        ("unimportable", "No module named 'aisb_test_odd.absent'"),
+        ("leaving", "SystemExit: no licence found (exits.py, line 5)"),
+        (
+            "uncallable",
+            "aisb_test_odd.elsewhere:SIZE is 3; it must be a function or a class",
+        ),
+    ],
+)
+def test_a_place_without_a_factory_is_an_error_at_use_that_says_why(infos, ask, name, reason):
+    assert infos["odd-placed", "aisb-test-odd"]["state"] == "loaded"
+    assert ask(f"plugins.make('dataset', '{name}', {{}})") == (
+        f"PluginError: dataset '{name}' of plugin odd-placed cannot be loaded: {reason}\n"
     )
 
 

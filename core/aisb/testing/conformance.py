@@ -113,8 +113,10 @@ def _component(component: Component) -> list[str]:
     from aisb.options import options, summary
 
     where = f"{component.kind} {component.name}"
-    wrong = [] if summary(component.factory) else [f"{where} has no docstring, which is its help text"]
+    wrong: list[str] = []
     try:
+        if not summary(component.factory):
+            wrong.append(f"{where} has no docstring, which is its help text")
         found = options(component.factory)
     except PluginError as error:
         return [*wrong, f"{where}: {error}"]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from aisb.hookspecs import hookimpl
-from aisb.types import Row
-from aisb_dataset_code import contests, rows
 
 
 @hookimpl
@@ -18,10 +16,10 @@ def aisb_configs() -> Iterable[Traversable]:
 
 
 @hookimpl
-def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
+def aisb_datasets() -> Mapping[str, str]:
     """Offer the readers of files whose rows a template cannot take apart."""
     return {
-        "humanevalx": rows.humanevalx,
-        "livecodebench": contests.livecodebench,
-        "mbpp": rows.mbpp,
+        "humanevalx": "aisb_dataset_code.rows:humanevalx",
+        "livecodebench": "aisb_dataset_code.contests:livecodebench",
+        "mbpp": "aisb_dataset_code.rows:mbpp",
     }

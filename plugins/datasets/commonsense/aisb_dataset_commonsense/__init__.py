@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from aisb.evaluator import Evaluator
 from aisb.hookspecs import hookimpl
-from aisb.types import Row
-from aisb_dataset_commonsense import rows, shares
 
 
 @hookimpl
@@ -19,12 +16,15 @@ def aisb_configs() -> Iterable[Traversable]:
 
 
 @hookimpl
-def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
+def aisb_datasets() -> Mapping[str, str]:
     """Offer the readers of files whose rows a template cannot put together."""
-    return {"jsonl-labels": rows.jsonl_labels, "truthfulqa-rows": rows.truthfulqa_rows}
+    return {
+        "jsonl-labels": "aisb_dataset_commonsense.rows:jsonl_labels",
+        "truthfulqa-rows": "aisb_dataset_commonsense.rows:truthfulqa_rows",
+    }
 
 
 @hookimpl
-def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator]]:
+def aisb_evaluators() -> Mapping[str, str]:
     """Offer the grader of probabilities."""
-    return {"probability-share": shares.ProbabilityShare}
+    return {"probability-share": "aisb_dataset_commonsense.shares:ProbabilityShare"}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from aisb.evaluator import Evaluator, Postprocessor
 from aisb.hookspecs import hookimpl
-from aisb.types import Row
-from aisb_dataset_exams import answers, rows
 
 
 @hookimpl
@@ -19,18 +16,21 @@ def aisb_configs() -> Iterable[Traversable]:
 
 
 @hookimpl
-def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
+def aisb_datasets() -> Mapping[str, str]:
     """Offer the readers of files whose rows a template cannot take apart."""
-    return {"agieval-rows": rows.agieval_rows, "race-articles": rows.race_articles}
+    return {
+        "agieval-rows": "aisb_dataset_exams.rows:agieval_rows",
+        "race-articles": "aisb_dataset_exams.rows:race_articles",
+    }
 
 
 @hookimpl
-def aisb_postprocessors() -> Mapping[str, Callable[..., Postprocessor]]:
+def aisb_postprocessors() -> Mapping[str, str]:
     """Offer the step that finds one letter, several, or a value."""
-    return {"exam-answer": answers.exam_answer}
+    return {"exam-answer": "aisb_dataset_exams.answers:exam_answer"}
 
 
 @hookimpl
-def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator]]:
+def aisb_evaluators() -> Mapping[str, str]:
     """Offer the grader of answers of one letter, several, or a value."""
-    return {"exam-match": answers.ExamMatch}
+    return {"exam-match": "aisb_dataset_exams.answers:ExamMatch"}

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from aisb import Evaluator, hookimpl
-from aisb.types import Row
-from aisb_dataset_long.grading import LEvalScore, LongBenchScore, NeedleRecall
-from aisb_dataset_long.needles import needle
-from aisb_dataset_long.rows import key_values, leval, longbench
+from aisb import hookimpl
 
 
 @hookimpl
-def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
+def aisb_datasets() -> Mapping[str, str]:
     """Offer the readers of long texts, and the maker of texts with hidden facts."""
     return {
-        "key-values": key_values,
-        "leval": leval,
-        "longbench": longbench,
-        "needle": needle,
+        "key-values": "aisb_dataset_long.rows:key_values",
+        "leval": "aisb_dataset_long.rows:leval",
+        "longbench": "aisb_dataset_long.rows:longbench",
+        "needle": "aisb_dataset_long.needles:needle",
     }
 
 
 @hookimpl
-def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator]]:
+def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluators that grade each set by its own measure."""
     return {
-        "leval-score": LEvalScore,
-        "longbench-score": LongBenchScore,
-        "needle-recall": NeedleRecall,
+        "leval-score": "aisb_dataset_long.grading:LEvalScore",
+        "longbench-score": "aisb_dataset_long.grading:LongBenchScore",
+        "needle-recall": "aisb_dataset_long.grading:NeedleRecall",
     }
 
 

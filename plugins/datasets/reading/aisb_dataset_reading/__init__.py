@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from aisb import Postprocessor, hookimpl
-from aisb.types import Row
-from aisb_dataset_reading import answers, rows
+from aisb import hookimpl
 
 
 @hookimpl
-def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
+def aisb_datasets() -> Mapping[str, str]:
     """Offer the readers of files whose answers are written in a way of their own."""
     return {
-        "drop-rows": rows.drop_rows,
-        "line-pairs": rows.line_pairs,
-        "squad-json": rows.squad_json,
-        "trivia-tsv": rows.trivia_tsv,
+        "drop-rows": "aisb_dataset_reading.rows:drop_rows",
+        "line-pairs": "aisb_dataset_reading.rows:line_pairs",
+        "squad-json": "aisb_dataset_reading.rows:squad_json",
+        "trivia-tsv": "aisb_dataset_reading.rows:trivia_tsv",
     }
 
 
 @hookimpl
-def aisb_postprocessors() -> Mapping[str, Callable[..., Postprocessor]]:
+def aisb_postprocessors() -> Mapping[str, str]:
     """Offer the steps that find a short answer, and the word that completes a text."""
-    return {"next-word": answers.next_word, "short-answer": answers.short_answer}
+    return {
+        "next-word": "aisb_dataset_reading.answers:next_word",
+        "short-answer": "aisb_dataset_reading.answers:short_answer",
+    }
 
 
 @hookimpl

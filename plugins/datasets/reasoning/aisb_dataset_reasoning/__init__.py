@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from aisb import Evaluator, Postprocessor, hookimpl
-from aisb.types import Row
-from aisb_dataset_reasoning.grading import BbhMatch, bbh_answer
-from aisb_dataset_reasoning.rows import bbh
+from aisb import hookimpl
 
 
 @hookimpl
-def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
+def aisb_datasets() -> Mapping[str, str]:
     """Offer the rows that come with the examples to put before them."""
-    return {"bbh": bbh}
+    return {"bbh": "aisb_dataset_reasoning.rows:bbh"}
 
 
 @hookimpl
-def aisb_postprocessors() -> Mapping[str, Callable[..., Postprocessor]]:
+def aisb_postprocessors() -> Mapping[str, str]:
     """Offer the step that finds a letter or a free answer, as the question wants."""
-    return {"bbh-answer": bbh_answer}
+    return {"bbh-answer": "aisb_dataset_reasoning.grading:bbh_answer"}
 
 
 @hookimpl
-def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator]]:
+def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluator for letters, numbers, lists of words and rows of brackets."""
-    return {"bbh-match": BbhMatch}
+    return {"bbh-match": "aisb_dataset_reasoning.grading:BbhMatch"}
 
 
 @hookimpl

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from aisb import hookimpl
-from aisb.types import Row
-from aisb_dataset_tools.rows import bfcl
 
 
 @hookimpl
-def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
+def aisb_datasets() -> Mapping[str, str]:
     """Offer the reader of the leaderboard's files."""
-    return {"bfcl": bfcl}
+    return {"bfcl": "aisb_dataset_tools.rows:bfcl"}
 
 
 @hookimpl

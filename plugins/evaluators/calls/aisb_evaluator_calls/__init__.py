@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from aisb import Evaluator, hookimpl
-from aisb_evaluator_calls.matching import CallMatch
+from aisb import hookimpl
 
 
 @hookimpl
-def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator]]:
+def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluator of function calls."""
-    return {"call-match": CallMatch}
+    return {"call-match": "aisb_evaluator_calls.matching:CallMatch"}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from aisb import Evaluator, Postprocessor, hookimpl
-from aisb_evaluator_code.blocks import code
-from aisb_evaluator_code.running import CodeRun
+from aisb import hookimpl
 
 
 @hookimpl
-def aisb_postprocessors() -> Mapping[str, Callable[..., Postprocessor]]:
+def aisb_postprocessors() -> Mapping[str, str]:
     """Offer the step that finds the program in an answer."""
-    return {"code": code}
+    return {"code": "aisb_evaluator_code.blocks:code"}
 
 
 @hookimpl
-def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator]]:
+def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluator that runs programs."""
-    return {"code-run": CodeRun}
+    return {"code-run": "aisb_evaluator_code.running:CodeRun"}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from aisb import Evaluator, hookimpl
-from aisb_evaluator_instruct.following import Instructions
+from aisb import hookimpl
 
 
 @hookimpl
-def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator]]:
+def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluator that checks instructions."""
-    return {"instructions": Instructions}
+    return {"instructions": "aisb_evaluator_instruct.following:Instructions"}

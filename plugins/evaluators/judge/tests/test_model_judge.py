@@ -3,7 +3,7 @@
 import pytest
 
 from aisb import Failure, Prediction, Sample, Score, UsageError
-from aisb_evaluator_judge import ModelJudge
+from aisb_evaluator_judge.judge import ModelJudge
 from aisb_evaluator_judge.verdicts import read_verdict
 
 LETTERS = {"A": "CORRECT", "B": "INCORRECT"}

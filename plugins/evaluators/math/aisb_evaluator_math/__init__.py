@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from aisb import Evaluator, Postprocessor, hookimpl
-from aisb_evaluator_math.answers import math_answer
-from aisb_evaluator_math.matching import MathVerify
+from aisb import hookimpl
 
 
 @hookimpl
-def aisb_postprocessors() -> Mapping[str, Callable[..., Postprocessor]]:
+def aisb_postprocessors() -> Mapping[str, str]:
     """Offer the step that finds the final answer of a solution."""
-    return {"math-answer": math_answer}
+    return {"math-answer": "aisb_evaluator_math.answers:math_answer"}
 
 
 @hookimpl
-def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator]]:
+def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluator that compares expressions."""
-    return {"math-verify": MathVerify}
+    return {"math-verify": "aisb_evaluator_math.matching:MathVerify"}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from aisb import Evaluator, hookimpl
-from aisb_evaluator_overlap.bleu import Bleu
-from aisb_evaluator_overlap.edits import EditSimilarity
-from aisb_evaluator_overlap.rouge import Rouge
-from aisb_evaluator_overlap.words import TokenF1
+from aisb import hookimpl
 
 
 @hookimpl
-def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator]]:
+def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluators that give partial credit."""
-    return {"bleu": Bleu, "edit-similarity": EditSimilarity, "rouge": Rouge, "token-f1": TokenF1}
+    return {
+        "bleu": "aisb_evaluator_overlap.bleu:Bleu",
+        "edit-similarity": "aisb_evaluator_overlap.edits:EditSimilarity",
+        "rouge": "aisb_evaluator_overlap.rouge:Rouge",
+        "token-f1": "aisb_evaluator_overlap.words:TokenF1",
+    }

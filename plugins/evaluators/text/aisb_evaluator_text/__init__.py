@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from aisb import Evaluator, Postprocessor, hookimpl
-from aisb_evaluator_text.choices import choice
-from aisb_evaluator_text.marked import answer_line, boxed
-from aisb_evaluator_text.matching import ChoiceMatch, ExactMatch, NumericMatch
-from aisb_evaluator_text.number_steps import last_number, number
+from aisb import hookimpl
 
 
 @hookimpl
-def aisb_postprocessors() -> Mapping[str, Callable[..., Postprocessor]]:
+def aisb_postprocessors() -> Mapping[str, str]:
     """Offer the steps that find numbers, choices, boxes and answer lines."""
     return {
-        "answer-line": answer_line,
-        "boxed": boxed,
-        "choice": choice,
-        "last-number": last_number,
-        "number": number,
+        "answer-line": "aisb_evaluator_text.marked:answer_line",
+        "boxed": "aisb_evaluator_text.marked:boxed",
+        "choice": "aisb_evaluator_text.choices:choice",
+        "last-number": "aisb_evaluator_text.number_steps:last_number",
+        "number": "aisb_evaluator_text.number_steps:number",
     }
 
 
 @hookimpl
-def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator]]:
+def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluators that compare numbers, text and choices."""
-    return {"choice-match": ChoiceMatch, "exact-match": ExactMatch, "numeric-match": NumericMatch}
+    return {
+        "choice-match": "aisb_evaluator_text.matching:ChoiceMatch",
+        "exact-match": "aisb_evaluator_text.matching:ExactMatch",
+        "numeric-match": "aisb_evaluator_text.matching:NumericMatch",
+    }
