@@ -1,4 +1,4 @@
-"""What tests of several folders need: distributions installed with pip, scripted servers, a certificate."""
+"""What tests of several folders need: distributions installed with pip, servers, browsers, a certificate."""
 
 import importlib.util
 import ssl
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from aisb.testing.browser import browser, chromium
 from aisb.testing.fixtures import answering, mock
 
-__all__ = ["answering", "mock"]
+__all__ = ["answering", "browser", "chromium", "mock"]
 DISTRIBUTIONS = Path(__file__).parent / "distributions"
 
 

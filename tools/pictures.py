@@ -3,22 +3,19 @@
     python tools/pictures.py PAGE FOLDER          a PNG for each size and theme, in FOLDER; of a sample, too
     python tools/pictures.py PAGE --scroll        milliseconds a frame while the samples scroll
 
-PAGE is an .html file that aisb wrote. It needs Chromium (apt install chromium) and nothing else.
+PAGE is an .html file that aisb wrote. It needs Chromium (apt install chromium) and no driver.
 """
-# ruff: noqa: INP001, S101, T201 - a program of the repository, which prints
+# ruff: noqa: INP001, T201 - a program of the repository, which prints
 
 from __future__ import annotations
 
-import base64
-import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from aisb.testing.browser import CHROMIUM, Chromium
+
 SIZES = {375: 812, 1024: 768, 1600: 1000}
 THEMES = ("light", "dark")
-SCREEN = {"deviceScaleFactor": 1, "mobile": False}
 SCROLL = """new Promise((done) => {
   const view = document.querySelector('.rows');
   const frames = [];
@@ -57,34 +54,28 @@ def main(arguments: list[str]) -> None:
 
 def pictures(page: Path, folder: Path) -> list[Path]:
     """Write what a page and a sample in it look like, at each size and in each theme."""
-    chromium = _chromium()
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    browser = chromium.Chromium()
+    browser = _chromium()
     for theme in THEMES:
         for width, height in SIZES.items():
-            opened = chromium.Page(browser, width, height)
-            dark = [{"name": "prefers-color-scheme", "value": theme}]
-            opened.send("Emulation.setEmulatedMedia", features=dark)
+            opened = browser.page(width, height, theme)
             opened.open(page)
             made.append(folder / f"{page.stem}_{width}_{theme}.png")
             opened.picture(made[-1])
             if opened.run("Boolean(document.querySelector('.rows .row'))"):
-                opened.send("Emulation.setDeviceMetricsOverride", width=width, height=height, **SCREEN)
                 opened.run("document.querySelector('.rows .row').click()")
                 opened.until("document.getElementById('reader').open")
-                opened.run("new Promise((done) => setTimeout(done, 300))")
                 made.append(folder / f"{page.stem}_sample_{width}_{theme}.png")
-                made[-1].write_bytes(base64.b64decode(opened.send("Page.captureScreenshot")["data"]))
+                opened.picture(made[-1], whole=False)
     browser.close()
     return made
 
 
 def scrolled(page: Path) -> str:
     """Scroll through the samples of a page and say how long its frames took."""
-    chromium = _chromium()
-    browser = chromium.Chromium()
-    opened = chromium.Page(browser, 1280, 900)
+    browser = _chromium()
+    opened = browser.page()
     opened.open(page)
     opened.box(".rows")
     found = opened.run(SCROLL)
@@ -95,16 +86,10 @@ def scrolled(page: Path) -> str:
     )
 
 
-def _chromium() -> Any:
-    file = ROOT / "plugins" / "reporters" / "plots" / "tests" / "chromium.py"
-    spec = importlib.util.spec_from_file_location("chromium", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if module.CHROMIUM is None:
+def _chromium() -> Chromium:
+    if CHROMIUM is None:
         sys.exit("chromium is not installed: apt install chromium")
-    return module
+    return Chromium()
 
 
 if __name__ == "__main__":

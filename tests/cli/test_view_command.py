@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import json
 import os
 import re
@@ -11,38 +10,39 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner
 
-ROOT = Path(__file__).parent.parent.parent
+from aisb.errors import UsageError
+from aisb_cli.main import cli
+
 HOSTILE = '</script><script>document.title="taken over"</script><img src=x onerror="alert(1)">'
 
 
-def chromium_module():
-    path = ROOT / "plugins/reporters/plots/tests/chromium.py"
-    spec = importlib.util.spec_from_file_location("view_chromium", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def aisb(*words, home):
+    done = CliRunner().invoke(cli, [*words, "-w", str(home / "outputs/default")])
+    assert done.exit_code == 0, done.output
+    return done
 
 
-def aisb(*words, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "aisb_cli.main", *words], cwd=cwd, check=True, capture_output=True, text=True
-    )
+def command(*words, cwd, **more):
+    """Start `aisb` as a process of its own."""
+    line = [sys.executable, "-m", "aisb_cli.main", *words]
+    return subprocess.Popen(line, cwd=cwd, text=True, stdout=subprocess.PIPE, **more)
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A folder with two accuracy runs, one performance run, and a page in one of them."""
     home = tmp_path_factory.mktemp("home")
-    for seed in ("0", "1"):
-        aisb("run", "--models", "sim", "--datasets", "demo_gsm8k", "--set", f"model.seed={seed}", cwd=home)
-        time.sleep(1.1)  # another second, another timestamp
-    words = ["--mode", "perf", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "8"]
-    aisb("run", *words, cwd=home)
+    sim = ["run", "--models", "sim", "--datasets", "demo_gsm8k"]
+    assert command(*sim, cwd=home, stderr=subprocess.DEVNULL).wait(60) == 0
+    aisb(*sim, "--set", "model.seed=1", home=home)
+    aisb(*sim, "--mode", "perf", "--num-prompts", "8", "--set", 'run.reporters=["performance"]', home=home)
     first, _, _ = sorted((home / "outputs/default").iterdir())
     (first / f"summary/summary_{first.name}.html").write_text(
         "<!doctype html><title>report</title><body><script>"
@@ -58,13 +58,8 @@ class View:
     """A running `aisb view`."""
 
     def __init__(self, home, *words):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "aisb_cli.main", "view", *words],
-            cwd=home,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        self.process = command(
+            "view", *words, cwd=home, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"}
         )
         self.said = self.process.stdout.readline()
         self.url = re.search(r"http://127\.0\.0\.1:\d+/[\w-]+/", self.said).group()
@@ -163,7 +158,7 @@ def test_files_are_text_unless_they_are_pages_and_nothing_is_guessed(view, names
 def test_two_runs_are_compared_as_the_command_compares_them(view, home, names):
     status, told = view.told(f"compare?a={names[0]}&b={names[1]}")
     assert status == 200
-    printed = json.loads(aisb("compare", names[0], names[1], "--json", cwd=home).stdout)["comparisons"]
+    printed = json.loads(aisb("compare", names[0], names[1], "--json", home=home).stdout)["comparisons"]
     (mine,), (theirs,) = told["grades"], printed
     keys = ("task", "samples", "a", "b", "difference", "low", "high", "p", "corrected", "verdict")
     assert {key: mine[key] for key in keys} == {key: theirs[key] for key in keys}
@@ -181,63 +176,38 @@ def test_what_cannot_be_compared_is_said_in_the_words_of_the_error(view, names):
     assert "name another run as B, or two of its models with --model-a and --model-b" in told["error"]
 
 
-def test_a_folder_that_is_not_there_is_said_with_what_to_do(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "aisb_cli.main", "view", "nowhere"],
-        cwd=tmp_path,
-        check=False,
-        capture_output=True,
-        text=True,
+def test_a_folder_that_is_not_there_is_said_with_what_to_do():
+    done = CliRunner().invoke(cli, ["view", "nowhere"])
+    assert isinstance(done.exception, UsageError)
+    assert str(done.exception) == (
+        "there is no folder nowhere: name the one in which runs are, or make a first run with\n"
+        "  aisb run --models sim --datasets demo_gsm8k"
     )
-    assert done.returncode == 2
-    assert done.stderr.splitlines() == [
-        "error: there is no folder nowhere: name the one in which runs are, or make a first run with",
-        "  aisb run --models sim --datasets demo_gsm8k",
-    ]
 
 
 def test_a_port_that_is_taken_is_said(view, home):
-    words = [sys.executable, "-m", "aisb_cli.main", "view", "--port", str(view.port)]
-    done = subprocess.run(words, cwd=home, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr == (
-        f"error: port {view.port} of 127.0.0.1 cannot be used: Address already in use; "
-        "leave --port out for a free one\n"
+    done = CliRunner().invoke(cli, ["view", str(home), "--port", str(view.port)])
+    assert isinstance(done.exception, UsageError)
+    assert str(done.exception) == (
+        f"port {view.port} of 127.0.0.1 cannot be used: Address already in use; leave --port out for a free one"
     )
 
 
 # ---- in a browser
 
 
-@pytest.fixture(scope="module")
-def process():
-    chromium = chromium_module()
-    if chromium.CHROMIUM is None:
-        pytest.skip("chromium is not installed (apt install chromium): the page was not opened")
-    started = chromium.Chromium()
-    started.page_of = chromium.Page
-    yield started
-    started.close()
+@pytest.fixture
+def opened(browser, view):
+    """Open pages that may ask this server alone."""
+    return partial(browser, asks=(view.url,))
 
 
 @pytest.fixture
-def page(process, view):
-    """A browser page on the list of runs; it must have asked for nothing but this server, and not complained."""
-    opened = process.page_of(process, 1280, 900)
-    go(opened, view.url, "document.querySelectorAll('#runs tbody tr').length === 3")
-    yield opened
-    process.send("Target.closeTarget", targetId=opened.target)
-    assert opened.complaints == []
-    assert [url for url in opened.asked_for if not url.startswith((view.url, "about:"))] == []
-
-
-def go(page, url, until):
-    page.send("Page.navigate", url=url)
-    until_there(page, until)
-
-
-def until_there(page, condition):
-    page.until(f"!!({condition})", 20)  # an element by itself comes over as nothing
+def page(opened, view):
+    """A page with the list of runs."""
+    page = opened()
+    page.go(view.url, "document.querySelectorAll('#runs tbody tr').length === 3")
+    return page
 
 
 def text(page, selector="main"):
@@ -255,12 +225,12 @@ def test_the_list_shows_every_run_and_filters(page, names):
 
 
 def test_a_run_shows_its_result_its_page_and_its_logs(page, view, names):
-    go(page, f"{view.url}#run/{names[0]}", "document.querySelector('#pages')")
+    page.go(f"{view.url}#run/{names[0]}", "document.querySelector('#pages')")
     shown = text(page)
     assert "aisb run --models sim --datasets demo_gsm8k" in shown
     assert f"summary/summary_{names[0]}.html" in text(page, "#pages")
     assert "logs/infer/sim/demo_gsm8k.out" in shown
-    go(page, f"{view.url}#run/{names[1]}", f"document.querySelector('h2').innerText === '{names[1]}'")
+    page.go(f"{view.url}#run/{names[1]}", f"document.querySelector('h2').innerText === '{names[1]}'")
     assert f"aisb report {names[1]} --reporters html" in text(page, "#pages")
 
 
@@ -268,64 +238,47 @@ def test_two_runs_are_chosen_and_compared(page, names):
     page.run(f"document.querySelector('[aria-label=\"choose {names[0]}\"]').click()")
     page.run(f"document.querySelector('[aria-label=\"choose {names[1]}\"]').click()")
     page.run("document.querySelector('.bar button').click()")
-    until_there(page, "document.querySelector('#compared td.tie, #compared td.better, #compared td.worse')")
+    page.until("document.querySelector('#compared td.tie, #compared td.better, #compared td.worse')")
     assert page.run("location.hash") == f"#compare/{names[0]}/{names[1]}"
     row = page.run("document.querySelector('#compared tbody tr').innerText").split()
     assert row[:3] == ["demo_gsm8k", "sim", "64"]
     assert "demo_gsm8k: " in text(page, "#compared details summary")
 
 
-def test_a_page_of_a_run_opens_and_is_kept_apart(process, view, names):
-    opened = process.page_of(process)
-    go(opened, f"{view.url}files/{names[0]}/summary/summary_{names[0]}.html", "document.body?.innerText")
-    assert opened.run("document.body.innerText") == "kept apart, refused"
-    process.send("Target.closeTarget", targetId=opened.target)
+def test_a_page_of_a_run_opens_and_is_kept_apart(chromium, view, names):
+    page = chromium.page()
+    page.go(f"{view.url}files/{names[0]}/summary/summary_{names[0]}.html", "document.body?.innerText")
+    assert page.run("document.body.innerText") == "kept apart, refused"
+    page.close()
 
 
-def test_a_run_is_followed_with_its_rates_until_it_ends(process, view, home):
+def test_a_run_is_followed_with_its_rates_until_it_ends(opened, view, home, names):
     slow = ["--set", "model.ttft_ms=100", "--concurrency", "2"]
-    running = subprocess.Popen(
-        [sys.executable, "-m", "aisb_cli.main", "run", "--models", "sim", "--datasets", "demo_gsm8k", *slow],
-        cwd=home,
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+    running = command(
+        "run", "--models", "sim", "--datasets", "demo_gsm8k", *slow, cwd=home, stderr=subprocess.DEVNULL
     )
-    opened = process.page_of(process, 390, 800)
+    page = opened(390, 800)
     try:
-        go(opened, view.url, "[...document.querySelectorAll('td.running')].length === 1")
-        opened.run("document.querySelector('tr:has(td.running) a').click()")
-        until_there(opened, "/\\/s/.test(document.querySelector('#progress td.rate')?.innerText)")
-        row = opened.run("document.querySelector('#progress tbody tr').innerText")
+        page.go("about:blank", "true")
+        while len(list((home / "outputs/default").iterdir())) == len(names):
+            time.sleep(0.02)
+        page.go(view.url, "document.querySelectorAll('td.running').length === 1")
+        page.run("document.querySelector('tr:has(td.running) a').click()")
+        page.until("/\\/s/.test(document.querySelector('#progress td.rate')?.innerText)")
+        row = page.run("document.querySelector('#progress tbody tr').innerText")
         assert "demo_gsm8k · sim" in row
         assert re.search(r"\d+/64", row)
-        until_there(opened, "document.querySelector('#results')")
-        assert opened.run("document.querySelector('dd').innerText") == "done"
-        assert opened.complaints == []
+        page.until("document.querySelector('#results')")
+        assert page.run("document.querySelector('dd').innerText") == "done"
     finally:
-        running.wait(60)
-        process.send("Target.closeTarget", targetId=opened.target)
+        running.communicate(timeout=60)
     assert running.returncode == 0
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 800)])
-def test_no_page_is_wider_than_the_screen(process, view, names, width, height):
-    opened = process.page_of(process, width, height)
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_is_wider_than_the_screen(opened, view, names, width):
+    page = opened(width, 800)
     for place in ("", f"#run/{names[0]}", f"#run/{names[2]}", f"#compare/{names[0]}/{names[1]}"):
-        go(opened, "about:blank", "true")
-        go(opened, view.url + place, "document.querySelector('main table')")
-        assert opened.run("document.documentElement.scrollWidth") <= width, place
-        if folder := os.environ.get("AISB_PICTURES"):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            opened.run("new Promise((done) => setTimeout(done, 600))")
-            opened.picture(
-                Path(folder)
-                / f"view-{place.strip('#').split('/')[0] or 'list'}-{names.index(place.split('/')[1]) if '/' in place else 0}-{width}.png"
-            )
-            opened.send(
-                "Emulation.setDeviceMetricsOverride",
-                width=width,
-                height=height,
-                deviceScaleFactor=1,
-                mobile=False,
-            )
-    process.send("Target.closeTarget", targetId=opened.target)
+        page.go("about:blank", "true")
+        page.go(view.url + place, "document.querySelector('main table')")
+        assert page.run("document.documentElement.scrollWidth") <= width, place

@@ -6,9 +6,8 @@ of the page unpack it and show it as text. A content security policy forbids it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
-from html import escape
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from aisb_reporter_html.answers import LIMITS, Packer, TaskAnswers, read_tasks
 from aisb_reporter_html.curves import curves
 from aisb_reporter_html.speeds import point, requests_of
 from aisb_reporter_plots.data import rates, requests
-from aisb_reporter_plots.page import embedded, filled, part, plotly
+from aisb_reporter_plots.page import embedded, filled, framed, part, plotly
 from aisb_reporter_summary.speeds import performances
 from aisb_reporter_summary.told import told
 
@@ -56,13 +55,8 @@ def page(run: FinishedRun, beside: Sequence[FinishedRun], most: int) -> bytes:
     if measured:
         data["plotly"] = plotly()
     frame = _frame(run, summary)
-    left = most - sum(map(len, data.values())) - len(frame)
-    head["tasks"], texts = fitting(tasks, left)
-    data |= {"head": embedded(orjson.dumps(head, default=str))} | texts
-    blocks = "\n".join(
-        f'<script type="application/octet-stream" id="{name}">{text}</script>' for name, text in data.items()
-    )
-    return frame.replace(b"<!-- data -->", blocks.encode())
+    head["tasks"], texts = fitting(tasks, most - len(frame(data=data)))
+    return frame(data=data | {"head": embedded(orjson.dumps(head, default=str))} | texts)
 
 
 def fitting(tasks: Sequence[TaskAnswers], most: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -90,18 +84,21 @@ def fitting(tasks: Sequence[TaskAnswers], most: int) -> tuple[list[dict[str, Any
     return heads, texts
 
 
-def _frame(run: FinishedRun, summary: dict[str, Any]) -> bytes:
+def _frame(run: FinishedRun, summary: dict[str, Any]) -> Callable[..., bytes]:
+    """Return what makes the page of its data: everything else stands."""
     models, tasks = list(summary["models"]), list(summary["tasks"])
-    return filled(
-        _text("page.html"),
-        title=escape(f"{title(models, 'models')} on {title(tasks, 'tasks')} · {run.timestamp}"),
-        theme=part("theme.js"),
-        style=part("colours.css") + _text("page.css") + _text("samples.css"),
-        tools=part("tools.html"),
-        requests=part("requests.html"),
-        rates=part("rates.html"),
-        script="".join(map(part, ("shared.js", "linked.js", "requests.js", "rates.js")))
-        + "".join(map(_text, SCRIPTS)),
+    charts = map(part, ("shared.js", "linked.js", "requests.js", "rates.js"))
+    return partial(
+        framed,
+        title=f"{title(models, 'models')} on {title(tasks, 'tasks')} · {run.timestamp}",
+        style=_text("page.css") + _text("samples.css"),
+        body=filled(
+            _text("page.html"),
+            tools=part("tools.html"),
+            requests=part("requests.html"),
+            rates=part("rates.html"),
+        ),
+        script="".join((*charts, *map(_text, SCRIPTS))),
     )
 
 

@@ -338,8 +338,7 @@ def test_light_and_dark_follow_the_system_and_the_button(tmp_path, page):
     shown = page(simple(tmp_path, ["18"]))
     background = "getComputedStyle(document.body).backgroundColor"
     assert shown.run(background) == "rgb(246, 247, 249)"
-    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
-    shown.send("Emulation.setEmulatedMedia", features=dark)
+    shown.system("dark")
     shown.until(f"{background} === 'rgb(18, 22, 28)'")
     shown.run("document.getElementById('theme').click()")
     assert shown.run(background) == "rgb(246, 247, 249)"
@@ -349,7 +348,7 @@ def test_light_and_dark_follow_the_system_and_the_button(tmp_path, page):
 def test_every_colour_of_text_is_far_enough_from_what_it_stands_on(tmp_path, page, scheme):
     """By the contrast ratio of WCAG 2, which wants 4.5 for text of this size."""
     shown = page(simple(tmp_path, ["18"]))
-    shown.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    shown.system(scheme)
     shown.until(f"document.documentElement.dataset.theme === '{scheme}'")
 
     def light(name):
@@ -385,8 +384,7 @@ def test_no_page_is_wider_than_its_window(tmp_path, page, width):
 
 def test_paper_is_light_and_leaves_out_what_is_pressed(tmp_path, page):
     shown = page(simple(tmp_path, ["18"]))
-    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
-    shown.send("Emulation.setEmulatedMedia", media="print", features=dark)
+    shown.system("dark", media="print")
     assert shown.run("getComputedStyle(document.getElementById('contents')).display") == "none"
     assert (
         shown.run("getComputedStyle(document.documentElement).getPropertyValue('--text').trim()") == "#1d2430"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from html import escape
 from importlib.util import find_spec
@@ -37,28 +37,45 @@ def pages(found: Performance, run: str, name: str) -> Iterator[tuple[str, bytes]
 
 
 def _page(body: str, *, title: str, run: str, link: str, packed: bytes) -> bytes:
-    return filled(
-        part("page.html"),
-        title=escape(title),
-        run=escape(run),
-        theme=part("theme.js"),
-        style=part("colours.css") + part("page.css"),
-        link=escape(link),
-        other=OTHER[body],
-        tools=part("tools.html"),
-        body=part(f"{body}.html"),
-        script="".join(map(part, ("shared.js", "linked.js", f"{body}.js", f"{body}_page.js"))),
-        plotly=plotly(),
-        data=embedded(packed),
+    return framed(
+        title=title,
+        style=part("page.css"),
+        body=filled(
+            part("page.html"),
+            title=escape(title),
+            run=escape(run),
+            link=escape(link),
+            other=OTHER[body],
+            tools=part("tools.html"),
+            body=part(f"{body}.html"),
+        ),
+        data={"plotly": plotly(), "data": embedded(packed)},
+        script="".join(map(part, ("shared.js", "linked.js", f"{body}.js", "page.js", f"{body}_page.js"))),
     )
 
 
-def filled(form: str, **parts: str) -> bytes:
-    """Return a page from its form, in which `{{name}}` stands for each part.
+def framed(*, title: str, style: str, body: str, data: Mapping[str, str], script: str) -> bytes:
+    """Return a whole page: its body, what stands deflated in it by name, and what draws it."""
+    blocks = (
+        f'<script type="application/octet-stream" id="{name}">{text}</script>' for name, text in data.items()
+    )
+    return filled(
+        part("frame.html"),
+        title=escape(title),
+        theme=part("theme.js"),
+        style=part("colours.css") + style,
+        body=body,
+        data="\n".join(blocks),
+        script=script,
+    ).encode()
+
+
+def filled(form: str, **parts: str) -> str:
+    """Return markup from its form, in which `{{name}}` stands for each part.
 
     All are put in at once: what stands in one part is never taken for the name of another.
     """
-    return re.sub(r"\{\{(\w+)\}\}", lambda name: parts[name[1]], form).encode()
+    return re.sub(r"\{\{(\w+)\}\}", lambda name: parts[name[1]], form)
 
 
 def embedded(data: bytes) -> str:

@@ -1,4 +1,4 @@
 // The page of rates.
 "use strict";
 
-page((head, columns) => drawn(head, [rateCharts(head, columns)]));
+plots(rateCharts);

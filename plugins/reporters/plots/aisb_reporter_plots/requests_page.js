@@ -1,4 +1,4 @@
 // The page of requests.
 "use strict";
 
-page((head, columns) => drawn(head, [requestCharts(head, columns)]));
+plots(requestCharts);

@@ -1,4 +1,4 @@
-// What both pages need: unpack the data, say what stands beside the plots, and draw in the page's colours.
+// What every page needs: unpack its data, show numbers, draw in its colours, and say when it is drawn.
 "use strict";
 const NONE = -2147483648; // "not known" in every column
 const COARSE = matchMedia("(pointer: coarse)").matches;
@@ -6,8 +6,10 @@ const COARSE = matchMedia("(pointer: coarse)").matches;
 const at = (id) => document.getElementById(id);
 
 async function inflated(id) {
-  const packed = Uint8Array.from(atob(at(id).textContent.trim()), (letter) => letter.charCodeAt(0));
+  const text = atob(at(id).textContent.trim());
   at(id).remove();
+  const packed = new Uint8Array(text.length); // in a loop: Uint8Array.from takes a third of a second for plotly
+  for (let place = 0; place < text.length; place++) packed[place] = text.charCodeAt(place);
   return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
 }
 
@@ -80,21 +82,6 @@ function element(tag, text, name) {
   return made;
 }
 
-function introduce(head) {
-  for (const [name, value] of [["certificate", head.verdict], ...head.facts]) {
-    const pair = document.createElement("div");
-    pair.append(element("dt", name), element("dd", value, name === "certificate" ? value : ""));
-    at("facts").append(pair);
-  }
-  for (const [verdict, reason] of head.signals) at("signals").append(element("li", `${verdict}: ${reason}`));
-  for (const note of head.notes) at("notes").append(element("li", note));
-  if (head.every > 1) {
-    at("notes").prepend(
-      element("li", `This page holds one request in ${head.every} of ${counted(head.requests)}: rates and numbers in flight are estimated from them.`),
-    );
-  }
-}
-
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
@@ -154,12 +141,10 @@ async function library() {
   document.head.append(element("script", new TextDecoder().decode(await inflated("plotly"))));
 }
 
-async function page(show) {
+// Draw the page; its root's `data-state` says what became of it.
+async function page(draw) {
   try {
-    const { head, columns } = decoded(await inflated("data"));
-    introduce(head);
-    await library();
-    theme.heard(await show(head, columns));
+    await draw();
     at("state").textContent = "";
     document.documentElement.dataset.state = "drawn";
   } catch (error) {

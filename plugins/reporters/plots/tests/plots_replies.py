@@ -1,10 +1,27 @@
-"""Replies that the plots' tests draw: streamed, failed, never sent; times in milliseconds."""
+"""Runs that the plots' tests draw, of replies that were streamed, failed, never sent; times in milliseconds."""
 
+import json
 from array import array
 
+from aisb.record.log import LogWriter
+from aisb.report import FinishedRun
 from aisb.types import Failure, Prediction, Timing, Usage
 
 MS = 1_000_000
+TIMESTAMP = "20261121_220301"
+
+
+def made_run(work, replies, *, model="sim", task="demo", load=None):
+    """A run folder with these replies in its log."""
+    folder = work / TIMESTAMP
+    (folder / "configs").mkdir(parents=True, exist_ok=True)
+    log = folder / "log" / model / task
+    with LogWriter(log / "worker-0") as writer:
+        for one in replies:
+            writer.append(one, final=True)
+    asked = load or {"asked": {"concurrency": 8}, "planned": len(replies)}
+    (log / "load.json").write_text(json.dumps(asked))
+    return FinishedRun.read(folder)
 
 
 def reply(name, sent, tokens=8, **changes):

@@ -4,7 +4,7 @@ Whatever a page complains about, and each request for anything but a file, fails
 """
 
 import pytest
-from plots_replies import failed, never_sent, reply
+from plots_replies import failed, made_run, never_sent, reply
 
 from aisb_reporter_plots import Plots
 
@@ -18,6 +18,25 @@ def pages(make):
         return Plots().report(make(replies, **more))
 
     return made
+
+
+@pytest.fixture(scope="module")
+def drawn(chromium, tmp_path_factory):
+    """One page of a hundred requests, drawn once for the tests that only move in it."""
+    run = made_run(tmp_path_factory.mktemp("hundred"), [reply(n, 10 * n) for n in range(1, 100)])
+    page = chromium.page(1280, 1800)
+    page.open(Plots().report(run)[0])
+    return page
+
+
+@pytest.fixture
+def hundred(drawn):
+    """That page, with the whole run in view."""
+    drawn.mouse("mouseMoved", 0, 0)
+    drawn.run("document.getElementById('whole').click()")
+    drawn.until("document.getElementById('whole').disabled")
+    yield drawn
+    assert drawn.complaints == []
 
 
 def settled(page):
@@ -76,9 +95,8 @@ def test_tokens_over_time_add_up_to_those_of_the_replies(pages, browser):
     assert total == pytest.approx(150, rel=0.02)
 
 
-def test_dragging_in_one_chart_zooms_all_and_buttons_lead_on_and_back(pages, browser):
-    page = browser()
-    page.open(pages([reply(n, 10 * n) for n in range(1, 100)])[0])
+def test_dragging_in_one_chart_zooms_all_and_buttons_lead_on_and_back(hundred):
+    page = hundred
     whole = ranges(page)
     left, top, width, height = plot_area(page, "flight")
     page.drag((left + width * 0.25, top + height / 2), (left + width * 0.5, top + height / 2))
@@ -97,9 +115,8 @@ def test_dragging_in_one_chart_zooms_all_and_buttons_lead_on_and_back(pages, bro
 
 
 @pytest.mark.parametrize("chart", TIMED)
-def test_a_double_click_in_any_chart_shows_the_whole_run_in_all(pages, browser, chart):
-    page = browser(height=1800)
-    page.open(pages([reply(n, 10 * n) for n in range(1, 100)])[0])
+def test_a_double_click_in_any_chart_shows_the_whole_run_in_all(hundred, chart):
+    page = hundred
     whole = ranges(page)
     page.run("document.getElementById('closer').click()")
     settled(page)
@@ -111,9 +128,8 @@ def test_a_double_click_in_any_chart_shows_the_whole_run_in_all(pages, browser, 
     assert ranges(page) == whole
 
 
-def test_pointing_at_one_chart_tells_the_moment_in_the_others(pages, browser):
-    page = browser(height=1800)
-    page.open(pages([reply(n, 10 * n) for n in range(1, 100)])[0])
+def test_pointing_at_one_chart_tells_the_moment_in_the_others(hundred):
+    page = hundred
     left, top, width, height = plot_area(page, "flight")
     page.mouse("mouseMoved", left + width / 3, top + height / 2)
     page.mouse("mouseMoved", left + width / 2, top + height / 2)
@@ -188,26 +204,21 @@ def test_many_requests_are_drawn_in_part_and_the_page_says_which(pages, browser)
     page.until("document.getElementById('flight-note').textContent.includes('Every start and end')")
 
 
-def test_nothing_in_a_page_leads_to_the_cloud_of_the_library(pages, browser):
-    page = browser()
-    page.open(pages([reply(n, 10 * n) for n in range(1, 9)])[0])
-    titles = page.run("[...document.querySelectorAll('.modebar-btn')].map((b) => b.dataset.title)")
+def test_nothing_in_a_page_leads_to_the_cloud_of_the_library(hundred):
+    titles = hundred.run("[...document.querySelectorAll('.modebar-btn')].map((b) => b.dataset.title)")
     assert len(set(titles)) == 3
     assert not [title for title in titles if "hare" in title or "loud" in title]
 
 
-def test_a_chart_can_be_kept_as_a_picture(pages, browser):
-    page = browser()
-    page.open(pages([reply(n, 10 * n) for n in range(1, 9)])[0])
-    assert page.run("Plotly.toImage('flight')").startswith("data:image/png;base64,")
+def test_a_chart_can_be_kept_as_a_picture(hundred):
+    assert hundred.run("Plotly.toImage('flight')").startswith("data:image/png;base64,")
 
 
 def test_the_page_follows_a_dark_system_and_fits_a_phone(pages, browser):
-    page = browser(width=390, height=844)
-    page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    page = browser(width=390, height=844, theme="dark")
     page.open(pages([reply(n, 10 * n) for n in range(1, 60)])[0])
     assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 28)"
     assert page.run("document.getElementById('flight').layout.font.color") == "#e4e9f0"
     assert page.run("document.documentElement.scrollWidth") <= 390
-    page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}])
+    page.system("light")
     page.until("document.getElementById('flight').layout.font.color === '#1d2430'")

@@ -14,30 +14,11 @@ function contents() {
   for (const section of sections) watcher.observe(section);
 }
 
-(async () => {
-  try {
-    at("theme").addEventListener("click", theme.toggle);
-    const head = JSON.parse(new TextDecoder().decode(await inflated("head")));
-    top_(head);
-    scores(head);
-    ledger(head);
-    matrix(head);
-    groups(head);
-    repeats(head);
-    lengths(head);
-    loadTable(head);
-    sweep(head);
-    samples(head);
-    await speeds(head);
-    contents();
-    at("state").textContent = "";
-    document.documentElement.dataset.state = "drawn";
-  } catch (error) {
-    at("state").textContent =
-      typeof DecompressionStream === "undefined"
-        ? "This browser is too old to unpack the page: any of 2023 or later can."
-        : `The page could not be drawn: ${error}`;
-    document.documentElement.dataset.state = "failed";
-    throw error;
-  }
-})();
+page(async () => {
+  at("theme").addEventListener("click", theme.toggle);
+  const head = JSON.parse(new TextDecoder().decode(await inflated("head")));
+  top_(head);
+  for (const draw of [scores, ledger, matrix, groups, repeats, lengths, loadTable, sweep, samples]) draw(head);
+  await speeds(head);
+  contents();
+});
