@@ -72,9 +72,10 @@ def _walk(command: click.Command, path: list[str]) -> Iterator[tuple[list[str], 
         yield path, command
     if isinstance(command, click.Group):
         with click.Context(command, info_name=path[-1]) as context:
-            names = command.list_commands(context)
-        for name in names:
-            yield from _walk(command.commands[name], [*path, name])
+            found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+        for name, below in found.items():
+            if below is not None:
+                yield from _walk(below, [*path, name])
 
 
 def _command(path: list[str], command: click.Command) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aisb_cli.completing import complete_runs
+from aisb_cli import shared_options as shared
 
 if TYPE_CHECKING:
     from aisb.accuracy.audit import Audit, Entry
@@ -18,9 +18,9 @@ WIDTH = 80
 
 
 @click.command(short_help="Show which answers of a run may have been read wrongly.")
-@click.argument("which", metavar="RUN", default="latest", shell_complete=complete_runs)
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Only this model (repeatable).")
-@click.option("--task", "tasks", multiple=True, metavar="NAME", help="Only this task (repeatable).")
+@shared.which_run
+@shared.only_models
+@shared.only_tasks
 @click.option(
     "--with",
     "also",
@@ -36,15 +36,8 @@ WIDTH = 80
     metavar="N",
     help="How many outputs to show.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "-w",
-    "--work-dir",
-    type=click.Path(path_type=Path),
-    default=Path("outputs/default"),
-    metavar="DIR",
-    help="Where run folders are.",
-)
+@shared.as_json
+@shared.work_dir()
 @click.pass_context
 def audit(context: click.Context, /, **flags: Any) -> int:
     """Show which answers of a run may have been read wrongly from its outputs, the likeliest first.
@@ -62,10 +55,9 @@ def audit(context: click.Context, /, **flags: Any) -> int:
     from aisb.accuracy.audit import to_lines
     from aisb.accuracy.readback import open_run, read_answers, said_before
     from aisb.errors import UsageError
-    from aisb.plugins import Plugins
     from aisb.record.runfolder import write_atomically
 
-    plugins = Plugins.load((context.obj or {}).get("block", ()))
+    plugins = shared.load_plugins(context)
     folder, spec = run = open_run(flags["work_dir"], flags["which"], plugins)
     if spec.run.performance:
         raise UsageError(f"{folder} is a performance run: its answers are not graded")

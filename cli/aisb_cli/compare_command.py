@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_runs
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ SHOWN = 8
 
 @click.command(short_help="Say whether two runs, or two models of one, differ by more than chance.")
 @click.argument("runs", nargs=-1, metavar="RUN_A [RUN_B]", shell_complete=complete_runs)
-@click.option("--task", "tasks", multiple=True, metavar="NAME", help="Only this task (repeatable).")
+@shared.only_tasks
 @click.option("--model-a", metavar="NAME", help="The model of A, where there are several.")
 @click.option("--model-b", metavar="NAME", help="The model of B, where there are several.")
 @click.option("--baseline", metavar="RUN", help="Compare with this run: it is A, and the run named is B.")
@@ -37,14 +38,7 @@ SHOWN = 8
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML too.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every flipped sample.")
-@click.option(
-    "-w",
-    "--work-dir",
-    type=click.Path(path_type=Path),
-    default=Path("outputs/default"),
-    metavar="DIR",
-    help="Where run folders are.",
-)
+@shared.work_dir()
 @click.pass_context
 def compare(context: click.Context, /, **flags: Any) -> int:
     """Say whether B differs from A by more than chance, on the samples that both answered.
@@ -62,10 +56,9 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     """  # noqa: D301 - \b is for click
     from aisb.accuracy.junit import to_junit
     from aisb.errors import CheckFailed
-    from aisb.plugins import Plugins
     from aisb.record.runfolder import write_atomically
 
-    plugins = Plugins.load((context.obj or {}).get("block", ()))
+    plugins = shared.load_plugins(context)
     a, b = _sides(flags, plugins)
     found, alone = _compared(a, b, plugins, flags)
     if flags["as_json"]:

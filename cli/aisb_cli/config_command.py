@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aisb_cli import shared_options as shared
+
 if TYPE_CHECKING:
     from aisb.plugins import Plugins
 
@@ -55,12 +57,11 @@ def init_command(
       aisb config init --models vllm_api_stream_chat --datasets gsm8k
     """  # noqa: D301 - \b is for click
     from aisb.errors import UsageError
-    from aisb.plugins import Plugins
     from aisb.resolve.config import split_names
 
     if output.exists() and not force:
         raise UsageError(f"{output} is there already; --force replaces it, -o names another file")
-    plugins = Plugins.load((context.obj or {}).get("block", ()))
+    plugins = shared.load_plugins(context)
     names = split_names(models) or ["vllm_api_stream_chat"]
     parts = [HEAD, *(_model_part(plugins, name, given=bool(models)) for name in names)]
     parts += [_task_part(plugins, name) for name in split_names(datasets)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
 
 if TYPE_CHECKING:
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
     from aisb.data.inventory import Standing
     from aisb.plugins import Plugins
     from aisb.spec import Task
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-data_dir = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where data files are looked for first.",
-)
 
 
 @click.group()
@@ -38,8 +31,8 @@ def data() -> None:
 
 @data.command("list")
 @click.argument("names", nargs=-1, metavar="[NAME]…", shell_complete=complete_tasks)
-@data_dir
-@as_json
+@shared.data_dir
+@shared.as_json
 @click.pass_context
 def list_command(
     context: click.Context, names: tuple[str, ...], data_dir: Path | None, *, as_json: bool
@@ -70,8 +63,8 @@ def list_command(
 
 @data.command("check")
 @click.argument("names", nargs=-1, metavar="[NAME]…", shell_complete=complete_tasks)
-@data_dir
-@as_json
+@shared.data_dir
+@shared.as_json
 @click.option("--lock", is_flag=True, help="Print entries for a datasets.lock, and compare nothing.")
 @click.pass_context
 def check_command(
@@ -106,8 +99,8 @@ def check_command(
 
 @data.command("path")
 @click.argument("name")
-@data_dir
-@as_json
+@shared.data_dir
+@shared.as_json
 @click.pass_context
 def path_command(context: click.Context, name: str, data_dir: Path | None, *, as_json: bool) -> None:
     """Print the files that a task reads, a line each.
@@ -138,7 +131,7 @@ def path_command(context: click.Context, name: str, data_dir: Path | None, *, as
     type=click.Choice(["huggingface", "modelscope"]),
     help="Which hub to ask [default: the first that has it].",
 )
-@data_dir
+@shared.data_dir
 @click.pass_context
 def pull_command(context: click.Context, names: tuple[str, ...], hub: Any, data_dir: Path | None) -> None:
     """Get the data of tasks from the Hugging Face hub or ModelScope.
@@ -181,11 +174,10 @@ def _tasks(
     context: click.Context, names: Sequence[str]
 ) -> Iterator[tuple[Task, str, Plugins, dict[str, Any]]]:
     """Yield the tasks named, or all; of all, a variant too where it has data of its own."""
-    from aisb.plugins import Plugins
     from aisb.resolve.catalog import Catalog, read_toml
     from aisb.resolve.config import Asked, Resolver
 
-    plugins = Plugins.load((context.obj or {}).get("block", ()))
+    plugins = shared.load_plugins(context)
     catalog = Catalog(plugins)
     file = Path("aisb.toml") if Path("aisb.toml").is_file() else None
     resolver = Resolver(plugins, catalog, Asked(file=file))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_models
 
 if TYPE_CHECKING:
@@ -29,26 +30,11 @@ MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX", "red
     shell_complete=complete_models,
     help="Model file that asks the service [default: by its pages].",
 )
-@click.option(
-    "--model-name", metavar="NAME", help="Model to ask the service for [default: the one it serves]."
-)
-@click.option("--api-key-env", metavar="VARIABLE", help="Environment variable that holds the API key.")
-@click.option(
-    "-w",
-    "--work-dir",
-    type=click.Path(path_type=Path),
-    default=Path("outputs/default"),
-    show_default=True,
-    metavar="DIR",
-    help="Where runs are to be made.",
-)
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where data files are looked for first.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@shared.model_name
+@shared.api_key_env
+@shared.work_dir("Where runs are to be made.")
+@shared.data_dir
+@shared.as_json
 @click.pass_context
 def doctor(
     context: click.Context,
@@ -71,9 +57,8 @@ def doctor(
       aisb doctor --url http://127.0.0.1:8080 --models tgi_stream_api_general
     """  # noqa: D301 - \b is for click
     from aisb.doctor.machine import look_at_machine
-    from aisb.plugins import Plugins
 
-    plugins = Plugins.load((context.obj or {}).get("block", ()))
+    plugins = shared.load_plugins(context)
     found: list[Finding] = []
 
     def tell(findings: Iterable[Finding]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from aisb_cli import shared_options as shared
 from aisb_cli.judge_options import judge_options, judge_table
 
 if TYPE_CHECKING:
@@ -28,13 +29,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Where the graded lines go [default: standard output].",
 )
-@click.option(
-    "--set",
-    "sets",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Grade by other rules, e.g. task.postprocess=[…].",
-)
+@shared.sets("Grade by other rules, e.g. task.postprocess=[…].")
 @judge_options
 @click.pass_context
 def grade(
@@ -64,11 +59,10 @@ def grade(
 
     from aisb.accuracy.grading import check_task
     from aisb.accuracy.grading import grade as graded
-    from aisb.plugins import Plugins
     from aisb.resolve.catalog import Catalog
     from aisb.resolve.config import Asked, Resolver
 
-    plugins = Plugins.load((context.obj or {}).get("block", ()))
+    plugins = shared.load_plugins(context)
     own = Path("aisb.toml") if Path("aisb.toml").is_file() else None
     asked = Asked(file=own, sets=sets, judge=judge_table(judge, judge_url, own=True))
     resolver = Resolver(plugins, Catalog(plugins), asked)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
 
 if TYPE_CHECKING:
@@ -27,15 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--model", metavar="NAME", help="Name of the model [default: as the tool has it].")
 @click.option("--no-score", is_flag=True, help="Only import; score later with aisb score.")
-@click.option(
-    "-w",
-    "--work-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("outputs/default"),
-    show_default=True,
-    metavar="DIR",
-    help="Where the run folder is made.",
-)
+@shared.work_dir("Where the run folder is made.")
 @click.pass_context
 def import_(
     context: click.Context,
@@ -58,9 +51,8 @@ def import_(
     """  # noqa: D301 - \b is for click
     from aisb.foreign.find import read_foreign
     from aisb.foreign.write import write_run
-    from aisb.plugins import Plugins
 
-    plugins = Plugins.load((context.obj or {}).get("block", ()))
+    plugins = shared.load_plugins(context)
     found = [one for path in paths for one in read_foreign(path)]
     if model:
         found = [replace(one, model=model) for one in found]
@@ -72,7 +64,7 @@ def import_(
         return 0
     from aisb.resolve.config import Asked
     from aisb.run import Command
-    from aisb_cli.run_command import execute_command
+    from aisb_cli.ending import execute_command
 
     command = Command(Asked(), mode="eval", reuse=folder.timestamp, work_dir=work_dir)
     return execute_command(command, plugins, debug=False)

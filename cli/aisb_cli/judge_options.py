@@ -1,7 +1,8 @@
-"""The flags that name the model that judges, wherever answers are scored."""
+"""The flags of whatever scores answers: the model that judges, and what graders may do."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,27 @@ def judge_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def allow_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--allow-code-execution` and `--allow-uncontained` to a command."""
+    for option in (
+        _allowing("--allow-uncontained", "Run them where this machine offers no box, too."),
+        _allowing("--allow-code-execution", "Run programs that models wrote, each in a box of its own."),
+    ):
+        command = option(command)
+    return command
+
+
+def _allowing(flag: str, words: str) -> Callable[[Any], Any]:
+    """Allow something to the graders that ask for it: they read the variable of the flag's name."""
+
+    def allow(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        del parameter
+        if value and not context.resilient_parsing:
+            os.environ[f"AISB_{flag.strip('-').replace('-', '_').upper()}"] = "1"
+
+    return click.option(flag, is_flag=True, expose_value=False, callback=allow, help=words)
 
 
 def judge_table(name: str | None, url: str | None, *, own: bool = False) -> dict[str, Any]:

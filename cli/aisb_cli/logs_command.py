@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from aisb_cli.completing import complete_runs
+from aisb_cli import shared_options as shared
 
 if TYPE_CHECKING:
     from aisb.record.runfolder import RunFolder
@@ -59,22 +59,14 @@ class Tail:
 
 
 @click.command(short_help="Show the log lines of a run, and follow those that it writes now.")
-@click.argument("which", metavar="RUN", default="latest", shell_complete=complete_runs)
+@shared.which_run
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written, until the run ends.")
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Only this model (repeatable).")
-@click.option("--task", "tasks", multiple=True, metavar="NAME", help="Only this task (repeatable).")
+@shared.only_models
+@shared.only_tasks
 @click.option(
     "-n", "--lines", "count", type=click.IntRange(min=0), metavar="N", help="Only the last N [default: all]."
 )
-@click.option(
-    "-w",
-    "--work-dir",
-    type=click.Path(path_type=Path),
-    default=Path("outputs/default"),
-    show_default=True,
-    metavar="DIR",
-    help="Where run folders are.",
-)
+@shared.work_dir()
 def logs(
     which: str,
     *,

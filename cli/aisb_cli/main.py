@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
 
-from aisb_cli.audit_command import audit
-from aisb_cli.compare_command import compare
-from aisb_cli.completion_command import completion
-from aisb_cli.config_command import config
-from aisb_cli.data_command import data
-from aisb_cli.doctor_command import doctor
-from aisb_cli.grade_command import grade
-from aisb_cli.import_command import import_
-from aisb_cli.logs_command import logs
-from aisb_cli.mock_command import mock
-from aisb_cli.plugins_command import plugins
-from aisb_cli.report_command import report
-from aisb_cli.run_command import run, score
-from aisb_cli.runs_command import runs
-from aisb_cli.tasks_command import tasks
-from aisb_cli.view_command import view
+COMMANDS = {
+    "run": "run_command:run",
+    "score": "score_command:score",
+    "report": "report_command:report",
+    "grade": "grade_command:grade",
+    "audit": "audit_command:audit",
+    "compare": "compare_command:compare",
+    "import": "import_command:import_",
+    "runs": "runs_command:runs",
+    "logs": "logs_command:logs",
+    "view": "view_command:view",
+    "tasks": "tasks_command:tasks",
+    "data": "data_command:data",
+    "plugins": "plugins_command:plugins",
+    "config": "config_command:config",
+    "doctor": "doctor_command:doctor",
+    "completion": "completion_command:completion",
+    "mock": "mock_command:mock",
+}
+"""Where each command stands, in the order of the help text: only the one that is called is imported."""
 
 
-class Ordered(click.Group):
-    """A group that lists its commands in the order in which they were added."""
+class Commands(click.Group):
+    """A group that imports a command when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands, as added."""
+        """Return the names of the commands."""
         del ctx
-        return list(self.commands)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; None where there is none of this name."""
+        del ctx
+        module, _, name = COMMANDS.get(cmd_name, "").partition(":")
+        if not module:
+            return None
+        command: click.Command = getattr(import_module(f"aisb_cli.{module}"), name)
+        return command
 
 
-@click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--block", multiple=True, metavar="PLUGIN", help="Do not load this plugin (repeatable).")
 @click.version_option(package_name="aisb", message="aisb %(version)s")
 @click.pass_context
@@ -48,28 +63,6 @@ def cli(context: click.Context, block: tuple[str, ...]) -> None:
       aisb run --models vllm_api_stream_chat --url URL --datasets gsm8k
     """  # noqa: D301 - \b is for click
     context.ensure_object(dict)["block"] = block
-
-
-for command in (
-    run,
-    score,
-    report,
-    grade,
-    audit,
-    compare,
-    import_,
-    runs,
-    logs,
-    view,
-    tasks,
-    data,
-    plugins,
-    config,
-    doctor,
-    completion,
-    mock,
-):
-    cli.add_command(command)
 
 
 def main(arguments: list[str] | None = None) -> Any:
@@ -93,6 +86,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
+    gc.freeze()  # else the interpreter goes through all objects once more before it ends
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aisb_cli import shared_options as shared
+
 if TYPE_CHECKING:
     from aisb.options import Option
     from aisb.plugins import Component, PluginInfo, Plugins
@@ -22,7 +24,7 @@ def plugins() -> None:
 
 
 @plugins.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@shared.as_json
 @click.pass_context
 def list_command(context: click.Context, as_json: bool) -> None:
     """List plugins: distribution, state, what each offers, and why one failed.
@@ -30,7 +32,7 @@ def list_command(context: click.Context, as_json: bool) -> None:
     \b
       aisb plugins list --json
     """  # noqa: D301 - \b is for click
-    found = _load(context)
+    found = shared.load_plugins(context)
     if as_json:
         _print_json([_plugin_record(info) for info in found.infos])
         return
@@ -51,7 +53,7 @@ def list_command(context: click.Context, as_json: bool) -> None:
 
 @plugins.command("show")
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@shared.as_json
 @click.pass_context
 def show_command(context: click.Context, name: str, as_json: bool) -> None:
     """Show a component's options: NAME, or KIND:NAME where two kinds share a name.
@@ -62,7 +64,7 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
     from aisb.options import options, summary
     from aisb.plugins import GIVEN
 
-    components = _named(_load(context), name)
+    components = _named(shared.load_plugins(context), name)
     if as_json:
         _print_json([_component_record(component) for component in components])
         return
@@ -73,16 +75,6 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
         click.echo(f"{component.kind}:{component.name}" + (f" – {first}" if first else ""))
         click.echo(f"plugin {component.plugin}, from {component.distribution}\n")
         _print_options(options(component.factory, GIVEN))
-
-
-def _load(context: click.Context) -> Plugins:
-    from aisb.plugins import Plugins
-
-    block = context.obj.get("block", ()) if isinstance(context.obj, dict) else ()
-    found = Plugins.load(block or ())
-    for note in found.notes:
-        click.echo(note, err=True)
-    return found
 
 
 def _named(found: Plugins, text: str) -> list[Component]:

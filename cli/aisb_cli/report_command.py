@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_runs
 
 if TYPE_CHECKING:
@@ -27,15 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "sets", multiple=True, metavar="NAME.OPTION=VALUE", help="An option of a reporter (repeatable)."
 )
-@click.option(
-    "-w",
-    "--work-dir",
-    type=click.Path(path_type=Path),
-    default=Path("outputs/default"),
-    show_default=True,
-    metavar="DIR",
-    help="Where run folders are.",
-)
+@shared.work_dir()
 @click.pass_context
 def report(
     context: click.Context,
@@ -55,12 +48,11 @@ def report(
       aisb report RUN_OF_8 RUN_OF_16 RUN_OF_32
     """  # noqa: D301 - \b is for click
     from aisb.errors import UsageError
-    from aisb.plugins import Plugins
     from aisb.record.runfolder import RunFolder
     from aisb.resolve.config import split_names
     from aisb.run import report as shown
 
-    plugins = Plugins.load((context.obj or {}).get("block", ()))
+    plugins = shared.load_plugins(context)
     first, *beside = [RunFolder.find(work_dir, name) for name in runs or ("latest",)]
     names = split_names(reporters) or _usual(plugins)
     if beside and "html" not in names:

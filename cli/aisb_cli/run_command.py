@@ -1,60 +1,26 @@
-"""`aisb run` and `aisb score`: from flags to one `aisb.run.Command`."""
+"""`aisb run`: from flags to one `aisb.run.Command`."""
 
 from __future__ import annotations
 
-import os
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_models, complete_runs, complete_tasks
+from aisb_cli.ending import execute_command
 from aisb_cli.grouped_help import Grouped, help_all
-from aisb_cli.judge_options import judge_options, judge_table
+from aisb_cli.judge_options import allow_options, judge_options, judge_table
 from aisb_cli.load_options import LOAD_FLAGS, load_options, load_table
 from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options, own_tasks
+from aisb_cli.spread import Spread
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-    from aisb.plugins import Plugins
-    from aisb.run import Command, Ended
-    from aisb.spec import RunSpec
+    from aisb.run import Command
 
 MODES = ("all", "infer", "eval", "viz", "perf", "perf_viz")
-
-
-LAST_SPREAD = "aisb_cli.last_spread"
-
-
-class Spread(click.Command):
-    """A command whose `--models` and `--datasets` take several values after one flag."""
-
-    spread = ("--models", "--datasets")
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat the flag before each of its values, then parse as always."""
-        repeated: list[str] = []
-        flag: str | None = None
-        for word in args:
-            if word.startswith("-"):
-                flag = word if word in self.spread else None
-            elif flag and repeated[-1] != flag:
-                repeated.append(flag)
-            repeated.append(word)
-        ctx.meta[LAST_SPREAD] = flag
-        return super().parse_args(ctx, repeated)
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Offer further values of a flag that takes several, unless an option is begun."""
-        flag = ctx.meta.get(LAST_SPREAD)
-        if flag and not incomplete.startswith("-"):
-            for parameter in self.get_params(ctx):
-                if flag in parameter.opts:
-                    return parameter.shell_complete(ctx, incomplete)
-        return super().shell_complete(ctx, incomplete)
 
 
 class Mode(click.ParamType[str]):
@@ -75,7 +41,7 @@ class Mode(click.ParamType[str]):
 
 
 HEADINGS = {
-    "Choose": ("models", "datasets", "mode", "search", "dry_run", "config_file", "sets", "block"),
+    "Choose": ("models", "datasets", "mode", "search", "dry_run", "as_json", "config_file", "sets", "block"),
     "Data of your own": OWN_DATA_FLAGS,
     "Service": ("url", "model_name", "api_key_env", "max_out_len"),
     "Local model": ("allow_download",),
@@ -115,17 +81,6 @@ def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
     )
 
 
-def _allowing(flag: str, words: str) -> Callable[[Any], Any]:
-    """Allow something to the graders that ask for it: they read the variable of the flag's name."""
-
-    def allow(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-        del parameter
-        if value and not context.resilient_parsing:
-            os.environ[f"AISB_{flag.strip('-').replace('-', '_').upper()}"] = "1"
-
-    return click.option(flag, is_flag=True, expose_value=False, callback=allow, help=words)
-
-
 @click.command(cls=Run, short_help="Ask models the tasks' questions, score the answers, show the table.")
 @click.option(
     "--models",
@@ -144,6 +99,7 @@ def _allowing(flag: str, words: str) -> Callable[[Any], Any]:
 @click.option("-m", "--mode", type=Mode(), default="all", help=f"{', '.join(MODES)} [default: all].")
 @click.option("-s", "--search", is_flag=True, help="Show where the names come from; run nothing.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved plan; send nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: with --search or --dry-run.")
 @click.option(
     "-c",
     "--config",
@@ -152,15 +108,11 @@ def _allowing(flag: str, words: str) -> Callable[[Any], Any]:
     metavar="FILE",
     help="Your own models and tasks, or a run's configuration [default: ./aisb.toml].",
 )
-@click.option(
-    "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Override any key, e.g. task.prompt.shots=0."
-)
+@shared.sets("Override any key, e.g. task.prompt.shots=0.")
 @click.option("--block", multiple=True, metavar="PLUGIN", help="Do not load this plugin.")
 @click.option("--url", metavar="URL", help="Address of the service.")
-@click.option(
-    "--model-name", metavar="NAME", help="Model to ask the service for [default: the one it serves]."
-)
-@click.option("--api-key-env", metavar="VARIABLE", help="Environment variable that holds the API key.")
+@shared.model_name
+@shared.api_key_env
 @click.option(
     "--allow-download", is_flag=True, help="Fetch a local model by its name, where it is no folder."
 )
@@ -175,21 +127,8 @@ def _allowing(flag: str, words: str) -> Callable[[Any], Any]:
     metavar="N",
     help="Failed samples that still end with exit code 0 [default: 0].",
 )
-@click.option(
-    "-w",
-    "--work-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("outputs/default"),
-    show_default=True,
-    metavar="DIR",
-    help="Where run folders are made.",
-)
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where data files are looked for first.",
-)
+@shared.work_dir("Where run folders are made.")
+@shared.data_dir
 @click.option(
     "-r",
     "--reuse",
@@ -202,7 +141,7 @@ def _allowing(flag: str, words: str) -> Callable[[Any], Any]:
 @click.option(
     "--reporters", multiple=True, metavar="NAME,…", help="How the run is shown: text, html, junit, …"
 )
-@click.option("--merge-ds", is_flag=True, help="One figure for a task with groups, not one a group.")
+@shared.merge_ds
 @click.option(
     "--dialect", multiple=True, metavar="TOOL", help="Show a performance run in another tool's numbers, too."
 )
@@ -211,14 +150,11 @@ def _allowing(flag: str, words: str) -> Callable[[Any], Any]:
 @click.option(
     "--require-valid", is_flag=True, help="End with 4 unless the certificate of every result is VALID."
 )
-@click.option(
-    "--dump-eval-details", is_flag=True, help="Keep each sample's answer, gold and verdict in results/."
-)
+@shared.dump_eval_details
 @click.option("--no-predictions-json", is_flag=True, help="Leave predictions/*.json out (the .jsonl stays).")
 @click.option("--debug", is_flag=True, help="Subtasks one after another, log lines on the terminal.")
 @judge_options
-@_allowing("--allow-code-execution", "Run programs that models wrote, each in a box of its own.")
-@_allowing("--allow-uncontained", "Run them where this machine offers no box, too.")
+@allow_options
 @_not_needed("--disable-cb", is_flag=True, why="requests are always sent as answers come back")
 @_not_needed("--summarizer", metavar="NAME", why="tables follow from the results; see --merge-ds")
 @_not_needed(
@@ -237,84 +173,19 @@ def run(context: click.Context, /, **flags: Any) -> int:
     Go on with the run that was interrupted last:
       aisb run --reuse
     """  # noqa: D301 - \b is for click
-    from aisb.run import plan
-
-    plugins = _plugins(context, flags["block"])
+    if flags["as_json"] and not (flags["search"] or flags["dry_run"]):
+        raise click.UsageError(
+            "--json goes with --search or --dry-run; a run itself is shown as JSON by --reporters text,json"
+        )
+    plugins = shared.load_plugins(context, flags["block"])
     command = _command(flags)
-    if flags["search"]:
-        _search(command, plugins)
-        return 0
-    if flags["dry_run"]:
-        spec, _ = plan(command, plugins)
-        _print_plan(spec, plugins, command)
+    if flags["search"] or flags["dry_run"]:
+        from aisb_cli.planning import print_plan, print_sources
+
+        show = print_sources if flags["search"] else print_plan
+        show(command, plugins, as_json=flags["as_json"])
         return 0
     return execute_command(command, plugins, debug=flags["debug"])
-
-
-@click.command(short_help="Score a run again from its log, without asking the model again.")
-@judge_options
-@_allowing("--allow-code-execution", "Run programs that models wrote, each in a box of its own.")
-@_allowing("--allow-uncontained", "Run them where this machine offers no box, too.")
-@click.argument("which", metavar="RUN", default="latest", shell_complete=complete_runs)
-@click.option(
-    "-w",
-    "--work-dir",
-    type=click.Path(path_type=Path),
-    default=Path("outputs/default"),
-    metavar="DIR",
-    help="Where run folders are.",
-)
-@click.option(
-    "--set",
-    "sets",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Score by other rules, e.g. task.postprocess=[…].",
-)
-@click.option(
-    "--dump-eval-details", is_flag=True, help="Keep each sample's answer, gold and verdict in results/."
-)
-@click.option("--merge-ds", is_flag=True, help="One figure for a task with groups, not one a group.")
-@click.pass_context
-def score(
-    context: click.Context,
-    which: str,
-    *,
-    work_dir: Path,
-    sets: tuple[str, ...],
-    judge: str | None,
-    judge_url: str | None,
-    dump_eval_details: bool,
-    merge_ds: bool,
-) -> int:
-    """Score a run again from its log: RUN is a timestamp, a path, or `latest`.
-
-    Nothing is sent, except to a judge: what it has not been asked yet.
-
-    \b
-    Take the last number of the text as its answer, whatever the text says:
-      aisb score latest --set 'task.postprocess=[{use="last-number"}]'
-    """  # noqa: D301 - \b is for click
-    from aisb.resolve.config import Asked
-    from aisb.run import Command
-
-    flags = {"dump_eval_details": dump_eval_details, "merge_ds": merge_ds}
-    asked = Asked(
-        sets=sets,
-        run={key: True for key, value in flags.items() if value},
-        judge=judge_table(judge, judge_url),
-    )
-    command = Command(asked, mode="eval", reuse=which, work_dir=work_dir)
-    return execute_command(command, _plugins(context, ()), debug=False)
-
-
-def _plugins(context: click.Context, block: Sequence[str]) -> Plugins:
-    from aisb.plugins import Plugins
-
-    plugins = Plugins.load([*(context.obj or {}).get("block", ()), *block])
-    for note in plugins.notes:
-        click.echo(note, err=True)
-    return plugins
 
 
 def _command(flags: dict[str, Any]) -> Command:
@@ -384,99 +255,3 @@ def _performance_options(flags: dict[str, Any]) -> dict[str, Any]:
     if flags["spec_decode"]:
         options["spec_decode"] = True
     return options
-
-
-def execute_command(command: Command, plugins: Plugins, *, debug: bool) -> int:
-    """Do what a command says, show it as it goes on, and return the exit code."""
-    from aisb.run import execute
-    from aisb_cli.display import choose_display
-
-    ended = execute(command, plugins, choose_display(debug=debug))
-    _last_lines(ended, command)
-    return ended.exit_code
-
-
-def _last_lines(ended: Ended, command: Command) -> None:
-    """Say where everything is, how many failed, and how to go on."""
-    for note in ended.notes:
-        click.echo(note, err=True)
-    work = [] if str(command.work_dir) == "outputs/default" else ["-w", str(command.work_dir)]
-    resume = shlex.join(["aisb", "run", "--reuse", ended.folder.timestamp, *work])
-    failed = f"{ended.failed} failed"
-    if command.mode in {"perf", "perf_viz"}:
-        again = shlex.join(["aisb", "run", "--mode", "perf_viz", "--reuse", ended.folder.timestamp, *work])
-        stopped = "stopped, " if ended.interrupted else ""
-        click.echo(
-            f"{stopped}{failed}; everything is in {ended.folder}; show it again with: {again}", err=True
-        )
-    elif ended.interrupted:
-        click.echo(f"stopped, {failed}; everything is in {ended.folder}; go on with: {resume}", err=True)
-    elif ended.failed:
-        click.echo(f"{failed}; everything is in {ended.folder}; ask them again with: {resume}", err=True)
-    else:
-        click.echo(f"{failed}; everything is in {ended.folder}", err=True)
-
-
-def _search(command: Command, plugins: Plugins) -> None:
-    """Print where each selected name comes from; all of them when none is selected."""
-    from tabulate import tabulate
-
-    from aisb.resolve.catalog import Catalog, Selection
-    from aisb.resolve.config import read_user_file, split_names
-
-    catalog = Catalog(plugins)
-    user = read_user_file(command.asked.file) if command.asked.file else {}
-    models, datasets = split_names(command.asked.models), split_names(command.asked.datasets)
-    everything = not models and not datasets
-    if everything:
-        backends = plugins.names("backend")
-        models = [*(entry.name for entry in catalog.entries("model")), *user.get("models", {}), *backends]
-        datasets = [
-            *(entry.name for entry in catalog.entries("task")),
-            *user.get("tasks", {}),
-            *catalog.aliases,
-        ]
-    rows: list[tuple[str, str, str]] = []
-    for name in models:
-        if name in plugins.names("backend"):
-            rows.append(("--models", name, f"plugin:{name}"))
-            continue
-        _, entry = catalog.find("model", Selection(name), user.get("models", ()))
-        rows.append(("--models", name, str(entry.path if entry else command.asked.file)))
-    for name in datasets:
-        _, entry = catalog.find("task", Selection.parse(name), user.get("tasks", ()))
-        rows.append(("--datasets", name, str(entry.path if entry else command.asked.file)))
-    click.echo(tabulate(rows, headers=("Task Type", "Task Name", "Config File Path"), tablefmt="grid"))
-    click.echo(
-        "Override any key with --set PATH=VALUE or in aisb.toml (see aisb config init); "
-        "installed files stay as they are."
-    )
-
-
-def _print_plan(spec: RunSpec, plugins: Plugins, command: Command) -> None:
-    """Print what would be asked, then the resolved configuration."""
-    import tomli_w
-    from tabulate import tabulate
-
-    from aisb.data.datafiles import DataFolders
-    from aisb.data.samples import load_samples
-    from aisb.run import resolved
-
-    counts = {}
-    for name, task in spec.tasks.items():
-        counts[name] = len(load_samples(task, plugins, DataFolders.default(command.data_dir)))
-    rows = []
-    for subtask in spec.subtasks:
-        samples = min(counts[subtask.task], subtask.load.num_prompts or counts[subtask.task])
-        prompt = spec.tasks[subtask.task].prompt
-        rows.append(
-            (
-                subtask.model,
-                subtask.task,
-                samples * subtask.repeats,
-                f"{prompt.shots}-shot {prompt.style}",
-                subtask.load.concurrency or "backend's",
-            )
-        )
-    click.echo(tabulate(rows, headers=("model", "task", "requests", "prompt", "in flight")))
-    click.echo(f"\n{tomli_w.dumps(resolved(spec), multiline_strings=True)}", nl=False)

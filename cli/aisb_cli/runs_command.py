@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_runs
 
 if TYPE_CHECKING:
@@ -17,16 +18,6 @@ if TYPE_CHECKING:
 
 STATES = ("running", "done", "failed", "stopped", "killed")
 DATES = ("%Y-%m-%d", "%Y%m%d", "%Y-%m-%d %H:%M", "%Y%m%d_%H%M%S")
-
-in_work_dir = click.option(
-    "-w",
-    "--work-dir",
-    type=click.Path(path_type=Path),
-    default=Path("outputs/default"),
-    show_default=True,
-    metavar="DIR",
-    help="Where run folders are.",
-)
 
 
 @click.group()
@@ -41,7 +32,7 @@ def runs() -> None:
 
 
 @runs.command("list")
-@in_work_dir
+@shared.work_dir()
 @click.option("--model", "models", multiple=True, metavar="TEXT", help="Runs with a model of this name.")
 @click.option("--task", "tasks", multiple=True, metavar="TEXT", help="Runs with a task of this name.")
 @click.option("--status", "states", multiple=True, type=click.Choice(STATES), help="Runs that ended so.")
@@ -56,7 +47,7 @@ def runs() -> None:
     metavar="N",
     help="Only the N latest; 0: all.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@shared.as_json
 def list_command(work_dir: Path, limit: int, *, as_json: bool, **wanted: Any) -> None:
     """List the runs of a work folder, the latest first.
 
@@ -79,9 +70,9 @@ def list_command(work_dir: Path, limit: int, *, as_json: bool, **wanted: Any) ->
 
 
 @runs.command("show")
-@click.argument("which", metavar="RUN", default="latest", shell_complete=complete_runs)
-@in_work_dir
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@shared.which_run
+@shared.work_dir()
+@shared.as_json
 def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
     """Show a run: how it stands, what was asked, what came out, and where its files are.
 
@@ -117,8 +108,8 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
 
 
 @runs.command("path")
-@click.argument("which", metavar="RUN", default="latest", shell_complete=complete_runs)
-@in_work_dir
+@shared.which_run
+@shared.work_dir()
 def path_command(which: str, work_dir: Path) -> None:
     """Print the folder of a run, for other commands.
 
@@ -132,7 +123,7 @@ def path_command(which: str, work_dir: Path) -> None:
 
 @runs.command("rm")
 @click.argument("names", metavar="RUN…", nargs=-1, required=True, shell_complete=complete_runs)
-@in_work_dir
+@shared.work_dir()
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def rm_command(names: tuple[str, ...], work_dir: Path, *, yes: bool) -> None:
     """Remove runs from the work folder, after asking.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def tasks() -> None:
 
 
 @tasks.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@shared.as_json
 @click.option("--markdown", is_flag=True, help="Print a table in Markdown: rows, grading, data, licence.")
 @click.pass_context
 def list_command(context: click.Context, as_json: bool, markdown: bool) -> None:
@@ -42,9 +43,9 @@ def list_command(context: click.Context, as_json: bool, markdown: bool) -> None:
     if markdown:
         from aisb_cli.tasks_table import markdown_table
 
-        click.echo(markdown_table(_plugins(context)), nl=False)
+        click.echo(markdown_table(shared.load_plugins(context)), nl=False)
         return
-    catalog = Catalog(_plugins(context))
+    catalog = Catalog(shared.load_plugins(context))
     rows: list[dict[str, Any]] = []
     for entry in catalog.entries("task"):
         table = read_toml(entry.path)
@@ -75,13 +76,8 @@ def list_command(context: click.Context, as_json: bool, markdown: bool) -> None:
 @click.option(
     "--sample", "count", type=click.IntRange(min=0), default=0, metavar="N", help="Render N prompts."
 )
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where data files are looked for first.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@shared.data_dir
+@shared.as_json
 @click.pass_context
 def show_command(context: click.Context, name: str, count: int, data_dir: Path | None, as_json: bool) -> None:
     """Show a task: what it asks, how it is graded, where its data comes from.
@@ -96,7 +92,7 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
     from aisb.resolve.catalog import Catalog
     from aisb.resolve.config import Asked, Resolver
 
-    plugins = _plugins(context)
+    plugins = shared.load_plugins(context)
     file = Path("aisb.toml") if Path("aisb.toml").is_file() else None
     task = Resolver(plugins, Catalog(plugins), Asked(file=file)).show(name)
     requests: list[Request] = []
@@ -210,9 +206,3 @@ def _prompt(request: Request) -> Any:
     from aisb.record.predictions import prompt_of
 
     return prompt_of(request)
-
-
-def _plugins(context: click.Context) -> Any:
-    from aisb.plugins import Plugins
-
-    return Plugins.load((context.obj or {}).get("block", ()))

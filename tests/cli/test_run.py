@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from click.testing import CliRunner
 
 from aisb.testing.mock import MockOptions, MockProcess, start_mock
+from aisb_cli.main import cli
 
 
 class Ended(NamedTuple):
@@ -277,6 +279,40 @@ def test_dry_run_prints_the_plan_and_sends_nothing(tmp_path: Path) -> None:
     table = tomllib.loads(ended.out.split("\n\n", 1)[1])
     assert table["tasks"]["demo_gsm8k"]["prompt"]["shots"] == 4
     assert not (tmp_path / "outputs").exists()
+
+
+def test_the_plan_and_where_names_come_from_are_printed_as_json_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def printed(*words: str) -> Any:
+        done = CliRunner().invoke(cli, ["run", *words, "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    monkeypatch.chdir(tmp_path)
+    words = ("--models", "sim", "vllm_api_general", "--datasets", "gsm8k_gen")
+    (backend, model, task) = printed("--search", *words)
+    assert backend == {"kind": "models", "name": "sim", "source": "plugin:sim"}
+    assert (model["kind"], model["name"], Path(model["source"]).name) == (
+        "models", "vllm_api_general", "vllm_api_general.toml",
+    )  # fmt: skip
+    assert (task["kind"], task["name"], Path(task["source"]).name) == (
+        "datasets", "gsm8k_gen", "gsm8k.toml",
+    )  # fmt: skip
+    plan = printed("--dry-run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "5")
+    assert plan["subtasks"] == [
+        {"model": "sim", "task": "demo_gsm8k", "requests": 5, "prompt": "4-shot chat", "in_flight": None}
+    ]
+    assert plan["configuration"]["tasks"]["demo_gsm8k"]["prompt"]["shots"] == 4
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_json_of_a_run_itself_is_asked_for_otherwise() -> None:
+    done = CliRunner().invoke(cli, ["run", "--models", "sim", "--datasets", "demo_gsm8k", "--json"])
+    assert done.exit_code == 2
+    assert done.stderr.endswith(
+        "--json goes with --search or --dry-run; a run itself is shown as JSON by --reporters text,json\n"
+    )
 
 
 def test_search_prints_where_names_come_from(tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""Do what a run's command says, and say how it ended and how to go on."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from aisb.plugins import Plugins
+    from aisb.run import Command, Ended
+
+
+def execute_command(command: Command, plugins: Plugins, *, debug: bool) -> int:
+    """Do what a command says, show it as it goes on, and return the exit code."""
+    from aisb.run import execute
+    from aisb_cli.display import choose_display
+
+    ended = execute(command, plugins, choose_display(debug=debug))
+    _last_lines(ended, command)
+    return ended.exit_code
+
+
+def _last_lines(ended: Ended, command: Command) -> None:
+    """Say where everything is, how many failed, and how to go on."""
+    for note in ended.notes:
+        click.echo(note, err=True)
+    work = [] if str(command.work_dir) == "outputs/default" else ["-w", str(command.work_dir)]
+    resume = shlex.join(["aisb", "run", "--reuse", ended.folder.timestamp, *work])
+    failed = f"{ended.failed} failed"
+    if command.mode in {"perf", "perf_viz"}:
+        again = shlex.join(["aisb", "run", "--mode", "perf_viz", "--reuse", ended.folder.timestamp, *work])
+        stopped = "stopped, " if ended.interrupted else ""
+        click.echo(
+            f"{stopped}{failed}; everything is in {ended.folder}; show it again with: {again}", err=True
+        )
+    elif ended.interrupted:
+        click.echo(f"stopped, {failed}; everything is in {ended.folder}; go on with: {resume}", err=True)
+    elif ended.failed:
+        click.echo(f"{failed}; everything is in {ended.folder}; ask them again with: {resume}", err=True)
+    else:
+        click.echo(f"{failed}; everything is in {ended.folder}", err=True)

@@ -1,0 +1,98 @@
+"""What `aisb run` shows in place of a run: where names come from, and what would be asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from aisb.plugins import Plugins
+    from aisb.run import Command
+    from aisb.spec import RunSpec
+
+
+OVERRIDING = (
+    "Override any key with --set PATH=VALUE or in aisb.toml (see aisb config init); "
+    "installed files stay as they are."
+)
+
+
+def print_sources(command: Command, plugins: Plugins, *, as_json: bool) -> None:
+    """Print where each selected name comes from; all of them when none is selected."""
+    found = list(_sources(command, plugins))
+    if as_json:
+        keys = ("kind", "name", "source")
+        rows = [dict(zip(keys, (flag.strip("-"), name, source), strict=True)) for flag, name, source in found]
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    from tabulate import tabulate
+
+    click.echo(tabulate(found, headers=("Task Type", "Task Name", "Config File Path"), tablefmt="grid"))
+    click.echo(OVERRIDING)
+
+
+def _sources(command: Command, plugins: Plugins) -> Iterator[tuple[str, str, str]]:
+    """Yield the flag, the name and the place of each name: a file, or `plugin:NAME` for a bare backend."""
+    from aisb.resolve.catalog import Catalog, Selection
+    from aisb.resolve.config import read_user_file, split_names
+
+    catalog = Catalog(plugins)
+    file, backends = command.asked.file, plugins.names("backend")
+    user = read_user_file(file) if file else {}
+    models, datasets = split_names(command.asked.models), split_names(command.asked.datasets)
+    if not models and not datasets:
+        models = [*(entry.name for entry in catalog.entries("model")), *user.get("models", {}), *backends]
+        tasks = (entry.name for entry in catalog.entries("task"))
+        datasets = [*tasks, *user.get("tasks", {}), *catalog.aliases]
+    for name in models:
+        if name in backends:
+            yield "--models", name, f"plugin:{name}"
+            continue
+        _, entry = catalog.find("model", Selection(name), user.get("models", ()))
+        yield "--models", name, str(entry.path if entry else file)
+    for name in datasets:
+        _, entry = catalog.find("task", Selection.parse(name), user.get("tasks", ()))
+        yield "--datasets", name, str(entry.path if entry else file)
+
+
+def print_plan(command: Command, plugins: Plugins, *, as_json: bool) -> None:
+    """Print what would be asked, then the resolved configuration."""
+    from aisb.run import plan, resolved
+
+    spec, _ = plan(command, plugins)
+    rows = list(_asked(spec, plugins, command))
+    if as_json:
+        table = {"subtasks": rows, "configuration": resolved(spec)}
+        click.echo(json.dumps(table, ensure_ascii=False, indent=2))
+        return
+    import tomli_w
+    from tabulate import tabulate
+
+    shown = [
+        (row["model"], row["task"], row["requests"], row["prompt"], row["in_flight"] or "backend's")
+        for row in rows
+    ]
+    click.echo(tabulate(shown, headers=("model", "task", "requests", "prompt", "in flight")))
+    click.echo(f"\n{tomli_w.dumps(resolved(spec), multiline_strings=True)}", nl=False)
+
+
+def _asked(spec: RunSpec, plugins: Plugins, command: Command) -> Iterator[dict[str, Any]]:
+    """Yield what would be asked of each model on each task."""
+    from aisb.data.datafiles import DataFolders
+    from aisb.data.samples import load_samples
+
+    folders = DataFolders.default(command.data_dir)
+    counts = {name: len(load_samples(task, plugins, folders)) for name, task in spec.tasks.items()}
+    for subtask in spec.subtasks:
+        samples = min(counts[subtask.task], subtask.load.num_prompts or counts[subtask.task])
+        prompt = spec.tasks[subtask.task].prompt
+        yield {
+            "model": subtask.model,
+            "task": subtask.task,
+            "requests": samples * subtask.repeats,
+            "prompt": f"{prompt.shots}-shot {prompt.style}",
+            "in_flight": subtask.load.concurrency,
+        }

@@ -1,0 +1,52 @@
+"""`aisb score`: score a run again from its log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aisb_cli import shared_options as shared
+from aisb_cli.ending import execute_command
+from aisb_cli.judge_options import allow_options, judge_options, judge_table
+
+
+@click.command(short_help="Score a run again from its log, without asking the model again.")
+@judge_options
+@allow_options
+@shared.which_run
+@shared.work_dir()
+@shared.sets("Score by other rules, e.g. task.postprocess=[…].")
+@shared.dump_eval_details
+@shared.merge_ds
+@click.pass_context
+def score(
+    context: click.Context,
+    which: str,
+    *,
+    work_dir: Path,
+    sets: tuple[str, ...],
+    judge: str | None,
+    judge_url: str | None,
+    dump_eval_details: bool,
+    merge_ds: bool,
+) -> int:
+    """Score a run again from its log: RUN is a timestamp, a path, or `latest`.
+
+    Nothing is sent, except to a judge: what it has not been asked yet.
+
+    \b
+    Take the last number of the text as its answer, whatever the text says:
+      aisb score latest --set 'task.postprocess=[{use="last-number"}]'
+    """  # noqa: D301 - \b is for click
+    from aisb.resolve.config import Asked
+    from aisb.run import Command
+
+    flags = {"dump_eval_details": dump_eval_details, "merge_ds": merge_ds}
+    asked = Asked(
+        sets=sets,
+        run={key: True for key, value in flags.items() if value},
+        judge=judge_table(judge, judge_url),
+    )
+    command = Command(asked, mode="eval", reuse=which, work_dir=work_dir)
+    return execute_command(command, shared.load_plugins(context), debug=False)

@@ -1,0 +1,71 @@
+"""The flags that several commands have, so that each is said in one place; and the plugins that they load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aisb_cli.completing import complete_runs
+
+if TYPE_CHECKING:
+    from aisb.plugins import Plugins
+
+which_run = click.argument("which", metavar="RUN", default="latest", shell_complete=complete_runs)
+"""One run: a timestamp, a path, or `latest`."""
+
+data_dir = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where data files are looked for first.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+only_models = click.option(
+    "--model", "models", multiple=True, metavar="NAME", help="Only this model (repeatable)."
+)
+only_tasks = click.option(
+    "--task", "tasks", multiple=True, metavar="NAME", help="Only this task (repeatable)."
+)
+model_name = click.option(
+    "--model-name", metavar="NAME", help="Model to ask the service for [default: the one it serves]."
+)
+api_key_env = click.option(
+    "--api-key-env", metavar="VARIABLE", help="Environment variable that holds the API key."
+)
+dump_eval_details = click.option(
+    "--dump-eval-details", is_flag=True, help="Keep each sample's answer, gold and verdict in results/."
+)
+merge_ds = click.option(
+    "--merge-ds", is_flag=True, help="One figure for a task with groups, not one a group."
+)
+
+
+def work_dir(words: str = "Where run folders are.") -> Callable[[Any], Any]:
+    """Return the option `--work-dir`, with what a command does there."""
+    return click.option(
+        "-w",
+        "--work-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("outputs/default"),
+        show_default=True,
+        metavar="DIR",
+        help=words,
+    )
+
+
+def sets(words: str) -> Callable[[Any], Any]:
+    """Return the option `--set`, with what it is for in a command."""
+    return click.option("--set", "sets", multiple=True, metavar="PATH=VALUE", help=words)
+
+
+def load_plugins(context: click.Context, block: Sequence[str] = ()) -> Plugins:
+    """Load the plugins but those that were to be blocked, and say what is to be said of them."""
+    from aisb.plugins import Plugins
+
+    plugins = Plugins.load([*(context.obj or {}).get("block", ()), *block])
+    for note in plugins.notes:
+        click.echo(note, err=True)
+    return plugins
