@@ -1,38 +1,105 @@
-"""Stamps that are folded while they come are the same stamps in the end, in little memory."""
+"""What is folded while a reply grows is the same in the end, in little memory."""
 
 from __future__ import annotations
 
 import sys
+import tracemalloc
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aisb.http.compact import WAITING, Stamps
+from aisb.http.compact import BLOCK, LOOSE, WAITING, Codes, Stamps, Texts
+
+BATCHES = st.lists(st.integers(1, 300), min_size=1, max_size=5)
 
 
-@given(
-    st.lists(st.integers(-(2**40), 2**40), max_size=600),
-    st.lists(st.integers(1, 300), min_size=1, max_size=5),
-    st.integers(0, 2**60),
-)
-def test_what_was_folded_comes_back_whole(gaps: list[int], batches: list[int], first: int) -> None:
-    given_stamps = [first]
-    for gap in gaps:
-        given_stamps.append(given_stamps[-1] + gap)
-    stamps = Stamps()
+def grown(folding: Any, values: Sequence[Any], batches: Sequence[int]) -> None:
+    """Let something grow as replies do: some values at once, then a fold."""
     at, turn = 0, 0
-    while at < len(given_stamps):
+    while at < len(values):
         size = batches[turn % len(batches)]
-        stamps.extend(given_stamps[at : at + size])
-        stamps.fold()
+        if size == 1:
+            folding.append(values[at])
+        else:
+            folding.extend(values[at : at + size])
+        folding.fold()
         at, turn = at + size, turn + 1
-    assert list(stamps.all()) == given_stamps
-    assert list(stamps.all()) == given_stamps  # asking changes nothing
+
+
+@given(st.lists(st.integers(-(2**40), 2**40), max_size=600), BATCHES, st.integers(0, 2**60))
+def test_stamps_that_were_folded_come_back_whole(gaps: list[int], batches: list[int], first: int) -> None:
+    values = [first]
+    for gap in gaps:
+        values.append(values[-1] + gap)
+    stamps = Stamps()
+    grown(stamps, values, batches)
+    assert list(stamps.all()) == values
+    assert list(stamps.all()) == values  # asking changes nothing
+
+
+# Halves of characters too, as some services send them.
+@given(st.lists(st.text(st.characters(codec=None), max_size=200), max_size=200), BATCHES)
+def test_texts_that_were_folded_come_back_whole(values: list[str], batches: list[int]) -> None:
+    texts = Texts()
+    grown(texts, values, batches)
+    assert texts.all() == "".join(values)
+    assert texts.all() == "".join(values)
+
+
+@given(st.lists(st.integers(0, 6), max_size=900), BATCHES)
+def test_codes_that_were_folded_come_back_whole(values: list[int], batches: list[int]) -> None:
+    codes = Codes()
+    grown(codes, values, batches)
+    assert list(codes.all()) == values
+    assert len(codes) == len(values)
+
+
+def weighed(make: Callable[[], Any]) -> tuple[Any, int]:
+    """Return what was made, and the bytes that it holds on to."""
+    tracemalloc.start()
+    try:
+        return make(), tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
 
 
 def test_thousands_of_stamps_take_little_more_than_four_bytes_each() -> None:
-    stamps = Stamps()
-    for number in range(40 * WAITING):
-        stamps.append(10**18 + number * 20_000_000)
-        stamps.fold()
-    assert sys.getsizeof(stamps._gaps) + sys.getsizeof(stamps._recent) < 40 * WAITING * 5
+    def make() -> Stamps:
+        stamps = Stamps()
+        for number in range(40 * WAITING):
+            stamps.append(10**18 + number * 20_000_000)
+            stamps.fold()
+        return stamps
+
+    _, size = weighed(make)
+    assert size < 40 * WAITING * 5
+
+
+def test_a_long_text_takes_less_than_its_letters() -> None:
+    said = [f"The {n}th wave — as ever — follows the {n - 1}th. " for n in range(20 * LOOSE)]
+
+    def make() -> Texts:
+        texts = Texts()
+        for at in range(0, len(said), LOOSE):
+            texts.extend(said[at : at + LOOSE])
+            texts.fold()
+        return texts
+
+    texts, size = weighed(make)
+    assert size < len(texts.all().encode()) / 2
+    assert sys.getsizeof(texts.all()) > 2 * len(texts.all())  # for a dash each letter would take two bytes
+    assert len(texts.all()) > 10 * BLOCK
+
+
+def test_kinds_that_are_mostly_the_same_take_next_to_nothing() -> None:
+    def make() -> Codes:
+        codes = Codes()
+        for _ in range(40 * WAITING):
+            codes.append(2)
+            codes.fold()
+        return codes
+
+    _, size = weighed(make)
+    assert size < 2 * WAITING

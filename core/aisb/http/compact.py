@@ -1,24 +1,29 @@
-"""Stamps in a third of their size while a long reply is under way: ten thousand of them wait at once."""
+"""A long reply in a fraction of its size while it is under way: ten thousand of them wait at once."""
 
 from __future__ import annotations
 
+import zlib
 from array import array
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain, groupby, islice
 from operator import sub
 
-WIDE = 1 << 32
-WAITING = 128
+WAITING = 256
 """How many stamps wait before they are folded; short replies never are."""
+LOOSE = 32
+"""How many pieces of text wait before they are joined: a string each costs ten times its letters."""
+BLOCK = 2_048
+"""From how many bytes on a text is compressed, to half of that; short replies never are."""
 
 
 class Stamps:
-    """Nanoseconds in the order of arrival. What has waited is kept as gaps of four bytes each."""
+    """Nanoseconds in the order of arrival. What has waited is kept as gaps, of four bytes where they fit."""
 
-    __slots__ = ("_first", "_gaps", "_last", "_recent", "append", "extend")
+    __slots__ = ("_first", "_folded", "_last", "_recent", "append", "extend")
 
     def __init__(self) -> None:
         self._first = self._last = 0
-        self._gaps: array[int] | None = None
+        # Blocks that never grow: arrays that do, in ten thousand replies at once, leave holes behind.
+        self._folded: list[array[int]] = []
         self._recent = array("q")
         self.append = self._recent.append
         self.extend = self._recent.extend
@@ -28,20 +33,84 @@ class Stamps:
         recent = self._recent
         if len(recent) < WAITING:
             return
-        if self._gaps is None:
+        if not self._folded:
             self._first = self._last = recent[0]
-            self._gaps = array("I")
         gaps = array("q", map(sub, recent, chain((self._last,), recent)))
-        if self._gaps.typecode == "I" and (min(gaps) < 0 or max(gaps) >= WIDE):
-            self._gaps = array("q", self._gaps)
-        self._gaps.extend(array(self._gaps.typecode, gaps))
+        try:
+            self._folded.append(array("I", gaps))
+        except OverflowError:  # a gap of more than four seconds, or a clock that went back
+            self._folded.append(gaps)
         self._last = recent[-1]
         del recent[:]
 
     def all(self) -> array[int]:
         """Return every stamp."""
-        if self._gaps is None:
+        if not self._folded:
             return self._recent
-        folded = array("q", islice(accumulate(chain((self._first,), self._gaps)), 1, None))
-        folded.extend(self._recent)
-        return folded
+        stamps = array("q", islice(accumulate(chain((self._first,), *self._folded)), 1, None))
+        stamps.extend(self._recent)
+        return stamps
+
+
+class Texts:
+    """The pieces of a text in the order of arrival. What has waited is kept compressed."""
+
+    __slots__ = ("_joined", "_packed", "_recent", "append", "extend")
+
+    def __init__(self) -> None:
+        self._packed: list[bytes] = []
+        # As UTF-8: one letter beyond Latin-1 makes every letter of a string two bytes, or four.
+        self._joined = bytearray()
+        self._recent: list[str] = []
+        self.append = self._recent.append
+        self.extend = self._recent.extend
+
+    def fold(self) -> None:
+        """Make what has come since small, when it is worth it."""
+        if len(self._recent) < LOOSE:
+            return
+        self._joined += "".join(self._recent).encode("utf-8", "surrogatepass")
+        self._recent.clear()
+        if len(self._joined) >= BLOCK:
+            self._packed.append(zlib.compress(self._joined, 1))
+            self._joined = bytearray()
+
+    def all(self) -> str:
+        """Return the whole text."""
+        recent = "".join(self._recent)
+        if not (self._joined or self._packed):
+            return recent
+        before = b"".join([*map(zlib.decompress, self._packed), self._joined])
+        return before.decode("utf-8", "surrogatepass") + recent
+
+
+class Codes:
+    """Small numbers in the order of arrival. What has waited is kept as how often each comes in a row."""
+
+    __slots__ = ("_folded", "_recent", "_runs", "append", "extend")
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[int, int]] = []
+        self._folded = 0
+        self._recent = bytearray()
+        self.append = self._recent.append
+        self.extend = self._recent.extend
+
+    def __len__(self) -> int:
+        return self._folded + len(self._recent)
+
+    def fold(self) -> None:
+        """Make what has come since small, when it is worth it."""
+        if len(self._recent) < WAITING:
+            return
+        for code, run in groupby(self._recent):
+            count = len([*run])
+            if self._runs and self._runs[-1][0] == code:
+                count += self._runs.pop()[1]
+            self._runs.append((code, count))
+        self._folded += len(self._recent)
+        self._recent.clear()
+
+    def all(self) -> bytes:
+        """Return every number."""
+        return b"".join([bytes((code,)) * count for code, count in self._runs]) + self._recent

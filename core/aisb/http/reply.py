@@ -19,7 +19,7 @@ import orjson
 from aisb.backend import HttpBackend, error_text
 from aisb.errors import AttemptFailed
 from aisb.http.alike import Alike
-from aisb.http.compact import Stamps
+from aisb.http.compact import Codes, Stamps, Texts
 from aisb.http.sse import Event, EventParser, JsonParser
 from aisb.http.transport import FULL, Exchange
 from aisb.types import TOKEN_KINDS, Chunk, ChunkKind, Failure, Prediction, Request, Timing, Usage
@@ -37,8 +37,6 @@ _MOST = 2**53
 """More tokens than any reply has, and the largest number that every reader of JSON keeps exactly."""
 _MANY = 12
 """From how many pieces on it pays to look for what they have in common."""
-_LOOSE = 64
-"""How many pieces of text stay apart before they are joined: a string each costs ten times its letters."""
 _KEEPALIVE = Chunk("keepalive")
 _KINDS: tuple[ChunkKind, ...] = ("role", "reasoning", "content", "tool", "finish", "usage", "keepalive")
 _CODE = {kind: code for code, kind in enumerate(_KINDS)}
@@ -50,7 +48,7 @@ class Reply:
     """One attempt's reply, put together as its bytes are handed over."""
 
     __slots__ = (
-        "_alike", "_backend", "_calls", "_complete", "_counted", "_events", "_finish_reason", "_joined",
+        "_alike", "_backend", "_calls", "_complete", "_counted", "_events", "_finish_reason",
         "_kinds", "_last", "_may_be_alike", "_odd", "_reasoning", "_sink", "_stamps", "_streamed", "_text",
         "_tokens", "_usage", "exchange", "failure",
     )  # fmt: skip
@@ -72,13 +70,12 @@ class Reply:
         self._odd = False  # some text may hold halves of characters
         # Small while they grow: thousands of long replies are under way at once.
         self._stamps = Stamps()
-        self._kinds = bytearray()
+        self._kinds = Codes()
         self._tokens = array("i")
         self._counted = True  # every chunk with tokens said how many
         self._last = _KEEPALIVE
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._joined = [0, 0]  # how many of the texts above are long already
+        self._text = Texts()
+        self._reasoning = Texts()
         self._calls: dict[Any, dict[str, Any]] = {}
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
@@ -95,8 +92,8 @@ class Reply:
             self._read_pieces(exchange.take())
             if exchange.frames:
                 self._read_frames(*exchange.take_frames())
-            self._stamps.fold()
-            self._joined = [_join(self._text, self._joined[0]), _join(self._reasoning, self._joined[1])]
+            for growing in (self._stamps, self._kinds, self._text, self._reasoning):
+                growing.fold()
 
     def end(self, failure: Failure | None) -> None:
         """Take what is left, and settle whether this is an answer. `failure` is the transport's."""
@@ -119,7 +116,7 @@ class Reply:
     def prediction(self, request: Request, *, planned_ns: int | None, attempts: int) -> Prediction:
         """Return the prediction, with what there is of it when the attempt failed."""
         exchange = self.exchange
-        text, reasoning = "".join(self._text), "".join(self._reasoning)
+        text, reasoning = self._text.all(), self._reasoning.all()
         if self._odd:
             text, reasoning = _mended(text), _mended(reasoning)
             self._finish_reason = self._finish_reason and _mended(self._finish_reason)
@@ -146,7 +143,7 @@ class Reply:
                 exchange.sent_ns,
                 exchange.headers_ns,
                 self._stamps.all(),
-                tuple(map(_KINDS.__getitem__, self._kinds)),
+                tuple(map(_KINDS.__getitem__, self._kinds.all())),
                 tokens,
                 exchange.done_ns,
                 streamed=self._streamed is not False,
@@ -214,7 +211,7 @@ class Reply:
     def _add_texts(self, stamps: Sequence[int], texts: Sequence[str]) -> None:
         """Take chunks that are like the latest one but for their texts."""
         self._stamps.extend(stamps)
-        self._kinds += _CONTENT * len(texts)
+        self._kinds.extend(_CONTENT * len(texts))
         self._text.extend(texts)
         self._uncounted()
 
@@ -288,8 +285,8 @@ class Reply:
 
     def _take_whole(self, chunk: Chunk, whole: str) -> Chunk:
         """Let the text so far be what the service says it is, and return the chunk with what is new in it."""
-        before = "".join(self._text)
-        self._text = [_only_text(whole)]
+        before, self._text = self._text.all(), Texts()
+        self._text.append(_only_text(whole))
         return chunk._replace(text=whole[len(before) :] if whole.startswith(before) else "")
 
     def _uncounted(self) -> None:
@@ -322,7 +319,7 @@ class Reply:
             return
         if self._backend.stream_end == "close":
             return  # also without any event: then nothing was said
-        if all(code == _CODE["keepalive"] for code in self._kinds):
+        if all(code == _CODE["keepalive"] for code in self._kinds.all()):
             self.failure = self._broken("the reply is empty: a stream without an event that says anything")
         elif not (self._finish_reason or self._complete):
             self.failure = self._cut("the stream ended without a finish reason or [DONE]")
@@ -386,14 +383,6 @@ def _counts(usage: Usage) -> Usage:
     if all(count is None or (type(count) is int and 0 <= count < _MOST) for count in found):
         return usage
     return Usage(*(c if type(c) is int and 0 <= c < _MOST else None for c in found))
-
-
-def _join(texts: list[str], joined: int) -> int:
-    """Make one text of those after the first `joined`, when they are many; return how many are long now."""
-    if len(texts) - joined < _LOOSE:
-        return joined
-    texts[joined:] = ["".join(texts[joined:])]
-    return joined + 1
 
 
 def _is_stream(exchange: Exchange, stream_format: str) -> bool:
