@@ -7,7 +7,7 @@ framing around it: that is two thirds of what a streamed chunk costs beside its 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate, chain, repeat
@@ -17,7 +17,6 @@ import orjson
 _MISSES = 8
 """After how many unlike events in a row the pattern is given up: some services put a count in each."""
 _TEXT = {str}
-_STARTS, _ENDS, _COUNT = bytes.startswith, bytes.endswith, bytes.count
 _SIZES = (b"%x\r\n", b"%X\r\n")
 """How a chunk of HTTP says its size; servers differ in the letters."""
 
@@ -51,16 +50,15 @@ class Alike:
                 return True
         return False  # the next frame begins in the middle of a chunk, for all that is known
 
-    def learn(self, data: bytes, text: str) -> None:
-        """Take the pattern from a piece that is one whole event with a text and nothing else."""
+    def learn(self, data: bytes, payload: bytes, text: str) -> None:
+        """Take the pattern from the last event of a piece: its payload has this text and nothing else."""
         try:
             literal = orjson.dumps(text)
         except orjson.JSONEncodeError:  # half a character
             return
-        if not (data.startswith(b"data: ") and data.endswith(b"\n\n")):
-            return
-        if data.count(b"\n") == 2 and data.count(literal) == 1:
-            head, tail = data.split(literal)
+        event = b"data: %b\n\n" % payload
+        if data.endswith(event) and b"\n" not in payload and payload.count(literal) == 1:
+            head, tail = event.split(literal)
             self._tail = tail + b"\r\n" if self._size else tail
             self._heads = _Heads(head, self._tail, self._size)
 
@@ -76,28 +74,31 @@ class Alike:
         heads, tail = self._heads, self._tail
         if heads is None:
             return 0, (), []
-        # By columns, so that the loops over pieces are C's.
-        ends = [*map(_ENDS, datas, repeat(tail))]
-        if not all(ends):
-            datas = datas[: ends.index(False)]
-            if not datas:
-                return 0, (), []
+        lengths = [*map(len, datas)]
+        if max(lengths) < heads.two:
+            texts = heads.texts(datas, lengths, tail)
+            if texts:
+                self._misses = 0
+                return len(texts), times[: len(texts)], texts
         parts = b"".join(datas).split(tail)  # which has its line ends last, so no two of it can overlap
         parts.pop()
-        lengths = [*map(len, parts)]
-        starts = [*map(_STARTS, parts, map(heads.__getitem__, lengths))]
-        sound = len(parts) if all(starts) else starts.index(False)
-        texts = _texts([part[heads.inner[len(part)]] for part in parts[:sound]])
-        if len(texts) == len(datas) == len(parts):
-            count, stamps = len(datas), times[: len(datas)]
-        else:
-            each = [*map(_COUNT, datas, repeat(tail))]
-            count = bisect_right([*accumulate(each)], len(texts))  # of whole pieces alone
-            stamps = [*chain.from_iterable(map(repeat, times, each[:count]))]
-            del texts[len(stamps) :]
-        if count:
+        if not parts:
+            return 0, (), []
+        lengths_inside = [len(part) + len(tail) for part in parts]
+        texts = heads.texts(parts, lengths_inside, b"")
+        # Of whole pieces alone: those that end where an event ends.
+        inside = [0, *accumulate(lengths_inside[: len(texts)])]
+        each: list[int] = []
+        before = 0
+        for end in accumulate(lengths):
+            at = bisect_left(inside, end)
+            if at == len(inside) or inside[at] != end:
+                break
+            each.append(at - before)
+            before = at
+        if each:
             self._misses = 0
-        return count, stamps, texts
+        return len(each), [*chain.from_iterable(map(repeat, times, each))], texts[:before]
 
 
 def _texts(literals: Sequence[bytes]) -> list[str]:
@@ -126,9 +127,10 @@ def _texts(literals: Sequence[bytes]) -> list[str]:
 
 
 class _Heads(dict[int, bytes]):
-    """What an event begins with, by its length without its tail: where HTTP is around it, its chunk's size.
+    """What an event begins with, by its length: where HTTP is around it, its chunk's size comes first.
 
-    `inner` says where its text begins, for every length that was looked up.
+    `inner` says where its text is, for every length that was looked up. Nothing shorter than `two` holds two
+    events.
     """
 
     def __init__(self, head: bytes, tail: bytes, size: bytes) -> None:
@@ -136,13 +138,30 @@ class _Heads(dict[int, bytes]):
         self._tail = len(tail)
         self._size = size
         self.inner: dict[int, slice] = {}
+        self.two = 2 * (len(head) + len(tail))
 
     def __missing__(self, length: int) -> bytes:
         """Work out a length that is new."""
-        line = _size_line(self._size, length + self._tail) if self._size else b""
+        line = _size_line(self._size, length) if self._size else b""
         found = self[length] = line + self._head
-        self.inner[length] = slice(len(found), None)
+        self.inner[length] = slice(len(found), length - self._tail)
         return found
+
+    def texts(self, events: Sequence[bytes], lengths: Sequence[int], tail: bytes) -> list[str]:
+        """Return the texts of events of these lengths, which end with `tail`, up to the first that is unlike.
+
+        By columns, so that the loops are C's: what all of them would be is put together, and compared once.
+        """
+        heads = [*map(self.__getitem__, lengths)]
+        inner = self.inner
+        literals = [event[inner[length]] for event, length in zip(events, lengths, strict=True)]
+        made = b"".join(chain.from_iterable(zip(heads, literals, repeat(tail))))
+        if made != b"".join(events):
+            for place, event in enumerate(events):
+                if heads[place] + literals[place] + tail != event:
+                    del literals[place:]
+                    break
+        return _texts(literals)
 
 
 @lru_cache(maxsize=4096)

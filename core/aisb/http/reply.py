@@ -35,8 +35,8 @@ _ADVICE = {
 """What to do about a status, for which services themselves seldom have more than its name."""
 _MOST = 2**53
 """More tokens than any reply has, and the largest number that every reader of JSON keeps exactly."""
-_MANY = 12
-"""From how many pieces on it pays to look for what they have in common."""
+_MANY = 2_048
+"""From how many bytes on it pays to look for what the events in them have in common."""
 _KEEPALIVE = Chunk("keepalive")
 _KINDS: tuple[ChunkKind, ...] = ("role", "reasoning", "content", "tool", "finish", "usage", "keepalive")
 _CODE = {kind: code for code, kind in enumerate(_KINDS)}
@@ -89,9 +89,14 @@ class Reply:
                 return
             self._streamed = _is_stream(exchange, self._backend.stream_format)
         if self._streamed:
-            self._read_pieces(exchange.take())
+            # A pattern pays off over many events; a short reply is read sooner in one go.
+            many = exchange.size >= _MANY
+            if many and self._may_be_alike and self._alike is None:
+                self._alike = Alike()
+            alike = self._alike if many else None
+            self._read_pieces(exchange.take(), None if exchange.frames else alike)
             if exchange.frames:
-                self._read_frames(*exchange.take_frames())
+                self._read_frames(*exchange.take_frames(), alike)
             for growing in (self._stamps, self._kinds, self._text, self._reasoning):
                 growing.fold()
 
@@ -157,12 +162,8 @@ class Reply:
             words = f"the backend cannot settle the reply ({type(error).__name__}: {error})"
             return replace(made, failure=made.failure or self._broken(words))
 
-    def _read_pieces(self, pieces: list[tuple[int, bytes]]) -> None:
+    def _read_pieces(self, pieces: list[tuple[int, bytes]], alike: Alike | None) -> None:
         at = 0
-        # A pattern pays off over many pieces; a short reply is read sooner in one go.
-        if self._may_be_alike and len(pieces) >= _MANY and self._alike is None:
-            self._alike = Alike()
-        alike = self._alike if len(pieces) >= _MANY else None
         while alike and alike.helps and at < len(pieces) and not self.failure:
             count, times, texts = _NONE
             if self._events.between:
@@ -172,23 +173,17 @@ class Reply:
                 self._add_texts(times, texts)
                 at += count
             else:
-                seen = len(self._kinds)
-                self._read(self._events.feed(pieces[at : at + 1]))
-                if len(self._kinds) == seen + 1 and self._last == Chunk("content", self._last.text):
-                    alike.learn(pieces[at][1], self._last.text)
-                alike.miss()
+                self._read_and_learn(pieces[at : at + 1], alike)
                 at += 1
         if at < len(pieces):
             self._read(self._events.feed(pieces[at:]))
 
-    def _read_frames(self, stamps: list[int], frames: list[bytes]) -> None:
+    def _read_frames(self, stamps: list[int], frames: list[bytes], alike: Alike | None) -> None:
         """Take pieces that still have HTTP's framing around them; those that are alike need not lose it."""
         exchange, unframe = self.exchange, self.exchange.unframe
         if unframe is None:
             return
-        if self._alike is None and len(frames) >= _MANY:
-            self._alike = Alike()
-        alike, at = self._alike, 0
+        at = 0
         while alike and alike.helps and at < len(frames) and not self.failure:
             known = exchange.aligned and self._events.between
             count, times, texts = alike.read(stamps[at:], frames[at:]) if known else _NONE
@@ -197,16 +192,21 @@ class Reply:
                 at += count
                 continue
             pieces = unframe(stamps[at : at + 1], frames[at : at + 1])
-            seen = len(self._kinds)
-            self._read(self._events.feed(pieces))
             exchange.aligned = alike.framed(frames[at], [data for _, data in pieces])
-            one = len(pieces) == 1 and len(self._kinds) == seen + 1
-            if one and self._last == Chunk("content", self._last.text):
-                alike.learn(pieces[0][1], self._last.text)
-            alike.miss()
+            self._read_and_learn(pieces, alike)
             at += 1
         if at < len(frames):
             self._read(self._events.feed(unframe(stamps[at:], frames[at:])))
+
+    def _read_and_learn(self, pieces: list[tuple[int, bytes]], alike: Alike) -> None:
+        """Read pieces in the usual way, and take the pattern from their last event when it is but a text."""
+        alike.miss()
+        events = self._events.feed(pieces)
+        seen = len(self._kinds)
+        self._read(events)
+        last, chunks = self._last, len(self._kinds) - seen
+        if events and chunks == len(events) and last == Chunk("content", last.text):
+            alike.learn(pieces[-1][1], events[-1][1] or b"", last.text)
 
     def _add_texts(self, stamps: Sequence[int], texts: Sequence[str]) -> None:
         """Take chunks that are like the latest one but for their texts."""

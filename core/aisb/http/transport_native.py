@@ -249,7 +249,7 @@ class _Connection(asyncio.Protocol):
             return
         stamp = exchange.last_ns = self._clock()
         if self._leaves_frames:
-            if data.endswith(_GOES_ON):
+            if data[-4:] == _GOES_ON:
                 exchange.frames.append(data)
                 exchange.frames_ns.append(stamp)
                 exchange.size += len(data)
