@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # More words for pytest: make test ARGS="-k sse -x"
 ARGS ?=
+# Compiled modules are kept, whatever the environment says: else each command compiles anew all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench bench-local bench-metrics size wheels test-slow test-data test-servers docs fuzz ready-demo ready-test python
