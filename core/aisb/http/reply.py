@@ -148,7 +148,7 @@ class Reply:
                 exchange.sent_ns,
                 exchange.headers_ns,
                 self._stamps.all(),
-                tuple(map(_KINDS.__getitem__, self._kinds.all())),
+                tuple([_KINDS[code] for code in self._kinds.all()]),
                 tokens,
                 exchange.done_ns,
                 streamed=self._streamed is not False,

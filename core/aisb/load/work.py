@@ -116,9 +116,11 @@ def _again(source: Source, share: Share) -> Iterator[Request]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the garbage collector from stopping the loop: what is there stays, and rounds come seldom."""
+    """Keep the garbage collector from stopping the loop: what is there stays, and rounds come seldom.
+
+    Nothing is collected first: that takes longer than many a run, and what little garbage there is stays too.
+    """
     before = gc.get_threshold()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     try:

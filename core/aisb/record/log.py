@@ -220,38 +220,36 @@ def _stamps(first: int | None, gaps: Sequence[int]) -> array[int]:
 
 def _runs(kinds: Sequence[ChunkKind]) -> list[tuple[ChunkKind, int]]:
     """Return the kinds in order, each with how often it comes in a row."""
-    runs = []
-    at, end = 0, len(kinds)
-    while at < end:
-        kind = kinds[at]
-        # Mostly all of a kind stand together: counting them costs less than looking at each.
-        count = kinds.count(kind)
-        if count > 1 and kinds[at : at + count].count(kind) != count:
-            return [(kind, len(list(run))) for kind, run in groupby(kinds)]
-        runs.append((kind, count))
-        at += count
-    return runs
+    return [(kind, len([*run])) for kind, run in groupby(kinds)]
 
 
 def _kinds(runs: Sequence[tuple[str, int]]) -> tuple[ChunkKind, ...]:
     return tuple(cast("ChunkKind", kind) for kind, count in runs for _ in range(count))
 
 
-def extents(data: bytes | mmap) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of each sound payload; (-1, end) for a stretch that is damaged or torn."""
-    at = 0
-    while at < len(data):
-        end = _payload_end(data, at)
-        if end is not None:
-            yield at + HEAD.size, end
-            at = end
+def extents(data: bytes | mmap, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of each sound payload; (-1, end) for a stretch that is damaged or torn.
+
+    `start` and `end` are where records begin, and bound what is read.
+    """
+    at, limit = start, len(data) if end is None else end
+    while at < limit:
+        over = _payload_end(data, at)
+        if over is not None:
+            yield at + HEAD.size, over
+            at = over
             continue
-        # Look for the next sound record; a mark can also stand in a text, so each must prove itself.
-        following = data.find(MARK, at + 1)
-        while following >= 0 and _payload_end(data, following) is None:
-            following = data.find(MARK, following + 1)
-        at = len(data) if following < 0 else following
+        at = min(next_record(data, at + 1), limit)
         yield -1, at
+
+
+def next_record(data: bytes | mmap, at: int) -> int:
+    """Return where the first sound record begins from here on; the end of the data where there is none."""
+    following = data.find(MARK, at)
+    # A mark can also stand in a text, so each must prove itself.
+    while following >= 0 and _payload_end(data, following) is None:
+        following = data.find(MARK, following + 1)
+    return len(data) if following < 0 else following
 
 
 def _payload_end(data: bytes | mmap, at: int) -> int | None:
@@ -261,6 +259,7 @@ def _payload_end(data: bytes | mmap, at: int) -> int | None:
     start = at + HEAD.size
     if (
         mark != MARK
+        or length <= LENGTH.size  # zeroed bytes after a mark, whose checksum is right
         or start + length > len(data)
         or crc32(memoryview(data)[start : start + length]) != checksum
     ):
