@@ -57,7 +57,7 @@ def init_command(
       aisb config init --models vllm_api_stream_chat --datasets gsm8k
     """  # noqa: D301 - \b is for click
     from aisb.errors import UsageError
-    from aisb.resolve.config import split_names
+    from aisb.resolve.names import split_names
 
     if output.exists() and not force:
         raise UsageError(f"{output} is there already; --force replaces it, -o names another file")
@@ -73,7 +73,7 @@ def _model_part(plugins: Plugins, name: str, *, given: bool) -> str:
     """Return a model's table: its options with their help, each a comment with the value it has now."""
     from aisb.options import options
     from aisb.resolve.catalog import Catalog
-    from aisb.resolve.config import Asked, Resolver
+    from aisb.resolve.layers import Asked, Resolver
 
     layers = Resolver(plugins, Catalog(plugins), Asked()).model(name)
     table = layers.table
@@ -97,7 +97,7 @@ def _task_part(plugins: Plugins, name: str) -> str:
     import tomli_w
 
     from aisb.resolve.catalog import Catalog
-    from aisb.resolve.config import Asked, Resolver
+    from aisb.resolve.layers import Asked, Resolver
 
     task = Resolver(plugins, Catalog(plugins), Asked()).show(name)
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)

@@ -175,7 +175,7 @@ def _tasks(
 ) -> Iterator[tuple[Task, str, Plugins, dict[str, Any]]]:
     """Yield the tasks named, or all; of all, a variant too where it has data of its own."""
     from aisb.resolve.catalog import Catalog, read_toml
-    from aisb.resolve.config import Asked, Resolver
+    from aisb.resolve.layers import Asked, Resolver
 
     plugins = shared.load_plugins(context)
     catalog = Catalog(plugins)

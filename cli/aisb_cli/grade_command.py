@@ -16,7 +16,7 @@ from aisb_cli.judge_options import judge_options, judge_table
 if TYPE_CHECKING:
     from aisb.accuracy.grading import Tally
     from aisb.accuracy.judging import Judging
-    from aisb.resolve.config import Resolver
+    from aisb.resolve.layers import Resolver
 
 
 @click.command(short_help="Grade outputs from anywhere by a task's rules, without a run.")
@@ -60,7 +60,7 @@ def grade(
     from aisb.accuracy.grading import check_task
     from aisb.accuracy.grading import grade as graded
     from aisb.resolve.catalog import Catalog
-    from aisb.resolve.config import Asked, Resolver
+    from aisb.resolve.layers import Asked, Resolver
 
     plugins = shared.load_plugins(context)
     own = Path("aisb.toml") if Path("aisb.toml").is_file() else None

@@ -59,8 +59,8 @@ def own_tasks(flags: dict[str, Any], file: Path | None) -> dict[str, dict[str, A
         return {}
     from aisb.data.own import own_task
     from aisb.plugins import Plugins
-    from aisb.resolve.catalog import Catalog
-    from aisb.resolve.config import read_user_file, safe_name
+    from aisb.resolve.catalog import Catalog, read_user_file
+    from aisb.resolve.names import safe_name
 
     table = own_task(path, data_type=data_type, method=method, meta=meta)
     name = safe_name(path.name.partition(".")[0])

@@ -36,8 +36,8 @@ def print_sources(command: Command, plugins: Plugins, *, as_json: bool) -> None:
 
 def _sources(command: Command, plugins: Plugins) -> Iterator[tuple[str, str, str]]:
     """Yield the flag, the name and the place of each name: a file, or `plugin:NAME` for a bare backend."""
-    from aisb.resolve.catalog import Catalog, Selection
-    from aisb.resolve.config import read_user_file, split_names
+    from aisb.resolve.catalog import Catalog, Selection, read_user_file
+    from aisb.resolve.names import split_names
 
     catalog = Catalog(plugins)
     file, backends = command.asked.file, plugins.names("backend")

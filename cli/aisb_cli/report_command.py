@@ -49,7 +49,7 @@ def report(
     """  # noqa: D301 - \b is for click
     from aisb.errors import UsageError
     from aisb.record.runfolder import RunFolder
-    from aisb.resolve.config import split_names
+    from aisb.resolve.names import split_names
     from aisb.run import report as shown
 
     plugins = shared.load_plugins(context)
@@ -78,7 +78,7 @@ def _table(folder: RunFolder, names: Sequence[str], sets: Sequence[str]) -> RunT
         UsageError: `--set` names no reporter that is asked for.
     """
     from aisb.errors import UsageError, did_you_mean
-    from aisb.resolve.config import read_user_file
+    from aisb.resolve.catalog import read_user_file
     from aisb.resolve.tables import Setting, put, validate
     from aisb.spec import RunTable
 

@@ -190,7 +190,8 @@ def run(context: click.Context, /, **flags: Any) -> int:
 
 def _command(flags: dict[str, Any]) -> Command:
     """Sort flags into the tables they are short for; a flag that was not given says nothing."""
-    from aisb.resolve.config import Asked, split_names
+    from aisb.resolve.config import Asked
+    from aisb.resolve.names import split_names
     from aisb.run import Command
 
     def given(**names: str) -> dict[str, Any]:

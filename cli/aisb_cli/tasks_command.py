@@ -90,7 +90,7 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
     from aisb.data.datafiles import DataFolders
     from aisb.load.asking import preview
     from aisb.resolve.catalog import Catalog
-    from aisb.resolve.config import Asked, Resolver
+    from aisb.resolve.layers import Asked, Resolver
 
     plugins = shared.load_plugins(context)
     file = Path("aisb.toml") if Path("aisb.toml").is_file() else None

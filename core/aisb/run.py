@@ -26,8 +26,10 @@ from aisb.record.following import Followable
 from aisb.record.manifest import Manifest, command_line
 from aisb.record.runfolder import RunFolder, write_atomically
 from aisb.report import FinishedRun, Reporter
-from aisb.resolve.catalog import Catalog, Selection
-from aisb.resolve.config import Asked, mask_options, read_user_file, resolve, split_names
+from aisb.resolve.catalog import Catalog, Selection, read_user_file
+from aisb.resolve.config import Asked, resolve
+from aisb.resolve.names import split_names
+from aisb.resolve.secrets import mask_options
 from aisb.resolve.tables import overlay
 from aisb.spec import Judge, Load, RunSpec, RunTable
 

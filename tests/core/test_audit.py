@@ -13,7 +13,7 @@ from aisb.errors import UsageError
 from aisb.plugins import Plugins
 from aisb.record.predictions import AskedTask
 from aisb.resolve.catalog import Catalog
-from aisb.resolve.config import Asked, Resolver
+from aisb.resolve.layers import Asked, Resolver
 from aisb.spec import Task
 from aisb.types import Failure, Prediction, Sample
 

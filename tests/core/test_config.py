@@ -10,7 +10,8 @@ import tomli_w
 
 from aisb.errors import ConfigError, UnknownName, UsageError
 from aisb.plugins import Plugins
-from aisb.resolve.config import Asked, resolve, safe_name
+from aisb.resolve.config import Asked, resolve
+from aisb.resolve.names import safe_name
 from aisb.resolve.tables import Setting, overlay
 from aisb.spec import RunSpec
 

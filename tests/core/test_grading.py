@@ -13,7 +13,7 @@ from aisb.accuracy.scoring import score
 from aisb.errors import UsageError
 from aisb.plugins import Plugins
 from aisb.resolve.catalog import Catalog
-from aisb.resolve.config import Asked, Resolver
+from aisb.resolve.layers import Asked, Resolver
 from aisb.spec import Task
 from aisb.types import Prediction, Sample
 

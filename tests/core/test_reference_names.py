@@ -6,7 +6,7 @@ from aisb.errors import UsageError
 from aisb.known import NOT_OFFERED_YET
 from aisb.plugins import Plugins
 from aisb.resolve.catalog import Catalog
-from aisb.resolve.config import Asked, Resolver
+from aisb.resolve.layers import Asked, Resolver
 
 NAMES = """
 ARC_c_gen_0_shot_chat_prompt ARC_c_gen_25_shot_chat_prompt ARC_c_ppl_0_shot_str

@@ -141,7 +141,7 @@ def _data(plugins: Plugins, data_dir: Path | None) -> Iterator[Finding]:
     from aisb.data.inventory import look
     from aisb.errors import AisbError
     from aisb.resolve.catalog import Catalog
-    from aisb.resolve.config import Asked, Resolver
+    from aisb.resolve.layers import Asked, Resolver
 
     folders = DataFolders.default(data_dir)
     given = os.environ.get("AISB_DATA")

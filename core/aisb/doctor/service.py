@@ -16,7 +16,7 @@ from aisb.http.transport import Transport, open_transport
 from aisb.plugins import Plugins
 from aisb.record.latency import latency
 from aisb.resolve.catalog import Catalog
-from aisb.resolve.config import Asked, Resolver
+from aisb.resolve.layers import Asked, Resolver
 from aisb.spec import Timeouts
 from aisb.types import Message, Prediction, Request
 

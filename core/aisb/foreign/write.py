@@ -27,7 +27,8 @@ from aisb.record.predictions import Asked, write_predictions, write_samples
 from aisb.record.runfolder import RunFolder, write_atomically
 from aisb.resolve.catalog import Catalog, Selection
 from aisb.resolve.config import Asked as AskedFor
-from aisb.resolve.config import Resolver, safe_name
+from aisb.resolve.layers import Resolver
+from aisb.resolve.names import safe_name
 from aisb.run import HEAD, resolved
 from aisb.spec import Model, RunSpec, RunTable, Task
 from aisb.spec import Subtask as SubtaskTable

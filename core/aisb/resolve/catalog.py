@@ -11,11 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from aisb.errors import ConfigError, UnknownName, UsageError
+from aisb.errors import ConfigError, UnknownName, UsageError, did_you_mean
 from aisb.known import NOT_OFFERED_YET
 from aisb.plugins import Plugins
 
 What = Literal["model", "task"]
+USER_TABLES = ("run", "load", "params", "models", "tasks", "subtasks", "judge")
+"""The tables of an `aisb.toml`, and of the configuration that a run keeps."""
 
 
 class Selection(NamedTuple):
@@ -154,3 +156,19 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), f"is not a TOML file: {error}") from error
+
+
+def read_user_file(path: Path) -> dict[str, Any]:
+    """Read an `aisb.toml`, or the resolved configuration of a run.
+
+    Raises:
+        ConfigError: it cannot be read, or has a table that means nothing.
+    """
+    table = read_toml(path)
+    for key in table:
+        if key not in USER_TABLES:
+            raise ConfigError(
+                f"{path}: {key}",
+                f"there is no such table{did_you_mean(key, USER_TABLES)}; known: {', '.join(USER_TABLES)}",
+            )
+    return table

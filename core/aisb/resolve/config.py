@@ -7,418 +7,91 @@ Layers are plain tables laid over each other; the result is validated once, befo
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aisb.errors import ConfigError, UnknownName, UsageError, did_you_mean
-from aisb.options import bind, parameters
+from aisb.errors import ConfigError, UsageError, did_you_mean
 from aisb.plugins import Plugins
-from aisb.record.manifest import MASK, is_secret, mask_url
-from aisb.resolve.catalog import Catalog, Selection, read_toml
-from aisb.resolve.tables import Setting, overlay, put, validate
-from aisb.spec import Load, Model, RunSpec, RunTable, Subtask, Task
+from aisb.resolve.catalog import Catalog
+from aisb.resolve.judge import judge_of
+from aisb.resolve.layers import Asked, Layers, Resolver, without
+from aisb.resolve.names import name_apart, split_names, unique
+from aisb.resolve.tables import overlay, put, validate
+from aisb.spec import Load, RunSpec, Subtask
 
-USER_KEYS = ("run", "load", "params", "models", "tasks", "subtasks", "judge")
-MODEL_KEYS = frozenset({"summary", "backend", "abbr", "options", "params", "load", "system", "base"})
-SET_ROOTS = ("model", "task", "load", "params", "run", "models", "tasks", "judge")
-SECRETS = ("api_key", "apikey", "token", "secret", "password")
-
-
-@dataclass(slots=True)
-class Asked:
-    """What a command was given. `options`, `params`, `load`, `run` and `judge` are the values of flags.
-
-    `tasks` are tables of tasks that flags stand for, by name; they stand above those of the file.
-    """
-
-    models: Sequence[str] = ()
-    datasets: Sequence[str] = ()
-    file: Path | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    params: Mapping[str, Any] = field(default_factory=dict)
-    load: Mapping[str, Any] = field(default_factory=dict)
-    run: Mapping[str, Any] = field(default_factory=dict)
-    judge: Mapping[str, Any] = field(default_factory=dict)
-    tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    sets: Sequence[str] = ()
+__all__ = ["Asked", "resolve"]
 
 
-@dataclass(slots=True)
-class Layers:
-    """A model's or task's table, with its generation parameters and load kept by where they came from."""
-
-    table: dict[str, Any]
-    file_params: dict[str, Any] = field(default_factory=dict)
-    user_params: dict[str, Any] = field(default_factory=dict)
-    set_params: dict[str, Any] = field(default_factory=dict)
-    unset_params: set[str] = field(default_factory=set)
-    load: dict[str, Any] = field(default_factory=dict)
-
-
-class Resolver:
-    """Turns what was asked into a `RunSpec`."""
-
-    def __init__(self, plugins: Plugins, catalog: Catalog, asked: Asked) -> None:
-        self.plugins = plugins
-        self.catalog = catalog
-        self.asked = asked
-        self.user = read_user_file(asked.file) if asked.file else {}
-        if asked.tasks:
-            self.user["tasks"] = {**self.user.get("tasks", {}), **asked.tasks}
-        self.where = str(asked.file) if asked.file else ""
-        self.sets = [Setting.parse(text) for text in asked.sets]
-        run = overlay(self.user.get("run", {}), asked.run)
-        for setting in self.sets:
-            _check_root(setting)
-            if setting.path[0] == "run":
-                put(run, setting.path[1:], setting.value, unset=setting.unset)
-        self.run = validate(RunTable, run, "run")
-
-    def resolve(self) -> RunSpec:
-        """Resolve every name and lay every layer.
-
-        Raises:
-            UsageError: a name is unknown, or a key or value is wrong; the message says where and what to do.
-        """
-        from aisb.resolve.judge import judge_of
-
-        models = [self.model(name) for name in _unique(split_names(self.asked.models) or self.run.models)]
-        tasks = [self.task(name) for name in _unique(split_names(self.asked.datasets) or self.run.datasets)]
-        _name_apart(models, "abbr")
-        _name_apart(tasks, "name")
-        judge = judge_of(self, models)
-        self._check_named(models, tasks)
-        spec_models = {layers.table["abbr"]: self.valid_model(layers) for layers in models}
-        spec_tasks = {layers.table["name"]: self._valid_task(layers) for layers in tasks}
-        subtasks = [self._subtask(model, task) for model in models for task in tasks]
-        if self.run.resolved and not self.asked.models and not self.asked.datasets:
-            pairs = {(s.get("model"), s.get("task")) for s in self.user.get("subtasks", ())}
-            subtasks = [subtask for subtask in subtasks if (subtask.model, subtask.task) in pairs]
-        run = self.run.model_copy(update={"models": list(spec_models), "datasets": list(spec_tasks)})
-        return RunSpec(run=run, models=spec_models, tasks=spec_tasks, subtasks=subtasks, judge=judge)
-
-    def model(self, text: str, *, selected: bool = True) -> Layers:
-        """Lay the layers of one model: its file (or bare backend), aisb.toml, flags, `--set`.
-
-        Flags, `[load]` and `model.` settings are about the models that are selected.
-        """
-        own = self.user.get("models", {})
-        user = dict(own.get(text, {}))
-        name = str(user.pop("base", text))
-        if self.run.resolved and text in own:
-            file: dict[str, Any] = {}
-            source = None
-        elif "backend" in user and name == text and not self._is_file("model", text):
-            file, source = {}, None
-        elif not self._is_file("model", name) and name in self.plugins.names("backend"):
-            file, source = {"backend": name}, None
-        else:
-            selection, entry = self.catalog.find("model", Selection(name), () if name != text else own)
-            file = read_toml(entry.path) if entry else {}
-            source = entry.path if entry else None
-            text = selection.name if name == text else text
-        batches = self._batches(str(user.get("backend") or file.get("backend")))
-        layers = Layers(model_table(file, str(source or name), batches=batches))
-        layers.file_params = layers.table.pop("params", {})
-        layers.load = layers.table.pop("load", {})
-        mine = model_table(user, f"models.{text}", batches=batches)
-        layers.user_params = mine.pop("params", {})
-        load = self.user.get("load", {}) if selected else {}
-        layers.load = overlay(layers.load, load, mine.pop("load", {}))
-        flags = {"options": dict(self.asked.options)} if self.asked.options and selected else {}
-        if name != text:
-            layers.table.pop("abbr", None)
-        layers.table = overlay(layers.table, mine, flags)
-        layers.table.setdefault("abbr", safe_name(text.replace("_", "-")))
-        layers.table["name"] = user.get("name", text) if self.run.resolved else text
-        layers.table["file"] = source
-        for path, setting in self._settings("model", text):
-            if selected or setting.path[0] == "models":
-                self.set_model(layers, path, setting)
-        return layers
-
-    def task(self, text: str) -> Layers:
-        """Lay the layers of one task: its file, the variant, aisb.toml, `--set`."""
-        own = self.user.get("tasks", {})
-        selection = Selection.parse(text)
-        user = dict(own.get(selection.name, {}))
-        base = str(user.get("base", selection.name))
-        asked = Selection.parse(base)._replace(select=selection.select)
-        asked = asked._replace(variant=selection.variant or asked.variant)
-        resolved = self.run.resolved and selection.name in own
-        known = (asked.name,) if resolved else own if asked.name == selection.name else ()
-        found, entry = self.catalog.find("task", asked, known)
-        if selection.name not in own:
-            selection = found
-            user = dict(own.get(found.name, {}))
-        file = read_toml(entry.path) if entry else {}
-        variants = overlay(file.pop("variants", {}), user.pop("variants", {}))
-        if resolved:
-            table: dict[str, Any] = {}
-            file_params: dict[str, Any] = {}
-        else:
-            variant = self._variant(found, variants)
-            file_params = overlay(file.pop("params", {}), variant.pop("params", {}))
-            table = overlay(file, variant)
-        layers = Layers(table, file_params=file_params, user_params=user.pop("params", {}))
-        layers.table = overlay(layers.table, user)
-        name = Path(selection.name).stem if selection.name.endswith(".toml") else selection.name
-        layers.table["name"] = name
-        layers.table["file"] = entry.path if entry else None if resolved else self.asked.file
-        layers.table["base"] = str(found._replace(select={}))
-        if found.variant:
-            layers.table.setdefault("variant", found.variant)
-        if found.select:
-            layers.table = overlay(layers.table, {"dataset": {"select": found.select}})
-        for path, setting in self._settings("task", name):
-            if path[0] == "params":
-                _set_param(layers, path[1:], setting)
-            else:
-                put(layers.table, path, setting.value, unset=setting.unset)
-        return layers
-
-    def show(self, text: str) -> Task:
-        """Return one task as it would be run."""
-        return self._valid_task(self.task(text))
-
-    def _variant(self, selection: Selection, variants: Mapping[str, Any]) -> dict[str, Any]:
-        if selection.variant is None:
-            return {}
-        if selection.variant not in variants:
-            raise UnknownName(f"variant of {selection.name}", selection.variant, variants)
-        return dict(variants[selection.variant])
-
-    def _batches(self, backend: str) -> bool:
-        """Say whether a backend has an option `batch_size`, which for services means the concurrency."""
-        known = backend in self.plugins.names("backend")
-        return known and "batch_size" in parameters(self.plugins.find("backend", backend).factory)
-
-    def _is_file(self, what: Any, name: str) -> bool:
-        return name in self.catalog.aliases or any(entry.name == name for entry in self.catalog.entries(what))
-
-    def _settings(self, kind: str, name: str) -> Iterable[tuple[tuple[str, ...], Setting]]:
-        """Yield the `--set` settings that mean this model or task, with the path below it."""
-        for setting in self.sets:
-            root, *rest = setting.path
-            if root == kind:
-                yield tuple(rest), setting
-            elif root == f"{kind}s" and rest[0] == name:
-                yield tuple(rest[1:]), setting
-
-    def set_model(self, layers: Layers, path: tuple[str, ...], setting: Setting) -> None:
-        """Lay one setting over a model's layers; `path` is below the model."""
-        if path[0] == "params":
-            _set_param(layers, path[1:], setting)
-        elif path[0] == "load":
-            put(layers.load, path[1:], setting.value, unset=setting.unset)
-        else:
-            path = path if path[0] in MODEL_KEYS else ("options", *path)
-            put(layers.table, path, setting.value, unset=setting.unset)
-
-    def valid_model(self, layers: Layers, where: str = "") -> Model:
-        """Validate a model's layers, and its options against its backend."""
-        where = where or f"models.{layers.table['name']}"
-        _refuse_secrets(layers.table, where)
-        _refuse_masked(layers.table.get("options", {}), where)
-        model = validate(Model, layers.table, where)
-        component = self.plugins.find("backend", model.backend)
-        bind(component.factory, model.options, where=f"{where}.options")
-        return model
-
-    def _valid_task(self, layers: Layers) -> Task:
-        forced = self._forced(layers)
-        params = overlay(layers.file_params, layers.user_params, layers.set_params, forced)
-        table = {**layers.table, "params": _without(params, layers, self.sets)}
-        where = f"tasks.{layers.table['name']}"
-        return validate(Task, table, where)
-
-    def _forced(self, *layers: Layers) -> dict[str, Any]:
-        forced = dict(self.asked.params)
-        for setting in self.sets:
-            if setting.path[0] == "params" and not setting.unset:
-                put(forced, setting.path[1:], setting.value)
-        return overlay(forced, *(layer.set_params for layer in layers))
-
-    def _subtask(self, model: Layers, task: Layers) -> Subtask:
-        names = (model.table["abbr"], task.table["name"])
-        before = self._before(names) if self.run.resolved else {}
-        params = overlay(
-            task.file_params,
-            model.file_params,
-            self.user.get("params", {}),
-            task.user_params,
-            model.user_params,
-            before.get("params", {}),
-        )
-        forced = overlay(before.get("forced", {}), self._forced(task, model))
-        load = overlay(model.load, before.get("load", {}), self.asked.load)
-        for setting in self.sets:
-            if setting.path[0] == "load":
-                put(load, setting.path[1:], setting.value, unset=setting.unset)
-        for layers in (task, model):
-            params, forced = _without(params, layers, self.sets), _without(forced, layers, self.sets)
-        table = {"model": names[0], "task": names[1], "params": params, "forced": forced}
-        valid = validate(Subtask, {**table, "load": validate(Load, load, "load")}, f"{names[0]}/{names[1]}")
-        _check_params(valid)
-        return valid
-
-    def _before(self, names: tuple[str, str]) -> Mapping[str, Any]:
-        for table in self.user.get("subtasks", ()):
-            if (table.get("model"), table.get("task")) == names:
-                return dict(table)
-        return {}
-
-    def _check_named(self, models: Iterable[Layers], tasks: Iterable[Layers]) -> None:
-        """Refuse a `--set` for a model or task that was not selected."""
-        chosen = {"models": [m.table["name"] for m in models], "tasks": [t.table["name"] for t in tasks]}
-        judge = {**self.user.get("judge", {}), **self.asked.judge}.get("base")
-        chosen["models"] += [str(judge)] if judge and models else []
-        for setting in self.sets:
-            if names := chosen.get(setting.path[0]):
-                name = setting.path[1]
-                own = [t.table.get("base", "").split(":")[0] for t in tasks]
-                if name not in names and name not in own:
-                    path = ".".join(setting.path)
-                    raise ConfigError(path, f"{name!r} is not selected{did_you_mean(name, names)}")
-
-
-def read_user_file(path: Path) -> dict[str, Any]:
-    """Read an `aisb.toml`, or the resolved configuration of a run.
+def resolve(plugins: Plugins, asked: Asked) -> RunSpec:
+    """Resolve what was asked into a run: every name, every layer.
 
     Raises:
-        ConfigError: it cannot be read, or has a table that means nothing.
+        UsageError: nothing was selected, a name is unknown, or a key or value is wrong.
     """
-    table = read_toml(path)
-    for key in table:
-        if key not in USER_KEYS:
-            raise ConfigError(
-                f"{path}: {key}",
-                f"there is no such table{did_you_mean(key, USER_KEYS)}; known: {', '.join(USER_KEYS)}",
-            )
-    return table
+    resolver = Resolver(plugins, Catalog(plugins), asked)
+    run, user = resolver.run, resolver.user
+    models = [resolver.model(name) for name in unique(split_names(asked.models) or run.models)]
+    tasks = [resolver.task(name) for name in unique(split_names(asked.datasets) or run.datasets)]
+    name_apart([layers.table for layers in models], "abbr")
+    name_apart([layers.table for layers in tasks], "name")
+    judge = judge_of(resolver, models)
+    _check_named(resolver, models, tasks)
+    spec_models = {layers.table["abbr"]: resolver.valid_model(layers) for layers in models}
+    spec_tasks = {layers.table["name"]: resolver.valid_task(layers) for layers in tasks}
+    subtasks = [_subtask(resolver, model, task) for model in models for task in tasks]
+    if run.resolved and not asked.models and not asked.datasets:
+        pairs = {(s.get("model"), s.get("task")) for s in user.get("subtasks", ())}
+        subtasks = [subtask for subtask in subtasks if (subtask.model, subtask.task) in pairs]
+    for what, chosen in (("models", spec_models), ("datasets", spec_tasks)):
+        if not chosen:
+            raise UsageError(f"nothing to run: no --{what} given (aisb run --search shows what there is)")
+    run = run.model_copy(update={"models": list(spec_models), "datasets": list(spec_tasks)})
+    return RunSpec(run=run, models=spec_models, tasks=spec_tasks, subtasks=subtasks, judge=judge)
 
 
-def split_names(given: Iterable[str]) -> list[str]:
-    """Split names at commas and spaces: they only separate names."""
-    return [name for text in given for name in text.replace(",", " ").split()]
+def _subtask(resolver: Resolver, model: Layers, task: Layers) -> Subtask:
+    names = (model.table["abbr"], task.table["name"])
+    before = _before(resolver.user, names) if resolver.run.resolved else {}
+    params = overlay(
+        task.file_params,
+        model.file_params,
+        resolver.user.get("params", {}),
+        task.user_params,
+        model.user_params,
+        before.get("params", {}),
+    )
+    forced = overlay(before.get("forced", {}), resolver.forced(task, model))
+    load = overlay(model.load, before.get("load", {}), resolver.asked.load)
+    for setting in resolver.sets:
+        if setting.path[0] == "load":
+            put(load, setting.path[1:], setting.value, unset=setting.unset)
+    for layers in (task, model):
+        params, forced = without(params, layers, resolver.sets), without(forced, layers, resolver.sets)
+    table = {"model": names[0], "task": names[1], "params": params, "forced": forced}
+    valid = validate(Subtask, {**table, "load": validate(Load, load, "load")}, f"{names[0]}/{names[1]}")
+    _check_params(valid)
+    return valid
 
 
-def safe_name(name: str) -> str:
-    """Return a name that stays inside its folder: no separators, no leading dots, no control characters."""
-    kept = "".join(c if c.isalnum() or c in "-_.+=@" else "-" for c in name)
-    return kept.strip("-.") or "unnamed"
+def _before(user: Mapping[str, Any], names: tuple[str, str]) -> Mapping[str, Any]:
+    for table in user.get("subtasks", ()):
+        if (table.get("model"), table.get("task")) == names:
+            return dict(table)
+    return {}
 
 
-def _unique(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))
-
-
-def model_table(table: Mapping[str, Any], where: str, *, batches: bool = False) -> dict[str, Any]:
-    """Bring a model table into its one form: other words for one thing, and options beside `[options]`."""
-    result: dict[str, Any] = {}
-    for key, value in table.items():
-        if key == "name":
-            continue
-        if key == "max_out_len":
-            result = overlay(result, {"params": {"max_tokens": value}})
-        elif key == "generation_kwargs":
-            result = overlay(result, {"params": value})
-        elif key == "batch_size" and isinstance(value, int) and not batches:
-            result = overlay(result, {"load": {"concurrency": value}})
-        elif key in MODEL_KEYS:
-            result = overlay(result, {key: value})
-        else:
-            result = overlay(result, {"options": {key: value}})
-    if not isinstance(result.get("options", {}), Mapping):
-        raise ConfigError(f"{where}.options", "must be a table")
-    return result
-
-
-def _name_apart(layers: Sequence[Layers], key: str) -> None:
-    """Make names safe; where two share one, add the variant (or selection) to both, then a number."""
-    for layer in layers:
-        layer.table[key] = safe_name(str(layer.table[key]))
-    count = Counter(layer.table[key] for layer in layers)
-    for layer in layers:
-        if count[layer.table[key]] > 1:
-            select = layer.table.get("dataset", {}).get("select", {})
-            parts = [layer.table.get("variant"), *("+".join(values) for values in select.values())]
-            layer.table[key] = safe_name("-".join([layer.table[key], *(str(p) for p in parts if p)]))
-    seen: Counter[str] = Counter()
-    for layer in layers:
-        name = layer.table[key]
-        seen[name] += 1
-        if seen[name] > 1:
-            layer.table[key] = f"{name}-{seen[name]}"
-
-
-def _check_root(setting: Setting) -> None:
-    root, *rest = setting.path
-    path = ".".join(setting.path)
-    if root not in SET_ROOTS:
-        near = did_you_mean(root, SET_ROOTS)
-        raise ConfigError(
-            path,
-            "a path begins with model., task., load., params., run., judge., models.NAME. or tasks.NAME."
-            f"{near}",
-        )
-    if len(rest) < (2 if root in {"models", "tasks"} else 1):
-        raise ConfigError(path, "names a whole table; name a key in it")
-
-
-def _set_param(layers: Layers, path: Sequence[str], setting: Setting) -> None:
-    if not path:
-        raise ConfigError(".".join(setting.path), "names a whole table; name a key in it")
-    if setting.unset:
-        layers.unset_params.add(path[0])
-    else:
-        put(layers.set_params, path, setting.value)
-
-
-def _without(params: Mapping[str, Any], layers: Layers, sets: Iterable[Setting]) -> dict[str, Any]:
-    unset = {s.path[1] for s in sets if s.unset and s.path[0] == "params" and len(s.path) > 1}
-    return {key: value for key, value in params.items() if key not in unset | layers.unset_params}
-
-
-def _refuse_secrets(table: Mapping[str, Any], where: str) -> None:
-    """Refuse a key written into a configuration: it would be copied into every run folder."""
-    options = table.get("options", {})
-    for name in options:
-        if name.lower() in SECRETS:
-            raise ConfigError(
-                f"{where}.{name}",
-                "a key does not belong in a configuration, which every run keeps a copy of; "
-                "use api_key_env (a variable's name) or api_key_file (a file's path)",
-            )
-
-
-def mask_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a model's options as a run folder may keep them: no keys in headers, no password in the URL."""
-    masked = dict(options)
-    if isinstance(options.get("url"), str):
-        masked["url"] = mask_url(options["url"])
-    if isinstance(options.get("headers"), Mapping):
-        masked["headers"] = {
-            name: MASK if is_secret(name) else value for name, value in options["headers"].items()
-        }
-    return masked
-
-
-def _refuse_masked(options: Mapping[str, Any], where: str) -> None:
-    """Refuse a value that was masked when a run kept its configuration."""
-    headers = options.get("headers", {})
-    found = [f"headers.{name}" for name, value in headers.items() if value == MASK] if headers else []
-    if f"//{MASK}@" in str(options.get("url", "")):
-        found.append("url")
-    for name in found:
-        raise ConfigError(
-            f"{where}.{name}",
-            "this was a secret, which a run folder does not keep; give it again, as in "
-            f"--set {'judge' if where == 'judge' else 'model'}.{name}=…, or use api_key_env",
-        )
+def _check_named(resolver: Resolver, models: Iterable[Layers], tasks: Iterable[Layers]) -> None:
+    """Refuse a `--set` for a model or task that was not selected."""
+    chosen = {"models": [m.table["name"] for m in models], "tasks": [t.table["name"] for t in tasks]}
+    judge = {**resolver.user.get("judge", {}), **resolver.asked.judge}.get("base")
+    chosen["models"] += [str(judge)] if judge and models else []
+    for setting in resolver.sets:
+        if names := chosen.get(setting.path[0]):
+            name = setting.path[1]
+            own = [t.table.get("base", "").split(":")[0] for t in tasks]
+            if name not in names and name not in own:
+                path = ".".join(setting.path)
+                raise ConfigError(path, f"{name!r} is not selected{did_you_mean(name, names)}")
 
 
 def _check_params(subtask: Subtask) -> None:
@@ -435,16 +108,3 @@ def _check_params(subtask: Subtask) -> None:
         value = params.get(key, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ConfigError(f"{where}{key}", f"must be a whole number of at least 1 (it is {value!r})")
-
-
-def resolve(plugins: Plugins, asked: Asked) -> RunSpec:
-    """Resolve what was asked into a run.
-
-    Raises:
-        UsageError: nothing was selected, a name is unknown, or a key or value is wrong.
-    """
-    spec = Resolver(plugins, Catalog(plugins), asked).resolve()
-    for what, chosen in (("models", spec.models), ("datasets", spec.tasks)):
-        if not chosen:
-            raise UsageError(f"nothing to run: no --{what} given (aisb run --search shows what there is)")
-    return spec

@@ -10,7 +10,7 @@ from copy import deepcopy
 from typing import Any
 
 from aisb.errors import ConfigError
-from aisb.resolve.config import Layers, Resolver, model_table
+from aisb.resolve.layers import Layers, Resolver, model_table
 from aisb.resolve.tables import overlay, validate
 from aisb.spec import Judge, Load
 

@@ -1,0 +1,41 @@
+"""The names of a run's models and tasks: told apart where two share one, and safe as names of files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def split_names(given: Iterable[str]) -> list[str]:
+    """Split names at commas and spaces: they only separate names."""
+    return [name for text in given for name in text.replace(",", " ").split()]
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    """Return each name once, in the order of its first place."""
+    return list(dict.fromkeys(names))
+
+
+def safe_name(name: str) -> str:
+    """Return a name that stays inside its folder: no separators, no leading dots, no control characters."""
+    kept = "".join(c if c.isalnum() or c in "-_.+=@" else "-" for c in name)
+    return kept.strip("-.") or "unnamed"
+
+
+def name_apart(tables: Sequence[dict[str, Any]], key: str) -> None:
+    """Make names safe; where two share one, add the variant (or selection) to both, then a number."""
+    for table in tables:
+        table[key] = safe_name(str(table[key]))
+    count = Counter(table[key] for table in tables)
+    for table in tables:
+        if count[table[key]] > 1:
+            select = table.get("dataset", {}).get("select", {})
+            parts = [table.get("variant"), *("+".join(values) for values in select.values())]
+            table[key] = safe_name("-".join([table[key], *(str(p) for p in parts if p)]))
+    seen: Counter[str] = Counter()
+    for table in tables:
+        name = table[key]
+        seen[name] += 1
+        if seen[name] > 1:
+            table[key] = f"{name}-{seen[name]}"
