@@ -238,7 +238,7 @@ def test_two_runs_are_chosen_and_compared(page, names):
     page.run(f"document.querySelector('[aria-label=\"choose {names[0]}\"]').click()")
     page.run(f"document.querySelector('[aria-label=\"choose {names[1]}\"]').click()")
     page.run("document.querySelector('.bar button').click()")
-    page.until("document.querySelector('#compared td.tie, #compared td.better, #compared td.worse')")
+    page.until("document.querySelector('#compared .tie, #compared .better, #compared .worse')")
     assert page.run("location.hash") == f"#compare/{names[0]}/{names[1]}"
     row = page.run("document.querySelector('#compared tbody tr').innerText").split()
     assert row[:3] == ["demo_gsm8k", "sim", "64"]
@@ -253,7 +253,7 @@ def test_a_page_of_a_run_opens_and_is_kept_apart(chromium, view, names):
 
 
 def test_a_run_is_followed_with_its_rates_until_it_ends(opened, view, home, names):
-    slow = ["--set", "model.ttft_ms=100", "--concurrency", "2"]
+    slow = ["--set", "model.ttft_ms=200", "--concurrency", "1"]
     running = command(
         "run", "--models", "sim", "--datasets", "demo_gsm8k", *slow, cwd=home, stderr=subprocess.DEVNULL
     )
@@ -262,17 +262,17 @@ def test_a_run_is_followed_with_its_rates_until_it_ends(opened, view, home, name
         page.go("about:blank", "true")
         while len(list((home / "outputs/default").iterdir())) == len(names):
             time.sleep(0.02)
-        page.go(view.url, "document.querySelectorAll('td.running').length === 1")
-        page.run("document.querySelector('tr:has(td.running) a').click()")
+        page.go(view.url, "document.querySelectorAll('.running').length === 1")
+        page.run("document.querySelector('tr:has(.running) a').click()")
         page.until("/\\/s/.test(document.querySelector('#progress td.rate')?.innerText)")
         row = page.run("document.querySelector('#progress tbody tr').innerText")
         assert "demo_gsm8k · sim" in row
         assert re.search(r"\d+/64", row)
-        page.until("document.querySelector('#results')")
-        assert page.run("document.querySelector('dd').innerText") == "done"
+        running.send_signal(signal.SIGINT)
+        page.until("document.querySelector('dd').innerText === 'stopped'")
     finally:
+        running.kill()
         running.communicate(timeout=60)
-    assert running.returncode == 0
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -15,6 +15,19 @@ function el(tag, attributes = {}, ...children) {
   return made;
 }
 
+// A table of columns ("name", or ["name", "class of its cells"]) that is a card a row on a phone.
+function table(columns, rows, id) {
+  const named = columns.map((column) => [column].flat());
+  const cell = (inside, place) => el("td", { class: named[place][1], "data-name": named[place][0] }, inside);
+  const body = el("tbody", {});
+  body.fill = (found) => body.replaceChildren(...found.map((row) => el("tr", {}, row.map(cell))));
+  body.fill(rows);
+  const made = el("div", { class: "wide" }, el("table", { id },
+    el("thead", {}, el("tr", {}, named.map(([name, kind]) => el("th", { class: kind }, name)))), body));
+  made.fill = body.fill;
+  return made;
+}
+
 function isThere(child) { return child !== null && child !== undefined && child !== ""; }
 
 async function ask(path) {
@@ -54,25 +67,25 @@ function repeat(mine, work, seconds) {
 async function listPage(mine) {
   const told = await ask("api/runs?limit=500");
   if (mine !== shown) return;
-  document.getElementById("where").textContent = told.work_dir;
+  where(told.work_dir);
   document.title = "aisb: runs";
   const compare = el("button", { type: "button", onclick: () => { location.hash = "compare/" + [...chosen].sort().map(encodeURIComponent).join("/"); } }, "Compare");
-  const body = el("tbody");
+  const list = table(["", "run", "status", "models", "tasks", ["result", "number"], ""], [], "runs");
   const draw = (runs) => {
     compare.disabled = chosen.size < 1 || chosen.size > 2;
     compare.textContent = chosen.size === 1 ? "Compare its models" : "Compare two";
-    body.replaceChildren(...runs.filter(fits).map(row));
+    list.fill(runs.filter(fits).map(row));
   };
   let latest = told.runs;
-  const row = (run) => el("tr", {},
-    el("td", {}, el("input", { type: "checkbox", checked: chosen.has(run.run), "aria-label": `choose ${run.run}`,
-      onchange: (event) => { event.target.checked ? chosen.add(run.run) : chosen.delete(run.run); draw(latest); } })),
-    el("td", {}, el("a", { href: "#run/" + encodeURIComponent(run.run) }, run.run)),
-    el("td", { class: run.status, title: told.statuses[run.status] }, run.status),
-    el("td", {}, run.unreadable || run.models.join(", ")),
-    el("td", {}, (run.kind === "performance" ? "performance: " : "") + run.tasks.join(", ")),
-    el("td", { class: "number" }, outcome(run)),
-    el("td", {}, run.pages.length ? el("a", { href: file(run.run, run.pages[0]), target: "_blank", rel: "noopener" }, "page") : ""));
+  const row = (run) => [
+    el("input", { type: "checkbox", checked: chosen.has(run.run), "aria-label": `choose ${run.run}`,
+      onchange: (event) => { event.target.checked ? chosen.add(run.run) : chosen.delete(run.run); draw(latest); } }),
+    el("a", { href: "#run/" + encodeURIComponent(run.run) }, run.run),
+    el("span", { class: run.status, title: told.statuses[run.status] }, run.status),
+    run.unreadable || run.models.join(", "),
+    (run.kind === "performance" ? "performance: " : "") + run.tasks.join(", "),
+    outcome(run),
+    run.pages.length ? el("a", { href: file(run.run, run.pages[0]), target: "_blank", rel: "noopener" }, "page") : ""];
   const text = el("input", { type: "search", placeholder: "model, task or date", "aria-label": "filter",
     oninput: (event) => { filter.text = event.target.value.toLowerCase(); draw(latest); } });
   text.value = filter.text;
@@ -80,8 +93,7 @@ async function listPage(mine) {
     el("option", { value: "" }, "any status"), Object.keys(told.statuses).map((name) => el("option", { value: name }, name)));
   states.value = filter.status;
   show(el("div", { class: "bar" }, text, states, compare, el("span", { class: "dim" }, `${told.count} runs`)),
-    told.count ? el("div", { class: "wide" }, el("table", { id: "runs" },
-      el("thead", {}, el("tr", {}, ["", "run", "status", "models", "tasks", "result", ""].map((name) => el("th", {}, name)))), body))
+    told.count ? list
       : el("p", {}, "There is no run here yet. Make one with: ", el("code", {}, "aisb run --models sim --datasets demo_gsm8k")));
   draw(latest);
   const follow = async () => { latest = (await ask("api/runs?limit=500")).runs; if (mine === shown) { draw(latest); repeat(mine, follow, 3); } };
@@ -95,9 +107,15 @@ function fits(run) {
 
 function outcome(run) {
   if (run.scores.length) return run.scores.length === 1 ? run.scores[0].value.toFixed(2) : `${run.scores.length} results`;
-  if (run.figures.length) return run.figures.map((one) => one["Request Throughput"]).filter(Boolean).slice(0, 2).join(", ");
+  if (run.figures.length) return run.figures.map((one) => one["Request Throughput"]).filter(Boolean).slice(0, 2).map(short).join(", ");
   return run.exit_code === null ? "" : `exit code ${run.exit_code}`;
 }
+
+function short(figure) { return figure.replace(/^[\d.]+/, (value) => Number(Number(value).toPrecision(4))); }
+function moment(iso) { return iso && iso.replace("T", " ").replace(/(\.\d+)?\+00:00$/, " UTC"); }
+
+// What stands beside the name in the page's head: the folder, or the way back to it.
+function where(folder) { document.getElementById("where").replaceChildren(folder ?? el("a", { href: "#" }, "all runs")); }
 
 function file(run, path) { return "files/" + encodeURIComponent(run) + "/" + path.split("/").map(encodeURIComponent).join("/"); }
 function link(run, path) { return el("a", { href: file(run, path), target: "_blank", rel: "noopener" }, path); }
@@ -108,10 +126,11 @@ async function runPage(name, mine) {
   const run = await ask("api/runs/" + encodeURIComponent(name));
   if (mine !== shown) return;
   document.title = `aisb: ${name}`;
+  where();
   const open = new Set([...document.querySelectorAll("details[open]")].map((one) => one.dataset.name));
   const facts = [["status", el("span", { class: run.status }, run.status)], ["models", run.models.join(", ")],
     ["tasks", run.tasks.join(", ")], ["command", run.command.length ? el("code", {}, run.command.join(" ")) : null],
-    ["imported", run.imported], ["began", run.started], ["ended", run.ended], ["exit code", run.exit_code], ["folder", run.path], ["problem", run.unreadable]];
+    ["imported", run.imported], ["began", moment(run.started)], ["ended", moment(run.ended)], ["exit code", run.exit_code], ["folder", run.path], ["problem", run.unreadable]];
   show(el("h2", {}, name), el("dl", {}, facts.filter(([, value]) => value !== null && value !== "" && value !== undefined)
       .flatMap(([key, value]) => [el("dt", {}, key), el("dd", {}, value)])),
     progress(run), results(run), pages(run),
@@ -134,13 +153,19 @@ function progress(run) {
     if (!last || at > last.at) before[key] = { at, finished: one.finished, rate: now };
     const mean = one.seconds > 0 ? (one.finished - one.resumed) / one.seconds : null;
     const left = mean && one.phase === "asking" ? (one.total - one.finished) / mean : null;
-    const reasons = Object.entries(one.failures).map(([kind, count]) => `${count} ${kind}`).join(", ");
-    return el("tr", {}, el("td", {}, key), el("td", {}, one.phase), el("td", {}, el("progress", { max: one.total || 1, value: one.finished })),
-      el("td", { class: "number" }, `${one.finished}/${one.total}`), el("td", { class: "number rate" }, rate(now)), el("td", { class: "number" }, rate(mean)),
-      el("td", { class: "number" }, left === null ? "–" : seconds(left)), el("td", { class: "number" }, one.in_flight), el("td", { class: one.failed ? "failed" : "" }, one.failed ? `${one.failed} (${reasons}), the first ${one.first_failure}` : "0"));
+    return [key, one.phase, el("progress", { max: one.total || 1, value: one.finished }), `${one.finished}/${one.total}`, rate(now), rate(mean),
+      left === null ? "–" : seconds(left), one.in_flight, one.failed ? el("span", { class: "failed" }, one.failed) : "0"];
   });
-  return el("section", { id: "progress" }, el("h2", {}, run.status === "running" ? "Now" : "How far it had come"), el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {},
-    ["subtask", "phase", "", "finished", "rate now", "mean rate", "left", "in flight", "failed"].map((name) => el("th", {}, name)))), el("tbody", {}, rows))));
+  const numbers = [["rate now", "number rate"], ...["mean rate", "left", "in flight", "failed"].map((name) => [name, "number"])];
+  return el("section", { id: "progress" }, el("h2", {}, run.status === "running" ? "Now" : "How far it had come"),
+    table(["subtask", "phase", "", ["finished", "number"], ...numbers], rows), told.subtasks.filter((one) => one.first_failure).map((one) => failures(run, one)));
+}
+
+// Which requests of a subtask failed, why, and where more is to be read.
+function failures(run, one) {
+  const reasons = Object.entries(one.failures).map(([kind, count]) => `${count} ${kind}`).join(", ");
+  const log = one.log_file.slice(one.log_file.indexOf(run.run) + run.run.length + 1);
+  return el("p", { class: "failed" }, `${one.task} · ${one.model}: failed: ${reasons}; the first is request ${one.first_failure}; log: `, link(run.run, log));
 }
 
 function rate(value) { return value === null ? "–" : value >= 100 ? `${value.toFixed(0)}/s` : value >= 0.1 || value === 0 ? `${value.toFixed(1)}/s` : `${(value * 60).toFixed(1)}/min`; }
@@ -149,13 +174,10 @@ function seconds(value) { const whole = Math.round(value); return whole < 60 ? `
 function results(run) {
   if (!run.scores.length && !run.figures.length) return "";
   const figures = [...new Set(run.figures.flatMap(Object.keys))].filter((key) => key !== "model" && key !== "task");
-  const heads = run.scores.length ? ["task", "model", "result"] : ["", ...run.figures.map((one) => `${one.task} · ${one.model}`)];
-  const rows = run.scores.length ? run.scores.map((one) => [one.task, one.model, one.value.toFixed(2)])
-    : figures.map((key) => [key, ...run.figures.map((one) => one[key] ?? "–")]);
-  const first = run.scores.length ? 2 : 1;
-  return el("section", { id: "results" }, el("h2", {}, "Results"), el("div", { class: "wide" }, el("table", {},
-    el("thead", {}, el("tr", {}, heads.map((name, place) => el("th", { class: place >= first ? "number" : "" }, name)))),
-    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, place) => el("td", { class: place >= first ? "number" : "" }, cell))))))));
+  const made = run.scores.length
+    ? table(["task", "model", ["result", "number"]], run.scores.map((one) => [one.task, one.model, one.value.toFixed(2)]))
+    : table(["", ...run.figures.map((one) => [`${one.task} · ${one.model}`, "number"])], figures.map((key) => [key, ...run.figures.map((one) => one[key] ?? "–")]));
+  return el("section", { id: "results" }, el("h2", {}, "Results"), made);
 }
 
 function pages(run) {
@@ -182,6 +204,7 @@ async function comparePage(asked, mine) {
   const waiting = el("p", { class: "dim" }, "comparing …");
   if (mine !== shown) return;
   document.title = "aisb: compare";
+  where();
   show(...heading, waiting);
   const query = new URLSearchParams({ a, b, model_a: modelA, model_b: modelB });
   let told;
@@ -194,28 +217,28 @@ async function comparePage(asked, mine) {
 
 function grades(found) {
   if (!found.length) return "";
-  const heads = ["task", "models", "n", "A", "B", "B − A", "95 %", "p", "verdict"];
-  return el("div", {}, el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, heads.map((name, place) => el("th", { class: place > 1 && place < 8 ? "number" : "" }, name)))),
-    el("tbody", {}, found.map((one) => el("tr", {}, el("td", {}, one.task), el("td", {}, one.model_a === one.model_b ? one.model_a : `${one.model_a} / ${one.model_b}`),
-      ...[one.samples, one.a.toFixed(2), one.b.toFixed(2), signed(one.difference), `[${signed(one.low)}, ${signed(one.high)}]`, one.corrected < 0.001 ? "< 0.001" : one.corrected.toFixed(3)].map((cell) => el("td", { class: "number" }, cell)),
-      el("td", { class: one.verdict }, one.verdict === "tie" ? "tie" : `B ${one.verdict}`)))))),
+  const numbers = ["n", "A", "B", "B − A", "95 %", "p"].map((name) => [name, "number"]);
+  const rows = found.map((one) => [one.task, one.model_a === one.model_b ? one.model_a : `${one.model_a} / ${one.model_b}`, one.samples,
+    one.a.toFixed(2), one.b.toFixed(2), signed(one.difference), `[${signed(one.low)}, ${signed(one.high)}]`,
+    one.corrected < 0.001 ? "< 0.001" : one.corrected.toFixed(3), el("span", { class: one.verdict }, one.verdict === "tie" ? "tie" : `B ${one.verdict}`)]);
+  return el("div", {}, table(["task", "models", ...numbers, "verdict"], rows),
     found.flatMap((one) => [["got better", one.gained], ["got worse", one.lost]].map(([words, flips]) => flipped(`${one.task}: ${flips.count} ${words}`, flips))));
 }
 
 function flipped(title, flips) {
-  if (!flips.count) return el("p", {}, title);
-  const heads = ["sample", "right", "A", "B"];
-  return el("details", {}, el("summary", {}, title), el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, heads.map((name) => el("th", {}, name)))),
-    el("tbody", {}, flips.first.map((one) => el("tr", {}, el("td", {}, one.id), el("td", {}, one.target ?? "–"), el("td", {}, `${one.a ?? "–"} (${one.outcome_a})`), el("td", {}, `${one.b ?? "–"} (${one.outcome_b})`)))))),
+  if (!flips.count) return el("p", { class: "flips dim" }, title);
+  const answer = (one, side) => `${one[side] ?? "–"} (${one[`outcome_${side}`]})`;
+  return el("details", {}, el("summary", {}, title),
+    table(["sample", "right", "A", "B"], flips.first.map((one) => [one.id, one.target ?? "–", answer(one, "a"), answer(one, "b")])),
     flips.count > flips.first.length ? el("p", { class: "dim" }, `the first ${flips.first.length}; aisb compare --json has all of them`) : "");
 }
 
 function speeds(found) {
   if (!found.length) return "";
   const mean = (values) => values.length ? (values.reduce((sum, value) => sum + value, 0) / values.length).toPrecision(4) : "–";
-  return el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, ["task", "number", "A", "B", "B ÷ A", "better is"].map((name) => el("th", {}, name)))),
-    el("tbody", {}, found.map((one) => el("tr", {}, el("td", {}, one.task), el("td", {}, one.name), el("td", { class: "number" }, mean(one.a)), el("td", { class: "number" }, mean(one.b)),
-      el("td", { class: "number" }, one.ratio === null ? "–" : one.ratio.toFixed(3)), el("td", {}, one.better))))),
+  const numbers = ["A", "B", "B ÷ A"].map((name) => [name, "number"]);
+  return el("div", {}, table(["task", "number", ...numbers, "better is"],
+    found.map((one) => [one.task, one.name, mean(one.a), mean(one.b), one.ratio === null ? "–" : one.ratio.toFixed(3), one.better])),
     el("p", { class: "dim" }, "One run each does not say how much a run differs from the next: aisb compare A1,A2,A3 B1,B2,B3 does."));
 }
 
