@@ -50,6 +50,8 @@ def _script(shell: str) -> str:
     made = get_completion_class(shell)
     assert made is not None  # noqa: S101 - click knows these three
     source = made(cli, {}, "aisb", "_AISB_COMPLETE").source()
+    # A list of names has commas (gsm8k,mmlu), and so has many a description: only the first one parts.
+    source = source.replace('string split ","', 'string split --max 1 ","')
     return f"{source.strip()}\n{COLONS if shell == 'bash' else ''}"
 
 

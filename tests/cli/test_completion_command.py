@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
+
+from aisb_cli.main import cli
 
 BIN = Path(sys.executable).parent
 SHELLS = ("bash", "zsh", "fish")
@@ -28,21 +36,13 @@ def run(*command, cwd, **env):
     return done.stdout
 
 
-def completed(cwd, *words):
-    """What bash would offer for the last of these words."""
-    script = (
-        'source <(aisb completion bash)\nCOMP_WORDS=("$@")\nCOMP_CWORD=$(($# - 1))\n'
-        '_aisb_completion aisb 2>/dev/null\nprintf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    return run("bash", "-c", script, "bash", "aisb", *words, cwd=cwd).split()
-
-
-@pytest.fixture
-def home(tmp_path):
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
     for name in ("20261121_100000", "20261122_100000"):
-        (tmp_path / "outputs/default" / name / "configs").mkdir(parents=True)
-    (tmp_path / "aisb.toml").write_text('[models.vllm_mine]\nbase = "vllm_api_stream_chat"\n')
-    return tmp_path
+        (home / "outputs/default" / name / "configs").mkdir(parents=True)
+    (home / "aisb.toml").write_text('[models.vllm_mine]\nbase = "vllm_api_stream_chat"\n')
+    return home
 
 
 @pytest.mark.parametrize(
@@ -65,15 +65,98 @@ def home(tmp_path):
         (["run", "--models", "no-such"], []),
     ],
 )
-def test_commands_options_models_tasks_and_runs_are_offered(home, words, offered):
-    assert completed(home, *words) == offered
+def test_commands_options_models_tasks_and_runs_are_offered(home, monkeypatch, words, offered):
+    monkeypatch.chdir(home)
+    *before, last = words
+    found = ShellComplete(cli, {}, "aisb", "_AISB_COMPLETE").get_completions(before, last)
+    assert [item.value for item in found] == offered
 
 
-def test_fish_offers_them_too(home):
+class Typed:
+    """A shell at a terminal, at which lines are typed and completed."""
+
+    def __init__(self, shell, home):
+        begin, say = TYPED[shell]
+        env = {"HOME": str(home), "TERM": "vt100", "PATH": f"{BIN}:{os.environ['PATH']}"}
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.chdir(home)
+            os.execvpe(shell, [shell, *begin], env)
+        # Ctrl-G says what stands on the line; Ctrl-U empties it.
+        os.write(self.terminal, f"PS1='> '; stty rows 50 cols 200; {say}; echo rea''dy\n".encode())
+        self.until("ready\r")
+
+    def until(self, words, seconds=60):
+        said, ends = "", time.monotonic() + seconds
+        while words not in said:
+            assert time.monotonic() < ends, f"never {words!r} in {said!r}"
+            if select.select([self.terminal], [], [], 0.1)[0]:
+                said += os.read(self.terminal, 1 << 16).decode(errors="replace")
+        return said
+
+    def tab(self, line):
+        """Type a line and Tab; return the line as it stands then, and the words that were offered below."""
+        os.write(self.terminal, f"\x15{line}\t\x07".encode())
+        said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x00", "", self.until(">>"))
+        return re.search("<<(.*?)>>", said)[1], said.partition("\n")[2].split()
+
+    def close(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.terminal)
+
+
+BASH = """source <(aisb completion bash); bind 'set show-all-if-ambiguous on'
+bind -x '"\\C-g": printf "<<%s>>" "$READLINE_LINE"'"""
+ZSH = """autoload -Uz compinit; compinit -u; source <(aisb completion zsh)
+said() { print -rn -- "<<$BUFFER>>" }; zle -N said; bindkey '^G' said"""
+TYPED = {"bash": (["--norc", "--noprofile", "-i"], BASH), "zsh": (["-f", "-i"], ZSH)}
+"""How each is started, and what is typed first."""
+
+
+@pytest.fixture(scope="module", params=TYPED)
+def typed(request, home):
+    if shutil.which(request.param) is None:
+        pytest.skip(
+            f"{request.param} is not installed (apt install {request.param}): no key was pressed in it"
+        )
+    shell = Typed(request.param, home)
+    yield shell
+    shell.close()
+
+
+LINES = [
+    ("aisb doc", "aisb doctor"),
+    ("aisb run --models sim-t", "aisb run --models sim-text"),
+    ("aisb run --datasets gsm8k:zero-shot-n", "aisb run --datasets gsm8k:zero-shot-noncot"),
+    (
+        "aisb run --datasets gsm8k,demo_gsm8k_gen_4",
+        "aisb run --datasets gsm8k,demo_gsm8k_gen_4_shot_cot_chat_prompt",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "completed"), LINES)
+def test_tab_completes_commands_models_and_tasks_in_a_real_shell(typed, line, completed):
+    assert typed.tab(line)[0].rstrip() == completed
+
+
+def test_tab_lists_what_there_is_where_several_names_fit(typed):
+    line, _ = typed.tab("aisb run --models vllm_o")
+    assert line == "aisb run --models vllm_offline_"
+    _, offered = typed.tab(line)
+    assert {"vllm_offline_base_model", "vllm_offline_chat_model"} <= set(offered)
+
+
+def test_fish_completes_them_too_and_keeps_commas(home):
     if shutil.which("fish") is None:
         pytest.skip("fish is not installed (apt install fish): nothing was asked of it")
-    script = "aisb completion fish | source; complete -C 'aisb run --datasets demo_gsm8k_gen_4'"
-    assert run("fish", "-c", script, cwd=home).split() == ["demo_gsm8k_gen_4_shot_cot_chat_prompt"]
+    asked = "; ".join(f"complete -C '{line}'" for line, _ in LINES)
+    offered = run("fish", "-c", f"aisb completion fish | source; {asked}", cwd=home).splitlines()
+    names, described = zip(*(line.partition("\t")[::2] for line in offered), strict=True)
+    assert [f"aisb {name}" for name in names[:1]] == ["aisb doctor"]
+    assert list(names[1:]) == [completed.split()[-1] for _, completed in LINES[1:]]
+    assert described[0] == "Look at this machine and at services, and say what to put right."
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -100,11 +183,11 @@ def test_it_installs_itself_where_the_shell_looks(home, shell, place):
     assert (home / place).read_text() == run("aisb", "completion", shell, cwd=home)
 
 
-def test_completing_loads_nothing_heavy_and_a_broken_file_prints_nothing(home):
-    (home / "aisb.toml").write_text("[[")
+def test_completing_loads_nothing_heavy_and_a_broken_file_prints_nothing(tmp_path):
+    (tmp_path / "aisb.toml").write_text("[[")
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "aisb_cli.main"],
-        cwd=home,
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
