@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from aisb.record.latency import latency
 from aisb.record.log import LogWriter
-from aisb.speed.columns import KINDS, read_columns
+from aisb.speed.columns import KINDS
 from aisb.speed.dialects import DIALECTS, speak
 from aisb.speed.latency import each_request
+from aisb.speed.reading import read_columns
 from aisb.types import TOKEN_KINDS, Failure, Prediction, Timing, Usage
 
 MS = 1_000_000

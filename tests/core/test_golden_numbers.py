@@ -8,10 +8,10 @@ from aisb.errors import AttemptFailed, UnknownName
 from aisb.http.assembly import ask
 from aisb.record.latency import latency
 from aisb.record.log import LogWriter
-from aisb.speed.columns import read_columns
 from aisb.speed.dialects import DIALECTS, dialect, speak
 from aisb.speed.latency import each_request
-from aisb.speed.spreads import pooled
+from aisb.speed.reading import read_columns
+from aisb.speed.spreads import Counted, pooled
 from aisb.types import Failure, Request
 
 MS = 1_000_000
@@ -281,10 +281,10 @@ def average(spread):
 
 def ours(columns):
     found = each_request(columns)
-    icl = pooled(lambda: columns.gaps([0]), {"": frozenset({0})}, [])[""]
+    icl = pooled(Counted(lambda: columns.gaps([0])), {"": frozenset({0})}, [])[""]
     several = found.one_each[0] == 0
     gaps = (lambda: columns.per_token([0])) if several else (lambda: columns.gaps([0]))
-    itl = None if np.isnan(found.one_each[0]) else pooled(gaps, {"": frozenset({0})}, [])[""]
+    itl = None if np.isnan(found.one_each[0]) else pooled(Counted(gaps), {"": frozenset({0})}, [])[""]
     names = ("ttfb", "ttft", "ttfc", "e2el", "e2el_close", "tpot", "output_tokens", "e2el_planned")
     return (*(number(getattr(found, name)[0]) for name in names), average(icl), average(itl))
 

@@ -115,6 +115,20 @@ def test_damage_in_the_middle_costs_one_record_and_is_counted(tmp_path: Path) ->
     assert found.damaged == 1
 
 
+def test_a_mark_before_zeroed_bytes_is_damage_and_no_empty_record(tmp_path: Path) -> None:
+    path = tmp_path / "worker-0"
+    with LogWriter(path) as log:
+        for number in range(3):
+            log.append(prediction(number), final=True)
+    data = bytearray(path.read_bytes())
+    second = data.index(b"aisb", 1)
+    data[second + 4 : second + 200] = bytes(196)  # as a disk may keep a write that it never finished
+    path.write_bytes(data)
+    found = read_folder(tmp_path)
+    assert len(found.latest) == 2
+    assert found.damaged == 1
+
+
 def test_random_bytes_are_no_records_and_no_crash(tmp_path: Path) -> None:
     (tmp_path / "worker-0").write_bytes(random.Random(1).randbytes(5000) + b"aisb" * 50)
     found = read_folder(tmp_path)

@@ -192,7 +192,7 @@ def test_a_conversation_as_one_text_is_joined_by_line_ends() -> None:
 
 
 async def test_a_record_keeps_the_lengths_that_were_asked(tmp_path: Path) -> None:
-    from aisb.speed.columns import read_columns
+    from aisb.speed.reading import read_columns
 
     driven = Driven(tmp_path, Answering())
     await driven.drive.run(requests(1, params={"max_tokens": 7}, facts={"input_tokens_asked": 99}))

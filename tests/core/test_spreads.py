@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aisb.speed.spreads import pooled, spread
+from aisb.speed.spreads import Counted, pooled, spread
 
 PERCENTS = [1, 25, 75, 90, 99, 99.9]
 values = st.one_of(
@@ -30,7 +30,7 @@ def same(found, expected):
 @given(st.lists(st.lists(values, min_size=1, max_size=30), min_size=1, max_size=5))
 def test_pooled_percentiles_are_exactly_those_of_all_values_together(parts):
     arrays = [np.array(part, np.int64) for part in parts]
-    found = pooled(lambda: ((0, part) for part in arrays), {"all": frozenset({0})}, PERCENTS)["all"]
+    found = pooled(Counted(lambda: ((0, part) for part in arrays)), {"all": frozenset({0})}, PERCENTS)["all"]
     same(found, np.concatenate(arrays))
 
 
@@ -51,7 +51,7 @@ def test_many_gaps_in_shapes_that_servers_have_are_exact_in_each_pool(seed):
         "one": frozenset({2}),
         "none": frozenset({7}),
     }
-    found = pooled(lambda: iter(parts), pools, PERCENTS)
+    found = pooled(Counted(lambda: iter(parts)), pools, PERCENTS)
     for name, keys in pools.items():
         together = [part.astype(np.int64) for key, part in parts if key in keys]
         if together:
@@ -62,7 +62,7 @@ def test_many_gaps_in_shapes_that_servers_have_are_exact_in_each_pool(seed):
 def test_nothing_measured_is_none_and_what_is_unknown_is_left_out():
     nan = float("nan")
     assert spread(np.array([nan, nan]), [99]) is None
-    assert pooled(list, {"all": frozenset({0})}, [99]) == {"all": None}
+    assert pooled(Counted(list), {"all": frozenset({0})}, [99]) == {"all": None}
     found = spread(np.array([1.0, nan, 3.0]), [90])
     assert (found.n, found.average, found.median, found.percentiles) == (2, 2.0, 2.0, {90: 2.8})
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aisb.errors import UnknownName
 from aisb.speed.columns import ALL, Columns
 from aisb.speed.latency import SOURCES, output_tokens
-from aisb.speed.spreads import Spread, pooled, spread
+from aisb.speed.spreads import Counted, Spread, pooled, spread
 from aisb.types import TOKEN_KINDS, ChunkKind
 
 if TYPE_CHECKING:
@@ -174,4 +174,4 @@ def _pooled(columns: Columns, rules: Dialect, percentiles: Sequence[float]) -> S
         for _, shares in columns.per_token(rows[several], rules.pooled):
             yield 0, shares
 
-    return pooled(stream, {"ITL": frozenset({0})}, percentiles)["ITL"]
+    return pooled(Counted(stream), {"ITL": frozenset({0})}, percentiles)["ITL"]

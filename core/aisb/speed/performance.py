@@ -16,10 +16,13 @@ from aisb.errors import CheckFailed, UsageError, did_you_mean
 from aisb.record.loadfiles import LoadFiles, read_load_files
 from aisb.record.runfolder import RunFolder
 from aisb.speed.certificate import Certificate, certify
-from aisb.speed.columns import Columns, CountTokens, read_columns
+from aisb.speed.columns import Columns
 from aisb.speed.counters import Counters, gained
+from aisb.speed.gaps import gap_spreads
 from aisb.speed.latency import SOURCES, Requests, each_request
-from aisb.speed.spreads import Spread, pooled, spread
+from aisb.speed.reading import CountTokens, read_columns
+from aisb.speed.split import Split, split_for
+from aisb.speed.spreads import Spread, spread
 from aisb.speed.stages import InFlight, Window, in_flight, steady
 from aisb.speed.throughput import Achieved, Stage, common_stable, common_total, per
 
@@ -107,13 +110,17 @@ def _measured(  # noqa: PLR0917 - a cache takes them in order
     """Compute it once for several reporters of one command, as long as the files stay as they are."""
     del stamps
     folder, objectives = RunFolder(path), dict(wanted)
-    columns = read_columns(folder.log(model, task), count_tokens=count_tokens)
     load = read_load_files(folder, model, task)
-    requests = each_request(columns)
-    sent, end = columns["sent"], columns.end
-    window, unsteady = steady(sent, end, requests.e2el)
-    flight = in_flight(sent, end)
-    stages = tuple(_stages(columns, requests, flight, window, load=load, percentiles=percentiles))
+    log = folder.log(model, task)
+    with split_for(log) as split:
+        columns = read_columns(log, count_tokens=count_tokens, split=split)
+        requests = each_request(columns)
+        sent, end = columns["sent"], columns.end
+        window, unsteady = steady(sent, end, requests.e2el)
+        flight = in_flight(sent, end)
+        stages = tuple(
+            _stages(columns, requests, flight, window, load=load, percentiles=percentiles, split=split)
+        )
     achieved = _achieved(columns, flight, load)
     counters = gained(load.counters)
     return Performance(
@@ -186,6 +193,7 @@ def _stages(
     *,
     load: LoadFiles,
     percentiles: tuple[float, ...],
+    split: Split | None,
 ) -> Iterator[Stage]:
     import numpy as np
 
@@ -194,7 +202,7 @@ def _stages(
     inside = np.zeros(len(columns), bool)
     if window is not None:
         inside = (sent >= window.start) & (sent < window.end)
-    gaps = _gap_spreads(columns, requests, inside, percentiles)
+    gaps = gap_spreads(columns, requests, inside, percentiles, split)
     yield Stage(
         "total",
         _parameters(requests, ok, percentiles, gaps["ICL total"], gaps["ITL total"]),
@@ -206,36 +214,6 @@ def _stages(
             _parameters(requests, ok & inside, percentiles, gaps["ICL stable"], gaps["ITL stable"]),
             common_stable(columns, requests, flight, window, load.concurrency),
         )
-
-
-def _gap_spreads(
-    columns: Columns, requests: Requests, inside: Any, percentiles: tuple[float, ...]
-) -> dict[str, Spread | None]:
-    """Return the spreads of ICL and ITL, pooled.
-
-    A key of the stream is 1 for the stable stage, with 2 for a chunk of one token (its gap is both) or with 4
-    for a gap a token of chunks that hold several.
-    """
-    import numpy as np
-
-    rows = (requests.ok & (columns["streamed"] == 1)).nonzero()[0]
-    one_each = requests.one_each == 1
-    keys = inside.astype(int) + np.where(one_each, 2, 0)
-    several = rows[requests.one_each[rows] == 0]
-
-    def stream() -> Iterator[tuple[int, Any]]:
-        for row, gaps in columns.gaps(rows):
-            yield int(keys[row]), gaps
-        for row, shares in columns.per_token(several):
-            yield int(inside[row]) + 4, shares
-
-    pools = {
-        "ICL total": frozenset({0, 1, 2, 3}),
-        "ICL stable": frozenset({1, 3}),
-        "ITL total": frozenset({2, 3, 4, 5}),
-        "ITL stable": frozenset({3, 5}),
-    }
-    return pooled(stream, pools, percentiles)
 
 
 def _parameters(

@@ -7,10 +7,10 @@ wanted order statistics lie, and the second time only what falls into those is c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 Stream = Callable[[], Iterable[tuple[int, Any]]]
 """Gives (key, whole nanoseconds) again and again; the key says to which pools the values belong."""
+Wanted: TypeAlias = Mapping[int, Collection[int]]
+"""The buckets that matter, by key."""
+Fine: TypeAlias = Mapping[int, Mapping[int, Any]]
+"""By key and bucket: how many values lie on each nanosecond."""
 
 _SHIFT = 12
 _BELOW = 126 << (23 - _SHIFT)
@@ -62,21 +66,106 @@ def spread(values: NDArray[np.float64], percentiles: Sequence[float]) -> Spread 
     )
 
 
+class Tally:
+    """How many values of one key lie in each bucket; those that no bucket holds are kept, in `odd`."""
+
+    def __init__(self) -> None:
+        import numpy as np
+
+        self.counts = np.zeros(_BUCKETS, np.int64)
+        self.total = 0
+        self.odd: list[Any] = []
+        self.minimum: int | None = None
+        self.maximum: int | None = None
+
+    def add(self, batch: Any) -> None:
+        """Count a batch of values of 32 bits, or keep one of others."""
+        import numpy as np
+
+        if not len(batch):
+            return
+        if batch.dtype == np.uint32:
+            found = np.bincount(_buckets(batch))
+            self.counts[: len(found)] += found
+        else:
+            self.odd.append(batch)
+        self._reach(int(batch.sum(dtype=np.int64)), int(batch.min()), int(batch.max()))
+
+    def take(self, other: Tally) -> None:
+        """Count what another one has counted."""
+        self.counts += other.counts
+        self.odd += other.odd
+        if other.minimum is not None and other.maximum is not None:
+            self._reach(other.total, other.minimum, other.maximum)
+
+    def _reach(self, total: int, low: int, high: int) -> None:
+        self.total += total
+        self.minimum = low if self.minimum is None else min(self.minimum, low)
+        self.maximum = high if self.maximum is None else max(self.maximum, high)
+
+
+class Counting(Protocol):
+    """What counts values by key, twice; where they come from it knows."""
+
+    def coarsely(self) -> dict[int, Tally]:
+        """Return how many values lie in each bucket, and their sum and ends."""
+
+    def finely(self, wanted: Wanted) -> Fine:
+        """Return how many values lie on each nanosecond of the buckets that are wanted."""
+
+
+class Counted:
+    """The values of a stream, which is asked for once each time they are counted."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def coarsely(self) -> dict[int, Tally]:
+        """Return how many values lie in each bucket, and their sum and ends."""
+        tallies: dict[int, Tally] = {}
+        for key, batch in _batches(self._stream()):
+            tallies.setdefault(key, Tally()).add(batch)
+        return tallies
+
+    def finely(self, wanted: Wanted) -> Fine:
+        """Return how many values lie on each nanosecond of the buckets that are wanted."""
+        import numpy as np
+
+        matters = {key: np.zeros(_BUCKETS, np.bool_) for key in wanted}
+        fine: dict[int, dict[int, Any]] = {}
+        for key, buckets in wanted.items():
+            matters[key][[*buckets]] = True
+            fine[key] = {bucket: np.zeros(_width(bucket), np.int64) for bucket in buckets}
+        for key, batch in _batches(self._stream()):
+            if key not in wanted or batch.dtype != np.uint32:
+                continue
+            buckets = _buckets(batch)
+            chosen = np.flatnonzero(matters[key].take(buckets, mode="clip"))
+            values, buckets = batch[chosen], buckets[chosen]
+            for bucket, counts in fine[key].items():
+                inside = values[buckets == bucket]
+                if len(inside):
+                    found = np.bincount(inside - np.uint32(_low(bucket)))
+                    counts[: len(found)] += found
+        return fine
+
+
 def pooled(
-    stream: Stream, pools: Mapping[str, frozenset[int]], percentiles: Sequence[float]
+    counting: Counting, pools: Mapping[str, frozenset[int]], percentiles: Sequence[float]
 ) -> dict[str, Spread | None]:
     """Return the spread, in milliseconds, of each pool: the values under any of its keys."""
-    tallies: dict[int, _Tally] = {}
-    for key, batch in _batches(stream()):
-        tallies.setdefault(key, _Tally()).add(batch)
-    found = {name: _Pool([tallies[key] for key in keys if key in tallies]) for name, keys in pools.items()}
-    wanted = [50.0, *percentiles]
+    tallies = counting.coarsely()
+    percents = [50.0, *percentiles]
+    found = {
+        name: _Pool({key: tallies[key] for key in keys if key in tallies}, percents)
+        for name, keys in pools.items()
+    }
+    wanted: dict[int, set[int]] = {}
     for pool in found.values():
-        pool.want(wanted)
-    if any(tally.exact for tally in tallies.values()):
-        for key, batch in _batches(stream()):
-            tallies[key].refine(batch)
-    return {name: pool.spread(wanted) for name, pool in found.items()}
+        for key in pool.tallies:
+            wanted.setdefault(key, set()).update(pool.wanted)
+    fine = counting.finely(wanted) if any(wanted.values()) else {}
+    return {name: pool.spread(fine) for name, pool in found.items()}
 
 
 def _batches(stream: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
@@ -122,135 +211,82 @@ def _buckets(batch: Any) -> Any:
     return np.maximum(buckets, 0, out=buckets)
 
 
-class _Tally:
-    """How many values of one key lie in each bucket, and in `exact` on each nanosecond of those that matter.
-
-    Values that no bucket holds are kept as they are, in `odd`.
-    """
-
-    def __init__(self) -> None:
-        import numpy as np
-
-        self.counts = np.zeros(_BUCKETS, np.int64)
-        self.total = 0
-        self.odd: list[Any] = []
-        self.minimum: int | None = None
-        self.maximum: int | None = None
-        self.exact: dict[int, tuple[int, Any]] = {}
-        self.matters = np.zeros(_BUCKETS, np.bool_)
-
-    def add(self, batch: Any) -> None:
-        """Count a batch of values of 32 bits, or keep one of others."""
-        import numpy as np
-
-        if not len(batch):
-            return
-        if batch.dtype == np.uint32:
-            found = np.bincount(_buckets(batch))
-            self.counts[: len(found)] += found
-        else:
-            self.odd.append(batch)
-        self.total += int(batch.sum(dtype=np.int64))
-        low, high = int(batch.min()), int(batch.max())
-        self.minimum = low if self.minimum is None else min(self.minimum, low)
-        self.maximum = high if self.maximum is None else max(self.maximum, high)
-
-    def want(self, bucket: int) -> None:
-        """Let a bucket be counted to the nanosecond."""
-        import numpy as np
-
-        if bucket not in self.exact:
-            low = max(0, _edge(bucket) - _SLACK)
-            self.exact[bucket] = (low, np.zeros(_edge(bucket + 1) + _SLACK - low, np.int64))
-            self.matters[bucket] = True
-
-    def refine(self, batch: Any) -> None:
-        """Count, to the nanosecond, what lies in the buckets that matter."""
-        import numpy as np
-
-        if batch.dtype != np.uint32 or not self.exact:
-            return
-        buckets = _buckets(batch)
-        chosen = np.flatnonzero(self.matters.take(buckets, mode="clip"))
-        values, buckets = batch[chosen], buckets[chosen]
-        for bucket, (low, counts) in self.exact.items():
-            inside = values[buckets == bucket]
-            if len(inside):
-                found = np.bincount(inside - np.uint32(low))
-                counts[: len(found)] += found
-
-
-@dataclass(slots=True)
 class _Pool:
-    """Some tallies taken together: their sorted values, as far as they are wanted."""
+    """Some tallies taken together, and the buckets in which the order statistics of each percentile lie."""
 
-    tallies: list[_Tally]
-    below: Any = None
-    above: Any = None
-    sums: Any = None
-
-    @property
-    def n(self) -> int:
-        return len(self.below) + int(self.sums[-1]) + len(self.above)
-
-    def want(self, percents: Sequence[float]) -> None:
-        """Find the buckets in which the order statistics around each percentile lie."""
+    def __init__(self, tallies: Mapping[int, Tally], percents: Sequence[float]) -> None:
         import numpy as np
 
-        odd = np.sort(np.concatenate([np.zeros(0, np.int64), *(o for t in self.tallies for o in t.odd)]))
-        self.below, self.above = odd[odd < 0], odd[odd >= 0]
+        self.tallies = tallies
+        self._percents = percents
+        odd = [np.zeros(0, np.int64), *(odd for tally in tallies.values() for odd in tally.odd)]
+        kept = np.sort(np.concatenate(odd))
+        self._below, self._above = kept[kept < 0], kept[kept >= 0]
         counts = np.zeros(_BUCKETS, np.int64)
-        for tally in self.tallies:
+        for tally in tallies.values():
             counts += tally.counts
-        self.sums = counts.cumsum()
-        if not self.n:
-            return
-        for percent in percents:
-            place = floor(percent / 100 * (self.n - 1))
-            for rank in (place, min(place + 1, self.n - 1)):
-                inner = rank - len(self.below)
-                if 0 <= inner < self.sums[-1]:
-                    bucket = int(np.searchsorted(self.sums, inner, side="right"))
-                    for tally in self.tallies:
-                        tally.want(bucket)
+        self._sums = counts.cumsum()
+        self._n = len(kept) + int(self._sums[-1])
+        ranks = {rank for percent in percents for rank in self._ranks(percent)} if self._n else set()
+        self.wanted = {bucket for rank in ranks if (bucket := self._bucket(rank)) is not None}
 
-    def spread(self, percents: Sequence[float]) -> Spread | None:
+    def spread(self, fine: Fine) -> Spread | None:
         """Return the spread in milliseconds."""
-        if not self.n:
+        if not self._n:
             return None
-        median, *rest = [self._percentile(percent) for percent in percents]
+        tallies = self.tallies.values()
+        exact = {bucket: sum(fine[key][bucket] for key in self.tallies) for bucket in self.wanted}
+        median, *rest = [self._percentile(percent, exact) for percent in self._percents]
         return Spread(
-            self.n,
-            sum(tally.total for tally in self.tallies) / self.n / 1e6,
-            min(low for t in self.tallies if (low := t.minimum) is not None) / 1e6,
-            max(high for t in self.tallies if (high := t.maximum) is not None) / 1e6,
+            self._n,
+            sum(tally.total for tally in tallies) / self._n / 1e6,
+            min(low for t in tallies if (low := t.minimum) is not None) / 1e6,
+            max(high for t in tallies if (high := t.maximum) is not None) / 1e6,
             median,
-            dict(zip(percents[1:], rest, strict=True)),
+            dict(zip(self._percents[1:], rest, strict=True)),
         )
 
-    def _percentile(self, percent: float) -> float:
-        place = percent / 100 * (self.n - 1)
-        low = self._ranked(floor(place))
-        high = self._ranked(min(floor(place) + 1, self.n - 1))
+    def _percentile(self, percent: float, exact: Mapping[int, Any]) -> float:
+        place = percent / 100 * (self._n - 1)
+        low, high = (self._ranked(rank, exact) for rank in self._ranks(percent))
         share = place - floor(place)
         # As numpy interpolates: from the nearer end.
         value = low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
         return value / 1e6
 
-    def _ranked(self, rank: int) -> int:
-        """Return the value that stands at a place when all are sorted."""
+    def _ranks(self, percent: float) -> tuple[int, int]:
+        """Return the places, when all are sorted, between which a percentile lies."""
+        place = floor(percent / 100 * (self._n - 1))
+        return place, min(place + 1, self._n - 1)
+
+    def _bucket(self, rank: int) -> int | None:
+        """Return the bucket of the value at a place; None where it is kept as it is."""
         import numpy as np
 
-        inner = rank - len(self.below)
-        if inner < 0:
-            return int(self.below[rank])
-        if inner >= self.sums[-1]:
-            return int(self.above[inner - self.sums[-1]])
-        bucket = int(np.searchsorted(self.sums, inner, side="right"))
-        low = self.tallies[0].exact[bucket][0]
-        counts = sum(tally.exact[bucket][1] for tally in self.tallies)
-        before = int(self.sums[bucket - 1]) if bucket else 0
-        return low + int(np.searchsorted(counts.cumsum(), inner - before, side="right"))
+        inner = rank - len(self._below)
+        if 0 <= inner < self._sums[-1]:
+            return int(np.searchsorted(self._sums, inner, side="right"))
+        return None
+
+    def _ranked(self, rank: int, exact: Mapping[int, Any]) -> int:
+        """Return the value at a place."""
+        import numpy as np
+
+        inner = rank - len(self._below)
+        bucket = self._bucket(rank)
+        if bucket is None:
+            return int(self._below[rank]) if inner < 0 else int(self._above[inner - self._sums[-1]])
+        before = int(self._sums[bucket - 1]) if bucket else 0
+        return _low(bucket) + int(np.searchsorted(exact[bucket].cumsum(), inner - before, side="right"))
+
+
+def _low(bucket: int) -> int:
+    """Return from where on the values of a bucket are counted to the nanosecond."""
+    return max(0, _edge(bucket) - _SLACK)
+
+
+def _width(bucket: int) -> int:
+    return _edge(bucket + 1) + _SLACK - _low(bucket)
 
 
 def _edge(bucket: int) -> int:
