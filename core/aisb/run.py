@@ -256,10 +256,12 @@ def _reporters(run: RunTable, plugins: Plugins) -> list[Reporter]:
 
 
 def _require_valid(spec: RunSpec, folder: RunFolder) -> None:
+    from aisb.data.tokens import load_tokenizer
     from aisb.speed.performance import PERCENTILES, measure, require_valid
 
-    # As the reporter computed it, so that it is not computed twice.
+    # As the reporter computed it: the same certificate, and not computed twice.
     options = spec.run.reporter_options.get("performance", {})
+    tokenizer = options.get("tokenizer")
     require_valid(
         measure(
             folder,
@@ -267,6 +269,7 @@ def _require_valid(spec: RunSpec, folder: RunFolder) -> None:
             subtask.task,
             percentiles=options.get("percentiles", PERCENTILES),
             objectives=options.get("objectives", {}),
+            count_tokens=load_tokenizer(tokenizer).count if tokenizer else None,
         )
         for subtask in spec.subtasks
     )

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+from aisb.testing.mock import MockOptions, start_mock
 
 PERF = ["run", "--mode", "perf", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "6"]
 
@@ -42,3 +47,20 @@ def test_a_result_that_is_not_valid_ends_with_4_where_valid_is_demanded(tmp_path
     assert json.loads(manifest.read_text())["sessions"][-1]["exit_code"] == 4
     (table,) = tmp_path.glob("outputs/default/*/performances/sim/demo_gsm8k.csv")
     assert table.stat().st_size > 0  # it is shown and kept all the same
+
+
+def test_what_is_demanded_is_the_certificate_that_is_shown_also_with_a_tokenizer(tmp_path: Path) -> None:
+    letters = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    letters.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    letters.save(str(tmp_path / "tokenizer.json"))
+    option = f"run.reporter_options.performance.tokenizer={tmp_path}"
+    with start_mock(MockOptions(usage="absent")) as mock:
+        service = ["--models", "vllm_api_stream_chat", "--url", mock.url, "--max-out-len", "5"]
+        task = ["--datasets", "demo_gsm8k", "--num-prompts", "6"]
+        words = ["run", "--mode", "perf", *service, *task, "--set", option, "--require-valid"]
+        ended = aisb(*words, cwd=tmp_path)
+    assert ended.returncode == 4
+    shown = re.findall(r"^  SUSPECT: (.*(?:\n    .*)*)", ended.stdout, re.MULTILINE)
+    demanded = re.findall(r"^  (.*)", ended.stderr.partition("is SUSPECT:\n")[2], re.MULTILINE)[:-1]
+    assert [" ".join(one.split()) for one in shown] == demanded
+    assert any("replies have another length than was asked" in one for one in demanded)

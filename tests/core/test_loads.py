@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from minimal import Chat
 
-from aisb import Backend, Message, Request
+from aisb import Backend, Message, Request, Sample
 from aisb.errors import ConfigError
 from aisb.load.capacity import Room, check_room
 from aisb.load.loads import asked, check_load, is_open, joins, share, workers
@@ -81,6 +81,18 @@ def test_what_was_not_asked_is_null_and_pressure_is_no_open_loop() -> None:
     assert not is_open(Load(request_rate=5, pressure_time=9))
     assert not is_open(Load(request_rate=0))
     check_load(Load(request_rate=0))
+
+
+def test_what_rows_share_declares_how_much_the_cache_should_have_unless_it_is_said() -> None:
+    rows = [{"input_tokens_asked": 80, "shared_tokens": 60 if n else 0} for n in range(4)]
+    samples = [Sample(str(n), row) for n, row in enumerate(rows)]
+
+    def declared(load: Load, samples: list[Sample]) -> float | None:
+        return asked(load, Chat(url="http://127.0.0.1:1"), 1, {}, samples)["cache_share"]
+
+    assert declared(Load(), samples) == 180 / 320
+    assert declared(Load(cache_share=0), samples) == 0
+    assert declared(Load(), [Sample("0", {"input_tokens_asked": 80})]) is None
 
 
 def test_a_nonce_stands_first_and_leaves_prompts_of_exact_length_alone() -> None:

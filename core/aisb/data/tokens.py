@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,8 +43,9 @@ class Tokenizer(Protocol):
         """Return the tokens by id as the tokenizer writes them, in order, without the special ones."""
 
 
+@lru_cache(maxsize=4)
 def load_tokenizer(path: str | Path) -> Tokenizer:
-    """Read a tokenizer from a folder, or from a `tokenizer.json`.
+    """Read a tokenizer from a folder, or from a `tokenizer.json`; once in a process.
 
     Raises:
         UsageError: there is no such folder, it holds no tokenizer, or one that would need code of its own.

@@ -17,6 +17,7 @@ from aisb.spec import DatasetTable
 if TYPE_CHECKING:
     from aisb.plugins import Plugins
     from aisb.spec import Load, RunSpec
+    from aisb.types import Sample
 
 STREAMS_A_WORKER = 1024
 RATE_A_WORKER = 2000.0
@@ -132,7 +133,9 @@ def share(total: int, worker: int, count: int) -> int:
     return total // count + (worker < total % count)
 
 
-def asked(load: Load, backend: Backend, workers_used: int, params: Mapping[str, Any]) -> dict[str, Any]:
+def asked(
+    load: Load, backend: Backend, workers_used: int, params: Mapping[str, Any], samples: Sequence[Sample] = ()
+) -> dict[str, Any]:
     """Return what was asked for, as `load.json` keeps it: null is "not asked"."""
     bounded = None if is_open(load) and not load.concurrency else concurrency(load, backend)
     shaped = bool(load.request_rate or load.ramp_up) and not load.pressure_time
@@ -151,8 +154,20 @@ def asked(load: Load, backend: Backend, workers_used: int, params: Mapping[str, 
         "seed": load.seed,
         "max_tokens": params.get("max_tokens"),
         "ignore_eos": params.get("ignore_eos"),
-        "cache_share": load.cache_share,
+        "cache_share": _cache_share(load, samples),
     }
+
+
+def _cache_share(load: Load, samples: Sequence[Sample]) -> float | None:
+    """Return the part of the input that the server should have in its cache: as said, else as rows tell.
+
+    A row's `shared_tokens` are those at the beginning of its prompt that a row before it has, too.
+    """
+    if load.cache_share is not None:
+        return load.cache_share
+    rows = [sample.fields for sample in samples if "shared_tokens" in sample.fields]
+    taken = sum(row["input_tokens_asked"] for row in rows)
+    return sum(row["shared_tokens"] for row in rows) / taken if taken else None
 
 
 def _shape(load: Load) -> dict[str, Any]:

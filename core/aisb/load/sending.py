@@ -67,7 +67,7 @@ class Sending:
         if piece.nonce:
             self._renewal = Renewal(pool_of(piece.samples))
         self.facts = {
-            "asked": asked(load, piece.backend, piece.workers, piece.subtask.merged),
+            "asked": asked(load, piece.backend, piece.workers, piece.subtask.merged, piece.samples),
             "planned": None if load.pressure_time else piece.progress.total - piece.progress.resumed,
             "warmups": {"sent": 0, "answered": 0},
             "started_ns": None,

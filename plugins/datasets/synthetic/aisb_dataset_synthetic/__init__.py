@@ -83,13 +83,14 @@ def _strings(
     begin = filler.write("prefix", prefix).text if prefix else ""
     for batch in _batches(sizes):
         made = filler.write_all([(number, asked) for number, asked, _ in batch], begin)
-        for (_, asked, reply), text in zip(batch, made, strict=True):
+        for (number, asked, reply), text in zip(batch, made, strict=True):
             yield {
                 "prompt": MadeText(text.text, filler.pool),
                 "input_tokens_asked": asked,
                 "input_tokens": text.tokens,
                 "input_exact": text.exact,
                 "max_tokens": reply,
+                **_shared(number, prefix),
                 **more,
             }
 
@@ -111,8 +112,14 @@ def _token_ids(
             "input_tokens": asked,
             "input_exact": True,
             "max_tokens": reply,
+            **_shared(number, prefix),
             **more,
         }
+
+
+def _shared(number: int, prefix: int) -> Row:
+    """Say how many tokens a prompt shares with those before it, which the server may have in its cache."""
+    return {"shared_tokens": prefix if number else 0} if prefix else {}
 
 
 def _batches(sizes: Iterable[tuple[int, int, int]]) -> Iterator[list[tuple[int, int, int]]]:

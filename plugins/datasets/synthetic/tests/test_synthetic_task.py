@@ -107,6 +107,8 @@ def test_a_shared_prefix_is_the_same_tokens_in_every_prompt(plugins, folder):
     assert {len(one) for one in ids} == {80}
     assert len({tuple(one[:50]) for one in ids}) == 1
     assert len({tuple(one[:60]) for one in ids}) == 20
+    assert [row["shared_tokens"] for row in made] == [0] + [50] * 19
+    assert "shared_tokens" not in rows(plugins, requests=1, input=80)[0]
 
 
 def test_token_ids_are_sent_as_ids(make, folder):
