@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from aisb.data.datafiles import DataFolders
+from aisb.data.places import locate
 from aisb.errors import AisbError, ConfigError, DataMissing
 
 if TYPE_CHECKING:
+    from aisb.data.datafiles import DataFolders
     from aisb.plugins import Plugins
     from aisb.spec import Task
 
@@ -74,12 +75,10 @@ class Standing:
 def look(task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: Mapping[str, Any]) -> Standing:
     """Say whether a task's data is there, without reading it."""
     wanted = Locked.of(lock, name)
-    if task.file:
-        folders = DataFolders(folders.roots, task.file.parent)
     if not _is_read(task, plugins):
         return Standing(name, "made", wanted=wanted)
     try:
-        located = folders.locate(task.dataset, task=task.name, source=task.source)
+        located = locate(task, folders)
     except DataMissing as error:
         return Standing(name, "missing", _first(task), wanted=wanted, note=str(error))
     except AisbError as error:

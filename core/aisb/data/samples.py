@@ -16,6 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from aisb.data.datafiles import DataFiles, DataFolders
+from aisb.data.places import locate
 from aisb.data.templates import Template, as_text, optional
 from aisb.errors import ConfigError, DataError, did_you_mean
 from aisb.evaluator import Postprocessor
@@ -94,9 +95,7 @@ def _opened(
         given = {"path": table.path, "split": split or table.split}
         own = {key: value for key, value in given.items() if value is not None}
         return None, plugins.make("dataset", table.use, table.options | own, where=where)
-    if task.file:
-        folders = DataFolders(folders.roots, task.file.parent)
-    files, use, options = folders.locate(table, split=split, task=task.name, source=task.source)
+    files, use, options = locate(task, folders, split)
     if files is None:
         raise ConfigError(f"{where}.path", f"must be given: the dataset {use!r} reads files")
     return files, plugins.make("dataset", use, options, where=where, files=files)

@@ -254,3 +254,23 @@ def test_the_published_traces_are_read_whole(plugins, name, count, tokens, lasts
     renderer = Renderer(task, plugins, folders)
     for sample in samples.samples[:20]:
         assert len(said(renderer.request(sample)).split()) == sample.fields["input_length"]
+
+
+def test_missing_data_names_the_variants_whose_data_is_there(plugins, tmp_path):
+    (tmp_path / "mooncake_trace").mkdir()
+    (tmp_path / "mooncake_trace/toolagent_trace.jsonl").write_text(json.dumps(MOONCAKE[0]))
+    tasks = resolve(
+        plugins, Asked(models=["sim"], datasets=["mooncake_trace", "mooncake_trace:toolagent"])
+    ).tasks
+    folders = DataFolders([tmp_path])
+    with pytest.raises(DataError) as caught:
+        load_samples(tasks["mooncake_trace"], plugins, folders)
+    assert str(caught.value).splitlines() == [
+        "no data for mooncake_trace; none of these exists:",
+        f"  {tmp_path}/mooncake_trace/mooncake_trace.jsonl",
+        "  the data comes from https://github.com/kvcache-ai/Mooncake (FAST25-release/traces, arxiv-trace)",
+        "  place it there, or say where it is with --data-dir or the variable AISB_DATA",
+        "  aisb data pull mooncake_trace gets it, or says what to place where",
+        "  there is data for mooncake_trace:toolagent",
+    ]
+    assert len(load_samples(tasks["mooncake_trace-toolagent"], plugins, folders)) == 1
