@@ -30,6 +30,15 @@ def test_a_second_run_in_one_second_gets_a_number_and_sorts_after_the_first(tmp_
     assert RunFolder.find(tmp_path, "latest").timestamp == "20261121_120000_11"
 
 
+def test_a_second_scoring_pass_in_one_second_gets_a_number_too(tmp_path: Path) -> None:
+    (folder,) = made(tmp_path, NOON)
+    names = []
+    for _ in range(3):
+        names.append(folder.new_pass(NOON))
+        write_atomically(folder.results("m", "t", names[-1]), b"{}")
+    assert names == ["20261121_120000", "20261121_120000_2", "20261121_120000_3"]
+
+
 def test_a_run_is_found_by_timestamp_and_by_path(tmp_path: Path) -> None:
     (folder,) = made(tmp_path, NOON)
     assert RunFolder.find(tmp_path, "20261121_120000").path == folder.path

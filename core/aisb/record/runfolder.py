@@ -17,6 +17,8 @@ from typing import IO, Any
 from aisb.errors import RunError
 
 TIMESTAMP = re.compile(r"\d{8}_\d{6}(_\d+)?")
+MOST = 1000
+"""Runs, or scoring passes, of one second."""
 
 
 class RunFolder:
@@ -36,11 +38,10 @@ class RunFolder:
         Raises:
             RunError: the folder cannot be made.
         """
-        stamp = now.strftime("%Y%m%d_%H%M%S")
         try:
             work_dir.mkdir(parents=True, exist_ok=True)
-            for number in range(1, 1000):
-                path = work_dir / (stamp if number == 1 else f"{stamp}_{number}")
+            for stamp in _stamps(now):
+                path = work_dir / stamp
                 try:
                     path.mkdir()
                 except FileExistsError:
@@ -125,6 +126,11 @@ class RunFolder:
         folder = self.path / "results" / (f"passes/{scoring}" if scoring else "")
         return folder / model / f"{task}.json"
 
+    def new_pass(self, now: datetime) -> str:
+        """Return the name of a new scoring pass: the time; a second one in the same second gets `_2`."""
+        passes = self.path / "results" / "passes"
+        return next(stamp for stamp in _stamps(now) if not (passes / stamp).exists())
+
     def scores(self, model: str, task: str) -> Path:
         """How each answer was graded in the latest scoring pass, one line each."""
         return self.path / "results" / model / f"{task}_scores.jsonl"
@@ -175,6 +181,13 @@ def _take(file: IO[str]) -> None:
         else:
             return
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _stamps(now: datetime) -> Iterator[str]:
+    """Yield the names that something of this second may have, in order."""
+    stamp = now.strftime("%Y%m%d_%H%M%S")
+    yield stamp
+    yield from (f"{stamp}_{number}" for number in range(2, MOST))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
