@@ -44,7 +44,7 @@ async def score_run(
         ServiceError: the model that judges cannot be asked; what it has said is kept.
         UsageError: a postprocessor or evaluator cannot be made.
     """
-    scoring = datetime.now().strftime("%Y%m%d_%H%M%S")  # noqa: DTZ005 - as run folders
+    scoring = folder.new_pass(datetime.now())  # noqa: DTZ005 - as run folders
     judging = judging_of(folder, spec, plugins, session=session)
     scored = Scored()
     async with judging or nullcontext():
