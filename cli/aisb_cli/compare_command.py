@@ -182,6 +182,8 @@ def _row(one: Comparison, among: Sequence[Comparison]) -> tuple[str, ...]:
 def _below(one: Comparison) -> Iterator[str]:
     yield f"{one.task}: {len(one.gained)} got better{_ids(one.gained)}"
     yield f"  {len(one.lost)} got worse{_ids(one.lost)}"
+    if one.clusters is not None:
+        yield f"  its samples share something in {one.clusters:,} clusters, each of which counts as a whole"
     smallest = "none" if one.smallest is None else f"{one.smallest:.1f} points"
     yield f"  smallest difference that {one.samples:,} samples would have shown: {smallest}"
     if one.needed is not None:

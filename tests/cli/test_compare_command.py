@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -48,7 +49,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run("good", "--models", "good")
     run("bad", "--models", "bad")
     run("both", "--models", "good", "bad")
-    run("kept", "--models", "good", "--dump-eval-details", "--set", "task.prompt.shots=0")
+    shared = ("--set", "task.sample.cluster={number}")  # of 64 samples, some have the same answer
+    run("kept", "--models", "good", "--dump-eval-details", "--set", "task.prompt.shots=0", *shared)
     run("text", "--models", "good", "--num-prompts", "20", "--datasets", "demo_gsm8k:zero-shot-text")
     for name in ("fast1", "fast2", "fast3", "fast4"):
         run(name, "--models", "good", "--mode", "perf", "--num-prompts", "8")
@@ -104,11 +106,19 @@ def test_several_models_are_paired_by_name(work: Path) -> None:
 
 
 def test_kept_details_and_the_log_give_the_same_grades(work: Path) -> None:
-    def shares(name: str) -> tuple[float, float]:
-        (found,) = json.loads(aisb("compare", name, "bad", "--json", cwd=work).stdout)["comparisons"]
-        return found["a"], found["b"]
+    def found(name: str) -> dict[str, Any]:
+        (one,) = json.loads(aisb("compare", name, "bad", "--json", cwd=work).stdout)["comparisons"]
+        assert isinstance(one, dict)
+        return one
 
-    assert shares("good") == shares("kept")
+    made, kept = found("good"), found("kept")
+    assert (made["a"], made["b"]) == (kept["a"], kept["b"])
+    # What samples share stands in the log, also where the grades are those that were kept.
+    assert (made["clusters"], kept["clusters"]) == (None, 56)
+    assert made["mcnemar"] == made["p"]
+    assert (kept["mcnemar"], kept["p"]) == (None, pytest.approx(kept["bootstrap"], abs=0.01))
+    line = "  its samples share something in 56 clusters, each of which counts as a whole\n"
+    assert line in aisb("compare", "kept", "bad", cwd=work).stdout
 
 
 def test_a_regression_ends_with_exit_code_4_and_a_failure_in_junit(work: Path) -> None:

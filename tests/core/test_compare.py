@@ -130,3 +130,34 @@ def test_junit_has_a_failure_for_each_regression():
         "  </testsuite>\n"
         "</testsuites>\n"
     )
+
+
+def test_samples_that_share_a_passage_are_resampled_together() -> None:
+    def shared(side: dict[str, list[Graded]], each: int) -> dict[str, list[Graded]]:
+        return {
+            key: [one._replace(cluster=f"passage {int(key) // each}") for one in found]
+            for key, found in side.items()
+        }
+
+    # Ten questions on each of 20 passages: B understands five of them, and loses two.
+    a = grades(spaced(("w" * 10) * 5 + ("c" * 10) * 2 + ("c" * 10) * 13))
+    b = grades(spaced(("c" * 10) * 5 + ("w" * 10) * 2 + ("c" * 10) * 13))
+    apart = compare_grades(a, b, names=NAMES)
+    assert (apart.verdict, apart.clusters) == ("better", None)
+    assert apart.p < 0.001
+    together = compare_grades(shared(a, 10), b, names=NAMES)  # one side knows it: the other was kept alone
+    assert (together.verdict, together.clusters, together.mcnemar) == ("tie", 20, None)
+    assert together.difference == apart.difference == pytest.approx(15)
+    assert together.low < 0 < apart.low
+    assert together.p > 0.2
+    assert together.smallest is not None
+    assert apart.smallest is not None
+    assert together.smallest > 2 * apart.smallest
+    assert together.needed is not None
+    assert together.needed > 400
+
+
+def test_samples_each_with_a_passage_of_its_own_are_compared_exactly() -> None:
+    a, b = grades(spaced("c" * 90 + "w" * 10)), grades(spaced("c" * 80 + "w" * 20))
+    own = {key: [one._replace(cluster=key) for one in found] for key, found in a.items()}
+    assert compare_grades(own, b, names=NAMES) == compare_grades(a, b, names=NAMES)

@@ -14,6 +14,7 @@ from aisb.accuracy.paired import (
     ratio,
     samples_needed,
     smallest_difference,
+    standard_error,
     t_share,
 )
 
@@ -55,6 +56,57 @@ def test_differences_that_are_all_the_same_leave_no_doubt():
     assert bootstrap([0.0] * 50) == (0, 0, 0, 1)
     assert bootstrap([0.5] * 50).p < 0.001
     assert bootstrap([]) == (0, 0, 0, 1)
+
+
+def passages(draw, count, each, shift=0.0):
+    """Two equals on passages of several questions, of which one side or the other understands a passage."""
+    found, clusters = [], []
+    for number in range(count):
+        leaning = draw.choice((-1.0, 1.0))
+        found += [leaning if draw.random() < 0.4 else 0.0 for _ in range(each)]
+        clusters += [number] * each
+    return [one + shift for one in found], clusters
+
+
+def test_clusters_of_one_change_nothing():
+    differences = [1.0] * 12 + [-1.0] * 8 + [0.0] * 30
+    alone = [*range(50)]
+    assert bootstrap(differences, alone) == bootstrap(differences)
+    assert paired_t(differences, alone) == paired_t(differences)
+    assert smallest_difference(differences, alone) == smallest_difference(differences)
+    assert samples_needed(differences, alone) == samples_needed(differences)
+
+
+def test_samples_that_always_agree_are_worth_one():
+    differences = [1.0] * 12 + [-1.0] * 8 + [0.0] * 30
+    five = [value for value in differences for _ in range(5)]
+    clusters = [number for number in range(50) for _ in range(5)]
+    one, whole = bootstrap(differences), bootstrap(five, clusters)
+    assert (whole.low, whole.high, whole.p) == pytest.approx((one.low, one.high, one.p), abs=0.01)
+    assert standard_error(five, clusters) == pytest.approx(standard_error(differences))
+    assert paired_t(five, clusters) == pytest.approx(paired_t(differences))
+    assert bootstrap(five).p < 0.05 < whole.p
+    # As many clusters are needed as samples by themselves, so five times as many samples.
+    needed = samples_needed(differences, whole=False)
+    assert samples_needed(five, clusters, whole=False) == pytest.approx(5 * needed, abs=5)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["few values", "many values"])
+def test_equals_on_shared_passages_are_called_different_one_time_in_twenty(many):
+    draw = random.Random(23)
+    runs = [passages(draw, 120, 10, draw.uniform(-1e-9, 1e-9) if many else 0.0) for _ in range(400)]
+    if many:  # no two sums alike, so that each resample is drawn
+        runs = [([d + draw.uniform(-1e-6, 1e-6) for d in found], clusters) for found, clusters in runs[:100]]
+    called = [
+        sum(
+            bootstrap(found, clusters if by else None, seed=i, draws=600).p < 0.05
+            for i, (found, clusters) in enumerate(runs)
+        )
+        / len(runs)
+        for by in (True, False)
+    ]
+    assert 0.02 <= called[0] <= 0.08
+    assert called[1] > 0.2  # what taking the samples for independent would say
 
 
 def flips(draw, count, discordant=0.2):

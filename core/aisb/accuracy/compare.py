@@ -57,7 +57,8 @@ class Flip(NamedTuple):
 class Comparison:
     """Two sides on one task. Shares, differences and intervals are in percent.
 
-    `mcnemar` is None where samples are not right or wrong once: with repeats, or partial credit. `p` is the
+    `mcnemar` is None where samples are not right or wrong once: with repeats, or partial credit; and where
+    they share something, in so many `clusters`, which are then resampled whole. `p` is the
     one the verdict stands on, `corrected` the same over all tasks compared. `smallest` is the smallest
     difference that so many samples would have shown, `needed` how many would show the one seen. `gained` are
     samples that got better on side B, `lost` those that got worse. `unequal` says where the two sides were
@@ -84,6 +85,7 @@ class Comparison:
     lost: tuple[Flip, ...]
     unequal: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    clusters: int | None = None
 
 
 def pair_up(
@@ -230,19 +232,20 @@ def compare_grades(
     values_a = [_value(a[key], partial) for key in same]
     values_b = [_value(b[key], partial) for key in same]
     changes = [right - left for left, right in zip(values_a, values_b, strict=True)]
-    resampled = bootstrap(changes, seed=seed)
+    clusters = _clusters(a, b, same)
+    resampled = bootstrap(changes, clusters, seed=seed)
     gained = tuple(
         _flip(key, a[key], b[key]) for key, change in zip(same, changes, strict=True) if change > 1e-12
     )
     lost = tuple(
         _flip(key, a[key], b[key]) for key, change in zip(same, changes, strict=True) if change < -1e-12
     )
-    whole = once and not partial
+    whole = once and not partial and clusters is None
     exact = mcnemar(len(lost), len(gained)) if whole else None
     p = resampled.p if exact is None else exact
-    if exact is None and len(same) < FEW:
-        p = max(p, paired_t(changes))
-    smallest = smallest_difference(changes, tests=tests, whole=whole)
+    if exact is None and len(set(clusters or same)) < FEW:
+        p = max(p, paired_t(changes, clusters))
+    smallest = smallest_difference(changes, clusters, tests=tests, whole=whole)
     return Comparison(
         task=names[0].task,
         model_a=names[0].model,
@@ -259,12 +262,22 @@ def compare_grades(
         corrected=p,
         verdict=_verdict(resampled.mean, p),
         smallest=None if smallest is None else 100 * smallest,
-        needed=samples_needed(changes, tests=tests, whole=whole),
+        needed=samples_needed(changes, clusters, tests=tests, whole=whole),
         gained=gained,
         lost=lost,
         unequal=tuple(_unequal_samples(a, b, len(shared), len(same))),
         notes=tuple(_errors(a, b, same)),
+        clusters=None if clusters is None else len(set(clusters)),
     )
+
+
+def _clusters(
+    a: Mapping[str, Sequence[Graded]], b: Mapping[str, Sequence[Graded]], keys: Sequence[str]
+) -> list[str] | None:
+    """Return what each sample shares with others, as either side knows it; None where none share anything."""
+    # A sample by itself is a cluster of its own, under a name that no other has.
+    found = [a[key][0].cluster or b[key][0].cluster or f"\0{key}" for key in keys]
+    return found if len(set(found)) < len(found) else None
 
 
 def _value(grades: Sequence[Graded], partial: bool) -> float:

@@ -6,11 +6,11 @@ chance does in one of twenty comparisons of equals; over several comparisons `ho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from math import atan, ceil, cos, exp, fsum, isfinite, lgamma, pi, sqrt
 from math import log as ln
 from statistics import NormalDist, fmean, variance
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from aisb.accuracy.stats import Interval
 
@@ -23,6 +23,10 @@ POWER = 0.8
 DRAWS = 10_000
 _DENSE = 64
 """Up to how many different values a resample is drawn as counts of each, which costs no memory per sample."""
+
+
+Clusters: TypeAlias = Sequence[Hashable] | None
+"""What each sample belongs to, where some are not independent; None where all are."""
 
 
 class Resampled(NamedTuple):
@@ -49,49 +53,82 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def bootstrap(
-    differences: Sequence[float], *, seed: int = 0, draws: int = DRAWS, level: float = LEVEL
+    differences: Sequence[float],
+    clusters: Clusters = None,
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+    level: float = LEVEL,
 ) -> Resampled:
     """Resample paired differences, a sample each, and return their mean with its percentile interval.
 
-    p is twice the share of resampled means on the smaller side of 0, ties counted half; it is never below
-    one draw. Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 16.
+    Samples of one of `clusters` are drawn together. p is twice the share of resampled means on the smaller
+    side of 0, ties counted half; it is never below one draw. Sources: Efron & Tibshirani, An Introduction to
+    the Bootstrap (1993), chapters 13 and 16; for clusters Field & Welsh, J. R. Statist. Soc. B 69 (2007) 369.
     """
     import numpy as np
 
     if not differences:
         return Resampled(0.0, 0.0, 0.0, 1.0)
-    given = np.asarray(differences, float)
+    given = np.asarray(_units(differences, clusters), float)  # (sum, number of samples) of what is drawn
+    mean = float(fsum(differences) / len(differences))
     random = np.random.default_rng(seed)
     count = len(given)
-    values, counts = np.unique(given, return_counts=True)
+    values, counts = np.unique(given, axis=0, return_counts=True)
     if len(values) == 1:
-        only = values[0].item()
-        return Resampled(only, only, only, 1 / draws if only else 1.0)
+        return Resampled(mean, mean, mean, 1 / draws if mean else 1.0)
     if len(values) <= _DENSE:
-        means = random.multinomial(count, counts / count, size=draws) @ values / count
+        sums, sizes = (random.multinomial(count, counts / count, size=draws) @ values).T
+        means = sums / sizes
     else:
         means = np.empty(draws)
-        step = max(1, 4_000_000 // count)
+        step = max(1, 2_000_000 // count)
         for start in range(0, draws, step):
             rows = min(step, draws - start)
-            means[start : start + rows] = given[random.integers(0, count, (rows, count))].mean(axis=1)
+            sums, sizes = given[random.integers(0, count, (rows, count))].sum(axis=1).T
+            means[start : start + rows] = sums / sizes
     # A sum of thirds is not 0 to the last bit where it should be.
     below, above = float((means < -1e-12).mean()), float((means > 1e-12).mean())
     ties = 1 - below - above
     p = 2 * min(below + ties / 2, above + ties / 2)
     low, high = np.quantile(means, [level / 2, 1 - level / 2])
-    return Resampled(float(given.mean()), float(low), float(high), min(1.0, max(p, 1 / draws)))
+    return Resampled(mean, float(low), float(high), min(1.0, max(p, 1 / draws)))
 
 
-def paired_t(differences: Sequence[float]) -> float:
-    """Return the two-sided p of a paired t test, which few samples need: a bootstrap of them is too sure."""
-    count = len(differences)
+def paired_t(differences: Sequence[float], clusters: Clusters = None) -> float:
+    """Return the two-sided p of a paired t test, which few samples need: a bootstrap of them is too sure.
+
+    With `clusters` it is over those, with the cluster-robust error of the mean.
+    """
+    count = len(_units(differences, clusters))
     if count < 2:
         return 1.0
-    mean, error = fmean(differences), sqrt(variance(differences) / count)
+    mean, error = fmean(differences), standard_error(differences, clusters)
     if error < 1e-12:
         return 2.0 ** (1 - count) if abs(mean) > 1e-12 else 1.0
     return min(1.0, max(0.0, 2 * (1 - t_share(abs(mean) / error, count - 1))))
+
+
+def standard_error(differences: Sequence[float], clusters: Clusters = None) -> float:
+    """Return the standard error of the mean of two or more differences.
+
+    sqrt(G/(G−1) · Σ_g (Σ_i (d_gi − mean))²) / N over G clusters, which for samples by themselves is s / √N.
+    Source: Miller, "Adding error bars to evals" (2024), section 2.2.
+    """
+    units = _units(differences, clusters)
+    mean = fmean(differences)
+    squares = fsum((total - mean * size) ** 2 for total, size in units)
+    return sqrt(squares * len(units) / (len(units) - 1)) / len(differences)
+
+
+def _units(differences: Sequence[float], clusters: Clusters) -> list[tuple[float, int]]:
+    """Return the (sum, number of samples) of what is independent: each cluster, else each sample."""
+    if clusters is None:
+        return [(difference, 1) for difference in differences]
+    groups: dict[Hashable, list[float]] = {}
+    for difference, cluster in zip(differences, clusters, strict=True):
+        groups.setdefault(cluster, []).append(difference)
+    return [(fsum(group), len(group)) for group in groups.values()]
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -108,32 +145,35 @@ def holm(ps: Sequence[float]) -> list[float]:
     return corrected
 
 
-def smallest_difference(differences: Sequence[float], *, tests: int = 1, whole: bool = True) -> float | None:
+def smallest_difference(
+    differences: Sequence[float], clusters: Clusters = None, *, tests: int = 1, whole: bool = True
+) -> float | None:
     """Return the smallest true difference that so many samples would show, four times of five.
 
-    (z_{1−α/2m} + z_{0.8}) · s / √n, with s the spread of the paired differences. `whole` says that they are
+    (z_{1−α/2m} + z_{0.8}) times the standard error of the mean. `whole` says that they are
     −1, 0 or 1, and then it is no less than what the exact test could call a difference at all. None where
     nothing could have been shown.
     """
-    count = len(differences)
-    if count < 2:
+    if len(_units(differences, clusters)) < 2:
         return None
-    shown = _reach(tests) * sqrt(variance(differences) / count)
+    shown = _reach(tests) * standard_error(differences, clusters)
     if whole:
-        shown = max(shown, _fewest_flips(tests) / count)
+        shown = max(shown, _fewest_flips(tests) / len(differences))
     return shown if 0 < shown <= 1 else None
 
 
-def samples_needed(differences: Sequence[float], *, tests: int = 1, whole: bool = True) -> int | None:
-    """Return how many samples like these would show the difference seen, four times of five.
+def samples_needed(
+    differences: Sequence[float], clusters: Clusters = None, *, tests: int = 1, whole: bool = True
+) -> int | None:
+    """Return how many samples like these, in clusters like these, would show the difference seen.
 
-    ((z_{1−α/2m} + z_{0.8}) · s / d)². None where no difference was seen.
+    n · ((z_{1−α/2m} + z_{0.8}) · standard error / d)²: four times of five. None where no difference was seen.
     """
     count = len(differences)
     seen = abs(fmean(differences)) if count else 0.0
-    if count < 2 or seen < 1e-12:
+    if len(_units(differences, clusters)) < 2 or seen < 1e-12:
         return None
-    needed = (_reach(tests) / seen) ** 2 * variance(differences)
+    needed = count * (_reach(tests) * standard_error(differences, clusters) / seen) ** 2
     return ceil(max(needed, _fewest_flips(tests) / seen if whole else 2) - 1e-9)
 
 

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 
 class Graded(NamedTuple):
-    """How one repeat of a sample ended."""
+    """How one repeat of a sample ended; `cluster` is what the sample shares with others, where known."""
 
     outcome: Outcome
     value: float
     answer: str | None
     target: Any
+    cluster: str | None = None
 
 
 class OpenedRun(NamedTuple):
@@ -123,7 +124,7 @@ async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dic
         raise UsageError(f"{task.name} has no evaluator, so nothing says what is right")
     kept = _kept(folder, subtask, task)
     if kept is not None:
-        return kept
+        return _with_clusters(kept, folder, subtask) if task.sample.cluster else kept
     _, samples, predictions = read_answers(folder, subtask, task, plugins)
     ask = said_before(run, task, plugins)
     scored = next(iter((await score(task, samples, predictions, plugins, ask=ask)).values()))
@@ -131,7 +132,7 @@ async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dic
     for one in scored:
         target = samples[one.sample_id].target
         grades.setdefault(one.sample_id, []).append(
-            Graded(one.outcome or "error", one.value, one.answer, target)
+            Graded(one.outcome or "error", one.value, one.answer, target, one.cluster)
         )
     if not grades:
         raise RunError(f"{folder}: {subtask.model} has not answered anything of {subtask.task} yet")
@@ -155,3 +156,15 @@ def _kept(folder: RunFolder, subtask: Subtask, task: Task) -> dict[str, list[Gra
         }
     except (KeyError, TypeError):  # details of an evaluator that shows others: they are made again
         return None
+
+
+def _with_clusters(
+    kept: dict[str, list[Graded]], folder: RunFolder, subtask: Subtask
+) -> dict[str, list[Graded]]:
+    """Add what the log says that samples share; a baseline may be kept without one."""
+    try:
+        asked = read_samples(folder, subtask.model, subtask.task)
+    except RunError:
+        return kept
+    shared = {sample.id: sample.cluster for sample, _ in asked.asked}
+    return {key: [one._replace(cluster=shared.get(key)) for one in grades] for key, grades in kept.items()}
