@@ -185,3 +185,38 @@ async def test_comments_do_not_count_as_a_first_byte_among_frames():
     assert found.failure is None
     assert found.text == " a" * 30
     assert found.timing.chunk_kinds.count("keepalive") == 5 + 31
+
+
+@pytest.mark.parametrize("at_once", [2, 5, 17, 1000])
+async def test_a_reply_that_comes_many_events_at_a_time_is_the_same_reply(at_once):
+    words = [*WORDS, " so"] * 12
+    frames = [chunk(body) for body in [*reply_of(words), *end()]]
+    stream = [b"".join(frames[at : at + at_once]) for at in range(0, len(frames), at_once)]
+    for first, *others in ([HEAD, *stream], [HEAD + stream[0], *stream[1:]]):
+        (found,) = await answers([first, *others[:-1], (others or [b""])[-1] + b"0\r\n\r\n"])
+        assert found.failure is None
+        assert found.text == "".join(words)
+        assert found.finish_reason == "stop"
+        assert len(found.timing.chunk_ns) == len(words) + 2
+
+
+async def test_an_event_that_is_unlike_the_rest_may_come_in_the_middle_of_a_piece():
+    words = [f" w{number}" for number in range(90)]
+    bodies = [*reply_of(words), *end()]
+    bodies[40] = event({"content": words[39]}, usage={"prompt_tokens": 3, "completion_tokens": 40})
+    frames = [chunk(body) for body in bodies]
+    pieces = [b"".join(frames[at : at + 7]) for at in range(0, len(frames), 7)]
+    (found,) = await answers([HEAD, *pieces, b"0\r\n\r\n"])
+    assert found.failure is None
+    assert found.text == "".join(words)
+    assert found.usage.input_tokens == 3
+
+
+async def test_a_size_that_cannot_be_is_not_valid_http_however_much_came_before_it():
+    frames = [chunk(body) for body in reply_of([" a", " b"] * 20)]
+    for size in (b"-5", b"zz", b"", b"1_0"):
+        body = event({"content": " c"})
+        broken = size + b"\r\n" + body + b"\r\n"
+        (found,) = await answers([HEAD, b"".join(frames), broken, b"0\r\n\r\n"], close=True)
+        assert found.failure.kind == "protocol"
+        assert found.text == " a b" * 20

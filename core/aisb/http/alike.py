@@ -7,26 +7,43 @@ framing around it: that is two thirds of what a streamed chunk costs beside its 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import accumulate, chain, repeat
+from operator import sub
+from typing import NamedTuple
 
 import orjson
+
+from aisb.http.chunks import SIZES, first_chunk, size_line
 
 _MISSES = 8
 """After how many unlike events in a row the pattern is given up: some services put a count in each."""
 _TEXT = {str}
-_SIZES = (b"%x\r\n", b"%X\r\n")
-"""How a chunk of HTTP says its size; servers differ in the letters."""
+
+
+class Found(NamedTuple):
+    """Events that were like the pattern: their stamps and texts, and where what follows them begins.
+
+    They fill `whole` pieces, and of the next one the first `part` bytes.
+    """
+
+    stamps: Sequence[int] = ()
+    texts: Sequence[str] = ()
+    whole: int = 0
+    part: int = 0
+
+
+_NOTHING = Found()
 
 
 class Alike:
-    """What the latest events of one reply had in common."""
+    """What the latest events of one reply had in common. `framed` events have HTTP's chunks around them."""
 
-    __slots__ = ("_heads", "_misses", "_size", "_tail")
+    __slots__ = ("_framed", "_heads", "_misses", "_size", "_tail")
 
-    def __init__(self) -> None:
+    def __init__(self, *, framed: bool) -> None:
+        self._framed = framed
         self._heads: _Heads | None = None
         self._tail = b""
         self._size = b""
@@ -37,68 +54,69 @@ class Alike:
         """Whether there is still hope of a pattern."""
         return self._misses < _MISSES
 
-    def miss(self) -> None:
-        """Take note of a piece that was read in the usual way."""
-        self._misses += 1
+    def first(self, data: bytes) -> int:
+        """Return where the first event in a piece ends, or its chunk of HTTP; the length when unclear."""
+        if self._framed:
+            return first_chunk(data)
+        end = data.find(b"\n\n")
+        return end + 2 if end >= 0 else len(data)
 
-    def framed(self, frame: bytes, bodies: Sequence[bytes]) -> bool:
-        """Return whether a frame is whole chunks with these bodies, and note how their sizes are written."""
-        for size in (self._size, *_SIZES) if self._size else _SIZES:
-            if frame == b"".join([size % len(body) + body + b"\r\n" for body in bodies]):
-                if size is not self._size:
-                    self._size, self._heads = size, None
-                return True
-        return False  # the next frame begins in the middle of a chunk, for all that is known
+    def learn(self, data: bytes, body: bytes, payload: bytes, text: str) -> None:
+        """Take the pattern from an event that has this text and nothing else.
 
-    def learn(self, data: bytes, payload: bytes, text: str) -> None:
-        """Take the pattern from the last event of a piece: its payload has this text and nothing else."""
+        `payload` is its data, `body` the piece of the reply's body that ends with it, and `data` the piece as
+        it came, with HTTP around it.
+        """
         try:
             literal = orjson.dumps(text)
         except orjson.JSONEncodeError:  # half a character
             return
         event = b"data: %b\n\n" % payload
-        if data.endswith(event) and b"\n" not in payload and payload.count(literal) == 1:
-            head, tail = event.split(literal)
-            self._tail = tail + b"\r\n" if self._size else tail
-            self._heads = _Heads(head, self._tail, self._size)
+        if body != event or b"\n" in payload or payload.count(literal) != 1:
+            return
+        head, tail = event.split(literal)
+        size = next((size for size in SIZES if data == size % len(body) + body + b"\r\n"), b"")
+        if bool(size) == self._framed:
+            self._size, self._tail = size, tail + b"\r\n" if size else tail
+            self._heads = _Heads(head, self._tail, size)
 
-    def read(self, times: Sequence[int], datas: Sequence[bytes]) -> tuple[int, Sequence[int], list[str]]:
-        """Read pieces with their stamps, up to the first that is not like the pattern.
+    def miss(self) -> None:
+        """Take note of an event that was read in the usual way."""
+        self._misses += 1
 
-        Returns how many they are, and the stamps and texts of their events. A piece is like the pattern when
-        all around its text is equal to the byte, and what stands in between is one JSON string: so it is one
-        event, and neither line ends nor other members can hide in it. A frame is like it when its size is
-        right too: then it is one whole chunk, which an HTTP parser need not see. Or it is several such, one
-        after another.
+    def read(self, times: Sequence[int], datas: Sequence[bytes]) -> Found:
+        """Read pieces with their stamps, up to the first event that is not like the pattern.
+
+        An event is like it when all around its text is equal to the byte, and what stands in between is one
+        JSON string: so it is one event, and neither line ends nor other members can hide in it. With HTTP
+        around it its size is right too: then it is one whole chunk, which an HTTP parser need not see.
         """
         heads, tail = self._heads, self._tail
         if heads is None:
-            return 0, (), []
+            return _NOTHING
         lengths = [*map(len, datas)]
         if max(lengths) < heads.two:
             texts = heads.texts(datas, lengths, tail)
             if texts:
                 self._misses = 0
-                return len(texts), times[: len(texts)], texts
+                return Found(times[: len(texts)], texts, len(texts))
         parts = b"".join(datas).split(tail)  # which has its line ends last, so no two of it can overlap
         parts.pop()
         if not parts:
-            return 0, (), []
-        lengths_inside = [len(part) + len(tail) for part in parts]
-        texts = heads.texts(parts, lengths_inside, b"")
-        # Of whole pieces alone: those that end where an event ends.
-        inside = [0, *accumulate(lengths_inside[: len(texts)])]
-        each: list[int] = []
-        before = 0
-        for end in accumulate(lengths):
-            at = bisect_left(inside, end)
-            if at == len(inside) or inside[at] != end:
-                break
-            each.append(at - before)
-            before = at
-        if each:
-            self._misses = 0
-        return len(each), [*chain.from_iterable(map(repeat, times, each))], texts[:before]
+            return _NOTHING
+        sizes = [len(part) + len(tail) for part in parts]
+        texts = heads.texts(parts, sizes, b"")
+        if not texts:
+            return _NOTHING
+        self._misses = 0
+        # How many of the events had come with each piece, by where they end.
+        ends = [*accumulate(sizes[: len(texts)])]
+        pieces = [*accumulate(lengths)]
+        whole = bisect_right(pieces, ends[-1])
+        upto = [bisect_right(ends, end) for end in pieces[:whole]]
+        each = [*map(sub, upto, chain((0,), upto)), len(texts) - (upto[-1] if upto else 0)]
+        stamps = [*chain.from_iterable(map(repeat, times, each))]
+        return Found(stamps, texts, whole, ends[-1] - (pieces[whole - 1] if whole else 0))
 
 
 def _texts(literals: Sequence[bytes]) -> list[str]:
@@ -142,7 +160,7 @@ class _Heads(dict[int, bytes]):
 
     def __missing__(self, length: int) -> bytes:
         """Work out a length that is new."""
-        line = _size_line(self._size, length) if self._size else b""
+        line = size_line(self._size, length) if self._size else b""
         found = self[length] = line + self._head
         self.inner[length] = slice(len(found), length - self._tail)
         return found
@@ -162,13 +180,3 @@ class _Heads(dict[int, bytes]):
                     del literals[place:]
                     break
         return _texts(literals)
-
-
-@lru_cache(maxsize=4096)
-def _size_line(size: bytes, length: int) -> bytes:
-    """Return how a chunk begins that is this long with its size and line ends."""
-    for digits in range(1, 9):
-        line = size % max(0, length - digits - 4)
-        if len(line) == digits + 2:
-            return line
-    return bytes(length + 1)  # no chunk has this length: nothing begins with this

@@ -21,7 +21,7 @@ from aisb.errors import AttemptFailed
 from aisb.http.alike import Alike
 from aisb.http.compact import Codes, Stamps, Texts
 from aisb.http.sse import Event, EventParser, JsonParser
-from aisb.http.transport import FULL, Exchange
+from aisb.http.transport import FULL, Exchange, Unframe
 from aisb.types import TOKEN_KINDS, Chunk, ChunkKind, Failure, Prediction, Request, Timing, Usage
 
 _FIELDS = (b"data", b"event", b"id:", b"retry", b":")
@@ -40,7 +40,6 @@ _MANY = 2_048
 _KEEPALIVE = Chunk("keepalive")
 _KINDS: tuple[ChunkKind, ...] = ("role", "reasoning", "content", "tool", "finish", "usage", "keepalive")
 _CODE = {kind: code for code, kind in enumerate(_KINDS)}
-_NONE: tuple[int, Sequence[int], list[str]] = (0, (), [])
 _CONTENT = bytes([_CODE["content"]])
 
 
@@ -90,13 +89,15 @@ class Reply:
             self._streamed = _is_stream(exchange, self._backend.stream_format)
         if self._streamed:
             # A pattern pays off over many events; a short reply is read sooner in one go.
-            many = exchange.size >= _MANY
+            many, unframe = exchange.size >= _MANY, exchange.unframe
             if many and self._may_be_alike and self._alike is None:
-                self._alike = Alike()
+                self._alike = Alike(framed=unframe is not None)
             alike = self._alike if many else None
-            self._read_pieces(exchange.take(), None if exchange.frames else alike)
+            if pieces := exchange.take():
+                times, bodies = zip(*pieces, strict=True)
+                self._read_waiting([*times], [*bodies], None if unframe else alike, None)
             if exchange.frames:
-                self._read_frames(*exchange.take_frames(), alike)
+                self._read_waiting(*exchange.take_frames(), alike, unframe)
             for growing in (self._stamps, self._kinds, self._text, self._reasoning):
                 growing.fold()
 
@@ -162,51 +163,41 @@ class Reply:
             words = f"the backend cannot settle the reply ({type(error).__name__}: {error})"
             return replace(made, failure=made.failure or self._broken(words))
 
-    def _read_pieces(self, pieces: list[tuple[int, bytes]], alike: Alike | None) -> None:
-        at = 0
-        while alike and alike.helps and at < len(pieces) and not self.failure:
-            count, times, texts = _NONE
-            if self._events.between:
-                left = pieces[at:]
-                count, times, texts = alike.read([stamp for stamp, _ in left], [data for _, data in left])
-            if count:
-                self._add_texts(times, texts)
-                at += count
+    def _read_waiting(
+        self, times: list[int], datas: list[bytes], alike: Alike | None, unframe: Unframe | None
+    ) -> None:
+        """Read pieces as they came; what is alike need not be parsed, nor lose the framing around it."""
+        events, at = self._events, 0
+        while alike and alike.helps and at < len(datas) and not self.failure:
+            if events.between and (unframe is None or self.exchange.aligned):
+                found = alike.read(times[at:], datas[at:])
+                if found.texts:
+                    self._add_texts(found.stamps, found.texts)
+                    at += found.whole
+                    if found.part:
+                        datas[at] = datas[at][found.part :]
+                    continue
+            # One event is read in the usual way, however many came with it.
+            data = datas[at]
+            end = alike.first(data)
+            self._read_and_learn(times[at], data[:end], alike, unframe)
+            if end < len(data):
+                datas[at] = data[end:]
             else:
-                self._read_and_learn(pieces[at : at + 1], alike)
                 at += 1
-        if at < len(pieces):
-            self._read(self._events.feed(pieces[at:]))
+        if at < len(datas):
+            self._read(events.feed(_bodies(times[at:], datas[at:], unframe)))
 
-    def _read_frames(self, stamps: list[int], frames: list[bytes], alike: Alike | None) -> None:
-        """Take pieces that still have HTTP's framing around them; those that are alike need not lose it."""
-        exchange, unframe = self.exchange, self.exchange.unframe
-        if unframe is None:
-            return
-        at = 0
-        while alike and alike.helps and at < len(frames) and not self.failure:
-            known = exchange.aligned and self._events.between
-            count, times, texts = alike.read(stamps[at:], frames[at:]) if known else _NONE
-            if count:
-                self._add_texts(times, texts)
-                at += count
-                continue
-            pieces = unframe(stamps[at : at + 1], frames[at : at + 1])
-            exchange.aligned = alike.framed(frames[at], [data for _, data in pieces])
-            self._read_and_learn(pieces, alike)
-            at += 1
-        if at < len(frames):
-            self._read(self._events.feed(unframe(stamps[at:], frames[at:])))
-
-    def _read_and_learn(self, pieces: list[tuple[int, bytes]], alike: Alike) -> None:
-        """Read pieces in the usual way, and take the pattern from their last event when it is but a text."""
+    def _read_and_learn(self, stamp: int, data: bytes, alike: Alike, unframe: Unframe | None) -> None:
+        """Read a piece in the usual way, and take the pattern from it when it is one event and but a text."""
         alike.miss()
+        pieces = _bodies((stamp,), (data,), unframe)
         events = self._events.feed(pieces)
         seen = len(self._kinds)
         self._read(events)
-        last, chunks = self._last, len(self._kinds) - seen
-        if events and chunks == len(events) and last == Chunk("content", last.text):
-            alike.learn(pieces[-1][1], events[-1][1] or b"", last.text)
+        last = self._last
+        if len(events) == 1 == len(self._kinds) - seen and last == Chunk("content", last.text):
+            alike.learn(data, pieces[-1][1], events[0][1] or b"", last.text)
 
     def _add_texts(self, stamps: Sequence[int], texts: Sequence[str]) -> None:
         """Take chunks that are like the latest one but for their texts."""
@@ -368,6 +359,13 @@ class Reply:
 
     def _cut(self, text: str) -> Failure:
         return Failure("cut", text, self.exchange.status or None)
+
+
+def _bodies(
+    times: Sequence[int], datas: Sequence[bytes], unframe: Unframe | None
+) -> Sequence[tuple[int, bytes]]:
+    """Return pieces of the body, each with its stamp, out of pieces as they came."""
+    return unframe(times, datas) if unframe else [*zip(times, datas, strict=True)]
 
 
 def _only_text(text: str) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from aisb.spec import Timeouts
 
 Clock = Callable[[], int]
+Unframe = Callable[[Sequence[int], Sequence[bytes]], list[tuple[int, bytes]]]
+"""Takes the framing of HTTP off pieces with their stamps: what is left of each is a piece of the body."""
 FULL = 8_192
 """Bytes that wait at most before they are worked out: some 40 chunks, a tenth of a millisecond."""
 
@@ -38,7 +40,7 @@ class Exchange:
     With `takes_frames` a transport may leave pieces as they came, with the framing of HTTP around them, in
     `frames`, their stamps in `frames_ns`: apart, because a tuple for each would be the garbage collector's
     work. They come after all `pieces`, and `unframe` returns the pieces in some of them. While `aligned`,
-    the next of them begins with a chunk of HTTP, and one that is a whole chunk need not be unframed.
+    what comes next begins with a chunk of HTTP, and whole chunks need not be unframed.
     """
 
     __slots__ = (
@@ -72,7 +74,7 @@ class Exchange:
         self.headers: dict[str, str] = {}
         self.pieces.clear()
         self.take_frames()
-        self.unframe: Callable[[Sequence[int], Sequence[bytes]], list[tuple[int, bytes]]] | None = None
+        self.unframe: Unframe | None = None
         self.aligned = False
         self.size = 0
 

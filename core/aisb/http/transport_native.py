@@ -18,6 +18,7 @@ import httptools
 
 from aisb.backend import HttpBackend
 from aisb.errors import AttemptFailed
+from aisb.http.chunks import first_chunk
 from aisb.http.fetch import place, port_of, tls_context, why_unreachable
 from aisb.http.transport import Clock, Decoder, Exchange, Watch, WireRequest, decoder_for
 from aisb.types import Failure
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 _GOES_ON = b"\n\n\r\n"
 """How a piece ends that is a whole event in a whole chunk. A chunked body ends with CR LF CR LF."""
+_LAST = b"0\r\n\r\n"
+"""The chunk that ends a body."""
+_LONG = 2_048
+"""From how many bytes on a reply's beginning is looked through for its first chunk."""
 
 
 class NativeTransport:
@@ -248,18 +253,39 @@ class _Connection(asyncio.Protocol):
             self.abort()
             return
         stamp = exchange.last_ns = self._clock()
+        if self._leaves_frames and data[-4:] == _GOES_ON:
+            exchange.frames.append(data)
+            exchange.frames_ns.append(stamp)
+            exchange.size += len(data)
+            if exchange.size >= exchange.full:
+                self._hand_over(exchange)
+        elif len(data) > _LONG and not self._headed:
+            self._begin(exchange, data)
+        else:
+            self._go_on(exchange, data)
+
+    def _begin(self, exchange: Exchange, data: bytes) -> None:
+        """Take a reply's first bytes where much came at once: after its first chunk they may wait."""
+        body = data.find(b"\r\n\r\n") + 4
+        rest = body + first_chunk(data[body:])
+        for part in (data[:body], data[body:rest], data[rest:]):
+            if part and self._exchange is exchange:
+                self._go_on(exchange, part)
+
+    def _go_on(self, exchange: Exchange, data: bytes) -> None:
         if self._leaves_frames:
-            if data[-4:] == _GOES_ON:
-                exchange.frames.append(data)
-                exchange.frames_ns.append(stamp)
+            # What comes before the chunk that ends the reply is as good as any other.
+            last = len(_LAST) if data.endswith(_GOES_ON + _LAST) else 0
+            if last or data.endswith(_GOES_ON):
+                exchange.frames.append(data[: len(data) - last])
+                exchange.frames_ns.append(exchange.last_ns or 0)
                 exchange.size += len(data)
-                if exchange.size >= exchange.full:
-                    self._hand_over(exchange)
-                return
+                if not last and exchange.size < exchange.full:
+                    return
+                data = data[len(data) - last :]
             self._hand_over(exchange)
-            if self._exchange is None:  # it broke in what had waited
+            if self._exchange is None or not data:  # it broke in what had waited
                 return
-            exchange.aligned = False
         try:
             self._feed(data)
         except Exception as error:  # noqa: BLE001 - whatever a reply does ends this one attempt
@@ -338,6 +364,14 @@ class _Connection(asyncio.Protocol):
         if not self._leaves_frames and exchange.unframe is not None and body.startswith(b"data:"):
             self._leaves_frames = self._watch.seen = True
 
+    def on_chunk_header(self) -> None:
+        if self._exchange is not None:
+            self._exchange.aligned = False
+
+    def on_chunk_complete(self) -> None:
+        if self._exchange is not None:
+            self._exchange.aligned = True
+
     def on_message_complete(self) -> None:
         if self._headed:
             self._complete = True
@@ -357,7 +391,7 @@ class _Connection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None:
             return []
-        latest, exchange.aligned = exchange.last_ns, False
+        latest = exchange.last_ns
         self._unframing = True
         for stamp, data in zip(stamps, frames, strict=True):
             exchange.last_ns = stamp
