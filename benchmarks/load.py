@@ -66,7 +66,7 @@ def record_of(url):
     return httpx.get(f"{url}/record", trust_env=False, timeout=120).json()
 
 
-def noisy(record):
+def lateness(record):
     late = record["lateness_ms"]["p99"]
     return f"the server's own lateness p99: {late:.2f} ms{'  (noisy)' if late > 1 else ''}"
 
@@ -152,7 +152,7 @@ def concurrency(limits, _):
     arrivals = [entry["arrival_ns"] for entry in record["requests"]]
     seen = (max(arrivals) - min(arrivals)) / 1e9
     print(f"  most in flight: {max(in_flight):,}; failed: {failed}")
-    print(f"  the server saw the last of {len(arrivals):,} {seen:.2f} s after the first; {noisy(record)}")
+    print(f"  the server saw the last of {len(arrivals):,} {seen:.2f} s after the first; {lateness(record)}")
     limits.check("missing of those asked for", 2000 - max(in_flight), 0, "")
     limits.check("until all were in flight", took, 1.0, "s")
 
@@ -172,7 +172,7 @@ def pace(limits, given):
     rate = (len(found) - 1) / (found[-1].timing.sent_ns - found[0].timing.sent_ns) * 1e9
     failed = sum(one.failure is not None for one in found)
     print(f"  sent {rate:.1f} a second; failed: {failed}; lateness median {statistics.median(late):.3f} ms, "
-          f"at most {max(late):.1f} ms\n  {noisy(record)}")  # fmt: skip
+          f"at most {max(late):.1f} ms\n  {lateness(record)}")  # fmt: skip
     limits.check("lateness p99", statistics.quantiles(late, n=100)[98], 2.0, "ms")
     limits.check("drift: last tenth later than the first by", max(0.0, drift), 0.5, "ms")
 
@@ -204,7 +204,7 @@ def worker(streams, tokens, seconds, rate):
         if ended.returncode:
             sys.exit(ended.stderr)
         found = json.loads(result.read())
-        found["late"] = record_of(mock.url)["lateness_ms"]["p99"]
+        found["lateness"] = lateness(record_of(mock.url))
     found["cpu"] *= 1e6 / (count * tokens)
     return found
 
@@ -214,9 +214,8 @@ def many(limits, _):
     found = {}
     for streams in (64, 1_000, 10_000):
         found[streams] = one = worker(streams, 100, 10, RATE)
-        late = f"server's lateness p99 {one['late']:.2f} ms{'  (noisy)' if one['late'] > 1 else ''}"
         print(f"  {streams:6,} streams: {one['cpu']:5.1f} µs of CPU a chunk, {one['memory'] / 1024:5.0f} MB, "
-              f"none failed; {late}", flush=True)  # fmt: skip
+              f"none failed; {one['lateness']}", flush=True)  # fmt: skip
     cpu = {streams: one["cpu"] for streams, one in found.items()}
     middle = (max(cpu.values()) + min(cpu.values())) / 2
     spread = 100 * (max(cpu.values()) - middle) / middle
@@ -229,7 +228,7 @@ def long(limits, _):
     print("\nReplies of 4,096 tokens: 500 streams in one worker")
     small = worker(16, 100, 1, RATE)
     one = worker(500, 4_096, 1, 2 * RATE)
-    print(f"  {one['cpu']:.1f} µs of CPU a chunk, none failed; server's lateness p99 {one['late']:.2f} ms")
+    print(f"  {one['cpu']:.1f} µs of CPU a chunk, none failed; {one['lateness']}")
     limits.check("memory a stream", (one["memory"] - small["memory"]) / (500 - 16), 60, "kB")
 
 
