@@ -24,9 +24,10 @@ class Result:
     """What scoring found for one model on one task.
 
     `outcomes` has a count for every outcome, and they add up to `asked`; `not_asked_yet` are those that an
-    interrupted run left over. `bounds` are the headline in percent with everything unclear taken as wrong,
-    and with everything unclear left out. `merge` asks for one row for all groups. `file` may also hold
-    `details`.
+    interrupted run left over. `first_error` is the first request that failed, or whose answer could not be
+    graded, and its log, whose path begins in the run folder. `bounds` are the headline in percent with
+    everything unclear taken as wrong, and with everything unclear left out. `merge` asks for one row for all
+    groups. `file` may also hold `details`.
     """
 
     model: str
@@ -41,6 +42,7 @@ class Result:
     asked: int = 0
     not_asked_yet: int = 0
     failed: int = 0
+    first_error: tuple[str, str] | None = None
     merge: bool = False
 
     @property
@@ -156,6 +158,7 @@ def _read_result(file: Path) -> Result:
 def _result(file: Path, data: Mapping[str, Any]) -> Result:
     known = ("name", "value", "low", "high", "unit", "count", "group", "better")
     bounds = data.get("bounds")
+    error = data.get("first_error")
     return Result(
         model=data["model"],
         task=data["task"],
@@ -172,5 +175,6 @@ def _result(file: Path, data: Mapping[str, Any]) -> Result:
         asked=data.get("asked", 0),
         not_asked_yet=data.get("not_asked_yet", 0),
         failed=data.get("failed", 0),
+        first_error=(error["request"], error["log"]) if error else None,
         merge=data.get("merge", False),
     )

@@ -230,7 +230,7 @@ def _ask(asking: Asking, ended: Ended) -> None:
         ended.asked = sum(piece.progress.total for piece in asking.pieces)
         ended.failed = sum(piece.progress.failed for piece in asking.pieces)
     ended.notes += [
-        f"{p.task} · {p.model}: {p.failed} failed, the first {p.first_failure}\n  see {p.log_file}"
+        f"{p.task} · {p.model}: {p.failed} failed, the first is request {p.first_failure}\n  see {p.log_file}"
         for p in (piece.progress for piece in asking.pieces)
         if p.failed
     ]

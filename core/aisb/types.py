@@ -62,6 +62,11 @@ class Sample:
     cluster: str | None = None
 
 
+def request_id(sample_id: str, repeat: int = 0, turn: int = 0) -> str:
+    """Return the key of a request in one word, as log lines name it: `17`, `17.r2`, `17.r2.t1`."""
+    return f"{sample_id}{f'.r{repeat}' if repeat or turn else ''}{f'.t{turn}' if turn else ''}"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is sent for one sample, repeat and turn: either `messages`, `text`, or `tokens` (token ids).
@@ -91,9 +96,8 @@ class Request:
 
     @property
     def id(self) -> str:
-        """The key in one word, as log lines name it: `17`, `17.r2`, `17.r2.t1`."""
-        repeat = f".r{self.repeat}" if self.repeat or self.turn else ""
-        return f"{self.sample_id}{repeat}" + (f".t{self.turn}" if self.turn else "")
+        """The key in one word, as log lines name it."""
+        return request_id(*self.key)
 
 
 class TokenScores(NamedTuple):

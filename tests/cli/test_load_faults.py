@@ -59,7 +59,7 @@ def test_whatever_goes_wrong_with_some_replies_the_others_are_measured(tmp_path:
     with start_mock(MockOptions(ttft_ms=2, tokens=6, faults=faults)) as mock:
         ended = perf(tmp_path, mock.url, "--num-warmups", "0", *PATIENCE)
     assert ended.returncode == 1, ended.stderr
-    assert "INVALID: 12 of 64 requests failed, the first: " in ended.stdout
+    assert "INVALID: 12 of 64 requests failed, the first is request " in ended.stdout
     assert "Success Requests          total  52" in ended.stdout
     rows = requests(tmp_path)
     said = sorted(row["failure"] for row in rows if row["ok"] == "false")

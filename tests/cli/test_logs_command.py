@@ -45,22 +45,54 @@ def test_the_lines_of_all_subtasks_stand_in_the_order_of_time(work: Path) -> Non
 
 def test_every_failure_line_of_the_terminal_names_the_log_and_a_request_that_is_in_it(work: Path) -> None:
     told = (work.parent.parent / "stderr.txt").read_text()
-    failed = re.findall(r"the first (?:is request )?(\d+): .*?(?:\n  see |; log: )(\S+\.out)", told)
+    failed = re.findall(r"the first is request (\d+): .*?(?:\n  see |; log: )(\S+\.out)", told)
     assert len(failed) >= 2
     for request, path in failed:
         assert re.search(
-            rf"^\S+ {request}: failed after ", (work.parent.parent / path).read_text(), re.MULTILINE
+            rf"^\S+ request {request}: failed after ", (work.parent.parent / path).read_text(), re.MULTILINE
         )
     counted = re.findall(r"^.*\bfail(?:ed|ing)\b.*$", told, re.MULTILINE)
     unnamed = [line for line in counted if "the first" not in line and not re.search(r"\d+ failed[;,]", line)]
     assert unnamed == []
 
 
+def test_scoring_names_the_first_request_that_failed_and_its_log(work: Path) -> None:
+    done = CliRunner().invoke(cli, ["score", "latest", "-w", str(work)])
+    said = " ".join(done.stdout.split())
+    found = re.findall(r"\(error \d+\): .*?; the first error is request (\d+); log: (\S+\.out)", said)
+    assert found
+    (run,) = work.iterdir()
+    for request, path in found:
+        assert f" request {request}: failed after " in (run / path).read_text()
+
+
+def test_debug_shows_each_line_behind_the_log_that_keeps_it(tmp_path: Path) -> None:
+    words = ["run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "8", "--debug"]
+    faults = ["--set", 'model.faults=["status-400@3"]', "-w", str(tmp_path)]
+    done = CliRunner().invoke(cli, [*words, *faults])
+    (request, path, words_of_it) = re.search(
+        r"^(?=(logs/\S+\.out): )\1: request (\d+): (failed after 1 attempt: .*)$", done.stderr, re.MULTILINE
+    ).group(2, 1, 3)
+    (run,) = tmp_path.iterdir()
+    assert f" request {request}: {words_of_it}\n" in (run / path).read_text()
+
+
+def test_an_answer_that_cannot_be_graded_is_named_with_the_log_that_says_why(tmp_path: Path) -> None:
+    words = ["run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "2", "-w", str(tmp_path)]
+    done = CliRunner().invoke(cli, [*words, "--set", 'task.evaluate=[{use="instructions"}]'])
+    said = " ".join(done.stdout.split())
+    assert "could not be graded: look at them with --dump-eval-details; " in said
+    assert "the first error is request 0; log: logs/eval/sim/demo_gsm8k.out" in said
+    (run,) = tmp_path.iterdir()
+    told = (run / "logs/eval/sim/demo_gsm8k.out").read_text()
+    assert " request 0: not graded: raised: the row has no instructions in the field " in told
+
+
 def test_one_task_alone_is_shown_without_its_name(work: Path) -> None:
     lines = logs(work, "latest", "--task", "demo_gsm8k").stdout.splitlines()
     assert lines
     assert not any(" · " in line for line in lines)
-    assert any(re.fullmatch(r"\S+ \d+: failed after 1 attempt: HTTP 400: .*", line) for line in lines)
+    assert any(re.fullmatch(r"\S+ request \d+: failed after 1 attempt: HTTP 400: .*", line) for line in lines)
 
 
 def test_only_the_last_lines_are_shown(work: Path) -> None:

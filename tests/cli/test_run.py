@@ -418,7 +418,7 @@ def test_failures_above_the_limit_end_with_1_and_can_be_asked_again(tmp_path: Pa
         ended = aisb(*common, cwd=tmp_path)
         assert ended.code == 1
         stamp = next((tmp_path / "outputs/default").iterdir()).name
-        assert "demo_gsm8k · vllm-api-general-chat: 2 failed, the first " in ended.err
+        assert "demo_gsm8k · vllm-api-general-chat: 2 failed, the first is request " in ended.err
         assert f"see outputs/default/{stamp}/logs/infer/vllm-api-general-chat/demo_gsm8k.out" in ended.err
         assert ended.err.rstrip().splitlines()[-1] == (
             f"2 failed; everything is in outputs/default/{stamp}; ask them again with: aisb run --reuse {stamp}"

@@ -80,7 +80,7 @@ async def test_each_attempt_begins_from_an_empty_buffer_and_is_logged(tmp_path: 
         ("half done", 3, True),
     ]
     assert (progress.sent, progress.retried, progress.failed) == (3, 2, 0)
-    assert notes[0].startswith("0: attempt 1: cut None; again in ")
+    assert notes[0].startswith("request 0: attempt 1: cut None; again in ")
 
 
 async def test_a_request_that_is_refused_is_not_sent_again(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ async def test_a_request_that_is_refused_is_not_sent_again(tmp_path: Path) -> No
     assert backend.tried == {"0": 1, "1": 1}
     assert progress.failures == {"status": 2}
     assert progress.first_failure == "0: status 400"
-    assert "0: failed after 1 attempt: status 400" in notes
+    assert "request 0: failed after 1 attempt: status 400" in notes
 
 
 async def test_retries_end_and_the_sample_is_counted_as_failed(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ async def test_retries_end_and_the_sample_is_counted_as_failed(tmp_path: Path) -
     progress, notes = await drive(tmp_path, backend, 1, retries=2)
     assert backend.tried == {"0": 3}
     assert (progress.finished, progress.failed) == (1, 1)
-    assert notes[-1] == "0: failed after 3 attempts: status 503"
+    assert notes[-1] == "request 0: failed after 3 attempts: status 503"
 
 
 async def test_an_exception_in_a_backend_is_that_requests_failure(tmp_path: Path) -> None:

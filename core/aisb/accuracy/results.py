@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -22,7 +22,7 @@ from aisb.record.predictions import AskedTask, read_samples, write_predictions
 from aisb.record.runfolder import RunFolder, write_atomically
 from aisb.record.scores import write_scores
 from aisb.spec import RunSpec, RunTable, Subtask, Task
-from aisb.types import Sample
+from aisb.types import Prediction, Sample, Score, request_id
 
 
 @dataclass(slots=True)
@@ -137,6 +137,7 @@ async def score_subtask(
         "asked": len(predictions),
         "not_asked_yet": len(asked) * subtask.repeats - len({(p.sample_id, p.repeat) for p in predictions}),
         "failed": sum(prediction.failure is not None for prediction in predictions),
+        "first_error": _first_error(folder, subtask, first, predictions),
         **({"judge": judging.told()} if judging else {}),
         "merge": run.merge_ds,
         "scored": now(),
@@ -148,8 +149,21 @@ async def score_subtask(
     write_atomically(folder.results(model, name, scoring), data)
     write_scores(folder, model, name, scored)
     write_atomically(folder.results(model, name), data)
-    _write_log(folder, subtask, results)
+    _write_log(folder, subtask, results, first)
     return results
+
+
+def _first_error(
+    folder: RunFolder, subtask: Subtask, scores: Sequence[Score], predictions: Sequence[Prediction]
+) -> dict[str, str] | None:
+    """Return the first request that failed, else the first answer that could not be graded, with its log."""
+    asking = folder.infer_log(subtask.model, subtask.task)
+    scoring = folder.eval_log(subtask.model, subtask.task)
+    keys = [(prediction.key, asking) for prediction in predictions if prediction.failure]
+    keys += [((score.sample_id, score.repeat, 0), scoring) for score in scores if score.outcome == "error"]
+    for key, log in keys:
+        return {"request": request_id(*key), "log": str(log.relative_to(folder.path))}
+    return None
 
 
 def remade(before: AskedTask, task: Task, plugins: Plugins) -> dict[str, Sample]:
@@ -181,7 +195,9 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _write_log(folder: RunFolder, subtask: Subtask, results: Mapping[str, Any]) -> None:
+def _write_log(
+    folder: RunFolder, subtask: Subtask, results: Mapping[str, Any], scores: Sequence[Score]
+) -> None:
     path = folder.eval_log(subtask.model, subtask.task)
     path.parent.mkdir(parents=True, exist_ok=True)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in results["outcomes"].items() if count)
@@ -189,3 +205,8 @@ def _write_log(folder: RunFolder, subtask: Subtask, results: Mapping[str, Any]) 
         lines.write(
             f"{now()} scored {results['asked']} predictions, version {results['version']}: {counts}\n"
         )
+        for score in scores:
+            if score.outcome == "error" and "failure" not in score.details:
+                why = "; ".join(f"{key}: {value}" for key, value in score.details.items())
+                request = request_id(score.sample_id, score.repeat)
+                lines.write(f"{now()} request {request}: not graded: {' '.join(why.split())}\n")

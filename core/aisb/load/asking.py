@@ -276,7 +276,7 @@ class Asking:
             def note(line: str) -> None:
                 lines.write(f"{now()} {line}\n")
                 lines.flush()
-                self.display.log(f"{task} · {model}: {line}")
+                self.display.log(f"{progress.log_file.relative_to(self.folder.path)}: {line}")
 
             if log.damaged:
                 note(f"{log.damaged} damaged stretches of the log passed over; their samples are asked again")
@@ -297,6 +297,7 @@ class Asking:
                 await sending.run(log.latest, subtasks_at_once=at_once)
             except AisbError as error:
                 note(str(error))
+                error.add_note(f"  log: {progress.log_file}")
                 progress.phase = "failed"
                 raise
             finally:

@@ -305,12 +305,12 @@ class Drive:
             if final:
                 self._count_failure(request.id, failure)
                 times = f"{attempt} attempt{'s' * (attempt > 1)}"
-                self.note(f"{request.id}: failed after {times}: {failure.message}")
+                self.note(f"request {request.id}: failed after {times}: {failure.message}")
                 return prediction
             progress.retried += 1
             draw = draw or random.Random(f"{self.load.seed}/{request.id}")
             pause = delay(attempt, failure, self.load.backoff, draw)
-            self.note(f"{request.id}: attempt {attempt}: {failure.message}; again in {pause:.1f} s")
+            self.note(f"request {request.id}: attempt {attempt}: {failure.message}; again in {pause:.1f} s")
             await asyncio.sleep(pause)
             attempt, planned = attempt + 1, None
 

@@ -42,7 +42,10 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class LoadFiles:
-    """What `load.json` and the vitals say; None or empty where they do not."""
+    """What `load.json` and the vitals say; None or empty where they do not.
+
+    `log_file` has the readable lines of asking; its path begins in the run folder.
+    """
 
     asked: Mapping[str, Any] = field(default_factory=dict)
     planned: int | None = None
@@ -53,6 +56,7 @@ class LoadFiles:
     proxy: str | None = None
     subtasks_at_once: int = 1
     interrupted: bool = False
+    log_file: str = ""
     lines: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
     @property
@@ -105,6 +109,7 @@ def read_load_files(folder: RunFolder, model: str, task: str) -> LoadFiles:
         proxy=str(proxy) if proxy else None,
         subtasks_at_once=int(table.get("subtasks_at_once") or _at_once(folder)),
         interrupted=bool(table.get("interrupted")),
+        log_file=str(folder.infer_log(model, task).relative_to(folder.path)),
         lines=_lines(log),
     )
 

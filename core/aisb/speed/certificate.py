@@ -94,10 +94,11 @@ def _answers(columns: Columns, requests: Requests, achieved: Achieved, load: Loa
         yield Signal("failures", "INVALID", "no request was answered" if total else "nothing was sent")
     elif failed:
         verdict: Verdict = "INVALID" if failed > FAILED_SHARE * total else "SUSPECT"
-        kind, message = next(iter(columns.failures.values()))
-        yield Signal(
-            "failures", verdict, f"{failed} of {total} requests failed, the first: {kind}: {message}"
+        row, (kind, message) = next(iter(columns.failures.items()))
+        words = (
+            f"{failed} of {total} requests failed, the first is request {columns.ids[row]}: {kind}: {message}"
         )
+        yield Signal("failures", verdict, f"{words}; log: {load.log_file}")
     if load.interrupted or achieved.offered > total:
         planned = achieved.offered if achieved.offered > total else "all"
         yield Signal(

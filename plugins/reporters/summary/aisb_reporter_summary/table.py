@@ -166,6 +166,7 @@ def warnings(run: FinishedRun) -> Iterator[str]:
             yield (
                 f"warning: {result.task} · {result.model}: {100 * share:.1f} % unclear ({found}): "
                 f"{REMEDIES[most] if most != 'error' or result.failed else GRADED_BADLY}"
+                f"{_where(result)}"
             )
         if result.not_asked_yet:
             yield (
@@ -178,6 +179,13 @@ def warnings(run: FinishedRun) -> Iterator[str]:
             yield f"warning: {one.task} · {one.model}: {one.certificate.verdict}: {reasons}"
     for model, task in () if is_performance(run) else run.unscored:
         yield f"warning: {task} · {model}: no result; logs/infer/{model}/{task}.out says why"
+
+
+def _where(result: Result) -> str:
+    """Name the first request that failed, and the log that says why."""
+    if result.first_error is None:
+        return ""
+    return "; the first error is request {}; log: {}".format(*result.first_error)
 
 
 def _folded(line: str, width: int) -> list[str]:
