@@ -116,16 +116,12 @@ class HFModel(Backend):
 
     async def probe(self) -> ServiceInfo:
         """Load the model, unless it is loaded; say what it is."""
-        import asyncio
-
-        engine = await asyncio.to_thread(self._ready)
+        engine = await self._ready()
         return ServiceInfo(models=(self.path,), notes=tuple(engine.notes), detail=engine.notes[0])
 
     async def generate(self, request: Request) -> AsyncIterator[Chunk]:
         """Answer one request, token by token."""
-        import asyncio
-
-        engine = self._engine or await asyncio.to_thread(self._ready)
+        engine = self._engine or await self._ready()
         row = engine.ask(request)
         try:
             while True:
@@ -138,9 +134,7 @@ class HFModel(Backend):
 
     async def logprob(self, request: Request) -> Sequence[TokenScores]:
         """Score the request's context alone, then with each of its continuations."""
-        import asyncio
-
-        engine = self._engine or await asyncio.to_thread(self._ready)
+        engine = self._engine or await self._ready()
         alone, item = engine.score(request)
         try:
             wholes: Sequence[TokenScores] = await item.stream.get()
@@ -185,8 +179,19 @@ class HFModel(Backend):
             tokenizer_kwargs=self.tokenizer_kwargs,
         )
 
-    def _ready(self) -> Engine:
-        """Load the model once; runs in a thread, as loading takes its time."""
+    async def _ready(self) -> Engine:
+        """Load the model once, in a thread, as loading takes its time.
+
+        The thread ends then, and OpenMP's threads with it. If they stayed, there would be more of them than
+        cores, and those of the thread that computes would not wait awake: a step takes twice as long then.
+        """
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(1, "loading") as threads:
+            return await asyncio.get_running_loop().run_in_executor(threads, self._load)
+
+    def _load(self) -> Engine:
         with _LOADING:
             if self._engine is None:
                 self._engine = self._made()

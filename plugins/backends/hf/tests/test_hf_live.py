@@ -35,3 +35,21 @@ def test_a_display_shows_what_the_model_does():
     display.look()
     display.stop()
     assert "; small: 200 tokens/s, batch 12 of 32" in stream.getvalue()
+
+
+def test_the_thread_that_loads_a_model_has_ended_when_it_is_asked(folder):
+    import asyncio
+    import threading
+
+    from aisb_backend_hf import HFBase
+
+    async def run():
+        backend = HFBase(path=str(folder))
+        await backend.probe()
+        names = [thread.name for thread in threading.enumerate()]
+        await backend.aclose()
+        return names
+
+    names = asyncio.run(run())
+    assert "model" in names
+    assert not [name for name in names if name.startswith("loading")]
