@@ -27,7 +27,9 @@ TOKENS = 100
 TTFT_MS = 20
 TPOT_MS = 5
 CALM_MS = 50
-"""Time a token where stamps are compared: the server is on time, so that what is off is the client."""
+CALM_TOKENS = 20
+"""Where stamps are compared, the server is on time: what is off is the client. Requests begin one after
+another, as many in flight as elsewhere: begun at once, each would wait for the bytes of all before it."""
 SHORT = 6_000
 SERVERS = max(1, (os.cpu_count() or 2) - 1)
 """Processes of the server: the client, which is one, has a core of its own."""
@@ -52,16 +54,29 @@ def stamps_of(payloads, stamps):
             stamps.append(stamp)
 
 
-async def aiohttp_loop(url, count, streams, body):
+async def drive(client, count, streams, rate):
+    """Run clients that take numbers in turn; with a rate, one client a number, each at its time."""
+    waiting = iter(range(count))
+    if not rate:
+        await asyncio.gather(*(client(waiting) for _ in range(streams)))
+        return
+    loop = asyncio.get_running_loop()
+    start, tasks = loop.time(), []
+    for number in waiting:
+        await asyncio.sleep(start + number / rate - loop.time())
+        tasks.append(asyncio.create_task(client((number,))))
+    await asyncio.gather(*tasks)
+
+
+async def aiohttp_loop(url, count, streams, body, rate):
     import aiohttp
 
     first = {}
-    waiting = iter(range(count))
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
 
-        async def client():
-            for number in waiting:
+        async def client(numbers):
+            for number in numbers:
                 sent, stamps, rest = time.perf_counter_ns(), [], b""
                 headers = {"x-request-id": str(number)}
                 async with session.post(f"{url}/v1/chat/completions", json=body, headers=headers) as reply:
@@ -75,20 +90,19 @@ async def aiohttp_loop(url, count, streams, body):
                         stamps_of(((e[6:], now) for e in events if e != b"data: [DONE]"), stamps)
                 first[number] = (sent, stamps[0])
 
-        await asyncio.gather(*(client() for _ in range(streams)))
+        await drive(client, count, streams, rate)
     return first
 
 
-async def httpx_loop(url, count, streams, body):
+async def httpx_loop(url, count, streams, body, rate):
     import httpx
 
     first = {}
-    waiting = iter(range(count))
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(limits=limits, timeout=600, trust_env=False) as session:
 
-        async def client():
-            for number in waiting:
+        async def client(numbers):
+            for number in numbers:
                 sent, stamps, rest = time.perf_counter_ns(), [], b""
                 headers = {"x-request-id": str(number)}
                 async with session.stream(
@@ -100,7 +114,7 @@ async def httpx_loop(url, count, streams, body):
                         stamps_of(((e[6:], now) for e in events if e != b"data: [DONE]"), stamps)
                 first[number] = (sent, stamps[0])
 
-        await asyncio.gather(*(client() for _ in range(streams)))
+        await drive(client, count, streams, rate)
     return first
 
 
@@ -139,30 +153,36 @@ class Bare(asyncio.Protocol):
         self.done.set_result(None)
 
 
-async def bare_loop(url, count, streams, body):
+async def bare_loop(url, count, streams, body, rate):
     import orjson
 
     parts = urlsplit(url)
     first = {}
-    waiting = iter(range(count))
+    idle = []
     data = orjson.dumps(body)
 
-    async def client():
-        _, protocol = await asyncio.get_running_loop().create_connection(Bare, parts.hostname, parts.port)
-        for number in waiting:
+    async def connected():
+        loop = asyncio.get_running_loop()
+        return idle.pop() if idle else (await loop.create_connection(Bare, parts.hostname, parts.port))[1]
+
+    async def client(numbers):
+        protocol = await connected()
+        for number in numbers:
             head = (
                 f"POST /v1/chat/completions HTTP/1.1\r\nhost: {parts.netloc}\r\nx-request-id: {number}\r\n"
                 f"content-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
             )
             sent = await protocol.ask(head.encode() + data)
             first[number] = (sent, protocol.stamps[0][0])
-        protocol.transport.close()
+        idle.append(protocol)
 
-    await asyncio.gather(*(client() for _ in range(streams)))
+    await drive(client, count, streams, rate)
+    for protocol in idle:
+        protocol.transport.close()
     return first
 
 
-async def aisb_loop(url, count, streams, body):
+async def aisb_loop(url, count, streams, body, rate):
     from aisb import Request
     from aisb.load.capacity import raise_limit
     from aisb.load.work import Share, work
@@ -192,9 +212,15 @@ async def aisb_loop(url, count, streams, body):
     with tempfile.TemporaryDirectory() as folder:
         progress = Progress("m", "t", Path(folder) / "out", total=count)
         await work(
-            Share(0, Path(folder), 0, Load(concurrency=streams, retries=0), opened=False, limit=streams),
+            Share(
+                0, Path(folder), 0, Load(concurrency=streams, retries=0), opened=bool(rate),
+                limit=None if rate else streams,
+            ),
             backend,
-            lambda: ((0, Request(str(n), messages=messages, params=params)) for n in range(count)),
+            lambda: (
+                (round(n / rate * 1e9) if rate else 0, Request(str(n), messages=messages, params=params))
+                for n in range(count)
+            ),
             clock=clock, start=start, progress=progress, note=print, stopping=asyncio.Event(),
         )  # fmt: skip
         assert progress.failed == 0, progress.first_failure
@@ -212,15 +238,15 @@ async def aisb_loop(url, count, streams, body):
 LOOPS = {"bare": bare_loop, "aisb": aisb_loop, "aiohttp": aiohttp_loop, "httpx": httpx_loop}
 
 
-def contend(name, url, count, streams, body, result):
+def contend(name, url, count, streams, body, rate, result):
     """Run one contender in this process; write CPU seconds, and (sent, first token) of each request."""
     import uvloop
 
     # Imports and the first connections are not what is measured.
     warm = {**body, "max_tokens": 1}
-    uvloop.run(LOOPS[name](url, 4, 2, warm))
+    uvloop.run(LOOPS[name](url, 4, 2, warm, None))
     before = resource.getrusage(resource.RUSAGE_SELF)
-    first = uvloop.run(LOOPS[name](url, count, streams, body))
+    first = uvloop.run(LOOPS[name](url, count, streams, body, rate))
     after = resource.getrusage(resource.RUSAGE_SELF)
     if isinstance(first, tuple):  # what reads the log again afterwards does not count
         first, after = first
@@ -228,7 +254,7 @@ def contend(name, url, count, streams, body, result):
     Path(result).write_text(json.dumps({"cpu": cpu, "first": first, "memory": after.ru_maxrss}))
 
 
-def run(name, url, count, streams, body):
+def run(name, url, count, streams, body, rate=None):
     """Run one contender in a process of its own; add the server's own times to what it printed."""
     import httpx
 
@@ -236,7 +262,10 @@ def run(name, url, count, streams, body):
     with tempfile.NamedTemporaryFile("r") as result:
         words = [sys.executable, __file__, "contend", name, url, str(count), str(streams)]
         ended = subprocess.run(
-            [*words, json.dumps(body), result.name], capture_output=True, text=True, check=False
+            [*words, json.dumps(body), json.dumps(rate), result.name],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if ended.returncode:
             sys.exit(ended.stderr)
@@ -274,7 +303,7 @@ def kept(before):
     )
 
 
-def cell(title, rounds, names, count, streams, body, unit, *, tpot_ms=TPOT_MS):
+def cell(title, rounds, names, count, streams, body, unit, *, tpot_ms=TPOT_MS, rate=None):
     """Run a cell; print CPU per chunk or request of each contender, and the ratios of aisb to the others."""
     from aisb.testing.mock import MockOptions, start_mock
 
@@ -288,7 +317,7 @@ def cell(title, rounds, names, count, streams, body, unit, *, tpot_ms=TPOT_MS):
                 continue
             sent = streams if slow else count
             with start_mock(options) as mock:
-                found = run(name, mock.url, sent, streams, body)
+                found = run(name, mock.url, sent, streams, body, rate)
             found["cpu"] *= 1e6 / (sent * (body["max_tokens"] if unit == "chunk" else 1))
             results[name].append(found)
     print(f"\n{title} ({rounds} rounds, medians)")
@@ -324,10 +353,12 @@ def main(rounds):
     )  # fmt: skip
     short = {**BODY, "max_tokens": 1}
     one, _ = cell("64 streams of one token", rounds, ["bare", "aisb", "aiohttp"], SHORT, 64, short, "request")
-    calm = {**BODY, "max_tokens": 20}
+    calm = {**BODY, "max_tokens": CALM_TOKENS}
+    seconds = (TTFT_MS + CALM_MS * (CALM_TOKENS - 1)) / 1000
     _, ttft = cell(
-        f"{STREAMS} streams at {CALM_MS} ms a token, 20 tokens, which the server keeps up with",
-        1, ["bare", "aisb", "aiohttp"], STREAMS * 4, STREAMS, calm, "chunk", tpot_ms=CALM_MS,
+        f"{STREAMS} streams in flight, begun one by one, {CALM_MS} ms a token: the server keeps up",
+        1, ["bare", "aisb", "aiohttp"], STREAMS * 8, STREAMS, calm, "chunk",
+        tpot_ms=CALM_MS, rate=STREAMS / seconds,
     )  # fmt: skip
     middle, p99 = statistics.median(ttft["aisb"]), statistics.quantiles(ttft["aisb"], n=100)[98]
     limits = [
@@ -347,7 +378,7 @@ def main(rounds):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["contend"]:
-        name, url, count, streams, body, result = sys.argv[2:]
-        contend(name, url, int(count), int(streams), json.loads(body), result)
+        name, url, count, streams, body, rate, result = sys.argv[2:]
+        contend(name, url, int(count), int(streams), json.loads(body), json.loads(rate), result)
     else:
         sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 3))
