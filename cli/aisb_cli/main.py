@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -72,6 +74,9 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(2)
     from aisb.errors import AisbError
 
+    atexit.register(gc.freeze)  # else the interpreter goes through all objects once more before it ends
+    # Pydantic would read the metadata of all that is installed, for plugins that would watch it validate.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         code = cli.main(args=arguments, prog_name="aisb", standalone_mode=False)
     except AisbError as error:
@@ -86,7 +91,6 @@ def main(arguments: list[str] | None = None) -> Any:
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
-    gc.freeze()  # else the interpreter goes through all objects once more before it ends
     sys.exit(code if isinstance(code, int) else 0)
 
 

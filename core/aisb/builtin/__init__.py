@@ -2,57 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aisb.backend import Backend
-from aisb.builtin import imported, readers, steps
-from aisb.builtin.custom import custom
-from aisb.evaluator import Postprocessor
 from aisb.hookspecs import hookimpl
-from aisb.types import Row
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 
 @hookimpl
-def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
+def aisb_backends() -> Mapping[str, str]:
     """Return the backend of answers that were imported."""
-    return {"imported": imported.Imported}
+    return {"imported": "aisb.builtin.imported:Imported"}
 
 
 @hookimpl
-def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
+def aisb_datasets() -> Mapping[str, str]:
     """Return the readers by the names of their formats."""
     return {
-        "jsonl": readers.jsonl,
-        "json": readers.json,
-        "csv": readers.csv,
-        "tsv": readers.tsv,
-        "parquet": readers.parquet,
-        "custom": custom,
-        "imported": imported.imported,
+        "jsonl": "aisb.builtin.readers:jsonl",
+        "json": "aisb.builtin.readers:json",
+        "csv": "aisb.builtin.readers:csv",
+        "tsv": "aisb.builtin.readers:tsv",
+        "parquet": "aisb.builtin.readers:parquet",
+        "custom": "aisb.builtin.custom:custom",
+        "imported": "aisb.builtin.imported:imported",
     }
 
 
 @hookimpl
-def aisb_postprocessors() -> Mapping[str, Callable[..., Postprocessor]]:
+def aisb_postprocessors() -> Mapping[str, str]:
     """Return the text steps, which clean targets and derived fields as well as answers."""
     return {
-        "after": steps.after,
-        "before": steps.before,
-        "remove": steps.remove,
-        "replace": steps.replace,
-        "map": steps.map_value,
-        "strip": steps.strip,
-        "first-line": steps.first_line,
-        "last-line": steps.last_line,
-        "regex": steps.regex,
-        "lower": steps.lower,
-        "strip-reasoning": steps.strip_reasoning,
-        "strip-markdown": steps.strip_markdown,
+        "after": "aisb.builtin.steps:after",
+        "before": "aisb.builtin.steps:before",
+        "remove": "aisb.builtin.steps:remove",
+        "replace": "aisb.builtin.steps:replace",
+        "map": "aisb.builtin.steps:map_value",
+        "strip": "aisb.builtin.steps:strip",
+        "first-line": "aisb.builtin.steps:first_line",
+        "last-line": "aisb.builtin.steps:last_line",
+        "regex": "aisb.builtin.steps:regex",
+        "lower": "aisb.builtin.steps:lower",
+        "strip-reasoning": "aisb.builtin.steps:strip_reasoning",
+        "strip-markdown": "aisb.builtin.steps:strip_markdown",
     }
 
 

@@ -58,13 +58,16 @@ class Performance(Reporter):
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `performances/<model>/<task>…` for everything that was asked, and print the tables."""
         from aisb.record.runfolder import RunFolder
-        from aisb.speed.dialects import dialect
         from aisb.speed.performance import measure
         from aisb_reporter_performance.files import write
         from aisb_reporter_performance.text import as_text
 
         folder = RunFolder(run.folder)
-        tools = [dialect(name) for name in self.dialects]
+        tools = []
+        if self.dialects:
+            from aisb.speed.dialects import dialect
+
+            tools = [dialect(name) for name in self.dialects]
         count_tokens = None
         if self.tokenizer:
             from aisb.data.tokens import load_tokenizer
