@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from array import array
 from itertools import accumulate, chain, groupby, islice
 from operator import sub
 
-WAITING = 256
+WAITING = 128
 """How many stamps wait before they are folded; short replies never are."""
 LOOSE = 32
 """How many pieces of text wait before they are joined: a string each costs ten times its letters."""
 BLOCK = 2_048
 """From how many bytes on a text is compressed, to half of that; short replies never are."""
+_HIGHEST, *_OTHERS = (3, 0, 1, 2) if sys.byteorder == "little" else (0, 1, 2, 3)
+"""Where the bytes of a number lie."""
 
 
 class Stamps:
-    """Nanoseconds in the order of arrival. What has waited is kept as gaps, of four bytes where they fit."""
+    """Nanoseconds in the order of arrival. What has waited is kept as gaps, mostly of three bytes."""
 
     __slots__ = ("_first", "_folded", "_last", "_recent", "append", "extend")
 
     def __init__(self) -> None:
         self._first = self._last = 0
         # Blocks that never grow: arrays that do, in ten thousand replies at once, leave holes behind.
-        self._folded: list[array[int]] = []
+        self._folded: list[bytes | array[int]] = []
         self._recent = array("q")
         self.append = self._recent.append
         self.extend = self._recent.extend
@@ -31,25 +34,53 @@ class Stamps:
     def fold(self) -> None:
         """Make what has come since small, when it is worth it."""
         recent = self._recent
-        if len(recent) < WAITING:
-            return
-        if not self._folded:
-            self._first = self._last = recent[0]
-        gaps = array("q", map(sub, recent, chain((self._last,), recent)))
-        try:
-            self._folded.append(array("I", gaps))
-        except OverflowError:  # a gap of more than four seconds, or a clock that went back
-            self._folded.append(gaps)
-        self._last = recent[-1]
-        del recent[:]
+        while len(recent) >= WAITING:
+            block = recent[:WAITING]
+            if not self._folded:
+                self._first = self._last = block[0]
+            self._folded.append(_packed(array("q", map(sub, block, chain((self._last,), block)))))
+            self._last = block[-1]
+            del recent[:WAITING]
 
     def all(self) -> array[int]:
         """Return every stamp."""
         if not self._folded:
             return self._recent
-        stamps = array("q", islice(accumulate(chain((self._first,), *self._folded)), 1, None))
+        gaps = chain((self._first,), *map(_unpacked, self._folded))
+        stamps = array("q", islice(accumulate(gaps), 1, None))
         stamps.extend(self._recent)
         return stamps
+
+
+def _packed(gaps: array[int]) -> bytes | array[int]:
+    """Return gaps in four bytes each, in three where the highest ones are all the same, or else as they are.
+
+    The highest byte counts 16.8 ms: the gaps of a steady reply have it in common.
+    """
+    try:
+        data = array("I", gaps).tobytes()
+    except OverflowError:  # a gap of more than four seconds, or a clock that went back
+        return gaps
+    highest = data[_HIGHEST::4]
+    if highest.count(highest[0]) < WAITING:
+        return data
+    return highest[:1] + b"".join([data[place::4] for place in _OTHERS])
+
+
+def _unpacked(block: bytes | array[int]) -> array[int]:
+    """Return the gaps of a block."""
+    if not isinstance(block, bytes):
+        return block
+    gaps = array("I")
+    if len(block) == 4 * WAITING:
+        gaps.frombytes(block)
+        return gaps
+    data = bytearray(4 * WAITING)
+    data[_HIGHEST::4] = block[:1] * WAITING
+    for number, place in enumerate(_OTHERS):
+        data[place::4] = block[1 + number * WAITING : 1 + (number + 1) * WAITING]
+    gaps.frombytes(data)
+    return gaps
 
 
 class Texts:

@@ -10,29 +10,20 @@ import json
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
 
-from aisb.backend import HttpBackend, error_text
+from aisb.backend import HttpBackend
 from aisb.errors import AttemptFailed
 from aisb.http.alike import Alike
 from aisb.http.compact import Codes, Stamps, Texts
+from aisb.http.complaints import failure_inside, refusal, shown
 from aisb.http.sse import Event, EventParser, JsonParser
 from aisb.http.transport import FULL, Exchange, Unframe
 from aisb.types import TOKEN_KINDS, Chunk, ChunkKind, Failure, Prediction, Request, Timing, Usage
 
 _FIELDS = (b"data", b"event", b"id:", b"retry", b":")
-_SHOWN = 80
-_ADVICE = {
-    401: "; give the right key with --api-key-env",
-    403: "; the service knows the key, or wants none, and refuses all the same",
-    404: "; check url, path and the name of the model",
-    405: "; check url and path",
-}
-"""What to do about a status, for which services themselves seldom have more than its name."""
 _MOST = 2**53
 """More tokens than any reply has, and the largest number that every reader of JSON keeps exactly."""
 _MANY = 2_048
@@ -107,7 +98,7 @@ class Reply:
         exchange.on_full = None  # it led back here: without the cycle, all this goes as soon as it is done
         status = exchange.status
         if status and not 200 <= status < 300:
-            self.failure = self._refusal()
+            self.failure = refusal(self._backend, exchange)
             return
         if status:
             self.take(exchange, ended=True)
@@ -232,7 +223,7 @@ class Reply:
             self.failure = error.failure
         except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
             self.failure = self._broken(
-                f"the backend cannot read {_shown(payload)} ({type(error).__name__}: {error})"
+                f"the backend cannot read {shown(payload)} ({type(error).__name__}: {error})"
             )
 
     def _checked(self, event: Any, payload: bytes) -> dict[str, Any]:
@@ -240,10 +231,10 @@ class Reply:
         if event.__class__ is list and len(event) == 1:  # how TGI answers on its root path
             event = event[0]
         if event.__class__ is not dict:
-            raise AttemptFailed(self._broken(f"the reply is JSON, but not an object: {_shown(payload)}"))
+            raise AttemptFailed(self._broken(f"the reply is JSON, but not an object: {shown(payload)}"))
         if "error" in event and event["error"] and not event.get("choices"):
             raise AttemptFailed(
-                _failure_inside(event, payload, self.exchange.status, self._backend.error_statuses)
+                failure_inside(event, payload, self.exchange.status, self._backend.error_statuses)
             )
         made: dict[str, Any] = event
         return made
@@ -305,7 +296,7 @@ class Reply:
             if payload is None or payload == b"[DONE]" or _is_json(payload):
                 self._read([(stamp, payload)])
             elif self.failure is None:
-                self.failure = self._cut(f"the stream ends in the middle of an event: {_shown(payload)}")
+                self.failure = self._cut(f"the stream ends in the middle of an event: {shown(payload)}")
         if self.failure is not None:
             return
         if self._backend.stream_end == "close":
@@ -321,12 +312,12 @@ class Reply:
         body = b"".join(data for _, data in pieces)
         if body.lstrip()[:1] == b"<":
             self.failure = self._broken(
-                f"a web page came in place of JSON: {_shown(body)}; is url the address of the service?"
+                f"a web page came in place of JSON: {shown(body)}; is url the address of the service?"
             )
         elif body.strip():
             self._read([(pieces[-1][0], body)])
             if self.failure is None and not self._kinds:
-                self.failure = self._broken(f"the reply holds no answer: {_shown(body)}")
+                self.failure = self._broken(f"the reply holds no answer: {shown(body)}")
         else:
             self.failure = self._broken("the reply is empty")
 
@@ -336,23 +327,9 @@ class Reply:
         try:
             return json.loads(payload.decode("utf-8"))
         except UnicodeDecodeError as error:
-            raise AttemptFailed(self._broken(f"the reply is not UTF-8: {_shown(payload)}")) from error
+            raise AttemptFailed(self._broken(f"the reply is not UTF-8: {shown(payload)}")) from error
         except ValueError as error:
-            raise AttemptFailed(self._broken(f"the reply is not JSON: {_shown(payload)}")) from error
-
-    def _refusal(self) -> Failure:
-        """Say what a status that is not a success means, in the service's own words."""
-        exchange = self.exchange
-        status = exchange.status
-        if 300 <= status < 400:
-            target = exchange.headers.get("location", "an address that it does not name")
-            return Failure(
-                "status", f"HTTP {status}: the service redirects to {target}; set url to that", status
-            )
-        words = self._backend.error_message(status, b"".join(data for _, data in exchange.pieces))
-        text = words if words.startswith("HTTP ") else f"HTTP {status}: {words}"
-        text += _ADVICE.get(status, "")
-        return Failure("status", text, status, _retry_after(exchange.headers.get("retry-after")))
+            raise AttemptFailed(self._broken(f"the reply is not JSON: {shown(payload)}")) from error
 
     def _broken(self, text: str) -> Failure:
         return Failure("protocol", text, self.exchange.status or None)
@@ -409,37 +386,6 @@ def _is_json(payload: bytes) -> bool:
     return True
 
 
-def _failure_inside(
-    event: Mapping[str, Any], payload: bytes, status: int, statuses: Mapping[str, int]
-) -> Failure:
-    """Read an error that comes inside a successful reply; its own code, when it has one, is the status."""
-    error = event["error"]
-    code = error.get("code") if isinstance(error, Mapping) else event.get("code")
-    if code is None:
-        code = statuses.get(str(event.get("error_type")))
-    text = f"the service reports an error inside its reply: {error_text(payload)}"
-    if isinstance(code, int) and 400 <= code < 600:
-        return Failure("status", text, code)
-    return Failure("protocol", text, status)
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Read seconds, or a date (RFC 9110, 10.2.3); a date that has passed is 0."""
-    if value is None:
-        return None
-    try:
-        if value.strip().isdecimal():
-            return float(value)
-        then = parsedate_to_datetime(value)
-        return max(0.0, (then.astimezone(UTC) - datetime.now(UTC)).total_seconds())
-    except (ValueError, OverflowError):
-        return None
-
-
 def _mended(text: str) -> str:
     """Join halves of characters that were sent apart; one that stays alone becomes U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _shown(data: bytes | None) -> str:
-    return repr((data or b"")[:_SHOWN].decode("utf-8", "replace"))
