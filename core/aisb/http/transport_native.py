@@ -1,38 +1,21 @@
-"""Carrying requests over HTTP/1.1 at the least cost, with the time of every piece of the reply.
-
-This is the hot path. A connection is one `asyncio.Protocol`: it takes a stamp before it looks at what came,
-keeps the pieces, and leaves their meaning to whoever asked. Even HTTP's own framing of a streamed reply is
-left for later, where a piece shows by its last bytes that the reply does not end with it.
-"""
+"""Carrying requests over HTTP/1.1 at the least cost: a pool of connections, kept open between requests."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import httptools
 
 from aisb.backend import HttpBackend
 from aisb.errors import AttemptFailed
-from aisb.http.chunks import first_chunk
+from aisb.http.connection import Connection, Stale
 from aisb.http.fetch import place, port_of, tls_context, why_unreachable
-from aisb.http.transport import Clock, Decoder, Exchange, Watch, WireRequest, decoder_for
+from aisb.http.transport import Clock, Exchange, WireRequest
 from aisb.types import Failure
 
 if TYPE_CHECKING:
     from aisb.spec import Timeouts
-
-
-_GOES_ON = b"\n\n\r\n"
-"""How a piece ends that is a whole event in a whole chunk. A chunked body ends with CR LF CR LF."""
-_LAST = b"0\r\n\r\n"
-"""The chunk that ends a body."""
-_LONG = 2_048
-"""From how many bytes on a reply's beginning is looked through for its first chunk."""
 
 
 class NativeTransport:
@@ -50,9 +33,9 @@ class NativeTransport:
             self._tls.set_alpn_protocols(["http/1.1"])
         self._limit = limit
         self._held = 0  # connections that are open or being opened
-        self._open: set[_Connection] = set()
+        self._open: set[Connection] = set()
         self._idle: dict[
-            _Connection, None
+            Connection, None
         ] = {}  # the one used last is used first: it is the least likely to be stale
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
@@ -69,7 +52,7 @@ class NativeTransport:
             try:
                 await connection.carry(data, exchange, begun)
                 return
-            except _Stale:
+            except Stale:
                 # The server closed a kept connection while the request was on its way, and answered nothing.
                 exchange.reset()
                 fresh = True
@@ -85,7 +68,7 @@ class NativeTransport:
             self._empty = asyncio.Event()
             await self._empty.wait()
 
-    async def _connection(self, exchange: Exchange, *, fresh: bool) -> _Connection:
+    async def _connection(self, exchange: Exchange, *, fresh: bool) -> Connection:
         while not self._closed:
             if self._idle and not fresh:
                 return self._idle.popitem()[0]
@@ -103,9 +86,9 @@ class NativeTransport:
                 raise
         raise AttemptFailed(Failure("connect", "the transport is closed"))
 
-    async def _connect(self, exchange: Exchange) -> _Connection:
+    async def _connect(self, exchange: Exchange) -> Connection:
         self._held += 1
-        connection = _Connection(self)
+        connection = Connection(self)
         try:
             async with asyncio.timeout(self.timeouts.connect) as limit:
                 await asyncio.get_running_loop().create_connection(
@@ -134,12 +117,12 @@ class NativeTransport:
         self._open.add(connection)
         return connection
 
-    def release(self, connection: _Connection) -> None:
+    def release(self, connection: Connection) -> None:
         """Take back a connection that can carry another request."""
         self._idle[connection] = None
         self._wake()
 
-    def forget(self, connection: _Connection) -> None:
+    def forget(self, connection: Connection) -> None:
         """Take note that a connection is gone."""
         if connection in self._open:
             self._open.remove(connection)
@@ -165,281 +148,3 @@ def _message(request: WireRequest) -> bytes:
         head.append(f"content-length: {len(request.body)}\r\n")
     head.append("\r\n")
     return "".join(head).encode("latin-1") + request.body
-
-
-class _Stale(Exception):  # noqa: N818 - it never leaves this module
-    """A kept connection was closed before anything of the reply arrived."""
-
-
-class _Connection(asyncio.Protocol):
-    """One connection, which carries one exchange at a time."""
-
-    __slots__ = (
-        "_answer", "_clock", "_complete", "_decoder", "_exchange", "_feed", "_framed", "_headed", "_keep",
-        "_leaves_frames", "_parser", "_paused", "_surplus", "_transport", "_unframing", "_used", "_watch",
-        "_within",
-    )  # fmt: skip
-
-    def __init__(self, pool: NativeTransport) -> None:
-        self._within = pool
-        self._clock = pool.clock
-        self._transport: asyncio.Transport | None = None
-        self._exchange: Exchange | None = None
-        self._paused = False
-        self._used = False
-        self._parser = httptools.HttpResponseParser(self)
-        self._feed: Callable[[bytes], None] = self._parser.feed_data
-
-    async def carry(self, data: bytes, exchange: Exchange, begun: int) -> None:
-        """Send one request and gather its reply into an exchange."""
-        loop = asyncio.get_running_loop()
-        self._answer: asyncio.Future[None] = loop.create_future()
-        self._exchange = exchange
-        self._headed = self._complete = self._surplus = self._keep = False
-        self._leaves_frames = self._unframing = False
-        self._decoder: Decoder | None = None
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            self._exchange = None
-            if self._used:
-                raise _Stale
-            raise AttemptFailed(Failure("cut", "the connection was closed before the request was sent"))
-        # Stamped before the call that sends: a process that loses its processor right after it would else
-        # take the service's first milliseconds for its own, and report a first token sooner than it came.
-        handed = self._clock()
-        transport.write(data)
-        if not self._paused:
-            exchange.sent_ns = handed
-        self._watch = Watch(exchange, self._within.timeouts, self._clock, begun, self._fail)
-        try:
-            await self._answer
-        except asyncio.CancelledError:
-            if self._exchange is exchange:
-                self._exchange = None
-                self._watch.stop()
-                self.abort()
-            raise
-
-    @property
-    def alive(self) -> bool:
-        """Whether the connection was made and is not lost."""
-        return self._transport is not None
-
-    def abort(self) -> None:
-        """Close at once; `connection_lost` follows."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    # What the event loop calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        # Waiting bytes pause, so "not paused" means that the request was handed over; and uvloop writes at
-        # once instead of at the end of the loop's turn. Not 0, at which
-        # asyncio's TLS would pause always.
-        self._transport.set_write_buffer_limits(high=1, low=0)
-
-    def pause_writing(self) -> None:
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        self._paused = False
-        if self._exchange is not None and self._exchange.sent_ns is None:
-            self._exchange.sent_ns = self._clock()
-
-    def data_received(self, data: bytes) -> None:
-        exchange = self._exchange
-        if exchange is None:  # nobody asked: a late error page, or a server out of step
-            self.abort()
-            return
-        stamp = exchange.last_ns = self._clock()
-        if self._leaves_frames and data[-4:] == _GOES_ON:
-            exchange.frames.append(data)
-            exchange.frames_ns.append(stamp)
-            exchange.size += len(data)
-            if exchange.size >= exchange.full:
-                self._hand_over(exchange)
-        elif len(data) > _LONG and not self._headed:
-            self._begin(exchange, data)
-        else:
-            self._go_on(exchange, data)
-
-    def _begin(self, exchange: Exchange, data: bytes) -> None:
-        """Take a reply's first bytes where much came at once: after its first chunk they may wait."""
-        body = data.find(b"\r\n\r\n") + 4
-        rest = body + first_chunk(data[body:])
-        for part in (data[:body], data[body:rest], data[rest:]):
-            if part and self._exchange is exchange:
-                self._go_on(exchange, part)
-
-    def _go_on(self, exchange: Exchange, data: bytes) -> None:
-        if self._leaves_frames:
-            # What comes before the chunk that ends the reply is as good as any other.
-            last = len(_LAST) if data.endswith(_GOES_ON + _LAST) else 0
-            if last or data.endswith(_GOES_ON):
-                exchange.frames.append(data[: len(data) - last])
-                exchange.frames_ns.append(exchange.last_ns or 0)
-                exchange.size += len(data)
-                if not last and exchange.size < exchange.full:
-                    return
-                data = data[len(data) - last :]
-            self._hand_over(exchange)
-            if self._exchange is None or not data:  # it broke in what had waited
-                return
-        try:
-            self._feed(data)
-        except Exception as error:  # noqa: BLE001 - whatever a reply does ends this one attempt
-            if not self._complete:
-                self._fail(_why_broken(error, data))
-                return
-            self._keep = False  # what follows the reply is broken, the reply is not
-        if self._complete:
-            self._finish()
-
-    def eof_received(self) -> None:
-        if (exchange := self._exchange) is not None and self._headed and not self._framed:
-            exchange.last_ns = self._clock()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        self._within.forget(self)
-        if self._exchange is not None:
-            self._hand_over(self._exchange)
-        exchange = self._exchange
-        if exchange is None:
-            return
-        if self._headed and not self._framed and exc is None:
-            self._complete = True
-            self._finish()
-        elif self._headed:
-            self._fail(Failure("cut", "the connection was closed in the middle of the reply"))
-        elif self._used and exchange.last_ns is None:
-            self._exchange = None
-            self._watch.stop()
-            if not self._answer.done():
-                self._answer.set_exception(_Stale())
-        else:
-            self._fail(Failure("cut", "the connection was closed before the reply began"))
-
-    # What the parser calls.
-
-    def on_message_begin(self) -> None:
-        self._surplus = self._complete
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._headed and self._exchange is not None:  # what comes after the body are trailers
-            self._exchange.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        exchange = self._exchange
-        if self._complete or exchange is None:
-            return
-        status = self._parser.get_status_code()
-        if status < 200:  # an interim reply; the real one follows
-            exchange.headers.clear()
-            return
-        exchange.status = status
-        exchange.headers_ns = exchange.last_ns
-        self._headed = True
-        headers = exchange.headers
-        self._framed = "content-length" in headers or "transfer-encoding" in headers or status in (204, 304)
-        self._decoder = decoder_for(headers)
-        chunked = headers.get("transfer-encoding", "").lower() == "chunked"
-        if chunked and exchange.takes_frames and self._decoder is None and status < 300:
-            exchange.unframe = self._unframe
-
-    def on_body(self, body: bytes) -> None:
-        exchange = self._exchange
-        if exchange is None or self._complete:
-            return
-        if self._decoder is not None:
-            body = self._decoder.feed(body)
-            if not body:
-                return
-        exchange.pieces.append((exchange.last_ns, body))  # type: ignore[arg-type]
-        exchange.size += len(body)
-        if exchange.size >= exchange.full and exchange.on_full is not None and not self._unframing:
-            self._watch.full()
-            exchange.on_full(exchange)
-        if not self._leaves_frames and exchange.unframe is not None and body.startswith(b"data:"):
-            self._leaves_frames = self._watch.seen = True
-
-    def on_chunk_header(self) -> None:
-        if self._exchange is not None:
-            self._exchange.aligned = False
-
-    def on_chunk_complete(self) -> None:
-        if self._exchange is not None:
-            self._exchange.aligned = True
-
-    def on_message_complete(self) -> None:
-        if self._headed:
-            self._complete = True
-            self._keep = self._parser.should_keep_alive()
-
-    # Frames that wait.
-
-    def _hand_over(self, exchange: Exchange) -> None:
-        """Let what waits be worked out now."""
-        if exchange.frames and exchange.on_full is not None:
-            exchange.on_full(exchange)
-        if exchange.frames:  # nobody wanted them, and still the parser must know of them
-            exchange.pieces += self._unframe(*exchange.take_frames())
-
-    def _unframe(self, stamps: Sequence[int], frames: Sequence[bytes]) -> list[tuple[int, bytes]]:
-        """Return the pieces of the body in frames that have waited, as many as are valid HTTP."""
-        exchange = self._exchange
-        if exchange is None:
-            return []
-        latest = exchange.last_ns
-        self._unframing = True
-        for stamp, data in zip(stamps, frames, strict=True):
-            exchange.last_ns = stamp
-            try:
-                self._feed(data)
-            except Exception as error:  # noqa: BLE001 - whatever a reply does ends this one attempt
-                self._fail(_why_broken(error, data))
-                break
-        self._unframing = False
-        exchange.last_ns = latest
-        return exchange.take()
-
-    # The end.
-
-    def _finish(self) -> None:
-        exchange = self._exchange
-        if exchange is None:
-            return
-        if self._decoder is not None and not self._decoder.complete:
-            self._fail(Failure("cut", "the compressed reply ends in the middle"))
-            return
-        exchange.done_ns = exchange.last_ns
-        self._exchange = None
-        self._watch.stop()
-        self._used = True
-        if not self._answer.done():
-            self._answer.set_result(None)
-        transport = self._transport
-        if self._keep and not self._surplus and not self._paused and transport and not transport.is_closing():
-            self._within.release(self)
-        else:
-            self.abort()
-
-    def _fail(self, failure: Failure) -> None:
-        if self._exchange is not None:
-            self._hand_over(self._exchange)
-        exchange = self._exchange
-        if exchange is None:
-            return
-        self._exchange = None
-        self._watch.stop()
-        if not self._answer.done():
-            self._answer.set_exception(AttemptFailed(replace(failure, status=exchange.status or None)))
-        self.abort()
-
-
-def _why_broken(error: Exception, data: bytes) -> Failure:
-    inner = error.__context__ or error  # the parser wraps what its callbacks raise
-    if isinstance(inner, AttemptFailed):
-        return inner.failure
-    return Failure("protocol", f"the reply is not valid HTTP ({inner}): {data[:80]!r}")
