@@ -199,7 +199,7 @@ def worker(streams, tokens, seconds, rate):
             str(streams),
         ]
         ended = subprocess.run(
-            [*words, json.dumps(body), result.name], capture_output=True, text=True, check=False
+            [*words, json.dumps(body), "null", result.name], capture_output=True, text=True, check=False
         )
         if ended.returncode:
             sys.exit(ended.stderr)
