@@ -154,6 +154,12 @@ def test_a_plugin_that_fails_is_to_be_fixed_with_its_reason(tmp_path, installed)
         "did not load: No module named 'a_library_nobody_has'",
     )
     assert broken["remedy"].startswith("pip install a_library_nobody_has")
+    misplaced = told(done)["plugins", "misplaced"]
+    assert (misplaced["state"], misplaced["text"]) == (
+        "problem",
+        "dataset 'misplaced' of plugin odd-placed cannot be loaded: aisb_test_odd.elsewhere:lost is not there",
+    )
+    assert misplaced["remedy"] == ("pip install --upgrade aisb-test-odd, or leave it out: --block odd-placed")
 
 
 def test_a_data_folder_that_is_none_is_to_be_fixed(tmp_path):

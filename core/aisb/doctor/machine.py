@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aisb.data.datafiles import DataFolders
 from aisb.doctor import Finding
+from aisb.errors import PluginError
 from aisb.load.capacity import SPARE_FILES, Room, cores, room
 from aisb.plugins import PluginInfo, Plugins
 
@@ -84,6 +85,11 @@ def _plugins(plugins: Plugins) -> Iterator[Finding]:
     seen: dict[tuple[str, str], list[str]] = {}
     for component in plugins.components():
         seen.setdefault((component.kind, component.name), []).append(component.plugin)
+        try:
+            _ = component.factory
+        except PluginError as error:
+            remedy = _replace_or_block(component.distribution, component.plugin)
+            yield Finding("plugins", component.name, "problem", str(error), remedy)
     for (kind, name), owners in seen.items():
         if len(owners) > 1:
             yield Finding(
@@ -99,7 +105,11 @@ def _plugin_remedy(info: PluginInfo) -> str:
     missing = re.search(r"No module named '([\w.]+)'", info.reason or "")
     if missing:
         return f"pip install {missing[1].partition('.')[0]} (or what brings it), or --block {info.name}"
-    return f"pip install --upgrade {info.distribution}, or leave it out: --block {info.name}"
+    return _replace_or_block(info.distribution, info.name)
+
+
+def _replace_or_block(distribution: str, plugin: str) -> str:
+    return f"pip install --upgrade {distribution}, or leave it out: --block {plugin}"
 
 
 def torch_fits(versions: Mapping[str, str], requires: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
