@@ -28,6 +28,8 @@ _MOST = 2**53
 """More tokens than any reply has, and the largest number that every reader of JSON keeps exactly."""
 _MANY = 2_048
 """From how many bytes on it pays to look for what the events in them have in common."""
+_LONG, _SOONER = 512, 4_096
+"""From so many chunks on, no more bytes wait than these: a long reply has much else in memory."""
 _KEEPALIVE = Chunk("keepalive")
 _KINDS: tuple[ChunkKind, ...] = ("role", "reasoning", "content", "tool", "finish", "usage", "keepalive")
 _CODE = {kind: code for code, kind in enumerate(_KINDS)}
@@ -91,6 +93,8 @@ class Reply:
                 self._read_waiting(*exchange.take_frames(), alike, unframe)
             for growing in (self._stamps, self._kinds, self._text, self._reasoning):
                 growing.fold()
+            if len(self._kinds) >= _LONG:
+                exchange.full = min(exchange.full, _SOONER)
 
     def end(self, failure: Failure | None) -> None:
         """Take what is left, and settle whether this is an answer. `failure` is the transport's."""
