@@ -376,6 +376,12 @@ def test_no_page_is_wider_than_its_window(tmp_path, page, width):
         )
     shown = page(made.done(), width=width, height=812)
     assert shown.run("document.documentElement.scrollWidth") <= width
+    right, tall = shown.run(
+        "(r => [r.right, r.parent])((e => ({right: e.getBoundingClientRect().right, "
+        "parent: e.closest('tr').offsetHeight}))(document.querySelector('#scores strong')))"
+    )
+    assert right <= width  # the score itself is in view, and names do not break letter by letter
+    assert tall < 200
     shown.run("document.querySelector('.rows .row').click()")
     shown.until("document.getElementById('reader').open")
     assert shown.run("document.documentElement.scrollWidth") <= width
