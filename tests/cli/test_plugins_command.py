@@ -5,6 +5,9 @@ import sys
 import time
 
 import pytest
+from click.testing import CliRunner
+
+from aisb_cli.main import cli
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +171,12 @@ def test_listing_every_plugin_of_this_project_starts_within_twenty_times_an_empt
     pairs = [(seconds("-c", "pass"), seconds("-m", "aisb_cli.main", "plugins", "list")) for _ in range(7)]
     empty, listing = map(min, zip(*pairs, strict=True))
     assert listing <= 20 * empty
+
+
+@pytest.mark.parametrize(
+    "words", [("tasks", "list", "--json"), ("data", "list", "gsm8k"), ("plugins", "list", "--json")]
+)
+def test_every_command_says_that_no_plugin_has_a_name_to_block(words):
+    done = CliRunner().invoke(cli, ["--block", "reporter-plot", *words])
+    assert done.exit_code == 0, done.output
+    assert done.stderr == "no plugin named 'reporter-plot' to block; did you mean 'reporter-plots'?\n"
