@@ -77,8 +77,9 @@ def main(arguments: list[str] | None = None) -> Any:
     atexit.register(gc.freeze)  # else the interpreter goes through all objects once more before it ends
     # Pydantic would read the metadata of all that is installed, for plugins that would watch it validate.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    plain = False if os.environ.get("NO_COLOR") else None  # None: colours where a terminal shows them
     try:
-        code = cli.main(args=arguments, prog_name="aisb", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name="aisb", standalone_mode=False, color=plain)
     except AisbError as error:
         click.echo("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), err=True)
         code = error.exit_code

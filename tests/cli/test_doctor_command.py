@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,21 @@ def test_a_work_folder_that_is_no_place_to_write_is_named(tmp_path):
     done = doctor("--json", "-w", str(closed / "work"), cwd=tmp_path)
     assert told(done)["disk", "work folder"]["state"] == "problem"
     assert Path(closed).exists()
+
+
+@pytest.mark.parametrize(("more", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_its_words_are_coloured_on_a_terminal_unless_no_color_is_set(tmp_path, more, coloured):
+    ours, theirs = os.openpty()
+    kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "AISB_DATA")}
+    doctor = subprocess.Popen(
+        [sys.executable, "-m", "aisb_cli.main", "doctor"], cwd=tmp_path, stdout=theirs, env={**kept, **more}
+    )
+    os.close(theirs)
+    said = b""
+    with suppress(OSError):  # how the end of a terminal is told
+        while part := os.read(ours, 1 << 16):
+            said += part
+    os.close(ours)
+    assert doctor.wait(30) in (0, 1)
+    assert b"note" in said
+    assert (b"\x1b[3" in said) is coloured
