@@ -133,7 +133,7 @@ async def score_subtask(
         **{metric.name: _rounded(metric.value) for metric in metrics if metric.group is None},
         "metrics": [asdict(metric) for metric in metrics],
         "outcomes": outcomes(first),
-        "bounds": bounds(first),
+        "bounds": bounds(first) if metrics and metrics[0].unit == "%" else None,
         "asked": len(predictions),
         "not_asked_yet": len(asked) * subtask.repeats - len({(p.sample_id, p.repeat) for p in predictions}),
         "failed": sum(prediction.failure is not None for prediction in predictions),

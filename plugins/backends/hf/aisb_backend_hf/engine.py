@@ -136,6 +136,8 @@ class Engine:
         context, marks = self._context(request)
         alone = self._encode(context, special=marks) if context else []
         wholes = [self._encode(context + text, special=marks) for text in request.continuations]
+        if not context:
+            wholes = [self._begun(whole) for whole in wholes]
         windows = not context and len(wholes) == 1 and len(wholes[0]) > self.window
         if not windows:
             longest = max(map(len, wholes))
@@ -157,6 +159,15 @@ class Engine:
         )
         self._scheduler.submit(item)
         return alone, item
+
+    def _begun(self, whole: list[int]) -> list[int]:
+        """Let a text that follows nothing follow the token that begins texts: its first is foretold, too.
+
+        The token is that of lm-evaluation-harness: the tokenizer's bos_token, and else its eos_token.
+        """
+        said = (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id)
+        begin = next((token for token in said if token is not None), None)
+        return whole if begin is None or whole[:1] == [begin] else [begin, *whole]
 
     def close(self) -> None:
         """End the work."""

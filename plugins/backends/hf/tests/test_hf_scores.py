@@ -59,7 +59,7 @@ def test_a_text_beyond_the_window_is_scored_in_windows_each_token_once(folder):
     text = " ".join(prompts(30, seed=3))
     (answer,) = ask(HFBase(path=str(folder), max_seq_len=64), [Request("0", text="", continuations=(text,))])
     model, words = plain(folder)
-    ids = words(text)["input_ids"]
+    ids = [words.bos_token_id, *words(text)["input_ids"]]
     total, told = 0.0, 1
     with torch.inference_mode():
         while told < len(
@@ -134,3 +134,35 @@ def test_a_beginning_that_is_kept_for_scores_changes_nothing_for_later_ones(fold
         for a, b in zip(one.logprobs, other.logprobs, strict=True):
             assert a.total == pytest.approx(b.total, abs=1e-4)
             assert a.whole == pytest.approx(b.whole, abs=1e-4)
+
+
+def test_perplexity_is_that_of_a_plain_forward_from_the_beginning_token_on(folder):
+    from math import exp, log
+
+    from aisb.types import Sample
+    from aisb_evaluator_text.perplexity import Perplexity
+
+    texts = prompts(5, seed=9, most=40)
+    answers = ask(
+        HFBase(path=str(folder)),
+        [Request(str(n), text="", continuations=(text,)) for n, text in enumerate(texts)],
+    )
+    evaluator = Perplexity()
+    scores = [
+        evaluator.score("A", Sample(str(n), {"text": text, "logprobs": answer.logprobs}))
+        for n, (text, answer) in enumerate(zip(texts, answers, strict=True))
+    ]
+    found = {metric.name: metric.value for metric in evaluator.summarize(scores)}
+    model, words = plain(folder)
+    total, tokens = 0.0, 0
+    with torch.inference_mode():
+        for text in texts:
+            ids = words(text)["input_ids"]
+            told = model(torch.tensor([[words.bos_token_id, *ids]])).logits[0, :-1].log_softmax(-1)
+            total += float(told.gather(1, torch.tensor(ids)[:, None]).sum())
+            tokens += len(ids)
+    length, split = sum(len(text.encode()) for text in texts), sum(len(text.split()) for text in texts)
+    assert found["token_perplexity"] == pytest.approx(exp(-total / tokens), rel=1e-3)
+    assert found["bits_per_byte"] == pytest.approx(-total / length / log(2), abs=1e-3)
+    assert found["byte_perplexity"] == pytest.approx(exp(-total / length), abs=1e-3)
+    assert found["word_perplexity"] == pytest.approx(exp(-total / split), rel=1e-3)

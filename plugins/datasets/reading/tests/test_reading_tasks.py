@@ -23,6 +23,7 @@ FAMILY = Path(str(importlib.resources.files("aisb_dataset_reading")))
 TASKS = {
     path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in (FAMILY / "tasks").glob("*.toml")
 }
+TASKS = {name: table for name, table in TASKS.items() if table.get("mode") != "logprob"}  # tried by backends
 NAMES = [f"{name}:{variant}" for name, table in TASKS.items() for variant in table.get("variants", ())]
 NAMES += list(TASKS)
 ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))

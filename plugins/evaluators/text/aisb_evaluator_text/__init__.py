@@ -21,9 +21,10 @@ def aisb_postprocessors() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the evaluators that compare numbers, text and choices."""
+    """Offer the evaluators that compare numbers, text and choices, and perplexity."""
     return {
         "choice-match": "aisb_evaluator_text.matching:ChoiceMatch",
         "exact-match": "aisb_evaluator_text.matching:ExactMatch",
         "numeric-match": "aisb_evaluator_text.matching:NumericMatch",
+        "perplexity": "aisb_evaluator_text.perplexity:Perplexity",
     }
