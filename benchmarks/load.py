@@ -159,11 +159,20 @@ def concurrency(limits, _):
 
 def pace(limits, given):
     seconds = given.seconds
-    print(f"\nOpen loop at 1,000 requests/s over {seconds} s")
-    with start_mock(MockOptions(ttft_ms=5, tokens=1)) as mock, tempfile.TemporaryDirectory() as folder:
+    print(f"\nOpen loop at 1,000 requests/s over {seconds} s, replies of one token")
+    with start_mock(MockOptions(ttft_ms=5)) as mock, tempfile.TemporaryDirectory() as folder:
         count = 1000 * seconds
         found = run(
-            folder, mock.url, "--request-rate", "1000", "--arrival", "constant", "--num-prompts", str(count)
+            folder,
+            mock.url,
+            "--request-rate",
+            "1000",
+            "--arrival",
+            "constant",
+            "--num-prompts",
+            str(count),
+            "--set",
+            "task.dataset.output=1",
         )
         record = record_of(mock.url)
     late = [(one.timing.sent_ns - one.timing.planned_ns) / 1e6 for one in found]

@@ -219,16 +219,21 @@ class Drive:
             for at, begin in launches:
                 if until_ns is not None and at >= until_ns:
                     return
+                gate: asyncio.Future[None] | None = None
                 if at > self.clock():
                     behind = 0
-                    await pacer.until(at)
+                    if not turns:  # it waits at its gate, which the clock opens: one turn of the loop less
+                        gate = asyncio.get_running_loop().create_future()
+                        crew.add(_behind(gate, begin))
+                    await pacer.until(at, gate)
                 else:
                     behind += 1
                     if behind % _BURST == 0:  # let what has been launched reach its socket
                         await asyncio.sleep(0)
                 if turns:
                     await turns.acquire()
-                crew.add(begin())
+                if not gate:
+                    crew.add(begin())
         finally:
             pacer.close()
 
@@ -349,6 +354,11 @@ class Drive:
             note=self.note,
             ready=ready,
         )
+
+
+async def _behind(gate: asyncio.Future[None], begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    await gate
+    await begin()
 
 
 def concurrency(load: Load, backend: Backend) -> int:

@@ -81,19 +81,23 @@ class Timer:
 class Pacer:
     """Waits for the moments of a schedule, one after another."""
 
-    __slots__ = ("_clock", "_timer", "_turn")
+    __slots__ = ("_at", "_clock", "_gate", "_timer", "_turn")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._at = 0
         self._turn: asyncio.Future[None] | None = None
+        self._gate: asyncio.Future[None] | None = None
         self._timer = Timer(self._ring)
 
-    async def until(self, at_ns: int) -> None:
-        """Return at this time of the clock, at once when it has passed."""
+    async def until(self, at_ns: int, gate: asyncio.Future[None] | None = None) -> None:
+        """Return at this time of the clock, at once when it has passed; `gate` is done no turn later."""
+        self._at, self._gate = at_ns, gate
         while (left := at_ns - self._clock()) > 0:
             self._turn = asyncio.get_running_loop().create_future()
             self._timer.set(left)
             await self._turn
+        self._open_gate()
 
     def close(self) -> None:
         """Let go of the timer."""
@@ -101,8 +105,14 @@ class Pacer:
 
     def _ring(self, count: int) -> None:
         del count
+        if self._clock() >= self._at:
+            self._open_gate()
         if self._turn is not None and not self._turn.done():
             self._turn.set_result(None)
+
+    def _open_gate(self) -> None:
+        if self._gate is not None and not self._gate.done():
+            self._gate.set_result(None)
 
 
 def _open() -> int | None:
