@@ -44,6 +44,11 @@ class Backend(ABC):
     takes: ClassVar[Literal["chat", "text"]] = "chat"
     """Whether a request should hold messages or one text; core turns one into the other."""
 
+    @property
+    def renders(self) -> bool:
+        """Whether it is handed messages although it takes texts: it has a chat template for them."""
+        return False
+
     local: ClassVar[bool] = False
     """Whether the model itself is in the process: a probe loads it, and subtasks at once are processes."""
 

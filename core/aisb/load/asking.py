@@ -217,6 +217,8 @@ class Asking:
             self.manifest.note("tasks", task, facts)
             if piece.task.prompt.style != piece.backend.takes:
                 crossed = {"chat": "one user message", "text": "the turns' contents joined by newlines"}
+                if piece.backend.renders:
+                    crossed["text"] = "one text, rendered with the tokenizer's chat template"
                 self.display.say(
                     f"{task} · {model}: a {piece.task.prompt.style} task, a {piece.backend.takes} endpoint: "
                     f"sent as {crossed[piece.backend.takes]}"

@@ -42,9 +42,11 @@ class Piece:
         rendered = self.renderer.request(sample, repeat)
         # Likelihoods are asked of texts: in style chat the options are what the assistant's turn would be,
         # which a local model renders with its chat template.
-        renders = self.backend.local and self.backend.takes == "chat" and rendered.messages is not None
-        wants = "text" if rendered.continuations and not renders else self.backend.takes
-        request = cross(rendered, wants, self.model.system)
+        renders = rendered.messages is not None and (
+            self.backend.renders or (self.backend.local and self.backend.takes == "chat")
+        )
+        wants = "text" if rendered.continuations else self.backend.takes
+        request = cross(rendered, "chat" if renders else wants, self.model.system)
         if rendered.continuations and rendered.messages is not None and not renders:
             request = replace(request, text=f"{request.text}\n")
         if self.subtask.repeats > 1 and "seed" not in request.params:

@@ -22,7 +22,9 @@ class HFModel(Backend):
     """A model of Hugging Face Transformers on this machine."""
 
     path: Annotated[str, "the model's folder, or a .gguf file"] = ""
-    tokenizer_path: Annotated[str | None, "the tokenizer's folder, where it is another"] = None
+    tokenizer_path: Annotated[
+        str | None, "the tokenizer's folder, where it is another; its chat template renders chat tasks"
+    ] = None
     dtype: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"], "kind of the weights; auto: as they were saved"
     ] = "auto"
@@ -213,7 +215,7 @@ class HFModel(Backend):
             prefix_cache=self.prefix_cache,
             stream=self.stream,
         )
-        return Engine(loaded, settings, lambda: self.clock(), turns=self._turns)
+        return Engine(loaded, settings, lambda: self.clock(), turns=self._turns or self.renders)
 
     def _prepare(self, tokenizer: Any) -> None:
         """Make the tokenizer ready for this way of asking."""
@@ -224,6 +226,13 @@ class HFBase(HFModel):
     """A local base model of Hugging Face Transformers, which goes on with a text."""
 
     takes: ClassVar[Literal["chat", "text"]] = "text"
+
+    @property
+    def renders(self) -> bool:
+        """Whether a chat task's messages go through a chat template: that of a tokenizer that is named."""
+        from aisb_backend_hf.chat import has_template
+
+        return self.tokenizer_path is not None and has_template(self.tokenizer_path)
 
 
 @dataclass(kw_only=True, eq=False)

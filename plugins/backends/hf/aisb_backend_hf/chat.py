@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,18 @@ def set_template(tokenizer: Any, given: str | None, path: str) -> None:
             f"the tokenizer of {path} has no chat template, so it is not known how this model is spoken to\n"
             "  for a base model use hf_base_model; else name a template: --set model.chat_template=FILE.jinja"
         )
+
+
+def has_template(folder: str) -> bool:
+    """Return whether a tokenizer's folder holds a chat template, without loading the tokenizer."""
+    place = Path(folder).expanduser()
+    if (place / "chat_template.jinja").is_file():
+        return True
+    try:
+        config = json.loads((place / "tokenizer_config.json").read_text("utf-8"))
+    except (OSError, ValueError):  # what is wrong with it is said when it is loaded
+        return False
+    return isinstance(config, dict) and bool(config.get("chat_template"))
 
 
 def rendered(tokenizer: Any, messages: Sequence[Message], params: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from aisb_backend_hf.loading import Source, load
 def refused(error=UsageError, backend=HFBase, **options):
     """Return what loading says."""
     with pytest.raises(error) as told:
-        backend(**options)._ready()
+        backend(**options)._load()
     return str(told.value)
 
 
@@ -34,7 +34,7 @@ def test_listing_plugins_does_not_import_torch():
 
 
 def test_loading_says_seconds_size_kind_and_device(folder):
-    line = HFBase(path=str(folder))._ready().notes[0]
+    line = HFBase(path=str(folder))._load().notes[0]
     assert line.startswith("loaded in ")
     assert "0.1 million parameters, float32, " in line
     assert line.endswith("on cpu")
@@ -109,6 +109,19 @@ def test_a_tokenizer_without_a_chat_template_is_said_with_what_to_do(copied):
     )
 
 
+def test_a_base_model_renders_messages_where_a_tokenizer_with_a_template_is_named(copied):
+    folder = copied()
+    assert not HFBase(path=str(folder)).renders
+    assert HFBase(path=str(folder), tokenizer_path=str(folder)).renders
+    (folder / "chat_template.jinja").unlink()
+    assert not HFBase(path=str(folder), tokenizer_path=str(folder)).renders
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"chat_template": "{{ messages }}"}))
+    assert HFBase(path=str(folder), tokenizer_path=str(folder)).renders
+    file.write_text("{")
+    assert not HFBase(path=str(folder), tokenizer_path=str(folder)).renders
+
+
 def test_a_chat_template_that_refuses_messages_fails_that_sample_alone(folder):
     template = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}x"
     backend = HFChat(path=str(folder), chat_template=template)
@@ -163,7 +176,7 @@ def test_a_library_that_is_missing_is_said_with_its_install_line():
         "        if name.split('.')[0] == sys.argv[1]: raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
         "sys.meta_path.insert(0, Without())\n"
         "from aisb_backend_hf import HFBase\n"
-        "try: HFBase(path='x')._ready()\n"
+        "try: HFBase(path='x')._load()\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
     ran = subprocess.run([sys.executable, "-c", code, "torch"], capture_output=True, text=True, check=True)
@@ -209,7 +222,7 @@ def test_memory_that_runs_out_while_loading_is_said(copied):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_the_dtype_is_the_one_asked_for(folder, dtype):
-    engine = HFBase(path=str(folder), dtype=dtype)._ready()
+    engine = HFBase(path=str(folder), dtype=dtype)._load()
     assert f", {dtype}, " in engine.notes[0]
 
 
@@ -218,7 +231,7 @@ def test_kwargs_reach_the_model_and_the_tokenizer(folder):
         path=str(folder),
         model_kwargs={"attn_implementation": "eager"},
         tokenizer_kwargs={"bos_token": "<|user|>"},
-    )._ready()
+    )._load()
     assert engine._loaded.model.config._attn_implementation == "eager"
     assert engine._tokenizer.bos_token == "<|user|>"
     assert engine.abilities.batched
@@ -229,7 +242,7 @@ def test_another_tokenizer_can_be_named(folder, copied):
     other = copied()
     settings = json.loads((other / "tokenizer_config.json").read_text())
     (other / "tokenizer_config.json").write_text(json.dumps({**settings, "eos_token": "<|end|>"}))
-    engine = HFBase(path=str(folder), tokenizer_path=str(other))._ready()
+    engine = HFBase(path=str(folder), tokenizer_path=str(other))._load()
     assert engine._tokenizer.eos_token == "<|end|>"
     assert "tokenizer_path = 'nowhere': there is no such folder" in refused(
         path=str(folder), tokenizer_path="nowhere"

@@ -211,3 +211,24 @@ def test_batch_size_is_the_models_own_option_and_not_the_load(place):
     loads = {subtask.model: subtask.load.concurrency for subtask in spec.subtasks}
     assert loads == {"mine": None, "served": 7}
     assert {subtask.model: subtask.merged.get("max_tokens") for subtask in spec.subtasks}["mine"] == 9
+
+
+@pytest.mark.slow
+def test_a_chat_task_reaches_a_base_model_through_the_template_of_a_tokenizer_that_is_named(folder, place):
+    config = place / "aisb.toml"
+    config.write_text(config.read_text().replace('style = "text"', 'style = "chat"', 1))
+    asked = ["--datasets", "told", "--num-prompts", "3"]
+    named = run(place, *words(folder, *asked, "--set", f"model.tokenizer_path={folder}"))
+    assert named.returncode == 0, named.stderr
+    told = (
+        "told · hf-base-model: a chat task, a text endpoint: sent as one text, rendered with the tokenizer's"
+    )
+    assert told in " ".join(named.stderr.split())
+    said = [line["prediction"] for line in lines(place, "told")]
+    assert len(said) == 3
+    command = words(folder, *asked, "--work-dir", "other")
+    command[command.index("hf_base_model")] = "hf_chat_model"
+    chat = run(place, *command)
+    assert chat.returncode == 0, chat.stderr
+    (path,) = place.glob("other/**/predictions/hf-chat-model/told.jsonl")
+    assert [json.loads(line)["prediction"] for line in path.read_text().splitlines()] == said
