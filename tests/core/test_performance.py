@@ -139,8 +139,10 @@ def test_failed_requests_are_counted_and_in_no_latency(tmp_path):
     assert found.stages[0].parameters["ICL"].n == 72
     assert reasons(found)["failures"] == (
         "INVALID",
-        ("1 of 9 requests failed, the first is request 9: cut: the connection was closed; "
-        "log: logs/infer/m/t.out"),
+        (
+            "1 of 9 requests failed, the first is request 9: cut: the connection was closed; "
+            "log: logs/infer/m/t.out"
+        ),
     )
 
 
