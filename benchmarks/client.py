@@ -185,6 +185,7 @@ async def bare_loop(url, count, streams, body, rate):
 async def aisb_loop(url, count, streams, body, rate):
     from aisb import Request
     from aisb.load.capacity import raise_limit
+    from aisb.load.clock import RunClock
     from aisb.load.work import Share, work
     from aisb.progress import Progress
     from aisb.spec import Load
@@ -201,10 +202,7 @@ async def aisb_loop(url, count, streams, body, rate):
     messages = tuple(Message(**message) for message in body["messages"])
     backend = Named(url=url, model="mock", stream=body["stream"])
     raise_limit()
-    began = time.perf_counter_ns()
-
-    def clock():  # as workers have it: from the run's start
-        return time.perf_counter_ns() - began
+    clock = RunClock(time.perf_counter_ns())
 
     async def start():
         return clock()

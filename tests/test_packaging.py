@@ -103,6 +103,26 @@ def test_pip_installs_every_wheel_and_the_core_imports_from_its_own(wheels, tmp_
     assert imported.stdout.split() == [str(tmp_path / "aisb" / "__init__.py"), "0.1.0"], imported.stderr
 
 
+def test_the_core_is_compiled_where_a_compiler_is_there_and_plain_where_none_is(wheels, tmp_path):
+    import aisb.http.compiled
+
+    with zipfile.ZipFile(wheels["aisb-core"]) as wheel:
+        built = [name for name in wheel.namelist() if name.endswith(sysconfig.get_config_var("EXT_SUFFIX"))]
+    assert len(built) == aisb.http.compiled.COMPILED
+    assert ("none-any" in wheels["aisb-core"].name) == (not built)
+    words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    environment = os.environ | {"CC": "/bin/false", "CXX": "/bin/false"}
+    plain = subprocess.run(
+        words, cwd=ROOT / "core", env=environment, capture_output=True, text=True, check=False
+    )
+    assert plain.returncode == 0, plain.stderr
+    assert (
+        "_compiled.c could not be compiled: aisb will use more of the processor"
+        in plain.stdout + plain.stderr
+    )
+    assert [wheel.name for wheel in tmp_path.iterdir()] == ["aisb_core-0.1.0-py3-none-any.whl"]
+
+
 FACTORIES = """
 from aisb.plugins import Plugins
 loaded = Plugins.load()

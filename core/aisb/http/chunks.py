@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-SIZES = (b"%x\r\n", b"%X\r\n")
+SIZES = (b"%x", b"%X")
 """How a chunk says its size; servers differ in the letters."""
 
 

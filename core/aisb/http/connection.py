@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Protocol, cast
 import httptools
 
 from aisb.errors import AttemptFailed
+from aisb.http.arrivals import GOES_ON
 from aisb.http.chunks import first_chunk
+from aisb.http.compiled import Arrivals
 from aisb.http.transport import Clock, Decoder, Exchange, Watch, decoder_for
 from aisb.types import Failure
 
 if TYPE_CHECKING:
     from aisb.spec import Timeouts
 
-_GOES_ON = b"\n\n\r\n"
-"""How a piece ends that is a whole event in a whole chunk. A chunked body ends with CR LF CR LF."""
 _LAST = b"0\r\n\r\n"
 """The chunk that ends a body."""
 _LONG = 2_048
@@ -49,13 +49,13 @@ class Stale(Exception):  # noqa: N818 - the pool catches it, nobody else sees it
     """A kept connection was closed before anything of the reply arrived."""
 
 
-class Connection(asyncio.Protocol):
-    """One connection, which carries one exchange at a time."""
+class Connection(asyncio.BaseProtocol):
+    """One connection, which carries one exchange at a time. What comes goes to its `Arrivals` first."""
 
     __slots__ = (
-        "_answer", "_clock", "_complete", "_decoder", "_exchange", "_feed", "_framed", "_headed", "_keep",
-        "_leaves_frames", "_parser", "_paused", "_surplus", "_transport", "_unframing", "_used", "_watch",
-        "_within",
+        "_answer", "_arrivals", "_clock", "_complete", "_decoder", "_exchange", "_feed", "_framed", "_headed",
+        "_keep", "_leaves_frames", "_parser", "_paused", "_surplus", "_transport", "_unframing", "_used",
+        "_watch", "_within", "data_received",
     )  # fmt: skip
 
     def __init__(self, pool: Pool) -> None:
@@ -67,6 +67,8 @@ class Connection(asyncio.Protocol):
         self._used = False
         self._parser = httptools.HttpResponseParser(self)
         self._feed: Callable[[bytes], None] = self._parser.feed_data
+        self._arrivals = Arrivals(self._clock, self._take, self._take_what_waits)
+        self.data_received = self._arrivals.receive
 
     async def carry(self, data: bytes, exchange: Exchange, begun: int) -> None:
         """Send one request and gather its reply into an exchange."""
@@ -93,8 +95,7 @@ class Connection(asyncio.Protocol):
             await self._answer
         except asyncio.CancelledError:
             if self._exchange is exchange:
-                self._exchange = None
-                self._watch.stop()
+                self._let_go()
                 self.abort()
             raise
 
@@ -125,55 +126,6 @@ class Connection(asyncio.Protocol):
         if self._exchange is not None and self._exchange.sent_ns is None:
             self._exchange.sent_ns = self._clock()
 
-    def data_received(self, data: bytes) -> None:
-        exchange = self._exchange
-        if exchange is None:  # nobody asked: a late error page, or a server out of step
-            self.abort()
-            return
-        stamp = exchange.last_ns = self._clock()
-        if self._leaves_frames and data[-4:] == _GOES_ON:
-            exchange.frames.append(data)
-            exchange.frames_ns.append(stamp)
-            exchange.size += len(data)
-            if exchange.size >= exchange.full:
-                self._hand_over(exchange)
-        elif len(data) > _LONG and not self._headed:
-            self._begin(exchange, data)
-        else:
-            self._go_on(exchange, data)
-
-    def _begin(self, exchange: Exchange, data: bytes) -> None:
-        """Take a reply's first bytes where much came at once: after its first chunk they may wait."""
-        body = data.find(b"\r\n\r\n") + 4
-        rest = body + first_chunk(data[body:])
-        for part in (data[:body], data[body:rest], data[rest:]):
-            if part and self._exchange is exchange:
-                self._go_on(exchange, part)
-
-    def _go_on(self, exchange: Exchange, data: bytes) -> None:
-        if self._leaves_frames:
-            # What comes before the chunk that ends the reply is as good as any other.
-            last = len(_LAST) if data.endswith(_GOES_ON + _LAST) else 0
-            if last or data.endswith(_GOES_ON):
-                exchange.frames.append(data[: len(data) - last])
-                exchange.frames_ns.append(exchange.last_ns or 0)
-                exchange.size += len(data)
-                if not last and exchange.size < exchange.full:
-                    return
-                data = data[len(data) - last :]
-            self._hand_over(exchange)
-            if self._exchange is None or not data:  # it broke in what had waited
-                return
-        try:
-            self._feed(data)
-        except Exception as error:  # noqa: BLE001 - whatever a reply does ends this one attempt
-            if not self._complete:
-                self._fail(_why_broken(error, data))
-                return
-            self._keep = False  # what follows the reply is broken, the reply is not
-        if self._complete:
-            self._finish()
-
     def eof_received(self) -> None:
         if (exchange := self._exchange) is not None and self._headed and not self._framed:
             exchange.last_ns = self._clock()
@@ -192,12 +144,70 @@ class Connection(asyncio.Protocol):
         elif self._headed:
             self._fail(Failure("cut", "the connection was closed in the middle of the reply"))
         elif self._used and exchange.last_ns is None:
-            self._exchange = None
-            self._watch.stop()
+            self._let_go()
             if not self._answer.done():
                 self._answer.set_exception(Stale())
         else:
             self._fail(Failure("cut", "the connection was closed before the reply began"))
+
+    # What has come, with its stamp.
+
+    def _take(self, stamp: int, data: bytes) -> None:
+        """Look at a piece that does not simply go on."""
+        exchange = self._exchange
+        if exchange is None:  # nobody asked: a late error page, or a server out of step
+            self.abort()
+            return
+        if len(data) > _LONG and not self._headed:
+            self._begin(exchange, stamp, data)
+        else:
+            self._go_on(exchange, stamp, data)
+
+    def _take_what_waits(self) -> None:
+        """Let it be worked out, since it is much."""
+        if self._exchange is not None:
+            self._hand_over(self._exchange)
+        if self._exchange is not None:
+            self._leave_frames(self._exchange)
+
+    def _leave_frames(self, exchange: Exchange) -> None:
+        """Let what comes wait as it is, up to what ends the reply."""
+        self._leaves_frames = True
+        self._arrivals.keep(exchange.frames, exchange.frames_ns, exchange.full)
+
+    def _begin(self, exchange: Exchange, stamp: int, data: bytes) -> None:
+        """Take a reply's first bytes where much came at once: after its first chunk they may wait."""
+        body = data.find(b"\r\n\r\n") + 4
+        rest = body + first_chunk(data[body:])
+        for part in (data[:body], data[body:rest], data[rest:]):
+            if part and self._exchange is exchange:
+                self._go_on(exchange, stamp, part)
+
+    def _go_on(self, exchange: Exchange, stamp: int, data: bytes) -> None:
+        if self._leaves_frames:
+            # What comes before the chunk that ends the reply is as good as any other.
+            last = len(_LAST) if data.endswith(GOES_ON + _LAST) else 0
+            if last or data.endswith(GOES_ON):
+                exchange.frames.append(data[: len(data) - last])
+                exchange.frames_ns.append(stamp)
+                if not last:
+                    return
+                data = data[-last:]
+            self._hand_over(exchange)
+            if self._exchange is None:  # it broke in what had waited
+                return
+        exchange.last_ns = stamp
+        try:
+            self._feed(data)
+        except Exception as error:  # noqa: BLE001 - whatever a reply does ends this one attempt
+            if not self._complete:
+                self._fail(_why_broken(error, data))
+                return
+            self._keep = False  # what follows the reply is broken, the reply is not
+        if self._complete:
+            self._finish()
+        elif self._leaves_frames:
+            self._leave_frames(exchange)
 
     # What the parser calls.
 
@@ -284,6 +294,12 @@ class Connection(asyncio.Protocol):
 
     # The end.
 
+    def _let_go(self) -> None:
+        """Have nothing more to do with the exchange."""
+        self._exchange = None
+        self._watch.stop()
+        self._arrivals.stop()
+
     def _finish(self) -> None:
         exchange = self._exchange
         if exchange is None:
@@ -292,8 +308,7 @@ class Connection(asyncio.Protocol):
             self._fail(Failure("cut", "the compressed reply ends in the middle"))
             return
         exchange.done_ns = exchange.last_ns
-        self._exchange = None
-        self._watch.stop()
+        self._let_go()
         self._used = True
         if not self._answer.done():
             self._answer.set_result(None)
@@ -309,8 +324,7 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None:
             return
-        self._exchange = None
-        self._watch.stop()
+        self._let_go()
         if not self._answer.done():
             self._answer.set_exception(AttemptFailed(replace(failure, status=exchange.status or None)))
         self.abort()

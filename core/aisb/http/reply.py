@@ -82,7 +82,8 @@ class Reply:
             self._streamed = _is_stream(exchange, self._backend.stream_format)
         if self._streamed:
             # A pattern pays off over many events; a short reply is read sooner in one go.
-            many, unframe = exchange.size >= _MANY, exchange.unframe
+            unframe = exchange.unframe
+            many = exchange.size + sum(map(len, exchange.frames)) >= _MANY
             if many and self._may_be_alike and self._alike is None:
                 self._alike = Alike(framed=unframe is not None)
             alike = self._alike if many else None
@@ -165,13 +166,15 @@ class Reply:
         events, at = self._events, 0
         while alike and alike.helps and at < len(datas) and not self.failure:
             if events.between and (unframe is None or self.exchange.aligned):
-                found = alike.read(times[at:], datas[at:])
-                if found.texts:
-                    self._add_texts(found.stamps, found.texts)
-                    at += found.whole
-                    if found.part:
-                        datas[at] = datas[at][found.part :]
+                stamps, text, whole, part = alike.read(times[at:], datas[at:])
+                if stamps:
+                    self._add_alike(stamps, text)
+                    at += whole
+                    if part:
+                        datas[at] = datas[at][part:]
                     continue
+            if sum(map(len, datas[at:])) < _MANY:  # such as what ends a reply: no two events of it are alike
+                break
             # One event is read in the usual way, however many came with it.
             data = datas[at]
             end = alike.first(data)
@@ -194,11 +197,11 @@ class Reply:
         if len(events) == 1 == len(self._kinds) - seen and last == Chunk("content", last.text):
             alike.learn(data, pieces[-1][1], events[0][1] or b"", last.text)
 
-    def _add_texts(self, stamps: Sequence[int], texts: Sequence[str]) -> None:
-        """Take chunks that are like the latest one but for their texts."""
+    def _add_alike(self, stamps: Sequence[int], text: str) -> None:
+        """Take chunks that are like the latest one but for their text."""
         self._stamps.extend(stamps)
-        self._kinds.extend(_CONTENT * len(texts))
-        self._text.extend(texts)
+        self._kinds.extend(_CONTENT * len(stamps))
+        self._text.append(text)
         self._uncounted()
 
     def _read(self, events: Iterable[Event]) -> None:

@@ -7,7 +7,6 @@ first request and again at the end, so that a killed run can be shown too.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import orjson
 
 from aisb.backend import HttpBackend
 from aisb.http.fetch import proxy_for
+from aisb.load.clock import RunClock
 from aisb.load.counting import Counting
 from aisb.load.engine import Drive, Unlogged, concurrency
 from aisb.load.loads import asked, is_open, joins, planned, share
@@ -48,11 +48,11 @@ class Sending:
     launcher: Launcher | None = None
     environments: Sequence[Mapping[str, str]] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    clock: RunClock = field(init=False)
     _renewal: Renewal | None = None
 
-    def clock(self) -> int:
-        """Return nanoseconds from the run's start."""
-        return time.perf_counter_ns() - self.began
+    def __post_init__(self) -> None:
+        self.clock = RunClock(self.began)
 
     async def run(self, answers: Answers, *, subtasks_at_once: int = 1) -> None:
         """Send what has no answer yet, and leave `load.json`.

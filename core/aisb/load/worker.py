@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import orjson
 
 from aisb.errors import AisbError
+from aisb.load.clock import RunClock
 from aisb.load.work import Job, read_share, work
 from aisb.progress import Progress
 
@@ -40,10 +40,6 @@ class _Process:
         self._out, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, sys.stdout)
         backend = object.__new__(job.backend)
         backend.__dict__.update(job.state)
-
-        def clock() -> int:
-            return time.perf_counter_ns() - job.began
-
         self._live = backend.live
         telling = asyncio.create_task(self._tell_counts())
         try:
@@ -54,7 +50,7 @@ class _Process:
                 job.share,
                 backend,
                 lambda: read_share(job.requests),
-                clock=clock,
+                clock=RunClock(job.began),
                 start=self._ready,
                 progress=self.progress,
                 note=lambda line: self.tell({"note": line}),

@@ -1,0 +1,437 @@
+/* What every streamed chunk passes, compiled: the twins of arrivals.py and pattern.py, which say what it is for.
+
+   Both are held to the same tests. Without a compiler at installation this module is not there, and those are used.
+*/
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <string.h>
+#include <time.h>
+
+#define REVISION 1 /* as in compiled.py */
+
+static const char GOES_ON[4] = {'\n', '\n', '\r', '\n'};
+
+/* ---- Arrivals ---- */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *clock;   /* returns nanoseconds */
+    PyObject *other;   /* called with a stamp and a piece that is not kept */
+    PyObject *full;    /* called when so much waits that it should be worked out */
+    PyObject *pieces;  /* lists; NULL while nothing is kept */
+    PyObject *stamps;
+    Py_ssize_t room;
+    long long began;   /* where the clock is this system's own, its zero; else -1 */
+} Arrivals;
+
+static int
+arrivals_traverse(Arrivals *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->clock);
+    Py_VISIT(self->other);
+    Py_VISIT(self->full);
+    Py_VISIT(self->pieces);
+    Py_VISIT(self->stamps);
+    return 0;
+}
+
+static int
+arrivals_clear(Arrivals *self)
+{
+    Py_CLEAR(self->clock);
+    Py_CLEAR(self->other);
+    Py_CLEAR(self->full);
+    Py_CLEAR(self->pieces);
+    Py_CLEAR(self->stamps);
+    self->room = 0;
+    return 0;
+}
+
+static void
+arrivals_dealloc(Arrivals *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    arrivals_clear(self);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static int
+arrivals_init(Arrivals *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"clock", "other", "full", NULL};
+    PyObject *clock, *other, *full;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO:Arrivals", names, &clock, &other, &full)) {
+        return -1;
+    }
+    arrivals_clear(self);
+    self->clock = Py_NewRef(clock);
+    self->other = Py_NewRef(other);
+    self->full = Py_NewRef(full);
+    self->began = -1;
+#ifdef __linux__ /* where time.perf_counter_ns() is this very clock */
+    PyObject *began = PyObject_GetAttrString(clock, "began_ns");
+    if (began == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return 0;
+    }
+    self->began = PyLong_AsLongLong(began);
+    Py_DECREF(began);
+    if (self->began == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+#endif
+    return 0;
+}
+
+static PyObject *
+arrivals_now(Arrivals *self)
+{
+#ifdef __linux__
+    if (self->began >= 0) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return PyLong_FromLongLong(now.tv_sec * 1000000000LL + now.tv_nsec - self->began);
+    }
+#endif
+    return PyObject_CallNoArgs(self->clock);
+}
+
+static PyObject *
+arrivals_receive(Arrivals *self, PyObject *data)
+{
+    PyObject *stamp = arrivals_now(self);
+    if (stamp == NULL) {
+        return NULL;
+    }
+    if (self->room > 0 && PyBytes_CheckExact(data)) {
+        Py_ssize_t size = PyBytes_GET_SIZE(data);
+        if (size >= 4 && memcmp(PyBytes_AS_STRING(data) + size - 4, GOES_ON, 4) == 0) {
+            int failed = PyList_Append(self->pieces, data) || PyList_Append(self->stamps, stamp);
+            Py_DECREF(stamp);
+            if (failed) {
+                return NULL;
+            }
+            self->room -= size;
+            if (self->room > 0) {
+                Py_RETURN_NONE;
+            }
+            return PyObject_CallNoArgs(self->full);
+        }
+    }
+    PyObject *taken = PyObject_CallFunctionObjArgs(self->other, stamp, data, NULL);
+    Py_DECREF(stamp);
+    return taken;
+}
+
+static PyObject *
+arrivals_keep(Arrivals *self, PyObject *args)
+{
+    PyObject *pieces, *stamps;
+    Py_ssize_t room;
+    if (!PyArg_ParseTuple(args, "O!O!n:keep", &PyList_Type, &pieces, &PyList_Type, &stamps, &room)) {
+        return NULL;
+    }
+    Py_XSETREF(self->pieces, Py_NewRef(pieces));
+    Py_XSETREF(self->stamps, Py_NewRef(stamps));
+    self->room = room;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+arrivals_stop(Arrivals *self, PyObject *Py_UNUSED(ignored))
+{
+    self->room = 0;
+    Py_CLEAR(self->pieces);
+    Py_CLEAR(self->stamps);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef arrivals_methods[] = {
+    {"receive", (PyCFunction)arrivals_receive, METH_O, "Take a piece that has come."},
+    {"keep", (PyCFunction)arrivals_keep, METH_VARARGS, "Keep pieces and stamps in these lists, up to so many bytes."},
+    {"stop", (PyCFunction)arrivals_stop, METH_NOARGS, "Keep nothing from here on."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot arrivals_slots[] = {
+    {Py_tp_doc, "What comes over one connection: see aisb.http.arrivals."},
+    {Py_tp_init, arrivals_init},
+    {Py_tp_traverse, arrivals_traverse},
+    {Py_tp_clear, arrivals_clear},
+    {Py_tp_dealloc, arrivals_dealloc},
+    {Py_tp_methods, arrivals_methods},
+    {0, NULL},
+};
+
+static PyType_Spec arrivals_spec = {
+    .name = "aisb.http._compiled.Arrivals",
+    .basicsize = sizeof(Arrivals),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = arrivals_slots,
+};
+
+/* ---- Pattern ---- */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *head;   /* bytes */
+    PyObject *tail;
+    PyObject *loads;  /* reads JSON */
+    int letters;      /* of a chunk's size: 'a', 'A', or 0 where no chunk is around an event */
+} Pattern;
+
+typedef struct {
+    char *bytes;
+    Py_ssize_t size, most;
+} Buffer;
+
+static int
+add(Buffer *buffer, const char *bytes, Py_ssize_t size)
+{
+    if (size > buffer->most - buffer->size) {
+        Py_ssize_t most = 2 * (buffer->size + size) + 64;
+        char *grown = PyMem_Realloc(buffer->bytes, most);
+        if (grown == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        buffer->bytes = grown;
+        buffer->most = most;
+    }
+    memcpy(buffer->bytes + buffer->size, bytes, size);
+    buffer->size += size;
+    return 0;
+}
+
+static void
+pattern_dealloc(Pattern *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(self->head);
+    Py_XDECREF(self->tail);
+    Py_XDECREF(self->loads);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static int
+pattern_init(Pattern *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"head", "tail", "size", "loads", NULL};
+    PyObject *head, *tail, *loads;
+    const char *size;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "SSyO:Pattern", names, &head, &tail, &size, &loads)) {
+        return -1;
+    }
+    Py_XSETREF(self->head, Py_NewRef(head));
+    Py_XSETREF(self->tail, Py_NewRef(tail));
+    Py_XSETREF(self->loads, Py_NewRef(loads));
+    self->letters = strcmp(size, "%x") == 0 ? 'a' : strcmp(size, "%X") == 0 ? 'A' : 0;
+    return 0;
+}
+
+/* Where the event begins in the chunk of HTTP at `at`, and in `length` how long it is; NULL where no whole chunk is. */
+static const char *
+in_chunk(const char *at, const char *end, int letters, Py_ssize_t *length)
+{
+    Py_ssize_t size = 0;
+    const char *start = at;
+    for (; at < end && at - start < 8; at++) {
+        if (*at >= '0' && *at <= '9') {
+            size = 16 * size + (*at - '0');
+        }
+        else if (*at >= letters && *at < letters + 6) {
+            size = 16 * size + 10 + (*at - letters);
+        }
+        else {
+            break;
+        }
+    }
+    if (at == start || *start == '0' || end - at < 2 || at[0] != '\r' || at[1] != '\n') {
+        return NULL;
+    }
+    at += 2;
+    if (size > end - at - 2 || at[size] != '\r' || at[size + 1] != '\n') {
+        return NULL;
+    }
+    *length = size;
+    return at;
+}
+
+/* The same of an event without a chunk around it. */
+static const char *
+whole_event(const char *at, const char *end, Py_ssize_t *length)
+{
+    const char *line = memchr(at, '\n', end - at);
+    if (line == NULL || line + 1 == end || line[1] != '\n') {
+        return NULL;
+    }
+    *length = line + 2 - at;
+    return at;
+}
+
+/* Whether these are the inside of one JSON string that says something and stands for itself. */
+static int
+is_text(const unsigned char *at, const unsigned char *end, int *escaped)
+{
+    if (at == end || (*at & 0xC0) == 0x80) { /* a character that began in the text before */
+        return 0;
+    }
+    for (; at < end; at++) {
+        if (*at == '"' || *at < 0x20) {
+            return 0;
+        }
+        if (*at == '\\') {
+            /* A code may be half of a pair, of which the other half follows: read in the usual way. */
+            if (++at == end || strchr("\"\\/bfnrt", *at) == NULL || *at == 0) {
+                return 0;
+            }
+            *escaped = 1;
+        }
+    }
+    return 1;
+}
+
+static PyObject *
+pattern_read(Pattern *self, PyObject *args)
+{
+    PyObject *times, *datas;
+    if (!PyArg_ParseTuple(args, "O!O!:read", &PyList_Type, &times, &PyList_Type, &datas)) {
+        return NULL;
+    }
+    Py_ssize_t count = PyList_GET_SIZE(datas);
+    if (self->head == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the pattern has not been made");
+        return NULL;
+    }
+    if (PyList_GET_SIZE(times) != count) {
+        PyErr_SetString(PyExc_ValueError, "as many stamps are needed as pieces");
+        return NULL;
+    }
+    const char *head = PyBytes_AS_STRING(self->head), *tail = PyBytes_AS_STRING(self->tail);
+    Py_ssize_t head_size = PyBytes_GET_SIZE(self->head), tail_size = PyBytes_GET_SIZE(self->tail);
+    Py_ssize_t whole = 0, part = 0;
+    int escaped = 0;
+    Buffer text = {NULL, 0, 0};
+    PyObject *stamps = PyList_New(0), *found = NULL, *said = NULL;
+    if (stamps == NULL || add(&text, "\"", 1) < 0) {
+        goto done;
+    }
+    for (; whole < count; whole++) {
+        PyObject *data = PyList_GET_ITEM(datas, whole);
+        if (!PyBytes_Check(data)) {
+            PyErr_SetString(PyExc_TypeError, "a piece is bytes");
+            goto done;
+        }
+        const char *begin = PyBytes_AS_STRING(data), *at = begin, *end = begin + PyBytes_GET_SIZE(data);
+        while (at < end) {
+            Py_ssize_t size = 0;
+            const char *event = self->letters ? in_chunk(at, end, self->letters, &size) : whole_event(at, end, &size);
+            if (event == NULL || size < head_size + tail_size + 2 || memcmp(event, head, head_size) != 0 ||
+                memcmp(event + size - tail_size, tail, tail_size) != 0) {
+                break;
+            }
+            const char *inner = event + head_size, *over = event + size - tail_size;
+            if (*inner != '"' || over[-1] != '"' ||
+                !is_text((const unsigned char *)inner + 1, (const unsigned char *)over - 1, &escaped)) {
+                break;
+            }
+            if (add(&text, inner + 1, over - inner - 2) < 0 ||
+                PyList_Append(stamps, PyList_GET_ITEM(times, whole)) < 0) {
+                goto done;
+            }
+            at = event + size + (self->letters ? 2 : 0);
+        }
+        if (at < end) {
+            part = at - begin;
+            break;
+        }
+    }
+    if (PyList_GET_SIZE(stamps) == 0) {
+        said = PyUnicode_New(0, 0);
+    }
+    else if (escaped) {
+        PyObject *literal = add(&text, "\"", 1) < 0 ? NULL : PyBytes_FromStringAndSize(text.bytes, text.size);
+        said = literal == NULL ? NULL : PyObject_CallOneArg(self->loads, literal);
+        Py_XDECREF(literal);
+    }
+    else {
+        said = PyUnicode_DecodeUTF8(text.bytes + 1, text.size - 1, NULL);
+    }
+    if (said == NULL && PyErr_ExceptionMatches(PyExc_ValueError)) {
+        /* Not UTF-8: read in the usual way, which says what is wrong. */
+        PyErr_Clear();
+        found = Py_BuildValue("([]snn)", "", (Py_ssize_t)0, (Py_ssize_t)0);
+    }
+    else if (said != NULL) {
+        found = Py_BuildValue("(OOnn)", stamps, said, whole, part);
+    }
+done:
+    PyMem_Free(text.bytes);
+    Py_XDECREF(stamps);
+    Py_XDECREF(said);
+    return found;
+}
+
+static PyMethodDef pattern_methods[] = {
+    {"read", (PyCFunction)pattern_read, METH_VARARGS, "Read pieces with their stamps, up to the first event that is not like the pattern."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot pattern_slots[] = {
+    {Py_tp_doc, "What events of one reply have in common: see aisb.http.pattern."},
+    {Py_tp_init, pattern_init},
+    {Py_tp_dealloc, pattern_dealloc},
+    {Py_tp_methods, pattern_methods},
+    {0, NULL},
+};
+
+static PyType_Spec pattern_spec = {
+    .name = "aisb.http._compiled.Pattern",
+    .basicsize = sizeof(Pattern),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = pattern_slots,
+};
+
+/* ---- The module ---- */
+
+static int
+compiled_exec(PyObject *module)
+{
+    PyType_Spec *specs[] = {&arrivals_spec, &pattern_spec};
+    for (size_t number = 0; number < sizeof(specs) / sizeof(*specs); number++) {
+        PyObject *type = PyType_FromModuleAndSpec(module, specs[number], NULL);
+        int failed = type == NULL || PyModule_AddType(module, (PyTypeObject *)type) < 0;
+        Py_XDECREF(type);
+        if (failed) {
+            return -1;
+        }
+    }
+    return PyModule_AddIntConstant(module, "REVISION", REVISION);
+}
+
+static PyModuleDef_Slot compiled_slots[] = {
+    {Py_mod_exec, compiled_exec},
+    {0, NULL},
+};
+
+static struct PyModuleDef compiled = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "aisb.http._compiled",
+    .m_doc = "What every streamed chunk passes, compiled.",
+    .m_slots = compiled_slots,
+};
+
+PyMODINIT_FUNC
+PyInit__compiled(void)
+{
+    return PyModuleDef_Init(&compiled);
+}
