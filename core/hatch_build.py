@@ -1,6 +1,6 @@
 """Compile what every streamed chunk passes into the wheel, where a C compiler is at hand.
 
-Without one the wheel holds the plain form alone, which does the same at a higher cost (`aisb.http.compiled`).
+Without one the wheel holds the plain form alone, which does the same at a higher cost (`aisb.compiled`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-MODULE = "aisb.http._compiled"
-SOURCE = "aisb/http/_compiled.c"
+MODULE = "aisb._compiled"
+SOURCE = "aisb/_compiled.c"
 
 
 class CompileHook(BuildHookInterface):

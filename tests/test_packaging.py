@@ -104,11 +104,11 @@ def test_pip_installs_every_wheel_and_the_core_imports_from_its_own(wheels, tmp_
 
 
 def test_the_core_is_compiled_where_a_compiler_is_there_and_plain_where_none_is(wheels, tmp_path):
-    import aisb.http.compiled
+    import aisb.compiled
 
     with zipfile.ZipFile(wheels["aisb-core"]) as wheel:
         built = [name for name in wheel.namelist() if name.endswith(sysconfig.get_config_var("EXT_SUFFIX"))]
-    assert len(built) == aisb.http.compiled.COMPILED
+    assert len(built) == aisb.compiled.COMPILED
     assert ("none-any" in wheels["aisb-core"].name) == (not built)
     words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     environment = os.environ | {"CC": "/bin/false", "CXX": "/bin/false"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import tracemalloc
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ def grown(folding: Any, values: Sequence[Any], batches: Sequence[int]) -> None:
         size = batches[turn % len(batches)]
         if size == 1:
             folding.append(values[at])
+        elif isinstance(folding, Stamps):
+            folding.frombytes(array("q", values[at : at + size]).tobytes())
         else:
             folding.extend(values[at : at + size])
         folding.fold()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from array import array
 from types import SimpleNamespace
 
 import orjson
@@ -10,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aisb.http import compiled
+from aisb import compiled
 from aisb.http.arrivals import PlainArrivals
 from aisb.http.pattern import PlainPattern
+from aisb.http.sse import EventParser
+from aisb.record.gaps import plain_gaps
 
-_compiled = pytest.importorskip("aisb.http._compiled", reason="no C compiler was there at installation")
+_compiled = pytest.importorskip("aisb._compiled", reason="no C compiler was there at installation")
 
 ARRIVALS = pytest.mark.parametrize("arrivals", [PlainArrivals, _compiled.Arrivals], ids=["plain", "compiled"])
 PATTERNS = pytest.mark.parametrize("pattern", [PlainPattern, _compiled.Pattern], ids=["plain", "compiled"])
@@ -30,7 +33,7 @@ def event(text, size=b"%x", head=HEAD, tail=TAIL):
 
 def read(pattern, datas, size=b"%x"):
     stamps, text, whole, part = pattern(HEAD, TAIL, size, orjson.loads).read([*range(len(datas))], datas)
-    return [*stamps], text, whole, part
+    return array("q", stamps).tolist(), text, whole, part
 
 
 @PATTERNS
@@ -116,6 +119,78 @@ def test_a_pattern_says_what_it_cannot_read(pattern):
         made.read(None, None)
 
 
+EVENTS = {
+    "one": [b'10\r\ndata: {"a": 1}\n\n\r\n'],
+    "several in a chunk": [b"13\r\ndata: 1\n\ndata: 22\n\n\r\n"],
+    "several chunks": [event("a") + event("b"), event("c", b"%X")],
+    "an event without data": [b"8\r\ndata: \n\n\r\n" + event("a")],
+}
+
+
+@pytest.mark.parametrize("datas", EVENTS.values(), ids=EVENTS)
+def test_events_of_one_line_are_found_in_whole_chunks(datas):
+    events, whole, part = _compiled.events_in([*range(len(datas))], datas)
+    assert (whole, part) == (len(datas), 0)
+    assert events == EventParser().feed(unchunked(datas))
+
+
+def unchunked(datas):
+    """Take the framing of HTTP off whole chunks."""
+    for stamp, data in enumerate(datas):
+        at = 0
+        while at < len(data):
+            line = data.index(b"\r\n", at)
+            size = int(data[at:line], 16)
+            yield stamp, data[line + 2 : line + 2 + size]
+            at = line + 2 + size + 2
+
+
+def framed(body):
+    return b"%x\r\n%b\r\n" % (len(body), body)
+
+
+OTHERS = {
+    "a comment": framed(b": still here\n\n"),
+    "two lines": framed(b"data: 1\ndata: 2\n\n"),
+    "carriage returns": framed(b"data: 1\r\n\r\n"),
+    "no space": framed(b"data:1\n\n"),
+    "another field": framed(b"event: ping\n\n"),
+    "half of an event": framed(b"data: 1"),
+    "an event, and half of one": framed(b"data: 1\n\ndata: 2"),
+    "the end": b"0\r\n\r\n",
+    "no chunk": b"data: 1\n\n",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_anything_else_is_left_to_the_parsers(other):
+    events, whole, part = _compiled.events_in([7, 8], [event("a"), event("b") + other + event("c")])
+    assert [stamp for stamp, _ in events] == [7, 8]
+    assert (whole, part) == (1, len(event("b")))
+    assert compiled._no_events([7], [event("a")]) == ([], 0, 0)
+
+
+GAPS = pytest.mark.parametrize("gaps", [plain_gaps, _compiled.gaps], ids=["plain", "compiled"])
+
+
+@GAPS
+def test_gaps_are_what_lies_between_stamps(gaps):
+    stamps = array("q", [5, 5, 7, 7 + 2**32 - 1])
+    assert array("I", gaps(stamps)).tolist() == [0, 2, 2**32 - 1]
+    assert gaps(array("q", [5])) == gaps(array("q")) == b""
+
+
+@GAPS
+@pytest.mark.parametrize("stamps", [[5, 4], [0, 2**32], [-(2**63), 2**63 - 1], [2**63 - 1, -(2**63)]])
+def test_a_gap_that_32_bits_do_not_hold_is_said(gaps, stamps):
+    assert gaps(array("q", stamps)) is None
+
+
+def test_gaps_are_of_stamps_alone():
+    with pytest.raises(TypeError, match="stamps are an array of type q"):
+        _compiled.gaps(array("d", [1.0, 2.0]))
+
+
 @ARRIVALS
 def test_what_goes_on_is_kept_with_its_stamp_and_the_rest_handed_over(arrivals):
     seen, times = [], iter(range(100))
@@ -167,7 +242,7 @@ def test_an_error_in_what_is_called_is_not_lost(arrivals):
 
 
 def chosen(**environment):
-    code = "from aisb.http import compiled; print(compiled.COMPILED, compiled.Pattern.__name__)"
+    code = "from aisb import compiled; print(compiled.COMPILED, compiled.Pattern.__name__)"
     ended = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
     )
@@ -183,8 +258,8 @@ def test_a_compiled_module_of_another_revision_is_not_used(monkeypatch):
     import importlib
 
     left = SimpleNamespace(REVISION=compiled.REVISION - 1)
-    monkeypatch.setitem(sys.modules, "aisb.http._compiled", left)
-    monkeypatch.setattr("aisb.http._compiled", left)
+    monkeypatch.setitem(sys.modules, "aisb._compiled", left)
+    monkeypatch.setattr("aisb._compiled", left)
     try:
         assert not importlib.reload(compiled).COMPILED
     finally:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import orjson
 
+from aisb.compiled import Pattern
 from aisb.http.chunks import SIZES, first_chunk
-from aisb.http.compiled import Pattern
 from aisb.http.pattern import NOTHING, Found, PlainPattern
 
 _MISSES = 8
@@ -39,23 +39,22 @@ class Alike:
         end = data.find(b"\n\n")
         return end + 2 if end >= 0 else len(data)
 
-    def learn(self, data: bytes, body: bytes, payload: bytes, text: str) -> None:
+    def learn(self, data: bytes, payload: bytes, text: str) -> None:
         """Take the pattern from an event that has this text and nothing else.
 
-        `payload` is its data, `body` the piece of the reply's body that ends with it, and `data` the piece as
-        it came, with HTTP around it.
+        `payload` is its data, and `data` the piece as it came, with HTTP around it.
         """
         try:
             literal = orjson.dumps(text)
         except orjson.JSONEncodeError:  # half a character
             return
-        event = b"data: %b\n\n" % payload
-        if body != event or b"\n" in payload or payload.count(literal) != 1:
+        if payload.count(literal) != 1 or b"\n" in payload:
             return
-        size = next((size for size in SIZES if data == b"%b\r\n%b\r\n" % (size % len(body), body)), b"")
-        if bool(size) == self._framed:
-            head, tail = event.split(literal)
-            self._pattern = Pattern(head, tail, size, orjson.loads)
+        event = b"data: %b\n\n" % payload
+        for size in SIZES if self._framed else (b"",):
+            if data == (b"%b\r\n%b\r\n" % (size % len(event), event) if size else event):
+                head, tail = event.split(literal)
+                self._pattern = Pattern(head, tail, size, orjson.loads)
 
     def miss(self) -> None:
         """Take note of an event that was read in the usual way."""

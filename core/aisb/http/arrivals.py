@@ -1,6 +1,6 @@
 """What comes over one connection, stamped before it is looked at, and kept while the reply goes on.
 
-`aisb.http._compiled` does the same at less cost, and is used where it is there (`aisb.http.compiled`).
+`aisb._compiled` does the same at less cost, and is used where it is there (`aisb.compiled`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
@@ -16,9 +15,6 @@ from aisb.http.fetch import place
 from aisb.http.reply import Reply
 from aisb.http.transport import Clock, Transport, WireRequest, open_transport
 from aisb.types import Chunk, Failure, Prediction, Request
-
-if TYPE_CHECKING:
-    from aisb.http.transport import Exchange
 
 Note = Callable[[str], None]
 
@@ -83,10 +79,27 @@ async def _answer(
     ready: list[WireRequest] | None = None,
 ) -> None:
     failure: Failure | None = None
+    exchange = reply.exchange
+    ready = ready or []
     try:
-        await _send(
-            backend, transport, request, reply.exchange, note=note, ready=[] if ready is None else ready
-        )
+        if not ready:
+            ready.append(wire(backend, transport, backend.encode(request)))
+        for _ in range(_FORMS):
+            refused = hash(ready[0])
+            # Taken out: the bytes are not kept for as long as the reply lasts.
+            await transport.exchange(ready.pop(), exchange)
+            if exchange.status not in (400, 422):
+                break
+            words = backend.error_message(exchange.status, b"".join(data for _, data in exchange.pieces))
+            line = backend.adapt(exchange.status, words)
+            if line and note:
+                note(line)
+            # A request that was under way while another one learnt the same finds nothing new to leave out,
+            # but is encoded otherwise by now.
+            ready.append(wire(backend, transport, backend.encode(request)))
+            if hash(ready[0]) == refused:
+                break
+            exchange.reset()
     except AttemptFailed as error:
         failure = error.failure
     except AisbError as error:
@@ -94,35 +107,6 @@ async def _answer(
     except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
         failure = Failure("protocol", f"{type(error).__name__}: {error}")
     reply.end(failure)
-
-
-async def _send(
-    backend: HttpBackend,
-    transport: Transport,
-    request: Request,
-    exchange: Exchange,
-    *,
-    note: Note | None,
-    ready: list[WireRequest],
-) -> None:
-    if not ready:
-        ready.append(wire(backend, transport, backend.encode(request)))
-    for _ in range(_FORMS):
-        refused = hash(ready[0])
-        # Taken out: the bytes are not kept for as long as the reply lasts.
-        await transport.exchange(ready.pop(), exchange)
-        if exchange.status not in (400, 422):
-            return
-        words = backend.error_message(exchange.status, b"".join(data for _, data in exchange.pieces))
-        line = backend.adapt(exchange.status, words)
-        if line and note:
-            note(line)
-        # A request that was under way while another one learnt the same finds nothing new to leave out, but
-        # is encoded otherwise by now.
-        ready.append(wire(backend, transport, backend.encode(request)))
-        if hash(ready[0]) == refused:
-            return
-        exchange.reset()
 
 
 _SHARED: WeakKeyDictionary[Transport, tuple[str, dict[str, str]]] = WeakKeyDictionary()

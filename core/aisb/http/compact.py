@@ -21,7 +21,7 @@ _HIGHEST, *_OTHERS = (3, 0, 1, 2) if sys.byteorder == "little" else (0, 1, 2, 3)
 class Stamps:
     """Nanoseconds in the order of arrival. What has waited is kept as gaps, mostly of three bytes."""
 
-    __slots__ = ("_first", "_folded", "_last", "_recent", "append", "extend")
+    __slots__ = ("_first", "_folded", "_last", "_recent", "append", "frombytes")
 
     def __init__(self) -> None:
         self._first = self._last = 0
@@ -29,7 +29,7 @@ class Stamps:
         self._folded: list[bytes | array[int]] = []
         self._recent = array("q")
         self.append = self._recent.append
-        self.extend = self._recent.extend
+        self.frombytes = self._recent.frombytes
 
     def fold(self) -> None:
         """Make what has come since small, when it is worth it."""

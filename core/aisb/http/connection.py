@@ -10,16 +10,17 @@ left for later, where a piece shows by its last bytes that the reply does not en
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
+from aisb.compiled import Arrivals
 from aisb.errors import AttemptFailed
 from aisb.http.arrivals import GOES_ON
 from aisb.http.chunks import first_chunk
-from aisb.http.compiled import Arrivals
 from aisb.http.transport import Clock, Decoder, Exchange, Watch, decoder_for
 from aisb.types import Failure
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _LAST = b"0\r\n\r\n"
 """The chunk that ends a body."""
+_EVENTS = re.compile(rb"[0-9A-Fa-f]{1,8}\r\ndata: ")
+"""How a chunk begins that holds events."""
 _LONG = 2_048
 """From how many bytes on a reply's beginning is looked through for its first chunk."""
 
@@ -69,6 +72,7 @@ class Connection(asyncio.BaseProtocol):
         self._feed: Callable[[bytes], None] = self._parser.feed_data
         self._arrivals = Arrivals(self._clock, self._take, self._take_what_waits)
         self.data_received = self._arrivals.receive
+        self._watch = Watch(pool.timeouts, pool.clock, self._fail)
 
     async def carry(self, data: bytes, exchange: Exchange, begun: int) -> None:
         """Send one request and gather its reply into an exchange."""
@@ -90,7 +94,7 @@ class Connection(asyncio.BaseProtocol):
         transport.write(data)
         if not self._paused:
             exchange.sent_ns = handed
-        self._watch = Watch(exchange, self._within.timeouts, self._clock, begun, self._fail)
+        self._watch.begin(exchange, begun)
         try:
             await self._answer
         except asyncio.CancelledError:
@@ -135,9 +139,12 @@ class Connection(asyncio.BaseProtocol):
         self._within.forget(self)
         if self._exchange is not None:
             self._hand_over(self._exchange)
-        exchange = self._exchange
-        if exchange is None:
-            return
+        if self._exchange is not None:
+            self._break_off(self._exchange, exc)
+        self._watch.close()
+
+    def _break_off(self, exchange: Exchange, exc: Exception | None) -> None:
+        """Settle what an exchange is whose connection is lost."""
         if self._headed and not self._framed and exc is None:
             self._complete = True
             self._finish()
@@ -184,6 +191,8 @@ class Connection(asyncio.BaseProtocol):
                 self._go_on(exchange, stamp, part)
 
     def _go_on(self, exchange: Exchange, stamp: int, data: bytes) -> None:
+        if not self._leaves_frames and exchange.aligned and exchange.unframe and _EVENTS.match(data):
+            self._leaves_frames = self._watch.seen = True
         if self._leaves_frames:
             # What comes before the chunk that ends the reply is as good as any other.
             last = len(_LAST) if data.endswith(GOES_ON + _LAST) else 0
@@ -191,6 +200,7 @@ class Connection(asyncio.BaseProtocol):
                 exchange.frames.append(data[: len(data) - last])
                 exchange.frames_ns.append(stamp)
                 if not last:
+                    self._leave_frames(exchange)
                     return
                 data = data[-last:]
             self._hand_over(exchange)
@@ -235,6 +245,7 @@ class Connection(asyncio.BaseProtocol):
         chunked = headers.get("transfer-encoding", "").lower() == "chunked"
         if chunked and exchange.takes_frames and self._decoder is None and status < 300:
             exchange.unframe = self._unframe
+            exchange.aligned = True
 
     def on_body(self, body: bytes) -> None:
         exchange = self._exchange
@@ -272,7 +283,7 @@ class Connection(asyncio.BaseProtocol):
         if exchange.frames and exchange.on_full is not None:
             exchange.on_full(exchange)
         if exchange.frames:  # nobody wanted them, and still the parser must know of them
-            exchange.pieces += self._unframe(*exchange.take_frames())
+            exchange.pieces = self._unframe(*exchange.take_frames())
 
     def _unframe(self, stamps: Sequence[int], frames: Sequence[bytes]) -> list[tuple[int, bytes]]:
         """Return the pieces of the body in frames that have waited, as many as are valid HTTP."""

@@ -1,10 +1,11 @@
 """Reading events that differ in their text alone, without taking each apart.
 
-`aisb.http._compiled` does the same at less cost, and is used where it is there (`aisb.http.compiled`).
+`aisb._compiled` does the same at less cost, and is used where it is there (`aisb.compiled`).
 """
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate, chain, repeat
@@ -13,11 +14,11 @@ from typing import Any, TypeAlias
 
 from aisb.http.chunks import size_line
 
-Found: TypeAlias = tuple[Sequence[int], str, int, int]
-"""Events that were like the pattern: a stamp for each, and their text; they fill so many whole pieces, and of
-the next one so many bytes."""
+Found: TypeAlias = tuple[bytes, str, int, int]
+"""Events that were like the pattern: a stamp for each, as an array of type q has them, and their text; they
+fill so many whole pieces, and of the next one so many bytes."""
 
-NOTHING: Found = ((), "", 0, 0)
+NOTHING: Found = (b"", "", 0, 0)
 _TEXT = {str}
 
 
@@ -47,7 +48,7 @@ class PlainPattern:
         if max(lengths, default=0) < 2 * self._around:
             texts = self._texts(datas, lengths, self._tail)
             if texts:
-                return times[: len(texts)], "".join(texts), len(texts), 0
+                return array("q", times[: len(texts)]).tobytes(), "".join(texts), len(texts), 0
         parts = b"".join(datas).split(self._tail)  # which has its line ends last: no two of it can overlap
         parts.pop()
         sizes = [len(part) + len(self._tail) for part in parts]
@@ -60,7 +61,7 @@ class PlainPattern:
         whole = bisect_right(pieces, ends[-1])
         upto = [bisect_right(ends, end) for end in pieces[:whole]]
         each = [*map(sub, upto, chain((0,), upto)), len(texts) - (upto[-1] if upto else 0)]
-        stamps = [*chain.from_iterable(map(repeat, times, each))]
+        stamps = array("q", chain.from_iterable(map(repeat, times, each))).tobytes()
         return stamps, "".join(texts), whole, ends[-1] - (pieces[whole - 1] if whole else 0)
 
     def _texts(self, events: Sequence[bytes], lengths: Sequence[int], tail: bytes) -> list[str]:

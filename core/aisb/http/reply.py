@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from aisb.backend import HttpBackend
+from aisb.compiled import events_in
 from aisb.errors import AttemptFailed
 from aisb.http.alike import Alike
 from aisb.http.compact import Codes, Stamps, Texts
@@ -30,10 +31,13 @@ _MANY = 2_048
 """From how many bytes on it pays to look for what the events in them have in common."""
 _LONG, _SOONER = 512, 4_096
 """From so many chunks on, no more bytes wait than these: a long reply has much else in memory."""
+_STAMP = 8
+"""How many bytes one has."""
 _KEEPALIVE = Chunk("keepalive")
 _KINDS: tuple[ChunkKind, ...] = ("role", "reasoning", "content", "tool", "finish", "usage", "keepalive")
 _CODE = {kind: code for code, kind in enumerate(_KINDS)}
 _CONTENT = bytes([_CODE["content"]])
+_SILENT = bytes([_CODE["keepalive"]])
 
 
 class Reply:
@@ -77,25 +81,32 @@ class Reply:
         if self.failure or not 200 <= exchange.status < 300:
             return
         if self._streamed is None:
-            if exchange.size < 16 and not ended:
+            if exchange.size < 16 and not exchange.frames and not ended:
                 return
-            self._streamed = _is_stream(exchange, self._backend.stream_format)
+            self._streamed = bool(exchange.frames) or _is_stream(exchange, self._backend.stream_format)
         if self._streamed:
-            # A pattern pays off over many events; a short reply is read sooner in one go.
-            unframe = exchange.unframe
-            many = exchange.size + sum(map(len, exchange.frames)) >= _MANY
-            if many and self._may_be_alike and self._alike is None:
-                self._alike = Alike(framed=unframe is not None)
-            alike = self._alike if many else None
-            if pieces := exchange.take():
+            self._take_stream(exchange)
+            if not ended:
+                for growing in (self._stamps, self._kinds, self._text, self._reasoning):
+                    growing.fold()
+                if len(self._kinds) >= _LONG:
+                    exchange.full = min(exchange.full, _SOONER)
+
+    def _take_stream(self, exchange: Exchange) -> None:
+        unframe = exchange.unframe
+        # A pattern pays off over many events; a short reply is read sooner in one go.
+        many = exchange.size + sum(map(len, exchange.frames)) >= _MANY
+        if many and self._may_be_alike and self._alike is None:
+            self._alike = Alike(framed=unframe is not None)
+        alike = self._alike if many else None
+        if pieces := exchange.take():
+            if unframe or alike is None:
+                self._read(self._events.feed(pieces))
+            else:
                 times, bodies = zip(*pieces, strict=True)
-                self._read_waiting([*times], [*bodies], None if unframe else alike, None)
-            if exchange.frames:
-                self._read_waiting(*exchange.take_frames(), alike, unframe)
-            for growing in (self._stamps, self._kinds, self._text, self._reasoning):
-                growing.fold()
-            if len(self._kinds) >= _LONG:
-                exchange.full = min(exchange.full, _SOONER)
+                self._read_waiting([*times], [*bodies], alike, None)
+        if exchange.frames:
+            self._read_waiting(*exchange.take_frames(), alike, unframe)
 
     def end(self, failure: Failure | None) -> None:
         """Take what is left, and settle whether this is an answer. `failure` is the transport's."""
@@ -145,7 +156,7 @@ class Reply:
                 exchange.sent_ns,
                 exchange.headers_ns,
                 self._stamps.all(),
-                tuple([_KINDS[code] for code in self._kinds.all()]),
+                tuple(map(_KINDS.__getitem__, self._kinds.all())),
                 tokens,
                 exchange.done_ns,
                 streamed=self._streamed is not False,
@@ -163,11 +174,12 @@ class Reply:
         self, times: list[int], datas: list[bytes], alike: Alike | None, unframe: Unframe | None
     ) -> None:
         """Read pieces as they came; what is alike need not be parsed, nor lose the framing around it."""
-        events, at = self._events, 0
+        at = 0
         while alike and alike.helps and at < len(datas) and not self.failure:
-            if events.between and (unframe is None or self.exchange.aligned):
+            if self._between(unframe):
                 stamps, text, whole, part = alike.read(times[at:], datas[at:])
                 if stamps:
+                    self._events.passed()
                     self._add_alike(stamps, text)
                     at += whole
                     if part:
@@ -184,23 +196,40 @@ class Reply:
             else:
                 at += 1
         if at < len(datas):
-            self._read(events.feed(_bodies(times[at:], datas[at:], unframe)))
+            self._read(self._events_of(times[at:], datas[at:], unframe))
+
+    def _between(self, unframe: Unframe | None) -> bool:
+        """Whether what comes next begins with an event, and a chunk of HTTP where it has its framing."""
+        return self._events.between and (unframe is None or self.exchange.aligned)
+
+    def _events_of(self, times: list[int], datas: list[bytes], unframe: Unframe | None) -> list[Event]:
+        """Return the events that pieces complete, as they came."""
+        if unframe is None:
+            return self._events.feed(zip(times, datas, strict=True))
+        if not self._between(unframe):
+            return self._events.feed(unframe(times, datas))
+        events, whole, part = events_in(times, datas)
+        if events:
+            self._events.passed()
+        if whole < len(datas):
+            rest = [datas[whole][part:], *datas[whole + 1 :]]
+            events += self._events.feed(unframe(times[whole:], rest))
+        return events
 
     def _read_and_learn(self, stamp: int, data: bytes, alike: Alike, unframe: Unframe | None) -> None:
         """Read a piece in the usual way, and take the pattern from it when it is one event and but a text."""
         alike.miss()
-        pieces = _bodies((stamp,), (data,), unframe)
-        events = self._events.feed(pieces)
+        events = self._events_of([stamp], [data], unframe)
         seen = len(self._kinds)
         self._read(events)
         last = self._last
         if len(events) == 1 == len(self._kinds) - seen and last == Chunk("content", last.text):
-            alike.learn(data, pieces[-1][1], events[0][1] or b"", last.text)
+            alike.learn(data, events[0][1] or b"", last.text)
 
-    def _add_alike(self, stamps: Sequence[int], text: str) -> None:
+    def _add_alike(self, stamps: bytes, text: str) -> None:
         """Take chunks that are like the latest one but for their text."""
-        self._stamps.extend(stamps)
-        self._kinds.extend(_CONTENT * len(stamps))
+        self._stamps.frombytes(stamps)
+        self._kinds.extend(_CONTENT * (len(stamps) // _STAMP))
         self._text.append(text)
         self._uncounted()
 
@@ -308,7 +337,7 @@ class Reply:
             return
         if self._backend.stream_end == "close":
             return  # also without any event: then nothing was said
-        if all(code == _CODE["keepalive"] for code in self._kinds.all()):
+        if not self._kinds.all().strip(_SILENT):
             self.failure = self._broken("the reply is empty: a stream without an event that says anything")
         elif not (self._finish_reason or self._complete):
             self.failure = self._cut("the stream ended without a finish reason or [DONE]")
@@ -343,13 +372,6 @@ class Reply:
 
     def _cut(self, text: str) -> Failure:
         return Failure("cut", text, self.exchange.status or None)
-
-
-def _bodies(
-    times: Sequence[int], datas: Sequence[bytes], unframe: Unframe | None
-) -> Sequence[tuple[int, bytes]]:
-    """Return pieces of the body, each with its stamp, out of pieces as they came."""
-    return unframe(times, datas) if unframe else [*zip(times, datas, strict=True)]
 
 
 def _only_text(text: str) -> str:

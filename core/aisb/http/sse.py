@@ -32,8 +32,12 @@ class EventParser:
 
     @property
     def between(self) -> bool:
-        """Whether the next byte begins an event."""
-        return self._between
+        """Whether the next byte begins an event, or the stream, which may begin with a byte order mark."""
+        return self._between or (self._start and not self._line)
+
+    def passed(self) -> None:
+        """Take note that whole events, without such a mark, were read by another."""
+        self._start, self._between = False, True
 
     def feed(self, pieces: Iterable[tuple[int, bytes]]) -> list[Event]:
         """Return the events that these pieces complete."""
@@ -122,6 +126,10 @@ class JsonParser:
     __slots__ = ("_rest", "_stamp")
 
     between = False
+    """Another that reads event streams cannot read these values."""
+
+    def passed(self) -> None:
+        """Do nothing: no other reads them."""
 
     def __init__(self) -> None:
         self._rest: list[bytes] = []

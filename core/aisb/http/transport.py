@@ -121,43 +121,56 @@ def open_transport(backend: HttpBackend, *, timeouts: Timeouts, clock: Clock, li
 
 
 class Watch:
-    """One timer an exchange, set again only when it fires: says when a reply takes too long.
+    """Says when a reply takes too long: one timer, set again only when it fires, whatever ends in between.
 
     Until the first byte of the body that is not a comment, `first_byte` holds. From the first byte of the
-    body on, comments included, `between_bytes` holds too. `total` counts from the
-    beginning, connecting included.
+    body on, comments included, `between_bytes` holds too. `total` counts from the beginning, connecting
+    included.
     """
 
     __slots__ = ("_begun", "_clock", "_exchange", "_give_up", "_timeouts", "_timer", "seen")
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        timeouts: Timeouts,
-        clock: Clock,
-        begun: int,
-        give_up: Callable[[Failure], None],
-    ) -> None:
-        self._exchange = exchange
+    def __init__(self, timeouts: Timeouts, clock: Clock, give_up: Callable[[Failure], None]) -> None:
         self._timeouts = timeouts
         self._clock = clock
-        self._begun = begun
         self._give_up = give_up
+        self._timer: asyncio.TimerHandle | None = None
+        self._exchange: Exchange | None = None
+        self._begun = 0
         self.seen = False
-        self._timer = asyncio.get_running_loop().call_later(
-            min(timeouts.first_byte, timeouts.between_bytes, timeouts.total), self._look
-        )
+
+    def begin(self, exchange: Exchange, begun: int) -> None:
+        """Watch an exchange that began at this time."""
+        self._exchange, self._begun, self.seen = exchange, begun, False
+        if self._timer is None:  # one that is there was set for an earlier exchange, and fires sooner
+            limits = self._timeouts
+            self._again(min(limits.first_byte, limits.between_bytes, limits.total))
 
     def stop(self) -> None:
-        """Watch no longer."""
-        self._timer.cancel()
+        """Watch it no longer. The timer stays for the next one: setting it costs more than its firing."""
+        self._exchange = None
+
+    def close(self) -> None:
+        """Let go of the timer."""
+        self._exchange = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def full(self) -> None:
         """Look at the pieces before they are taken."""
-        self.seen = self.seen or not only_comments(self._exchange.pieces)
+        if self._exchange is not None:
+            self.seen = self.seen or not only_comments(self._exchange.pieces)
+
+    def _again(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
 
     def _look(self) -> None:
-        exchange, limits, now = self._exchange, self._timeouts, self._clock()
+        self._timer = None
+        exchange = self._exchange
+        if exchange is None:
+            return
+        limits, now = self._timeouts, self._clock()
         self.full()
         left = limits.total - (now - self._begun) / 1e9
         text = f"the reply was not complete after {limits.total:g} s in all (load.timeouts.total)"
@@ -179,7 +192,7 @@ class Watch:
             self._give_up(Failure("timeout", text, exchange.status or None))
         else:
             # Never a busy loop, also when the clock that was handed in stands still.
-            self._timer = asyncio.get_running_loop().call_later(max(left, 0.001), self._look)
+            self._again(max(left, 0.001))
 
 
 def only_comments(pieces: list[tuple[int, bytes]]) -> bool:

@@ -80,7 +80,8 @@ class HttpxTransport:
             elif name.endswith(".send_request_body.complete"):
                 exchange.sent_ns = self._clock()
 
-        watch = Watch(exchange, self._timeouts, self._clock, begun, give_up)
+        watch = Watch(self._timeouts, self._clock, give_up)
+        watch.begin(exchange, begun)
         try:
             async with (
                 asyncio.timeout(None) as scope,
@@ -98,7 +99,7 @@ class HttpxTransport:
                 raise
             raise AttemptFailed(late[0]) from None
         finally:
-            watch.stop()
+            watch.close()
 
     async def _gather(self, reply: httpx.Response, exchange: Exchange, watch: Watch) -> None:
         exchange.headers_ns = self._clock()

@@ -48,7 +48,10 @@ class NativeTransport:
         del request  # its body is here a second time, and may stay for as long as the reply lasts
         fresh = False
         while True:
-            connection = await self._connection(exchange, fresh=fresh)
+            if self._idle and not (fresh or self._closed):
+                connection = self._idle.popitem()[0]
+            else:
+                connection = await self._connection(exchange, fresh=fresh)
             try:
                 await connection.carry(data, exchange, begun)
                 return

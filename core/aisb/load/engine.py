@@ -326,25 +326,23 @@ class Drive:
         progress.failures[failure.kind] = progress.failures.get(failure.kind, 0) + 1
         progress.first_failure = progress.first_failure or f"{name}: {failure.message}"
 
-    async def _attempt(
+    def _attempt(
         self,
         request: Request,
         transport: Transport | None,
         attempt: int,
         planned: int | None,
         ready: list[WireRequest] | None = None,
-    ) -> Prediction:
+    ) -> Awaitable[Prediction]:
         if transport is None or not isinstance(self.backend, HttpBackend):
-            return await ask_directly(
-                self.backend, request, clock=self.clock, planned_ns=planned, attempts=attempt
-            )
+            return ask_directly(self.backend, request, clock=self.clock, planned_ns=planned, attempts=attempt)
         if request.continuations:
             from aisb.accuracy.likelihood import ask_options
 
-            return await ask_options(self.backend, transport, request, planned_ns=planned, attempts=attempt)
+            return ask_options(self.backend, transport, request, planned_ns=planned, attempts=attempt)
         from aisb.http.assembly import ask
 
-        return await ask(
+        return ask(
             self.backend,
             transport,
             request,

@@ -18,7 +18,7 @@ import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from errno import ENOSPC
-from itertools import groupby, islice
+from itertools import accumulate, chain, groupby, islice
 from mmap import mmap
 from operator import sub
 from os import strerror
@@ -29,6 +29,7 @@ from zlib import crc32
 
 import orjson
 
+from aisb.compiled import gaps
 from aisb.errors import RunError
 from aisb.types import ChunkKind, Failure, Logprob, Prediction, Timing, Usage
 
@@ -134,10 +135,9 @@ def encode(
     """Return the record of one attempt."""
     timing = prediction.timing
     stamps = timing.chunk_ns
-    try:
-        gaps: array[int] = array("I", map(sub, islice(stamps, 1, None), stamps))
-    except OverflowError:  # a gap of more than four seconds, or a clock that went back
-        gaps = array("q", map(sub, islice(stamps, 1, None), stamps))
+    between, code = gaps(stamps), "I"
+    if between is None:  # a gap of more than four seconds, or a clock that went back
+        between, code = array("q", map(sub, islice(stamps, 1, None), stamps)).tobytes(), "q"
     header = {
         "id": prediction.sample_id,
         "repeat": prediction.repeat,
@@ -151,22 +151,20 @@ def encode(
         "finish_reason": prediction.finish_reason,
         "usage": prediction.usage,
         "failure": prediction.failure,
-        "times": [getattr(timing, name) for name in STAMPS],
+        "times": [timing.planned_ns, timing.connected_ns, timing.sent_ns, timing.headers_ns, timing.done_ns],
         "first_chunk_ns": stamps[0] if stamps else None,
         "kinds": _runs(timing.chunk_kinds),
-        "gaps": [gaps.typecode, len(gaps)],
+        "gaps": [code, max(0, len(stamps) - 1)],
         "tokens": len(timing.chunk_tokens),
         "streamed": timing.streamed,
-        "logprobs": [list(one) for one in prediction.logprobs] or None,
+        "logprobs": [list(one) for one in prediction.logprobs] if prediction.logprobs else None,
         "extra": extra or None,
     }
     text = orjson.dumps(header, option=orjson.OPT_SERIALIZE_DATACLASS)
-    tokens = timing.chunk_tokens
+    tokens = timing.chunk_tokens.tobytes()
     if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
-        gaps, tokens = gaps[:], tokens[:]
-        gaps.byteswap()
-        tokens.byteswap()
-    payload = b"".join((LENGTH.pack(len(text)), text, gaps.tobytes(), tokens.tobytes()))
+        between, tokens = _swapped(code, between), _swapped("i", tokens)
+    payload = b"".join((LENGTH.pack(len(text)), text, between, tokens))
     return HEAD.pack(MARK, len(payload), crc32(payload)) + payload
 
 
@@ -175,18 +173,19 @@ def decode(payload: memoryview) -> Record:
     (size,) = LENGTH.unpack_from(payload)
     header: dict[str, Any] = orjson.loads(payload[4 : 4 + size])
     code, count = header["gaps"]
-    gaps = array(code)
-    offset = 4 + size
-    gaps.frombytes(payload[offset : offset + count * gaps.itemsize])
+    between: array[int] = array(code)
     tokens = array("i")
-    tokens.frombytes(payload[offset + count * gaps.itemsize :])
+    offset = 4 + size
+    end = offset + count * between.itemsize
+    between.frombytes(payload[offset:end])
+    tokens.frombytes(payload[end:])
     if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
-        gaps.byteswap()
+        between.byteswap()
         tokens.byteswap()
     times = dict(zip(STAMPS, header["times"], strict=True))
     timing = Timing(
         **times,
-        chunk_ns=_stamps(header["first_chunk_ns"], gaps),
+        chunk_ns=_stamps(header["first_chunk_ns"], between),
         chunk_kinds=_kinds(header["kinds"]),
         chunk_tokens=tokens,
         streamed=header["streamed"],
@@ -208,19 +207,29 @@ def decode(payload: memoryview) -> Record:
     return Record(prediction, header["final"], header["session"])
 
 
-def _stamps(first: int | None, gaps: Sequence[int]) -> array[int]:
-    stamps: array[int] = array("q")
-    if first is not None:
-        stamps.append(first)
-        for gap in gaps:
-            first += gap
-            stamps.append(first)
-    return stamps
+def _swapped(code: str, data: bytes) -> bytes:
+    numbers: array[int] = array(code)
+    numbers.frombytes(data)
+    numbers.byteswap()
+    return numbers.tobytes()
+
+
+def _stamps(first: int | None, between: Sequence[int]) -> array[int]:
+    return array("q") if first is None else array("q", accumulate(chain((first,), between)))
 
 
 def _runs(kinds: Sequence[ChunkKind]) -> list[tuple[ChunkKind, int]]:
     """Return the kinds in order, each with how often it comes in a row."""
-    return [(kind, len([*run])) for kind, run in groupby(kinds)]
+    runs: list[tuple[ChunkKind, int]] = []
+    at = 0
+    while at < len(kinds):
+        kind = kinds[at]
+        count = kinds.count(kind)  # nearly always in one row
+        if kinds[at : at + count] != (kind,) * count:
+            return [(kind, len([*run])) for kind, run in groupby(kinds)]
+        runs.append((kind, count))
+        at += count
+    return runs
 
 
 def _kinds(runs: Sequence[tuple[str, int]]) -> tuple[ChunkKind, ...]:

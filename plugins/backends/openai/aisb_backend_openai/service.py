@@ -7,6 +7,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from aisb import AttemptFailed, Chunk, Failure, HttpBackend, HttpCall, Request, ServiceInfo, Usage, UsageError
@@ -61,7 +62,7 @@ class OpenAIService(HttpBackend):
 
     def api_path(self, path: str) -> str:
         """Return an API path below `url`, which may end with a version of its own (`…/paas/v4`)."""
-        return path if _VERSION.fullmatch(self.url.rpartition("/")[2]) else f"/v1{path}"
+        return path if _has_version(self.url) else f"/v1{path}"
 
     def check_params(self, params: Mapping[str, Any]) -> None:
         """Refuse generation parameters that would not mean what they say.
@@ -143,6 +144,11 @@ class OpenAIService(HttpBackend):
                 Failure("protocol", f"the reply has no choices, so it is none of this API: {words}")
             )
         return None
+
+
+@lru_cache(maxsize=64)
+def _has_version(url: str) -> bool:
+    return _VERSION.fullmatch(url.rpartition("/")[2]) is not None
 
 
 def may_carry_secrets(url: str) -> bool:

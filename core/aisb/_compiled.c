@@ -1,14 +1,16 @@
-/* What every streamed chunk passes, compiled: the twins of arrivals.py and pattern.py, which say what it is for.
+/* What every streamed chunk passes, compiled: the twins of http/arrivals.py, http/pattern.py and record/gaps.py, which
+   say what it is for, and events_in, which compiled.py describes.
 
-   Both are held to the same tests. Without a compiler at installation this module is not there, and those are used.
+   Both forms are held to the same tests. Without a compiler at installation the plain one is used.
 */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdint.h>
 #include <string.h>
 #include <time.h>
 
-#define REVISION 1 /* as in compiled.py */
+#define REVISION 3 /* as in compiled.py */
 
 static const char GOES_ON[4] = {'\n', '\n', '\r', '\n'};
 
@@ -171,7 +173,7 @@ static PyType_Slot arrivals_slots[] = {
 };
 
 static PyType_Spec arrivals_spec = {
-    .name = "aisb.http._compiled.Arrivals",
+    .name = "aisb._compiled.Arrivals",
     .basicsize = sizeof(Arrivals),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = arrivals_slots,
@@ -238,18 +240,20 @@ pattern_init(Pattern *self, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
-/* Where the event begins in the chunk of HTTP at `at`, and in `length` how long it is; NULL where no whole chunk is. */
+/* Where the body begins of the chunk of HTTP at `at`, and in `length` how long it is; NULL where no whole chunk is.
+   `letters` is the first one of its size, 'a' or 'A'; 0 for either. */
 static const char *
 in_chunk(const char *at, const char *end, int letters, Py_ssize_t *length)
 {
     Py_ssize_t size = 0;
     const char *start = at;
     for (; at < end && at - start < 8; at++) {
+        int first = letters != 0 ? letters : *at >= 'a' ? 'a' : 'A';
         if (*at >= '0' && *at <= '9') {
             size = 16 * size + (*at - '0');
         }
-        else if (*at >= letters && *at < letters + 6) {
-            size = 16 * size + 10 + (*at - letters);
+        else if (*at >= first && *at < first + 6) {
+            size = 16 * size + 10 + (*at - first);
         }
         else {
             break;
@@ -321,14 +325,19 @@ pattern_read(Pattern *self, PyObject *args)
     Py_ssize_t whole = 0, part = 0;
     int escaped = 0;
     Buffer text = {NULL, 0, 0};
-    PyObject *stamps = PyList_New(0), *found = NULL, *said = NULL;
-    if (stamps == NULL || add(&text, "\"", 1) < 0) {
+    Buffer stamps = {NULL, 0, 0};
+    PyObject *found = NULL, *said = NULL;
+    if (add(&text, "\"", 1) < 0) {
         goto done;
     }
     for (; whole < count; whole++) {
         PyObject *data = PyList_GET_ITEM(datas, whole);
         if (!PyBytes_Check(data)) {
             PyErr_SetString(PyExc_TypeError, "a piece is bytes");
+            goto done;
+        }
+        int64_t stamp = PyLong_AsLongLong(PyList_GET_ITEM(times, whole));
+        if (stamp == -1 && PyErr_Occurred()) {
             goto done;
         }
         const char *begin = PyBytes_AS_STRING(data), *at = begin, *end = begin + PyBytes_GET_SIZE(data);
@@ -345,7 +354,7 @@ pattern_read(Pattern *self, PyObject *args)
                 break;
             }
             if (add(&text, inner + 1, over - inner - 2) < 0 ||
-                PyList_Append(stamps, PyList_GET_ITEM(times, whole)) < 0) {
+                add(&stamps, (const char *)&stamp, sizeof stamp) < 0) {
                 goto done;
             }
             at = event + size + (self->letters ? 2 : 0);
@@ -355,7 +364,7 @@ pattern_read(Pattern *self, PyObject *args)
             break;
         }
     }
-    if (PyList_GET_SIZE(stamps) == 0) {
+    if (stamps.size == 0) {
         said = PyUnicode_New(0, 0);
     }
     else if (escaped) {
@@ -369,14 +378,14 @@ pattern_read(Pattern *self, PyObject *args)
     if (said == NULL && PyErr_ExceptionMatches(PyExc_ValueError)) {
         /* Not UTF-8: read in the usual way, which says what is wrong. */
         PyErr_Clear();
-        found = Py_BuildValue("([]snn)", "", (Py_ssize_t)0, (Py_ssize_t)0);
+        found = Py_BuildValue("y#snn", "", (Py_ssize_t)0, "", (Py_ssize_t)0, (Py_ssize_t)0);
     }
     else if (said != NULL) {
-        found = Py_BuildValue("(OOnn)", stamps, said, whole, part);
+        found = Py_BuildValue("y#Onn", stamps.size ? stamps.bytes : "", stamps.size, said, whole, part);
     }
 done:
     PyMem_Free(text.bytes);
-    Py_XDECREF(stamps);
+    PyMem_Free(stamps.bytes);
     Py_XDECREF(said);
     return found;
 }
@@ -395,13 +404,130 @@ static PyType_Slot pattern_slots[] = {
 };
 
 static PyType_Spec pattern_spec = {
-    .name = "aisb.http._compiled.Pattern",
+    .name = "aisb._compiled.Pattern",
     .basicsize = sizeof(Pattern),
     .flags = Py_TPFLAGS_DEFAULT,
     .slots = pattern_slots,
 };
 
+/* ---- Events in whole chunks ---- */
+
+/* Append the events of one line each in [at, end) to a list; 0 where there is anything else, -1 on an error. */
+static int
+add_events(PyObject *events, PyObject *stamp, const char *at, const char *end)
+{
+    while (at < end) {
+        const char *line = memchr(at, '\n', end - at);
+        if (line == NULL || line + 1 == end || line[1] != '\n' || line - at < 6 || memcmp(at, "data: ", 6) != 0 ||
+            memchr(at, '\r', line - at) != NULL) {
+            return 0;
+        }
+        if (line - at > 6) { /* one without data says nothing */
+            PyObject *payload = PyBytes_FromStringAndSize(at + 6, line - at - 6);
+            PyObject *event = payload == NULL ? NULL : PyTuple_Pack(2, stamp, payload);
+            int failed = event == NULL || PyList_Append(events, event) < 0;
+            Py_XDECREF(payload);
+            Py_XDECREF(event);
+            if (failed) {
+                return -1;
+            }
+        }
+        at = line + 2;
+    }
+    return 1;
+}
+
+static PyObject *
+events_in(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *times, *datas;
+    if (!PyArg_ParseTuple(args, "O!O!:events_in", &PyList_Type, &times, &PyList_Type, &datas)) {
+        return NULL;
+    }
+    Py_ssize_t count = PyList_GET_SIZE(datas), whole = 0, part = 0;
+    if (PyList_GET_SIZE(times) != count) {
+        PyErr_SetString(PyExc_ValueError, "as many stamps are needed as pieces");
+        return NULL;
+    }
+    PyObject *events = PyList_New(0), *found = NULL;
+    if (events == NULL) {
+        return NULL;
+    }
+    for (; whole < count; whole++) {
+        PyObject *data = PyList_GET_ITEM(datas, whole);
+        if (!PyBytes_Check(data)) {
+            PyErr_SetString(PyExc_TypeError, "a piece is bytes");
+            goto done;
+        }
+        const char *begin = PyBytes_AS_STRING(data), *at = begin, *end = begin + PyBytes_GET_SIZE(data);
+        while (at < end) {
+            Py_ssize_t size = 0, before = PyList_GET_SIZE(events);
+            const char *body = in_chunk(at, end, 0, &size);
+            int added = body == NULL ? 0 : add_events(events, PyList_GET_ITEM(times, whole), body, body + size);
+            if (added < 0) {
+                goto done;
+            }
+            if (added == 0) {
+                if (PyList_SetSlice(events, before, PyList_GET_SIZE(events), NULL) < 0) {
+                    goto done;
+                }
+                break;
+            }
+            at = body + size + 2;
+        }
+        if (at < end) {
+            part = at - begin;
+            break;
+        }
+    }
+    found = Py_BuildValue("(Onn)", events, whole, part);
+done:
+    Py_DECREF(events);
+    return found;
+}
+
+/* ---- Gaps ---- */
+
+static PyObject *
+gaps(PyObject *Py_UNUSED(module), PyObject *stamps)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(stamps, &view, PyBUF_CONTIG_RO | PyBUF_FORMAT) < 0) {
+        return NULL;
+    }
+    PyObject *made = NULL;
+    if (view.itemsize != sizeof(int64_t) || view.format == NULL || strcmp(view.format, "q") != 0) {
+        PyErr_SetString(PyExc_TypeError, "stamps are an array of type q");
+        goto done;
+    }
+    Py_ssize_t count = view.len / (Py_ssize_t)sizeof(int64_t);
+    const int64_t *at = view.buf;
+    made = PyBytes_FromStringAndSize(NULL, count > 1 ? (count - 1) * (Py_ssize_t)sizeof(uint32_t) : 0);
+    if (made == NULL) {
+        goto done;
+    }
+    char *out = PyBytes_AS_STRING(made);
+    for (Py_ssize_t number = 1; number < count; number++, out += sizeof(uint32_t)) {
+        uint64_t gap = (uint64_t)at[number] - (uint64_t)at[number - 1];
+        if (at[number] < at[number - 1] || gap > UINT32_MAX) {
+            Py_SETREF(made, Py_NewRef(Py_None));
+            break;
+        }
+        uint32_t small = (uint32_t)gap;
+        memcpy(out, &small, sizeof small);
+    }
+done:
+    PyBuffer_Release(&view);
+    return made;
+}
+
 /* ---- The module ---- */
+
+static PyMethodDef compiled_methods[] = {
+    {"events_in", events_in, METH_VARARGS, "Return the events in whole chunks of HTTP: see aisb.compiled."},
+    {"gaps", gaps, METH_O, "Return the differences of stamps in a row: see aisb.record.gaps."},
+    {NULL, NULL, 0, NULL},
+};
 
 static int
 compiled_exec(PyObject *module)
@@ -425,8 +551,9 @@ static PyModuleDef_Slot compiled_slots[] = {
 
 static struct PyModuleDef compiled = {
     .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "aisb.http._compiled",
+    .m_name = "aisb._compiled",
     .m_doc = "What every streamed chunk passes, compiled.",
+    .m_methods = compiled_methods,
     .m_slots = compiled_slots,
 };
 
