@@ -28,6 +28,11 @@ class Alike:
         self._misses = 0
 
     @property
+    def knows(self) -> bool:
+        """Whether there is a pattern."""
+        return self._pattern is not None
+
+    @property
     def helps(self) -> bool:
         """Whether there is still hope of a pattern."""
         return self._misses < _MISSES

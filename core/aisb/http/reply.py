@@ -27,8 +27,8 @@ from aisb.types import TOKEN_KINDS, Chunk, ChunkKind, Failure, Prediction, Reque
 _FIELDS = (b"data", b"event", b"id:", b"retry", b":")
 _MOST = 2**53
 """More tokens than any reply has, and the largest number that every reader of JSON keeps exactly."""
-_MANY = 2_048
-"""From how many bytes on it pays to look for what the events in them have in common."""
+_MANY, _FEW = 2_048, 8
+"""From how many bytes on, or pieces, it pays to look for what the events in them have in common."""
 _LONG, _SOONER = 512, 4_096
 """From so many chunks on, no more bytes wait than these: a long reply has much else in memory."""
 _STAMP = 8
@@ -95,7 +95,7 @@ class Reply:
     def _take_stream(self, exchange: Exchange) -> None:
         unframe = exchange.unframe
         # A pattern pays off over many events; a short reply is read sooner in one go.
-        many = exchange.size + sum(map(len, exchange.frames)) >= _MANY
+        many = len(exchange.frames) >= _FEW or exchange.size + sum(map(len, exchange.frames)) >= _MANY
         if many and self._may_be_alike and self._alike is None:
             self._alike = Alike(framed=unframe is not None)
         alike = self._alike if many else None
@@ -176,7 +176,7 @@ class Reply:
         """Read pieces as they came; what is alike need not be parsed, nor lose the framing around it."""
         at = 0
         while alike and alike.helps and at < len(datas) and not self.failure:
-            if self._between(unframe):
+            if alike.knows and self._between(unframe):
                 stamps, text, whole, part = alike.read(times[at:], datas[at:])
                 if stamps:
                     self._events.passed()
@@ -185,7 +185,7 @@ class Reply:
                     if part:
                         datas[at] = datas[at][part:]
                     continue
-            if sum(map(len, datas[at:])) < _MANY:  # such as what ends a reply: no two events of it are alike
+            if len(datas) - at < _FEW and sum(map(len, datas[at:])) < _MANY:  # such as what ends a reply: no two events of it are alike
                 break
             # One event is read in the usual way, however many came with it.
             data = datas[at]
