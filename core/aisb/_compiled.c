@@ -10,174 +10,9 @@
 #include <string.h>
 #include <time.h>
 
-#define REVISION 3 /* as in compiled.py */
+#define REVISION 4 /* as in compiled.py */
 
 static const char GOES_ON[4] = {'\n', '\n', '\r', '\n'};
-
-/* ---- Arrivals ---- */
-
-typedef struct {
-    PyObject_HEAD
-    PyObject *clock;   /* returns nanoseconds */
-    PyObject *other;   /* called with a stamp and a piece that is not kept */
-    PyObject *full;    /* called when so much waits that it should be worked out */
-    PyObject *pieces;  /* lists; NULL while nothing is kept */
-    PyObject *stamps;
-    Py_ssize_t room;
-    long long began;   /* where the clock is this system's own, its zero; else -1 */
-} Arrivals;
-
-static int
-arrivals_traverse(Arrivals *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->clock);
-    Py_VISIT(self->other);
-    Py_VISIT(self->full);
-    Py_VISIT(self->pieces);
-    Py_VISIT(self->stamps);
-    return 0;
-}
-
-static int
-arrivals_clear(Arrivals *self)
-{
-    Py_CLEAR(self->clock);
-    Py_CLEAR(self->other);
-    Py_CLEAR(self->full);
-    Py_CLEAR(self->pieces);
-    Py_CLEAR(self->stamps);
-    self->room = 0;
-    return 0;
-}
-
-static void
-arrivals_dealloc(Arrivals *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    arrivals_clear(self);
-    type->tp_free((PyObject *)self);
-    Py_DECREF(type);
-}
-
-static int
-arrivals_init(Arrivals *self, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"clock", "other", "full", NULL};
-    PyObject *clock, *other, *full;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO:Arrivals", names, &clock, &other, &full)) {
-        return -1;
-    }
-    arrivals_clear(self);
-    self->clock = Py_NewRef(clock);
-    self->other = Py_NewRef(other);
-    self->full = Py_NewRef(full);
-    self->began = -1;
-#ifdef __linux__ /* where time.perf_counter_ns() is this very clock */
-    PyObject *began = PyObject_GetAttrString(clock, "began_ns");
-    if (began == NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            return -1;
-        }
-        PyErr_Clear();
-        return 0;
-    }
-    self->began = PyLong_AsLongLong(began);
-    Py_DECREF(began);
-    if (self->began == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-#endif
-    return 0;
-}
-
-static PyObject *
-arrivals_now(Arrivals *self)
-{
-#ifdef __linux__
-    if (self->began >= 0) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return PyLong_FromLongLong(now.tv_sec * 1000000000LL + now.tv_nsec - self->began);
-    }
-#endif
-    return PyObject_CallNoArgs(self->clock);
-}
-
-static PyObject *
-arrivals_receive(Arrivals *self, PyObject *data)
-{
-    PyObject *stamp = arrivals_now(self);
-    if (stamp == NULL) {
-        return NULL;
-    }
-    if (self->room > 0 && PyBytes_CheckExact(data)) {
-        Py_ssize_t size = PyBytes_GET_SIZE(data);
-        if (size >= 4 && memcmp(PyBytes_AS_STRING(data) + size - 4, GOES_ON, 4) == 0) {
-            int failed = PyList_Append(self->pieces, data) || PyList_Append(self->stamps, stamp);
-            Py_DECREF(stamp);
-            if (failed) {
-                return NULL;
-            }
-            self->room -= size;
-            if (self->room > 0) {
-                Py_RETURN_NONE;
-            }
-            return PyObject_CallNoArgs(self->full);
-        }
-    }
-    PyObject *taken = PyObject_CallFunctionObjArgs(self->other, stamp, data, NULL);
-    Py_DECREF(stamp);
-    return taken;
-}
-
-static PyObject *
-arrivals_keep(Arrivals *self, PyObject *args)
-{
-    PyObject *pieces, *stamps;
-    Py_ssize_t room;
-    if (!PyArg_ParseTuple(args, "O!O!n:keep", &PyList_Type, &pieces, &PyList_Type, &stamps, &room)) {
-        return NULL;
-    }
-    Py_XSETREF(self->pieces, Py_NewRef(pieces));
-    Py_XSETREF(self->stamps, Py_NewRef(stamps));
-    self->room = room;
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-arrivals_stop(Arrivals *self, PyObject *Py_UNUSED(ignored))
-{
-    self->room = 0;
-    Py_CLEAR(self->pieces);
-    Py_CLEAR(self->stamps);
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef arrivals_methods[] = {
-    {"receive", (PyCFunction)arrivals_receive, METH_O, "Take a piece that has come."},
-    {"keep", (PyCFunction)arrivals_keep, METH_VARARGS, "Keep pieces and stamps in these lists, up to so many bytes."},
-    {"stop", (PyCFunction)arrivals_stop, METH_NOARGS, "Keep nothing from here on."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyType_Slot arrivals_slots[] = {
-    {Py_tp_doc, "What comes over one connection: see aisb.http.arrivals."},
-    {Py_tp_init, arrivals_init},
-    {Py_tp_traverse, arrivals_traverse},
-    {Py_tp_clear, arrivals_clear},
-    {Py_tp_dealloc, arrivals_dealloc},
-    {Py_tp_methods, arrivals_methods},
-    {0, NULL},
-};
-
-static PyType_Spec arrivals_spec = {
-    .name = "aisb._compiled.Arrivals",
-    .basicsize = sizeof(Arrivals),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .slots = arrivals_slots,
-};
 
 /* ---- Pattern ---- */
 
@@ -282,26 +117,111 @@ whole_event(const char *at, const char *end, Py_ssize_t *length)
     return at;
 }
 
-/* Whether these are the inside of one JSON string that says something and stands for itself. */
+/* Whether these are the inside of one JSON string that says something and stands for itself; -1 on an error. */
 static int
-is_text(const unsigned char *at, const unsigned char *end, int *escaped)
+is_text(const char *at, const char *end, int *escaped)
 {
-    if (at == end || (*at & 0xC0) == 0x80) { /* a character that began in the text before */
-        return 0;
-    }
+    const char *start = at;
+    int wide = 0, escapes = 0;
     for (; at < end; at++) {
-        if (*at == '"' || *at < 0x20) {
+        unsigned char letter = (unsigned char)*at;
+        if (letter == '"' || letter < 0x20) {
             return 0;
         }
-        if (*at == '\\') {
+        if (letter == '\\') {
             /* A code may be half of a pair, of which the other half follows: read in the usual way. */
-            if (++at == end || strchr("\"\\/bfnrt", *at) == NULL || *at == 0) {
+            if (++at == end || *at == 0 || strchr("\"\\/bfnrt", *at) == NULL) {
                 return 0;
             }
-            *escaped = 1;
+            escapes = 1;
         }
+        wide |= letter & 0x80;
     }
+    if (start == end) {
+        return 0;
+    }
+    if (wide) {
+        PyObject *text = PyUnicode_DecodeUTF8(start, end - start, NULL);
+        if (text == NULL) {
+            if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+                return -1;
+            }
+            PyErr_Clear();
+            return 0;
+        }
+        Py_DECREF(text);
+    }
+    *escaped |= escapes;
     return 1;
+}
+
+/* What was read: the insides of JSON strings in a row, and a stamp for each. */
+typedef struct {
+    Buffer text, stamps;
+    int escaped;
+} Reading;
+
+static void
+forget(Reading *reading)
+{
+    PyMem_Free(reading->text.bytes);
+    PyMem_Free(reading->stamps.bytes);
+    memset(reading, 0, sizeof *reading);
+}
+
+/* Read the events that a piece begins with and that are like the pattern; return how many bytes they fill, -1 on an
+   error. */
+static Py_ssize_t
+read_piece(Pattern *self, const char *begin, Py_ssize_t length, int64_t stamp, Reading *reading)
+{
+    const char *head = PyBytes_AS_STRING(self->head), *tail = PyBytes_AS_STRING(self->tail);
+    Py_ssize_t head_size = PyBytes_GET_SIZE(self->head), tail_size = PyBytes_GET_SIZE(self->tail);
+    const char *at = begin, *end = begin + length;
+    while (at < end) {
+        Py_ssize_t size = 0;
+        const char *event = self->letters ? in_chunk(at, end, self->letters, &size) : whole_event(at, end, &size);
+        if (event == NULL || size < head_size + tail_size + 2 || memcmp(event, head, head_size) != 0 ||
+            memcmp(event + size - tail_size, tail, tail_size) != 0) {
+            break;
+        }
+        const char *inner = event + head_size, *over = event + size - tail_size;
+        int text = *inner == '"' && over[-1] == '"' ? is_text(inner + 1, over - 1, &reading->escaped) : 0;
+        if (text < 0) {
+            return -1;
+        }
+        if (text == 0) {
+            break;
+        }
+        if (add(&reading->text, inner + 1, over - inner - 2) < 0 ||
+            add(&reading->stamps, (const char *)&stamp, sizeof stamp) < 0) {
+            return -1;
+        }
+        at = event + size + (self->letters ? 2 : 0);
+    }
+    return at - begin;
+}
+
+/* Return the stamps that were read, as an array of type q has them, and the text. */
+static PyObject *
+said(Pattern *self, const Reading *reading)
+{
+    const Buffer *text = &reading->text, *stamps = &reading->stamps;
+    PyObject *made;
+    if (!reading->escaped) {
+        made = PyUnicode_DecodeUTF8(text->size ? text->bytes : "", text->size, NULL);
+    }
+    else {
+        PyObject *literal = PyBytes_FromStringAndSize(NULL, text->size + 2);
+        if (literal == NULL) {
+            return NULL;
+        }
+        char *out = PyBytes_AS_STRING(literal);
+        out[0] = out[text->size + 1] = '"';
+        memcpy(out + 1, text->bytes, text->size);
+        made = PyObject_CallOneArg(self->loads, literal);
+        Py_DECREF(literal);
+    }
+    return made == NULL ? NULL : Py_BuildValue("y#N", stamps->size ? stamps->bytes : "", stamps->size, made);
 }
 
 static PyObject *
@@ -311,7 +231,7 @@ pattern_read(Pattern *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!O!:read", &PyList_Type, &times, &PyList_Type, &datas)) {
         return NULL;
     }
-    Py_ssize_t count = PyList_GET_SIZE(datas);
+    Py_ssize_t count = PyList_GET_SIZE(datas), whole = 0, part = 0;
     if (self->head == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "the pattern has not been made");
         return NULL;
@@ -320,73 +240,34 @@ pattern_read(Pattern *self, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "as many stamps are needed as pieces");
         return NULL;
     }
-    const char *head = PyBytes_AS_STRING(self->head), *tail = PyBytes_AS_STRING(self->tail);
-    Py_ssize_t head_size = PyBytes_GET_SIZE(self->head), tail_size = PyBytes_GET_SIZE(self->tail);
-    Py_ssize_t whole = 0, part = 0;
-    int escaped = 0;
-    Buffer text = {NULL, 0, 0};
-    Buffer stamps = {NULL, 0, 0};
-    PyObject *found = NULL, *said = NULL;
-    if (add(&text, "\"", 1) < 0) {
-        goto done;
-    }
+    Reading reading = {0};
+    PyObject *found = NULL;
     for (; whole < count; whole++) {
         PyObject *data = PyList_GET_ITEM(datas, whole);
-        if (!PyBytes_Check(data)) {
-            PyErr_SetString(PyExc_TypeError, "a piece is bytes");
-            goto done;
-        }
         int64_t stamp = PyLong_AsLongLong(PyList_GET_ITEM(times, whole));
         if (stamp == -1 && PyErr_Occurred()) {
             goto done;
         }
-        const char *begin = PyBytes_AS_STRING(data), *at = begin, *end = begin + PyBytes_GET_SIZE(data);
-        while (at < end) {
-            Py_ssize_t size = 0;
-            const char *event = self->letters ? in_chunk(at, end, self->letters, &size) : whole_event(at, end, &size);
-            if (event == NULL || size < head_size + tail_size + 2 || memcmp(event, head, head_size) != 0 ||
-                memcmp(event + size - tail_size, tail, tail_size) != 0) {
-                break;
-            }
-            const char *inner = event + head_size, *over = event + size - tail_size;
-            if (*inner != '"' || over[-1] != '"' ||
-                !is_text((const unsigned char *)inner + 1, (const unsigned char *)over - 1, &escaped)) {
-                break;
-            }
-            if (add(&text, inner + 1, over - inner - 2) < 0 ||
-                add(&stamps, (const char *)&stamp, sizeof stamp) < 0) {
-                goto done;
-            }
-            at = event + size + (self->letters ? 2 : 0);
+        if (!PyBytes_Check(data)) {
+            PyErr_SetString(PyExc_TypeError, "a piece is bytes");
+            goto done;
         }
-        if (at < end) {
-            part = at - begin;
+        part = read_piece(self, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), stamp, &reading);
+        if (part < 0) {
+            goto done;
+        }
+        if (part < PyBytes_GET_SIZE(data)) {
             break;
         }
+        part = 0;
     }
-    if (stamps.size == 0) {
-        said = PyUnicode_New(0, 0);
-    }
-    else if (escaped) {
-        PyObject *literal = add(&text, "\"", 1) < 0 ? NULL : PyBytes_FromStringAndSize(text.bytes, text.size);
-        said = literal == NULL ? NULL : PyObject_CallOneArg(self->loads, literal);
-        Py_XDECREF(literal);
-    }
-    else {
-        said = PyUnicode_DecodeUTF8(text.bytes + 1, text.size - 1, NULL);
-    }
-    if (said == NULL && PyErr_ExceptionMatches(PyExc_ValueError)) {
-        /* Not UTF-8: read in the usual way, which says what is wrong. */
-        PyErr_Clear();
-        found = Py_BuildValue("y#snn", "", (Py_ssize_t)0, "", (Py_ssize_t)0, (Py_ssize_t)0);
-    }
-    else if (said != NULL) {
-        found = Py_BuildValue("y#Onn", stamps.size ? stamps.bytes : "", stamps.size, said, whole, part);
+    PyObject *both = said(self, &reading);
+    if (both != NULL) {
+        found = Py_BuildValue("OOnn", PyTuple_GET_ITEM(both, 0), PyTuple_GET_ITEM(both, 1), whole, part);
+        Py_DECREF(both);
     }
 done:
-    PyMem_Free(text.bytes);
-    PyMem_Free(stamps.bytes);
-    Py_XDECREF(said);
+    forget(&reading);
     return found;
 }
 
@@ -408,6 +289,245 @@ static PyType_Spec pattern_spec = {
     .basicsize = sizeof(Pattern),
     .flags = Py_TPFLAGS_DEFAULT,
     .slots = pattern_slots,
+};
+
+/* ---- Arrivals ---- */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *clock;   /* returns nanoseconds */
+    PyObject *other;   /* called with a stamp and a piece that is not kept */
+    PyObject *full;    /* called when so much waits that it should be worked out */
+    PyObject *pieces;  /* lists; NULL while nothing is kept */
+    PyObject *stamps;
+    PyObject *pattern; /* what is like it is read at once; may be NULL */
+    Reading reading;
+    Py_ssize_t room;
+    int64_t latest;    /* stamp of what came last, or -1 */
+    long long began;   /* where the clock is this system's own, its zero; else -1 */
+} Arrivals;
+
+static int
+arrivals_traverse(Arrivals *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->clock);
+    Py_VISIT(self->other);
+    Py_VISIT(self->full);
+    Py_VISIT(self->pieces);
+    Py_VISIT(self->stamps);
+    Py_VISIT(self->pattern);
+    return 0;
+}
+
+static int
+arrivals_clear(Arrivals *self)
+{
+    Py_CLEAR(self->clock);
+    Py_CLEAR(self->other);
+    Py_CLEAR(self->full);
+    Py_CLEAR(self->pieces);
+    Py_CLEAR(self->stamps);
+    Py_CLEAR(self->pattern);
+    forget(&self->reading);
+    self->room = 0;
+    self->latest = -1;
+    return 0;
+}
+
+static void
+arrivals_dealloc(Arrivals *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    arrivals_clear(self);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static int
+arrivals_init(Arrivals *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"clock", "other", "full", NULL};
+    PyObject *clock, *other, *full;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO:Arrivals", names, &clock, &other, &full)) {
+        return -1;
+    }
+    arrivals_clear(self);
+    self->clock = Py_NewRef(clock);
+    self->other = Py_NewRef(other);
+    self->full = Py_NewRef(full);
+    self->began = -1;
+#ifdef __linux__ /* where time.perf_counter_ns() is this very clock */
+    PyObject *began = PyObject_GetAttrString(clock, "began_ns");
+    if (began == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return 0;
+    }
+    self->began = PyLong_AsLongLong(began);
+    Py_DECREF(began);
+    if (self->began == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+#endif
+    return 0;
+}
+
+/* Return the time, -1 on an error. */
+static int64_t
+arrivals_now(Arrivals *self)
+{
+#ifdef __linux__
+    if (self->began >= 0) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec * 1000000000LL + now.tv_nsec - self->began;
+    }
+#endif
+    PyObject *now = PyObject_CallNoArgs(self->clock);
+    int64_t stamp = now == NULL ? -1 : PyLong_AsLongLong(now);
+    Py_XDECREF(now);
+    return stamp;
+}
+
+/* Read a piece at once, or keep it; 0 when neither can be, -1 on an error. */
+static int
+take_in(Arrivals *self, PyObject *data, int64_t stamp)
+{
+    if (!PyBytes_CheckExact(data)) {
+        return 0;
+    }
+    const char *bytes = PyBytes_AS_STRING(data);
+    Py_ssize_t size = PyBytes_GET_SIZE(data);
+    if (self->pattern != NULL && PyList_GET_SIZE(self->pieces) == 0) {
+        Reading *reading = &self->reading;
+        Py_ssize_t text = reading->text.size, stamps = reading->stamps.size;
+        Py_ssize_t read = read_piece((Pattern *)self->pattern, bytes, size, stamp, reading);
+        if (read < 0) {
+            return -1;
+        }
+        if (read == size) {
+            self->room -= reading->text.size - text + reading->stamps.size - stamps;
+            return 1;
+        }
+        reading->text.size = text;
+        reading->stamps.size = stamps;
+    }
+    if (size < 4 || memcmp(bytes + size - 4, GOES_ON, 4) != 0) {
+        return 0;
+    }
+    PyObject *number = PyLong_FromLongLong(stamp);
+    int failed = number == NULL || PyList_Append(self->pieces, data) < 0 || PyList_Append(self->stamps, number) < 0;
+    Py_XDECREF(number);
+    self->room -= size;
+    return failed ? -1 : 1;
+}
+
+static PyObject *
+arrivals_receive(Arrivals *self, PyObject *data)
+{
+    int64_t stamp = arrivals_now(self);
+    if (stamp == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    self->latest = stamp;
+    int taken = self->room > 0 ? take_in(self, data, stamp) : 0;
+    if (taken < 0) {
+        return NULL;
+    }
+    if (taken) {
+        if (self->room > 0) {
+            Py_RETURN_NONE;
+        }
+        return PyObject_CallNoArgs(self->full);
+    }
+    PyObject *number = PyLong_FromLongLong(stamp);
+    PyObject *result = number == NULL ? NULL : PyObject_CallFunctionObjArgs(self->other, number, data, NULL);
+    Py_XDECREF(number);
+    return result;
+}
+
+static PyObject *
+arrivals_keep(Arrivals *self, PyObject *args)
+{
+    PyObject *pieces, *stamps, *pattern;
+    Py_ssize_t room;
+    if (!PyArg_ParseTuple(args, "O!O!nO:keep", &PyList_Type, &pieces, &PyList_Type, &stamps, &room, &pattern)) {
+        return NULL;
+    }
+    if (pattern != Py_None && (Py_TYPE(pattern)->tp_dealloc != (destructor)pattern_dealloc ||
+                               ((Pattern *)pattern)->head == NULL)) {
+        PyErr_SetString(PyExc_TypeError, "a Pattern is needed, or None");
+        return NULL;
+    }
+    Py_XSETREF(self->pieces, Py_NewRef(pieces));
+    Py_XSETREF(self->stamps, Py_NewRef(stamps));
+    if (pattern != self->pattern && self->reading.stamps.size == 0) {
+        Py_XSETREF(self->pattern, pattern == Py_None ? NULL : Py_NewRef(pattern));
+    }
+    self->room = room;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+arrivals_read(Arrivals *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->reading.stamps.size == 0) {
+        return Py_BuildValue("y#s", "", (Py_ssize_t)0, "");
+    }
+    PyObject *both = said((Pattern *)self->pattern, &self->reading);
+    forget(&self->reading);
+    return both;
+}
+
+static PyObject *
+arrivals_latest(Arrivals *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->latest < 0) {
+        Py_RETURN_NONE;
+    }
+    return PyLong_FromLongLong(self->latest);
+}
+
+static PyObject *
+arrivals_stop(Arrivals *self, PyObject *Py_UNUSED(ignored))
+{
+    self->room = 0;
+    self->latest = -1;
+    Py_CLEAR(self->pieces);
+    Py_CLEAR(self->stamps);
+    Py_CLEAR(self->pattern);
+    forget(&self->reading);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef arrivals_methods[] = {
+    {"receive", (PyCFunction)arrivals_receive, METH_O, "Take a piece that has come."},
+    {"keep", (PyCFunction)arrivals_keep, METH_VARARGS, "Keep pieces and stamps in these lists, up to so many bytes."},
+    {"read", (PyCFunction)arrivals_read, METH_NOARGS, "Return the stamps and the text of what was read at once."},
+    {"latest", (PyCFunction)arrivals_latest, METH_NOARGS, "Return the stamp of what came last, or None."},
+    {"stop", (PyCFunction)arrivals_stop, METH_NOARGS, "Keep nothing from here on."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot arrivals_slots[] = {
+    {Py_tp_doc, "What comes over one connection: see aisb.http.arrivals."},
+    {Py_tp_init, arrivals_init},
+    {Py_tp_traverse, arrivals_traverse},
+    {Py_tp_clear, arrivals_clear},
+    {Py_tp_dealloc, arrivals_dealloc},
+    {Py_tp_methods, arrivals_methods},
+    {0, NULL},
+};
+
+static PyType_Spec arrivals_spec = {
+    .name = "aisb._compiled.Arrivals",
+    .basicsize = sizeof(Arrivals),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = arrivals_slots,
 };
 
 /* ---- Events in whole chunks ---- */

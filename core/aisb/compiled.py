@@ -12,7 +12,7 @@ from aisb.http.pattern import PlainPattern
 from aisb.http.sse import Event
 from aisb.record.gaps import plain_gaps
 
-REVISION = 3
+REVISION = 4
 """Of what both forms do: a compiled module that an older source left behind is not used."""
 
 

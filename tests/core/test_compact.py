@@ -7,13 +7,15 @@ import sys
 import tracemalloc
 from array import array
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aisb.http.compact import BLOCK, LOOSE, WAITING, Codes, Stamps, Texts
+from aisb.http.compact import BLOCK, LOOSE, WAITING, Runs, Stamps, Texts
+from aisb.types import ChunkKind, Kinds
 
 BATCHES = st.lists(st.integers(1, 300), min_size=1, max_size=5)
 
@@ -61,12 +63,23 @@ def test_texts_that_were_folded_come_back_whole(values: list[str], batches: list
     assert texts.all() == "".join(values)
 
 
-@given(st.lists(st.integers(0, 6), max_size=900), BATCHES)
-def test_codes_that_were_folded_come_back_whole(values: list[int], batches: list[int]) -> None:
-    codes = Codes()
-    grown(codes, values, batches)
-    assert list(codes.all()) == values
-    assert len(codes) == len(values)
+KINDS = ("role", "content", "finish", "keepalive")
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(1, 9)), max_size=90))
+def test_kinds_that_were_counted_come_back_whole(values: list[tuple[ChunkKind, int]]) -> None:
+    runs, all_of_them = Runs(), tuple(kind for kind, count in values for _ in range(count))
+    for kind, count in values:
+        runs.add(kind, count)
+    kinds = Kinds(runs.runs)
+    assert tuple(kinds) == kinds == all_of_them == kinds[:]
+    assert len(kinds) == runs.count == len(all_of_them)
+    assert hash(kinds) == hash(all_of_them)
+    assert all(before != after for (before, _), (after, _) in pairwise(kinds.runs))
+    assert kinds != "content"
+    if kinds:
+        assert kinds[-1] == all_of_them[-1]
+        assert kinds != Kinds()
 
 
 def weighed(make: Callable[[], Any]) -> tuple[Any, int]:
@@ -109,15 +122,3 @@ def test_a_long_text_takes_less_than_its_letters() -> None:
     assert size < len(texts.all().encode()) / 2
     assert sys.getsizeof(texts.all()) > 2 * len(texts.all())  # for a dash each letter would take two bytes
     assert len(texts.all()) > 10 * BLOCK
-
-
-def test_kinds_that_are_mostly_the_same_take_next_to_nothing() -> None:
-    def make() -> Codes:
-        codes = Codes()
-        for _ in range(40 * WAITING):
-            codes.append(2)
-            codes.fold()
-        return codes
-
-    _, size = weighed(make)
-    assert size < 4 * WAITING

@@ -198,7 +198,7 @@ def test_what_goes_on_is_kept_with_its_stamp_and_the_rest_handed_over(arrivals):
     goes_on, pieces, stamps = event("a"), [], []
     made.receive(goes_on)
     assert seen == [(0, goes_on)]  # nothing is kept before it is said where
-    made.keep(pieces, stamps, 2 * len(goes_on))
+    made.keep(pieces, stamps, 2 * len(goes_on), None)
     made.receive(goes_on)
     made.receive(b"half of ")
     assert (pieces, stamps, seen[1:]) == ([goes_on], [1], [(2, b"half of ")])
@@ -206,10 +206,56 @@ def test_what_goes_on_is_kept_with_its_stamp_and_the_rest_handed_over(arrivals):
     assert (pieces, stamps, seen[2:]) == ([goes_on, goes_on], [1, 3], ["full"])
     made.receive(goes_on)  # there is no more room
     assert (len(pieces), seen[3:]) == (2, [(4, goes_on)])
-    made.keep(pieces, stamps, 1000)
+    made.keep(pieces, stamps, 1000, None)
     made.stop()
     made.receive(goes_on)
     assert (len(pieces), seen[4:]) == (2, [(5, goes_on)])
+
+
+def test_what_is_like_the_pattern_is_read_as_it_comes():
+    seen, times, pieces, stamps = [], iter(range(100)), [], []
+    made = _compiled.Arrivals(times.__next__, lambda *taken: seen.append(taken), lambda: seen.append("full"))
+    pattern = _compiled.Pattern(HEAD, TAIL, b"%x", orjson.loads)
+    assert made.latest() is None
+    made.keep(pieces, stamps, 1000, pattern)
+    made.receive(event("a") + event("\n"))
+    made.receive(event(" é"))
+    assert (pieces, seen, made.latest()) == ([], [], 1)
+    read, text = made.read()
+    assert (array("q", read).tolist(), text) == ([0, 0, 1], "a\n é")
+    assert made.read() == (b"", "")
+    made.receive(event("b") + event(""))  # the half that is like it is not read either
+    made.receive(event("c"))  # and what follows waits behind it
+    assert (len(pieces), stamps, made.read(), made.latest()) == (2, [2, 3], (b"", ""), 3)
+    made.keep([], [], 18, pattern)
+    made.receive(event("d"))
+    assert seen == []
+    made.receive(event("e"))
+    assert seen == ["full"]
+    made.keep([], [], 1000, None)  # what was read is not lost
+    assert made.read()[1] == "de"
+    made.stop()
+    assert made.latest() is None
+
+
+@pytest.mark.parametrize("other", UNLIKE.values(), ids=UNLIKE)
+def test_what_is_unlike_is_kept_or_handed_over(other):
+    seen, pieces = [], []
+    made = _compiled.Arrivals(lambda: 1, lambda *taken: seen.append(taken), lambda: None)
+    made.keep(pieces, [], 1000, _compiled.Pattern(HEAD, TAIL, b"%x", orjson.loads))
+    made.receive(event("a"))
+    made.receive(other)
+    made.receive(event("b"))
+    assert made.read()[1] == ("ab" if seen else "a")
+    assert pieces + [data for _, data in seen] in ([other, event("b")], [other])
+
+
+def test_arrivals_keep_nothing_that_they_cannot():
+    made = _compiled.Arrivals(lambda: 1, print, print)
+    for wrong in (PlainPattern(HEAD, TAIL, b"%x", orjson.loads), "pattern"):
+        with pytest.raises(TypeError, match="a Pattern is needed, or None"):
+            made.keep([], [], 1000, wrong)
+    assert made.read() == (b"", "")
 
 
 @ARRIVALS
@@ -224,7 +270,7 @@ def test_arrivals_are_stamped_by_the_clock_of_the_run(arrivals):
     made.receive(b"x")
     assert before <= seen[0] <= clock()
     stamps = []
-    made.keep([], stamps, 1000)
+    made.keep([], stamps, 1000, None)
     made.receive(event("a"))
     assert seen[0] <= stamps[0] <= clock()
 

@@ -20,17 +20,12 @@ _MISSES = 8
 class Alike:
     """What the latest events of one reply had in common. `framed` events have HTTP's chunks around them."""
 
-    __slots__ = ("_framed", "_misses", "_pattern")
+    __slots__ = ("_framed", "_misses", "pattern")
 
     def __init__(self, *, framed: bool) -> None:
         self._framed = framed
-        self._pattern: PlainPattern | None = None
+        self.pattern: PlainPattern | None = None
         self._misses = 0
-
-    @property
-    def knows(self) -> bool:
-        """Whether there is a pattern."""
-        return self._pattern is not None
 
     @property
     def helps(self) -> bool:
@@ -59,7 +54,7 @@ class Alike:
         for size in SIZES if self._framed else (b"",):
             if data == (b"%b\r\n%b\r\n" % (size % len(event), event) if size else event):
                 head, tail = event.split(literal)
-                self._pattern = Pattern(head, tail, size, orjson.loads)
+                self.pattern = Pattern(head, tail, size, orjson.loads)
 
     def miss(self) -> None:
         """Take note of an event that was read in the usual way."""
@@ -67,7 +62,7 @@ class Alike:
 
     def read(self, times: list[int], datas: list[bytes]) -> Found:
         """Read pieces with their stamps, up to the first event that is not like the pattern."""
-        found = self._pattern.read(times, datas) if self._pattern else NOTHING
+        found = self.pattern.read(times, datas) if self.pattern else NOTHING
         if found[0]:
             self._misses = 0
         return found

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import zlib
 from array import array
-from itertools import accumulate, chain, groupby, islice
+from itertools import accumulate, chain, islice
 from operator import sub
+
+from aisb.types import ChunkKind
 
 WAITING = 128
 """How many stamps wait before they are folded; short replies never are."""
@@ -115,33 +117,18 @@ class Texts:
         return before.decode("utf-8", "surrogatepass") + recent
 
 
-class Codes:
-    """Small numbers in the order of arrival. What has waited is kept as how often each comes in a row."""
+class Runs:
+    """Kinds in the order of arrival, as how often each comes in a row."""
 
-    __slots__ = ("_folded", "_recent", "_runs", "append", "extend")
+    __slots__ = ("count", "runs")
 
     def __init__(self) -> None:
-        self._runs: list[tuple[int, int]] = []
-        self._folded = 0
-        self._recent = bytearray()
-        self.append = self._recent.append
-        self.extend = self._recent.extend
+        self.runs: list[tuple[ChunkKind, int]] = []
+        self.count = 0
 
-    def __len__(self) -> int:
-        return self._folded + len(self._recent)
-
-    def fold(self) -> None:
-        """Make what has come since small, when it is worth it."""
-        if len(self._recent) < WAITING:
-            return
-        for code, run in groupby(self._recent):
-            count = len([*run])
-            if self._runs and self._runs[-1][0] == code:
-                count += self._runs.pop()[1]
-            self._runs.append((code, count))
-        self._folded += len(self._recent)
-        self._recent.clear()
-
-    def all(self) -> bytes:
-        """Return every number."""
-        return b"".join([bytes((code,)) * count for code, count in self._runs]) + self._recent
+    def add(self, kind: ChunkKind, count: int = 1) -> None:
+        """Add a kind, so often in a row."""
+        self.count += count
+        if self.runs and self.runs[-1][0] == kind:
+            count += self.runs.pop()[1]
+        self.runs.append((kind, count))

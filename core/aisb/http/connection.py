@@ -21,7 +21,7 @@ from aisb.compiled import Arrivals
 from aisb.errors import AttemptFailed
 from aisb.http.arrivals import GOES_ON
 from aisb.http.chunks import first_chunk
-from aisb.http.transport import Clock, Decoder, Exchange, Watch, decoder_for
+from aisb.http.transport import FIRST, Clock, Decoder, Exchange, Watch, decoder_for
 from aisb.types import Failure
 
 if TYPE_CHECKING:
@@ -180,7 +180,12 @@ class Connection(asyncio.BaseProtocol):
     def _leave_frames(self, exchange: Exchange) -> None:
         """Let what comes wait as it is, up to what ends the reply."""
         self._leaves_frames = True
-        self._arrivals.keep(exchange.frames, exchange.frames_ns, exchange.full)
+        if exchange.read is None:
+            exchange.read, exchange.latest = self._arrivals.read, self._arrivals.latest
+            room = FIRST
+        else:
+            room = exchange.full
+        self._arrivals.keep(exchange.frames, exchange.frames_ns, room, exchange.pattern)
 
     def _begin(self, exchange: Exchange, stamp: int, data: bytes) -> None:
         """Take a reply's first bytes where much came at once: after its first chunk they may wait."""
@@ -280,7 +285,8 @@ class Connection(asyncio.BaseProtocol):
 
     def _hand_over(self, exchange: Exchange) -> None:
         """Let what waits be worked out now."""
-        if exchange.frames and exchange.on_full is not None:
+        exchange.last_ns = exchange.latest_ns()
+        if (exchange.frames or exchange.read) and exchange.on_full is not None:
             exchange.on_full(exchange)
         if exchange.frames:  # nobody wanted them, and still the parser must know of them
             exchange.pieces = self._unframe(*exchange.take_frames())

@@ -18,11 +18,11 @@ from aisb.backend import HttpBackend
 from aisb.compiled import events_in
 from aisb.errors import AttemptFailed
 from aisb.http.alike import Alike
-from aisb.http.compact import Codes, Stamps, Texts
+from aisb.http.compact import Runs, Stamps, Texts
 from aisb.http.complaints import failure_inside, refusal, shown
 from aisb.http.sse import Event, EventParser, JsonParser
 from aisb.http.transport import FULL, Exchange, Unframe
-from aisb.types import TOKEN_KINDS, Chunk, ChunkKind, Failure, Prediction, Request, Timing, Usage
+from aisb.types import TOKEN_KINDS, Chunk, Failure, Kinds, Prediction, Request, Timing, Usage
 
 _FIELDS = (b"data", b"event", b"id:", b"retry", b":")
 _MOST = 2**53
@@ -34,10 +34,6 @@ _LONG, _SOONER = 512, 4_096
 _STAMP = 8
 """How many bytes one has."""
 _KEEPALIVE = Chunk("keepalive")
-_KINDS: tuple[ChunkKind, ...] = ("role", "reasoning", "content", "tool", "finish", "usage", "keepalive")
-_CODE = {kind: code for code, kind in enumerate(_KINDS)}
-_CONTENT = bytes([_CODE["content"]])
-_SILENT = bytes([_CODE["keepalive"]])
 
 
 class Reply:
@@ -66,7 +62,7 @@ class Reply:
         self._odd = False  # some text may hold halves of characters
         # Small while they grow: thousands of long replies are under way at once.
         self._stamps = Stamps()
-        self._kinds = Codes()
+        self._kinds = Runs()
         self._tokens = array("i")
         self._counted = True  # every chunk with tokens said how many
         self._last = _KEEPALIVE
@@ -87,9 +83,9 @@ class Reply:
         if self._streamed:
             self._take_stream(exchange)
             if not ended:
-                for growing in (self._stamps, self._kinds, self._text, self._reasoning):
+                for growing in (self._stamps, self._text, self._reasoning):
                     growing.fold()
-                if len(self._kinds) >= _LONG:
+                if self._kinds.count >= _LONG:
                     exchange.full = min(exchange.full, _SOONER)
 
     def _take_stream(self, exchange: Exchange) -> None:
@@ -98,15 +94,19 @@ class Reply:
         many = len(exchange.frames) >= _FEW or exchange.size + sum(map(len, exchange.frames)) >= _MANY
         if many and self._may_be_alike and self._alike is None:
             self._alike = Alike(framed=unframe is not None)
-        alike = self._alike if many else None
+        alike = self._alike if many or exchange.pattern else None
         if pieces := exchange.take():
             if unframe or alike is None:
                 self._read(self._events.feed(pieces))
             else:
                 times, bodies = zip(*pieces, strict=True)
                 self._read_waiting([*times], [*bodies], alike, None)
+        if exchange.read:
+            self._add_alike(*exchange.read())
         if exchange.frames:
             self._read_waiting(*exchange.take_frames(), alike, unframe)
+        if alike:
+            exchange.pattern = alike.pattern if alike.helps else None
 
     def end(self, failure: Failure | None) -> None:
         """Take what is left, and settle whether this is an answer. `failure` is the transport's."""
@@ -156,7 +156,7 @@ class Reply:
                 exchange.sent_ns,
                 exchange.headers_ns,
                 self._stamps.all(),
-                tuple(map(_KINDS.__getitem__, self._kinds.all())),
+                Kinds(self._kinds.runs),
                 tokens,
                 exchange.done_ns,
                 streamed=self._streamed is not False,
@@ -176,7 +176,7 @@ class Reply:
         """Read pieces as they came; what is alike need not be parsed, nor lose the framing around it."""
         at = 0
         while alike and alike.helps and at < len(datas) and not self.failure:
-            if alike.knows and self._between(unframe):
+            if alike.pattern and self._between(unframe):
                 stamps, text, whole, part = alike.read(times[at:], datas[at:])
                 if stamps:
                     self._events.passed()
@@ -185,8 +185,8 @@ class Reply:
                     if part:
                         datas[at] = datas[at][part:]
                     continue
-            if len(datas) - at < _FEW and sum(map(len, datas[at:])) < _MANY:  # such as what ends a reply: no two events of it are alike
-                break
+            if len(datas) - at < _FEW and sum(map(len, datas[at:])) < _MANY:
+                break  # such as what ends a reply: no two events of it are alike
             # One event is read in the usual way, however many came with it.
             data = datas[at]
             end = alike.first(data)
@@ -220,16 +220,18 @@ class Reply:
         """Read a piece in the usual way, and take the pattern from it when it is one event and but a text."""
         alike.miss()
         events = self._events_of([stamp], [data], unframe)
-        seen = len(self._kinds)
+        seen = self._kinds.count
         self._read(events)
         last = self._last
-        if len(events) == 1 == len(self._kinds) - seen and last == Chunk("content", last.text):
+        if len(events) == 1 == self._kinds.count - seen and last == Chunk("content", last.text):
             alike.learn(data, events[0][1] or b"", last.text)
 
     def _add_alike(self, stamps: bytes, text: str) -> None:
-        """Take chunks that are like the latest one but for their text."""
+        """Take chunks that are like an earlier one but for their text."""
+        if not text:
+            return
         self._stamps.frombytes(stamps)
-        self._kinds.extend(_CONTENT * (len(stamps) // _STAMP))
+        self._kinds.add("content", len(stamps) // _STAMP)
         self._text.append(text)
         self._uncounted()
 
@@ -282,7 +284,7 @@ class Reply:
             chunk = self._take_whole(chunk, whole)
             text = ""
         self._stamps.append(stamp)
-        self._kinds.append(_CODE[kind])
+        self._kinds.add(kind)
         if text:
             self._text.append(_only_text(text))
         if reasoning:
@@ -337,7 +339,7 @@ class Reply:
             return
         if self._backend.stream_end == "close":
             return  # also without any event: then nothing was said
-        if not self._kinds.all().strip(_SILENT):
+        if all(kind == "keepalive" for kind, _ in self._kinds.runs):
             self.failure = self._broken("the reply is empty: a stream without an event that says anything")
         elif not (self._finish_reason or self._complete):
             self.failure = self._cut("the stream ended without a finish reason or [DONE]")
@@ -352,7 +354,7 @@ class Reply:
             )
         elif body.strip():
             self._read([(pieces[-1][0], body)])
-            if self.failure is None and not self._kinds:
+            if self.failure is None and not self._kinds.count:
                 self.failure = self._broken(f"the reply holds no answer: {shown(body)}")
         else:
             self.failure = self._broken("the reply is empty")

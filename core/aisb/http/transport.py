@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from aisb.backend import HttpBackend
 from aisb.errors import AttemptFailed
 from aisb.http.fetch import proxy_for
+from aisb.http.pattern import PlainPattern
 from aisb.types import Failure
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 Clock = Callable[[], int]
 Unframe = Callable[[Sequence[int], Sequence[bytes]], list[tuple[int, bytes]]]
 """Takes the framing of HTTP off pieces with their stamps: what is left of each is a piece of the body."""
-FULL = 32_768
+FULL = 8_192
 """Bytes that wait at most before they are worked out: some 40 chunks, a tenth of a millisecond."""
+FIRST = 2_048
+"""The same of a reply's first bytes: from then on, what is like them can be read as it comes."""
 
 
 class WireRequest(NamedTuple):
@@ -41,11 +44,15 @@ class Exchange:
     `frames`, their stamps in `frames_ns`: apart, because a tuple for each would be the garbage collector's
     work. They come after all `pieces`, and `unframe` returns the pieces in some of them. While `aligned`,
     what comes next begins with a chunk of HTTP, and whole chunks need not be unframed.
+
+    Once whoever takes them has set a `pattern`, a transport may read what is like it at once: `read` returns
+    the stamps and the text of that. It comes after all `pieces`, and before all `frames`.
     """
 
     __slots__ = (
         "aligned", "connected_ns", "done_ns", "frames", "frames_ns", "full", "headers", "headers_ns",
-        "last_ns", "on_full", "pieces", "sent_ns", "size", "status", "takes_frames", "unframe",
+        "last_ns", "latest", "on_full", "pattern", "pieces", "read", "sent_ns", "size", "status",
+        "takes_frames", "unframe",
     )  # fmt: skip
 
     def __init__(
@@ -65,7 +72,7 @@ class Exchange:
         self.connected_ns: int | None = None
         self.sent_ns: int | None = None
         self.headers_ns: int | None = None
-        self.last_ns: int | None = None  # of what is not in `frames`
+        self.last_ns: int | None = None
         self.done_ns: int | None = None
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -73,6 +80,9 @@ class Exchange:
         self.frames: list[bytes] = []
         self.frames_ns: list[int] = []
         self.unframe: Unframe | None = None
+        self.pattern: PlainPattern | None = None
+        self.read: Callable[[], tuple[bytes, str]] | None = None
+        self.latest: Callable[[], int | None] | None = None  # in place of `last_ns`, while frames may wait
         self.aligned = False
         self.size = 0
 
@@ -83,11 +93,10 @@ class Exchange:
 
     def latest_ns(self) -> int | None:
         """Return when something came last."""
-        return self.frames_ns[-1] if self.frames_ns else self.last_ns
+        return self.latest() if self.latest else self.last_ns
 
     def take_frames(self) -> tuple[list[int], list[bytes]]:
         """Return the stamps of the pieces that wait as they came, and the pieces; forget them."""
-        self.last_ns = self.latest_ns()
         taken = self.frames_ns, self.frames
         self.frames_ns, self.frames = [], []
         return taken

@@ -31,7 +31,7 @@ import orjson
 
 from aisb.compiled import gaps
 from aisb.errors import RunError
-from aisb.types import ChunkKind, Failure, Logprob, Prediction, Timing, Usage
+from aisb.types import ChunkKind, Failure, Kinds, Logprob, Prediction, Timing, Usage
 
 MARK = b"aisb"
 HEAD = struct.Struct("<4sII")
@@ -186,7 +186,7 @@ def decode(payload: memoryview) -> Record:
     timing = Timing(
         **times,
         chunk_ns=_stamps(header["first_chunk_ns"], between),
-        chunk_kinds=_kinds(header["kinds"]),
+        chunk_kinds=Kinds((kind, count) for kind, count in header["kinds"]),
         chunk_tokens=tokens,
         streamed=header["streamed"],
     )
@@ -218,22 +218,11 @@ def _stamps(first: int | None, between: Sequence[int]) -> array[int]:
     return array("q") if first is None else array("q", accumulate(chain((first,), between)))
 
 
-def _runs(kinds: Sequence[ChunkKind]) -> list[tuple[ChunkKind, int]]:
+def _runs(kinds: Sequence[ChunkKind]) -> Sequence[tuple[ChunkKind, int]]:
     """Return the kinds in order, each with how often it comes in a row."""
-    runs: list[tuple[ChunkKind, int]] = []
-    at = 0
-    while at < len(kinds):
-        kind = kinds[at]
-        count = kinds.count(kind)  # nearly always in one row
-        if kinds[at : at + count] != (kind,) * count:
-            return [(kind, len([*run])) for kind, run in groupby(kinds)]
-        runs.append((kind, count))
-        at += count
-    return runs
-
-
-def _kinds(runs: Sequence[tuple[str, int]]) -> tuple[ChunkKind, ...]:
-    return tuple(cast("ChunkKind", kind) for kind, count in runs for _ in range(count))
+    if isinstance(kinds, Kinds):
+        return kinds.runs
+    return [(kind, len([*run])) for kind, run in groupby(kinds)]
 
 
 def extents(data: bytes | mmap, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:

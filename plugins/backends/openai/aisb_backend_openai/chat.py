@@ -72,7 +72,8 @@ class OpenAIChat(OpenAIService):
         usage = event.get("usage")
         calls = delta.get("tool_calls")
         refusal = delta.get("refusal")
-        tokens = choice.get("token_ids") or (choice.get("logprobs") or {}).get("content")
+        logprobs = choice.get("logprobs")
+        tokens = choice.get("token_ids") or (logprobs.get("content") if logprobs else None)
         count = len(tokens) if tokens else None
         if text.__class__ is not str:
             text, thought = flatten(text)
