@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aisb.doctor.machine import limits, torch_fits
+from aisb.doctor.machine import compiled_parts, limits, torch_fits
 from aisb.load.capacity import Room
 from aisb.testing.mock import MockOptions, start_mock
 
@@ -54,6 +54,17 @@ def test_the_machine_is_looked_at_from_python_to_the_disk(report):
     assert "demo_gsm8k" in report["data", "there"]["text"]
     assert "requests in flight" in report["limits", "open files"]["text"]
     assert {one["state"] for one in report.values()} <= {"ok", "note"}
+
+
+def test_whether_the_compiled_parts_are_used_is_said():
+    assert compiled_parts(there=True, wanted=True)[2:4] == (
+        "ok",
+        "what every streamed chunk passes is compiled",
+    )
+    plain = "what every streamed chunk passes is not compiled: a load costs more of the processor"
+    remedy = "install a C compiler and Python's headers, then aisb-core once more"
+    assert compiled_parts(there=False, wanted=True)[2:5] == ("note", plain, remedy)
+    assert compiled_parts(there=False, wanted=False)[2:5] == ("note", plain, "unset AISB_COMPILED")
 
 
 def test_a_good_service_passes_every_check(report):

@@ -450,6 +450,18 @@ async def test_an_endless_reply_meets_the_total_timeout(serve, connect):
     assert arrived.startswith(b"data: 1\n\n")
 
 
+async def test_each_request_of_a_connection_has_its_own_deadlines(serve, connect):
+    """The first one's reply goes on for longer than a first byte may take, and leaves a timer for later."""
+    slow = chunked(b"data: 1\n\n", 0.3, b"data: 2\n\n")
+    server = await serve([slow, [sized(b"2")], ["silence"]])
+    transport = connect(server.url, limit=1, timeouts={"first_byte": 0.2, "between_bytes": 5})
+    assert body(await get(transport, server.url)) == b"data: 1\n\ndata: 2\n\n"
+    assert body(await get(transport, server.url)) == b"2"
+    async with asyncio.timeout(3):
+        failure, _ = await fail(transport, server.url)
+    assert failure == Failure("timeout", "no first byte within 0.2 s (load.timeouts.first_byte)")
+
+
 async def test_a_late_reply_does_not_reach_the_next_request(serve, connect):
     server = await serve([[0.2, sized(b"late")], [sized(b"2")]])
     transport = connect(server.url, timeouts={"first_byte": 0.1})

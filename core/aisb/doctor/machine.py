@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from aisb.compiled import COMPILED
 from aisb.data.datafiles import DataFolders
 from aisb.doctor import Finding
 from aisb.errors import PluginError
@@ -43,6 +44,18 @@ def _python() -> Iterator[Finding]:
         yield Finding(
             "Python", "encoding", "problem", f"it is {sys.getfilesystemencoding()}", "export PYTHONUTF8=1"
         )
+    yield compiled_parts(there=COMPILED, wanted=os.environ.get("AISB_COMPILED") != "0")
+
+
+def compiled_parts(*, there: bool, wanted: bool) -> Finding:
+    """Say which form of what every streamed chunk passes is used."""
+    if there:
+        return Finding("Python", "compiled parts", "ok", "what every streamed chunk passes is compiled")
+    text = "what every streamed chunk passes is not compiled: a load costs more of the processor"
+    if not wanted:
+        return Finding("Python", "compiled parts", "note", text, "unset AISB_COMPILED")
+    remedy = "install a C compiler and Python's headers, then aisb-core once more"
+    return Finding("Python", "compiled parts", "note", text, remedy)
 
 
 def _distributions() -> Iterator[Finding]:

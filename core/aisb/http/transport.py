@@ -137,13 +137,14 @@ class Watch:
     included.
     """
 
-    __slots__ = ("_begun", "_clock", "_exchange", "_give_up", "_timeouts", "_timer", "seen")
+    __slots__ = ("_begun", "_clock", "_due", "_exchange", "_give_up", "_timeouts", "_timer", "seen")
 
     def __init__(self, timeouts: Timeouts, clock: Clock, give_up: Callable[[Failure], None]) -> None:
         self._timeouts = timeouts
         self._clock = clock
         self._give_up = give_up
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self._exchange: Exchange | None = None
         self._begun = 0
         self.seen = False
@@ -151,9 +152,12 @@ class Watch:
     def begin(self, exchange: Exchange, begun: int) -> None:
         """Watch an exchange that began at this time."""
         self._exchange, self._begun, self.seen = exchange, begun, False
-        if self._timer is None:  # one that is there was set for an earlier exchange, and fires sooner
-            limits = self._timeouts
-            self._again(min(limits.first_byte, limits.between_bytes, limits.total))
+        limits, loop = self._timeouts, asyncio.get_running_loop()
+        soonest = min(limits.first_byte, limits.between_bytes, limits.total)
+        if (
+            self._timer is None or self._due > loop.time() + soonest
+        ):  # else that of an earlier exchange will do
+            self._set(soonest, loop)
 
     def stop(self) -> None:
         """Watch it no longer. The timer stays for the next one: setting it costs more than its firing."""
@@ -171,8 +175,11 @@ class Watch:
         if self._exchange is not None:
             self.seen = self.seen or not only_comments(self._exchange.pieces)
 
-    def _again(self, seconds: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+    def _set(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = loop.time() + seconds
+        self._timer = loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
         self._timer = None
@@ -201,7 +208,7 @@ class Watch:
             self._give_up(Failure("timeout", text, exchange.status or None))
         else:
             # Never a busy loop, also when the clock that was handed in stands still.
-            self._again(max(left, 0.001))
+            self._set(max(left, 0.001), asyncio.get_running_loop())
 
 
 def only_comments(pieces: list[tuple[int, bytes]]) -> bool:
