@@ -185,7 +185,9 @@ class Connection(asyncio.BaseProtocol):
             room = FIRST
         else:
             room = exchange.full
-        self._arrivals.keep(exchange.frames, exchange.frames_ns, room, exchange.pattern)
+        # What has not been read yet comes before what would be read at once.
+        pattern = None if exchange.pieces else exchange.pattern
+        self._arrivals.keep(exchange.frames, exchange.frames_ns, room, pattern)
 
     def _begin(self, exchange: Exchange, stamp: int, data: bytes) -> None:
         """Take a reply's first bytes where much came at once: after its first chunk they may wait."""

@@ -106,7 +106,7 @@ class Reply:
         if exchange.frames:
             self._read_waiting(*exchange.take_frames(), alike, unframe)
         if alike:
-            exchange.pattern = alike.pattern if alike.helps else None
+            exchange.pattern = alike.pattern if alike.helps and self._between(unframe) else None
 
     def end(self, failure: Failure | None) -> None:
         """Take what is left, and settle whether this is an answer. `failure` is the transport's."""
