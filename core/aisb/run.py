@@ -256,23 +256,11 @@ def _reporters(run: RunTable, plugins: Plugins) -> list[Reporter]:
 
 
 def _require_valid(spec: RunSpec, folder: RunFolder) -> None:
-    from aisb.data.tokens import load_tokenizer
-    from aisb.speed.performance import PERCENTILES, measure, require_valid
+    from aisb.speed.performance import measure_for_run, require_valid
 
     # As the reporter computed it: the same certificate, and not computed twice.
     options = spec.run.reporter_options.get("performance", {})
-    tokenizer = options.get("tokenizer")
-    require_valid(
-        measure(
-            folder,
-            subtask.model,
-            subtask.task,
-            percentiles=options.get("percentiles", PERCENTILES),
-            objectives=options.get("objectives", {}),
-            count_tokens=load_tokenizer(tokenizer).count if tokenizer else None,
-        )
-        for subtask in spec.subtasks
-    )
+    require_valid(measure_for_run(folder, pair.model, pair.task, options) for pair in spec.subtasks)
 
 
 def _exit_code(spec: RunSpec, ended: Ended) -> int:

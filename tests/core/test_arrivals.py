@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from itertools import pairwise
 from statistics import fmean, pstdev
 
@@ -41,6 +42,14 @@ def test_the_same_seed_draws_the_same_schedule_and_another_seed_another() -> Non
 def test_constant_gaps_are_equal() -> None:
     assert set(schedule(1001, rate=1000, arrival="constant")) == {n * 1_000_000 for n in range(1001)}
     assert schedule(50, rate=3, arrival="gamma", burstiness=0) == schedule(50, rate=3, arrival="constant")
+
+
+@pytest.mark.parametrize(("rate", "beta"), [(1000, 1.0), (300, 2.0), (700, 4.0)])
+def test_arrivals_lie_anywhere_within_a_millisecond(rate: float, beta: float) -> None:
+    """Timers of a millisecond, as event loops have them, would make bursts of what was planned apart."""
+    planned = schedule(2000, rate=rate, arrival="gamma", burstiness=beta, seed=3)
+    tenths = Counter(at % 1_000_000 // 100_000 for at in planned)
+    assert all(150 < tenths[tenth] < 250 for tenth in range(10))
 
 
 @pytest.mark.parametrize("beta", [0.25, 1.0, 4.0])

@@ -6,7 +6,9 @@ and None (NaN in columns) is "not known", never zero.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -95,6 +97,42 @@ def measure(
     stamps = tuple((str(file), (found := file.stat()).st_size, found.st_mtime_ns) for file in files)
     wanted = tuple(objectives.items())
     return _measured(folder.path, model, task, percentiles, wanted, count_tokens, stamps)
+
+
+def measure_for_run(
+    folder: RunFolder, model: str, task: str, options: Mapping[str, Any] | None = None
+) -> Performance:
+    """Measure as a run's performance tables are asked to, so that whoever shows it shows the same numbers.
+
+    `options` are those of the reporter `performance`; if not given, those of the run's own configuration.
+
+    Raises:
+        UsageError: there is no such objective, percentile or tokenizer.
+        RunError: the log cannot be read.
+    """
+    if options is None:
+        options = _table_options(folder)
+    count_tokens = None
+    if tokenizer := options.get("tokenizer"):
+        from aisb.data.tokens import load_tokenizer
+
+        count_tokens = load_tokenizer(tokenizer).count
+    return measure(
+        folder,
+        model,
+        task,
+        percentiles=options.get("percentiles", PERCENTILES),
+        objectives=options.get("objectives", {}),
+        count_tokens=count_tokens,
+    )
+
+
+def _table_options(folder: RunFolder) -> Mapping[str, Any]:
+    with suppress(OSError, ValueError):
+        run: Mapping[str, Any] = tomllib.loads(folder.config.read_text("utf-8")).get("run", {})
+        options: Mapping[str, Any] = run.get("reporter_options", {}).get("performance", {})
+        return options
+    return {}
 
 
 @lru_cache(maxsize=4)

@@ -17,14 +17,14 @@ class Plots(Reporter):
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `performances/<model>/<task>_plot.html` and `…_rps_distribution_plot.html` for every log."""
         from aisb.record.runfolder import RunFolder, write_atomically
-        from aisb.speed.performance import measure
+        from aisb.speed.performance import measure_for_run
         from aisb_reporter_plots.page import pages
 
         folder = RunFolder(run.folder)
         written = []
         for model, task in sorted({path.parent.parts[-2:] for path in run.folder.glob("log/*/*/worker-*")}):
             base = folder.performances(model, task)
-            found = measure(folder, model, task)
+            found = measure_for_run(folder, model, task)
             for ending, page in pages(found, run.timestamp, base.name):
                 file = base.with_name(base.name + ending)
                 write_atomically(file, page)

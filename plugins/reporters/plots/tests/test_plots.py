@@ -82,6 +82,24 @@ def test_columns_are_the_numbers_of_the_requests(make):
     assert columns["tokens"].sum() == 9000
 
 
+def test_the_verdict_is_that_of_the_tables_also_with_a_tokenizer(make, tmp_path):
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+    letters = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    letters.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    letters.save(str(tmp_path / "tokenizer.json"))
+    run = make([reply(n, 1 + 10 * n, text="word " * 8) for n in range(20)])
+
+    def signals():
+        page = next(iter(Plots().report(run))).read_text("utf-8")
+        return [words for _, words in read(part(page, "data"))[0]["signals"]]
+
+    assert not any("tokenizer" in words for words in signals())
+    asked = f"[run.reporter_options.performance]\ntokenizer = {json.dumps(str(tmp_path))}\n"
+    (run.folder / "configs" / f"{run.folder.name}.toml").write_text(asked)
+    assert any("the server's count and the tokenizer disagree" in words for words in signals())
+
+
 def test_tokens_lie_where_their_chunks_came(make):
     head, columns = read(data.requests(measured(make([reply("a", 1), reply("b", 31)]))))
     came = [(n + 0.5) * head["token_part"] * 1000 for n in columns["tokens"].nonzero()[0]]

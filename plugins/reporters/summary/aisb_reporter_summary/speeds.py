@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,23 +27,12 @@ def performances(run: FinishedRun) -> list[Performance]:
     Percentiles, objectives and the tokenizer are those that the run's performance tables were asked for.
     """
     from aisb.record.runfolder import RunFolder
-    from aisb.speed.performance import PERCENTILES, measure
+    from aisb.speed.performance import measure_for_run
 
     if not is_performance(run):
         return []
-    options = _run_table(run.folder).get("reporter_options", {}).get("performance", {})
     folder = RunFolder(run.folder)
-    return [
-        measure(
-            folder,
-            model,
-            task,
-            percentiles=options.get("percentiles", PERCENTILES),
-            objectives=options.get("objectives", {}),
-            count_tokens=_counter(options.get("tokenizer")),
-        )
-        for model, task in asked(run)
-    ]
+    return [measure_for_run(folder, model, task) for model, task in asked(run)]
 
 
 def asked(run: FinishedRun) -> list[tuple[str, str]]:
@@ -68,15 +56,6 @@ def numbers(found: Performance) -> Iterator[tuple[str, float | None]]:
             yield f"{name} P{percent:g} (ms)", spread.percentiles[percent] if spread else None
     yield "requests/s", total.common.request_rate
     yield "output tokens/s", total.common.output_rate
-
-
-@lru_cache(maxsize=2)
-def _counter(tokenizer: str | None) -> Callable[[str], int] | None:
-    if tokenizer is None:
-        return None
-    from aisb.data.tokens import load_tokenizer
-
-    return load_tokenizer(tokenizer).count
 
 
 def _run_table(folder: Path) -> Mapping[str, Any]:
