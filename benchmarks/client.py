@@ -222,7 +222,7 @@ async def aisb_loop(url, count, streams, body, rate):
             clock=clock, start=start, progress=progress, note=print, stopping=asyncio.Event(),
         )  # fmt: skip
         assert progress.failed == 0, progress.first_failure
-        used = resource.getrusage(resource.RUSAGE_SELF)
+        used = resource.getrusage(resource.RUSAGE_SELF), most_memory()
         from aisb.record.log import read_file
 
         first = {}
@@ -245,11 +245,20 @@ def contend(name, url, count, streams, body, rate, result):
     uvloop.run(LOOPS[name](url, 4, 2, warm, None))
     before = resource.getrusage(resource.RUSAGE_SELF)
     first = uvloop.run(LOOPS[name](url, count, streams, body, rate))
-    after = resource.getrusage(resource.RUSAGE_SELF)
+    after, memory = resource.getrusage(resource.RUSAGE_SELF), most_memory()
     if isinstance(first, tuple):  # what reads the log again afterwards does not count
-        first, after = first
+        first, (after, memory) = first
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    Path(result).write_text(json.dumps({"cpu": cpu, "first": first, "memory": after.ru_maxrss}))
+    Path(result).write_text(json.dumps({"cpu": cpu, "first": first, "memory": memory}))
+
+
+def most_memory():
+    """Return the most memory that this process has had, in kB.
+
+    Not `ru_maxrss`, in which what started this process counts, too.
+    """
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 def run(name, url, count, streams, body, rate=None):

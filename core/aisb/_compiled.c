@@ -479,7 +479,7 @@ arrivals_read(Arrivals *self, PyObject *Py_UNUSED(ignored))
         return Py_BuildValue("y#s", "", (Py_ssize_t)0, "");
     }
     PyObject *both = said((Pattern *)self->pattern, &self->reading);
-    forget(&self->reading);
+    self->reading.text.size = self->reading.stamps.size = self->reading.escaped = 0;
     return both;
 }
 

@@ -100,7 +100,7 @@ class Texts:
 
     def fold(self) -> None:
         """Make what has come since small, when it is worth it."""
-        if len(self._recent) < LOOSE:
+        if len(self._recent) < LOOSE and sum(map(len, self._recent)) < BLOCK:
             return
         self._joined += "".join(self._recent).encode("utf-8", "surrogatepass")
         self._recent.clear()
