@@ -1,7 +1,8 @@
 """The values that flow through aisb: samples, requests, chunks, predictions, scores and metrics.
 
-They are made by the hundred thousand, so they are slotted and frozen and import nothing heavy. Times are
-monotonic nanoseconds counted from the run's start. `None` means "not known" or "not there", never zero.
+They are made by the hundred thousand, so they are slotted and frozen (the four that are made with every
+request to type checkers alone), and import nothing heavy. Times are monotonic nanoseconds counted from the
+run's start. `None` means "not known" or "not there", never zero.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
-from typing import Any, Literal, NamedTuple, TypeAlias, overload
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, dataclass_transform, overload
+
+T = TypeVar("T")
 
 Row: TypeAlias = Mapping[str, Any]
 """One row of a dataset, as its file has it."""
@@ -24,6 +27,16 @@ Outcome: TypeAlias = Literal["correct", "wrong", "truncated", "unparsed", "refus
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "truncated", "unparsed", "refused", "error")
 TOKEN_KINDS: frozenset[ChunkKind] = frozenset(("reasoning", "content", "tool"))
 """The kinds of chunk that hold output tokens; only these can be a first or a last token."""
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def _made_often(made: type[T]) -> type[T]:
+    """Make a slotted dataclass that is frozen to type checkers alone.
+
+    At run time each field of a frozen one is set by a call, which takes five times as long; of these there
+    are several a request.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +81,7 @@ def request_id(sample_id: str, repeat: int = 0, turn: int = 0) -> str:
     return f"{sample_id}{f'.r{repeat}' if repeat or turn else ''}{f'.t{turn}' if turn else ''}"
 
 
-@dataclass(frozen=True, slots=True)
+@_made_often
 class Request:
     """What is sent for one sample, repeat and turn: either `messages`, `text`, or `tokens` (token ids).
 
@@ -130,7 +143,7 @@ class Logprob(NamedTuple):
     whole_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@_made_often
 class Usage:
     """Token counts as the server reports them."""
 
@@ -205,7 +218,7 @@ class Kinds(Sequence[ChunkKind]):
         return f"Kinds({self.runs})"
 
 
-@dataclass(frozen=True, slots=True)
+@_made_often
 class Timing:
     """When an attempt's events happened: monotonic nanoseconds from the run's start, None when they did not.
 
@@ -225,7 +238,7 @@ class Timing:
     streamed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@_made_often
 class Prediction:
     """What came back for one request, with its times; or why nothing did. One a (attempt, request)."""
 
