@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from array import array
+from pathlib import Path
 from types import SimpleNamespace
 
 import orjson
@@ -311,3 +312,18 @@ def test_a_compiled_module_of_another_revision_is_not_used(monkeypatch):
     finally:
         monkeypatch.undo()
         assert importlib.reload(compiled).COMPILED
+
+
+@pytest.mark.slow
+def test_what_holds_for_replies_holds_for_the_plain_form():
+    """The tests of the transport and of the golden streams once more, which use what is compiled elsewhere."""
+    here = Path(__file__).parent
+    files = [
+        here / f"test_{name}.py"
+        for name in ("transport", "golden_streams", "golden_numbers", "sse", "engine")
+    ]
+    words = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *map(str, files)]
+    ended = subprocess.run(
+        words, env=os.environ | {"AISB_COMPILED": "0"}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout[-3000:]
