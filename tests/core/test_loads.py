@@ -93,6 +93,11 @@ def test_what_rows_share_declares_how_much_the_cache_should_have_unless_it_is_sa
     assert declared(Load(), samples) == 180 / 320
     assert declared(Load(cache_share=0), samples) == 0
     assert declared(Load(), [Sample("0", {"input_tokens_asked": 80})]) is None
+    facts = asked(Load(), Chat(url="http://127.0.0.1:1"), 1, {}, samples)
+    assert facts["cache_share_least"] == 0  # a server keeps no part of a block
+    assert "cache_share_least" not in asked(
+        Load(cache_share=0), Chat(url="http://127.0.0.1:1"), 1, {}, samples
+    )
 
 
 def test_a_nonce_stands_first_and_leaves_prompts_of_exact_length_alone() -> None:

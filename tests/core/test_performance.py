@@ -258,6 +258,13 @@ def test_counts_that_disagree_and_cache_hits_nobody_declared_are_signals(tmp_pat
     )
 
 
+@pytest.mark.parametrize(("cached", "sound"), [(0, True), (12, True), (16, False)])
+def test_a_prefix_shorter_than_a_block_need_not_be_in_the_cache(tmp_path, cached, sound):
+    declared = {"asked": ASKED["asked"] | {"cache_share": 0.24, "cache_share_least": 0}}
+    found = run(tmp_path, closed(usage=Usage(50, 10, cached_tokens=cached)), load=declared)
+    assert ("cache hits" not in reasons(found)) == sound
+
+
 def test_lateness_of_the_client_and_waiting_for_the_limit_are_told_apart(tmp_path):
     late = [reply(n, 20 * n + 200, planned=20 * n) for n in range(200)]
     found = run(tmp_path / "late", late, load={"asked": {"request_rate": 50}})

@@ -31,6 +31,9 @@ _APART = (
     ("pressure_time", "adds clients step by step, up to the concurrency", ("ramp_up", "use_timestamp")),
 )
 
+BLOCK = 64
+"""Tokens in a block of a server's prefix cache, at most: 16 in vLLM, 32 or 64 in TensorRT-LLM."""
+
 
 def check_load(load: Load) -> None:
     """Refuse a load that contradicts itself, or that cannot be paced.
@@ -154,20 +157,24 @@ def asked(
         "seed": load.seed,
         "max_tokens": params.get("max_tokens"),
         "ignore_eos": params.get("ignore_eos"),
-        "cache_share": _cache_share(load, samples),
+        **_cache_share(load, samples),
     }
 
 
-def _cache_share(load: Load, samples: Sequence[Sample]) -> float | None:
+def _cache_share(load: Load, samples: Sequence[Sample]) -> dict[str, float | None]:
     """Return the part of the input that the server should have in its cache: as said, else as rows tell.
 
-    A row's `shared_tokens` are those at the beginning of its prompt that a row before it has, too.
+    A row's `shared_tokens` are those at the beginning of its prompt that a row before it has, too. A server
+    keeps whole blocks of them, so it may have no more than those.
     """
-    if load.cache_share is not None:
-        return load.cache_share
     rows = [sample.fields for sample in samples if "shared_tokens" in sample.fields]
     taken = sum(row["input_tokens_asked"] for row in rows)
-    return sum(row["shared_tokens"] for row in rows) / taken if taken else None
+    if load.cache_share is not None or not taken:
+        return {"cache_share": load.cache_share}
+    return {
+        "cache_share": sum(row["shared_tokens"] for row in rows) / taken,
+        "cache_share_least": sum(row["shared_tokens"] // BLOCK * BLOCK for row in rows) / taken,
+    }
 
 
 def _shape(load: Load) -> dict[str, Any]:

@@ -218,7 +218,9 @@ def _cache(
     elif counters is not None:
         hits = counters.prefix_hit_rate
     declared = load.number("cache_share") or 0.0
-    if hits is not None and abs(hits - declared) > CACHE_POINTS:
+    least = load.number("cache_share_least")
+    low = declared if least is None else least
+    if hits is not None and not low - CACHE_POINTS <= hits <= declared + CACHE_POINTS:
         reason = f"{100 * hits:.0f} % of the input tokens came from the server's prefix cache, "
         reason += f"{100 * declared:.0f} % were declared" if declared else "and none were declared"
         reason += " (load.cache_share)"
