@@ -1,8 +1,9 @@
 """One connection of HTTP/1.1: it stamps every piece of a reply before it looks at it.
 
-This is the hot path. A connection is one `asyncio.Protocol`: it takes a stamp before it looks at what came,
-keeps the pieces, and leaves their meaning to whoever asked. Even HTTP's own framing of a streamed reply is
-left for later, where a piece shows by its last bytes that the reply does not end with it.
+This is the hot path. What comes goes to the connection's `Arrivals`, which take a stamp before they look at
+it. They keep a piece of a streamed reply with HTTP's framing around it, where its last bytes show that the
+reply does not end with it, and hand over the rest to the connection, which leaves its meaning to whoever
+asked.
 """
 
 # ruff: noqa: D102 - what has no docstring here is defined by asyncio.Protocol and by httptools

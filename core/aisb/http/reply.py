@@ -101,7 +101,7 @@ class Reply:
             else:
                 times, bodies = zip(*pieces, strict=True)
                 self._read_waiting([*times], [*bodies], alike, None)
-        if exchange.read:
+        if exchange.read and self.failure is None:
             self._add_alike(*exchange.read())
         if exchange.frames:
             self._read_waiting(*exchange.take_frames(), alike, unframe)

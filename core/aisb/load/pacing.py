@@ -11,7 +11,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from typing import Any, Final
 
@@ -59,9 +58,13 @@ class Timer:
             self._fd = None
 
     def _read(self) -> None:
-        with suppress(BlockingIOError):  # it was set again between its wake-up and this call
-            if self._fd is not None:
-                self._ring(int.from_bytes(os.read(self._fd, 8), sys.byteorder))
+        if self._fd is None:
+            return
+        try:
+            rung = os.read(self._fd, 8)
+        except BlockingIOError:  # it was set again between its wake-up and this call
+            return
+        self._ring(int.from_bytes(rung, sys.byteorder))
 
     def _approach(self) -> None:
         left = self._due - self._loop.time()

@@ -69,9 +69,10 @@ class Vitals:
 
     def _beat(self, count: int) -> None:
         now = self._clock()
-        for _ in range(count):
-            self._lags.append(max(0, now - self._due))
+        while count:
+            self._lags.append(now - self._due if now > self._due else 0)
             self._due += BEAT_NS
+            count -= 1
         if now - self._since >= LINE_NS:
             self._write(now)
 
