@@ -1,0 +1,62 @@
+"""Names that users write, and the version of each task, stay as they are; a change to them is made here on purpose."""
+
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from aisb.plugins import Plugins
+from aisb.record.manifest import task_version
+from aisb.resolve.catalog import Catalog, read_toml
+from aisb.resolve.config import Asked, resolve
+
+STORED = json.loads((Path(__file__).parent / "golden" / "names_and_versions.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return Plugins.load()
+
+
+def test_entry_points_keep_their_names():
+    names = {entry.name for entry in entry_points(group="aisb")}
+    assert names >= set(STORED["entry_points"])
+
+
+def test_components_keep_their_names(plugins):
+    for kind, names in STORED["components"].items():
+        assert set(plugins.names(kind)) >= set(names), kind
+
+
+def test_model_files_keep_their_names(plugins):
+    assert {entry.name for entry in Catalog(plugins).entries("model")} >= set(STORED["models"])
+
+
+def test_tasks_keep_their_versions(plugins):
+    found = {}
+    for entry in Catalog(plugins).entries("task"):
+        for variant in ("", *read_toml(entry.path).get("variants", {})):
+            name = f"{entry.name}:{variant}" if variant else entry.name
+            spec = resolve(plugins, Asked(models=["sim"], datasets=[name]))
+            (task,) = spec.tasks.values()
+            found[name] = task_version(task)
+    assert found == STORED["versions"]
+
+
+def test_an_identity_has_the_keys_it_had():
+    folder = Path(__file__).parent / "runs/accuracy/20261129_211322/log/small/sums"
+    identity = json.loads((folder / "identity.json").read_text("utf-8"))
+    assert list(identity) == [
+        "task.prompt.user",
+        "task.prompt.style",
+        "task.sample.group",
+        "task.dataset.use",
+        "params.max_tokens",
+        "params.temperature",
+        "model.backend",
+        "model.model",
+        "model.system",
+        "data.sha256",
+        "data.shots_sha256",
+    ]
