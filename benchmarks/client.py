@@ -184,13 +184,13 @@ async def bare_loop(url, count, streams, body, rate):
 
 async def aisb_loop(url, count, streams, body, rate):
     from aisb import Request
-    from aisb.load.capacity import raise_limit
-    from aisb.load.clock import RunClock
-    from aisb.load.work import Share, work
-    from aisb.progress import Progress
-    from aisb.spec import Load
-    from aisb.types import Message
+    from aisb._types import Message
     from aisb_backend_openai import OpenAIChat
+    from aisb_engine._load.capacity import raise_limit
+    from aisb_engine._load.clock import RunClock
+    from aisb_engine._load.work import Share, work
+    from aisb_engine._progress import Progress
+    from aisb_engine._spec import Load
 
     class Named(OpenAIChat):
         """The chat backend, with the request's number in a header: so both sides' times can be matched."""
@@ -223,7 +223,7 @@ async def aisb_loop(url, count, streams, body, rate):
         )  # fmt: skip
         assert progress.failed == 0, progress.first_failure
         used = resource.getrusage(resource.RUSAGE_SELF), most_memory()
-        from aisb.record.log import read_file
+        from aisb_engine._record.log import read_file
 
         first = {}
         for record in read_file(Path(folder) / "worker-0"):
@@ -312,7 +312,7 @@ def kept(before):
 
 def cell(title, rounds, names, count, streams, body, unit, *, tpot_ms=TPOT_MS, rate=None):
     """Run a cell; print CPU per chunk or request of each contender, and the ratios of aisb to the others."""
-    from aisb.testing.mock import MockOptions, start_mock
+    from aisb_mock import MockOptions, start_mock
 
     results = {name: [] for name in names}
     before = stolen()

@@ -14,11 +14,11 @@ import time
 import tracemalloc
 from pathlib import Path
 
-from aisb.data.datafiles import DataFolders
-from aisb.data.prompts import Renderer
-from aisb.data.samples import load_samples
-from aisb.plugins import Plugins
-from aisb.resolve.config import Asked, resolve
+from aisb._plugins import Plugins
+from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.prompts import Renderer
+from aisb_engine._data.samples import load_samples
+from aisb_engine._resolve.config import Asked, resolve
 
 ROWS, SUBJECTS = 14_042, 57
 LIMIT_S = 2.0

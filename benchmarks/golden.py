@@ -15,9 +15,9 @@ import threading
 import time
 from pathlib import Path
 
-from aisb.http.assembly import ask
-from aisb.http.transport import open_transport
-from aisb.spec import Timeouts
+from aisb_engine._http.assembly import ask
+from aisb_engine._http.transport import open_transport
+from aisb_engine._spec import Timeouts
 
 TESTS = Path(__file__).parents[1] / "tests"
 

@@ -22,7 +22,7 @@ import httpx
 from client import kept, stolen
 from startup import KEPT
 
-from aisb.testing.mock import MockOptions, start_mock
+from aisb_mock import MockOptions, start_mock
 
 HERE = Path(__file__).parent
 AISB = Path(sys.executable).with_name("aisb")
@@ -52,7 +52,7 @@ def command(folder, url, *words):
 
 def run(folder, url, *words):
     """Run the command; return the attempts in its log, by the time they were sent."""
-    from aisb.record.log import read_file
+    from aisb_engine._record.log import read_file
 
     ended = subprocess.run(command(folder, url, *words), capture_output=True, text=True, check=False)
     if ended.returncode:
@@ -121,7 +121,7 @@ def proportional(pid):
 
 def vitals(limits, _):
     print("\nLoop lag and lateness, always on")
-    from aisb.load.vitals import Vitals
+    from aisb_engine._load.vitals import Vitals
 
     async def spent(watched):
         with tempfile.TemporaryDirectory() as folder:

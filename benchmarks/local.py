@@ -185,14 +185,14 @@ class Ours:
         self.info = self.loop.run_until_complete(self.backend.probe())
 
     def answer(self, texts, tokens):
-        from aisb.types import Request
+        from aisb._types import Request
 
         params = {"max_tokens": tokens, "temperature": 0}
         asked = [Request(str(number), text=text, params=params) for number, text in enumerate(texts)]
         return [answer.usage.output_tokens for answer in self._ask(asked)]
 
     def score(self, scored):
-        from aisb.types import Request
+        from aisb._types import Request
 
         asked = [
             Request(str(number), text=text, continuations=tuple(more))
@@ -202,7 +202,7 @@ class Ours:
 
     def _ask(self, requests):
         """Ask as the engine does."""
-        from aisb.load.direct import ask_directly
+        from aisb_engine._load.direct import ask_directly
 
         async def run():
             return await asyncio.gather(

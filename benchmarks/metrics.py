@@ -69,10 +69,10 @@ def write_log(folder: Path, requests: int) -> int:
 def compute(folder: Path) -> None:
     """Measure a run folder, and print what it took."""
     began = time.perf_counter()
-    from aisb.load.capacity import cores
-    from aisb.record.runfolder import RunFolder
-    from aisb.speed.performance import measure
-    from aisb.speed.split import MOST
+    from aisb_engine._load.capacity import cores
+    from aisb_engine._performance.performance import measure
+    from aisb_engine._performance.split import MOST
+    from aisb_engine._record.runfolder import RunFolder
 
     found = measure(RunFolder(folder), "model", "task")
     seconds = time.perf_counter() - began

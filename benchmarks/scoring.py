@@ -14,13 +14,13 @@ import sys
 import time
 from pathlib import Path
 
-from aisb.accuracy.scoring import measure, score
-from aisb.data.datafiles import DataFolders
-from aisb.data.samples import load_samples
-from aisb.plugins import Plugins
-from aisb.resolve.config import Asked, resolve
-from aisb.spec import Task
-from aisb.types import Prediction, Sample
+from aisb._plugins import Plugins
+from aisb._types import Prediction, Sample
+from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.samples import load_samples
+from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._scoring.scoring import measure, score
+from aisb_engine._spec import Task
 
 PLUGINS = Plugins.load()
 DRAW = random.Random(20261121)

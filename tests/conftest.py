@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from aisb.testing.browser import browser, chromium
-from aisb.testing.fixtures import answering, mock
+from aisb_testing._browser import browser, chromium
 
-__all__ = ["answering", "browser", "chromium", "mock"]
+__all__ = ["browser", "chromium"]
 DISTRIBUTIONS = Path(__file__).parent / "distributions"
 
 

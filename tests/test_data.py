@@ -15,16 +15,16 @@ from statistics import NormalDist
 
 import pytest
 
-from aisb.accuracy.scoring import score
-from aisb.accuracy.stats import wilson
-from aisb.data.datafiles import DataFolders
-from aisb.data.prompts import Renderer
-from aisb.data.samples import LETTERS, load_samples
-from aisb.errors import ConfigError, DataMissing, PluginError
-from aisb.plugins import Plugins
-from aisb.resolve.catalog import Catalog, read_toml
-from aisb.resolve.config import Asked, resolve
-from aisb.types import Logprob, Prediction
+from aisb._errors import ConfigError, DataMissing, PluginError
+from aisb._plugins import Plugins
+from aisb._types import Logprob, Prediction
+from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.prompts import Renderer
+from aisb_engine._data.samples import LETTERS, load_samples
+from aisb_engine._resolve.catalog import Catalog, read_toml
+from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._scoring.scoring import score
+from aisb_engine._scoring.stats import wilson
 from aisb_evaluator_code.sandbox import containment
 
 ENOUGH = 200

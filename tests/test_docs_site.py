@@ -39,8 +39,8 @@ def test_every_command_has_its_place_with_its_options(site):
 
 
 def test_every_component_and_model_has_its_place(site):
-    from aisb.plugins import Plugins
-    from aisb.resolve.catalog import Catalog
+    from aisb._plugins import Plugins
+    from aisb_engine._resolve.catalog import Catalog
 
     plugins = Plugins.load()
     page = (site / "reference/components.html").read_text("utf-8")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from aisb import hookspecs
+from aisb import _hookspecs as hookspecs
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = ROOT / "docs" / "write-a-plugin.md"
@@ -119,7 +119,7 @@ def test_every_hook_is_in_the_tutorial_and_is_used_there(hook):
 
 
 def test_the_reasons_in_the_tutorial_are_what_broken_plugins_are_told(installed):
-    script = "from aisb.plugins import Plugins\nfor i in Plugins.load().infos: print(i.reason)"
+    script = "from aisb._plugins import Plugins\nfor i in Plugins.load().infos: print(i.reason)"
     env = {**os.environ, "PYTHONPATH": str(installed), "AISB_BLOCK": ""}
     reasons = subprocess.run(
         [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True

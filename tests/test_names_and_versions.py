@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from aisb.plugins import Plugins
-from aisb.record.manifest import task_version
-from aisb.resolve.catalog import Catalog, read_toml
-from aisb.resolve.config import Asked, resolve
+from aisb._plugins import Plugins
+from aisb_engine._record.manifest import task_version
+from aisb_engine._resolve.catalog import Catalog, read_toml
+from aisb_engine._resolve.config import Asked, resolve
 
 STORED = json.loads((Path(__file__).parent / "golden" / "names_and_versions.json").read_text("utf-8"))
 

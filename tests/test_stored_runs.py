@@ -56,7 +56,9 @@ def test_a_stored_run_is_reported(folder):
 
 
 def test_a_stored_run_is_compared_with_a_run_of_today(folder):
-    aisb(folder, "run", "-c", f"accuracy/{ACCURACY}/configs/{ACCURACY}.toml", "--data-dir", ".", "-w", "again")
+    aisb(
+        folder, "run", "-c", f"accuracy/{ACCURACY}/configs/{ACCURACY}.toml", "--data-dir", ".", "-w", "again"
+    )
     said = aisb(folder, "compare", f"accuracy/{ACCURACY}", str(next((folder / "again").glob("2*"))))
     assert "sums" in said
     assert "essays" in said

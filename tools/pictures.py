@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from aisb.testing.browser import CHROMIUM, Chromium, Page
+from aisb_testing._browser import CHROMIUM, Chromium, Page
 
 SIZES = {375: 812, 1024: 768, 1600: 1000}
 THEMES = ("light", "dark")

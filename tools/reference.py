@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aisb.options import Option, options, summary
-from aisb.plugins import GIVEN, Component, Plugins
-from aisb.resolve.catalog import Catalog, read_toml
+from aisb._options import Option, options, summary
+from aisb._plugins import GIVEN, Component, Plugins
 from aisb_cli.main import cli
+from aisb_engine._resolve.catalog import Catalog, read_toml
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig

@@ -4,7 +4,7 @@
 import re
 from pathlib import Path
 
-from aisb.plugins import Plugins
+from aisb._plugins import Plugins
 from aisb_cli.tasks_table import markdown_table
 
 PAGE = Path(__file__).parents[1] / "docs/tasks.md"

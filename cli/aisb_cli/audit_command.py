@@ -12,7 +12,7 @@ import click
 from aisb_cli import shared_options as shared
 
 if TYPE_CHECKING:
-    from aisb.accuracy.audit import Audit, Entry
+    from aisb_analysis._audit import Audit, Entry
 
 WIDTH = 80
 
@@ -51,11 +51,11 @@ def audit(context: click.Context, /, **flags: Any) -> int:
     """  # noqa: D301 - \b is for click
     import asyncio
 
-    from aisb.accuracy.audit import audit as audited
-    from aisb.accuracy.audit import to_lines
-    from aisb.accuracy.readback import open_run, read_answers, said_before
-    from aisb.errors import UsageError
-    from aisb.record.runfolder import write_atomically
+    from aisb._errors import UsageError
+    from aisb_analysis._audit import audit as audited
+    from aisb_analysis._audit import to_lines
+    from aisb_analysis._readback import open_run, read_answers, said_before
+    from aisb_engine._record.runfolder import write_atomically
 
     plugins = shared.load_plugins(context)
     folder, spec = run = open_run(flags["work_dir"], flags["which"], plugins)
@@ -89,7 +89,7 @@ def audit(context: click.Context, /, **flags: Any) -> int:
 
 
 def _told(model: str, task: str, found: Audit, file: Path) -> dict[str, Any]:
-    from aisb.accuracy.audit import FLAGS
+    from aisb_analysis._audit import FLAGS
 
     return {
         "model": model,
@@ -106,7 +106,7 @@ def _told(model: str, task: str, found: Audit, file: Path) -> dict[str, Any]:
 def _lines(found: Audit, limit: int) -> Iterator[str]:
     from tabulate import tabulate
 
-    from aisb.accuracy.audit import FLAGS
+    from aisb_analysis._audit import FLAGS
 
     yield from found.notes
     yield ""

@@ -14,11 +14,11 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_runs
 
 if TYPE_CHECKING:
-    from aisb.accuracy.compare import Comparison, Flip, Pair
-    from aisb.accuracy.junit import Case
-    from aisb.accuracy.readback import OpenedRun
-    from aisb.plugins import Plugins
-    from aisb.speed.speeds import SpeedComparison
+    from aisb._plugins import Plugins
+    from aisb_analysis._compare import Comparison, Flip, Pair
+    from aisb_analysis._junit import Case
+    from aisb_analysis._readback import OpenedRun
+    from aisb_analysis._speeds import SpeedComparison
 
     Found: TypeAlias = Sequence[Comparison] | Sequence[SpeedComparison]
 
@@ -54,9 +54,9 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     Guard a change:
       aisb compare latest --baseline release --fail-on-regression --junit ci.xml
     """  # noqa: D301 - \b is for click
-    from aisb.accuracy.junit import to_junit
-    from aisb.errors import CheckFailed
-    from aisb.record.runfolder import write_atomically
+    from aisb._errors import CheckFailed
+    from aisb_analysis._junit import to_junit
+    from aisb_engine._record.runfolder import write_atomically
 
     plugins = shared.load_plugins(context)
     a, b = _sides(flags, plugins)
@@ -81,8 +81,8 @@ def compare(context: click.Context, /, **flags: Any) -> int:
 
 def _sides(flags: dict[str, Any], plugins: Plugins) -> tuple[list[OpenedRun], list[OpenedRun]]:
     """Open the runs of A and of B; commas separate the repeats of a side."""
-    from aisb.accuracy.readback import open_run
-    from aisb.errors import UsageError
+    from aisb._errors import UsageError
+    from aisb_analysis._readback import open_run
 
     given = [*([flags["baseline"]] if flags["baseline"] else []), *flags["runs"]]
     if len(given) == 1 and not flags["baseline"]:
@@ -117,15 +117,15 @@ def _compared(
 ) -> tuple[Found, list[str]]:
     import asyncio
 
-    from aisb.accuracy.compare import compare as compared
-    from aisb.accuracy.compare import pair_up
+    from aisb_analysis._compare import compare as compared
+    from aisb_analysis._compare import pair_up
 
     pairs: list[Pair]
     pairs, alone = pair_up(
         a[0], b[0], tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"]
     )
     if a[0].spec.run.performance:
-        from aisb.speed.speeds import compare_speeds
+        from aisb_analysis._speeds import compare_speeds
 
         return compare_speeds(a, b, pairs), alone
     return asyncio.run(compared(a[0], b[0], pairs, plugins, seed=flags["seed"])), alone
@@ -134,7 +134,7 @@ def _compared(
 def _lines(found: Found) -> Iterator[str]:
     from tabulate import tabulate
 
-    from aisb.accuracy.compare import Comparison
+    from aisb_analysis._compare import Comparison
 
     grades = [one for one in found if isinstance(one, Comparison)]
     speeds = [one for one in found if not isinstance(one, Comparison)]
@@ -235,8 +235,8 @@ def _names(side: Sequence[OpenedRun]) -> str:
 
 
 def _cases(found: Found, alone: Sequence[str]) -> Iterator[Case]:
-    from aisb.accuracy.compare import Comparison
-    from aisb.accuracy.junit import Case
+    from aisb_analysis._compare import Comparison
+    from aisb_analysis._junit import Case
 
     for one in found:
         if isinstance(one, Comparison):

@@ -10,7 +10,7 @@ import click
 from aisb_cli import shared_options as shared
 
 if TYPE_CHECKING:
-    from aisb.plugins import Plugins
+    from aisb._plugins import Plugins
 
 HEAD = """\
 # Your own models and tasks for aisb. `aisb run` reads ./aisb.toml, or the file given with -c.
@@ -56,8 +56,8 @@ def init_command(
     \b
       aisb config init --models vllm_api_stream_chat --datasets gsm8k
     """  # noqa: D301 - \b is for click
-    from aisb.errors import UsageError
-    from aisb.resolve.names import split_names
+    from aisb._errors import UsageError
+    from aisb_engine._resolve.names import split_names
 
     if output.exists() and not force:
         raise UsageError(f"{output} is there already; --force replaces it, -o names another file")
@@ -71,9 +71,9 @@ def init_command(
 
 def _model_part(plugins: Plugins, name: str, *, given: bool) -> str:
     """Return a model's table: its options with their help, each a comment with the value it has now."""
-    from aisb.options import options
-    from aisb.resolve.catalog import Catalog
-    from aisb.resolve.layers import Asked, Resolver
+    from aisb._options import options
+    from aisb_engine._resolve.catalog import Catalog
+    from aisb_engine._resolve.layers import Asked, Resolver
 
     layers = Resolver(plugins, Catalog(plugins), Asked()).model(name)
     table = layers.table
@@ -96,8 +96,8 @@ def _task_part(plugins: Plugins, name: str) -> str:
     """Return a task's table with its keys as they are now, each a comment."""
     import tomli_w
 
-    from aisb.resolve.catalog import Catalog
-    from aisb.resolve.layers import Asked, Resolver
+    from aisb_engine._resolve.catalog import Catalog
+    from aisb_engine._resolve.layers import Asked, Resolver
 
     task = Resolver(plugins, Catalog(plugins), Asked()).show(name)
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)

@@ -15,10 +15,10 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
 
 if TYPE_CHECKING:
-    from aisb.data.datafiles import DataFolders
-    from aisb.data.inventory import Standing
-    from aisb.plugins import Plugins
-    from aisb.spec import Task
+    from aisb._plugins import Plugins
+    from aisb_cli.data_sets.inventory import Standing
+    from aisb_engine._data.datafiles import DataFolders
+    from aisb_engine._spec import Task
 
 
 @click.group()
@@ -44,7 +44,7 @@ def list_command(
     \b
       aisb data list gsm8k mmlu
     """  # noqa: D301 - \b is for click
-    from aisb.data.inventory import look
+    from aisb_cli.data_sets.inventory import look
 
     found = list(_standings(context, names, data_dir, look))
     if as_json:
@@ -78,7 +78,7 @@ def check_command(
     \b
       aisb data check gsm8k
     """  # noqa: D301 - \b is for click
-    from aisb.data.inventory import BAD, check
+    from aisb_cli.data_sets.inventory import BAD, check
 
     found = []
     for one in _standings(context, names, data_dir, check):
@@ -108,8 +108,8 @@ def path_command(context: click.Context, name: str, data_dir: Path | None, *, as
     \b
       aisb data path gsm8k
     """  # noqa: D301 - \b is for click
-    from aisb.data.inventory import look
-    from aisb.errors import DataMissing
+    from aisb._errors import DataMissing
+    from aisb_cli.data_sets.inventory import look
 
     (found,) = _standings(context, (name,), data_dir, look)
     if found.state in {"missing", "wrong"}:
@@ -137,15 +137,15 @@ def pull_command(context: click.Context, names: tuple[str, ...], hub: Any, data_
     """Get the data of tasks from the Hugging Face hub or ModelScope.
 
     It is placed under --data-dir, else $AISB_DATA, else ./datasets. Needs the hub's own library:
-    pip install 'aisb-core[hub]' or 'aisb-core[modelscope]'.
+    pip install 'aisb[hub]' or 'aisb[modelscope]'.
 
     \b
       aisb data pull gsm8k --data-dir ~/data
     """  # noqa: D301 - \b is for click
-    from aisb.data.datafiles import DataFolders
-    from aisb.data.inventory import check
-    from aisb.data.pull import by_hand, pull
-    from aisb.errors import DataMissing
+    from aisb._errors import DataMissing
+    from aisb_cli.data_sets.inventory import check
+    from aisb_cli.data_sets.pull import by_hand, pull
+    from aisb_engine._data.datafiles import DataFolders
 
     folder = DataFolders.default(data_dir).roots[0]
     for task, name, plugins, lock in _tasks(context, names):
@@ -163,7 +163,7 @@ def _standings(
     data_dir: Path | None,
     how: Callable[[Task, str, Plugins, DataFolders, dict[str, Any]], Standing],
 ) -> Iterator[Standing]:
-    from aisb.data.datafiles import DataFolders
+    from aisb_engine._data.datafiles import DataFolders
 
     folders = DataFolders.default(data_dir)
     for task, name, plugins, lock in _tasks(context, names):
@@ -174,8 +174,8 @@ def _tasks(
     context: click.Context, names: Sequence[str]
 ) -> Iterator[tuple[Task, str, Plugins, dict[str, Any]]]:
     """Yield the tasks named, or all; of all, a variant too where it has data of its own."""
-    from aisb.resolve.catalog import Catalog, read_toml
-    from aisb.resolve.layers import Asked, Resolver
+    from aisb_engine._resolve.catalog import Catalog, read_toml
+    from aisb_engine._resolve.layers import Asked, Resolver
 
     plugins = shared.load_plugins(context)
     catalog = Catalog(plugins)

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from aisb.progress import Display, Phase, Progress
 from aisb_cli.counts import ENDED, ending, first_failure, name_of, totals
+from aisb_engine._progress import Display, Phase, Progress
 
 
 def choose_display(*, debug: bool = False, interval: float = 10.0) -> Display:

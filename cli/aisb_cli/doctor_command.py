@@ -15,8 +15,8 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_models
 
 if TYPE_CHECKING:
-    from aisb.doctor import Finding
-    from aisb.plugins import Plugins
+    from aisb._plugins import Plugins
+    from aisb_cli.doctor import Finding
 
 MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX", "red")}
 
@@ -56,7 +56,7 @@ def doctor(
       aisb doctor --url http://127.0.0.1:8000
       aisb doctor --url http://127.0.0.1:8080 --models tgi_stream_api_general
     """  # noqa: D301 - \b is for click
-    from aisb.doctor.machine import look_at_machine
+    from aisb_cli.doctor.machine import look_at_machine
 
     plugins = shared.load_plugins(context)
     found: list[Finding] = []
@@ -82,7 +82,7 @@ def doctor(
 def _service(url: str, plugins: Plugins, model: str | None, options: dict[str, str | None]) -> list[Finding]:
     import asyncio
 
-    from aisb.doctor.service import look_at_service
+    from aisb_cli.doctor.service import look_at_service
 
     async def look() -> list[Finding]:
         return [one async for one in look_at_service(url, plugins, model=model, options=options)]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from aisb.plugins import Plugins
-    from aisb.run import Command, Ended
+    from aisb._plugins import Plugins
+    from aisb_engine._run import Command, Ended
 
 
 def execute_command(command: Command, plugins: Plugins, *, debug: bool) -> int:
     """Do what a command says, show it as it goes on, and return the exit code."""
-    from aisb.run import execute
     from aisb_cli.display import choose_display
+    from aisb_engine._run import execute
 
     ended = execute(command, plugins, choose_display(debug=debug))
     _last_lines(ended, command)

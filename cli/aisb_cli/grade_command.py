@@ -14,9 +14,9 @@ from aisb_cli import shared_options as shared
 from aisb_cli.judge_options import judge_options, judge_table
 
 if TYPE_CHECKING:
-    from aisb.accuracy.grading import Tally
-    from aisb.accuracy.judging import Judging
-    from aisb.resolve.layers import Resolver
+    from aisb_analysis._grading import Tally
+    from aisb_engine._resolve.layers import Resolver
+    from aisb_engine._scoring.judging import Judging
 
 
 @click.command(short_help="Grade outputs from anywhere by a task's rules, without a run.")
@@ -57,10 +57,10 @@ def grade(
     """  # noqa: D301 - \b is for click
     import asyncio
 
-    from aisb.accuracy.grading import check_task
-    from aisb.accuracy.grading import grade as graded
-    from aisb.resolve.catalog import Catalog
-    from aisb.resolve.layers import Asked, Resolver
+    from aisb_analysis._grading import check_task
+    from aisb_analysis._grading import grade as graded
+    from aisb_engine._resolve.catalog import Catalog
+    from aisb_engine._resolve.layers import Asked, Resolver
 
     plugins = shared.load_plugins(context)
     own = Path("aisb.toml") if Path("aisb.toml").is_file() else None
@@ -92,8 +92,8 @@ async def _judging(resolver: Resolver, output: str | None) -> AsyncIterator[Judg
     """Open what asks the judge, where one is named; what it says is kept beside the graded lines."""
     from tempfile import TemporaryDirectory
 
-    from aisb.accuracy.judging import Judging
-    from aisb.resolve.judge import judge_of
+    from aisb_engine._resolve.judge import judge_of
+    from aisb_engine._scoring.judging import Judging
 
     judge = judge_of(resolver)
     if judge is None:
@@ -109,7 +109,7 @@ async def _judging(resolver: Resolver, output: str | None) -> AsyncIterator[Judg
 @contextmanager
 def _opened(file: str, output: str | None) -> Iterator[tuple[BinaryIO, BinaryIO]]:
     """Open what is read and what is written."""
-    from aisb.errors import UsageError
+    from aisb._errors import UsageError
 
     try:
         lines = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - closed below

@@ -13,7 +13,7 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
 
 if TYPE_CHECKING:
-    from aisb.foreign.write import Written
+    from aisb_cli.importers.write import Written
 
 
 @click.command("import", short_help="Make a run of answers that lm-eval, OpenCompass or Inspect asked for.")
@@ -49,8 +49,8 @@ def import_(
       aisb import outputs/default/20251120_101500 --as ceval_gen=ceval
       aisb compare latest 20261121_220301
     """  # noqa: D301 - \b is for click
-    from aisb.foreign.find import read_foreign
-    from aisb.foreign.write import write_run
+    from aisb_cli.importers.find import read_foreign
+    from aisb_cli.importers.write import write_run
 
     plugins = shared.load_plugins(context)
     found = [one for path in paths for one in read_foreign(path)]
@@ -62,9 +62,9 @@ def import_(
     if no_score or not any(one.graded_by for one in written):
         click.echo(f"imported into {folder}", err=True)
         return 0
-    from aisb.resolve.config import Asked
-    from aisb.run import Command
     from aisb_cli.ending import execute_command
+    from aisb_engine._resolve.config import Asked
+    from aisb_engine._run import Command
 
     command = Command(Asked(), mode="eval", reuse=folder.timestamp, work_dir=work_dir)
     return execute_command(command, plugins, debug=False)
@@ -72,7 +72,7 @@ def import_(
 
 def _graded_by(names: Iterable[str]) -> dict[str, str]:
     """Return tasks of ours by the tool's names; a name alone is for all of them."""
-    from aisb.errors import UsageError
+    from aisb._errors import UsageError
 
     given: dict[str, str] = {}
     for text in names:

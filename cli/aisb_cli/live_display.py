@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from aisb.progress import Phase, Progress
 from aisb_cli.counts import (
     ENDED,
     duration,
@@ -21,6 +20,7 @@ from aisb_cli.counts import (
     totals,
 )
 from aisb_cli.keys import Keys, interrupt
+from aisb_engine._progress import Phase, Progress
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

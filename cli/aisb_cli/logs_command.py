@@ -12,7 +12,7 @@ import click
 from aisb_cli import shared_options as shared
 
 if TYPE_CHECKING:
-    from aisb.record.runfolder import RunFolder
+    from aisb_engine._record.runfolder import RunFolder
 
 LOOKED_EVERY = 0.25
 
@@ -85,8 +85,8 @@ def logs(
       aisb logs latest -f --task gsm8k
       aisb logs latest | grep failed
     """  # noqa: D301 - \b is for click
-    from aisb.record.runfolder import RunFolder
-    from aisb.record.runs import is_written
+    from aisb_engine._record.runfolder import RunFolder
+    from aisb_engine._record.runs import is_written
 
     folder = RunFolder.find(work_dir, which)
     wanted = _Wanted(folder, models, tasks)
@@ -118,8 +118,8 @@ class _Wanted(NamedTuple):
 
     def check(self) -> None:
         """Raise UnknownName for a model or task that the run does not have."""
-        from aisb.errors import UnknownName
-        from aisb.record.runs import read_run
+        from aisb._errors import UnknownName
+        from aisb_engine._record.runs import read_run
 
         run = read_run(self.folder)
         for what, names, known in (

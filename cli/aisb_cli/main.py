@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> Any:
     if sys.platform == "win32":
         click.echo("aisb needs Linux or macOS; on Windows, run it inside WSL", err=True)
         sys.exit(2)
-    from aisb.errors import AisbError
+    from aisb._errors import AisbError
 
     atexit.register(gc.freeze)  # else the interpreter goes through all objects once more before it ends
     # Pydantic would read the metadata of all that is installed, for plugins that would watch it validate.

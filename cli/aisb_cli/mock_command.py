@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from aisb.testing.mock.author import Author
-    from aisb.testing.mock.options import Flag, MockOptions
+    from aisb_mock._author import Author
+    from aisb_mock._options import Flag, MockOptions
 
 
 @click.group()
@@ -21,7 +21,7 @@ class FromOptions(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return a flag for each option."""
-        from aisb.testing.mock.options import flags
+        from aisb_mock._options import flags
 
         if not self.params:
             self.params = [
@@ -51,8 +51,8 @@ def serve_command(**given: Any) -> None:
     \b
       aisb mock serve --port 8000 --ttft-ms 200 --fault status-500:0.01
     """  # noqa: D301 - \b is for click
-    from aisb.testing.mock.options import MockOptions
-    from aisb.testing.mock.serving import serve
+    from aisb_mock._options import MockOptions
+    from aisb_mock._serving import serve
 
     options = MockOptions(**given)
     serve(options, lambda url, author: click.echo(hints(url, options, author)))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from aisb.plugins import Plugins
-    from aisb.run import Command
-    from aisb.spec import RunSpec
+    from aisb._plugins import Plugins
+    from aisb_engine._run import Command
+    from aisb_engine._spec import RunSpec
 
 
 OVERRIDING = (
@@ -36,8 +36,8 @@ def print_sources(command: Command, plugins: Plugins, *, as_json: bool) -> None:
 
 def _sources(command: Command, plugins: Plugins) -> Iterator[tuple[str, str, str]]:
     """Yield the flag, the name and the place of each name: a file, or `plugin:NAME` for a bare backend."""
-    from aisb.resolve.catalog import Catalog, Selection, read_user_file
-    from aisb.resolve.names import split_names
+    from aisb_engine._resolve.catalog import Catalog, Selection, read_user_file
+    from aisb_engine._resolve.names import split_names
 
     catalog = Catalog(plugins)
     file, backends = command.asked.file, plugins.names("backend")
@@ -60,7 +60,7 @@ def _sources(command: Command, plugins: Plugins) -> Iterator[tuple[str, str, str
 
 def print_plan(command: Command, plugins: Plugins, *, as_json: bool) -> None:
     """Print what would be asked, then the resolved configuration."""
-    from aisb.run import plan, resolved
+    from aisb_engine._run import plan, resolved
 
     spec, _ = plan(command, plugins)
     rows = list(_asked(spec, plugins, command))
@@ -81,8 +81,8 @@ def print_plan(command: Command, plugins: Plugins, *, as_json: bool) -> None:
 
 def _asked(spec: RunSpec, plugins: Plugins, command: Command) -> Iterator[dict[str, Any]]:
     """Yield what would be asked of each model on each task."""
-    from aisb.data.datafiles import DataFolders
-    from aisb.data.samples import load_samples
+    from aisb_engine._data.datafiles import DataFolders
+    from aisb_engine._data.samples import load_samples
 
     folders = DataFolders.default(command.data_dir)
     counts = {name: len(load_samples(task, plugins, folders)) for name, task in spec.tasks.items()}

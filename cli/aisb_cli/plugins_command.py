@@ -14,8 +14,8 @@ import click
 from aisb_cli import shared_options as shared
 
 if TYPE_CHECKING:
-    from aisb.options import Option
-    from aisb.plugins import Component, PluginInfo, Plugins
+    from aisb._options import Option
+    from aisb._plugins import Component, PluginInfo, Plugins
 
 
 @click.group()
@@ -61,8 +61,8 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
     \b
       aisb plugins show vllm-chat
     """  # noqa: D301 - \b is for click
-    from aisb.options import options, summary
-    from aisb.plugins import GIVEN
+    from aisb._options import options, summary
+    from aisb._plugins import GIVEN
 
     components = _named(shared.load_plugins(context), name)
     if as_json:
@@ -79,8 +79,8 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
 
 def _named(found: Plugins, text: str) -> list[Component]:
     """Return the components that a name means; raise UnknownName when there are none."""
-    from aisb.errors import UnknownName
-    from aisb.plugins import KINDS
+    from aisb._errors import UnknownName
+    from aisb._plugins import KINDS
 
     kind, colon, name = text.rpartition(":")
     if colon and kind not in KINDS:
@@ -126,8 +126,8 @@ def _plugin_record(info: PluginInfo) -> dict[str, Any]:
 
 
 def _component_record(component: Component) -> dict[str, Any]:
-    from aisb.options import options, summary
-    from aisb.plugins import GIVEN
+    from aisb._options import options, summary
+    from aisb._plugins import GIVEN
 
     return {
         "kind": component.kind,

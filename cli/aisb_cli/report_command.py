@@ -12,9 +12,9 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_runs
 
 if TYPE_CHECKING:
-    from aisb.plugins import Plugins
-    from aisb.record.runfolder import RunFolder
-    from aisb.spec import RunTable
+    from aisb._plugins import Plugins
+    from aisb_engine._record.runfolder import RunFolder
+    from aisb_engine._spec import RunTable
 
 
 @click.command(short_help="Show a run again: as a page, a table, JSON, JUnit XML.")
@@ -47,10 +47,10 @@ def report(
       aisb report 20261121_220301 --reporters markdown,junit --set junit.least=70
       aisb report RUN_OF_8 RUN_OF_16 RUN_OF_32
     """  # noqa: D301 - \b is for click
-    from aisb.errors import UsageError
-    from aisb.record.runfolder import RunFolder
-    from aisb.resolve.names import split_names
-    from aisb.run import report as shown
+    from aisb._errors import UsageError
+    from aisb_engine._record.runfolder import RunFolder
+    from aisb_engine._resolve.names import split_names
+    from aisb_engine._run import report as shown
 
     plugins = shared.load_plugins(context)
     first, *beside = [RunFolder.find(work_dir, name) for name in runs or ("latest",)]
@@ -77,10 +77,10 @@ def _table(folder: RunFolder, names: Sequence[str], sets: Sequence[str]) -> RunT
     Raises:
         UsageError: `--set` names no reporter that is asked for.
     """
-    from aisb.errors import UsageError, did_you_mean
-    from aisb.resolve.catalog import read_user_file
-    from aisb.resolve.tables import Setting, put, validate
-    from aisb.spec import RunTable
+    from aisb._errors import UsageError, did_you_mean
+    from aisb_engine._resolve.catalog import read_user_file
+    from aisb_engine._resolve.tables import Setting, put, validate
+    from aisb_engine._spec import RunTable
 
     own = read_user_file(folder.config).get("run", {}) if folder.config.exists() else {}
     options: dict[str, Any] = dict(own.get("reporter_options", {}))

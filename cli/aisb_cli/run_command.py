@@ -1,4 +1,4 @@
-"""`aisb run`: from flags to one `aisb.run.Command`."""
+"""`aisb run`: from flags to one `aisb_engine._run.Command`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options, own_task
 from aisb_cli.spread import Spread
 
 if TYPE_CHECKING:
-    from aisb.run import Command
+    from aisb_engine._run import Command
 
 MODES = ("all", "infer", "eval", "viz", "perf", "perf_viz")
 
@@ -190,9 +190,9 @@ def run(context: click.Context, /, **flags: Any) -> int:
 
 def _command(flags: dict[str, Any]) -> Command:
     """Sort flags into the tables they are short for; a flag that was not given says nothing."""
-    from aisb.resolve.config import Asked
-    from aisb.resolve.names import split_names
-    from aisb.run import Command
+    from aisb_engine._resolve.config import Asked
+    from aisb_engine._resolve.names import split_names
+    from aisb_engine._run import Command
 
     def given(**names: str) -> dict[str, Any]:
         return {

@@ -14,7 +14,7 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_runs
 
 if TYPE_CHECKING:
-    from aisb.record.runs import RunInfo
+    from aisb_engine._record.runs import RunInfo
 
 STATES = ("running", "done", "failed", "stopped", "killed")
 DATES = ("%Y-%m-%d", "%Y%m%d", "%Y-%m-%d %H:%M", "%Y%m%d_%H%M%S")
@@ -81,8 +81,8 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
     \b
       aisb runs show 20261121_220301
     """  # noqa: D301 - \b is for click
-    from aisb.record.runfolder import RunFolder
-    from aisb.record.runs import STATUSES, read_progress, read_run, size
+    from aisb_engine._record.runfolder import RunFolder
+    from aisb_engine._record.runs import STATUSES, read_progress, read_run, size
 
     one = read_run(RunFolder.find(work_dir, which))
     if as_json:
@@ -116,7 +116,7 @@ def path_command(which: str, work_dir: Path) -> None:
     \b
       ls "$(aisb runs path latest)/predictions"
     """  # noqa: D301 - \b is for click
-    from aisb.record.runfolder import RunFolder
+    from aisb_engine._record.runfolder import RunFolder
 
     click.echo(RunFolder.find(work_dir, which).path)
 
@@ -133,7 +133,7 @@ def rm_command(names: tuple[str, ...], work_dir: Path, *, yes: bool) -> None:
     \b
       aisb runs rm 20261121_220301 20261121_221500
     """  # noqa: D301 - \b is for click
-    from aisb.record.runs import read_run, removable, size
+    from aisb_engine._record.runs import read_run, removable, size
 
     found = {folder.path.resolve(): folder for folder in (removable(work_dir, name) for name in names)}
     for folder in found.values():
@@ -180,8 +180,8 @@ def _chosen(
     since: datetime | None,
     until: datetime | None,
 ) -> Iterator[RunInfo]:
-    from aisb.record.runfolder import RunFolder
-    from aisb.record.runs import read_run, started_at
+    from aisb_engine._record.runfolder import RunFolder
+    from aisb_engine._record.runs import read_run, started_at
 
     count = 0
     for folder in reversed(RunFolder.list(work_dir)):

@@ -39,8 +39,8 @@ def score(
     Take the last number of the text as its answer, whatever the text says:
       aisb score latest --set 'task.postprocess=[{use="last-number"}]'
     """  # noqa: D301 - \b is for click
-    from aisb.resolve.config import Asked
-    from aisb.run import Command
+    from aisb_engine._resolve.config import Asked
+    from aisb_engine._run import Command
 
     flags = {"dump_eval_details": dump_eval_details, "merge_ds": merge_ds}
     asked = Asked(

@@ -37,10 +37,11 @@ def view(context: click.Context, work_dir: Path, port: int, *, open_it: bool) ->
 
     import uvicorn
 
-    from aisb.errors import UsageError
-    from aisb.plugins import Plugins
+    from aisb._errors import UsageError
+    from aisb._plugins import Plugins
     from aisb_cli.viewing.reading import Reading
     from aisb_cli.viewing.server import make_app
+    from aisb_engine._known import install_line
 
     if not work_dir.is_dir():
         raise UsageError(
@@ -49,7 +50,7 @@ def view(context: click.Context, work_dir: Path, port: int, *, open_it: bool) ->
         )
     block = (context.obj or {}).get("block", ())
     token = secrets.token_urlsafe(24)
-    app = make_app(Reading(work_dir, lambda: Plugins.load(block)), token)
+    app = make_app(Reading(work_dir, lambda: Plugins.load(block, install_line=install_line)), token)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -3,8 +3,8 @@
 What a plugin needs is here; importing it loads neither pydantic, httpx nor numpy.
 """
 
-from aisb.backend import Backend, Fetched, HttpBackend, HttpCall
-from aisb.errors import (
+from aisb._backend import Backend, Fetched, HttpBackend, HttpCall
+from aisb._errors import (
     AisbError,
     AttemptFailed,
     ConfigError,
@@ -15,9 +15,9 @@ from aisb.errors import (
     UnknownName,
     UsageError,
 )
-from aisb.evaluator import Ask, Evaluator, Postprocessor
-from aisb.hookspecs import hookimpl
-from aisb.types import (
+from aisb._evaluator import Ask, Evaluator, Postprocessor
+from aisb._hookspecs import hookimpl
+from aisb._types import (
     Chunk,
     Extract,
     Failure,
@@ -36,7 +36,7 @@ from aisb.types import (
     Usage,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AisbError",

@@ -274,7 +274,7 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(work):
     (work / "blocked").mkdir()
     (work / "blocked/modelscope.py").write_text("raise ImportError('not here')")
     said = aisb("pull", "toy", cwd=work, code=2, PYTHONPATH=str(work / "blocked"))
-    assert "ModelScope is read with modelscope: pip install 'aisb-core[modelscope]'" in said
+    assert "ModelScope is read with modelscope: pip install 'aisb[modelscope]'" in said
 
 
 def test_areas_have_averages_of_their_own_and_groups_merge_into_one_figure(work, place):

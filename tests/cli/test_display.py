@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from aisb.progress import Progress
 from aisb_cli.counts import pace, totals
 from aisb_cli.display import PlainDisplay, choose_display
 from aisb_cli.live_display import LiveDisplay
+from aisb_engine._progress import Progress
 
 LOGS = Path("outputs/default/20261121_220301/logs/infer")
 
@@ -164,7 +164,7 @@ def test_a_log_gets_plain_lines_and_so_does_debug():
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from aisb.progress import Progress
+from aisb_engine._progress import Progress
 from aisb_cli.display import choose_display
 
 one = Progress("sim", "demo_gsm8k", Path("logs/infer/sim/demo_gsm8k.out"), total=64)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from aisb.doctor.machine import compiled_parts, limits, torch_fits
-from aisb.load.capacity import Room
-from aisb.testing.mock import MockOptions, start_mock
+from aisb_cli.doctor.machine import compiled_parts, limits, torch_fits
+from aisb_engine._load.capacity import Room
+from aisb_mock import MockOptions, start_mock
 
 
 def doctor(*words, cwd, **env):

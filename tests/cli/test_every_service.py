@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from aisb.testing.fixtures import Answering
-from aisb.testing.mock import MockOptions, start_mock
+from aisb_mock import MockOptions, start_mock
+from aisb_testing._fixtures import Answering
 
 MODELS = (
     "vllm_api_general", "vllm_api_general_stream", "vllm_api_general_chat", "vllm_api_stream_chat",

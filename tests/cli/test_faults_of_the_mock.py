@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 import pytest
 
-from aisb.http.assembly import ask
-from aisb.http.transport import open_transport
-from aisb.load.engine import is_retryable
-from aisb.spec import Timeouts
-from aisb.testing.exchanges import request_for
-from aisb.testing.mock import MockProcess
-from aisb.testing.mock.faults import FAULTS
 from aisb_backend_mindie import MindIEStream
 from aisb_backend_openai import OpenAIChat
 from aisb_backend_tgi import TGI, TGIStream
 from aisb_backend_triton import Triton, TritonStream
 from aisb_backend_vllm import VLLMChat, VLLMCompletions, VLLMGenerate
+from aisb_engine._http.assembly import ask
+from aisb_engine._http.transport import open_transport
+from aisb_engine._load.engine import is_retryable
+from aisb_engine._spec import Timeouts
+from aisb_mock import MockProcess
+from aisb_mock._faults import FAULTS
+from aisb_testing._exchanges import request_for
 
 WHOLE = {"slow", "large-event"}
 """After these the reply is right."""

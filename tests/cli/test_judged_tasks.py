@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from aisb.record.log import read_folder
-from aisb.testing.mock import MockOptions, start_mock
+from aisb_engine._record.log import read_folder
+from aisb_mock import MockOptions, start_mock
 
 ROWS = 24
 TASK = "aime2025_gen_0_shot_llmjudge"

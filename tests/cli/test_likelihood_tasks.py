@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from aisb.testing.fixtures import Answering
-from aisb.testing.mock import MockOptions, start_mock
+from aisb_mock import MockOptions, start_mock
+from aisb_testing._fixtures import Answering
 
 ROWS = [
     {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aisb.testing.mock import MockOptions, start_mock
+from aisb_mock import MockOptions, start_mock
 
 PATIENCE = ("--set", "load.timeouts.first_byte=1", "--set", "load.timeouts.between_bytes=1")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aisb.testing.fixtures import Answering
+from aisb_testing._fixtures import Answering
 
 TASK = """
 [tasks.pictures]

@@ -10,8 +10,8 @@ from dataclasses import fields
 
 from click.testing import CliRunner
 
-from aisb.testing.mock import MockOptions
 from aisb_cli.mock_command import mock
+from aisb_mock import MockOptions
 
 COMMAND = [sys.executable, "-c", "from aisb_cli.mock_command import mock; mock()", "serve"]
 

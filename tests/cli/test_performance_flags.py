@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
-from aisb.testing.mock import MockOptions, start_mock
+from aisb_mock import MockOptions, start_mock
 
 PERF = ["run", "--mode", "perf", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "6"]
 

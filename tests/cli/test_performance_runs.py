@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from aisb.record.log import read_file
-from aisb.testing.mock import MockOptions, start_mock
+from aisb_engine._record.log import read_file
+from aisb_mock import MockOptions, start_mock
 
 ROWS = 64
 
@@ -376,7 +376,7 @@ def test_a_load_that_cannot_be_had_is_refused_before_the_first_request(
 ) -> None:
     if "64000" in words:
         words = ("--concurrency", "64000", "--pressure", "--workers", "1")
-        from aisb.load.capacity import room
+        from aisb_engine._load.capacity import room
 
         has = room()
         if has.files is None or has.files > 64_100:

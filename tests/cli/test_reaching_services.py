@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aisb.testing.fixtures import Answering
+from aisb_testing._fixtures import Answering
 
 MESSAGE = {"role": "assistant", "content": "The answer is 7."}
 REPLY = {"choices": [{"index": 0, "message": MESSAGE, "finish_reason": "stop"}]}

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import pytest
 from click.testing import CliRunner
 
-from aisb.testing.mock import MockOptions, MockProcess, start_mock
 from aisb_cli.main import cli
+from aisb_mock import MockOptions, MockProcess, start_mock
 
 
 class Ended(NamedTuple):

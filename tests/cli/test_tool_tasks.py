@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aisb.testing.mock import MockOptions, start_mock
+from aisb_mock import MockOptions, start_mock
 
 TASK = """
 [tasks.calls]

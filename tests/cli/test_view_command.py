@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner
 
-from aisb.errors import UsageError
+from aisb._errors import UsageError
 from aisb_cli.main import cli
 
 HOSTILE = '</script><script>document.title="taken over"</script><img src=x onerror="alert(1)">'

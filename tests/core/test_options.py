@@ -10,8 +10,8 @@ import pytest
 from pydantic import Field
 
 from aisb import HttpBackend
-from aisb.errors import ConfigError, PluginError
-from aisb.options import REQUIRED, bind, options, summary
+from aisb._errors import ConfigError, PluginError
+from aisb._options import REQUIRED, bind, options, summary
 
 if TYPE_CHECKING:
     from decimal import Decimal

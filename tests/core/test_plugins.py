@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from aisb.known import DISTRIBUTIONS
+from aisb_engine._known import DISTRIBUTIONS
 
 LIST = """
 import dataclasses, json
-from aisb.plugins import Plugins
+from aisb._plugins import Plugins
 plugins = Plugins.load()
 print(json.dumps([dataclasses.asdict(info) for info in plugins.infos], default=str))
 """
@@ -41,7 +41,7 @@ def ask(installed):
     """Run lines with `plugins` loaded, and return what they print; an error of aisb is printed with its class."""
 
     def ask(lines, **environment):
-        script = "from aisb.errors import AisbError\nfrom aisb.plugins import Plugins\nplugins = Plugins.load()\ntry:\n"
+        script = "from aisb._errors import AisbError\nfrom aisb._plugins import Plugins\nplugins = Plugins.load()\ntry:\n"
         script += "".join(f"    {line}\n" for line in lines.splitlines())
         script += "except AisbError as error:\n    print(type(error).__name__, error, sep=': ')\n"
         return python(script, installed, **environment)
@@ -149,17 +149,17 @@ def test_an_unknown_name_suggests_the_nearest_and_names_failed_and_blocked_plugi
     ],
 )
 def test_a_name_whose_distribution_is_absent_is_answered_with_its_install_line(ask, name, distribution):
-    assert ask(f"plugins.find('backend', {name!r})").endswith(
-        f"\n  {name} comes with: pip install {distribution}\n"
-    )
+    code = "from aisb_engine._known import install_line\n"
+    code += f"Plugins.load(install_line=install_line).find('backend', {name!r})"
+    assert ask(code).endswith(f"\n  {name} comes with: pip install {distribution}\n")
 
 
 def test_the_table_of_install_lines_has_every_component_that_this_project_makes():
     lines = "for c in Plugins.load().components(): print(c.name, c.distribution)"
-    found = python(f"from aisb.plugins import Plugins\n{lines}").splitlines()
+    found = python(f"from aisb._plugins import Plugins\n{lines}").splitlines()
     made = [line.split() for line in found if line.split()[1].startswith("aisb-")]
     assert len(made) > 10
-    missing = [(name, d) for name, d in made if d != "aisb-core" and DISTRIBUTIONS.get(name) != d]
+    missing = [(name, d) for name, d in made if d != "aisb-engine" and DISTRIBUTIONS.get(name) != d]
     assert missing == []
 
 
@@ -171,14 +171,14 @@ def test_a_blocked_plugin_is_listed_and_never_imported(installed):
 
 
 def test_a_name_to_block_that_no_plugin_has_is_said(installed):
-    script = "from aisb.plugins import Plugins\nprint(Plugins.load(['test-god', 'test-raising']).notes)"
+    script = "from aisb._plugins import Plugins\nprint(Plugins.load(['test-god', 'test-raising']).notes)"
     assert (
         python(script, installed) == "[\"no plugin named 'test-god' to block; did you mean 'test-good'?\"]\n"
     )
 
 
 def test_loading_imports_neither_pydantic_nor_httpx_nor_numpy():
-    script = "import sys\nfrom aisb.plugins import Plugins\nPlugins.load()\n"
+    script = "import sys\nfrom aisb._plugins import Plugins\nPlugins.load()\n"
     script += "print({'pydantic', 'httpx', 'numpy', 'torch', 'transformers'} & set(sys.modules))"
     assert python(script) == "set()\n"
 
@@ -202,7 +202,9 @@ def test_ctrl_c_while_plugins_load_ends_the_program(tmp_path):
     (tmp_path / "aisb_slow-1.0.dist-info").mkdir()
     (tmp_path / "aisb_slow-1.0.dist-info" / "entry_points.txt").write_text("[aisb]\nslow = aisb_slow\n")
     (tmp_path / "aisb_slow.py").write_text("raise KeyboardInterrupt\n")
-    script = "from aisb.plugins import Plugins\ntry: Plugins.load()\nexcept KeyboardInterrupt: print('ended')"
+    script = (
+        "from aisb._plugins import Plugins\ntry: Plugins.load()\nexcept KeyboardInterrupt: print('ended')"
+    )
     assert python(script, tmp_path) == "ended\n"
 
 

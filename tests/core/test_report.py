@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from aisb.errors import RunError
-from aisb.report import FinishedRun
+from aisb._errors import RunError
+from aisb._report import FinishedRun
 
 RESULT = {
     "model": "sim",

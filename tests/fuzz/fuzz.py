@@ -29,20 +29,20 @@ with atheris.instrument_imports(include=["aisb", "aisb_backend_openai", "aisb_ba
                                          "aisb_backend_triton", "aisb_backend_mindie"]):  # fmt: skip
     from memory import MemoryLoop
 
-    from aisb.backend import HttpBackend
-    from aisb.http.assembly import ask
-    from aisb.http.sse import EventParser, JsonParser
-    from aisb.http.transport import open_transport
-    from aisb.record.log import decode, encode, extents
-    from aisb.spec import Timeouts
-    from aisb.testing.exchanges import request_for
-    from aisb.testing.mock.server import dialect_of
-    from aisb.types import Prediction
+    from aisb._backend import HttpBackend
+    from aisb._types import Prediction
     from aisb_backend_mindie import MindIE, MindIEStream
     from aisb_backend_openai import OpenAIChat, OpenAICompletions
     from aisb_backend_tgi import TGI, TGIStream
     from aisb_backend_triton import Triton, TritonStream
     from aisb_backend_vllm import VLLMChat, VLLMCompletions, VLLMGenerate
+    from aisb_engine._http.assembly import ask
+    from aisb_engine._http.sse import EventParser, JsonParser
+    from aisb_engine._http.transport import open_transport
+    from aisb_engine._record.log import decode, encode, extents
+    from aisb_engine._spec import Timeouts
+    from aisb_mock._server import dialect_of
+    from aisb_testing._exchanges import request_for
 
 URL = "http://127.0.0.1:9"
 BACKENDS: list[HttpBackend] = [
@@ -261,7 +261,7 @@ def seeds(folder: Path) -> None:
     """Write what services really send, in each dialect, for the fuzzer to begin with."""
     import orjson
 
-    from aisb.testing.exchanges import cases
+    from aisb_testing._exchanges import cases
 
     for number, backend in enumerate(BACKENDS):
         call = backend.encode(request_for(backend))

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import orjson
 
-from aisb.backend import HttpBackend, HttpCall
-from aisb.types import Chunk, Usage
+from aisb._backend import HttpBackend, HttpCall
+from aisb._types import Chunk, Usage
 
 
 @dataclass(kw_only=True, eq=False)

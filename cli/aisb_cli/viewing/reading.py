@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aisb.record.runfolder import RunFolder
-from aisb.record.runs import STATUSES, RunInfo, is_written, read_progress, read_run
+from aisb_engine._record.runfolder import RunFolder
+from aisb_engine._record.runs import STATUSES, RunInfo, is_written, read_progress, read_run
 
 if TYPE_CHECKING:
-    from aisb.plugins import Plugins
+    from aisb._plugins import Plugins
 
 LOG_LINES = 200
 LOG_BYTES = 64_000
@@ -67,10 +67,10 @@ class Reading:
         Raises:
             UsageError: they cannot be compared; the message says why.
         """
-        from aisb.accuracy.compare import compare, pair_up
-        from aisb.accuracy.readback import open_run
-        from aisb.errors import UsageError
-        from aisb.speed.speeds import compare_speeds
+        from aisb._errors import UsageError
+        from aisb_analysis._compare import compare, pair_up
+        from aisb_analysis._readback import open_run
+        from aisb_analysis._speeds import compare_speeds
 
         if self._plugins is None:
             self._plugins = self._load()
@@ -92,7 +92,7 @@ class Reading:
 
     def file(self, name: str, path: str) -> Path | None:
         """Return a file of a run; None where there is none, or it would be outside the run's folder."""
-        from aisb.errors import RunError
+        from aisb._errors import RunError
 
         try:
             root = self._folder(name).path.resolve()
@@ -108,7 +108,7 @@ class Reading:
 
     def _folder(self, name: str) -> RunFolder:
         """Return a run of the work folder itself: what comes from a browser is a name, never a path."""
-        from aisb.errors import RunError
+        from aisb._errors import RunError
 
         for folder in RunFolder.list(self.work_dir):
             if folder.timestamp == name:

@@ -52,7 +52,7 @@ def pin(kind: str, worker: int, workers: int, each: int) -> dict[str, str]:
         own = os.environ.get(VISIBLE[kind], "")
         names = own.split(",") if own else [str(number) for number in range(count(kind))]
         return {VISIBLE[kind]: ",".join(names[worker * each : (worker + 1) * each])}
-    from aisb.load.capacity import cores
+    from aisb_engine._load.capacity import cores
 
     return {"OMP_NUM_THREADS": str(max(1, cores() // workers))}
 

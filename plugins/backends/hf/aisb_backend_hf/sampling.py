@@ -27,8 +27,8 @@ def check(params: Mapping[str, Any]) -> None:
     Raises:
         UsageError: names the parameter, and what there is.
     """
-    from aisb.errors import did_you_mean
-    from aisb.resolve.params import refuse_unfit
+    from aisb._errors import did_you_mean
+    from aisb_engine._resolve.params import refuse_unfit
 
     refuse_unfit(params)
     for name, value in params.items():

@@ -3,8 +3,8 @@
 import asyncio
 from functools import lru_cache
 
-from aisb.load.direct import ask_directly
-from aisb.types import Message, Request
+from aisb import Message, Request
+from aisb_engine._load.direct import ask_directly
 
 WORDS = [
     "the",

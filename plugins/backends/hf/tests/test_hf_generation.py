@@ -190,7 +190,7 @@ def test_the_templates_end_of_turn_ends_an_answer(folder):
 
 
 def test_token_ids_are_asked_as_they_are(folder):
-    from aisb.types import Request
+    from aisb import Request
 
     ids = tuple(plain(folder)[1]("the sky is")["input_ids"])
     asked = Request("0", tokens=ids, params={"max_tokens": 20, "temperature": 0})

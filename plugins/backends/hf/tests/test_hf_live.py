@@ -3,9 +3,9 @@
 import io
 from pathlib import Path
 
-from aisb.progress import Progress
 from aisb_backend_hf.live import Meter
 from aisb_cli.display import PlainDisplay
+from aisb_engine._progress import Progress
 
 
 def test_the_line_says_rate_batch_and_memory():

@@ -8,9 +8,9 @@ import pytest
 from hf_small import ask, build, plainly, prompts, request, texts
 
 from aisb import PluginError, ServiceError, UsageError
-from aisb.testing import check_plugin
 from aisb_backend_hf import HFBase, HFChat
 from aisb_backend_hf.loading import Source, load
+from aisb_testing import check_plugin
 
 
 def refused(error=UsageError, backend=HFBase, **options):
@@ -26,7 +26,7 @@ def test_the_plugin_keeps_the_contract():
 
 def test_listing_plugins_does_not_import_torch():
     code = (
-        "import sys; from aisb.plugins import Plugins; p = Plugins.load(); p.find('backend', 'hf-chat');"
+        "import sys; from aisb._plugins import Plugins; p = Plugins.load(); p.find('backend', 'hf-chat');"
         "print({'torch', 'transformers', 'numpy'} & set(sys.modules))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -329,7 +329,7 @@ def test_logits_that_are_no_numbers_fail_the_sample_and_say_what_helps(tmp_path)
     token = 42
     tensors["model.embed_tokens.weight"][token] = float("nan")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    from aisb.types import Request
+    from aisb import Request
 
     wanted = [
         Request("0", tokens=(7, 8, 9, 10), params={"max_tokens": 1, "temperature": 0}),

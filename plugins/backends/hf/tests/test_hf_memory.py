@@ -7,11 +7,11 @@ import torch
 from hf_small import plain, plainly, prompts, request
 from transformers import LlamaForCausalLM
 
-from aisb.load.direct import ask_directly
-from aisb.types import Request
+from aisb import Request
 from aisb_backend_hf import HFBase
 from aisb_backend_hf.engine import Engine, Settings
 from aisb_backend_hf.loading import Loaded
+from aisb_engine._load.direct import ask_directly
 
 
 class Small(LlamaForCausalLM):

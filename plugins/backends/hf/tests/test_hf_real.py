@@ -24,7 +24,7 @@ OPTIONS = (" carbon dioxide", " Planetary days will become shorter.", " Paris", 
 def test_log_probabilities_are_those_of_plain_transformers():
     from hf_small import ask, plain_scores
 
-    from aisb.types import Request
+    from aisb import Request
     from aisb_backend_hf import HFBase
 
     wanted = [Request(str(n), text=text, continuations=OPTIONS) for n, text in enumerate(CONTEXTS)]

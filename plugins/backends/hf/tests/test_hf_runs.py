@@ -144,7 +144,7 @@ def test_a_worker_that_dies_is_reported_and_the_rest_is_resumable(folder, place)
             workers = [
                 one
                 for one in children(running.pid)
-                if "aisb.load.worker" in Path(f"/proc/{one}/cmdline").read_text()
+                if "aisb_engine._load.worker" in Path(f"/proc/{one}/cmdline").read_text()
             ]
             for one in workers[:1]:
                 os.kill(one, signal.SIGKILL)
@@ -198,8 +198,8 @@ def test_a_performance_run_measures_tokens_of_a_local_model(folder, place):
 
 
 def test_batch_size_is_the_models_own_option_and_not_the_load(place):
-    from aisb.plugins import Plugins
-    from aisb.resolve.config import Asked, resolve
+    from aisb._plugins import Plugins
+    from aisb_engine._resolve.config import Asked, resolve
 
     (place / "aisb.toml").write_text(
         (place / "aisb.toml").read_text()

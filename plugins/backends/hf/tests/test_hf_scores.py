@@ -4,7 +4,7 @@ import pytest
 import torch
 from hf_small import ask, plain, plain_scores, prompts
 
-from aisb.types import Message, Request
+from aisb import Message, Request
 from aisb_backend_hf import HFBase, HFChat
 from aisb_backend_hf.scoring import windows
 
@@ -118,7 +118,7 @@ def test_a_beginning_that_is_kept_for_scores_changes_nothing_for_later_ones(fold
     async def twice():
         import time
 
-        from aisb.load.direct import ask_directly
+        from aisb_engine._load.direct import ask_directly
 
         rounds = []
         for _ in range(2):
@@ -139,7 +139,7 @@ def test_a_beginning_that_is_kept_for_scores_changes_nothing_for_later_ones(fold
 def test_perplexity_is_that_of_a_plain_forward_from_the_beginning_token_on(folder):
     from math import exp, log
 
-    from aisb.types import Sample
+    from aisb import Sample
     from aisb_evaluator_text.perplexity import Perplexity
 
     texts = prompts(5, seed=9, most=40)

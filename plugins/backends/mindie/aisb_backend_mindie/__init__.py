@@ -69,7 +69,7 @@ class MindIE(TGI):
 
     async def probe(self) -> ServiceInfo:
         """Read the list of models that its OpenAI API has; a server without one is asked all the same."""
-        from aisb.load.probing import address, look, read_json, wrong_model
+        from aisb_engine._load.probing import address, look, read_json, wrong_model
 
         answer = await look(self, "/v1/models")
         data = read_json(answer)

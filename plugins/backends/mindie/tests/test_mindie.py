@@ -3,9 +3,9 @@
 import pytest
 
 from aisb import Request, ServiceError
-from aisb.http.assembly import stream_once
-from aisb.testing import check_backend, check_plugin
 from aisb_backend_mindie import MindIE, MindIEStream
+from aisb_engine._http.assembly import stream_once
+from aisb_testing import check_backend, check_plugin
 
 # The events of MindIE's own documentation, shortened: the last token has its text in the whole alone.
 EVENTS = (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aisb import Fetched, ServiceError, ServiceInfo
-from aisb.load.probing import address, look, shown, wrong_model
+from aisb_engine._load.probing import address, look, shown, wrong_model
 
 if TYPE_CHECKING:
     from aisb_backend_openai.service import OpenAIService

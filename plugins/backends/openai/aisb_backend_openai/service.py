@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from aisb import AttemptFailed, Chunk, Failure, HttpBackend, HttpCall, Request, ServiceInfo, Usage, UsageError
-from aisb.resolve.params import refuse_unfit
-from aisb.types import ChunkKind
+from aisb._types import ChunkKind
+from aisb_engine._resolve.params import refuse_unfit
 
 FINISH_REASONS = {
     "function_call": "tool_calls",

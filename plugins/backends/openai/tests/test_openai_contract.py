@@ -2,8 +2,8 @@
 
 import pytest
 
-from aisb.testing import check_backend, check_plugin
 from aisb_backend_openai import OpenAIChat, OpenAICompletions
+from aisb_testing import check_backend, check_plugin
 
 
 @pytest.mark.parametrize("transport", ["native", "httpx"])

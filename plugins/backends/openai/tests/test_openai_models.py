@@ -1,6 +1,6 @@
 import tomllib
 
-from aisb.options import bind, options
+from aisb._options import bind, options
 from aisb_backend_openai import OpenAIChat, aisb_backends, aisb_configs
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from aisb import AttemptFailed, Chunk, Failure, Request, Usage
 from aisb_backend_openai import OpenAIChat, OpenAICompletions
+from aisb_engine._http.assembly import stream_once
 
 ROLE = 'data: {"choices": [{"index": 0, "delta": {"role": "assistant"}}]}\n\n'
 ONE = 'data: {"choices": [{"index": 0, "delta": {"content": "4"}, "finish_reason": "stop"}]}\n\n'
@@ -15,7 +16,7 @@ STREAM = {"content-type": "text/event-stream"}
 
 async def ask(backend, **params):
     request = Request("0", text="2 + 2 =", params=params)
-    return [chunk async for chunk in backend.generate(request)]
+    return [chunk async for chunk in stream_once(backend, request)]
 
 
 async def test_a_streamed_chat_comes_with_its_usage(answering):

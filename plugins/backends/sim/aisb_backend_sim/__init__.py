@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar
 
-from aisb import Backend, Chunk, Fetched, Request, hookimpl
-from aisb.testing.mock import Behaviour, MockOptions, MockProcess, start_mock
+from aisb import Backend, Fetched, hookimpl
 from aisb_backend_openai import OpenAIChat, OpenAICompletions, OpenAIService
+from aisb_mock import Behaviour, MockOptions, MockProcess, start_mock
 
 __all__ = ["Sim", "SimText"]
 
@@ -53,14 +53,6 @@ class Simulated(OpenAIService, Behaviour):
 
         await asyncio.to_thread(self.start)
         return await super().fetch(path, body=body, timeout=timeout)
-
-    async def generate(self, request: Request) -> AsyncIterator[Chunk]:
-        """Answer one request outside a run."""
-        import asyncio
-
-        await asyncio.to_thread(self.start)
-        async for chunk in super().generate(request):
-            yield chunk
 
     async def counters(self) -> Mapping[str, float]:
         """Return what the mock server counts, under vLLM's names."""

@@ -8,13 +8,15 @@ import time
 import pytest
 
 from aisb import Message, Request, ServiceError, UsageError
-from aisb.options import options
-from aisb.testing.mock import Behaviour, MockOptions, start_mock
+from aisb._options import options
 from aisb_backend_sim import Sim, SimText
+from aisb_engine._http.assembly import stream_once
+from aisb_mock import Behaviour, MockOptions, start_mock
 
 
 async def text_of(backend, request):
-    return "".join([chunk.text async for chunk in backend.generate(request)])
+    backend.start()
+    return "".join([chunk.text async for chunk in stream_once(backend, request)])
 
 
 async def test_it_starts_a_server_at_the_first_question_and_ends_it_at_the_close():
@@ -82,7 +84,8 @@ def test_a_wrong_option_is_an_error_before_anything_starts():
 def test_its_server_ends_when_the_program_is_killed():
     code = (
         "import asyncio, os, time\nfrom aisb_backend_sim import Sim\n"
-        "backend = Sim(); asyncio.run(backend.probe())\n"
+        "from aisb_engine._http.client import connect\n"
+        "backend = connect(Sim()); asyncio.run(backend.probe())\n"
         "print(backend._mock.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as program:

@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from typing import Annotated, Any, ClassVar, Literal
 
 from aisb import Backend, Chunk, HttpBackend, HttpCall, Prediction, Request, ServiceInfo, Usage, hookimpl
-from aisb.resolve.params import hugging_face_names, refuse_unfit
+from aisb_engine._resolve.params import hugging_face_names, refuse_unfit
 
 __all__ = ["TGI", "TGIStream"]
 
@@ -90,7 +90,7 @@ class TGI(HttpBackend):
 
     async def probe(self) -> ServiceInfo:
         """Read `/info`, and compare the model that is served with the one that is wanted."""
-        from aisb.load.probing import address, look, read_json, wrong_model
+        from aisb_engine._load.probing import address, look, read_json, wrong_model
 
         answer = await look(self, "/info")
         info = read_json(answer)

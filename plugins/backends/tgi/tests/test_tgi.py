@@ -3,9 +3,9 @@
 import pytest
 
 from aisb import Prediction, Request, ServiceError, UsageError
-from aisb.http.assembly import stream_once
-from aisb.testing import check_backend, check_plugin
 from aisb_backend_tgi import TGI, TGIStream
+from aisb_engine._http.assembly import stream_once
+from aisb_testing import check_backend, check_plugin
 
 
 def body(backend=None, **params):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aisb.testing.mock import MockOptions, start_mock
+from aisb_mock import MockOptions, start_mock
 
 PROMPT = "Tell me a story"
 

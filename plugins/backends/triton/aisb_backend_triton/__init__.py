@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from typing import Annotated, Any, ClassVar, Literal
 
 from aisb import Backend, Chunk, HttpBackend, HttpCall, Prediction, Request, ServiceInfo, Usage, hookimpl
-from aisb.resolve.params import hugging_face_names, refuse_unfit
+from aisb_engine._resolve.params import hugging_face_names, refuse_unfit
 
 __all__ = ["Triton", "TritonStream"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aisb import ServiceError, ServiceInfo
-from aisb.load.probing import address, look, read_json, shown, wrong_model
+from aisb_engine._load.probing import address, look, read_json, shown, wrong_model
 
 if TYPE_CHECKING:
     from aisb_backend_triton import Triton

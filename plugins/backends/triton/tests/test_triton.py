@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from aisb import Prediction, Request, ServiceError
-from aisb.http.assembly import stream_once
-from aisb.testing import check_backend, check_plugin
 from aisb_backend_triton import Triton, TritonStream
+from aisb_engine._http.assembly import stream_once
+from aisb_testing import check_backend, check_plugin
 
 
 def body(backend=None, **params):

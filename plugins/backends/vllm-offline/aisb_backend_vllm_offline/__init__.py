@@ -54,7 +54,7 @@ class VLLMOffline(Backend):
 
     def check_params(self, params: Mapping[str, Any]) -> None:
         """Refuse parameters that vLLM does not know."""
-        from aisb.resolve.params import refuse_unfit
+        from aisb_engine._resolve.params import refuse_unfit
 
         refuse_unfit(params)
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from aisb import PluginError, UsageError
-from aisb.testing import check_plugin
 from aisb_backend_vllm_offline import VLLMOffline, VLLMOfflineBase
+from aisb_testing import check_plugin
 
 
 def test_the_plugin_keeps_the_contract():
@@ -59,8 +59,8 @@ import sys
 sys.path[:0] = {ours!r}
 sys.path.append({sysconfig.get_path("purelib")!r})  # what the core needs and vLLM's environment lacks
 import asyncio, json, time
-from aisb.load.direct import ask_directly
-from aisb.types import Message, Request
+from aisb_engine._load.direct import ask_directly
+from aisb._types import Message, Request
 from aisb_backend_vllm_offline import VLLMOffline
 async def run():
     backend = VLLMOffline(path={folder!r}, max_seq_len=1024)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from aisb import Chunk, HttpBackend, HttpCall, Prediction, Request, ServiceInfo
-from aisb.resolve.params import refuse_unfit
+from aisb_engine._resolve.params import refuse_unfit
 
 
 @dataclass(kw_only=True, eq=False)
@@ -63,7 +63,7 @@ class VLLMGenerate(HttpBackend):
 
     async def probe(self) -> ServiceInfo:
         """See that a server answers; this one has no list of models."""
-        from aisb.load.probing import look
+        from aisb_engine._load.probing import look
 
         answer = await look(self, "/health")
         return ServiceInfo(notes=() if answer.status == 200 else (f"/health says {answer.status}",))

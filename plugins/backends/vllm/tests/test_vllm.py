@@ -3,7 +3,7 @@ import tomllib
 import pytest
 
 from aisb import Request, ServiceError
-from aisb.options import bind, options
+from aisb._options import bind, options
 from aisb_backend_vllm import VLLMChat, VLLMCompletions, VLLMGenerate, aisb_backends, aisb_configs
 from aisb_backend_vllm.server import read_counters
 

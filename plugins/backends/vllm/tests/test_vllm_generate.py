@@ -3,10 +3,10 @@
 import pytest
 
 from aisb import Prediction, Request
-from aisb.http.assembly import stream_once
-from aisb.testing import check_backend, check_plugin
-from aisb.testing.mock import MockOptions, start_mock
 from aisb_backend_vllm import VLLMChat, VLLMCompletions, VLLMGenerate
+from aisb_engine._http.assembly import stream_once
+from aisb_mock import MockOptions, start_mock
+from aisb_testing import check_backend, check_plugin
 
 
 def test_the_body_is_the_prompt_with_the_parameters_beside_it(tmp_path):

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from aisb import AttemptFailed, TokenScores, UsageError
-from aisb.accuracy.likelihood import continuation
-from aisb.testing.mock import MockOptions, start_mock
 from aisb_backend_vllm import VLLMChat, VLLMCompletions
+from aisb_engine._scoring.likelihood import continuation
+from aisb_mock import MockOptions, start_mock
 
 # What vLLM answers to {"prompt": "The sky is blue", "prompt_logprobs": 1}: the prompt's own token first, and
 # the likeliest one beside it where it is another.

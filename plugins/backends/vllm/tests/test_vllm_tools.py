@@ -5,12 +5,12 @@ import json
 import pytest
 
 from aisb import Prediction, Request
-from aisb.http.assembly import ask
-from aisb.http.transport import open_transport
-from aisb.spec import Timeouts
-from aisb.testing.mock import MockOptions, start_mock
 from aisb_backend_vllm import VLLMChat
 from aisb_backend_vllm.toolcalls import find_tool_calls
+from aisb_engine._http.assembly import ask
+from aisb_engine._http.transport import open_transport
+from aisb_engine._spec import Timeouts
+from aisb_mock import MockOptions, start_mock
 
 TOOL = {
     "type": "function",

@@ -9,12 +9,10 @@ from importlib.resources import files as package_files
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Annotated, Any
 
-from aisb.errors import UsageError
-from aisb.hookspecs import hookimpl
-from aisb.types import Row
+from aisb import Row, UsageError, hookimpl
 
 if TYPE_CHECKING:
-    from aisb.data.datafiles import DataFile, DataFiles
+    from aisb_engine._data.datafiles import DataFile, DataFiles
 
 ASKING = frozenset(("human", "user"))
 PIECE = 1 << 20

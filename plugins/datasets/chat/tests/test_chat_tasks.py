@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from aisb.data.datafiles import DataFolders
-from aisb.data.prompts import Renderer
-from aisb.data.samples import load_samples
-from aisb.errors import DataError, UsageError
-from aisb.plugins import Plugins
-from aisb.resolve.catalog import Catalog
-from aisb.resolve.config import Asked, resolve
+from aisb import DataError, UsageError
+from aisb._plugins import Plugins
+from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.prompts import Renderer
+from aisb_engine._data.samples import load_samples
+from aisb_engine._resolve.catalog import Catalog
+from aisb_engine._resolve.config import Asked, resolve
 
 ALIASES = tomllib.loads((Path(str(files("aisb_dataset_chat"))) / "aliases.toml").read_text("utf-8"))
 

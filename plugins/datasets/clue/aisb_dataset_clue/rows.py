@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from aisb.data.datafiles import DataFiles
-from aisb.types import Row
+from aisb import Row
+from aisb_engine._data.datafiles import DataFiles
 
 GAP = "#idiom#"
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Annotated, Any
 
-from aisb.builtin.readers import jsonl
-from aisb.data.datafiles import DataFiles
-from aisb.types import Row
+from aisb import Row
+from aisb_engine._builtin.readers import jsonl
+from aisb_engine._data.datafiles import DataFiles
 
 WITH_STARTER = (
     "You will use the following starter code to write the solution to the problem and enclose your code "

@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-from aisb.builtin.readers import jsonl
-from aisb.data.datafiles import DataFiles
-from aisb.types import Row
+from aisb import Row
+from aisb_engine._builtin.readers import jsonl
+from aisb_engine._data.datafiles import DataFiles
 
 TOOLS = {"python": (), "cpp": ("g++",), "java": ("javac", "java"), "js": ("node",)}
 """What running a language needs; Go and Rust are not offered yet."""

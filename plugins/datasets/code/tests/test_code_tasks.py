@@ -9,14 +9,13 @@ import zlib
 
 import pytest
 
-from aisb.accuracy.scoring import measure, score
-from aisb.data.datafiles import DataFolders
-from aisb.data.prompts import Renderer
-from aisb.data.samples import load_samples
-from aisb.errors import DataError
-from aisb.plugins import Plugins
-from aisb.resolve.config import Asked, resolve
-from aisb.types import Prediction
+from aisb import DataError, Prediction
+from aisb._plugins import Plugins
+from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.prompts import Renderer
+from aisb_engine._data.samples import load_samples
+from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._scoring.scoring import measure, score
 from aisb_evaluator_code.sandbox import containment
 
 boxed = pytest.mark.skipif(not containment().namespaces, reason="no namespaces can be made here")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from aisb.hookspecs import hookimpl
+from aisb import hookimpl
 
 
 @hookimpl

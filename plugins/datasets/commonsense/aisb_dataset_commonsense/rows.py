@@ -6,15 +6,15 @@ import string
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aisb.builtin.readers import json, jsonl
-from aisb.data.datafiles import DataFile, DataFiles
-from aisb.types import Row
+from aisb import Row
+from aisb_engine._builtin.readers import json, jsonl
+from aisb_engine._data.datafiles import DataFile, DataFiles
 
 
 def jsonl_labels(*, files: DataFiles) -> Iterator[Row]:
     """Rows of a JSON lines file with the field `label` from a second file, which has a label a line."""
     if len(files.files) != 2:
-        from aisb.errors import UsageError
+        from aisb import UsageError
 
         raise UsageError("path must name two files: the rows, and their labels")
     rows_file, labels_file = files.files

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from math import exp
 from string import ascii_uppercase
 
-from aisb.evaluator import Evaluator
-from aisb.types import Metric, Sample, Score
+from aisb import Evaluator, Metric, Sample, Score
 
 
 class ProbabilityShare(Evaluator):
@@ -30,7 +29,7 @@ class ProbabilityShare(Evaluator):
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the mean share in percent; a question that was not answered has none of it."""
-        from aisb.accuracy.stats import mean_interval
+        from aisb_engine._scoring.stats import mean_interval
 
         if not scores:
             return []

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from aisb.evaluator import Evaluator, Postprocessor
-from aisb.patterns import pattern
-from aisb.types import Extract, Sample, Score
+from aisb import Evaluator, Extract, Postprocessor, Sample, Score
+from aisb._patterns import pattern
 
 _FOLD = str.maketrans({0xFF21 + i: chr(65 + i) for i in range(8)} | {ord("："): ":", ord("，"): ","})
 _JOIN = r"(?:\s?(?:[、,;/&+和与及]|\band\b)\s?(?:and\s)?|\s)?"

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from aisb.builtin.readers import jsonl
-from aisb.data.datafiles import DataFiles
-from aisb.types import Row
+from aisb import Row
+from aisb_engine._builtin.readers import jsonl
+from aisb_engine._data.datafiles import DataFiles
 
 _LETTER = re.compile(r"\s*\(?([A-H])(?:\s*[).:．、：]+\s*|\s+)")
 

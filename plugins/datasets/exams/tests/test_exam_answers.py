@@ -2,7 +2,7 @@
 
 import pytest
 
-from aisb.types import Extract, Sample
+from aisb import Extract, Sample
 from aisb_dataset_exams.answers import ExamMatch, exam_answer, same_value
 
 ASKED = Sample("0", {}, "ACD", ("一", "二", "三", "四"))

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from aisb.accuracy.scoring import measure, score
-from aisb.data.datafiles import DataFolders
-from aisb.data.prompts import Renderer
-from aisb.data.samples import load_samples
-from aisb.plugins import Plugins
-from aisb.resolve.config import Asked, resolve
-from aisb.types import Prediction
+from aisb import Prediction
+from aisb._plugins import Plugins
+from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.prompts import Renderer
+from aisb_engine._data.samples import load_samples
+from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._scoring.scoring import measure, score
 
 ROWS = {
     "ifeval/input_data.jsonl": [

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from aisb.evaluator import Evaluator
-from aisb.types import Metric, Sample, Score
+from aisb import Evaluator, Metric, Sample, Score
 from aisb_dataset_long.rows import longbench_sets
 from aisb_evaluator_overlap.edits import EditSimilarity
 from aisb_evaluator_overlap.means import means, targets

@@ -9,9 +9,8 @@ from itertools import pairwise
 from random import Random
 from typing import Annotated, Literal
 
-from aisb.data.datafiles import DataFiles
-from aisb.errors import UsageError
-from aisb.types import Row
+from aisb import Row, UsageError
+from aisb_engine._data.datafiles import DataFiles
 
 Kind = Literal["single", "several", "chain"]
 CITIES = (

@@ -9,9 +9,8 @@ from functools import lru_cache
 from importlib.resources import files as resources
 from typing import Annotated, Any
 
-from aisb.data.datafiles import DataFile, DataFiles
-from aisb.errors import UsageError
-from aisb.types import Row
+from aisb import Row, UsageError
+from aisb_engine._data.datafiles import DataFile, DataFiles
 
 EXAMS = {
     "coursera": "letters",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from aisb.types import Extract, Sample
+from aisb import Extract, Sample
 from aisb_evaluator_text.marked import answer_line, boxed
 
 # A full stop that ends a sentence: another of three words or more follows, and it is no abbreviation's.

@@ -6,8 +6,8 @@ import ast
 import json
 from collections.abc import Iterator
 
-from aisb.data.datafiles import DataFiles
-from aisb.types import Row
+from aisb import Row
+from aisb_engine._data.datafiles import DataFiles
 
 
 def drop_rows(*, files: DataFiles) -> Iterator[Row]:

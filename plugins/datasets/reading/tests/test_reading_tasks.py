@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from aisb.accuracy.scoring import measure, score
-from aisb.data.datafiles import DataFolders
-from aisb.data.prompts import Renderer
-from aisb.data.samples import load_samples
-from aisb.errors import DataError
-from aisb.plugins import Plugins
-from aisb.resolve.catalog import Catalog
-from aisb.resolve.config import Asked, resolve
-from aisb.types import Prediction, Sample
+from aisb import DataError, Prediction, Sample
+from aisb._plugins import Plugins
 from aisb_dataset_reading.answers import next_word, short_answer
+from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.prompts import Renderer
+from aisb_engine._data.samples import load_samples
+from aisb_engine._resolve.catalog import Catalog
+from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._scoring.scoring import measure, score
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_reading")))
 TASKS = {

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from aisb.evaluator import Evaluator
-from aisb.types import Extract, Sample, Score
+from aisb import Evaluator, Extract, Sample, Score
 from aisb_evaluator_text.choices import choice
 from aisb_evaluator_text.marked import ANSWER, answer_line, boxed
 from aisb_evaluator_text.matching import letter, readings

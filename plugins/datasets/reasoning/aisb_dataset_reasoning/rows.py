@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from aisb.data.datafiles import DataFiles
-from aisb.types import Row
+from aisb import Row
+from aisb_engine._data.datafiles import DataFiles
 
 _OPTION = re.compile(r"^\(([A-Z])\) (.*)$", re.MULTILINE)
 _HEAD = "-----\n"

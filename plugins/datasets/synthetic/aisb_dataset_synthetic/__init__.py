@@ -9,13 +9,11 @@ from importlib.resources.abc import Traversable
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from aisb.errors import UsageError
-from aisb.hookspecs import hookimpl
-from aisb.types import Row
+from aisb import Row, UsageError, hookimpl
 
 if TYPE_CHECKING:
-    from aisb.data.filler import Filler
-    from aisb.data.lengths import Lengths
+    from aisb_engine._data.filler import Filler
+    from aisb_engine._data.lengths import Lengths
 
 AT_ONCE = 1024
 """Prompts that are made and counted together: the libraries count many at once with all processors."""
@@ -29,9 +27,7 @@ def synthetic(
         Literal["string", "token-ids"], "a text, or token ids that are sent as they are"
     ] = "string",
     requests: Annotated[int, "how many prompts"] = 100,
-    input: Annotated[  # noqa: A002 - the word that users know from other tools
-        int | dict[str, Any], "tokens of a prompt: a number, or a table { method, … }"
-    ] = 512,
+    input: Annotated[int | dict[str, Any], "tokens of a prompt: a number, or a table { method, … }"] = 512,  # noqa: A002 - the word that users know from other tools
     output: Annotated[int | dict[str, Any], "tokens of a reply: a number, or a table { method, … }"] = 128,
     prefix: Annotated[int, "tokens at the beginning that all prompts share; they count as input"] = 0,
     tokenizer: Annotated[
@@ -46,9 +42,9 @@ def synthetic(
     Row i depends on the seed, the nonce and i. A performance run sets the nonce, so that no prefix cache can
     answer with what an earlier run left there; every row has it, so that a run can be made again.
     """
-    from aisb.data.filler import Filler
-    from aisb.data.lengths import lengths
-    from aisb.data.tokens import load_tokenizer
+    from aisb_engine._data.filler import Filler
+    from aisb_engine._data.lengths import lengths
+    from aisb_engine._data.tokens import load_tokenizer
 
     if requests < 1:
         raise UsageError(f"requests = {requests} must be at least 1")
@@ -78,7 +74,7 @@ def _sizes(requests: int, seed: int, inputs: Lengths, outputs: Lengths) -> Itera
 def _strings(
     filler: Filler, sizes: Iterable[tuple[int, int, int]], prefix: int, _: int | None, more: Row
 ) -> Iterator[Row]:
-    from aisb.data.filler import MadeText
+    from aisb_engine._data.filler import MadeText
 
     begin = filler.write("prefix", prefix).text if prefix else ""
     for batch in _batches(sizes):
@@ -98,7 +94,7 @@ def _strings(
 def _token_ids(
     filler: Filler, sizes: Iterable[tuple[int, int, int]], prefix: int, size: int | None, more: Row
 ) -> Iterator[Row]:
-    from aisb.data.filler import LateIds
+    from aisb_engine._data.filler import LateIds
 
     begin, pool = filler.ids("prefix", prefix, size=size), filler.pool_of_ids(size)
 

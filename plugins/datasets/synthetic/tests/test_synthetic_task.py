@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from aisb.data.datafiles import DataFolders
-from aisb.data.prompts import Renderer, cross
-from aisb.data.samples import load_samples
-from aisb.data.tokens import load_tokenizer
-from aisb.errors import ConfigError, UsageError
-from aisb.load.loads import with_rows
-from aisb.load.renewal import Renewal, pool_of
-from aisb.plugins import Plugins
-from aisb.record.predictions import Asked as Kept
-from aisb.record.predictions import prompt_of, read_samples, write_samples
-from aisb.record.runfolder import RunFolder
-from aisb.resolve.catalog import Catalog
-from aisb.resolve.config import Asked, resolve
+from aisb import ConfigError, UsageError
+from aisb._plugins import Plugins
+from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.prompts import Renderer, cross
+from aisb_engine._data.samples import load_samples
+from aisb_engine._data.tokens import load_tokenizer
+from aisb_engine._load.loads import with_rows
+from aisb_engine._load.renewal import Renewal, pool_of
+from aisb_engine._record.predictions import Asked as Kept
+from aisb_engine._record.predictions import prompt_of, read_samples, write_samples
+from aisb_engine._record.runfolder import RunFolder
+from aisb_engine._resolve.catalog import Catalog
+from aisb_engine._resolve.config import Asked, resolve
 
 ALIASES = tomllib.loads((Path(str(files("aisb_dataset_synthetic"))) / "aliases.toml").read_text("utf-8"))
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aisb.data.datafiles import DataFile, DataFiles
-from aisb.types import Row
+from aisb import Row
+from aisb_engine._data.datafiles import DataFile, DataFiles
 
 CATEGORIES = (
     *("simple", "multiple", "parallel", "parallel_multiple", "java", "javascript", "irrelevance"),

@@ -7,13 +7,11 @@ from importlib.resources import files as package_files
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from aisb.errors import UsageError
-from aisb.hookspecs import hookimpl
-from aisb.types import Row
+from aisb import Row, UsageError, hookimpl
 
 if TYPE_CHECKING:
-    from aisb.data.datafiles import DataFiles
     from aisb_dataset_traces.prompts import Prompts
+    from aisb_engine._data.datafiles import DataFiles
 
 Kind = Annotated[Literal["string", "token-ids"], "a text, or token ids that are sent as they are"]
 Folder = Annotated[str | None, "folder of the model's tokenizer; without it lengths are not exact"]
@@ -64,9 +62,9 @@ def azure_trace(
 
 
 def _prompts(kind: str, tokenizer: str | None, vocabulary: int | None, seed: int, nonce: str) -> Prompts:
-    from aisb.data.filler import Filler
-    from aisb.data.tokens import load_tokenizer
     from aisb_dataset_traces.prompts import Prompts
+    from aisb_engine._data.filler import Filler
+    from aisb_engine._data.tokens import load_tokenizer
 
     if kind == "token-ids" and tokenizer is None and vocabulary is None:
         raise UsageError(

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from aisb.builtin.readers import csv, jsonl
-from aisb.types import Row
+from aisb import Row
+from aisb_engine._builtin.readers import csv, jsonl
 
 if TYPE_CHECKING:
-    from aisb.data.datafiles import DataFile, DataFiles
     from aisb_dataset_traces.prompts import Prompts
+    from aisb_engine._data.datafiles import DataFile, DataFiles
 
 
 class Line(NamedTuple):

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from aisb.data.datafiles import DataFolders
-from aisb.data.filler import WORDS_FILE
-from aisb.data.prompts import Renderer
-from aisb.data.samples import load_samples
-from aisb.data.tokens import load_tokenizer
-from aisb.errors import DataError, UsageError
-from aisb.plugins import Plugins
-from aisb.resolve.catalog import Catalog
-from aisb.resolve.config import Asked, resolve
+from aisb import DataError, UsageError
+from aisb._plugins import Plugins
+from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.filler import WORDS_FILE
+from aisb_engine._data.prompts import Renderer
+from aisb_engine._data.samples import load_samples
+from aisb_engine._data.tokens import load_tokenizer
+from aisb_engine._resolve.catalog import Catalog
+from aisb_engine._resolve.config import Asked, resolve
 
 FAMILY = Path(str(files("aisb_dataset_traces")))
 ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text("utf-8"))

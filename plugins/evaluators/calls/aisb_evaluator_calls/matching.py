@@ -7,8 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aisb.evaluator import Evaluator
-from aisb.types import Sample, Score
+from aisb import Evaluator, Sample, Score
 from aisb_evaluator_calls.reading import Call, calls
 
 NO_CALL, ANY_CALL = "no call", "any call"

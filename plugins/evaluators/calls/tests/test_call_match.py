@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from aisb.types import Sample
+from aisb import Sample
 from aisb_evaluator_calls.matching import CallMatch
 from aisb_evaluator_calls.reading import Call, calls
 

@@ -7,8 +7,7 @@ import re
 import warnings
 from typing import Annotated
 
-from aisb.evaluator import Postprocessor
-from aisb.types import Extract, Sample
+from aisb import Extract, Postprocessor, Sample
 
 PYTHON = frozenset({"", "py", "python", "python3", "py3", "pycon", "ipython"})
 OTHERS = {"cpp": {"c++", "cpp", "cc", "cxx", "c"}, "java": {"java"}, "go": {"go", "golang"}}

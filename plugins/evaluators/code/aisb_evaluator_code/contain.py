@@ -1,5 +1,4 @@
 # It is started thousands of times, so it does without pathlib; to run what is not trusted is what it is for.
-# ruff: noqa: BLE001, PTH101, PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211, S102, S606
 """Run one thing in a box: no network, no files but the system's and an empty folder, and limits on the rest.
 
 This file is a program of its own, started with `python -I -S`: it imports nothing of aisb. It reads one JSON
@@ -10,6 +9,7 @@ object from its standard input: `run` (`{"argv": [...]}`, or `{"python": source,
 With namespaces the whole tree ends with process 1 of the box, which ends with this process. It exits with the
 status of what it ran (128 + signal), or 125 when the box cannot be made.
 """
+# ruff: noqa: BLE001, PTH101, PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211, S102, S606
 
 from __future__ import annotations
 

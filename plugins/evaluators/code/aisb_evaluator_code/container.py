@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aisb.errors import UsageError
+from aisb import UsageError
 
 if TYPE_CHECKING:
     from aisb_evaluator_code.sandbox import Limits

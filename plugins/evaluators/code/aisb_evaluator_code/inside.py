@@ -1,10 +1,10 @@
 # It runs in a container, where nothing of aisb is, and does what it is for.
-# ruff: noqa: PTH123, S102, S606
 """Run one thing in a container: `python inside.py FOLDER`, whose `table.json` says what.
 
 The table has `run` (`{"argv": [...]}`, or `{"python": source, "modules": {name: source}}`), `given` (what the
 source finds as `GIVEN`) and `files`, which are put into the working folder.
 """
+# ruff: noqa: PTH123, S102, S606
 
 from __future__ import annotations
 

@@ -7,9 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Annotated, Any
 
-from aisb.errors import UsageError
-from aisb.evaluator import Evaluator
-from aisb.types import Sample, Score
+from aisb import Evaluator, Sample, Score, UsageError
 from aisb_evaluator_code.blocks import defines, parsed
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from aisb.accuracy.scoring import Steps
-from aisb.types import Sample
+from aisb import Sample
+from aisb_engine._scoring.scoring import Steps
 from aisb_evaluator_code.blocks import code
 
 RIGHT = "def double(n):\n    return 2 * n\n"

@@ -5,8 +5,7 @@ import shutil
 
 import pytest
 
-from aisb.errors import UsageError
-from aisb.types import Sample
+from aisb import Sample, UsageError
 from aisb_evaluator_code.languages import same_output
 from aisb_evaluator_code.running import CodeRun, completed, warn
 from aisb_evaluator_code.sandbox import Containment, containment

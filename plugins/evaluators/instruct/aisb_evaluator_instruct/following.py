@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Annotated, Any
 
-from aisb.errors import PluginError
-from aisb.evaluator import Evaluator
-from aisb.types import Metric, Sample, Score
+from aisb import Evaluator, Metric, PluginError, Sample, Score
 from aisb_evaluator_instruct import ifbench, ifeval
 
 CHECKS = ifeval.CHECKS | ifbench.CHECKS
@@ -59,8 +57,8 @@ class Instructions(Evaluator):
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the share of prompts, and of single instructions, that were followed."""
-        from aisb.accuracy.metrics import summarize
-        from aisb.accuracy.stats import clustered
+        from aisb_engine._scoring.metrics import summarize
+        from aisb_engine._scoring.stats import clustered
 
         if not scores:
             return []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aisb.types import Sample
+from aisb import Sample
 from aisb_evaluator_instruct.following import CHECKS, Instructions, variants
 from aisb_evaluator_instruct.texts import sentences
 

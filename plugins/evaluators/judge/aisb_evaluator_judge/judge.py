@@ -31,7 +31,7 @@ class ModelJudge(Evaluator):
         ] = None,
         ask: Ask | None = None,
     ) -> None:
-        from aisb.data.templates import Template, optional
+        from aisb_engine._data.templates import Template, optional
 
         verdicts = {"CORRECT": 1.0, "INCORRECT": 0.0} if verdicts is None else verdicts
         if not 2 <= len(verdicts) <= len(LETTERS):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
-from aisb.types import Extract, Sample
+from aisb import Extract, Sample
 from aisb_evaluator_text.marked import ANSWER, boxes
 
 _CLOSERS = {"$$": "$$", "$": "$", r"\[": r"\]", r"\(": r"\)"}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from aisb.evaluator import Evaluator
-from aisb.types import Sample, Score
+from aisb import Evaluator, Sample, Score
 from aisb_evaluator_math import forms
 
 LONGEST = 2000
@@ -26,11 +25,11 @@ class MathVerify(Evaluator):
         workers: Annotated[int, "processes that compare; 0: one for each core"] = 0,
     ) -> None:
         if not 0 < deadline <= 600:
-            from aisb.errors import UsageError
+            from aisb import UsageError
 
             raise UsageError(f"deadline = {deadline}: it must be more than 0 and at most 600 seconds")
         if workers < 0:
-            from aisb.errors import UsageError
+            from aisb import UsageError
 
             raise UsageError(f"workers = {workers}: it must be 0 (one for each core) or more")
         self.deadline = deadline

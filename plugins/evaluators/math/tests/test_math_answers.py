@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aisb.errors import UsageError
-from aisb.types import Sample
+from aisb import Sample, UsageError
 from aisb_evaluator_math.answers import math_answer
 from aisb_evaluator_math.matching import MathVerify
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Annotated
 
-from aisb.evaluator import Evaluator
-from aisb.types import Metric, Sample, Score
+from aisb import Evaluator, Metric, Sample, Score
 from aisb_evaluator_overlap.means import means, targets
 
 _NO_CODE = ("#", "//", "/*", "*/", "```", "~~~", '"""')

@@ -7,8 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from aisb.evaluator import Evaluator
-from aisb.types import Metric, Sample, Score
+from aisb import Evaluator, Metric, Sample, Score
 from aisb_evaluator_overlap.chinese import cut, is_chinese
 from aisb_evaluator_overlap.means import means, targets
 

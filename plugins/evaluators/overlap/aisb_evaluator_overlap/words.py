@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
-from aisb.evaluator import Evaluator
-from aisb.patterns import pattern
-from aisb.types import Metric, Sample, Score
+from aisb import Evaluator, Metric, Sample, Score
+from aisb._patterns import pattern
 from aisb_evaluator_overlap.means import means, targets
 
 Rules = Literal["squad", "trivia", "drop", "chinese"]

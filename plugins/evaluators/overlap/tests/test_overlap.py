@@ -2,7 +2,7 @@
 
 import pytest
 
-from aisb.types import Sample, Score
+from aisb import Sample, Score
 from aisb_evaluator_overlap.bleu import Bleu
 from aisb_evaluator_overlap.edits import EditSimilarity
 from aisb_evaluator_overlap.rouge import Rouge

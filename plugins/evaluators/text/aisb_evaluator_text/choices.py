@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Annotated, NamedTuple
 
-from aisb.accuracy.refusal import is_refusal
-from aisb.patterns import pattern
-from aisb.types import Extract, Sample
+from aisb import Extract, Sample
+from aisb._patterns import pattern
+from aisb_engine._scoring.refusal import is_refusal
 from aisb_evaluator_text.marked import boxes
 from aisb_evaluator_text.ordinals import places, several
 
@@ -38,7 +38,7 @@ def choice(
     """The letter of the option chosen: `(B)`, `**B**`, "Answer: B", 故选B, a box, "A is wrong, so B"."""
     wanted = options.upper()
     if wanted and (len(set(wanted)) != len(wanted) or not set(wanted) <= set(string.ascii_uppercase)):
-        from aisb.errors import UsageError
+        from aisb import UsageError
 
         raise UsageError(f"options = {options!r}: it must be letters, each once, such as 'ABCD'")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from aisb.patterns import pattern
-from aisb.types import Extract, Sample
+from aisb import Extract, Sample
+from aisb._patterns import pattern
 from aisb_evaluator_text import spelled
 from aisb_evaluator_text.numbers import Number, find, find_last
 

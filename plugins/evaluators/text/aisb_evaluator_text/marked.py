@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
-from aisb.patterns import pattern
-from aisb.types import Extract, Sample
+from aisb import Extract, Sample
+from aisb._patterns import pattern
 
 _BOX = pattern(r"\\(?P<box>boxed|fbox)\s{0,3}\{|\\[{}\\]|(?P<brace>[{}])")
 _BARE_BOX = pattern(r"\\boxed\s{1,3}([^\s{}$\\.,;]{1,40})")
@@ -75,7 +75,7 @@ def answer_line(
 ) -> Callable[[str, Sample], Extract | None]:
     """The rest of the line after "Answer:", "the answer is", 答案：or the like, without Markdown."""
     if which not in ("first", "last"):
-        from aisb.errors import UsageError
+        from aisb import UsageError
 
         raise UsageError(f"which = {which!r}: it must be 'last' or 'first'")
 

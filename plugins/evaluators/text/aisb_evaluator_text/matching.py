@@ -10,8 +10,7 @@ from fractions import Fraction
 from itertools import islice
 from typing import Annotated, Any
 
-from aisb.evaluator import Evaluator
-from aisb.types import Sample, Score
+from aisb import Evaluator, Sample, Score
 from aisb_evaluator_text import numbers, spelled
 
 
@@ -34,7 +33,7 @@ class NumericMatch(Evaluator):
         self, *, tolerance: Annotated[float, "how far apart the two numbers may be, in absolute terms"] = 1e-6
     ) -> None:
         if not 0 <= tolerance < float("inf"):
-            from aisb.errors import UsageError
+            from aisb import UsageError
 
             raise UsageError(f"tolerance = {tolerance}: it must be a number from 0, such as 0.01")
         self.tolerance = Fraction(str(tolerance))

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Annotated, NamedTuple
 
-from aisb.patterns import pattern
-from aisb.types import Extract, Sample
+from aisb import Extract, Sample
+from aisb._patterns import pattern
 from aisb_evaluator_text import spelled
 from aisb_evaluator_text.likely import denied, equals, extract, likely, moved
 from aisb_evaluator_text.marked import ANSWER, boxes

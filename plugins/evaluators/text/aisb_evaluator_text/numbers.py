@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
-from aisb.patterns import pattern
+from aisb._patterns import pattern
 from aisb_evaluator_text.compounds import joined
 
 MOST_DIGITS = 400

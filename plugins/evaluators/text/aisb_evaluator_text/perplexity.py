@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from math import exp, fsum, inf, log
 from typing import Annotated
 
-from aisb.errors import UsageError
-from aisb.evaluator import Evaluator
-from aisb.types import Logprob, Metric, Sample, Score
+from aisb import Evaluator, Logprob, Metric, Sample, Score, UsageError
 
 COUNTS = ("tokens", "words", "bytes")
 

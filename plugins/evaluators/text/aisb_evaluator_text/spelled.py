@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 
-from aisb.patterns import pattern
+from aisb._patterns import pattern
 from aisb_evaluator_text.numbers import Number
 
 _ONES = [

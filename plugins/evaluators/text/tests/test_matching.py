@@ -2,9 +2,8 @@
 
 import pytest
 
-from aisb.errors import ConfigError
-from aisb.plugins import Plugins
-from aisb.types import Sample
+from aisb import ConfigError, Sample
+from aisb._plugins import Plugins
 from aisb_evaluator_text.matching import ChoiceMatch, ExactMatch, NumericMatch
 
 

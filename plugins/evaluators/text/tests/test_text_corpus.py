@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aisb.accuracy.scoring import Steps, outcome
-from aisb.evaluator import Evaluator, Postprocessor
-from aisb.types import Prediction, Sample
+from aisb import Evaluator, Postprocessor, Prediction, Sample
+from aisb_engine._scoring.scoring import Steps, outcome
 from aisb_evaluator_text.choices import choice
 from aisb_evaluator_text.matching import ChoiceMatch, NumericMatch
 from aisb_evaluator_text.number_steps import number

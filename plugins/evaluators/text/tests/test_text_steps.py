@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aisb.errors import ConfigError
-from aisb.plugins import Plugins
-from aisb.types import Extract, Sample
+from aisb import ConfigError, Extract, Sample
+from aisb._plugins import Plugins
 from aisb_evaluator_text import numbers, spelled
 from aisb_evaluator_text.choices import choice
 from aisb_evaluator_text.marked import answer_line, boxed, boxes

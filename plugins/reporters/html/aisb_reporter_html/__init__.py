@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from aisb import hookimpl
-from aisb.report import FinishedRun, Reporter
+from aisb._report import FinishedRun, Reporter
 
 
 @dataclass(kw_only=True)
@@ -24,7 +24,7 @@ class Html(Reporter):
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.html`."""
-        from aisb.record.runfolder import write_atomically
+        from aisb_engine._record.runfolder import write_atomically
         from aisb_reporter_html.page import page
 
         file = run.summary(".html")

@@ -14,11 +14,11 @@ from typing import Any
 
 import orjson
 
-from aisb.record.predictions import read_samples
-from aisb.record.runfolder import RunFolder
-from aisb.record.scores import Verdict, read_scores
-from aisb.report import FinishedRun
-from aisb.types import OUTCOMES
+from aisb._report import FinishedRun
+from aisb._types import OUTCOMES
+from aisb_engine._record.predictions import read_samples
+from aisb_engine._record.runfolder import RunFolder
+from aisb_engine._record.scores import Verdict, read_scores
 from aisb_reporter_html.texts import Piece, Shared, beginnings, cut, excerpt, pieces, turns
 
 BLOCK = 250
@@ -86,7 +86,7 @@ def _read(folder: RunFolder, task: TaskAnswers, model: str, file: Path) -> Answe
 
 
 def _choices(folder: RunFolder, model: str, task: str) -> dict[str, tuple[str, ...]]:
-    from aisb.errors import RunError
+    from aisb import RunError
 
     try:
         asked = read_samples(folder, model, task).asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from aisb.accuracy.stats import cons_at_k, pass_at_k
+from aisb_engine._scoring.stats import cons_at_k, pass_at_k
 from aisb_reporter_html.answers import TaskAnswers
 
 MOST_K = 128

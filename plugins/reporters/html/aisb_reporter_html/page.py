@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from aisb.report import FinishedRun
+from aisb._report import FinishedRun
 from aisb_reporter_html.answers import LIMITS, Packer, TaskAnswers, read_tasks
 from aisb_reporter_html.curves import curves
 from aisb_reporter_html.speeds import point, requests_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aisb_reporter_plots.data import placed
 
 if TYPE_CHECKING:
-    from aisb.speed.performance import Performance
+    from aisb_engine._performance.performance import Performance
 
 MOST = 400
 """Requests in the list of slow and failed ones, half of it for either."""

@@ -4,7 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from aisb.testing.browser import browser, chromium
+from aisb_testing._browser import browser, chromium
 
 __all__ = ["browser", "chromium"]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import orjson
 import tomli_w
 
-from aisb.accuracy.metrics import bounds, outcomes, summarize
-from aisb.record.log import LogWriter
-from aisb.record.predictions import Asked, write_predictions, write_samples
-from aisb.record.runfolder import RunFolder, write_atomically
-from aisb.record.scores import write_scores
-from aisb.report import FinishedRun
-from aisb.types import Prediction, Sample, Score, Timing, Usage
+from aisb import Prediction, Sample, Score, Timing, Usage
+from aisb._report import FinishedRun
+from aisb_engine._record.log import LogWriter
+from aisb_engine._record.predictions import Asked, write_predictions, write_samples
+from aisb_engine._record.runfolder import RunFolder, write_atomically
+from aisb_engine._record.scores import write_scores
+from aisb_engine._scoring.metrics import bounds, outcomes, summarize
 
 MS = 1_000_000
 SHOTS = "".join(

@@ -10,8 +10,8 @@ import zlib
 import pytest
 from made_runs import Made, answer, gsm8k_like, simple, verdict
 
-from aisb.report import FinishedRun
-from aisb.types import Sample
+from aisb import Sample
+from aisb._report import FinishedRun
 from aisb_reporter_html import Html, aisb_reporters
 
 HOSTILE = "</script><script>alert(1)</script><!-- \u2028 \u2029 \"}]} '<img src=x onerror=alert(2)> {{plotly}} <!-- data -->"

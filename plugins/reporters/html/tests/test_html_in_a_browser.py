@@ -8,9 +8,9 @@ import json
 import pytest
 from made_runs import Made, answer, gsm8k_like, simple, verdict
 
-from aisb.record.log import LogWriter
-from aisb.report import FinishedRun
-from aisb.types import Failure, Prediction, Sample, Timing
+from aisb import Failure, Prediction, Sample, Timing
+from aisb._report import FinishedRun
+from aisb_engine._record.log import LogWriter
 from aisb_reporter_html import Html
 
 HOSTILE = (

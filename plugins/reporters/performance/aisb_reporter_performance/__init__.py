@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from aisb import hookimpl
-from aisb.report import FinishedRun, Reporter
+from aisb._report import FinishedRun, Reporter
 
 PERCENTILES = [75.0, 90.0, 99.0]
 
@@ -42,35 +42,35 @@ class Performance(Reporter):
             UsageError: there is no such dialect, percentile, objective or tokenizer.
         """
         if self.dialects:
-            from aisb.speed.dialects import dialect
+            from aisb_engine._performance.dialects import dialect
 
             for name in self.dialects:
                 dialect(name)
         if self.objectives or self.percentiles != PERCENTILES:
-            from aisb.speed.performance import checked
+            from aisb_engine._performance.performance import checked
 
             checked(self.percentiles, self.objectives)
         if self.tokenizer:
-            from aisb.data.tokens import load_tokenizer
+            from aisb_engine._data.tokens import load_tokenizer
 
             load_tokenizer(self.tokenizer)
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `performances/<model>/<task>…` for everything that was asked, and print the tables."""
-        from aisb.record.runfolder import RunFolder
-        from aisb.speed.performance import measure
+        from aisb_engine._performance.performance import measure
+        from aisb_engine._record.runfolder import RunFolder
         from aisb_reporter_performance.files import write
         from aisb_reporter_performance.text import as_text
 
         folder = RunFolder(run.folder)
         tools = []
         if self.dialects:
-            from aisb.speed.dialects import dialect
+            from aisb_engine._performance.dialects import dialect
 
             tools = [dialect(name) for name in self.dialects]
         count_tokens = None
         if self.tokenizer:
-            from aisb.data.tokens import load_tokenizer
+            from aisb_engine._data.tokens import load_tokenizer
 
             count_tokens = load_tokenizer(self.tokenizer).count
         written: list[Path] = []

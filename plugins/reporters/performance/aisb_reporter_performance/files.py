@@ -9,12 +9,12 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aisb.record.runfolder import RunFolder, write_atomically
-from aisb.speed.performance import PARAMETERS, Performance
+from aisb_engine._performance.performance import PARAMETERS, Performance
+from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_reporter_performance.tables import COMMON, UNITS, exact, headers, values
 
 if TYPE_CHECKING:
-    from aisb.speed.dialects import Dialect
+    from aisb_engine._performance.dialects import Dialect
 
 REQUEST_COLUMNS = (
     "id", "repeat", "turn", "ok", "planned_ms", "sent_ms", "ttfb_ms", "ttft_ms", "ttfc_ms", "tpot_ms",
@@ -64,7 +64,7 @@ def common_metrics(found: Performance) -> dict[str, dict[str, Any]]:
 
 def request_rows(found: Performance) -> Iterator[Sequence[object]]:
     """Yield a row a request, in the order of sending; times in milliseconds, unknown cells empty."""
-    from aisb.speed.latency import SOURCES
+    from aisb_engine._performance.latency import SOURCES
 
     columns, requests = found.columns, found.requests
     yield REQUEST_COLUMNS
@@ -86,7 +86,7 @@ def request_rows(found: Performance) -> Iterator[Sequence[object]]:
 
 def details(found: Performance, tools: Sequence[Dialect]) -> dict[str, Any]:
     """Return every number, without units: milliseconds, tokens, and rates a second; null is unknown."""
-    from aisb.speed.dialects import speak
+    from aisb_engine._performance.dialects import speak
 
     return {
         "model": found.model,

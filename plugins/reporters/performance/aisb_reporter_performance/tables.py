@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aisb.speed.spreads import Spread
+from aisb_engine._performance.spreads import Spread
 
 UNKNOWN = "–"
 MS, RATE = " ms", " token/s"

@@ -6,13 +6,13 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from aisb.speed.counters import SPECULATIVE
-from aisb.speed.performance import BESIDE, PARAMETERS, Performance
-from aisb.speed.throughput import Stage
+from aisb_engine._performance.counters import SPECULATIVE
+from aisb_engine._performance.performance import BESIDE, PARAMETERS, Performance
+from aisb_engine._performance.throughput import Stage
 from aisb_reporter_performance.tables import COMMON, UNITS, UNKNOWN, exact, grid, headers, short, values
 
 if TYPE_CHECKING:
-    from aisb.speed.dialects import Dialect
+    from aisb_engine._performance.dialects import Dialect
 
 BROKEN = {
     "Performance Parameters": "Performance\nParameters",
@@ -178,7 +178,7 @@ def _certificate(found: Performance, width: int) -> Iterator[str]:
 
 def _dialects(found: Performance, tools: Sequence[Dialect], width: int) -> str:
     """Return the averages of the same run in other tools' numbers, and by which rules."""
-    from aisb.speed.dialects import speak
+    from aisb_engine._performance.dialects import speak
 
     total = found.stages[0].parameters
     spoken = [speak(found.columns, tool, found.percentiles) for tool in tools]

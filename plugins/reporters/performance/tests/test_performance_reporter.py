@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aisb.errors import UnknownName
-from aisb.record.log import LogWriter
-from aisb.report import FinishedRun
-from aisb.types import Failure, Prediction, Timing, Usage
+from aisb import Failure, Prediction, Timing, UnknownName, Usage
+from aisb._report import FinishedRun
+from aisb_engine._record.log import LogWriter
 from aisb_reporter_performance import Performance, aisb_reporters
 
 GOLDEN = Path(__file__).parent / "golden"

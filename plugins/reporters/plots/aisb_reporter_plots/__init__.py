@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aisb import hookimpl
-from aisb.report import FinishedRun, Reporter
+from aisb._report import FinishedRun, Reporter
 
 
 @dataclass(kw_only=True)
@@ -16,8 +16,8 @@ class Plots(Reporter):
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `performances/<model>/<task>_plot.html` and `…_rps_distribution_plot.html` for every log."""
-        from aisb.record.runfolder import RunFolder, write_atomically
-        from aisb.speed.performance import measure_for_run
+        from aisb_engine._performance.performance import measure_for_run
+        from aisb_engine._record.runfolder import RunFolder, write_atomically
         from aisb_reporter_plots.page import pages
 
         folder = RunFolder(run.folder)

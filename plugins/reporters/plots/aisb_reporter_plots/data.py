@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from aisb.load.arrivals import Ramp
-from aisb.speed.performance import Performance
-from aisb.speed.throughput import per
+from aisb_engine._load.arrivals import Ramp
+from aisb_engine._performance.performance import Performance
+from aisb_engine._performance.throughput import per
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,8 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-from aisb.errors import AisbError
-from aisb.speed.performance import Performance
+from aisb import AisbError
+from aisb_engine._performance.performance import Performance
 from aisb_reporter_plots.data import rates, requests
 
 HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aisb.testing.browser import browser, chromium
+from aisb_testing._browser import browser, chromium
 
 __all__ = ["browser", "chromium"]
 

@@ -3,9 +3,9 @@
 import json
 from array import array
 
-from aisb.record.log import LogWriter
-from aisb.report import FinishedRun
-from aisb.types import Failure, Prediction, Timing, Usage
+from aisb import Failure, Prediction, Timing, Usage
+from aisb._report import FinishedRun
+from aisb_engine._record.log import LogWriter
 
 MS = 1_000_000
 TIMESTAMP = "20261121_220301"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from plots_replies import failed, never_sent, reply
 
-from aisb.record.runfolder import RunFolder
-from aisb.speed.performance import measure
+from aisb_engine._performance.performance import measure
+from aisb_engine._record.runfolder import RunFolder
 from aisb_reporter_plots import Plots, aisb_reporters, data
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror="alert(2)">'&amp;{{data}}{{plotly}}"""

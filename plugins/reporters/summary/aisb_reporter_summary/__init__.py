@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from aisb import hookimpl
-from aisb.report import FinishedRun, Reporter
+from aisb._report import FinishedRun, Reporter
 
 
 @dataclass(kw_only=True)

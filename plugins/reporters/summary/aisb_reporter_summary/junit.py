@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-from aisb.errors import RunError
-from aisb.record.runfolder import RunFolder
-from aisb.record.scores import Verdict, read_scores
-from aisb.report import FinishedRun, Result
+from aisb import RunError
+from aisb._report import FinishedRun, Result
+from aisb_engine._record.runfolder import RunFolder
+from aisb_engine._record.scores import Verdict, read_scores
 from aisb_reporter_summary.speeds import performances
 from aisb_reporter_summary.told import first
 

@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aisb.report import FinishedRun
+from aisb._report import FinishedRun
 
 if TYPE_CHECKING:
-    from aisb.speed.performance import Performance
+    from aisb_engine._performance.performance import Performance
 
 TIMES = ("TTFT", "TPOT", "E2EL")
 
@@ -26,8 +26,8 @@ def performances(run: FinishedRun) -> list[Performance]:
 
     Percentiles, objectives and the tokenizer are those that the run's performance tables were asked for.
     """
-    from aisb.record.runfolder import RunFolder
-    from aisb.speed.performance import measure_for_run
+    from aisb_engine._performance.performance import measure_for_run
+    from aisb_engine._record.runfolder import RunFolder
 
     if not is_performance(run):
         return []
@@ -65,7 +65,7 @@ def _run_table(folder: Path) -> Mapping[str, Any]:
 
 def config(folder: Path) -> dict[str, Any]:
     """Return the resolved configuration of a run; nothing where there is none that can be read."""
-    from aisb.record.runfolder import RunFolder
+    from aisb_engine._record.runfolder import RunFolder
 
     with suppress(OSError, ValueError):
         return tomllib.loads(RunFolder(folder).config.read_text("utf-8"))

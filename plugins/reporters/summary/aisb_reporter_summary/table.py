@@ -9,8 +9,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from aisb.report import FinishedRun, Result
-from aisb.types import OUTCOMES, Metric, Outcome
+from aisb import Metric
+from aisb._report import FinishedRun, Result
+from aisb._types import OUTCOMES, Outcome
 from aisb_reporter_summary.speeds import is_performance, numbers, performances
 
 UNKNOWN = "–"

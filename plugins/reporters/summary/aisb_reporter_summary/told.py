@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from aisb.report import FinishedRun, Result
+from aisb._report import FinishedRun, Result
 from aisb_reporter_summary.speeds import asked, config, is_performance, performances
 from aisb_reporter_summary.table import warnings
 
 if TYPE_CHECKING:
-    from aisb.record.scores import Verdict
-    from aisb.speed.performance import Performance
+    from aisb_engine._performance.performance import Performance
+    from aisb_engine._record.scores import Verdict
 
 SCHEMA = "aisb-summary/1"
 
@@ -58,8 +58,8 @@ def speed(found: Performance) -> dict[str, Any]:
 
 def verdicts(run: FinishedRun) -> list[dict[str, Any]]:
     """Return the verdict on each answer, by the first evaluator of its task."""
-    from aisb.record.runfolder import RunFolder
-    from aisb.record.scores import read_scores
+    from aisb_engine._record.runfolder import RunFolder
+    from aisb_engine._record.scores import read_scores
 
     return [
         {"model": result.model, "task": result.task, **verdict._asdict()}
@@ -132,8 +132,8 @@ def _names(run: FinishedRun, resolved: Mapping[str, Any], kind: str) -> list[str
 
 
 def _manifest(run: FinishedRun) -> dict[str, Any]:
-    from aisb.errors import RunError
-    from aisb.record.runfolder import RunFolder, read_json
+    from aisb import RunError
+    from aisb_engine._record.runfolder import RunFolder, read_json
 
     with suppress(RunError):  # a run without one can be shown all the same
         manifest: dict[str, Any] = read_json(RunFolder(run.folder).manifest)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aisb.report import FinishedRun
+from aisb._report import FinishedRun
 from aisb_reporter_summary import Csv, Markdown, Text, aisb_reporters
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -9,10 +9,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from jsonschema import Draft202012Validator
 
-from aisb.record.runfolder import RunFolder
-from aisb.record.scores import write_scores
-from aisb.report import FinishedRun
-from aisb.types import Score
+from aisb import Score
+from aisb._report import FinishedRun
+from aisb_engine._record.runfolder import RunFolder
+from aisb_engine._record.scores import write_scores
 from aisb_reporter_summary import Json, Junit
 
 SCHEMA = json.loads(files("aisb_reporter_summary").joinpath("summary.schema.json").read_text("utf-8"))

@@ -1,0 +1,116 @@
+"""Get the files of a task from the Hugging Face hub or from ModelScope, each with its own library."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from aisb._errors import DataError, PluginError, ServiceError, UsageError
+
+if TYPE_CHECKING:
+    from aisb_engine._spec import PullTable, Task
+
+Hub = Literal["huggingface", "modelscope"]
+HUBS: tuple[Hub, ...] = ("huggingface", "modelscope")
+Fetch = Callable[["PullTable", str, Path], None]
+
+
+def pull(task: Task, folder: Path, hub: Hub | None = None) -> Path:
+    """Place the files of a task below a folder, and return the folder that they are in.
+
+    `hub` left out is the first of the hubs that the task names. What is there already is not fetched again.
+
+    Raises:
+        UsageError: no hub is known to have the data; the message says what to place where.
+        PluginError: the hub's library is not installed.
+        ServiceError: the hub cannot be reached, or refuses; the message says what to place where.
+    """
+    table = task.pull
+    offered: dict[Hub, str] = {name: repo for name in HUBS if table and (repo := getattr(table, name))}
+    if table is None or not offered or (hub and hub not in offered):
+        where = f"{task.name} is {f'not known to be on {HUB_NAMES[hub]}' if hub else 'on no hub'}"
+        others = [f"--from {name}" for name in offered]
+        more = f"; it can be had with {' or '.join(others)}" if others else ""
+        raise UsageError(f"{where}{more}\n{by_hand(task, folder)}")
+    chosen = hub if hub is not None else next(iter(offered))
+    into = folder / table.into
+    into.mkdir(parents=True, exist_ok=True)
+    try:
+        FETCH[chosen](table, offered[chosen], into)
+    except PluginError:
+        raise
+    except Exception as error:  # what a hub's library raises is its own, and differs by version
+        failed = f"{offered[chosen]} cannot be had from {HUB_NAMES[chosen]}: {_words(error)}"
+        raise ServiceError(f"{failed}\n{by_hand(task, folder)}") from error
+    for packed in sorted(into.glob("*.zip")):
+        _unpack(packed)
+    return into
+
+
+def by_hand(task: Task, folder: Path) -> str:
+    """Return the lines that say what to place where."""
+    table = task.dataset
+    ways = [table.path] if table.path is not None else [way.path for way in table.layouts]
+    lines = [f"  by hand: the data comes from {task.source or 'no source that the task names'}"]
+    if task.pull:
+        repos = [f"{getattr(task.pull, hub)} ({HUB_NAMES[hub]})" for hub in HUBS if getattr(task.pull, hub)]
+        lines.append(f"  or the files {', '.join(task.pull.files)} of {' or '.join(repos)}")
+        lines.append(f"    under {folder / task.pull.into}")
+    lines.append(f"  place it below {folder} as" + (" one of these:" if len(ways) > 1 else ":"))
+    for way in ways:
+        paths = [way] if isinstance(way, str) else way
+        lines.append(
+            "    " + " and ".join(path.replace("{split}", table.split or "{split}") for path in paths)
+        )
+    return "\n".join(lines)
+
+
+def _from_huggingface(table: PullTable, repo: str, into: Path) -> None:
+    library = _library("huggingface_hub", "hub")
+    library.snapshot_download(
+        repo,
+        repo_type="dataset",
+        revision=table.revision,
+        allow_patterns=table.files,
+        local_dir=into,
+    )
+
+
+def _from_modelscope(table: PullTable, repo: str, into: Path) -> None:
+    _library("modelscope", "modelscope")
+    snapshots = import_module("modelscope.hub.snapshot_download")
+    snapshots.dataset_snapshot_download(
+        repo, revision=table.revision, local_dir=str(into), allow_patterns=table.files
+    )
+
+
+def _library(name: str, extra: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise PluginError(
+            f"{HUB_NAMES['huggingface' if extra == 'hub' else 'modelscope']} is read with {name}: "
+            f"pip install 'aisb[{extra}]'"
+        ) from error
+
+
+def _unpack(packed: Path) -> None:
+    try:
+        with zipfile.ZipFile(packed) as archive:
+            archive.extractall(packed.parent)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{packed}: cannot be unpacked: {error}; remove it and pull again") from error
+
+
+def _words(error: BaseException) -> str:
+    """Return the first line of what a library says, and of what lies behind it."""
+    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = said[0] if said else type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}…"
+
+
+HUB_NAMES: Mapping[Hub, str] = {"huggingface": "the Hugging Face hub", "modelscope": "ModelScope"}
+FETCH: Mapping[Hub, Fetch] = {"huggingface": _from_huggingface, "modelscope": _from_modelscope}

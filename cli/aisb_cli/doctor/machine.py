@@ -1,0 +1,290 @@
+"""Look at this machine: Python, what is installed, plugins, data, and what limits a load."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from aisb._errors import PluginError
+from aisb._plugins import PluginInfo, Plugins
+from aisb_cli.doctor import Finding
+from aisb_engine._compiled import COMPILED
+from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._load.capacity import SPARE_FILES, Room, cores, room
+
+FEW_FILES = 4096
+LITTLE_DISK = 2_000_000_000
+_NAME = re.compile(r"[\w.-]+")
+
+
+def look_at_machine(plugins: Plugins, work_dir: Path, data_dir: Path | None = None) -> Iterator[Finding]:
+    """Yield what was found, area by area; nothing is asked of any other machine."""
+    yield from _python()
+    yield from _distributions()
+    yield from _plugins(plugins)
+    built = ("torch", "torchvision", "torchaudio")
+    yield from torch_fits(_versions(built), {name: _requires(name) for name in built})
+    yield from _data(plugins, data_dir)
+    yield from _tokenizers()
+    yield from limits(room(), cores())
+    yield from _disk(work_dir)
+    yield from _proxies(os.environ)
+
+
+def _python() -> Iterator[Finding]:
+    text = f"{platform.python_version()} at {sys.executable}, {platform.platform()}"
+    yield Finding("Python", "version", "ok", text)
+    if not sys.flags.utf8_mode and sys.getfilesystemencoding().lower() not in ("utf-8", "utf8"):
+        yield Finding(
+            "Python", "encoding", "problem", f"it is {sys.getfilesystemencoding()}", "export PYTHONUTF8=1"
+        )
+    yield compiled_parts(there=COMPILED, wanted=os.environ.get("AISB_COMPILED") != "0")
+
+
+def compiled_parts(*, there: bool, wanted: bool) -> Finding:
+    """Say which form of what every streamed chunk passes is used."""
+    if there:
+        return Finding("Python", "compiled parts", "ok", "what every streamed chunk passes is compiled")
+    text = "what every streamed chunk passes is not compiled: a load costs more of the processor"
+    if not wanted:
+        return Finding("Python", "compiled parts", "note", text, "unset AISB_COMPILED")
+    remedy = "install a C compiler and Python's headers, then aisb-core once more"
+    return Finding("Python", "compiled parts", "note", text, remedy)
+
+
+def _distributions() -> Iterator[Finding]:
+    """Say which distributions of this project are there, and what any of them lacks."""
+    found = {
+        dist.name.lower().replace("_", "-"): dist
+        for dist in importlib.metadata.distributions()
+        if dist.name and re.match(r"aisb($|[-_])", dist.name.lower())
+    }
+    versions: dict[str, list[str]] = {}
+    for name, dist in sorted(found.items()):
+        versions.setdefault(dist.version, []).append(name)
+    for version, names in versions.items():
+        yield Finding("distributions", version, "ok", ", ".join(names))
+    for name, dist in sorted(found.items()):
+        for line in dist.requires or ():
+            wanted, _, marker = line.partition(";")
+            match = _NAME.match(wanted.strip())
+            if match and "extra" not in marker and not marker.strip() and not _version(match[0]):
+                yield Finding(
+                    "distributions",
+                    name,
+                    "problem",
+                    f"it needs {wanted.strip()}, which is not installed",
+                    f"pip install '{wanted.strip()}'",
+                )
+
+
+def _plugins(plugins: Plugins) -> Iterator[Finding]:
+    loaded = [info for info in plugins.infos if info.state == "loaded"]
+    yield Finding("plugins", "loaded", "ok", f"{len(loaded)} of {len(plugins.infos)}")
+    for info in plugins.infos:
+        if info.state == "failed":
+            yield Finding(
+                "plugins", info.name, "problem", f"did not load: {info.reason}", _plugin_remedy(info)
+            )
+        elif info.state == "blocked":
+            remedy = "to have it again, leave it out of --block and AISB_BLOCK"
+            yield Finding("plugins", info.name, "note", "is blocked", remedy)
+    seen: dict[tuple[str, str], list[str]] = {}
+    for component in plugins.components():
+        seen.setdefault((component.kind, component.name), []).append(component.plugin)
+        try:
+            _ = component.factory
+        except PluginError as error:
+            remedy = _replace_or_block(component.distribution, component.plugin)
+            yield Finding("plugins", component.name, "problem", str(error), remedy)
+    for (kind, name), owners in seen.items():
+        if len(owners) > 1:
+            yield Finding(
+                "plugins",
+                name,
+                "problem",
+                f"the {kind} {name} is offered by {' and '.join(owners)}",
+                f"block all but one, as in --block {owners[-1]}",
+            )
+
+
+def _plugin_remedy(info: PluginInfo) -> str:
+    missing = re.search(r"No module named '([\w.]+)'", info.reason or "")
+    if missing:
+        return f"pip install {missing[1].partition('.')[0]} (or what brings it), or --block {info.name}"
+    return _replace_or_block(info.distribution, info.name)
+
+
+def _replace_or_block(distribution: str, plugin: str) -> str:
+    return f"pip install --upgrade {distribution}, or leave it out: --block {plugin}"
+
+
+def torch_fits(versions: Mapping[str, str], requires: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
+    """Say whether torch and what is built for one version of it belong together.
+
+    Each of them names the version of torch it was built for in its metadata.
+    """
+    torch = versions.get("torch")
+    if torch is None:
+        yield Finding("torch", "torch", "ok", "not installed, and not needed where a service is evaluated")
+        return
+    yield Finding("torch", "torch", "ok", torch)
+    for name, version in versions.items():
+        if name == "torch":
+            continue
+        lines = requires.get(name, ())
+        exact = next((m[1] for line in lines if (m := re.match(r"torch\s*\(?\s*==\s*([\w.]+)", line))), None)
+        if exact and exact != torch.partition("+")[0]:
+            yield Finding(
+                "torch",
+                name,
+                "problem",
+                f"{name} {version} was built for torch {exact}, and torch is {torch}",
+                f"pip install torch=={exact} {name}=={version.partition('+')[0]}",
+            )
+        elif _build(torch) != _build(version):
+            yield Finding(
+                "torch",
+                name,
+                "problem",
+                f"{name} {version} and torch {torch} were built for other accelerators",
+                "install both from one index, in one pip command",
+            )
+        else:
+            yield Finding("torch", name, "ok", f"{version}, which fits")
+
+
+def _data(plugins: Plugins, data_dir: Path | None) -> Iterator[Finding]:
+    from aisb._errors import AisbError
+    from aisb_cli.data_sets.inventory import look
+    from aisb_engine._resolve.catalog import Catalog
+    from aisb_engine._resolve.layers import Asked, Resolver
+
+    folders = DataFolders.default(data_dir)
+    given = os.environ.get("AISB_DATA")
+    if given and not Path(given).expanduser().is_dir():
+        yield Finding(
+            "data",
+            "AISB_DATA",
+            "problem",
+            f"names {given}, which is no folder",
+            "set it to the folder of your data",
+        )
+    catalog = Catalog(plugins)
+    resolver = Resolver(plugins, catalog, Asked())
+    states: dict[str, list[str]] = {}
+    for entry in catalog.entries("task"):
+        try:
+            standing = look(resolver.show(entry.name), entry.name, plugins, folders, {})
+        except AisbError as error:
+            remedy = "correct its file, or its table in aisb.toml"
+            yield Finding("data", entry.name, "problem", str(error).splitlines()[0], remedy)
+            continue
+        states.setdefault(standing.state, []).append(entry.name)
+    missing = states.pop("missing", [])
+    there = sorted(name for names in states.values() for name in names)
+    yield Finding("data", "there", "ok", f"of {len(there)} tasks: {_some(there)}")
+    if missing:
+        yield Finding(
+            "data",
+            "missing",
+            "note",
+            f"of {len(missing)} tasks: {_some(missing)}",
+            "aisb data list says where each is looked for; aisb data pull NAME gets it",
+        )
+
+
+def _tokenizers() -> Iterator[Finding]:
+    versions = _versions(("tokenizers", "transformers"))
+    if versions:
+        told = ", ".join(f"{name} {version}" for name, version in versions.items())
+        yield Finding("tokenizers", "library", "ok", told)
+    else:
+        yield Finding(
+            "tokenizers",
+            "library",
+            "note",
+            "none: prompts of an exact length, and counts that a service does not give, need one",
+            "pip install 'aisb-engine[tokenizers]', then model.tokenizer = the model's folder",
+        )
+
+
+def limits(has: Room, processors: int) -> Iterator[Finding]:
+    """Say what this machine can hold at once."""
+    if has.files is None:
+        yield Finding("limits", "open files", "ok", "no limit")
+    else:
+        most = max(1, has.files - SPARE_FILES)
+        text = f"{has.files:,}, so at most {most:,} requests in flight a process"
+        if has.files < FEW_FILES:
+            yield Finding("limits", "open files", "problem", text, "ulimit -Hn 65536, or more --workers")
+        else:
+            yield Finding("limits", "open files", "ok", text)
+    if has.ports is not None:
+        yield Finding("limits", "local ports", "ok", f"{has.ports:,}, so at most as many connections")
+    told = f"{processors} for this process"
+    if processors < 2:
+        yield Finding(
+            "limits", "processors", "note", told, "for high loads give the client at least two of its own"
+        )
+    else:
+        yield Finding("limits", "processors", "ok", told)
+
+
+def _disk(work_dir: Path) -> Iterator[Finding]:
+    place = next(path for path in (work_dir, *work_dir.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    text = f"{free / 1e9:.1f} GB free for {work_dir}"
+    if not os.access(place, os.W_OK):
+        yield Finding(
+            "disk", "work folder", "problem", f"{place} cannot be written", "name another with -w, --work-dir"
+        )
+    elif free < LITTLE_DISK:
+        remedy = "make room (aisb runs rm), or name another with -w"
+        yield Finding("disk", "work folder", "problem", text, remedy)
+    else:
+        yield Finding("disk", "work folder", "ok", text)
+
+
+def _proxies(environment: Mapping[str, str]) -> Iterator[Finding]:
+    names = [name for name in environment if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]
+    if names:
+        yield Finding(
+            "network",
+            "proxy",
+            "note",
+            f"{', '.join(sorted(names))} set: requests to other machines go through it, timed with it",
+            "unset them, or name the service in NO_PROXY, for a performance run",
+        )
+
+
+def _versions(names: Iterable[str]) -> dict[str, str]:
+    return {name: version for name in names if (version := _version(name))}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _requires(name: str) -> list[str]:
+    try:
+        return importlib.metadata.requires(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+
+
+def _build(version: str) -> str:
+    return version.partition("+")[2]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -1,0 +1,256 @@
+"""Ask a service a handful of requests, and say what it can do: streaming, usage, tools, and the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from aisb._backend import HttpBackend
+from aisb._errors import AisbError, ServiceError, UsageError
+from aisb._plugins import Plugins
+from aisb._types import Message, Prediction, Request
+from aisb_cli.doctor import Finding
+from aisb_engine._http.assembly import ask
+from aisb_engine._http.client import connect
+from aisb_engine._http.transport import Transport, open_transport
+from aisb_engine._record.latency import latency
+from aisb_engine._resolve.catalog import Catalog
+from aisb_engine._resolve.layers import Asked, Resolver
+from aisb_engine._spec import Timeouts
+
+DIALECTS: Mapping[str, str] = {
+    "/v1/models": "vllm_api_stream_chat",
+    "/info": "tgi_stream_api_general",
+    "/v2": "triton_stream_api_general",
+}
+"""A page that services of one kind have, and the model file that asks them."""
+
+WITHIN = Timeouts(connect=5, first_byte=60, between_bytes=60, total=120)
+TOKENS = 16
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Tell the weather in a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+async def look_at_service(
+    url: str, plugins: Plugins, *, model: str | None = None, options: Mapping[str, Any] | None = None
+) -> AsyncIterator[Finding]:
+    """Yield what was found out about a service, by at most six short requests.
+
+    `model` is a model file or backend; left out, it is chosen by the pages that the service has.
+    """
+    area = f"service {url}"
+    name = model
+    if name is None:
+        try:
+            name = await recognize(url, plugins)
+        except AisbError as error:
+            yield Finding(area, "reachable", "problem", *_split(str(error)))
+            return
+        yield Finding(area, "asked as", "ok", name)
+    backend = make_backend(url, plugins, name, options or {})
+    try:
+        async for finding in _Service(area, backend, plugins).look():
+            yield finding
+    finally:
+        await backend.aclose()
+
+
+async def recognize(url: str, plugins: Plugins) -> str:
+    """Return the model file that fits a service's pages; that of vLLM where none of them is there.
+
+    Raises:
+        ServiceError: nothing answers at all.
+    """
+    known = {entry.name for entry in Catalog(plugins).entries("model")}
+    found = {page: name for page, name in DIALECTS.items() if name in known}
+    looking = make_backend(url, plugins, next(iter(found.values()), "vllm-chat"), {})
+    try:
+        for page, name in found.items():
+            answer = await looking.fetch(page)
+            if answer.status in (200, 401, 403):
+                return name
+    finally:
+        await looking.aclose()
+    return next(iter(DIALECTS.values()))
+
+
+def make_backend(url: str, plugins: Plugins, name: str, options: Mapping[str, Any]) -> HttpBackend:
+    """Make the backend of a model file, or a bare one, for an address.
+
+    Raises:
+        UsageError: there is none of that name, or it is not one for services.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    table = Resolver(plugins, Catalog(plugins), Asked(options={"url": url, **given})).model(name).table
+    made = connect(
+        plugins.make("backend", table["backend"], table.get("options", {}), where=f"models.{name}.options")
+    )
+    if not isinstance(made, HttpBackend):
+        raise UsageError(f"{name} is no model of a service, so there is no address to look at")
+    return made
+
+
+@dataclass(slots=True)
+class _Service:
+    """One service while it is looked at."""
+
+    area: str
+    backend: HttpBackend
+    plugins: Plugins
+
+    async def look(self) -> AsyncIterator[Finding]:
+        try:
+            info = await self.backend.probe()
+        except ServiceError as error:
+            yield self._problem("reachable", *_split(str(error)))
+            return
+        served = ", ".join(info.models[:5]) or "gives no list"
+        more = f" and {len(info.models) - 5} more" if len(info.models) > 5 else ""
+        yield self._ok("reachable", info.detail or "it answers")
+        asked = getattr(self.backend, "model", None)
+        yield self._ok("models", f"{served}{more}" + (f"; asked for: {asked}" if asked else ""))
+        transport = open_transport(self.backend, timeouts=WITHIN, clock=time.monotonic_ns, limit=1)
+        try:
+            async for finding in self._asked(transport):
+                yield finding
+        finally:
+            await transport.aclose()
+
+    async def _asked(self, transport: Transport) -> AsyncIterator[Finding]:
+        first = await self._ask(transport, "Say yes.", max_tokens=TOKENS)
+        if first.failure is not None:
+            remedy = "see the service's own log; what it says stands before"
+            yield self._problem("answers", f"{first.failure.kind}: {first.failure.message}", remedy)
+            return
+        yield self._ok("answers", repr((first.text or first.reasoning)[:40]))
+        for finding in (self._streaming(first), self._ttfb(first), self._usage(first)):
+            yield finding
+        yield await self._ignore_eos(transport)
+        if self.backend.takes == "chat":
+            yield await self._tools(transport)
+        yield await self._logprobs()
+
+    def _streaming(self, answer: Prediction) -> Finding:
+        if getattr(self.backend, "stream", True) is False:
+            return self._ok("streaming", "not asked for by this model file")
+        if not answer.timing.streamed:
+            remedy = "let the service stream, or a proxy before it not collect replies; TTFT needs it"
+            return self._problem("streaming", "the reply came whole, though a stream was asked for", remedy)
+        count = len(answer.timing.chunk_ns)
+        return self._ok("streaming", f"{count} event{'s' * (count != 1)}")
+
+    def _ttfb(self, answer: Prediction) -> Finding:
+        timing = answer.timing
+        if timing.sent_ns is None or timing.headers_ns is None:
+            return self._note("TTFB", "not known", "")
+        times = latency(timing)
+        first = times.ttfb if times.ttfb is not None else (timing.headers_ns - timing.sent_ns) / 1e6
+        told = f"{first:.1f} ms to the first byte"
+        return self._ok("TTFB", told + (f", {times.ttft:.1f} ms to the first token" if times.ttft else ""))
+
+    def _usage(self, answer: Prediction) -> Finding:
+        usage = answer.usage
+        if usage is None or usage.output_tokens is None:
+            remedy = (
+                "for performance runs let it report usage (stream_options.include_usage), "
+                "or set model.tokenizer to the model's folder"
+            )
+            return self._note("usage", "the service does not say how many tokens a reply has", remedy)
+        given = "unknown" if usage.input_tokens is None else usage.input_tokens
+        return self._ok("usage", f"input tokens {given}, output tokens {usage.output_tokens}")
+
+    async def _ignore_eos(self, transport: Transport) -> Finding:
+        remedy = "runs that need replies of an exact length cannot have them here"
+        answer = await self._ask(transport, "Say yes.", max_tokens=2 * TOKENS, ignore_eos=True)
+        if answer.failure is not None:
+            return self._note("ignore_eos", f"refused: {answer.failure.message}", remedy)
+        tokens = answer.usage.output_tokens if answer.usage else None
+        if answer.finish_reason == "length" and tokens in (None, 2 * TOKENS):
+            return self._ok("ignore_eos", f"a reply of {2 * TOKENS} tokens went on to its limit")
+        if answer.finish_reason is None and tokens is None:
+            return self._note("ignore_eos", "not known: the service says not why a reply ends", remedy)
+        told = f"a reply of at most {2 * TOKENS} tokens ended with {answer.finish_reason}"
+        return self._note("ignore_eos", told + (f" after {tokens}" if tokens else ""), remedy)
+
+    async def _tools(self, transport: Transport) -> Finding:
+        remedy = "for tasks with functions start vLLM with --enable-auto-tool-choice --tool-call-parser NAME"
+        question = "What is the weather in Paris? Call the function."
+        answer = await self._ask(transport, question, max_tokens=128, tools=[TOOL], tool_choice="auto")
+        if answer.failure is not None:
+            return self._note("tool calls", f"refused: {answer.failure.message}", remedy)
+        if answer.tool_calls:
+            return self._ok("tool calls", str(answer.tool_calls[0].get("name")))
+        return self._note("tool calls", "the reply had none", remedy)
+
+    async def _logprobs(self) -> Finding:
+        remedy = (
+            "tasks that compare likelihoods need a completions API with prompt_logprobs or echo, as vLLM's"
+        )
+        backend, own = self.backend, False
+        try:
+            try:
+                backend.encode_logprob("")
+            except UsageError:
+                backend, own = self._completions(), True
+            call = backend.encode_logprob("Yes, no")
+            answer = await backend.fetch(call.path, body=_body(call.body), timeout=60)
+            if answer.status != 200:
+                return self._note("logprobs", backend.error_message(answer.status, answer.body), remedy)
+            import orjson
+
+            scores = backend.decode_logprob(orjson.loads(answer.body))
+            return self._ok("logprobs", f"of a prompt's {len(scores.tokens)} tokens")
+        except Exception as error:  # noqa: BLE001 - whatever a service sends here is one line of the report
+            return self._note("logprobs", str(error).splitlines()[0] if str(error) else "none", remedy)
+        finally:
+            if own:
+                with suppress(Exception):
+                    await backend.aclose()
+
+    def _completions(self) -> HttpBackend:
+        """Return a backend for the same service that asks for texts, not for conversations."""
+        given = {
+            name: getattr(self.backend, name) for name in ("model", "api_key_env", "api_key_file", "headers")
+        }
+        return make_backend(self.backend.url, self.plugins, "vllm-completions", given)
+
+    async def _ask(self, transport: Transport, text: str, **params: Any) -> Prediction:
+        chat = self.backend.takes == "chat"
+        request = Request(
+            "doctor",
+            messages=(Message("user", text),) if chat else None,
+            text=None if chat else text,
+            params={"temperature": 0, **params},
+        )
+        return await ask(self.backend, transport, request, clock=time.monotonic_ns)
+
+    def _ok(self, name: str, text: str) -> Finding:
+        return Finding(self.area, name, "ok", text)
+
+    def _note(self, name: str, text: str, remedy: str) -> Finding:
+        return Finding(self.area, name, "note", text, remedy)
+
+    def _problem(self, name: str, text: str, remedy: str = "") -> Finding:
+        return Finding(self.area, name, "problem", text, remedy)
+
+
+def _split(words: str) -> tuple[str, str]:
+    """Split an error into what was wrong and what to do: its other lines, or what follows its semicolon."""
+    first, *others = words.splitlines()
+    if others:
+        return first, " ".join(line.strip() for line in others)
+    wrong, _, remedy = first.partition("; ")
+    return wrong, remedy
+
+
+def _body(body: object) -> Mapping[str, Any] | None:
+    return body if isinstance(body, Mapping) else None

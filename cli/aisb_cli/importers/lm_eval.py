@@ -1,0 +1,108 @@
+"""Read `samples_*.jsonl` of lm-evaluation-harness, as `--log_samples` writes them.
+
+A line is one document under one filter: `doc_id`, `doc`, `target`, `arguments`, `resps`, `filter`, `metrics`
+and a value for each metric. Answers are taken as they came (`resps`), and not as a filter left them.
+https://github.com/EleutherAI/lm-evaluation-harness/blob/main/docs/interface.md
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from aisb._errors import DataError
+from aisb._types import Logprob
+from aisb_cli.importers import Answer, Row, Subtask
+
+NAME = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d{2}-\d{2}T[\d.:-]+)?\.jsonl")
+
+
+def is_samples(line: Mapping[str, Any]) -> bool:
+    """Say whether a file's first line is of this kind."""
+    return {"doc_id", "doc", "resps"} <= line.keys()
+
+
+def read_samples_file(path: Path, lines: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[Subtask]:
+    """Yield the one subtask of a file.
+
+    Raises:
+        DataError: a line lacks something, or is of a kind that cannot be read; it is named.
+    """
+    match = NAME.fullmatch(path.name)
+    rows: dict[int, Row] = {}
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    for number, line in lines:
+        try:
+            position = int(line["doc_id"])
+            if position not in rows:  # a line for each filter: the answers are the same
+                rows[position] = _row(position, line)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"{path}, line {number}: not a sample of lm-eval: {error or type(error).__name__}\n"
+                "  it is written by lm_eval --log_samples --output_path DIR"
+            ) from error
+        for name in line.get("metrics", ()):
+            if isinstance(value := line.get(name), int | float):
+                values[f"{name},{line.get('filter', 'none')}"].append(float(value))
+    yield Subtask(
+        "lm-eval",
+        path,
+        path.parent.name.rpartition("__")[2] or "model",
+        match["task"] if match else path.stem,
+        tuple(rows[position] for position in sorted(rows)),
+        {name: 100 * sum(found) / len(found) for name, found in values.items()},
+    )
+
+
+def _row(position: int, line: Mapping[str, Any]) -> Row:
+    arguments = _arguments(line["arguments"])
+    responses = line["resps"]
+    doc = line["doc"] if isinstance(line["doc"], Mapping) else {"doc": line["doc"]}
+    context = str(arguments[0][0])
+    if len(arguments[0]) > 1 and isinstance(arguments[0][1], str):
+        options = tuple(str(one[1]) for one in arguments)
+        return Row(
+            position,
+            context,
+            line.get("target"),
+            (Answer(logprobs=tuple(_logprob(*pair) for pair in zip(options, responses, strict=True))),),
+            doc,
+            tuple(option.strip() for option in options),
+        )
+    texts = responses[0] if isinstance(responses[0], list) else responses
+    return Row(position, _prompt(context), line.get("target"), tuple(Answer(str(t)) for t in texts), doc)
+
+
+def _arguments(given: Any) -> list[Sequence[Any]]:
+    """Return the arguments of each request: a list of lists, or tables `gen_args_0` with `arg_0`, `arg_1`."""
+    if isinstance(given, Mapping):
+        return [list(one.values()) for _, one in sorted(given.items(), key=lambda item: _number(item[0]))]
+    return [list(one) for one in given]
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("_")[2])
+
+
+def _logprob(option: str, response: Any) -> Logprob:
+    """Read (log-likelihood, greedy), which may stand in a list of one, and as text."""
+    pair = response[0] if isinstance(response[0], list) else response
+    greedy = pair[1] if isinstance(pair[1], bool) else str(pair[1]) == "True"
+    return Logprob(float(pair[0]), 1, greedy, length=len(option.encode()))
+
+
+def _prompt(context: str) -> str | list[dict[str, Any]]:
+    """Return a prompt; one made for a chat API is JSON in a text."""
+    if context.startswith('[{"'):
+        try:
+            turns = orjson.loads(context)
+        except ValueError:
+            return context
+        if all(isinstance(turn, dict) and "role" in turn and "content" in turn for turn in turns):
+            return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+    return context

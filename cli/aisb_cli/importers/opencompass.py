@@ -1,0 +1,125 @@
+"""Read the prediction folders of OpenCompass and AISBench: `predictions/<model>/<dataset>.json` or `.jsonl`.
+
+A `.json` file is one object, `{"0": {"origin_prompt": …, "prediction": …, "gold": …}, …}`, whole or in parts
+`<dataset>_0.json`, `<dataset>_1.json` …; a `.jsonl` file has a line a request with its `id`, and what failed
+stands in `<dataset>_failed.jsonl`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from aisb._errors import DataError
+from aisb._types import Failure
+from aisb_cli.importers import Answer, Row, Subtask
+
+ROLES = {"HUMAN": "user", "BOT": "assistant", "SYSTEM": "system"}
+PART = re.compile(r"(?P<name>.+)_(?P<number>\d+)")
+
+
+def is_predictions(entry: Any) -> bool:
+    """Say whether one entry, or one line, is of this kind."""
+    return isinstance(entry, Mapping) and "prediction" in entry
+
+
+def read_predictions_folder(folder: Path) -> Iterator[Subtask]:
+    """Yield a subtask for each dataset of each model below `predictions`, or of one model's folder."""
+    models = [path for path in sorted(folder.iterdir()) if path.is_dir()] or [folder]
+    for model in models:
+        for name, files in _datasets(model).items():
+            yield from read_predictions(files, model.name, name)
+
+
+def read_predictions(files: Sequence[Path], model: str, task: str) -> Iterator[Subtask]:
+    """Yield the subtask that some files make together.
+
+    Raises:
+        DataError: a file is not of this kind; the message names it and the entry.
+    """
+    found: defaultdict[int, list[Answer]] = defaultdict(list)
+    asked: dict[int, tuple[Any, Any]] = {}
+    offset = 0
+    for path in files:
+        for position, entry in _entries(path):
+            if not is_predictions(entry) and not (isinstance(entry, Mapping) and "error_info" in entry):
+                raise DataError(
+                    f"{path}: entry {position} has no prediction; "
+                    "wanted are entries with origin_prompt, prediction and gold"
+                )
+            place = offset + position
+            asked.setdefault(place, (entry.get("origin_prompt", entry.get("input", "")), entry.get("gold")))
+            found[place] += _answers(entry)
+        if PART.fullmatch(path.stem) and path.suffix == ".json" and len(files) > 1:
+            offset = max(found, default=-1) + 1
+    yield Subtask(
+        "OpenCompass",
+        files[0],
+        model,
+        task,
+        tuple(
+            Row(place, _prompt(asked[place][0]), asked[place][1], tuple(found[place]))
+            for place in sorted(found)
+        ),
+    )
+
+
+def _datasets(model: Path) -> dict[str, list[Path]]:
+    """Return the files of each dataset: the parts of one in order, and what failed after what did not."""
+    names = {path.stem for path in model.glob("*.json*")}
+    datasets: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in sorted(model.glob("*.json*"), key=_in_order):
+        if path.stem.endswith("_details"):  # of a performance run
+            continue
+        name = path.stem.removesuffix("_failed")
+        part = PART.fullmatch(name)
+        if part and path.suffix == ".json" and f"{part['name']}_0" in names and part["name"] not in names:
+            name = part["name"]
+        if path.suffix == ".json" and (model / f"{name}.jsonl").exists():
+            continue  # the same once more
+        datasets[name].append(path)
+    return dict(datasets)
+
+
+def _in_order(path: Path) -> tuple[str, int, str]:
+    part = PART.fullmatch(path.stem)
+    return (part["name"], int(part["number"]), path.name) if part else (path.stem, -1, path.name)
+
+
+def _entries(path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
+    try:
+        if path.suffix == ".jsonl":
+            lines = [orjson.loads(line) for line in path.read_bytes().splitlines() if line.strip()]
+            return [(int(line.get("id", number)), line) for number, line in enumerate(lines)]
+        return [(int(key), entry) for key, entry in orjson.loads(path.read_bytes()).items()]
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(
+            f'{path} is no file of predictions: {error}\n  wanted is {{"0": {{"origin_prompt": …, '
+            '"prediction": …, "gold": …}, …}, or such entries as lines with their id'
+        ) from error
+
+
+def _answers(entry: Mapping[str, Any]) -> list[Answer]:
+    if not entry.get("success", "error_info" not in entry):
+        return [Answer(failure=Failure("refused", str(entry.get("error_info") or "it failed")))]
+    given = entry["prediction"]
+    return [Answer(str(text)) for text in (given if isinstance(given, list) else [given])]
+
+
+def _prompt(given: Any) -> str | list[dict[str, Any]]:
+    if not isinstance(given, list):
+        return str(given)
+    return [
+        {
+            "role": ROLES.get(str(turn.get("role")), "user"),
+            "content": turn.get("prompt", turn.get("content", "")),
+        }
+        if isinstance(turn, Mapping)
+        else {"role": "user", "content": str(turn)}
+        for turn in given
+    ]

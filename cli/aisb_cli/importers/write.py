@@ -1,0 +1,326 @@
+"""Make a run folder of another tool's answers, which is scored, audited and compared like any other.
+
+What was asked is what the tool says it asked. How answers are graded is a task of ours; its prompt is not
+part of it, so that its version differs from that of a run of ours, and a comparison says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from aisb._errors import AisbError, UnknownName
+from aisb._plugins import Plugins
+from aisb._types import Prediction, Sample
+from aisb_cli.importers import Row, Subtask
+from aisb_engine._data.samples import LETTERS, SampleMaker
+from aisb_engine._data.templates import Template
+from aisb_engine._record.log import LogWriter
+from aisb_engine._record.manifest import Manifest, command_line, now
+from aisb_engine._record.predictions import Asked, write_predictions, write_samples
+from aisb_engine._record.runfolder import RunFolder, write_atomically
+from aisb_engine._resolve.catalog import Catalog, Selection
+from aisb_engine._resolve.config import Asked as AskedFor
+from aisb_engine._resolve.layers import Resolver
+from aisb_engine._resolve.names import safe_name
+from aisb_engine._run import HEAD, resolved
+from aisb_engine._scoring.results import sample_table
+from aisb_engine._spec import Model, RunSpec, RunTable, Task
+from aisb_engine._spec import Subtask as SubtaskTable
+
+GOLD = ("answer", "target", "gold", "label", "answerKey")
+"""Names under which rows of ours have what is right, where a tool kept that alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One imported subtask: by which task of ours it is graded, if by any, and what the tool had scored."""
+
+    model: str
+    task: str
+    graded_by: str | None
+    rows: int
+    tool: str
+    source: Path
+    scores: Mapping[str, float]
+
+
+def write_run(
+    found: Sequence[Subtask], plugins: Plugins, work_dir: Path, *, graded_by: Mapping[str, str] | None = None
+) -> tuple[RunFolder, list[Written]]:
+    """Write a new run with these subtasks; return its folder, and what stands in it.
+
+    `graded_by` says, by the tool's names, which tasks of ours grade them; `*` stands for all. Else a task of
+    the same name does.
+
+    Raises:
+        UsageError: there is no such task of ours, or the folder cannot be written.
+    """
+    names = _Names(plugins, graded_by or {})
+    parts = [_Part.make(one, names, plugins) for one in found]
+    merged: dict[tuple[str, str], list[_Part]] = {}
+    for part in parts:
+        merged.setdefault((part.model, part.task.name), []).append(part)
+    folder = RunFolder.create(work_dir, datetime.now())  # noqa: DTZ005 - local time, as runs have it
+    with folder.lock():
+        manifest = Manifest.open(folder, plugins)
+        manifest.begin(command_line())
+        sources = dict.fromkeys(f"{one.tool}, {one.source}" for one in found)
+        manifest.data["imported"] = "; ".join(sources)
+        manifest.data["imported_scores"] = {f"{p.model}/{p.theirs}": dict(p.scores) for p in parts}
+        spec = _spec(list(merged.items()))
+        write_atomically(
+            folder.config, (HEAD + tomli_w.dumps(resolved(spec), multiline_strings=True)).encode()
+        )
+        for (model, task), same in merged.items():
+            _write(folder, model, task, same)
+        manifest.end(0)
+    return folder, [
+        Written(p.model, p.task.name, p.graded_by, len(p.asked), p.tool, p.source, p.scores) for p in parts
+    ]
+
+
+class _Names:
+    """Which task of ours grades a task of another tool."""
+
+    def __init__(self, plugins: Plugins, given: Mapping[str, str]) -> None:
+        self._catalog = Catalog(plugins)
+        self._resolver = Resolver(plugins, self._catalog, AskedFor())
+        self._given = given
+
+    def find(self, theirs: str) -> tuple[Task | None, str | None]:
+        """Return the task, and the group that the tool's name says beyond the task's: `mmlu_anatomy`."""
+        named = self._given.get(theirs, self._given.get("*"))
+        if named is not None:
+            return self._resolver.show(named), None
+        for name in dict.fromkeys((theirs, theirs.partition("_")[2])):
+            try:
+                self._catalog.find("task", Selection(name))
+            except (UnknownName, AisbError):
+                continue
+            return self._resolver.show(name), None
+        return self._grouped(theirs)
+
+    def _grouped(self, theirs: str) -> tuple[Task | None, str | None]:
+        names = sorted((entry.name for entry in self._catalog.entries("task")), key=len, reverse=True)
+        for text in dict.fromkeys((theirs, theirs.partition("_")[2])):
+            for name in names:
+                if text.startswith((f"{name}_", f"{name}-")):
+                    task = self._resolver.show(name)
+                    if task.sample.group:
+                        return task, text[len(name) + 1 :]
+        return None, None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One subtask of the tool, made into samples and predictions of ours."""
+
+    model: str
+    task: Task
+    theirs: str
+    graded_by: str | None
+    tool: str
+    source: Path
+    scores: Mapping[str, float]
+    asked: tuple[Asked, ...]
+    predictions: tuple[Prediction, ...]
+    repeats: int
+
+    @classmethod
+    def make(cls, one: Subtask, names: _Names, plugins: Plugins) -> _Part:
+        ours, group = names.find(one.task)
+        options = any(answer.logprobs for row in one.rows for answer in row.answers)
+        task, samples = _made(one, ours, group, options, plugins)
+        predictions = tuple(
+            chain.from_iterable(
+                _predictions(sample.id, row) for sample, row in zip(samples, one.rows, strict=True)
+            )
+        )
+        return cls(
+            model=safe_name(one.model),
+            task=task,
+            theirs=one.task,
+            graded_by=ours.name if ours else None,
+            tool=one.tool,
+            source=one.source,
+            scores=one.scores,
+            asked=tuple(Asked(sample, row.prompt) for sample, row in zip(samples, one.rows, strict=True)),
+            predictions=predictions,
+            repeats=max((len(row.answers) for row in one.rows), default=1),
+        )
+
+
+def _made(
+    one: Subtask, ours: Task | None, group: str | None, options: bool, plugins: Plugins
+) -> tuple[Task, list[Sample]]:
+    """Return the task as this run has it, and its samples: read as ours reads them wherever that fits."""
+    base = _table(one, ours, options)
+    if ours is not None:
+        for rows in _ways(one.rows, ours, group):
+            task = Task.model_validate(base | {"sample": _kept(ours)})
+            try:
+                maker = SampleMaker(task, plugins)
+                return task, [
+                    _sample(maker, row, at.position) if _is_told(at) else _bare(at) for row, at in rows
+                ]
+            except AisbError:
+                continue
+    target = "{gold}" if any(row.gold is not None for row in one.rows) else None
+    table: dict[str, Any] = {"target": target} if target else {}
+    if any(row.choices for row in one.rows):
+        table["choices"] = "{choices}"
+    if group is not None:
+        table["group"] = "{group}"
+    task = Task.model_validate(
+        base | {"sample": table, "mode": base["mode"] if "choices" in table else "gen"}
+    )
+    maker = SampleMaker(task, plugins)
+    return task, [
+        _sample(
+            maker,
+            {**row.fields, "gold": _letter(row), "choices": list(row.choices)}
+            | ({"group": group} if group else {}),
+            row.position,
+        )
+        for row in one.rows
+    ]
+
+
+def _table(one: Subtask, ours: Task | None, options: bool) -> dict[str, Any]:
+    """Return everything of the task but how samples are read."""
+    table = ours.model_dump(mode="json", exclude_unset=True, exclude_none=True) if ours else {}
+    kept: dict[str, Any] = {
+        key: table[key] for key in ("version", "source", "postprocess", "evaluate", "repeats") if key in table
+    }
+    if options:  # the option that is likeliest is the answer: there is no text to look at
+        kept |= {"postprocess": [], "evaluate": [{"use": "choice-match"}]}
+        by = table.get("logprob", {}).get("normalise", "none")
+        kept["logprob"] = {"normalise": by if by == "bytes" else "none"}
+    return {
+        "name": ours.name if ours else safe_name(one.task),
+        "summary": f"Imported from {one.tool}: {one.task}",
+        "mode": "logprob" if options else "gen",
+        "dataset": {"use": "imported", "path": str(one.source)},
+        "prompt": {"user": "(as it was imported)"},
+        **kept,
+    }
+
+
+def _kept(ours: Task) -> dict[str, Any]:
+    """Return our task's `[sample]` table without what only a run needs."""
+    table = sample_table(ours)
+    return {key: value for key, value in table.items() if key not in ("max_tokens", "at", "shuffle")}
+
+
+def _ways(rows: Sequence[Row], ours: Task, group: str | None) -> Iterator[list[tuple[dict[str, Any], Row]]]:
+    """Yield the rows in each form in which our task may know them: the tool's own, then by guessing."""
+    field = _group_field(ours)
+    grouped = {field: group} if field and group else {}
+    plain = [{**grouped, **row.fields} for row in rows]
+    for layout in (None, *ours.dataset.layouts):
+        made = [(name, Template(text, name)) for name, text in (layout.fields.items() if layout else ())]
+        try:
+            yield [
+                ({**row, **{name: template.value(row) for name, template in made}}, at)
+                for row, at in zip(plain, rows, strict=True)
+            ]
+        except AisbError:
+            continue
+    yield [
+        ({**dict.fromkeys(GOLD, _known(at.gold)), "question": "", **row}, at)
+        for row, at in zip(plain, rows, strict=True)
+    ]
+
+
+def _is_told(row: Row) -> bool:
+    """Say whether the tool kept anything of a row: of one that failed it may have kept its place alone."""
+    return bool(row.fields) or row.gold is not None
+
+
+def _bare(row: Row) -> Sample:
+    return Sample(str(row.position), {})
+
+
+def _known(gold: Any) -> Any:
+    """Return what is right; of a request that failed a tool may not have kept it."""
+    return "?" if gold is None else gold
+
+
+def _group_field(task: Task) -> str | None:
+    text = task.sample.group or ""
+    return text[1:-1] if text.startswith("{") and text.endswith("}") else None
+
+
+def _sample(maker: SampleMaker, row: Mapping[str, Any], position: int) -> Sample:
+    made = maker.again(Sample(str(position), row))
+    return replace(made, id=f"{made.group}/{position}") if made.group is not None else made
+
+
+def _letter(row: Row) -> Any:
+    """Return what is right: of options the letter, whether the tool gave its place, text or letter."""
+    gold = _known(row.gold)
+    if not row.choices:
+        return gold
+    text = str(gold).strip()
+    if text in row.choices:
+        return LETTERS[row.choices.index(text)]
+    if text.isdecimal() and int(text) < len(row.choices):
+        return LETTERS[int(text)]
+    return gold
+
+
+def _predictions(sample_id: str, row: Row) -> Iterator[Prediction]:
+    for repeat, answer in enumerate(row.answers):
+        yield Prediction(
+            sample_id,
+            repeat,
+            text=answer.text,
+            reasoning=answer.reasoning,
+            finish_reason=answer.finish_reason,
+            usage=answer.usage,
+            failure=answer.failure,
+            logprobs=answer.logprobs,
+        )
+
+
+def _spec(parts: Sequence[tuple[tuple[str, str], Sequence[_Part]]]) -> RunSpec:
+    models = {
+        model: Model(name=model, abbr=model, backend="imported", options={"source": str(same[0].source)})
+        for (model, _), same in parts
+    }
+    tasks = {task: same[0].task for (_, task), same in parts}
+    subtasks = [
+        SubtaskTable(
+            model=model,
+            task=task,
+            params={"num_return_sequences": most} if (most := max(part.repeats for part in same)) > 1 else {},
+        )
+        for (model, task), same in parts
+    ]
+    return RunSpec(
+        run=RunTable(models=list(models), datasets=list(tasks)), models=models, tasks=tasks, subtasks=subtasks
+    )
+
+
+def _write(folder: RunFolder, model: str, task: str, same: Sequence[_Part]) -> None:
+    asked = [one for part in same for one in part.asked]
+    repeats = max(part.repeats for part in same)
+    write_samples(folder, model, task, asked, made_by=sample_table(same[0].task))
+    with LogWriter(folder.log(model, task) / "worker-0") as log:
+        for prediction in chain.from_iterable(part.predictions for part in same):
+            log.append(prediction, final=True)
+    write_predictions(folder, model, task, repeats=repeats)
+    lines = folder.infer_log(model, task)
+    lines.parent.mkdir(parents=True, exist_ok=True)
+    with lines.open("a", encoding="utf-8") as file:
+        for part in same:
+            file.write(
+                f"{now()} imported {len(part.predictions)} answers of {part.tool} from {part.source}\n"
+            )

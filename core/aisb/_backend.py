@@ -1,0 +1,342 @@
+"""What a backend subclasses: `Backend` for anything that answers, `HttpBackend` for a service behind HTTP.
+
+A backend translates between aisb's requests and chunks and what a service or library understands. It never
+reads a clock and never retries: the engine does. Options are keyword parameters of the factory; for a class
+they are its dataclass fields, each `Annotated` with its help text.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
+
+from aisb._errors import ServiceError, UsageError
+from aisb._types import Chunk, Prediction, Request, ServiceInfo, TokenScores
+
+
+class HttpCall(NamedTuple):
+    """One HTTP request: a path below the service's URL, a JSON body (or bytes), and extra headers."""
+
+    path: str
+    body: Mapping[str, Any] | bytes | None = None
+    headers: Mapping[str, str] = {}
+    method: str = "POST"
+
+
+class Fetched(NamedTuple):
+    """The answer to a request outside the hot path."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Client(Protocol):
+    """Sends requests to a service outside the hot path: probes, model lists, counters."""
+
+    async def fetch(
+        self,
+        backend: HttpBackend,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        timeout: float = 10.0,  # noqa: ASYNC109 - the client underneath applies it
+    ) -> Fetched:
+        """Send one request: GET, or POST when there is a body. A status that is no success is an answer.
+
+        Raises:
+            ServiceError: nothing answered; the message says what to try.
+        """
+        ...
+
+
+class Backend(ABC):
+    """Something that answers requests."""
+
+    concurrency: ClassVar[int | None] = None
+    """How many requests at a time suit this backend; None leaves it to the load."""
+
+    takes: ClassVar[Literal["chat", "text"]] = "chat"
+    """Whether a request should hold messages or one text; core turns one into the other."""
+
+    @property
+    def renders(self) -> bool:
+        """Whether it is handed messages although it takes texts: it has a chat template for them."""
+        return False
+
+    local: ClassVar[bool] = False
+    """Whether the model itself is in the process: a probe loads it, and subtasks at once are processes."""
+
+    clock: Callable[[], int] = staticmethod(time.perf_counter_ns)
+    """The engine's clock, which it hands in, for chunks that carry their own stamp."""
+
+    client: Client | None = None
+    """What `HttpBackend.fetch` sends with: set by the engine when it makes a backend; a test may set one."""
+
+    @abstractmethod
+    def generate(self, request: Request) -> AsyncIterator[Chunk]:
+        """Answer one request, chunk by chunk. Raise `AttemptFailed` when there is no answer."""
+
+    def check_params(self, params: Mapping[str, Any]) -> None:
+        """Raise `UsageError` for generation parameters that this backend would not honour as they read."""
+        del params
+
+    async def logprob(self, request: Request) -> Sequence[TokenScores]:
+        """Score a request's context alone, then with each of its continuations; for backends without HTTP.
+
+        Of the context alone only the tokens are looked at. Raise `AttemptFailed` when there are no scores.
+        """
+        del request
+        raise UsageError(f"{type(self).__name__} gives no log-probabilities, which this task compares")
+
+    def live(self) -> str:
+        """Return what a local model does at the moment, in one short line; empty where nothing is to say."""
+        return ""
+
+    def summary(self) -> str:
+        """Return what a local model has done in all, for a run's log."""
+        return ""
+
+    def pin(self, worker: int, workers: int) -> Mapping[str, str]:
+        """Return the environment that gives one of several worker processes devices of its own.
+
+        Raises:
+            UsageError: the machine has not as many devices as all workers need.
+        """
+        del worker, workers
+        return {}
+
+    async def probe(self) -> ServiceInfo:
+        """Say whether requests can be sent at all; raise `ServiceError` with what to try when they cannot."""
+        return ServiceInfo()
+
+    async def counters(self) -> Mapping[str, float]:
+        """Return server-side counters by name; a run keeps what they gained. Best effort: `{}` when none.
+
+        What docs/performance.md says of them is read from those that have vLLM's names, and a position in a
+        draft as in `vllm:spec_decode_num_accepted_tokens_per_pos_total{position="0"}`.
+        """
+        return {}
+
+    async def aclose(self) -> None:
+        """Let go of what the backend holds. Called once, by whoever made it."""
+        return
+
+
+@dataclass(kw_only=True, eq=False)
+class HttpBackend(Backend):
+    """A service behind HTTP. A subclass only translates: core owns sockets, events, timing and retries."""
+
+    url: Annotated[str, "address of the service: scheme, host, port, and a path prefix if it has one"] = (
+        "http://127.0.0.1:8000"
+    )
+    model: Annotated[str | None, "model to ask for; left out, the one that is served"] = None
+    path: Annotated[str | None, "path of the endpoint, where it is not the usual one"] = None
+    headers: Annotated[Mapping[str, str], "extra headers of every request"] = field(default_factory=dict)
+    api_key_env: Annotated[str | None, "environment variable that holds the API key"] = None
+    api_key_file: Annotated[str | None, "file that holds the API key and nothing else"] = None
+    check_model: Annotated[bool, "stop when the service does not list the model"] = True
+    verify: Annotated[bool, "check the service's TLS certificate"] = True
+    ca_file: Annotated[str | None, "certificates (PEM) to trust instead of the system's"] = None
+    transport: Annotated[
+        Literal["native", "httpx"], "what carries requests; httpx where a proxy is needed"
+    ] = "native"
+    lora_map: Annotated[str | None, "JSON file of LoRA adapters: sample id to the adapter's name"] = None
+
+    stream_end: ClassVar[Literal["finish", "close"]] = "finish"
+    """How a whole stream is told from one cut short: by a finish reason or `[DONE]`, or by its close."""
+
+    stream_format: ClassVar[Literal["sse", "json"]] = "sse"
+    """What a stream is made of: server-sent events, or JSON values, each ended by a newline or a NUL."""
+
+    error_statuses: ClassVar[Mapping[str, int]] = {}
+    """Which HTTP status an `error_type` inside a reply with status 200 stands for: whether to try again."""
+
+    copies_text: ClassVar[bool] = False
+    """Whether `decode` copies a chunk's text out of its event as it stands, whatever the text says.
+
+    Then events of one reply that differ in their text alone are not parsed again.
+    """
+
+    @abstractmethod
+    def encode(self, request: Request) -> HttpCall:
+        """Translate a request into an HTTP call."""
+
+    @abstractmethod
+    def decode(self, event: Mapping[str, Any]) -> Chunk | None:
+        """Translate one streamed event, or the one whole reply; None for an event that says nothing.
+
+        Raise `AttemptFailed` for an error that the service reports inside a successful reply.
+        """
+
+    def settle(self, prediction: Prediction, request: Request) -> Prediction:
+        """Return a prediction as it is meant, once all of a reply is there.
+
+        For what no single event shows: a service that repeats the prompt, or leaves the stop text at the end.
+        """
+        del request
+        return prediction
+
+    def encode_logprob(self, text: str) -> HttpCall:
+        """Ask for the log-probability of each token of a text, with nothing generated.
+
+        Raises:
+            UsageError: the service does not offer it, or this backend does not know how.
+        """
+        del text
+        raise UsageError(
+            f"{type(self).__name__} gives no log-probabilities of a prompt, which this task compares; use a "
+            f"completions backend of a service that has them (vllm-completions), or a local one"
+        )
+
+    def decode_logprob(self, event: Mapping[str, Any]) -> TokenScores:
+        """Translate the reply to `encode_logprob`; raise `AttemptFailed` where it holds none."""
+        del event
+        raise UsageError(
+            f"{type(self).__name__} asks for log-probabilities and cannot read them: no decode_logprob"
+        )
+
+    def adapter(self, request: Request) -> str | None:
+        """Return the LoRA adapter that `lora_map` gives the request's sample; None for the model as it is."""
+        return self._adapters.get(request.sample_id) if self.lora_map else None
+
+    def adapters_hash(self) -> str | None:
+        """Return a hash over what `lora_map` says, whatever the order of its lines; None without one."""
+        if not self.lora_map:
+            return None
+        import hashlib
+
+        return hashlib.sha256(repr(sorted(self._adapters.items())).encode()).hexdigest()
+
+    def error_message(self, status: int, body: bytes) -> str:
+        """Return the service's own words for a reply that is not a success."""
+        return error_text(body) or f"HTTP {status}"
+
+    def adapt(self, status: int, message: str) -> str | None:
+        """Change how requests are encoded when the service refuses a part it need not have.
+
+        Called on a 400 or 422. Return one line that says what is left out from now on, and the request is
+        sent again; None when there is nothing to leave out.
+        """
+        del status, message
+        return None
+
+    def auth_headers(self) -> Mapping[str, str]:
+        """Return the headers that carry the API key; empty without one."""
+        key = self.api_key()
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def api_key(self) -> str | None:
+        """Return the API key from the environment variable or file that the options name.
+
+        Raises:
+            ServiceError: the variable is not set, or the file cannot be read or is empty.
+        """
+        if self.api_key_file:
+            from pathlib import Path
+
+            try:
+                key = Path(self.api_key_file).expanduser().read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise ServiceError(
+                    f"the API key file {self.api_key_file} cannot be read: {error.strerror}"
+                ) from error
+            if not key or "\n" in key:
+                raise ServiceError(
+                    f"the API key file {self.api_key_file} must hold the key and nothing else, on one line"
+                )
+            return key
+        if self.api_key_env:
+            if key := os.environ.get(self.api_key_env, "").strip():
+                return key
+            raise ServiceError(
+                f"the API key is looked for in the environment variable {self.api_key_env}, "
+                f"which is not set; set it, or name another with --api-key-env"
+            )
+        return None
+
+    async def generate(self, request: Request) -> AsyncIterator[Chunk]:
+        """Raise: the engine sends what `encode` returns, and gives the reply to `decode`, event by event."""
+        del request
+        raise UsageError(
+            f"{type(self).__name__} only translates: a run sends what encode() returns and reads by decode()"
+        )
+        yield  # what makes this an iterator, as any other backend's
+
+    async def fetch(
+        self,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        timeout: float = 10.0,  # noqa: ASYNC109 - the client underneath applies it
+    ) -> Fetched:
+        """Send one request outside the hot path: GET, or POST when there is a body.
+
+        Raises:
+            ServiceError: nothing answered; the message says what to try.
+        """
+        if self.client is None:
+            raise UsageError(
+                f"{type(self).__name__} has no client to send with: the engine sets one when a run makes it; "
+                "elsewhere set `backend.client` (aisb_engine.connect does)"
+            )
+        return await self.client.fetch(self, path, body=body, timeout=timeout)
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise UsageError(
+                f"url = {self.url!r} has no scheme; write http://{self.url} or https://{self.url}"
+            )
+        self.url = self.url.rstrip("/")
+        self._adapters = read_adapters(self.lora_map) if self.lora_map else {}
+
+
+def read_adapters(file: str) -> dict[str, str]:
+    """Read which sample asks which LoRA adapter: one JSON object of sample ids and names.
+
+    Raises:
+        UsageError: the file cannot be read, or is not that.
+    """
+    import json
+    from pathlib import Path
+
+    try:
+        data = json.loads(Path(file).expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"lora_map = {file!r} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"lora_map = {file!r} is not JSON: {error}") from error
+    if isinstance(data, dict) and all(isinstance(name, str | int) for name in data.values()):
+        return {sample: str(name) for sample, name in data.items()}
+    raise UsageError(
+        f'lora_map = {file!r} must hold one JSON object, sample id to adapter: {{"0": "sql", "1": "chat"}}'
+    )
+
+
+def error_text(body: bytes) -> str:
+    """Return the message inside an error body: JSON in the usual shapes, else the text without HTML tags.
+
+    The JSON may stand in an event, as Triton sends it where a stream was asked for.
+    """
+    import json
+    import re
+
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        data: Any = json.loads(text.removeprefix("data:"))
+    except ValueError:
+        # No more of it than any message has: what is never closed would be looked for from every mark on.
+        start = text[:20_000]
+        plain = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", start, flags=re.DOTALL | re.IGNORECASE)
+        return " ".join(plain.split())[:500]
+    for key in ("error", "detail", "message", "error_msg", "msg"):
+        if isinstance(data, Mapping) and data.get(key):
+            data = data[key]
+    words = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    if words.startswith("Traceback (most recent call last)"):
+        words = words.rstrip().rpartition("\n")[2]  # what it ends with says what happened
+    return words[:500]

@@ -1,0 +1,48 @@
+"""What a grader subclasses, and the shape of a postprocessor."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from aisb._types import Extract, Metric, Prediction, Request, Sample, Score
+
+Postprocessor: TypeAlias = Callable[[str, Sample], "Extract | str | None"]
+"""A step from raw text towards an answer; None means that no answer was found.
+
+A step that returns a plain string is located in its input by core; one that returns an `Extract` says itself
+where it found the piece and by which rule.
+"""
+
+Ask: TypeAlias = Callable[[Request], Awaitable[Prediction]]
+"""Asks the model that judges. Core gives one to an evaluator whose factory has a parameter `ask`.
+
+The request is sent, tried again and logged as in any run, with the evaluator's `params` below those that the
+user gives the judge. What was asked before is answered from the log; `repeat` asks the same once more. A
+failure is part of the prediction.
+"""
+
+
+class Evaluator(ABC):
+    """Grades answers against their samples, and sums the grades up."""
+
+    asks = 0
+    """How many questions `score` asks of the model that judges, for one answer."""
+
+    @abstractmethod
+    def score(self, answer: str | None, sample: Sample) -> Score | Awaitable[Score]:
+        """Grade one answer. It is never called with None unless `grades_none` is set."""
+
+    grades_none = False
+    """Whether `score` wants to see samples without an answer, rather than have them counted as unparsed."""
+
+    def beside(self, scores: Sequence[Score]) -> list[Metric]:
+        """Return metrics that stand beside those of `summarize`; none by default."""
+        del scores
+        return []
+
+    def summarize(self, scores: Sequence[Score]) -> list[Metric] | None:
+        """Sum scores up into metrics; None for the standard ones, such as accuracy and its interval."""
+        del scores
+        return None

@@ -1,0 +1,77 @@
+r'''The six hooks of aisb. A plugin is a module with an entry point in the group `aisb` and some of them.
+
+A whole plugin that offers a postprocessor:
+
+    """Find the shouted word."""
+    import re
+    from typing import Annotated
+    from aisb import Sample, hookimpl
+
+    def shouted(*, least: Annotated[int, "shortest word taken"] = 3):
+        """The last word in capitals."""
+        def step(text: str, sample: Sample) -> str | None:
+            words = re.findall(rf"\b[A-Z]{{{least},}}\b", text)
+            return words[-1] if words else None
+        return step
+
+    @hookimpl
+    def aisb_postprocessors():
+        return {"shouted": shouted}
+
+with, in its pyproject.toml:
+
+    [project.entry-points.aisb]
+    shouted = "aisb_shouted"
+
+Every command loads every plugin. Where a factory is dear to import, a hook returns its place instead, as an
+entry point has it: `{"shouted": "aisb_shouted.steps:shouted"}`. It is imported by its first use.
+'''
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable  # at run time it would bring tempfile, shutil and random
+
+    from aisb._backend import Backend
+    from aisb._evaluator import Evaluator, Postprocessor
+    from aisb._report import Reporter
+    from aisb._types import Row
+
+PROJECT = "aisb"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def aisb_backends() -> Mapping[str, Callable[..., Backend] | str]:  # type: ignore[empty-body]
+    """Return backends by name: `{"shout": Shout}`, where `Shout(url=…)` gives a `Backend`."""
+
+
+@hookspec
+def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]] | str]:  # type: ignore[empty-body]
+    """Return datasets by name: `{"dice": dice}`, where `dice(count=10)` yields rows (mappings)."""
+
+
+@hookspec
+def aisb_postprocessors() -> Mapping[str, Callable[..., Postprocessor] | str]:  # type: ignore[empty-body]
+    """Return postprocessors by name: `{"shouted": shouted}`, where `shouted(least=3)` gives a step."""
+
+
+@hookspec
+def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator] | str]:  # type: ignore[empty-body]
+    """Return evaluators by name: `{"longer": Longer}`, where `Longer()` gives an `Evaluator`."""
+
+
+@hookspec
+def aisb_reporters() -> Mapping[str, Callable[..., Reporter] | str]:  # type: ignore[empty-body]
+    """Return reporters by name: `{"slack": Slack}`, where `Slack(channel=…)` gives a `Reporter`."""
+
+
+@hookspec
+def aisb_configs() -> Iterable[Traversable]:  # type: ignore[empty-body]
+    """Return folders with `tasks/*.toml`, `models/*.toml` and `aliases.toml`: `[files("aisb_shout")]`."""

@@ -1,0 +1,222 @@
+"""The options of a component, read from its factory's signature, and the check of values against them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, get_origin, get_type_hints
+
+from aisb._errors import ConfigError, PluginError, did_you_mean
+
+REQUIRED: Any = inspect.Parameter.empty
+"""The default of an option that has none."""
+
+
+class Option(NamedTuple):
+    """One option of a component. `default` is `REQUIRED` for one that must be given."""
+
+    name: str
+    type: str
+    default: Any
+    required: bool
+    help: str
+    annotation: Any
+
+
+def options(factory: Callable[..., Any], context: Collection[str] = ()) -> list[Option]:
+    """Return a factory's options in the order of its signature, without the parameters that core gives.
+
+    Raises:
+        PluginError: an annotation cannot be read.
+    """
+    return [
+        _option(factory, parameter)
+        for name, parameter in parameters(factory).items()
+        if name not in context and parameter.kind is not parameter.VAR_KEYWORD
+    ]
+
+
+def summary(factory: Callable[..., Any]) -> str:
+    """Return the first line of a factory's docstring, or an empty string."""
+    function = _function(factory)
+    text = (function.__doc__ or "").strip()
+    if is_dataclass(function) and text.startswith(f"{getattr(function, '__name__', '')}("):
+        return ""  # the signature that dataclass() writes where there is no docstring
+    return text.split("\n", 1)[0]
+
+
+def bind(
+    factory: Callable[..., Any],
+    values: Mapping[str, Any],
+    *,
+    where: str = "",
+    context: Collection[str] = (),
+) -> dict[str, Any]:
+    """Check values against a factory's signature, convert them to its types, and return them.
+
+    Defaults are left to the factory. A factory with `**kwargs` is given what it does not name as it is.
+
+    Raises:
+        ConfigError: a value is wrong, missing, or there is no such option; `where` begins its path.
+    """
+    declared = {option.name: option for option in options(factory, context)}
+    takes_more = any(p.kind is p.VAR_KEYWORD for p in parameters(factory).values())
+    bound: dict[str, Any] = {}
+    for name, value in values.items():
+        path = f"{where}.{name}" if where else name
+        if option := declared.get(name):
+            bound[name] = _checked(option, value, path)
+        elif takes_more and name not in context:
+            bound[name] = value
+        else:
+            known = ", ".join(declared) or "none"
+            raise ConfigError(path, f"no such option{did_you_mean(name, declared)}\n  known: {known}")
+    for option in declared.values():
+        if option.required and option.name not in values:
+            path = f"{where}.{option.name}" if where else option.name
+            raise ConfigError(path, f"must be given: {_wanted(option)}")
+    return bound
+
+
+def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the parameters that can be given by keyword.
+
+    Raises:
+        PluginError: the factory is built in and has no signature to read.
+    """
+    try:
+        signature = inspect.signature(factory)
+    except ValueError as error:
+        raise PluginError(
+            f"the options of {short(factory)} cannot be read: {error}; wrap it in a function"
+        ) from None
+    passed_over = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+    return {
+        name: parameter
+        for name, parameter in signature.parameters.items()
+        if parameter.kind not in passed_over
+    }
+
+
+def _option(factory: Callable[..., Any], parameter: inspect.Parameter) -> Option:
+    annotation, default = _annotation(factory, parameter), parameter.default
+    function = _function(factory)
+    if is_dataclass(function) and type(default).__module__ == "dataclasses":  # the mark of a default_factory
+        made = next(made for made in fields(function) if made.name == parameter.name)
+        default = cast("Callable[[], Any]", made.default_factory)()
+    words = [text for text in getattr(annotation, "__metadata__", ()) if isinstance(text, str)]
+    return Option(
+        parameter.name, type_text(annotation), default, default is REQUIRED, " ".join(words), annotation
+    )
+
+
+def _annotation(factory: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """Return a parameter's type with what `Annotated` adds, looked up in the module where it was written.
+
+    One parameter at a time: the return type may well be imported for type checks only.
+    """
+    function = _function(factory)
+    annotation, scope = parameter.annotation, _scope(function)
+    for cls in inspect.getmro(function) if isinstance(function, type) else ():
+        own = inspect.get_annotations(cls)
+        if parameter.name in own:
+            annotation, scope = own[parameter.name], vars(sys.modules[cls.__module__])
+            break
+    if annotation is parameter.empty:
+        return Any
+
+    def holder() -> None: ...
+
+    holder.__annotations__ = {"it": annotation}
+    try:
+        return get_type_hints(holder, globalns=scope, include_extras=True)["it"]
+    except Exception as error:
+        raise PluginError(
+            f"option {parameter.name!r} of {getattr(function, '__name__', function)}: the annotation "
+            f"{annotation!r} cannot be read ({error}); import what it names outside TYPE_CHECKING"
+        ) from error
+
+
+def _function(factory: Callable[..., Any]) -> Any:
+    """Return the function or class that a factory stands for, beneath partials and decorators."""
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    return inspect.unwrap(factory)
+
+
+def _scope(function: Any) -> dict[str, Any]:
+    if isinstance(function, type):
+        function = function.__init__  # type: ignore[misc]
+    elif not hasattr(function, "__globals__"):
+        function = type(function).__call__
+    scope: dict[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
+    return scope
+
+
+def type_text(annotation: Any) -> str:
+    """Write a type as an author would: `int | None`, `list[str]`, `"chat" | "text"`."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return type_text(arguments[0])
+    if origin is Literal:
+        return " | ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in arguments)
+    if origin in (Union, types.UnionType):
+        return " | ".join(type_text(argument) for argument in arguments)
+    name = getattr(origin or annotation, "__name__", None) or str(annotation)
+    if annotation in (None, type(None)):
+        return "None"
+    if not arguments or origin is None:
+        return str(name)
+    inside = ", ".join(
+        "..." if a is ... else type_text(a) if not isinstance(a, list) else "..." for a in arguments
+    )
+    return f"{name}[{inside}]"
+
+
+def _checked(option: Option, value: Any, path: str) -> Any:
+    """Convert one value to an option's type with pydantic."""
+    from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+    if (
+        isinstance(value, bool)
+        and {int, float} & (wanted := _members(option.annotation))
+        and bool not in wanted
+    ):
+        raise ConfigError(path, f"{short(value)} is not right: {_wanted(option)}")
+    try:
+        try:
+            adapter = TypeAdapter(option.annotation, config=ConfigDict(arbitrary_types_allowed=True))
+        except PydanticUserError:  # a model or a dataclass has a configuration of its own
+            adapter = TypeAdapter(option.annotation)
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        inner = "".join(f".{part}" for part in first["loc"]) if error.error_count() == 1 else ""
+        reason = f" ({first['msg'][0].lower()}{first['msg'][1:]})" if error.error_count() == 1 else ""
+        raise ConfigError(
+            f"{path}{inner}",
+            f"{short(first['input'] if inner else value)} is not right: {_wanted(option)}{reason}",
+        ) from None
+
+
+def _members(annotation: Any) -> set[Any]:
+    """Return the types that a union joins, or the one type that it is."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return {member for argument in get_args(annotation) for member in _members(argument)}
+    return {annotation}
+
+
+def _wanted(option: Option) -> str:
+    return f"{option.name} takes {option.type}" + (f", {option.help}" if option.help else "")
+
+
+def short(value: object) -> str:
+    """Write a value for a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

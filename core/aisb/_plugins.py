@@ -1,0 +1,344 @@
+"""Find the installed plugins, keep a broken one from harming the others, and make components by name."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+import pluggy
+
+from aisb import _hookspecs as hookspecs
+from aisb._errors import AisbError, ConfigError, PluginError, UnknownName, UsageError, did_you_mean
+from aisb._options import bind, parameters, short
+
+if TYPE_CHECKING:
+    from pluggy import HookimplOpts
+
+Kind: TypeAlias = Literal["backend", "dataset", "postprocessor", "evaluator", "reporter"]
+State: TypeAlias = Literal["loaded", "failed", "blocked"]
+
+HOOKS: Mapping[str, Kind] = {
+    "aisb_backends": "backend",
+    "aisb_datasets": "dataset",
+    "aisb_postprocessors": "postprocessor",
+    "aisb_evaluators": "evaluator",
+    "aisb_reporters": "reporter",
+}
+"""The hooks that name components, and the kind that each names; `aisb_configs` names folders."""
+
+KINDS: tuple[Kind, ...] = tuple(HOOKS.values())
+CONFIGS = "aisb_configs"
+GIVEN: frozenset[str] = frozenset(("ask", "files"))
+"""The parameters that core gives to a factory that has them: they are no options."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """One installed plugin: what it offers, or why it offers nothing."""
+
+    name: str
+    distribution: str
+    version: str
+    state: State
+    reason: str | None = None
+    offers: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
+    configs: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Component:
+    """A factory under a name, and who offers it.
+
+    `offered` is the factory itself, or where it stands: `module:name`.
+    """
+
+    kind: Kind
+    name: str
+    offered: Callable[..., Any] | str
+    plugin: str
+    distribution: str
+
+    @cached_property
+    def factory(self) -> Callable[..., Any]:
+        """The factory; one that is only named by its place is imported by its first use.
+
+        Raises:
+            PluginError: it cannot be imported, or is nothing that can be called.
+        """
+        if not isinstance(self.offered, str):
+            return self.offered
+        module, _, name = self.offered.partition(":")
+        try:
+            factory = getattr(import_module(module), name, None)
+        except (Exception, SystemExit) as error:
+            raise self._unusable(_words(error)) from error
+        if not callable(factory):
+            what = "not there" if factory is None else f"{short(factory)}; it must be a function or a class"
+            raise self._unusable(f"{self.offered} is {what}")
+        return cast("Callable[..., Any]", factory)
+
+    def _unusable(self, why: str) -> PluginError:
+        return PluginError(f"{self.kind} {self.name!r} of plugin {self.plugin} cannot be loaded: {why}")
+
+
+class Plugins:
+    """The plugins of one run. Loading is this call and never an effect of an import."""
+
+    def __init__(self, install_line: Callable[[str], str | None] | None = None) -> None:
+        self._install_line = install_line
+        self.infos: list[PluginInfo] = []
+        self.notes: list[str] = []
+        self._components: dict[tuple[Kind, str], list[Component]] = {}
+
+    @classmethod
+    def load(
+        cls, block: Iterable[str] = (), *, install_line: Callable[[str], str | None] | None = None
+    ) -> Plugins:
+        """Load every installed plugin but the blocked ones, those of `AISB_BLOCK` among them.
+
+        `install_line` tells what to install for a name that nothing offers; None where it does not know.
+
+        A plugin that fails is in `infos` with its reason, and offers nothing. `notes` has what else is to be
+        said: names to block that no plugin has.
+        """
+        plugins = cls(install_line)
+        blocked = {
+            name for text in (*block, os.environ.get("AISB_BLOCK", "")) for name in re.split(r"[,\s]+", text)
+        }
+        blocked.discard("")
+        first: dict[str, PluginInfo] = {}
+        found = [(e.name, *_distribution(e), e) for e in entry_points(group=hookspecs.PROJECT)]
+        for name, distribution, version, entry in sorted(found, key=lambda one: one[:3]):
+            info = PluginInfo(name, distribution, version, "loaded")
+            info = plugins._add(info, entry, name in blocked, first.get(name))
+            first.setdefault(name, info)
+            plugins.infos.append(info)
+        plugins.notes += [
+            f"no plugin named {name!r} to block{did_you_mean(name, first)}"
+            for name in sorted(blocked - set(first))
+        ]
+        return plugins
+
+    def names(self, kind: Kind) -> list[str]:
+        """Return the names of one kind, sorted."""
+        return sorted(name for of, name in self._components if of == kind)
+
+    def find(self, kind: Kind, name: str) -> Component:
+        """Return the component of a kind under a name.
+
+        Raises:
+            UnknownName: no loaded plugin offers it; plugins that failed or are blocked are named again.
+            PluginError: more than one plugin offers it.
+        """
+        found = self._components.get((kind, name), [])
+        if not found:
+            raise UnknownName(kind, name, self.names(kind), self.why_missing(name))
+        if len(found) > 1:
+            who = " and ".join(f"{c.plugin} ({c.distribution})" for c in found)
+            raise PluginError(
+                f"{kind} {name!r} is offered by {who}; block all but one, as in --block {found[-1].plugin}"
+            )
+        return found[0]
+
+    def make(
+        self, kind: Kind, name: str, options: Mapping[str, Any], /, *, where: str = "", **context: Any
+    ) -> Any:
+        """Check options against the factory's signature, call it, and return what it makes.
+
+        `where` is the path of the options in the configuration, for errors. A value of `context` is passed to
+        the factory that has a parameter of its name, and is no option.
+
+        Raises:
+            ConfigError: an option is unknown, missing, or has a wrong value.
+            PluginError: the factory failed.
+        """
+        component = self.find(kind, name)
+        factory = component.factory
+        values = bind(factory, options, where=where, context=context)
+        given = {key: value for key, value in context.items() if key in parameters(factory)}
+        try:
+            return factory(**values, **given)
+        except AisbError as error:
+            if where and type(error) is UsageError:  # a value that only the component could judge
+                raise ConfigError(where, str(error)) from error
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{kind} {name!r} of plugin {component.plugin} cannot be made: {_words(error)}"
+            ) from error
+
+    def config_folders(self) -> list[tuple[str, Path]]:
+        """Return (plugin name, folder) for each folder with `tasks/` and `models/` that a plugin offers."""
+        return [(info.name, folder) for info in self.infos for folder in info.configs]
+
+    def components(self) -> list[Component]:
+        """Return all components, by kind and name; one that two plugins offer stands there twice."""
+        order = {kind: position for position, kind in enumerate(KINDS)}
+        found = [component for same in self._components.values() for component in same]
+        return sorted(found, key=lambda c: (order[c.kind], c.name, c.plugin))
+
+    def why_missing(self, name: str) -> list[str]:
+        """Return what may explain a missing name: plugins that offer nothing, and what to install."""
+        notes = [f"plugin {i.name} did not load: {i.reason}" for i in self.infos if i.state == "failed"]
+        notes += [f"plugin {i.name} is blocked" for i in self.infos if i.state == "blocked"]
+        line = self._install_line(name) if self._install_line else None
+        return [*notes, f"{name} comes with: {line}"] if line else notes
+
+    def _add(
+        self, info: PluginInfo, entry: EntryPoint, blocked: bool, first: PluginInfo | None
+    ) -> PluginInfo:
+        if blocked:
+            return replace(info, state="blocked")
+        if first:
+            taken = f"the name {entry.name} is taken by {first.distribution} {first.version}"
+            return replace(info, state="failed", reason=taken)
+        try:
+            components, configs = _offers(info, entry.load())
+        except _Broken as broken:
+            return replace(info, state="failed", reason=str(broken))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin does stays its own failure
+            return replace(info, state="failed", reason=_words(error))
+        offers: dict[Kind, tuple[str, ...]] = {}
+        for component in components:
+            self._components.setdefault((component.kind, component.name), []).append(component)
+            offers[component.kind] = (*offers.get(component.kind, ()), component.name)
+        return replace(info, offers=offers, configs=configs)
+
+
+class _Marked(pluggy.PluginManager):
+    """Looks for marks at functions only: of what else a module holds, most is dear to look at."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> HookimplOpts | None:
+        """Return the options of a marked function; None for all else."""
+        if isinstance(plugin, ModuleType) and not isinstance(vars(plugin).get(name), FunctionType):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
+
+
+class _Broken(Exception):  # noqa: N818 - it never leaves this module: it is the reason of a failed plugin
+    """Why a plugin that was imported cannot be used."""
+
+
+def _offers(info: PluginInfo, module: object) -> tuple[list[Component], tuple[Path, ...]]:
+    """Register one plugin with a plugin manager of its own, call its hooks, and check what they return."""
+    manager = _Marked(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    _check_marks(manager, module)
+    try:
+        manager.register(module, info.name)
+    except pluggy.PluginValidationError as error:
+        raise _Broken(" ".join(str(error).split())) from error
+    components: list[Component] = []
+    configs: list[Path] = []
+    callers = manager.get_hookcallers(module)
+    if not callers:
+        what = getattr(module, "__name__", type(module).__name__)
+        raise _Broken(f"{what} has no function that is marked with @hookimpl")
+    for caller in callers:
+        if not caller.has_spec():
+            raise _Broken(f"{caller.name} is not a hook{did_you_mean(caller.name, (*HOOKS, CONFIGS))}")
+        for impl in caller.get_hookimpls():
+            returned = _returned(caller.name, impl)
+            if caller.name == CONFIGS:
+                configs += _folders(returned)
+            else:
+                made = _factories(caller.name, returned)
+                components += [
+                    Component(HOOKS[caller.name], name, offered, info.name, info.distribution)
+                    for name, offered in made.items()
+                ]
+    return components, tuple(configs)
+
+
+def _check_marks(manager: pluggy.PluginManager, module: object) -> None:
+    """Refuse what pluggy would pass over in silence or say in its own words."""
+    import inspect
+
+    for hook in (*HOOKS, CONFIGS):
+        function = getattr(module, hook, None)
+        if function is None:
+            continue
+        if manager.parse_hookimpl_opts(module, hook) is None:
+            raise _Broken(f"{hook} is not marked with @hookimpl, so it would never be called")
+        signature = inspect.signature(function)
+        try:
+            signature.bind()
+        except TypeError:
+            raise _Broken(f"{hook}{signature} has a wrong signature: a hook takes no arguments") from None
+
+
+def _returned(hook: str, impl: pluggy.HookImpl) -> object:
+    if impl.hookwrapper or impl.wrapper:
+        raise _Broken(f"{hook} is marked as a wrapper; a hook only returns what its plugin offers")
+    try:
+        return impl.function()
+    except Exception as error:
+        raise _Broken(f"{hook}() raised {_words(error)}") from error
+
+
+def _factories(hook: str, returned: object) -> Mapping[str, Callable[..., Any] | str]:
+    if not isinstance(returned, Mapping):
+        raise _Broken(
+            f"{hook}() returned {short(returned)}; it returns names with factories, as in {{'name': factory}}"
+        )
+    for key, value in returned.items():
+        if not isinstance(key, str) or not _NAME.fullmatch(key):
+            raise _Broken(
+                f"{hook}() offers the name {short(key)}; names are letters, digits, '-', '_' and '.'"
+            )
+        if isinstance(value, str) and not _PLACE.fullmatch(value):
+            raise _Broken(
+                f"{hook}() has {short(value)} under {key!r}; the place of a function or a class is written "
+                "'package.module:name'"
+            )
+        if not isinstance(value, str) and not callable(value):
+            raise _Broken(f"{hook}() has {short(value)} under {key!r}; it must be a function or a class")
+    return cast("Mapping[str, Callable[..., Any] | str]", returned)
+
+
+def _folders(returned: object) -> list[Path]:
+    if isinstance(returned, str) or not isinstance(returned, Iterable):
+        raise _Broken(
+            f"{CONFIGS}() returned {short(returned)}; it returns a list of folders: [files('my_plugin')]"
+        )
+    folders = list(returned)
+    for folder in folders:
+        if not isinstance(folder, Path) or not folder.is_dir():
+            raise _Broken(f"{CONFIGS}() returned {short(folder)}, which is not a folder on disk")
+    return folders
+
+
+def _distribution(entry: EntryPoint) -> tuple[str, str]:
+    """Return the name and version of an entry point's distribution, as far as its metadata can be read."""
+    if entry.dist is None:
+        return ("?", "?")
+    try:
+        metadata = entry.dist.metadata  # it is parsed anew each time it is asked for
+        return (metadata["Name"] or "?", metadata["Version"] or "?")
+    except Exception:  # noqa: BLE001 - half-removed metadata of one plugin must not hide the others
+        return ("?", "?")
+
+
+def _words(error: BaseException) -> str:
+    """Say in one line what went wrong, and where; an import or syntax error says that itself."""
+    message = " ".join(str(error).split())
+    if isinstance(error, ImportError):
+        return message
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    if trace is None or isinstance(error, SyntaxError):
+        return text
+    return f"{text} ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})"

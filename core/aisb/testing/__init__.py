@@ -1,5 +1,0 @@
-"""What tests of aisb and of its plugins run against: a mock inference server, and suites for plugins."""
-
-from aisb.testing.conformance import check_backend, check_plugin
-
-__all__ = ["check_backend", "check_plugin"]

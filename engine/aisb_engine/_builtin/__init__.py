@@ -1,0 +1,57 @@
+"""The plugin that comes with core: readers of common file formats, and plain steps from text to text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aisb._hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+
+@hookimpl
+def aisb_backends() -> Mapping[str, str]:
+    """Return the backend of answers that were imported."""
+    return {"imported": "aisb_engine._builtin.imported:Imported"}
+
+
+@hookimpl
+def aisb_datasets() -> Mapping[str, str]:
+    """Return the readers by the names of their formats."""
+    return {
+        "jsonl": "aisb_engine._builtin.readers:jsonl",
+        "json": "aisb_engine._builtin.readers:json",
+        "csv": "aisb_engine._builtin.readers:csv",
+        "tsv": "aisb_engine._builtin.readers:tsv",
+        "parquet": "aisb_engine._builtin.readers:parquet",
+        "custom": "aisb_engine._builtin.custom:custom",
+        "imported": "aisb_engine._builtin.imported:imported",
+    }
+
+
+@hookimpl
+def aisb_postprocessors() -> Mapping[str, str]:
+    """Return the text steps, which clean targets and derived fields as well as answers."""
+    return {
+        "after": "aisb_engine._builtin.steps:after",
+        "before": "aisb_engine._builtin.steps:before",
+        "remove": "aisb_engine._builtin.steps:remove",
+        "replace": "aisb_engine._builtin.steps:replace",
+        "map": "aisb_engine._builtin.steps:map_value",
+        "strip": "aisb_engine._builtin.steps:strip",
+        "first-line": "aisb_engine._builtin.steps:first_line",
+        "last-line": "aisb_engine._builtin.steps:last_line",
+        "regex": "aisb_engine._builtin.steps:regex",
+        "lower": "aisb_engine._builtin.steps:lower",
+        "strip-reasoning": "aisb_engine._builtin.steps:strip_reasoning",
+        "strip-markdown": "aisb_engine._builtin.steps:strip_markdown",
+    }
+
+
+@hookimpl
+def aisb_configs() -> Iterable[Traversable]:
+    """Return the folder with the tasks for data files of people's own."""
+    return [Path(__file__).parent]

@@ -1,0 +1,173 @@
+"""Read data files of people's own: questions with or without options, and how many of which length to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import cycle, islice
+from random import Random
+from typing import Annotated, Any, Literal
+
+from aisb._errors import UsageError
+from aisb._types import Row
+from aisb_engine._builtin.readers import csv, jsonl
+from aisb_engine._data.datafiles import DataFiles
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+Sampling = Literal["default", "shuffle", "random"]
+
+
+def custom(
+    *,
+    files: DataFiles,
+    sampling: Annotated[
+        Sampling, "`default`: in order; `shuffle`: in a drawn order; `random`: each row drawn anew"
+    ] = "default",
+    request_count: Annotated[
+        int | None, "how many rows to give: the first ones, or all of them again and again"
+    ] = None,
+    output_range: Annotated[
+        Sequence[int] | None, "[least, most]: a drawn max_tokens for each row that says none"
+    ] = None,
+    output_shares: Annotated[
+        Sequence[tuple[int, float]] | None, "[[max_tokens, share], …]: for the rows that say none; sum 1"
+    ] = None,
+    seed: Annotated[int, "what all draws begin with"] = 0,
+) -> Iterator[Row]:
+    """Rows of a .jsonl or .csv file of your own, with their `options` (A, B, …) as a list."""
+    if request_count is not None and request_count < 1:
+        raise UsageError(f"request_count = {request_count} must be at least 1")
+    lengths = _lengths(output_range, output_shares, seed)
+    rows: Iterable[Row] = _rows(files)
+    if sampling == "default" and lengths is None:
+        return _counted(rows, request_count)
+    return _drawn(list(rows), sampling, request_count, lengths, seed)
+
+
+def _rows(files: DataFiles) -> Iterator[Row]:
+    for name in files.files:
+        one = DataFiles([name])
+        files.current = name
+        for row in (csv if name.path.name.removesuffix(".gz").endswith(".csv") else jsonl)(files=one):
+            if not isinstance(row.get("question"), str):
+                there = ", ".join(row) or "nothing"
+                raise name.wrong(f"a row has a text `question`, and this one has {there}")
+            said = {key: value for key, value in row.items() if value != ""}
+            made = {"options": _options(row), "max_tokens": None, "answer": None}
+            yield {**made, **said, "question": row["question"]}
+
+
+def _options(row: Row) -> list[str] | None:
+    """Return the options in the columns A, B, … as far as they go on without a gap."""
+    found: list[str] = []
+    for letter in LETTERS:
+        if row.get(letter) in (None, ""):
+            break
+        found.append(str(row[letter]))
+    return found or None
+
+
+def _counted(rows: Iterable[Row], count: int | None) -> Iterator[Row]:
+    """Yield so many rows: the first ones, or all and then from the beginning again."""
+    if count is None:
+        yield from rows
+        return
+    kept: list[Row] = []
+    for row in islice(rows, count):
+        kept.append(row)
+        yield row
+    if kept:
+        yield from islice(cycle(kept), count - len(kept))
+
+
+def _drawn(
+    rows: list[Row], sampling: Sampling, count: int | None, lengths: Iterator[int] | None, seed: int
+) -> Iterator[Row]:
+    random = Random(seed)
+    wanted = len(rows) if count is None else count
+    if sampling == "random" and rows:
+        chosen: Iterable[Row] = [random.choice(rows) for _ in range(wanted)]
+    else:
+        if sampling == "shuffle":
+            random.shuffle(rows)
+        chosen = _counted(rows, wanted) if rows else ()
+    for row in chosen:
+        drawn = next(lengths) if lengths is not None else None
+        yield {**row, "max_tokens": drawn if row.get("max_tokens") is None else row["max_tokens"]}
+
+
+def _lengths(
+    between: Sequence[int] | None, shares: Sequence[tuple[int, float]] | None, seed: int
+) -> Iterator[int] | None:
+    """Return the lengths of replies without end, drawn one after another."""
+    if between is not None and shares is not None:
+        raise UsageError("output_range and output_shares exclude each other")
+    random = Random(f"{seed}:lengths")
+    if between is not None:
+        if len(between) != 2 or not 1 <= between[0] <= between[1]:
+            raise UsageError(f"output_range = {list(between)} must be [least, most] with 1 <= least <= most")
+        return iter(lambda: random.randint(between[0], between[1]), 0)
+    if shares is None:
+        return None
+    numbers, weights = [n for n, _ in shares], [share for _, share in shares]
+    if not shares or min(numbers) < 1 or min(weights) <= 0 or abs(sum(weights) - 1) > 1e-9:
+        raise UsageError(
+            f"output_shares = {[list(one) for one in shares]} must be pairs of a length of at least 1 and a "
+            "share above 0, and the shares must sum to 1, as in [[100, 0.5], [200, 0.5]]"
+        )
+    return iter(lambda: random.choices(numbers, weights)[0], 0)
+
+
+def meta_options(meta: Any, where: str) -> dict[str, Any]:
+    """Return the options of `custom` that a `.meta.json` stands for.
+
+    Raises:
+        UsageError: a key is unknown, or a value is not what it must be; `where` names the file.
+    """
+    if not isinstance(meta, dict):
+        raise UsageError(f"{where}: an object is wanted, and this is {type(meta).__name__}")
+    known = {"request_count", "sampling_mode", "output_config"}
+    if unknown := sorted(set(meta) - known):
+        raise UsageError(f"{where}: {unknown[0]!r} is no key of it; known: {', '.join(sorted(known))}")
+    options: dict[str, Any] = {}
+    if "request_count" in meta:
+        options["request_count"] = _whole(meta["request_count"], f"{where}: request_count")
+    if "sampling_mode" in meta:
+        if meta["sampling_mode"] not in ("default", "shuffle", "random"):
+            raise UsageError(
+                f"{where}: sampling_mode is {meta['sampling_mode']!r}, and can be default, shuffle or random"
+            )
+        options["sampling"] = meta["sampling_mode"]
+    return {**options, **_output_config(meta.get("output_config"), f"{where}: output_config")}
+
+
+def _output_config(config: Any, where: str) -> dict[str, Any]:
+    if config is None or config == {}:
+        return {}
+    table = config if isinstance(config, dict) else {}
+    method, params = table.get("method"), table.get("params")
+    if not isinstance(params, dict) or method not in ("uniform", "percentage"):
+        raise UsageError(f"{where}: it has a method, uniform or percentage, and params; this is {config!r}")
+    if method == "uniform":
+        least, most = (_whole(params.get(key), f"{where}.params.{key}") for key in ("min_value", "max_value"))
+        if least > most:
+            raise UsageError(f"{where}.params: min_value {least} is above max_value {most}")
+        return {"output_range": [least, most]}
+    shares = params.get("percentage_distribute")
+    try:
+        pairs = [[_whole(number, where), float(share)] for number, share in shares or ()]
+    except (TypeError, ValueError):
+        pairs = []
+    if not pairs or min(share for _, share in pairs) <= 0 or abs(sum(s for _, s in pairs) - 1) > 1e-9:
+        raise UsageError(
+            f"{where}.params.percentage_distribute: {shares!r} must be [[max_tokens, share], …] whose shares "
+            "are above 0 and sum to 1, as in [[100, 0.5], [200, 0.5]]"
+        )
+    return {"output_shares": pairs}
+
+
+def _whole(value: Any, where: str) -> int:
+    """Return a whole number of at least 1, which may be given as a text."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"{where} is {value!r}, and must be a whole number of at least 1")
+    return int(text)

@@ -1,0 +1,199 @@
+"""Read rows from JSON lines, JSON, CSV, TSV and Parquet files.
+
+A reader is given `files` by core and yields rows; its other parameters are options of the `[dataset]` table.
+"""
+
+from __future__ import annotations
+
+import json as json_format
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+from aisb._errors import PluginError, UsageError
+from aisb._types import Row
+from aisb_engine._data.datafiles import DataFile, DataFiles
+
+
+def jsonl(*, files: DataFiles) -> Iterator[Row]:
+    """Rows of JSON lines files: one object a line; empty lines are passed over."""
+    for file in files:
+        for line in file.lines():
+            if text := line.strip():
+                yield _object(file, _parsed_line(file, text))
+
+
+def json(
+    *,
+    files: DataFiles,
+    key: Annotated[str | None, "where the rows stand in the file, as in `data.examples`"] = None,
+) -> Iterator[Row]:
+    """Rows of JSON files: a list of objects, or an object of objects, whose names become the field `key`."""
+    for file in files:
+        try:
+            content = json_format.loads(file.text())
+        except json_format.JSONDecodeError as error:
+            file.line = error.lineno
+            more = "; for one object a line write use = 'jsonl'" if error.msg == "Extra data" else ""
+            raise file.wrong(f"not JSON: {error.msg} at column {error.colno}{more}") from error
+        file.line = None
+        rows = _inside(file, content, key)
+        if isinstance(rows, Mapping) and rows and all(isinstance(row, Mapping) for row in rows.values()):
+            rows = [{"key": name, **row} for name, row in rows.items()]
+        if not isinstance(rows, list):
+            names = f" with the keys {', '.join(rows)}" if isinstance(rows, Mapping) else ""
+            raise file.wrong(
+                f"a list of rows is wanted, and this is {_kind(rows)}{names}; say where: key = '…'"
+            )
+        for file.row, row in enumerate(rows, start=1):
+            yield _object(file, row)
+
+
+def csv(
+    *,
+    files: DataFiles,
+    columns: Annotated[Sequence[str] | None, "names of the columns, for files without a header"] = None,
+    delimiter: Annotated[str, "what stands between two cells"] = ",",
+    quote: Annotated[
+        str, "what encloses a cell that holds a delimiter or a line's end; empty: nothing"
+    ] = '"',
+    skip: Annotated[int, "lines to pass over at the start of a file"] = 0,
+) -> Iterator[Row]:
+    """Rows of CSV files; a character of the header that a template cannot name becomes `_`."""
+    for option, value, most in (("delimiter", delimiter, 1), ("quote", quote, 1)):
+        if len(value) > most or (option == "delimiter" and not value):
+            raise UsageError(f"{option} = {value!r} must be one character")
+    return _cells(files, columns, delimiter, quote, skip)
+
+
+def tsv(
+    *,
+    files: DataFiles,
+    columns: Annotated[Sequence[str] | None, "names of the columns, for files without a header"] = None,
+    quote: Annotated[str, "what encloses a cell that holds a tab or a line's end; empty: nothing"] = "",
+    skip: Annotated[int, "lines to pass over at the start of a file"] = 0,
+) -> Iterator[Row]:
+    """Rows of files with a tab between two cells, and quotes that are a part of the text."""
+    return csv(files=files, columns=columns, delimiter="\t", quote=quote, skip=skip)
+
+
+def parquet(
+    *,
+    files: DataFiles,
+    columns: Annotated[Sequence[str] | None, "the columns to read; left out, all"] = None,
+) -> Iterator[Row]:
+    """Rows of Parquet files; needs the extra `aisb-engine[parquet]`."""
+    try:
+        pyarrow, parquets = import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise PluginError("reading Parquet needs pyarrow: pip install 'aisb-engine[parquet]'") from error
+    return _batches(files, columns, pyarrow, parquets)
+
+
+def _cells(
+    files: DataFiles, columns: Sequence[str] | None, delimiter: str, quote: str, skip: int
+) -> Iterator[Row]:
+    import csv as csv_format
+    import sys
+
+    csv_format.field_size_limit(sys.maxsize)  # the default of 128 kB is less than one long document
+    how: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": csv_format.QUOTE_NONE}
+    for file in files:
+        lines = file.lines()
+        for _ in range(skip):
+            next(lines, None)
+        reader = csv_format.reader(lines, delimiter=delimiter, strict=True, **how)
+        names = list(columns) if columns else None
+        begins = skip + 1
+        try:
+            for cells in reader:
+                if names is None:
+                    names = _header(file, cells)
+                elif cells:
+                    if len(cells) != len(names):
+                        raise file.wrong(_count(cells, names, bool(columns)))
+                    yield dict(zip(names, cells, strict=True))
+                begins = skip + reader.line_num + 1
+        except csv_format.Error as error:
+            file.line = begins
+            raise file.wrong(
+                f"the row that begins here is not CSV: {error}; "
+                "where quotes are a part of the text, set quote = ''"
+            ) from error
+
+
+def _header(file: DataFile, cells: Sequence[str]) -> list[str]:
+    names = [_name(cell, position) for position, cell in enumerate(cells)]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise file.wrong(f"the header has {', '.join(sorted(twice))} more than once")
+    return names
+
+
+def _name(text: str, position: int) -> str:
+    return re.sub(r"\W", "_", text.strip()) or f"column_{position}"
+
+
+def _count(cells: Sequence[str], names: Sequence[str], given: bool) -> str:
+    there = f"the row has {len(cells)} cells"
+    if given:
+        return f"{there}, and columns names {len(names)}: {', '.join(names)}"
+    return (
+        f"{there}, and the header {len(names)}: {', '.join(names)}; for a file without a header set columns"
+    )
+
+
+def _batches(files: DataFiles, columns: Sequence[str] | None, pyarrow: Any, parquets: Any) -> Iterator[Row]:
+    import io
+
+    for file in files:
+        try:
+            table = parquets.ParquetFile(io.BytesIO(file.read()))
+            position = 0
+            for batch in table.iter_batches(columns=list(columns) if columns else None):
+                for row in batch.to_pylist():
+                    position += 1
+                    file.row = position
+                    yield {_name(name, 0): value for name, value in row.items()}
+        except pyarrow.ArrowException as error:
+            raise file.wrong(f"not a Parquet file that can be read: {error}") from error
+
+
+def _parsed_line(file: DataFile, text: str) -> Any:
+    try:
+        return json_format.loads(text)
+    except json_format.JSONDecodeError as error:
+        if file.line == 1 and text in {"[", "{"}:
+            more = "; the file is one JSON value over several lines: write use = 'json'"
+        elif error.pos >= len(text) or error.msg.startswith("Unterminated"):
+            more = ": the line is torn"
+        else:
+            more = ""
+        raise file.wrong(f"not JSON: {error.msg} at column {error.colno}{more}") from error
+
+
+def _object(file: DataFile, row: Any) -> Row:
+    if not isinstance(row, Mapping):
+        more = (
+            " (a file that is one list: use = 'json')" if isinstance(row, list) and file.row is None else ""
+        )
+        raise file.wrong(f"a row is an object with fields, and this is {_kind(row)}{more}")
+    return row
+
+
+def _inside(file: DataFile, content: Any, key: str | None) -> Any:
+    for name in key.split(".") if key else ():
+        if not isinstance(content, Mapping) or name not in content:
+            there = f"the keys are {', '.join(content)}" if isinstance(content, Mapping) else _kind(content)
+            raise file.wrong(f"key = {key!r}: there is no {name!r}; {there}")
+        content = content[name]
+    return content
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}"
+    return {dict: "an object", list: "a list", type(None): "null"}.get(
+        type(value), f"the value {value!r}"[:60]
+    )

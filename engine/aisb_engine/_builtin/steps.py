@@ -1,0 +1,261 @@
+"""Plain steps from text to text: cut, remove, replace, search. They clean targets, fields and answers alike.
+
+Each is a factory whose parameters are the step's options. All take time in proportion to the text's length,
+as far as a pattern that the user gives does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from aisb._errors import UsageError
+from aisb._evaluator import Postprocessor
+from aisb._types import Extract, Sample
+
+
+def after(
+    *,
+    marker: Annotated[str, "the text after which the answer stands"],
+    which: Annotated[Literal["last", "first"], "which of several markers counts"] = "last",
+    explicit: Annotated[bool, "the marker says that the answer follows"] = True,
+) -> Postprocessor:
+    """Keep what stands after a marker; without the marker there is no answer."""
+    _need("marker", marker)
+
+    def step(text: str, _sample: Sample) -> Extract | None:
+        at = text.rfind(marker) if which == "last" else text.find(marker)
+        if at < 0:
+            return None
+        start = at + len(marker)
+        return Extract(text[start:], "after", (start, len(text)), explicit)
+
+    return step
+
+
+def before(
+    *,
+    marker: Annotated[str | Sequence[str], "the text, or texts, before which to stop"],
+    which: Annotated[Literal["first", "last"], "which of several markers counts"] = "first",
+    leading: Annotated[bool, "also cut at a marker with which the text begins, which leaves nothing"] = False,
+) -> Postprocessor:
+    """Keep what stands before a marker; a text without it is kept whole."""
+    markers = [marker] if isinstance(marker, str) else list(marker)
+    for one in markers or [""]:
+        _need("marker", one)
+
+    def step(text: str, _sample: Sample) -> Extract:
+        begin = 0 if leading else len(text) - len(text.lstrip())
+        found = [place for one in markers if (place := _place(text, one, begin)) >= 0]
+        end = (min(found) if which == "first" else max(found)) if found else len(text)
+        return Extract(text[:end], "before", (0, end))
+
+    def _place(text: str, one: str, begin: int) -> int:
+        if not leading and text.startswith(one.lstrip(), begin):
+            begin += max(len(one.lstrip()), 1)
+        return text.find(one, begin) if which == "first" else text.rfind(one, begin)
+
+    return step
+
+
+def remove(
+    *,
+    characters: Annotated[str, "every one of these characters"] = "",
+    text: Annotated[str, "this text, wherever it stands"] = "",
+    pattern: Annotated[str, "what fits this regular expression"] = "",
+) -> Postprocessor:
+    """Remove characters, a text, or what fits a pattern."""
+    if not characters and not text and not pattern:
+        raise UsageError("say what to remove: characters, text or pattern")
+    gone = str.maketrans("", "", characters)
+    compiled = _compiled(pattern) if pattern else None
+
+    def step(given: str, _sample: Sample) -> str:
+        given = given.translate(gone)
+        given = given.replace(text, "") if text else given
+        return compiled.sub("", given) if compiled else given
+
+    return step
+
+
+def replace(
+    *,
+    old: Annotated[str, "the text to replace, wherever it stands"],
+    new: Annotated[str, "what stands there instead"],
+    pattern: Annotated[bool, "old is a regular expression, and new may name its groups: \\1"] = False,
+) -> Postprocessor:
+    """Replace a text, or what fits a pattern, by another text."""
+    _need("old", old)
+    compiled = _compiled(old) if pattern else None
+    if compiled:
+        try:
+            compiled.sub(new, "")
+        except (re.error, IndexError) as error:
+            raise UsageError(f"new = {new!r} does not fit the pattern: {error}") from error
+
+    def step(text: str, _sample: Sample) -> str:
+        return compiled.sub(new, text) if compiled else text.replace(old, new)
+
+    return step
+
+
+def map_value(
+    *,
+    table: Annotated[Mapping[str, str], "what stands for each text"],
+    default: Annotated[str | None, "what stands for any other text; left out, there is no answer"] = None,
+) -> Postprocessor:
+    """Put another text in place of a whole text, as a table says: a subject's name, a label's letter."""
+
+    def step(text: str, _sample: Sample) -> str | None:
+        return table.get(text, default)
+
+    return step
+
+
+def strip(
+    *, characters: Annotated[str | None, "what to remove; left out, white space"] = None
+) -> Postprocessor:
+    """Remove white space, or the characters given, at both ends."""
+
+    def step(text: str, _sample: Sample) -> Extract:
+        left = text.lstrip(characters)
+        start, kept = len(text) - len(left), left.rstrip(characters)
+        return Extract(kept, "strip", (start, start + len(kept)))
+
+    return step
+
+
+def first_line() -> Postprocessor:
+    """Keep the first line that is not empty."""
+
+    def step(text: str, _sample: Sample) -> Extract | None:
+        start = len(text) - len(text.lstrip())
+        end = text.find("\n", start)
+        return _line(text, start, end if end >= 0 else len(text), "first-line")
+
+    return step
+
+
+def last_line() -> Postprocessor:
+    """Keep the last line that is not empty."""
+
+    def step(text: str, _sample: Sample) -> Extract | None:
+        end = len(text.rstrip())
+        return _line(text, text.rfind("\n", 0, end) + 1, end, "last-line")
+
+    return step
+
+
+def regex(
+    *,
+    pattern: Annotated[str, "the regular expression"],
+    group: Annotated[int | str | None, "the group to keep; left out, the first one, or all that fits"] = None,
+    which: Annotated[Literal["last", "first"], "which of several matches counts"] = "last",
+    ignore_case: Annotated[bool, "take capital and small letters as the same"] = False,
+    explicit: Annotated[bool, "a match is what the text itself marks as its answer"] = False,
+) -> Postprocessor:
+    """Keep what fits a pattern; `^` and `$` stand for the ends of a line."""
+    compiled = _compiled(pattern, re.MULTILINE | (re.IGNORECASE if ignore_case else 0))
+    kept = group if group is not None else min(compiled.groups, 1)
+    if kept not in (*range(compiled.groups + 1), *compiled.groupindex):
+        raise UsageError(f"group = {group!r}: the pattern {pattern!r} has {compiled.groups} groups")
+
+    def step(text: str, _sample: Sample) -> Extract | None:
+        last = None
+        for found in compiled.finditer(text):
+            if found[kept] is not None:
+                last = found
+                if which == "first":
+                    break
+        return Extract(last[kept], "regex", last.span(kept), explicit) if last else None
+
+    return step
+
+
+def lower() -> Postprocessor:
+    """Turn capital letters into small ones."""
+
+    def step(text: str, _sample: Sample) -> str:
+        return text.lower()
+
+    return step
+
+
+def strip_reasoning(
+    *,
+    tags: Annotated[Sequence[str], "names of the tags that enclose reasoning"] = ("think", "thinking"),
+) -> Postprocessor:
+    """Remove blocks of reasoning such as `<think>…</think>`; after one that is not closed nothing is left.
+
+    A closing tag alone ends reasoning that began with the text, as some chat templates have it.
+    """
+    names = "|".join(re.escape(tag) for tag in tags)
+    if not names:
+        raise UsageError("tags must name at least one tag")
+    marks = re.compile(rf"<(/?)(?:{names})>", re.IGNORECASE)
+
+    def step(text: str, _sample: Sample) -> Extract | str | None:
+        pieces: list[tuple[int, int]] = []
+        start: int | None = 0
+        for mark in marks.finditer(text):
+            if mark[1]:
+                if start is not None:
+                    pieces.clear()
+                start = mark.end()
+            elif start is not None:
+                pieces.append((start, mark.start()))
+                start = None
+        if start is not None:
+            pieces.append((start, len(text)))
+        pieces = [(begin, end) for begin, end in pieces if text[begin:end].strip()]
+        if not pieces:
+            return None
+        if len(pieces) > 1:
+            return "".join(text[begin:end] for begin, end in pieces)
+        begin, end = pieces[0]
+        return Extract(text[begin:end], "strip-reasoning", (begin, end))
+
+    return step
+
+
+_MARKDOWN: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"^[ \t]{0,3}(?:```|~~~)[^\n`]*$\n?", re.MULTILINE), ""),
+    (re.compile(r"^[ \t]{0,3}(?:#{1,6}[ \t]+|>[ \t]?)", re.MULTILINE), ""),
+    (re.compile(r"!?\[([^\[\]\n]*)\]\([^()\s]*\)"), r"\1"),
+    (re.compile(r"`([^`\n]+)`"), r"\1"),
+    (re.compile(r"(?<![A-Za-z0-9*\\])(\*{1,3})(?=[^\s*])([^*\n]+)(?<=\S)\1(?![A-Za-z0-9*])"), r"\2"),
+    (re.compile(r"(?<![A-Za-z0-9*\\])(\*{2,3})(?=[^\s*])([^*\n]+)(?<=\S)\1(?!\*)"), r"\2"),
+    (re.compile(r"(?<![A-Za-z0-9_\\])(_{1,2})(?=[^\s_])([^_\n]+)(?<=\S)\1(?![A-Za-z0-9_])"), r"\2"),
+)
+
+
+def strip_markdown() -> Postprocessor:
+    """Remove Markdown's marks (headings, bold, italics, code, links) and keep what they enclose."""
+
+    def step(text: str, _sample: Sample) -> str:
+        for pattern, kept in _MARKDOWN:
+            text = pattern.sub(kept, text)
+        return text
+
+    return step
+
+
+def _line(text: str, start: int, end: int, rule: str) -> Extract | None:
+    kept = text[start:end].strip()
+    if not kept:
+        return None
+    start = text.index(kept, start)
+    return Extract(kept, rule, (start, start + len(kept)))
+
+
+def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, flags)
+    except re.error as error:
+        raise UsageError(f"{pattern!r} is not a regular expression: {error}") from error
+
+
+def _need(option: str, value: str) -> None:
+    if not value:
+        raise UsageError(f"{option} must not be empty")

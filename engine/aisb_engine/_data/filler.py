@@ -1,0 +1,258 @@
+"""Write prompts of exactly so many tokens, by a seed: plain words in a drawn order.
+
+With a tokenizer the words are those that it holds as one token each. Where no token of its vocabulary spans
+two words, n of them are n tokens: neither merges nor scores can reach over a word's end. Else every text is
+counted, and one that misses is searched for until it fits. Without a tokenizer a word stands for a token, and
+nothing is called exact.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple, Self
+
+from aisb._errors import UsageError
+from aisb_engine._data.tokens import Tokenizer
+
+WORDS_FILE = Path(__file__).with_name("words.txt")
+"""Common English words, for where no tokenizer gives better ones."""
+
+FEWEST, MOST = 128, 4096
+"""Fewer words of one token are too few to write with; more than so many are not needed."""
+
+SPANS = re.compile("[A-Za-z][Ġ▁ ]")
+"""What is in a token that holds a word's end and the space after it, in the ways that spaces are written."""
+
+PROBES = 4
+"""Texts that are counted although their words are sure to add up."""
+
+TAILS = (".", "!", "?", ",", " a", " I", " 1", " it", " of", "..", " a b", " x1")
+
+
+class Made(NamedTuple):
+    """A text, its tokens as counted (None without a tokenizer), and whether they are as many as asked."""
+
+    text: str
+    tokens: int | None
+    exact: bool
+
+
+class Pool(NamedTuple):
+    """The words or token ids that prompts are drawn from; `exact` if any of them can stand for any other.
+
+    Then a text has as many tokens as before when its words are replaced by others of the pool.
+    """
+
+    values: Sequence[Any]
+    exact: bool
+
+
+class MadeText(str):
+    """A made text that knows what it is made of, so that another one like it can be made."""
+
+    __slots__ = ("pool",)
+    pool: Pool
+
+    def __new__(cls, text: str, pool: Pool) -> Self:
+        """Make it of a text."""
+        made = super().__new__(cls, text)
+        made.pool = pool
+        return made
+
+
+class LateText:
+    """A text that is made when it is needed: a field of a row that is too long to be kept with all others."""
+
+    __slots__ = ("_make", "pool")
+
+    def __init__(self, make: Callable[[], str], pool: Pool | None = None) -> None:
+        self._make = make
+        self.pool = pool
+
+    def __str__(self) -> str:
+        return self._make()
+
+
+class LateIds(Sequence[int]):
+    """Token ids that are made when they are needed, as `LateText` is."""
+
+    __slots__ = ("_count", "_make", "pool")
+
+    def __init__(self, count: int, make: Callable[[], list[int]], pool: Pool | None = None) -> None:
+        self._count = count
+        self._make = make
+        self.pool = pool
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._make())
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._make()[at]
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as of any list
+
+    def __str__(self) -> str:
+        return str(self._make())
+
+
+class Filler:
+    """Writes texts and token ids; what is written under one key depends on the seed and the key alone.
+
+    `plain` says that the words are of one token each, `sure` that they are so wherever they stand.
+    """
+
+    def __init__(self, tokenizer: Tokenizer | None, seed: str) -> None:
+        self.tokenizer = tokenizer
+        self.seed = seed
+        known = tokenizer.vocabulary() if tokenizer else {}
+        self.vocabulary = _single_words(tokenizer, known.values()) if tokenizer else ()
+        self.plain = bool(self.vocabulary)
+        self.sure = self.plain and all(known.values()) and not any(map(SPANS.search, known.values()))
+        self._ids = sorted(known)
+        if not self.plain:
+            self.vocabulary = tuple(WORDS_FILE.read_text("utf-8").split())
+        self._per_word = 1.0
+        if tokenizer and not self.plain:
+            per_word = tokenizer.count(" ".join(self.vocabulary)) / len(self.vocabulary)
+            self._per_word = max(per_word, 0.01)
+
+    def words(self, key: object, count: int) -> list[str]:
+        """Return the first `count` words of a key."""
+        return Random(f"{self.seed}:{key}").choices(self.vocabulary, k=count)
+
+    def ids(self, key: object, count: int, *, size: int | None = None) -> list[int]:
+        """Return token ids of a key: ordinary ones of the tokenizer, else of a vocabulary of `size`.
+
+        The latter are from its middle: the special ids of a model stand at the ends.
+        """
+        return Random(f"{self.seed}:{key}").choices(self.pool_of_ids(size).values, k=count)
+
+    @property
+    def pool(self) -> Pool:
+        """What texts are made of."""
+        return Pool(self.vocabulary, self.sure)
+
+    def pool_of_ids(self, size: int | None = None) -> Pool:
+        """Return what token ids are drawn from.
+
+        Raises:
+            UsageError: there is no tokenizer, and no `size` of a vocabulary.
+        """
+        if self.tokenizer:
+            return Pool(self._ids, exact=True)
+        if size is None:
+            raise UsageError(
+                "token ids need a tokenizer, or vocabulary = N, the number of tokens of the model"
+            )
+        return Pool(range(size // 8, size - size // 8), exact=True)
+
+    def write(self, key: object, tokens: int, begin: str = "") -> Made:
+        """Write one text; see `write_all`."""
+        return self.write_all([(key, tokens)], begin)[0]
+
+    def write_all(self, asked: Sequence[tuple[object, int]], begin: str = "") -> list[Made]:
+        """Write a text for each (key, tokens), all of which begin with `begin`, whose tokens count."""
+        counted = len(begin.split()) if self.plain or not self.tokenizer else self.tokenizer.count(begin)
+        drafts = [_joined(begin, self.words(key, self._needed(tokens - counted))) for key, tokens in asked]
+        if self.tokenizer is None:
+            return [Made(draft, None, exact=False) for draft in drafts]
+        if self.sure and self._all_fit(drafts[:PROBES], asked):
+            return [Made(draft, tokens, exact=True) for draft, (_, tokens) in zip(drafts, asked, strict=True)]
+        made = []
+        for draft, count, (key, tokens) in zip(drafts, self.tokenizer.counts(drafts), asked, strict=True):
+            if count == tokens:
+                made.append(Made(draft, count, exact=True))
+            else:
+                made.append(self._search(self.tokenizer, key, tokens, begin))
+        return made
+
+    def _all_fit(self, drafts: Sequence[str], asked: Sequence[tuple[object, int]]) -> bool:
+        counts = self.tokenizer.counts(drafts) if self.tokenizer else []
+        return all(count == tokens for count, (_, tokens) in zip(counts, asked, strict=False))
+
+    def _needed(self, tokens: int) -> int:
+        return max(round(tokens / self._per_word), 0)
+
+    def _search(self, tokenizer: Tokenizer, key: object, asked: int, begin: str) -> Made:
+        """Make a text longer until it has enough tokens, then cut it by halves until they fit."""
+        words = max(asked, 8)
+        text = _joined(begin, self.words(key, words))
+        while tokenizer.count(text) < asked and words < 64 * (asked + 8):
+            words *= 2
+            text = _joined(begin, self.words(key, words))
+        low, high = len(begin), len(text)
+        best = _Best(tokenizer, asked)
+        while high - low > 1 and not best.exact:
+            middle = (low + high) // 2
+            if best.try_(text[:middle].rstrip()) < asked:
+                low = middle
+            else:
+                high = middle
+        if not best.exact:
+            ends = [low - step for step in range(4)] + [high + step for step in range(8)]
+            for end in ends:
+                cut = text[: max(end, len(begin))].rstrip()
+                if any(best.try_(cut + tail) == asked for tail in ("", *TAILS)):
+                    break
+        return best.made
+
+
+class _Best:
+    """Keeps the text that comes nearest to the tokens asked for."""
+
+    def __init__(self, tokenizer: Tokenizer, asked: int) -> None:
+        self._tokenizer = tokenizer
+        self._asked = asked
+        self.made = Made("", 0, exact=False)
+
+    @property
+    def exact(self) -> bool:
+        return self.made.exact
+
+    def try_(self, text: str) -> int:
+        """Return how many tokens a text has."""
+        count = self._tokenizer.count(text)
+        nearest = abs((self.made.tokens or 0) - self._asked)
+        if text and (abs(count - self._asked) < nearest or not self.made.text):
+            self.made = Made(text, count, exact=count == self._asked)
+        return count
+
+
+def _joined(begin: str, words: Iterable[str]) -> str:
+    return " ".join([begin, *words] if begin else words)
+
+
+def _single_words(tokenizer: Tokenizer, vocabulary: Iterable[str]) -> tuple[str, ...]:
+    """Return the plain words that are one token each at a text's beginning and after another word.
+
+    Empty where there are too few, or where their tokens do not add up.
+    """
+    found: dict[str, None] = {}
+    marked: dict[str, None] = {}
+    for token in vocabulary:
+        word = token.lstrip("Ġ▁")
+        if 3 <= len(word) <= 12 and word.isascii() and word.isalpha() and word.islower():
+            (marked if token != word else found)[word] = None
+    candidates = list(marked if len(marked) >= FEWEST else marked | found)[: 2 * MOST]
+    lead = tokenizer.count("the")
+    alone = tokenizer.counts(candidates)
+    after = tokenizer.counts([f"the {word}" for word in candidates])
+    words = [
+        word
+        for word, one, both in zip(candidates, alone, after, strict=True)
+        if one == 1 and both == lead + 1
+    ][:MOST]
+    if len(words) < FEWEST:
+        return ()
+    random = Random(0)
+    probes = [" ".join(random.choices(words, k=64)) for _ in range(64)]
+    return tuple(words) if all(count == 64 for count in tokenizer.counts(probes)) else ()

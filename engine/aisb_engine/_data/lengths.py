@@ -1,0 +1,183 @@
+"""Draw lengths in tokens: constant, uniform, gaussian, zipf, by percentiles, or from weighted values."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from random import Random
+from typing import Any, TypeAlias
+
+from aisb._errors import UsageError, did_you_mean
+
+LengthOption: TypeAlias = int | dict[str, Any]
+"""What an option for lengths takes: a number, or a table with a `method` and what that needs."""
+
+WIDEST = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """A distribution of lengths, none of them below `least` (at least 1) or above `most`."""
+
+    least: int
+    most: int
+    draw: Callable[[Random], int]
+
+
+def lengths(given: LengthOption, name: str) -> Lengths:
+    """Make a distribution from an option's value; `name` is the option, for errors.
+
+    512                                              always 512
+    {method = "constant", value = 512}               the same
+    {method = "uniform", min = 100, max = 200}       each as likely
+    {method = "gaussian", mean = 150, var = 400, min = 1, max = 300}
+                                                     what falls outside is set to the end
+    {method = "zipf", alpha = 1.5, min = 1, max = 1000}
+                                                     the k-th length as likely as k to the power -alpha
+    {method = "percentile", points = [[50, 200], [90, 900], [99, 4000]]}
+                                                     straight lines between the points
+    {method = "weighted", values = [[128, 0.7], [2048, 0.3]]}
+                                                     these lengths, with these shares
+
+    Raises:
+        UsageError: a key is missing, unknown or wrong.
+    """
+    if not isinstance(given, Mapping):
+        return _constant(_Table({"value": given}, name))
+    table = dict(given)
+    method = table.pop("method", None)
+    if method not in METHODS:
+        near = did_you_mean(str(method), METHODS) if method is not None else ""
+        raise UsageError(f"{name}.method = {method!r} is none of {', '.join(METHODS)}{near}")
+    read = _Table(table, name)
+    made = METHODS[method](read)
+    if read.left:
+        known = ", ".join(read.known)
+        raise UsageError(f"{name}.{read.left[0]}: no such key for the method {method}; its keys: {known}")
+    return made
+
+
+class _Table:
+    """Takes the keys of one table out of it, and says what is wrong with them."""
+
+    def __init__(self, table: Mapping[str, Any], name: str) -> None:
+        self._table = dict(table)
+        self.name = name
+        self.known: list[str] = []
+
+    @property
+    def left(self) -> list[str]:
+        return list(self._table)
+
+    def take(self, key: str, default: Any = None) -> Any:
+        self.known.append(key)
+        value = self._table.pop(key, default)
+        if value is None:
+            raise self.wrong(key, "must be given")
+        return value
+
+    def wrong(self, key: str, what: str) -> UsageError:
+        return UsageError(f"{self.name}.{key}: {what}")
+
+    def whole(self, key: str, default: int | None = None) -> int:
+        value = self.take(key, default)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self.wrong(key, f"{value!r} is not a whole number of at least 1")
+        return value
+
+    def number(self, key: str, least: float, *, default: float | None = None) -> float:
+        value = self.take(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
+            raise self.wrong(key, f"{value!r} is not a number of at least {least:g}")
+        return float(value)
+
+    def ends(self) -> tuple[int, int]:
+        least, most = self.whole("min"), self.whole("max")
+        if most < least:
+            raise self.wrong("max", f"{most} is less than min, {least}")
+        return least, most
+
+    def pairs(self, key: str, what: str) -> list[tuple[float, float]]:
+        """Return a list of pairs of numbers that are not negative."""
+        value = self.take(key)
+        pairs = (
+            [tuple(pair) for pair in value if isinstance(pair, Sequence)] if isinstance(value, list) else []
+        )
+        numbers = [one for pair in pairs for one in pair if isinstance(one, int | float) and one >= 0]
+        if not pairs or len(pairs) != len(value) or len(numbers) != 2 * len(pairs):
+            raise self.wrong(key, f"must be a list of {what}")
+        return [(float(first), float(second)) for first, second in pairs]
+
+
+def _constant(table: _Table) -> Lengths:
+    value = table.whole("value")
+    return Lengths(value, value, lambda _: value)
+
+
+def _uniform(table: _Table) -> Lengths:
+    least, most = table.ends()
+    return Lengths(least, most, lambda random: random.randint(least, most))
+
+
+def _gaussian(table: _Table) -> Lengths:
+    mean, spread = table.number("mean", 1), math.sqrt(table.number("var", 0))
+    least, most = table.ends()
+    return Lengths(least, most, lambda random: min(max(round(random.gauss(mean, spread)), least), most))
+
+
+def _zipf(table: _Table) -> Lengths:
+    alpha = table.number("alpha", 0)
+    least, most = table.ends()
+    if most - least >= WIDEST:
+        raise table.wrong("max", f"{most} is more than {WIDEST:,} above min")
+    steps: list[float] = list(
+        accumulate((float(rank) ** -alpha for rank in range(1, most - least + 2)), initial=0.0)
+    )
+
+    def draw(random: Random) -> int:
+        return least + min(bisect_right(steps, random.random() * steps[-1]) - 1, most - least)
+
+    return Lengths(least, most, draw)
+
+
+def _percentile(table: _Table) -> Lengths:
+    points = table.pairs("points", "[percentile, length], as in [[50, 200], [99, 4000]]")
+    shares, sizes = [share for share, _ in points], [size for _, size in points]
+    if shares != sorted(set(shares)) or shares[-1] > 100:
+        raise table.wrong("points", f"the percentiles {shares} must ascend, up to 100")
+    if sizes != sorted(sizes) or sizes[0] < 1:
+        raise table.wrong("points", f"the lengths {sizes} must ascend, from 1 on")
+
+    def draw(random: Random) -> int:
+        share = random.random() * 100
+        above = bisect_right(shares, share)
+        if above in {0, len(shares)}:
+            return round(sizes[0 if above == 0 else -1])
+        part = (share - shares[above - 1]) / (shares[above] - shares[above - 1])
+        return round(sizes[above - 1] + part * (sizes[above] - sizes[above - 1]))
+
+    return Lengths(round(sizes[0]), round(sizes[-1]), draw)
+
+
+def _weighted(table: _Table) -> Lengths:
+    pairs = table.pairs("values", "[length, share], as in [[128, 0.7], [2048, 0.3]]")
+    sizes = [round(size) for size, _ in pairs]
+    shares = [share for _, share in pairs]
+    if min(sizes) < 1 or sum(shares) <= 0:
+        raise table.wrong("values", "the lengths must be at least 1, and the shares more than 0 together")
+    return Lengths(min(sizes), max(sizes), lambda random: random.choices(sizes, shares)[0])
+
+
+METHODS: Mapping[str, Callable[[_Table], Lengths]] = {
+    "constant": _constant,
+    "uniform": _uniform,
+    "gaussian": _gaussian,
+    "zipf": _zipf,
+    "percentile": _percentile,
+    "weighted": _weighted,
+}

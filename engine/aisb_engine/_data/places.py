@@ -1,0 +1,53 @@
+"""Find the files of a task; where there are none, say which variants of it have theirs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from aisb._errors import AisbError, DataMissing
+from aisb_engine._data.datafiles import DataFolders
+
+if TYPE_CHECKING:
+    from aisb_engine._data.datafiles import Located
+    from aisb_engine._spec import Task
+
+
+def locate(task: Task, folders: DataFolders, split: str | None = None) -> Located:
+    """Find the files of a task.
+
+    Raises:
+        DataMissing: nothing is there; the message names each place that was tried, and the variants of the
+            task whose data is there.
+        ConfigError: the path or the split does not say which files.
+    """
+    if task.file:
+        folders = DataFolders(folders.roots, task.file.parent)
+    try:
+        return folders.locate(task.dataset, split=split, task=task.name, source=task.source)
+    except DataMissing as error:
+        if there := _variants_there(task, folders):
+            raise DataMissing(f"{error}\n  there is data for {', '.join(there)}") from None
+        raise
+
+
+def _variants_there(task: Task, folders: DataFolders) -> list[str]:
+    """Return the variants in a task's file that read other data, which is there."""
+    from aisb_engine._resolve.catalog import read_toml
+    from aisb_engine._resolve.tables import overlay, validate
+    from aisb_engine._spec import DatasetTable
+
+    if task.file is None or task.base is None:
+        return []
+    file, name = read_toml(task.file), task.base.partition(":")[0]
+    there = []
+    for variant, table in file.get("variants", {}).items():
+        over = table.get("dataset", {})
+        if variant == task.variant or not over.keys() & {"path", "split", "layouts"}:
+            continue
+        with suppress(AisbError):
+            folders.locate(
+                validate(DatasetTable, overlay(file.get("dataset", {}), over), f"{name}:{variant}")
+            )
+            there.append(f"{name}:{variant}")
+    return there

@@ -1,0 +1,362 @@
+"""Make requests from samples: the few-shot examples, the question, and the form that the endpoint wants."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from aisb._errors import ConfigError, DataError
+from aisb._types import Message, Request, Sample
+from aisb_engine._data.media import Attached, Media, attach, roots_for
+from aisb_engine._data.samples import LETTERS, LoadedSamples, load_samples, row_at, row_max_tokens
+from aisb_engine._data.templates import Template, as_text, optional
+from aisb_engine._data.tools import row_tools
+
+if TYPE_CHECKING:
+    from aisb._plugins import Plugins
+    from aisb_engine._data.datafiles import DataFolders
+    from aisb_engine._spec import Task
+
+MADE = frozenset({"target", "choices", "choice_lines"})
+"""The names under which a prompt finds a sample's target and choices; they stand above the row's own."""
+
+FACTS = ("input_tokens_asked", "input_tokens", "input_exact")
+"""The fields of a row that go with its request into the log: how long a made prompt was to be, and is."""
+
+NEVER_SENT = frozenset({"num_return_sequences"})
+
+
+class Example(NamedTuple):
+    """An example as it is shown: its question, its answer, and what goes with the question."""
+
+    question: str
+    answer: str
+    attached: Sequence[Attached]
+
+
+class Renderer:
+    """Renders the requests of one task. Making it reads the rows that few-shot examples come from.
+
+    `params` are the generation parameters of a row that says nothing itself (left out: the task's); a row's
+    own `max_tokens` and tools stand above them, and `forced` above both. `files` are those of the task's
+    rows: what a row names is looked for beside them first.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        plugins: Plugins,
+        folders: DataFolders,
+        *,
+        params: Mapping[str, Any] | None = None,
+        forced: Mapping[str, Any] | None = None,
+        files: Sequence[Path] = (),
+    ) -> None:
+        table, where = task.prompt, "task.prompt."
+        self.task = task
+        self._params = _sent(task.params if params is None else params)
+        self._forced = _sent(forced or {})
+        self._max_tokens = optional(task.sample.max_tokens, "task.sample.max_tokens")
+        self._at = optional(task.sample.at, "task.sample.at")
+        self._tokens = _one_field(table.tokens, f"{where}tokens", "token ids: '{token_ids}'")
+        self._tools = _one_field(table.tools, f"{where}tools", "a list of tools: '{tools}'")
+        self._followups = _followups(table.followups, f"{where}followups")
+        self._user = Template(table.user, f"{where}user")
+        self._shot_user = Template(
+            table.user if table.shot_user is None else table.shot_user, f"{where}shot_user"
+        )
+        self._shot = optional(table.shot, f"{where}shot")
+        self._system = optional(table.system, f"{where}system")
+        self._intro = optional(table.intro, f"{where}intro")
+        self._line = Template(task.sample.choice_line, "task.sample.choice_line")
+        compares = task.mode == "logprob"
+        self._continuation = optional(
+            task.logprob.continuation if compares else None, "task.logprob.continuation"
+        )
+        templates = (
+            self._continuation,
+            *(self._user, self._shot_user, self._shot, self._system, self._intro),
+            *(self._followups if isinstance(self._followups, list) else [self._followups]),
+        )
+        self._more = bool(MADE & {name for template in templates if template for name in template.names})
+        self._rendered: dict[str, Example] = {}
+        self.shots: Shots | None = None
+        if table.shots:
+            pool = load_samples(task, plugins, folders, split=table.shots_from.split, selected=False)
+            self.shots = Shots(task, pool, lambda sample: self._user.render(self._fields(sample)))
+            files = (*files, *pool.files)
+        roots = roots_for(files, folders.roots)
+        self.media = [Media(one, f"{where}media.{at}", roots) for at, one in enumerate(table.media)]
+
+    def request(self, sample: Sample, repeat: int = 0) -> Request:
+        """Return the request of one sample.
+
+        Raises:
+            ConfigError: a template names a field that the sample has not, or there are too few examples.
+            DataError: a field does not hold what the task takes from it.
+        """
+        try:
+            request = self._request(sample, repeat)
+            at = row_at(self._at, sample.fields) if self._at else None
+        except (ConfigError, DataError) as error:
+            error.args = (f"{error}\n  at sample {sample.id}",)
+            raise
+        if self._continuation:
+            request = replace(request, continuations=self._options(sample))
+        facts = {name: sample.fields[name] for name in FACTS if name in sample.fields}
+        return replace(request, at=at, facts=facts) if facts or at is not None else request
+
+    def _request(self, sample: Sample, repeat: int) -> Request:
+        params = self._request_params(sample, repeat)
+        if self._tokens:
+            return Request(sample.id, repeat, tokens=_token_ids(self._tokens, sample.fields), params=params)
+        examples = [self._example(shot) for shot in self.shots.choose(sample)] if self.shots else []
+        fields = self._fields(sample)
+        followups = _turns(self._followups, fields)
+        if self.task.prompt.style == "text":
+            text = self._text(fields, examples)
+            return Request(sample.id, repeat, text=text, params=params, followups=followups)
+        messages = self._messages(fields, examples)
+        return Request(sample.id, repeat, messages=messages, params=params, followups=followups)
+
+    def _options(self, sample: Sample) -> tuple[str, ...]:
+        """Return what each of a sample's options adds to its prompt."""
+        fields = self._fields(sample)
+        lettered = zip(LETTERS, sample.choices, strict=False)
+        assert self._continuation  # noqa: S101 - asked before
+        return tuple(self._continuation.render({**fields, "letter": a, "choice": b}) for a, b in lettered)
+
+    def _fields(self, sample: Sample) -> Mapping[str, Any]:
+        """Return the fields that a prompt can name: the sample's, and what was made of them."""
+        if not self._more:
+            return sample.fields
+        made: dict[str, Any] = {}
+        if sample.target is not None:
+            made["target"] = sample.target
+        if sample.choices:
+            lettered = zip(LETTERS, sample.choices, strict=False)
+            shared = {} if {"letter", "choice"}.issuperset(self._line.names) else sample.fields
+            lines = [self._line.render({**shared, "letter": a, "choice": choice}) for a, choice in lettered]
+            made |= {"choices": sample.choices, "choice_lines": "\n".join(lines)}
+        return {**sample.fields, **made}
+
+    def _example(self, shot: Sample) -> Example:
+        found = self._rendered.get(shot.id)
+        if found is None:
+            fields = self._fields(shot)
+            answer = self._shot.render(fields) if self._shot else ""
+            question = self._shot_user.render(fields)
+            found = self._rendered[shot.id] = Example(question, answer, self._attached(fields))
+        return found
+
+    def _attached(self, fields: Mapping[str, Any]) -> Sequence[Attached]:
+        return [one for entry in self.media for one in entry.attached(fields)] if self.media else ()
+
+    def _messages(self, fields: Mapping[str, Any], examples: Iterable[Example]) -> tuple[Message, ...]:
+        turns: list[Message] = []
+        if self._system:
+            turns.append(Message("system", self._system.render(fields)))
+        first = f"{self._intro.render(fields)}{self.task.prompt.separator}" if self._intro else ""
+        for question, answer, attached in examples:
+            turns += (Message("user", attach(first + question, attached)), Message("assistant", answer))
+            first = ""
+        said = first + self._user.render(fields)
+        turns.append(Message("user", attach(said, self._attached(fields)) if self.media else said))
+        return tuple(turns)
+
+    def _text(self, fields: Mapping[str, Any], examples: Iterable[Example]) -> str:
+        above = [part.render(fields) for part in (self._system, self._intro) if part]
+        joiner = self.task.prompt.joiner
+        shown = [f"{one.question}{joiner}{one.answer}" for one in examples]
+        return self.task.prompt.separator.join([*above, *shown, self._user.render(fields)])
+
+    def _request_params(self, sample: Sample, repeat: int) -> dict[str, Any]:
+        params = self._params
+        if self._max_tokens and (own := row_max_tokens(self._max_tokens, sample.fields)):
+            params = params | {"max_tokens": own}
+        if self._tools and (tools := row_tools(self._tools, sample.fields)):
+            params = params | {"tools": tools}
+        params = params | self._forced
+        if repeat and isinstance(params.get("seed"), int):
+            params["seed"] += repeat
+        return params
+
+
+class Shots:
+    """Chooses few-shot examples: at fixed positions, drawn by a seed, or the first ones.
+
+    From the task's own rows an example is never the sample itself, nor a row that asks the same; the next
+    row takes its place. Positions count within the group where examples come from the sample's group.
+    """
+
+    def __init__(self, task: Task, pool: LoadedSamples, ask: Callable[[Sample], str]) -> None:
+        self.pool = pool
+        self._count = task.prompt.shots
+        self._table = task.prompt.shots_from
+        self._own = self._table.split is None or self._table.split == task.dataset.split
+        self._ask = ask
+        groups: dict[str | None, list[Sample]] = {}
+        for sample in pool.samples:
+            groups.setdefault(sample.group if self._table.same_group else None, []).append(sample)
+        self._ordered = {group: self._order(group, rows) for group, rows in groups.items()}
+        self._questions: dict[str, str] = {}
+
+    def choose(self, sample: Sample) -> Sequence[Sample]:
+        """Return the examples for one sample, in the order in which they stand in its prompt."""
+        group = sample.group if self._table.same_group else None
+        rows = self._ordered.get(group, [])
+        if self._own:
+            rows = self._others(rows, sample)
+        if len(rows) < self._count:
+            raise ConfigError(
+                "task.prompt.shots",
+                f"{self._count} examples are wanted, and {self._origin(group)} has {len(rows)}"
+                + (" beside the sample itself" if self._own else ""),
+            )
+        return rows[: self._count]
+
+    def _others(self, rows: Sequence[Sample], sample: Sample) -> list[Sample]:
+        others: list[Sample] = []
+        question = self._question(sample)
+        for row in rows:
+            if row.id != sample.id and self._question(row) != question:
+                others.append(row)
+                if len(others) == self._count:
+                    break
+        return others
+
+    def _question(self, row: Sample) -> str:
+        if row.id not in self._questions:
+            self._questions[row.id] = self._ask(row)
+        return self._questions[row.id]
+
+    def _order(self, group: str | None, rows: list[Sample]) -> list[Sample]:
+        """Return all rows in the order in which they are taken as examples."""
+        positions = self._table.positions
+        if positions is not None:
+            if len(positions) < self._count:
+                raise ConfigError(
+                    "task.prompt.shots_from.positions",
+                    f"names {len(positions)} rows, and {self._count} examples are wanted",
+                )
+            for position in positions:
+                if not 0 <= position < len(rows):
+                    raise ConfigError(
+                        "task.prompt.shots_from.positions",
+                        f"there is no row {position} (counted from 0): {self._origin(group)} has {len(rows)}",
+                    )
+            first = set(positions)
+            return [rows[p] for p in positions] + [row for p, row in enumerate(rows) if p not in first]
+        if self._table.seed is None:
+            return rows
+        random = Random(f"{self._table.seed}:{group or ''}")
+        drawn = [random.random() for _ in rows]
+        return [rows[index] for index in sorted(range(len(rows)), key=drawn.__getitem__)]
+
+    def _origin(self, group: str | None) -> str:
+        split = f"split {self._table.split!r}" if self._table.split else "the data"
+        return f"{split} of group {group!r}" if group is not None else split
+
+
+def cross(request: Request, wants: Literal["chat", "text"], system: str | None = None) -> Request:
+    """Return a request in the form that an endpoint wants, with the model's own system text put first.
+
+    A text becomes one user message. Messages become their contents, joined by line ends, for an endpoint
+    without a chat template. Token ids pass to a text endpoint as they are.
+
+    Raises:
+        ConfigError: the endpoint cannot be sent what the request holds.
+    """
+    if request.tokens is not None and request.messages is None and request.text is None:
+        if wants == "chat" or system:
+            raise ConfigError(
+                "", "a task of token ids needs a text (completions) endpoint, without a system text"
+            )
+        return request
+    if wants == "chat":
+        messages = request.messages or (Message("user", request.text or ""),)
+        if system:
+            messages = _with_system(messages, system)
+        return replace(request, messages=messages, text=None)
+    if request.params.get("tools"):
+        raise ConfigError("", "the task has tools, which a text (completions) endpoint cannot be sent")
+    text = request.text
+    if text is None:
+        text = "\n".join(_plain(message) for message in request.messages or ())
+    return replace(request, text=f"{system}\n\n{text}" if system else text, messages=None)
+
+
+def prompt_hash(requests: Iterable[Request]) -> str:
+    """Return a hash over what the requests say, in order; parameters have no part in it."""
+    digest = hashlib.sha256()
+    for request in requests:
+        said = [request.text or "", *request.followups]
+        if request.tokens is not None:
+            said.append(str(request.tokens))
+        for message in request.messages or ():
+            content = message.content
+            parts = [content] if isinstance(content, str) else [f"{p.kind}:{p.value}" for p in content]
+            said += (message.role, *parts)
+        digest.update("\0".join([*said, "\0"]).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _one_field(text: str | None, where: str, what: str) -> Template | None:
+    """Make a template ready that must be one field alone, so that it has the field's value as it is."""
+    template = optional(text, where)
+    if template and not template.single:
+        raise ConfigError(where, f"must be one field that holds {what}")
+    return template
+
+
+def _followups(given: str | list[str] | None, where: str) -> Template | list[Template] | None:
+    if isinstance(given, list):
+        return [Template(text, f"{where}.{position}") for position, text in enumerate(given)]
+    return _one_field(given, where, "the later turns ('{turns}'), or a list of templates")
+
+
+def _turns(followups: Template | list[Template] | None, fields: Mapping[str, Any]) -> tuple[str, ...]:
+    if followups is None or isinstance(followups, list):
+        return tuple([template.render(fields) for template in followups or ()])
+    found = followups.value(fields)
+    if not isinstance(found, list | tuple):
+        raise DataError(
+            f"{followups.where}: {followups.text} is {as_text(found)[:60]!r}, not a list of turns"
+        )
+    return tuple([as_text(turn) for turn in found])
+
+
+def _token_ids(template: Template, fields: Mapping[str, Any]) -> tuple[int, ...]:
+    found = template.value(fields)
+    ids = tuple(found) if isinstance(found, Sequence) and not isinstance(found, str) else ()
+    if not ids or any(type(one) is not int or one < 0 for one in ids):
+        raise DataError(
+            f"{template.where}: {template.text} is {as_text(found)[:60]!r}, not a list of token ids"
+        )
+    return ids
+
+
+def _sent(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in params.items() if key not in NEVER_SENT}
+
+
+def _with_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:
+    first, *others = messages
+    if first.role == "system":
+        return (Message("system", f"{system}\n\n{_plain(first)}"), *others)
+    return (Message("system", system), *messages)
+
+
+def _plain(message: Message) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    for part in message.content:
+        if part.kind != "text":
+            raise ConfigError(
+                "", f"the task has {part.kind} parts, which a text (completions) endpoint cannot be sent"
+            )
+    return "\n".join(part.value for part in message.content)

@@ -1,0 +1,365 @@
+"""Make rows into samples: derived fields, the target, the choices, the group, and an id that stays the same.
+
+Rows are counted before any is left out, so that an id is the row's position in its source (grouped: the
+group, `/`, and the position in it) whatever is selected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from aisb._errors import ConfigError, DataError, did_you_mean
+from aisb._evaluator import Postprocessor
+from aisb._options import parameters
+from aisb._types import Extract, Row, Sample
+from aisb_engine._data.datafiles import DataFiles, DataFolders
+from aisb_engine._data.places import locate
+from aisb_engine._data.templates import Template, as_text, optional
+
+if TYPE_CHECKING:
+    from aisb._plugins import Plugins
+    from aisb_engine._spec import Task, Use
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSamples:
+    """The samples of a task, in the order of its rows, and what they were read from.
+
+    `count` is the number of rows before any selection, `sha256` the data's hash, `layout` the path that was
+    found as the task writes it (None for a dataset without files).
+    """
+
+    samples: tuple[Sample, ...]
+    count: int
+    sha256: str
+    files: tuple[Path, ...] = ()
+    layout: str | None = None
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+def load_samples(
+    task: Task,
+    plugins: Plugins,
+    folders: DataFolders,
+    *,
+    split: str | None = None,
+    selected: bool = True,
+) -> LoadedSamples:
+    """Read a task's rows and make them ready.
+
+    `split` stands above the task's own; with `selected` false, `dataset.select` is left aside.
+
+    Raises:
+        DataError: the data is missing or broken; the message has the file and the line.
+        ConfigError: a template or step of the task does not fit the rows.
+    """
+    files, rows = _opened(task, plugins, folders, split)
+    digest = None if files else hashlib.sha256()
+    maker = SampleMaker(task, plugins)
+    samples = tuple(maker.make(_counted(rows, files, digest)))
+    if not samples:
+        raise DataError(f"{files.here if files else task.dataset.use}: there are no rows")
+    kept = samples
+    if selected:
+        for name, values in task.dataset.select.items():
+            kept = _select(kept, name, values)
+    return LoadedSamples(
+        kept,
+        len(samples),
+        files.sha256 if files else digest.hexdigest() if digest else "",
+        tuple(file.path for file in files.files) if files else (),
+        files.layout if files else None,
+    )
+
+
+def _opened(
+    task: Task, plugins: Plugins, folders: DataFolders, split: str | None
+) -> tuple[DataFiles | None, Iterable[Row]]:
+    """Make the dataset component, with its files; one that takes none gets `path` and `split` as options."""
+    table, where = task.dataset, "task.dataset"
+    if not _takes_files(plugins, table.use) and not table.layouts:
+        given = {"path": table.path, "split": split or table.split}
+        own = {key: value for key, value in given.items() if value is not None}
+        return None, plugins.make("dataset", table.use, table.options | own, where=where)
+    files, use, options = locate(task, folders, split)
+    if files is None:
+        raise ConfigError(f"{where}.path", f"must be given: the dataset {use!r} reads files")
+    return files, plugins.make("dataset", use, options, where=where, files=files)
+
+
+def _takes_files(plugins: Plugins, use: str) -> bool:
+    return "files" in parameters(plugins.find("dataset", use).factory)
+
+
+class SampleMaker:
+    """Makes samples from rows as a task's `[sample]` table says; templates and steps are made ready once."""
+
+    def __init__(self, task: Task, plugins: Plugins) -> None:
+        table = task.sample
+        self._plugins = plugins
+        self._seed = table.shuffle
+        self._fields = [
+            (
+                name,
+                Template(made.value, f"task.sample.fields.{name}.value"),
+                self._steps(made.clean, f"fields.{name}."),
+            )
+            for name, made in table.fields.items()
+        ]
+        self._target = optional(table.target, "task.sample.target")
+        self._clean = self._steps(table.clean, "")
+        self._letter = optional(table.target_letter, "task.sample.target_letter")
+        self._index = optional(table.target_index, "task.sample.target_index")
+        self._group = optional(table.group, "task.sample.group")
+        self._cluster = optional(table.cluster, "task.sample.cluster")
+        self._max_tokens = optional(table.max_tokens, "task.sample.max_tokens")
+        self._at = optional(table.at, "task.sample.at")
+        self._choices: list[Template] = []
+        self._choice_list: Template | None = None
+        if isinstance(table.choices, str):
+            self._choice_list = Template(table.choices, "task.sample.choices")
+            if not self._choice_list.single:
+                raise ConfigError(
+                    "task.sample.choices",
+                    "must be a list of templates, or one field that is a list: '{choices}'",
+                )
+        elif table.choices:
+            self._choices = [
+                Template(text, f"task.sample.choices.{position}")
+                for position, text in enumerate(table.choices)
+            ]
+        self._check()
+
+    def make(self, rows: Iterable[tuple[str, Row]]) -> Iterator[Sample]:
+        """Yield a sample a row; each row comes with its place, which errors name."""
+        positions: dict[str | None, int] = {}
+        for place, row in rows:
+            try:
+                fields = self._derived(row)
+                group = self._group_of(fields)
+                position = positions.get(group, 0)
+                positions[group] = position + 1
+                identity = str(position) if group is None else f"{group}/{position}"
+                yield self._sample(identity, fields, group)
+            except (ConfigError, DataError) as error:
+                error.args = (f"{error}\n  at {place}",)
+                raise
+
+    def again(self, sample: Sample) -> Sample:
+        """Make a sample again from its own fields, as the table says now, under its own id."""
+        fields = self._derived(sample.fields)
+        return self._sample(sample.id, fields, self._group_of(fields))
+
+    def _derived(self, row: Row) -> dict[str, Any]:
+        fields = dict(row)
+        for name, template, steps in self._fields:
+            where = f"task.sample.fields.{name}"
+            fields[name] = _cleaned(template.render(fields), steps, Sample("", fields), where)
+        return fields
+
+    def _group_of(self, fields: Row) -> str | None:
+        group = self._group.render(fields) if self._group else None
+        if group == "":
+            raise DataError("task.sample.group: the group is empty")
+        return group
+
+    def _sample(self, identity: str, fields: Row, group: str | None) -> Sample:
+        choices = self._chosen(fields)
+        target = self._target_of(fields, len(choices))
+        if self._seed is not None:
+            choices, target = _shuffled(choices, target, Random(f"{self._seed}:{identity}"))
+        if self._max_tokens:
+            row_max_tokens(self._max_tokens, fields)
+        if self._at:
+            row_at(self._at, fields)
+        return Sample(identity, fields, target, choices, group, self._cluster_of(fields))
+
+    def _cluster_of(self, fields: Row) -> str | None:
+        """Return a short name of what is shared: a passage can be long."""
+        if self._cluster is None:
+            return None
+        return hashlib.sha256(self._cluster.render(fields).encode()).hexdigest()[:12]
+
+    def _chosen(self, fields: Row) -> tuple[str, ...]:
+        if self._choice_list is None:
+            choices = tuple([template.render(fields) for template in self._choices])
+        else:
+            found = self._choice_list.value(fields)
+            if found is None:  # a question without options, among others that have them
+                return ()
+            if not isinstance(found, Sequence) or isinstance(found, str) or not found:
+                shown = as_text(found)[:60]
+                raise DataError(f"task.sample.choices: {self._choice_list.text} is {shown!r}, not a list")
+            choices = tuple([as_text(choice) for choice in found])
+        if len(choices) > len(LETTERS):
+            raise DataError(f"task.sample.choices: {len(choices)} choices are more than there are letters")
+        return choices
+
+    def _target_of(self, fields: Row, count: int) -> Any:
+        if self._letter:
+            return LETTERS[_letter_index(self._letter.render(fields), count)]
+        if self._index:
+            text = self._index.render(fields).strip()
+            if not text.isdecimal() or int(text) >= count:
+                raise DataError(
+                    f"task.sample.target_index: {text!r} is none of the {count} choices, counted from 0"
+                )
+            return LETTERS[int(text)]
+        if self._target is None:
+            return None
+        value = self._target.value(fields)
+        sample = Sample("", fields)
+        if isinstance(value, list | tuple):
+            return [_cleaned(as_text(one), self._clean, sample, "task.sample.target") for one in value]
+        if isinstance(value, Mapping) and not self._clean:
+            return value
+        return _cleaned(as_text(value), self._clean, sample, "task.sample.target")
+
+    def _steps(self, uses: Iterable[Use], path: str) -> list[tuple[str, Postprocessor]]:
+        return [
+            (
+                use.use,
+                self._plugins.make(
+                    "postprocessor", use.use, use.options, where=f"task.sample.{path}clean.{position}"
+                ),
+            )
+            for position, use in enumerate(uses)
+        ]
+
+    def _check(self) -> None:
+        given = [t for t in (self._target, self._letter, self._index) if t]
+        if len(given) > 1:
+            raise ConfigError(
+                given[1].where, f"the target is already said by {given[0].where}; keep one of them"
+            )
+        has_choices = bool(self._choices or self._choice_list)
+        if (self._letter or self._index) and not has_choices:
+            raise ConfigError(
+                (self._letter or self._index or given[0]).where,
+                "needs choices: a letter or position of what?",
+            )
+        if self._seed is not None and not (has_choices and (self._letter or self._index)):
+            raise ConfigError(
+                "task.sample.shuffle",
+                "needs choices, and target_letter or target_index, so that the target can follow",
+            )
+
+
+def row_max_tokens(template: Template, fields: Row) -> int | None:
+    """Return the row's own limit of output tokens, None when its field is empty.
+
+    Raises:
+        DataError: the field holds something else than a whole number of at least 1.
+    """
+    text = template.render(fields).strip()
+    if not text:
+        return None
+    number = text.removesuffix(".0")
+    if not number.isdecimal() or int(number) < 1:
+        raise DataError(f"task.sample.max_tokens: {text!r} is not a whole number of at least 1")
+    return int(number)
+
+
+def row_at(template: Template, fields: Row) -> float | None:
+    """Return the row's own time in seconds, None when its field is empty.
+
+    Raises:
+        DataError: the field holds something else than a number of at least 0.
+    """
+    text = template.render(fields).strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < math.inf:
+        raise DataError(f"task.sample.at: {text!r} is not a number of seconds, counted from 0")
+    return seconds
+
+
+def _counted(rows: Iterable[Row], files: DataFiles | None, digest: Any) -> Iterator[tuple[str, Row]]:
+    """Yield rows with their place; add what a file's path and layout say, or hash the rows without files."""
+    made = [
+        (name, Template(text, f"task.dataset.layouts.fields.{name}"))
+        for name, text in (files.fields.items() if files else ())
+    ]
+    for position, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise DataError(f"row {position}: a row is a mapping with fields, and this is {row!r}"[:200])
+        if files is None:
+            digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+            yield f"row {position}", row
+        else:
+            current = files.current
+            told = {**row, **current.fields} if current and current.fields else row
+            more = {name: template.value(told) for name, template in made}
+            yield files.here, {**told, **more} if more else told
+
+
+def _cleaned(text: str, steps: Sequence[tuple[str, Postprocessor]], sample: Sample, where: str) -> str:
+    for name, step in steps:
+        found = step(text, sample)
+        if found is None:
+            raise DataError(f"{where}: the step {name!r} found nothing in {text[:200]!r}")
+        text = found.text if isinstance(found, Extract) else found
+    return text
+
+
+def _letter_index(text: str, count: int) -> int:
+    """Return the position that a letter (`B`, `(b)`) or a number from 1 stands for."""
+    label = text.strip().strip("().").upper()
+    index = LETTERS.find(label) if len(label) == 1 else -1
+    if label.isdecimal():
+        index = int(label) - 1
+    if not 0 <= index < count:
+        raise DataError(
+            f"task.sample.target_letter: {text!r} is none of the {count} choices "
+            f"A to {LETTERS[max(count - 1, 0)]}"
+        )
+    return index
+
+
+def _shuffled(choices: tuple[str, ...], target: str, random: Random) -> tuple[tuple[str, ...], str]:
+    """Return the choices in a drawn order, and the letter that the right one has then."""
+    drawn = [random.random() for _ in choices]
+    order = sorted(range(len(choices)), key=drawn.__getitem__)
+    return tuple(choices[index] for index in order), LETTERS[order.index(LETTERS.index(target))]
+
+
+def _select(samples: tuple[Sample, ...], name: str, values: Sequence[str]) -> tuple[Sample, ...]:
+    """Keep the samples whose field has one of the values."""
+    where = f"task.dataset.select.{name}"
+    there: dict[str, None] = {}
+    wanted, kept = set(values), []
+    for sample in samples:
+        if name not in sample.fields:
+            known = sorted(sample.fields)
+            raise ConfigError(
+                where, f"no field {name!r}{did_you_mean(name, known)}; the fields are: {', '.join(known)}"
+            )
+        value = as_text(sample.fields[name])
+        there[value] = None
+        if value in wanted:
+            kept.append(sample)
+    for value in values:
+        if value not in there:
+            some = ", ".join(list(there)[:80]) + (" …" if len(there) > 80 else "")
+            raise ConfigError(
+                where, f"no row has {name} = {value!r}{did_you_mean(value, there)}; there are: {some}"
+            )
+    return tuple(kept)

@@ -1,0 +1,212 @@
+"""Count tokens as the served model does: a tokenizer from a folder on this machine, and nothing downloaded.
+
+A folder with `tokenizer.json` is read with the library `tokenizers`, any other with `transformers`, which
+runs no code that the folder brings. The extra `aisb-engine[tokenizers]` brings the former.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from aisb._errors import PluginError, UsageError
+
+OTHER_FILES = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
+"""Files of tokenizers that have no tokenizer.json."""
+
+
+class Tokenizer(Protocol):
+    """Turns text into token ids and back.
+
+    The marks that a model wants around a text are neither added nor counted. `path` is where it comes from.
+    """
+
+    path: Path
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids, with that of special ones."""
+
+    def count(self, text: str) -> int:
+        """Return how many tokens a text has."""
+
+    def counts(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each of some texts has; many at once are faster."""
+
+    def vocabulary(self) -> dict[int, str]:
+        """Return the tokens by id as the tokenizer writes them, in order, without the special ones."""
+
+
+@lru_cache(maxsize=4)
+def load_tokenizer(path: str | Path) -> Tokenizer:
+    """Read a tokenizer from a folder, or from a `tokenizer.json`; once in a process.
+
+    Raises:
+        UsageError: there is no such folder, it holds no tokenizer, or one that would need code of its own.
+        PluginError: the library that reads it is not installed.
+    """
+    folder = Path(path).expanduser()
+    if not folder.exists():
+        raise UsageError(
+            f"tokenizer = {str(path)!r}: there is no such folder; "
+            "give the folder of the model with its tokenizer.json (nothing is downloaded)"
+        )
+    file = folder / "tokenizer.json" if folder.is_dir() else folder
+    if file.is_file():
+        return _read_json(file)
+    there = [name for name in OTHER_FILES if (folder / name).is_file()]
+    if not there:
+        raise UsageError(
+            f"tokenizer = {str(path)!r}: the folder has no tokenizer; looked for tokenizer.json, "
+            f"{', '.join(OTHER_FILES)}"
+        )
+    return _read_others(folder, there)
+
+
+class JsonTokenizer:
+    """A tokenizer of the library `tokenizers`."""
+
+    def __init__(self, path: Path, made: Any) -> None:
+        made.no_truncation()  # a file may ask for either, and both would make wrong counts
+        made.no_padding()
+        self.path = path
+        self._made = made
+        self._batch = getattr(made, "encode_batch_fast", made.encode_batch)  # without offsets: faster
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text."""
+        return list(self._made.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids, with that of special ones."""
+        return str(self._made.decode(list(ids), skip_special_tokens=False))
+
+    def count(self, text: str) -> int:
+        """Return how many tokens a text has."""
+        return len(self._made.encode(text, add_special_tokens=False))
+
+    def counts(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each of some texts has."""
+        return [len(one) for one in self._batch(list(texts), add_special_tokens=False)]
+
+    def vocabulary(self) -> dict[int, str]:
+        """Return the tokens by id, without the special ones."""
+        special = set(self._made.get_added_tokens_decoder())
+        found = self._made.get_vocab(with_added_tokens=False)
+        return {
+            number: token for token, number in sorted(found.items(), key=_number) if number not in special
+        }
+
+
+class TransformersTokenizer:
+    """A tokenizer that `transformers` reads from the files of its own kind."""
+
+    def __init__(self, path: Path, made: Any) -> None:
+        self.path = path
+        self._made = made
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text."""
+        return list(self._made.encode(text, add_special_tokens=False))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids, with that of special ones."""
+        return str(
+            self._made.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        )
+
+    def count(self, text: str) -> int:
+        """Return how many tokens a text has."""
+        return len(self.encode(text))
+
+    def counts(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each of some texts has."""
+        made = self._made(
+            list(texts),
+            add_special_tokens=False,
+            return_attention_mask=False,
+            truncation=False,
+            padding=False,
+        )
+        return [len(ids) for ids in made["input_ids"]]
+
+    def vocabulary(self) -> dict[int, str]:
+        """Return the tokens by id, without the special ones."""
+        special = {*self._made.all_special_ids, *self._made.added_tokens_decoder}
+        found = self._made.get_vocab()
+        tokens = sorted(found.items(), key=_number)
+        return {number: _plain(token) for token, number in tokens if number not in special}
+
+
+def _read_json(file: Path) -> Tokenizer:
+    try:
+        tokenizers = import_module("tokenizers")
+    except ImportError as error:
+        raise PluginError(_install(file, "tokenizers")) from error
+    try:
+        made = tokenizers.Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises plain Exception
+        raise UsageError(f"tokenizer: {file} is not a tokenizer that can be read: {error}") from error
+    return JsonTokenizer(file, made)
+
+
+def _read_others(folder: Path, there: Iterable[str]) -> Tokenizer:
+    _refuse_own_code(folder)
+    try:
+        transformers = import_module("transformers")
+    except ImportError as error:
+        raise PluginError(
+            f"{_install(folder, 'transformers')}\n"
+            f"  or save it where transformers is, as a tokenizer.json: {_SAVE.format(more='')}"
+        ) from error
+    try:
+        made = transformers.AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        if "trust_remote_code" in reason:
+            raise _own_code(folder) from error
+        raise UsageError(
+            f"tokenizer: {folder} has {', '.join(there)}, which transformers cannot read: {reason}"
+        ) from error
+    return TransformersTokenizer(folder, made)
+
+
+_SAVE = "AutoTokenizer.from_pretrained(FOLDER{more}).save_pretrained(NEW_FOLDER)"
+
+
+def _refuse_own_code(folder: Path) -> None:
+    """Refuse a tokenizer that is a Python file beside it, before anything could ask whether to run that."""
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return
+    if isinstance(config, dict) and "AutoTokenizer" in (config.get("auto_map") or ()):
+        raise _own_code(folder)
+
+
+def _own_code(folder: Path) -> UsageError:
+    return UsageError(
+        f"tokenizer: {folder} needs code of its own (trust_remote_code), which aisb does not run; where you "
+        "trust it, save it as a tokenizer.json:\n  " + _SAVE.format(more=", trust_remote_code=True")
+    )
+
+
+def _install(path: Path, library: str) -> str:
+    wanted = "'aisb-engine[tokenizers]'" if library == "tokenizers" else library
+    return f"reading the tokenizer {path} needs {library}: pip install {wanted}"
+
+
+def _number(entry: tuple[Any, int]) -> int:
+    return entry[1]
+
+
+def _plain(token: object) -> str:
+    return token if isinstance(token, str) else ""  # some vocabularies are of bytes

@@ -1,0 +1,37 @@
+"""The engine's own client, which it gives to each backend that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from aisb._backend import Backend, Fetched, HttpBackend
+from aisb_engine._http.fetch import fetch
+
+B = TypeVar("B", bound=Backend)
+
+
+class EngineClient:
+    """Sends what is not hot over the transport that carries a run's requests."""
+
+    async def fetch(
+        self,
+        backend: HttpBackend,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        timeout: float = 10.0,  # noqa: ASYNC109 - the transport applies it
+    ) -> Fetched:
+        """Send one request: GET, or POST when there is a body.
+
+        Raises:
+            ServiceError: nothing answered; the message says what to try.
+        """
+        return await fetch(backend, path, body=body, timeout=timeout)
+
+
+def connect(backend: B) -> B:
+    """Give a backend the engine's client, unless it has one; return the backend."""
+    if backend.client is None:
+        backend.client = EngineClient()
+    return backend

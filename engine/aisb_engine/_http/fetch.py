@@ -1,0 +1,238 @@
+"""Asking a service something outside the hot path, and saying in plain words why it cannot be reached.
+
+What connects at all is decided here for every way of asking: which certificates are trusted, which proxy
+applies, and what to tell a user when there is no connection.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from aisb._backend import Fetched, HttpBackend
+from aisb._errors import ServiceError, UsageError
+from aisb._types import Failure
+
+if TYPE_CHECKING:
+    import ssl
+
+
+async def fetch(
+    backend: HttpBackend,
+    path: str,
+    *,
+    body: Mapping[str, Any] | None = None,
+    timeout: float = 10.0,  # noqa: ASYNC109 - httpx applies it
+) -> Fetched:
+    """Send one request to a backend's service: GET, or POST when there is a body.
+
+    A status that is not a success is an answer like any other.
+
+    Raises:
+        ServiceError: nothing answered; the message says what to try.
+    """
+    if backend.transport == "native" and proxy_for(backend.url) is None:
+        return await _fetch_natively(backend, path, body, timeout)
+    import httpx
+    import orjson
+
+    url = backend.url + path
+    headers = {"accept-encoding": "identity", **backend.headers, **backend.auth_headers()}
+    content = None
+    if body is not None:
+        headers["content-type"] = "application/json"
+        content = orjson.dumps(body)
+    try:
+        async with httpx.AsyncClient(
+            verify=tls_context(backend) or True,
+            proxy=proxy_for(backend.url),
+            trust_env=False,
+            timeout=timeout,
+        ) as client:
+            reply = await client.request(
+                "GET" if body is None else "POST", url, headers=headers, content=content
+            )
+            return Fetched(reply.status_code, dict(reply.headers), reply.content)
+    except httpx.ConnectTimeout as error:
+        raise ServiceError(f"no connection to {place(url)} within {timeout:g} s; {_CHECK_URL}") from error
+    except httpx.TimeoutException as error:
+        raise ServiceError(
+            f"{place(url)} accepted a connection but did not answer {path} within {timeout:g} s; "
+            f"it may still be loading its model"
+        ) from error
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError, ValueError) as error:
+        raise ServiceError(why_unreachable(error, url)) from error
+
+
+async def _fetch_natively(
+    backend: HttpBackend,
+    path: str,
+    body: Mapping[str, Any] | None,
+    timeout: float,  # noqa: ASYNC109 - the transport applies it
+) -> Fetched:
+    """Fetch by the transport that carries the requests: httpx alone takes a tenth of a second to import."""
+    import time
+
+    from aisb._backend import HttpCall
+    from aisb._errors import AttemptFailed
+    from aisb_engine._http.assembly import wire
+    from aisb_engine._http.transport import Exchange
+    from aisb_engine._http.transport_native import NativeTransport
+    from aisb_engine._spec import Timeouts
+
+    limits = Timeouts(connect=timeout, first_byte=timeout, between_bytes=timeout, total=timeout)
+    transport = NativeTransport(backend, timeouts=limits, clock=time.perf_counter_ns, limit=1)
+    exchange = Exchange()
+    try:
+        call = HttpCall(path, body, method="GET" if body is None else "POST")
+        await transport.exchange(wire(backend, transport, call), exchange)
+    except AttemptFailed as error:
+        raise ServiceError(_why_not_fetched(error.failure, backend.url, path, timeout)) from error
+    finally:
+        await transport.aclose()
+    data = b"".join(piece for _, piece in exchange.pieces)
+    return Fetched(exchange.status, exchange.headers, data)
+
+
+def _why_not_fetched(failure: Failure, url: str, path: str, timeout: float) -> str:
+    if failure.kind == "timeout":
+        return (
+            f"{place(url)} accepted a connection but did not answer {path} within {timeout:g} s; "
+            f"it may still be loading its model"
+        )
+    if failure.kind == "cut":
+        return f"{place(url)} closed the connection; does it speak {_other_scheme(url)} instead?"
+    if failure.message.startswith("no connection to") and failure.message.endswith(" s"):
+        return f"{failure.message}; {_CHECK_URL}"
+    return (
+        failure.message
+        if failure.kind == "connect"
+        else f"no usable answer from {place(url)}: {failure.message}"
+    )
+
+
+_CHECK_URL = "check the address (url, --url) and that no firewall stands between"
+
+
+def place(url: str) -> str:
+    """Return the host and port of a URL, without a user name or key that it may hold."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    return f"{host}:{port_of(url)}"
+
+
+def port_of(url: str) -> int:
+    """Return the port of a URL.
+
+    Raises:
+        UsageError: it is not a number from 1 to 65535.
+    """
+    parts = urlsplit(url)
+    try:
+        return parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise UsageError(
+            f"url = {url!r}: the port must be a number from 1 to 65535, as in http://127.0.0.1:8000"
+        ) from error
+
+
+def tls_context(backend: HttpBackend) -> ssl.SSLContext | None:
+    """Return what checks the service's certificate as the backend's options say; None for plain HTTP.
+
+    Raises:
+        UsageError: the file of `ca_file` cannot be read or holds no certificate.
+    """
+    if not backend.url.startswith("https://"):
+        return None
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=backend.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(
+            f"ca_file = {backend.ca_file!r} is not a file of certificates in PEM form "
+            f"({error.strerror or error})"
+        ) from error
+    if not backend.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL; never one for an address of this machine."""
+    if not any(os.environ.get(name) for name in _PROXY_VARIABLES):
+        return None
+    import ipaddress
+    import urllib.request
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost" or host.endswith(".localhost")
+    proxies = urllib.request.getproxies_environment()
+    if loopback or urllib.request.proxy_bypass_environment(host, proxies):  # type: ignore[attr-defined]
+        return None
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy or None
+
+
+_PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+def why_unreachable(error: BaseException, url: str) -> str:
+    """Say in one line why there is no connection to a URL, and what to try."""
+    import errno
+    import socket
+    import ssl
+
+    where = place(url)
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"the TLS certificate of {where} is not trusted ({cause.verify_message}); "
+                f"name its authority with ca_file, or set verify = false"
+            )
+        if isinstance(cause, ssl.SSLError):
+            return f"no TLS connection to {where} ({cause.reason or cause}); does it speak http:// instead?"
+        if isinstance(cause, socket.gaierror):
+            return (
+                f"the host name of {where} cannot be resolved ({cause.strerror}); check the spelling of url"
+            )
+    numbers = {cause.errno for cause in causes if isinstance(cause, OSError)}
+    for number, text in (
+        (errno.ECONNREFUSED, f"{where} refused the connection; is the service running, and on this port?"),
+        (
+            errno.EMFILE,
+            f"no connection to {where}: too many open files; raise `ulimit -n` or lower concurrency",
+        ),
+        (errno.ENFILE, f"no connection to {where}: this machine has no free file handles; lower concurrency"),
+        (errno.EADDRNOTAVAIL, f"no connection to {where}: no free local port; lower concurrency"),
+        (errno.ETIMEDOUT, f"no connection to {where}: it does not answer; {_CHECK_URL}"),
+        (errno.EHOSTUNREACH, f"no route to {where}; {_CHECK_URL}"),
+        (errno.ENETUNREACH, f"no route to {where}; {_CHECK_URL}"),
+        (errno.ECONNRESET, f"{where} closed the connection; does it speak {_other_scheme(url)} instead?"),
+    ):
+        # What joins several failures (one per address of a name) has them in its text only.
+        if number in numbers or os.strerror(number) in str(error) or f"[Errno {number}]" in str(error):
+            return text
+    if any(isinstance(cause, ConnectionResetError) for cause in causes):
+        return f"{where} closed the connection; does it speak {_other_scheme(url)} instead?"
+    return f"no usable answer from {where}: {error or type(error).__name__}"
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def _other_scheme(url: str) -> str:
+    return "http://" if url.startswith("https://") else "https://"

@@ -1,0 +1,157 @@
+"""When each request of an open loop is to be sent: schedules that are drawn once, seeded, and replayable.
+
+A schedule is an array of nanoseconds from the run's start, in order, the first at 0. It is scaled to the rate
+that was asked for: n requests at r a second always fill n/r seconds, whatever was drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+from typing import Literal, NamedTuple
+
+from aisb._errors import ConfigError
+
+Arrival = Literal["constant", "poisson", "gamma"]
+SLOWEST = 0.01
+FASTEST = 1_000_000.0
+
+
+class Ramp(NamedTuple):
+    """A rate that grows while the requests go by, from `start` to `end` a second."""
+
+    shape: Literal["linear", "exponential"]
+    start: float
+    end: float
+
+    @classmethod
+    def parse(cls, text: str, where: str = "load.ramp_up") -> Ramp:
+        """Read `linear:START:END` or `exponential:START:END`.
+
+        Raises:
+            ConfigError: it has another form, a rate cannot be paced, or the ramp goes down.
+        """
+        shape, *rates = text.split(":")
+        if shape not in ("linear", "exponential") or len(rates) != 2:
+            raise ConfigError(
+                where, f"{text!r} is not linear:START:END or exponential:START:END, as in linear:1:50"
+            )
+        try:
+            start, end = map(float, rates)
+        except ValueError:
+            raise ConfigError(
+                where, f"{text!r}: START and END are requests a second, as in linear:1:50"
+            ) from None
+        check_rate(start, where)
+        check_rate(end, where)
+        if end < start:
+            raise ConfigError(where, f"{text!r} goes down: END must not be below START")
+        return cls("linear" if shape == "linear" else "exponential", start, end)
+
+    def rate(self, part: float) -> float:
+        """Return the rate when this part (0 to 1) of the requests has been sent."""
+        if self.shape == "linear":
+            return self.start + (self.end - self.start) * part
+        return float(self.start * (self.end / self.start) ** part)
+
+
+def check_rate(rate: float, where: str = "load.request_rate") -> None:
+    """Refuse a rate that cannot be paced.
+
+    Raises:
+        ConfigError: it is negative, NaN, infinite, or too slow or fast.
+    """
+    if math.isnan(rate) or rate < 0:
+        raise ConfigError(
+            where, f"must be requests a second, at least {SLOWEST:g} (it is {rate:g}); 0 sends without pacing"
+        )
+    if not SLOWEST <= rate <= FASTEST:
+        raise ConfigError(
+            where,
+            f"can be from {SLOWEST:g} to {FASTEST:,.0f} a second (it is {rate:g}); 0 sends without pacing",
+        )
+
+
+def schedule(
+    count: int,
+    *,
+    rate: float | None = None,
+    arrival: Arrival = "poisson",
+    burstiness: float | None = None,
+    ramp: Ramp | None = None,
+    seed: int = 0,
+) -> array[int]:
+    """Draw when `count` requests are sent, at a rate or along a ramp.
+
+    `burstiness` is the shape β of a gamma distribution of the gaps, with scale 1/(rate·β): 0 is constant, 1
+    is Poisson, below it is burstier, above it smoother. It says more than `arrival` only for gamma.
+
+    Raises:
+        ConfigError: the rate or the burstiness cannot be used.
+    """
+    if ramp is None:
+        check_rate(rate if rate is not None else math.nan)
+        ramp = Ramp("linear", rate or 1.0, rate or 1.0)
+    gap = _gaps(arrival, burstiness, Random(f"arrivals/{seed}"))
+    steps = max(1, count - 1)
+    drawn = [0.0] * count
+    wanted = 0.0
+    for position in range(1, count):
+        mean = 1.0 / ramp.rate((position - 1) / max(1, steps - 1))
+        wanted += mean
+        drawn[position] = drawn[position - 1] + gap(mean)
+    total = drawn[-1] if count else 0.0
+    if total <= 0:  # one request; or a single gap, drawn as 0
+        return array("q", (round(at * wanted / steps * 1e9) for at in range(count)))
+    scale = wanted / total
+    return array("q", (round(at * scale * 1e9) for at in drawn))
+
+
+def trace_schedule(times: Iterable[float | None], ids: Sequence[str] = ()) -> array[int]:
+    """Return a trace's own times (seconds) as a schedule; the first request is sent at once.
+
+    Raises:
+        ConfigError: a request has no time, or the trace is out of order.
+    """
+    where = "load.use_timestamp"
+    planned = array("q")
+    first = before = 0.0
+    for position, at in enumerate(times):
+        name = ids[position] if position < len(ids) else str(position)
+        if at is None or not math.isfinite(at):
+            said = "no time of its own" if at is None else f"no time that can be kept ({at})"
+            raise ConfigError(where, f"request {name} has {said}; leave it out, and give request_rate")
+        if not position:
+            first = before = at
+        if at < before:
+            raise ConfigError(
+                where,
+                f"the trace is out of order: request {name} is at {at:g} s, after one at {before:g} s; "
+                "sort its rows by time",
+            )
+        before = at
+        planned.append(round((at - first) * 1e9))
+    return planned
+
+
+def _gaps(arrival: Arrival, burstiness: float | None, draw: Random) -> Callable[[float], float]:
+    """Return what draws one gap of a given mean."""
+    where = "load.burstiness"
+    beta = {"constant": 0.0, "poisson": 1.0, "gamma": 1.0}[arrival]
+    if burstiness is not None:
+        if not (burstiness == 0 or 0.01 <= burstiness <= 1000):
+            raise ConfigError(
+                where, f"must be 0 (constant), or from 0.01 to 1000; 1 is Poisson (it is {burstiness:g})"
+            )
+        if arrival != "gamma" and burstiness != beta:
+            raise ConfigError(
+                where, f"{burstiness:g} is not what arrival = {arrival!r} means; set arrival = 'gamma'"
+            )
+        beta = burstiness
+    if beta == 0:
+        return lambda mean: mean
+    if beta == 1:
+        return lambda mean: draw.expovariate(1.0) * mean
+    return lambda mean: draw.gammavariate(beta, mean / beta)

@@ -1,0 +1,367 @@
+"""The sending half of a run: make everything ready, probe the services, then ask what is not answered yet."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from aisb._backend import Backend, HttpBackend
+from aisb._errors import AisbError, ConfigError, RunError, ServiceError, UsageError
+from aisb._options import parameters
+from aisb._plugins import Plugins
+from aisb._types import Request, ServiceInfo
+from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.media import media_hash
+from aisb_engine._data.prompts import Renderer
+from aisb_engine._data.samples import load_samples
+from aisb_engine._http.client import connect
+from aisb_engine._load.engine import concurrency
+from aisb_engine._load.loads import workers
+from aisb_engine._load.pieces import Piece
+from aisb_engine._load.sending import Sending
+from aisb_engine._progress import Display, Progress
+from aisb_engine._record.log import read_folder
+from aisb_engine._record.manifest import Manifest, differences, identity, mask_url, now, task_version
+from aisb_engine._record.predictions import Asked, prompt_of, write_predictions, write_samples
+from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
+from aisb_engine._scoring.likelihood import check_scores, try_scores
+from aisb_engine._scoring.scoring import Steps, evaluators
+from aisb_engine._spec import DatasetTable, RunSpec, Task
+
+
+@dataclass(slots=True)
+class Asking:
+    """What one command asks: its subtasks, where their answers go, and how it is told to stop."""
+
+    spec: RunSpec
+    folder: RunFolder
+    plugins: Plugins
+    manifest: Manifest
+    display: Display
+    data_dir: Path | None
+    session: int
+    performance: bool = False
+    grades: bool = False
+    pieces: list[Piece] = field(default_factory=list)
+    backends: dict[str, Backend] = field(default_factory=dict)
+    interrupted: bool = False
+
+    async def run(self) -> None:
+        """Ask everything that has no answer yet.
+
+        Raises:
+            ServiceError: a service cannot be reached, or does not serve the model; nothing was sent.
+            UsageError: data or a component is missing, or the run's log belongs to other requests.
+        """
+        try:
+            self._prepare()
+            await self._probe()
+            self._begin()
+            await self._drive()
+        finally:
+            await self._close()
+
+    def _prepare(self) -> None:
+        folders = DataFolders.default(self.data_dir)
+        tasks = {name: self._unlike(task) for name, task in self.spec.tasks.items()}
+        loaded = {name: load_samples(task, self.plugins, folders) for name, task in tasks.items()}
+        for name, model in self.spec.models.items():
+            where = f"models.{model.name}.options"
+            self.backends[name] = connect(
+                self.plugins.make("backend", model.backend, model.options, where=where)
+            )
+        if self.grades:  # a grader that cannot be made is said before hours of asking
+            for task in tasks.values():
+                Steps.make(task.postprocess, self.plugins)
+                evaluators(task, self.plugins)
+        for subtask in self.spec.subtasks:
+            self.backends[subtask.model].check_params(subtask.merged)
+            samples, task = loaded[subtask.task], tasks[subtask.task]
+            if task.mode == "logprob":
+                check_scores(self.backends[subtask.model])
+            log_file = self.folder.infer_log(subtask.model, subtask.task)
+            piece = Piece(
+                subtask,
+                self.spec.models[subtask.model],
+                task,
+                self.backends[subtask.model],
+                samples,
+                Renderer(
+                    task,
+                    self.plugins,
+                    folders,
+                    params=subtask.params,
+                    forced=subtask.forced,
+                    files=samples.files,
+                ),
+                Progress(subtask.model, subtask.task, log_file),
+                samples.samples[: subtask.load.num_prompts],
+                nonce=f"[{self._nonce}]" if self.performance and subtask.load.nonce is not False else "",
+            )
+            wanted = subtask.load.num_prompts or 0
+            if self.performance and wanted > len(samples):
+                piece.notes.append(f"{wanted} prompts were asked for, and the task has {len(samples)} rows")
+            requests = len(piece.samples) * subtask.repeats
+            piece.workers = workers(subtask.load, piece.backend, requests, piece.notes)
+            self.pieces.append(piece)
+
+    @property
+    def _nonce(self) -> str:
+        """What sets this run's prompts apart from those of every other run."""
+        return hashlib.sha256(str(self.folder.path.resolve()).encode()).hexdigest()[:12]
+
+    def _unlike(self, task: Task) -> Task:
+        """Let a dataset that makes its rows itself, and takes a nonce, make other rows than the last time."""
+        if not self.performance or any(s.load.nonce is False for s in self.spec.subtasks):
+            return task
+        use = task.dataset.use
+        if use not in self.plugins.names("dataset") or "nonce" in task.dataset.options:
+            return task
+        if "nonce" not in parameters(self.plugins.find("dataset", use).factory):
+            return task
+        dataset = DatasetTable.model_validate(
+            {**task.dataset.model_dump(exclude_unset=True), "nonce": self._nonce}
+        )
+        return task.model_copy(update={"dataset": dataset})
+
+    async def _probe(self) -> None:
+        compared = {piece.subtask.model for piece in self.pieces if piece.task.mode == "logprob"}
+        self._set_apart()
+        for name, backend in self.backends.items():
+            mine = [piece for piece in self.pieces if piece.backend is backend]
+            if mine and all(piece.apart for piece in mine):  # its workers will load it, each for itself
+                self.manifest.note("models", name, self._service(backend, ServiceInfo()))
+                continue
+            if backend.local:
+                self.display.say(f"{name}: loading {getattr(backend, 'model', name)}")
+            try:
+                info = await backend.probe()
+                if isinstance(backend, HttpBackend) and name in compared:
+                    await try_scores(backend)
+            except ServiceError as error:
+                raise ServiceError(f"{name}: {error}") from error
+            self.manifest.note("models", name, self._service(backend, info))
+            for line in info.notes:
+                self.display.say(f"{name}: {line}")
+
+    def _set_apart(self) -> None:
+        """Leave local models to worker processes where several run at once, each with its own devices.
+
+        Raises:
+            ConfigError: the machine has not as many devices as they need.
+        """
+        for piece in self.pieces:
+            piece.apart = piece.backend.local and (self._at_once > 1 or piece.workers > 1)
+            if piece.backend.local:
+                self._environments(piece, 0)
+
+    @property
+    def _at_once(self) -> int:
+        return min(self.spec.run.max_num_workers, len(self.pieces))
+
+    def _environments(self, piece: Piece, slot: int) -> list[Mapping[str, str]]:
+        """Return what gives each worker of a piece its own devices; `slot` is its place of those at once."""
+        wide = max(each.workers for each in self.pieces if each.backend.local)
+        total = self._at_once * wide
+        try:
+            return [piece.backend.pin(slot * wide + number, total) for number in range(piece.workers)]
+        except UsageError as error:
+            raise ConfigError(f"models.{piece.model.name}", str(error)) from error
+
+    def _service(self, backend: Backend, info: ServiceInfo) -> dict[str, Any]:
+        served = getattr(backend, "model", None)
+        facts: dict[str, Any] = {"served": served, "detail": info.detail or None}
+        if isinstance(backend, HttpBackend):
+            facts["url"] = mask_url(backend.url)
+        return facts
+
+    def _begin(self) -> None:
+        """Check that a log that is there belongs to the same requests, then write what scoring will need."""
+        for piece in self.pieces:
+            model, task = piece.subtask.model, piece.subtask.task
+            mine = identity(
+                piece.subtask,
+                piece.task,
+                served=getattr(piece.backend, "model", None),
+                system=piece.model.system,
+                backend=piece.model.backend,
+                data=piece.loaded.sha256,
+                shots=piece.renderer.shots.pool.sha256 if piece.renderer.shots else None,
+                media=media_hash(piece.renderer.media, piece.loaded) if piece.renderer.media else None,
+                adapters=piece.backend.adapters_hash() if isinstance(piece.backend, HttpBackend) else None,
+            )
+            path = self.folder.log(model, task) / "identity.json"
+            if path.exists() and (lines := differences(read_json(path), mine)):
+                raise RunError(
+                    f"{task} · {model} was asked something else in {self.folder}:\n"
+                    + "\n".join(f"  {line}" for line in lines)
+                    + "\n  start anew without --reuse, or give the same values"
+                )
+            write_atomically(path, orjson.dumps(mine, option=orjson.OPT_INDENT_2))
+            if not self.performance:  # which is never scored, and whose prompts can be many and long
+                from aisb_engine._scoring.results import sample_table
+
+                prompts = (Asked(sample, prompt_of(piece.request(sample))) for sample in piece.samples)
+                write_samples(self.folder, model, task, prompts, made_by=sample_table(piece.task))
+            facts = {
+                "version": task_version(piece.task),
+                "data": {"sha256": piece.loaded.sha256, "files": [str(f) for f in piece.loaded.files]},
+                "prompt_style": piece.task.prompt.style,
+            }
+            self.manifest.note("tasks", task, facts)
+            if piece.task.prompt.style != piece.backend.takes:
+                crossed = {"chat": "one user message", "text": "the turns' contents joined by newlines"}
+                if piece.backend.renders:
+                    crossed["text"] = "one text, rendered with the tokenizer's chat template"
+                self.display.say(
+                    f"{task} · {model}: a {piece.task.prompt.style} task, a {piece.backend.takes} endpoint: "
+                    f"sent as {crossed[piece.backend.takes]}"
+                )
+                self.manifest.note("crossed", f"{model}/{task}", {"to": piece.backend.takes})
+            if piece.subtask.repeats > 1 and piece.subtask.merged.get("temperature", 1) == 0:
+                self.display.say(
+                    f"{task} · {model}: {piece.subtask.repeats} repeats at temperature 0 will be alike; "
+                    "set params.temperature"
+                )
+        self.manifest.save()
+
+    async def _drive(self) -> None:
+        stopping = asyncio.Event()
+        self._listen(stopping)
+        gate = asyncio.Semaphore(self.spec.run.max_num_workers)
+        most = sorted((concurrency(p.subtask.load, p.backend) for p in self.pieces), reverse=True)
+        at_once = sum(most[: self.spec.run.max_num_workers])
+        if self.spec.run.max_num_workers > 1 and len(self.pieces) > 1:
+            self.display.say(f"up to {self.spec.run.max_num_workers} subtasks and {at_once} requests at once")
+        self.display.start([piece.progress for piece in self.pieces])
+        began = time.perf_counter_ns()  # one clock for all subtasks, and for every worker of this machine
+
+        slots = list(range(self.spec.run.max_num_workers))
+
+        async def one(piece: Piece) -> None:
+            async with gate:
+                slot = slots.pop(0)
+                try:
+                    if not stopping.is_set():
+                        await self._ask(piece, began, stopping, slot)
+                finally:
+                    slots.insert(0, slot)
+
+        tasks = [asyncio.create_task(one(piece)) for piece in self.pieces]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            stopping.set()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.display.stop()
+
+    async def _ask(self, piece: Piece, began: int, stopping: asyncio.Event, slot: int) -> None:
+        model, task, progress = piece.subtask.model, piece.subtask.task, piece.progress
+        folder = self.folder.log(model, task)
+        log = read_folder(folder)
+        ids = {sample.id for sample in piece.samples}
+        mine = [key for key in log.finished if key[0] in ids and key[1] < piece.subtask.repeats]
+        progress.total = piece.count()
+        progress.resumed = progress.finished = len(mine)
+        progress.phase, progress.started = "asking", time.monotonic()
+        progress.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with progress.log_file.open("a", encoding="utf-8") as lines:
+
+            def note(line: str) -> None:
+                lines.write(f"{now()} {line}\n")
+                lines.flush()
+                self.display.log(f"{progress.log_file.relative_to(self.folder.path)}: {line}")
+
+            if log.damaged:
+                note(f"{log.damaged} damaged stretches of the log passed over; their samples are asked again")
+            if log.attempts:
+                failed = sum(p.failure is not None for p in log.latest.values())
+                found = f"Found {len(mine)} finished of {progress.total}, {failed} failed: going on"
+                note(found)
+                self.display.say(f"{task} · {model}: {found}")
+            note(f"asking {progress.total - progress.finished} requests, {piece.subtask.merged}")
+            for line in piece.notes:
+                note(line)
+                self.display.say(f"{task} · {model}: {line}")
+            at_once = min(self.spec.run.max_num_workers, len(self.pieces))
+            sending = Sending(piece, folder, self.session, began, note, stopping, self.performance)
+            if piece.apart:
+                sending.environments = self._environments(piece, slot)
+            try:
+                await sending.run(log.latest, subtasks_at_once=at_once)
+            except AisbError as error:
+                note(str(error))
+                error.add_note(f"  log: {progress.log_file}")
+                progress.phase = "failed"
+                raise
+            finally:
+                progress.ended = time.monotonic()
+                self._write_predictions(piece)
+            progress.phase = "stopped" if stopping.is_set() else "done"
+            note(f"{progress.phase}: {progress.finished} finished, {progress.failed} of them failed")
+
+    def _write_predictions(self, piece: Piece) -> None:
+        """Make the prediction files; not of a performance run, whose answers stay in its log."""
+        if self.performance:
+            return
+        with suppress(RunError):
+            write_predictions(
+                self.folder,
+                piece.subtask.model,
+                piece.subtask.task,
+                repeats=piece.subtask.repeats,
+                also_json=self.spec.run.predictions_json,
+            )
+
+    def _listen(self, stopping: asyncio.Event) -> None:
+        """Stop at the first Ctrl-C; a second one ends the process at once."""
+        loop = asyncio.get_running_loop()
+
+        def interrupt() -> None:
+            if self.interrupted:
+                loop.remove_signal_handler(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+            self.interrupted = True
+            self.display.say("stopping: what has finished is kept (Ctrl-C again ends at once)")
+            stopping.set()
+
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
+            loop.add_signal_handler(signal.SIGINT, interrupt)
+
+    async def _close(self) -> None:
+        for backend in self.backends.values():
+            with suppress(Exception):
+                await backend.aclose()
+
+
+def unasked(pieces: Sequence[Piece]) -> int:
+    """Return how many requests have no answer."""
+    return sum(p.progress.total - p.progress.finished + p.progress.failed for p in pieces)
+
+
+def run_loop(asking: Asking) -> None:
+    """Run the asking on uvloop where there is one, else on asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(asking.run())
+    else:
+        uvloop.run(asking.run())
+
+
+def preview(task: Task, plugins: Plugins, folders: DataFolders, count: int) -> Iterable[Request]:
+    """Return the first requests of a task as they would be sent."""
+    loaded = load_samples(task, plugins, folders)
+    renderer = Renderer(task, plugins, folders, files=loaded.files)
+    return [renderer.request(sample) for sample in list(loaded.samples)[:count]]

@@ -1,0 +1,79 @@
+"""How many connections this machine can hold at once: said before the first request, not by a failed one."""
+
+from __future__ import annotations
+
+import os
+import resource
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from aisb._errors import ConfigError
+
+SPARE_FILES = 64
+"""Files of a process that are no connections: the log, pipes, libraries."""
+
+PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+class Room(NamedTuple):
+    """What limits connections: files a process may open (None: no limit), and local ports (None: unknown)."""
+
+    files: int | None
+    ports: int | None
+
+
+def room() -> Room:
+    """Return what this process could open after `raise_limit`, and the ports there are to one service."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    ports = None
+    with suppress(OSError, ValueError):
+        low, high = map(int, PORTS.read_text(encoding="ascii").split())
+        ports = high - low + 1
+    return Room(None if hard == resource.RLIM_INFINITY else hard, ports)
+
+
+def raise_limit() -> None:
+    """Raise this process's limit of open files as far as it may be raised."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):  # some systems cap it below their own hard limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def most_files() -> int:
+    """Return how many connections this process may open now."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 1_000_000 if soft == resource.RLIM_INFINITY else max(1, soft - SPARE_FILES)
+
+
+def check_room(wanted: int, workers: int, has: Room) -> None:
+    """Refuse a concurrency that this machine cannot hold.
+
+    Raises:
+        ConfigError: names the limit, the highest possible value, and what raises it.
+    """
+    where = "load.concurrency"
+    if has.files is not None:
+        most = max(1, has.files - SPARE_FILES) * workers
+        if wanted > most:
+            who = "a process" if workers == 1 else f"each of {workers} processes"
+            raise ConfigError(
+                where,
+                f"{wanted:,} cannot be in flight: {who} may open {has.files:,} files, so at most {most:,}; "
+                f"raise `ulimit -Hn`, or give more --workers",
+            )
+    if has.ports is not None and wanted > has.ports:
+        raise ConfigError(
+            where,
+            f"{wanted:,} cannot be in flight: there are {has.ports:,} local ports, so at most {has.ports:,}; "
+            "widen net.ipv4.ip_local_port_range (sysctl)",
+        )
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1

@@ -1,0 +1,79 @@
+"""What the service itself counts, asked before, during and after a load: best effort, never in its way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from aisb._backend import Backend
+from aisb_engine._record.loadfiles import GAUGES
+
+WITHIN = 2.0
+"""Seconds that an answer may take. A service that took longer before the load is not asked again."""
+
+OFTEN, SELDOM = 0.25, 5.0
+"""Seconds between two looks at what runs and waits: soon at first, for short loads, then more seldom."""
+
+
+class Counting:
+    """The counters of one service around one load.
+
+    `table` is what `load.json` keeps: counters `before` and `after`, and what gauges said `during` it.
+    """
+
+    def __init__(self, backend: Backend, note: Callable[[str], None]) -> None:
+        self._backend = backend
+        self._note = note
+        self._looking: asyncio.Task[None] | None = None
+        self._before: dict[str, float] = {}
+        self._after: dict[str, float] = {}
+        self._during: dict[str, dict[str, float]] = {}
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """Everything that is known so far."""
+        return {"before": self._before, "after": self._after, "during": self._during}
+
+    async def begin(self) -> None:
+        """Ask for the counters, and begin to look at the gauges now and then."""
+        self._before = await self._ask(self._note)
+        if any(name in self._before for names in GAUGES.values() for name in names):
+            self._looking = asyncio.create_task(self._look())
+
+    async def end(self) -> None:
+        """Ask for the counters once more. Without those from before they would say nothing of the load."""
+        if self._looking:
+            self._looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._looking
+        if self._before:
+            self._after = await self._ask(self._note)
+
+    async def _look(self) -> None:
+        pause = OFTEN
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, SELDOM)
+            counted = await self._ask(lambda _: None)
+            for name in (name for names in GAUGES.values() for name in names):
+                if name in counted:
+                    self._add(name, counted[name])
+
+    def _add(self, name: str, value: float) -> None:
+        seen = self._during.setdefault(name, {"looks": 0, "sum": 0.0, "most": value})
+        seen["looks"] += 1
+        seen["sum"] += value
+        seen["most"] = max(seen["most"], value)
+
+    async def _ask(self, note: Callable[[str], None]) -> dict[str, float]:
+        counted: Mapping[str, float] = {}
+        try:
+            async with asyncio.timeout(WITHIN):
+                counted = await self._backend.counters()
+        except TimeoutError:
+            note(f"server counters could not be read: no answer within {WITHIN:g} s")
+        except Exception as error:  # noqa: BLE001 - best effort: it is noted, and never fails a run
+            note(f"server counters could not be read: {error or type(error).__name__}")
+        return dict(counted)

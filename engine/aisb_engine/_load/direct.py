@@ -1,0 +1,109 @@
+"""Asking a backend that is no service: one attempt through `Backend.generate`, stamped chunk by chunk."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from dataclasses import replace
+
+from aisb._backend import Backend
+from aisb._errors import AttemptFailed, RunError, UsageError
+from aisb._types import Chunk, ChunkKind, Failure, Logprob, Prediction, Request, Timing, Usage
+
+Clock = Callable[[], int]
+
+
+async def ask_directly(
+    backend: Backend,
+    request: Request,
+    *,
+    clock: Clock,
+    planned_ns: int | None = None,
+    attempts: int = 1,
+) -> Prediction:
+    """Make one attempt through `Backend.generate`; a failure is part of the prediction, never raised.
+
+    Chunks are stamped when they arrive, unless the backend stamped them itself, with the clock it is given.
+    Log-likelihoods have no chunks: a request for those is asked by `Backend.logprob`.
+    """
+    backend.clock = clock
+    sent = clock()
+    gathered = _Gathered()
+    failure: Failure | None = None
+    logprobs: tuple[Logprob, ...] = ()
+    try:
+        if request.continuations:
+            logprobs = await _options(backend, request)
+        else:
+            async for chunk in backend.generate(request):
+                gathered.add(chunk, chunk.stamp_ns if chunk.stamp_ns is not None else clock())
+    except AttemptFailed as error:
+        failure = error.failure
+    except RunError:
+        raise
+    except UsageError as error:
+        failure = Failure("refused", str(error))
+    except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
+        failure = Failure("protocol", f"{type(error).__name__}: {error}")
+    return replace(
+        gathered.prediction(),
+        logprobs=logprobs,
+        sample_id=request.sample_id,
+        repeat=request.repeat,
+        turn=request.turn,
+        attempts=attempts,
+        failure=failure,
+        timing=Timing(
+            planned_ns=planned_ns,
+            sent_ns=sent,
+            chunk_ns=gathered.stamps,
+            chunk_kinds=tuple(gathered.kinds),
+            chunk_tokens=gathered.tokens if len(gathered.tokens) == len(gathered.stamps) else array("i"),
+            done_ns=clock(),
+            streamed=not request.continuations and getattr(backend, "stream", True),
+        ),
+    )
+
+
+async def _options(backend: Backend, request: Request) -> tuple[Logprob, ...]:
+    """Ask how likely a request's continuations are."""
+    from aisb_engine._scoring.likelihood import continuation
+
+    alone, *wholes = await backend.logprob(request)
+    return tuple(
+        continuation(alone, whole)._replace(length=len(text.encode()))
+        for text, whole in zip(request.continuations, wholes, strict=True)
+    )
+
+
+class _Gathered:
+    """Chunks put together as they come."""
+
+    def __init__(self) -> None:
+        self.stamps: array[int] = array("q")
+        self.kinds: list[ChunkKind] = []
+        self.tokens: array[int] = array("i")
+        self.text: list[str] = []
+        self.reasoning: list[str] = []
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+
+    def add(self, chunk: Chunk, stamp: int) -> None:
+        self.stamps.append(stamp)
+        self.kinds.append(chunk.kind)
+        if chunk.tokens is not None:
+            self.tokens.append(chunk.tokens)
+        self.text.append(chunk.text)
+        self.reasoning.append(chunk.reasoning)
+        if chunk.finish_reason and self.finish_reason != "content_filter":  # a refusal still ends with stop
+            self.finish_reason = chunk.finish_reason
+        self.usage = chunk.usage or self.usage
+
+    def prediction(self) -> Prediction:
+        return Prediction(
+            sample_id="",
+            text="".join(self.text),
+            reasoning="".join(self.reasoning),
+            finish_reason=self.finish_reason,
+            usage=self.usage,
+        )

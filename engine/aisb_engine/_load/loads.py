@@ -1,0 +1,182 @@
+"""What a load means: when each request is planned, how many clients there are, and in how many processes."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aisb._backend import Backend, HttpBackend
+from aisb._errors import ConfigError
+from aisb._options import parameters
+from aisb_engine._load.arrivals import Arrival, Ramp, check_rate, schedule, trace_schedule
+from aisb_engine._load.capacity import SPARE_FILES, Room, check_room, cores, raise_limit, room
+from aisb_engine._load.engine import concurrency
+from aisb_engine._spec import DatasetTable
+
+if TYPE_CHECKING:
+    from aisb._plugins import Plugins
+    from aisb._types import Sample
+    from aisb_engine._spec import Load, RunSpec
+
+STREAMS_A_WORKER = 1024
+RATE_A_WORKER = 2000.0
+JOINING = 0.1
+"""Over which part of a pressure run its clients are added, where no rate says it."""
+
+
+_APART = (
+    ("ramp_up", "gives the rates itself", ("request_rate",)),
+    ("use_timestamp", "sends at the trace's own times", ("request_rate", "ramp_up")),
+    ("pressure_time", "adds clients step by step, up to the concurrency", ("ramp_up", "use_timestamp")),
+)
+
+BLOCK = 64
+"""Tokens in a block of a server's prefix cache, at most: 16 in vLLM, 32 or 64 in TensorRT-LLM."""
+
+
+def check_load(load: Load) -> None:
+    """Refuse a load that contradicts itself, or that cannot be paced.
+
+    Raises:
+        ConfigError: names the key, what is wrong with it, and what would be right.
+    """
+    if load.request_rate:
+        check_rate(load.request_rate)
+    ramp = Ramp.parse(load.ramp_up) if load.ramp_up else None
+    for leading, why, others in _APART:
+        for other in others:
+            if getattr(load, leading) and getattr(load, other):
+                raise ConfigError(f"load.{leading}", f"{why}; leave {other} out")
+    if not (load.request_rate or ramp):
+        for key in ("arrival", "burstiness"):
+            if getattr(load, key) is not None:
+                raise ConfigError(f"load.{key}", "has nothing to shape without request_rate or ramp_up")
+    if load.request_rate or ramp:
+        schedule(1, rate=load.request_rate or None, ramp=ramp, **_shape(load))
+
+
+def is_open(load: Load) -> bool:
+    """Say whether requests are launched at planned times, whatever came of those before."""
+    return not load.pressure_time and bool(load.request_rate or load.ramp_up or load.use_timestamp)
+
+
+def planned(load: Load, requests: int, times: Sequence[tuple[str, float | None]] = ()) -> array[int]:
+    """Return when each request of an open loop is sent; `times` are a trace's own, with the ids.
+
+    Raises:
+        ConfigError: a trace is out of order, or has no times.
+    """
+    if load.use_timestamp:
+        return trace_schedule((at for _, at in times), [name for name, _ in times])
+    ramp = Ramp.parse(load.ramp_up) if load.ramp_up else None
+    return schedule(requests, rate=load.request_rate or None, ramp=ramp, seed=load.seed, **_shape(load))
+
+
+def joins(load: Load, clients: int) -> array[int]:
+    """Return when each client of a pressure run begins: at `request_rate` a second, or over a tenth of it."""
+    wanted = clients / (JOINING * (load.pressure_time or 1.0))
+    return schedule(clients, rate=load.request_rate or max(1.0, wanted), arrival="constant")
+
+
+def workers(load: Load, backend: Backend, requests: int, notes: list[str]) -> int:
+    """Return how many processes send the requests, after a check that the machine can hold them all.
+
+    One is the command's own process. More are chosen for more than a thousand streams or 2,000 requests a
+    second, up to the number of cores; and more where one process may not open enough files.
+
+    Raises:
+        ConfigError: the machine cannot hold the concurrency, or the backend cannot be shared out.
+    """
+    raise_limit()
+    has = room()
+    shared = isinstance(backend, HttpBackend)
+    if load.workers > 1 and not (shared or backend.local):
+        raise ConfigError(
+            "load.workers", "a backend that is not a service runs in the command's own process; leave it out"
+        )
+    at_once = concurrency(load, backend)
+    if is_open(load) and not load.concurrency:
+        at_once = 1
+    at_once = at_once if load.pressure_time else min(at_once, max(1, requests))
+    count = load.workers
+    if not count:
+        rate = Ramp.parse(load.ramp_up).end if load.ramp_up else load.request_rate or 0.0
+        count = min(cores(), max(-(-at_once // STREAMS_A_WORKER), -(-int(rate) // int(RATE_A_WORKER)), 1))
+        if has.files is not None:
+            count = max(count, -(-at_once // max(1, has.files - SPARE_FILES)))
+        count = count if shared else 1
+    if count > at_once and not is_open(load):
+        notes.append(f"{count} workers were asked for, and {at_once} requests are in flight: {at_once} work")
+        count = at_once
+    if shared:
+        check_room(at_once, count, Room(has.files, has.ports))
+    return count
+
+
+def with_rows(spec: RunSpec, plugins: Plugins) -> RunSpec:
+    """Return a run whose made datasets make as many rows as `num_prompts` asks for, where that is more."""
+    tasks = dict(spec.tasks)
+    for subtask in spec.subtasks:
+        task, wanted = tasks[subtask.task], subtask.load.num_prompts
+        use = task.dataset.use
+        if not wanted or use not in plugins.names("dataset"):
+            continue
+        option = parameters(plugins.find("dataset", use).factory).get("requests")
+        rows = task.dataset.options.get("requests", option.default) if option else None
+        if not isinstance(rows, int) or wanted <= rows:
+            continue
+        table = {**task.dataset.model_dump(exclude_unset=True), "requests": wanted}
+        tasks[subtask.task] = task.model_copy(update={"dataset": DatasetTable.model_validate(table)})
+    return spec.model_copy(update={"tasks": tasks})
+
+
+def share(total: int, worker: int, count: int) -> int:
+    """Return a worker's part of a number that is divided over `count` of them."""
+    return total // count + (worker < total % count)
+
+
+def asked(
+    load: Load, backend: Backend, workers_used: int, params: Mapping[str, Any], samples: Sequence[Sample] = ()
+) -> dict[str, Any]:
+    """Return what was asked for, as `load.json` keeps it: null is "not asked"."""
+    bounded = None if is_open(load) and not load.concurrency else concurrency(load, backend)
+    shaped = bool(load.request_rate or load.ramp_up) and not load.pressure_time
+    return {
+        "concurrency": bounded,
+        "request_rate": load.request_rate or None,
+        "arrival": _shape(load)["arrival"] if shaped else None,
+        "burstiness": _shape(load)["burstiness"] if shaped else None,
+        "ramp_up": load.ramp_up,
+        "use_timestamp": load.use_timestamp,
+        "pressure_time": load.pressure_time,
+        "num_prompts": load.num_prompts,
+        "num_warmups": load.num_warmups,
+        "workers": workers_used,
+        "retries": load.retries,
+        "seed": load.seed,
+        "max_tokens": params.get("max_tokens"),
+        "ignore_eos": params.get("ignore_eos"),
+        **_cache_share(load, samples),
+    }
+
+
+def _cache_share(load: Load, samples: Sequence[Sample]) -> dict[str, float | None]:
+    """Return the part of the input that the server should have in its cache: as said, else as rows tell.
+
+    A row's `shared_tokens` are those at the beginning of its prompt that a row before it has, too. A server
+    keeps whole blocks of them, so it may have no more than those.
+    """
+    rows = [sample.fields for sample in samples if "shared_tokens" in sample.fields]
+    taken = sum(row["input_tokens_asked"] for row in rows)
+    if load.cache_share is not None or not taken:
+        return {"cache_share": load.cache_share}
+    return {
+        "cache_share": sum(row["shared_tokens"] for row in rows) / taken,
+        "cache_share_least": sum(row["shared_tokens"] // BLOCK * BLOCK for row in rows) / taken,
+    }
+
+
+def _shape(load: Load) -> dict[str, Any]:
+    arrival: Arrival = load.arrival or ("gamma" if load.burstiness is not None else "poisson")
+    return {"arrival": arrival, "burstiness": load.burstiness}

@@ -1,0 +1,177 @@
+"""One log in other tools' numbers: the same run by the rules that each of them publishes.
+
+A dialect says which chunk is the first, where E2EL ends, what TPOT and "ITL" are, and what tells the number
+of output tokens. The events are the same; only the rules differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from aisb._errors import UnknownName
+from aisb._types import TOKEN_KINDS, ChunkKind
+from aisb_engine._performance.columns import ALL, Columns
+from aisb_engine._performance.latency import SOURCES, output_tokens
+from aisb_engine._performance.spreads import Counted, Spread, pooled, spread
+
+if TYPE_CHECKING:
+    from aisb_engine._performance.columns import Floats
+
+Kinds = frozenset[ChunkKind]
+
+CHOICES: Kinds = frozenset(("role", "reasoning", "content", "tool", "finish"))
+"""The chunks that have `choices`: not a usage chunk, not a keep-alive."""
+EVENTS: Kinds = ALL - {"keepalive"}
+SAID: Kinds = frozenset(("content", "reasoning"))
+CONTENT: Kinds = frozenset(("content",))
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The rules of one tool.
+
+    `last` None means the reply's end, `[DONE]` included. `tpot` and `itl` name a formula: `rest` is
+    (E2EL − TTFT)/(N − 1), `rest or 0` the same with 0 where N ≤ 1, `whole` is E2EL/N, `gaps` pools the gaps
+    between chunks of `pooled`, `shares` those gaps a token. `tokens` are the sources of N in their order;
+    `otherwise` is N where none of them knows it; `summary` says it all in a line.
+    """
+
+    name: str
+    first: Kinds
+    last: Kinds | None
+    tpot: Literal["rest", "rest or 0", "whole"] | None
+    itl: Literal["gaps", "shares", "rest", "between"]
+    pooled: Kinds
+    tokens: tuple[str, ...]
+    otherwise: Literal["asked", "chunks"] | float | None
+    summary: str
+
+
+DIALECTS: Mapping[str, Dialect] = {
+    dialect.name: dialect
+    for dialect in (
+        Dialect(
+            "vllm", CHOICES, CHOICES, "rest", "gaps", CHOICES, ("usage", "tokenizer"), 1,
+            "first and last chunk with choices, role-only and finish included; TPOT (E2EL−TTFT)/(N−1)",
+        ),
+        Dialect(
+            "aisbench", CHOICES, EVENTS, "rest or 0", "gaps", EVENTS, ("usage",), 0,
+            "first chunk, role-only included, to the usage chunk; TPOT (E2EL−TTFT)/(N−1), 0 where N ≤ 1",
+        ),
+        Dialect(
+            "aiperf", SAID, SAID, None, "rest", SAID, ("tokenizer",), None,
+            "first to last content or reasoning; its ITL is (E2EL−TTFT)/(N−1); N by a tokenizer",
+        ),
+        Dialect(
+            "guidellm", TOKEN_KINDS, TOKEN_KINDS, "whole", "between", TOKEN_KINDS, ("usage",), "chunks",
+            "first to last token; TPOT E2EL/N, TTFT inside; ITL (last−first)/(N−1) a request",
+        ),
+        Dialect(
+            "sglang", CONTENT, None, "rest", "shares", CONTENT, ("usage",), "asked",
+            "first chunk with content to [DONE]; TPOT (E2EL−TTFT)/(N−1); ITL a token of each chunk",
+        ),
+        Dialect(
+            "evalscope", CHOICES, EVENTS, "rest", "gaps", CHOICES, ("usage", "tokenizer"), None,
+            "first chunk with choices to the usage chunk; TPOT (E2EL−TTFT)/(N−1)",
+        ),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A run in a dialect: the numbers of each request that succeeded, in milliseconds, and their spreads.
+
+    A number that the tool does not have is None in `spreads`; `spreads["ITL"]` is pooled where it pools.
+    """
+
+    dialect: Dialect
+    ttft: Floats
+    e2el: Floats
+    tpot: Floats
+    tokens: Floats
+    itl: Floats | None
+    spreads: Mapping[str, Spread | None]
+
+
+def dialect(name: str) -> Dialect:
+    """Return a dialect by its name. Raise `UnknownName` when there is none."""
+    if name not in DIALECTS:
+        raise UnknownName("dialect", name, DIALECTS)
+    return DIALECTS[name]
+
+
+def speak(columns: Columns, rules: Dialect, percentiles: Sequence[float]) -> Spoken:
+    """Compute a run's numbers by the rules of a tool."""
+    import numpy as np
+
+    ok = columns["ok"] == 1
+    streamed = columns["streamed"] == 1
+    sent = columns["sent"]
+    nan = np.full(len(columns), np.nan)
+    ttft = np.where(streamed, (columns.first(rules.first) - sent) / 1e6, nan)
+    last = columns["done"] if rules.last is None else columns.last(rules.last)
+    e2el = (np.where(np.isnan(columns.last(ALL)), nan, last) - sent) / 1e6
+    tokens = _tokens(columns, rules)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rest = np.where(tokens > 1, (e2el - ttft) / (tokens - 1), nan)
+        tpot = {
+            "rest": rest,
+            "rest or 0": np.where(streamed & (tokens <= 1), 0.0, rest),
+            "whole": np.where(streamed & (tokens > 0), e2el / tokens, nan),
+            None: nan,
+        }[rules.tpot]
+        between = np.where(
+            streamed & (tokens > 1),
+            (columns.last(rules.pooled) - columns.first(rules.pooled)) / 1e6 / (tokens - 1),
+            nan,
+        )
+    itl = {"rest": rest, "between": between}.get(rules.itl)
+    return Spoken(
+        rules,
+        ttft[ok],
+        e2el[ok],
+        tpot[ok],
+        tokens[ok],
+        None if itl is None else itl[ok],
+        {
+            "E2EL": spread(e2el[ok], percentiles),
+            "TTFT": spread(ttft[ok], percentiles),
+            "TPOT": spread(tpot[ok], percentiles),
+            "ITL": _pooled(columns, rules, percentiles) if itl is None else spread(itl[ok], percentiles),
+            "OutputTokens": spread(tokens[ok], percentiles),
+        },
+    )
+
+
+def _tokens(columns: Columns, rules: Dialect) -> Floats:
+    import numpy as np
+
+    tokens, _ = output_tokens(columns, [name for name in SOURCES if name in rules.tokens])
+    missing: Any = rules.otherwise
+    if missing == "asked":
+        missing = columns["asked_tokens"]
+    elif missing == "chunks":
+        missing = columns.count()
+    found: Floats = np.where(np.isnan(tokens), np.nan if missing is None else missing, tokens)
+    return found
+
+
+def _pooled(columns: Columns, rules: Dialect, percentiles: Sequence[float]) -> Spread | None:
+    rows = ((columns["ok"] == 1) & (columns["streamed"] == 1)).nonzero()[0]
+
+    def stream() -> Iterator[tuple[int, Any]]:
+        if rules.itl == "gaps":
+            for _, gaps in columns.gaps(rows, rules.pooled):
+                yield 0, gaps
+            return
+        # Where a chunk does not say how many tokens it holds, it is taken to hold one.
+        several = (columns["lone"][rows] == 0).astype(bool)
+        for _, gaps in columns.gaps(rows[~several], rules.pooled):
+            yield 0, gaps
+        for _, shares in columns.per_token(rows[several], rules.pooled):
+            yield 0, shares
+
+    return pooled(Counted(stream), {"ITL": frozenset({0})}, percentiles)["ITL"]

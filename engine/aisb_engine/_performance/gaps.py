@@ -1,0 +1,97 @@
+"""The time between chunks (ICL) and between tokens (ITL), pooled over the requests of each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from aisb_engine._performance.columns import Columns
+from aisb_engine._performance.spreads import Counted, Fine, Spread, Tally, Wanted, pooled
+
+if TYPE_CHECKING:
+    from aisb_engine._performance.latency import Requests
+    from aisb_engine._performance.split import Split
+
+STABLE, ONE_EACH, SHARED = 1, 2, 4
+"""What a key says of a gap: in the stable stage; of a chunk of one token, so it is both; a token's share."""
+_ICL = {0, STABLE, ONE_EACH, STABLE | ONE_EACH}
+_ITL = {ONE_EACH, STABLE | ONE_EACH, SHARED, STABLE | SHARED}
+POOLS = {
+    "ICL total": frozenset(_ICL),
+    "ICL stable": frozenset(key for key in _ICL if key & STABLE),
+    "ITL total": frozenset(_ITL),
+    "ITL stable": frozenset(key for key in _ITL if key & STABLE),
+}
+
+
+def gap_spreads(
+    columns: Columns,
+    requests: Requests,
+    inside: Any,
+    percentiles: Sequence[float],
+    split: Split | None = None,
+) -> Mapping[str, Spread | None]:
+    """Return the spread of each of POOLS over answered requests; `inside` says which are in the stable stage.
+
+    The processes of `split` each count a part of the requests; what is counted is the same.
+    """
+    import numpy as np
+
+    rows = (requests.ok & (columns["streamed"] == 1)).nonzero()[0]
+    stable = np.where(inside, STABLE, 0)
+    keys = stable + np.where(requests.one_each == 1, ONE_EACH, 0)
+    shared = np.where(requests.one_each == 0, stable + SHARED, 0)
+    if split is None:
+        return pooled(Counted(partial(_stream, columns, rows, keys, shared)), POOLS, percentiles)
+    parts = [(columns.part(some), keys[some], shared[some]) for some in np.array_split(rows, split.count)]
+    return pooled(_Split(split, parts), POOLS, percentiles)
+
+
+def _stream(columns: Columns, rows: Any, keys: Any, shared: Any) -> Iterator[tuple[int, Any]]:
+    """Yield (key, gaps) of these rows; those of `shared` a second time, spread over their chunks' tokens."""
+    for row, gaps in columns.gaps(rows):
+        yield int(keys[row]), gaps
+    for row, shares in columns.per_token(rows[shared[rows] > 0]):
+        yield int(shared[row]), shares
+
+
+class _Split:
+    """What is counted by processes, each over its part of the requests."""
+
+    def __init__(self, split: Split, parts: Sequence[tuple[Columns, Any, Any]]) -> None:
+        self._split = split
+        self._parts = parts
+
+    def coarsely(self) -> dict[int, Tally]:
+        """Return how many values lie in each bucket, and their sum and ends."""
+        tallies: dict[int, Tally] = {}
+        for found in self._split.each(_coarsely, self._parts):
+            for key, tally in found.items():
+                tallies.setdefault(key, Tally()).take(tally)
+        return tallies
+
+    def finely(self, wanted: Wanted) -> Fine:
+        """Return how many values lie on each nanosecond of the buckets that are wanted."""
+        first, *more = self._split.each(_finely, [(wanted,)] * self._split.count)
+        for found in more:
+            for key, buckets in found.items():
+                for bucket, counts in buckets.items():
+                    first[key][bucket] += counts
+        return first
+
+
+def _coarsely(state: dict[str, Any], columns: Columns, keys: Any, shared: Any) -> dict[int, Tally]:
+    """Count a part in a process of its own, which remembers it."""
+    import numpy as np
+
+    rows = np.arange(len(columns))
+    state["part"] = Counted(partial(_stream, columns, rows, keys, shared))
+    found: dict[int, Tally] = state["part"].coarsely()
+    return found
+
+
+def _finely(state: dict[str, Any], wanted: Wanted) -> dict[int, dict[int, Any]]:
+    """Count the same part again."""
+    found: dict[int, dict[int, Any]] = state["part"].finely(wanted)
+    return found

@@ -1,0 +1,240 @@
+"""Reading a log into columns, from disk: a large one in pieces, by processes side by side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from mmap import MADV_DONTNEED, PAGESIZE, mmap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import orjson
+
+from aisb._types import TOKEN_KINDS, ChunkKind
+from aisb_engine._performance.columns import BY_KIND, KINDS, SCALARS, WINDOW, Columns, open_map
+from aisb_engine._record.log import LENGTH, extents, next_record
+
+if TYPE_CHECKING:
+    from aisb_engine._performance.columns import Floats
+    from aisb_engine._performance.split import Split
+
+CountTokens = Callable[[str], int]
+Key: TypeAlias = tuple[str, int, int]
+
+_PACKED = 4096
+"""How many rows wait as lists before they are made an array."""
+
+
+class Piece(NamedTuple):
+    """The part of a worker's file from one record's start to another's."""
+
+    number: int
+    path: Path
+    start: int
+    end: int
+
+
+def read_columns(
+    folder: Path, *, count_tokens: CountTokens | None = None, split: Split | None = None
+) -> Columns:
+    """Read every worker's file in a log folder; for each request the last attempt wins.
+
+    `count_tokens` tells the tokens of a text; it is asked for every reply, where it is given. The processes
+    of `split` each read a part; what is read is the same.
+    """
+    import numpy as np
+
+    files = [path for path in sorted(folder.glob("worker-*")) if path.stat().st_size]
+    whole = [Piece(number, path, 0, path.stat().st_size) for number, path in enumerate(files)]
+    gathered = _Gathered(count_tokens)
+    if split is None or count_tokens is not None:  # which may be a function that only this process has
+        gathered.read_all(whole)
+    else:
+        for one in split.each(_gather, [(pieces,) for pieces in shared_out(whole, split.count)]):
+            gathered.extend(one)
+    table = np.concatenate([np.empty((0, len(SCALARS) + len(BY_KIND) * len(KINDS))), *gathered.blocks])
+    place = {name: number for number, name in enumerate(SCALARS)}
+    latest = max(gathered.sessions, default=0)
+    rows = [row for row in gathered.latest.values() if table[row, place["session"]] == latest]
+    order = np.array(rows, np.intp)
+    order = order[np.lexsort((order, table[order, place["sent"]], table[order, place["planned"]]))]
+    return Columns(
+        ids=[gathered.ids[row] for row in order],
+        finish=[gathered.finish[row] for row in order],
+        failures={new: gathered.failures[row] for new, row in enumerate(order) if row in gathered.failures},
+        table=table[order],
+        files=files,
+        damaged=gathered.damaged,
+        earlier=len(gathered.latest) - len(rows),
+    )
+
+
+def shared_out(pieces: Sequence[Piece], count: int) -> list[list[Piece]]:
+    """Return the pieces in as many shares of about the same size, in their order, cut between records."""
+    total = sum(piece.end - piece.start for piece in pieces)
+    shares: list[list[Piece]] = [[] for _ in range(count)]
+    before = 0  # bytes of the pieces before this one
+    for piece in pieces:
+        data, start = open_map(piece.path), piece.start
+        for turn in range(count):
+            limit = piece.start + total * (turn + 1) // count - before
+            end = piece.end if limit >= piece.end else max(start, next_record(data, max(limit, start)))
+            if end > start:
+                shares[turn].append(piece._replace(start=start, end=end))
+                start = end
+        before += piece.end - piece.start
+    return shares
+
+
+def _gather(state: dict[str, Any], pieces: Sequence[Piece]) -> _Gathered:
+    """Read a share of the log in a process of its own."""
+    del state
+    gathered = _Gathered(None)
+    gathered.read_all(pieces)
+    return gathered
+
+
+class _Gathered:
+    """Rows as they are read: lists that are packed into arrays block by block."""
+
+    def __init__(self, count_tokens: CountTokens | None) -> None:
+        self.count_tokens = count_tokens
+        self.ids: list[str] = []
+        self.finish: list[str | None] = []
+        self.failures: dict[int, tuple[str, str]] = {}
+        self.latest: dict[Key, int] = {}
+        self.sessions: set[int] = set()
+        self.session_of: dict[Key, int] = {}
+        self.blocks: list[Floats] = []
+        self.rows: list[list[float | None]] = []
+        self.damaged = 0
+
+    def read_all(self, pieces: Sequence[Piece]) -> None:
+        for piece in pieces:
+            self.read(piece)
+        self.pack()
+
+    def read(self, piece: Piece) -> None:
+        data = open_map(piece.path)
+        forgotten = 0
+        for start, end in extents(data, piece.start, piece.end):
+            if start < 0:
+                self.damaged += 1
+                continue
+            self.add(piece.number, data, start)
+            if end - forgotten > WINDOW:
+                whole = (end - forgotten) // PAGESIZE * PAGESIZE
+                data.madvise(MADV_DONTNEED, forgotten, whole)
+                forgotten += whole
+
+    def add(self, number: int, data: mmap, start: int) -> None:
+        (size,) = LENGTH.unpack_from(data, start)
+        header: dict[str, Any] = orjson.loads(data[start + 4 : start + 4 + size])
+        key: Key = (header["id"], header["repeat"], header["turn"])
+        session = header["session"]
+        row = len(self.ids)
+        self.ids.append(key[0])
+        self.finish.append(sys.intern(header["finish_reason"]) if header["finish_reason"] else None)
+        if failure := header["failure"]:
+            self.failures[row] = (failure["kind"], failure["message"])
+        self.keep(key, row, session)
+        self.sessions.add(session)
+        self.rows.append(self.row(header, number, data, start, start + 4 + size))
+        if len(self.rows) == _PACKED:
+            self.pack()
+
+    def extend(self, later: _Gathered) -> None:
+        """Take in what was gathered from later pieces, as if it had been read here."""
+        before = len(self.ids)
+        self.ids += later.ids
+        self.finish += later.finish
+        self.failures |= {before + row: failure for row, failure in later.failures.items()}
+        for key, row in later.latest.items():
+            self.keep(key, before + row, later.session_of[key])
+        self.sessions |= later.sessions
+        self.blocks += later.blocks
+        self.damaged += later.damaged
+
+    def keep(self, key: Key, row: int, session: int) -> None:
+        """Let a row stand for its request, unless one of a later command does."""
+        if self.session_of.get(key, -1) <= session:
+            self.latest[key], self.session_of[key] = row, session
+
+    def pack(self) -> None:
+        import numpy as np
+
+        if self.rows:
+            self.blocks.append(np.array(self.rows, np.float64))  # None becomes NaN
+            self.rows = []
+
+    def row(
+        self, header: Mapping[str, Any], number: int, data: mmap, start: int, body: int
+    ) -> list[float | None]:
+        import numpy as np
+
+        code, count = header["gaps"]
+        begun: int | None = header["first_chunk_ns"]
+        chunks = 0 if begun is None else count + 1
+        wide = code == "q"
+        raw = np.frombuffer(data, "<i8" if wide else "<u4", count, body)
+        by_kind = _kinds(header["kinds"], begun, raw)
+        tokens_at = body + raw.nbytes
+        counted = first_tokens = lone = None
+        if known := header["tokens"] == chunks > 0:
+            tokens = np.frombuffer(data, "<i4", chunks, tokens_at)
+            counted = int(tokens.sum())
+            bearing = [n for n, kind in enumerate(KINDS) if kind in TOKEN_KINDS and by_kind[2][n]]
+            if bearing:
+                first = min(by_kind[0][n] for n in bearing)
+                last = max(by_kind[1][n] for n in bearing)
+                first_tokens = int(tokens[first]) or None
+                between = tokens[first : last + 1]
+                together = sum(by_kind[2][n] for n in bearing) == len(between)
+                lone = together and bool((between == 1).all())
+        usage = header["usage"] or {}
+        asked = {**header, **(header.get("extra") or {})}
+        retold = None
+        if self.count_tokens is not None:
+            retold = self.count_tokens((header["reasoning"] or "") + header["text"])
+        planned, connected, sent, headers, done = header["times"]
+        return [
+            header["repeat"], header["turn"], header["attempt"], header["session"],
+            planned, connected, sent, headers, done,
+            header["failure"] is None, header["streamed"], chunks,
+            usage.get("input_tokens"), usage.get("output_tokens"),
+            usage.get("cached_tokens"), usage.get("reasoning_tokens"),
+            counted, retold, first_tokens, lone,
+            asked.get("max_tokens"), asked.get("input_tokens_asked"),
+            number, start, body, wide, tokens_at if known else None,
+            *(value for block in by_kind for value in block),
+        ]  # fmt: skip
+
+
+def _kinds(runs: Sequence[tuple[ChunkKind, int]], begun: int | None, raw: Any) -> list[list[Any]]:
+    """Return, for each kind, its first and last place, its count, and its first and last stamp."""
+    import numpy as np
+
+    at_first: list[int | None] = [None] * len(KINDS)
+    at_last: list[int | None] = [None] * len(KINDS)
+    counts = [0] * len(KINDS)
+    end = 0
+    for kind, count in runs:
+        number = _NUMBER[kind]
+        if at_first[number] is None:
+            at_first[number] = end
+        end += count
+        at_last[number] = end - 1
+        counts[number] += count
+    if begun is None:
+        return [at_first, at_last, counts, at_first, at_last]
+    places = sorted({place for place in (*at_first, *at_last) if place})
+    stamps: dict[int | None, int | None] = {None: None, 0: begun}
+    if places:
+        # Only these places are wanted: summing between them costs a third of summing up to each.
+        starts = [0, *places[:-1]]
+        parts = np.add.reduceat(raw[: places[-1]].astype(np.int64), starts)
+        stamps.update(zip(places, (parts.cumsum() + begun).tolist(), strict=True))
+    return [at_first, at_last, counts, [stamps[at] for at in at_first], [stamps[at] for at in at_last]]
+
+
+_NUMBER = {kind: number for number, kind in enumerate(KINDS)}

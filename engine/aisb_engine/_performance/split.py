@@ -1,0 +1,119 @@
+"""Every core for a large log: processes that each compute a part, `python -m aisb_engine._performance.split`.
+
+They end with the process that started them: when their input ends, so do they.
+"""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+
+from aisb._errors import RunError
+from aisb_engine._load.capacity import cores
+
+T = TypeVar("T")
+
+LARGE = 1 << 30
+"""From how many bytes of log on it pays: a process takes 0.2 s to begin, and 3 s read as much."""
+MOST = 8
+"""More processes than this wait for the disk."""
+
+
+class Split:
+    """Processes that compute parts side by side. Each has a `state`, which stays from call to call."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "aisb_engine._performance.split"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C in a terminal is for the command, which ends them
+            )
+            for _ in range(count)
+        ]
+
+    def each(self, function: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
+        """Return `function(state, *arguments)` of each process: the first arguments are the first one's.
+
+        The function must be one that another process can import.
+
+        Raises:
+            RunError: a process is gone, as when there is too little memory.
+        """
+        for process, given in zip(self._processes, arguments, strict=True):
+            _put(cast("BinaryIO", process.stdin), _packed((function, given)))
+        answers = [self._answer(process) for process in self._processes]
+        for _, error in answers:
+            if error is not None:
+                raise error
+        return [found for found, _ in answers]
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes:
+            process.kill()
+            process.communicate()
+
+    def _answer(self, process: subprocess.Popen[bytes]) -> tuple[Any, Exception | None]:
+        try:
+            # From a process of our own.
+            answer: tuple[Any, Exception | None] = pickle.load(cast("BinaryIO", process.stdout))  # noqa: S301
+        except (EOFError, pickle.UnpicklingError) as error:
+            code = process.wait()
+            how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+            raise RunError(
+                f"a process that computed a part of the log ended {how}; the log is whole\n"
+                "  is there enough memory? then compute it again: aisb run --mode perf_viz --reuse RUN"
+            ) from error
+        return answer
+
+
+@contextmanager
+def split_for(folder: Path) -> Iterator[Split | None]:
+    """Give the processes that a log folder is worth; None where this one is as quick alone."""
+    size = sum(path.stat().st_size for path in folder.glob("worker-*"))
+    count = min(cores(), MOST)
+    if size < LARGE or count < 2:
+        yield None
+        return
+    split = Split(count)
+    try:
+        yield split
+    finally:
+        split.close()
+
+
+def _put(pipe: BinaryIO, data: bytes) -> None:
+    with suppress(BrokenPipeError):  # it is gone; what is read from it next says so
+        pipe.write(data)
+        pipe.flush()
+
+
+def _packed(value: object) -> bytes:
+    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+
+def main() -> None:
+    """Compute what comes in, until nothing more does."""
+    state: dict[str, Any] = {}
+    while True:
+        try:
+            function, given = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this
+        except EOFError:
+            return
+        try:
+            answer = _packed((function(state, *given), None))
+        except Exception as error:  # noqa: BLE001 - it is raised where the part was asked for
+            answer = _packed((None, error))
+        _put(sys.stdout.buffer, answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""How much was done over a stage: requests, tokens and concurrency, and their rates a second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aisb_engine._performance.columns import Columns, Floats
+    from aisb_engine._performance.latency import Requests
+    from aisb_engine._performance.spreads import Spread
+    from aisb_engine._performance.stages import InFlight, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """The numbers over all requests of a stage: the table "Common Metric"."""
+
+    duration_ms: float | None
+    requests: int
+    failed: int
+    succeeded: int
+    concurrency: float | None
+    max_concurrency: int | None
+    request_rate: float | None
+    input_tokens: float | None
+    prefill_rate: float | None
+    output_tokens: float | None
+    input_rate: float | None
+    output_rate: float | None
+    total_rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage: `parameters` has a spread for each number that a request has."""
+
+    name: str
+    parameters: Mapping[str, Spread | None]
+    common: Common
+
+
+@dataclass(frozen=True, slots=True)
+class Achieved:
+    """What the run did of what it was asked: requests a second, and in flight on average and at most."""
+
+    offered: int
+    sent: int
+    rate: float | None
+    concurrency: float | None
+    peak: int
+
+
+def common_total(columns: Columns, requests: Requests, limit: int | None) -> Common:
+    """Sum up all requests; `limit` is the concurrency that was asked."""
+    import numpy as np
+
+    ok = requests.ok
+    known = ~np.isnan(columns["sent"])
+    seconds = None
+    if known.any():
+        seconds = float(columns.end[known].max() - columns["sent"][known].min()) / 1e9
+    e2el = _total(requests.e2el[ok])
+    return _common(
+        requests,
+        ok,
+        seconds,
+        failed=int((~ok).sum()),
+        finished=int(ok.sum()),
+        concurrency=per(None if e2el is None else e2el / 1000, seconds),
+        limit=limit,
+        tokens=(_total(requests.input_tokens[ok]), _total(requests.output_tokens[ok])),
+    )
+
+
+def common_stable(
+    columns: Columns, requests: Requests, flight: InFlight, window: Window, limit: int | None
+) -> Common:
+    """Sum up a window: requests sent in it, and what was finished, read and made inside it."""
+    import numpy as np
+
+    ok = requests.ok
+    sent = (columns["sent"] >= window.start) & (columns["sent"] < window.end)
+    end = columns.end
+    # Input tokens are credited when the first token shows that they were read.
+    read = np.where(np.isnan(columns.first()), end, columns.first())
+    inputs = requests.input_tokens[ok & (read >= window.start) & (read < window.end)]
+    return _common(
+        requests,
+        ok & sent,
+        window.seconds,
+        failed=int((~ok & sent).sum()),
+        finished=int((ok & (end >= window.start) & (end < window.end)).sum()),
+        concurrency=flight.mean(window.start, window.end),
+        limit=limit,
+        tokens=(_total(inputs), credited(columns, requests, window)),
+    )
+
+
+def _common(
+    requests: Requests,
+    chosen: Any,
+    seconds: float | None,
+    *,
+    failed: int,
+    finished: int,
+    concurrency: float | None,
+    limit: int | None,
+    tokens: tuple[float | None, float | None],
+) -> Common:
+    import numpy as np
+
+    both = chosen & ~np.isnan(requests.input_tokens) & ~np.isnan(requests.ttft)
+    read = _total(requests.input_tokens[both])
+    taken, made = tokens
+    return Common(
+        duration_ms=None if seconds is None else seconds * 1000,
+        requests=int(chosen.sum()) + failed,
+        failed=failed,
+        succeeded=int(chosen.sum()),
+        concurrency=concurrency,
+        max_concurrency=limit,
+        request_rate=per(finished, seconds),
+        input_tokens=taken,
+        prefill_rate=per(read, float(requests.ttft[both].sum()) / 1000),
+        output_tokens=made,
+        input_rate=per(taken, seconds),
+        output_rate=per(made, seconds),
+        total_rate=per(None if taken is None or made is None else taken + made, seconds),
+    )
+
+
+def credited(columns: Columns, requests: Requests, window: Window) -> float | None:
+    """Return the output tokens whose chunks came inside a window.
+
+    A request's tokens are shared out over its chunks: by the tokens of each where they are known, evenly
+    where not. Only requests that cross an edge need their chunks read.
+    """
+    import numpy as np
+
+    first, last = columns.first(), columns.last()
+    known = requests.ok & ~np.isnan(requests.output_tokens) & ~np.isnan(first)
+    if not known.any():
+        return None
+    touched = known & (last >= window.start) & (first < window.end)
+    whole = touched & (first >= window.start) & (last < window.end)
+    total = float(requests.output_tokens[whole].sum())
+    for row in (touched & ~whole).nonzero()[0]:
+        stamps, bearing, tokens = columns.chunks(row)
+        weights = tokens[bearing] if len(tokens) and tokens[bearing].sum() else np.ones(int(bearing.sum()))
+        inside = (stamps[bearing] >= window.start) & (stamps[bearing] < window.end)
+        total += float(requests.output_tokens[row] * weights[inside].sum() / weights.sum())
+    return total
+
+
+def _total(values: Floats) -> float | None:
+    import numpy as np
+
+    known = values[~np.isnan(values)]
+    return float(known.sum()) if len(known) else None
+
+
+def per(value: float | None, whole: float | None) -> float | None:
+    """Divide; None where either is not known, or the second is 0."""
+    return None if value is None or not whole else value / whole

@@ -1,0 +1,272 @@
+"""The log: every attempt, appended as it ends, that survives a kill at any moment.
+
+A worker appends to a file of its own, one `write` a record, so a reader sees whole records and at most one
+torn one at the end. A record is
+
+    b"aisb" | payload length (u32) | CRC-32 of the payload (u32) | payload
+    payload = header length (u32) | header (JSON) | gaps between stamps (u32, i64) | tokens a chunk (i32)
+
+all little-endian. The header names what the bytes after it are. Where bytes are damaged the reader goes on at
+the next mark and counts what it could not read.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from errno import ENOSPC
+from itertools import accumulate, chain, groupby, islice
+from mmap import mmap
+from operator import sub
+from os import strerror
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self, cast
+from zlib import crc32
+
+import orjson
+
+from aisb._errors import RunError
+from aisb._types import ChunkKind, Failure, Kinds, Logprob, Prediction, Timing, Usage
+from aisb_engine._compiled import gaps
+
+MARK = b"aisb"
+HEAD = struct.Struct("<4sII")
+LENGTH = struct.Struct("<I")
+STAMPS = ("planned_ns", "connected_ns", "sent_ns", "headers_ns", "done_ns")
+
+
+class Record(NamedTuple):
+    """One attempt from the log. `final` says that the engine did not try again after it."""
+
+    prediction: Prediction
+    final: bool
+    session: int
+
+
+class LogWriter:
+    """Appends attempts to one worker's file. Torn bytes at its end are cut off first."""
+
+    def __init__(self, path: Path, *, session: int = 0) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.session = session
+        self._end = _sound_length(path)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        os.ftruncate(self._file, self._end)
+        os.lseek(self._file, self._end, os.SEEK_SET)
+
+    def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
+        """Append one attempt; `extra` is kept beside it, for whoever reads the records themselves.
+
+        Raises:
+            RunError: the disk is full or the file cannot be written; nothing half-written stays behind.
+        """
+        data = encode(prediction, final=final, session=self.session, extra=extra)
+        try:
+            written = os.write(self._file, data)
+            if written != len(data):
+                raise OSError(ENOSPC, strerror(ENOSPC))  # noqa: TRY301 - a part written is a full disk
+        except OSError as error:
+            os.ftruncate(self._file, self._end)
+            os.lseek(self._file, self._end, os.SEEK_SET)
+            raise RunError(
+                f"the log {self.path} cannot be written: {error.strerror}\n"
+                f"  everything that had finished is kept; make room, then go on with --reuse (a performance "
+                "run: start it anew)"
+            ) from error
+        self._end += written
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Log(NamedTuple):
+    """What a log folder holds: the latest attempt for each key, and what could not be read."""
+
+    latest: dict[tuple[str, int, int], Prediction]
+    attempts: int
+    damaged: int
+
+    @property
+    def finished(self) -> set[tuple[str, int, int]]:
+        """The keys that have an answer."""
+        return {key for key, prediction in self.latest.items() if prediction.failure is None}
+
+
+def read_folder(folder: Path) -> Log:
+    """Read every worker's file in a folder; for each key the last attempt wins."""
+    latest: dict[tuple[str, int, int], tuple[int, Prediction]] = {}
+    attempts = damaged = 0
+    for path in sorted(folder.glob("worker-*")):
+        for record in read_file(path):
+            if record is None:
+                damaged += 1
+                continue
+            attempts += 1
+            key = record.prediction.key
+            if key not in latest or latest[key][0] <= record.session:
+                latest[key] = (record.session, record.prediction)
+    return Log({key: prediction for key, (_, prediction) in latest.items()}, attempts, damaged)
+
+
+def read_file(path: Path) -> Iterator[Record | None]:
+    """Yield the records of one worker's file in order; None where bytes could not be read."""
+    data = path.read_bytes()
+    for start, end in extents(data):
+        yield decode(memoryview(data)[start:end]) if start >= 0 else None
+
+
+def encode(
+    prediction: Prediction, *, final: bool, session: int, extra: Mapping[str, Any] | None = None
+) -> bytes:
+    """Return the record of one attempt."""
+    timing = prediction.timing
+    stamps = timing.chunk_ns
+    between, code = gaps(stamps), "I"
+    if between is None:  # a gap of more than four seconds, or a clock that went back
+        between, code = array("q", map(sub, islice(stamps, 1, None), stamps)).tobytes(), "q"
+    header = {
+        "id": prediction.sample_id,
+        "repeat": prediction.repeat,
+        "turn": prediction.turn,
+        "attempt": prediction.attempts,
+        "final": final,
+        "session": session,
+        "text": prediction.text,
+        "reasoning": prediction.reasoning or None,
+        "tool_calls": prediction.tool_calls or None,
+        "finish_reason": prediction.finish_reason,
+        "usage": prediction.usage,
+        "failure": prediction.failure,
+        "times": [timing.planned_ns, timing.connected_ns, timing.sent_ns, timing.headers_ns, timing.done_ns],
+        "first_chunk_ns": stamps[0] if stamps else None,
+        "kinds": _runs(timing.chunk_kinds),
+        "gaps": [code, max(0, len(stamps) - 1)],
+        "tokens": len(timing.chunk_tokens),
+        "streamed": timing.streamed,
+        "logprobs": [list(one) for one in prediction.logprobs] if prediction.logprobs else None,
+        "extra": extra or None,
+    }
+    text = orjson.dumps(header, option=orjson.OPT_SERIALIZE_DATACLASS)
+    tokens = timing.chunk_tokens.tobytes()
+    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
+        between, tokens = _swapped(code, between), _swapped("i", tokens)
+    payload = b"".join((LENGTH.pack(len(text)), text, between, tokens))
+    return HEAD.pack(MARK, len(payload), crc32(payload)) + payload
+
+
+def decode(payload: memoryview) -> Record:
+    """Return the attempt in a record's payload."""
+    (size,) = LENGTH.unpack_from(payload)
+    header: dict[str, Any] = orjson.loads(payload[4 : 4 + size])
+    code, count = header["gaps"]
+    between: array[int] = array(code)
+    tokens = array("i")
+    offset = 4 + size
+    end = offset + count * between.itemsize
+    between.frombytes(payload[offset:end])
+    tokens.frombytes(payload[end:])
+    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
+        between.byteswap()
+        tokens.byteswap()
+    times = dict(zip(STAMPS, header["times"], strict=True))
+    timing = Timing(
+        **times,
+        chunk_ns=_stamps(header["first_chunk_ns"], between),
+        chunk_kinds=Kinds((kind, count) for kind, count in header["kinds"]),
+        chunk_tokens=tokens,
+        streamed=header["streamed"],
+    )
+    prediction = Prediction(
+        sample_id=header["id"],
+        repeat=header["repeat"],
+        turn=header["turn"],
+        text=header["text"],
+        reasoning=header["reasoning"] or "",
+        tool_calls=tuple(header["tool_calls"] or ()),
+        finish_reason=header["finish_reason"],
+        usage=Usage(**header["usage"]) if header["usage"] else None,
+        timing=timing,
+        attempts=header["attempt"],
+        failure=Failure(**header["failure"]) if header["failure"] else None,
+        logprobs=tuple(Logprob(*one) for one in header.get("logprobs") or ()),
+    )
+    return Record(prediction, header["final"], header["session"])
+
+
+def _swapped(code: str, data: bytes) -> bytes:
+    numbers: array[int] = array(code)
+    numbers.frombytes(data)
+    numbers.byteswap()
+    return numbers.tobytes()
+
+
+def _stamps(first: int | None, between: Sequence[int]) -> array[int]:
+    return array("q") if first is None else array("q", accumulate(chain((first,), between)))
+
+
+def _runs(kinds: Sequence[ChunkKind]) -> Sequence[tuple[ChunkKind, int]]:
+    """Return the kinds in order, each with how often it comes in a row."""
+    if isinstance(kinds, Kinds):
+        return kinds.runs
+    return [(kind, len([*run])) for kind, run in groupby(kinds)]
+
+
+def extents(data: bytes | mmap, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of each sound payload; (-1, end) for a stretch that is damaged or torn.
+
+    `start` and `end` are where records begin, and bound what is read.
+    """
+    at, limit = start, len(data) if end is None else end
+    while at < limit:
+        over = _payload_end(data, at)
+        if over is not None:
+            yield at + HEAD.size, over
+            at = over
+            continue
+        at = min(next_record(data, at + 1), limit)
+        yield -1, at
+
+
+def next_record(data: bytes | mmap, at: int) -> int:
+    """Return where the first sound record begins from here on; the end of the data where there is none."""
+    following = data.find(MARK, at)
+    # A mark can also stand in a text, so each must prove itself.
+    while following >= 0 and _payload_end(data, following) is None:
+        following = data.find(MARK, following + 1)
+    return len(data) if following < 0 else following
+
+
+def _payload_end(data: bytes | mmap, at: int) -> int | None:
+    if at + HEAD.size > len(data):
+        return None
+    mark, length, checksum = HEAD.unpack_from(data, at)
+    start = at + HEAD.size
+    if (
+        mark != MARK
+        or length <= LENGTH.size  # zeroed bytes after a mark, whose checksum is right
+        or start + length > len(data)
+        or crc32(memoryview(data)[start : start + length]) != checksum
+    ):
+        return None
+    return start + cast("int", length)
+
+
+def _sound_length(path: Path) -> int:
+    """Return where the last sound record of a file ends."""
+    if not path.exists():
+        return 0
+    return max((end for start, end in extents(path.read_bytes()) if start >= 0), default=0)

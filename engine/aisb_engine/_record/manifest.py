@@ -1,0 +1,183 @@
+"""The manifest: what ran where, when, by which versions, on which data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from aisb import __version__
+from aisb._plugins import Plugins
+from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
+from aisb_engine._spec import Subtask, Task
+
+IDENTITY_LEFT_OUT = {"num_return_sequences"}
+"""Parameters that say how many requests are made, and nothing about one of them."""
+
+MASK = "***"
+_SECRET = re.compile(r"(key|token|secret|authorization|password|cookie)", re.IGNORECASE)
+_NO_SECRET = re.compile(r"(_env|-env|_file|-file|tokens|tokenizer)$", re.IGNORECASE)
+
+
+class Manifest:
+    """The manifest of one run, rewritten whole at each change."""
+
+    def __init__(self, folder: RunFolder, data: dict[str, Any]) -> None:
+        self.folder = folder
+        self.data = data
+
+    @classmethod
+    def open(cls, folder: RunFolder, plugins: Plugins) -> Manifest:
+        """Read the manifest of a run, or begin one."""
+        data = read_json(folder.manifest) if folder.manifest.exists() else {"sessions": []}
+        data |= {
+            "aisb": __version__,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "processors": os.cpu_count(),
+            "plugins": {
+                info.name: f"{info.distribution} {info.version}"
+                for info in plugins.infos
+                if info.state == "loaded"
+            },
+        }
+        return cls(folder, data)
+
+    def begin(self, command: Sequence[str]) -> int:
+        """Note that a command begins to work on the run; return its number, which log records carry."""
+        sessions = self.data["sessions"]
+        sessions.append({"started": now(), "command": mask(command), "ended": None, "exit_code": None})
+        self.save()
+        return len(sessions) - 1
+
+    def end(self, exit_code: int) -> None:
+        """Note how the command that began last has ended."""
+        self.data["sessions"][-1] |= {"ended": now(), "exit_code": exit_code}
+        self.save()
+
+    def note(self, table: str, name: str, values: Mapping[str, Any]) -> None:
+        """Keep facts on a model, task or subtask."""
+        known = self.data.setdefault(table, {}).setdefault(name, {})
+        known.update(values)
+
+    def save(self) -> None:
+        """Write the manifest."""
+        write_atomically(self.folder.manifest, orjson.dumps(self.data, option=orjson.OPT_INDENT_2))
+
+
+def now() -> str:
+    """Return the wall-clock time, as ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def mask(command: Sequence[str]) -> list[str]:
+    """Return a command line in which keys, tokens and passwords are hidden."""
+    return [_mask(word) for word in command]
+
+
+def mask_url(url: str) -> str:
+    """Return a URL without the user and password in it."""
+    return re.sub(r"(https?://)[^/@\s]*@", rf"\1{MASK}@", url)
+
+
+def is_secret(name: str) -> bool:
+    """Say whether a header or key of this name holds something that must not be written down."""
+    return bool(_SECRET.search(name)) and not _NO_SECRET.search(name)
+
+
+def _mask(word: str) -> str:
+    name, equals, _ = word.partition("=")
+    return f"{name}={MASK}" if equals and is_secret(name) else mask_url(word)
+
+
+def task_version(task: Task) -> str:
+    """Return six hex digits over everything in a task that can change its score; only keys that are set.
+
+    Not in it: paths, names, the summary, the model, and how many rows are run.
+    """
+    table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    kept: dict[str, Any] = {
+        k: table[k]
+        for k in ("mode", "sample", "prompt", "params", "postprocess", "evaluate", "repeats", "logprob")
+        if k in table
+    }
+    kept["dataset"] = {
+        key: value
+        for key, value in table["dataset"].items()
+        if key not in {"path", "layouts", "columns", "use"}
+    }
+    kept["version"] = task.version
+    return hashlib.sha256(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)).hexdigest()[:6]
+
+
+def identity(
+    subtask: Subtask,
+    task: Task,
+    *,
+    served: str | None,
+    system: str | None,
+    backend: str,
+    data: str,
+    shots: str | None,
+    media: str | None = None,
+    adapters: str | None = None,
+) -> dict[str, Any]:
+    """Return everything that changes a request, by key: a resumed run must not differ in any of it.
+
+    What only some runs have (media, LoRA adapters) is left out where it is not there.
+    """
+    table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    sample = {k: v for k, v in table.get("sample", {}).items() if k not in {"target", "clean", "cluster"}}
+    dataset = {k: v for k, v in table["dataset"].items() if k not in {"path", "layouts", "columns"}}
+    params = {k: v for k, v in subtask.merged.items() if k not in IDENTITY_LEFT_OUT}
+    return {
+        **flatten("task.prompt", table.get("prompt", {})),
+        **flatten("task.sample", sample),
+        **flatten("task.dataset", dataset),
+        **flatten("params", params),
+        **({"task.logprob.continuation": task.logprob.continuation} if task.mode == "logprob" else {}),
+        "model.backend": backend,
+        "model.model": served,
+        "model.system": system,
+        "data.sha256": data,
+        "data.shots_sha256": shots,
+        **({"data.media_sha256": media} if media else {}),
+        **({"model.lora_map_sha256": adapters} if adapters else {}),
+    }
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return a line for each key in which two identities differ, with both values."""
+    return [
+        f"{key}: was {_shown(old.get(key))}, is {_shown(new.get(key))}"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
+
+
+def flatten(path: str, value: Any) -> dict[str, Any]:
+    """Return nested tables as one table of dotted paths."""
+    if not isinstance(value, Mapping):
+        return {path: value}
+    return {
+        key: found for name, below in value.items() for key, found in flatten(f"{path}.{name}", below).items()
+    }
+
+
+def command_line() -> list[str]:
+    """Return the words of this command, the program by its name."""
+    return ["aisb", *sys.argv[1:]]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "not set"
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}…"

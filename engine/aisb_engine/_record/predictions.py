@@ -1,0 +1,167 @@
+"""The predictions of a subtask as files that people and other tools read, made from its log at any time."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
+from typing import Any, NamedTuple
+
+import orjson
+
+from aisb._errors import RunError
+from aisb._types import Message, Prediction, Request, Sample
+from aisb_engine._record.latency import latency
+from aisb_engine._record.log import Log, read_folder
+from aisb_engine._record.runfolder import RunFolder, write_atomically
+
+SAMPLES = "samples.jsonl.gz"
+
+
+class Asked(NamedTuple):
+    """A sample and the prompt that was made of it, as the log keeps them."""
+
+    sample: Sample
+    prompt: str | list[dict[str, Any]]
+
+
+class AskedTask(NamedTuple):
+    """Everything that was asked of a model for a task, and the `[sample]` table that made the samples."""
+
+    made_by: dict[str, Any]
+    asked: list[Asked]
+
+
+def prompt_of(request: Request) -> str | list[dict[str, Any]]:
+    """Return what is sent as plain data: a string, or a list of turns."""
+    if request.tokens is not None and request.messages is None and request.text is None:
+        return str(list(request.tokens))
+    if request.messages is None:
+        return request.text if request.text is not None else ""
+    return [_turn(message) for message in request.messages]
+
+
+def write_samples(
+    folder: RunFolder, model: str, task: str, asked: Iterable[Asked], *, made_by: Mapping[str, Any]
+) -> None:
+    """Keep the samples of a subtask beside its log, so that it can be scored without the data."""
+    buffer = BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=3, mtime=0) as file:
+        file.write(orjson.dumps({"made_by": made_by}, option=orjson.OPT_APPEND_NEWLINE))
+        for sample, prompt in asked:
+            line = {
+                "id": sample.id,
+                "group": sample.group,
+                "cluster": sample.cluster,
+                "target": sample.target,
+                "choices": sample.choices,
+                # A made prompt, which can be long, is not kept twice.
+                "fields": {k: value for k, value in sample.fields.items() if not hasattr(value, "pool")},
+                "prompt": prompt,
+            }
+            file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE, default=str))
+    write_atomically(folder.log(model, task) / SAMPLES, buffer.getvalue())
+
+
+def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
+    """Read the samples of a subtask.
+
+    Raises:
+        RunError: the subtask was never begun, or the file is damaged.
+    """
+    path = folder.log(model, task) / SAMPLES
+    try:
+        with gzip.open(path) as file:
+            head, *rows = [orjson.loads(line) for line in file]
+    except FileNotFoundError:
+        raise RunError(
+            f"{model} was never asked {task} in {folder}; run it first (--mode all or infer)"
+        ) from None
+    except (OSError, EOFError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {error}; run the subtask again with --reuse") from error
+    asked = [
+        Asked(
+            Sample(r["id"], r["fields"], r["target"], tuple(r["choices"]), r["group"], r.get("cluster")),
+            r["prompt"],
+        )
+        for r in rows
+    ]
+    return AskedTask(head["made_by"], asked)
+
+
+def write_predictions(
+    folder: RunFolder, model: str, task: str, *, repeats: int, also_json: bool = True
+) -> list[Prediction]:
+    """Make the prediction files of a subtask from its log; return the predictions in sample order.
+
+    There is one line for each sample, repeat and turn that was asked; the last attempt wins.
+    """
+    _, asked = read_samples(folder, model, task)
+    log = read_folder(folder.log(model, task))
+    predictions = list(in_order(asked, log, repeats))
+    by_id = {one.sample.id: one for one in asked}
+    lines = [
+        orjson.dumps(_line(by_id[p.sample_id], p), option=orjson.OPT_APPEND_NEWLINE, default=str)
+        for p in predictions
+    ]
+    write_atomically(folder.predictions(model, task), b"".join(lines))
+    if also_json:
+        write_atomically(folder.predictions_json(model, task), _by_id(by_id, predictions, repeats))
+    return predictions
+
+
+def in_order(asked: Sequence[Asked], log: Log, repeats: int) -> Iterator[Prediction]:
+    """Yield the predictions that there are, by sample, repeat and turn."""
+    turns = max((key[2] for key in log.latest), default=0) + 1
+    for one in asked:
+        for repeat in range(repeats):
+            for turn in range(turns):
+                found = log.latest.get((one.sample.id, repeat, turn))
+                if found is not None:
+                    yield found
+
+
+def _line(asked: Asked, prediction: Prediction) -> dict[str, Any]:
+    timing = prediction.timing
+    times = latency(timing)
+    return {
+        "id": prediction.sample_id,
+        "repeat": prediction.repeat,
+        "turn": prediction.turn,
+        "group": asked.sample.group,
+        "origin_prompt": asked.prompt,
+        "prediction": prediction.text,
+        "reasoning": prediction.reasoning or None,
+        "tool_calls": prediction.tool_calls or None,
+        "gold": asked.sample.target,
+        "finish_reason": prediction.finish_reason,
+        "usage": prediction.usage,
+        "failure": prediction.failure,
+        "attempts": prediction.attempts,
+        "logprobs": [one._asdict() for one in prediction.logprobs] or None,
+        "sent_ms": None if timing.sent_ns is None else timing.sent_ns / 1e6,
+        "ttft_ms": times.ttft,
+        "e2el_ms": times.e2el,
+    }
+
+
+def _by_id(by_id: Mapping[str, Asked], predictions: Iterable[Prediction], repeats: int) -> bytes:
+    """Return the predictions as one JSON object by id, an entry a line; with repeats a list per id."""
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for prediction in predictions:
+        asked = by_id[prediction.sample_id]
+        entry = {"origin_prompt": asked.prompt, "prediction": prediction.text, "gold": asked.sample.target}
+        if prediction.tool_calls:
+            entry["tool_calls"] = prediction.tool_calls
+        entries.setdefault(prediction.sample_id, []).append(entry)
+    lines = [
+        orjson.dumps(key) + b": " + orjson.dumps(found if repeats > 1 else found[0], default=str)
+        for key, found in entries.items()
+    ]
+    return b"{\n" + b",\n".join(lines) + b"\n}\n"
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    if isinstance(message.content, str):
+        return {"role": message.role, "content": message.content}
+    return {"role": message.role, "content": [{"type": p.kind, p.kind: p.value} for p in message.content]}

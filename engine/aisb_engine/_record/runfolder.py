@@ -1,0 +1,226 @@
+"""The run folder: where everything of a run lies, how it is found again, and one writer at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from aisb._errors import RunError
+
+TIMESTAMP = re.compile(r"\d{8}_\d{6}(_\d+)?")
+MOST = 1000
+"""Runs, or scoring passes, of one second."""
+
+
+class RunFolder:
+    """One run on disk. The paths in it follow from a model's and a task's safe names."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.timestamp = path.name
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @classmethod
+    def create(cls, work_dir: Path, now: datetime) -> RunFolder:
+        """Make a new folder named after the time; a second one in the same second gets `_2`.
+
+        Raises:
+            RunError: the folder cannot be made.
+        """
+        try:
+            work_dir.mkdir(parents=True, exist_ok=True)
+            for stamp in _stamps(now):
+                path = work_dir / stamp
+                try:
+                    path.mkdir()
+                except FileExistsError:
+                    continue
+                return cls(path)
+        except OSError as error:
+            raise RunError(
+                f"the work folder {work_dir} cannot be written: {error.strerror}; name another with -w"
+            ) from error
+        raise RunError(f"{work_dir} holds a thousand runs of this second")
+
+    @classmethod
+    def find(cls, work_dir: Path, name: str) -> RunFolder:
+        """Find a run by its timestamp, its path, or `latest`.
+
+        Raises:
+            RunError: there is none; the message lists the five latest.
+        """
+        runs = cls.list(work_dir)
+        if name == "latest":
+            if not runs:
+                raise RunError(f"there is no run in {work_dir} yet; -w names another work folder")
+            return runs[-1]
+        for path in (work_dir / name, Path(name)):
+            if (path / "configs").is_dir():
+                return cls(path)
+        latest = ", ".join(run.timestamp for run in reversed(runs[-5:]))
+        hint = f"the latest in {work_dir}: {latest}" if runs else f"there is no run in {work_dir} yet"
+        raise RunError(f"no run {name!r}; {hint}")
+
+    @classmethod
+    def list(cls, work_dir: Path) -> list[RunFolder]:
+        """Return the runs in a work folder, oldest first."""
+        if not work_dir.is_dir():
+            return []
+        found = [p for p in work_dir.iterdir() if TIMESTAMP.fullmatch(p.name) and (p / "configs").is_dir()]
+        return [cls(path) for path in sorted(found, key=_order)]
+
+    @property
+    def config(self) -> Path:
+        """The resolved run, in the form of an `aisb.toml`."""
+        usual = self.path / "configs" / f"{self.timestamp}.toml"
+        if not usual.exists():  # a folder that was renamed keeps the name inside
+            return next(self.path.glob("configs/*.toml"), usual)
+        return usual
+
+    @property
+    def manifest(self) -> Path:
+        """What ran where, when, on which data."""
+        return self.path / "configs" / "manifest.json"
+
+    def log(self, model: str, task: str) -> Path:
+        """The folder that workers append to."""
+        return self.path / "log" / model / task
+
+    def infer_log(self, model: str, task: str) -> Path:
+        """The readable lines of asking."""
+        return self.path / "logs" / "infer" / model / f"{task}.out"
+
+    def eval_log(self, model: str, task: str) -> Path:
+        """The readable lines of scoring."""
+        return self.path / "logs" / "eval" / model / f"{task}.out"
+
+    def judge(self, judge: str) -> Path:
+        """The folder with everything that a judge was asked, for any subtask."""
+        return self.path / "judge" / judge
+
+    def judge_log(self, judge: str) -> Path:
+        """The readable lines of asking a judge."""
+        return self.path / "logs" / "judge" / f"{judge}.out"
+
+    def predictions(self, model: str, task: str) -> Path:
+        """One line for each sample, repeat and turn."""
+        return self.path / "predictions" / model / f"{task}.jsonl"
+
+    def predictions_json(self, model: str, task: str) -> Path:
+        """The predictions once more, by id, in the form that other tools read."""
+        return self.path / "predictions" / model / f"{task}.json"
+
+    def results(self, model: str, task: str, scoring: str | None = None) -> Path:
+        """The metrics of the latest scoring pass, or of the pass of a given time."""
+        folder = self.path / "results" / (f"passes/{scoring}" if scoring else "")
+        return folder / model / f"{task}.json"
+
+    def new_pass(self, now: datetime) -> str:
+        """Return the name of a new scoring pass: the time; a second one in the same second gets `_2`."""
+        passes = self.path / "results" / "passes"
+        return next(stamp for stamp in _stamps(now) if not (passes / stamp).exists())
+
+    def scores(self, model: str, task: str) -> Path:
+        """How each answer was graded in the latest scoring pass, one line each."""
+        return self.path / "results" / model / f"{task}_scores.jsonl"
+
+    def performances(self, model: str, task: str) -> Path:
+        """Where performance files stand; each adds its ending to the task's name."""
+        return self.path / "performances" / model / task
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether any worker has begun to log."""
+        return any(self.path.glob("log/*/*/worker-*"))
+
+    def remove(self) -> None:
+        """Remove a run in which nothing was asked."""
+        shutil.rmtree(self.path)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other commands from writing this run; the lock goes with the process, however it ends.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        path = self.path / ".lock"
+        with path.open("a+") as file:
+            try:
+                _take(file)
+            except OSError as error:
+                file.seek(0)
+                raise RunError(
+                    f"{self.path} is being written by process {file.read().strip() or '?'}; "
+                    f"wait for it, or end it, and try again"
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+def _take(file: IO[str]) -> None:
+    """Take the lock of a run. One who only looks whether it is held has it for a moment: wait for that."""
+    for wait in (0.01, 0.05, 0.2):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(wait)
+        else:
+            return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _stamps(now: datetime) -> Iterator[str]:
+    """Yield the names that something of this second may have, in order."""
+    stamp = now.strftime("%Y%m%d_%H%M%S")
+    yield stamp
+    yield from (f"{stamp}_{number}" for number in range(2, MOST))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a kill, sees the old content or the new, never a part.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise RunError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run.
+
+    Raises:
+        RunError: it is missing or broken.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise RunError(f"{path} is not JSON: {error}") from error
+
+
+def _order(path: Path) -> tuple[str, int]:
+    stamp, _, number = path.name[15:].partition("_")
+    return path.name[:15], int(number or stamp or 1)

@@ -1,0 +1,83 @@
+"""The grade of every answer, kept beside the results: what shows samples need not grade them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from aisb._errors import RunError
+from aisb._types import Outcome, Score
+from aisb_engine._record.runfolder import RunFolder, write_atomically
+
+
+class Verdict(NamedTuple):
+    """How one evaluator graded one answer; `span` is where the answer stands in the raw text."""
+
+    id: str
+    repeat: int
+    evaluator: str
+    outcome: Outcome
+    value: float
+    answer: str | None
+    rule: str
+    span: tuple[int, int] | None
+    details: Mapping[str, Any]
+
+
+def write_scores(folder: RunFolder, model: str, task: str, scored: Mapping[str, Sequence[Score]]) -> None:
+    """Keep the scores of a subtask, a line for each evaluator and answer; the first evaluator first."""
+    form = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+    lines = [orjson.dumps(_line(score), option=form, default=str) for score in _all(scored)]
+    write_atomically(folder.scores(model, task), b"".join(lines))
+
+
+def read_scores(folder: RunFolder, model: str, task: str) -> list[Verdict] | None:
+    """Return the scores of a subtask as they were written; None where it was not scored.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder.scores(model, task)
+    if not path.exists():
+        return None
+    try:
+        return [_verdict(orjson.loads(line)) for line in path.read_bytes().splitlines()]
+    except (ValueError, TypeError, KeyError) as error:
+        raise RunError(
+            f"{path} is damaged: {error}\n  score the run again: aisb score {folder.timestamp}"
+        ) from error
+
+
+def _all(scored: Mapping[str, Sequence[Score]]) -> Iterable[Score]:
+    return (score for scores in scored.values() for score in scores)
+
+
+def _line(score: Score) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "id": score.sample_id,
+        "repeat": score.repeat,
+        "evaluator": score.evaluator,
+        "outcome": score.outcome,
+        "value": score.value,
+        "answer": score.answer,
+        "rule": score.rule,
+        "span": list(score.span) if score.span else None,
+    }
+    return {**line, "details": dict(score.details)} if score.details else line
+
+
+def _verdict(line: Mapping[str, Any]) -> Verdict:
+    span = line["span"]
+    return Verdict(
+        line["id"],
+        line["repeat"],
+        line["evaluator"],
+        line["outcome"],
+        line["value"],
+        line["answer"],
+        line["rule"],
+        (span[0], span[1]) if span else None,
+        line.get("details", {}),
+    )

@@ -1,0 +1,174 @@
+"""Which models and tasks there are, by name: the files of every plugin, their aliases, and the user's own.
+
+Names are file stems and aliases; a file is parsed only when it is selected.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from aisb._errors import ConfigError, UnknownName, UsageError, did_you_mean
+from aisb._plugins import Plugins
+from aisb_engine._known import NOT_OFFERED_YET
+
+What = Literal["model", "task"]
+USER_TABLES = ("run", "load", "params", "models", "tasks", "subtasks", "judge")
+"""The tables of an `aisb.toml`, and of the configuration that a run keeps."""
+
+
+class Selection(NamedTuple):
+    """What a name on the command line asks for: `NAME[:variant][:field=v1+v2]`."""
+
+    name: str
+    variant: str | None = None
+    select: Mapping[str, list[str]] = {}
+
+    @classmethod
+    def parse(cls, text: str) -> Selection:
+        """Read a selection; raise ConfigError when it has two variants or an empty part."""
+        name, *rest = text.split(":")
+        variant: str | None = None
+        select: dict[str, list[str]] = {}
+        for part in rest:
+            field, equals, values = part.partition("=")
+            if equals and field and values:
+                select[field] = values.split("+")
+            elif part and not equals and variant is None:
+                variant = part
+            else:
+                raise ConfigError(text, "a selection is NAME[:variant][:field=value+value]")
+        return cls(name, variant, select)
+
+    def __str__(self) -> str:
+        parts = [self.name, *([self.variant] if self.variant else [])]
+        return ":".join(parts + [f"{field}={'+'.join(values)}" for field, values in self.select.items()])
+
+
+class Entry(NamedTuple):
+    """A file in the catalog and the plugin that brings it."""
+
+    name: str
+    path: Path
+    plugin: str
+
+
+class Catalog:
+    """All model and task files of the plugins that were loaded."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self._plugins = plugins
+
+    @cached_property
+    def _folders(self) -> list[tuple[str, Path]]:
+        return self._plugins.config_folders()
+
+    def entries(self, what: What) -> list[Entry]:
+        """Return the files of one kind, sorted by name, without parsing them."""
+        found = [
+            Entry(path.stem, path, plugin)
+            for plugin, folder in self._folders
+            for path in sorted((folder / f"{what}s").glob("*.toml"))
+        ]
+        return sorted(found, key=lambda entry: entry.name)
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """Other names of models and tasks: alias to `NAME[:variant]`."""
+        found: dict[str, str] = {}
+        for _, folder in self._folders:
+            path = folder / "aliases.toml"
+            if path.is_file():
+                found.update({str(alias): str(target) for alias, target in read_toml(path).items()})
+        return found
+
+    @cached_property
+    def lock(self) -> dict[str, Any]:
+        """What upstream published, by task: the `datasets.lock` of every plugin."""
+        found: dict[str, Any] = {}
+        for _, folder in self._folders:
+            path = folder / "datasets.lock"
+            if path.is_file():
+                found.update(read_toml(path))
+        return found
+
+    def find(
+        self, what: What, selection: Selection, own: Iterable[str] = ()
+    ) -> tuple[Selection, Entry | None]:
+        """Return the selection under its own name, and its file; None when only the user's table defines it.
+
+        A task's name that ends with `.toml` is the path of a task file.
+
+        Raises:
+            UnknownName: nothing has this name, or two plugins have a file of this name.
+            ConfigError: there is no such task file.
+        """
+        own = set(own)
+        if what == "task" and selection.name.endswith(".toml"):
+            return _task_file(selection, own)
+        entries = self.entries(what)
+        by_name = {entry.name: [e for e in entries if e.name == entry.name] for entry in entries}
+        if selection.name not in by_name and selection.name not in own and selection.name in self.aliases:
+            meant = Selection.parse(self.aliases[selection.name])
+            selection = Selection(
+                meant.name, selection.variant or meant.variant, {**meant.select, **selection.select}
+            )
+        if selection.name not in by_name:
+            if selection.name in own:
+                return selection, None
+            if what == "task" and selection.name in NOT_OFFERED_YET:
+                raise UsageError(f"the task {selection.name} is not offered yet")
+            known = own | set(by_name) | (set(self._plugins.names("backend")) if what == "model" else set())
+            raise UnknownName(what, selection.name, known, self._plugins.why_missing(selection.name))
+        first, *others = by_name[selection.name]
+        if others:
+            plugins = ", ".join(entry.plugin for entry in (first, *others))
+            raise ConfigError(
+                selection.name,
+                f"the plugins {plugins} all have a {what} of this name; block all but one (--block)",
+            )
+        return selection, first
+
+
+def _task_file(selection: Selection, own: set[str]) -> tuple[Selection, Entry | None]:
+    """Return a task file that is named by its path; None where it is gone and a run has the task resolved."""
+    path = Path(selection.name).expanduser().resolve()
+    found = selection._replace(name=str(path))
+    if path.is_file():
+        return found, Entry(path.stem, path, "")
+    if selection.name in own:
+        return found, None
+    raise ConfigError(selection.name, f"there is no task file {path}")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file.
+
+    Raises:
+        ConfigError: the file is missing, not UTF-8, or not TOML; the message has the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"is not a TOML file: {error}") from error
+
+
+def read_user_file(path: Path) -> dict[str, Any]:
+    """Read an `aisb.toml`, or the resolved configuration of a run.
+
+    Raises:
+        ConfigError: it cannot be read, or has a table that means nothing.
+    """
+    table = read_toml(path)
+    for key in table:
+        if key not in USER_TABLES:
+            raise ConfigError(
+                f"{path}: {key}",
+                f"there is no such table{did_you_mean(key, USER_TABLES)}; known: {', '.join(USER_TABLES)}",
+            )
+    return table

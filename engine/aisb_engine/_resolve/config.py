@@ -1,0 +1,110 @@
+"""From names, files and flags to a resolved run: the layers, low to high, and what each may say.
+
+    task file < variant < model file < aisb.toml < flags < --set
+
+Layers are plain tables laid over each other; the result is validated once, before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aisb._errors import ConfigError, UsageError, did_you_mean
+from aisb._plugins import Plugins
+from aisb_engine._resolve.catalog import Catalog
+from aisb_engine._resolve.judge import judge_of
+from aisb_engine._resolve.layers import Asked, Layers, Resolver, without
+from aisb_engine._resolve.names import name_apart, split_names, unique
+from aisb_engine._resolve.tables import overlay, put, validate
+from aisb_engine._spec import Load, RunSpec, Subtask
+
+__all__ = ["Asked", "resolve"]
+
+
+def resolve(plugins: Plugins, asked: Asked) -> RunSpec:
+    """Resolve what was asked into a run: every name, every layer.
+
+    Raises:
+        UsageError: nothing was selected, a name is unknown, or a key or value is wrong.
+    """
+    resolver = Resolver(plugins, Catalog(plugins), asked)
+    run, user = resolver.run, resolver.user
+    models = [resolver.model(name) for name in unique(split_names(asked.models) or run.models)]
+    tasks = [resolver.task(name) for name in unique(split_names(asked.datasets) or run.datasets)]
+    name_apart([layers.table for layers in models], "abbr")
+    name_apart([layers.table for layers in tasks], "name")
+    judge = judge_of(resolver, models)
+    _check_named(resolver, models, tasks)
+    spec_models = {layers.table["abbr"]: resolver.valid_model(layers) for layers in models}
+    spec_tasks = {layers.table["name"]: resolver.valid_task(layers) for layers in tasks}
+    subtasks = [_subtask(resolver, model, task) for model in models for task in tasks]
+    if run.resolved and not asked.models and not asked.datasets:
+        pairs = {(s.get("model"), s.get("task")) for s in user.get("subtasks", ())}
+        subtasks = [subtask for subtask in subtasks if (subtask.model, subtask.task) in pairs]
+    for what, chosen in (("models", spec_models), ("datasets", spec_tasks)):
+        if not chosen:
+            raise UsageError(f"nothing to run: no --{what} given (aisb run --search shows what there is)")
+    run = run.model_copy(update={"models": list(spec_models), "datasets": list(spec_tasks)})
+    return RunSpec(run=run, models=spec_models, tasks=spec_tasks, subtasks=subtasks, judge=judge)
+
+
+def _subtask(resolver: Resolver, model: Layers, task: Layers) -> Subtask:
+    names = (model.table["abbr"], task.table["name"])
+    before = _before(resolver.user, names) if resolver.run.resolved else {}
+    params = overlay(
+        task.file_params,
+        model.file_params,
+        resolver.user.get("params", {}),
+        task.user_params,
+        model.user_params,
+        before.get("params", {}),
+    )
+    forced = overlay(before.get("forced", {}), resolver.forced(task, model))
+    load = overlay(model.load, before.get("load", {}), resolver.asked.load)
+    for setting in resolver.sets:
+        if setting.path[0] == "load":
+            put(load, setting.path[1:], setting.value, unset=setting.unset)
+    for layers in (task, model):
+        params, forced = without(params, layers, resolver.sets), without(forced, layers, resolver.sets)
+    table = {"model": names[0], "task": names[1], "params": params, "forced": forced}
+    valid = validate(Subtask, {**table, "load": validate(Load, load, "load")}, f"{names[0]}/{names[1]}")
+    _check_params(valid)
+    return valid
+
+
+def _before(user: Mapping[str, Any], names: tuple[str, str]) -> Mapping[str, Any]:
+    for table in user.get("subtasks", ()):
+        if (table.get("model"), table.get("task")) == names:
+            return dict(table)
+    return {}
+
+
+def _check_named(resolver: Resolver, models: Iterable[Layers], tasks: Iterable[Layers]) -> None:
+    """Refuse a `--set` for a model or task that was not selected."""
+    chosen = {"models": [m.table["name"] for m in models], "tasks": [t.table["name"] for t in tasks]}
+    judge = {**resolver.user.get("judge", {}), **resolver.asked.judge}.get("base")
+    chosen["models"] += [str(judge)] if judge and models else []
+    for setting in resolver.sets:
+        if names := chosen.get(setting.path[0]):
+            name = setting.path[1]
+            own = [t.table.get("base", "").split(":")[0] for t in tasks]
+            if name not in names and name not in own:
+                path = ".".join(setting.path)
+                raise ConfigError(path, f"{name!r} is not selected{did_you_mean(name, names)}")
+
+
+def _check_params(subtask: Subtask) -> None:
+    where = f"{subtask.model}/{subtask.task}: params."
+    params = subtask.merged
+    for key in ("n", "best_of"):
+        if params.get(key, 1) != 1:
+            raise ConfigError(
+                f"{where}{key}",
+                "one request has one answer here, so that each is timed and logged by itself; "
+                "for several answers a sample set params.num_return_sequences",
+            )
+    for key in ("max_tokens", "num_return_sequences"):
+        value = params.get(key, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(f"{where}{key}", f"must be a whole number of at least 1 (it is {value!r})")

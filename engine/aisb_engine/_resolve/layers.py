@@ -1,0 +1,268 @@
+"""The layers of one model or task, low to high, laid over each other as plain tables.
+
+task file < variant < model file < aisb.toml < flags < --set
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aisb._errors import ConfigError, UnknownName, did_you_mean
+from aisb._options import bind, parameters
+from aisb._plugins import Plugins
+from aisb_engine._resolve.catalog import Catalog, Selection, read_toml, read_user_file
+from aisb_engine._resolve.names import safe_name
+from aisb_engine._resolve.secrets import refuse_masked, refuse_secrets
+from aisb_engine._resolve.tables import Setting, overlay, put, validate
+from aisb_engine._spec import Model, RunTable, Task
+
+MODEL_KEYS = frozenset({"summary", "backend", "abbr", "options", "params", "load", "system", "base"})
+SET_ROOTS = ("model", "task", "load", "params", "run", "models", "tasks", "judge")
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a command was given. `options`, `params`, `load`, `run` and `judge` are the values of flags.
+
+    `tasks` are tables of tasks that flags stand for, by name; they stand above those of the file.
+    """
+
+    models: Sequence[str] = ()
+    datasets: Sequence[str] = ()
+    file: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    load: Mapping[str, Any] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+    judge: Mapping[str, Any] = field(default_factory=dict)
+    tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sets: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Layers:
+    """A model's or task's table, with its generation parameters and load kept by where they came from."""
+
+    table: dict[str, Any]
+    file_params: dict[str, Any] = field(default_factory=dict)
+    user_params: dict[str, Any] = field(default_factory=dict)
+    set_params: dict[str, Any] = field(default_factory=dict)
+    unset_params: set[str] = field(default_factory=set)
+    load: dict[str, Any] = field(default_factory=dict)
+
+
+class Resolver:
+    """Lays the layers of the models and tasks that a command asks for."""
+
+    def __init__(self, plugins: Plugins, catalog: Catalog, asked: Asked) -> None:
+        self.plugins = plugins
+        self.catalog = catalog
+        self.asked = asked
+        self.user = read_user_file(asked.file) if asked.file else {}
+        if asked.tasks:
+            self.user["tasks"] = {**self.user.get("tasks", {}), **asked.tasks}
+        self.where = str(asked.file) if asked.file else ""
+        self.sets = [Setting.parse(text) for text in asked.sets]
+        run = overlay(self.user.get("run", {}), asked.run)
+        for setting in self.sets:
+            _check_root(setting)
+            if setting.path[0] == "run":
+                put(run, setting.path[1:], setting.value, unset=setting.unset)
+        self.run = validate(RunTable, run, "run")
+
+    def model(self, text: str, *, selected: bool = True) -> Layers:
+        """Lay the layers of one model: its file (or bare backend), aisb.toml, flags, `--set`.
+
+        Flags, `[load]` and `model.` settings are about the models that are selected.
+        """
+        own = self.user.get("models", {})
+        user = dict(own.get(text, {}))
+        name = str(user.pop("base", text))
+        if self.run.resolved and text in own:
+            file: dict[str, Any] = {}
+            source = None
+        elif "backend" in user and name == text and not self._is_file("model", text):
+            file, source = {}, None
+        elif not self._is_file("model", name) and name in self.plugins.names("backend"):
+            file, source = {"backend": name}, None
+        else:
+            selection, entry = self.catalog.find("model", Selection(name), () if name != text else own)
+            file = read_toml(entry.path) if entry else {}
+            source = entry.path if entry else None
+            text = selection.name if name == text else text
+        batches = self._batches(str(user.get("backend") or file.get("backend")))
+        layers = Layers(model_table(file, str(source or name), batches=batches))
+        layers.file_params = layers.table.pop("params", {})
+        layers.load = layers.table.pop("load", {})
+        mine = model_table(user, f"models.{text}", batches=batches)
+        layers.user_params = mine.pop("params", {})
+        load = self.user.get("load", {}) if selected else {}
+        layers.load = overlay(layers.load, load, mine.pop("load", {}))
+        flags = {"options": dict(self.asked.options)} if self.asked.options and selected else {}
+        if name != text:
+            layers.table.pop("abbr", None)
+        layers.table = overlay(layers.table, mine, flags)
+        layers.table.setdefault("abbr", safe_name(text.replace("_", "-")))
+        layers.table["name"] = user.get("name", text) if self.run.resolved else text
+        layers.table["file"] = source
+        for path, setting in self._settings("model", text):
+            if selected or setting.path[0] == "models":
+                self.set_model(layers, path, setting)
+        return layers
+
+    def task(self, text: str) -> Layers:
+        """Lay the layers of one task: its file, the variant, aisb.toml, `--set`."""
+        own = self.user.get("tasks", {})
+        selection = Selection.parse(text)
+        user = dict(own.get(selection.name, {}))
+        base = str(user.get("base", selection.name))
+        asked = Selection.parse(base)._replace(select=selection.select)
+        asked = asked._replace(variant=selection.variant or asked.variant)
+        resolved = self.run.resolved and selection.name in own
+        known = (asked.name,) if resolved else own if asked.name == selection.name else ()
+        found, entry = self.catalog.find("task", asked, known)
+        if selection.name not in own:
+            selection = found
+            user = dict(own.get(found.name, {}))
+        file = read_toml(entry.path) if entry else {}
+        variants = overlay(file.pop("variants", {}), user.pop("variants", {}))
+        if resolved:
+            table: dict[str, Any] = {}
+            file_params: dict[str, Any] = {}
+        else:
+            variant = self._variant(found, variants)
+            file_params = overlay(file.pop("params", {}), variant.pop("params", {}))
+            table = overlay(file, variant)
+        layers = Layers(table, file_params=file_params, user_params=user.pop("params", {}))
+        layers.table = overlay(layers.table, user)
+        name = Path(selection.name).stem if selection.name.endswith(".toml") else selection.name
+        layers.table["name"] = name
+        layers.table["file"] = entry.path if entry else None if resolved else self.asked.file
+        layers.table["base"] = str(found._replace(select={}))
+        if found.variant:
+            layers.table.setdefault("variant", found.variant)
+        if found.select:
+            layers.table = overlay(layers.table, {"dataset": {"select": found.select}})
+        for path, setting in self._settings("task", name):
+            if path[0] == "params":
+                _set_param(layers, path[1:], setting)
+            else:
+                put(layers.table, path, setting.value, unset=setting.unset)
+        return layers
+
+    def show(self, text: str) -> Task:
+        """Return one task as it would be run."""
+        return self.valid_task(self.task(text))
+
+    def _variant(self, selection: Selection, variants: Mapping[str, Any]) -> dict[str, Any]:
+        if selection.variant is None:
+            return {}
+        if selection.variant not in variants:
+            raise UnknownName(f"variant of {selection.name}", selection.variant, variants)
+        return dict(variants[selection.variant])
+
+    def _batches(self, backend: str) -> bool:
+        """Say whether a backend has an option `batch_size`, which for services means the concurrency."""
+        known = backend in self.plugins.names("backend")
+        return known and "batch_size" in parameters(self.plugins.find("backend", backend).factory)
+
+    def _is_file(self, what: Any, name: str) -> bool:
+        return name in self.catalog.aliases or any(entry.name == name for entry in self.catalog.entries(what))
+
+    def _settings(self, kind: str, name: str) -> Iterable[tuple[tuple[str, ...], Setting]]:
+        """Yield the `--set` settings that mean this model or task, with the path below it."""
+        for setting in self.sets:
+            root, *rest = setting.path
+            if root == kind:
+                yield tuple(rest), setting
+            elif root == f"{kind}s" and rest[0] == name:
+                yield tuple(rest[1:]), setting
+
+    def set_model(self, layers: Layers, path: tuple[str, ...], setting: Setting) -> None:
+        """Lay one setting over a model's layers; `path` is below the model."""
+        if path[0] == "params":
+            _set_param(layers, path[1:], setting)
+        elif path[0] == "load":
+            put(layers.load, path[1:], setting.value, unset=setting.unset)
+        else:
+            path = path if path[0] in MODEL_KEYS else ("options", *path)
+            put(layers.table, path, setting.value, unset=setting.unset)
+
+    def valid_model(self, layers: Layers, where: str = "") -> Model:
+        """Validate a model's layers, and its options against its backend."""
+        where = where or f"models.{layers.table['name']}"
+        refuse_secrets(layers.table, where)
+        refuse_masked(layers.table.get("options", {}), where)
+        model = validate(Model, layers.table, where)
+        component = self.plugins.find("backend", model.backend)
+        bind(component.factory, model.options, where=f"{where}.options")
+        return model
+
+    def valid_task(self, layers: Layers) -> Task:
+        """Validate a task's layers."""
+        forced = self.forced(layers)
+        params = overlay(layers.file_params, layers.user_params, layers.set_params, forced)
+        table = {**layers.table, "params": without(params, layers, self.sets)}
+        where = f"tasks.{layers.table['name']}"
+        return validate(Task, table, where)
+
+    def forced(self, *layers: Layers) -> dict[str, Any]:
+        """Return the generation parameters of flags and `--set`, which stand above a row's own."""
+        forced = dict(self.asked.params)
+        for setting in self.sets:
+            if setting.path[0] == "params" and not setting.unset:
+                put(forced, setting.path[1:], setting.value)
+        return overlay(forced, *(layer.set_params for layer in layers))
+
+
+def model_table(table: Mapping[str, Any], where: str, *, batches: bool = False) -> dict[str, Any]:
+    """Bring a model table into its one form: other words for one thing, and options beside `[options]`."""
+    result: dict[str, Any] = {}
+    for key, value in table.items():
+        if key == "name":
+            continue
+        if key == "max_out_len":
+            result = overlay(result, {"params": {"max_tokens": value}})
+        elif key == "generation_kwargs":
+            result = overlay(result, {"params": value})
+        elif key == "batch_size" and isinstance(value, int) and not batches:
+            result = overlay(result, {"load": {"concurrency": value}})
+        elif key in MODEL_KEYS:
+            result = overlay(result, {key: value})
+        else:
+            result = overlay(result, {"options": {key: value}})
+    if not isinstance(result.get("options", {}), Mapping):
+        raise ConfigError(f"{where}.options", "must be a table")
+    return result
+
+
+def _check_root(setting: Setting) -> None:
+    root, *rest = setting.path
+    path = ".".join(setting.path)
+    if root not in SET_ROOTS:
+        near = did_you_mean(root, SET_ROOTS)
+        raise ConfigError(
+            path,
+            "a path begins with model., task., load., params., run., judge., models.NAME. or tasks.NAME."
+            f"{near}",
+        )
+    if len(rest) < (2 if root in {"models", "tasks"} else 1):
+        raise ConfigError(path, "names a whole table; name a key in it")
+
+
+def _set_param(layers: Layers, path: Sequence[str], setting: Setting) -> None:
+    if not path:
+        raise ConfigError(".".join(setting.path), "names a whole table; name a key in it")
+    if setting.unset:
+        layers.unset_params.add(path[0])
+    else:
+        put(layers.set_params, path, setting.value)
+
+
+def without(params: Mapping[str, Any], layers: Layers, sets: Iterable[Setting]) -> dict[str, Any]:
+    """Return parameters without those that `--set PATH=` unsets."""
+    unset = {s.path[1] for s in sets if s.unset and s.path[0] == "params" and len(s.path) > 1}
+    return {key: value for key, value in params.items() if key not in unset | layers.unset_params}

@@ -1,0 +1,49 @@
+"""What may not stand in a configuration, which every run keeps a copy of: keys, and what was masked there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aisb._errors import ConfigError
+from aisb_engine._record.manifest import MASK, is_secret, mask_url
+
+SECRETS = ("api_key", "apikey", "token", "secret", "password")
+
+
+def refuse_secrets(table: Mapping[str, Any], where: str) -> None:
+    """Refuse a key written into a configuration: it would be copied into every run folder."""
+    options = table.get("options", {})
+    for name in options:
+        if name.lower() in SECRETS:
+            raise ConfigError(
+                f"{where}.{name}",
+                "a key does not belong in a configuration, which every run keeps a copy of; "
+                "use api_key_env (a variable's name) or api_key_file (a file's path)",
+            )
+
+
+def mask_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's options as a run folder may keep them: no keys in headers, no password in the URL."""
+    masked = dict(options)
+    if isinstance(options.get("url"), str):
+        masked["url"] = mask_url(options["url"])
+    if isinstance(options.get("headers"), Mapping):
+        masked["headers"] = {
+            name: MASK if is_secret(name) else value for name, value in options["headers"].items()
+        }
+    return masked
+
+
+def refuse_masked(options: Mapping[str, Any], where: str) -> None:
+    """Refuse a value that was masked when a run kept its configuration."""
+    headers = options.get("headers", {})
+    found = [f"headers.{name}" for name, value in headers.items() if value == MASK] if headers else []
+    if f"//{MASK}@" in str(options.get("url", "")):
+        found.append("url")
+    for name in found:
+        raise ConfigError(
+            f"{where}.{name}",
+            "this was a secret, which a run folder does not keep; give it again, as in "
+            f"--set {'judge' if where == 'judge' else 'model'}.{name}=…, or use api_key_env",
+        )

@@ -1,0 +1,143 @@
+"""Plain tables laid over each other, and the paths that name a key in them (`--set PATH=VALUE`)."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from aisb._errors import ConfigError, did_you_mean
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Setting(NamedTuple):
+    """One `--set PATH=VALUE`; `unset` when there is no value."""
+
+    path: tuple[str, ...]
+    value: Any
+    unset: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Setting:
+        """Read `PATH=VALUE`: the value as TOML, else as a string; `PATH=` unsets.
+
+        Keys with dots stand in quotes: `models."qwen2.5".url=…`.
+        """
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip():
+            raise ConfigError(f"--set {text}", "is not PATH=VALUE")
+        return cls(split_path(path.strip()), _value(value), not value)
+
+
+def split_path(path: str) -> tuple[str, ...]:
+    """Split a dotted path; parts in double quotes may hold dots.
+
+    Raises:
+        ConfigError: the path is no TOML key.
+    """
+    try:
+        table: Any = tomllib.loads(f"{path} = 0")
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(path, "is not a path of keys with dots between them") from error
+    parts = []
+    while isinstance(table, dict):
+        ((key, table),) = table.items()
+        parts.append(key)
+    return tuple(parts)
+
+
+def overlay(*tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay tables over each other, later over earlier: tables merge, all else (a list too) is replaced."""
+    result: dict[str, Any] = {}
+    for table in tables:
+        for key, value in table.items():
+            if isinstance(value, Mapping):
+                below = result.get(key)
+                result[key] = overlay(below if isinstance(below, Mapping) else {}, value)
+            else:
+                result[key] = value
+    return result
+
+
+def put(table: dict[str, Any], path: Sequence[str], value: Any, *, unset: bool = False) -> None:
+    """Set or unset the key at a path, making tables on the way.
+
+    Raises:
+        ConfigError: a key on the way is not a table.
+    """
+    *way, last = path
+    for depth, key in enumerate(way):
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise ConfigError(".".join(path), f"{'.'.join(path[: depth + 1])} is a value, not a table")
+    if unset:
+        table.pop(last, None)
+    else:
+        table[last] = value
+
+
+def validate(model: type[M], table: Mapping[str, Any], where: str) -> M:
+    """Make a model of a table.
+
+    Raises:
+        ConfigError: all that is wrong with it, each key by its path, an unknown one with the nearest name.
+    """
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        problems = [_problem(model, problem, where) for problem in error.errors()]
+    (path, first), *rest = problems
+    raise ConfigError(path, "\n".join([first, *(f"{path}: {message}" for path, message in rest)]))
+
+
+def _problem(model: type[BaseModel], problem: Any, where: str) -> tuple[str, str]:
+    location: tuple[str | int, ...] = problem["loc"]
+    path = where
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f"{'.' if path else ''}{part}"
+    if problem["type"] == "extra_forbidden":
+        name = str(location[-1])
+        near = did_you_mean(name, _fields(model, location[:-1]))
+        return path, f"there is no such key{near}"
+    if problem["type"] == "missing":
+        return path, "this key is needed"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem["input"]
+    shown = "" if isinstance(given, Mapping) else f" (it is {given!r})"
+    return path, f"{message[0].lower()}{message[1:]}{shown}"
+
+
+def _fields(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
+    """Return the keys that the table at a location may have."""
+    here: Any = model
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = here.model_fields.get(part) if _is_model(here) else None
+        if field is None:
+            return []
+        here = _inner_model(field.annotation)
+    return list(here.model_fields) if _is_model(here) else []
+
+
+def _inner_model(annotation: Any) -> Any:
+    """Return the model inside an annotation such as `list[Use]` or `dict[str, FieldTable]`."""
+    if _is_model(annotation):
+        return annotation
+    return next(
+        (found for part in getattr(annotation, "__args__", ()) if (found := _inner_model(part))), None
+    )
+
+
+def _is_model(thing: Any) -> bool:
+    return isinstance(thing, type) and issubclass(thing, BaseModel)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,331 @@
+"""One command's run, from what was asked to what is shown: resolve, ask, score, report.
+
+`mode` chooses which parts of that line run, and nothing else: `all` is the whole line, `infer` asks, `eval`
+scores and shows, `viz` shows. `perf` asks under a load and shows how fast the answers came, `perf_viz` shows
+that again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+
+from aisb._errors import AisbError, ConfigError, RunError, UsageError
+from aisb._plugins import Plugins
+from aisb._report import FinishedRun, Reporter
+from aisb_engine._load.asking import Asking, run_loop, unasked
+from aisb_engine._load.loads import check_load, with_rows
+from aisb_engine._progress import Display, Silent
+from aisb_engine._record.following import Followable
+from aisb_engine._record.manifest import Manifest, command_line
+from aisb_engine._record.runfolder import RunFolder, write_atomically
+from aisb_engine._resolve.catalog import Catalog, Selection, read_user_file
+from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.names import split_names
+from aisb_engine._resolve.secrets import mask_options
+from aisb_engine._resolve.tables import overlay
+from aisb_engine._spec import Judge, Load, RunSpec, RunTable
+
+Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
+INTERRUPTED = 130
+PERFORMANCE_REPORTERS = ("performance", "plots")
+PERFORMANCE_LOAD = {"retries": 0, "num_warmups": 1}
+"""What a performance run does unless it is told otherwise: a request that failed is a failure."""
+
+HEAD = """\
+# This run, resolved: `aisb run -c` with this file does it again. What is sent stands in [[subtasks]]:
+# `params` from files, `forced` from flags; a row's own max_tokens stands between them.
+"""
+
+
+@dataclass(slots=True)
+class Command:
+    """What a command was told: names, files and flags (`asked`), and which run in which folder."""
+
+    asked: Asked
+    mode: Mode = "all"
+    reuse: str | None = None
+    work_dir: Path = Path("outputs/default")
+    data_dir: Path | None = None
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a run ended: what the last lines say, and the exit code."""
+
+    folder: RunFolder
+    asked: int = 0
+    failed: int = 0
+    interrupted: bool = False
+    exit_code: int = 0
+    reports: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]:
+    """Resolve a command, and find the run that it goes on with.
+
+    Raises:
+        UsageError: a name, key, value or run folder is not as it must be.
+    """
+    folder = RunFolder.find(command.work_dir, command.reuse) if command.reuse else None
+    if folder is None:
+        if command.mode in {"eval", "viz", "perf_viz"}:
+            raise UsageError(
+                f"--mode {command.mode} needs a run to read: --reuse TIMESTAMP, or --reuse for the latest"
+            )
+        return _for_mode(resolve(plugins, command.asked), command.mode, plugins), None
+    asked = command.asked
+    known = read_user_file(folder.config)
+    _check_kind(folder, command.mode, performance=bool(known.get("run", {}).get("performance")))
+    names = Catalog(plugins)
+    asked = replace(
+        asked,
+        models=[_known_as("models", name, known, names) for name in split_names(asked.models)],
+        datasets=[_known_as("tasks", name, known, names) for name in split_names(asked.datasets)],
+        file=folder.config,
+    )
+    return _for_mode(resolve(plugins, asked), command.mode, plugins), folder
+
+
+def _check_kind(folder: RunFolder, mode: Mode, *, performance: bool) -> None:
+    """Refuse to go on with a performance run, whose clock has stopped, or to show a run as what it is not.
+
+    Raises:
+        UsageError: says which mode fits the run.
+    """
+    if performance and mode != "perf_viz":
+        raise UsageError(
+            f"{folder} is a performance run, which cannot be gone on with: its load would not be the one it "
+            f"was asked for\n  show it again with --mode perf_viz --reuse {folder.timestamp}, or start a new "
+            "one without --reuse"
+        )
+    if not performance and mode in {"perf", "perf_viz"}:
+        raise UsageError(
+            f"{folder} is no performance run\n  start one with --mode perf and without --reuse; "
+            f"--mode viz --reuse {folder.timestamp} shows this one"
+        )
+
+
+def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
+    """Return a run with what its mode implies where nothing else was said; check its loads.
+
+    Raises:
+        ConfigError: a load contradicts itself, or cannot be paced.
+        UsageError: a reporter cannot be made, which is better said before hours of asking.
+    """
+    spec = with_rows(spec, plugins)
+    if mode == "perf":
+        reporters = [name for name in PERFORMANCE_REPORTERS if name in plugins.names("reporter")]
+        run: dict[str, Any] = {"performance": True}
+        if "reporters" not in spec.run.model_fields_set:
+            run["reporters"] = reporters
+        spec = spec.model_copy(
+            update={
+                "run": spec.run.model_copy(update=run),
+                "subtasks": [
+                    s.model_copy(update={"load": _over(s.load, PERFORMANCE_LOAD)}) for s in spec.subtasks
+                ],
+            }
+        )
+    if mode in {"all", "eval"}:
+        from aisb_engine._scoring.judging import check_judge
+
+        check_judge(spec, plugins)
+    for subtask in spec.subtasks:
+        check_load(subtask.load)
+        if subtask.load.pressure_time and mode != "perf" and not spec.run.performance:
+            raise ConfigError(
+                "load.pressure_time", "asks rows again and again, which only --mode perf can show"
+            )
+    if mode != "infer":
+        _reporters(spec.run, plugins)
+    return spec
+
+
+def _over(load: Load, defaults: Mapping[str, Any]) -> Load:
+    """Return a load with other defaults."""
+    unset = {key: value for key, value in defaults.items() if key not in load.model_fields_set}
+    return load.model_copy(update=unset)
+
+
+def execute(command: Command, plugins: Plugins, display: Display | None = None) -> Ended:
+    """Run the parts of the line that the mode chooses.
+
+    Raises:
+        AisbError: see its kinds; what had finished before is kept in the run folder.
+    """
+    spec, found = plan(command, plugins)
+    folder = found or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - local time
+    display = Followable(display or Silent(), folder)
+    ended = Ended(folder)
+    with folder.lock():
+        _save_config(folder, spec)
+        manifest = Manifest.open(folder, plugins)
+        session = manifest.begin(command_line())
+        try:
+            if command.mode in {"all", "infer", "perf"}:
+                _ask(
+                    Asking(
+                        spec,
+                        folder,
+                        plugins,
+                        manifest,
+                        display,
+                        command.data_dir,
+                        session,
+                        performance=command.mode == "perf",
+                        grades=command.mode == "all",
+                    ),
+                    ended,
+                )
+            if command.mode in {"all", "eval"} and not ended.interrupted:
+                from aisb_engine._scoring.results import score_run
+
+                scored = asyncio.run(score_run(spec, folder, plugins, display, session))
+                ended.notes += scored.notes
+                ended.failed += scored.unjudged + (0 if ended.asked else scored.failed)
+            # What a performance run measured before it was interrupted is shown: it cannot be gone on with.
+            if command.mode in {"perf", "perf_viz"} or (
+                command.mode in {"all", "eval", "viz"} and not ended.interrupted
+            ):
+                if spec.run.performance and not spec.run.reporters:
+                    ended.notes.append("no reporter for performance is installed: only the log is kept")
+                ended.reports = report(spec.run, folder, plugins)
+            if spec.run.require_valid and command.mode in {"perf", "perf_viz"}:
+                _require_valid(spec, folder)
+            ended.exit_code = _exit_code(spec, ended)
+        except AisbError as error:
+            ended.exit_code = error.exit_code
+            if folder.was_asked:
+                error.add_note(f"what was answered is kept in {folder}")
+            raise
+        except KeyboardInterrupt:
+            ended.exit_code = INTERRUPTED
+            raise
+        finally:
+            manifest.end(ended.exit_code)
+            if found is None and not folder.was_asked:
+                folder.remove()  # nothing was sent: there is nothing to keep
+    return ended
+
+
+def _ask(asking: Asking, ended: Ended) -> None:
+    """Send what has no answer yet, and keep how that went."""
+    try:
+        run_loop(asking)
+    except RunError:  # a full disk, a lost worker: what was measured until then is shown
+        if asking.performance and asking.folder.was_asked:
+            with suppress(AisbError):
+                report(asking.spec.run, asking.folder, asking.plugins)
+        raise
+    finally:
+        ended.asked = sum(piece.progress.total for piece in asking.pieces)
+        ended.failed = sum(piece.progress.failed for piece in asking.pieces)
+    ended.notes += [
+        f"{p.task} · {p.model}: {p.failed} failed, the first is request {p.first_failure}\n  see {p.log_file}"
+        for p in (piece.progress for piece in asking.pieces)
+        if p.failed
+    ]
+    ended.interrupted = asking.interrupted
+    if asking.interrupted and not asking.performance:
+        ended.notes.append(f"{unasked(asking.pieces)} of {ended.asked} requests have no answer yet")
+
+
+def report(run: RunTable, folder: RunFolder, plugins: Plugins) -> list[Path]:
+    """Let reporters show a run; return the files they wrote."""
+    finished = FinishedRun.read(folder.path)
+    return [path for reporter in _reporters(run, plugins) for path in reporter.report(finished)]
+
+
+def _reporters(run: RunTable, plugins: Plugins) -> list[Reporter]:
+    """Make a run's reporters."""
+    return [
+        plugins.make(
+            "reporter", name, run.reporter_options.get(name, {}), where=f"run.reporter_options.{name}"
+        )
+        for name in run.reporters
+    ]
+
+
+def _require_valid(spec: RunSpec, folder: RunFolder) -> None:
+    from aisb_engine._performance.performance import measure_for_run, require_valid
+
+    # As the reporter computed it: the same certificate, and not computed twice.
+    options = spec.run.reporter_options.get("performance", {})
+    require_valid(measure_for_run(folder, pair.model, pair.task, options) for pair in spec.subtasks)
+
+
+def _exit_code(spec: RunSpec, ended: Ended) -> int:
+    if ended.interrupted:
+        return INTERRUPTED
+    return 1 if ended.failed > spec.run.max_failures else 0
+
+
+def resolved(spec: RunSpec) -> dict[str, Any]:
+    """Return a resolved run as the tables of a configuration file: secrets masked, unset keys left out."""
+    return {
+        "run": {**_plain(spec.run), "resolved": True},
+        "models": {
+            name: {**_plain(m), "options": mask_options(m.options)} for name, m in spec.models.items()
+        },
+        "tasks": {name: _plain(task) for name, task in spec.tasks.items()},
+        "subtasks": [_plain(subtask) for subtask in spec.subtasks],
+        **({"judge": _judge_table(spec.judge)} if spec.judge else {}),
+    }
+
+
+def _judge_table(judge: Judge) -> dict[str, Any]:
+    """Return the judge as one model table, which stands alone."""
+    model = {**_plain(judge.model), "options": mask_options(judge.model.options)}
+    return {**model, "params": judge.params, "forced": judge.forced, "load": _plain(judge.load)}
+
+
+def _save_config(folder: RunFolder, spec: RunSpec) -> None:
+    """Write the resolved run; what an earlier command asked for in the same folder stays in it."""
+    mine = resolved(spec)
+    if folder.config.exists():
+        mine = _united(read_user_file(folder.config), mine)
+    write_atomically(folder.config, (HEAD + tomli_w.dumps(mine, multiline_strings=True)).encode())
+
+
+def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two resolved runs as one: tables of the same name are the new ones."""
+    pairs = {(s["model"], s["task"]): s for s in (*old.get("subtasks", ()), *new["subtasks"])}
+    run = overlay(old.get("run", {}), new["run"])
+    for key in ("models", "datasets"):
+        run[key] = list(dict.fromkeys([*old.get("run", {}).get(key, ()), *new["run"].get(key, ())]))
+    return {
+        "run": run,
+        "models": {**old.get("models", {}), **new["models"]},
+        "tasks": {**old.get("tasks", {}), **new["tasks"]},
+        "subtasks": list(pairs.values()),
+        **({"judge": judge} if (judge := new.get("judge", old.get("judge"))) else {}),
+    }
+
+
+def _plain(model: Any) -> dict[str, Any]:
+    table: dict[str, Any] = model.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    return table
+
+
+def _known_as(kind: Literal["models", "tasks"], text: str, known: Mapping[str, Any], catalog: Catalog) -> str:
+    """Return the name under which a resolved run has a model or task that may be given by another name."""
+    tables: Mapping[str, Any] = known.get(kind, {})
+    if text in tables:
+        return text
+    meant = str(Selection.parse(text))
+    with suppress(AisbError):
+        selection, _ = catalog.find("model" if kind == "models" else "task", Selection.parse(text))
+        meant = str(selection._replace(select={}))
+    for name, table in tables.items():
+        if meant in {table.get("name"), table.get("base")}:
+            return name
+    return text

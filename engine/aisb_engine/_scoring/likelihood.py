@@ -1,0 +1,167 @@
+"""How likely the options of a question are: asking a service for them, and choosing the likeliest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+
+from aisb._errors import AisbError, AttemptFailed, ServiceError, UsageError
+from aisb._types import Failure, Logprob, Prediction, Request, Timing, TokenScores
+
+if TYPE_CHECKING:
+    from aisb._backend import Backend, HttpBackend
+    from aisb_engine._http.transport import Exchange, Transport
+
+Normalise = Literal["none", "tokens", "bytes", "prompt"]
+
+
+async def ask_options(
+    backend: HttpBackend,
+    transport: Transport,
+    request: Request,
+    *,
+    planned_ns: int | None = None,
+    attempts: int = 1,
+) -> Prediction:
+    """Make one attempt at the log-likelihoods of a request's continuations; a failure is never raised.
+
+    The context is scored alone and with each continuation: that many calls are made, one after another. The
+    timing is that of all of them together; there is no text, and no token to be timed.
+    """
+    from aisb_engine._http.transport import Exchange
+
+    exchange = Exchange()
+    sent: int | None = None
+    found: list[Logprob] = []
+    failure: Failure | None = None
+    context = request.text or ""
+    try:
+        alone = await _scores(backend, transport, context, exchange)
+        sent = exchange.sent_ns
+        for text in request.continuations:
+            whole = await _scores(backend, transport, context + text, exchange)
+            found.append(continuation(alone, whole)._replace(length=len(text.encode())))
+    except AttemptFailed as error:
+        failure = error.failure
+    except AisbError as error:
+        failure = Failure("refused", str(error))
+    except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
+        failure = Failure("protocol", f"{type(error).__name__}: {error}")
+    return Prediction(
+        request.sample_id,
+        request.repeat,
+        request.turn,
+        timing=Timing(
+            planned_ns=planned_ns,
+            sent_ns=sent if sent is not None else exchange.sent_ns,
+            done_ns=exchange.done_ns,
+            streamed=False,
+        ),
+        attempts=attempts,
+        failure=failure,
+        logprobs=() if failure else tuple(found),
+    )
+
+
+def check_scores(backend: Backend) -> None:
+    """Raise `UsageError` for a backend that cannot say how likely a text is."""
+    from aisb._backend import Backend, HttpBackend
+
+    if isinstance(backend, HttpBackend):
+        backend.encode_logprob("")
+    elif type(backend).logprob is Backend.logprob:
+        raise UsageError(f"{type(backend).__name__} gives no log-probabilities, which this task compares")
+
+
+async def try_scores(backend: HttpBackend) -> None:
+    """Ask for the log-probabilities of two words, to know of a service without them before the first row.
+
+    What else can be wrong with a request is left for the run to meet.
+
+    Raises:
+        ServiceError: the service ignored what was asked, or refuses it.
+    """
+    call = backend.encode_logprob("Yes, no")
+    if not isinstance(call.body, Mapping):
+        return
+    answer = await backend.fetch(call.path, body=call.body, timeout=60.0)
+    if answer.status in (400, 422):  # two words are not too long, so it is the parameters that it refuses
+        words = backend.error_message(answer.status, answer.body)
+        raise ServiceError(f"the service gives no log-probabilities of a prompt ({answer.status}: {words})")
+    if answer.status != 200:
+        return
+    try:
+        backend.decode_logprob(orjson.loads(answer.body))
+    except AttemptFailed as error:
+        if error.failure.kind == "refused":
+            raise ServiceError(error.failure.message) from error
+    except ValueError:
+        return
+
+
+def likeliest(options: Sequence[Logprob], normalise: Normalise) -> int:
+    """Return the position of the option with the highest log-likelihood, the first one of equals."""
+    values = [normalised(option, normalise) for option in options]
+    return values.index(max(values))
+
+
+def normalised(option: Logprob, by: Normalise) -> float:
+    """Return an option's log-likelihood: the sum, per token, per byte, or the mean over all of the prompt."""
+    if by == "tokens":
+        return option.total / option.tokens
+    if by == "bytes":
+        return option.total / (option.length or 1)
+    if by == "prompt":
+        return option.whole / option.whole_tokens
+    return option.total
+
+
+async def _scores(backend: HttpBackend, transport: Transport, text: str, exchange: Exchange) -> TokenScores:
+    from aisb_engine._http.assembly import wire
+
+    exchange.reset()
+    await transport.exchange(wire(backend, transport, backend.encode_logprob(text)), exchange)
+    body = b"".join(data for _, data in exchange.take())
+    if not 200 <= exchange.status < 300:
+        words = backend.error_message(exchange.status, body)
+        raise AttemptFailed(Failure("status", f"HTTP {exchange.status}: {words}", exchange.status))
+    try:
+        event: Any = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise AttemptFailed(Failure("protocol", f"the reply is not JSON: {body[:80]!r}")) from error
+    if not isinstance(event, Mapping):
+        raise AttemptFailed(Failure("protocol", f"the reply is not an object: {body[:80]!r}"))
+    return backend.decode_logprob(event)
+
+
+def continuation(context: TokenScores, whole: TokenScores) -> Logprob:
+    """Score what follows the context in the whole text.
+
+    The continuation begins where the tokens of the context and of the whole text cease to be the same, as a
+    tokenizer may draw the context's end and the continuation's beginning into one token.
+
+    Raises:
+        AttemptFailed: the whole text has no token of its own, or one of them has no log-probability.
+    """
+    shared = 0
+    for ours, theirs in zip(context.tokens, whole.tokens, strict=False):
+        if ours != theirs:
+            break
+        shared += 1
+    logprobs = whole.logprobs[shared:]
+    if not logprobs:
+        raise AttemptFailed(Failure("protocol", "the continuation adds no token to its context"))
+    if shared == 0 and logprobs[0] is None:  # nothing stands before the first token of all
+        logprobs = logprobs[1:]
+    if not logprobs or any(logprob is None for logprob in logprobs):
+        raise AttemptFailed(Failure("protocol", "a token of the continuation has no log-probability"))
+    return Logprob(
+        total=sum(logprob for logprob in logprobs if logprob is not None),
+        tokens=len(logprobs),
+        greedy=all(whole.greedy[len(whole.tokens) - len(logprobs) :]),
+        merged=len(context.tokens) - shared,
+        whole=sum(logprob for logprob in whole.logprobs if logprob is not None),
+        whole_tokens=sum(logprob is not None for logprob in whole.logprobs),
+    )

@@ -1,0 +1,239 @@
+"""Sum scores up: accuracy with its interval, what repeats and groups add, and how much of it is unclear.
+
+Percentages throughout. Right means the outcome `correct`; anything else counts as not right, and n is the
+number asked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import fsum
+
+from aisb._types import OUTCOMES, Metric, Outcome, Score
+from aisb_engine._scoring.stats import (
+    Interval,
+    clustered,
+    cons_at_k,
+    maj_at_k,
+    mean_of_shares,
+    pass_at_k,
+    wilson,
+)
+
+UNCLEAR_WARNING = 2.0
+"""The percentage of unclear outcomes above which a result is to carry a warning."""
+
+
+def summarize(
+    scores: Sequence[Score], *, k: Sequence[int] = (), clusters: Mapping[str, str] | None = None
+) -> list[Metric]:
+    """Return the metrics of right-or-wrong scores, the headline first.
+
+    One run: `accuracy`. With n repeats a sample: `accuracy (n runs average)`, `avg@n`, and `pass@k`,
+    `cons@k`, `maj@k` for each k asked for (default n). With groups, each of these again for every group,
+    then `naive_average` (the mean over groups) and `weighted_average` (over all samples). The interval is
+    Wilson's for one run, clustered by sample for repeats, and clustered by what samples share, such as a
+    passage: `clusters` (by sample id), or else what the scores say.
+
+    Raises:
+        ValueError: a k is less than 1 or more than the number of repeats.
+    """
+    if not scores:
+        return []
+    repeats = max(score.repeat for score in scores) + 1
+    if any(not 1 <= wanted <= repeats for wanted in k):
+        raise ValueError(
+            f"repeats.k = {list(k)}: each k must be 1 to {repeats}, the number of repeats of a sample"
+        )
+    wanted = tuple(k) or (repeats,)
+    if clusters is None:
+        clusters = {score.sample_id: score.cluster for score in scores if score.cluster is not None}
+
+    def measured(of: Sequence[Score], group: str | None) -> list[Metric]:
+        return _measures(of, repeats, wanted, clusters or {}, group)
+
+    overall = measured(scores, None)
+    groups: dict[str, list[Score]] = {}
+    for score in scores:
+        if score.group is not None:
+            groups.setdefault(score.group, []).append(score)
+    if not groups:
+        return overall
+    each = [measured(of, group) for group, of in groups.items()]
+    return [
+        *overall,
+        *(metric for metrics in each for metric in metrics),
+        *_averages(overall[0], [m[0] for m in each]),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Where every prediction ended: a count for each outcome; the counts add up to `asked`."""
+
+    counts: Mapping[Outcome, int]
+
+    @property
+    def asked(self) -> int:
+        """How many predictions there are."""
+        return sum(self.counts.values())
+
+    @property
+    def unclear(self) -> int:
+        """How many ended neither right nor wrong."""
+        return self.asked - self.counts["correct"] - self.counts["wrong"]
+
+    @property
+    def unclear_share(self) -> float:
+        """The percentage that ended neither right nor wrong."""
+        return 100 * self.unclear / self.asked if self.asked else 0.0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether so much is unclear that the headline needs a warning."""
+        return self.unclear_share > UNCLEAR_WARNING
+
+    @property
+    def bounds(self) -> Interval | None:
+        """The headline with everything unclear taken as wrong, and with everything unclear left out.
+
+        (0, 100) where everything is unclear, since nothing is known then; None where nothing was asked.
+        """
+        if not self.asked:
+            return None
+        right, clear = self.counts["correct"], self.asked - self.unclear
+        return (100 * right / self.asked, 100 * right / clear if clear else 100.0)
+
+
+def ledger(scores: Sequence[Score]) -> Ledger:
+    """Count the outcomes of scores."""
+    counts = Counter(score.outcome for score in scores)
+    if counts[None]:
+        raise ValueError(f"{counts[None]} scores have no outcome; scoring gives every score one")
+    return Ledger({name: counts[name] for name in OUTCOMES})
+
+
+def outcomes(scores: Sequence[Score]) -> dict[Outcome, int]:
+    """Return how many scores have each of the six outcomes."""
+    return dict(ledger(scores).counts)
+
+
+def bounds(scores: Sequence[Score]) -> Interval | None:
+    """Return the headline in percent with everything unclear wrong, and with everything unclear left out."""
+    return ledger(scores).bounds
+
+
+@dataclass(slots=True)
+class _Votes:
+    """What the repeats of one sample said."""
+
+    right: int = 0
+    seen: int = 0
+    others: Counter[str] | None = None
+
+    def add(self, score: Score) -> None:
+        self.seen += 1
+        if score.outcome == "correct":
+            self.right += 1
+        elif score.answer is not None:
+            # An evaluator that knows that "70,000" and "70000" are one answer says so in `vote`.
+            self.others = self.others or Counter()
+            self.others[str(score.details.get("vote", score.answer))] += 1
+
+    def majority(self, n: int, k: int) -> float:
+        others = list(self.others.values()) if self.others else []
+        return maj_at_k(self.right, others, n - self.right - sum(others), k)
+
+
+def _measures(
+    scores: Sequence[Score],
+    repeats: int,
+    wanted: Sequence[int],
+    clusters: Mapping[str, str],
+    group: str | None,
+) -> list[Metric]:
+    samples: dict[str, _Votes] = {}
+    for score in scores:
+        samples.setdefault(score.sample_id, _Votes()).add(score)
+    asked = repeats * len(samples)
+    if any(votes.seen > repeats for votes in samples.values()):
+        raise ValueError(
+            "a sample is scored more often than it was asked; scores of one evaluator belong together"
+        )
+
+    def metric(name: str, share: float, interval: Interval, count: int) -> Metric:
+        low, high = interval
+        return Metric(name, 100 * share, 100 * low, 100 * high, "%", count, group)
+
+    # A repeat that is missing counts as not right, so a sample always has `repeats` values.
+    shared: dict[str, list[float]] = {}
+    for sample_id, votes in samples.items():
+        values = [1.0] * votes.right + [0.0] * (repeats - votes.right)
+        shared.setdefault(clusters.get(sample_id, f"\0{sample_id}"), []).extend(values)
+    right = sum(votes.right for votes in samples.values())
+    plain = repeats == 1 and len(shared) == len(samples)
+    interval = wilson(right / asked, asked) if plain else clustered(list(shared.values()))
+    if repeats == 1:
+        return [metric("accuracy", right / asked, interval, asked)]
+
+    def over_samples(name: str, values: Iterable[float]) -> Metric:
+        parts: dict[str, list[float]] = {}
+        for sample_id, value in zip(samples, values, strict=True):
+            parts.setdefault(clusters.get(sample_id, f"\0{sample_id}"), []).append(value)
+        mean = fsum(value for part in parts.values() for value in part) / len(samples)
+        return metric(name, min(1.0, mean), clustered(list(parts.values()), trials=asked), len(samples))
+
+    found = [
+        metric(f"accuracy ({repeats} runs average)", right / asked, interval, asked),
+        metric(f"avg@{repeats}", right / asked, interval, len(samples)),
+    ]
+    for k in dict.fromkeys(wanted):
+        found += [
+            over_samples(f"pass@{k}", (pass_at_k(repeats, votes.right, k) for votes in samples.values())),
+            over_samples(f"cons@{k}", (cons_at_k(repeats, votes.right, k) for votes in samples.values())),
+            over_samples(f"maj@{k}", (votes.majority(repeats, k) for votes in samples.values())),
+        ]
+    return found
+
+
+def over_areas(metrics: Sequence[Metric], areas: Mapping[str, Sequence[str]]) -> list[Metric]:
+    """Return the averages over the groups of each area; `areas` has the areas of each group.
+
+    They are computed as those over all groups, from the first metric of each group.
+    """
+    first: dict[str, Metric] = {}
+    for metric in metrics:
+        if metric.group is not None:
+            first.setdefault(metric.group, metric)
+    members: dict[str, list[Metric]] = {}
+    for group, metric in first.items():
+        for area in areas.get(group, ()):
+            members.setdefault(area, []).append(metric)
+    return [
+        replace(average, group=area)
+        for area, of in members.items()
+        if area not in first
+        for average in _averages(None, of)
+    ]
+
+
+def _averages(overall: Metric | None, groups: Sequence[Metric]) -> list[Metric]:
+    """Return the mean over groups and the mean over samples; `groups` has the headline of each."""
+    shares = [((m.value or 0.0) / 100, ((m.low or 0.0) / 100, (m.high or 0.0) / 100)) for m in groups]
+    low, high = mean_of_shares(shares)
+    naive = 100 * fsum(share for share, _ in shares) / len(shares)
+    count = sum(metric.count for metric in groups)
+    weighted = fsum((m.value or 0.0) * m.count for m in groups) / count
+    # Samples without a group are in the headline and in no group, and so in neither average.
+    whole = overall if overall and overall.count == count else None
+    total = whole or Metric("", weighted, *_percent(wilson(min(1.0, weighted / 100), count)))
+    return [
+        Metric("naive_average", naive, 100 * low, 100 * high, "%", count),
+        Metric("weighted_average", weighted, total.low, total.high, "%", count),
+    ]
+
+
+def _percent(interval: Interval) -> Interval:
+    return (100 * interval[0], 100 * interval[1])

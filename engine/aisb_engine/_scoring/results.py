@@ -1,0 +1,212 @@
+"""The scoring half of a run: from the log to `results/`, as often as wanted, without sending anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from aisb._plugins import Plugins
+from aisb._types import Prediction, Sample, Score, request_id
+from aisb_engine._data.samples import SampleMaker
+from aisb_engine._data.templates import Template
+from aisb_engine._progress import Display, Silent
+from aisb_engine._record.manifest import now, task_version
+from aisb_engine._record.predictions import AskedTask, read_samples, write_predictions
+from aisb_engine._record.runfolder import RunFolder, write_atomically
+from aisb_engine._record.scores import write_scores
+from aisb_engine._scoring.judging import Judging, is_judged, judging_of
+from aisb_engine._scoring.metrics import bounds, outcomes, over_areas
+from aisb_engine._scoring.scoring import details, evaluators, measure, score
+from aisb_engine._spec import RunSpec, RunTable, Subtask, Task
+
+
+@dataclass(slots=True)
+class Scored:
+    """How scoring a run went: requests that had failed, a judge's that did, and what is to be said."""
+
+    failed: int = 0
+    unjudged: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+async def score_run(
+    spec: RunSpec, folder: RunFolder, plugins: Plugins, display: Display, session: int
+) -> Scored:
+    """Score every subtask of a run.
+
+    Raises:
+        RunError: a subtask was never asked.
+        ServiceError: the model that judges cannot be asked; what it has said is kept.
+        UsageError: a postprocessor or evaluator cannot be made.
+    """
+    scoring = folder.new_pass(datetime.now())  # noqa: DTZ005 - as run folders
+    judging = judging_of(folder, spec, plugins, session=session)
+    scored = Scored()
+    async with judging or nullcontext():
+        for subtask in spec.subtasks:
+            task, name = spec.tasks[subtask.task], f"{subtask.task} · {subtask.model}"
+            if not task.evaluate:
+                display.say(f"{subtask.task} has no evaluator: its predictions are kept, and not scored")
+                continue
+            results = await score_subtask(
+                folder,
+                subtask,
+                task,
+                plugins,
+                run=spec.run,
+                scoring=scoring,
+                judging=judging,
+                display=display,
+            )
+            scored.failed += results["failed"]
+            if left := results["not_asked_yet"]:
+                scored.notes.append(
+                    f"{name}: {left} requests were not asked yet; the score is over the others"
+                )
+            if judging and "judge" in results:
+                scored.unjudged += judging.tally.failed
+                scored.notes.append(f"{name}: {judging.tally.told(judging.name)}")
+                if judging.tally.failed:
+                    scored.notes.append(
+                        f"  the first that failed: {judging.progress.first_failure}\n"
+                        f"  see {judging.log_file}; ask for what is missing with: "
+                        f"aisb score {folder}"
+                    )
+    return scored
+
+
+async def score_subtask(
+    folder: RunFolder,
+    subtask: Subtask,
+    task: Task,
+    plugins: Plugins,
+    *,
+    run: RunTable,
+    scoring: str,
+    judging: Judging | None = None,
+    display: Display | None = None,
+) -> dict[str, Any]:
+    """Score what a subtask's log holds and write its results; return them.
+
+    Targets are made again from the rows that the log keeps, so that a task may say otherwise what is right.
+
+    Raises:
+        RunError: the subtask was never asked.
+        UsageError: a postprocessor or evaluator cannot be made.
+        ServiceError: the model that judges cannot be asked.
+    """
+    judging = judging if judging and is_judged(task, plugins) else None
+    model, name = subtask.model, subtask.task
+    before = read_samples(folder, model, name)
+    asked = before.asked
+    predictions = write_predictions(
+        folder, model, name, repeats=subtask.repeats, also_json=run.predictions_json
+    )
+    samples = remade(before, task, plugins)
+    if judging:
+        each = sum(judge.asks for judge in evaluators(task, plugins).values())
+        judging.begin(f"{name} · {model}", each * sum(p.failure is None for p in predictions))
+        with judging.shown(display or Silent()):
+            scored = await score(
+                task, samples, predictions, plugins, ask=judging.ask, concurrency=judging.concurrency
+            )
+    else:
+        scored = await score(task, samples, predictions, plugins)
+    areas = _areas(task, samples.values())
+    metrics = [
+        metric
+        for found in measure(task, scored, plugins).values()
+        for metric in (*found, *over_areas(found, areas))
+    ]
+    first = next(iter(scored.values()), [])
+    results: dict[str, Any] = {
+        "model": model,
+        "task": name,
+        "variant": task.variant,
+        "version": task_version(task),
+        "mode": task.mode,
+        **{metric.name: _rounded(metric.value) for metric in metrics if metric.group is None},
+        "metrics": [asdict(metric) for metric in metrics],
+        "outcomes": outcomes(first),
+        "bounds": bounds(first) if metrics and metrics[0].unit == "%" else None,
+        "asked": len(predictions),
+        "not_asked_yet": len(asked) * subtask.repeats - len({(p.sample_id, p.repeat) for p in predictions}),
+        "failed": sum(prediction.failure is not None for prediction in predictions),
+        "first_error": _first_error(folder, subtask, first, predictions),
+        **({"judge": judging.told()} if judging else {}),
+        "merge": run.merge_ds,
+        "scored": now(),
+    }
+    if run.dump_eval_details:
+        prompts = {one.sample.id: one.prompt for one in asked}
+        results["details"] = details(first, samples, predictions, prompts)
+    data = orjson.dumps(results, option=orjson.OPT_INDENT_2, default=str)
+    write_atomically(folder.results(model, name, scoring), data)
+    write_scores(folder, model, name, scored)
+    write_atomically(folder.results(model, name), data)
+    _write_log(folder, subtask, results, first)
+    return results
+
+
+def _first_error(
+    folder: RunFolder, subtask: Subtask, scores: Sequence[Score], predictions: Sequence[Prediction]
+) -> dict[str, str] | None:
+    """Return the first request that failed, else the first answer that could not be graded, with its log."""
+    asking = folder.infer_log(subtask.model, subtask.task)
+    scoring = folder.eval_log(subtask.model, subtask.task)
+    keys = [(prediction.key, asking) for prediction in predictions if prediction.failure]
+    keys += [((score.sample_id, score.repeat, 0), scoring) for score in scores if score.outcome == "error"]
+    for key, log in keys:
+        return {"request": request_id(*key), "log": str(log.relative_to(folder.path))}
+    return None
+
+
+def remade(before: AskedTask, task: Task, plugins: Plugins) -> dict[str, Sample]:
+    """Return a log's samples by id; made again from their fields where the task now reads them otherwise."""
+    samples = {one.sample.id: one.sample for one in before.asked}
+    if before.made_by == sample_table(task):
+        return samples
+    maker = SampleMaker(task, plugins)
+    return {key: maker.again(sample) for key, sample in samples.items()}
+
+
+def sample_table(task: Task) -> dict[str, Any]:
+    """Return a task's `[sample]` table as the log keeps it."""
+    return task.sample.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
+
+def _areas(task: Task, samples: Iterable[Sample]) -> dict[str, list[str]]:
+    """Return the areas of each group, as its first sample says them."""
+    templates = [Template(text, f"task.sample.areas.{at}") for at, text in enumerate(task.sample.areas)]
+    found: dict[str, list[str]] = {}
+    for sample in samples if templates else ():
+        if sample.group is not None and sample.group not in found:
+            said = (template.render(sample.fields) for template in templates)
+            found[sample.group] = [area for area in said if area]
+    return found
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _write_log(
+    folder: RunFolder, subtask: Subtask, results: Mapping[str, Any], scores: Sequence[Score]
+) -> None:
+    path = folder.eval_log(subtask.model, subtask.task)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in results["outcomes"].items() if count)
+    with path.open("a", encoding="utf-8") as lines:
+        lines.write(
+            f"{now()} scored {results['asked']} predictions, version {results['version']}: {counts}\n"
+        )
+        for score in scores:
+            if score.outcome == "error" and "failure" not in score.details:
+                why = "; ".join(f"{key}: {value}" for key, value in score.details.items())
+                request = request_id(score.sample_id, score.repeat)
+                lines.write(f"{now()} request {request}: not graded: {' '.join(why.split())}\n")

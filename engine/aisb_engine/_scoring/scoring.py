@@ -1,0 +1,294 @@
+"""From predictions to scores: find each answer, grade it, and say in one word how every sample ended.
+
+Scoring reads values and returns values, so it can be done again from a run's log any number of times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aisb._errors import RunError, ServiceError
+from aisb._evaluator import Ask, Evaluator, Postprocessor
+from aisb._types import Extract, Metric, Outcome, Prediction, Sample, Score
+from aisb_engine._data.samples import LETTERS
+from aisb_engine._scoring.likelihood import likeliest
+from aisb_engine._scoring.metrics import summarize
+from aisb_engine._scoring.reasoning import Seen
+from aisb_engine._scoring.refusal import is_refusal
+
+if TYPE_CHECKING:
+    from aisb._plugins import Plugins
+    from aisb_engine._spec import Task, Use
+
+T = TypeVar("T")
+CONCURRENCY = 32
+"""How many answers an evaluator that waits (a judge, a worker process) has under way at a time."""
+
+RIGHT = 1 - 1e-9
+"""The value from which an answer is right; what an evaluator gives below 1 is partial credit."""
+
+
+class Steps:
+    """Postprocessors one after another, from the raw text to an answer that is traced back to it."""
+
+    def __init__(self, steps: Sequence[tuple[str, Postprocessor]] = ()) -> None:
+        self.steps = tuple(steps)
+
+    @classmethod
+    def make(cls, uses: Sequence[Use], plugins: Plugins, where: str = "task.postprocess") -> Steps:
+        """Make the steps that a task names."""
+        return cls(
+            [
+                (use.use, plugins.make("postprocessor", use.use, use.options, where=f"{where}[{position}]"))
+                for position, use in enumerate(uses)
+            ]
+        )
+
+    def extract(self, text: str, sample: Sample) -> Extract | None:
+        """Return the answer found in a text, with its span in that text; None when a step finds none.
+
+        Reasoning between `<think>` tags is never looked at, and without a closing tag all that follows is
+        reasoning. With no steps, the answer is the whole text. A step's plain string is located in its
+        input (the last place, if there are several); where a step changed the text, the span before it is
+        kept. The rule is that of the last step that named one, else the last step that narrowed the text.
+        """
+        seen = Seen.of(text)
+        piece, offset = seen.text, 0  # where piece stands in the seen text; -1 once a step has changed it
+        span: tuple[int, int] | None = (0, len(piece))
+        rule = narrowed = ""
+        explicit = False
+        for name, step in self.steps:
+            found = step(piece, sample)
+            if found is None:
+                return None
+            if isinstance(found, str):
+                start = piece.rfind(found)
+                found = Extract(found, span=(start, start + len(found)) if start >= 0 else None)
+                narrowed = name if found.span and found.text != piece else narrowed
+            else:
+                rule = found.rule or name
+                explicit = explicit or found.explicit
+            if found.span and offset >= 0:
+                start, end = found.span
+                span = (offset + start, offset + end)
+                offset = span[0] if piece[start:end] == found.text else -1
+            elif found.text != piece:
+                offset = -1
+            piece = found.text
+        if not piece.strip():
+            return None
+        return Extract(piece, rule or narrowed, seen.raw(span) if span else None, explicit)
+
+
+async def score(
+    task: Task,
+    samples: Mapping[str, Sample],
+    predictions: Iterable[Prediction],
+    plugins: Plugins,
+    *,
+    ask: Ask | None = None,
+    concurrency: int = CONCURRENCY,
+) -> dict[str, list[Score]]:
+    """Grade predictions, and return the scores of each evaluator by its name, in sample and repeat order.
+
+    Of a conversation the last turn is graded. Predictions of samples that are not given are left out. A step
+    or an evaluator that raises ends its sample in the outcome `error`, with the exception in the details, and
+    nothing else. A second evaluator of one name is called `name-2`. `ask` is for evaluators that ask a model.
+
+    Raises:
+        ServiceError: the model that judges cannot be asked.
+        RunError: what it says cannot be kept, or is not there.
+    """
+    steps = Steps.make(task.postprocess, plugins)
+    judges = evaluators(task, plugins, ask)
+    order = {sample_id: position for position, sample_id in enumerate(samples)}
+    last: dict[tuple[str, int], Prediction] = {}
+    for prediction in predictions:
+        key = (prediction.sample_id, prediction.repeat)
+        if prediction.sample_id in samples and (key not in last or prediction.turn >= last[key].turn):
+            last[key] = prediction
+    asked = sorted(last.values(), key=lambda p: (order[p.sample_id], p.repeat))
+
+    async def graded(prediction: Prediction) -> list[Score]:
+        sample = samples[prediction.sample_id]
+        if prediction.failure:
+            failed = {"failure": f"{prediction.failure.kind}: {prediction.failure.message}"}
+            return [_finished(name, prediction, sample, None, _error(failed)) for name in judges]
+        if prediction.logprobs:
+            sample = replace(sample, fields={**sample.fields, "logprobs": prediction.logprobs})
+            found: Extract | Exception | None = chosen(task, prediction)
+        elif prediction.tool_calls:
+            found = called(prediction)
+        else:
+            found = await _tried(lambda: steps.extract(prediction.text, sample))
+        if isinstance(found, Exception):
+            raised = _error({"raised": _words(found)})
+            return [_finished(name, prediction, sample, None, raised) for name in judges]
+        return [
+            _finished(name, prediction, sample, found, await _grade(judge, found, sample))
+            for name, judge in judges.items()
+        ]
+
+    results: list[list[Score]] = [[] for _ in asked]
+    waiting = iter(enumerate(asked))
+
+    async def work() -> None:
+        # Workers share one iterator, so an evaluator that does not wait is done by the first of them alone.
+        for position, prediction in waiting:
+            results[position] = await graded(prediction)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(max(1, min(concurrency, len(asked)))):
+                group.create_task(work())
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed.exceptions[0].__cause__
+    return {name: [scores[column] for scores in results] for column, name in enumerate(judges)}
+
+
+def chosen(task: Task, prediction: Prediction) -> Extract:
+    """Return the letter of the likeliest option as the answer."""
+    by = task.logprob.normalise
+    letter = LETTERS[likeliest(prediction.logprobs, by)]
+    return Extract(letter, "likeliest" if by == "none" else f"likeliest by {by}", explicit=True)
+
+
+def called(prediction: Prediction) -> Extract:
+    """Return the functions that a reply calls as the answer: a list in JSON, with names and arguments."""
+    import json
+
+    calls = []
+    for call in prediction.tool_calls:
+        arguments = call.get("arguments") or "{}"
+        with suppress(ValueError):  # what is no JSON is kept as the model wrote it
+            arguments = json.loads(arguments)
+        calls.append({"name": call.get("name"), "arguments": arguments})
+    return Extract(json.dumps(calls, ensure_ascii=False), "tool_calls", explicit=True)
+
+
+def evaluators(task: Task, plugins: Plugins, ask: Ask | None = None) -> dict[str, Evaluator]:
+    """Make the evaluators that a task names, by the names that their scores have."""
+    made: dict[str, Evaluator] = {}
+    for position, use in enumerate(task.evaluate):
+        count = sum(other.use == use.use for other in task.evaluate[:position])
+        name = f"{use.use}-{count + 1}" if count else use.use
+        where = f"task.evaluate[{position}]"
+        made[name] = plugins.make("evaluator", use.use, use.options, where=where, ask=ask)
+    return made
+
+
+def measure(task: Task, scores: Mapping[str, Sequence[Score]], plugins: Plugins) -> dict[str, list[Metric]]:
+    """Return the metrics of each evaluator's scores, with the task's k where right answers are counted."""
+    found: dict[str, list[Metric]] = {}
+    for name, judge in evaluators(task, plugins).items():
+        of = scores.get(name, ())
+        own = judge.summarize(of)
+        found[name] = [*(summarize(of, k=task.repeats.k) if own is None else own), *judge.beside(of)]
+    return found
+
+
+def outcome(prediction: Prediction, found: Extract | None, value: float) -> Outcome:
+    """Say how a prediction ended whose evaluator did not say it itself.
+
+    Right is right, also when the reply was cut off. What is not right was truncated if the reply was cut off
+    before it marked an answer, and refused if no answer is marked and the text declines to give one.
+    """
+    if prediction.failure:
+        return "error"
+    if found is not None and value >= RIGHT:
+        return "correct"
+    marked = found is not None and found.explicit
+    if prediction.finish_reason == "length" and not marked:
+        return "truncated"
+    if not marked and (prediction.finish_reason == "content_filter" or is_refusal(prediction.text)):
+        return "refused"
+    return "wrong" if found is not None else "unparsed"
+
+
+def details(
+    scores: Sequence[Score],
+    samples: Mapping[str, Sample],
+    predictions: Iterable[Prediction],
+    prompts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return one evaluator's scores as `--dump-eval-details` shows them: an entry for each sample id.
+
+    `prompts` are by sample id. With repeats, an id has a list of entries in repeat order.
+    """
+    texts: dict[tuple[str, int], tuple[int, str]] = {}
+    for p in predictions:
+        if p.turn >= texts.get((p.sample_id, p.repeat), (0, ""))[0]:
+            texts[p.sample_id, p.repeat] = (p.turn, p.text)
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for graded in scores:
+        entry = {
+            "prompt": prompts.get(graded.sample_id),
+            "origin_prediction": texts.get((graded.sample_id, graded.repeat), (0, ""))[1],
+            "predictions": graded.answer,
+            "references": samples[graded.sample_id].target,
+            "correct": graded.outcome == "correct",
+            "outcome": graded.outcome,
+            "value": graded.value,
+            "rule": graded.rule,
+            "span": list(graded.span) if graded.span else None,
+        }
+        if graded.details:
+            entry["details"] = dict(graded.details)
+        entries.setdefault(graded.sample_id, []).append(entry)
+    repeated = any(graded.repeat for graded in scores)
+    return {sample_id: found if repeated else found[0] for sample_id, found in entries.items()}
+
+
+async def _grade(judge: Evaluator, found: Extract | None, sample: Sample) -> Score | None:
+    if found is None and not judge.grades_none:
+        return None
+    given = await _tried(lambda: judge.score(found.text if found else None, sample))
+    if isinstance(given, Exception):
+        return _error({"raised": _words(given)})
+    return given
+
+
+async def _tried(call: Callable[[], T | Awaitable[T]]) -> T | Exception:
+    """Return what a call gives, or the exception that it ends with: one sample must not end an evaluation."""
+    try:
+        given = call()
+        return await given if inspect.isawaitable(given) else given
+    except (ServiceError, RunError):  # nothing that is left could be judged either
+        raise
+    except Exception as error:  # noqa: BLE001 - it becomes the outcome of this sample, and is counted
+        return error
+
+
+def _error(details: Mapping[str, Any]) -> Score:
+    return Score(0.0, "error", details=details)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _finished(
+    name: str, prediction: Prediction, sample: Sample, found: Extract | None, given: Score | None
+) -> Score:
+    """Fill in what an evaluator leaves to scoring."""
+    value = given.value if given else 0.0
+    said = given.outcome if given else None
+    if said == "unparsed":  # the evaluator found no answer in what it was given
+        said = outcome(prediction, None, 0.0)
+    return replace(
+        given or Score(0.0),
+        outcome=said or outcome(prediction, found, value),
+        sample_id=sample.id,
+        repeat=prediction.repeat,
+        evaluator=name,
+        answer=given.answer if given and given.answer is not None else (found.text if found else None),
+        rule=(given.rule if given else "") or (found.rule if found else ""),
+        span=(given.span if given else None) or (found.span if found else None),
+        group=sample.group,
+        cluster=sample.cluster,
+    )

@@ -1,0 +1,351 @@
+"""What people write, validated: tasks, models, the load, and the run they make together.
+
+These are pydantic models, frozen, that refuse unknown keys. All overrides are laid over each other as plain
+tables first (`aisb_engine._resolve.config`) and validated here once, before anything is sent.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Table(BaseModel):
+    """A table of a configuration file: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Use(Table):
+    """A component by name with its options, which are checked against its factory's signature."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
+
+    use: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything beside the name."""
+        return dict(self.model_extra or {})
+
+
+class Layout(Table):
+    """One way in which a dataset's files are found: the first layout that exists is used.
+
+    `splits` says what a split is called here. `fields` brings this layout's rows to the names that the task
+    uses: a template for each field to add.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
+
+    path: str | list[str]
+    use: str | None = None
+    splits: dict[str, str] = {}
+    fields: dict[str, str] = {}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the dataset component that hold for this layout only, such as `columns`."""
+        return dict(self.model_extra or {})
+
+
+class DatasetTable(Use):
+    """Where rows come from: a dataset component, its options, and its files.
+
+    The files are at `path` (a list joins files), or in the first of `layouts` that exists. `select` keeps
+    rows whose field has one of the values given.
+    """
+
+    use: str = "jsonl"
+    path: str | list[str] | None = None
+    split: str | None = None
+    layouts: list[Layout] = []
+    select: dict[str, list[str]] = {}
+
+
+class PullTable(Table):
+    """Where `aisb data pull` gets a task's files: repositories of the Hugging Face hub and of ModelScope.
+
+    `files` are patterns of paths in the repository. They keep their paths under the folder `into`, where a
+    layout of the task finds them; a `.zip` is unpacked there.
+    """
+
+    into: str
+    files: list[str] = ["*"]
+    huggingface: str | None = None
+    modelscope: str | None = None
+    revision: str | None = None
+
+
+class FieldTable(Table):
+    """A field derived from a row: a template, then text steps."""
+
+    value: str
+    clean: list[Use] = []
+
+
+class SampleTable(Table):
+    """How a row becomes a sample. All strings are templates over the row's fields.
+
+    `areas` are what groups belong to, such as all subjects of mathematics: each has averages of its own.
+    `at` is the row's own time in seconds, for a trace that is replayed. `cluster` is what samples share, such
+    as a passage: the interval of their score allows for it.
+    """
+
+    fields: dict[str, FieldTable] = {}
+    target: str | None = None
+    clean: list[Use] = []
+    choices: str | list[str] | None = None
+    choice_line: str = "{letter}. {choice}"
+    target_letter: str | None = None
+    target_index: str | None = None
+    shuffle: int | None = None
+    group: str | None = None
+    cluster: str | None = None
+    areas: list[str] = []
+    max_tokens: str | None = None
+    at: str | None = None
+
+
+class ShotsFrom(Table):
+    """Where few-shot examples come from: a split (left out: the task's own rows, never the sample itself).
+
+    `positions` picks rows; else `seed` draws them; else the first ones are taken. With `same_group`, examples
+    come from the sample's own group.
+    """
+
+    split: str | None = None
+    positions: list[int] | None = None
+    seed: int | None = None
+    same_group: bool = False
+
+
+class MediaTable(Table):
+    """Images, audio or video of a question: `file` is a template for a path, an address, or a list of them.
+
+    A file's content is sent as a data URL. `at` is the mark in the text where it stands; else it comes first.
+    """
+
+    kind: str = "image"
+    file: str
+    at: str = ""
+    max_mb: Annotated[float, Field(gt=0)] = 50.0
+
+
+class PromptTable(Table):
+    """What is asked, as templates: `user` for the question, `shot` for the answer of an example.
+
+    In style `chat` each example is a user and an assistant turn. In style `text` everything is one string:
+    the intro, the examples (`shot_user` + `joiner` + `shot`), and the question, with `separator` between.
+    `followups` are the later user turns of a conversation: templates, or one field that is a list. `tokens`
+    is a field with token ids, which are sent in place of all the rest. `media` goes with the question, and
+    with the question of each example. `tools` is a field with the functions that a row lets the model call.
+    """
+
+    user: str = "{question}"
+    followups: str | list[str] | None = None
+    tokens: str | None = None
+    media: list[MediaTable] = []
+    tools: str | None = None
+    shot: str | None = None
+    shot_user: str | None = None
+    system: str | None = None
+    intro: str | None = None
+    shots: Annotated[int, Field(ge=0)] = 0
+    shots_from: ShotsFrom = ShotsFrom()
+    style: Literal["chat", "text"] = "chat"
+    joiner: str = " "
+    separator: str = "\n\n"
+
+
+class LogprobTable(Table):
+    """How options are compared in mode `logprob`: by the log-likelihood of each one's continuation.
+
+    `continuation` is a template over the row's fields, `{letter}` and `{choice}`; it follows the rendered
+    prompt to the letter, in style `chat` as the assistant's turn. `normalise` divides the sum by the
+    continuation's tokens or UTF-8 bytes; `prompt` is the mean over all tokens, those of the prompt included.
+    """
+
+    continuation: str = " {letter}"
+    normalise: Literal["none", "tokens", "bytes", "prompt"] = "none"
+
+
+class RepeatsTable(Table):
+    """For n repeats a sample (`params.num_return_sequences`): the k of pass@k, cons@k, maj@k; default [n]."""
+
+    k: list[Annotated[int, Field(ge=1)]] = []
+
+
+class Task(Table):
+    """What is asked and how it is graded: dataset, prompt, generation parameters, postprocessors, evaluators.
+
+    `base` names the task file that this table was laid over; paths that begin with `./` are beside that file.
+    """
+
+    name: str
+    variant: str | None = None
+    summary: str
+    version: int = 1
+    mode: Literal["gen", "logprob"] = "gen"
+    source: str | None = None
+    licence: str | None = None
+    citation: str | None = None
+    pull: PullTable | None = None
+    dataset: DatasetTable
+    sample: SampleTable = SampleTable()
+    prompt: PromptTable = PromptTable()
+    logprob: LogprobTable = LogprobTable()
+    params: dict[str, Any] = {}
+    postprocess: list[Use] = []
+    evaluate: list[Use] = []
+    repeats: RepeatsTable = RepeatsTable()
+    base: str | None = None
+    file: Path | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="after")
+    def _shots_need_an_answer(self) -> Task:
+        if self.prompt.shots and self.prompt.shot is None:
+            raise ValueError("prompt.shots is set, but prompt.shot (the answer of an example) is not")
+        return self
+
+    @model_validator(mode="after")
+    def _logprob_needs_choices(self) -> Task:
+        if self.mode == "logprob" and not self.sample.choices:
+            raise ValueError("mode is 'logprob', but sample.choices (the options to compare) is not set")
+        return self
+
+    @model_validator(mode="after")
+    def _token_ids_stand_alone(self) -> Task:
+        if self.prompt.tokens is not None:
+            for key in ("shots", "system", "intro", "followups", "media", "tools"):
+                if getattr(self.prompt, key):
+                    raise ValueError(f"prompt.tokens is all that is sent, so prompt.{key} cannot be set too")
+        return self
+
+    @model_validator(mode="after")
+    def _areas_are_of_groups(self) -> Task:
+        if self.sample.areas and self.sample.group is None:
+            raise ValueError("sample.areas is set, but sample.group (what belongs to them) is not")
+        return self
+
+    @model_validator(mode="after")
+    def _media_needs_turns(self) -> Task:
+        if self.prompt.media and self.prompt.style == "text":
+            raise ValueError("prompt.media goes with a turn, and prompt.style = 'text' has none; use 'chat'")
+        return self
+
+
+class Timeouts(Table):
+    """Seconds an attempt may take: to connect, to the first byte, between bytes, and in all."""
+
+    connect: Annotated[float, Field(gt=0)] = 10.0
+    first_byte: Annotated[float, Field(gt=0)] = 600.0
+    between_bytes: Annotated[float, Field(gt=0)] = 120.0
+    total: Annotated[float, Field(gt=0)] = 3600.0
+
+
+class Load(Table):
+    """How requests are sent: how many at a time or when, how often again, and how long to wait.
+
+    With a rate, a ramp or a trace's own times the loop is open: requests are launched at planned times, and
+    `concurrency` only bounds them where it is given. `request_rate` 0 is no pacing. `pressure_time` (seconds)
+    adds clients step by step, and asks the rows again and again for that long. `nonce` begins each prompt of
+    a performance run with words of this run's own; left out, where it is needed. `cache_share` is the part of
+    the input that the server is expected to have in its prefix cache. `workers` 0 is chosen.
+    """
+
+    concurrency: Annotated[int, Field(ge=1, le=64_000)] | None = None
+    request_rate: float | None = None
+    arrival: Literal["constant", "poisson", "gamma"] | None = None
+    burstiness: float | None = None
+    ramp_up: str | None = None
+    use_timestamp: bool = False
+    pressure_time: Annotated[float, Field(ge=1, le=86_400)] | None = None
+    workers: Annotated[int, Field(ge=0, le=1024)] = 0
+    nonce: bool | None = None
+    cache_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    retries: Annotated[int, Field(ge=0)] | None = None
+    backoff: Annotated[float, Field(ge=0)] = 1.0
+    timeouts: Timeouts = Timeouts()
+    num_prompts: Annotated[int, Field(ge=1)] | None = None
+    num_warmups: Annotated[int, Field(ge=0)] = 0
+    seed: int = 0
+
+
+class Model(Table):
+    """A backend with its options under a name. `params` are its own generation parameters."""
+
+    name: str
+    summary: str = ""
+    backend: str
+    abbr: str
+    options: dict[str, Any] = {}
+    system: str | None = None
+    file: Path | None = Field(default=None, exclude=True)
+
+
+class Subtask(Table):
+    """One model on one task: the generation parameters from files, those that were forced, and the load.
+
+    A row's own `max_tokens` stands between `params` and `forced` (flags and `--set`).
+    """
+
+    model: str
+    task: str
+    params: dict[str, Any] = {}
+    forced: dict[str, Any] = {}
+    load: Load = Load()
+
+    @property
+    def merged(self) -> dict[str, Any]:
+        """The parameters of a row that says nothing itself."""
+        return {**self.params, **self.forced}
+
+    @property
+    def repeats(self) -> int:
+        """How often each sample is asked: `num_return_sequences`, which is never sent."""
+        return int(self.merged.get("num_return_sequences", 1))
+
+
+class Judge(Table):
+    """The model that judges answers, for tasks with an evaluator that asks one.
+
+    What an evaluator asks for stands between `params` (from the model's file) and `forced` (the judge's own).
+    """
+
+    model: Model
+    params: dict[str, Any] = {}
+    forced: dict[str, Any] = {}
+    load: Load = Load()
+
+
+class RunTable(Table):
+    """What a run does as a whole. `resolved` marks a file in which every table stands alone.
+
+    `performance` marks the configuration of a performance run, which can be shown again and not gone on with.
+    """
+
+    models: list[str] = []
+    datasets: list[str] = []
+    resolved: bool = False
+    performance: bool = False
+    merge_ds: bool = False
+    dump_eval_details: bool = False
+    predictions_json: bool = True
+    max_num_workers: Annotated[int, Field(ge=1)] = 1
+    max_failures: Annotated[int, Field(ge=0)] = 0
+    reporters: list[str] = ["text", "csv", "markdown"]
+    reporter_options: dict[str, dict[str, Any]] = {}
+    require_valid: bool = False
+
+
+class RunSpec(Table):
+    """A run, resolved: every model, task and subtask with nothing left to look up."""
+
+    run: RunTable = RunTable()
+    models: dict[str, Model] = {}
+    tasks: dict[str, Task] = {}
+    subtasks: list[Subtask] = []
+    judge: Judge | None = None

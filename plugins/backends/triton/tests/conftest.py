@@ -1,5 +1,0 @@
-"""What the tests of this plugin ask."""
-
-from aisb.testing.fixtures import mock
-
-__all__ = ["mock"]

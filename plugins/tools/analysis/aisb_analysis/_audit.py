@@ -1,0 +1,357 @@
+"""Audit what a run took for its answers: by which rule, and what other extractors would have taken.
+
+The likeliest mistakes of extraction stand first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import orjson
+
+from aisb._errors import AisbError, UsageError
+from aisb._evaluator import Ask, Evaluator
+from aisb._options import options
+from aisb._types import Extract, Outcome, Prediction, Sample, Score
+from aisb_engine._scoring.reasoning import Seen
+from aisb_engine._scoring.scoring import RIGHT, Steps, evaluators, score
+from aisb_engine._spec import Use
+
+if TYPE_CHECKING:
+    from aisb._plugins import Plugins
+    from aisb_analysis._readback import Answers
+    from aisb_engine._spec import Task
+
+Flag = Literal["missed", "gold there", "no answer", "disagree"]
+FLAGS: Mapping[Flag, str] = {
+    "missed": "not right, and another extractor finds the right answer",
+    "gold there": "not right, though the right answer stands in the output",
+    "no answer": "nothing was extracted",
+    "disagree": "another extractor finds another answer",
+}
+"""What is worth a look, the worst first."""
+
+CUTTING = ("strip-reasoning", "strip-markdown", "strip", "before", "replace")
+"""Steps that cut a text to what is looked at; other extractors look at the same."""
+
+
+USUAL = 0.75
+"""In what share of its answers an extractor must agree with the task's own steps to be of use."""
+
+
+class Look(NamedTuple):
+    """What one extractor takes from an output. `right` is None where only asking a judge would tell."""
+
+    answer: str | None
+    rule: str = ""
+    span: tuple[int, int] | None = None
+    explicit: bool = False
+    right: bool | None = None
+    same: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One output: how it was graded, and what each extractor takes from it, the task's own steps first."""
+
+    id: str
+    repeat: int
+    flags: tuple[Flag, ...]
+    outcome: Outcome
+    gold: Any
+    own: Look
+    others: Mapping[str, Look]
+    gold_at: tuple[int, int] | None
+    text: str = field(repr=False)
+
+    @property
+    def rank(self) -> tuple[int, bool, int]:
+        """Where it stands in the order, the worst first."""
+        if not self.flags:
+            return (len(FLAGS), False, 0)
+        worst = list(FLAGS).index(self.flags[0])
+        marked = any(look.explicit and look.right for look in self.others.values())
+        behind = len(self.text) - self.gold_at[1] if self.gold_at else len(self.text)
+        return (worst, not marked, behind)
+
+
+class Count(NamedTuple):
+    """How one extractor does over all outputs."""
+
+    name: str
+    found: int
+    same: int
+    right: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """All outputs of a subtask, the likeliest mistakes first, and how each extractor does."""
+
+    entries: tuple[Entry, ...]
+    extractors: tuple[Count, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def flagged(self) -> Counter[Flag]:
+        """How many outputs have each flag."""
+        return Counter(flag for entry in self.entries for flag in entry.flags)
+
+
+async def audit(
+    task: Task, answers: Answers, plugins: Plugins, *, also: Sequence[str] = (), ask: Ask | None = None
+) -> Audit:
+    """Look at every output of a subtask with the task's own steps and with others.
+
+    `also` are further extractors: names, or tables such as `{use="regex", pattern="#### (.*)"}`. Of the
+    installed ones, those are used that need no options, belong to no other family of tasks, and make sense
+    here: most of what they find is what the task's own steps find, or they are right as often.
+
+    Raises:
+        UsageError: nothing is extracted in this task, or an extractor cannot be made.
+    """
+    if task.mode == "logprob":
+        raise UsageError(f"{task.name} compares log-likelihoods: nothing is extracted that could be audited")
+    if not task.evaluate:
+        raise UsageError(f"{task.name} has no evaluator, so nothing says what is right")
+    own = Steps.make(task.postprocess, plugins)
+    others, asked, notes = _others(task, plugins, also)
+    graded = await score(task, answers.samples, answers.predictions, plugins, ask=ask)
+    scored = next(iter(graded.values()))
+    judge = next(iter(evaluators(task, plugins).values()))
+    texts = {(p.sample_id, p.repeat): p for p in answers.predictions}  # the last turn, as it is graded
+    entries = await asyncio.gather(
+        *(
+            _entry(
+                one,
+                answers.samples[one.sample_id],
+                texts[one.sample_id, one.repeat],
+                own=own,
+                others=others,
+                judge=judge,
+            )
+            for one in scored
+        )
+    )
+    mine = _count("the task's own", [(entry.own, entry.own) for entry in entries])
+    counts = [_count(name, [(entry.others[name], entry.own) for entry in entries]) for name in others]
+    kept = [count for count in counts if count.name in asked or _makes_sense(count, mine)]
+    useful = {count.name for count in kept}
+    entries = [_flagged(entry, useful) for entry in entries]
+    return Audit(tuple(sorted(entries, key=lambda entry: entry.rank)), (mine, *kept), tuple(notes))
+
+
+def to_lines(found: Audit) -> bytes:
+    """Return an audit as JSON lines, an output each, in its order."""
+
+    def told(look: Look) -> dict[str, Any]:
+        return {key: value for key, value in look._asdict().items() if key != "same"}
+
+    return b"".join(
+        orjson.dumps(
+            {
+                "id": entry.id,
+                "repeat": entry.repeat,
+                "flags": entry.flags,
+                "outcome": entry.outcome,
+                "gold": entry.gold,
+                **told(entry.own),
+                "gold_at": entry.gold_at,
+                "extractors": {name: told(look) for name, look in entry.others.items()},
+                "prediction": entry.text,
+            },
+            option=orjson.OPT_APPEND_NEWLINE,
+            default=str,
+        )
+        for entry in found.entries
+    )
+
+
+def gold_place(text: str, sample: Sample) -> tuple[int, int] | None:
+    """Return where the right answer stands in a text for the last time, reasoning left out.
+
+    Of an option that is known by its letter, its words are looked for: the letter stands in any text.
+    """
+    seen = Seen.of(text)
+    target = sample.target
+    golds = target if isinstance(target, list | tuple) else [target]
+    last: tuple[int, int] | None = None
+    for gold in golds:
+        wanted = _option(str(gold), sample) if gold is not None else ""
+        if not wanted.strip():
+            continue
+        for place in re.finditer(_pattern(wanted.strip()), seen.text):
+            last = max(last or (0, 0), place.span())
+    return seen.raw(last) if last else None
+
+
+def _option(gold: str, sample: Sample) -> str:
+    place = ord(gold) - ord("A") if len(gold) == 1 else -1
+    return sample.choices[place] if 0 <= place < len(sample.choices) else gold
+
+
+def _pattern(gold: str) -> str:
+    """Return the pattern of an answer as a whole: 18 is neither in 180 nor in 3.18, and 1,200 is 1200."""
+    number = re.fullmatch(r"(-?)(\d[\d,]*)(\.\d+)?", gold)
+    if number:
+        digits = ",?".join(number[2].replace(",", ""))
+        return rf"(?<![\d.]){number[1]}(?<!\d,){digits}{re.escape(number[3] or '')}(?!\d|[.,]\d)"
+    before = r"(?<!\w)" if gold[0].isalnum() and gold[0].isascii() else ""
+    after = r"(?!\w)" if gold[-1].isalnum() and gold[-1].isascii() else ""
+    return before + re.escape(gold) + after
+
+
+def _others(
+    task: Task, plugins: Plugins, also: Iterable[str]
+) -> tuple[dict[str, Steps], set[str], list[str]]:
+    """Make the other extractors: those asked for, then those installed; say which cannot be made."""
+    cut: list[Use] = []
+    for use in task.postprocess:
+        if use.use not in CUTTING:
+            break
+        cut.append(use)
+    found: dict[str, Steps] = {}
+    for text in also:
+        use = _use(text)
+        found[text] = Steps.make([*cut, use], plugins, where="--with")
+    asked = set(found)
+    notes: list[str] = []
+    mine = [use.use for use in task.postprocess if not use.options]
+    # The steps of a family of tasks are made for those tasks, and mislead elsewhere.
+    families = {info.name for info in plugins.infos if info.configs}
+    families -= {plugins.find("postprocessor", use.use).plugin for use in task.postprocess}
+    for component in plugins.components():
+        name = component.name
+        if component.kind != "postprocessor" or component.plugin in {"builtin", *families}:
+            continue
+        if name in {*found, *mine}:
+            continue
+        if any(option.required for option in options(component.factory)):
+            continue
+        try:
+            found[name] = Steps.make([*cut, Use(use=name)], plugins)
+        except AisbError as error:
+            notes.append(f"{name} is left out: {error}")
+    return found, asked, notes
+
+
+def _use(text: str) -> Use:
+    """Read an extractor: its name, or a table with options."""
+    import tomllib
+
+    if not text.lstrip().startswith("{"):
+        return Use(use=text)
+    try:
+        table = tomllib.loads(f"with = {text}")["with"]
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--with {text}: {error}") from None
+    if not isinstance(table.get("use"), str):
+        raise UsageError(
+            f'--with {text}: it must say which step is used, as in {{use="regex", pattern="= (.*)"}}'
+        )
+    return Use(**table)
+
+
+async def _entry(
+    graded: Score, sample: Sample, p: Prediction, *, own: Steps, others: Mapping[str, Steps], judge: Evaluator
+) -> Entry:
+    grades: dict[str, tuple[bool | None, str]] = {}
+
+    async def look(steps: Steps) -> Look:
+        if p.failure:
+            return Look(None)
+        try:
+            found = steps.extract(p.text, sample)
+        except Exception as error:  # noqa: BLE001 - one sample: shown in its place
+            return Look(None, f"raised {type(error).__name__}: {error}")
+        if found is None:
+            return Look(None)
+        if found.text not in grades:
+            grades[found.text] = await _grade(judge, found, sample)
+        right, same = grades[found.text]
+        return Look(found.text, found.rule, found.span, found.explicit, right, same)
+
+    mine = await look(own)
+    mine = mine._replace(
+        answer=graded.answer, rule=graded.rule, span=graded.span, right=graded.outcome == "correct"
+    )
+    looks = {name: await look(steps) for name, steps in others.items()}
+    place = None if p.failure else gold_place(p.text, sample)
+    return Entry(
+        sample.id, p.repeat, (), graded.outcome or "error", sample.target, mine, looks, place, p.text
+    )
+
+
+async def _grade(judge: Evaluator, found: Extract, sample: Sample) -> tuple[bool | None, str]:
+    """Say whether an answer is right, and what it counts as; a model that judges is not asked."""
+    plain = " ".join(found.text.split()).casefold()
+    golds = sample.target if isinstance(sample.target, list | tuple) else [sample.target]
+    literal = any(plain == " ".join(str(gold).split()).casefold() for gold in golds)
+    if judge.asks:
+        return literal or None, plain
+    try:
+        given = judge.score(found.text, sample)
+        given = await given if inspect.isawaitable(given) else given
+    except Exception:  # noqa: BLE001 - one sample: what it says of another answer is not known
+        return literal or None, plain
+    return given.value >= RIGHT, str(given.details.get("vote", plain))
+
+
+def _makes_sense(count: Count, mine: Count) -> bool:
+    """Say whether an extractor mostly finds what the task's own steps do, or is right as often as they."""
+    if count.found and count.same >= USUAL * count.found:
+        return True
+    return bool(count.right and mine.right is not None and count.right >= mine.right)
+
+
+def _differ(one: Look, other: Look) -> bool:
+    """Say whether two extractors found different answers; one that holds the other is no other answer."""
+    if one.answer is None or other.answer is None or one.same == other.same or (one.right and other.right):
+        return False
+    short, long = sorted((one.answer.strip(), other.answer.strip()), key=len)
+    return not (short and re.search(_pattern(short), long))
+
+
+def _flagged(entry: Entry, useful: set[str]) -> Entry:
+    """Return an entry with its flags, and without extractors that are of no use."""
+    others = {name: look for name, look in entry.others.items() if name in useful}
+    own, flags = entry.own, set[Flag]()
+    if entry.outcome not in {"correct", "error"}:
+        if any(look.right for look in others.values()):
+            flags.add("missed")
+        if entry.gold_at:
+            flags.add("gold there")
+        if own.answer is None:
+            flags.add("no answer")
+    # A right answer that the text marks needs no second opinion but another mark.
+    sure = bool(own.right and own.explicit)
+    if any(_differ(own, look) and (look.explicit or not sure) for look in others.values()):
+        flags.add("disagree")
+    return Entry(
+        entry.id,
+        entry.repeat,
+        tuple(flag for flag in FLAGS if flag in flags),
+        entry.outcome,
+        entry.gold,
+        own,
+        others,
+        entry.gold_at,
+        entry.text,
+    )
+
+
+def _count(name: str, looks: Sequence[tuple[Look, Look]]) -> Count:
+    found = [(look, own) for look, own in looks if look.answer is not None]
+    unknown = any(look.right is None for look, _ in found)
+    return Count(
+        name,
+        len(found),
+        sum(look.same == own.same for look, own in found),
+        None if unknown else sum(bool(look.right) for look, _ in found),
+    )

@@ -1,0 +1,333 @@
+"""Compare two sides that answered the same samples: two runs, or two models of one run.
+
+The difference is always that of B less that of A, and is called a tie where chance could have made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import fsum
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from aisb._errors import UsageError
+from aisb_analysis._paired import (
+    LEVEL,
+    bootstrap,
+    holm,
+    mcnemar,
+    paired_t,
+    samples_needed,
+    smallest_difference,
+)
+from aisb_analysis._readback import Graded, OpenedRun, read_grades
+from aisb_engine._record.manifest import differences, task_version
+from aisb_engine._record.runfolder import RunFolder, read_json
+from aisb_engine._scoring.judging import is_judged
+from aisb_engine._scoring.scoring import RIGHT
+
+if TYPE_CHECKING:
+    from aisb._plugins import Plugins
+    from aisb_engine._spec import Subtask
+
+Verdict = Literal["better", "worse", "tie"]
+FEW = 100
+"""Below so many samples the bootstrap is too sure, and a t test must agree with it."""
+
+
+class Pair(NamedTuple):
+    """One subtask on each side."""
+
+    a: Subtask
+    b: Subtask
+
+
+class Flip(NamedTuple):
+    """A sample that ended otherwise on the two sides."""
+
+    id: str
+    target: Any
+    a: str | None
+    b: str | None
+    outcome_a: str
+    outcome_b: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two sides on one task. Shares, differences and intervals are in percent.
+
+    `mcnemar` is None where samples are not right or wrong once: with repeats, or partial credit; and where
+    they share something, in so many `clusters`, which are then resampled whole. `p` is the
+    one the verdict stands on, `corrected` the same over all tasks compared. `smallest` is the smallest
+    difference that so many samples would have shown, `needed` how many would show the one seen. `gained` are
+    samples that got better on side B, `lost` those that got worse. `unequal` says where the two sides were
+    not asked or graded the same.
+    """
+
+    task: str
+    model_a: str
+    model_b: str
+    samples: int
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    bootstrap: float
+    mcnemar: float | None
+    p: float
+    corrected: float
+    verdict: Verdict
+    smallest: float | None
+    needed: int | None
+    gained: tuple[Flip, ...]
+    lost: tuple[Flip, ...]
+    unequal: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    clusters: int | None = None
+
+
+def pair_up(
+    a: OpenedRun,
+    b: OpenedRun,
+    *,
+    tasks: Sequence[str] = (),
+    model_a: str | None = None,
+    model_b: str | None = None,
+) -> tuple[list[Pair], list[str]]:
+    """Say which subtasks are compared, and which have no counterpart.
+
+    One model on each side is one pair of models; several are paired by name. Of one run, two models are
+    compared.
+
+    Raises:
+        UsageError: the two sides have nothing in common, or it must be said which models are meant.
+    """
+    mine = a.subtasks([model_a] if model_a else [], tasks)
+    theirs = b.subtasks([model_b] if model_b else [], tasks)
+    models_a = list(dict.fromkeys(subtask.model for subtask in mine))
+    models_b = list(dict.fromkeys(subtask.model for subtask in theirs))
+    if a.folder.path.resolve() == b.folder.path.resolve():
+        models_a, models_b = _within(models_a, models_b, model_a, model_b, a)
+    if len(models_a) == len(models_b) == 1:
+        meant = {models_a[0]: models_b[0]}
+    else:
+        meant = {name: name for name in models_a if name in models_b}
+    if not meant:
+        raise UsageError(
+            f"no model is on both sides: A has {', '.join(models_a)}; B has {', '.join(models_b)}\n"
+            "  say which to compare, with --model-a and --model-b"
+        )
+    found = {(subtask.model, subtask.task): subtask for subtask in theirs}
+    pairs = [
+        Pair(one, found[meant[one.model], one.task])
+        for one in mine
+        if one.model in meant and (meant[one.model], one.task) in found
+    ]
+    if not pairs:
+        raise UsageError(
+            "no task is on both sides: "
+            f"A has {', '.join(sorted({s.task for s in mine}))}; "
+            f"B has {', '.join(sorted({s.task for s in theirs}))}"
+        )
+    paired_a, paired_b = {id(pair.a) for pair in pairs}, {id(pair.b) for pair in pairs}
+    one_run = models_a != models_b and a.folder.path.resolve() == b.folder.path.resolve()
+    alone = [
+        *(f"{s.task} of {s.model} is in A only" for s in mine if id(s) not in paired_a),
+        *(f"{s.task} of {s.model} is in B only" for s in theirs if id(s) not in paired_b),
+    ]
+    return pairs, [] if one_run else alone
+
+
+def _within(
+    models_a: list[str], models_b: list[str], model_a: str | None, model_b: str | None, run: OpenedRun
+) -> tuple[list[str], list[str]]:
+    """Say which two models of one run are compared."""
+    if model_a and model_b and model_a != model_b:
+        return [model_a], [model_b]
+    if model_a and not model_b:
+        models_b = [name for name in models_b if name != model_a]
+    elif model_b and not model_a:
+        models_a = [name for name in models_a if name != model_b]
+    elif len(models_a) == 2 and not model_a:
+        return models_a[:1], models_b[1:]
+    if len(models_a) == len(models_b) == 1 and models_a != models_b:
+        return models_a, models_b
+    raise UsageError(
+        f"A and B are one run, {run.folder}, with {', '.join(run.models)}: "
+        "name another run as B, or two of its models with --model-a and --model-b"
+    )
+
+
+async def compare(
+    a: OpenedRun, b: OpenedRun, pairs: Sequence[Pair], plugins: Plugins, *, seed: int = 0
+) -> list[Comparison]:
+    """Compare each pair on the samples that both answered, and correct for there being several.
+
+    Raises:
+        UsageError: a side has no grades, or the two share no sample.
+    """
+    found: list[Comparison] = []
+    for pair in pairs:
+        ours, theirs = a.spec.tasks[pair.a.task], b.spec.tasks[pair.b.task]
+        left = await read_grades(a, pair.a, plugins)
+        right = await read_grades(b, pair.b, plugins)
+        one = compare_grades(left, right, tests=len(pairs), seed=seed, names=(pair.a, pair.b))
+        versions = (task_version(ours), task_version(theirs))
+        unequal = [*_unequal(a.folder, b.folder, pair, versions), *_judges(a, b, pair, plugins)]
+        found.append(replace(one, unequal=(*unequal, *one.unequal)))
+    return corrected(found)
+
+
+def _judges(a: OpenedRun, b: OpenedRun, pair: Pair, plugins: Plugins) -> list[str]:
+    """Say where two sides were judged by different models."""
+    names = [
+        run.spec.judge.model.abbr if run.spec.judge and is_judged(run.spec.tasks[name], plugins) else "none"
+        for run, name in ((a, pair.a.task), (b, pair.b.task))
+    ]
+    return [] if names[0] == names[1] else [f"judge: {names[0]} and {names[1]}"]
+
+
+def corrected(found: Sequence[Comparison]) -> list[Comparison]:
+    """Return comparisons with p corrected over all of them, and the verdicts that follow."""
+    return [
+        replace(one, corrected=p, verdict=_verdict(one.difference, p))
+        for one, p in zip(found, holm([one.p for one in found]), strict=True)
+    ]
+
+
+def _verdict(difference: float, p: float) -> Verdict:
+    if p >= LEVEL or not difference:
+        return "tie"
+    return "better" if difference > 0 else "worse"
+
+
+def compare_grades(
+    a: Mapping[str, Sequence[Graded]],
+    b: Mapping[str, Sequence[Graded]],
+    *,
+    names: tuple[Subtask, Subtask],
+    tests: int = 1,
+    seed: int = 0,
+) -> Comparison:
+    """Compare the grades of two sides, sample by sample; `tests` is how many such comparisons there are.
+
+    Raises:
+        UsageError: the two share no sample.
+    """
+    shared = [key for key in a if key in b]
+    same = [key for key in shared if a[key][0].target == b[key][0].target]
+    if not same:
+        raise UsageError(
+            f"{names[0].task}: "
+            + (
+                "the two sides have other targets for every sample, so their data is not the same"
+                if shared
+                else "the two sides share no sample"
+            )
+        )
+    partial = any(1e-9 < grade.value < RIGHT for side in (a, b) for key in same for grade in side[key])
+    once = all(len(side[key]) == 1 for side in (a, b) for key in same)
+    values_a = [_value(a[key], partial) for key in same]
+    values_b = [_value(b[key], partial) for key in same]
+    changes = [right - left for left, right in zip(values_a, values_b, strict=True)]
+    clusters = _clusters(a, b, same)
+    resampled = bootstrap(changes, clusters, seed=seed)
+    gained = tuple(
+        _flip(key, a[key], b[key]) for key, change in zip(same, changes, strict=True) if change > 1e-12
+    )
+    lost = tuple(
+        _flip(key, a[key], b[key]) for key, change in zip(same, changes, strict=True) if change < -1e-12
+    )
+    whole = once and not partial and clusters is None
+    exact = mcnemar(len(lost), len(gained)) if whole else None
+    p = resampled.p if exact is None else exact
+    if exact is None and len(set(clusters or same)) < FEW:
+        p = max(p, paired_t(changes, clusters))
+    smallest = smallest_difference(changes, clusters, tests=tests, whole=whole)
+    return Comparison(
+        task=names[0].task,
+        model_a=names[0].model,
+        model_b=names[1].model,
+        samples=len(same),
+        a=100 * fsum(values_a) / len(same),
+        b=100 * fsum(values_b) / len(same),
+        difference=100 * fsum(changes) / len(same),
+        low=100 * resampled.low,
+        high=100 * resampled.high,
+        bootstrap=resampled.p,
+        mcnemar=exact,
+        p=p,
+        corrected=p,
+        verdict=_verdict(resampled.mean, p),
+        smallest=None if smallest is None else 100 * smallest,
+        needed=samples_needed(changes, clusters, tests=tests, whole=whole),
+        gained=gained,
+        lost=lost,
+        unequal=tuple(_unequal_samples(a, b, len(shared), len(same))),
+        notes=tuple(_errors(a, b, same)),
+        clusters=None if clusters is None else len(set(clusters)),
+    )
+
+
+def _clusters(
+    a: Mapping[str, Sequence[Graded]], b: Mapping[str, Sequence[Graded]], keys: Sequence[str]
+) -> list[str] | None:
+    """Return what each sample shares with others, as either side knows it; None where none share anything."""
+    # A sample by itself is a cluster of its own, under a name that no other has.
+    found = [a[key][0].cluster or b[key][0].cluster or f"\0{key}" for key in keys]
+    return found if len(set(found)) < len(found) else None
+
+
+def _value(grades: Sequence[Graded], partial: bool) -> float:
+    """Return what a sample counts: the mean over its repeats of right or not, or of partial credit."""
+    values = (grade.value if partial else float(grade.outcome == "correct") for grade in grades)
+    return fsum(values) / len(grades)
+
+
+def _flip(key: str, a: Sequence[Graded], b: Sequence[Graded]) -> Flip:
+    return Flip(key, a[0].target, a[0].answer, b[0].answer, a[0].outcome, b[0].outcome)
+
+
+def _unequal(a: RunFolder, b: RunFolder, pair: Pair, versions: tuple[str, str]) -> list[str]:
+    """Say what the two sides were asked or graded differently."""
+    found: list[str] = []
+    files = [
+        folder.log(subtask.model, subtask.task) / "identity.json"
+        for folder, subtask in ((a, pair.a), (b, pair.b))
+    ]
+    if all(file.exists() for file in files):
+        old, new = (
+            {key: value for key, value in read_json(file).items() if key not in _THE_MODELS_OWN}
+            for file in files
+        )
+        found += [line.replace(": was ", ": ", 1).replace(", is ", " and ") for line in differences(old, new)]
+    if versions[0] != versions[1]:
+        found.append(f"version: {versions[0]} and {versions[1]}")
+    return found
+
+
+_THE_MODELS_OWN = frozenset(("model.backend", "model.model"))
+"""Keys in which two models differ as a matter of course."""
+
+
+def _unequal_samples(a: Mapping[str, Any], b: Mapping[str, Any], shared: int, same: int) -> list[str]:
+    found = []
+    if shared > same:
+        found.append(f"{shared - same} samples have other targets on the two sides, and are left out")
+    if len(a) > shared or len(b) > shared:
+        found.append(f"{len(a) - shared} samples are in A only and {len(b) - shared} in B only")
+    repeats = [max(len(grades) for grades in side.values()) for side in (a, b)]
+    if repeats[0] != repeats[1]:
+        found.append(f"repeats: {repeats[0]} and {repeats[1]}")
+    return found
+
+
+def _errors(
+    a: Mapping[str, Sequence[Graded]], b: Mapping[str, Sequence[Graded]], keys: Sequence[str]
+) -> list[str]:
+    counts = [sum(g.outcome == "error" for key in keys for g in side[key]) for side in (a, b)]
+    if not any(counts):
+        return []
+    return [f"{counts[0]} answers of A and {counts[1]} of B ended in an error, which counts as not right"]

@@ -1,0 +1,275 @@
+"""Grade outputs from anywhere, a line each, with the steps and evaluators that a run of the task would use.
+
+Lines are read, graded and written in batches, so that a file of any length takes the same memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from aisb._errors import ConfigError, DataError, UsageError
+from aisb._evaluator import Evaluator, Postprocessor
+from aisb._types import OUTCOMES, Extract, Metric, Outcome, Prediction, Sample, Score
+from aisb_engine._data.samples import SampleMaker
+from aisb_engine._data.templates import as_text
+from aisb_engine._scoring.judging import is_judged, no_judge
+from aisb_engine._scoring.metrics import Ledger
+from aisb_engine._scoring.scoring import evaluators, score
+from aisb_engine._scoring.stats import wilson
+from aisb_engine._spec import SampleTable
+
+if TYPE_CHECKING:
+    from aisb._plugins import Plugins
+    from aisb_engine._scoring.judging import Judging
+    from aisb_engine._spec import Task
+
+BATCH = 500
+"""How many lines are graded together."""
+
+OWN_KEYS = ("output", "reference", "finish_reason", "reasoning")
+"""What a line says itself; its other keys are the task's row."""
+
+
+class Line(NamedTuple):
+    """A line that can be graded."""
+
+    number: int
+    sample: Sample
+    prediction: Prediction
+    given_id: Any
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been graded so far: the outcomes of each evaluator, and the lines that could not be graded.
+
+    `kept` has the scores of evaluators that sum them up in their own way; of the others only counts are kept.
+    """
+
+    task: str
+    bad: int = 0
+    counts: dict[str, Counter[Outcome]] = field(default_factory=dict)
+    kept: dict[str, list[Score]] = field(default_factory=dict)
+    judges: Mapping[str, Evaluator] = field(default_factory=dict)
+
+    def add(self, name: str, score: Score) -> None:
+        """Count one score of an evaluator."""
+        if score.outcome is not None:
+            self.counts.setdefault(name, Counter())[score.outcome] += 1
+        if name in self.kept:
+            self.kept[name].append(score)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The outcomes that the first evaluator gave."""
+        counts = next(iter(self.counts.values()), Counter[Outcome]())
+        return Ledger({name: counts[name] for name in OUTCOMES})
+
+    def metrics(self) -> dict[str, list[Metric]]:
+        """Return the metrics of each evaluator."""
+        found: dict[str, list[Metric]] = {}
+        for name, counts in self.counts.items():
+            if name in self.kept:
+                found[name] = self.judges[name].summarize(self.kept[name]) or []
+                continue
+            asked = counts.total()
+            share = counts["correct"] / asked
+            low, high = wilson(share, asked)
+            found[name] = [Metric("accuracy", 100 * share, 100 * low, 100 * high, "%", asked)]
+        return found
+
+
+class LineReader:
+    """Makes samples and predictions of lines, as the task's own rows would be made."""
+
+    def __init__(self, task: Task, plugins: Plugins) -> None:
+        table = task.sample
+        self._whole = SampleMaker(task, plugins)
+        self._needs_reference = bool(table.target or table.target_letter or table.target_index)
+        # Lines need not have every field of the task's rows: what cannot be made of them is left out.
+        self._parts = [
+            SampleMaker(_only(task, SampleTable(fields={name: made})), plugins)
+            for name, made in table.fields.items()
+        ]
+        self._group = SampleMaker(_only(task, SampleTable(group=table.group)), plugins)
+        self._choices = SampleMaker(_only(task, SampleTable(choices=table.choices)), plugins)
+        self._clean: list[Postprocessor] = [
+            plugins.make("postprocessor", use.use, use.options, where=f"task.sample.clean.{position}")
+            for position, use in enumerate(table.clean)
+        ]
+
+    def read(self, number: int, data: bytes) -> Line:
+        """Read one line.
+
+        Raises:
+            DataError: it is no JSON object, or lacks what is needed; the message does not name the line.
+        """
+        try:
+            given = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise DataError(f"it is not JSON: {str(error).split(': line 1')[0]}") from None
+        if not isinstance(given, dict):
+            raise DataError(f"it is not a JSON object with `output` and `reference`, but {_shown(given)}")
+        output = given.get("output")
+        if not isinstance(output, str):
+            found = "is missing" if output is None else f"is {_shown(output)}"
+            raise DataError(f"`output` {found}; it must be the text that the model wrote")
+        for key in ("finish_reason", "reasoning"):
+            if not isinstance(given.get(key), str | None):
+                raise DataError(f"`{key}` is {_shown(given[key])}; it must be a text, or be left out")
+        row = {key: value for key, value in given.items() if key not in OWN_KEYS}
+        prediction = Prediction(
+            str(number),
+            text=output,
+            reasoning=given.get("reasoning") or "",
+            finish_reason=given.get("finish_reason"),
+        )
+        return Line(number, self._sample(str(number), row, given.get("reference")), prediction, row.get("id"))
+
+    def _sample(self, identity: str, row: Mapping[str, Any], reference: Any) -> Sample:
+        sample = Sample(identity, row)
+        if reference is None and self._needs_reference:
+            try:
+                return self._whole.again(sample)  # the line may be a row of the task, with all it needs
+            except (ConfigError, DataError):
+                raise DataError(
+                    '`reference` is missing; it must be what is right, as in "reference": "42"'
+                ) from None
+        for part in (*self._parts, self._group, self._choices):
+            try:
+                made = part.again(sample)
+            except (ConfigError, DataError):
+                continue
+            sample = replace(made, choices=made.choices or sample.choices, group=made.group or sample.group)
+        choices = sample.choices or _listed(row)
+        return replace(sample, choices=choices, target=self._target(reference, sample))
+
+    def _target(self, reference: Any, sample: Sample) -> Any:
+        if reference is None or isinstance(reference, Mapping):
+            return reference
+        if isinstance(reference, list):
+            return [self._cleaned(as_text(one), sample) for one in reference]
+        return self._cleaned(as_text(reference), sample)
+
+    def _cleaned(self, text: str, sample: Sample) -> str:
+        """Return a reference as the task cleans targets; one in which a step finds nothing is clean."""
+        cleaned = text
+        for step in self._clean:
+            found = step(cleaned, sample)
+            if found is None:
+                return text
+            cleaned = found.text if isinstance(found, Extract) else found
+        return cleaned
+
+
+async def grade(
+    task: Task,
+    lines: Iterable[bytes],
+    plugins: Plugins,
+    *,
+    write: Callable[[bytes], Any],
+    complain: Callable[[str], Any],
+    judging: Judging | None = None,
+) -> Tally:
+    """Grade lines; hand each graded line to `write`, and a sentence on each bad one to `complain`.
+
+    Raises:
+        UsageError: the task does not grade texts.
+        ServiceError: the model that judges cannot be asked.
+    """
+    check_task(task)
+    if judging is None and is_judged(task, plugins):
+        raise no_judge(task.name)
+    ask = judging.ask if judging else None
+    judges = evaluators(task, plugins)
+    tally = Tally(task.name, judges=judges)
+    tally.kept = {n: [] for n, judge in judges.items() if type(judge).summarize is not Evaluator.summarize}
+    reader = LineReader(task, plugins)
+    numbered = ((number, data) for number, data in enumerate(lines, 1) if data.strip())
+    while batch := list(islice(numbered, BATCH)):
+        ready = list(_read(reader, batch, tally, complain))
+        samples = {line.sample.id: line.sample for line in ready}
+        scored = await score(task, samples, [line.prediction for line in ready], plugins, ask=ask)
+        for name, scores in scored.items():
+            for one in scores:
+                tally.add(name, one)
+        for position, line in enumerate(ready):
+            write(_graded(line, {name: scores[position] for name, scores in scored.items()}))
+    return tally
+
+
+def check_task(task: Task) -> None:
+    """Refuse a task that grades no texts.
+
+    Raises:
+        UsageError: says what the task lacks.
+    """
+    if task.mode == "logprob":
+        raise UsageError(
+            f"{task.name}{f':{task.variant}' if task.variant else ''} compares log-likelihoods, "
+            f"so there is no text to grade; name it without the variant: {task.name}"
+        )
+    if not task.evaluate:
+        raise UsageError(
+            f"{task.name} has no evaluator, so nothing says what is right\n"
+            "  give one, as in --set 'task.evaluate=[{use=\"exact-match\"}]'"
+        )
+
+
+def _read(
+    reader: LineReader, batch: Iterable[tuple[int, bytes]], tally: Tally, complain: Callable[[str], Any]
+) -> Iterator[Line]:
+    for number, data in batch:
+        try:
+            yield reader.read(number, data.removeprefix(b"\xef\xbb\xbf") if number == 1 else data)
+        except DataError as error:
+            tally.bad += 1
+            complain(f"line {number} is left out: {error}")
+
+
+def _graded(line: Line, scores: Mapping[str, Score]) -> bytes:
+    first, *others = scores.items()
+    told: dict[str, Any] = {"line": line.number}
+    if line.given_id is not None:
+        told["id"] = line.given_id
+    told |= _told(first[1])
+    if others:
+        told["others"] = {name: _told(score) for name, score in others}
+    return orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE, default=str)
+
+
+def _told(score: Score) -> dict[str, Any]:
+    told = {
+        "answer": score.answer,
+        "outcome": score.outcome,
+        "value": score.value,
+        "rule": score.rule,
+        "span": score.span,
+    }
+    return told | ({"details": dict(score.details)} if score.outcome == "error" else {})
+
+
+def _listed(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the options that a line lists under `options` or `choices`; a table of letters counts too."""
+    for key in ("options", "choices"):
+        found = row.get(key)
+        if isinstance(found, Mapping):
+            found = [found[letter] for letter in sorted(found)]
+        if isinstance(found, list) and found:
+            return tuple([as_text(option) for option in found])
+    return ()
+
+
+def _only(task: Task, table: SampleTable) -> Task:
+    return task.model_copy(update={"sample": table})
+
+
+def _shown(value: Any) -> str:
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -1,0 +1,170 @@
+"""A run read back from its folder: what was asked, answered and graded; nothing is sent or written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aisb._errors import RunError, UnknownName, UsageError
+from aisb._types import Outcome, Prediction, Sample
+from aisb_engine._record.log import read_folder
+from aisb_engine._record.manifest import task_version
+from aisb_engine._record.predictions import AskedTask, in_order, read_samples
+from aisb_engine._record.runfolder import RunFolder, read_json
+from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._scoring.judging import is_judged, judging_of
+from aisb_engine._scoring.results import remade
+from aisb_engine._scoring.scoring import score
+from aisb_engine._spec import RunSpec, Subtask, Task
+
+if TYPE_CHECKING:
+    from aisb._evaluator import Ask
+    from aisb._plugins import Plugins
+
+
+class Graded(NamedTuple):
+    """How one repeat of a sample ended; `cluster` is what the sample shares with others, where known."""
+
+    outcome: Outcome
+    value: float
+    answer: str | None
+    target: Any
+    cluster: str | None = None
+
+
+class OpenedRun(NamedTuple):
+    """A run folder and what it was asked to do."""
+
+    folder: RunFolder
+    spec: RunSpec
+
+    @property
+    def models(self) -> list[str]:
+        """The models of the run, in order."""
+        return list(dict.fromkeys(subtask.model for subtask in self.spec.subtasks))
+
+    def subtasks(self, models: Sequence[str] = (), tasks: Sequence[str] = ()) -> list[Subtask]:
+        """Return the subtasks of some models and tasks; of all, where none is named.
+
+        Raises:
+            UnknownName: the run has no such model or task.
+        """
+        for name in models:
+            if name not in self.models:
+                raise UnknownName(f"model in {self.folder}", name, self.models)
+        known = {subtask.task for subtask in self.spec.subtasks}
+        for name in tasks:
+            if name not in known:
+                raise UnknownName(f"task in {self.folder}", name, known)
+        return [
+            subtask
+            for subtask in self.spec.subtasks
+            if (not models or subtask.model in models) and (not tasks or subtask.task in tasks)
+        ]
+
+
+def open_run(work_dir: Path, name: str, plugins: Plugins) -> OpenedRun:
+    """Find a run by its timestamp, its path, or `latest`, and read what it was asked.
+
+    Raises:
+        RunError: there is no such run.
+        UsageError: its configuration cannot be resolved any more.
+    """
+    folder = RunFolder.find(work_dir, name)
+    return OpenedRun(folder, resolve(plugins, Asked(file=_config(folder))))
+
+
+def _config(folder: RunFolder) -> Path:
+    """Return the configuration of a run, whose folder may have another name now: a baseline that is kept."""
+    found = sorted(folder.config.parent.glob("*.toml"))
+    if not folder.config.exists() and len(found) == 1:
+        return found[0]
+    return folder.config
+
+
+class Answers(NamedTuple):
+    """What was asked of a model for a task, and what came back."""
+
+    asked: AskedTask
+    samples: Mapping[str, Sample]
+    predictions: Sequence[Prediction]
+
+
+def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugins) -> Answers:
+    """Read the samples and predictions of a subtask from its log.
+
+    Raises:
+        RunError: it was never begun, or the log is damaged.
+    """
+    asked = read_samples(folder, subtask.model, subtask.task)
+    log = read_folder(folder.log(subtask.model, subtask.task))
+    predictions = list(in_order(asked.asked, log, subtask.repeats))
+    return Answers(asked, remade(asked, task, plugins), predictions)
+
+
+def said_before(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
+    """Return what answers for the run's judge from what it has said; None where nothing is judged."""
+    judged = is_judged(task, plugins)
+    judging = judging_of(run.folder, run.spec, plugins, offline=True) if judged else None
+    return judging.ask if judging else None
+
+
+async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dict[str, list[Graded]]:
+    """Return the grades of a subtask by sample, in repeat order.
+
+    They are read where the latest scoring pass kept them (`--dump-eval-details`), else made again.
+
+    Raises:
+        RunError: nothing was answered, or a judge was not asked about all of it.
+        UsageError: the task has no evaluator.
+    """
+    folder, task = run.folder, run.spec.tasks[subtask.task]
+    if not task.evaluate:
+        raise UsageError(f"{task.name} has no evaluator, so nothing says what is right")
+    kept = _kept(folder, subtask, task)
+    if kept is not None:
+        return _with_clusters(kept, folder, subtask) if task.sample.cluster else kept
+    _, samples, predictions = read_answers(folder, subtask, task, plugins)
+    ask = said_before(run, task, plugins)
+    scored = next(iter((await score(task, samples, predictions, plugins, ask=ask)).values()))
+    grades: dict[str, list[Graded]] = {}
+    for one in scored:
+        target = samples[one.sample_id].target
+        grades.setdefault(one.sample_id, []).append(
+            Graded(one.outcome or "error", one.value, one.answer, target, one.cluster)
+        )
+    if not grades:
+        raise RunError(f"{folder}: {subtask.model} has not answered anything of {subtask.task} yet")
+    return grades
+
+
+def _kept(folder: RunFolder, subtask: Subtask, task: Task) -> dict[str, list[Graded]] | None:
+    path = folder.results(subtask.model, subtask.task)
+    if not path.exists():
+        return None
+    results = read_json(path)
+    if not results.get("details") or results.get("version") != task_version(task):
+        return None
+    try:
+        return {
+            key: [
+                Graded(entry["outcome"], entry["value"], entry["predictions"], entry["references"])
+                for entry in (found if isinstance(found, list) else [found])
+            ]
+            for key, found in results["details"].items()
+        }
+    except (KeyError, TypeError):  # details of an evaluator that shows others: they are made again
+        return None
+
+
+def _with_clusters(
+    kept: dict[str, list[Graded]], folder: RunFolder, subtask: Subtask
+) -> dict[str, list[Graded]]:
+    """Add what the log says that samples share; a baseline may be kept without one."""
+    try:
+        asked = read_samples(folder, subtask.model, subtask.task)
+    except RunError:
+        return kept
+    shared = {sample.id: sample.cluster for sample, _ in asked.asked}
+    return {key: [one._replace(cluster=shared.get(key)) for one in grades] for key, grades in kept.items()}

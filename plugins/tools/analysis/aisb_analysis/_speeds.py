@@ -1,0 +1,106 @@
+"""Compare how fast two sides are: ratios of a performance run's numbers, sure where each side has repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from aisb_analysis._compare import Pair, Verdict
+from aisb_analysis._paired import LEVEL, holm, ratio
+from aisb_engine._performance.performance import measure
+
+if TYPE_CHECKING:
+    from aisb_analysis._readback import OpenedRun
+    from aisb_engine._performance.performance import Performance
+
+TIMES = ("TTFT", "TPOT", "E2EL")
+RATES = {"RequestThroughput": "request_rate", "OutputTokenThroughput": "output_rate"}
+
+
+class Number(NamedTuple):
+    """A number of one performance run, and which way is better."""
+
+    name: str
+    value: float | None
+    better: Literal["higher", "lower"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedComparison:
+    """One number on two sides: B ÷ A, with what repeats tell of it; without repeats the verdict is None.
+
+    `a` and `b` have a value for each repeat.
+    """
+
+    task: str
+    model_a: str
+    model_b: str
+    name: str
+    better: Literal["higher", "lower"]
+    a: tuple[float, ...]
+    b: tuple[float, ...]
+    ratio: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    corrected: float | None = None
+    verdict: Verdict | None = None
+
+
+def numbers(performance: Performance) -> list[Number]:
+    """Return the numbers of a performance run that are compared: medians of times, and rates, over all."""
+    total = performance.stages[0]
+    found = []
+    for name in TIMES:
+        spread = total.parameters.get(name)
+        found.append(Number(f"{name} (median)", spread.median if spread else None, "lower"))
+    found += [Number(name, getattr(total.common, key), "higher") for name, key in RATES.items()]
+    return found
+
+
+def compare_speeds(
+    a: Sequence[OpenedRun], b: Sequence[OpenedRun], pairs: Sequence[Pair]
+) -> list[SpeedComparison]:
+    """Compare performance runs; several runs on a side are its repeats.
+
+    Raises:
+        RunError: a log cannot be read.
+    """
+    found: list[SpeedComparison] = []
+    for pair in pairs:
+        left = [numbers(measure(run.folder, pair.a.model, pair.a.task)) for run in a]
+        right = [numbers(measure(run.folder, pair.b.model, pair.b.task)) for run in b]
+        for place, number in enumerate(left[0]):
+            ours = _known([run[place].value for run in left])
+            theirs = _known([run[place].value for run in right])
+            made = ratio(ours, theirs)
+            found.append(
+                SpeedComparison(
+                    task=pair.a.task,
+                    model_a=pair.a.model,
+                    model_b=pair.b.model,
+                    name=number.name,
+                    better=number.better,
+                    a=ours,
+                    b=theirs,
+                    ratio=made.ratio if made else None,
+                    low=made.low if made else None,
+                    high=made.high if made else None,
+                    p=made.p if made else None,
+                )
+            )
+    tested = [one for one in found if one.p is not None]
+    corrected = iter(holm([one.p or 0.0 for one in tested]))
+    return [one if one.p is None else _judged(one, next(corrected)) for one in found]
+
+
+def _judged(one: SpeedComparison, p: float) -> SpeedComparison:
+    verdict: Verdict = "tie"
+    if p < LEVEL and one.ratio is not None and one.ratio != 1:
+        verdict = "better" if (one.ratio > 1) == (one.better == "higher") else "worse"
+    return replace(one, corrected=p, verdict=verdict)
+
+
+def _known(values: Sequence[float | None]) -> tuple[float, ...]:
+    return tuple(value for value in values if value is not None)

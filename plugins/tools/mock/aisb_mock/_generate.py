@@ -1,0 +1,215 @@
+"""The endpoints of the mock server beside OpenAI's that take one text: TGI's, MindIE's, and early vLLM's.
+
+Shapes: TGI's docs/openapi.json (2.4), MindIE's service guide ("native inference API", 2.2.RC1), and vLLM's
+entrypoints/api_server.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from aisb_mock._openai import number
+from aisb_mock._replies import Ask, Dialect, Event, Refused, Reply
+
+REASONS = {"stop": "eos_token"}
+ERROR_TYPES = {400: "validation", 422: "validation", 429: "overloaded", 500: "generation"}
+
+
+class TextGeneration(Dialect):
+    """What TGI and MindIE share: `inputs` and `parameters` in, `generated_text` and `details` out."""
+
+    needs_key = False
+    garbage = b'data:{"index": 3, "token": {"id": \n\n'
+
+    def read(self, data: Mapping[str, Any], path: str) -> Ask:
+        """Translate the body of a request."""
+        text, parameters = data.get("inputs"), data.get("parameters") or {}
+        if not isinstance(text, str) or not text:
+            raise Refused(422, "Input validation error: `inputs` cannot be empty")
+        if not isinstance(parameters, Mapping):
+            raise Refused(422, "Input validation error: `parameters` must be an object")
+        return read_parameters(text, parameters, stream=self.streams(data, path))
+
+    def streams(self, data: Mapping[str, Any], path: str) -> bool:
+        """Say whether the reply is streamed: by the path, or where that answers either way by the body."""
+        return path == "/generate_stream" or (path != "/generate" and bool(data.get("stream")))
+
+    def reply_id(self, reply: Reply) -> str:
+        """Return a name for the record; the API has none."""
+        return f"text-{reply.number:016x}"
+
+    def whole(self, reply: Reply) -> bytes:
+        """Return the text, and details where they were asked for."""
+        return orjson.dumps(ending(reply))
+
+    def error(self, refused: Refused) -> bytes:
+        """Return the body that goes with an error status."""
+        kind = ERROR_TYPES.get(refused.status, "healthcheck")
+        return orjson.dumps({"error": refused.message, "error_type": kind})
+
+    def error_event(self, refused: Refused) -> bytes:
+        """Return the event that reports an error inside a stream."""
+        return b"data:" + self.error(refused) + b"\n\n"
+
+
+class TGI(TextGeneration):
+    """`POST /generate`, `/generate_stream`, and `/`, which answers either way."""
+
+    def events(self, reply: Reply) -> Iterator[Event]:
+        """Yield an event for each token; the last one is special, unless the reply was cut by length."""
+        chunks = list(reply.chunks())
+        cut = reply.finish_reason == "length" and bool(chunks)
+        end = ending(reply)
+        if reply.include_usage:
+            end["details"]["input_length"] = reply.prompt_tokens
+        index = 0
+        for at, (_, text, tokens) in enumerate(chunks, start=1):
+            index += tokens
+            token = {"id": index, "text": text, "logprob": -0.5, "special": False}
+            yield Event("token", _event(index, token, end if cut and at == len(chunks) else {}), tokens)
+        if not cut:
+            last = {"id": 2, "text": "</s>", "logprob": -0.1, "special": True}
+            yield Event("finish", _event(index + 1, last, end))
+
+    def whole(self, reply: Reply) -> bytes:
+        """Return the text, and details with a list of tokens where they were asked for."""
+        return orjson.dumps(self.answer(reply))
+
+    def answer(self, reply: Reply) -> dict[str, Any]:
+        """Return a whole reply."""
+        end = ending(reply)
+        if reply.include_usage:
+            tokens = [
+                {"id": at, "text": text, "logprob": -0.5, "special": False}
+                for at, text in enumerate((*reply.reasoning, *reply.pieces), start=1)
+            ]
+            end["details"] |= {"prefill": [], "tokens": tokens}
+        return end
+
+
+def _event(index: int, token: dict[str, Any], end: dict[str, Any]) -> bytes:
+    event = {"index": index, "token": token, "generated_text": None, "details": None} | end
+    return b"data:" + orjson.dumps(event) + b"\n\n"
+
+
+class TGIRoot(TGI):
+    """`POST /`, whose whole replies are a list of one."""
+
+    def whole(self, reply: Reply) -> bytes:
+        """Return a list of one reply."""
+        return orjson.dumps([self.answer(reply)])
+
+
+class MindIE(TextGeneration):
+    """`POST /infer`: the last token's text stands in the whole text alone."""
+
+    def events(self, reply: Reply) -> Iterator[Event]:
+        """Yield the tokens of each chunk, and with the last one the whole text."""
+        chunks = list(reply.chunks())
+        made = 0
+        for at, (_, text, tokens) in enumerate(chunks, start=1):
+            ids = list(range(made, made + tokens))
+            made += tokens
+            times = {"prefill_time": 45.5 if at == 1 else None, "decode_time": None if at == 1 else 16.8}
+            if at < len(chunks):
+                event: dict[str, Any] = {**times, "token": {"id": ids, "text": text}}
+            else:
+                event = {**times, "details": None, **ending(reply), "token": {"id": ids, "text": None}}
+            yield Event("token", b"data: " + orjson.dumps(event) + b"\n\n", tokens)
+        if not chunks:
+            yield Event("finish", b"data: " + orjson.dumps({"details": None, **ending(reply)}) + b"\n\n")
+
+
+class OldGenerate(Dialect):
+    """`POST /generate` of vLLM's first server: all text so far, the prompt before it, in each piece."""
+
+    needs_key = False
+    stream_type = b""
+    garbage = b'{"text": ["broken\0'
+
+    def read(self, data: Mapping[str, Any], path: str) -> Ask:  # noqa: ARG002 - all is in the body
+        """Translate the body of a request."""
+        text = data.get("prompt")
+        if not isinstance(text, str):
+            raise Refused(500, "Internal Server Error")
+        ask = read_parameters(text, data, stream=bool(data.get("stream")))
+        ask.echo = True
+        return ask
+
+    def reply_id(self, reply: Reply) -> str:
+        """Return a name for the record; the API has none."""
+        return f"old-{reply.number:016x}"
+
+    def events(self, reply: Reply) -> Iterator[Event]:
+        """Yield all text so far, again and again."""
+        said = reply.echo
+        for _, text, tokens in reply.chunks():
+            said += text
+            yield Event("token", orjson.dumps({"text": [said]}) + b"\0", tokens)
+
+    def whole(self, reply: Reply) -> bytes:
+        """Return the prompt and the text in one."""
+        return orjson.dumps({"text": [reply.echo + "".join(reply.reasoning) + reply.text]})
+
+    def error(self, refused: Refused) -> bytes:
+        """Return the body that goes with an error status."""
+        return orjson.dumps({"detail": refused.message})
+
+    def error_event(self, refused: Refused) -> bytes:
+        """Return a piece that reports an error; the server itself would only close the connection."""
+        return orjson.dumps({"error": refused.message}) + b"\0"
+
+
+def read_parameters(text: str, parameters: Mapping[str, Any], *, stream: bool) -> Ask:
+    """Translate parameters under the names of either API; raise `Refused` where TGI would."""
+    for name in ("n", "best_of"):
+        if number(parameters, name, 1) != 1:
+            raise Refused(422, f"Input validation error: `{name}` must be 1: this server gives one choice")
+    for name in ("temperature", "top_p"):
+        value = parameters.get(name)
+        if "max_new_tokens" in parameters and value is not None and value <= 0:
+            raise Refused(422, f"Input validation error: `{name}` must be strictly positive")
+    stop = parameters.get("stop") or []
+    return Ask(
+        prompt=text,
+        key=text,
+        prompt_tokens=len(text.split()),
+        max_tokens=number(parameters, "max_new_tokens", None, least=1)
+        or number(parameters, "max_tokens", None, least=1),
+        min_tokens=number(parameters, "min_tokens", 0) or 0,
+        ignore_eos=bool(parameters.get("ignore_eos")),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        seed=number(parameters, "seed", None),
+        stream=stream,
+        include_usage=bool(parameters.get("details")),
+        adapter=parameters.get("adapter_id"),
+    )
+
+
+def ending(reply: Reply) -> dict[str, Any]:
+    """Return the whole text, and the details where they were asked for."""
+    end: dict[str, Any] = {"generated_text": "".join(reply.reasoning) + reply.text}
+    if reply.include_usage:
+        end["details"] = details(reply)
+    return end
+
+
+def details(reply: Reply) -> dict[str, Any]:
+    """Return why a reply ended, and its number of tokens unless that is kept secret."""
+    said: dict[str, Any] = {"finish_reason": REASONS.get(reply.finish_reason, reply.finish_reason)}
+    if reply.usage:
+        said["generated_tokens"] = reply.output_tokens
+    return said | {"seed": None}
+
+
+TEXT_GENERATION: Mapping[str, Dialect] = {
+    "/": TGIRoot(),
+    "/generate": TGI(),
+    "/generate_stream": TGI(),
+    "/infer": MindIE(),
+}
+OLD_GENERATE = OldGenerate()
+"""At `/generate` like TGI's; told apart by the key that the text stands under."""

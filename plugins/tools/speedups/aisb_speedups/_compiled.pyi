@@ -1,0 +1,13 @@
+from array import array
+
+from aisb_engine._http.arrivals import PlainArrivals
+from aisb_engine._http.pattern import PlainPattern
+from aisb_engine._http.sse import Event
+
+REVISION: int
+
+class Arrivals(PlainArrivals): ...
+class Pattern(PlainPattern): ...
+
+def events_in(times: list[int], datas: list[bytes]) -> tuple[list[Event], int, int]: ...
+def gaps(stamps: array[int]) -> bytes | None: ...

@@ -1,0 +1,246 @@
+"""A headless Chromium for tests of pages: what they show, what they complain about, what they ask of hosts.
+
+    from aisb_testing._browser import browser, chromium
+
+in a conftest.py, and `page = browser(390, 844)` in a test opens a page as large as a phone;
+`page.open(file)` then waits until the page says by `data-state` of its root that it is drawn. At its end the
+test fails for whatever the page complained about, and for each request to a host. No driver is needed:
+Chromium is asked over a pipe (https://chromedevtools.github.io/devtools-protocol/).
+"""
+# ruff: noqa: S101 - what is asserted here fails the test that drives the page
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+    "--disable-component-update", "--disable-background-networking", "--disable-sync",
+    "--remote-debugging-pipe",
+)  # fmt: skip
+IN_FILES = ("file:", "data:", "blob:", "about:")
+"""How addresses begin that no host is asked for."""
+BAD = frozenset(("error", "warning", "assert"))
+
+Point = tuple[float, float]
+
+
+class Chromium:
+    """A browser's process, and the pipes to it."""
+
+    def __init__(self) -> None:
+        assert CHROMIUM is not None, "chromium is not installed: apt install chromium"
+        self._profile = tempfile.mkdtemp()
+        (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
+        # Chromium reads commands from descriptor 3 and answers on 4.
+        line = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
+        self._process = subprocess.Popen(  # noqa: S603
+            ["bash", "-c", line, "bash", CHROMIUM, *FLAGS, f"--user-data-dir={self._profile}", "about:blank"],  # noqa: S607
+            pass_fds=(theirs_in, theirs_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._out = os.fdopen(ours_out, "wb", buffering=0)
+        self._in = os.fdopen(ours_in, "rb", buffering=0)
+        self._held, self._number = b"", 0
+        self.events: list[dict[str, Any]] = []
+        """What pages told, in the order of time."""
+
+    def send(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
+        """Return what a command of the protocol comes to."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": params}
+        self._out.write(json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0")
+        while (answer := self._receive()).get("id") != self._number:
+            self.events.append(answer)
+        assert "error" not in answer, answer
+        return dict(answer["result"])
+
+    def page(self, width: int = 1280, height: int = 900, theme: str | None = None) -> Page:
+        """Open an empty page of this size, in a system that is `light` or `dark`."""
+        return Page(self, width, height, theme)
+
+    def close(self) -> None:
+        """End the browser. Called twice, it does nothing more."""
+        if self._out.closed:
+            return
+        self._out.close()
+        self._in.close()
+        self._process.terminate()
+        self._process.wait(10)
+        shutil.rmtree(self._profile, ignore_errors=True)
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._held:
+            more = self._in.read(1 << 16)
+            assert more, "chromium ended"
+            self._held += more
+        message, self._held = self._held.split(b"\0", 1)
+        return dict(json.loads(message))
+
+
+class Page:
+    """A page, and everything it complained about or asked for."""
+
+    def __init__(self, chromium: Chromium, width: int, height: int, theme: str | None = None) -> None:
+        self._chromium = chromium
+        self._target = chromium.send("Target.createTarget", url="about:blank")["targetId"]
+        attached = chromium.send("Target.attachToTarget", targetId=self._target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Runtime", "Log", "Network", "Page"):
+            self.send(f"{domain}.enable")
+        self.resize(width, height)
+        if theme:
+            self.system(theme)
+
+    def send(self, method: str, **params: Any) -> dict[str, Any]:
+        """Return what a command of the protocol comes to in this page."""
+        return self._chromium.send(method, self._session, **params)
+
+    def resize(self, width: int, height: int) -> None:
+        """Make the window so large."""
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
+    def system(self, theme: str, media: str = "screen") -> None:
+        """Let the system be `light` or `dark`, and show the page on a screen or as it would be printed."""
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        self.send("Emulation.setEmulatedMedia", media=media, features=features)
+
+    @property
+    def asked_for(self) -> list[str]:
+        """Every address it asked for, those in files too."""
+        return [params["request"]["url"] for params in self._events("Network.requestWillBeSent")]
+
+    @property
+    def complaints(self) -> list[Any]:
+        """Exceptions, errors and warnings, as they stand on the browser's console."""
+        return [
+            *(params["exceptionDetails"] for params in self._events("Runtime.exceptionThrown")),
+            *(p["entry"]["text"] for p in self._events("Log.entryAdded") if p["entry"]["level"] in BAD),
+            *(p["args"] for p in self._events("Runtime.consoleAPICalled") if p["type"] in BAD),
+        ]
+
+    def run(self, script: str) -> Any:
+        """Return what a script in the page comes to; a promise is waited for."""
+        found = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def go(self, url: str, until: str) -> None:
+        """Load an address, and wait until a script comes to something that is true."""
+        self.send("Page.navigate", url=url)
+        self.until(until)
+
+    def open(self, file: Path) -> None:
+        """Open a page that an aisb reporter wrote, and wait until it is drawn."""
+        self.go(file.resolve().as_uri(), "document.documentElement?.dataset.state !== undefined")
+        said = self.run("document.getElementById('state').textContent")
+        state = self.run("document.documentElement.dataset.state")
+        assert state == "drawn", (said, self.complaints)
+
+    def until(self, condition: str, seconds: float = 60) -> None:
+        """Wait until a script comes to something that is true."""
+        ends = time.monotonic() + seconds
+        while not self.run(f"Boolean({condition})"):
+            assert time.monotonic() < ends, f"never: {condition}"
+            time.sleep(0.02)
+
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        """Do with the mouse what the protocol calls `kind`."""
+        self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
+    def drag(self, start: Point, end: Point) -> None:
+        """Drag with the left button from one point to another."""
+        held: dict[str, Any] = {"button": "left", "buttons": 1, "clickCount": 1}
+        self.mouse("mouseMoved", *start)
+        self.mouse("mousePressed", *start, **held)
+        for part in (0.3, 0.6, 1.0):
+            x, y = (a + (b - a) * part for a, b in zip(start, end, strict=True))
+            self.mouse("mouseMoved", x, y, **held)
+        self.mouse("mouseReleased", *end, **held)
+
+    def double_click(self, x: float, y: float) -> None:
+        """Press the left button twice at one point."""
+        self.mouse("mouseMoved", x, y)
+        for count in (1, 2):
+            for kind in ("mousePressed", "mouseReleased"):
+                self.mouse(kind, x, y, button="left", clickCount=count)
+
+    def box(self, selector: str) -> list[float]:
+        """Bring an element into view; return its left, top, width and height."""
+        found = f"document.querySelector({json.dumps(selector)})"
+        self.run(f"{found}.scrollIntoView({{block: 'center'}})")
+        return list(self.run(f"(r => [r.left, r.top, r.width, r.height])({found}.getBoundingClientRect())"))
+
+    def picture(self, file: Path, *, whole: bool = True) -> None:
+        """Write what the page looks like to a PNG, as far down as it goes or as far as the window."""
+        width, height = self.run("[innerWidth, innerHeight]")
+        if whole:
+            self.resize(width, max(height, self.run("document.documentElement.scrollHeight")))
+        self.run("new Promise((done) => setTimeout(done, 500))")  # charts are drawn again, transitions end
+        file.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))
+        self.resize(width, height)
+
+    def close(self) -> None:
+        """Close the page; what it told stays."""
+        self._chromium.send("Target.closeTarget", targetId=self._target)
+
+    def _events(self, method: str) -> Iterator[dict[str, Any]]:
+        for event in self._chromium.events:
+            if event.get("sessionId") == self._session and event["method"] == method:
+                yield event["params"]
+
+
+@cache
+def _shared() -> Chromium:
+    return Chromium()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """One browser for all tests of a process, from whichever conftest.py they have it."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed (apt install chromium): no page was opened")
+    yield _shared()
+    _shared().close()
+
+
+@pytest.fixture
+def browser(chromium: Chromium) -> Iterator[Callable[..., Page]]:
+    """Open pages of any size; what a page must never do is looked at in the end."""
+    opened: list[tuple[Page, tuple[str, ...]]] = []
+
+    def start(
+        width: int = 1280, height: int = 900, *, theme: str | None = None, asks: tuple[str, ...] = ()
+    ) -> Page:
+        """Open a page; `asks` are beginnings of the addresses of hosts that it may ask."""
+        page = chromium.page(width, height, theme)
+        opened.append((page, (*IN_FILES, *asks)))
+        return page
+
+    yield start
+    for page, allowed in opened:
+        page.close()
+        assert page.complaints == []
+        assert [url for url in page.asked_for if not url.startswith(allowed)] == []

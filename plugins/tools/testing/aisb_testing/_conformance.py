@@ -1,0 +1,142 @@
+"""Contract suites for plugins: what an author runs with one line in pytest.
+
+    from aisb_testing import check_backend, check_plugin
+
+    def test_the_plugin_keeps_the_contract():
+        check_plugin("aisb_parrot")
+
+    def test_the_backend_reads_what_services_send():
+        check_backend(Parrot)
+
+Both raise `AssertionError` with everything that is wrong, and return what they looked at.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from aisb._backend import HttpBackend
+
+if TYPE_CHECKING:
+    from aisb._plugins import Component, Plugins
+    from aisb_mock._replies import Dialect
+
+HEAVY = ("torch", "transformers", "pydantic", "httpx", "numpy", "pandas", "sympy", "plotly")
+"""What declaring a plugin must not import: every command loads every plugin."""
+CONTEXT = ("files", "row", "task", "plugins", "data_dir", "model")
+"""Parameters of factories that core may give, and no user writes."""
+
+
+def check_plugin(target: ModuleType | str) -> list[str]:
+    """Check an installed plugin, given as its module or the name of its distribution.
+
+    It must load, import nothing heavy to declare itself, have a help text for each component and option, and
+    offer model and task files that fit its components.
+    """
+    from aisb._plugins import Plugins
+
+    name = target if isinstance(target, str) else target.__name__
+    plugins = Plugins.load()
+    entries = _entries(name)
+    if not entries:
+        raise AssertionError(
+            f"no installed distribution or module {name!r} has an entry point in the group aisb"
+        )
+    wrong: list[str] = []
+    looked: list[str] = []
+    for info in plugins.infos:
+        if info.name not in entries:
+            continue
+        looked.append(f"plugin {info.name}")
+        if info.state != "loaded":
+            wrong.append(f"plugin {info.name} {info.state}: {info.reason}")
+        if imported := _heavy_imports(entries[info.name]):
+            wrong.append(f"importing {entries[info.name]} imports {', '.join(imported)}")
+        for component in plugins.components():
+            if component.plugin == info.name:
+                looked.append(f"{component.kind} {component.name}")
+                wrong += _component(component)
+        for folder in info.configs:
+            for file in sorted([*folder.glob("models/*.toml"), *folder.glob("tasks/*.toml")]):
+                looked.append(f"file {file.name}")
+                wrong += _file(file, plugins)
+    if wrong:
+        raise AssertionError("\n".join([f"{name} does not keep the contract:", *wrong]))
+    return looked
+
+
+def check_backend(
+    factory: Callable[..., HttpBackend], *, dialect: Dialect | None = None, **options: Any
+) -> list[str]:
+    """Check a backend over real sockets: every kind of stream that services send, and every failure.
+
+    `dialect` says how its service speaks (a subclass of `aisb_mock._replies.Dialect`); left out, it is
+    found by the path that the backend asks. `options` are given to the factory beside `url`. Call it from an
+    ordinary test, not from a coroutine.
+    """
+    import asyncio
+
+    from aisb_testing._exchanges import run_cases
+
+    return asyncio.run(run_cases(factory, dialect, options))
+
+
+def _entries(name: str) -> dict[str, str]:
+    """Return entry-point names and modules of a distribution, or of the plugin that is this module."""
+    from importlib.metadata import entry_points
+
+    return {
+        entry.name: entry.module
+        for entry in entry_points(group="aisb")
+        if entry.module == name or (entry.dist is not None and entry.dist.name == name)
+    }
+
+
+def _heavy_imports(module: str) -> list[str]:
+    import subprocess
+
+    code = f"import sys, {module}; print(*(set({HEAVY!r}) & sys.modules.keys()))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 - this very Python, and a module that is installed
+    if ran.returncode:
+        return [f"(it fails: {ran.stderr.strip().rpartition(chr(10))[2]})"]
+    return sorted(ran.stdout.split())
+
+
+def _component(component: Component) -> list[str]:
+    from aisb._errors import PluginError
+    from aisb._options import options, summary
+
+    where = f"{component.kind} {component.name}"
+    wrong: list[str] = []
+    try:
+        if not summary(component.factory):
+            wrong.append(f"{where} has no docstring, which is its help text")
+        found = options(component.factory)
+    except PluginError as error:
+        return [*wrong, f"{where}: {error}"]
+    return wrong + [
+        f'{where}: the option {option.name} has no help text; write Annotated[…, "help"]'
+        for option in found
+        if not option.help and option.name not in CONTEXT
+    ]
+
+
+def _file(file: Path, plugins: Plugins) -> list[str]:
+    from aisb._errors import AisbError
+    from aisb._options import bind
+    from aisb_engine._resolve.catalog import read_toml
+
+    try:
+        table = read_toml(file)
+        if not str(table.get("summary") or "").strip():
+            return [f"{file} has no summary"]
+        if file.parent.name == "models":
+            factory = plugins.find("backend", str(table.get("backend"))).factory
+            bind(factory, table.get("options") or {}, where=f"{file}: options")
+    except AisbError as error:
+        return [f"{file}: {error}"]
+    return []

@@ -1,0 +1,339 @@
+"""The exchanges that a backend is put through: replies as services send them, whole, late, odd and broken."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import orjson
+
+from aisb._backend import HttpBackend
+from aisb._types import TOKEN_KINDS, Message, Prediction, Request
+from aisb_engine._spec import Timeouts
+from aisb_mock._replies import Ask, Dialect, Event, Refused, Reply, ToolCall
+
+PROMPT = "How much is 6 x 7?"
+WORDS = ["It", " is", " 42", ",", " I", " am", " quite", " sure", " of", " it"]
+HALT = object()
+"""A step of a script: send nothing more, and keep the connection open."""
+SHUT = object()
+"""A step of a script: close the connection at once."""
+TIMEOUT = 0.4
+
+Script = Sequence[Any]
+"""Bytes to send, seconds to wait, `HALT` or `SHUT`."""
+
+
+@dataclass(slots=True)
+class UnevenReply(Reply):
+    """A reply whose first chunk holds more tokens than the others."""
+
+    first: int = 5
+
+    def chunks(self) -> Iterator[tuple[bool, str, int]]:
+        """Yield the first tokens together, then each alone."""
+        yield False, "".join(self.pieces[: self.first]), self.first
+        for token in self.pieces[self.first :]:
+            yield False, token, 1
+
+
+@dataclass(slots=True)
+class Case:
+    """One exchange: what is sent, and what is to come of it. `failures` are the kinds that are right."""
+
+    name: str
+    script: Script
+    reply: Reply | None = None
+    streamed: bool = True
+    tokens: tuple[int, ...] = ()
+    failures: tuple[str, ...] = ()
+    words: str = ""
+    partial: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def run_cases(
+    factory: Callable[..., HttpBackend], dialect: Dialect | None, options: Mapping[str, Any]
+) -> list[str]:
+    """Put a backend through every exchange; raise `AssertionError` with all that came out wrong."""
+    probe = factory(url="http://127.0.0.1:9", **options)
+    call = probe.encode(request_for(probe))
+    body = call.body if isinstance(call.body, bytes) else orjson.dumps(call.body)
+    if dialect is None:
+        from aisb_mock._server import dialect_of
+
+        dialect = dialect_of(call.path, body)
+        if dialect is None:
+            raise AssertionError(
+                f"the mock server has no endpoint {call.path}; give check_backend a dialect for it"
+            )
+    ask = dialect.read(orjson.loads(body), call.path)
+    wrong, looked = [], []
+    for case in cases(dialect, ask, probe):
+        looked.append(case.name)
+        wrong += [f"{case.name}: {text}" for text in await _run(case, factory, dialect, ask, options)]
+    if wrong:
+        raise AssertionError("\n".join(["the backend does not keep the contract:", *wrong]))
+    return looked
+
+
+def request_for(backend: HttpBackend) -> Request:
+    """Return the request of every exchange, in the form that the backend takes."""
+    params = {"max_tokens": 64, "temperature": 0, "stop": ["\n\n"]}
+    if backend.takes == "chat":
+        return Request("17", messages=(Message("user", PROMPT),), params=params)
+    return Request("17", text=PROMPT, params=params)
+
+
+def cases(dialect: Dialect, ask: Ask, backend: HttpBackend) -> Iterator[Case]:
+    """Yield every exchange that makes sense in a dialect."""
+    yield from streams(dialect, ask, events=backend.stream_format == "sse")
+    yield from documents(dialect, ask)
+    yield from failures(dialect, ask)
+
+
+def streams(dialect: Dialect, ask: Ask, *, events: bool) -> Iterator[Case]:
+    """Yield the golden streams, each in the dialect's own bytes."""
+    make = partial(write, ask)
+    plain = make(WORDS)
+    yield streamed("plain", dialect, plain)
+    yield streamed("early role-only chunk", dialect, plain, pause_after="role")
+    yield streamed("usage late", dialect, plain, pause_after="finish")
+    yield streamed("no usage", dialect, make(WORDS, usage=False))
+    for name in ("reasoning_content", "reasoning"):
+        yield streamed(name, dialect, make(WORDS, reasoning=["Hm", " so"], reasoning_field=name))
+    cut = make([], reasoning=["Hm", " so", " on"], finish_reason="length")
+    yield streamed("reasoning only, cut by length", dialect, cut)
+    yield streamed("4 tokens a chunk", dialect, make(WORDS, tokens_per_chunk=4))
+    uneven = UnevenReply(**{name: getattr(plain, name) for name in Reply.__slots__})
+    yield streamed("5 tokens in the first chunk", dialect, uneven)
+    if dialect.calls_tools:
+        call = make(['{"a":', " 1}"], tool=ToolCall("call_1", "add", '{"a": 1}'), tokens_per_chunk=2)
+        yield streamed("tool call in one chunk", dialect, call)
+    data = b"".join(event.data for event in dialect.events(plain))
+    if events:
+        odd = b": ping\n\n" + data.replace(b"\n\n", b"\n\n: ping\n\n")
+        yield from_bytes("CRLF and keep-alive comments", dialect, plain, [odd.replace(b"\n", b"\r\n")])
+    foreign = make(["你好", "🙂", " ä"])
+    letters = b"".join(event.data for event in dialect.events(foreign))
+    for size in (1, 7):
+        split = [letters[at : at + size] for at in range(0, len(letters), size)]
+        yield from_bytes(f"cut into pieces of {size}", dialect, foreign, split)
+    yield from_bytes("all events in one packet", dialect, plain, [data])
+    yield streamed("an event of 1 MB", dialect, make(["a", "x" * 1_000_000, "b"]))
+    yield streamed("N = 1", dialect, make(["42"]))
+    yield streamed("cut by length", dialect, make(WORDS, finish_reason="length"))
+
+
+def documents(dialect: Dialect, ask: Ask) -> Iterator[Case]:
+    """Yield whole replies; a backend that asked for a stream may be given one, too."""
+    for name, reply in (
+        ("not streamed", write(ask, WORDS)),
+        ("not streamed, cut by length", write(ask, WORDS, finish_reason="length")),
+    ):
+        yield Case(name, [sized(200, dialect.whole(reply))], reply, streamed=False)
+
+
+def failures(dialect: Dialect, ask: Ask) -> Iterator[Case]:
+    """Yield every way in which a service fails, with the kinds of failure that are right for each."""
+    for status, text in (
+        (400, "the prompt is too long: 5000 tokens, the most is 4096"),
+        (401, "no such key"),
+        (403, "not allowed"),
+        (404, "no such model"),
+        (429, "too many requests"),
+        (500, "the request timed out"),
+        (503, "the model is loading"),
+    ):
+        body = dialect.error(Refused(status, text))
+        said = "" if b"unknown model" in body else text
+        yield Case(f"status {status}", [sized(status, body)], failures=("status",), words=said)
+    page = b"<html><head><title>Welcome</title></head><body>It works</body></html>"
+    yield Case("HTML", [sized(200, page, b"text/html")], failures=("protocol",), words="web page")
+    yield Case("nothing at all", [sized(200, b"")], failures=("protocol",), words="empty")
+    yield Case("not JSON", [sized(200, b'{"a": ')], failures=("protocol",), words="JSON")
+    yield Case("another encoding", [sized(200, '{"ä": 1}'.encode("latin-1"))], failures=("protocol",))
+    yield Case("closed without a reply", [SHUT], failures=("cut", "connect"))
+    yield Case("never answered", [HALT], failures=("timeout",))
+    events = [event.data for event in dialect.events(write(ask, WORDS))]
+    half = b"".join(events[: len(events) // 2])
+    for name, steps, kinds in (
+        ("cut mid-stream", [chunk(half), SHUT], ("cut",)),
+        ("stopped mid-stream", [chunk(half), HALT], ("timeout",)),
+        ("an event that is not JSON", [chunk(half + dialect.garbage), LAST], ("protocol", "cut")),
+        (
+            "an error inside the stream",
+            [chunk(half + dialect.error_event(Refused(500, "out of memory"))), LAST],
+            ("protocol", "status"),
+        ),
+    ):
+        yield Case(name, [head(dialect), *steps], write(ask, WORDS), failures=kinds, partial=True)
+
+
+def write(ask: Ask, said: list[str], **more: Any) -> Reply:
+    """Return a reply with these tokens."""
+    given = {"finish_reason": "stop", "include_usage": ask.include_usage, **more}
+    echo = ask.prompt if ask.echo else ""
+    return Reply(1, ask.model or "mock", 1, list(said), prompt_tokens=6, echo=echo, **given)
+
+
+LAST = b"0\r\n\r\n"
+
+
+def streamed(name: str, dialect: Dialect, reply: Reply, *, pause_after: str = "") -> Case:
+    """Return the case of a stream whose events arrive one by one."""
+    steps: list[Any] = [head(dialect)]
+    for event in dialect.events(reply):
+        steps.append(chunk(event.data))
+        if event.kind == pause_after:
+            steps.append(0.02)
+    return Case(name, [*steps, LAST], reply, tokens=tokens_of(dialect.events(reply)))
+
+
+def from_bytes(name: str, dialect: Dialect, reply: Reply, pieces: Sequence[bytes]) -> Case:
+    """Return the case of a stream whose bytes arrive in these pieces."""
+    script = [head(dialect), *(chunk(piece) for piece in pieces), LAST]
+    return Case(name, script, reply, tokens=tokens_of(dialect.events(reply)))
+
+
+def tokens_of(events: Iterator[Event]) -> tuple[int, ...]:
+    """Return how many tokens each event has that has any."""
+    return tuple(event.tokens for event in events if event.tokens)
+
+
+def head(dialect: Dialect) -> bytes:
+    """Return the head of a streamed reply."""
+    kind = b"Content-Type: " + dialect.stream_type + b"\r\n" if dialect.stream_type else b""
+    return b"HTTP/1.1 200 OK\r\n" + kind + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    """Return bytes as one HTTP chunk."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def sized(status: int, body: bytes, kind: bytes = b"application/json") -> bytes:
+    """Return a whole HTTP reply."""
+    start = b"HTTP/1.1 %d X\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
+    return start % (status, kind, len(body)) + body
+
+
+async def _run(
+    case: Case,
+    factory: Callable[..., HttpBackend],
+    dialect: Dialect,
+    ask: Ask,
+    options: Mapping[str, Any],
+) -> list[str]:
+    from aisb_engine._http.assembly import ask as ask_service
+    from aisb_engine._http.transport import open_transport
+
+    async with await _play(case.script) as server:
+        port = server.sockets[0].getsockname()[1]
+        backend = factory(url=f"http://127.0.0.1:{port}", **options)
+        waits = "never" in case.name or "stopped" in case.name
+        timeouts = Timeouts(first_byte=TIMEOUT, between_bytes=TIMEOUT) if waits else Timeouts()
+        transport = open_transport(backend, timeouts=timeouts, clock=time.monotonic_ns, limit=1)
+        try:
+            made = await ask_service(backend, transport, request_for(backend), clock=time.monotonic_ns)
+        finally:
+            await transport.aclose()
+    del ask
+    if case.failures:
+        return list(_not_failed(case, made))
+    assert case.reply is not None  # noqa: S101 - only failures have none
+    return list(_not_as_sent(case, case.reply, made, backend, dialect))
+
+
+def _not_failed(case: Case, made: Prediction) -> Iterator[str]:
+    failure = made.failure
+    if failure is None:
+        yield f"it is taken for an answer: {made.text[:60]!r}"
+        return
+    if failure.kind not in case.failures:
+        yield f"a failure of kind {failure.kind} instead of {' or '.join(case.failures)}: {failure.message}"
+    if not failure.message or "\n" in failure.message:
+        yield f"what failed is not said in one line: {failure.message!r}"
+    if case.words not in failure.message:
+        yield f"the failure does not say {case.words!r}: {failure.message}"
+    if case.partial and case.reply is not None:
+        whole = "".join(case.reply.reasoning) + case.reply.text
+        if not whole.startswith(made.text):
+            yield f"what had come is not kept as it was: {made.text[:60]!r}"
+
+
+def _not_as_sent(
+    case: Case, reply: Reply, made: Prediction, backend: HttpBackend, dialect: Dialect
+) -> Iterator[str]:
+    if made.failure is not None:
+        yield f"it failed: {made.failure.message}"
+        return
+    yield from _not_as_said(reply, made, dialect)
+    reason = "tool_calls" if reply.tool else reply.finish_reason
+    if made.finish_reason != reason and (backend.stream_end == "finish" or made.finish_reason):
+        yield f"the finish reason is {made.finish_reason!r}, not {reason!r}"
+    counted = made.usage and made.usage.output_tokens
+    if counted is not None and counted != (reply.output_tokens if reply.usage else None):
+        yield f"{counted} output tokens in the usage, not {reply.output_tokens if reply.usage else 'none'}"
+    yield from _not_as_timed(case, reply, made)
+
+
+def _not_as_said(reply: Reply, made: Prediction, dialect: Dialect) -> Iterator[str]:
+    said, thought = reply.text, "".join(reply.reasoning)
+    if reply.tool:
+        calls = [{"id": reply.tool.id, "name": reply.tool.name, "arguments": reply.tool.arguments}]
+        if [dict(call) for call in made.tool_calls] != calls:
+            yield f"the tool calls are {made.tool_calls}, not {calls}"
+    elif dialect.separates_reasoning:
+        if made.text != said:
+            yield f"the text is {made.text[:60]!r}, not {said[:60]!r}"
+        if made.reasoning != thought:
+            yield f"the reasoning is {made.reasoning[:60]!r}, not {thought[:60]!r}"
+    elif made.reasoning + made.text != thought + said:
+        yield f"the text is {made.text[:60]!r}, not {(thought + said)[:60]!r}"
+
+
+def _not_as_timed(case: Case, reply: Reply, made: Prediction) -> Iterator[str]:
+    timing = made.timing
+    if timing.streamed != case.streamed:
+        yield f"the reply is taken as {'streamed' if timing.streamed else 'whole'}, and was not"
+    if not case.streamed:
+        return
+    holding = [kind for kind in timing.chunk_kinds if kind in TOKEN_KINDS]
+    # The name of a tool may come in an event of its own.
+    if not len(case.tokens) <= len(holding) <= len(case.tokens) + bool(reply.tool):
+        yield f"{len(holding)} chunks hold tokens, not {len(case.tokens)}"
+    if sum(timing.chunk_tokens) > reply.output_tokens:
+        yield f"the chunks count {sum(timing.chunk_tokens)} tokens of {reply.output_tokens}"
+
+
+async def _play(script: Script) -> asyncio.Server:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            start = await reader.readuntil(b"\r\n\r\n")
+            length = next(
+                int(line.partition(b":")[2])
+                for line in start.split(b"\r\n")
+                if line.lower().startswith(b"content-length:")
+            )
+            await reader.readexactly(length)
+            for step in script:
+                if step is HALT:
+                    await reader.read()
+                elif step is SHUT:
+                    break
+                elif isinstance(step, bytes):
+                    writer.write(step)
+                    await writer.drain()
+                else:
+                    await asyncio.sleep(step)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client has gone
+        finally:
+            writer.close()
+
+    return await asyncio.start_server(serve, "127.0.0.1", 0)

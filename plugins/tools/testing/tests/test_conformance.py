@@ -1,0 +1,125 @@
+"""The suites for plugin authors: a sound backend passes, and each kind of mistake is found."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+from minimal import Chat
+
+from aisb._backend import HttpBackend, HttpCall
+from aisb._types import Chunk, Usage
+from aisb_testing import check_backend, check_plugin
+
+
+@dataclass(kw_only=True, eq=False)
+class Sound(HttpBackend):
+    """TGI's API, streamed, in as few lines as will do."""
+
+    takes: ClassVar = "text"
+
+    def encode(self, request):
+        return HttpCall("/generate_stream", {"inputs": request.text, "parameters": {"details": True}})
+
+    def decode(self, event):
+        token, details = event.get("token", {}), event.get("details") or {}
+        text = "" if token.get("special") else token.get("text", "")
+        if not details:
+            return Chunk("content", text)
+        reason = {"eos_token": "stop"}.get(details["finish_reason"], details["finish_reason"])
+        usage = Usage(output_tokens=details.get("generated_tokens"))
+        kind = "finish" if token.get("special") else "content"
+        return Chunk(kind, finish_reason=reason, usage=usage, whole=event["generated_text"])
+
+
+def found(factory):
+    """Return what the suite says of a backend that is not sound."""
+    with pytest.raises(AssertionError) as caught:
+        check_backend(factory)
+    return str(caught.value)
+
+
+def test_a_sound_backend_passes_every_exchange():
+    names = check_backend(Sound)
+    assert {"plain", "N = 1", "not streamed", "cut mid-stream", "an event of 1 MB", "status 429"} <= set(
+        names
+    )
+
+
+def test_a_chat_backend_is_tried_with_reasoning_and_tool_calls():
+    assert "tool call in one chunk" in check_backend(Chat)
+
+
+class Doubled(Sound):
+    def decode(self, event):
+        chunk = super().decode(event)
+        return chunk._replace(text=event["generated_text"], whole=None) if chunk.whole else chunk
+
+
+class NoReason(Sound):
+    stream_end: ClassVar = "close"
+
+    def decode(self, event):
+        chunk = super().decode(event)
+        return chunk._replace(finish_reason="stop" if chunk.finish_reason else None)
+
+
+class SpecialTokenCounts(Sound):
+    def decode(self, event):
+        chunk = super().decode(event)
+        return chunk._replace(kind="content") if chunk.kind == "finish" else chunk
+
+
+class WrongUsage(Sound):
+    def decode(self, event):
+        chunk = super().decode(event)
+        return chunk._replace(usage=Usage(output_tokens=0)) if chunk.usage else chunk
+
+
+class BlindToErrors(Sound):
+    def error_message(self, status, body):
+        return "something went wrong"
+
+
+class SilentOnGarbage(Sound):
+    """Takes whatever came for the answer."""
+
+    def settle(self, prediction, request):
+        return replace(prediction, failure=None)
+
+
+@pytest.mark.parametrize(
+    ("factory", "words"),
+    [
+        (Doubled, "plain: the text is 'It is 42, I am quite sure of itIt is 42"),
+        (NoReason, "cut by length: the finish reason is 'stop', not 'length'"),
+        (SpecialTokenCounts, "plain: 11 chunks hold tokens, not 10"),
+        (WrongUsage, "plain: 0 output tokens in the usage, not 10"),
+        (BlindToErrors, "status 503: the failure does not say 'the model is loading': HTTP 503: something"),
+        (SilentOnGarbage, "cut mid-stream: it is taken for an answer"),
+    ],
+)
+def test_a_mistake_is_found_and_named(factory, words):
+    assert words in found(factory)
+
+
+def test_a_path_that_nothing_is_known_of_asks_for_a_dialect():
+    class Elsewhere(Sound):
+        def encode(self, request):
+            return HttpCall("/say", {"inputs": request.text})
+
+    with pytest.raises(AssertionError, match="the mock server has no endpoint /say; give check_backend a di"):
+        check_backend(Elsewhere)
+
+
+def test_options_reach_the_factory():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'mood'"):
+        check_backend(Sound, mood="calm")
+
+
+def test_a_plugin_of_this_project_keeps_the_contract():
+    assert "backend sim" in check_plugin("aisb-backend-sim")
+
+
+def test_what_is_no_plugin_is_said():
+    with pytest.raises(AssertionError, match="no installed distribution or module 'pluggy' has an entry"):
+        check_plugin("pluggy")

@@ -1,0 +1,93 @@
+"""What a service counts: asked around a load, and never in its way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from aisb._backend import Backend
+from aisb._types import Chunk, Request
+from aisb_engine._load import counting
+from aisb_engine._load.counting import Counting
+from aisb_engine._performance.counters import gained
+
+
+class Service(Backend):
+    """Counts how often it was asked, and answers as it is told."""
+
+    def __init__(self, *answers: Mapping[str, float] | Exception | None) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+
+    async def generate(self, request: Request) -> AsyncIterator[Chunk]:
+        yield Chunk("content", request.sample_id)
+
+    async def counters(self) -> Mapping[str, float]:
+        self.asked += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer is None:
+            await asyncio.sleep(3600)
+            return {}
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+async def around(service: Service, seconds: float = 0.0) -> tuple[dict, list[str]]:
+    notes: list[str] = []
+    counted = Counting(service, notes.append)
+    await counted.begin()
+    await asyncio.sleep(seconds)
+    await counted.end()
+    return counted.table, notes
+
+
+async def test_gauges_are_looked_at_while_a_load_goes_on() -> None:
+    def state(running: float, waiting: float) -> dict[str, float]:
+        return {"vllm:num_requests_running": running, "vllm:num_requests_waiting": waiting, "vllm:n_total": 1}
+
+    table, notes = await around(Service(state(0, 0), state(4, 0), state(8, 3)), 3 * counting.OFTEN + 0.5)
+    found = gained(table)
+    assert found is not None
+    assert found.running is not None
+    assert found.waiting is not None
+    assert found.running.looks == found.waiting.looks >= 2
+    assert found.running.most == 8
+    assert 4 < found.running.average < 8
+    assert found.waiting.most == 3
+    assert found.gained == {"vllm:n_total": 0}
+    assert not notes
+
+
+async def test_a_service_without_gauges_is_asked_twice_only() -> None:
+    service = Service({"vllm:prompt_tokens_total": 5.0})
+    table, _ = await around(service, 2 * counting.OFTEN)
+    assert service.asked == 2
+    assert table["during"] == {}
+
+
+async def test_a_service_that_does_not_answer_is_waited_for_once() -> None:
+    service = Service(None)
+    began = time.monotonic()
+    table, notes = await around(service)
+    assert time.monotonic() - began < 2 * counting.WITHIN
+    assert service.asked == 1
+    assert notes == [f"server counters could not be read: no answer within {counting.WITHIN:g} s"]
+    assert gained(table) is None
+
+
+async def test_a_service_that_stops_answering_leaves_what_it_said() -> None:
+    table, notes = await around(Service({"vllm:num_requests_running": 1.0}, None), 2 * counting.OFTEN)
+    assert table["before"] == {"vllm:num_requests_running": 1.0}
+    assert table["after"] == {}
+    assert notes == [f"server counters could not be read: no answer within {counting.WITHIN:g} s"]
+
+
+@pytest.mark.parametrize("error", [ValueError("no number"), KeyError("x"), OSError(5, "broken")])
+async def test_whatever_goes_wrong_is_a_note(error: Exception) -> None:
+    table, notes = await around(Service(error))
+    assert notes == [f"server counters could not be read: {error}"]
+    assert table == {"before": {}, "after": {}, "during": {}}

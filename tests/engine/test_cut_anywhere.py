@@ -1,0 +1,131 @@
+"""However a streamed reply is cut into events, chunks and reads, and whichever form reads it, it says the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aisb import Request
+from aisb_backend_openai import OpenAIChat
+from aisb_engine import _compiled as compiled
+from aisb_engine._http import alike, connection
+from aisb_engine._http.arrivals import PlainArrivals
+from aisb_engine._http.assembly import ask
+from aisb_engine._http.pattern import PlainPattern
+from aisb_engine._http.transport import open_transport
+from aisb_engine._record.log import decode, encode, extents
+from aisb_engine._spec import Timeouts
+
+# The loop without sockets that the fuzzer has.
+_SPEC = importlib.util.spec_from_file_location("memory", Path(__file__).parent.parent / "fuzz" / "memory.py")
+memory = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(memory)
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+WORDS = st.sampled_from(
+    [" and", " é", "\n", ' "so"', " 漢字", "\\", " \U0001f600", "the", "\t", "x" * 90, ""]
+)
+
+
+def event(delta, finish=None, **more):
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return b"data: %b\n\n" % orjson.dumps(
+        {"id": "chatcmpl-" + "7" * 32, "model": "m", "choices": [choice], **more}
+    )
+
+
+ODD = [
+    event({"role": "assistant", "content": ""}),
+    event({"reasoning_content": "hm"}),
+    event({"content": "counted"}, usage={"prompt_tokens": 1, "completion_tokens": 2}),
+    event({"content": "x"}).replace(b": ", b":"),
+    event({"content": "y"}).replace(b"\n", b"\r\n"),
+    event({"content": "z"}).replace(b'"z"', b'"\\ud83d\\ude00"'),
+    json.dumps({"choices": [{"index": 0, "delta": {"content": "spaced"}}]}).join(["data: ", "\n\n"]).encode(),
+    b": still here\n\n",
+    b"id: 7\nevent: message\n" + event({"content": "named"}),
+    event({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]}),
+]
+EVENTS = st.lists(
+    st.one_of(WORDS.map(lambda word: event({"content": word})), st.sampled_from(ODD)), max_size=6
+)
+
+
+@st.composite
+def bodies(draw):
+    """The events of a reply, and how they lie in chunks: mostly one each, as services send them."""
+    alike_ones = [event({"content": word}) for word in draw(st.lists(WORDS, min_size=8, max_size=40))]
+    body = b"".join([*draw(EVENTS), *alike_ones, *draw(EVENTS), *alike_ones[:9]])
+    body += event({"content": ""}, "stop") + b"data: [DONE]\n\n"
+    ends = [at + 2 for at in range(len(body)) if body[at : at + 2] == b"\n\n"]
+    moved = draw(st.lists(st.tuples(st.integers(0, len(ends) - 1), st.integers(-40, 40)), max_size=3))
+    for place, by in moved:
+        ends[place] = min(max(ends[place] + by, 1), len(body))
+    for place in draw(st.lists(st.integers(0, len(ends) - 1), max_size=4)):
+        ends[place] = ends[max(place - 1, 0)]  # two in one chunk
+    return [body[a:b] for a, b in pairwise(sorted({0, len(body), *ends}))]
+
+
+def said(reply, cuts):
+    """What comes of a reply that is read in these pieces: the text, the kinds, how it ended."""
+    ends = sorted({0, len(reply), *(cut % len(reply) for cut in cuts)})
+    loop = memory.MemoryLoop()
+    loop.script = [reply[a:b] for a, b in pairwise(ends)], "open"
+    backend = OpenAIChat(url="http://127.0.0.1:9", model="m")
+
+    async def one():
+        transport = open_transport(backend, timeouts=Timeouts(), clock=loop.nanoseconds, limit=1)
+        try:
+            return await ask(backend, transport, Request("1", text="?"), clock=loop.nanoseconds)
+        finally:
+            await transport.aclose()
+
+    try:
+        made = loop.run_until_complete(one())
+    finally:
+        loop.close()
+    record = encode(made, final=True, session=0)
+    ((start, end),) = extents(record)
+    assert decode(memoryview(record)[start:end]).prediction == made  # the log keeps it whole
+    assert len(made.timing.chunk_ns) == len(made.timing.chunk_kinds)
+    assert [*made.timing.chunk_ns] == sorted(made.timing.chunk_ns)
+    return (
+        made.text, made.reasoning, made.tool_calls, made.finish_reason, made.usage, made.failure,
+        [*made.timing.chunk_kinds],
+    )  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    chunks=bodies(),
+    size=st.sampled_from([b"%x", b"%X", b"0%x"]),
+    cuts=st.lists(st.integers(0, 100_000), max_size=12),
+)
+def test_a_reply_says_the_same_however_it_is_cut(chunks, size, cuts):
+    framed = [b"%b\r\n%b\r\n" % (size % len(chunk), chunk) for chunk in chunks]
+    reply = HEAD + b"".join(framed) + b"0\r\n\r\n"
+    by_chunks, at = [len(HEAD)], len(HEAD)
+    for chunk in framed:
+        at += len(chunk)
+        by_chunks.append(at)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alike, "Pattern", PlainPattern)
+        patch.setattr(connection, "Arrivals", PlainArrivals)
+        patch.setattr("aisb_engine._http.reply.events_in", compiled._no_events)
+        wanted = said(reply, [])
+        assert said(reply, by_chunks) == said(reply, by_chunks + cuts) == said(reply, cuts) == wanted
+    assert wanted[5] is None
+    assert (
+        said(reply, [])
+        == said(reply, by_chunks)
+        == said(reply, by_chunks + cuts)
+        == said(reply, cuts)
+        == wanted
+    )

@@ -1,0 +1,362 @@
+"""A run's performance, from a log made by hand: every number exact, and what speaks against it."""
+
+import json
+from array import array
+
+import numpy as np
+import pytest
+
+from aisb._errors import CheckFailed, UsageError
+from aisb._types import Failure, Prediction, Timing, Usage
+from aisb_engine._performance.counters import Gauge, gained
+from aisb_engine._performance.dialects import DIALECTS, speak
+from aisb_engine._performance.performance import measure, require_valid
+from aisb_engine._record.log import LogWriter
+from aisb_engine._record.runfolder import RunFolder
+
+MS = 1_000_000
+
+
+def reply(number, sent, *, ttft=100, gap=20, tokens=10, planned=None, streamed=True, **changes):
+    """A reply of `tokens` chunks; times in ms."""
+    stamps = [(sent + ttft + gap * n) * MS for n in range(tokens)]
+    timing = Timing(
+        planned_ns=round((sent if planned is None else planned) * MS),
+        sent_ns=round(sent * MS),
+        chunk_ns=array("q", map(round, stamps)),
+        chunk_kinds=("content",) * tokens,
+        done_ns=round(stamps[-1]) if stamps else None,
+        streamed=streamed,
+    )
+    usage = Usage(input_tokens=50, output_tokens=tokens, cached_tokens=0)
+    values = {"sample_id": str(number), "finish_reason": "length", "usage": usage, "timing": timing}
+    return Prediction(**(values | changes))
+
+
+def run(tmp_path, predictions, *, load=None, vitals=(), extra=None, **options):
+    folder = RunFolder(tmp_path / "20261121_220301")
+    log = folder.log("m", "t")
+    with LogWriter(log / "worker-0") as writer:
+        for prediction in predictions:
+            writer.append(prediction, final=True, extra=extra)
+    if load is not None:
+        (log / "load.json").write_text(json.dumps(load))
+    if vitals:
+        (log / "vitals-0.jsonl").write_text("".join(json.dumps(line) + "\n" for line in vitals))
+    return measure(folder, "m", "t", **options)
+
+
+def closed(clients=4, each=30, **changes):
+    """A closed loop of replies that take 280 ms each: 4 clients, one after the other."""
+    starts = sorted((client * 5 + 280 * n, client) for client in range(clients) for n in range(each))
+    return [reply(number, sent, **changes) for number, (sent, _) in enumerate(starts)]
+
+
+ASKED = {"asked": {"concurrency": 4}, "planned": 120}
+
+
+def reasons(found):
+    return {signal.name: (signal.verdict, signal.reason) for signal in found.certificate.signals}
+
+
+def test_the_numbers_of_a_whole_run(tmp_path):
+    found = run(tmp_path, closed(), load=ASKED)
+    total, stable = found.stages
+    assert total.parameters["E2EL"].average == 280
+    assert total.parameters["TTFT"].maximum == 100
+    assert total.parameters["TPOT"].median == 20
+    assert (total.parameters["ITL"].n, total.parameters["ITL"].percentiles[99]) == (120 * 9, 20)
+    assert total.parameters["OutputTokenThroughput"].average == pytest.approx(10 / 0.280)
+    assert total.parameters["PrefillTokenThroughput"].average == 500
+    assert total.parameters["Lateness"].maximum == 0
+    common = total.common
+    assert common.duration_ms == 30 * 280 + 15
+    assert (common.requests, common.failed, common.succeeded, common.max_concurrency) == (120, 0, 120, 4)
+    assert common.concurrency == pytest.approx(120 * 280 / 8415)
+    assert common.request_rate == pytest.approx(120 / 8.415)
+    assert (common.input_tokens, common.output_tokens) == (6000, 1200)
+    assert common.prefill_rate == 500
+    assert common.total_rate == pytest.approx(7200 / 8.415)
+    assert found.achieved.peak == 4
+    assert found.achieved.concurrency == pytest.approx(120 * 280 / 8415)
+    assert (found.window.start, found.window.end) == (15 * MS, 8400 * MS)
+    assert stable.common.concurrency == pytest.approx(4)
+    assert stable.common.output_rate == pytest.approx(4 * 10 / 0.280, rel=0.01)
+    assert stable.common.request_rate == pytest.approx(116 / 8.385)  # one round less: the first is cut
+    assert found.certificate.verdict == "VALID"
+    require_valid([found])
+
+
+def test_tokens_are_credited_to_a_window_when_their_chunks_come(tmp_path):
+    # The last request is still under way when the window ends: its early tokens count, its late ones do not.
+    found = run(tmp_path, [*closed(), reply(999, 8395, tokens=100, ttft=1, gap=1)])
+    start, end = found.window.start, found.window.end
+    stamps = np.concatenate([found.columns.chunks(row)[0] for row in range(len(found.columns))])
+    assert found.stages[1].common.output_tokens == pytest.approx(((stamps >= start) & (stamps < end)).sum())
+
+
+def test_latency_from_the_planned_time_and_lateness(tmp_path):
+    found = run(tmp_path, [reply(0, 130, planned=100)])
+    parameters = found.stages[0].parameters
+    assert parameters["Lateness"].average == 30
+    assert parameters["TTFT(planned)"].average == 130
+    assert parameters["E2EL(planned)"].average == 310
+
+
+def test_without_streaming_only_the_whole_is_timed(tmp_path):
+    found = run(tmp_path, [reply(0, 0, tokens=1, streamed=False, usage=Usage(5, 30))])
+    parameters = found.stages[0].parameters
+    assert parameters["E2EL"].average == 100
+    assert [parameters[name] for name in ("TTFT", "TTFC", "TTFB", "TPOT", "ITL", "ICL")] == [None] * 6
+    assert parameters["OutputTokens"].average == 30
+    assert "replies that were not streamed: 1; without TTFT, TPOT, ICL and ITL" in found.notes
+
+
+def test_what_nobody_told_is_none_and_never_zero(tmp_path):
+    found = run(tmp_path, [reply(n, 300 * n, usage=None) for n in range(3)])
+    total = found.stages[0]
+    for name in (
+        "TPOT",
+        "ITL",
+        "InputTokens",
+        "OutputTokens",
+        "OutputTokenThroughput",
+        "PrefillTokenThroughput",
+    ):
+        assert total.parameters[name] is None
+    common = total.common
+    assert [common.input_tokens, common.output_tokens, common.total_rate, common.prefill_rate] == [None] * 4
+    assert total.parameters["ICL"].n == 27
+    assert "output tokens are told by: unknown 3 (30 chunks)" in found.notes
+
+
+def test_failed_requests_are_counted_and_in_no_latency(tmp_path):
+    cut = reply(9, 2400, tokens=3, failure=Failure("cut", "the connection was closed"), usage=None)
+    found = run(tmp_path, [*(reply(n, 300 * n) for n in range(8)), cut])
+    common = found.stages[0].common
+    assert (common.requests, common.failed, common.succeeded) == (9, 1, 8)
+    assert found.stages[0].parameters["E2EL"].n == 8
+    assert found.stages[0].parameters["ICL"].n == 72
+    assert reasons(found)["failures"] == (
+        "INVALID",
+        (
+            "1 of 9 requests failed, the first is request 9: cut: the connection was closed; "
+            "log: logs/infer/m/t.out"
+        ),
+    )
+
+
+def test_goodput_counts_every_objective_and_failures_and_drops_as_misses(tmp_path):
+    replies = [reply(0, 0), reply(1, 0, ttft=300), reply(2, 0, gap=100), reply(3, 0, usage=None)]
+    failed = reply(4, 0, failure=Failure("timeout", "late"))
+    load = {"planned": 10}
+    found = run(tmp_path, [*replies, failed], load=load, objectives={"ttft": 200, "tpot": 50})
+    assert (found.goodput.good, found.goodput.share) == (1, 0.1)
+    assert found.goodput.per_second == pytest.approx(1 / 1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objectives": {"ttfs": 5}}, "no objective named 'ttfs'; did you mean 'ttft'\\?; known: ttft, ttfc"),
+        ({"objectives": {"ttft": -5}}, "the objective ttft = -5: it must be more than 0 milliseconds"),
+        ({"percentiles": [100]}, "a percentile of 100: it must lie between 0 and 100, as in 99 or 99.9"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(tmp_path, options, message):
+    with pytest.raises(UsageError, match=message):
+        run(tmp_path, [reply(0, 0)], **options)
+
+
+LAGGED = [{"t_ns": 4e9, "lag_ms_p99": 8.0, "lag_ms_max": 9.0, "late_ms_max": 0.1, "cpu_share": 0.2}]
+STALLED = [{"t_ns": 4e9, "lag_ms_p99": 80.0, "lag_ms_max": 90.0, "cpu_share": 0.95}]
+LOAD = {"concurrency": 4}
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "verdict", "reason"),
+    [
+        ({"vitals": LAGGED}, "loop lag", "SUSPECT", "the client's event loop lagged by 8.0 ms (limit 5 ms)"),
+        ({"vitals": STALLED}, "loop lag", "INVALID", "the client's event loop lagged by 80.0 ms"),
+        ({"vitals": STALLED}, "client CPU", "SUSPECT", "a worker used 95 % of a core: add --workers"),
+        (
+            {"load": {"asked": LOAD, "proxy": "http://p:3128"}},
+            "proxy",
+            "SUSPECT",
+            "in between: http://p:3128",
+        ),
+        ({"load": {"asked": LOAD, "subtasks_at_once": 3}}, "subtasks", "SUSPECT", "3 subtasks ran at once"),
+        ({"load": {"asked": LOAD, "planned": 200}}, "interrupted", "SUSPECT", "120 of 200 requests ended"),
+        (
+            {"load": {"asked": {"concurrency": 5}}},
+            "concurrency",
+            "SUSPECT",
+            "5 requests could be in flight and 4",
+        ),
+        (
+            {"load": {"asked": {"concurrency": 64}}},
+            "concurrency",
+            "INVALID",
+            "64 requests could be in flight and 4",
+        ),
+        ({"load": {"asked": {"request_rate": 20}}}, "rate", "INVALID", "20 requests/s were asked and 14"),
+        (
+            {"load": {"asked": LOAD | {"cache_share": 0.5}}},
+            "cache hits",
+            "SUSPECT",
+            "0 % of the input tokens came from the server's prefix cache, 50 % were declared (load.cache_share)",
+        ),
+        ({"extra": {"max_tokens": 12}}, "output lengths", "SUSPECT", "(the first: 10 of 12 tokens)"),
+    ],
+)
+def test_a_signal_speaks_against_a_result(tmp_path, change, name, verdict, reason):
+    found = run(tmp_path, closed(), **({"load": ASKED} | change))
+    assert reasons(found)[name][0] == verdict
+    assert reason in reasons(found)[name][1]
+    with pytest.raises(CheckFailed, match=f"t · m is {found.certificate.verdict}:\n  ") as caught:
+        require_valid([found])
+    assert caught.value.exit_code == 4
+
+
+def second(at, lag, cpu=0.3):
+    return {"t_ns": at * 1e9, "lag_ms_p99": lag, "lag_ms_max": 2 * lag, "cpu_share": cpu}
+
+
+def test_a_burst_before_the_stable_stage_does_not_make_that_stage_invalid(tmp_path):
+    lines = [second(1, 80.0, cpu=1.0), *(second(at, 1.0) for at in range(2, 9))]
+    found = run(tmp_path / "burst", closed(), load=ASKED, vitals=lines)
+    assert found.window is not None
+    verdict, reason = reasons(found)["loop lag"]
+    assert verdict == "SUSPECT"
+    assert "outside the stable stage the client's event loop lagged by 80.0 ms (limit 5 ms)" in reason
+    assert "take the numbers of the stable stage" in reason
+    assert "client CPU" not in reasons(found)
+    lines = [second(1, 80.0), *(second(at, 60.0) for at in range(2, 9))]
+    assert reasons(run(tmp_path / "all", closed(), load=ASKED, vitals=lines))["loop lag"][0] == "INVALID"
+    few = run(tmp_path / "few", closed(each=1), load=ASKED, vitals=[second(0.2, 80.0)])
+    assert few.window is None
+    assert reasons(few)["loop lag"][0] == "INVALID"
+
+
+def test_a_reply_that_stops_by_itself_may_be_shorter_than_its_limit_unless_it_was_told_to_go_on(tmp_path):
+    replies = closed(finish_reason="stop")
+    extra = {"max_tokens": 512}
+    assert "output lengths" not in reasons(run(tmp_path / "free", replies, load=ASKED, extra=extra))
+    forced = {"asked": {"concurrency": 4, "ignore_eos": True}}
+    assert "output lengths" in reasons(run(tmp_path / "forced", replies, load=forced, extra=extra))
+
+
+def test_counts_that_disagree_and_cache_hits_nobody_declared_are_signals(tmp_path):
+    replies = closed(usage=Usage(50, 15, cached_tokens=30))
+    found = run(tmp_path, replies, load=ASKED, count_tokens=lambda _: 10)
+    assert reasons(found)["token counts"] == (
+        "SUSPECT",
+        "the server's count and the tokenizer disagree on the output tokens of 120 of 120 replies",
+    )
+    assert reasons(found)["cache hits"][1] == (
+        "60 % of the input tokens came from the server's prefix cache, and none were declared (load.cache_share)"
+    )
+
+
+@pytest.mark.parametrize(("cached", "sound"), [(0, True), (12, True), (16, False)])
+def test_a_prefix_shorter_than_a_block_need_not_be_in_the_cache(tmp_path, cached, sound):
+    declared = {"asked": ASKED["asked"] | {"cache_share": 0.24, "cache_share_least": 0}}
+    found = run(tmp_path, closed(usage=Usage(50, 10, cached_tokens=cached)), load=declared)
+    assert ("cache hits" not in reasons(found)) == sound
+
+
+def test_lateness_of_the_client_and_waiting_for_the_limit_are_told_apart(tmp_path):
+    late = [reply(n, 20 * n + 200, planned=20 * n) for n in range(200)]
+    found = run(tmp_path / "late", late, load={"asked": {"request_rate": 50}})
+    assert reasons(found)["lateness"][0] == "INVALID"
+    assert "the client sent late: p99 200.0 ms after the planned time" in reasons(found)["lateness"][1]
+    held = run(tmp_path / "held", late, load={"asked": {"request_rate": 50, "concurrency": 14}})
+    assert held.achieved.peak == 14
+    assert "requests waited for the concurrency limit of 14" in reasons(held)["lateness"][1]
+
+
+def test_a_run_in_which_nothing_was_answered_is_invalid(tmp_path):
+    failed = [reply(n, n, tokens=0, failure=Failure("connect", "refused"), usage=None) for n in range(3)]
+    found = run(tmp_path, failed)
+    assert found.certificate.verdict == "INVALID"
+    assert found.certificate.reasons[0] == "no request was answered"
+    assert all(spread is None for spread in (found.stages[0].parameters[name] for name in ("E2EL", "TTFT")))
+
+
+def test_a_run_without_a_log_is_invalid_and_everything_is_unknown(tmp_path):
+    found = measure(RunFolder(tmp_path), "m", "t")
+    assert found.certificate.reasons[0] == "nothing was sent"
+    assert found.stages[0].common.duration_ms is None
+
+
+def test_load_files_that_are_broken_or_cut_short_say_nothing(tmp_path):
+    folder = RunFolder(tmp_path)
+    log = folder.log("m", "t")
+    with LogWriter(log / "worker-0") as writer:
+        writer.append(reply(0, 0), final=True)
+    (log / "load.json").write_text('{"asked": {"concurrency"')
+    (log / "vitals-0.jsonl").write_text('{"t_ns": 1, "lag_ms_p99": 0.5}\n{"t_ns": 2, "lag_')
+    found = measure(folder, "m", "t")
+    assert found.load.concurrency is None
+    assert found.load.vitals.lag == 0.5
+
+
+def test_a_measurement_is_done_anew_when_the_log_has_grown(tmp_path):
+    assert len(run(tmp_path, [reply(0, 0)]).columns) == 1
+    assert len(run(tmp_path, [reply(1, 500)]).columns) == 2
+
+
+def test_sglang_takes_the_length_that_was_asked_where_usage_is_missing(tmp_path):
+    found = run(tmp_path, [reply(0, 0, usage=None)], extra={"max_tokens": 19})
+    spoken = speak(found.columns, DIALECTS["sglang"], [99])
+    assert (spoken.tokens[0], spoken.tpot[0]) == (19, 10)
+
+
+def test_counters_say_what_a_server_gained():
+    spec = "vllm:spec_decode_num_"
+    before = {f"{spec}drafts_total": 10, f"{spec}draft_tokens_total": 30, f"{spec}accepted_tokens_total": 5}
+    after = {
+        f"{spec}drafts_total": 110,
+        f"{spec}draft_tokens_total": 330,
+        f"{spec}accepted_tokens_total": 155,
+        f'{spec}accepted_tokens_per_pos_total{{engine="0",position="0"}}': 90,
+        f'{spec}accepted_tokens_per_pos_total{{engine="0",position="1"}}': 60,
+        "vllm:prefix_cache_queries_total": 400,
+        "vllm:prefix_cache_hits_total": 100,
+        "vllm:num_requests_running": 3,
+    }
+    during = {"vllm:num_requests_running": {"looks": 4, "sum": 50, "most": 16}}
+    found = gained({"before": before | {"vllm:num_requests_running": 1}, "after": after, "during": during})
+    assert found.acceptance_rate == 0.5
+    assert found.acceptance_length == 2.5
+    assert found.acceptance_by_position == (0.9, 0.6)
+    assert found.prefix_hit_rate == 0.25
+    assert (found.running, found.waiting) == (Gauge(4, 12.5, 16), None)
+    assert "vllm:num_requests_running" not in found.gained
+
+
+def test_counters_from_after_the_run_alone_say_nothing_of_it():
+    assert gained({"before": {}, "after": {"vllm:prefix_cache_queries_total": 4}}) is None
+
+
+def test_earlier_versions_of_vllm_have_another_name_for_their_prefix_cache():
+    before = {"vllm:gpu_prefix_cache_queries_total": 0, "vllm:gpu_prefix_cache_hits_total": 0}
+    after = {"vllm:gpu_prefix_cache_queries_total": 8, "vllm:gpu_prefix_cache_hits_total": 6}
+    assert gained({"before": before, "after": after}).prefix_hit_rate == 0.75
+
+
+@pytest.mark.parametrize(
+    "table", [None, {}, {"before": {}, "after": {}}, {"after": "none"}, {"before": None}]
+)
+def test_a_server_without_counters_leaves_them_unknown(table):
+    assert gained(table) is None
+
+
+def test_a_counter_that_fell_was_reset_and_says_nothing():
+    found = gained(
+        {
+            "before": {"vllm:prefix_cache_queries_total": 9, "vllm:prefix_cache_hits_total": 5},
+            "after": {"vllm:prefix_cache_queries_total": 4, "vllm:prefix_cache_hits_total": 2},
+        }
+    )
+    assert (found.prefix_hit_rate, found.gained) == (None, {})
