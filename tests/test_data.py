@@ -25,7 +25,7 @@ from aisb_engine._resolve.catalog import Catalog, read_toml
 from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._scoring.scoring import score
 from aisb_engine._scoring.stats import wilson
-from aisb_evaluator_code.sandbox import containment
+from aisb_evaluator_code._sandbox import containment
 
 ENOUGH = 200
 MOST = 1000

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.resources.abc import Traversable
 
 from aisb import Backend, hookimpl
-from aisb_backend_hf.backend import HFBase, HFChat
+from aisb_backend_hf._backend import HFBase, HFChat
 
 __all__ = ["HFBase", "HFChat"]
 

@@ -155,7 +155,7 @@ def test_penalties_are_those_of_transformers_and_of_services(folder):
     assert texts(HFBase(path=str(folder)), [text], temperature=0, repetition_penalty=1.8) == [right]
     from types import SimpleNamespace
 
-    from aisb_backend_hf.sampling import Sampling, choose
+    from aisb_backend_hf._sampling import Sampling, choose
 
     logits = torch.tensor([[1.0, 4.0, 3.5, 3.2]])
     for sampling, best in (
@@ -213,7 +213,7 @@ def test_tokens_are_stamped_as_they_come_one_chunk_each(folder):
 
 
 def test_characters_of_several_tokens_come_whole(folder):
-    from aisb_backend_hf.stopping import Spelling
+    from aisb_backend_hf._stopping import Spelling
 
     words = plain(folder)[1]
     text = "naïve 火车 🙂 end"
@@ -225,7 +225,7 @@ def test_characters_of_several_tokens_come_whole(folder):
 
 
 def test_a_stop_string_is_found_over_several_tokens_and_its_beginning_is_held_back():
-    from aisb_backend_hf.stopping import Stops
+    from aisb_backend_hf._stopping import Stops
 
     stops = Stops(["\nQuestion:", "END"])
     assert [stops.add(piece) for piece in ("12", "\nQues", "t no", " E", "N", "D and more")] == [

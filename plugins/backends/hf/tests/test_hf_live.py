@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from aisb_backend_hf.live import Meter
+from aisb_backend_hf._live import Meter
 from aisb_cli.display import PlainDisplay
 from aisb_engine._progress import Progress
 

@@ -9,7 +9,7 @@ from hf_small import ask, build, plainly, prompts, request, texts
 
 from aisb import PluginError, ServiceError, UsageError
 from aisb_backend_hf import HFBase, HFChat
-from aisb_backend_hf.loading import Source, load
+from aisb_backend_hf._loading import Source, load
 from aisb_testing import check_plugin
 
 
@@ -194,7 +194,7 @@ def test_a_torchvision_of_another_torch_is_explained(tmp_path):
     )
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-        "from aisb_backend_hf.libraries import need\n"
+        "from aisb_backend_hf._libraries import need\n"
         "try: need('torchvision', why='a model')\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
@@ -426,7 +426,7 @@ def test_the_errors_of_a_load_end_the_command_with_one_line(folder, tmp_path):
 
 
 def test_what_cannot_be_imported_is_a_plugin_error():
-    from aisb_backend_hf.libraries import need
+    from aisb_backend_hf._libraries import need
 
     with pytest.raises(
         PluginError, match=r"an adapter needs no_such_library, which is not installed: pip install x"

@@ -9,8 +9,8 @@ from transformers import LlamaForCausalLM
 
 from aisb import Request
 from aisb_backend_hf import HFBase
-from aisb_backend_hf.engine import Engine, Settings
-from aisb_backend_hf.loading import Loaded
+from aisb_backend_hf._engine import Engine, Settings
+from aisb_backend_hf._loading import Loaded
 from aisb_engine._load.direct import ask_directly
 
 

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aisb_backend_hf.packing import MOST_PADDING, common, packs, shared
+from aisb_backend_hf._packing import MOST_PADDING, common, packs, shared
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=80), st.integers(32, 600))

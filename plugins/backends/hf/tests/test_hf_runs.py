@@ -180,7 +180,7 @@ def test_workers_share_the_cores(folder):
 
 
 def test_a_worker_sees_its_own_of_the_visible_devices(monkeypatch):
-    from aisb_backend_hf import device
+    from aisb_backend_hf import _device as device
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
     assert device.pin("cuda", 1, 2, 2) == {"CUDA_VISIBLE_DEVICES": "6,7"}

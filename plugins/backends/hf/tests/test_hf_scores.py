@@ -6,7 +6,7 @@ from hf_small import ask, plain, plain_scores, prompts
 
 from aisb import Message, Request
 from aisb_backend_hf import HFBase, HFChat
-from aisb_backend_hf.scoring import windows
+from aisb_backend_hf._scoring import windows
 
 
 def asked(contexts, options):
@@ -140,7 +140,7 @@ def test_perplexity_is_that_of_a_plain_forward_from_the_beginning_token_on(folde
     from math import exp, log
 
     from aisb import Sample
-    from aisb_evaluator_text.perplexity import Perplexity
+    from aisb_evaluator_text._perplexity import Perplexity
 
     texts = prompts(5, seed=9, most=40)
     answers = ask(

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.resources.abc import Traversable
 
 from aisb import Backend, hookimpl
-from aisb_backend_openai.chat import OpenAIChat
-from aisb_backend_openai.completions import OpenAICompletions
-from aisb_backend_openai.service import OpenAIService
+from aisb_backend_openai._chat import OpenAIChat
+from aisb_backend_openai._completions import OpenAICompletions
+from aisb_backend_openai._service import OpenAIService
 
 __all__ = ["OpenAIChat", "OpenAICompletions", "OpenAIService"]
 

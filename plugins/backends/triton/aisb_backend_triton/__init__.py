@@ -101,7 +101,7 @@ class Triton(HttpBackend):
 
     async def probe(self) -> ServiceInfo:
         """Ask whether the model is ready, and which inputs it has."""
-        from aisb_backend_triton.probe import probe
+        from aisb_backend_triton._probe import probe
 
         return await probe(self)
 

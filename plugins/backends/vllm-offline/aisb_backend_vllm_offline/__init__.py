@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from aisb import Backend, Chunk, Request, ServiceInfo, TokenScores, UsageError, hookimpl
 
 if TYPE_CHECKING:
-    from aisb_backend_vllm_offline.engine import Engine
+    from aisb_backend_vllm_offline._engine import Engine
 
 __all__ = ["VLLMOffline", "VLLMOfflineBase"]
 
@@ -60,7 +60,7 @@ class VLLMOffline(Backend):
 
     def pin(self, worker: int, workers: int) -> Mapping[str, str]:
         """Return the environment of one of several workers: the devices of its own."""
-        from aisb_backend_vllm_offline.engine import pin
+        from aisb_backend_vllm_offline._engine import pin
 
         return pin(worker, workers, int(self.run_cfg.get("num_gpus", 1)))
 
@@ -92,7 +92,7 @@ class VLLMOffline(Backend):
         import asyncio
 
         if self._engine is None:
-            from aisb_backend_vllm_offline.engine import Engine
+            from aisb_backend_vllm_offline._engine import Engine
 
             with _LOADING:
                 self._engine = self._engine or Engine(self)

@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from aisb import Backend, HttpCall, Prediction, Request, ServiceInfo, TokenScores, hookimpl
 from aisb_backend_openai import OpenAIChat, OpenAICompletions
-from aisb_backend_vllm import server
-from aisb_backend_vllm.generate import VLLMGenerate
+from aisb_backend_vllm import _server as server
+from aisb_backend_vllm._generate import VLLMGenerate
 
 __all__ = ["VLLMChat", "VLLMCompletions", "VLLMGenerate"]
 
@@ -33,7 +33,7 @@ class VLLMChat(OpenAIChat):
         """Look for tool calls in the text, where the service leaves them there."""
         if self.returns_tool_calls or not request.params.get("tools") or prediction.tool_calls:
             return prediction
-        from aisb_backend_vllm.toolcalls import find_tool_calls
+        from aisb_backend_vllm._toolcalls import find_tool_calls
 
         calls, text = find_tool_calls(prediction.text)
         return replace(prediction, tool_calls=calls, text=text) if calls else prediction
@@ -81,7 +81,7 @@ class VLLMCompletions(OpenAICompletions):
 
     def decode_logprob(self, event: Mapping[str, Any]) -> TokenScores:
         """Read either form."""
-        from aisb_backend_vllm.logprobs import read_logprobs
+        from aisb_backend_vllm._logprobs import read_logprobs
 
         return read_logprobs(event)
 

@@ -5,7 +5,7 @@ import pytest
 from aisb import Request, ServiceError
 from aisb._options import bind, options
 from aisb_backend_vllm import VLLMChat, VLLMCompletions, VLLMGenerate, aisb_backends, aisb_configs
-from aisb_backend_vllm.server import read_counters
+from aisb_backend_vllm._server import read_counters
 
 METRICS = r"""# HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge

@@ -6,7 +6,7 @@ import pytest
 
 from aisb import Prediction, Request
 from aisb_backend_vllm import VLLMChat
-from aisb_backend_vllm.toolcalls import find_tool_calls
+from aisb_backend_vllm._toolcalls import find_tool_calls
 from aisb_engine._http.assembly import ask
 from aisb_engine._http.transport import open_transport
 from aisb_engine._spec import Timeouts

@@ -12,7 +12,7 @@ from aisb import hookimpl
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
     """Offer the reader of FewCLUE's files."""
-    return {"fewclue": "aisb_dataset_clue.rows:fewclue"}
+    return {"fewclue": "aisb_dataset_clue._rows:fewclue"}
 
 
 @hookimpl

@@ -19,7 +19,7 @@ def aisb_configs() -> Iterable[Traversable]:
 def aisb_datasets() -> Mapping[str, str]:
     """Offer the readers of files whose rows a template cannot take apart."""
     return {
-        "humanevalx": "aisb_dataset_code.rows:humanevalx",
-        "livecodebench": "aisb_dataset_code.contests:livecodebench",
-        "mbpp": "aisb_dataset_code.rows:mbpp",
+        "humanevalx": "aisb_dataset_code._rows:humanevalx",
+        "livecodebench": "aisb_dataset_code._contests:livecodebench",
+        "mbpp": "aisb_dataset_code._rows:mbpp",
     }

@@ -16,7 +16,7 @@ from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
 from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._scoring.scoring import measure, score
-from aisb_evaluator_code.sandbox import containment
+from aisb_evaluator_code._sandbox import containment
 
 boxed = pytest.mark.skipif(not containment().namespaces, reason="no namespaces can be made here")
 

@@ -19,12 +19,12 @@ def aisb_configs() -> Iterable[Traversable]:
 def aisb_datasets() -> Mapping[str, str]:
     """Offer the readers of files whose rows a template cannot put together."""
     return {
-        "jsonl-labels": "aisb_dataset_commonsense.rows:jsonl_labels",
-        "truthfulqa-rows": "aisb_dataset_commonsense.rows:truthfulqa_rows",
+        "jsonl-labels": "aisb_dataset_commonsense._rows:jsonl_labels",
+        "truthfulqa-rows": "aisb_dataset_commonsense._rows:truthfulqa_rows",
     }
 
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
     """Offer the grader of probabilities."""
-    return {"probability-share": "aisb_dataset_commonsense.shares:ProbabilityShare"}
+    return {"probability-share": "aisb_dataset_commonsense._shares:ProbabilityShare"}

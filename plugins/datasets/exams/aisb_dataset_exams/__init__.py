@@ -19,18 +19,18 @@ def aisb_configs() -> Iterable[Traversable]:
 def aisb_datasets() -> Mapping[str, str]:
     """Offer the readers of files whose rows a template cannot take apart."""
     return {
-        "agieval-rows": "aisb_dataset_exams.rows:agieval_rows",
-        "race-articles": "aisb_dataset_exams.rows:race_articles",
+        "agieval-rows": "aisb_dataset_exams._rows:agieval_rows",
+        "race-articles": "aisb_dataset_exams._rows:race_articles",
     }
 
 
 @hookimpl
 def aisb_postprocessors() -> Mapping[str, str]:
     """Offer the step that finds one letter, several, or a value."""
-    return {"exam-answer": "aisb_dataset_exams.answers:exam_answer"}
+    return {"exam-answer": "aisb_dataset_exams._answers:exam_answer"}
 
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
     """Offer the grader of answers of one letter, several, or a value."""
-    return {"exam-match": "aisb_dataset_exams.answers:ExamMatch"}
+    return {"exam-match": "aisb_dataset_exams._answers:ExamMatch"}

@@ -3,7 +3,7 @@
 import pytest
 
 from aisb import Extract, Sample
-from aisb_dataset_exams.answers import ExamMatch, exam_answer, same_value
+from aisb_dataset_exams._answers import ExamMatch, exam_answer, same_value
 
 ASKED = Sample("0", {}, "ACD", ("一", "二", "三", "四"))
 OPEN = Sample("0", {}, "\\frac{1}{2}")

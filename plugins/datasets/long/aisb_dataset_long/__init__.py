@@ -13,10 +13,10 @@ from aisb import hookimpl
 def aisb_datasets() -> Mapping[str, str]:
     """Offer the readers of long texts, and the maker of texts with hidden facts."""
     return {
-        "key-values": "aisb_dataset_long.rows:key_values",
-        "leval": "aisb_dataset_long.rows:leval",
-        "longbench": "aisb_dataset_long.rows:longbench",
-        "needle": "aisb_dataset_long.needles:needle",
+        "key-values": "aisb_dataset_long._rows:key_values",
+        "leval": "aisb_dataset_long._rows:leval",
+        "longbench": "aisb_dataset_long._rows:longbench",
+        "needle": "aisb_dataset_long._needles:needle",
     }
 
 
@@ -24,9 +24,9 @@ def aisb_datasets() -> Mapping[str, str]:
 def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluators that grade each set by its own measure."""
     return {
-        "leval-score": "aisb_dataset_long.grading:LEvalScore",
-        "longbench-score": "aisb_dataset_long.grading:LongBenchScore",
-        "needle-recall": "aisb_dataset_long.grading:NeedleRecall",
+        "leval-score": "aisb_dataset_long._grading:LEvalScore",
+        "longbench-score": "aisb_dataset_long._grading:LongBenchScore",
+        "needle-recall": "aisb_dataset_long._grading:NeedleRecall",
     }
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from aisb import DataError, Prediction, Sample
 from aisb._plugins import Plugins
-from aisb_dataset_long.grading import LEvalScore, LongBenchScore, NeedleRecall, letters
-from aisb_dataset_long.rows import EXAMS, longbench_sets
+from aisb_dataset_long._grading import LEvalScore, LongBenchScore, NeedleRecall, letters
+from aisb_dataset_long._rows import EXAMS, longbench_sets
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples

@@ -13,10 +13,10 @@ from aisb import hookimpl
 def aisb_datasets() -> Mapping[str, str]:
     """Offer the readers of files whose answers are written in a way of their own."""
     return {
-        "drop-rows": "aisb_dataset_reading.rows:drop_rows",
-        "line-pairs": "aisb_dataset_reading.rows:line_pairs",
-        "squad-json": "aisb_dataset_reading.rows:squad_json",
-        "trivia-tsv": "aisb_dataset_reading.rows:trivia_tsv",
+        "drop-rows": "aisb_dataset_reading._rows:drop_rows",
+        "line-pairs": "aisb_dataset_reading._rows:line_pairs",
+        "squad-json": "aisb_dataset_reading._rows:squad_json",
+        "trivia-tsv": "aisb_dataset_reading._rows:trivia_tsv",
     }
 
 
@@ -24,8 +24,8 @@ def aisb_datasets() -> Mapping[str, str]:
 def aisb_postprocessors() -> Mapping[str, str]:
     """Offer the steps that find a short answer, and the word that completes a text."""
     return {
-        "next-word": "aisb_dataset_reading.answers:next_word",
-        "short-answer": "aisb_dataset_reading.answers:short_answer",
+        "next-word": "aisb_dataset_reading._answers:next_word",
+        "short-answer": "aisb_dataset_reading._answers:short_answer",
     }
 
 

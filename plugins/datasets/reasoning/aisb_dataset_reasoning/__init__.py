@@ -12,19 +12,19 @@ from aisb import hookimpl
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
     """Offer the rows that come with the examples to put before them."""
-    return {"bbh": "aisb_dataset_reasoning.rows:bbh"}
+    return {"bbh": "aisb_dataset_reasoning._rows:bbh"}
 
 
 @hookimpl
 def aisb_postprocessors() -> Mapping[str, str]:
     """Offer the step that finds a letter or a free answer, as the question wants."""
-    return {"bbh-answer": "aisb_dataset_reasoning.grading:bbh_answer"}
+    return {"bbh-answer": "aisb_dataset_reasoning._grading:bbh_answer"}
 
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluator for letters, numbers, lists of words and rows of brackets."""
-    return {"bbh-match": "aisb_dataset_reasoning.grading:BbhMatch"}
+    return {"bbh-match": "aisb_dataset_reasoning._grading:BbhMatch"}
 
 
 @hookimpl

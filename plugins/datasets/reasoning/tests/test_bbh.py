@@ -10,7 +10,7 @@ import pytest
 
 from aisb import DataError, Prediction, Sample
 from aisb._plugins import Plugins
-from aisb_dataset_reasoning.grading import BbhMatch, bbh_answer
+from aisb_dataset_reasoning._grading import BbhMatch, bbh_answer
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples

@@ -12,7 +12,7 @@ from aisb import hookimpl
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
     """Offer the reader of the leaderboard's files."""
-    return {"bfcl": "aisb_dataset_tools.rows:bfcl"}
+    return {"bfcl": "aisb_dataset_tools._rows:bfcl"}
 
 
 @hookimpl

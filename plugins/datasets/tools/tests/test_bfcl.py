@@ -10,7 +10,7 @@ import pytest
 
 from aisb import DataError, Prediction
 from aisb._plugins import Plugins
-from aisb_dataset_tools.rows import CATEGORIES, WITHOUT_ANSWERS, tool
+from aisb_dataset_tools._rows import CATEGORIES, WITHOUT_ANSWERS, tool
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from aisb import Row, UsageError, hookimpl
 
 if TYPE_CHECKING:
-    from aisb_dataset_traces.prompts import Prompts
+    from aisb_dataset_traces._prompts import Prompts
     from aisb_engine._data.datafiles import DataFiles
 
 Kind = Annotated[Literal["string", "token-ids"], "a text, or token ids that are sent as they are"]
@@ -33,11 +33,11 @@ def mooncake_trace(
     nonce: Nonce = "",
 ) -> Iterator[Row]:
     """Requests of a Mooncake trace; where two share a hash id, they share that block of their prompts."""
-    from aisb_dataset_traces.readers import mooncake
+    from aisb_dataset_traces._readers import mooncake
 
     if block < 1:
         raise UsageError(f"block = {block} must be at least 1")
-    prompts = _prompts(kind, tokenizer, vocabulary, seed, nonce)
+    prompts = _make_prompts(kind, tokenizer, vocabulary, seed, nonce)
     return mooncake(files, prompts, block=block, sort=sort)
 
 
@@ -52,17 +52,17 @@ def azure_trace(
     nonce: Nonce = "",
 ) -> Iterator[Row]:
     """Requests of an Azure trace: CSV files with the columns TIMESTAMP, ContextTokens, GeneratedTokens."""
-    from aisb_dataset_traces.readers import azure
+    from aisb_dataset_traces._readers import azure
 
     return azure(
         files,
-        _prompts(kind, tokenizer, vocabulary, seed, nonce),
+        _make_prompts(kind, tokenizer, vocabulary, seed, nonce),
         sort=sort,
     )
 
 
-def _prompts(kind: str, tokenizer: str | None, vocabulary: int | None, seed: int, nonce: str) -> Prompts:
-    from aisb_dataset_traces.prompts import Prompts
+def _make_prompts(kind: str, tokenizer: str | None, vocabulary: int | None, seed: int, nonce: str) -> Prompts:
+    from aisb_dataset_traces._prompts import Prompts
     from aisb_engine._data.filler import Filler
     from aisb_engine._data.tokens import load_tokenizer
 

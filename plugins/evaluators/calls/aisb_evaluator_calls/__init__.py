@@ -10,4 +10,4 @@ from aisb import hookimpl
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluator of function calls."""
-    return {"call-match": "aisb_evaluator_calls.matching:CallMatch"}
+    return {"call-match": "aisb_evaluator_calls._matching:CallMatch"}

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from aisb import Sample
-from aisb_evaluator_calls.matching import CallMatch
-from aisb_evaluator_calls.reading import Call, calls
+from aisb_evaluator_calls._matching import CallMatch
+from aisb_evaluator_calls._reading import Call, calls
 
 AREA = [{"area": {"base": [10], "height": [5], "unit": ["cm", "centimeters", ""]}}]
 FUNCTIONS = [

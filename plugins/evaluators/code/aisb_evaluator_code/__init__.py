@@ -10,10 +10,10 @@ from aisb import hookimpl
 @hookimpl
 def aisb_postprocessors() -> Mapping[str, str]:
     """Offer the step that finds the program in an answer."""
-    return {"code": "aisb_evaluator_code.blocks:code"}
+    return {"code": "aisb_evaluator_code._blocks:code"}
 
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluator that runs programs."""
-    return {"code-run": "aisb_evaluator_code.running:CodeRun"}
+    return {"code-run": "aisb_evaluator_code._running:CodeRun"}

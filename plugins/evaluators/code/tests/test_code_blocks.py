@@ -4,7 +4,7 @@ import pytest
 
 from aisb import Sample
 from aisb_engine._scoring.scoring import Steps
-from aisb_evaluator_code.blocks import code
+from aisb_evaluator_code._blocks import code
 
 RIGHT = "def double(n):\n    return 2 * n\n"
 SAMPLE = Sample("0", {"entry_point": "double"})

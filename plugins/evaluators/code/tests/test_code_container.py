@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from aisb import Sample, UsageError
-from aisb_evaluator_code.container import check
-from aisb_evaluator_code.running import CodeRun
-from aisb_evaluator_code.sandbox import Limits, run_tests
+from aisb_evaluator_code._container import check
+from aisb_evaluator_code._running import CodeRun
+from aisb_evaluator_code._sandbox import Limits, run_tests
 
 STAND_IN = """#!{python}
 import json, os, signal, sys, tempfile

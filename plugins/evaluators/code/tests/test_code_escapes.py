@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aisb_evaluator_code.sandbox import Limits, containment, run_command, run_program, run_tests
+from aisb_evaluator_code._sandbox import Limits, containment, run_command, run_program, run_tests
 
 pytestmark = pytest.mark.skipif(
     not containment().namespaces, reason="no namespaces can be made here, so no program is contained"
@@ -71,7 +71,7 @@ def test_an_object_that_equals_everything_is_not_the_answer(body):
     "body",
     [
         "import builtins\nbuiltins.AssertionError = type('Nothing', (), {})\nbuiltins.compile = None\n",
-        "import sys\nsys.modules['aisb_evaluator_code.wire'].unpack = lambda *a: 21\n",
+        "import sys\nsys.modules['aisb_evaluator_code._wire'].unpack = lambda *a: 21\n",
         "import sys\nfor m in list(sys.modules.values()):\n    m.__dict__.update(verdict=lambda g: {'passed': True})\n",
         "import gc\nfor o in gc.get_objects():\n    if isinstance(o, dict) and 'tests' in o:\n        o['tests'] = []\n",
         "def check(candidate):\n    return True\n",

@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from aisb import Sample, UsageError
-from aisb_evaluator_code.languages import same_output
-from aisb_evaluator_code.running import CodeRun, completed, warn
-from aisb_evaluator_code.sandbox import Containment, containment
+from aisb_evaluator_code._languages import same_output
+from aisb_evaluator_code._running import CodeRun, completed, warn
+from aisb_evaluator_code._sandbox import Containment, containment
 
 boxed = pytest.mark.skipif(not containment().namespaces, reason="no namespaces can be made here")
 PROMPT = 'import math\n\ndef helper(x):\n    return x + 1\n\n\ndef double(n):\n    """Double n."""\n'

@@ -10,4 +10,4 @@ from aisb import hookimpl
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluator that checks instructions."""
-    return {"instructions": "aisb_evaluator_instruct.following:Instructions"}
+    return {"instructions": "aisb_evaluator_instruct._following:Instructions"}

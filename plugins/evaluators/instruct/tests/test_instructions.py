@@ -3,8 +3,8 @@
 import pytest
 
 from aisb import Sample
-from aisb_evaluator_instruct.following import CHECKS, Instructions, variants
-from aisb_evaluator_instruct.texts import sentences
+from aisb_evaluator_instruct._following import CHECKS, Instructions, variants
+from aisb_evaluator_instruct._texts import sentences
 
 ENGLISH = "The weather is lovely today and we are going for a long walk in the park."
 
@@ -87,7 +87,7 @@ def test_an_instruction_is_followed_or_not(name, given, right, wrong):
 
 
 def test_all_25_instructions_have_a_case():
-    from aisb_evaluator_instruct import ifeval
+    from aisb_evaluator_instruct import _ifeval as ifeval
 
     assert len(ifeval.CHECKS) == 25
     assert set(ifeval.CHECKS) == {case[0] for case in CASES}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aisb_evaluator_instruct.ifbench import CHECKS
+from aisb_evaluator_instruct._ifbench import CHECKS
 
 FIVE = {f"keyword{n}": word for n, word in enumerate(["one", "two", "three", "four", "five"], start=1)}
 EACH = " ".join(["one", *["two"] * 2, *["three"] * 3, *["four"] * 5, *["five"] * 7])

@@ -10,4 +10,4 @@ from aisb import hookimpl
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluator that asks a model."""
-    return {"judge": "aisb_evaluator_judge.judge:ModelJudge"}
+    return {"judge": "aisb_evaluator_judge._judge:ModelJudge"}

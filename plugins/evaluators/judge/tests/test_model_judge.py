@@ -3,8 +3,8 @@
 import pytest
 
 from aisb import Failure, Prediction, Sample, Score, UsageError
-from aisb_evaluator_judge.judge import ModelJudge
-from aisb_evaluator_judge.verdicts import read_verdict
+from aisb_evaluator_judge._judge import ModelJudge
+from aisb_evaluator_judge._verdicts import read_verdict
 
 LETTERS = {"A": "CORRECT", "B": "INCORRECT"}
 SAMPLE = Sample("7", {"question": "What is 1/2 as a decimal?", "target": "a field"}, "0.5")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from aisb import Sample, UsageError
-from aisb_evaluator_math.answers import math_answer
-from aisb_evaluator_math.matching import MathVerify
+from aisb_evaluator_math._answers import math_answer
+from aisb_evaluator_math._matching import MathVerify
 
 HERE = Path(__file__).parent
 PAIRS = [json.loads(line) for line in (HERE / "equal_answers.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -11,8 +11,8 @@ from aisb import hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluators that give partial credit."""
     return {
-        "bleu": "aisb_evaluator_overlap.bleu:Bleu",
-        "edit-similarity": "aisb_evaluator_overlap.edits:EditSimilarity",
-        "rouge": "aisb_evaluator_overlap.rouge:Rouge",
-        "token-f1": "aisb_evaluator_overlap.words:TokenF1",
+        "bleu": "aisb_evaluator_overlap._bleu:Bleu",
+        "edit-similarity": "aisb_evaluator_overlap._edits:EditSimilarity",
+        "rouge": "aisb_evaluator_overlap._rouge:Rouge",
+        "token-f1": "aisb_evaluator_overlap._words:TokenF1",
     }

@@ -3,10 +3,10 @@
 import pytest
 
 from aisb import Sample, Score
-from aisb_evaluator_overlap.bleu import Bleu
-from aisb_evaluator_overlap.edits import EditSimilarity
-from aisb_evaluator_overlap.rouge import Rouge
-from aisb_evaluator_overlap.words import TokenF1
+from aisb_evaluator_overlap._bleu import Bleu
+from aisb_evaluator_overlap._edits import EditSimilarity
+from aisb_evaluator_overlap._rouge import Rouge
+from aisb_evaluator_overlap._words import TokenF1
 
 
 def figures(judge, answer, target):

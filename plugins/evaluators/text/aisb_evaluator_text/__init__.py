@@ -11,11 +11,11 @@ from aisb import hookimpl
 def aisb_postprocessors() -> Mapping[str, str]:
     """Offer the steps that find numbers, choices, boxes and answer lines."""
     return {
-        "answer-line": "aisb_evaluator_text.marked:answer_line",
-        "boxed": "aisb_evaluator_text.marked:boxed",
-        "choice": "aisb_evaluator_text.choices:choice",
-        "last-number": "aisb_evaluator_text.number_steps:last_number",
-        "number": "aisb_evaluator_text.number_steps:number",
+        "answer-line": "aisb_evaluator_text._marked:answer_line",
+        "boxed": "aisb_evaluator_text._marked:boxed",
+        "choice": "aisb_evaluator_text._choices:choice",
+        "last-number": "aisb_evaluator_text._number_steps:last_number",
+        "number": "aisb_evaluator_text._number_steps:number",
     }
 
 
@@ -23,8 +23,8 @@ def aisb_postprocessors() -> Mapping[str, str]:
 def aisb_evaluators() -> Mapping[str, str]:
     """Offer the evaluators that compare numbers, text and choices, and perplexity."""
     return {
-        "choice-match": "aisb_evaluator_text.matching:ChoiceMatch",
-        "exact-match": "aisb_evaluator_text.matching:ExactMatch",
-        "numeric-match": "aisb_evaluator_text.matching:NumericMatch",
-        "perplexity": "aisb_evaluator_text.perplexity:Perplexity",
+        "choice-match": "aisb_evaluator_text._matching:ChoiceMatch",
+        "exact-match": "aisb_evaluator_text._matching:ExactMatch",
+        "numeric-match": "aisb_evaluator_text._matching:NumericMatch",
+        "perplexity": "aisb_evaluator_text._perplexity:Perplexity",
     }

@@ -4,7 +4,7 @@ import pytest
 
 from aisb import ConfigError, Sample
 from aisb._plugins import Plugins
-from aisb_evaluator_text.matching import ChoiceMatch, ExactMatch, NumericMatch
+from aisb_evaluator_text._matching import ChoiceMatch, ExactMatch, NumericMatch
 
 
 def right(judge, answer: str, target, choices: tuple[str, ...] = ()) -> bool:

@@ -5,7 +5,7 @@ from math import exp, log
 import pytest
 
 from aisb import Logprob, Sample, UsageError
-from aisb_evaluator_text.perplexity import Perplexity
+from aisb_evaluator_text._perplexity import Perplexity
 
 TEXTS = [("one two three", -12.0, 4), ("vier fünf", -30.0, 11)]
 

@@ -8,9 +8,9 @@ import pytest
 
 from aisb import Evaluator, Postprocessor, Prediction, Sample
 from aisb_engine._scoring.scoring import Steps, outcome
-from aisb_evaluator_text.choices import choice
-from aisb_evaluator_text.matching import ChoiceMatch, NumericMatch
-from aisb_evaluator_text.number_steps import number
+from aisb_evaluator_text._choices import choice
+from aisb_evaluator_text._matching import ChoiceMatch, NumericMatch
+from aisb_evaluator_text._number_steps import number
 
 HERE = Path(__file__).parent
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from aisb import ConfigError, Extract, Sample
 from aisb._plugins import Plugins
-from aisb_evaluator_text import numbers, spelled
-from aisb_evaluator_text.choices import choice
-from aisb_evaluator_text.marked import answer_line, boxed, boxes
-from aisb_evaluator_text.number_steps import last_number, number
+from aisb_evaluator_text import _numbers as numbers
+from aisb_evaluator_text import _spelled as spelled
+from aisb_evaluator_text._choices import choice
+from aisb_evaluator_text._marked import answer_line, boxed, boxes
+from aisb_evaluator_text._number_steps import last_number, number
 
 CITIES = Sample("0", {}, "B", ("Berlin", "Paris", "Rome", "Madrid"))
 NONE = Sample("0", {}, None)

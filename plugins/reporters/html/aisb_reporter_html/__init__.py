@@ -25,7 +25,7 @@ class Html(Reporter):
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.html`."""
         from aisb_engine._record.runfolder import write_atomically
-        from aisb_reporter_html.page import page
+        from aisb_reporter_html._page import page
 
         file = run.summary(".html")
         others = [FinishedRun.read(Path(other)) for other in self.beside]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aisb_reporter_html.texts import Shared, beginnings, cut, excerpt, pieces, turns
+from aisb_reporter_html._texts import Shared, beginnings, cut, excerpt, pieces, turns
 
 
 def test_a_prefix_that_prompts_share_is_kept_once():

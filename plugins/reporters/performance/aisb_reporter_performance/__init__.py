@@ -59,8 +59,8 @@ class Performance(Reporter):
         """Write `performances/<model>/<task>…` for everything that was asked, and print the tables."""
         from aisb_engine._performance.performance import measure
         from aisb_engine._record.runfolder import RunFolder
-        from aisb_reporter_performance.files import write
-        from aisb_reporter_performance.text import as_text
+        from aisb_reporter_performance._files import write
+        from aisb_reporter_performance._text import as_text
 
         folder = RunFolder(run.folder)
         tools = []

@@ -18,7 +18,7 @@ class Plots(Reporter):
         """Write `performances/<model>/<task>_plot.html` and `…_rps_distribution_plot.html` for every log."""
         from aisb_engine._performance.performance import measure_for_run
         from aisb_engine._record.runfolder import RunFolder, write_atomically
-        from aisb_reporter_plots.page import pages
+        from aisb_reporter_plots._page import pages
 
         folder = RunFolder(run.folder)
         written = []

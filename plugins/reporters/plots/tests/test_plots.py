@@ -14,7 +14,8 @@ from plots_replies import failed, never_sent, reply
 
 from aisb_engine._performance.performance import measure
 from aisb_engine._record.runfolder import RunFolder
-from aisb_reporter_plots import Plots, aisb_reporters, data
+from aisb_reporter_plots import Plots, aisb_reporters
+from aisb_reporter_plots import _data as data
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror="alert(2)">'&amp;{{data}}{{plotly}}"""
 

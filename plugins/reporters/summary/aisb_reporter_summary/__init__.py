@@ -21,7 +21,7 @@ class Text(Reporter):
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.txt`, and print the same text."""
-        from aisb_reporter_summary.table import as_text
+        from aisb_reporter_summary._table import as_text
 
         text = as_text(run, self.width)
         written = [_written(run.summary(".txt"), text)]
@@ -39,7 +39,7 @@ class Csv(Reporter):
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.csv`."""
-        from aisb_reporter_summary.table import as_csv
+        from aisb_reporter_summary._table import as_csv
 
         return [_written(run.summary(".csv"), as_csv(run))]
 
@@ -49,7 +49,7 @@ class Markdown(Reporter):
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.md`."""
-        from aisb_reporter_summary.table import as_markdown
+        from aisb_reporter_summary._table import as_markdown
 
         return [_written(run.summary(".md"), as_markdown(run))]
 
@@ -64,7 +64,7 @@ class Json(Reporter):
         """Write `summary_<timestamp>.json`; `summary.schema.json` of this package describes it."""
         import orjson
 
-        from aisb_reporter_summary.told import told, verdicts
+        from aisb_reporter_summary._told import told, verdicts
 
         table = told(run) | ({"samples": verdicts(run)} if self.samples else {})
         data = orjson.dumps(table, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
@@ -82,7 +82,7 @@ class Junit(Reporter):
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.xml`."""
-        from aisb_reporter_summary.junit import as_junit
+        from aisb_reporter_summary._junit import as_junit
 
         file = run.summary(".xml")
         file.write_bytes(as_junit(run, self.least))

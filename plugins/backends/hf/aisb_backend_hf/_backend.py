@@ -1,0 +1,249 @@
+"""The two backends: what can be set, and how a request gets to the model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from aisb import Backend, Chunk, Request, ServiceInfo, TokenScores, UsageError
+
+if TYPE_CHECKING:
+    from aisb_backend_hf._engine import Engine
+    from aisb_backend_hf._loading import Source
+
+_LOADING = threading.Lock()
+"""One model is loaded at a time: two that load at once need the memory of both twice."""
+
+
+@dataclass(kw_only=True, eq=False)
+class HFModel(Backend):
+    """A model of Hugging Face Transformers on this machine."""
+
+    path: Annotated[str, "the model's folder, or a .gguf file"] = ""
+    tokenizer_path: Annotated[
+        str | None, "the tokenizer's folder, where it is another; its chat template renders chat tasks"
+    ] = None
+    dtype: Annotated[
+        Literal["auto", "float32", "float16", "bfloat16"], "kind of the weights; auto: as they were saved"
+    ] = "auto"
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "npu", "mps"], "where the model runs; auto: the best there is"
+    ] = "auto"
+    device_map: Annotated[str | Mapping[str, Any] | None, "spreads one model over devices, as in auto"] = None
+    batch_size: Annotated[int | Literal["auto"], "rows answered at once; auto grows until memory says no"] = (
+        "auto"
+    )
+    batch_padding: Annotated[bool, "rows of unlike length are computed together, with padding"] = True
+    max_batch_tokens: Annotated[int | None, "most prompt tokens that are computed at once"] = None
+    max_seq_len: Annotated[int | None, "the window in tokens; left out, the model's own"] = None
+    truncate: Annotated[
+        Literal["never", "left"], "a prompt beyond the window fails, or loses what comes first"
+    ] = "never"
+    prefix_cache: Annotated[bool, "beginnings that prompts share are computed once"] = True
+    stream: Annotated[bool, "each token is timed as it comes"] = True
+    adapter: Annotated[str | None, "folder of a PEFT adapter, laid over the weights"] = None
+    trust_remote_code: Annotated[bool, "run the code that comes with a model"] = False
+    allow_download: Annotated[
+        bool, "take the path as a name at Hugging Face where there is no such folder"
+    ] = False
+    model_kwargs: Annotated[Mapping[str, Any], "more for the model's from_pretrained"] = field(
+        default_factory=dict
+    )
+    tokenizer_kwargs: Annotated[Mapping[str, Any], "more for the tokenizer's from_pretrained"] = field(
+        default_factory=dict
+    )
+    run_cfg: Annotated[Mapping[str, int], "num_gpus: how many devices each worker process has"] = field(
+        default_factory=dict
+    )
+
+    local: ClassVar[bool] = True
+    _turns: ClassVar[bool] = False
+
+    _engine: Engine | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise UsageError("path is not set: give the model's folder, as in --set model.path=FOLDER")
+        for name in ("batch_size", "max_batch_tokens", "max_seq_len"):
+            value = getattr(self, name)
+            if isinstance(value, int) and value < 1:
+                raise UsageError(f"{name} = {value} is not right: at least 1")
+        if unknown := set(self.run_cfg) - {"num_gpus", "num_procs"}:
+            raise UsageError(
+                f"run_cfg has {', '.join(sorted(unknown))}; it takes num_gpus, the devices of a worker"
+            )
+
+    @property
+    def model(self) -> str:
+        """What is asked: a resumed run must not ask another model."""
+        more = {"adapter": self.adapter, "dtype": self.dtype if self.dtype != "auto" else None}
+        if self.truncate != "never" or self.max_seq_len:
+            more["window"] = f"{self.max_seq_len or 'own'}, truncate {self.truncate}"
+        said = [f"{key} {value}" for key, value in more.items() if value]
+        return self.path + (f" ({', '.join(said)})" if said else "")
+
+    @property
+    def concurrency(self) -> int:  # type: ignore[override]
+        """How many requests wait here at a time: enough to sort them, and to fill every batch."""
+        return 512 if self.batch_size == "auto" else max(64, 8 * self.batch_size)
+
+    def check_params(self, params: Mapping[str, Any]) -> None:
+        """Refuse parameters that would not be honoured as they read."""
+        from aisb_backend_hf._sampling import check
+
+        check(params)
+
+    def pin(self, worker: int, workers: int) -> Mapping[str, str]:
+        """Return the environment of one of several workers: its own devices, or its share of the cores."""
+        from aisb_backend_hf._libraries import need
+
+        need("torch", why="a local model")
+        from aisb_backend_hf import _device as device
+
+        kind, each = device.resolve(self.device), int(self.run_cfg.get("num_gpus", 1))
+        there = device.count(kind)
+        if kind in device.VISIBLE and each * workers > there:
+            raise UsageError(
+                f"{workers} worker{'s' * (workers > 1)} with {each} device{'s' * (each > 1)} each need "
+                f"{each * workers} of {kind}, and there {'is' if there == 1 else 'are'} {there}: "
+                f"--max-num-workers {max(1, there // each)}, or a smaller run_cfg.num_gpus"
+            )
+        if kind == "cpu" and self.device == "cpu" and each > 1:
+            raise UsageError(f"run_cfg.num_gpus = {each}, and device is cpu: leave one of them out")
+        if kind not in device.VISIBLE and "num_gpus" in self.run_cfg and each > max(1, there):
+            raise UsageError(f"run_cfg.num_gpus = {each}, and there are {there} devices here")
+        return device.pin(kind, worker, workers, each)
+
+    async def probe(self) -> ServiceInfo:
+        """Load the model, unless it is loaded; say what it is."""
+        engine = await self._ready()
+        return ServiceInfo(models=(self.path,), notes=tuple(engine.notes), detail=engine.notes[0])
+
+    async def generate(self, request: Request) -> AsyncIterator[Chunk]:
+        """Answer one request, token by token."""
+        engine = self._engine or await self._ready()
+        row = engine.ask(request)
+        try:
+            while True:
+                chunk = await row.stream.get()
+                yield chunk
+                if chunk.finish_reason:
+                    return
+        finally:
+            row.cancelled = True
+
+    async def logprob(self, request: Request) -> Sequence[TokenScores]:
+        """Score the request's context alone, then with each of its continuations."""
+        engine = self._engine or await self._ready()
+        alone, item = engine.score(request)
+        try:
+            wholes: Sequence[TokenScores] = await item.stream.get()
+        finally:
+            item.cancelled = True
+        unknown = (None,) * len(alone)
+        return [TokenScores(tuple(alone), unknown, (False,) * len(alone)), *wholes]
+
+    async def counters(self) -> Mapping[str, float]:
+        """Return what the model has done so far."""
+        return self._engine.meter.counters() if self._engine else {}
+
+    def live(self) -> str:
+        """Return what the model does at the moment."""
+        return self._engine.meter.line() if self._engine else ""
+
+    def summary(self) -> str:
+        """Return what the model has done in all."""
+        return self._engine.meter.summary() if self._engine else ""
+
+    async def aclose(self) -> None:
+        """End the model's thread."""
+        import asyncio
+
+        if self._engine:
+            await asyncio.to_thread(self._engine.close)
+
+    def source(self) -> Source:
+        """Return what is loaded."""
+        from aisb_backend_hf._loading import Source
+
+        return Source(
+            path=self.path,
+            tokenizer_path=self.tokenizer_path,
+            dtype=self.dtype,
+            device=self.device,
+            device_map=self.device_map,
+            adapter=self.adapter,
+            trust_remote_code=self.trust_remote_code,
+            allow_download=self.allow_download,
+            model_kwargs=self.model_kwargs,
+            tokenizer_kwargs=self.tokenizer_kwargs,
+        )
+
+    async def _ready(self) -> Engine:
+        """Load the model once, in a thread, as loading takes its time.
+
+        The thread ends then, and OpenMP's threads with it. If they stayed, there would be more of them than
+        cores, and those of the thread that computes would not wait awake: a step takes twice as long then.
+        """
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(1, "loading") as threads:
+            return await asyncio.get_running_loop().run_in_executor(threads, self._load)
+
+    def _load(self) -> Engine:
+        with _LOADING:
+            if self._engine is None:
+                self._engine = self._made()
+            return self._engine
+
+    def _made(self) -> Engine:
+        from aisb_backend_hf._loading import load
+
+        loaded = load(self.source())
+        self._prepare(loaded.tokenizer)
+        from aisb_backend_hf._engine import Engine, Settings
+
+        settings = Settings(
+            batch_size=self.batch_size,
+            batch_padding=self.batch_padding,
+            max_batch_tokens=self.max_batch_tokens,
+            max_seq_len=self.max_seq_len,
+            truncate=self.truncate,
+            prefix_cache=self.prefix_cache,
+            stream=self.stream,
+        )
+        return Engine(loaded, settings, lambda: self.clock(), turns=self._turns or self.renders)
+
+    def _prepare(self, tokenizer: Any) -> None:
+        """Make the tokenizer ready for this way of asking."""
+
+
+@dataclass(kw_only=True, eq=False)
+class HFBase(HFModel):
+    """A local base model of Hugging Face Transformers, which goes on with a text."""
+
+    takes: ClassVar[Literal["chat", "text"]] = "text"
+
+    @property
+    def renders(self) -> bool:
+        """Whether a chat task's messages go through a chat template: that of a tokenizer that is named."""
+        from aisb_backend_hf._chat import has_template
+
+        return self.tokenizer_path is not None and has_template(self.tokenizer_path)
+
+
+@dataclass(kw_only=True, eq=False)
+class HFChat(HFModel):
+    """A local chat model of Hugging Face Transformers, asked through its tokenizer's chat template."""
+
+    chat_template: Annotated[str | None, "file of another chat template (Jinja), or its text"] = None
+
+    _turns: ClassVar[bool] = True
+
+    def _prepare(self, tokenizer: Any) -> None:
+        from aisb_backend_hf._chat import set_template
+
+        set_template(tokenizer, self.chat_template, self.path)

@@ -1,0 +1,163 @@
+"""Answering rows token by token: prompts computed in batches, then a step for all rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from transformers import modeling_utils
+
+from aisb_backend_hf._live import Meter
+from aisb_backend_hf._packing import LEAST_SHARED, packs
+from aisb_backend_hf._prefixes import Prefix, Prefixes, detached
+from aisb_backend_hf._requests import Row
+from aisb_backend_hf._rows import Alone, Rows, layers_of, past
+
+_EACH_ROW = hasattr(modeling_utils, "slice_logits_to_keep")
+"""Whether a model computes logits at a place of each row's own."""
+
+
+class Generation:
+    """The rows in flight of one model. `budget` is how many prompt tokens are computed at once."""
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        budget: int,
+        padding: bool,
+        batched: bool,
+        prefixes: Prefixes | None,
+        meter: Meter,
+    ) -> None:
+        self._model = model
+        self._padding = padding
+        self._kept: Rows | Alone = Rows(model) if batched else Alone(model)
+        self._meter = meter
+        self.prefixes = prefixes
+        self.budget = budget
+        self.rows: list[Row] = []
+
+    @property
+    def held(self) -> int:
+        """How many bytes the keys and values of the rows have."""
+        return self._kept.held
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that a row has."""
+        return max(self._kept.lengths, default=0)
+
+    def fill(self, rows: Sequence[Row]) -> Iterator[tuple[list[Row], torch.Tensor]]:
+        """Compute prompts and let their rows join, batch by batch; yield each with its logits."""
+        if isinstance(self._kept, Alone):
+            for row in rows:
+                logits = self._kept.start(row.tokens)
+                self._count([row], len(row.tokens), 0)
+                self.rows.append(row)
+                yield [row], logits
+            return
+        groups: dict[int, tuple[Prefix | None, list[Row]]] = {}
+        for row in rows:
+            prefix = self._prefix(row)
+            groups.setdefault(id(prefix), (prefix, []))[1].append(row)
+        for prefix, group in groups.values():
+            begun = prefix.length if prefix else 0
+            for batch in packs(group, partial(_left, begun), budget=self.budget, padding=self._padding):
+                logits, cache = self._compute([row.tokens[begun:] for row in batch], prefix)
+                filled = layers_of(cache)
+                for number, row in enumerate(batch):
+                    self._kept.join(filled, number, [(0, len(row.tokens))])
+                    row.reused = max(row.reused, begun)
+                    self.rows.append(row)
+                self._count(batch, sum(len(row.tokens) - begun for row in batch), begun * len(batch))
+                yield batch, logits
+
+    def step(self) -> torch.Tensor:
+        """Compute the next token of every row; return the logits ([rows, vocabulary])."""
+        logits = self._kept.step([row.made[-1] for row in self.rows])
+        self._meter.computed += len(self.rows)
+        return logits
+
+    def leave(self, row: Row) -> None:
+        """Let a row go."""
+        place = self.rows.index(row)
+        self._kept.leave(place)
+        self.rows[place] = self.rows[-1]
+        self.rows.pop()
+
+    def clear(self) -> list[Row]:
+        """Let everything go that takes memory; return the rows, which can be filled in again."""
+        rows, self.rows = self.rows, []
+        self._kept.clear()
+        if self.prefixes:
+            self.prefixes.clear()
+        return rows
+
+    def _prefix(self, row: Row) -> Prefix | None:
+        """Return the longest beginning of a row that is known, or is worth computing for others, too."""
+        if self.prefixes is None:
+            return None
+        tokens = row.tokens
+        known = self.prefixes.longest(tokens)
+        wanted = min(row.shared, len(tokens) - 1)
+        begun = known.length if known else 0
+        if wanted - begun < LEAST_SHARED:
+            return known
+        _, cache = self._compute([tokens[begun:wanted]], known)
+        self._meter.computed += wanted - begun
+        self._meter.prompts += wanted - begun
+        made = Prefix(tuple(tokens[:wanted]), detached(cache, slice(0, 1), slice(0, wanted)))
+        return self.prefixes.keep(made)
+
+    def _compute(self, parts: list[list[int]], prefix: Prefix | None) -> tuple[torch.Tensor, Any]:
+        """Compute rows of tokens after a prefix; return the logits after each, and keys and values."""
+        device = self._model.device
+        width, begun = max(map(len, parts)), prefix.length if prefix else 0
+        ids = torch.tensor([part + [0] * (width - len(part)) for part in parts], device=device)
+        cache = past(prefix.filled if prefix else None, len(parts))
+        chunk = width if len(parts) > 1 else max(1, self.budget)
+        logits = None
+        for begin in range(0, width, chunk):
+            end = min(width, begin + chunk)
+            out = self._model(
+                input_ids=ids[:, begin:end],
+                position_ids=torch.arange(begun + begin, begun + end, device=device)[None].expand(
+                    len(parts), -1
+                ),
+                past_key_values=cache,
+                use_cache=True,
+                **_last_places([len(part) for part in parts], begin, end, device),
+            )
+            logits = out.logits
+        assert logits is not None  # noqa: S101 - a row has at least one token
+        if logits.shape[1] == 1:
+            return logits[:, 0], cache
+        places = sorted({len(part) for part in parts})
+        own = torch.tensor([places.index(len(part)) for part in parts], device=logits.device)
+        return logits[torch.arange(len(parts), device=logits.device), own], cache
+
+    def _count(self, rows: Sequence[Row], computed: int, reused: int) -> None:
+        meter = self._meter
+        meter.prompts += computed
+        meter.reused += reused
+        width = max(len(row.tokens) for row in rows)
+        begun = reused // len(rows)
+        meter.computed += (width - begun) * len(rows)
+        meter.padding += (width - begun) * len(rows) - computed
+
+
+def _left(begun: int, row: Row) -> int:
+    return len(row.tokens) - begun
+
+
+def _last_places(lengths: list[int], begin: int, end: int, device: Any) -> dict[str, Any]:
+    """Return where the logits are wanted: after the last token of each row, which is padded behind it."""
+    if len(set(lengths)) == 1:
+        return {"logits_to_keep": 1}
+    if _EACH_ROW:
+        return {"logits_to_keep": torch.tensor(lengths, device=device)[:, None] - 1 - begin}
+    del end
+    return {"logits_to_keep": torch.tensor(sorted(set(lengths)), device=device) - 1 - begin}

@@ -1,0 +1,119 @@
+"""One request while a local model answers it, and the way its text takes back to who asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aisb import AttemptFailed, Chunk, Failure, Usage
+from aisb_backend_hf._sampling import Sampling
+from aisb_backend_hf._stopping import Spelling, Stops
+
+
+class Stream:
+    """What comes back for one request: put by the model's thread, taken by the event loop that asked."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._queue: asyncio.Queue[Any] = asyncio.Queue()
+
+    def put(self, item: Any) -> None:
+        """Put one item; called on the event loop."""
+        self._queue.put_nowait(item)
+
+    async def get(self) -> Any:
+        """Return the next item; raise it where it is a failure."""
+        item = await self._queue.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """A prompt and what was made after it. `ends` are the tokens that end it; `longest` is in tokens."""
+
+    stream: Stream
+    prompt: list[int]
+    sampling: Sampling
+    longest: int
+    ends: frozenset[int]
+    spelling: Spelling
+    stops: Stops
+    chance: Any
+    streamed: bool
+    made: list[int] = field(default_factory=list)
+    shared: int = 0
+    reused: int = 0
+    cancelled: bool = False
+    _kept: list[str] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> list[int]:
+        """All tokens so far: what is computed before the next one."""
+        return self.prompt + self.made
+
+    def take(self, token: int, stamp: int) -> tuple[Chunk | None, bool]:
+        """Take the next token; return what can be said now, and whether the answer has ended."""
+        self.made.append(token)
+        ended = token in self.ends
+        text = "" if ended else self.stops.add(self.spelling.add(token))
+        reason: str | None = None
+        if ended or self.stops.stopped:
+            reason = "stop"
+        elif len(self.made) >= self.longest:
+            reason = "length"
+        if reason and not self.stops.stopped:
+            text += self.stops.add(self.spelling.rest())
+            text += self.stops.rest()
+            reason = "stop" if self.stops.stopped else reason
+        if not self.streamed:
+            self._kept.append(text)
+            if not reason:
+                return None, False
+            text = "".join(self._kept)
+        usage = None
+        if reason:
+            usage = Usage(len(self.prompt), len(self.made), self.reused or None)
+        count = 1 if self.streamed else len(self.made)
+        chunk = Chunk("content", text, tokens=count, finish_reason=reason, usage=usage, stamp_ns=stamp)
+        return chunk, reason is not None
+
+
+@dataclass(eq=False, slots=True)
+class Scored:
+    """Texts whose tokens are to be scored: all begin with `trunk`, and go on with one of `tails`."""
+
+    stream: Stream
+    trunk: list[int]
+    tails: list[list[int]]
+    windows: bool = False
+    cancelled: bool = False
+    shared: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many tokens are computed for it."""
+        return len(self.trunk) + sum(map(len, self.tails))
+
+
+def failed(message: str) -> AttemptFailed:
+    """Return the failure of a request that would fail again."""
+    return AttemptFailed(Failure("refused", message))
+
+
+def deliver(items: Sequence[tuple[Stream, Any]]) -> None:
+    """Hand items to those who wait for them, on their event loops."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Stream, Any]]] = {}
+    for stream, item in items:
+        loops.setdefault(stream.loop, []).append((stream, item))
+    for loop, own in loops.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_put, own)
+
+
+def _put(items: Sequence[tuple[Stream, Any]]) -> None:
+    for stream, item in items:
+        stream.put(item)

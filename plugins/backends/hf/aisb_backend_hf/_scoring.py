@@ -1,0 +1,325 @@
+"""How likely texts are, in batches: what texts have in common is computed once, wherever the model allows.
+
+The options of a question stand in one row after their context, each seeing the context and itself alone; a
+beginning that many rows share (few-shot examples) is computed once for all of them. A text longer than the
+model's window is scored in windows, each token once, as lm-evaluation-harness does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+
+from aisb import AttemptFailed, Failure, TokenScores
+from aisb_backend_hf._device import is_out_of_memory, release
+from aisb_backend_hf._live import Meter
+from aisb_backend_hf._packing import LEAST_SHARED, packs, shared
+from aisb_backend_hf._prefixes import Prefix, Prefixes, detached
+from aisb_backend_hf._requests import Scored, deliver, failed
+from aisb_backend_hf._rows import past
+
+NOT_NUMBERS = (
+    "the model's log-probabilities are not numbers (NaN) for this text; float16 overflows in many models: "
+    "set model.dtype=bfloat16 or float32, and check that the weights are whole"
+)
+LEAST_BUDGET = 32
+
+
+@dataclass(eq=False, slots=True)
+class _Line:
+    """One row of tokens: a trunk, then tails that each follow the trunk. What it finds out is per token."""
+
+    trunk: list[int]
+    tails: list[list[int]]
+    logprobs: list[float] = field(default_factory=list)
+    greedy: list[bool] = field(default_factory=list)
+    shared: int = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.trunk) + sum(map(len, self.tails))
+
+    def whole(self, tail: int) -> TokenScores:
+        """Return the scores of the trunk with one of its tails."""
+        begin = len(self.trunk) - 1 + sum(map(len, self.tails[:tail]))
+        end = begin + len(self.tails[tail]) if self.tails else begin
+        tokens = self.trunk + (self.tails[tail] if self.tails else [])
+        logprobs = self.logprobs[: len(self.trunk) - 1] + self.logprobs[begin:end]
+        greedy = self.greedy[: len(self.trunk) - 1] + self.greedy[begin:end]
+        return TokenScores(tuple(tokens), (None, *logprobs), (False, *greedy))
+
+
+class Scoring:
+    """Scores texts with one model. `budget` is how many tokens are computed at once; `window` its context.
+
+    `trees` says whether options may stand in one row, `prefixes` whether beginnings are kept.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        budget: int,
+        window: int,
+        padding: bool,
+        trees: bool,
+        batched: bool,
+        prefixes: Prefixes | None,
+        meter: Meter,
+    ) -> None:
+        self._model = model
+        self._budget = budget
+        self._window = window
+        self._padding = padding
+        self._trees = trees
+        self._batched = batched
+        self._prefixes = prefixes if trees else None
+        self._meter = meter
+
+    def run(self, items: Sequence[Scored]) -> None:
+        """Score what was asked, and hand the scores over as they come."""
+        lines: dict[int, list[_Line]] = {id(item): self._lines(item) for item in items}
+        owner = {id(line): item for item in items for line in lines[id(item)]}
+        left = {id(item): len(lines[id(item)]) for item in items}
+        every = [line for own in lines.values() for line in own]
+        if self._prefixes is not None:
+            commons = shared([line.trunk for line in every])
+            for line, common in zip(every, commons, strict=True):
+                line.shared = common
+        lost: set[int] = set()
+        for batch, failure in self._compute_all(every):
+            for line in batch:
+                item = owner[id(line)]
+                left[id(item)] -= 1
+                if failure is not None and id(item) not in lost:
+                    lost.add(id(item))
+                    deliver([(item.stream, failure)])
+                elif not left[id(item)] and id(item) not in lost:
+                    deliver([(item.stream, _answer(item, lines[id(item)]))])
+            self._meter.look()
+
+    def _lines(self, item: Scored) -> list[_Line]:
+        if item.windows:
+            return [_Line(part, []) for part in windows(item.trunk, self._window)]
+        if self._trees and item.trunk:
+            return [_Line(item.trunk, item.tails)]
+        return [_Line(item.trunk + tail, []) for tail in item.tails or [[]]]
+
+    def _compute_all(self, lines: Sequence[_Line]) -> Any:
+        """Compute rows batch by batch; yield each batch with None, or with why it could not be."""
+        groups: dict[int, tuple[Prefix | None, list[_Line]]] = {}
+        for line in lines:
+            try:
+                prefix = self._prefix(line)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                release(self._model.device)
+                prefix, self._prefixes = None, None
+            groups.setdefault(id(prefix), (prefix, []))[1].append(line)
+        for prefix, group in groups.values():
+            begun = prefix.length if prefix else 0
+            budget = self._budget if self._batched else 1
+            waiting = list(packs(group, partial(_left, begun), budget=budget, padding=self._padding))
+            while waiting:
+                batch = waiting.pop(0)
+                try:
+                    self._compute(batch, prefix)
+                except Exception as error:  # noqa: BLE001 - requests: they fail with it, and are counted
+                    if is_out_of_memory(error):
+                        self._meter.out_of_memory += 1
+                        release(self._model.device)
+                        if len(batch) > 1 or self._budget > LEAST_BUDGET:
+                            self._budget = max(LEAST_BUDGET, self._budget // 2)
+                            middle = (len(batch) + 1) // 2
+                            waiting[:0] = [half for half in (batch[:middle], batch[middle:]) if half]
+                            continue
+                        yield batch, failed(f"memory ran out with this text alone: {_words(error)}")
+                    elif isinstance(error, AttemptFailed):
+                        yield from self._one_by_one(batch, error)
+                    else:
+                        yield batch, AttemptFailed(Failure("protocol", f"the model failed: {_words(error)}"))
+                else:
+                    yield batch, None
+
+    def _one_by_one(self, batch: list[_Line], error: AttemptFailed) -> Any:
+        """Tell the rows whose numbers are broken from those beside them."""
+        for line in batch:
+            yield [line], (error if any(value != value for value in line.logprobs) else None)  # noqa: PLR0124
+
+    def _prefix(self, line: _Line) -> Prefix | None:
+        """Return the longest beginning of a row that is known, or is worth computing for others, too.
+
+        A prefix of n tokens has been computed up to the one before its last, and holds the last one's score.
+        """
+        if self._prefixes is None:
+            return None
+        known = self._prefixes.longest(line.trunk)
+        wanted, begun = min(line.shared, len(line.trunk) - 1), known.length if known else 0
+        if wanted - begun <= LEAST_SHARED:
+            return known
+        part = _Line(line.trunk[:wanted], [])
+        cache = self._compute([part], known)
+        filled = detached(cache, slice(0, 1), slice(0, wanted - 1))
+        if any(value != value for value in part.logprobs):  # noqa: PLR0124 - NaN
+            return None
+        made = Prefix(tuple(part.trunk), filled, tuple(part.logprobs), tuple(part.greedy))
+        return self._prefixes.keep(made)
+
+    def _compute(self, lines: list[_Line], prefix: Prefix | None) -> Any:
+        """Compute rows after a prefix, and write down the score of each of their tokens; return the cache."""
+        model, begun = self._model, prefix.length if prefix else 0
+        for line in lines:
+            line.logprobs = [*(prefix.logprobs[:begun] if prefix else ()), *([0.0] * (line.size - 1 - begun))]
+            line.greedy = [*(prefix.greedy[:begun] if prefix else ()), *([False] * (line.size - 1 - begun))]
+        laid = [_Laid(line, begun) for line in lines]
+        width = max(len(one.ids) for one in laid)
+        device = model.device
+        ids = torch.tensor([one.ids + [0] * (width - len(one.ids)) for one in laid], device=device)
+        positions = torch.tensor(
+            [one.positions + [0] * (width - len(one.ids)) for one in laid], device=device
+        )
+        chunk = max(1, min(width, self._budget // len(laid)))
+        trees = any(len(one.line.tails) > 1 for one in laid)
+        # One computation of rows without options needs nothing kept, and no mask: padding stands behind.
+        keeps = self._trees and (prefix is not None or chunk < width or len(lines) == 1)
+        cache = past(prefix.filled if prefix else None, len(laid)) if keeps else None
+        for begin in range(0, width, chunk) if keeps else (0,):
+            end = min(width, begin + chunk) if keeps else width
+            more: dict[str, Any] = (
+                {"past_key_values": cache, "use_cache": True} if keeps else {"use_cache": False}
+            )
+            if trees:
+                more["attention_mask"] = _tree_mask(laid, begun, begin, end, model)
+            if self._batched:
+                more["position_ids"] = positions[:, begin:end]
+            logits = model(input_ids=ids[:, begin:end], **more).logits
+            self._read(laid, logits, begin, end)
+        computed = sum(len(one.ids) for one in laid)
+        meter = self._meter
+        meter.scored += computed
+        meter.computed += width * len(laid)
+        meter.padding += width * len(laid) - computed
+        meter.reused += begun * len(laid)
+        if any(value != value for line in lines for value in line.logprobs):  # noqa: PLR0124 - NaN
+            raise failed(NOT_NUMBERS)
+        return cache
+
+    def _read(self, laid: Sequence[_Laid], logits: Any, begin: int, end: int) -> None:
+        """Take the scores of tokens from the logits of the places that foretell them."""
+        rows: list[int] = []
+        places: list[int] = []
+        tokens: list[int] = []
+        targets: list[tuple[_Line, int]] = []
+        for number, one in enumerate(laid):
+            for place, token, target in one.foretold:
+                if begin <= place < end:
+                    rows.append(number)
+                    places.append(place - begin)
+                    tokens.append(token)
+                    targets.append((one.line, target))
+        if not rows:
+            return
+        device = logits.device
+        row, place, token = (torch.tensor(part, device=device) for part in (rows, places, tokens))
+        chosen: list[float] = []
+        likeliest: list[bool] = []
+        vocabulary = logits.shape[-1]
+        at_once = max(1, (1 << 26) // vocabulary)  # a quarter of a gigabyte of float32 beside the logits
+        for start in range(0, len(rows), at_once):
+            cut = slice(start, start + at_once)
+            picked = logits[row[cut], place[cut]].float()
+            value = picked.gather(1, token[cut][:, None])[:, 0]
+            chosen += (value - picked.logsumexp(dim=-1)).tolist()
+            likeliest += (picked.argmax(dim=-1) == token[cut]).tolist()
+        for (line, target), logprob, greedy in zip(targets, chosen, likeliest, strict=True):
+            line.logprobs[target] = logprob
+            line.greedy[target] = greedy
+
+
+def _left(begun: int, line: _Line) -> int:
+    return line.size - begun
+
+
+class _Laid:
+    """A row as it is computed: its tokens, the position of each, and which place foretells which token."""
+
+    __slots__ = ("foretold", "ids", "line", "parts", "positions")
+
+    def __init__(self, line: _Line, begun: int) -> None:
+        self.line = line
+        trunk = len(line.trunk)
+        self.ids = [*line.trunk[begun:], *(token for tail in line.tails for token in tail)]
+        self.positions = [*range(begun, trunk)]
+        self.foretold = [
+            (place, line.trunk[begun + place + 1], begun + place) for place in range(trunk - begun - 1)
+        ]
+        self.parts: list[tuple[int, int]] = []
+        at = trunk - begun
+        for tail in line.tails:
+            self.parts.append((at, at + len(tail)))
+            self.positions += range(trunk, trunk + len(tail))
+            for number, token in enumerate(tail):
+                source = at + number - 1 if number else trunk - begun - 1
+                self.foretold.append((source, token, begun + at + number - 1))
+            at += len(tail)
+
+
+def _tree_mask(laid: Sequence[_Laid], begun: int, begin: int, end: int, model: Any) -> Any:
+    """Return who sees whom ([rows, 1, end - begin, begun + end]): what came before, without other options."""
+    sees = torch.zeros((len(laid), end - begin, begun + end), dtype=torch.bool)
+    causal = torch.ones((end - begin, begun + end), dtype=torch.bool).tril(diagonal=begun + begin)
+    for number, one in enumerate(laid):
+        sees[number] = causal
+        first = one.parts[0][0] if one.parts else end
+        for low, high in one.parts:
+            if low < end and high > begin:
+                sees[
+                    number, max(low, begin) - begin : min(high, end) - begin, begun + first : begun + low
+                ] = False
+    mask = torch.zeros(sees.shape, dtype=model.dtype)
+    mask.masked_fill_(~sees, torch.finfo(model.dtype).min)
+    return mask[:, None].to(model.device)
+
+
+def windows(tokens: Sequence[int], size: int) -> list[list[int]]:
+    """Split a text that is longer than the model's window: each token after the first is foretold once.
+
+    Each window begins with the last token of the one before; the last one is as full as the others.
+    """
+    if len(tokens) <= size:
+        return [list(tokens)]
+    parts = []
+    told = 1
+    while told < len(tokens):
+        end = min(told - 1 + size, len(tokens))
+        parts.append(list(tokens[max(0, end - size) : end]))
+        told = end
+    return parts
+
+
+def _answer(item: Scored, lines: Sequence[_Line]) -> Sequence[TokenScores]:
+    if item.windows:
+        return [_joined(item.trunk, lines)]
+    if len(lines) == 1 and item.tails and lines[0].tails:
+        return [lines[0].whole(number) for number in range(len(item.tails))]
+    return [line.whole(0) for line in lines]
+
+
+def _joined(tokens: Sequence[int], lines: Sequence[_Line]) -> TokenScores:
+    """Put windows together again: of the last one, only what those before it did not tell."""
+    logprobs: list[float | None] = [None]
+    greedy = [False]
+    for line in lines:
+        new = min(len(line.logprobs), len(tokens) - len(logprobs))
+        logprobs += line.logprobs[len(line.logprobs) - new :]
+        greedy += line.greedy[len(line.greedy) - new :]
+    return TokenScores(tuple(tokens), tuple(logprobs), tuple(greedy))
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -1,0 +1,150 @@
+"""The chat API, `/v1/chat/completions`: messages in, content, reasoning and tool calls out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from aisb import AttemptFailed, Chunk, Part, Request, UsageError
+from aisb_backend_openai._service import FINISH_REASONS, OpenAIService, failure_in, kind_of, read_usage
+
+_AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
+
+
+@dataclass(kw_only=True, eq=False)
+class OpenAIChat(OpenAIService):
+    """OpenAI's chat API, and everything that speaks it."""
+
+    endpoint: ClassVar[str] = "/chat/completions"
+    local_media: Annotated[
+        Literal["content", "path"],
+        "how media files of this machine are sent: as content, or as file:// addresses the service reads",
+    ] = "content"
+
+    copies_text: ClassVar[bool] = True
+
+    def prompt(self, request: Request) -> dict[str, Any]:
+        """Return the messages; a text is one user message."""
+        if request.messages is not None:
+            return {
+                "messages": [
+                    {
+                        "role": message.role,
+                        "content": message.content
+                        if isinstance(message.content, str)
+                        else [self.encode_part(part) for part in message.content],
+                    }
+                    for message in request.messages
+                ]
+            }
+        if request.text is None:
+            raise UsageError(
+                "a chat API takes no token ids: it puts its own template around messages; "
+                "use a completions backend for them"
+            )
+        return {"messages": [{"role": "user", "content": request.text}]}
+
+    def encode_part(self, part: Part) -> dict[str, Any]:
+        """Return one part of a message as the API has it, with the content of a file of this machine."""
+        if part.value.startswith("file:") and part.kind != "text" and self.local_media == "content":
+            from aisb_engine._data.media import data_url
+
+            part = Part(part.kind, data_url(part))
+        return encode_part(part)
+
+    def decode(self, event: Mapping[str, Any]) -> Chunk | None:
+        """Translate one streamed event or one whole reply.
+
+        A chunk of kind `role` is any event that has a choice and no token: the first one that names the role,
+        or an empty one.
+        """
+        choices = event.get("choices")
+        if not choices:
+            return self.aside(event)
+        choice = choices[0]
+        delta = choice.get("delta")
+        if delta is None:
+            delta = choice.get("message") or {}
+        text = delta.get("content") or ""
+        reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
+        finish = choice.get("finish_reason")
+        usage = event.get("usage")
+        calls = delta.get("tool_calls")
+        refusal = delta.get("refusal")
+        logprobs = choice.get("logprobs")
+        tokens = choice.get("token_ids") or (logprobs.get("content") if logprobs else None)
+        count = len(tokens) if tokens else None
+        if text.__class__ is not str:
+            text, thought = flatten(text)
+            reasoning = reasoning or thought
+        if refusal:
+            # The API ends a refusal with "stop", as if it were an answer.
+            text, finish = text + refusal, "content_filter"
+        if not (calls or finish or usage):
+            if text:
+                return Chunk("content", text, reasoning, count)
+            return Chunk("reasoning", "", reasoning, count) if reasoning else Chunk("role", "", "", count)
+        if failure := failure_in(event):
+            raise AttemptFailed(failure)
+        return Chunk(
+            kind_of(text, calls, reasoning, finish, delta.get("role")),
+            text,
+            reasoning,
+            count,
+            FINISH_REASONS.get(finish, finish) if finish else None,
+            read_usage(usage) if usage else None,
+            read_tool_calls(calls) if calls else (),
+        )
+
+
+def encode_part(part: Part) -> dict[str, Any]:
+    """Return one part of a message as the API has it; `audio_url` and `video_url` are vLLM's additions."""
+    if part.kind == "text":
+        return {"type": "text", "text": part.value}
+    if part.kind == "audio" and part.value.startswith("data:"):
+        header, _, data = part.value.partition(",")
+        subtype = header.removeprefix("data:").partition(";")[0].partition("/")[2].lower()
+        if header.endswith(";base64"):
+            form = _AUDIO_FORMATS.get(subtype, subtype)
+            return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
+    name = f"{part.kind}_url"
+    return {"type": name, name: {"url": part.value}}
+
+
+def read_tool_calls(calls: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Translate tool calls, whole or in pieces; what a piece does not say it leaves out."""
+    read = []
+    for position, call in enumerate(calls):
+        function = call.get("function") or {}
+        given = {
+            "id": call.get("id"),
+            "name": function.get("name"),
+            "arguments": function.get("arguments"),
+        }
+        if isinstance(given["arguments"], Mapping):
+            import json
+
+            given["arguments"] = json.dumps(given["arguments"], ensure_ascii=False)
+        index = call.get("index")
+        read.append(
+            {
+                "index": position if index is None else index,
+                **{key: value for key, value in given.items() if value is not None},
+            }
+        )
+    return tuple(read)
+
+
+def flatten(parts: Any) -> tuple[str, str]:
+    """Return the text and the reasoning of content in parts, as Mistral's reasoning models send it."""
+    if isinstance(parts, Mapping):
+        parts = [parts]
+    text, thought = [], []
+    for part in parts:
+        if part.get("type") == "thinking":
+            inner = part.get("thinking")
+            thought.append(inner if isinstance(inner, str) else flatten(inner or [])[0])
+        else:
+            text.append(part.get("text") or "")
+    return "".join(text), "".join(thought)

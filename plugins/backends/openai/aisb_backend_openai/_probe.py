@@ -1,0 +1,77 @@
+"""Ask a service which models it serves, and say before the first request what to do where they do not fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aisb import Fetched, ServiceError, ServiceInfo
+from aisb_engine._load.probing import address, look, shown, wrong_model
+
+if TYPE_CHECKING:
+    from aisb_backend_openai._service import OpenAIService
+
+
+async def probe(service: OpenAIService) -> ServiceInfo:
+    """Read the list of models and settle `service.model`.
+
+    A list that is absent, empty or forbidden is no error as long as a model is chosen.
+
+    Raises:
+        ServiceError: nothing answers, the key is missing or wrong, the service is not ready, or the model is
+            not one that it serves.
+    """
+    path = service.api_path("/models")
+    answer = await look(service, path)
+    where = address(service) + path
+    entries, note = _entries(service, answer)
+    names = tuple(entry["id"] for entry in entries)
+    _settle(service, names, where, note)
+    notes = (note,) if note else ()
+    return ServiceInfo(models=names, detail=_detail(service, entries), notes=notes)
+
+
+def _settle(service: OpenAIService, names: Sequence[str], where: str, note: str) -> None:
+    if service.model is None:
+        if len(names) == 1:
+            service.model = names[0]
+            return
+        if names:
+            raise ServiceError(f"{where} lists several models; choose one with --model-name: {shown(names)}")
+        raise ServiceError(f"no model is chosen, and {note}; name the model with --model-name")
+    if names and service.check_model and service.model not in names:
+        raise wrong_model(where, service.model, names)
+
+
+def _entries(service: OpenAIService, answer: Fetched) -> tuple[Sequence[Mapping[str, Any]], str]:
+    """Return the models listed, each with an `id`, and a line that says why there are none."""
+    if answer.status != 200:
+        words = service.error_message(answer.status, answer.body)
+        said = "" if words == f"HTTP {answer.status}" else f": {words}"
+        return [], f"the service gives no list of models ({answer.status}{said})"
+    try:
+        data = json.loads(answer.body)
+    except ValueError:
+        words = " ".join(answer.body[:60].decode("utf-8", "replace").split())
+        return [], f"the service's list of models is not JSON (it begins {words!r})"
+    listed = data.get("data", data.get("models")) if isinstance(data, Mapping) else data
+    entries = [
+        {**entry, "id": name}
+        for entry in (listed if isinstance(listed, list) else ())
+        if isinstance(entry, Mapping) and isinstance(name := entry.get("id") or entry.get("name"), str)
+    ]
+    return entries, "" if entries else "the service's list of models is empty"
+
+
+def _detail(service: OpenAIService, entries: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the list says about the model that is asked for."""
+    entry: Mapping[str, Any] = next((entry for entry in entries if entry["id"] == service.model), {})
+    said = []
+    if owner := entry.get("owned_by"):
+        said.append(f"owned by {owner}")
+    meta = entry.get("meta")
+    context = meta.get("n_ctx") if isinstance(meta, Mapping) else None  # llama.cpp
+    if length := entry.get("max_model_len") or entry.get("context_length") or context:
+        said.append(f"model length {length}")
+    return ", ".join(said)

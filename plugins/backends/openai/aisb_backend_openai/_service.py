@@ -1,0 +1,208 @@
+"""What the chat and the completions API share: addresses, parameters, usage, errors, and the probe."""
+
+from __future__ import annotations
+
+import os
+import re
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, Literal
+
+from aisb import AttemptFailed, Chunk, Failure, HttpBackend, HttpCall, Request, ServiceInfo, Usage, UsageError
+from aisb._types import ChunkKind
+from aisb_engine._resolve.params import refuse_unfit
+
+FINISH_REASONS = {
+    "function_call": "tool_calls",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "max_length": "length",
+}
+"""Words of some services for what the OpenAI API calls by another name."""
+
+_VERSION = re.compile(r"v\d\w*")
+_REFUSAL = re.compile(
+    r"unsupported|not supported|does not support|unrecogni[sz]ed|unknown|unexpected|forbidden"
+    r"|not permitted|not allowed|additional propert|invalid param",
+    re.IGNORECASE,
+)
+_LENGTH_NAME = re.compile(r"\bmax_(?:completion_)?tokens\b")
+
+
+@dataclass(kw_only=True, eq=False)
+class OpenAIService(HttpBackend):
+    """A service that speaks one of OpenAI's text APIs, as its API reference describes them.
+
+    https://platform.openai.com/docs/api-reference
+    """
+
+    stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = True
+    max_tokens_name: Annotated[
+        Literal["max_tokens", "max_completion_tokens"], "what the service calls the longest reply"
+    ] = "max_tokens"
+
+    endpoint: ClassVar[str]
+    """The API's path below its version, such as `/chat/completions`."""
+
+    default_api_key_env: ClassVar[str | None] = "OPENAI_API_KEY"
+    """A variable whose key is used where no key is named; it may be unset, and is never sent in the clear."""
+
+    _ask_usage: bool = field(default=True, init=False, repr=False)
+    _refused_names: set[str] = field(default_factory=set, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.model, self.path = self.model or None, self.path or None
+        self.url = self.url.removesuffix(self.endpoint)
+        if self.path is None:
+            # Written either way; without it, what a server has beside the API (/metrics) is in reach too.
+            self.url = self.url.removesuffix("/v1")
+
+    def api_path(self, path: str) -> str:
+        """Return an API path below `url`, which may end with a version of its own (`…/paas/v4`)."""
+        return path if _has_version(self.url) else f"/v1{path}"
+
+    def check_params(self, params: Mapping[str, Any]) -> None:
+        """Refuse generation parameters that would not mean what they say.
+
+        Raises:
+            UsageError: names the parameter, the reason, and what to write instead.
+        """
+        refuse_unfit(params)
+        if "extra_body" in params:
+            raise UsageError(
+                "params.extra_body belongs to OpenAI's Python client; write its keys under [params]"
+            )
+
+    def encode(self, request: Request) -> HttpCall:
+        """Put the prompt, the model and the parameters, as given, into one JSON body."""
+        params = request.params
+        self.check_params(params)
+        model = self.adapter(request) or self.model
+        body: dict[str, Any] = {"model": model} if model else {}
+        body |= self.prompt(request)
+        body |= params
+        body.pop("num_return_sequences", None)
+        if self.max_tokens_name != "max_tokens" and "max_tokens" in body:
+            body[self.max_tokens_name] = body.pop("max_tokens")
+        elif "max_completion_tokens" in self._refused_names and "max_completion_tokens" in body:
+            body["max_tokens"] = body.pop("max_completion_tokens")
+        body["stream"] = self.stream
+        if not self._ask_usage:
+            body.pop("stream_options", None)
+        elif self.stream:
+            body.setdefault("stream_options", {"include_usage": True})
+        return HttpCall(self.path or self.api_path(self.endpoint), body)
+
+    @abstractmethod
+    def prompt(self, request: Request) -> dict[str, Any]:
+        """Return the part of the body that says what is asked."""
+
+    def adapt(self, status: int, message: str) -> str | None:
+        """Leave `stream_options` out, or call `max_tokens` by its other name, where a service refuses it."""
+        del status
+        if "stream_options" in message and self.stream and self._ask_usage:
+            self._ask_usage = False
+            return "the service refuses stream_options: left out, so streamed replies say no token counts"
+        named = _LENGTH_NAME.search(message)
+        if named and _REFUSAL.search(message) and named.group() not in self._refused_names:
+            refused = named.group()
+            self._refused_names.add(refused)
+            other: Literal["max_tokens", "max_completion_tokens"] = (
+                "max_completion_tokens" if refused == "max_tokens" else "max_tokens"
+            )
+            if other not in self._refused_names:
+                self.max_tokens_name = other
+                return f"the service refuses {refused}: sent as {other}"
+        return None
+
+    def api_key(self) -> str | None:
+        """Return the key that the options name, else the one in `OPENAI_API_KEY`, if it is set."""
+        if key := super().api_key():
+            return key
+        if self.default_api_key_env and may_carry_secrets(self.url):
+            return os.environ.get(self.default_api_key_env, "").strip() or None
+        return None
+
+    async def probe(self) -> ServiceInfo:
+        """Read the list of models, and settle which one is asked for."""
+        from aisb_backend_openai._probe import probe
+
+        return await probe(self)
+
+    def aside(self, event: Mapping[str, Any]) -> Chunk | None:
+        """Translate an event without choices: usage, an error, or nothing that says anything."""
+        if failure := failure_in(event):
+            raise AttemptFailed(failure)
+        if usage := event.get("usage"):
+            return Chunk("usage", usage=read_usage(usage))
+        if "choices" not in event and not self.stream:
+            words = str(dict(event))[:200]
+            raise AttemptFailed(
+                Failure("protocol", f"the reply has no choices, so it is none of this API: {words}")
+            )
+        return None
+
+
+@lru_cache(maxsize=64)
+def _has_version(url: str) -> bool:
+    return _VERSION.fullmatch(url.rpartition("/")[2]) is not None
+
+
+def may_carry_secrets(url: str) -> bool:
+    """Say whether a key that nobody named may go to this address: over TLS, or on this machine."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def kind_of(
+    text: str, tool_calls: Sequence[Any], reasoning: str, finish: str | None, role: str | None
+) -> ChunkKind:
+    """Return the kind of a chunk that may hold several things: tokens weigh more than how the reply ended."""
+    if text:
+        return "content"
+    if tool_calls:
+        return "tool"
+    if reasoning:
+        return "reasoning"
+    if finish:
+        return "finish"
+    return "role" if role else "usage"
+
+
+def failure_in(event: Mapping[str, Any]) -> Failure | None:
+    """Return the error that a service reports inside a successful reply.
+
+    Its shapes: `{"error": {"message", "code", "type"}}`, `{"error": "words"}`, and the flat
+    `{"object": "error", "message", "code"}` of vLLM before 0.10.
+    """
+    error = event.get("error")
+    if not error:
+        if event.get("object") != "error":
+            return None
+        error = event
+    if not isinstance(error, Mapping):
+        return Failure("protocol", str(error))
+    message = str(error.get("message") or error.get("detail") or dict(error))
+    code = error.get("code", error.get("status"))
+    if isinstance(code, str) and code.isdigit():
+        code = int(code)
+    if isinstance(code, int) and 400 <= code < 600:
+        return Failure("status", message, status=code)
+    return Failure("protocol", message)
+
+
+def read_usage(usage: Mapping[str, Any]) -> Usage:
+    """Translate token counts; what the service does not say stays None."""
+    prompt = usage.get("prompt_tokens_details") or {}
+    completion = usage.get("completion_tokens_details") or {}
+    return Usage(
+        input_tokens=usage.get("prompt_tokens"),
+        output_tokens=usage.get("completion_tokens"),
+        cached_tokens=prompt.get("cached_tokens"),
+        reasoning_tokens=completion.get("reasoning_tokens", usage.get("reasoning_tokens")),
+    )

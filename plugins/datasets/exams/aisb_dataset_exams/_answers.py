@@ -1,0 +1,167 @@
+"""Find and grade answers of exams: one letter, several letters, or a value where there are no options."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from aisb import Evaluator, Extract, Postprocessor, Sample, Score
+from aisb._patterns import pattern
+
+_FOLD = str.maketrans({0xFF21 + i: chr(65 + i) for i in range(8)} | {ord("："): ":", ord("，"): ","})
+_JOIN = r"(?:\s?(?:[、,;/&+和与及]|\band\b)\s?(?:and\s)?|\s)?"
+_OPEN = r"[\s(\[（【*_`\"'“「{$]{0,6}(?:\\(?:text|mathrm|mathbf|textbf)\{)?[(（]?"
+_RUN = rf"(?P<run>\(?[A-H]\)?(?:{_JOIN}\(?[A-H]\)?)*)(?![A-Za-z'’])"
+_MARKED = pattern(
+    rf"""
+    (?<![不未非])
+    (?:
+      \\boxed\s?\{{ | \banswers?\b[^.\n:]{{0,40}}?(?:\bis\b|\bare\b|:)
+      | \b(?:options?|choices?)\b[^.\n:]{{0,20}}?(?:\bis\b|\bare\b|:)
+      | 答案[^。\n不]{{0,10}}?(?:是|为|:|选) | 【答案】 | 选项?(?:是|为)?
+      | (?:综上|因此|所以|故)[,]?\s?(?:为|是)?
+    )
+    {_OPEN}{_RUN}
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_ALONE = pattern(rf"{_OPEN}{_RUN}[)\]）】*_`\"'”」}}$.。:,]{{0,6}}(?=\s|$)")
+_WRONG = pattern(
+    r"[)\]）】*_`\"'”」}$]{0,4}\s?(?:选?项|说法|表述)?(?:均|都|也|是)?(?:错误|错|不正确|不对|不选|排除)"
+    r"|[)\]*_`]{0,4}\s?(?:is|are)\s(?:both\s|all\s)?(?:wrong|incorrect|false|not)\b"
+)
+_JUDGED = pattern(rf"(?<![A-Za-z]){_RUN}[)\]）】*]{{0,3}}\s?(?:选?项|说法)?(?:均|都|是)?正确")
+_MATH = pattern(r"\$\$?([^$]+)\$\$?")
+_SEPARATORS = pattern(r"\s*[;；]\s*|\s+(?:and|和)\s+")
+
+
+def exam_answer() -> Postprocessor:
+    """The letters chosen: `ACD`, `A、C`, "Answer: A and C", 故选B; without options the value given."""
+    from aisb_evaluator_text._choices import choice
+    from aisb_evaluator_text._marked import answer_line, boxed
+
+    one, box, line = choice(), boxed(), answer_line()
+
+    def step(text: str, sample: Sample) -> Extract | str | None:
+        if not sample.choices:
+            return box(text, sample) or line(text, sample) or _value(text)
+        folded = text.translate(_FOLD)
+        found = [
+            (match.start("run"), match.end("run"))
+            for match in (*_MARKED.finditer(folded), *_JUDGED.finditer(folded))
+            if _capitals(match["run"]) and not _WRONG.match(folded, match.end("run"))
+        ]
+        stripped = folded.strip()
+        if not found and (alone := _ALONE.fullmatch(stripped.split("\n")[0])) and _capitals(alone["run"]):
+            start = folded.index(stripped) + alone.start("run")
+            found = [(start, start + len(alone["run"]))]
+        several = found and len(_letters(folded[slice(*found[-1])])) > 1
+        single = None if several else one(text, sample)
+        # One letter is found by the finer rules for it, unless they take several for the answer.
+        if found and (single is None or len(single.text) > 1):
+            start, end = found[-1]
+            return Extract(text[start:end], "letters", (start, end), explicit=True)
+        return single
+
+    return step
+
+
+def _capitals(run: str) -> bool:
+    return run.replace("and", "").isupper()
+
+
+def _value(text: str) -> Extract | None:
+    """Return the last formula of a text, else its last line."""
+    if formulas := list(_MATH.finditer(text)):
+        return Extract(formulas[-1][1], "last-formula", formulas[-1].span(1))
+    last = text.rstrip().rpartition("\n")[2].strip()
+    if not last:
+        return None
+    start = text.rindex(last)
+    return Extract(last, "last-line", (start, start + len(last)))
+
+
+class ExamMatch(Evaluator):
+    """Right when just the right options are chosen; without options, when the value is the target's."""
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Compare one answer with the target."""
+        given = answer or ""
+        if sample.choices:
+            chosen = _letters(given.translate(_FOLD)) or _named(given, sample)
+            right = chosen == frozenset(str(sample.target))
+            return Score(float(right), details={"vote": "".join(sorted(chosen))})
+        return Score(float(same_value(given, str(sample.target))))
+
+
+def _letters(text: str) -> frozenset[str]:
+    words = re.findall(r"[A-Z]+|[a-z]+", text)
+    kept = [word for word in words if word not in ("and", "or")]
+    if not kept or any(set(word) - set("ABCDEFGH") for word in kept):
+        return frozenset()
+    return frozenset("".join(kept))
+
+
+def _named(text: str, sample: Sample) -> frozenset[str]:
+    from aisb_evaluator_text._matching import letter
+
+    return frozenset(letter(text, sample) or "")
+
+
+def same_value(given: str, wanted: str) -> bool:
+    """Say whether two values are one: as numbers, or as LaTeX with its layout taken away, part by part."""
+    if _same(given, wanted):
+        return True
+    parts, targets = (_SEPARATORS.split(text.strip()) for text in (given, wanted))
+    if len(targets) > 1 and len(parts) != len(targets):
+        parts = re.split(r"\s*[,，、;；]\s*", given.strip())
+    return (
+        len(parts) == len(targets) > 1
+        and all(parts)
+        and all(_same(part, target) for part, target in zip(parts, targets, strict=True))
+    )
+
+
+def _same(given: str, wanted: str) -> bool:
+    from aisb_evaluator_text._matching import readings
+
+    left, right = plain_latex(given), plain_latex(wanted)
+    if left == right != "":
+        return True
+    if "=" in left and "=" not in right:
+        left = left.rpartition("=")[2]
+        if left == right != "":
+            return True
+    if not _NUMBER.fullmatch(right):
+        return False
+    values, targets = readings(_as_number(left)), readings(_as_number(right))
+    return any(abs(value - target) <= 1e-6 for value in values for target in targets)
+
+
+_NUMBER = pattern(r"-?(?:\d+(?:\.\d+)?|\.\d+|\\frac\{\d+\}\{\d+\}|\d+/\d+)")
+
+_LATEX: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\\(?:left|right|big|Big|bigg|Bigg|displaystyle|,|!|;|:|quad|qquad)(?![A-Za-z])|\\ |~"), ""),
+    (re.compile(r"\\[dt]frac"), r"\\frac"),
+    (re.compile(r"\\frac\s*([0-9])\s*([0-9])"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\frac\s*([0-9])\s*\{"), r"\\frac{\1}{"),
+    (re.compile(r"\\sqrt\s*([0-9a-z])"), r"\\sqrt{\1}"),
+    (re.compile(r"\\(?:text|mathrm|mathbf|operatorname|textbf|mbox)\s*\{([^{}]*)\}"), r"\1"),
+    (re.compile(r"\^\s*\{?\\circ\}?|\\degree|°"), ""),
+    (re.compile(r"\\[\[\]()]|\\%|%|\$|\\\$"), ""),
+    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
+    (re.compile(r"\s+"), ""),
+)
+
+
+def plain_latex(text: str) -> str:
+    r"""Return a formula without what only lays it out: spaces, `\left`, `\text`, degrees, dollar signs."""
+    text = unicodedata.normalize("NFKC", text).strip().strip("$")
+    text = text.replace("−", "-").replace("\\le ", "\\leq ").replace("\\ge ", "\\geq ").replace("\\pi", "π")
+    for said, kept in _LATEX:
+        text = said.sub(kept, text)
+    return text.strip(".。,").replace("{,}", "")
+
+
+def _as_number(text: str) -> str:
+    return re.sub(r"^(-?)\\frac\{(\d+)\}\{(\d+)\}$", r"\1\2/\3", text)

@@ -1,0 +1,127 @@
+"""Grade long-text tasks by each set's own measure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from aisb import Evaluator, Metric, Sample, Score
+from aisb_dataset_long._rows import longbench_sets
+from aisb_evaluator_overlap._edits import EditSimilarity
+from aisb_evaluator_overlap._means import means, targets
+from aisb_evaluator_overlap._rouge import Rouge
+from aisb_evaluator_overlap._words import TokenF1
+from aisb_evaluator_text._marked import answer_line
+from aisb_evaluator_text._matching import ChoiceMatch, NumericMatch
+from aisb_evaluator_text._number_steps import number
+
+_LETTERS = re.compile(r"(?<![A-Za-z])[(\[*]*([A-H](?:\s?[,、]?\s?(?:and\s)?[A-H])*)[)\]*.:,]*(?=[\s.,:;)]|$)")
+
+
+def _figure(value: float) -> Score:
+    return Score(value, details={"figures": {"score": value}})
+
+
+class LongBenchScore(Evaluator):
+    """The measure of each LongBench set: F1, ROUGE-L, the class, the number named, or the likeness of code.
+
+    Source: LongBench's eval.py and metrics.py.
+    """
+
+    def __init__(self) -> None:
+        self._judges: dict[str, Evaluator] = {
+            "f1": TokenF1(headline="f1"),
+            "f1-zh": TokenF1(rules="chinese", headline="f1"),
+            "rouge": Rouge(headline="rougeL", language="en"),
+            "rouge-zh": Rouge(headline="rougeL", language="zh"),
+            "code": EditSimilarity(),
+        }
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Grade one answer by the measure of the set that its row is of."""
+        table = longbench_sets()[str(sample.fields["set"])]
+        text = (answer or "").strip()
+        if table.get("first_line"):
+            text = text.split("\n")[0]
+        metric = table["metric"]
+        if metric == "label":
+            return _figure(max(_label(text, gold, sample.fields["all_classes"]) for gold in targets(sample)))
+        if metric == "number":
+            return _figure(max(_numbers(text, gold) for gold in targets(sample)))
+        graded = self._judges[metric].score(text, sample)
+        assert isinstance(graded, Score)  # noqa: S101 - none of these waits
+        return _figure(graded.value)
+
+    def summarize(self, scores: Sequence[Score]) -> list[Metric]:
+        """Return the mean score, also for each set and over the sets."""
+        return means(scores, ("score",))
+
+
+def _label(text: str, gold: str, classes: Sequence[str]) -> float:
+    """Return one over the number of classes that the text names, if the right one is among them."""
+    named = [name for name in classes if name in text]
+    named = [name for name in named if name == gold or name not in gold]
+    return 1 / len(named) if gold in named else 0.0
+
+
+def _numbers(text: str, gold: str) -> float:
+    """Return the share of the numbers in a text that are the gold's ("Paragraph 7" is 7)."""
+    wanted = re.findall(r"\d+", gold)[-1:]
+    found = re.findall(r"\d+", text)
+    return found.count(wanted[0]) / len(found) if found and wanted else 0.0
+
+
+class LEvalScore(Evaluator):
+    """The measure of each L-Eval set: letters, a number, True or False, exact text, or ROUGE-L."""
+
+    def __init__(self) -> None:
+        self._rouge = Rouge(headline="rougeL")
+        self._texts = TokenF1()
+        self._numbers, self._choices = NumericMatch(), ChoiceMatch()
+        self._number, self._line = number(), answer_line()
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Grade one answer by the kind of its set."""
+        text = (answer or "").strip()
+        kind = str(sample.fields["kind"])
+        gold = str(sample.target)
+        if kind == "rouge":
+            return _figure(self._rouge.score(text, sample).value)
+        if kind == "number":
+            found = self._number(text, sample)
+            return _figure(self._numbers.score(found.text if found else "", sample).value)
+        line = self._line(text, sample)
+        text = line.text if line else text
+        if kind in {"letter", "letters"}:
+            return _figure(float(letters(text) == "".join(sorted(set(gold)))))
+        if kind == "label":
+            words = re.findall(r"\b(?:true|false)\b", text.casefold())
+            return _figure(float(words[:1] == [gold.casefold()]))
+        return _figure(self._texts.score(text, sample).value)
+
+    def summarize(self, scores: Sequence[Score]) -> list[Metric]:
+        """Return the mean score, also for each set and over the sets."""
+        return means(scores, ("score",))
+
+
+def letters(text: str) -> str:
+    """Return the letters that an answer begins with or consists of, each once, in order."""
+    found = _LETTERS.search(text)
+    return "".join(sorted(set(re.findall(r"[A-H]", found[1])))) if found else ""
+
+
+class NeedleRecall(Evaluator):
+    """The share of the hidden facts that the answer names, each as a word of its own."""
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Look for each target in one answer."""
+        golds = targets(sample)
+        words = {
+            re.sub(r"\D", "", w) if w[0].isdigit() else w.casefold()
+            for w in re.findall(r"\w[\w,]*", answer or "")
+        }
+        return _figure(sum(gold.casefold() in words for gold in golds) / len(golds))
+
+    def summarize(self, scores: Sequence[Score]) -> list[Metric]:
+        """Return the mean share, also for each length."""
+        return means(scores, ("score",))

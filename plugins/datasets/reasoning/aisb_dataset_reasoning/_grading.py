@@ -1,0 +1,87 @@
+"""Find and grade the answers of BIG-Bench Hard: a letter, word, number, sorted words, closing brackets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from aisb import Evaluator, Extract, Sample, Score
+from aisb_evaluator_text._choices import choice
+from aisb_evaluator_text._marked import ANSWER, answer_line, boxed
+from aisb_evaluator_text._matching import letter, readings
+
+_BRACKETS = re.compile(r"[\s()\[\]{}<>]+")
+_ROW = re.compile(r"[()\[\]{}<>](?:[\s,\"'`]*[()\[\]{}<>])*")
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_LABELS = re.compile(r"\b(?:yes|no|true|false|valid|invalid)\b", re.IGNORECASE)
+_KINDS = ({"yes", "no"}, {"true", "false"}, {"valid", "invalid"})
+
+
+def bbh_answer() -> Callable[[str, Sample], Extract | None]:
+    """The letter chosen, or for a question without options what stands after "the answer is"."""
+    letters, in_box, in_line = choice(), boxed(), answer_line()
+
+    def step(text: str, sample: Sample) -> Extract | None:
+        if sample.choices:
+            return letters(text, sample)
+        if _BRACKETS.fullmatch(str(sample.target)):
+            return _brackets(text)
+        found = in_box(text, sample) or in_line(text, sample)
+        if found:
+            return found
+        return _bare(text, str(sample.target))
+
+    return step
+
+
+def _brackets(text: str) -> Extract | None:
+    """Return the brackets after the last "the answer is"; without one, a text of nothing else."""
+    marks = list(ANSWER.finditer(text))
+    for start in [mark.end() for mark in reversed(marks)] or [0]:
+        found = _ROW.search(text, start, start + 400)
+        if found and (marks or not text.strip().strip("`*.").replace(found[0].strip(), "").strip()):
+            return Extract(found[0], "brackets", found.span(), explicit=True)
+    return None
+
+
+def _bare(text: str, target: str) -> Extract | None:
+    """Return an answer that nothing announces: the whole of a short text, or the last word of its kind."""
+    kind = next((words for words in _KINDS if target.casefold() in words), None)
+    if kind:
+        found = [match for match in _LABELS.finditer(text) if match[0].casefold() in kind]
+        if not found:
+            return None
+        last = found[-1]
+        return Extract(last[0], "last-word", last.span(), explicit=len(text.strip()) < 20)
+    line = text.strip()
+    if not line or "\n" in line:
+        return None
+    start = text.index(line)
+    return Extract(line, "bare", (start, start + len(line)), explicit=True)
+
+
+class BbhMatch(Evaluator):
+    """Right when the letter, the number, the words in their order, or the brackets are the target's."""
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Compare one answer with the target."""
+        target = str(sample.target)
+        given = normal(answer or "", sample, target)
+        return Score(float(given == normal(target, sample, target)), details={"vote": given})
+
+
+def normal(text: str, sample: Sample, target: str) -> str:
+    """Return what counts of an answer, by the kind of the target."""
+    if sample.choices:
+        named: str | None = letter(text, sample)
+        return named or text.strip().casefold()
+    if _BRACKETS.fullmatch(target):
+        return "".join(c for c in text if c in "()[]{}<>")
+    if number := readings(target):
+        found = readings(text)
+        return str(number[0] if number[0] in found else found[0] if found else text)
+    words = [word.casefold() for word in _WORD.findall(text)]
+    # "True." is the answer, and "True, since both are" begins with it.
+    if " " not in target and words and any(target.casefold() in kind and words[0] in kind for kind in _KINDS):
+        return words[0]
+    return " ".join(words)

@@ -1,0 +1,111 @@
+"""Read traces line by line, check them, and say where one is not what it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from aisb import Row
+from aisb_engine._builtin.readers import csv, jsonl
+
+if TYPE_CHECKING:
+    from aisb_dataset_traces._prompts import Prompts
+    from aisb_engine._data.datafiles import DataFile, DataFiles
+
+
+class Line(NamedTuple):
+    """A request as a trace has it: `at` in the trace's own seconds, `number` from 0 over all files."""
+
+    at: float
+    number: int
+    input_tokens: int
+    output_tokens: int
+    blocks: tuple[int, ...] = ()
+
+
+def mooncake(files: DataFiles, prompts: Prompts, *, block: int, sort: bool) -> Iterator[Row]:
+    """Yield the rows of JSON lines with timestamp (ms), input_length, output_length and hash_ids."""
+    for line in _in_order(_mooncake_lines(files, block), files, sort=sort):
+        keys = [f"block:{key}" for key in line.blocks]
+        yield _row(line) | prompts.of(keys, line.input_tokens, block)
+
+
+def azure(files: DataFiles, prompts: Prompts, *, sort: bool) -> Iterator[Row]:
+    """Yield the rows of CSV files with TIMESTAMP, ContextTokens and GeneratedTokens."""
+    for line in _in_order(_azure_lines(files), files, sort=sort):
+        yield _row(line) | prompts.of([f"row:{line.number}"], line.input_tokens, line.input_tokens)
+
+
+def _row(line: Line) -> dict[str, Any]:
+    return {"at": line.at, "input_length": line.input_tokens, "output_length": line.output_tokens}
+
+
+def _in_order(lines: Iterator[Line], files: DataFiles, *, sort: bool) -> Iterator[Line]:
+    """Yield the lines with times that count from the first one's; sorted, or refused where one goes back."""
+    if sort:
+        lines = iter(sorted(lines))
+    start: float | None = None
+    last = 0.0
+    for line in lines:
+        start = line.at if start is None else start
+        at = round(line.at - start, 6)
+        if at < last and files.current:
+            raise files.current.wrong(
+                f"the trace is out of order: this request came {last - at:g} s before the one above it; "
+                "set sort = true to have it sorted"
+            )
+        last = at
+        yield line._replace(at=at)
+
+
+def _mooncake_lines(files: DataFiles, block: int) -> Iterator[Line]:
+    for number, row in enumerate(jsonl(files=files)):
+        file = _current(files)
+        milliseconds = _field(file, row, "timestamp")
+        if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or milliseconds < 0:
+            raise file.wrong(f"timestamp is {milliseconds!r}, not a number of milliseconds")
+        tokens = _whole(file, row, "input_length")
+        blocks = _field(file, row, "hash_ids")
+        if not isinstance(blocks, list) or any(type(one) is not int for one in blocks):
+            raise file.wrong(f"hash_ids is {str(blocks)[:60]}, not a list of whole numbers")
+        needed = -(-tokens // block)
+        if len(blocks) != needed:
+            raise file.wrong(
+                f"{len(blocks)} hash_ids do not fit input_length {tokens}: with blocks of {block} tokens "
+                f"{needed} are wanted (block = N says how long the trace's blocks are)"
+            )
+        yield Line(milliseconds / 1000, number, tokens, _whole(file, row, "output_length"), tuple(blocks))
+
+
+def _azure_lines(files: DataFiles) -> Iterator[Line]:
+    for number, row in enumerate(csv(files=files)):
+        file = _current(files)
+        text = _field(file, row, "TIMESTAMP")
+        try:
+            when = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise file.wrong(
+                f"TIMESTAMP is {text!r}, not a time such as 2023-11-16 18:15:46.6805900"
+            ) from error
+        at = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+        yield Line(at, number, _whole(file, row, "ContextTokens"), _whole(file, row, "GeneratedTokens"))
+
+
+def _current(files: DataFiles) -> DataFile:
+    return cast("DataFile", files.current)  # a row was read, so a file is open
+
+
+def _field(file: DataFile, row: Mapping[str, Any], name: str) -> Any:
+    if name not in row:
+        raise file.wrong(f"no field {name!r}; the fields are: {', '.join(row)}")
+    return row[name]
+
+
+def _whole(file: DataFile, row: Mapping[str, Any], name: str) -> int:
+    value = _field(file, row, name)
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if type(value) is not int or value < 1:
+        raise file.wrong(f"{name} is {value!r}, not a whole number of at least 1")
+    return value

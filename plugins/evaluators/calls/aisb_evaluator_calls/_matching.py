@@ -1,0 +1,137 @@
+"""Grade function calls against what would be right."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aisb import Evaluator, Sample, Score
+from aisb_evaluator_calls._reading import Call, calls
+
+NO_CALL, ANY_CALL = "no call", "any call"
+_LOOSE = re.compile(r"[ ,./\-_*^]")
+
+
+class CallMatch(Evaluator):
+    """Right when the reply makes exactly the calls of the target, in any order, with arguments that fit.
+
+    A target is a list of `{name: {parameter: [values that fit]}}`, where `""` among the values, or none at
+    all, says that the parameter may be left out; or it is "no call", or "any call". Types are those of the
+    field `functions`, where the row has it. Source: ast_checker.py of the Berkeley Function Calling
+    Leaderboard.
+    """
+
+    grades_none = True
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Compare the calls of one answer with the target's."""
+        given = calls(answer or "")
+        if sample.target in (NO_CALL, ANY_CALL):
+            return Score(float(bool(given) == (sample.target == ANY_CALL)), details={"calls": len(given)})
+        wanted = [json.loads(one) if isinstance(one, str) else one for one in sample.target]
+        types = _types(sample.fields.get("functions") or ())
+        problem = _compared(given, wanted, types)
+        return Score(float(problem is None), details={"problem": problem} if problem else {})
+
+
+def _compared(
+    given: Sequence[Call], wanted: Sequence[Mapping[str, Any]], types: Mapping[str, Mapping[str, str]]
+) -> str | None:
+    """Return why the calls are not those wanted, None when they are."""
+    if len(given) != len(wanted):
+        return f"{len(given)} calls in place of {len(wanted)}"
+    left = list(given)
+    for one in wanted:
+        ((name, parameters),) = one.items()
+        problems = [_call_problem(call, name, parameters, types.get(name, {})) for call in left]
+        if None not in problems:
+            return problems[0] if len(problems) == 1 else f"no call fits {name}"
+        left.pop(problems.index(None))
+    return None
+
+
+def _call_problem(
+    call: Call, name: str, parameters: Mapping[str, Sequence[Any]], types: Mapping[str, str]
+) -> str | None:
+    if call.name.replace(".", "_") != name.replace(".", "_"):
+        return f"{call.name} in place of {name}"
+    names = list(types) or list(parameters)
+    arguments: dict[str, Any] = {}
+    for key, value in call.arguments.items():
+        known = key if isinstance(key, str) else names[key] if key < len(names) else None
+        if known is None or known not in parameters:
+            return f"{name} has no parameter {key!r}"
+        arguments[known] = value
+    for key, fitting in parameters.items():
+        if key not in arguments:
+            if fitting and "" not in fitting:
+                return f"{name} lacks {key}"
+        elif not any(_fits(arguments[key], one, types.get(key, "")) for one in fitting):
+            return f"{key} = {arguments[key]!r}"[:200]
+    return None
+
+
+def _fits(value: Any, wanted: Any, kind: str) -> bool:
+    """Say whether a value is the one wanted: 5 is no "5" and no true, 5 is 5.0 where a float is asked for."""
+    if isinstance(wanted, bool) or isinstance(value, bool):
+        return value is wanted or (kind in _BOOLEANS and str(value).lower() == str(wanted).lower())
+    if isinstance(wanted, int | float):
+        return _number_fits(value, wanted, kind)
+    if isinstance(wanted, str):
+        return isinstance(value, str) and _plain(value) == _plain(wanted)
+    if isinstance(wanted, Mapping):
+        return isinstance(value, Mapping) and _dict_fits(value, wanted)
+    if isinstance(wanted, list) and isinstance(value, list | tuple):
+        same = [_fits(one, other, "") for one, other in zip(value, wanted, strict=False)]
+        return len(value) == len(wanted) and all(same)
+    return bool(value == wanted)
+
+
+def _number_fits(value: Any, wanted: float, kind: str) -> bool:
+    if isinstance(value, str) and kind in _FOREIGN:
+        value = _number(value)
+    if isinstance(value, float) and isinstance(wanted, int) and kind == "integer":
+        return False
+    return isinstance(value, int | float) and value == wanted
+
+
+_BOOLEANS = {"Boolean"}
+_FOREIGN = {"long", "double", "any", "Integer", "Long"}
+
+
+def _dict_fits(value: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Compare a table, whose values are lists of what fits."""
+    if set(value) - set(wanted):
+        return False
+    for key, fitting in wanted.items():
+        some = fitting if isinstance(fitting, list) else [fitting]
+        if key not in value:
+            if "" not in some:
+                return False
+        elif not any(_fits(value[key], one, "") for one in some) and not _fits(value[key], fitting, ""):
+            return False
+    return True
+
+
+def _number(text: str) -> Any:
+    try:
+        return float(text.rstrip("LlfFdD"))
+    except ValueError:
+        return text
+
+
+def _plain(text: str) -> str:
+    return _LOOSE.sub("", text).lower().replace("'", '"')
+
+
+def _types(functions: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Return the type of each parameter of each function, in the order in which they are declared."""
+    found = {}
+    for function in functions:
+        properties = function.get("parameters", {}).get("properties", {})
+        found[str(function.get("name"))] = {
+            name: str(one.get("type", "")) for name, one in properties.items()
+        }
+    return found

@@ -1,0 +1,100 @@
+"""Run a program, and answer calls to what it defines. This is the end of the box that holds no tests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from aisb_evaluator_code._wire import Channel, Closed, pack, told, unpack
+
+
+class Served:
+    """The objects of a program that the other end knows by number."""
+
+    def __init__(self, channel: Channel, names: dict[str, Any]) -> None:
+        self.channel = channel
+        self.names = names
+        self.objects: dict[int, Any] = {}
+
+    def refer(self, value: Any) -> list[Any]:
+        """Name an object by its number."""
+        self.objects[id(value)] = value
+        return ["object", id(value)]
+
+    def resolve(self, named: list[Any]) -> Any:
+        """Return the object of a number, or a function that calls one of the tests' own."""
+        if named[0] == "object":
+            return self.objects[named[1]]
+        return lambda *args: self.call_back(named[1], args)
+
+    def call_back(self, number: int, args: tuple[Any, ...]) -> Any:
+        """Call a function of the tests."""
+        self.channel.send({"back": number, "args": pack(list(args), self.refer)})
+        reply = self.serve(until="answer")
+        if "raised" in reply:
+            raise RuntimeError(reply["raised"])
+        return unpack(reply["answer"], self.resolve)
+
+    def serve(self, until: str | None = None) -> dict[str, Any]:
+        """Answer messages, until the other end is gone or has answered itself."""
+        while True:
+            message = self.channel.receive()
+            if until and (until in message or "raised" in message):
+                return dict(message)
+            try:
+                reply = self.reply(message)
+                self.channel.send(reply)
+            except Closed:
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever a program raises is its answer
+                self.channel.send({"raised": told(error)})
+
+    def reply(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Do what a message asks for."""
+        packed = message["args"]
+        args = unpack(packed, self.resolve)
+        names = unpack(message.get("names", ["dict", []]), self.resolve)
+        of = self.names[message["name"]] if "name" in message else self.objects[message["object"]]
+        result = _ACTIONS[message["do"]](of, args, names)
+        reply = {"value": pack(result, self.refer)}
+        if message["do"] == "call":
+            after = pack(args, self.refer)
+            if after != packed:  # what a function did to the lists that it was given
+                reply["after"] = after
+        return reply
+
+
+_ACTIONS: dict[str, Callable[[Any, list[Any], dict[str, Any]], Any]] = {
+    "get": lambda of, _args, _names: of,
+    "call": lambda of, args, names: of(*args, **names),
+    "read": lambda of, args, _names: getattr(of, args[0]),
+    "write": lambda of, args, _names: setattr(of, args[0], args[1]),
+    "iter": lambda of, _args, _names: iter(of),
+    "next": lambda of, _args, _names: next(of),
+    "len": lambda of, _args, _names: len(of),
+    "item": lambda of, args, _names: of[args[0]],
+    "bool": lambda of, _args, _names: bool(of),
+    "str": lambda of, _args, _names: str(of),
+}
+
+
+def main(given: dict[str, Any]) -> None:
+    """Run the program, say which names it defines, and serve them."""
+    channel = Channel(given["channel"])
+    module = sys.modules["solution"] = type(sys)("solution")
+    space = module.__dict__
+    try:
+        exec(compile(given["program"], "<program>", "exec", dont_inherit=True), space)  # noqa: S102
+    except BaseException as error:  # noqa: BLE001 - whatever a program raises is its answer
+        channel.send({"problem": ": ".join(told(error))})
+        return
+    channel.send({"names": [name for name in space if isinstance(name, str) and name[:2] != "__"]})
+    try:
+        Served(channel, space).serve()
+    except Closed:
+        return
+
+
+if __name__ == "__box__":
+    main(globals()["GIVEN"])

@@ -1,0 +1,148 @@
+"""Grade a program by running it against its tests, in boxes of their own, where that is allowed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Annotated, Any
+
+from aisb import Evaluator, Sample, Score, UsageError
+from aisb_evaluator_code._blocks import defines, parsed
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from aisb_evaluator_code._sandbox import Containment
+
+ALLOW, ALLOW_UNCONTAINED = "AISB_ALLOW_CODE_EXECUTION", "AISB_ALLOW_UNCONTAINED"
+CONTAINER = "AISB_CODE_CONTAINER"
+
+_threads: dict[int, ThreadPoolExecutor] = {}
+_lock = threading.Lock()
+_warned: set[str] = set()
+
+
+class CodeRun(Evaluator):
+    """Right when the program passes its tests. Programs run in boxes without a network, files or rights.
+
+    A row has the tests in `test` (a text, or a list of texts), and may have `entry_point` (the function that
+    a `check` in the tests is given), `prelude` (the program that the answer completes), `setup` (lines before
+    the tests), `language` (python, cpp, java, js) and, for programs that read their input, `cases`.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow: Annotated[bool, "run programs that a model wrote (also: AISB_ALLOW_CODE_EXECUTION=1)"] = False,
+        allow_uncontained: Annotated[
+            bool, "also where nothing keeps them from your files and the network (AISB_ALLOW_UNCONTAINED=1)"
+        ] = False,
+        container: Annotated[
+            str, "image whose containers programs run in, with docker or podman (AISB_CODE_CONTAINER=IMAGE)"
+        ] = "",
+        seconds: Annotated[float, "how long one program may run"] = 10.0,
+        memory: Annotated[int, "MB that one process may take"] = 1024,
+        workers: Annotated[int, "programs that run at a time; 0: one for each core"] = 0,
+    ) -> None:
+        if not 0 < seconds <= 3600:
+            raise UsageError(f"seconds = {seconds}: it must be more than 0 and at most 3600")
+        if memory < 64:
+            raise UsageError(f"memory = {memory}: it must be at least 64 MB, which Python itself needs")
+        if workers < 0:
+            raise UsageError(f"workers = {workers}: it must be 0 (one for each core) or more")
+        if not (allow or _is_set(ALLOW)):
+            raise UsageError(
+                "grading this task runs programs that a model wrote, which is off unless asked for\n"
+                f"  to run them in a sandbox, set {ALLOW}=1 in the environment, or allow = true here"
+            )
+        self.seconds = seconds
+        self.memory = memory
+        self.workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self.image = container or os.environ.get(CONTAINER, "").strip()
+        from aisb_evaluator_code._container import check
+        from aisb_evaluator_code._sandbox import containment
+
+        if self.image:
+            check(self.image)
+        else:
+            warn(containment(), allowed=allow_uncontained or _is_set(ALLOW_UNCONTAINED))
+
+    async def score(self, answer: str | None, sample: Sample) -> Score:
+        """Run one program against its tests."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(_pool(self.workers), self._run, answer or "", sample)
+        details = {key: found[key] for key in ("problem", "test") if found.get(key)}
+        if "error" in found:
+            return Score(0.0, "error", details={"raised": found["error"]})
+        return Score(1.0 if found["passed"] else 0.0, details=details)
+
+    def _run(self, answer: str, sample: Sample) -> dict[str, Any]:
+        from aisb_evaluator_code import _languages as languages
+        from aisb_evaluator_code import _sandbox as sandbox
+
+        limits = sandbox.Limits(seconds=self.seconds, memory=self.memory, image=self.image)
+        fields = sample.fields
+        language = str(fields.get("language") or "python")
+        if fields.get("cases"):
+            return languages.run_cases(answer, fields, limits)
+        if language != "python":
+            return languages.run(language, answer, fields, limits)
+        prompt, entry = str(fields.get("prelude") or ""), fields.get("entry_point") or None
+        tests = fields.get("test")
+        texts = [str(one) for one in tests] if isinstance(tests, list | tuple) else [str(tests or "")]
+        if not any(text.strip() for text in texts):
+            return {"passed": False, "error": "the row has no tests in the field 'test'"}
+        setup = str(fields.get("setup") or "")
+        program = completed(prompt, answer, entry)
+        return sandbox.run_tests(
+            program,
+            [setup, *texts] if setup.strip() else texts,
+            entry=entry,
+            prelude=prompt,
+            limits=limits,
+        )
+
+
+def completed(prompt: str, answer: str, entry: str | None) -> str:
+    """Return the whole program: the answer after the prompt, which it goes on with or begins again."""
+    if not entry or defines(parsed(answer), entry):
+        # The prompt's own imports and helpers are there in either case.
+        return f"{prompt}\n{answer}" if prompt and parsed(prompt) is not None else answer
+    return prompt + answer if prompt else answer
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "").strip().lower() not in ("", "0", "false", "no")
+
+
+def warn(found: Containment, *, allowed: bool) -> None:
+    """Say once what does not contain a program.
+
+    Raises:
+        UsageError: nothing does, and that was not allowed.
+    """
+    if not found.open:
+        return
+    why = f" ({found.reason})" if found.reason else ""
+    if not found.unprivileged and not allowed:
+        raise UsageError(
+            f"this machine lets no namespaces be made{why}, so programs would reach {found.open}\n"
+            "  run as a user who may make namespaces (kernel.unprivileged_userns_clone = 1), or set\n"
+            f"  {ALLOW_UNCONTAINED}=1 (allow_uncontained = true) for limits on time and memory alone,\n"
+            f'  or name an image whose containers hold them: {CONTAINER}=IMAGE (container = "IMAGE")'
+        )
+    if found.open not in _warned:
+        _warned.add(found.open)
+        sys.stderr.write(f"warning: programs run without namespaces{why}; not contained: {found.open}\n")
+
+
+def _pool(workers: int) -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with _lock:
+        if workers not in _threads:
+            _threads[workers] = ThreadPoolExecutor(workers, thread_name_prefix="code-run")
+        return _threads[workers]

@@ -1,0 +1,106 @@
+"""Grade an answer by the instructions that it follows: strictly, and forgiving what stands around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Annotated, Any
+
+from aisb import Evaluator, Metric, PluginError, Sample, Score
+from aisb_evaluator_instruct import _ifbench as ifbench
+from aisb_evaluator_instruct import _ifeval as ifeval
+
+CHECKS = ifeval.CHECKS | ifbench.CHECKS
+
+
+class Instructions(Evaluator):
+    """Right when the answer follows all instructions of its row, strictly.
+
+    A row has `instruction_id_list`, and `kwargs` with the arguments of each. A loose verdict is also for the
+    answer without its first line, its last line, or its asterisks.
+    """
+
+    def __init__(
+        self,
+        *,
+        ids: Annotated[str, "the field with the names of the instructions"] = "instruction_id_list",
+        arguments: Annotated[str, "the field with the arguments of each"] = "kwargs",
+    ) -> None:
+        try:
+            import langdetect  # type: ignore[import-untyped]  # noqa: F401
+        except ImportError as error:
+            raise PluginError(
+                "telling languages apart needs langdetect: pip install aisb-evaluator-instruct"
+            ) from error
+        self.ids = ids
+        self.arguments = arguments
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Check each instruction of one row."""
+        names = sample.fields.get(self.ids)
+        given = sample.fields.get(self.arguments)
+        if not isinstance(names, list | tuple) or not names:
+            return _error(f"the row has no instructions in the field {self.ids!r}")
+        if not isinstance(given, list | tuple) or len(given) != len(names):
+            return _error(f"the field {self.arguments!r} is a list with the arguments of each instruction")
+        unknown = [name for name in names if name not in CHECKS]
+        if unknown:
+            return _error(f"the instruction {unknown[0]!r} is not offered yet")
+        text = answer or ""
+        strict, loose = [], []
+        for name, some in zip(names, given, strict=True):
+            arguments = {key: value for key, value in (some or {}).items() if value is not None}
+            arguments.setdefault("prompt", sample.fields.get("prompt"))
+            strict.append(_follows(name, text, arguments))
+            loose.append(strict[-1] or any(_follows(name, one, arguments) for one in variants(text)))
+        details = {"instructions": list(names), "strict": strict, "loose": loose}
+        return Score(1.0 if all(strict) else 0.0, details=details)
+
+    def summarize(self, scores: Sequence[Score]) -> list[Metric]:
+        """Return the share of prompts, and of single instructions, that were followed."""
+        from aisb_engine._scoring.metrics import summarize
+        from aisb_engine._scoring.stats import clustered
+
+        if not scores:
+            return []
+        found: list[Metric] = []
+        for rule in ("strict", "loose"):
+            verdicts = [list(score.details.get(rule, [False])) for score in scores]
+            of = [[float(all(one))] for one in verdicts]
+            found.append(_metric(f"Prompt-level-{rule}-accuracy", of, clustered(_by_sample(scores, of))))
+            of = [[float(holds) for holds in one] for one in verdicts]
+            found.append(_metric(f"Inst-level-{rule}-accuracy", of, clustered(_by_sample(scores, of))))
+        return [*found, *(metric for metric in summarize(scores) if metric.name.startswith("pass@"))]
+
+
+def variants(text: str) -> Iterator[str]:
+    """Yield an answer without its first line, its last line and its asterisks, in all combinations."""
+    lines = text.split("\n")
+    for first, last, stars in product((0, 1), (0, 1), (False, True)):
+        if first or last or stars:
+            kept = "\n".join(lines[first : len(lines) - last]).strip()
+            yield kept.replace("*", "") if stars else kept
+
+
+def _follows(name: str, text: str, given: Mapping[str, Any]) -> bool:
+    try:
+        return bool(text.strip()) and bool(CHECKS[name](text, given))
+    except KeyError as error:
+        raise ValueError(f"the instruction {name!r} wants {error.args[0]!r} among its arguments") from error
+
+
+def _by_sample(scores: Sequence[Score], values: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Put the values of one sample's repeats together."""
+    found: dict[str, list[float]] = {}
+    for score, own in zip(scores, values, strict=True):
+        found.setdefault(score.sample_id, []).extend(own)
+    return list(found.values())
+
+
+def _metric(name: str, values: Sequence[Sequence[float]], interval: tuple[float, float]) -> Metric:
+    flat = [one for own in values for one in own]
+    return Metric(name, 100 * sum(flat) / len(flat), 100 * interval[0], 100 * interval[1], "%", len(flat))
+
+
+def _error(what: str) -> Score:
+    return Score(0.0, "error", details={"raised": what})

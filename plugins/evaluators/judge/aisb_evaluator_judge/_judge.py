@@ -1,0 +1,121 @@
+"""Ask a model whether an answer is right, and count what it says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from aisb import Ask, Evaluator, Message, Metric, Prediction, Request, Sample, Score, UsageError
+from aisb_evaluator_judge._verdicts import read_verdict
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+class ModelJudge(Evaluator):
+    """A model's verdict on the answer; the majority, where it is asked more than once."""
+
+    def __init__(
+        self,
+        *,
+        prompt: Annotated[str, "what is asked: the row's fields, and {prediction}, {target} and {verdicts}"],
+        verdicts: Annotated[
+            dict[str, float] | None,
+            "the verdicts in the order shown, with the value of each; left out, CORRECT 1 and INCORRECT 0",
+        ] = None,
+        system: Annotated[str | None, "a system text before it"] = None,
+        swap: Annotated[bool, "ask again with the verdicts in the opposite order"] = False,
+        repeats: Annotated[int, "how often each of these is asked"] = 1,
+        params: Annotated[
+            dict[str, Any] | None, "generation parameters, below those of [judge]; left out, temperature 0"
+        ] = None,
+        ask: Ask | None = None,
+    ) -> None:
+        from aisb_engine._data.templates import Template, optional
+
+        verdicts = {"CORRECT": 1.0, "INCORRECT": 0.0} if verdicts is None else verdicts
+        if not 2 <= len(verdicts) <= len(LETTERS):
+            raise UsageError(
+                f"verdicts must be 2 to {len(LETTERS)}, each with its value (they are {len(verdicts)})"
+            )
+        if len({verdict.upper() for verdict in verdicts}) < len(verdicts):
+            raise UsageError(f"verdicts must differ in more than case: {', '.join(verdicts)}")
+        if wrong := [f"{name} = {value}" for name, value in verdicts.items() if not 0 <= value <= 1]:
+            raise UsageError(f"the value of a verdict is 0 (wrong) to 1 (right), which {wrong[0]} is not")
+        if repeats < 1:
+            raise UsageError(f"repeats = {repeats}: a question is asked once or more")
+        self.prompt = Template(prompt, "prompt")
+        self.system = optional(system, "system")
+        if missing := {"prediction", "verdicts"} - {
+            *self.prompt.names,
+            *(self.system.names if self.system else ()),
+        }:
+            raise UsageError(f"prompt does not hold {{{min(missing)}}}, so the judge would not be told")
+        self.verdicts = dict(verdicts)
+        self.orders = [list(verdicts), list(verdicts)[::-1]] if swap else [list(verdicts)]
+        self.repeats = repeats
+        self.params = {"temperature": 0} if params is None else params
+        self.asks = len(self.orders) * repeats
+        self._ask = ask
+
+    async def score(self, answer: str | None, sample: Sample) -> Score:
+        """Ask, and take the verdict that most valid replies state."""
+        if self._ask is None:
+            raise UsageError("no model is named that judges: --judge NAME")
+        questions = [(order, repeat) for repeat in range(self.repeats) for order in self.orders]
+        import asyncio
+
+        replies = await asyncio.gather(
+            *(self._ask(self._request(answer or "", sample, order, repeat)) for order, repeat in questions)
+        )
+        failed = next((reply.failure for reply in replies if reply.failure), None)
+        if failed:
+            return Score(0.0, "error", details={"failure": f"judge: {failed.kind}: {failed.message}"})
+        given = [self._verdict(reply, order) for reply, (order, _) in zip(replies, questions, strict=True)]
+        return self._counted(given, replies)
+
+    def beside(self, scores: Sequence[Score]) -> list[Metric]:
+        """Return how often the judge gave no verdict, and how often it agreed with itself."""
+        judged = [score.details for score in scores if "verdicts" in score.details]
+        if not judged:
+            return []
+        none = sum(details["verdict"] is None for details in judged)
+        found = [Metric("without verdict", 100 * none / len(judged), count=len(judged), better="lower")]
+        if self.asks > 1:
+            shares = [details["agreement"] for details in judged]
+            found.append(Metric("judge agreement", 100 * sum(shares) / len(shares), count=len(shares)))
+        return found
+
+    def _request(self, answer: str, sample: Sample, order: Sequence[str], repeat: int) -> Request:
+        """Write one question; core knows it by its content, so the sample's id is only for the log."""
+        target = sample.target
+        if isinstance(target, list | tuple):
+            target = " or ".join(str(one) for one in target)
+        options = "\n".join(f"{letter}: {verdict}" for letter, verdict in zip(LETTERS, order, strict=False))
+        fields = {**sample.fields, "prediction": answer, "target": target, "verdicts": options}
+        messages = [Message("user", self.prompt.render(fields))]
+        if self.system:
+            messages.insert(0, Message("system", self.system.render(fields)))
+        return Request(sample.id, repeat, messages=tuple(messages), params=self.params)
+
+    def _verdict(self, reply: Prediction, order: Sequence[str]) -> str | None:
+        if reply.finish_reason == "length":
+            return None  # what it was about to say is not known
+        return read_verdict(reply.text, dict(zip(LETTERS, order, strict=False)))
+
+    def _counted(self, given: Sequence[str | None], replies: Sequence[Prediction]) -> Score:
+        """Sum the verdicts up: more than half of the valid ones must say the same."""
+        valid = Counter(verdict for verdict in given if verdict is not None)
+        verdict, votes = valid.most_common(1)[0] if valid else (None, 0)
+        if 2 * votes <= valid.total():
+            verdict = None
+        details: dict[str, Any] = {
+            "verdict": verdict,
+            "verdicts": list(given),
+            "agreement": votes / len(given),
+            "judged": [reply.text for reply in replies],
+        }
+        if verdict is None:
+            why = "the judge contradicts itself" if valid else "the judge gave no valid verdict"
+            return Score(0.0, "error", rule="no verdict", details={"failure": why, **details})
+        return Score(self.verdicts[verdict], details=details)

@@ -1,0 +1,139 @@
+"""Find the final answer of a solution: the last box, "the final answer is …", or a formula at the end.
+
+Each rule takes time in proportion to the text, whatever the text is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from aisb import Extract, Sample
+from aisb_evaluator_text._marked import ANSWER, boxes
+
+_CLOSERS = {"$$": "$$", "$": "$", r"\[": r"\]", r"\(": r"\)"}
+_OPENER = re.compile(r"(?<!\\)(?:\$\$|\$|\\\[|\\\()")
+_DECORATION = re.compile(r"[\s*_#>:：]*")
+_SENTENCE_END = re.compile(
+    r"(?<!\\)[.!。！](?=\s|$|[*_\"'”)])(?!\.)|[。！]|,?\s+(?:which|because|since|where)\b"
+)
+_EDGE = ' \t\r\n*_`#>"“”'
+_NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?(?![\w])")
+_VARIABLE = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z](?![a-zA-Z])")
+_LIMIT = 1000
+"""No final answer is longer than this; what is longer is prose after "the answer is"."""
+
+
+def math_answer(
+    *,
+    fallback: Annotated[
+        bool, "where nothing marks the answer, take the last formula, or else the last number"
+    ] = True,
+) -> Callable[[str, Sample], Extract | None]:
+    r"""The final answer of a solution: the last `\boxed{…}`, else what stands after "the final answer is"."""
+
+    def step(text: str, _sample: Sample) -> Extract | None:
+        for start, end in reversed(boxes(text)):
+            if found := _trimmed(text, start, end):
+                return Extract(text[found[0] : found[1]], "boxed", found, explicit=True)
+        for mark in reversed(list(ANSWER.finditer(text))):
+            if found := _after(text, mark.end()):
+                return Extract(text[found[0] : found[1]], "answer-is", found, explicit=True)
+        if not fallback:
+            return None
+        if _is_bare(text) and (found := _trimmed(text, 0, len(text))):
+            return Extract(text[found[0] : found[1]], "bare", found, explicit=True)
+        for rule, search in (("last-formula", _last_formula), ("last-number", _last_number)):
+            if found := search(text):
+                return Extract(text[found[0] : found[1]], rule, found)
+        return None
+
+    return step
+
+
+def _after(text: str, at: int) -> tuple[int, int] | None:
+    """Return the span of the answer that is announced before `at`: its formulas, else its sentence."""
+    begin = _DECORATION.match(text, at)
+    start = begin.end() if begin else at
+    if formula := _formula(text, start):
+        line_end = text.find("\n", formula[1])
+        rest = text[formula[1] : line_end if line_end >= 0 else len(text)]
+        more = re.match(r"(?:\$|\\\))?[*_]{0,2}\s*(?:,|and|or|, and|, or)\s*(?=\$|\\\()", rest)
+        if not more:
+            return formula
+        # "$2$ and $3$" is one answer: everything up to the last formula of the sentence.
+        stop = max(rest.rfind("$"), rest.rfind(r"\)"))
+        return _trimmed(text, start, formula[1] + stop + (1 if rest[stop] == "$" else 2))
+    stop = text.find("\n", start)
+    stop = len(text) if stop < 0 else stop
+    sentence = text[start : min(stop, start + _LIMIT)]
+    first = _OPENER.search(sentence)
+    if first and (formula := _formula(text, start + first.start())):
+        after = text[formula[1] : formula[1] + 40]
+        if not re.match(r"(?:\$|\\\))\s*[\w+\-*/=]", after) or not sentence[: first.start()].strip(_EDGE):
+            return formula
+    end = _SENTENCE_END.search(sentence)
+    return _trimmed(text, start, start + (end.start() if end else len(sentence)))
+
+
+def _formula(text: str, at: int) -> tuple[int, int] | None:
+    """Return the span inside the formula that begins at `at`, if one does."""
+    opener = _OPENER.match(text, at)
+    if not opener:
+        return None
+    closer = _CLOSERS[opener[0]]
+    end = text.find(closer, opener.end(), opener.end() + _LIMIT)
+    while closer == "$" and end > 0 and text[end - 1] == "\\":  # \$ is a sign for money
+        end = text.find(closer, end + 1, opener.end() + _LIMIT)
+    if opener[0] == "$" and (end < 0 or "\n\n" in text[opener.end() : end]):
+        return None  # a sum of money
+    return _trimmed(text, opener.end(), end) if end >= 0 else None
+
+
+def _last_formula(text: str) -> tuple[int, int] | None:
+    found = None
+    at = 0
+    while opener := _OPENER.search(text, at):
+        inside = _formula(text, opener.start())
+        if inside is None:
+            at = opener.end()
+            continue
+        found = inside
+        closer = _CLOSERS[opener[0]]
+        at = text.index(closer, inside[1]) + len(closer)
+    sides = text[found[0] : found[1]].split("=") if found else []
+    # Of "2 + 3 = 5" and "A = ab = 6" the answer is at the end; "y = 2x" is one itself.
+    if found and (len(sides) > 2 or (len(sides) == 2 and not _VARIABLE.search(sides[0]))):
+        return _trimmed(text, text.rindex("=", found[0], found[1]) + 1, found[1])
+    return found
+
+
+def _last_number(text: str) -> tuple[int, int] | None:
+    spans = [match.span() for match in _NUMBER.finditer(text)]
+    return spans[-1] if spans else None
+
+
+def _is_bare(text: str) -> bool:
+    """Say whether the text is nothing but an answer: a line without prose."""
+    line = text.strip()
+    if _OPENER.search(line, 1, len(line) - 2):  # a formula within a sentence
+        return False
+    return len(line) < 200 and "\n" not in line and not re.search(r"(?<![\\a-zA-Z{])[A-Za-z]{3,}\s+\w", line)
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Return a span without white space, Markdown, formula marks, and the full stop around it."""
+    for _ in range(3):
+        piece = text[start:end]
+        start += len(piece) - len(piece.lstrip(_EDGE))
+        end = start + len(text[start:end].rstrip(_EDGE))
+        for opener in ("$$", r"\[", r"\(", "$"):
+            closer = _CLOSERS[opener]
+            inner = text[start + len(opener) : end - len(closer)]
+            if text.startswith(opener, start) and text[:end].endswith(closer) and closer not in inner:
+                start, end = start + len(opener), end - len(closer)
+                break
+        if text[start:end].endswith((".", ",", ";", "。")):
+            end -= 1
+    return (start, end) if text[start:end].strip() else None

@@ -1,0 +1,43 @@
+"""How alike a line of code is to the one that would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from typing import Annotated
+
+from aisb import Evaluator, Metric, Sample, Score
+from aisb_evaluator_overlap._means import means, targets
+
+_NO_CODE = ("#", "//", "/*", "*/", "```", "~~~", '"""')
+
+
+class EditSimilarity(Evaluator):
+    """The share of signs that the answer's first line of code and the target have in common, in order.
+
+    A fence, or a line that is a comment from its start, is no line of code. Source: LongBench's
+    code_sim_score, where a line with a comment behind its code is passed over.
+    """
+
+    def __init__(
+        self, *, first_line: Annotated[bool, "whether only the first line of code is compared"] = True
+    ) -> None:
+        self.first_line = first_line
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Compare one answer with each target, and keep the best."""
+        given = _first_line(answer or "") if self.first_line else (answer or "").strip()
+        ratios = [SequenceMatcher(None, given, target.strip()).ratio() for target in targets(sample)]
+        value = max(ratios)
+        return Score(value, details={"figures": {"edit_similarity": value}})
+
+    def summarize(self, scores: Sequence[Score]) -> list[Metric]:
+        """Return the mean similarity."""
+        return means(scores, ("edit_similarity",))
+
+
+def _first_line(text: str) -> str:
+    for line in text.split("\n"):
+        if line.strip() and not line.strip().startswith(_NO_CODE):
+            return line.strip()
+    return ""

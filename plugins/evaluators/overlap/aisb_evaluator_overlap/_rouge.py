@@ -1,0 +1,61 @@
+"""ROUGE: how many words, word pairs, and how long a common subsequence a summary shares with its target."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from aisb import Evaluator, Metric, Sample, Score
+from aisb_evaluator_overlap._chinese import cut, is_chinese
+from aisb_evaluator_overlap._means import means, targets
+
+FIGURES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+
+
+class Rouge(Evaluator):
+    """ROUGE-1, -2, -L and -Lsum (F-measure), by Google's rouge-score; of several targets the best counts.
+
+    Chinese is cut into words by jieba, since a word is not a run of letters there; a line is a sentence.
+    """
+
+    def __init__(
+        self,
+        *,
+        headline: Annotated[
+            Literal["rouge1", "rouge2", "rougeL", "rougeLsum"], "which figure is a sample's value"
+        ] = "rouge1",
+        language: Annotated[
+            Literal["auto", "en", "zh"], "how texts are cut into words; auto: as the target is written"
+        ] = "auto",
+        stemmer: Annotated[bool, "whether English words count by their stems (Porter)"] = False,
+    ) -> None:
+        from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]
+
+        self.order = (headline, *(name for name in FIGURES if name != headline))
+        self.language = language
+        self._english = RougeScorer(FIGURES, use_stemmer=stemmer)
+        self._chinese = RougeScorer(FIGURES, tokenizer=_Words())
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Compare one answer with each target, and keep the best of each figure."""
+        best = dict.fromkeys(FIGURES, 0.0)
+        for target in targets(sample):
+            chinese = self.language == "zh" or (self.language == "auto" and is_chinese(target))
+            scorer: Any = self._chinese if chinese else self._english
+            found = scorer.score(target, answer or "")
+            best = {name: max(best[name], found[name].fmeasure) for name in FIGURES}
+        return Score(best[self.order[0]], details={"figures": best})
+
+    def summarize(self, scores: Sequence[Score]) -> list[Metric]:
+        """Return the mean of each figure, the headline first."""
+        return means(scores, self.order)
+
+
+class _Words:
+    """What rouge-score wants in place of its own tokenizer."""
+
+    def tokenize(self, text: str) -> list[str]:
+        plain = unicodedata.normalize("NFKC", text).lower()
+        return [word for word in cut(plain) if re.search(r"\w", word)]

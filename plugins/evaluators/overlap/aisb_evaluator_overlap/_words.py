@@ -1,0 +1,142 @@
+"""Exact match and F1 over words, with the normalisation of SQuAD, TriviaQA or DROP, and of Chinese."""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+from aisb import Evaluator, Metric, Sample, Score
+from aisb._patterns import pattern
+from aisb_evaluator_overlap._means import means, targets
+
+Rules = Literal["squad", "trivia", "drop", "chinese"]
+_ARTICLES = pattern(r"\b(?:a|an|the)\b")
+_QUOTES = "‘’´`“”"
+FIGURES = ("exact_match", "f1", "contained")
+
+
+class TokenF1(Evaluator):
+    """Exact match and F1 over words, the best over all targets; `contained`: the answer holds a target.
+
+    Sources: SQuAD's evaluate-v1.1.py, TriviaQA's triviaqa_evaluation.py, DROP's drop_eval.py, LongBench's
+    qa_f1_zh_score. Typographic quotes are quotes. A target of which a rule leaves nothing ("The The")
+    is compared letter for letter.
+    """
+
+    def __init__(
+        self,
+        *,
+        rules: Annotated[Rules, "whose normalisation"] = "squad",
+        headline: Annotated[
+            Literal["exact_match", "f1", "contained"], "which figure is a sample's value"
+        ] = "exact_match",
+    ) -> None:
+        self.rules: Rules = rules
+        self.headline = headline
+        self.words = _WORDS[rules]
+        self.order = (headline, *(name for name in FIGURES if name != headline))
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Compare one answer with each target, and keep the best of each figure."""
+        given = self.words(answer or "")
+        best = dict.fromkeys(FIGURES, 0.0)
+        for target in targets(sample):
+            wanted = self.words(target)
+            if wanted:
+                found = (float(given == wanted), f1(given, wanted, self.rules), _contains(given, wanted))
+            else:
+                same = float((answer or "").strip().casefold() == target.strip().casefold() != "")
+                found = (same, same, same)
+            best = {name: max(best[name], value) for name, value in zip(FIGURES, found, strict=True)}
+        return Score(best[self.headline], details={"figures": best, "vote": " ".join(given)})
+
+    def summarize(self, scores: Sequence[Score]) -> list[Metric]:
+        """Return the mean of each figure, the headline first."""
+        return means(scores, self.order)
+
+
+def f1(given: Sequence[str], wanted: Sequence[str], rules: Rules = "squad") -> float:
+    """Return the harmonic mean of precision and recall over words."""
+    if rules == "drop":
+        return _drop_f1(set(given), set(wanted))
+    shared = sum((Counter(given) & Counter(wanted)).values())
+    return _harmonic(shared / len(given), shared / len(wanted)) if shared else 0.0
+
+
+def _drop_f1(given: set[str], wanted: set[str]) -> float:
+    """Return DROP's F1 over sets of words: 0 where the target has numbers and the answer none of them."""
+    numbers = {word for word in wanted if _is_number(word)}
+    if numbers and not numbers & given:
+        return 0.0
+    shared = len(given & wanted)
+    return round(_harmonic(shared / len(given), shared / len(wanted)), 2) if shared else 0.0
+
+
+def _harmonic(precision: float, recall: float) -> float:
+    return 2 * precision * recall / (precision + recall)
+
+
+def _contains(given: Sequence[str], wanted: Sequence[str]) -> float:
+    width = len(wanted)
+    return float(any(given[at : at + width] == wanted for at in range(len(given) - width + 1)))
+
+
+def _squad(text: str) -> list[str]:
+    text = "".join(c for c in text.lower() if c not in string.punctuation + "“”")
+    return _ARTICLES.sub(" ", text).split()
+
+
+def _trivia(text: str) -> list[str]:
+    gone = set(string.punctuation + _QUOTES)
+    text = text.replace("_", " ").lower()
+    text = "".join(" " if c in gone else c for c in text)
+    return _ARTICLES.sub(" ", text).split()
+
+
+def _drop(text: str) -> list[str]:
+    words = []
+    for part in re.split(r" |(?<=\w)-", text.strip()):  # the script's own way would make -5 to 5
+        number = _number(part)
+        word = (
+            number if number is not None else "".join(c for c in part.lower() if c not in string.punctuation)
+        )
+        words += _ARTICLES.sub(" ", word).split()
+    return words
+
+
+def _number(text: str) -> str | None:
+    """Return a number as DROP writes it, 12 as 12.0; None for anything else."""
+    text = text.rstrip(".").replace(",", "").strip("$%")
+    return str(float(text)) if _is_number(text) else None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return any(c.isdigit() for c in text)
+
+
+def _chinese(text: str) -> list[str]:
+    """Return the words of a Chinese text as jieba cuts them, without punctuation and white space."""
+    from aisb_evaluator_overlap._chinese import cut
+
+    plain = "".join(
+        c
+        for c in unicodedata.normalize("NFKC", text).lower()
+        if not c.isspace() and not unicodedata.category(c).startswith("P")
+    )
+    return cut(plain)
+
+
+_WORDS: dict[str, Callable[[str], list[str]]] = {
+    "squad": _squad,
+    "trivia": _trivia,
+    "drop": _drop,
+    "chinese": _chinese,
+}

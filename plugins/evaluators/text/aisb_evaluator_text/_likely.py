@@ -1,0 +1,215 @@
+"""Guess the number that answers a question where the text marks none: the last, unless it plainly is not."""
+
+from __future__ import annotations
+
+import re
+
+from aisb import Extract, Sample
+from aisb._patterns import pattern
+from aisb_evaluator_text import _spelled as spelled
+from aisb_evaluator_text._numbers import Number, find, find_last
+
+
+def extract(number: Number, rule: str, *, explicit: bool = False) -> Extract:
+    """Return a number as what a step found."""
+    return Extract(number.text, rule, (number.start, number.end), explicit)
+
+
+def moved(number: Number, by: int) -> Number:
+    """Return a number that was found in a part of a text, at its place in the whole."""
+    return number._replace(start=number.start + by, end=number.end + by)
+
+
+_NOT = pattern(
+    r"(?:\bnot|n't|n’t|instead\ of|rather\ than|\bnor|不是|而非|并非)\s?[\s$€£¥*(]{0,4}$", re.IGNORECASE
+)
+
+
+def denied(text: str, number: Number) -> bool:
+    """Say whether a number is named as what the answer is not, or only asked about."""
+    return bool(_NOT.search(text[max(0, number.start - 20) : number.start])) or text[
+        number.end : number.end + 1
+    ] in ("?", "？")
+
+
+def likely(text: str, sample: Sample) -> Extract | None:
+    """Return the last number that is not denied, a list's own number, or the number of a step."""
+    last = None
+    for found in find_last(text):
+        last = last or found
+        if denied(text, found) or _counts_lines(text, found):
+            continue
+        for rule, better in (
+            ("last-bold", _bold(text, found)),
+            ("asked-unit", _asked(text, found, sample)),
+            ("last-result", _result(text, found) or _explained(text, found)),
+            ("before-reason", _before_reason(text, found)),
+            ("before-year", _before_year(text, found)),
+        ):
+            if better:
+                return extract(better, rule)
+        return extract(found, "last-number")
+    if last:
+        return extract(last, "last-number")
+    none = _NONE.search(text, max(0, len(text) - 200))
+    if none:
+        return Extract("0", "none-left", none.span())
+    words = [
+        w for w in spelled.find(text[-2000:]) if w.text.lower() not in ("one", "一", "十分", "千万", "万一")
+    ]
+    if not words:
+        return None
+    return extract(moved(words[-1], max(0, len(text) - 2000)), "last-spelled-number")
+
+
+_COUNTER = pattern(r"(?:^|\n)\s{0,8}$|(?:\b(?:step|part|question|problem|case)|步骤?|第)\s?$", re.IGNORECASE)
+
+
+def _counts_lines(text: str, number: Number) -> bool:
+    """Say whether a number only counts a line or a step."""
+    before = _COUNTER.search(text[max(0, number.start - 12) : number.start])
+    if not before:
+        return False
+    if before[0].strip() == "第":  # 第3步 counts, 第145页 is what may be asked
+        return bool(re.match(r"\s?(?:步|题|问|部分|条|行)", text[number.end : number.end + 4]))
+    return bool(before[0].strip() or re.match(r"[.)、:]\s", text[number.end : number.end + 2]))
+
+
+_RESULT = pattern(r"=\s?(?=[\s$€£¥￥*\\-]{0,4}\d)")
+
+
+def equals(text: str, end: int) -> Number | None:
+    """Return the result of the last equation before a place."""
+    window = max(0, end - 2000)
+    signs = [match.end() for match in _RESULT.finditer(text, window, end)]
+    found = next(find(text[signs[-1] : end]), None) if signs else None
+    return moved(found, signs[-1]) if found else None
+
+
+def _result(text: str, last: Number) -> Number | None:
+    """Return the result of the last equation where the closing sentence says it again.
+
+    Only where the last number is none that the sentence brings: "8 * 5 + 24 = 64. So 64 for all 16 glasses".
+    """
+    result = equals(text, last.end)
+    if result is None or not result.readings or result.readings == last.readings:
+        return None
+    closing = max(text.rfind(mark, 0, last.start) for mark in (". ", "。", "\n", "! "))
+    window = max(0, last.start - 2000)
+    numbers = [moved(n, window) for n in find(text[window : last.start])]
+    known = any(n.readings == last.readings for n in numbers if n.end <= result.start)
+    again = [n for n in numbers if n.readings == result.readings and n.start > closing]
+    return again[-1] if known and again else None
+
+
+_SAYS_HOW = pattern(
+    r"(?P<left>\d[\d.,]{0,15})\s?=\s?[\d.,$€£¥()\s]{1,20}[-+*/×÷·−][-+*/×÷·−\d.,$€£¥()\s]{1,40}$"
+)
+
+
+def _explained(text: str, last: Number) -> Number | None:
+    """Return the number on the left of a closing equation that says again how it came about: "18 = 9 × 2"."""
+    start = max(0, last.start - 60)
+    how = _SAYS_HOW.search(text[start : last.end])
+    if how is None or re.search(r"[-+*/×÷·−=]\s?[$(]?$", text[start : start + how.start()]):
+        return None
+    left = next(find(how["left"]), None)
+    begin = start + how.start()
+    said = left and any(n.readings == left.readings for n in find(text[max(0, begin - 300) : begin]))
+    return moved(left, begin) if left and said else None
+
+
+_BOLD = pattern(r"\*\*([^*\n]{1,80})\*\*")
+
+
+def _bold(text: str, last: Number) -> Number | None:
+    """Return the last number in bold of the line that the last number stands in."""
+    start = text.rfind("\n", 0, last.start) + 1
+    line = text[start : start + 2000].split("\n", 1)[0]
+    for match in reversed(list(_BOLD.finditer(line))):
+        numbers = [n for n in find(match[1]) if not (denied(match[1], n) or _counts_lines(match[1], n))]
+        if len(numbers) == 1:
+            return moved(numbers[0], start + match.start(1))
+    return None
+
+
+_NONE = pattern(
+    r"\b(?:there (?:are|is|were|will be)|has|have|had)\s(?:no|not a single|not any)\s(?:\w+\s){1,3}?"
+    r"(?:left|remaining|remain)\b"
+    r"|\b(?:none|nothing)\b[^.\n]{0,30}\b(?:left|remains?)\b",
+    re.IGNORECASE,
+)
+_ASKS = pattern(
+    r"\bhow\s(?:many|much)\s(?:more\s|total\s|whole\s)?(?P<unit>[a-z]{2,20})|(?:多少|几)\s?个?(?P<chinese>[\u4e00-\u9fff]{1,2})",
+    re.IGNORECASE,
+)
+
+
+_COMPUTED = pattern(r"[=≈][\s$€£¥]{0,3}$")
+_COUNTS_OTHER = pattern(
+    r"\s?(?!(?:left|more|fewer|less|in|on|at|to|by|of|for|from|remain\w*|total|and|or|each|per|times|after|over)\b)"
+    r"[A-Za-z\u4e00-\u9fff]",
+    re.IGNORECASE,
+)
+
+
+def _asked(text: str, last: Number, sample: Sample) -> Number | None:
+    """Return the one number of the closing sentence that counts what the question asks for.
+
+    Only where the last number counts something else: "9 hours later they are 360 km apart, at 40 km/h".
+    """
+    question = sample.fields.get("question")
+    asks = list(_ASKS.finditer(question[-600:])) if isinstance(question, str) else []
+    if len(asks) != 1:
+        return None
+    unit = asks[0]["unit"] or asks[0]["chinese"]
+    counts = re.compile(rf"\s?(?:[a-z]{{1,12}}\s)?{re.escape(unit)}(?!\s?(?:per\b|/))", re.IGNORECASE)
+    computed = _COMPUTED.search(text[max(0, last.start - 8) : last.start])
+    if computed or counts.match(text, last.end) or not _COUNTS_OTHER.match(text, last.end):
+        return None
+    numbers = [n for n in _sentence(text, last) if not denied(text, n)]
+    fitting = [n for n in numbers if n.end <= last.start and counts.match(text, n.end)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _sentence(text: str, last: Number) -> list[Number]:
+    """Return the numbers of the sentence that ends with the last number, in order."""
+    start = max(0, last.start - 300)
+    breaks = [m.end() for m in re.finditer(r"[.!]\s|[。！\n]", text[start : last.start])]
+    start += breaks[-1] if breaks else 0
+    return [moved(n, start) for n in find(text[start : last.end + 12])]
+
+
+_REASON = pattern(r",\s(?:since|as|because)\s|\sbecause\s|[,，]?因为")
+_COMPARES = pattern(r"\b(?:than|more|less|fewer)\b|比", re.IGNORECASE)
+
+
+def _before_reason(text: str, last: Number) -> Number | None:
+    """Return the number before the reason that a closing sentence gives: "3 buses, since 2 hold only 80"."""
+    numbers = _sentence(text, last)
+    if not numbers or _COMPUTED.search(text[max(0, last.start - 8) : last.start]):
+        return None
+    start = numbers[0].start
+    reason = _REASON.search(text, start, last.start)
+    before = [n for n in numbers if reason and n.end <= reason.start()]
+    if not reason or len(before) != 1 or _COMPARES.search(text, start, reason.start()):
+        return None
+    return before[0]
+
+
+_YEAR = pattern(r"\d{1,4}(?:st|nd|rd|th)?")
+_DATED = pattern(
+    r"\s(?!(?:was|were|is|are|has|had|it|they|he|she)\b)(?:[a-z]+\s){1,3}(?:in|by|since|until)\s(?:the\syear\s)?$"
+)
+_SPAN = pattern(r"\b(?:after|before|within|for|over|than|of)\s$", re.IGNORECASE)
+
+
+def _before_year(text: str, last: Number) -> Number | None:
+    """Return the number that a closing year only dates: "25 years old in 2030"."""
+    if not (len(last.text) == last.end - last.start == 4 and "1500" <= last.text <= "2100"):
+        return None
+    numbers = _sentence(text, last)
+    before = numbers[-2] if len(numbers) > 1 and numbers[-1].start == last.start else None
+    if before is None or not _DATED.fullmatch(text, before.end, last.start):
+        return None
+    return None if _SPAN.search(text[max(0, before.start - 10) : before.start]) else before

@@ -1,0 +1,123 @@
+"""Grade an answer by comparing it with the target: as numbers, as text, or as a choice."""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections.abc import Iterable
+from fractions import Fraction
+from itertools import islice
+from typing import Annotated, Any
+
+from aisb import Evaluator, Sample, Score
+from aisb_evaluator_text import _numbers as numbers
+from aisb_evaluator_text import _spelled as spelled
+
+
+def readings(text: str) -> tuple[Fraction, ...]:
+    """Return what the one number in a text may be worth, the likeliest first; for several numbers, none."""
+    found = list(islice(numbers.find(text), 3))
+    if len(found) > 1 and "=" in text:
+        found = list(islice(numbers.find(text[text.rindex("=") :]), 2))
+    found = found or list(islice(spelled.find(text[:200]), 2))
+    return found[0].readings if len(found) == 1 else ()
+
+
+class NumericMatch(Evaluator):
+    """Right when the answer is the target's number: 18, 18.0 and 36/2 are one, and 50% is 50 or 0.5.
+
+    An answer that holds several numbers, or none, is right only when it is the target to the letter.
+    """
+
+    def __init__(
+        self, *, tolerance: Annotated[float, "how far apart the two numbers may be, in absolute terms"] = 1e-6
+    ) -> None:
+        if not 0 <= tolerance < float("inf"):
+            from aisb import UsageError
+
+            raise UsageError(f"tolerance = {tolerance}: it must be a number from 0, such as 0.01")
+        self.tolerance = Fraction(str(tolerance))
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Compare one answer with the target, or with each where there are several."""
+        given = readings(answer or "")
+        right = any(self._equal(given, answer or "", target) for target in targets(sample))
+        if not given and not right and len(list(islice(numbers.find(answer or ""), 2))) != 1:
+            # Several numbers, or none, are no answer to a question for one: nothing was graded.
+            return Score(0.0, "unparsed")
+        if not given:
+            return Score(float(right))
+        return Score(float(right), details={"vote": str(given[0])})
+
+    def _equal(self, given: Iterable[Fraction], text: str, target: Any) -> bool:
+        wanted = readings(str(target))
+        if not wanted:
+            return _plain(text) == _plain(str(target)) != ""
+        return any(abs(value - right) <= self.tolerance for value in given for right in wanted)
+
+
+class ExactMatch(Evaluator):
+    """Right when the answer is the target as text, white space at the ends and runs of it aside."""
+
+    def __init__(
+        self,
+        *,
+        ignore_case: Annotated[bool, "whether 'Paris' and 'paris' are one"] = False,
+        ignore_punctuation: Annotated[bool, "whether punctuation of any script counts for nothing"] = False,
+        ignore_articles: Annotated[bool, "whether 'the', 'a' and 'an' count for nothing"] = False,
+    ) -> None:
+        self.ignore_case = ignore_case
+        self.ignore_punctuation = ignore_punctuation
+        self.ignore_articles = ignore_articles
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Compare one answer with the target, or with each where there are several."""
+        given = self.normal(answer or "")
+        right = any(given == self.normal(str(target)) for target in targets(sample))
+        return Score(float(right), details={"vote": given})
+
+    def normal(self, text: str) -> str:
+        """Return a text without what is ignored; never nothing, or all such texts would be one answer."""
+        text = _plain(text)
+        text = text.casefold() if self.ignore_case else text
+        if self.ignore_articles:
+            text = " ".join(re.sub(r"\b(?:a|an|the)\b", " ", text, flags=re.IGNORECASE).split()) or text
+        if self.ignore_punctuation:
+            kept = (" " if _is_punctuation(c) else c for c in text)
+            text = " ".join("".join(kept).split()) or text
+        return text
+
+
+class ChoiceMatch(Evaluator):
+    """Right when the answer is the letter of the right choice, or its text."""
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Compare one answer with the target, which may be a letter or the text of a choice."""
+        given = letter(answer or "", sample)
+        right = given is not None and any(given == letter(str(target), sample) for target in targets(sample))
+        return Score(float(right), details={"vote": given or (answer or "")})
+
+
+def letter(text: str, sample: Sample) -> str | None:
+    """Return the letter that a text names, or whose choice it is word for word; else None."""
+    plain = unicodedata.normalize("NFKC", text).strip(" \t\n()[]{}.:,*_`\"'$。：，、【】")
+    if len(plain) == 1 and plain.upper() in string.ascii_uppercase:
+        return plain.upper()
+    wanted = _plain(text).casefold()
+    same = [i for i, choice in enumerate(sample.choices) if _plain(choice).casefold() == wanted]
+    return string.ascii_uppercase[same[0]] if len(same) == 1 else None
+
+
+def targets(sample: Sample) -> tuple[Any, ...]:
+    """Return everything that would be right."""
+    target = sample.target
+    return tuple(target) if isinstance(target, list | tuple | set | frozenset) else (target,)
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).split())
+
+
+def _is_punctuation(c: str) -> bool:
+    return c in string.punctuation or unicodedata.category(c).startswith("P")

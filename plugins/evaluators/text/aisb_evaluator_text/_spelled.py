@@ -1,0 +1,119 @@
+"""Read numbers that are written as words: `eighteen`, `two hundred and five`, `十八`, `百分之五十`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+
+from aisb._patterns import pattern
+from aisb_evaluator_text._numbers import Number
+
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_WORDS = {word: value for value, word in enumerate(_ONES)} | {w: 10 * i for i, w in enumerate(_TENS, 2)}
+_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+_WORD = "|".join([*sorted(_WORDS, key=len, reverse=True), *_SCALES])
+_ENGLISH = pattern(
+    rf"\b(?P<minus>(?:minus|negative)[ ])?(?:a[ ](?=hundred|thousand|million))?"
+    rf"(?P<words>(?:{_WORD})(?:(?:[ -]|[ ]and[ ])(?:{_WORD})){{0,12}})\b(?P<percent>[ ]per[ ]?cent)?",
+    re.IGNORECASE,
+)
+_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
+_STEPS = {"十": 10, "百": 100, "千": 1000}
+_SHORT = {"百": 10, "千": 100, "万": 1000, "萬": 1000, "亿": 10**7}
+_NUMERAL = "[零〇一二两兩三四五六七八九十百千万萬亿]"
+_CHINESE = pattern(
+    rf"(?P<minus>负)?(?:(?P<per>{_NUMERAL}{{1,20}})分之)?(?P<whole>{_NUMERAL}{{1,20}}+)"
+    rf"(?:点(?P<tail>[零〇一二三四五六七八九]{{1,20}}))?"
+)
+
+
+def find(text: str) -> Iterator[Number]:
+    """Yield the spelled numbers of a text in order."""
+    for words, read in ((_ENGLISH, _english), (_CHINESE, _chinese)):
+        for match in words.finditer(text):
+            value = read(match)
+            if value is not None:
+                yield Number(match[0], match.start(), match.end(), value)
+
+
+def _english(match: re.Match[str]) -> tuple[Fraction, ...] | None:
+    total = current = 0
+    before = 0
+    for word in re.split(r"[ -]", match["words"].lower()):
+        if word == "and":
+            continue
+        if word == "hundred":
+            current = max(1, current) * 100
+        elif word in _SCALES:
+            total, current = total + max(1, current) * _SCALES[word], 0
+        else:
+            value = _WORDS[word]
+            # "twenty one" is one number; "five six" are two, and not for us to join.
+            if current % 100 and not (value < 10 and 20 <= before < 100):
+                return None
+            current += value
+            before = value
+            continue
+        before = 0
+    number = Fraction(-(total + current) if match["minus"] else total + current)
+    return (number / 100, number) if match["percent"] else (number,)
+
+
+def _chinese(match: re.Match[str]) -> tuple[Fraction, ...] | None:
+    whole = _numeral(match["whole"])
+    if whole is None:
+        return None
+    number = Fraction(whole)
+    if match["tail"]:
+        number += Fraction("0." + "".join(str(_DIGITS[c]) for c in match["tail"]))
+    number = -number if match["minus"] else number
+    if not match["per"]:
+        return (number,)
+    per = _numeral(match["per"])
+    if not per:
+        return None
+    return (number / 100, number) if match["per"] == "百" else (number / per,)
+
+
+def _numeral(text: str) -> int | None:
+    """Return the value of a Chinese numeral, digit by digit (二〇二四) or by place (两千零二十四)."""
+    if all(c in _DIGITS for c in text):
+        return int("".join(str(_DIGITS[c]) for c in text))
+    high = total = section = digit = 0
+    for position, c in enumerate(text):
+        if c in _DIGITS:
+            digit = _DIGITS[c]
+        elif c in _STEPS:
+            section, digit = section + (digit or 1) * _STEPS[c], 0
+        elif c == "亿":
+            high, total, section, digit = (high + total + section + digit) * 10**8, 0, 0, 0
+        else:
+            total, section, digit = (total + section + digit) * 10**4, 0, 0
+        if position == 0 and c in "万萬亿":
+            return None
+    if digit and text[-2] in _SHORT:  # 两万五 is 25,000, and 三百五 is 350
+        digit *= _SHORT[text[-2]]
+    return high + total + section + digit

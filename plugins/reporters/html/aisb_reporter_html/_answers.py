@@ -1,0 +1,253 @@
+"""The samples of a run as the page holds them: columns to look through, and texts in blocks to be opened.
+
+A task has its samples (ids, groups, what is right, how the question begins), and for each model its answers,
+in a column for each thing that the table shows. Blocks hold the prompts and outputs of a few hundred samples;
+the page unpacks one when a sample in it is opened, or looked through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from aisb._report import FinishedRun
+from aisb._types import OUTCOMES
+from aisb_engine._record.predictions import read_samples
+from aisb_engine._record.runfolder import RunFolder
+from aisb_engine._record.scores import Verdict, read_scores
+from aisb_reporter_html._texts import Piece, Shared, beginnings, cut, excerpt, pieces, turns
+
+BLOCK = 250
+SHORT = 80
+"""Characters of an answer in the table."""
+LONGEST_DETAILS = 2000
+UNSCORED = len(OUTCOMES)
+LIMITS = (40_000, 20_000, 10_000, 5_000, 2_500, 1_200, 600, 300, 150)
+"""To how many characters outputs and prompts are cut until the page is as small as it should be."""
+
+
+@dataclass(slots=True)
+class Answered:
+    """What one model answered in one task: its file, a line an answer, and the verdicts on them."""
+
+    model: str
+    file: str
+    lines: list[list[dict[str, Any]]]
+    verdicts: Mapping[tuple[str, int], list[Verdict]]
+
+
+@dataclass(slots=True)
+class TaskAnswers:
+    """One task: the ids of its samples, each one's group, target and choices, and every model's answers."""
+
+    task: str
+    samples: dict[str, Mapping[str, Any]]
+    answered: list[Answered]
+
+
+def read_tasks(run: FinishedRun) -> list[TaskAnswers]:
+    """Read what was asked and answered, task by task, in the run's order."""
+    folder = RunFolder(run.folder)
+    found = {(file.parent.name, file.stem): file for file in sorted(run.folder.glob("predictions/*/*.jsonl"))}
+    models = list(dict.fromkeys([*run.models, *(model for model, _ in found)]))
+    tasks = []
+    for task in dict.fromkeys([*run.tasks, *(task for _, task in found)]):
+        one = TaskAnswers(task, {}, [])
+        for model in models:
+            if (model, task) in found:
+                one.answered.append(_read(folder, one, model, found[model, task]))
+        if one.answered:
+            tasks.append(one)
+    return tasks
+
+
+def _read(folder: RunFolder, task: TaskAnswers, model: str, file: Path) -> Answered:
+    verdicts: dict[tuple[str, int], list[Verdict]] = {}
+    for verdict in read_scores(folder, model, task.task) or ():
+        verdicts.setdefault((verdict.id, verdict.repeat), []).append(verdict)
+    lines: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for number, text in enumerate(file.read_bytes().splitlines(), 1):
+        line = orjson.loads(text) | {"line": number}
+        lines.setdefault((line["id"], line["repeat"]), []).append(line)
+        task.samples.setdefault(
+            line["id"],
+            {"group": line["group"], "gold": line["gold"], "choices": ()},
+        )
+    if any(line["logprobs"] for line in next(iter(lines.values()), ())):
+        # What was compared stands in no prompt.
+        for sample, choices in _choices(folder, model, task.task).items():
+            if sample in task.samples:
+                task.samples[sample] = {**task.samples[sample], "choices": choices}
+    return Answered(model, str(file.relative_to(folder.path)), list(lines.values()), verdicts)
+
+
+def _choices(folder: RunFolder, model: str, task: str) -> dict[str, tuple[str, ...]]:
+    from aisb import RunError
+
+    try:
+        asked = read_samples(folder, model, task).asked
+        return {one.sample.id: one.sample.choices for one in asked}
+    except RunError:  # predictions alone, without the log: the page has no options to name
+        return {}
+
+
+@dataclass(slots=True)
+class Packer:
+    """Makes the page's form of a task; texts are cut to `most` characters."""
+
+    most: int
+
+    def pack(self, task: TaskAnswers) -> tuple[dict[str, Any], list[bytes]]:
+        """Return what the page holds of a task at once, and its blocks of texts."""
+        places = {key: place for place, key in enumerate(task.samples)}
+        shared = Shared()
+        groups = list(
+            dict.fromkeys(one["group"] for one in task.samples.values() if one["group"] is not None)
+        )
+        prompts, numbers = self._prompts(task, places, shared)
+        blocks: list[bytes] = []
+        head: dict[str, Any] = {
+            "task": task.task,
+            "ids": list(task.samples),
+            "groups": groups,
+            "group": [groups.index(g) if (g := s["group"]) is not None else -1 for s in task.samples.values()]
+            if groups
+            else [],
+            "gold": [_short(one["gold"]) for one in task.samples.values()],
+            "begins": beginnings([excerpt(found[0]) if found else "" for found in prompts]),
+            "shared": [cut(text, 4 * self.most)[:2] for text in shared.texts],
+            "block": BLOCK,
+            "first": len(blocks),
+            "models": [],
+        }
+        rows = [self._sample(one, found) for one, found in zip(task.samples.values(), prompts, strict=True)]
+        blocks += _blocks(rows)
+        for answered, number in zip(task.answered, numbers, strict=True):
+            first = len(blocks)
+            columns, rows = self._answers(answered, places, number)
+            head["models"].append({"model": answered.model, "file": answered.file, "first": first, **columns})
+            blocks += _blocks(rows)
+        return head, blocks
+
+    def _prompts(
+        self, task: TaskAnswers, places: Mapping[str, int], shared: Shared
+    ) -> tuple[list[list[Any]], list[list[int]]]:
+        """Return the different prompts of each sample, and for each model's answers which one it was."""
+        known: list[list[Any]] = [[] for _ in task.samples]
+        numbers: list[list[int]] = []
+        for answered in task.answered:
+            mine = []
+            for lines in answered.lines:
+                prompt, prompts = lines[0]["origin_prompt"], known[places[lines[0]["id"]]]
+                if prompt not in prompts:
+                    prompts.append(prompt)
+                mine.append(prompts.index(prompt))
+            numbers.append(mine)
+        found = iter(shared.split([turns(prompt) for prompts in known for prompt in prompts]))
+        return [[next(found) for _ in prompts] for prompts in known], numbers
+
+    def _sample(self, sample: Mapping[str, Any], prompts: list[Any]) -> list[Any]:
+        found = [
+            [[role, place, *cut(rest, self.most)[:2]] for role, place, rest in prompt] for prompt in prompts
+        ]
+        return [found, _text(sample["gold"]), list(sample["choices"])]
+
+    def _answers(
+        self, answered: Answered, places: Mapping[str, int], number: list[int]
+    ) -> tuple[dict[str, Any], list[list[Any]]]:
+        names = ("sample", "repeat", "outcome", "value", "answer", "tokens", "length", "ms")
+        columns: dict[str, list[Any]] = {name: [] for name in names}
+        rows = []
+        for lines, prompt in zip(answered.lines, number, strict=True):
+            last = lines[-1]
+            verdicts = answered.verdicts.get((last["id"], last["repeat"]), [])
+            verdict = verdicts[0] if verdicts else None
+            usage = last["usage"] or {}
+            outcome = OUTCOMES.index(verdict.outcome) if verdict else UNSCORED
+            e2el = last["e2el_ms"]
+            values = (
+                places[last["id"]],
+                last["repeat"],
+                outcome,
+                verdict and verdict.value,
+                _short(verdict.answer) if verdict else None,
+                usage.get("output_tokens"),
+                len(last["prediction"] or "") + len(last["reasoning"] or ""),
+                None if e2el is None else round(e2el),
+            )
+            for name, value in zip(names, values, strict=True):
+                columns[name].append(value)
+            rows.append([prompt, self._output(lines, verdict), *_told(last, verdicts)])
+        return columns, rows
+
+    def _output(self, lines: list[dict[str, Any]], verdict: Verdict | None) -> list[list[Any]]:
+        """Return the output in pieces: [kind, text, gaps, span]; the last turn is the one that was graded."""
+        found: list[list[Any]] = []
+        for line in lines:
+            if len(lines) > 1:
+                found.append(["turn", f"turn {line['turn'] + 1}", [], None])
+            if line["reasoning"]:
+                found.append(self._piece(Piece("reasoning", line["reasoning"]), None))
+            span = verdict.span if verdict and line is lines[-1] else None
+            at = 0
+            for piece in pieces(line["prediction"] or ""):
+                mine = (span[0] - at, span[1] - at) if span and at <= span[0] < at + len(piece.text) else None
+                found.append(self._piece(piece, mine))
+                at += len(piece.text)
+        return found
+
+    def _piece(self, piece: Piece, span: tuple[int, int] | None) -> list[Any]:
+        most = self.most if piece.kind == "visible" else max(150, self.most // 2)
+        if span:
+            span = (span[0], min(span[1], len(piece.text)))
+        text, gaps, moved = cut(piece.text, most, span)
+        return [piece.kind, text, gaps, moved if moved and moved[1] > moved[0] else None]
+
+
+def _told(line: Mapping[str, Any], verdicts: list[Verdict]) -> Iterator[Any]:
+    """Yield what else is known of an answer: its verdicts, and facts by name."""
+    yield [
+        [one.evaluator, one.outcome, one.value, _text(one.answer, 1000), one.rule, _details(one.details)]
+        for one in verdicts
+    ]
+    failure = line["failure"]
+    facts: dict[str, Any] = {
+        "line": line["line"],
+        "finish": line["finish_reason"],
+        "usage": line["usage"],
+        "attempts": line["attempts"] if line["attempts"] > 1 else None,
+        "ttft": line["ttft_ms"],
+        "e2el": line["e2el_ms"],
+        "failure": f"{failure['kind']}: {failure['message']}"[:LONGEST_DETAILS] if failure else None,
+        "calls": _text(line["tool_calls"], LONGEST_DETAILS) if line["tool_calls"] else None,
+        "logprobs": [[p["total"], p["tokens"], p["greedy"]] for p in line["logprobs"] or ()] or None,
+    }
+    yield {name: value for name, value in facts.items() if value is not None}
+
+
+def _details(details: Mapping[str, Any]) -> str:
+    return _text(dict(details), LONGEST_DETAILS) or "" if details else ""
+
+
+def _text(value: Any, most: int = 4000) -> str | None:
+    """Return any value as text, cut where it is very long."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    return text if len(text) <= most else f"{text[:most]} … ({len(text):,} characters)"
+
+
+def _short(value: Any) -> str | None:
+    text = _text(value)
+    if text is None:
+        return None
+    line = " ".join(text.split())
+    return line if len(line) <= SHORT else line[:SHORT] + "…"
+
+
+def _blocks(rows: list[list[Any]]) -> list[bytes]:
+    return [orjson.dumps(rows[start : start + BLOCK], default=str) for start in range(0, len(rows), BLOCK)]

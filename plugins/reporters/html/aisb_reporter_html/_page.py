@@ -1,0 +1,112 @@
+"""Put the page of a run together: markup, style, scripts and data, all in one file.
+
+Everything that comes from a run stands in it deflated and as base64, which no text can break out of; scripts
+of the page unpack it and show it as text. A content security policy forbids it to ask any host for anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from aisb._report import FinishedRun
+from aisb_reporter_html._answers import LIMITS, Packer, TaskAnswers, read_tasks
+from aisb_reporter_html._curves import curves
+from aisb_reporter_html._speeds import point, requests_of
+from aisb_reporter_plots._data import rates, requests
+from aisb_reporter_plots._page import embedded, filled, framed, part, plotly
+from aisb_reporter_summary._speeds import performances
+from aisb_reporter_summary._told import told
+
+HERE = Path(__file__).parent / "web"
+SCRIPTS = (
+    "dom.js",
+    "svg.js",
+    "overview.js",
+    "groups.js",
+    "curves.js",
+    "samples.js",
+    "reader.js",
+    "speeds.js",
+    "main.js",
+)
+USUAL = 10_000
+"""Answers that a page of the usual size has place for; of more, the page grows with them."""
+
+
+def page(run: FinishedRun, beside: Sequence[FinishedRun], most: int) -> bytes:
+    """Return the page of a run, of at most about `most` bytes as far as cutting texts can do it."""
+    summary = told(run)
+    measured = performances(run)
+    tasks = [] if summary["performance_run"] else read_tasks(run)
+    head: dict[str, Any] = {
+        "summary": summary,
+        "folder": str(run.folder),
+        "points": [point(found, one.timestamp) for one in (run, *beside) for found in performances(one)],
+        "curves": [{"task": task.task, "models": found} for task in tasks if (found := curves(task))],
+    }
+    data = {f"requests-{n}": embedded(requests(found)) for n, found in enumerate(measured)}
+    data |= {f"rates-{n}": embedded(rates(found)) for n, found in enumerate(measured)}
+    data |= {f"slow-{n}": embedded(orjson.dumps(requests_of(found))) for n, found in enumerate(measured)}
+    if measured:
+        data["plotly"] = plotly()
+    frame = _frame(run, summary)
+    head["tasks"], texts = fitting(tasks, most - len(frame(data=data)))
+    return frame(data=data | {"head": embedded(orjson.dumps(head, default=str))} | texts)
+
+
+def fitting(tasks: Sequence[TaskAnswers], most: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return what the page holds of the answers, their texts cut as far as they must be for it to fit."""
+    answers = sum(len(answered.lines) for task in tasks for answered in task.answered)
+    most = int(most * max(1.0, answers / USUAL))
+    heads: list[dict[str, Any]] = []
+    texts: dict[str, str] = {}
+    for limit in LIMITS:
+        heads, texts = [], {}
+        packer = Packer(limit)
+        size = 0
+        for number, task in enumerate(tasks):
+            packed, blocks = packer.pack(task)
+            packed["cut"] = limit
+            heads.append(packed)
+            size += len(embedded(orjson.dumps(packed)))
+            for place, block in enumerate(blocks):
+                texts[f"texts-{number}-{place}"] = embedded(block)
+                size += len(texts[f"texts-{number}-{place}"]) + 60
+            if size > most:
+                break
+        if size <= most:
+            break
+    return heads, texts
+
+
+def _frame(run: FinishedRun, summary: dict[str, Any]) -> Callable[..., bytes]:
+    """Return what makes the page of its data: everything else stands."""
+    models, tasks = list(summary["models"]), list(summary["tasks"])
+    charts = map(part, ("shared.js", "linked.js", "requests.js", "rates.js"))
+    return partial(
+        framed,
+        title=f"{title(models, 'models')} on {title(tasks, 'tasks')} · {run.timestamp}",
+        style=_text("page.css") + _text("samples.css"),
+        body=filled(
+            _text("page.html"),
+            tools=part("tools.html"),
+            requests=part("requests.html"),
+            rates=part("rates.html"),
+        ),
+        script="".join((*charts, *map(_text, SCRIPTS))),
+    )
+
+
+def title(names: Sequence[str], kind: str) -> str:
+    """Return one or two names as they are, more as their number."""
+    return " and ".join(names) if len(names) <= 2 else f"{len(names)} {kind}"
+
+
+@cache
+def _text(name: str) -> str:
+    return (HERE / name).read_text("utf-8")

@@ -1,0 +1,108 @@
+"""Put a page together: markup, style, script, plotly's bundle and the data, all in one file.
+
+What is large is deflated and stands in the page as base64, which no text of a user can break out of; the
+page's script inflates it. A content security policy in the page forbids it to ask any host for anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+from aisb import AisbError
+from aisb_engine._performance.performance import Performance
+from aisb_reporter_plots._data import rates, requests
+
+HERE = Path(__file__).parent
+PLOT, RATES = "_plot.html", "_rps_distribution_plot.html"
+OTHER = {"requests": "Request rate and intervals", "rates": "Requests and latencies"}
+"""What the link to the other page says."""
+
+
+def pages(found: Performance, run: str, name: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the ending of each page's file, and the page; `name` is what the files' names begin with."""
+    title = f"{found.model} on {found.task}"
+    for ending, body, other, packed in (
+        (PLOT, "requests", RATES, requests(found)),
+        (RATES, "rates", PLOT, rates(found)),
+    ):
+        yield ending, _page(body, title=title, run=run, link=quote(name + other), packed=packed)
+
+
+def _page(body: str, *, title: str, run: str, link: str, packed: bytes) -> bytes:
+    return framed(
+        title=title,
+        style=part("page.css"),
+        body=filled(
+            part("page.html"),
+            title=escape(title),
+            run=escape(run),
+            link=escape(link),
+            other=OTHER[body],
+            tools=part("tools.html"),
+            body=part(f"{body}.html"),
+        ),
+        data={"plotly": plotly(), "data": embedded(packed)},
+        script="".join(map(part, ("shared.js", "linked.js", f"{body}.js", "page.js", f"{body}_page.js"))),
+    )
+
+
+def framed(*, title: str, style: str, body: str, data: Mapping[str, str], script: str) -> bytes:
+    """Return a whole page: its body, what stands deflated in it by name, and what draws it."""
+    blocks = (
+        f'<script type="application/octet-stream" id="{name}">{text}</script>' for name, text in data.items()
+    )
+    return filled(
+        part("frame.html"),
+        title=escape(title),
+        theme=part("theme.js"),
+        style=part("colours.css") + style,
+        body=body,
+        data="\n".join(blocks),
+        script=script,
+    ).encode()
+
+
+def filled(form: str, **parts: str) -> str:
+    """Return markup from its form, in which `{{name}}` stands for each part.
+
+    All are put in at once: what stands in one part is never taken for the name of another.
+    """
+    return re.sub(r"\{\{(\w+)\}\}", lambda name: parts[name[1]], form)
+
+
+def embedded(data: bytes, level: int = 6) -> str:
+    """Return bytes as the page's script takes them: deflated, in base64."""
+    return base64.b64encode(zlib.compress(data, level)).decode()
+
+
+@cache
+def plotly() -> str:
+    """Return plotly's bundle for the browser, from its wheel; plotly itself is not imported.
+
+    Raises:
+        AisbError: the installed plotly does not have it.
+    """
+    spec = find_spec("plotly")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        file = Path(folder, "package_data", "plotly.min.js")
+        if file.is_file():
+            # The first level takes a third of the time, which every run has to spend, for a sixth more bytes.
+            return embedded(file.read_bytes(), level=1)
+    raise AisbError(
+        "plotly has no package_data/plotly.min.js, which the plots are drawn with\n"
+        "  install it anew: pip install --force-reinstall plotly"
+    )
+
+
+@cache
+def part(name: str) -> str:
+    """Return one of the files that pages are made of."""
+    return (HERE / name).read_text("utf-8")

@@ -1,0 +1,100 @@
+"""A run as JUnit XML: a suite a model and task; a test an answer, or one test that a score must pass."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
+
+from aisb import RunError
+from aisb._report import FinishedRun, Result
+from aisb_engine._record.runfolder import RunFolder
+from aisb_engine._record.scores import Verdict, read_scores
+from aisb_reporter_summary._speeds import performances
+from aisb_reporter_summary._told import first
+
+LONGEST = 2000
+NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that no XML file can hold, not even escaped; models write them all the same."""
+
+
+class Test(NamedTuple):
+    """One test: `failed` is why it failed, `kind` in which way; an error is a request without an answer."""
+
+    name: str
+    said: str = ""
+    failed: str = ""
+    kind: str = ""
+
+
+def as_junit(run: FinishedRun, least: float | None = None) -> bytes:
+    """Return the XML of a run."""
+    root = ET.Element("testsuites", {"name": f"aisb {run.timestamp}"})
+    for result in run.results:
+        tests = list(_answers(run, result) if least is None else _score(result, least))
+        root.append(_suite(f"{result.task} · {result.model}", result.model, result.task, tests))
+    for found in performances(run):
+        certificate = found.certificate
+        failed = "\n".join(certificate.reasons) if certificate.verdict == "INVALID" else ""
+        test = Test("certificate", certificate.verdict, failed, certificate.verdict)
+        root.append(_suite(f"{found.task} · {found.model}", found.model, found.task, [test]))
+    ET.indent(root)
+    xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return xml + b"\n"
+
+
+def _answers(run: FinishedRun, result: Result) -> Iterator[Test]:
+    scored = read_scores(RunFolder(run.folder), result.model, result.task)
+    if scored is None:
+        raise RunError(
+            f"{run.folder} has no verdicts on single answers of {result.model} on {result.task}\n"
+            f"  score it again: aisb score {run.timestamp}"
+        )
+    for verdict in first(scored):
+        yield _answer(verdict)
+
+
+def _answer(verdict: Verdict) -> Test:
+    name = f"{verdict.id}.r{verdict.repeat}" if verdict.repeat else verdict.id
+    if verdict.outcome == "correct":
+        return Test(name)
+    told: list[str] = [verdict.outcome]
+    if verdict.answer is not None:
+        told.append(f"answer {verdict.answer}" + (f" (by {verdict.rule})" if verdict.rule else ""))
+    told += [str(verdict.details[key]) for key in ("failure", "raised") if key in verdict.details]
+    return Test(name, failed=": ".join(told), kind=verdict.outcome)
+
+
+def _score(result: Result, least: float) -> Iterator[Test]:
+    headline = result.headline
+    value = headline.value if headline else None
+    name = headline.name if headline else "score"
+    said = "no score" if value is None else f"{value:.2f}"
+    low = value is None or value < least
+    yield Test(f"{name} >= {least:g}", said, f"{name} is {said}, less than {least:g}" if low else "", "score")
+
+
+def _suite(name: str, model: str, task: str, tests: list[Test]) -> ET.Element:
+    errors = sum(bool(test.failed) and test.kind == "error" for test in tests)
+    failures = sum(bool(test.failed) for test in tests) - errors
+    counts = {"tests": str(len(tests)), "failures": str(failures), "errors": str(errors)}
+    suite = ET.Element("testsuite", {"name": _clean(name), **counts})
+    for test in tests:
+        case = ET.SubElement(
+            suite, "testcase", {"classname": _clean(f"{model}.{task}"), "name": _clean(test.name)}
+        )
+        if test.failed:
+            tag = "error" if test.kind == "error" else "failure"
+            text = _clean(test.failed)
+            message = {"message": text.split("\n", 1)[0][:200], "type": test.kind}
+            ET.SubElement(case, tag, message).text = text
+        if test.said:
+            ET.SubElement(case, "system-out").text = _clean(test.said)
+    return suite
+
+
+def _clean(text: str) -> str:
+    """Return a text as XML can hold it, cut where it is very long."""
+    cut = text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text):,} characters)"
+    return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", cut)

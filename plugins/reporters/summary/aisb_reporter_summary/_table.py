@@ -1,0 +1,247 @@
+"""Lay a run out as rows, a column a model, and print them as text, CSV or Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from aisb import Metric
+from aisb._report import FinishedRun, Result
+from aisb._types import OUTCOMES, Outcome
+from aisb_reporter_summary._speeds import is_performance, numbers, performances
+
+UNKNOWN = "–"
+LABELS = ("dataset", "version", "metric", "mode")
+PERF = "perf"
+UNCLEAR_SHARE = 0.02
+"""More unclear samples than this, and the score alone would mislead."""
+
+REMEDIES: dict[Outcome, str] = {
+    "truncated": "ask for longer answers with --max-out-len",
+    "unparsed": "look at them with --dump-eval-details",
+    "refused": "look at them with --dump-eval-details",
+    "error": "ask for them again with --reuse",
+}
+GRADED_BADLY = "their answers are there, and could not be graded: look at them with --dump-eval-details"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: what was measured, and each model's number."""
+
+    name: str
+    version: str
+    metric: str
+    mode: str
+    cells: dict[str, tuple[Result, Metric]] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> list[str]:
+        """The first four columns."""
+        return [self.name, self.version, self.metric, self.mode]
+
+    def shown(self, models: Sequence[str]) -> list[str]:
+        """The numbers of these models, as a table has them."""
+        return [number(self.cells[model][1].value if model in self.cells else None) for model in models]
+
+
+def rows(run: FinishedRun) -> list[Row]:
+    """Return a row for each task and metric, in the run's order; groups stand above their averages."""
+    table: list[Row] = []
+    for task in run.tasks:
+        groups: dict[tuple[str, ...], Row] = {}
+        overall: dict[tuple[str, ...], Row] = {}
+        for result in (result for result in run.results if result.task == task):
+            for name, metric in result.rows():
+                row = Row(name, result.version, metric.name, result.mode)
+                kept = overall if metric.group is None else groups
+                kept.setdefault(tuple(row.labels), row).cells[result.model] = (result, metric)
+        table += [*groups.values(), *overall.values()]
+    return table + _speeds(run)
+
+
+def _speeds(run: FinishedRun) -> list[Row]:
+    """Return a row for each task and number of a performance run."""
+    found: dict[tuple[str, str], Row] = {}
+    for one in performances(run):
+        result = Result(one.model, one.task, "", PERF, run.folder)
+        for name, value in numbers(one):
+            row = found.setdefault((one.task, name), Row(one.task, "", name, PERF))
+            row.cells[one.model] = (result, Metric(name, value, count=one.stages[0].common.succeeded))
+    return list(found.values())
+
+
+def number(value: float | None) -> str:
+    """Return a number as every table here has it: `56.70`, or a dash where it is not known."""
+    return UNKNOWN if value is None else f"{value:.2f}"
+
+
+def as_text(run: FinishedRun, width: int = 80) -> str:
+    """Return the table and its notes in `width` columns, as long as one model fits beside the labels."""
+    table = rows(run)
+    blocks = (
+        [_grid(table, models, width) for models in _beside_each_other(table, run.models, width)]
+        if table
+        else []
+    )
+    lines = [wrapped for line in [*_notes(table), *warnings(run)] for wrapped in _folded(line, width)]
+    return "\n\n".join([*(blocks or ["no results"]), *(["\n".join(lines)] if lines else [])]) + "\n"
+
+
+def as_markdown(run: FinishedRun) -> str:
+    """Return the table and its notes in GitHub's Markdown."""
+    from tabulate import tabulate
+
+    table = rows(run)
+    grid = tabulate(
+        [[_inline(cell) for cell in row.labels + row.shown(run.models)] for row in table],
+        headers=[_inline(header) for header in (*LABELS, *run.models)],
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=("left",) * len(LABELS) + ("right",) * len(run.models),
+    )
+    notes = [f"- {_inline(line)}" for line in _notes(table)]
+    loud = [f"- **{_inline(line)}**" for line in warnings(run)]
+    return f"{grid if table else 'no results'}\n\n" + "".join(f"{line}\n" for line in notes + loud)
+
+
+def as_csv(run: FinishedRun) -> str:
+    """Return the table as CSV, unknown cells empty; what stands beside a number follows after all models."""
+    beside = ("n", "low", "high", "bound_low", "bound_high", *OUTCOMES)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*LABELS, *run.models, *(f"{model} {name}" for model in run.models for name in beside)])
+    for row in rows(run):
+        cells = [row.cells.get(model) for model in run.models]
+        writer.writerow(
+            [
+                *row.labels,
+                *(_exact(cell[1].value) if cell else "" for cell in cells),
+                *(value for cell in cells for value in (_beside(*cell) if cell else [""] * len(beside))),
+            ]
+        )
+    return text.getvalue()
+
+
+def _exact(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _beside(result: Result, metric: Metric) -> list[str]:
+    known = [str(metric.count), _exact(metric.low), _exact(metric.high)]
+    if metric is not result.headline:
+        return known + [""] * (2 + len(OUTCOMES))
+    bounds = [_exact(bound) for bound in result.bounds or (None, None)]
+    return known + bounds + [str(result.outcomes[outcome]) for outcome in OUTCOMES]
+
+
+def _notes(table: Sequence[Row]) -> Iterator[str]:
+    """Yield what each number rests on: how many samples, how sure, and how they ended."""
+    for row in (row for row in table if row.mode != PERF):
+        for model, (result, metric) in row.cells.items():
+            said = [f"n {metric.count}"]
+            if metric.low is not None and metric.high is not None:
+                said.append(f"95 % [{metric.low:.1f}, {metric.high:.1f}]")
+            if metric is result.headline:
+                if result.bounds:
+                    said.append(f"bounds [{result.bounds[0]:.1f}, {result.bounds[1]:.1f}]")
+                said.append(
+                    " ".join(f"{outcome} {count}" for outcome, count in result.outcomes.items() if count)
+                )
+            name = row.name if row.metric == "accuracy" else f"{row.name} {row.metric}"
+            yield f"{name} · {model}: {', '.join(filter(None, said))}"
+
+
+def warnings(run: FinishedRun) -> Iterator[str]:
+    """Yield what a reader must know before believing a number."""
+    for result in run.results:
+        share = result.unclear / result.asked if result.asked else 0
+        if share > UNCLEAR_SHARE:
+            counts = {outcome: result.outcomes[outcome] for outcome in REMEDIES if result.outcomes[outcome]}
+            most = max(counts, key=lambda outcome: counts[outcome])
+            found = ", ".join(f"{outcome} {count}" for outcome, count in counts.items())
+            yield (
+                f"warning: {result.task} · {result.model}: {100 * share:.1f} % unclear ({found}): "
+                f"{REMEDIES[most] if most != 'error' or result.failed else GRADED_BADLY}"
+                f"{_where(result)}"
+            )
+        if result.not_asked_yet:
+            yield (
+                f"warning: {result.task} · {result.model}: {result.not_asked_yet} requests not asked yet: "
+                "go on with --reuse"
+            )
+    for one in performances(run):
+        if one.certificate.verdict != "VALID":
+            reasons = "; ".join(one.certificate.reasons)
+            yield f"warning: {one.task} · {one.model}: {one.certificate.verdict}: {reasons}"
+    for model, task in () if is_performance(run) else run.unscored:
+        yield f"warning: {task} · {model}: no result; logs/infer/{model}/{task}.out says why"
+
+
+def _where(result: Result) -> str:
+    """Name the first request that failed, and the log that says why."""
+    if result.first_error is None:
+        return ""
+    return "; the first error is request {}; log: {}".format(*result.first_error)
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """Break a line over several, but never inside an interval or between a word and its number."""
+    glued = re.sub(r" (?=[\d[%])", "\N{NO-BREAK SPACE}", line)
+    folded = textwrap.wrap(
+        glued, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    return [part.replace("\N{NO-BREAK SPACE}", " ") for part in folded]
+
+
+def _inline(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _grid(table: Sequence[Row], models: Sequence[str], width: int) -> str:
+    """Return one block of the table; names are broken over lines where they would not fit otherwise."""
+    from tabulate import tabulate
+
+    def drawn(name: int, metric: int, header: int) -> str:
+        widest = (name, 7, metric, 7)
+        body = [
+            [_broken(label, most) for label, most in zip(row.labels, widest, strict=True)] + row.shown(models)
+            for row in table
+        ]
+        return tabulate(
+            body,
+            headers=[*LABELS, *(_broken(model, header) for model in models)],
+            tablefmt="simple",
+            disable_numparse=True,
+            colalign=("left",) * len(LABELS) + ("right",) * len(models),
+        )
+
+    # From the roomiest to the tightest; the last is taken even if it does not fit: nothing is hidden.
+    for limits in ((200, 200, 200), (200, 200, 16), (24, 16, 16), (24, 16, 11), (16, 14, 11)):
+        block = drawn(*limits)
+        if _widest(block) <= width:
+            return block
+    return block
+
+
+def _beside_each_other(table: Sequence[Row], models: Sequence[str], width: int) -> Iterator[tuple[str, ...]]:
+    """Split the models into those that fit beside each other."""
+    block: tuple[str, ...] = ()
+    for model in models:
+        if block and _widest(_grid(table, (*block, model), width)) > width:
+            yield block
+            block = ()
+        block = (*block, model)
+    yield block
+
+
+def _broken(text: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(text, width)) or text
+
+
+def _widest(block: str) -> int:
+    return max(len(line) for line in block.splitlines())
