@@ -80,8 +80,8 @@ def cut(text: str, most: int, span: tuple[int, int] | None = None) -> Cut:
     kept = [(0, head)]
     if span and (span[0] < tail or span[1] > len(text)) and span[1] > head:
         start = max(head, span[0] - AROUND)
-        kept.append((start, min(len(text), max(span[1] + AROUND // 2, start))))
-    kept.append((max(tail, kept[-1][1]), len(text)))
+        _keep(kept, start, min(len(text), max(span[1] + AROUND // 2, start)))
+    _keep(kept, max(tail, kept[-1][1]), len(text))
     short, gaps, moved = "", [], span
     at = 0
     for start, end in kept:
@@ -92,6 +92,14 @@ def cut(text: str, most: int, span: tuple[int, int] | None = None) -> Cut:
         short += text[start:end]
         at = end
     return Cut(short, gaps, _units(short, moved))
+
+
+def _keep(kept: list[tuple[int, int]], start: int, end: int) -> None:
+    """Add a piece; one that begins where the last one ends makes it longer, so that no span lies in two."""
+    if kept[-1][1] == start:
+        kept[-1] = (kept[-1][0], end)
+    else:
+        kept.append((start, end))
 
 
 def _units(text: str, span: tuple[int, int] | None) -> tuple[int, int] | None:
