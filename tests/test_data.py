@@ -17,6 +17,7 @@ import pytest
 
 from aisb._errors import ConfigError, DataMissing, PluginError
 from aisb._plugins import Plugins
+from aisb._stats import wilson
 from aisb._types import Logprob, Prediction
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
@@ -24,7 +25,6 @@ from aisb_engine._data.samples import LETTERS, load_samples
 from aisb_engine._resolve.catalog import Catalog, read_toml
 from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._scoring.scoring import score
-from aisb_engine._scoring.stats import wilson
 from aisb_evaluator_code._sandbox import containment
 
 ENOUGH = 200

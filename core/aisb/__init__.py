@@ -1,14 +1,17 @@
 """aisb: evaluate language models, served or local: how right they are, and how fast.
 
-What a plugin needs is here; importing it loads neither pydantic, httpx nor numpy.
+What a plugin needs is here and in `aisb.helpers`; importing it loads neither pydantic, httpx nor numpy.
 """
 
-from aisb._backend import Backend, Fetched, HttpBackend, HttpCall
+from aisb._backend import Backend, Client, Fetched, HttpBackend, HttpCall
+from aisb._data import DataFile, DataFiles, PromptPool, Tokenizer
 from aisb._errors import (
     AisbError,
     AttemptFailed,
+    CheckFailed,
     ConfigError,
     DataError,
+    DataMissing,
     PluginError,
     RunError,
     ServiceError,
@@ -17,13 +20,21 @@ from aisb._errors import (
 )
 from aisb._evaluator import Ask, Evaluator, Postprocessor
 from aisb._hookspecs import hookimpl
+from aisb._mixins import EndpointPath, LoraAdapters, ServedModel
+from aisb._report import FinishedRun, Reporter, Result
+from aisb._roles import BatchSize, CacheNonce, Objectives, Percentiles, ReplyTokenizer, Role, RowCount
+from aisb._running import Command, ImportedAnswer, ImportedRow, ImportedTask, Importer, Job, Launcher
 from aisb._types import (
+    OUTCOMES,
     Chunk,
+    ChunkKind,
     Extract,
     Failure,
+    FailureKind,
     Logprob,
     Message,
     Metric,
+    Outcome,
     Part,
     Prediction,
     Request,
@@ -39,35 +50,66 @@ from aisb._types import (
 __version__ = "0.2.0"
 
 __all__ = [
+    "OUTCOMES",
     "AisbError",
     "Ask",
     "AttemptFailed",
     "Backend",
+    "BatchSize",
+    "CacheNonce",
+    "CheckFailed",
     "Chunk",
+    "ChunkKind",
+    "Client",
+    "Command",
     "ConfigError",
     "DataError",
+    "DataFile",
+    "DataFiles",
+    "DataMissing",
+    "EndpointPath",
     "Evaluator",
     "Extract",
     "Failure",
+    "FailureKind",
     "Fetched",
+    "FinishedRun",
     "HttpBackend",
     "HttpCall",
+    "ImportedAnswer",
+    "ImportedRow",
+    "ImportedTask",
+    "Importer",
+    "Job",
+    "Launcher",
     "Logprob",
+    "LoraAdapters",
     "Message",
     "Metric",
+    "Objectives",
+    "Outcome",
     "Part",
+    "Percentiles",
     "PluginError",
     "Postprocessor",
     "Prediction",
+    "PromptPool",
+    "ReplyTokenizer",
+    "Reporter",
     "Request",
+    "Result",
+    "Role",
     "Row",
+    "RowCount",
     "RunError",
     "Sample",
     "Score",
+    "ServedModel",
     "ServiceError",
     "ServiceInfo",
     "Timing",
     "TokenScores",
+    "Tokenizer",
     "UnknownName",
     "Usage",
     "UsageError",

@@ -13,9 +13,12 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from aisb._errors import ServiceError, UsageError
 from aisb._types import Chunk, Prediction, Request, ServiceInfo, TokenScores
+
+NOT_READY = (502, 503, 504)
 
 
 class HttpCall(NamedTuple):
@@ -28,11 +31,20 @@ class HttpCall(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """The answer to a request outside the hot path."""
+    """The answer to a request outside the hot path. Names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def json(self) -> Any:
+        """Return what the answer says; None when its status is not 200, or its body is not JSON."""
+        import json
+
+        try:
+            return json.loads(self.body) if self.status == 200 else None
+        except ValueError:
+            return None
 
 
 class Client(Protocol):
@@ -81,8 +93,16 @@ class Backend(ABC):
     def generate(self, request: Request) -> AsyncIterator[Chunk]:
         """Answer one request, chunk by chunk. Raise `AttemptFailed` when there is no answer."""
 
+    params: ClassVar[frozenset[str] | Literal["any"]] = frozenset()
+    """The generation parameters that this backend sends, by OpenAI's names: `max_tokens`, `stop`, `seed` …
+
+    `"any"` is for an API that takes parameters by their own names: they are passed through. What a user sets
+    outside of these is an error before the first request. What a task sets outside of them is not sent, and
+    the run says so.
+    """
+
     def check_params(self, params: Mapping[str, Any]) -> None:
-        """Raise `UsageError` for generation parameters that this backend would not honour as they read."""
+        """Raise `UsageError` for values of declared parameters that this backend cannot send as they read."""
         del params
 
     async def logprob(self, request: Request) -> Sequence[TokenScores]:
@@ -134,18 +154,14 @@ class HttpBackend(Backend):
     url: Annotated[str, "address of the service: scheme, host, port, and a path prefix if it has one"] = (
         "http://127.0.0.1:8000"
     )
-    model: Annotated[str | None, "model to ask for; left out, the one that is served"] = None
-    path: Annotated[str | None, "path of the endpoint, where it is not the usual one"] = None
     headers: Annotated[Mapping[str, str], "extra headers of every request"] = field(default_factory=dict)
     api_key_env: Annotated[str | None, "environment variable that holds the API key"] = None
     api_key_file: Annotated[str | None, "file that holds the API key and nothing else"] = None
-    check_model: Annotated[bool, "stop when the service does not list the model"] = True
     verify: Annotated[bool, "check the service's TLS certificate"] = True
     ca_file: Annotated[str | None, "certificates (PEM) to trust instead of the system's"] = None
     transport: Annotated[
         Literal["native", "httpx"], "what carries requests; httpx where a proxy is needed"
     ] = "native"
-    lora_map: Annotated[str | None, "JSON file of LoRA adapters: sample id to the adapter's name"] = None
 
     stream_end: ClassVar[Literal["finish", "close"]] = "finish"
     """How a whole stream is told from one cut short: by a finish reason or `[DONE]`, or by its close."""
@@ -155,6 +171,9 @@ class HttpBackend(Backend):
 
     error_statuses: ClassVar[Mapping[str, int]] = {}
     """Which HTTP status an `error_type` inside a reply with status 200 stands for: whether to try again."""
+
+    default_api_key_env: ClassVar[str | None] = None
+    """The environment variable that an API's users keep their key in, where the options name none."""
 
     copies_text: ClassVar[bool] = False
     """Whether `decode` copies a chunk's text out of its event as it stands, whatever the text says.
@@ -173,7 +192,7 @@ class HttpBackend(Backend):
         Raise `AttemptFailed` for an error that the service reports inside a successful reply.
         """
 
-    def settle(self, prediction: Prediction, request: Request) -> Prediction:
+    def finalize(self, prediction: Prediction, request: Request) -> Prediction:
         """Return a prediction as it is meant, once all of a reply is there.
 
         For what no single event shows: a service that repeats the prompt, or leaves the stop text at the end.
@@ -199,18 +218,6 @@ class HttpBackend(Backend):
         raise UsageError(
             f"{type(self).__name__} asks for log-probabilities and cannot read them: no decode_logprob"
         )
-
-    def adapter(self, request: Request) -> str | None:
-        """Return the LoRA adapter that `lora_map` gives the request's sample; None for the model as it is."""
-        return self._adapters.get(request.sample_id) if self.lora_map else None
-
-    def adapters_hash(self) -> str | None:
-        """Return a hash over what `lora_map` says, whatever the order of its lines; None without one."""
-        if not self.lora_map:
-            return None
-        import hashlib
-
-        return hashlib.sha256(repr(sorted(self._adapters.items())).encode()).hexdigest()
 
     def error_message(self, status: int, body: bytes) -> str:
         """Return the service's own words for a reply that is not a success."""
@@ -282,9 +289,44 @@ class HttpBackend(Backend):
         if self.client is None:
             raise UsageError(
                 f"{type(self).__name__} has no client to send with: the engine sets one when a run makes it; "
-                "elsewhere set `backend.client` (aisb_engine.connect does)"
+                "elsewhere set `backend.client` (aisb_testing does)"
             )
         return await self.client.fetch(self, path, body=body, timeout=timeout)
+
+    async def look(self, path: str, *, body: Mapping[str, Any] | None = None) -> Fetched:
+        """Fetch a page on the service itself, for a probe. A status such as 404 or 403 is an answer.
+
+        Raises:
+            ServiceError: nothing answers, the key is missing or wrong, it redirects, or it is not ready yet.
+        """
+        answer = await self.fetch(path, body=body)
+        where = self.address + path
+        words = self.error_message(answer.status, answer.body)
+        if answer.status == 401:
+            raise ServiceError(self._key_refused(words))
+        if answer.status in NOT_READY:
+            raise ServiceError(f"{where} is not ready ({answer.status}: {words}); try again when it is")
+        if 300 <= answer.status < 400:
+            target = answer.headers.get("location", "another address")
+            raise ServiceError(f"{where} redirects to {target}; set url to where that leads")
+        return answer
+
+    @property
+    def address(self) -> str:
+        """Where the service is: host, port and path, without a user name or key that the URL may hold."""
+        return host_and_port(self.url) + urlsplit(self.url).path
+
+    def _key_refused(self, words: str) -> str:
+        said = "" if words == "HTTP 401" else f": {words}"
+        if self.api_key_file:
+            return f"{self.address} refuses the API key in {self.api_key_file} (401{said})"
+        if self.api_key() is None:
+            return (
+                f"{self.address} wants an API key (401{said}); put it into an environment variable "
+                f"and give that variable's name with --api-key-env"
+            )
+        variable = self.api_key_env or self.default_api_key_env
+        return f"{self.address} refuses the API key in the environment variable {variable} (401{said})"
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
@@ -292,29 +334,32 @@ class HttpBackend(Backend):
                 f"url = {self.url!r} has no scheme; write http://{self.url} or https://{self.url}"
             )
         self.url = self.url.rstrip("/")
-        self._adapters = read_adapters(self.lora_map) if self.lora_map else {}
 
 
-def read_adapters(file: str) -> dict[str, str]:
-    """Read which sample asks which LoRA adapter: one JSON object of sample ids and names.
+def host_and_port(url: str) -> str:
+    """Return the host and port of a URL, without a user name or key that it may hold.
 
     Raises:
-        UsageError: the file cannot be read, or is not that.
+        UsageError: the port is not a number from 1 to 65535.
     """
-    import json
-    from pathlib import Path
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    return f"{host}:{port_of(url)}"
 
+
+def port_of(url: str) -> int:
+    """Return the port of a URL.
+
+    Raises:
+        UsageError: it is not a number from 1 to 65535.
+    """
+    parts = urlsplit(url)
     try:
-        data = json.loads(Path(file).expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"lora_map = {file!r} cannot be read: {error.strerror}") from error
+        return parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError as error:
-        raise UsageError(f"lora_map = {file!r} is not JSON: {error}") from error
-    if isinstance(data, dict) and all(isinstance(name, str | int) for name in data.values()):
-        return {sample: str(name) for sample, name in data.items()}
-    raise UsageError(
-        f'lora_map = {file!r} must hold one JSON object, sample id to adapter: {{"0": "sql", "1": "chat"}}'
-    )
+        raise UsageError(
+            f"url = {url!r}: the port must be a number from 1 to 65535, as in http://127.0.0.1:8000"
+        ) from error
 
 
 def error_text(body: bytes) -> str:

@@ -16,7 +16,7 @@ AttemptFailed                 one attempt at one request; recorded and counted, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from aisb._types import Failure
@@ -95,3 +95,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the known name nearest to `name`, or an empty string."""
     near = get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Return names in a row, in order, cut where a list would flood the terminal."""
+    more = len(names) - most
+    return ", ".join(sorted(names)[:most]) + (f" … and {more} more" if more > 0 else "")

@@ -27,7 +27,7 @@ failure is part of the prediction.
 class Evaluator(ABC):
     """Grades answers against their samples, and sums the grades up."""
 
-    asks = 0
+    questions_per_answer = 0
     """How many questions `score` asks of the model that judges, for one answer."""
 
     @abstractmethod
@@ -37,7 +37,7 @@ class Evaluator(ABC):
     grades_none = False
     """Whether `score` wants to see samples without an answer, rather than have them counted as unparsed."""
 
-    def beside(self, scores: Sequence[Score]) -> list[Metric]:
+    def extra_metrics(self, scores: Sequence[Score]) -> list[Metric]:
         """Return metrics that stand beside those of `summarize`; none by default."""
         del scores
         return []

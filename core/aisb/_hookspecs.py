@@ -1,4 +1,4 @@
-r'''The six hooks of aisb. A plugin is a module with an entry point in the group `aisb` and some of them.
+r'''The hooks of aisb. A plugin is a module with an entry point in the group `aisb` and some of them.
 
 A whole plugin that offers a postprocessor:
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from aisb._backend import Backend
     from aisb._evaluator import Evaluator, Postprocessor
     from aisb._report import Reporter
+    from aisb._running import Command, Importer, Launcher
     from aisb._types import Row
 
 PROJECT = "aisb"
@@ -70,6 +71,25 @@ def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator] | str]:  # type: 
 @hookspec
 def aisb_reporters() -> Mapping[str, Callable[..., Reporter] | str]:  # type: ignore[empty-body]
     """Return reporters by name: `{"slack": Slack}`, where `Slack(channel=…)` gives a `Reporter`."""
+
+
+@hookspec
+def aisb_launchers() -> Mapping[str, Callable[..., Launcher] | str]:  # type: ignore[empty-body]
+    """Return launchers by name: `{"ssh": Ssh}`, where `Ssh(hosts=…)` gives a `Launcher`."""
+
+
+@hookspec
+def aisb_importers() -> Mapping[str, Callable[..., Importer] | str]:  # type: ignore[empty-body]
+    """Return importers by name: `{"helm": Helm}`, where `Helm()` gives an `Importer`."""
+
+
+@hookspec
+def aisb_commands() -> Iterable[Command]:  # type: ignore[empty-body]
+    """Return commands: `[Command("cost", "Say what a run cost.", "aisb_cost.command:cost")]`.
+
+    Unlike the other hooks it is called for the entry points of the group `aisb.commands`, so that
+    `aisb --help` imports nothing but what declares commands.
+    """
 
 
 @hookspec

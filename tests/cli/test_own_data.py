@@ -10,9 +10,9 @@ from collections import Counter
 
 import pytest
 
+from aisb._data import DataFile, DataFiles
 from aisb._errors import UsageError
 from aisb_engine._builtin.custom import custom
-from aisb_engine._data.datafiles import DataFile, DataFiles
 
 MCQ = 'question,A,B,C,answer,max_tokens\n2 + 3=,4,5,6,B,32\n7 + 9=,16,17,18,A,\n"3, then 4?",5,6,,A,64\n'
 QA = [{"question": f"{n} + {n} * 2=", "answer": str(3 * n)} for n in range(1, 9)]

@@ -83,7 +83,7 @@ class BlindToErrors(Sound):
 class SilentOnGarbage(Sound):
     """Takes whatever came for the answer."""
 
-    def settle(self, prediction, request):
+    def finalize(self, prediction, request):
         return replace(prediction, failure=None)
 
 

@@ -185,7 +185,7 @@ def test_a_long_value_is_cut():
 
 def test_an_unknown_option_suggests_the_nearest_and_does_not_show_its_value():
     assert refused(Shout, {"api_key": "secret"}).startswith(
-        "tasks.dice.dataset.api_key: no such option; did you mean 'api_key_env'?\n  known: url, model, path"
+        "tasks.dice.dataset.api_key: no such option; did you mean 'api_key_env'?\n  known: url, headers"
     )
     assert "secret" not in refused(Shout, {"api_key": "secret"})
 

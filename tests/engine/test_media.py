@@ -8,10 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from aisb._errors import ConfigError, DataError
+from aisb._media import TYPES, data_url
 from aisb._plugins import Plugins
 from aisb._types import Part
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.media import TYPES, Attached, attach, data_url, media_hash
+from aisb_engine._data.media import Attached, attach, media_hash
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
 from aisb_engine._spec import Task

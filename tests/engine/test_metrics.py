@@ -2,9 +2,9 @@
 
 import pytest
 
+from aisb._stats import clustered, mean_of_shares, wilson
 from aisb._types import OUTCOMES, Metric, Score
 from aisb_engine._scoring.metrics import UNCLEAR_WARNING, bounds, ledger, outcomes, over_areas, summarize
-from aisb_engine._scoring.stats import clustered, mean_of_shares, wilson
 
 
 def score(

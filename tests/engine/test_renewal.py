@@ -6,8 +6,9 @@ import pickle
 
 import pytest
 
+from aisb._data import PromptPool
 from aisb._types import Message, Request, Sample
-from aisb_engine._data.filler import Filler, MadeText, Pool
+from aisb_engine._data.filler import Filler, MadeText
 from aisb_engine._load.renewal import WARM_UP, Renewal, pool_of
 
 WORDS = tuple(f"word{n}" for n in range(300))
@@ -26,7 +27,7 @@ def said(request: Request) -> str:
 
 
 def test_each_round_says_other_words_from_the_first_one_on() -> None:
-    renewal = Renewal(Pool(WORDS, exact=True))
+    renewal = Renewal(PromptPool(WORDS, exact=True))
     first = made(" ".join(WORDS[:40]))
     rounds = [renewal.of(first, number) for number in (0, 1, 2, 250, WARM_UP)]
     assert rounds[0] is first
@@ -37,7 +38,7 @@ def test_each_round_says_other_words_from_the_first_one_on() -> None:
 
 
 def test_what_two_prompts_share_they_share_in_every_round() -> None:
-    renewal = Renewal(Pool(WORDS, exact=True))
+    renewal = Renewal(PromptPool(WORDS, exact=True))
     shared = " ".join(WORDS[5:25])
     a, b = (said(renewal.of(made(f"{shared} {WORDS[n]}"), 7)) for n in (50, 60))
     assert a.split(" ")[:20] == b.split(" ")[:20]
@@ -54,7 +55,7 @@ def test_token_ids_stay_ids_of_the_pool() -> None:
 
 
 def test_where_words_do_not_add_up_later_rounds_are_not_called_exact() -> None:
-    renewal = Renewal(Pool(WORDS, exact=False))
+    renewal = Renewal(PromptPool(WORDS, exact=False))
     assert not renewal.exact
     first = made("word1 word2.")
     later = renewal.of(first, 1)
@@ -74,14 +75,14 @@ def test_a_prompt_that_was_not_made_begins_with_a_mark_of_its_round(number: int)
 
 
 def test_it_travels_to_a_worker_process() -> None:
-    renewal = Renewal(Pool(WORDS, exact=True))
+    renewal = Renewal(PromptPool(WORDS, exact=True))
     first = made("word1 word2")
     there = pickle.loads(pickle.dumps(renewal))
     assert said(there.of(first, 3)) == said(renewal.of(first, 3)) == "word4 word5"
 
 
 def test_the_pool_is_found_in_the_rows() -> None:
-    pool = Pool(WORDS, exact=True)
+    pool = PromptPool(WORDS, exact=True)
     assert pool_of([Sample("0", {"n": 1, "prompt": MadeText("word1", pool)})]) == pool
     assert pool_of([Sample("0", {"question": "Hi"})]) is None
     assert pool_of([]) is None

@@ -33,7 +33,7 @@ class Repeating(HttpBackend):
     def decode(self, event):
         return Chunk("content", whole=event["text"][0])
 
-    def settle(self, prediction, request):
+    def finalize(self, prediction, request):
         if prediction.text == "raise":
             raise LookupError("no such thing")
         return replace(prediction, text=prediction.text.removeprefix(request.text))

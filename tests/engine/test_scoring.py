@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from aisb._errors import ConfigError, UnknownName
 from aisb._evaluator import Evaluator
 from aisb._plugins import Plugins
+from aisb._refusal import is_refusal
+from aisb._thoughts import VisibleText
 from aisb._types import Extract, Failure, Prediction, Sample, Score
-from aisb_engine._scoring.reasoning import Seen
-from aisb_engine._scoring.refusal import is_refusal
 from aisb_engine._scoring.scoring import Steps, details, measure, outcome, score
 from aisb_engine._spec import Task
 
@@ -123,13 +123,13 @@ def test_the_first_step_that_finds_nothing_ends_the_search():
     ],
 )
 def test_reasoning_is_never_read(raw: str, seen: str):
-    assert Seen.of(raw).text == seen
+    assert VisibleText.of(raw).text == seen
 
 
 @given(st.lists(st.sampled_from(["<think>", "</think>", "a", "bc", "\n", "18"]), max_size=12))
 def test_every_seen_character_is_traced_to_its_place(parts: list[str]):
     raw = "".join(parts)
-    seen = Seen.of(raw)
+    seen = VisibleText.of(raw)
     for position, character in enumerate(seen.text):
         start, end = seen.raw((position, position + 1))
         assert raw[start:end] == character

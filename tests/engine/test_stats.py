@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aisb_engine._scoring.stats import (
+from aisb._stats import (
     Z95,
     avg_at_n,
     clustered,
@@ -189,5 +189,5 @@ def test_a_k_above_the_number_of_repeats_is_refused():
 
 
 def test_statistics_load_no_numpy():
-    code = "import aisb_engine._scoring.stats, aisb_engine._scoring.metrics, sys; print([m for m in ('numpy', 'pydantic', 'httpx') if m in sys.modules])"
+    code = "import aisb._stats, aisb_engine._scoring.metrics, sys; print([m for m in ('numpy', 'pydantic', 'httpx') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

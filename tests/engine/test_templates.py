@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aisb._errors import ConfigError
-from aisb_engine._data.templates import Template, as_text
+from aisb._templates import Template, as_text
 
 
 def render(text, **fields):

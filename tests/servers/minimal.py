@@ -6,12 +6,11 @@ from typing import Any, ClassVar
 
 import orjson
 
-from aisb._backend import HttpBackend, HttpCall
-from aisb._types import Chunk, Usage
+from aisb import Chunk, HttpCall, LoraAdapters, ServedModel, Usage
 
 
 @dataclass(kw_only=True, eq=False)
-class Chat(HttpBackend):
+class Chat(ServedModel, LoraAdapters):
     """Chat with text, reasoning, tool calls and usage."""
 
     copies_text: ClassVar[bool] = True

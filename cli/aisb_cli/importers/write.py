@@ -17,10 +17,10 @@ import tomli_w
 
 from aisb._errors import AisbError, UnknownName
 from aisb._plugins import Plugins
+from aisb._templates import Template
 from aisb._types import Prediction, Sample
 from aisb_cli.importers import Row, Subtask
 from aisb_engine._data.samples import LETTERS, SampleMaker
-from aisb_engine._data.templates import Template
 from aisb_engine._record.log import LogWriter
 from aisb_engine._record.manifest import Manifest, command_line, now
 from aisb_engine._record.predictions import Asked, write_predictions, write_samples

@@ -22,11 +22,11 @@ def aisb_backends() -> Mapping[str, str]:
 def aisb_datasets() -> Mapping[str, str]:
     """Return the readers by the names of their formats."""
     return {
-        "jsonl": "aisb_engine._builtin.readers:jsonl",
-        "json": "aisb_engine._builtin.readers:json",
-        "csv": "aisb_engine._builtin.readers:csv",
-        "tsv": "aisb_engine._builtin.readers:tsv",
-        "parquet": "aisb_engine._builtin.readers:parquet",
+        "jsonl": "aisb._readers:jsonl",
+        "json": "aisb._readers:json",
+        "csv": "aisb._readers:csv",
+        "tsv": "aisb._readers:tsv",
+        "parquet": "aisb._readers:parquet",
         "custom": "aisb_engine._builtin.custom:custom",
         "imported": "aisb_engine._builtin.imported:imported",
     }

@@ -7,10 +7,10 @@ from itertools import cycle, islice
 from random import Random
 from typing import Annotated, Any, Literal
 
+from aisb._data import DataFiles
 from aisb._errors import UsageError
+from aisb._readers import csv, jsonl
 from aisb._types import Row
-from aisb_engine._builtin.readers import csv, jsonl
-from aisb_engine._data.datafiles import DataFiles
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Sampling = Literal["default", "shuffle", "random"]

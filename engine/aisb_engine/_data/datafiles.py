@@ -8,174 +8,20 @@ has there, which its rows get as a field: `mmlu/{split}/{subject}_{split}.csv`.
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aisb._errors import ConfigError, DataError, DataMissing
+from aisb._data import DataFile, DataFiles
+from aisb._errors import ConfigError, DataMissing
 
 if TYPE_CHECKING:
     from aisb_engine._spec import DatasetTable, Layout
 
-LFS_MARK = b"version https://git-lfs"
 _NAME = re.compile(r"\{([^\W\d]\w*)\}")
-_GZIP, _UTF8_MARK, _UTF16_MARKS = b"\x1f\x8b", b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
-
-
-@dataclass(eq=False)
-class DataFile:
-    """One file that is there. `fields` is what its path says: `{"subject": "anatomy"}`.
-
-    A reader that counts rows rather than lines sets `row`; both are for errors. `sha256` is over the content
-    (of a `.gz` file, what is packed in it), and known once the file was read to its end.
-    """
-
-    path: Path
-    fields: Mapping[str, str] = field(default_factory=dict)
-    source: str | None = None
-    line: int | None = None
-    row: int | None = None
-    sha256: str | None = None
-
-    def lines(self) -> Iterator[str]:
-        """Yield the lines with their ends, counting them.
-
-        Raises:
-            DataError: the file cannot be read, is a Git LFS pointer, or is not UTF-8.
-        """
-        digest = hashlib.sha256()
-        self.line = 0
-        with self._reading() as stream:
-            for line in stream:
-                self.line += 1
-                digest.update(line)
-                yield self._decoded(self._begun(line) if self.line == 1 else line)
-        self.sha256 = digest.hexdigest()
-
-    def read(self) -> bytes:
-        """Return the whole content; raise DataError when it cannot be read or is a Git LFS pointer."""
-        with self._reading() as stream:
-            content: bytes = stream.read()
-        self.sha256 = hashlib.sha256(content).hexdigest()
-        if content.startswith(LFS_MARK):
-            raise self._pointer()
-        return content
-
-    def text(self) -> str:
-        """Return the whole content as text; raise DataError when it is not UTF-8."""
-        return "".join(self.lines())
-
-    def wrong(self, message: str) -> DataError:
-        """Return the error that says what is wrong with the place that is being read."""
-        return DataError(f"{self.here}: {message}")
-
-    @property
-    def here(self) -> str:
-        """The file, and the line or row that was read last."""
-        if self.row is not None:
-            return f"{self.path}, row {self.row}"
-        return f"{self.path}, line {self.line}" if self.line else str(self.path)
-
-    def _reading(self) -> _Reading:
-        return _Reading(self)
-
-    def _begun(self, line: bytes) -> bytes:
-        """Check the first line for what shows the whole file to be something else."""
-        if line.startswith(LFS_MARK):
-            raise self._pointer()
-        if line.startswith(_UTF16_MARKS):
-            raise self.wrong(
-                "the file is UTF-16, and UTF-8 is wanted; "
-                f"turn it with: iconv -f UTF-16 -t UTF-8 {self.path.name} > new"
-            )
-        return line.removeprefix(_UTF8_MARK)
-
-    def _decoded(self, line: bytes) -> str:
-        try:
-            return line.decode()
-        except UnicodeDecodeError as error:
-            raise self.wrong(
-                f"byte {line[error.start]:#04x} at {error.start} is not UTF-8; find the encoding "
-                f"(often GB18030 or Latin-1), then\n  iconv -f GB18030 -t UTF-8 {self.path.name} > new"
-            ) from error
-
-    def _pointer(self) -> DataError:
-        self.line = None
-        get = f"; or get the file from {self.source}" if self.source else ""
-        return self.wrong(
-            f"this is a Git LFS pointer, not the data; run `git lfs pull` in {self.path.parent}{get}"
-        )
-
-
-class _Reading:
-    """An open file, unpacked where it is gzip; errors while it is read name the file."""
-
-    def __init__(self, file: DataFile) -> None:
-        self.file = file
-
-    def __enter__(self) -> Any:
-        try:
-            with self.file.path.open("rb") as stream:
-                packed = stream.read(2) == _GZIP
-            if packed:
-                import gzip
-
-                self.stream: Any = gzip.open(self.file.path)
-            else:
-                self.stream = self.file.path.open("rb")
-        except OSError as error:
-            raise self.file.wrong(f"cannot be read: {error.strerror}") from error
-        return self.stream
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        import zlib
-
-        self.stream.close()
-        if isinstance(error, OSError | EOFError | zlib.error):
-            raise self.file.wrong(f"cannot be read to its end: {error}") from error
-
-
-class DataFiles:
-    """The files of one dataset in order. `layout` is the path, as the task writes it, that was found.
-
-    `fields` are templates that this layout's rows get as fields.
-    """
-
-    def __init__(
-        self, files: Sequence[DataFile], layout: str = "", fields: Mapping[str, str] | None = None
-    ) -> None:
-        self.files = list(files)
-        self.layout = layout
-        self.fields = dict(fields or {})
-        self.current: DataFile | None = None
-
-    def __iter__(self) -> Iterator[DataFile]:
-        for file in self.files:
-            self.current = file
-            yield file
-
-    @property
-    def here(self) -> str:
-        """The place that is being read, for errors."""
-        return self.current.here if self.current else self.layout
-
-    @property
-    def sha256(self) -> str:
-        """One hash over the content of all files: of one file its own, of several that over their list.
-
-        The list is what `sha256sum` prints for the unpacked files, in order.
-        """
-        for file in self.files:
-            if file.sha256 is None:
-                file.read()
-        if len(self.files) == 1:
-            return str(self.files[0].sha256)
-        listed = "".join(f"{file.sha256}  {file.path.name.removesuffix('.gz')}\n" for file in self.files)
-        return hashlib.sha256(listed.encode()).hexdigest()
 
 
 class Located(NamedTuple):

@@ -14,8 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, Self
 
+from aisb._data import PromptPool, Tokenizer
 from aisb._errors import UsageError
-from aisb_engine._data.tokens import Tokenizer
 
 WORDS_FILE = Path(__file__).with_name("words.txt")
 """Common English words, for where no tokenizer gives better ones."""
@@ -40,23 +40,13 @@ class Made(NamedTuple):
     exact: bool
 
 
-class Pool(NamedTuple):
-    """The words or token ids that prompts are drawn from; `exact` if any of them can stand for any other.
-
-    Then a text has as many tokens as before when its words are replaced by others of the pool.
-    """
-
-    values: Sequence[Any]
-    exact: bool
-
-
 class MadeText(str):
     """A made text that knows what it is made of, so that another one like it can be made."""
 
     __slots__ = ("pool",)
-    pool: Pool
+    pool: PromptPool
 
-    def __new__(cls, text: str, pool: Pool) -> Self:
+    def __new__(cls, text: str, pool: PromptPool) -> Self:
         """Make it of a text."""
         made = super().__new__(cls, text)
         made.pool = pool
@@ -68,7 +58,7 @@ class LateText:
 
     __slots__ = ("_make", "pool")
 
-    def __init__(self, make: Callable[[], str], pool: Pool | None = None) -> None:
+    def __init__(self, make: Callable[[], str], pool: PromptPool | None = None) -> None:
         self._make = make
         self.pool = pool
 
@@ -81,7 +71,7 @@ class LateIds(Sequence[int]):
 
     __slots__ = ("_count", "_make", "pool")
 
-    def __init__(self, count: int, make: Callable[[], list[int]], pool: Pool | None = None) -> None:
+    def __init__(self, count: int, make: Callable[[], list[int]], pool: PromptPool | None = None) -> None:
         self._count = count
         self._make = make
         self.pool = pool
@@ -137,23 +127,23 @@ class Filler:
         return Random(f"{self.seed}:{key}").choices(self.pool_of_ids(size).values, k=count)
 
     @property
-    def pool(self) -> Pool:
+    def pool(self) -> PromptPool:
         """What texts are made of."""
-        return Pool(self.vocabulary, self.sure)
+        return PromptPool(self.vocabulary, self.sure)
 
-    def pool_of_ids(self, size: int | None = None) -> Pool:
+    def pool_of_ids(self, size: int | None = None) -> PromptPool:
         """Return what token ids are drawn from.
 
         Raises:
             UsageError: there is no tokenizer, and no `size` of a vocabulary.
         """
         if self.tokenizer:
-            return Pool(self._ids, exact=True)
+            return PromptPool(self._ids, exact=True)
         if size is None:
             raise UsageError(
                 "token ids need a tokenizer, or vocabulary = N, the number of tokens of the model"
             )
-        return Pool(range(size // 8, size - size // 8), exact=True)
+        return PromptPool(range(size // 8, size - size // 8), exact=True)
 
     def write(self, key: object, tokens: int, begin: str = "") -> Made:
         """Write one text; see `write_all`."""

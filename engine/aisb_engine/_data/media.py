@@ -3,52 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
-from urllib.parse import unquote, urlsplit
 
 from aisb._errors import DataError
+from aisb._media import TYPES, address_path
+from aisb._templates import Template, as_text
 from aisb._types import Part, PartKind, Sample
-from aisb_engine._data.templates import Template, as_text
 
 if TYPE_CHECKING:
     from aisb_engine._spec import MediaTable
-
-TYPES: Mapping[PartKind, Mapping[str, str]] = {
-    "image": {
-        ".bmp": "image/bmp",
-        ".gif": "image/gif",
-        ".jpeg": "image/jpeg",
-        ".jpg": "image/jpeg",
-        ".png": "image/png",
-        ".tif": "image/tiff",
-        ".tiff": "image/tiff",
-        ".webp": "image/webp",
-    },
-    "audio": {
-        ".aac": "audio/aac",
-        ".flac": "audio/flac",
-        ".m4a": "audio/mp4",
-        ".mp3": "audio/mpeg",
-        ".ogg": "audio/ogg",
-        ".opus": "audio/ogg",
-        ".wav": "audio/wav",
-        ".webm": "audio/webm",
-    },
-    "video": {
-        ".avi": "video/x-msvideo",
-        ".m4v": "video/mp4",
-        ".mkv": "video/x-matroska",
-        ".mov": "video/quicktime",
-        ".mp4": "video/mp4",
-        ".mpeg": "video/mpeg",
-        ".mpg": "video/mpeg",
-        ".webm": "video/webm",
-    },
-}
-"""The media type that stands for a file's ending, by kind; what a machine has registered plays no part."""
 
 
 class Attached(NamedTuple):
@@ -155,28 +120,6 @@ def attach(text: str, attached: Iterable[Attached]) -> str | tuple[Part, ...]:
         return text
     parts = [Part("text", piece) if isinstance(piece, str) else piece for piece in pieces if piece]
     return (*before, *parts)
-
-
-def address_path(address: str) -> Path:
-    """Return the path that a `file:` address means."""
-    return Path(unquote(urlsplit(address).path))
-
-
-def data_url(part: Part) -> str:
-    """Return what a service can be sent of a part: the content of a file of this machine, else its address.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    if not part.value.startswith("file:"):
-        return part.value
-    path = address_path(part.value)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    kind = TYPES[part.kind].get(path.suffix.lower(), "application/octet-stream")
-    return f"data:{kind};base64,{b64encode(content).decode()}"
 
 
 def media_hash(media: Sequence[Media], samples: Iterable[Sample]) -> str:

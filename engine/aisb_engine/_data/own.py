@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from aisb._data import DataFile, DataFiles
 from aisb._errors import UsageError
 from aisb._types import Row
-from aisb_engine._data.datafiles import DataFile, DataFiles
 
 DataType = Literal["mcq", "qa", "media"]
 Method = Literal["gen", "ppl"]

@@ -10,10 +10,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aisb._errors import ConfigError, DataError
+from aisb._templates import Template, as_text, optional
 from aisb._types import Message, Request, Sample
 from aisb_engine._data.media import Attached, Media, attach, roots_for
 from aisb_engine._data.samples import LETTERS, LoadedSamples, load_samples, row_at, row_max_tokens
-from aisb_engine._data.templates import Template, as_text, optional
 from aisb_engine._data.tools import row_tools
 
 if TYPE_CHECKING:

@@ -15,13 +15,14 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from aisb._data import DataFiles
 from aisb._errors import ConfigError, DataError, did_you_mean
 from aisb._evaluator import Postprocessor
 from aisb._options import parameters
+from aisb._templates import Template, as_text, optional
 from aisb._types import Extract, Row, Sample
-from aisb_engine._data.datafiles import DataFiles, DataFolders
+from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.places import locate
-from aisb_engine._data.templates import Template, as_text, optional
 
 if TYPE_CHECKING:
     from aisb._plugins import Plugins

@@ -11,36 +11,13 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from aisb._data import Tokenizer
 from aisb._errors import PluginError, UsageError
 
 OTHER_FILES = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 """Files of tokenizers that have no tokenizer.json."""
-
-
-class Tokenizer(Protocol):
-    """Turns text into token ids and back.
-
-    The marks that a model wants around a text are neither added nor counted. `path` is where it comes from.
-    """
-
-    path: Path
-
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of a text."""
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of ids, with that of special ones."""
-
-    def count(self, text: str) -> int:
-        """Return how many tokens a text has."""
-
-    def counts(self, texts: Sequence[str]) -> list[int]:
-        """Return how many tokens each of some texts has; many at once are faster."""
-
-    def vocabulary(self) -> dict[int, str]:
-        """Return the tokens by id as the tokenizer writes them, in order, without the special ones."""
 
 
 @lru_cache(maxsize=4)

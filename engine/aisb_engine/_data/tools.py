@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aisb._errors import DataError
-from aisb_engine._data.templates import Template, as_text
+from aisb._templates import Template, as_text
 
 
 def row_tools(template: Template, fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:

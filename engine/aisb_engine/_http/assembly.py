@@ -9,10 +9,9 @@ from weakref import WeakKeyDictionary
 
 import orjson
 
-from aisb._backend import HttpBackend, HttpCall
+from aisb._backend import HttpBackend, HttpCall, host_and_port
 from aisb._errors import AisbError, AttemptFailed, ConfigError
 from aisb._types import Chunk, Failure, Prediction, Request
-from aisb_engine._http.fetch import place
 from aisb_engine._http.reply import Reply
 from aisb_engine._http.transport import Clock, Transport, WireRequest, open_transport
 
@@ -133,7 +132,7 @@ def wire(backend: HttpBackend, transport: Transport, call: HttpCall) -> WireRequ
 def _headers(backend: HttpBackend) -> dict[str, str]:
     parts = urlsplit(backend.url)
     headers = {
-        "host": place(backend.url) if parts.port else place(backend.url).rpartition(":")[0],
+        "host": host_and_port(backend.url) if parts.port else host_and_port(backend.url).rpartition(":")[0],
         "accept": "application/json, text/event-stream",
         "accept-encoding": "identity",
         "content-type": "application/json",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from aisb._backend import Fetched, HttpBackend
+from aisb._backend import Fetched, HttpBackend, host_and_port
 from aisb._errors import ServiceError, UsageError
 from aisb._types import Failure
 
@@ -56,10 +56,12 @@ async def fetch(
             )
             return Fetched(reply.status_code, dict(reply.headers), reply.content)
     except httpx.ConnectTimeout as error:
-        raise ServiceError(f"no connection to {place(url)} within {timeout:g} s; {_CHECK_URL}") from error
+        raise ServiceError(
+            f"no connection to {host_and_port(url)} within {timeout:g} s; {_CHECK_URL}"
+        ) from error
     except httpx.TimeoutException as error:
         raise ServiceError(
-            f"{place(url)} accepted a connection but did not answer {path} within {timeout:g} s; "
+            f"{host_and_port(url)} accepted a connection but did not answer {path} within {timeout:g} s; "
             f"it may still be loading its model"
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError, ValueError) as error:
@@ -99,43 +101,21 @@ async def _fetch_natively(
 def _why_not_fetched(failure: Failure, url: str, path: str, timeout: float) -> str:
     if failure.kind == "timeout":
         return (
-            f"{place(url)} accepted a connection but did not answer {path} within {timeout:g} s; "
+            f"{host_and_port(url)} accepted a connection but did not answer {path} within {timeout:g} s; "
             f"it may still be loading its model"
         )
     if failure.kind == "cut":
-        return f"{place(url)} closed the connection; does it speak {_other_scheme(url)} instead?"
+        return f"{host_and_port(url)} closed the connection; does it speak {_other_scheme(url)} instead?"
     if failure.message.startswith("no connection to") and failure.message.endswith(" s"):
         return f"{failure.message}; {_CHECK_URL}"
     return (
         failure.message
         if failure.kind == "connect"
-        else f"no usable answer from {place(url)}: {failure.message}"
+        else f"no usable answer from {host_and_port(url)}: {failure.message}"
     )
 
 
 _CHECK_URL = "check the address (url, --url) and that no firewall stands between"
-
-
-def place(url: str) -> str:
-    """Return the host and port of a URL, without a user name or key that it may hold."""
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    return f"{host}:{port_of(url)}"
-
-
-def port_of(url: str) -> int:
-    """Return the port of a URL.
-
-    Raises:
-        UsageError: it is not a number from 1 to 65535.
-    """
-    parts = urlsplit(url)
-    try:
-        return parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError as error:
-        raise UsageError(
-            f"url = {url!r}: the port must be a number from 1 to 65535, as in http://127.0.0.1:8000"
-        ) from error
 
 
 def tls_context(backend: HttpBackend) -> ssl.SSLContext | None:
@@ -190,7 +170,7 @@ def why_unreachable(error: BaseException, url: str) -> str:
     import socket
     import ssl
 
-    where = place(url)
+    where = host_and_port(url)
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -165,7 +165,7 @@ class Reply:
             self.failure,
         )
         try:
-            return self._backend.settle(made, request)
+            return self._backend.finalize(made, request)
         except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
             words = f"the backend cannot settle the reply ({type(error).__name__}: {error})"
             return replace(made, failure=made.failure or self._broken(words))

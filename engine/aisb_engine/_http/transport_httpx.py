@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from aisb._backend import HttpBackend
+from aisb._backend import HttpBackend, host_and_port
 from aisb._errors import AttemptFailed, ServiceError
 from aisb._types import Failure
-from aisb_engine._http.fetch import place, tls_context, why_unreachable
+from aisb_engine._http.fetch import tls_context, why_unreachable
 from aisb_engine._http.transport import Clock, Exchange, Watch, WireRequest, decoder_for
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class HttpxTransport:
     def __init__(
         self, backend: HttpBackend, *, proxy: str | None, timeouts: Timeouts, clock: Clock, limit: int
     ) -> None:
-        self._base = f"{urlsplit(backend.url).scheme}://{place(backend.url)}"
+        self._base = f"{urlsplit(backend.url).scheme}://{host_and_port(backend.url)}"
         self._connects_to = proxy or backend.url
         self._timeouts = timeouts
         self._clock = clock
@@ -122,7 +122,7 @@ class HttpxTransport:
     def _failure(self, error: Exception, exchange: Exchange) -> Failure:
         status = exchange.status or None
         if isinstance(error, httpx.ConnectTimeout):
-            text = f"no connection to {place(self._connects_to)} within {self._timeouts.connect:g} s"
+            text = f"no connection to {host_and_port(self._connects_to)} within {self._timeouts.connect:g} s"
             return Failure("connect", text)
         if isinstance(error, httpx.ReadError | httpx.WriteError | httpx.CloseError) or _is_cut(error):
             where = "in the middle of the reply" if status else "before the reply began"

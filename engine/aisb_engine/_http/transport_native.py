@@ -7,11 +7,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from aisb._backend import HttpBackend
+from aisb._backend import HttpBackend, host_and_port, port_of
 from aisb._errors import AttemptFailed
 from aisb._types import Failure
 from aisb_engine._http.connection import Connection, Stale
-from aisb_engine._http.fetch import place, port_of, tls_context, why_unreachable
+from aisb_engine._http.fetch import tls_context, why_unreachable
 from aisb_engine._http.transport import Clock, Exchange, WireRequest
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class NativeTransport:
             self._wake()
             connection.abort()
             if isinstance(error, TimeoutError) and limit.expired():
-                text = f"no connection to {place(self._url)} within {self.timeouts.connect:g} s"
+                text = f"no connection to {host_and_port(self._url)} within {self.timeouts.connect:g} s"
                 raise AttemptFailed(Failure("connect", text)) from error
             if isinstance(error, OSError | UnicodeError):
                 raise AttemptFailed(Failure("connect", why_unreachable(error, self._url))) from error

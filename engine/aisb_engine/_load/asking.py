@@ -16,6 +16,7 @@ import orjson
 
 from aisb._backend import Backend, HttpBackend
 from aisb._errors import AisbError, ConfigError, RunError, ServiceError, UsageError
+from aisb._mixins import LoraAdapters
 from aisb._options import parameters
 from aisb._plugins import Plugins
 from aisb._types import Request, ServiceInfo
@@ -197,7 +198,7 @@ class Asking:
                 data=piece.loaded.sha256,
                 shots=piece.renderer.shots.pool.sha256 if piece.renderer.shots else None,
                 media=media_hash(piece.renderer.media, piece.loaded) if piece.renderer.media else None,
-                adapters=piece.backend.adapters_hash() if isinstance(piece.backend, HttpBackend) else None,
+                adapters=piece.backend.adapters_hash() if isinstance(piece.backend, LoraAdapters) else None,
             )
             path = self.folder.log(model, task) / "identity.json"
             if path.exists() and (lines := differences(read_json(path), mine)):

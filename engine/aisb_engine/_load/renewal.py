@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from aisb._data import PromptPool
 from aisb._types import Request, Sample
-from aisb_engine._data.filler import Pool
 from aisb_engine._load.pieces import marked
 
 WARM_UP = -1
@@ -24,11 +24,11 @@ class Renewal:
     many tokens as before, and what two prompts shared they share again. Any other prompt begins with a mark.
     """
 
-    def __init__(self, pool: Pool | None = None) -> None:
+    def __init__(self, pool: PromptPool | None = None) -> None:
         self._pool = pool
         self._places: dict[Any, int] = {}
 
-    def __reduce__(self) -> tuple[type[Renewal], tuple[Pool | None]]:
+    def __reduce__(self) -> tuple[type[Renewal], tuple[PromptPool | None]]:
         return Renewal, (self._pool,)  # a worker process finds the places itself
 
     @property
@@ -72,8 +72,8 @@ class Renewal:
         ]
 
 
-def pool_of(samples: Iterable[Sample]) -> Pool | None:
+def pool_of(samples: Iterable[Sample]) -> PromptPool | None:
     """Return what the prompts of these samples are made of; None where they were not made."""
     first = next(iter(samples), None)
     found = [getattr(value, "pool", None) for value in (first.fields.values() if first else ())]
-    return next((pool for pool in found if isinstance(pool, Pool)), None)
+    return next((pool for pool in found if isinstance(pool, PromptPool)), None)

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
 
-from aisb._types import OUTCOMES, Metric, Outcome, Score
-from aisb_engine._scoring.stats import (
+from aisb._stats import (
     Interval,
     clustered,
     cons_at_k,
@@ -21,6 +20,7 @@ from aisb_engine._scoring.stats import (
     pass_at_k,
     wilson,
 )
+from aisb._types import OUTCOMES, Metric, Outcome, Score
 
 UNCLEAR_WARNING = 2.0
 """The percentage of unclear outcomes above which a result is to carry a warning."""

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from aisb._plugins import Plugins
+from aisb._templates import Template
 from aisb._types import Prediction, Sample, Score, request_id
 from aisb_engine._data.samples import SampleMaker
-from aisb_engine._data.templates import Template
 from aisb_engine._progress import Display, Silent
 from aisb_engine._record.manifest import now, task_version
 from aisb_engine._record.predictions import AskedTask, read_samples, write_predictions
@@ -109,7 +109,7 @@ async def score_subtask(
     )
     samples = remade(before, task, plugins)
     if judging:
-        each = sum(judge.asks for judge in evaluators(task, plugins).values())
+        each = sum(judge.questions_per_answer for judge in evaluators(task, plugins).values())
         judging.begin(f"{name} · {model}", each * sum(p.failure is None for p in predictions))
         with judging.shown(display or Silent()):
             scored = await score(

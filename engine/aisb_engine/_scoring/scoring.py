@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aisb._errors import RunError, ServiceError
 from aisb._evaluator import Ask, Evaluator, Postprocessor
+from aisb._refusal import is_refusal
+from aisb._thoughts import VisibleText
 from aisb._types import Extract, Metric, Outcome, Prediction, Sample, Score
 from aisb_engine._data.samples import LETTERS
 from aisb_engine._scoring.likelihood import likeliest
 from aisb_engine._scoring.metrics import summarize
-from aisb_engine._scoring.reasoning import Seen
-from aisb_engine._scoring.refusal import is_refusal
 
 if TYPE_CHECKING:
     from aisb._plugins import Plugins
@@ -57,7 +57,7 @@ class Steps:
         input (the last place, if there are several); where a step changed the text, the span before it is
         kept. The rule is that of the last step that named one, else the last step that narrowed the text.
         """
-        seen = Seen.of(text)
+        seen = VisibleText.of(text)
         piece, offset = seen.text, 0  # where piece stands in the seen text; -1 once a step has changed it
         span: tuple[int, int] | None = (0, len(piece))
         rule = narrowed = ""
@@ -188,7 +188,7 @@ def measure(task: Task, scores: Mapping[str, Sequence[Score]], plugins: Plugins)
     for name, judge in evaluators(task, plugins).items():
         of = scores.get(name, ())
         own = judge.summarize(of)
-        found[name] = [*(summarize(of, k=task.repeats.k) if own is None else own), *judge.beside(of)]
+        found[name] = [*(summarize(of, k=task.repeats.k) if own is None else own), *judge.extra_metrics(of)]
     return found
 
 

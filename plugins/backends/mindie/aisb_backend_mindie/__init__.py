@@ -69,16 +69,14 @@ class MindIE(TGI):
 
     async def probe(self) -> ServiceInfo:
         """Read the list of models that its OpenAI API has; a server without one is asked all the same."""
-        from aisb_engine._load.probing import address, look, read_json, wrong_model
-
-        answer = await look(self, "/v1/models")
-        data = read_json(answer)
+        answer = await self.look("/v1/models")
+        data = answer.json()
         entries = data.get("data") if isinstance(data, Mapping) else None
         names = [str(entry["id"]) for entry in entries or () if isinstance(entry, Mapping) and "id" in entry]
         if not names:
             return ServiceInfo(notes=(f"the service gives no list of models ({answer.status})",))
         if self.model and self.check_model and self.model not in names:
-            raise wrong_model(f"{address(self)}/v1/models", self.model, names)
+            raise self.wrong_model("/v1/models", names)
         if self.model is None and len(names) == 1:
             self.model = names[0]
         return ServiceInfo(models=tuple(names))

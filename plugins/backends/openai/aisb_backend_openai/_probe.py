@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aisb import Fetched, ServiceError, ServiceInfo
-from aisb_engine._load.probing import address, look, shown, wrong_model
+from aisb.helpers import listed
 
 if TYPE_CHECKING:
     from aisb_backend_openai._service import OpenAIService
@@ -23,25 +23,26 @@ async def probe(service: OpenAIService) -> ServiceInfo:
             not one that it serves.
     """
     path = service.api_path("/models")
-    answer = await look(service, path)
-    where = address(service) + path
+    answer = await service.look(path)
     entries, note = _entries(service, answer)
     names = tuple(entry["id"] for entry in entries)
-    _settle(service, names, where, note)
+    _choose(service, path, names, note)
     notes = (note,) if note else ()
     return ServiceInfo(models=names, detail=_detail(service, entries), notes=notes)
 
 
-def _settle(service: OpenAIService, names: Sequence[str], where: str, note: str) -> None:
+def _choose(service: OpenAIService, path: str, names: Sequence[str], note: str) -> None:
     if service.model is None:
         if len(names) == 1:
             service.model = names[0]
             return
         if names:
-            raise ServiceError(f"{where} lists several models; choose one with --model-name: {shown(names)}")
+            raise ServiceError(
+                f"{service.address}{path} lists several models; choose one with --model-name: {listed(names)}"
+            )
         raise ServiceError(f"no model is chosen, and {note}; name the model with --model-name")
     if names and service.check_model and service.model not in names:
-        raise wrong_model(where, service.model, names)
+        raise service.wrong_model(path, names)
 
 
 def _entries(service: OpenAIService, answer: Fetched) -> tuple[Sequence[Mapping[str, Any]], str]:
@@ -55,10 +56,10 @@ def _entries(service: OpenAIService, answer: Fetched) -> tuple[Sequence[Mapping[
     except ValueError:
         words = " ".join(answer.body[:60].decode("utf-8", "replace").split())
         return [], f"the service's list of models is not JSON (it begins {words!r})"
-    listed = data.get("data", data.get("models")) if isinstance(data, Mapping) else data
+    entries = data.get("data", data.get("models")) if isinstance(data, Mapping) else data
     entries = [
         {**entry, "id": name}
-        for entry in (listed if isinstance(listed, list) else ())
+        for entry in (entries if isinstance(entries, list) else ())
         if isinstance(entry, Mapping) and isinstance(name := entry.get("id") or entry.get("name"), str)
     ]
     return entries, "" if entries else "the service's list of models is empty"

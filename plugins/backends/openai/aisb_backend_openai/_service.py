@@ -10,7 +10,19 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
-from aisb import AttemptFailed, Chunk, Failure, HttpBackend, HttpCall, Request, ServiceInfo, Usage, UsageError
+from aisb import (
+    AttemptFailed,
+    Chunk,
+    EndpointPath,
+    Failure,
+    HttpCall,
+    LoraAdapters,
+    Request,
+    ServedModel,
+    ServiceInfo,
+    Usage,
+    UsageError,
+)
 from aisb._types import ChunkKind
 from aisb_engine._resolve.params import refuse_unfit
 
@@ -32,7 +44,7 @@ _LENGTH_NAME = re.compile(r"\bmax_(?:completion_)?tokens\b")
 
 
 @dataclass(kw_only=True, eq=False)
-class OpenAIService(HttpBackend):
+class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
     """A service that speaks one of OpenAI's text APIs, as its API reference describes them.
 
     https://platform.openai.com/docs/api-reference
@@ -43,6 +55,7 @@ class OpenAIService(HttpBackend):
         Literal["max_tokens", "max_completion_tokens"], "what the service calls the longest reply"
     ] = "max_tokens"
 
+    params: ClassVar[frozenset[str] | Literal["any"]] = "any"
     endpoint: ClassVar[str]
     """The API's path below its version, such as `/chat/completions`."""
 

@@ -7,7 +7,19 @@ from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
 from typing import Annotated, Any, ClassVar, Literal
 
-from aisb import Backend, Chunk, HttpBackend, HttpCall, Prediction, Request, ServiceInfo, Usage, hookimpl
+from aisb import (
+    Backend,
+    Chunk,
+    EndpointPath,
+    HttpCall,
+    LoraAdapters,
+    Prediction,
+    Request,
+    ServedModel,
+    ServiceInfo,
+    Usage,
+    hookimpl,
+)
 from aisb_engine._resolve.params import hugging_face_names, refuse_unfit
 
 __all__ = ["TGI", "TGIStream"]
@@ -17,7 +29,7 @@ ENDPOINTS = ("/generate_stream", "/generate")
 
 
 @dataclass(kw_only=True, eq=False)
-class TGI(HttpBackend):
+class TGI(EndpointPath, ServedModel, LoraAdapters):
     """Text Generation Inference, whole replies or streamed, by its own API.
 
     The format is that of its OpenAPI document, version 2.4.1-dev0, the paths `/`, `/generate` and
@@ -28,6 +40,7 @@ class TGI(HttpBackend):
 
     stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
 
+    params: ClassVar[frozenset[str] | Literal["any"]] = "any"
     takes: ClassVar[Literal["chat", "text"]] = "text"
     error_statuses: ClassVar[Mapping[str, int]] = {
         "generation": 500,  # 424 as a status of its own, which means the same: the model failed
@@ -80,7 +93,7 @@ class TGI(HttpBackend):
             whole=whole,
         )
 
-    def settle(self, prediction: Prediction, request: Request) -> Prediction:
+    def finalize(self, prediction: Prediction, request: Request) -> Prediction:
         """Take away the stop text at the end, which this API leaves there and others do not."""
         stop = request.params.get("stop") or ()
         for text in (stop,) if isinstance(stop, str) else stop:
@@ -90,15 +103,13 @@ class TGI(HttpBackend):
 
     async def probe(self) -> ServiceInfo:
         """Read `/info`, and compare the model that is served with the one that is wanted."""
-        from aisb_engine._load.probing import address, look, read_json, wrong_model
-
-        answer = await look(self, "/info")
-        info = read_json(answer)
+        answer = await self.look("/info")
+        info = answer.json()
         served = info.get("model_id") if isinstance(info, Mapping) else None
         if not isinstance(info, Mapping) or not isinstance(served, str):
             return ServiceInfo(notes=(f"the service says nothing about itself at /info ({answer.status})",))
         if self.model and self.check_model and self.model != served:
-            raise wrong_model(f"{address(self)}/info", self.model, [served])
+            raise self.wrong_model("/info", [served])
         self.model = self.model or served
         said = [f"version {info['version']}"] if info.get("version") else []
         if length := info.get("max_total_tokens"):

@@ -89,7 +89,7 @@ def test_a_reply_cut_by_length_ends_with_a_token_of_text():
 )
 def test_the_stop_text_is_taken_from_the_end(text, reason, left):
     request = Request("17", text="x", params={"stop": ["\n\n"]})
-    made = TGI().settle(Prediction("17", text=text, finish_reason=reason), request)
+    made = TGI().finalize(Prediction("17", text=text, finish_reason=reason), request)
     assert made.text == left
 
 

@@ -7,7 +7,19 @@ from dataclasses import dataclass, field, replace
 from importlib.resources.abc import Traversable
 from typing import Annotated, Any, ClassVar, Literal
 
-from aisb import Backend, Chunk, HttpBackend, HttpCall, Prediction, Request, ServiceInfo, Usage, hookimpl
+from aisb import (
+    Backend,
+    Chunk,
+    EndpointPath,
+    HttpCall,
+    LoraAdapters,
+    Prediction,
+    Request,
+    ServedModel,
+    ServiceInfo,
+    Usage,
+    hookimpl,
+)
 from aisb_engine._resolve.params import hugging_face_names, refuse_unfit
 
 __all__ = ["Triton", "TritonStream"]
@@ -16,7 +28,7 @@ FINISH_REASONS = {"eos_token": "stop", "stop_sequence": "stop"}
 
 
 @dataclass(kw_only=True, eq=False)
-class Triton(HttpBackend):
+class Triton(EndpointPath, ServedModel, LoraAdapters):
     """Triton's generate extension, with inputs named as TensorRT-LLM's `ensemble` names them.
 
     The endpoints are those of Triton's protocol/extension_generate.md (2.51): each key of the body becomes an
@@ -35,6 +47,7 @@ class Triton(HttpBackend):
         "as inputs, by TensorRT-LLM's names; or in `parameters`, by those that MindIE takes",
     ] = "inputs"
 
+    params: ClassVar[frozenset[str] | Literal["any"]] = "any"
     takes: ClassVar[Literal["chat", "text"]] = "text"
     stream_end: ClassVar[Literal["finish", "close"]] = "close"
 
@@ -93,7 +106,7 @@ class Triton(HttpBackend):
             whole=text if self.cumulative and text else None,
         )
 
-    def settle(self, prediction: Prediction, request: Request) -> Prediction:
+    def finalize(self, prediction: Prediction, request: Request) -> Prediction:
         """Take the prompt away where the service repeats it."""
         if not self.echoes_prompt or not request.text:
             return prediction

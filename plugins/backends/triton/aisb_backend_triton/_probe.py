@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aisb import ServiceError, ServiceInfo
-from aisb_engine._load.probing import address, look, read_json, shown, wrong_model
+from aisb.helpers import listed
 
 if TYPE_CHECKING:
     from aisb_backend_triton import Triton
@@ -21,50 +21,50 @@ async def probe(service: Triton) -> ServiceInfo:
     Raises:
         ServiceError: nothing answers, the model is not there or not ready, or several are and none is chosen.
     """
-    where = address(service)
-    about = read_json(await look(service, "/v2"))
-    listed = await _listed(service)
+    where = service.address
+    about = (await service.look("/v2")).json()
+    there = await _models(service)
     notes = []
     if service.model is None:
-        service.model, note = _choose(where, listed)
+        service.model, note = _choose(where, there)
         notes.append(note)
     ready = await service.fetch(f"{service.model_path()}/ready")
     if ready.status != 200:
-        if listed and service.check_model and service.model not in listed:
-            raise wrong_model(where, service.model, listed)
+        if there and service.check_model and service.model not in there:
+            raise service.wrong_model("", there)
         words = service.error_message(ready.status, ready.body)
         raise ServiceError(
             f"{where}: the model {service.model!r} is not ready ({ready.status}: {words}); check its name "
             f"and version, or try again when it is loaded"
         )
-    model = read_json(await look(service, service.model_path()))
+    model = (await service.look(service.model_path())).json()
     if isinstance(model, Mapping):
         service.take_inputs(str(entry.get("name")) for entry in model.get("inputs") or ())
     return ServiceInfo(
-        models=tuple(listed) or (service.model,), detail=_detail(about, model), notes=tuple(notes)
+        models=tuple(there) or (service.model,), detail=_detail(about, model), notes=tuple(notes)
     )
 
 
-async def _listed(service: Triton) -> Sequence[str]:
+async def _models(service: Triton) -> Sequence[str]:
     """Return the models in the repository, or those of an OpenAI front end; empty where neither says."""
-    index = read_json(await service.fetch("/v2/repository/index", body={}))
+    index = (await service.fetch("/v2/repository/index", body={})).json()
     if isinstance(index, list):
         return [
             entry["name"]
             for entry in index
             if isinstance(entry, Mapping) and "name" in entry and entry.get("state", "READY") == "READY"
         ]
-    models = read_json(await service.fetch("/v1/models"))
+    models = (await service.fetch("/v1/models")).json()
     entries = models.get("data") if isinstance(models, Mapping) else None
     return [str(entry["id"]) for entry in entries or () if isinstance(entry, Mapping) and "id" in entry]
 
 
-def _choose(where: str, listed: Sequence[str]) -> tuple[str, str]:
-    if len(listed) == 1:
-        return listed[0], f"no model is chosen: {listed[0]}, the only one"
-    if not listed or ENSEMBLE in listed:
+def _choose(where: str, there: Sequence[str]) -> tuple[str, str]:
+    if len(there) == 1:
+        return there[0], f"no model is chosen: {there[0]}, the only one"
+    if not there or ENSEMBLE in there:
         return ENSEMBLE, f"no model is chosen: {ENSEMBLE}, as TensorRT-LLM calls the one that takes text"
-    raise ServiceError(f"{where} has several models; choose one with --model-name: {shown(listed)}")
+    raise ServiceError(f"{where} has several models; choose one with --model-name: {listed(there)}")
 
 
 def _detail(about: Any, model: Any) -> str:

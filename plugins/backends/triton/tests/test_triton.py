@@ -65,8 +65,8 @@ def test_events_are_deltas_or_repeat_what_was_said():
 
 def test_a_prompt_that_is_repeated_is_taken_away_where_the_option_says_so():
     made, request = Prediction("17", text="6 x 7? 42"), Request("17", text="6 x 7?")
-    assert Triton().settle(made, request) == made
-    assert Triton(echoes_prompt=True).settle(made, request) == replace(made, text=" 42")
+    assert Triton().finalize(made, request) == made
+    assert Triton(echoes_prompt=True).finalize(made, request) == replace(made, text=" 42")
 
 
 async def test_a_probe_takes_the_only_model_and_says_so(mock):

@@ -29,7 +29,7 @@ class VLLMChat(OpenAIChat):
 
     default_api_key_env: ClassVar[str | None] = None
 
-    def settle(self, prediction: Prediction, request: Request) -> Prediction:
+    def finalize(self, prediction: Prediction, request: Request) -> Prediction:
         """Look for tool calls in the text, where the service leaves them there."""
         if self.returns_tool_calls or not request.params.get("tools") or prediction.tool_calls:
             return prediction

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from aisb import Chunk, HttpBackend, HttpCall, Prediction, Request, ServiceInfo
+from aisb import Chunk, EndpointPath, HttpCall, LoraAdapters, Prediction, Request, ServiceInfo
 from aisb_engine._resolve.params import refuse_unfit
 
 
 @dataclass(kw_only=True, eq=False)
-class VLLMGenerate(HttpBackend):
+class VLLMGenerate(EndpointPath, LoraAdapters):
     """The `/generate` endpoint of vLLM's `entrypoints/api_server.py`, and of servers that took it over.
 
     As that file has it, and examples/api_client.py beside it: the body is the prompt with sampling parameters
@@ -23,6 +23,7 @@ class VLLMGenerate(HttpBackend):
     stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
     cumulative: Annotated[bool, "each piece of a stream repeats all text before it"] = True
 
+    params: ClassVar[frozenset[str] | Literal["any"]] = "any"
     takes: ClassVar[Literal["chat", "text"]] = "text"
     stream_end: ClassVar[Literal["finish", "close"]] = "close"
     stream_format: ClassVar[Literal["sse", "json"]] = "json"
@@ -57,13 +58,11 @@ class VLLMGenerate(HttpBackend):
             return Chunk("content", text) if text else Chunk("role")
         return Chunk("content", whole=text)
 
-    def settle(self, prediction: Prediction, request: Request) -> Prediction:
+    def finalize(self, prediction: Prediction, request: Request) -> Prediction:
         """Take the prompt away, which the service repeats."""
         return replace(prediction, text=prediction.text.removeprefix(request.text or ""))
 
     async def probe(self) -> ServiceInfo:
         """See that a server answers; this one has no list of models."""
-        from aisb_engine._load.probing import look
-
-        answer = await look(self, "/health")
+        answer = await self.look("/health")
         return ServiceInfo(notes=() if answer.status == 200 else (f"/health says {answer.status}",))

@@ -21,7 +21,7 @@ def test_the_body_is_the_prompt_with_the_parameters_beside_it(tmp_path):
 
 
 def test_the_prompt_is_taken_away():
-    made = VLLMGenerate().settle(Prediction("17", text="6 x 7? 42"), Request("17", text="6 x 7?"))
+    made = VLLMGenerate().finalize(Prediction("17", text="6 x 7? 42"), Request("17", text="6 x 7?"))
     assert made.text == " 42"
 
 

@@ -50,10 +50,10 @@ def test_text_is_searched_only_where_tools_were_given_and_the_option_says_so():
     text = '<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>'
     made = Prediction("17", text=text)
     asked = Request("17", text="x", params={"tools": [TOOL]})
-    assert VLLMChat().settle(made, asked) == made
+    assert VLLMChat().finalize(made, asked) == made
     backend = VLLMChat(returns_tool_calls=False)
-    assert backend.settle(made, Request("17", text="x")) == made
-    assert backend.settle(made, asked).tool_calls == (ADD,)
+    assert backend.finalize(made, Request("17", text="x")) == made
+    assert backend.finalize(made, asked).tool_calls == (ADD,)
 
 
 @pytest.mark.parametrize("stream", [False, True])

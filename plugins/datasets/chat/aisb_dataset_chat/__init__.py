@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from aisb import Row, UsageError, hookimpl
 
 if TYPE_CHECKING:
-    from aisb_engine._data.datafiles import DataFile, DataFiles
+    from aisb._data import DataFile, DataFiles
 
 ASKING = frozenset(("human", "user"))
 PIECE = 1 << 20

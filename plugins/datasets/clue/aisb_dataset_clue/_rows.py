@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aisb import Row
-from aisb_engine._data.datafiles import DataFiles
+from aisb._data import DataFiles
 
 GAP = "#idiom#"
 

@@ -11,8 +11,8 @@ from io import BytesIO
 from typing import Annotated, Any
 
 from aisb import Row
-from aisb_engine._builtin.readers import jsonl
-from aisb_engine._data.datafiles import DataFiles
+from aisb._data import DataFiles
+from aisb._readers import jsonl
 
 WITH_STARTER = (
     "You will use the following starter code to write the solution to the problem and enclose your code "

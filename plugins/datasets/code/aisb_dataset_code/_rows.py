@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from aisb import Row
-from aisb_engine._builtin.readers import jsonl
-from aisb_engine._data.datafiles import DataFiles
+from aisb._data import DataFiles
+from aisb._readers import jsonl
 
 TOOLS = {"python": (), "cpp": ("g++",), "java": ("javac", "java"), "js": ("node",)}
 """What running a language needs; Go and Rust are not offered yet."""

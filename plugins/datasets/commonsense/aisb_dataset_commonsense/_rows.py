@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aisb import Row
-from aisb_engine._builtin.readers import json, jsonl
-from aisb_engine._data.datafiles import DataFile, DataFiles
+from aisb._data import DataFile, DataFiles
+from aisb._readers import json, jsonl
 
 
 def jsonl_labels(*, files: DataFiles) -> Iterator[Row]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from aisb import Row
-from aisb_engine._builtin.readers import jsonl
-from aisb_engine._data.datafiles import DataFiles
+from aisb._data import DataFiles
+from aisb._readers import jsonl
 
 _LETTER = re.compile(r"\s*\(?([A-H])(?:\s*[).:．、：]+\s*|\s+)")
 

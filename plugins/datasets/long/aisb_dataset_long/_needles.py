@@ -10,7 +10,7 @@ from random import Random
 from typing import Annotated, Literal
 
 from aisb import Row, UsageError
-from aisb_engine._data.datafiles import DataFiles
+from aisb._data import DataFiles
 
 Kind = Literal["single", "several", "chain"]
 CITIES = (

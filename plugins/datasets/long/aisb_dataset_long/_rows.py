@@ -10,7 +10,7 @@ from importlib.resources import files as resources
 from typing import Annotated, Any
 
 from aisb import Row, UsageError
-from aisb_engine._data.datafiles import DataFile, DataFiles
+from aisb._data import DataFile, DataFiles
 
 EXAMS = {
     "coursera": "letters",

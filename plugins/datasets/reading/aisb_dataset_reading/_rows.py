@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 from aisb import Row
-from aisb_engine._data.datafiles import DataFiles
+from aisb._data import DataFiles
 
 
 def drop_rows(*, files: DataFiles) -> Iterator[Row]:

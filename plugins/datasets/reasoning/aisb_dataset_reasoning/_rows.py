@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from aisb import Row
-from aisb_engine._data.datafiles import DataFiles
+from aisb._data import DataFiles
 
 _OPTION = re.compile(r"^\(([A-Z])\) (.*)$", re.MULTILINE)
 _HEAD = "-----\n"

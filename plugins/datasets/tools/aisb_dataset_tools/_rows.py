@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aisb import Row
-from aisb_engine._data.datafiles import DataFile, DataFiles
+from aisb._data import DataFile, DataFiles
 
 CATEGORIES = (
     *("simple", "multiple", "parallel", "parallel_multiple", "java", "javascript", "irrelevance"),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from aisb import Row, UsageError, hookimpl
 
 if TYPE_CHECKING:
+    from aisb._data import DataFiles
     from aisb_dataset_traces._prompts import Prompts
-    from aisb_engine._data.datafiles import DataFiles
 
 Kind = Annotated[Literal["string", "token-ids"], "a text, or token ids that are sent as they are"]
 Folder = Annotated[str | None, "folder of the model's tokenizer; without it lengths are not exact"]

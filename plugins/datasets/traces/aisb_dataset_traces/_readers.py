@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from aisb import Row
-from aisb_engine._builtin.readers import csv, jsonl
+from aisb._readers import csv, jsonl
 
 if TYPE_CHECKING:
+    from aisb._data import DataFile, DataFiles
     from aisb_dataset_traces._prompts import Prompts
-    from aisb_engine._data.datafiles import DataFile, DataFiles
 
 
 class Line(NamedTuple):

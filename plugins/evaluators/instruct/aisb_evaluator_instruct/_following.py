@@ -58,8 +58,8 @@ class Instructions(Evaluator):
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the share of prompts, and of single instructions, that were followed."""
+        from aisb._stats import clustered
         from aisb_engine._scoring.metrics import summarize
-        from aisb_engine._scoring.stats import clustered
 
         if not scores:
             return []

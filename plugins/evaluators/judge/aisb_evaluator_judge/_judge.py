@@ -31,7 +31,7 @@ class ModelJudge(Evaluator):
         ] = None,
         ask: Ask | None = None,
     ) -> None:
-        from aisb_engine._data.templates import Template, optional
+        from aisb._templates import Template, optional
 
         verdicts = {"CORRECT": 1.0, "INCORRECT": 0.0} if verdicts is None else verdicts
         if not 2 <= len(verdicts) <= len(LETTERS):
@@ -55,7 +55,7 @@ class ModelJudge(Evaluator):
         self.orders = [list(verdicts), list(verdicts)[::-1]] if swap else [list(verdicts)]
         self.repeats = repeats
         self.params = {"temperature": 0} if params is None else params
-        self.asks = len(self.orders) * repeats
+        self.questions_per_answer = len(self.orders) * repeats
         self._ask = ask
 
     async def score(self, answer: str | None, sample: Sample) -> Score:
@@ -74,14 +74,14 @@ class ModelJudge(Evaluator):
         given = [self._verdict(reply, order) for reply, (order, _) in zip(replies, questions, strict=True)]
         return self._counted(given, replies)
 
-    def beside(self, scores: Sequence[Score]) -> list[Metric]:
+    def extra_metrics(self, scores: Sequence[Score]) -> list[Metric]:
         """Return how often the judge gave no verdict, and how often it agreed with itself."""
         judged = [score.details for score in scores if "verdicts" in score.details]
         if not judged:
             return []
         none = sum(details["verdict"] is None for details in judged)
         found = [Metric("without verdict", 100 * none / len(judged), count=len(judged), better="lower")]
-        if self.asks > 1:
+        if self.questions_per_answer > 1:
             shares = [details["agreement"] for details in judged]
             found.append(Metric("judge agreement", 100 * sum(shares) / len(shares), count=len(shares)))
         return found

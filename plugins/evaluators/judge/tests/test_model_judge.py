@@ -151,11 +151,11 @@ async def test_metrics_say_how_often_it_gave_none_and_agreed_with_itself():
         Score(0, "error", details={"verdict": None, "verdicts": [], "agreement": 0.5}),
         Score(0, "unparsed"),
     ]
-    assert [(metric.name, metric.value, metric.count) for metric in judge.beside(scores)] == [
+    assert [(metric.name, metric.value, metric.count) for metric in judge.extra_metrics(scores)] == [
         ("without verdict", 50.0, 2),
         ("judge agreement", 75.0, 2),
     ]
-    assert judge.asks == 2
+    assert judge.questions_per_answer == 2
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def means(scores: Sequence[Score], names: Sequence[str]) -> list[Metric]:
 
 
 def _mean(name: str, scores: Sequence[Score], group: str | None) -> Metric:
-    from aisb_engine._scoring.stats import mean_interval
+    from aisb._stats import mean_interval
 
     values = [100 * figures(score).get(name, 0.0) for score in scores]
     clusters = [score.cluster or f"\0{score.sample_id}" for score in scores]

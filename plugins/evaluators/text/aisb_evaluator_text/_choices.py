@@ -16,7 +16,7 @@ from typing import Annotated, NamedTuple
 
 from aisb import Extract, Sample
 from aisb._patterns import pattern
-from aisb_engine._scoring.refusal import is_refusal
+from aisb._refusal import is_refusal
 from aisb_evaluator_text._marked import boxes
 from aisb_evaluator_text._ordinals import places, several
 

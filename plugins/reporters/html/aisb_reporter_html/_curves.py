@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from aisb_engine._scoring.stats import cons_at_k, pass_at_k
+from aisb._stats import cons_at_k, pass_at_k
 from aisb_reporter_html._answers import TaskAnswers
 
 MOST_K = 128

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from aisb_engine._scoring.reasoning import Seen
+from aisb._thoughts import VisibleText
 
 LEAST_SHARED = 64
 """Characters that a prefix must have to be worth a place of its own."""
@@ -56,7 +56,7 @@ def _content(content: Any) -> str:
 
 def pieces(raw: str) -> list[Piece]:
     """Return an output as stretches of reasoning and of what is visible; together they are the output."""
-    seen = Seen.of(raw)
+    seen = VisibleText.of(raw)
     found: list[Piece] = []
     at = 0
     ends = [*seen.starts[1:], len(seen.text)]

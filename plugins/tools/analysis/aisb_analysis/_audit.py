@@ -18,8 +18,8 @@ import orjson
 from aisb._errors import AisbError, UsageError
 from aisb._evaluator import Ask, Evaluator
 from aisb._options import options
+from aisb._thoughts import VisibleText
 from aisb._types import Extract, Outcome, Prediction, Sample, Score
-from aisb_engine._scoring.reasoning import Seen
 from aisb_engine._scoring.scoring import RIGHT, Steps, evaluators, score
 from aisb_engine._spec import Use
 
@@ -178,7 +178,7 @@ def gold_place(text: str, sample: Sample) -> tuple[int, int] | None:
 
     Of an option that is known by its letter, its words are looked for: the letter stands in any text.
     """
-    seen = Seen.of(text)
+    seen = VisibleText.of(text)
     target = sample.target
     golds = target if isinstance(target, list | tuple) else [target]
     last: tuple[int, int] | None = None
@@ -293,7 +293,7 @@ async def _grade(judge: Evaluator, found: Extract, sample: Sample) -> tuple[bool
     plain = " ".join(found.text.split()).casefold()
     golds = sample.target if isinstance(sample.target, list | tuple) else [sample.target]
     literal = any(plain == " ".join(str(gold).split()).casefold() for gold in golds)
-    if judge.asks:
+    if judge.questions_per_answer:
         return literal or None, plain
     try:
         given = judge.score(found.text, sample)

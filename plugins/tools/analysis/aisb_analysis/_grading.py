@@ -15,13 +15,13 @@ import orjson
 
 from aisb._errors import ConfigError, DataError, UsageError
 from aisb._evaluator import Evaluator, Postprocessor
+from aisb._stats import wilson
+from aisb._templates import as_text
 from aisb._types import OUTCOMES, Extract, Metric, Outcome, Prediction, Sample, Score
 from aisb_engine._data.samples import SampleMaker
-from aisb_engine._data.templates import as_text
 from aisb_engine._scoring.judging import is_judged, no_judge
 from aisb_engine._scoring.metrics import Ledger
 from aisb_engine._scoring.scoring import evaluators, score
-from aisb_engine._scoring.stats import wilson
 from aisb_engine._spec import SampleTable
 
 if TYPE_CHECKING:

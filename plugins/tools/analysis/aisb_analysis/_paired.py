@@ -12,7 +12,7 @@ from math import log as ln
 from statistics import NormalDist, fmean, variance
 from typing import NamedTuple, TypeAlias
 
-from aisb_engine._scoring.stats import Interval
+from aisb._stats import Interval
 
 LEVEL = 0.05
 """How often two equals may be called different."""

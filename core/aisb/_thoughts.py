@@ -9,7 +9,7 @@ from typing import NamedTuple
 _TAG = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 
 
-class Seen(NamedTuple):
+class VisibleText(NamedTuple):
     """A text without its reasoning, and where its pieces stand in the raw text."""
 
     text: str
@@ -17,7 +17,7 @@ class Seen(NamedTuple):
     raw_starts: tuple[int, ...]
 
     @classmethod
-    def of(cls, raw: str) -> Seen:
+    def of(cls, raw: str) -> VisibleText:
         """Take the reasoning out of a raw text; without a closing tag, all that follows is reasoning."""
         if "<" not in raw:
             return cls(raw, (0,), (0,))

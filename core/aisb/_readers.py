@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
+from aisb._data import DataFile, DataFiles
 from aisb._errors import PluginError, UsageError
 from aisb._types import Row
-from aisb_engine._data.datafiles import DataFile, DataFiles
 
 
 def jsonl(*, files: DataFiles) -> Iterator[Row]:
