@@ -106,11 +106,11 @@ def test_pip_installs_every_wheel_and_the_core_imports_from_its_own(wheels, tmp_
 
 
 def test_the_speedups_are_compiled_where_a_compiler_is_there_and_plain_where_none_is(wheels, tmp_path):
-    import aisb_engine._compiled
+    import aisb_engine._stream.compiled
 
     with zipfile.ZipFile(wheels["aisb-speedups"]) as wheel:
         built = [name for name in wheel.namelist() if name.endswith(sysconfig.get_config_var("EXT_SUFFIX"))]
-    assert len(built) == aisb_engine._compiled.COMPILED
+    assert len(built) == aisb_engine._stream.compiled.COMPILED
     assert ("none-any" in wheels["aisb-speedups"].name) == (not built)
     words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     environment = os.environ | {"CC": "/bin/false", "CXX": "/bin/false"}

@@ -1,6 +1,6 @@
 """Check which distribution imports which: `make lint` runs it, with import-linter.
 
-The packages are found by their pyproject.toml, never listed. Imports inside functions and for types alone count.
+Packages are found by their pyproject.toml, never listed. Imports inside functions and for types alone count.
 """
 # ruff: noqa: INP001, S603, T201 - a program of the repository, which starts a linter
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTHING_OF_OURS = {"aisb_speedups"}
-"""Packages that import nothing of this repository, and that the engine alone imports, where they are installed."""
+"""Packages that import nothing of this repository; the engine imports them where they are installed."""
 
 
 def packages() -> dict[str, Path]:
@@ -30,7 +30,7 @@ def packages() -> dict[str, Path]:
 
 
 def declared(folder: Path, known: dict[str, str]) -> set[str]:
-    """Return the packages of this repository that a distribution declares as dependencies, itself included."""
+    """Return the packages of this repository that a distribution declares, its own included."""
     project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
     lines = [*project.get("dependencies", ())]
     lines += [line for more in project.get("optional-dependencies", {}).values() for line in more]

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aisb_engine import _compiled as compiled
-from aisb_engine._http.arrivals import PlainArrivals
-from aisb_engine._http.pattern import PlainPattern
-from aisb_engine._http.sse import EventParser
-from aisb_engine._record.gaps import plain_gaps
+from aisb_engine._stream import compiled
+from aisb_engine._stream.arrivals import PlainArrivals
+from aisb_engine._stream.gaps import plain_gaps
+from aisb_engine._stream.pattern import PlainPattern
+from aisb_engine._stream.sse import EventParser
 
 _compiled = pytest.importorskip("aisb_speedups._compiled", reason="no C compiler was there at installation")
 
@@ -289,9 +289,7 @@ def test_an_error_in_what_is_called_is_not_lost(arrivals):
 
 
 def chosen(**environment):
-    code = (
-        "from aisb_engine import _compiled as compiled; print(compiled.COMPILED, compiled.Pattern.__name__)"
-    )
+    code = "from aisb_engine._stream import compiled; print(compiled.COMPILED, compiled.Pattern.__name__)"
     ended = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
     )

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from aisb import Request
 from aisb_backend_openai import OpenAIChat
-from aisb_engine import _compiled as compiled
 from aisb_engine._http import alike, connection
-from aisb_engine._http.arrivals import PlainArrivals
 from aisb_engine._http.assembly import ask
-from aisb_engine._http.pattern import PlainPattern
 from aisb_engine._http.transport import open_transport
 from aisb_engine._record.log import decode, encode, extents
 from aisb_engine._spec import Timeouts
+from aisb_engine._stream import compiled
+from aisb_engine._stream.arrivals import PlainArrivals
+from aisb_engine._stream.pattern import PlainPattern
 
 # The loop without sockets that the fuzzer has.
 _SPEC = importlib.util.spec_from_file_location("memory", Path(__file__).parent.parent / "fuzz" / "memory.py")

@@ -4,7 +4,7 @@ import pytest
 
 from aisb._errors import AttemptFailed
 from aisb._types import Logprob, TokenScores
-from aisb_engine._scoring.likelihood import continuation
+from aisb_engine._http.likelihood import continuation
 
 
 def scores(text, *logprobs, greedy=None):

@@ -11,9 +11,9 @@ from aisb._backend import HttpBackend, HttpCall, error_text
 from aisb._errors import UsageError
 from aisb._types import Chunk, Request
 from aisb_engine._http.assembly import ask
-from aisb_engine._http.sse import JsonParser
 from aisb_engine._http.transport import open_transport
 from aisb_engine._spec import Timeouts
+from aisb_engine._stream.sse import JsonParser
 
 REQUEST = Request("17", text="6 x 7?")
 

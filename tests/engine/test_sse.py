@@ -5,7 +5,7 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aisb_engine._http.sse import EventParser
+from aisb_engine._stream.sse import EventParser
 
 
 def parse(*pieces, stamps=None):

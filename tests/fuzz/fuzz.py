@@ -37,10 +37,10 @@ with atheris.instrument_imports(include=["aisb", "aisb_backend_openai", "aisb_ba
     from aisb_backend_triton import Triton, TritonStream
     from aisb_backend_vllm import VLLMChat, VLLMCompletions, VLLMGenerate
     from aisb_engine._http.assembly import ask
-    from aisb_engine._http.sse import EventParser, JsonParser
     from aisb_engine._http.transport import open_transport
     from aisb_engine._record.log import decode, encode, extents
     from aisb_engine._spec import Timeouts
+    from aisb_engine._stream.sse import EventParser, JsonParser
     from aisb_mock._server import dialect_of
     from aisb_testing._exchanges import request_for
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from aisb._errors import PluginError
 from aisb._plugins import PluginInfo, Plugins
 from aisb_cli.doctor import Finding
-from aisb_engine._compiled import COMPILED
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._load.capacity import SPARE_FILES, Room, cores, room
+from aisb_engine._stream.compiled import COMPILED
 
 FEW_FILES = 4096
 LITTLE_DISK = 2_000_000_000

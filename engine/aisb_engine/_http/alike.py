@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import orjson
 
-from aisb_engine._compiled import Pattern
-from aisb_engine._http.chunks import SIZES, first_chunk
-from aisb_engine._http.pattern import NOTHING, Found, PlainPattern
+from aisb_engine._stream.chunks import SIZES, first_chunk
+from aisb_engine._stream.compiled import Pattern
+from aisb_engine._stream.pattern import NOTHING, Found, PlainPattern
 
 _MISSES = 8
 """After how many unlike events in a row the pattern is given up: some services put a count in each."""

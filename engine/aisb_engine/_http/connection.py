@@ -18,10 +18,10 @@ import httptools
 
 from aisb._errors import AttemptFailed
 from aisb._types import Failure
-from aisb_engine._compiled import Arrivals
-from aisb_engine._http.arrivals import GOES_ON
-from aisb_engine._http.chunks import first_chunk
 from aisb_engine._http.transport import FIRST, Clock, Decoder, Exchange, Watch, decoder_for
+from aisb_engine._stream.arrivals import GOES_ON
+from aisb_engine._stream.chunks import first_chunk
+from aisb_engine._stream.compiled import Arrivals
 
 if TYPE_CHECKING:
     from aisb_engine._spec import Timeouts

@@ -11,7 +11,7 @@ from aisb._backend import HttpBackend
 from aisb._errors import AttemptFailed
 from aisb._types import Failure
 from aisb_engine._http.fetch import proxy_for
-from aisb_engine._http.pattern import PlainPattern
+from aisb_engine._stream.pattern import PlainPattern
 
 if TYPE_CHECKING:
     from aisb_engine._spec import Timeouts

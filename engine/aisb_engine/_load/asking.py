@@ -25,6 +25,7 @@ from aisb_engine._data.media import media_hash
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
 from aisb_engine._http.client import connect
+from aisb_engine._http.likelihood import check_scores, try_scores
 from aisb_engine._load.engine import concurrency
 from aisb_engine._load.loads import workers
 from aisb_engine._load.pieces import Piece
@@ -34,7 +35,6 @@ from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import Manifest, differences, identity, mask_url, now, task_version
 from aisb_engine._record.predictions import Asked, prompt_of, write_predictions, write_samples
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
-from aisb_engine._scoring.likelihood import check_scores, try_scores
 from aisb_engine._scoring.scoring import Steps, evaluators
 from aisb_engine._spec import DatasetTable, RunSpec, Task
 

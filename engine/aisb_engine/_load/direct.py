@@ -67,7 +67,7 @@ async def ask_directly(
 
 async def _options(backend: Backend, request: Request) -> tuple[Logprob, ...]:
     """Ask how likely a request's continuations are."""
-    from aisb_engine._scoring.likelihood import continuation
+    from aisb_engine._http.likelihood import continuation
 
     alone, *wholes = await backend.logprob(request)
     return tuple(

@@ -337,7 +337,7 @@ class Drive:
         if transport is None or not isinstance(self.backend, HttpBackend):
             return ask_directly(self.backend, request, clock=self.clock, planned_ns=planned, attempts=attempt)
         if request.continuations:
-            from aisb_engine._scoring.likelihood import ask_options
+            from aisb_engine._http.likelihood import ask_options
 
             return ask_options(self.backend, transport, request, planned_ns=planned, attempts=attempt)
         from aisb_engine._http.assembly import ask

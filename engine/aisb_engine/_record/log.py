@@ -31,7 +31,7 @@ import orjson
 
 from aisb._errors import RunError
 from aisb._types import ChunkKind, Failure, Kinds, Logprob, Prediction, Timing, Usage
-from aisb_engine._compiled import gaps
+from aisb_engine._stream.compiled import gaps
 
 MARK = b"aisb"
 HEAD = struct.Struct("<4sII")

@@ -18,8 +18,8 @@ from aisb._refusal import is_refusal
 from aisb._thoughts import VisibleText
 from aisb._types import Extract, Metric, Outcome, Prediction, Sample, Score
 from aisb_engine._data.samples import LETTERS
-from aisb_engine._scoring.likelihood import likeliest
 from aisb_engine._scoring.metrics import summarize
+from aisb_engine._scoring.options import likeliest
 
 if TYPE_CHECKING:
     from aisb._plugins import Plugins

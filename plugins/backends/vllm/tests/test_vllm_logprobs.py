@@ -6,7 +6,7 @@ import pytest
 
 from aisb import AttemptFailed, TokenScores, UsageError
 from aisb_backend_vllm import VLLMChat, VLLMCompletions
-from aisb_engine._scoring.likelihood import continuation
+from aisb_engine._http.likelihood import continuation
 from aisb_mock import MockOptions, start_mock
 
 # What vLLM answers to {"prompt": "The sky is blue", "prompt_logprobs": 1}: the prompt's own token first, and

@@ -277,7 +277,7 @@ static PyMethodDef pattern_methods[] = {
 };
 
 static PyType_Slot pattern_slots[] = {
-    {Py_tp_doc, "What events of one reply have in common: see aisb_engine._http.pattern."},
+    {Py_tp_doc, "What events of one reply have in common: see aisb_engine._stream.pattern."},
     {Py_tp_init, pattern_init},
     {Py_tp_dealloc, pattern_dealloc},
     {Py_tp_methods, pattern_methods},
@@ -514,7 +514,7 @@ static PyMethodDef arrivals_methods[] = {
 };
 
 static PyType_Slot arrivals_slots[] = {
-    {Py_tp_doc, "What comes over one connection: see aisb_engine._http.arrivals."},
+    {Py_tp_doc, "What comes over one connection: see aisb_engine._stream.arrivals."},
     {Py_tp_init, arrivals_init},
     {Py_tp_traverse, arrivals_traverse},
     {Py_tp_clear, arrivals_clear},
@@ -644,8 +644,8 @@ done:
 /* ---- The module ---- */
 
 static PyMethodDef compiled_methods[] = {
-    {"events_in", events_in, METH_VARARGS, "Return the events in whole chunks of HTTP: see aisb_engine._compiled."},
-    {"gaps", gaps, METH_O, "Return the differences of stamps in a row: see aisb_engine._record.gaps."},
+    {"events_in", events_in, METH_VARARGS, "Return the events in whole chunks of HTTP: see aisb_engine._stream.compiled."},
+    {"gaps", gaps, METH_O, "Return the differences of stamps in a row: see aisb_engine._stream.gaps."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,8 +1,8 @@
 from array import array
 
-from aisb_engine._http.arrivals import PlainArrivals
-from aisb_engine._http.pattern import PlainPattern
-from aisb_engine._http.sse import Event
+from aisb_engine._stream.arrivals import PlainArrivals
+from aisb_engine._stream.pattern import PlainPattern
+from aisb_engine._stream.sse import Event
 
 REVISION: int
 

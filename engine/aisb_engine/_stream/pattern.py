@@ -1,6 +1,6 @@
 """Reading events that differ in their text alone, without taking each apart.
 
-`aisb_speedups._compiled` does the same at less cost, and is used where it is there (`aisb_engine._compiled`).
+aisb-speedups does the same at less cost, and is used where it is installed (`aisb_engine._stream.compiled`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import accumulate, chain, repeat
 from operator import sub
 from typing import Any, TypeAlias
 
-from aisb_engine._http.chunks import size_line
+from aisb_engine._stream.chunks import size_line
 
 Found: TypeAlias = tuple[bytes, str, int, int]
 """Events that were like the pattern: a stamp for each, as an array of type q has them, and their text; they

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 
-from aisb_engine._http.arrivals import PlainArrivals
-from aisb_engine._http.pattern import PlainPattern
-from aisb_engine._http.sse import Event
-from aisb_engine._record.gaps import plain_gaps
+from aisb_engine._stream.arrivals import PlainArrivals
+from aisb_engine._stream.gaps import plain_gaps
+from aisb_engine._stream.pattern import PlainPattern
+from aisb_engine._stream.sse import Event
 
 REVISION = 4
 """Of what both forms do: a compiled module that an older source left behind is not used."""

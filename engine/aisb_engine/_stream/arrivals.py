@@ -1,13 +1,13 @@
 """What comes over one connection, stamped before it is looked at, and kept while the reply goes on.
 
-`aisb_speedups._compiled` does the same at less cost, and is used where it is there (`aisb_engine._compiled`).
+aisb-speedups does the same at less cost, and is used where it is installed (`aisb_engine._stream.compiled`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from aisb_engine._http.pattern import PlainPattern
+from aisb_engine._stream.pattern import PlainPattern
 
 GOES_ON = b"\n\n\r\n"
 """How a piece ends that is a whole event in a whole chunk. A chunked body ends with CR LF CR LF."""

@@ -1,9 +1,9 @@
-"""How likely the options of a question are: asking a service for them, and choosing the likeliest."""
+"""Ask a service how likely the options of a question are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -13,8 +13,6 @@ from aisb._types import Failure, Logprob, Prediction, Request, Timing, TokenScor
 if TYPE_CHECKING:
     from aisb._backend import Backend, HttpBackend
     from aisb_engine._http.transport import Exchange, Transport
-
-Normalise = Literal["none", "tokens", "bytes", "prompt"]
 
 
 async def ask_options(
@@ -99,23 +97,6 @@ async def try_scores(backend: HttpBackend) -> None:
             raise ServiceError(error.failure.message) from error
     except ValueError:
         return
-
-
-def likeliest(options: Sequence[Logprob], normalise: Normalise) -> int:
-    """Return the position of the option with the highest log-likelihood, the first one of equals."""
-    values = [normalised(option, normalise) for option in options]
-    return values.index(max(values))
-
-
-def normalised(option: Logprob, by: Normalise) -> float:
-    """Return an option's log-likelihood: the sum, per token, per byte, or the mean over all of the prompt."""
-    if by == "tokens":
-        return option.total / option.tokens
-    if by == "bytes":
-        return option.total / (option.length or 1)
-    if by == "prompt":
-        return option.whole / option.whole_tokens
-    return option.total
 
 
 async def _scores(backend: HttpBackend, transport: Transport, text: str, exchange: Exchange) -> TokenScores:
