@@ -1,5 +1,20 @@
-"""What tests of aisb and of its plugins run against: a mock inference server, and suites for plugins."""
+"""What the tests of a plugin run against: a suite for each kind of component, and fixtures for pytest."""
 
 from aisb_testing._conformance import check_backend, check_plugin
+from aisb_testing._kinds import (
+    check_command,
+    check_dataset,
+    check_evaluator,
+    check_importer,
+    check_postprocessor,
+)
 
-__all__ = ["check_backend", "check_plugin"]
+__all__ = [
+    "check_backend",
+    "check_command",
+    "check_dataset",
+    "check_evaluator",
+    "check_importer",
+    "check_plugin",
+    "check_postprocessor",
+]

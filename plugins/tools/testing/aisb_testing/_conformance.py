@@ -23,7 +23,7 @@ from aisb._backend import HttpBackend
 
 if TYPE_CHECKING:
     from aisb._plugins import Component, Plugins
-    from aisb_mock._replies import Dialect
+    from aisb_mock import Dialect
 
 HEAVY = ("torch", "transformers", "pydantic", "httpx", "numpy", "pandas", "sympy", "plotly")
 """What declaring a plugin must not import: every command loads every plugin."""
@@ -74,7 +74,7 @@ def check_backend(
 ) -> list[str]:
     """Check a backend over real sockets: every kind of stream that services send, and every failure.
 
-    `dialect` says how its service speaks (a subclass of `aisb_mock._replies.Dialect`); left out, it is
+    `dialect` says how its service speaks (a subclass of `aisb_mock.Dialect`); left out, it is
     found by the path that the backend asks. `options` are given to the factory beside `url`. Call it from an
     ordinary test, not from a coroutine.
     """

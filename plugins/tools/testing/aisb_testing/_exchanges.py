@@ -14,7 +14,7 @@ import orjson
 from aisb._backend import HttpBackend
 from aisb._types import TOKEN_KINDS, Message, Prediction, Request
 from aisb_engine._spec import Timeouts
-from aisb_mock._replies import Ask, Dialect, Event, Refused, Reply, ToolCall
+from aisb_mock import Ask, Dialect, Event, Refused, Reply, ToolCall
 
 PROMPT = "How much is 6 x 7?"
 WORDS = ["It", " is", " 42", ",", " I", " am", " quite", " sure", " of", " it"]
@@ -64,7 +64,7 @@ async def run_cases(
     call = probe.encode(request_for(probe))
     body = call.body if isinstance(call.body, bytes) else orjson.dumps(call.body)
     if dialect is None:
-        from aisb_mock._server import dialect_of
+        from aisb_mock import dialect_of
 
         dialect = dialect_of(call.path, body)
         if dialect is None:
