@@ -18,10 +18,12 @@ demo: ready-demo  ## Evaluate the built-in simulator on the built-in task
 test: ready-test  ## Run the tests; they need no model server and no data
 	@$(BIN)/pytest -n auto --maxprocesses 4 --timeout 600 -m "not servers and not data and not slow" $(ARGS)
 
-lint: ready-test  ## Check style, formatting and types
+lint: ready-test  ## Check style, types, and who imports whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python tools/import_contracts.py
+	@$(BIN)/python tools/api_check.py
 
 bench: ready-test  ## Print every number that has a limit, next to its limit
 	@failed=; for file in $(filter-out benchmarks/local.py,$(wildcard benchmarks/[a-z]*.py)); do echo "$$file"; $(BIN)/python $$file || failed=yes; done; test -z "$$failed"

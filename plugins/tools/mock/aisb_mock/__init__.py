@@ -33,7 +33,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what tests of backends need at its first use: every command imports this module, through `sim`."""
+    """Import what tests of backends need at its first use: every command imports this module for `sim`."""
     from importlib import import_module
 
     if name not in __all__:
