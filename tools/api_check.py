@@ -1,5 +1,5 @@
 """Compare the public API with that of the last tag, where there is one: `make lint` runs it."""
-# ruff: noqa: INP001, S603, S607, T201 - a program of the repository, which starts git and griffe
+# ruff: noqa: INP001, S603, T201 - a program of the repository, which starts git and griffe
 
 from __future__ import annotations
 
