@@ -18,6 +18,7 @@ from aisb_analysis._paired import (
     mcnemar,
     paired_t,
     samples_needed,
+    scipy_stats,
     smallest_difference,
 )
 from aisb_analysis._readback import Graded, OpenedRun, read_grades
@@ -166,8 +167,9 @@ async def compare(
     """Compare each pair on the samples that both answered, and correct for there being several.
 
     Raises:
-        UsageError: a side has no grades, or the two share no sample.
+        UsageError: a side has no grades, the two share no sample, or scipy is not installed.
     """
+    scipy_stats()  # or else the error would come only after all grades have been read
     found: list[Comparison] = []
     for pair in pairs:
         ours, theirs = a.spec.tasks[pair.a.task], b.spec.tasks[pair.b.task]

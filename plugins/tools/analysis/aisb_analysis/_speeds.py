@@ -66,6 +66,7 @@ def compare_speeds(
 
     Raises:
         RunError: a log cannot be read.
+        UsageError: each side has repeats, and scipy is not installed.
     """
     found: list[SpeedComparison] = []
     for pair in pairs:
