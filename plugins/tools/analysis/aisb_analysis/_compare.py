@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from math import fsum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from aisb._errors import UsageError
+from aisb import UsageError
 from aisb_analysis._paired import (
     LEVEL,
     bootstrap,
@@ -21,15 +21,20 @@ from aisb_analysis._paired import (
     scipy_stats,
     smallest_difference,
 )
-from aisb_analysis._readback import Graded, OpenedRun, read_grades
-from aisb_engine._record.manifest import differences, task_version
-from aisb_engine._record.runfolder import RunFolder, read_json
-from aisb_engine._scoring.judging import is_judged
-from aisb_engine._scoring.scoring import RIGHT
+from aisb_engine import (
+    RIGHT,
+    Graded,
+    OpenedRun,
+    RunFolder,
+    identity_differences,
+    is_judged,
+    read_grades,
+    read_run_json,
+    task_version,
+)
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
-    from aisb_engine._spec import Subtask
+    from aisb_engine import Plugins, Subtask
 
 Verdict = Literal["better", "worse", "tie"]
 FEW = 100
@@ -301,10 +306,11 @@ def _unequal(a: RunFolder, b: RunFolder, pair: Pair, versions: tuple[str, str]) 
     ]
     if all(file.exists() for file in files):
         old, new = (
-            {key: value for key, value in read_json(file).items() if key not in _THE_MODELS_OWN}
+            {key: value for key, value in read_run_json(file).items() if key not in _THE_MODELS_OWN}
             for file in files
         )
-        found += [line.replace(": was ", ": ", 1).replace(", is ", " and ") for line in differences(old, new)]
+        lines = identity_differences(old, new)
+        found += [line.replace(": was ", ": ", 1).replace(", is ", " and ") for line in lines]
     if versions[0] != versions[1]:
         found.append(f"version: {versions[0]} and {versions[1]}")
     return found

@@ -11,7 +11,7 @@ from aisb_analysis._paired import LEVEL, holm, ratio
 from aisb_engine._performance.performance import measure
 
 if TYPE_CHECKING:
-    from aisb_analysis._readback import OpenedRun
+    from aisb_engine import OpenedRun
     from aisb_engine._performance.performance import Performance
 
 TIMES = ("TTFT", "TPOT", "E2EL")
