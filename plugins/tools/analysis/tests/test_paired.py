@@ -44,7 +44,7 @@ def test_a_bootstrap_agrees_with_the_normal_interval_and_repeats_itself():
     assert (found.low, found.high) == pytest.approx((0.04 - half, 0.04 + half), abs=0.002)
 
 
-def test_a_bootstrap_of_many_different_values_agrees_with_the_one_by_counts():
+def test_a_bootstrap_of_many_different_values_agrees_with_that_of_few():
     draw = random.Random(3)
     few = [draw.choice((-1.0, 0.0, 1.0)) for _ in range(500)]
     many = [value + draw.uniform(-1e-6, 1e-6) for value in few]
@@ -91,12 +91,9 @@ def test_samples_that_always_agree_are_worth_one():
     assert samples_needed(five, clusters, whole=False) == pytest.approx(5 * needed, abs=5)
 
 
-@pytest.mark.parametrize("many", [False, True], ids=["few values", "many values"])
-def test_equals_on_shared_passages_are_called_different_one_time_in_twenty(many):
+def test_equals_on_shared_passages_are_called_different_one_time_in_twenty():
     draw = random.Random(23)
     runs = [passages(draw, 60, 8) for _ in range(250)]
-    if many:  # no two sums alike, so that each resample is drawn
-        runs = [([d + draw.uniform(-1e-6, 1e-6) for d in found], clusters) for found, clusters in runs[:100]]
     called = [
         sum(
             bootstrap(found, clusters if by else None, seed=i, draws=400).p < 0.05
