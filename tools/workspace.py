@@ -28,7 +28,7 @@ PYTHON = VENV / "bin" / "python"
 PROFILES = {"demo": (), "test": (ROOT / "tests" / "requirements.txt",)}
 CONSTRAINTS = ROOT / "tests" / "constraints.txt"
 MOST_MEGABYTES = 120
-UNWANTED = {"torch", "transformers", "pandas", "plotly", "sympy"}
+UNWANTED = {"torch", "transformers", "pandas", "plotly", "scipy", "sympy"}
 
 
 def main(arguments: list[str]) -> None:

@@ -54,7 +54,7 @@ def audit(context: click.Context, /, **flags: Any) -> int:
     from aisb._errors import UsageError
     from aisb_analysis._audit import audit as audited
     from aisb_analysis._audit import to_lines
-    from aisb_analysis._readback import open_run, read_answers, said_before
+    from aisb_engine import open_run, read_answers, recorded_judge
     from aisb_engine._record.runfolder import write_atomically
 
     plugins = shared.load_plugins(context)
@@ -67,7 +67,7 @@ def audit(context: click.Context, /, **flags: Any) -> int:
         task = spec.tasks[subtask.task]
         answers = read_answers(folder, subtask, task, plugins)
         try:
-            ask = said_before(run, task, plugins)
+            ask = recorded_judge(run, task, plugins)
             found = asyncio.run(audited(task, answers, plugins, also=flags["also"], ask=ask))
         except UsageError as error:
             if len(subtasks) == 1 or flags["also"]:

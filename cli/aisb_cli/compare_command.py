@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from aisb._plugins import Plugins
     from aisb_analysis._compare import Comparison, Flip, Pair
     from aisb_analysis._junit import Case
-    from aisb_analysis._readback import OpenedRun
     from aisb_analysis._speeds import SpeedComparison
+    from aisb_engine import OpenedRun
 
     Found: TypeAlias = Sequence[Comparison] | Sequence[SpeedComparison]
 
@@ -82,7 +82,7 @@ def compare(context: click.Context, /, **flags: Any) -> int:
 def _sides(flags: dict[str, Any], plugins: Plugins) -> tuple[list[OpenedRun], list[OpenedRun]]:
     """Open the runs of A and of B; commas separate the repeats of a side."""
     from aisb._errors import UsageError
-    from aisb_analysis._readback import open_run
+    from aisb_engine import open_run
 
     given = [*([flags["baseline"]] if flags["baseline"] else []), *flags["runs"]]
     if len(given) == 1 and not flags["baseline"]:

@@ -24,6 +24,13 @@ failure is part of the prediction.
 """
 
 
+def target_texts(sample: Sample) -> tuple[str, ...]:
+    """Return every text that would be right: each element of a target that is a list, else the target."""
+    target = sample.target
+    several = isinstance(target, list | tuple | set | frozenset)
+    return tuple(map(str, target)) if several else (str(target),)
+
+
 class Evaluator(ABC):
     """Grades answers against their samples, and sums the grades up."""
 

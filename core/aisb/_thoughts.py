@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
-_TAG = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
+TAGS = ("think", "thinking")
 
 
 class VisibleText(NamedTuple):
@@ -17,15 +19,19 @@ class VisibleText(NamedTuple):
     raw_starts: tuple[int, ...]
 
     @classmethod
-    def of(cls, raw: str) -> VisibleText:
-        """Take the reasoning out of a raw text; without a closing tag, all that follows is reasoning."""
+    def of(cls, raw: str, tags: Sequence[str] = TAGS) -> VisibleText:
+        """Take the reasoning out of a raw text.
+
+        Without a closing tag all that follows is reasoning; without an opening one, all that stands before.
+        """
         if "<" not in raw:
             return cls(raw, (0,), (0,))
         pieces: list[tuple[int, int]] = []
         start: int | None = 0
-        for tag in _TAG.finditer(raw):
+        for tag in _pattern(tuple(tags)).finditer(raw):
             if tag[1]:
-                # Without an opening tag the prompt opened it, so the stretch that ends here is reasoning too.
+                if start is not None:  # the prompt opened it
+                    pieces.clear()
                 start = tag.end()
             elif start is not None:
                 pieces.append((start, tag.start()))
@@ -46,3 +52,8 @@ class VisibleText(NamedTuple):
     def _at(self, position: int) -> int:
         piece = bisect_right(self.starts, position) - 1
         return self.raw_starts[piece] + position - self.starts[piece]
+
+
+@lru_cache(maxsize=16)
+def _pattern(tags: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"<(/?)(?:{'|'.join(map(re.escape, tags))})>", re.IGNORECASE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aisb._errors import did_you_mean, listed
+from aisb._evaluator import target_texts
 from aisb._media import data_url
 from aisb._patterns import pattern
 from aisb._readers import csv as read_csv
@@ -44,5 +45,6 @@ __all__ = [
     "read_json",
     "read_jsonl",
     "read_tsv",
+    "target_texts",
     "wilson",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -25,10 +26,10 @@ accuracy = 0.4
 """
 
 
-def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def aisb(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     ended = subprocess.run(
         [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=120,
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=120, env=os.environ | environment,
     )  # fmt: skip
     assert "Traceback" not in ended.stderr, ended.stderr
     return ended
@@ -191,3 +192,31 @@ def test_what_cannot_be_compared_is_said(work: Path, words: tuple[str, ...], err
     ended = aisb("compare", *words, cwd=work)
     assert ended.returncode == 2
     assert ended.stderr.startswith(error)
+
+
+@pytest.fixture
+def no_scipy(tmp_path: Path) -> str:
+    """A folder for PYTHONPATH that hides scipy."""
+    package = tmp_path / "hidden" / "scipy"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'scipy'\")")
+    return str(package.parent)
+
+
+@pytest.mark.parametrize("sides", [("good", "bad"), ("fast1,fast2", "fast3,fast4")])
+def test_without_scipy_a_comparison_says_what_to_install(
+    work: Path, no_scipy: str, sides: tuple[str, str]
+) -> None:
+    ended = aisb("compare", *sides, cwd=work, PYTHONPATH=no_scipy)
+    assert ended.returncode == 2
+    assert "needs the statistics of scipy, and it cannot be imported: No module named 'scipy'" in ended.stderr
+    assert "pip install './plugins/tools/analysis[stats]'" in ended.stderr
+    assert not ended.stdout
+
+
+def test_without_scipy_everything_else_works(work: Path, no_scipy: str) -> None:
+    ratios = aisb("compare", "fast1", "fast2", cwd=work, PYTHONPATH=no_scipy)
+    assert (ratios.returncode, "give repeats" in ratios.stdout) == (0, True), ratios.stderr
+    for words in (("audit", "good"), ("report", "good"), ("score", "good"), ("report", "fast1")):
+        ended = aisb(*words, cwd=work, PYTHONPATH=no_scipy)
+        assert ended.returncode == 0, ended.stderr

@@ -244,6 +244,7 @@ def test_a_wrong_option_of_a_step_says_what_is_wrong(step):
         ("<think>a<think>b</think>c</think>18", "18"),
         ("<Thinking>5</THINKING>18", "18"),
         ("<think>1</think>a<think>2</think>b", "ab"),
+        ("1 <think>2</think> 3 </think>18", "18"),
     ],
 )
 def test_reasoning_is_taken_out(step, text, left):

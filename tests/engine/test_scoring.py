@@ -119,6 +119,7 @@ def test_the_first_step_that_finds_nothing_ends_the_search():
         ("b <think>a 1", "b "),
         ("b<think>1</think>c<thinking>2</thinking>d", "bcd"),
         ("<THINK>1</THINK>b", "b"),
+        ("1 <think>2</think> 3 </think>b", "b"),
         ("2 < 3", "2 < 3"),
     ],
 )

@@ -69,8 +69,8 @@ class Reading:
         """
         from aisb._errors import UsageError
         from aisb_analysis._compare import compare, pair_up
-        from aisb_analysis._readback import open_run
         from aisb_analysis._speeds import compare_speeds
+        from aisb_engine import open_run
 
         if self._plugins is None:
             self._plugins = self._load()

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from aisb._errors import UsageError
 from aisb._evaluator import Postprocessor
+from aisb._thoughts import TAGS, VisibleText
 from aisb._types import Extract, Sample
 
 
@@ -184,37 +185,22 @@ def lower() -> Postprocessor:
 
 def strip_reasoning(
     *,
-    tags: Annotated[Sequence[str], "names of the tags that enclose reasoning"] = ("think", "thinking"),
+    tags: Annotated[Sequence[str], "names of the tags that enclose reasoning"] = TAGS,
 ) -> Postprocessor:
     """Remove blocks of reasoning such as `<think>…</think>`; after one that is not closed nothing is left.
 
     A closing tag alone ends reasoning that began with the text, as some chat templates have it.
     """
-    names = "|".join(re.escape(tag) for tag in tags)
-    if not names:
+    if not any(tags):
         raise UsageError("tags must name at least one tag")
-    marks = re.compile(rf"<(/?)(?:{names})>", re.IGNORECASE)
 
     def step(text: str, _sample: Sample) -> Extract | str | None:
-        pieces: list[tuple[int, int]] = []
-        start: int | None = 0
-        for mark in marks.finditer(text):
-            if mark[1]:
-                if start is not None:
-                    pieces.clear()
-                start = mark.end()
-            elif start is not None:
-                pieces.append((start, mark.start()))
-                start = None
-        if start is not None:
-            pieces.append((start, len(text)))
-        pieces = [(begin, end) for begin, end in pieces if text[begin:end].strip()]
-        if not pieces:
+        seen = VisibleText.of(text, tags)
+        if not seen.text.strip():
             return None
-        if len(pieces) > 1:
-            return "".join(text[begin:end] for begin, end in pieces)
-        begin, end = pieces[0]
-        return Extract(text[begin:end], "strip-reasoning", (begin, end))
+        if len(seen.starts) > 1:
+            return seen.text
+        return Extract(seen.text, "strip-reasoning", seen.raw((0, len(seen.text))))
 
     return step
 

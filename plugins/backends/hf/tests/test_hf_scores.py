@@ -140,7 +140,7 @@ def test_perplexity_is_that_of_a_plain_forward_from_the_beginning_token_on(folde
     from math import exp, log
 
     from aisb import Sample
-    from aisb_evaluator_text._perplexity import Perplexity
+    from aisb_evaluator_text import Perplexity
 
     texts = prompts(5, seed=9, most=40)
     answers = ask(

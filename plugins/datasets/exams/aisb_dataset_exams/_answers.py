@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from aisb import Evaluator, Extract, Postprocessor, Sample, Score
-from aisb._patterns import pattern
+from aisb.helpers import pattern
 
 _FOLD = str.maketrans({0xFF21 + i: chr(65 + i) for i in range(8)} | {ord("："): ":", ord("，"): ","})
 _JOIN = r"(?:\s?(?:[、,;/&+和与及]|\band\b)\s?(?:and\s)?|\s)?"
@@ -37,8 +37,7 @@ _SEPARATORS = pattern(r"\s*[;；]\s*|\s+(?:and|和)\s+")
 
 def exam_answer() -> Postprocessor:
     """The letters chosen: `ACD`, `A、C`, "Answer: A and C", 故选B; without options the value given."""
-    from aisb_evaluator_text._choices import choice
-    from aisb_evaluator_text._marked import answer_line, boxed
+    from aisb_evaluator_text import answer_line, boxed, choice
 
     one, box, line = choice(), boxed(), answer_line()
 
@@ -103,9 +102,9 @@ def _letters(text: str) -> frozenset[str]:
 
 
 def _named(text: str, sample: Sample) -> frozenset[str]:
-    from aisb_evaluator_text._matching import letter
+    from aisb_evaluator_text import choice_letter
 
-    return frozenset(letter(text, sample) or "")
+    return frozenset(choice_letter(text, sample) or "")
 
 
 def same_value(given: str, wanted: str) -> bool:
@@ -123,7 +122,7 @@ def same_value(given: str, wanted: str) -> bool:
 
 
 def _same(given: str, wanted: str) -> bool:
-    from aisb_evaluator_text._matching import readings
+    from aisb_evaluator_text import number_values
 
     left, right = plain_latex(given), plain_latex(wanted)
     if left == right != "":
@@ -134,7 +133,7 @@ def _same(given: str, wanted: str) -> bool:
             return True
     if not _NUMBER.fullmatch(right):
         return False
-    values, targets = readings(_as_number(left)), readings(_as_number(right))
+    values, targets = number_values(_as_number(left)), number_values(_as_number(right))
     return any(abs(value - target) <= 1e-6 for value in values for target in targets)
 
 

@@ -6,14 +6,10 @@ import re
 from collections.abc import Sequence
 
 from aisb import Evaluator, Metric, Sample, Score
+from aisb.helpers import target_texts
 from aisb_dataset_long._rows import longbench_sets
-from aisb_evaluator_overlap._edits import EditSimilarity
-from aisb_evaluator_overlap._means import means, targets
-from aisb_evaluator_overlap._rouge import Rouge
-from aisb_evaluator_overlap._words import TokenF1
-from aisb_evaluator_text._marked import answer_line
-from aisb_evaluator_text._matching import ChoiceMatch, NumericMatch
-from aisb_evaluator_text._number_steps import number
+from aisb_evaluator_overlap import EditSimilarity, Rouge, TokenF1, mean_metrics
+from aisb_evaluator_text import ChoiceMatch, NumericMatch, answer_line, number
 
 _LETTERS = re.compile(r"(?<![A-Za-z])[(\[*]*([A-H](?:\s?[,、]?\s?(?:and\s)?[A-H])*)[)\]*.:,]*(?=[\s.,:;)]|$)")
 
@@ -45,16 +41,17 @@ class LongBenchScore(Evaluator):
             text = text.split("\n")[0]
         metric = table["metric"]
         if metric == "label":
-            return _figure(max(_label(text, gold, sample.fields["all_classes"]) for gold in targets(sample)))
+            classes = sample.fields["all_classes"]
+            return _figure(max(_label(text, gold, classes) for gold in target_texts(sample)))
         if metric == "number":
-            return _figure(max(_numbers(text, gold) for gold in targets(sample)))
+            return _figure(max(_numbers(text, gold) for gold in target_texts(sample)))
         graded = self._judges[metric].score(text, sample)
         assert isinstance(graded, Score)  # noqa: S101 - none of these waits
         return _figure(graded.value)
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the mean score, also for each set and over the sets."""
-        return means(scores, ("score",))
+        return mean_metrics(scores, ("score",))
 
 
 def _label(text: str, gold: str, classes: Sequence[str]) -> float:
@@ -101,7 +98,7 @@ class LEvalScore(Evaluator):
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the mean score, also for each set and over the sets."""
-        return means(scores, ("score",))
+        return mean_metrics(scores, ("score",))
 
 
 def letters(text: str) -> str:
@@ -115,7 +112,7 @@ class NeedleRecall(Evaluator):
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Look for each target in one answer."""
-        golds = targets(sample)
+        golds = target_texts(sample)
         words = {
             re.sub(r"\D", "", w) if w[0].isdigit() else w.casefold()
             for w in re.findall(r"\w[\w,]*", answer or "")
@@ -124,4 +121,4 @@ class NeedleRecall(Evaluator):
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the mean share, also for each length."""
-        return means(scores, ("score",))
+        return mean_metrics(scores, ("score",))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from aisb import Extract, Sample
-from aisb_evaluator_text._marked import answer_line, boxed
+from aisb_evaluator_text import answer_line, boxed
 
 # A full stop that ends a sentence: another of three words or more follows, and it is no abbreviation's.
 _SENTENCE = re.compile(

@@ -6,9 +6,14 @@ import re
 from collections.abc import Callable
 
 from aisb import Evaluator, Extract, Sample, Score
-from aisb_evaluator_text._choices import choice
-from aisb_evaluator_text._marked import ANSWER, answer_line, boxed
-from aisb_evaluator_text._matching import letter, readings
+from aisb_evaluator_text import (
+    answer_line,
+    boxed,
+    choice,
+    choice_letter,
+    find_announced_answers,
+    number_values,
+)
 
 _BRACKETS = re.compile(r"[\s()\[\]{}<>]+")
 _ROW = re.compile(r"[()\[\]{}<>](?:[\s,\"'`]*[()\[\]{}<>])*")
@@ -36,10 +41,10 @@ def bbh_answer() -> Callable[[str, Sample], Extract | None]:
 
 def _brackets(text: str) -> Extract | None:
     """Return the brackets after the last "the answer is"; without one, a text of nothing else."""
-    marks = list(ANSWER.finditer(text))
-    for start in [mark.end() for mark in reversed(marks)] or [0]:
+    starts = find_announced_answers(text)
+    for start in reversed(starts or [0]):
         found = _ROW.search(text, start, start + 400)
-        if found and (marks or not text.strip().strip("`*.").replace(found[0].strip(), "").strip()):
+        if found and (starts or not text.strip().strip("`*.").replace(found[0].strip(), "").strip()):
             return Extract(found[0], "brackets", found.span(), explicit=True)
     return None
 
@@ -73,12 +78,12 @@ class BbhMatch(Evaluator):
 def normal(text: str, sample: Sample, target: str) -> str:
     """Return what counts of an answer, by the kind of the target."""
     if sample.choices:
-        named: str | None = letter(text, sample)
+        named: str | None = choice_letter(text, sample)
         return named or text.strip().casefold()
     if _BRACKETS.fullmatch(target):
         return "".join(c for c in text if c in "()[]{}<>")
-    if number := readings(target):
-        found = readings(text)
+    if number := number_values(target):
+        found = number_values(text)
         return str(number[0] if number[0] in found else found[0] if found else text)
     words = [word.casefold() for word in _WORD.findall(text)]
     # "True." is the answer, and "True, since both are" begins with it.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Annotated, Any
 
 from aisb import Evaluator, Metric, PluginError, Sample, Score
+from aisb.helpers import clustered, pass_at_k
 from aisb_evaluator_instruct import _ifbench as ifbench
 from aisb_evaluator_instruct import _ifeval as ifeval
 
@@ -57,10 +59,7 @@ class Instructions(Evaluator):
         return Score(1.0 if all(strict) else 0.0, details=details)
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
-        """Return the share of prompts, and of single instructions, that were followed."""
-        from aisb._stats import clustered
-        from aisb_engine._scoring.metrics import summarize
-
+        """Return the share of prompts and of instructions that were followed; with repeats pass@n too."""
         if not scores:
             return []
         found: list[Metric] = []
@@ -70,7 +69,7 @@ class Instructions(Evaluator):
             found.append(_metric(f"Prompt-level-{rule}-accuracy", of, clustered(_by_sample(scores, of))))
             of = [[float(holds) for holds in one] for one in verdicts]
             found.append(_metric(f"Inst-level-{rule}-accuracy", of, clustered(_by_sample(scores, of))))
-        return [*found, *(metric for metric in summarize(scores) if metric.name.startswith("pass@"))]
+        return [*found, *_pass_rates(scores)]
 
 
 def variants(text: str) -> Iterator[str]:
@@ -87,6 +86,24 @@ def _follows(name: str, text: str, given: Mapping[str, Any]) -> bool:
         return bool(text.strip()) and bool(CHECKS[name](text, given))
     except KeyError as error:
         raise ValueError(f"the instruction {name!r} wants {error.args[0]!r} among its arguments") from error
+
+
+def _pass_rates(scores: Sequence[Score]) -> Iterator[Metric]:
+    """Yield pass@n for n repeats of each sample, over all samples and for each group."""
+    repeats = max(score.repeat for score in scores) + 1
+    if repeats == 1:
+        return
+    for group in (None, *dict.fromkeys(score.group for score in scores if score.group is not None)):
+        members = [score for score in scores if group is None or score.group == group]
+        right = Counter(score.sample_id for score in members if score.outcome == "correct")
+        clusters: dict[str, list[float]] = {}
+        for sample_id, cluster in {score.sample_id: score.cluster for score in members}.items():
+            rate = pass_at_k(repeats, right[sample_id], repeats)
+            clusters.setdefault(cluster or f"\0{sample_id}", []).append(rate)
+        rates = [rate for cluster in clusters.values() for rate in cluster]
+        low, high = clustered(clusters.values(), trials=repeats * len(rates))
+        share = sum(rates) / len(rates)
+        yield Metric(f"pass@{repeats}", 100 * share, 100 * low, 100 * high, "%", len(rates), group)
 
 
 def _by_sample(scores: Sequence[Score], values: Sequence[Sequence[float]]) -> list[list[float]]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from aisb import Sample
+from aisb import Sample, Score
+from aisb_engine._scoring.metrics import summarize
 from aisb_evaluator_instruct._following import CHECKS, Instructions, variants
 from aisb_evaluator_instruct._texts import sentences
 
@@ -150,3 +151,26 @@ def test_a_missing_argument_is_named():
 )
 def test_a_row_without_instructions_says_so(fields, words):
     assert words in Instructions().score("text", Sample("0", fields)).details["raised"]
+
+
+@pytest.mark.parametrize("groups", [(None, None, None), ("a", "b", "a"), ("a", None, "b")])
+@pytest.mark.parametrize("clusters", [(None, None, None), ("one", "one", None)])
+def test_pass_at_n_is_that_of_the_standard_metrics(groups, clusters):
+    outcomes = (("correct", "wrong", "wrong"), ("wrong", "error", "wrong"), ("correct", "correct", "wrong"))
+    scores = [
+        Score(
+            float(outcome == "correct"),
+            outcome,
+            sample_id=str(sample),
+            repeat=repeat,
+            group=groups[sample],
+            cluster=clusters[sample],
+            details={"strict": [outcome == "correct"], "loose": [True]},
+        )
+        for sample, row in enumerate(outcomes)
+        for repeat, outcome in enumerate(row)
+    ]
+    found = [metric for metric in Instructions().summarize(scores) if metric.name.startswith("pass@")]
+    assert found == [metric for metric in summarize(scores) if metric.name.startswith("pass@")]
+    assert found[0].value == pytest.approx(200 / 3)
+    assert not [m for m in Instructions().summarize(scores[::3]) if m.name.startswith("pass@")]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from string import ascii_uppercase
 from typing import Annotated, Any
 
 from aisb import Ask, Evaluator, Message, Metric, Prediction, Request, Sample, Score, UsageError
+from aisb.helpers import Template, optional
 from aisb_evaluator_judge._verdicts import read_verdict
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class ModelJudge(Evaluator):
@@ -31,12 +31,11 @@ class ModelJudge(Evaluator):
         ] = None,
         ask: Ask | None = None,
     ) -> None:
-        from aisb._templates import Template, optional
-
         verdicts = {"CORRECT": 1.0, "INCORRECT": 0.0} if verdicts is None else verdicts
-        if not 2 <= len(verdicts) <= len(LETTERS):
+        if not 2 <= len(verdicts) <= len(ascii_uppercase):
             raise UsageError(
-                f"verdicts must be 2 to {len(LETTERS)}, each with its value (they are {len(verdicts)})"
+                f"verdicts must be 2 to {len(ascii_uppercase)}, each with its value "
+                f"(they are {len(verdicts)})"
             )
         if len({verdict.upper() for verdict in verdicts}) < len(verdicts):
             raise UsageError(f"verdicts must differ in more than case: {', '.join(verdicts)}")
@@ -91,7 +90,8 @@ class ModelJudge(Evaluator):
         target = sample.target
         if isinstance(target, list | tuple):
             target = " or ".join(str(one) for one in target)
-        options = "\n".join(f"{letter}: {verdict}" for letter, verdict in zip(LETTERS, order, strict=False))
+        lettered = zip(ascii_uppercase, order, strict=False)
+        options = "\n".join(f"{letter}: {verdict}" for letter, verdict in lettered)
         fields = {**sample.fields, "prediction": answer, "target": target, "verdicts": options}
         messages = [Message("user", self.prompt.render(fields))]
         if self.system:
@@ -101,7 +101,7 @@ class ModelJudge(Evaluator):
     def _verdict(self, reply: Prediction, order: Sequence[str]) -> str | None:
         if reply.finish_reason == "length":
             return None  # what it was about to say is not known
-        return read_verdict(reply.text, dict(zip(LETTERS, order, strict=False)))
+        return read_verdict(reply.text, dict(zip(ascii_uppercase, order, strict=False)))
 
     def _counted(self, given: Sequence[str | None], replies: Sequence[Prediction]) -> Score:
         """Sum the verdicts up: more than half of the valid ones must say the same."""

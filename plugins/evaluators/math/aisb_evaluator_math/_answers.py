@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from aisb import Extract, Sample
-from aisb_evaluator_text._marked import ANSWER, boxes
+from aisb_evaluator_text import find_announced_answers, find_boxes
 
 _CLOSERS = {"$$": "$$", "$": "$", r"\[": r"\]", r"\(": r"\)"}
 _OPENER = re.compile(r"(?<!\\)(?:\$\$|\$|\\\[|\\\()")
@@ -34,11 +34,11 @@ def math_answer(
     r"""The final answer of a solution: the last `\boxed{…}`, else what stands after "the final answer is"."""
 
     def step(text: str, _sample: Sample) -> Extract | None:
-        for start, end in reversed(boxes(text)):
+        for start, end in reversed(find_boxes(text)):
             if found := _trimmed(text, start, end):
                 return Extract(text[found[0] : found[1]], "boxed", found, explicit=True)
-        for mark in reversed(list(ANSWER.finditer(text))):
-            if found := _after(text, mark.end()):
+        for start in reversed(find_announced_answers(text)):
+            if found := _after(text, start):
                 return Extract(text[found[0] : found[1]], "answer-is", found, explicit=True)
         if not fallback:
             return None

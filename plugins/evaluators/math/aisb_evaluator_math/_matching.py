@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from aisb import Evaluator, Sample, Score
+from aisb.helpers import target_texts
 from aisb_evaluator_math import _forms as forms
 
 LONGEST = 2000
@@ -38,11 +39,9 @@ class MathVerify(Evaluator):
     async def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target, or with each where there are several."""
         given = forms.tidy(answer or "")
-        target = sample.target
-        golds = [str(one) for one in (target if isinstance(target, list | tuple) else [target])]
         late: str | None = None
         vote = forms.plain(given)
-        for gold in map(forms.tidy, golds):
+        for gold in map(forms.tidy, target_texts(sample)):
             right, vote, problem = await self._same(gold, given)
             if right:
                 return Score(1.0, details={"vote": vote})

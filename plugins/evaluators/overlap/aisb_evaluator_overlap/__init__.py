@@ -1,10 +1,46 @@
-"""Answers graded by what they share with the target: words, n-grams, the longest common subsequence."""
+"""Answers graded by what they share with the target: words, n-grams, the longest common subsequence.
+
+Other plugins may use the names in `__all__`: the evaluators, and `mean_metrics`, which sums up the figures
+of one's own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from aisb import hookimpl
+
+if TYPE_CHECKING:
+    from aisb_evaluator_overlap._bleu import Bleu
+    from aisb_evaluator_overlap._edits import EditSimilarity
+    from aisb_evaluator_overlap._means import mean_metrics
+    from aisb_evaluator_overlap._rouge import Rouge
+    from aisb_evaluator_overlap._words import TokenF1
+
+__all__ = [
+    "Bleu",
+    "EditSimilarity",
+    "Rouge",
+    "TokenF1",
+    "mean_metrics",
+]
+
+_PLACES = {
+    "Bleu": "aisb_evaluator_overlap._bleu",
+    "EditSimilarity": "aisb_evaluator_overlap._edits",
+    "Rouge": "aisb_evaluator_overlap._rouge",
+    "TokenF1": "aisb_evaluator_overlap._words",
+    "mean_metrics": "aisb_evaluator_overlap._means",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Every command imports every plugin, so a name is loaded where it is first used.
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)
 
 
 @hookimpl

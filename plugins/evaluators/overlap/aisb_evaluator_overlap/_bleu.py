@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from aisb import Evaluator, Metric, Sample, Score
-from aisb_evaluator_overlap._means import targets
+from aisb.helpers import target_texts
 
 
 class Bleu(Evaluator):
@@ -26,7 +26,7 @@ class Bleu(Evaluator):
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Count the n-grams that one answer shares with its targets."""
-        found = self._bleu.sentence_score(answer or "", targets(sample))
+        found = self._bleu.sentence_score(answer or "", list(target_texts(sample)))
         counted = {
             "right": list(found.counts),
             "all": list(found.totals),

@@ -6,7 +6,7 @@ import logging
 from functools import lru_cache
 from typing import Any
 
-from aisb._patterns import pattern
+from aisb.helpers import pattern
 
 _HAN = pattern(r"[\u3400-\u9fff\uf900-\ufaff]")
 

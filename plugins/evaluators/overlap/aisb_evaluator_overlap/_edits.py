@@ -7,7 +7,8 @@ from difflib import SequenceMatcher
 from typing import Annotated
 
 from aisb import Evaluator, Metric, Sample, Score
-from aisb_evaluator_overlap._means import means, targets
+from aisb.helpers import target_texts
+from aisb_evaluator_overlap._means import mean_metrics
 
 _NO_CODE = ("#", "//", "/*", "*/", "```", "~~~", '"""')
 
@@ -27,13 +28,13 @@ class EditSimilarity(Evaluator):
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with each target, and keep the best."""
         given = _first_line(answer or "") if self.first_line else (answer or "").strip()
-        ratios = [SequenceMatcher(None, given, target.strip()).ratio() for target in targets(sample)]
+        ratios = [SequenceMatcher(None, given, target.strip()).ratio() for target in target_texts(sample)]
         value = max(ratios)
         return Score(value, details={"figures": {"edit_similarity": value}})
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the mean similarity."""
-        return means(scores, ("edit_similarity",))
+        return mean_metrics(scores, ("edit_similarity",))
 
 
 def _first_line(text: str) -> str:

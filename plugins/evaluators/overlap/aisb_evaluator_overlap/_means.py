@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import fsum
-from typing import Any
 
-from aisb import Metric, Sample, Score
-
-
-def targets(sample: Sample) -> list[str]:
-    """Return everything that would be right, as texts."""
-    target: Any = sample.target
-    return [str(one) for one in (target if isinstance(target, list | tuple) else [target])]
+from aisb import Metric, Score
+from aisb.helpers import mean_interval
 
 
 def figures(score: Score) -> Mapping[str, float]:
@@ -21,9 +15,10 @@ def figures(score: Score) -> Mapping[str, float]:
     return found if isinstance(found, Mapping) else {}
 
 
-def means(scores: Sequence[Score], names: Sequence[str]) -> list[Metric]:
+def mean_metrics(scores: Sequence[Score], names: Sequence[str]) -> list[Metric]:
     """Return the mean of each figure in percent, the first of them also for each group and over the groups.
 
+    A figure is a share from 0 to 1 that `score` left by its name in the table `details["figures"]`.
     A sample without an answer counts 0. Repeats of a sample are one cluster of the interval, and so are
     samples that share something, such as a passage.
     """
@@ -49,8 +44,6 @@ def means(scores: Sequence[Score], names: Sequence[str]) -> list[Metric]:
 
 
 def _mean(name: str, scores: Sequence[Score], group: str | None) -> Metric:
-    from aisb._stats import mean_interval
-
     values = [100 * figures(score).get(name, 0.0) for score in scores]
     clusters = [score.cluster or f"\0{score.sample_id}" for score in scores]
     interval = mean_interval(values, clusters) or (None, None)

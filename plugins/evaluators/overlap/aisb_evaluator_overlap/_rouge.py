@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from aisb import Evaluator, Metric, Sample, Score
+from aisb.helpers import target_texts
 from aisb_evaluator_overlap._chinese import cut, is_chinese
-from aisb_evaluator_overlap._means import means, targets
+from aisb_evaluator_overlap._means import mean_metrics
 
 FIGURES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
@@ -41,7 +42,7 @@ class Rouge(Evaluator):
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with each target, and keep the best of each figure."""
         best = dict.fromkeys(FIGURES, 0.0)
-        for target in targets(sample):
+        for target in target_texts(sample):
             chinese = self.language == "zh" or (self.language == "auto" and is_chinese(target))
             scorer: Any = self._chinese if chinese else self._english
             found = scorer.score(target, answer or "")
@@ -50,7 +51,7 @@ class Rouge(Evaluator):
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the mean of each figure, the headline first."""
-        return means(scores, self.order)
+        return mean_metrics(scores, self.order)
 
 
 class _Words:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from aisb import Evaluator, Metric, Sample, Score
-from aisb._patterns import pattern
-from aisb_evaluator_overlap._means import means, targets
+from aisb.helpers import pattern, target_texts
+from aisb_evaluator_overlap._means import mean_metrics
 
 Rules = Literal["squad", "trivia", "drop", "chinese"]
 _ARTICLES = pattern(r"\b(?:a|an|the)\b")
@@ -44,7 +44,7 @@ class TokenF1(Evaluator):
         """Compare one answer with each target, and keep the best of each figure."""
         given = self.words(answer or "")
         best = dict.fromkeys(FIGURES, 0.0)
-        for target in targets(sample):
+        for target in target_texts(sample):
             wanted = self.words(target)
             if wanted:
                 found = (float(given == wanted), f1(given, wanted, self.rules), _contains(given, wanted))
@@ -56,7 +56,7 @@ class TokenF1(Evaluator):
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the mean of each figure, the headline first."""
-        return means(scores, self.order)
+        return mean_metrics(scores, self.order)
 
 
 def f1(given: Sequence[str], wanted: Sequence[str], rules: Rules = "squad") -> float:

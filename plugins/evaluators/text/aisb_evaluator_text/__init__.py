@@ -1,10 +1,68 @@
-"""Answers found in text and graded: numbers, choices, boxes, exact text."""
+"""Answers found in text and graded: numbers, choices, boxes, exact text.
+
+Other plugins may use the names in `__all__`: the evaluators, the factories of the steps, and what these
+are made of. They keep to the versions of this distribution.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from aisb import hookimpl
+
+if TYPE_CHECKING:
+    from aisb_evaluator_text._choices import choice
+    from aisb_evaluator_text._marked import answer_line, boxed, find_announced_answers, find_boxes
+    from aisb_evaluator_text._matching import (
+        ChoiceMatch,
+        ExactMatch,
+        NumericMatch,
+        choice_letter,
+        number_values,
+    )
+    from aisb_evaluator_text._number_steps import last_number, number
+    from aisb_evaluator_text._perplexity import Perplexity
+
+__all__ = [
+    "ChoiceMatch",
+    "ExactMatch",
+    "NumericMatch",
+    "Perplexity",
+    "answer_line",
+    "boxed",
+    "choice",
+    "choice_letter",
+    "find_announced_answers",
+    "find_boxes",
+    "last_number",
+    "number",
+    "number_values",
+]
+
+_PLACES = {
+    "ChoiceMatch": "aisb_evaluator_text._matching",
+    "ExactMatch": "aisb_evaluator_text._matching",
+    "NumericMatch": "aisb_evaluator_text._matching",
+    "Perplexity": "aisb_evaluator_text._perplexity",
+    "answer_line": "aisb_evaluator_text._marked",
+    "boxed": "aisb_evaluator_text._marked",
+    "choice": "aisb_evaluator_text._choices",
+    "choice_letter": "aisb_evaluator_text._matching",
+    "find_announced_answers": "aisb_evaluator_text._marked",
+    "find_boxes": "aisb_evaluator_text._marked",
+    "last_number": "aisb_evaluator_text._number_steps",
+    "number": "aisb_evaluator_text._number_steps",
+    "number_values": "aisb_evaluator_text._matching",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Every command imports every plugin, so a name is loaded where it is first used.
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)
 
 
 @hookimpl

@@ -15,9 +15,8 @@ from functools import lru_cache
 from typing import Annotated, NamedTuple
 
 from aisb import Extract, Sample
-from aisb._patterns import pattern
-from aisb._refusal import is_refusal
-from aisb_evaluator_text._marked import boxes
+from aisb.helpers import is_refusal, pattern
+from aisb_evaluator_text._marked import find_boxes
 from aisb_evaluator_text._ordinals import places, several
 
 
@@ -301,7 +300,7 @@ _MARKUP = pattern(r"\\(?:text|mathrm|mathbf|textbf|bf|rm)\b|\\[ ,;]|[\s{}()$*.,:
 
 
 def _boxed(text: str, rules: _Rules) -> Iterator[_Found]:
-    for start, end in boxes(text)[-20:]:
+    for start, end in find_boxes(text)[-20:]:
         end = min(end, start + 300)  # noqa: PLW2901 - a letter stands at the start of its box
         words = _MARKUP.sub(" ", text[start:end]).split()
         named = [word for word in words if len(word) == 1 and word.upper() in rules.letters]

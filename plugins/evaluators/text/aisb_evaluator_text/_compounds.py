@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from aisb._patterns import pattern
+from aisb.helpers import pattern
 
 RATIOS = {
     "week day": 7, "day hour": 24, "hour minute": 60, "minute second": 60, "year month": 12, "foot inch": 12,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from aisb import Extract, Sample
-from aisb._patterns import pattern
+from aisb.helpers import pattern
 from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._numbers import Number, find, find_last
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Annotated
 
 from aisb import Extract, Sample
-from aisb._patterns import pattern
+from aisb.helpers import pattern
 
 _BOX = pattern(r"\\(?P<box>boxed|fbox)\s{0,3}\{|\\[{}\\]|(?P<brace>[{}])")
 _BARE_BOX = pattern(r"\\boxed\s{1,3}([^\s{}$\\.,;]{1,40})")
-ANSWER = pattern(
+ANSWER_MARK = pattern(
     r"""
     (?P<colon>
         \banswers?(?:[ ]key)?["'*_`）)\]]{0,4}\s?[:：=]
@@ -33,7 +33,12 @@ ANSWER = pattern(
 """What announces an answer. `colon` may also open a solution; `says` states a value."""
 
 
-def boxes(text: str) -> list[tuple[int, int]]:
+def find_announced_answers(text: str) -> list[int]:
+    """Return where each announced answer begins, in order: behind "Answer:", "the answer is" or 答案是."""
+    return [mark.end() for mark in ANSWER_MARK.finditer(text)]
+
+
+def find_boxes(text: str) -> list[tuple[int, int]]:
     r"""Return the spans of what is inside each whole `\boxed{…}` or `\fbox{…}`, in the order they begin.
 
     Braces nest; an escaped brace is text; a box that is cut off is none.
@@ -59,7 +64,7 @@ def boxed() -> Callable[[str, Sample], Extract | None]:
     r"""What stands in the last `\boxed{…}` or `\fbox{…}`."""
 
     def step(text: str, sample: Sample) -> Extract | None:
-        for start, end in reversed(boxes(text)):
+        for start, end in reversed(find_boxes(text)):
             inner = text[start:end].strip()
             if inner:
                 at = start + text[start:end].index(inner)
@@ -80,9 +85,9 @@ def answer_line(
         raise UsageError(f"which = {which!r}: it must be 'last' or 'first'")
 
     def step(text: str, sample: Sample) -> Extract | None:
-        marks = list(ANSWER.finditer(text))
-        for mark in reversed(marks) if which == "last" else marks:
-            found = _line(text, mark.end())
+        starts = find_announced_answers(text)
+        for start in reversed(starts) if which == "last" else starts:
+            found = _line(text, start)
             if found:
                 return Extract(text[found[0] : found[1]], "answer-line", found, explicit=True)
         return None

@@ -8,14 +8,15 @@ import unicodedata
 from collections.abc import Iterable
 from fractions import Fraction
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 
 from aisb import Evaluator, Sample, Score
+from aisb.helpers import target_texts
 from aisb_evaluator_text import _numbers as numbers
 from aisb_evaluator_text import _spelled as spelled
 
 
-def readings(text: str) -> tuple[Fraction, ...]:
+def number_values(text: str) -> tuple[Fraction, ...]:
     """Return what the one number in a text may be worth, the likeliest first; for several numbers, none."""
     found = list(islice(numbers.find(text), 3))
     if len(found) > 1 and "=" in text:
@@ -41,8 +42,8 @@ class NumericMatch(Evaluator):
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target, or with each where there are several."""
-        given = readings(answer or "")
-        right = any(self._equal(given, answer or "", target) for target in targets(sample))
+        given = number_values(answer or "")
+        right = any(self._equal(given, answer or "", target) for target in target_texts(sample))
         if not given and not right and len(list(islice(numbers.find(answer or ""), 2))) != 1:
             # Several numbers, or none, are no answer to a question for one: nothing was graded.
             return Score(0.0, "unparsed")
@@ -50,10 +51,10 @@ class NumericMatch(Evaluator):
             return Score(float(right))
         return Score(float(right), details={"vote": str(given[0])})
 
-    def _equal(self, given: Iterable[Fraction], text: str, target: Any) -> bool:
-        wanted = readings(str(target))
+    def _equal(self, given: Iterable[Fraction], text: str, target: str) -> bool:
+        wanted = number_values(target)
         if not wanted:
-            return _plain(text) == _plain(str(target)) != ""
+            return _plain(text) == _plain(target) != ""
         return any(abs(value - right) <= self.tolerance for value in given for right in wanted)
 
 
@@ -74,7 +75,7 @@ class ExactMatch(Evaluator):
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target, or with each where there are several."""
         given = self.normal(answer or "")
-        right = any(given == self.normal(str(target)) for target in targets(sample))
+        right = any(given == self.normal(target) for target in target_texts(sample))
         return Score(float(right), details={"vote": given})
 
     def normal(self, text: str) -> str:
@@ -94,12 +95,13 @@ class ChoiceMatch(Evaluator):
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target, which may be a letter or the text of a choice."""
-        given = letter(answer or "", sample)
-        right = given is not None and any(given == letter(str(target), sample) for target in targets(sample))
+        given = choice_letter(answer or "", sample)
+        wanted = {choice_letter(target, sample) for target in target_texts(sample)}
+        right = given is not None and given in wanted
         return Score(float(right), details={"vote": given or (answer or "")})
 
 
-def letter(text: str, sample: Sample) -> str | None:
+def choice_letter(text: str, sample: Sample) -> str | None:
     """Return the letter that a text names, or whose choice it is word for word; else None."""
     plain = unicodedata.normalize("NFKC", text).strip(" \t\n()[]{}.:,*_`\"'$。：，、【】")
     if len(plain) == 1 and plain.upper() in string.ascii_uppercase:
@@ -107,12 +109,6 @@ def letter(text: str, sample: Sample) -> str | None:
     wanted = _plain(text).casefold()
     same = [i for i, choice in enumerate(sample.choices) if _plain(choice).casefold() == wanted]
     return string.ascii_uppercase[same[0]] if len(same) == 1 else None
-
-
-def targets(sample: Sample) -> tuple[Any, ...]:
-    """Return everything that would be right."""
-    target = sample.target
-    return tuple(target) if isinstance(target, list | tuple | set | frozenset) else (target,)
 
 
 def _plain(text: str) -> str:

@@ -8,10 +8,10 @@ from itertools import islice
 from typing import Annotated, NamedTuple
 
 from aisb import Extract, Sample
-from aisb._patterns import pattern
+from aisb.helpers import pattern
 from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._likely import denied, equals, extract, likely, moved
-from aisb_evaluator_text._marked import ANSWER, boxes
+from aisb_evaluator_text._marked import ANSWER_MARK, find_boxes
 from aisb_evaluator_text._numbers import Number, find, find_last
 
 
@@ -91,7 +91,7 @@ def _bare(text: str) -> Extract | None:
 
 
 def _in_box(text: str) -> _Mark | None:
-    for start, end in reversed(boxes(text)):
+    for start, end in reversed(find_boxes(text)):
         inner = text[start:end]
         numbers = [moved(n, start) for n in islice(find(inner), 8)]
         if not numbers:
@@ -120,7 +120,7 @@ def _after_hashes(text: str) -> _Mark | None:
 
 def _after_words(text: str) -> _Mark | None:
     """Return the last number that follows "the answer is", "Answer:" or the like and is stated as a value."""
-    marks = list(ANSWER.finditer(text))
+    marks = list(ANSWER_MARK.finditer(text))
     last = next(find_last(text, 8), None)
     for mark in reversed(marks[-20:]):
         start, clause = _clause(text, mark.end())

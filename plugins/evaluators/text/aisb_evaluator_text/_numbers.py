@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
-from aisb._patterns import pattern
+from aisb.helpers import pattern
 from aisb_evaluator_text._compounds import joined
 
 MOST_DIGITS = 400

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 
-from aisb._patterns import pattern
+from aisb.helpers import pattern
 from aisb_evaluator_text._numbers import Number
 
 _ONES = [

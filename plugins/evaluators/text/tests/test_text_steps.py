@@ -13,7 +13,7 @@ from aisb._plugins import Plugins
 from aisb_evaluator_text import _numbers as numbers
 from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._choices import choice
-from aisb_evaluator_text._marked import answer_line, boxed, boxes
+from aisb_evaluator_text._marked import answer_line, boxed, find_boxes
 from aisb_evaluator_text._number_steps import last_number, number
 
 CITIES = Sample("0", {}, "B", ("Berlin", "Paris", "Rome", "Madrid"))
@@ -209,7 +209,7 @@ def test_the_last_whole_box_counts(text: str, inner: str):
 
 def test_no_box_is_no_answer():
     assert boxed()(r"18 \boxed{cut", NONE) is None
-    assert boxes("{}}{{}") == []
+    assert find_boxes("{}}{{}") == []
 
 
 @pytest.mark.parametrize(

@@ -15,18 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
-from aisb._errors import AisbError, UsageError
-from aisb._evaluator import Ask, Evaluator
-from aisb._options import options
-from aisb._thoughts import VisibleText
-from aisb._types import Extract, Outcome, Prediction, Sample, Score
-from aisb_engine._scoring.scoring import RIGHT, Steps, evaluators, score
-from aisb_engine._spec import Use
+from aisb import AisbError, Ask, Evaluator, Extract, Outcome, Prediction, Sample, Score, UsageError
+from aisb.helpers import VisibleText
+from aisb_engine import RIGHT, Steps, Use, factory_options, make_evaluators, score_predictions
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
-    from aisb_analysis._readback import Answers
-    from aisb_engine._spec import Task
+    from aisb_engine import Answers, Plugins, Task
 
 Flag = Literal["missed", "gold there", "no answer", "disagree"]
 FLAGS: Mapping[Flag, str] = {
@@ -122,9 +116,9 @@ async def audit(
         raise UsageError(f"{task.name} has no evaluator, so nothing says what is right")
     own = Steps.make(task.postprocess, plugins)
     others, asked, notes = _others(task, plugins, also)
-    graded = await score(task, answers.samples, answers.predictions, plugins, ask=ask)
+    graded = await score_predictions(task, answers.samples, answers.predictions, plugins, ask=ask)
     scored = next(iter(graded.values()))
-    judge = next(iter(evaluators(task, plugins).values()))
+    judge = next(iter(make_evaluators(task, plugins).values()))
     texts = {(p.sample_id, p.repeat): p for p in answers.predictions}  # the last turn, as it is graded
     entries = await asyncio.gather(
         *(
@@ -232,7 +226,7 @@ def _others(
             continue
         if name in {*found, *mine}:
             continue
-        if any(option.required for option in options(component.factory)):
+        if any(option.required for option in factory_options(component.factory)):
             continue
         try:
             found[name] = Steps.make([*cut, Use(use=name)], plugins)

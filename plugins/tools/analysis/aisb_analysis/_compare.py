@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from math import fsum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from aisb._errors import UsageError
+from aisb import UsageError
 from aisb_analysis._paired import (
     LEVEL,
     bootstrap,
@@ -18,17 +18,23 @@ from aisb_analysis._paired import (
     mcnemar,
     paired_t,
     samples_needed,
+    scipy_stats,
     smallest_difference,
 )
-from aisb_analysis._readback import Graded, OpenedRun, read_grades
-from aisb_engine._record.manifest import differences, task_version
-from aisb_engine._record.runfolder import RunFolder, read_json
-from aisb_engine._scoring.judging import is_judged
-from aisb_engine._scoring.scoring import RIGHT
+from aisb_engine import (
+    RIGHT,
+    Graded,
+    OpenedRun,
+    RunFolder,
+    identity_differences,
+    is_judged,
+    read_grades,
+    read_run_json,
+    task_version,
+)
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
-    from aisb_engine._spec import Subtask
+    from aisb_engine import Plugins, Subtask
 
 Verdict = Literal["better", "worse", "tie"]
 FEW = 100
@@ -166,8 +172,9 @@ async def compare(
     """Compare each pair on the samples that both answered, and correct for there being several.
 
     Raises:
-        UsageError: a side has no grades, or the two share no sample.
+        UsageError: a side has no grades, the two share no sample, or scipy is not installed.
     """
+    scipy_stats()  # or else the error would come only after all grades have been read
     found: list[Comparison] = []
     for pair in pairs:
         ours, theirs = a.spec.tasks[pair.a.task], b.spec.tasks[pair.b.task]
@@ -299,10 +306,11 @@ def _unequal(a: RunFolder, b: RunFolder, pair: Pair, versions: tuple[str, str]) 
     ]
     if all(file.exists() for file in files):
         old, new = (
-            {key: value for key, value in read_json(file).items() if key not in _THE_MODELS_OWN}
+            {key: value for key, value in read_run_json(file).items() if key not in _THE_MODELS_OWN}
             for file in files
         )
-        found += [line.replace(": was ", ": ", 1).replace(", is ", " and ") for line in differences(old, new)]
+        lines = identity_differences(old, new)
+        found += [line.replace(": was ", ": ", 1).replace(", is ", " and ") for line in lines]
     if versions[0] != versions[1]:
         found.append(f"version: {versions[0]} and {versions[1]}")
     return found

@@ -13,21 +13,33 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from aisb._errors import ConfigError, DataError, UsageError
-from aisb._evaluator import Evaluator, Postprocessor
-from aisb._stats import wilson
-from aisb._templates import as_text
-from aisb._types import OUTCOMES, Extract, Metric, Outcome, Prediction, Sample, Score
-from aisb_engine._data.samples import SampleMaker
-from aisb_engine._scoring.judging import is_judged, no_judge
-from aisb_engine._scoring.metrics import Ledger
-from aisb_engine._scoring.scoring import evaluators, score
-from aisb_engine._spec import SampleTable
+from aisb import (
+    OUTCOMES,
+    ConfigError,
+    DataError,
+    Evaluator,
+    Extract,
+    Metric,
+    Outcome,
+    Postprocessor,
+    Prediction,
+    Sample,
+    Score,
+    UsageError,
+)
+from aisb.helpers import as_text, wilson
+from aisb_engine import (
+    Ledger,
+    SampleMaker,
+    SampleTable,
+    is_judged,
+    make_evaluators,
+    missing_judge,
+    score_predictions,
+)
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
-    from aisb_engine._scoring.judging import Judging
-    from aisb_engine._spec import Task
+    from aisb_engine import Judging, Plugins, Task
 
 BATCH = 500
 """How many lines are graded together."""
@@ -185,9 +197,9 @@ async def grade(
     """
     check_task(task)
     if judging is None and is_judged(task, plugins):
-        raise no_judge(task.name)
+        raise missing_judge(task.name)
     ask = judging.ask if judging else None
-    judges = evaluators(task, plugins)
+    judges = make_evaluators(task, plugins)
     tally = Tally(task.name, judges=judges)
     tally.kept = {n: [] for n, judge in judges.items() if type(judge).summarize is not Evaluator.summarize}
     reader = LineReader(task, plugins)
@@ -195,7 +207,7 @@ async def grade(
     while batch := list(islice(numbered, BATCH)):
         ready = list(_read(reader, batch, tally, complain))
         samples = {line.sample.id: line.sample for line in ready}
-        scored = await score(task, samples, [line.prediction for line in ready], plugins, ask=ask)
+        scored = await score_predictions(task, samples, [line.prediction for line in ready], plugins, ask=ask)
         for name, scores in scored.items():
             for one in scores:
                 tally.add(name, one)

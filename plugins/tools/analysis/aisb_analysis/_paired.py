@@ -2,17 +2,24 @@
 
 Pure functions. Shares and differences are fractions, not percent. A side is never said to be better for what
 chance does in one of twenty comparisons of equals; over several comparisons `holm` keeps it at that.
+
+Student's t, Welch's test, the binomial test and the bootstrap are scipy's, which the extra `[stats]` brings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from math import atan, ceil, cos, exp, fsum, isfinite, lgamma, pi, sqrt
+from math import ceil, exp, fsum, isfinite, sqrt
 from math import log as ln
-from statistics import NormalDist, fmean, variance
-from typing import NamedTuple, TypeAlias
+from statistics import NormalDist, fmean
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from warnings import catch_warnings, simplefilter
 
-from aisb._stats import Interval
+from aisb import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LEVEL = 0.05
 """How often two equals may be called different."""
@@ -21,16 +28,15 @@ POWER = 0.8
 """How often a difference is to be found that is there, where sizes are computed."""
 
 DRAWS = 10_000
-_DENSE = 64
-"""Up to how many different values a resample is drawn as counts of each, which costs no memory per sample."""
-
+_AT_ONCE = 2_000_000
+"""How many values the bootstrap holds in memory at a time."""
 
 Clusters: TypeAlias = Sequence[Hashable] | None
 """What each sample belongs to, where some are not independent; None where all are."""
 
 
 class Resampled(NamedTuple):
-    """The mean of paired differences, its 95 % interval, and how often chance makes one as large."""
+    """The mean of paired differences, its 95 % interval, and its two-sided p-value."""
 
     mean: float
     low: float
@@ -38,18 +44,30 @@ class Resampled(NamedTuple):
     p: float
 
 
+def scipy_stats() -> ModuleType:
+    """Import the statistics of scipy, which is large and so an extra.
+
+    Raises:
+        UsageError: scipy is not installed; the message says how to install it.
+    """
+    try:
+        from scipy import stats
+    except ImportError as error:
+        raise UsageError(
+            f"comparing runs needs the statistics of scipy, and it cannot be imported: {error}\n"
+            "  install it, in the folder of the repository: pip install './plugins/tools/analysis[stats]'"
+        ) from error
+    module: ModuleType = stats
+    return module
+
+
 def mcnemar(only_a: int, only_b: int) -> float:
     """Return the exact two-sided p of McNemar's test: of samples that one side alone got right.
 
-    2·Σ_{i≤min(b,c)} C(b+c, i) / 2^(b+c), at most 1. Source: McNemar, Psychometrika 12 (1947) 153, with the
-    binomial distribution in place of its approximation.
+    Source: McNemar, Psychometrika 12 (1947) 153, with the binomial distribution, not its approximation.
     """
     flipped = only_a + only_b
-    tail = ways = 1
-    for i in range(1, min(only_a, only_b) + 1):
-        ways = ways * (flipped - i + 1) // i
-        tail += ways
-    return min(1.0, 2 * tail / (1 << flipped))
+    return float(scipy_stats().binomtest(only_a, flipped).pvalue) if flipped else 1.0
 
 
 def bootstrap(
@@ -66,33 +84,35 @@ def bootstrap(
     side of 0, ties counted half; it is never below one draw. Sources: Efron & Tibshirani, An Introduction to
     the Bootstrap (1993), chapters 13 and 16; for clusters Field & Welsh, J. R. Statist. Soc. B 69 (2007) 369.
     """
-    import numpy as np
-
     if not differences:
         return Resampled(0.0, 0.0, 0.0, 1.0)
-    given = np.asarray(_units(differences, clusters), float)  # (sum, number of samples) of what is drawn
-    mean = float(fsum(differences) / len(differences))
-    random = np.random.default_rng(seed)
-    count = len(given)
-    values, counts = np.unique(given, axis=0, return_counts=True)
-    if len(values) == 1:
+    units = _units(differences, clusters)
+    mean = fsum(differences) / len(differences)
+    if len(set(units)) == 1:
         return Resampled(mean, mean, mean, 1 / draws if mean else 1.0)
-    if len(values) <= _DENSE:
-        sums, sizes = (random.multinomial(count, counts / count, size=draws) @ values).T
-        means = sums / sizes
-    else:
-        means = np.empty(draws)
-        step = max(1, 2_000_000 // count)
-        for start in range(0, draws, step):
-            rows = min(step, draws - start)
-            sums, sizes = given[random.integers(0, count, (rows, count))].sum(axis=1).T
-            means[start : start + rows] = sums / sizes
+    found = scipy_stats().bootstrap(
+        tuple(zip(*units, strict=True)),
+        _mean_of_units,
+        paired=True,  # the sum and the size of a cluster are drawn together
+        vectorized=True,
+        n_resamples=draws,
+        batch=max(1, _AT_ONCE // len(units)),
+        confidence_level=1 - level,
+        method="percentile",
+        rng=seed,
+    )
+    means = found.bootstrap_distribution
     # A sum of thirds is not 0 to the last bit where it should be.
     below, above = float((means < -1e-12).mean()), float((means > 1e-12).mean())
     ties = 1 - below - above
     p = 2 * min(below + ties / 2, above + ties / 2)
-    low, high = np.quantile(means, [level / 2, 1 - level / 2])
+    low, high = found.confidence_interval
     return Resampled(mean, float(low), float(high), min(1.0, max(p, 1 / draws)))
+
+
+def _mean_of_units(sums: np.ndarray, sizes: np.ndarray, axis: int) -> np.ndarray:
+    means: np.ndarray = sums.sum(axis=axis) / sizes.sum(axis=axis)
+    return means
 
 
 def paired_t(differences: Sequence[float], clusters: Clusters = None) -> float:
@@ -106,7 +126,7 @@ def paired_t(differences: Sequence[float], clusters: Clusters = None) -> float:
     mean, error = fmean(differences), standard_error(differences, clusters)
     if error < 1e-12:
         return 2.0 ** (1 - count) if abs(mean) > 1e-12 else 1.0
-    return min(1.0, max(0.0, 2 * (1 - t_share(abs(mean) / error, count - 1))))
+    return float(2 * scipy_stats().t.sf(abs(mean) / error, count - 1))
 
 
 def standard_error(differences: Sequence[float], clusters: Clusters = None) -> float:
@@ -211,46 +231,12 @@ def ratio(a: Sequence[float], b: Sequence[float]) -> Ratio | None:
     difference = fmean(right) - fmean(left)
     if len(left) < 2 or len(right) < 2:
         return Ratio(exp(difference))
-    parts = [variance(side) / len(side) for side in (left, right)]
-    error = sqrt(fsum(parts))
-    if error < 1e-12:
-        return Ratio(
-            exp(difference), exp(difference), exp(difference), 1.0 if abs(difference) < 1e-12 else 0.0
-        )
-    weights = fsum(part**2 / (len(side) - 1) for part, side in zip(parts, (left, right), strict=True))
-    freedom = fsum(parts) ** 2 / weights
-    reach = _t_point(1 - LEVEL / 2, freedom) * error
-    p = 2 * (1 - t_share(abs(difference) / error, freedom))
-    low, high = _around(difference, reach)
-    return Ratio(exp(difference), low, high, min(1.0, max(0.0, p)))
-
-
-def _around(middle: float, reach: float) -> Interval:
-    return (exp(middle - reach), exp(min(middle + reach, 700.0)))
-
-
-def t_share(t: float, freedom: float) -> float:
-    """Return the share of Student's distribution below `t` ≥ 0, by Simpson's rule over the angle.
-
-    With t = √ν·tan θ the density becomes cos^(ν−1) θ, which is smooth on a finite range.
-    """
-    steps = 200
-    end = atan(t / sqrt(freedom))
-    width = end / steps
-    total = fsum(
-        (1 if i in {0, steps} else 4 if i % 2 else 2) * cos(i * width) ** (freedom - 1)
-        for i in range(steps + 1)
-    )
-    scale = exp(lgamma((freedom + 1) / 2) - lgamma(freedom / 2)) / sqrt(pi)
-    return 0.5 + scale * total * width / 3
-
-
-def _t_point(share: float, freedom: float) -> float:
-    """Return the t below which a share of Student's distribution lies, by halving."""
-    low, high = 0.0, 1.0
-    while t_share(high, freedom) < share and high < 1e6:
-        high *= 2
-    for _ in range(45):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_share(middle, freedom) < share else (low, middle)
-    return high
+    if max(left) - min(left) < 1e-12 and max(right) - min(right) < 1e-12:
+        same = exp(difference)
+        return Ratio(same, same, same, 1.0 if abs(difference) < 1e-12 else 0.0)
+    with catch_warnings():
+        simplefilter("ignore", RuntimeWarning)  # of a side whose repeats are all alike, which is no fault
+        found = scipy_stats().ttest_ind(right, left, equal_var=False)
+    low, high = found.confidence_interval(1 - LEVEL)
+    # Two repeats can leave an interval that is wider than a float.
+    return Ratio(exp(difference), exp(low), exp(min(high, 700.0)), float(found.pvalue))

@@ -11,7 +11,7 @@ from aisb_analysis._paired import LEVEL, holm, ratio
 from aisb_engine._performance.performance import measure
 
 if TYPE_CHECKING:
-    from aisb_analysis._readback import OpenedRun
+    from aisb_engine import OpenedRun
     from aisb_engine._performance.performance import Performance
 
 TIMES = ("TTFT", "TPOT", "E2EL")
@@ -66,6 +66,7 @@ def compare_speeds(
 
     Raises:
         RunError: a log cannot be read.
+        UsageError: each side has repeats, and scipy is not installed.
     """
     found: list[SpeedComparison] = []
     for pair in pairs:

@@ -11,7 +11,7 @@ from aisb._errors import UsageError
 from aisb._plugins import Plugins
 from aisb._types import Failure, Prediction, Sample
 from aisb_analysis._audit import Audit, Entry, audit, gold_place, to_lines
-from aisb_analysis._readback import Answers
+from aisb_engine import Answers
 from aisb_engine._record.predictions import AskedTask
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.layers import Asked, Resolver

@@ -9,7 +9,7 @@ import pytest
 from aisb._errors import UsageError
 from aisb_analysis._compare import compare_grades, corrected
 from aisb_analysis._junit import Case, to_junit
-from aisb_analysis._readback import Graded
+from aisb_engine import Graded
 from aisb_engine._spec import Subtask
 
 NAMES = (Subtask(model="old", task="gsm8k"), Subtask(model="new", task="gsm8k"))

@@ -1,10 +1,11 @@
 """Statistics of paired comparisons: closed forms, published values, and what they say of equals."""
 
 import random
-from itertools import pairwise
+import warnings
 from math import comb
 
 import pytest
+from scipy import stats
 
 from aisb_analysis._paired import (
     bootstrap,
@@ -15,7 +16,6 @@ from aisb_analysis._paired import (
     samples_needed,
     smallest_difference,
     standard_error,
-    t_share,
 )
 
 
@@ -44,7 +44,7 @@ def test_a_bootstrap_agrees_with_the_normal_interval_and_repeats_itself():
     assert (found.low, found.high) == pytest.approx((0.04 - half, 0.04 + half), abs=0.002)
 
 
-def test_a_bootstrap_of_many_different_values_agrees_with_the_one_by_counts():
+def test_a_bootstrap_of_many_different_values_agrees_with_that_of_few():
     draw = random.Random(3)
     few = [draw.choice((-1.0, 0.0, 1.0)) for _ in range(500)]
     many = [value + draw.uniform(-1e-6, 1e-6) for value in few]
@@ -91,12 +91,9 @@ def test_samples_that_always_agree_are_worth_one():
     assert samples_needed(five, clusters, whole=False) == pytest.approx(5 * needed, abs=5)
 
 
-@pytest.mark.parametrize("many", [False, True], ids=["few values", "many values"])
-def test_equals_on_shared_passages_are_called_different_one_time_in_twenty(many):
+def test_equals_on_shared_passages_are_called_different_one_time_in_twenty():
     draw = random.Random(23)
     runs = [passages(draw, 60, 8) for _ in range(250)]
-    if many:  # no two sums alike, so that each resample is drawn
-        runs = [([d + draw.uniform(-1e-6, 1e-6) for d in found], clusters) for found, clusters in runs[:100]]
     called = [
         sum(
             bootstrap(found, clusters if by else None, seed=i, draws=400).p < 0.05
@@ -125,8 +122,8 @@ def test_mcnemar_calls_equals_different_at_most_one_time_in_twenty(count, discor
 @pytest.mark.parametrize(("count", "discordant"), [(300, 0.2), (300, 0.5), (1000, 0.1)])
 def test_the_bootstrap_calls_equals_different_one_time_in_twenty(count, discordant):
     draw = random.Random(11)
-    runs = [flips(draw, count, discordant) for _ in range(1000)]
-    called = sum(bootstrap(run, seed=i, draws=2000).p < 0.05 for i, run in enumerate(runs))
+    runs = [flips(draw, count, discordant) for _ in range(500)]
+    called = sum(bootstrap(run, seed=i, draws=500).p < 0.05 for i, run in enumerate(runs))
     assert 0.03 <= called / len(runs) <= 0.07
 
 
@@ -176,23 +173,11 @@ def test_too_few_samples_can_show_nothing():
     assert smallest_difference([1.0]) is None
 
 
-@pytest.mark.parametrize(
-    ("t", "freedom", "share"),
-    [
-        (12.706, 1, 0.975),
-        (4.303, 2, 0.975),
-        (2.571, 5, 0.975),
-        (2.086, 20, 0.975),
-        (1.812, 10, 0.95),
-        (1.960, 1e5, 0.975),
-    ],
-)
-def test_students_distribution_has_its_tabled_values(t, freedom, share):
-    assert t_share(t, freedom) == pytest.approx(share, abs=1e-4)
-    assert all(a <= b for a, b in pairwise(t_share(x / 10, freedom) for x in range(50)))
-
-
 def test_a_paired_t_test_is_worked_out_by_hand():
+    draw = random.Random(29)
+    a, b = ([draw.random() for _ in range(30)] for _ in "ab")
+    differences = [right - left for left, right in zip(a, b, strict=True)]
+    assert paired_t(differences) == pytest.approx(stats.ttest_rel(a, b).pvalue)
     assert paired_t([1, 2, 3, 4, 5]) == pytest.approx(0.0132, abs=2e-4)  # t = 4.243 with 4 degrees of freedom
     assert paired_t([1.0, -1.0]) == 1
     assert paired_t([2.0]) == 1
@@ -204,6 +189,9 @@ def test_a_ratio_is_sure_only_where_both_sides_have_repeats():
     assert made.ratio == pytest.approx(1.203, abs=0.002)
     assert made.low < 1.2 < made.high
     assert made.p < 0.01
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ratio([10.0, 10.0], [12.0, 12.3]).p == pytest.approx(0.04, abs=0.02)
     assert ratio([10.0, 12.0, 9.0], [10.5, 9.5, 11.5]).p > 0.5
     assert ratio([], [1.0]) is None
     assert ratio([0.0], [1.0]) is None

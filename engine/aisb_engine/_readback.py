@@ -1,4 +1,4 @@
-"""A run read back from its folder: what was asked, answered and graded; nothing is sent or written."""
+"""Read a run back from its folder: what was asked, answered and graded; nothing is sent or written."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugi
     return Answers(asked, remade(asked, task, plugins), predictions)
 
 
-def said_before(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
-    """Return what answers for the run's judge from what it has said; None where nothing is judged."""
+def recorded_judge(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
+    """Return what answers for the run's judge from the log; None where nothing is judged."""
     judged = is_judged(task, plugins)
     judging = judging_of(run.folder, run.spec, plugins, offline=True) if judged else None
     return judging.ask if judging else None
@@ -126,7 +126,7 @@ async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dic
     if kept is not None:
         return _with_clusters(kept, folder, subtask) if task.sample.cluster else kept
     _, samples, predictions = read_answers(folder, subtask, task, plugins)
-    ask = said_before(run, task, plugins)
+    ask = recorded_judge(run, task, plugins)
     scored = next(iter((await score(task, samples, predictions, plugins, ask=ask)).values()))
     grades: dict[str, list[Graded]] = {}
     for one in scored:
