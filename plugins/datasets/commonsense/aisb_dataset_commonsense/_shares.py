@@ -29,7 +29,7 @@ class ProbabilityShare(Evaluator):
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the mean share in percent; a question that was not answered has none of it."""
-        from aisb._stats import mean_interval
+        from aisb.helpers import mean_interval
 
         if not scores:
             return []

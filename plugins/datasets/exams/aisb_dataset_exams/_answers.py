@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from aisb import Evaluator, Extract, Postprocessor, Sample, Score
-from aisb._patterns import pattern
+from aisb.helpers import pattern
 
 _FOLD = str.maketrans({0xFF21 + i: chr(65 + i) for i in range(8)} | {ord("："): ":", ord("，"): ","})
 _JOIN = r"(?:\s?(?:[、,;/&+和与及]|\band\b)\s?(?:and\s)?|\s)?"
