@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from aisb import hookimpl
 
@@ -28,3 +30,9 @@ def aisb_evaluators() -> Mapping[str, str]:
         "numeric-match": "aisb_evaluator_text._matching:NumericMatch",
         "perplexity": "aisb_evaluator_text._perplexity:Perplexity",
     }
+
+
+@hookimpl
+def aisb_configs() -> Iterable[Traversable]:
+    """Return the folder with the tasks for user-provided data files, and how their answers are graded."""
+    return [files("aisb_evaluator_text")]
