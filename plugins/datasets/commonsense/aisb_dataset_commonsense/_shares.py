@@ -7,6 +7,7 @@ from math import exp
 from string import ascii_uppercase
 
 from aisb import Evaluator, Metric, Sample, Score
+from aisb.helpers import mean_interval
 
 
 class ProbabilityShare(Evaluator):
@@ -29,8 +30,6 @@ class ProbabilityShare(Evaluator):
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the mean share in percent; a question that was not answered has none of it."""
-        from aisb.helpers import mean_interval
-
         if not scores:
             return []
         values = [100 * score.value for score in scores]
