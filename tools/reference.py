@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aisb._options import Option, options, summary
-from aisb._plugins import GIVEN, Component, Plugins
+from aisb._plugins import Component, Plugins
 from aisb_cli.main import cli
 from aisb_engine._resolve.catalog import Catalog, read_toml
 
@@ -142,7 +142,7 @@ def _component(component: Component) -> Iterator[str]:
     first = summary(component.factory)
     yield f"{_plain(first)}\n"
     yield f"From `{component.distribution}`.\n"
-    if known := options(component.factory, GIVEN):
+    if known := options(component.factory):
         yield _table(("option", "type", "default", "meaning"), map(_option, known))
 
 

@@ -63,9 +63,9 @@ def own_tasks(flags: dict[str, Any], file: Path | None) -> dict[str, dict[str, A
     from aisb_engine._resolve.catalog import Catalog, read_user_file
     from aisb_engine._resolve.names import safe_name
 
-    table = own_task(path, data_type=data_type, method=method, meta=meta)
-    name = safe_name(path.name.partition(".")[0])
     catalog = Catalog(Plugins.load(install_line=install_line))
+    table = own_task(path, catalog.grading, data_type=data_type, method=method, meta=meta)
+    name = safe_name(path.name.partition(".")[0])
     taken = {entry.name for entry in catalog.entries("task")} | set(catalog.aliases)
     taken |= set(read_user_file(file).get("tasks", {})) if file else set()
     return {f"{name}-custom" if name in taken else name: table}

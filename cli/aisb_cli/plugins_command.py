@@ -62,7 +62,6 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
       aisb plugins show vllm-chat
     """  # noqa: D301 - \b is for click
     from aisb._options import options, summary
-    from aisb._plugins import GIVEN
 
     components = _named(shared.load_plugins(context), name)
     if as_json:
@@ -74,7 +73,7 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
         first = summary(component.factory)
         click.echo(f"{component.kind}:{component.name}" + (f" – {first}" if first else ""))
         click.echo(f"plugin {component.plugin}, from {component.distribution}\n")
-        _print_options(options(component.factory, GIVEN))
+        _print_options(options(component.factory))
 
 
 def _named(found: Plugins, text: str) -> list[Component]:
@@ -127,7 +126,6 @@ def _plugin_record(info: PluginInfo) -> dict[str, Any]:
 
 def _component_record(component: Component) -> dict[str, Any]:
     from aisb._options import options, summary
-    from aisb._plugins import GIVEN
 
     return {
         "kind": component.kind,
@@ -143,7 +141,7 @@ def _component_record(component: Component) -> dict[str, Any]:
                 "default": None if option.required else option.default,
                 "help": option.help,
             }
-            for option in options(component.factory, GIVEN)
+            for option in options(component.factory)
         ],
     }
 

@@ -130,13 +130,15 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
     "--meta-path", type=click.Path(path_type=Path), metavar="META", help="[default: FILE.meta.json]."
 )
 @click.option("--force", is_flag=True, help="Replace the task file if it is there.")
+@click.pass_context
 def new_command(
+    context: click.Context,
     data: Path,
+    *,
     output: Path | None,
     data_type: str | None,
     infer_method: str | None,
     meta_path: Path | None,
-    *,
     force: bool,
 ) -> None:
     """Write a task file for the .jsonl or .csv file FILE, ready to run.
@@ -156,13 +158,17 @@ def new_command(
 
     from aisb._errors import UsageError
     from aisb_engine._data.own import own_task
+    from aisb_engine._resolve.catalog import Catalog
 
     output = output or data.with_name(f"{data.name.partition('.')[0]}.toml")
     if output.suffix != ".toml":
         raise UsageError(f"{output}: a task file ends with .toml")
     if output.exists() and not force:
         raise UsageError(f"{output} is there already; --force replaces it, -o names another file")
-    table = own_task(data, data_type=data_type, method=infer_method, meta=meta_path, beside=output.parent)
+    grading = Catalog(shared.load_plugins(context)).grading
+    table = own_task(
+        data, grading, data_type=data_type, method=infer_method, meta=meta_path, beside=output.parent
+    )
     text = NEW_HEAD + tomli_w.dumps(table, multiline_strings=True)
     output.write_text(text, encoding="utf-8")
     name = str(output) if output.is_absolute() else f"./{output}"

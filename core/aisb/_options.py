@@ -6,18 +6,31 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, get_origin, get_type_hints
 
-from aisb._errors import ConfigError, PluginError, did_you_mean
+from aisb._data import DataFiles, Tokenizer
+from aisb._errors import ConfigError, PluginError, UsageError, did_you_mean
+from aisb._evaluator import Ask
+from aisb._roles import Role
 
 REQUIRED: Any = inspect.Parameter.empty
 """The default of an option that has none."""
 
+GIVEN_TYPES: tuple[Any, ...] = (DataFiles, Ask)
+"""A parameter of one of these types is no option: the engine passes the value, whatever the name."""
+
+_RoleClass = type[Role]
+
 
 class Option(NamedTuple):
-    """One option of a component. `default` is `REQUIRED` for one that must be given."""
+    """One option of a component. `default` is `REQUIRED` for one that must be given.
+
+    `roles` are those of its annotation. `tokenizer`: a configuration names a folder, and the factory takes
+    the `Tokenizer` that is read from it.
+    """
 
     name: str
     type: str
@@ -25,19 +38,40 @@ class Option(NamedTuple):
     required: bool
     help: str
     annotation: Any
+    roles: tuple[_RoleClass, ...] = ()
+    tokenizer: bool = False
 
 
-def options(factory: Callable[..., Any], context: Collection[str] = ()) -> list[Option]:
-    """Return a factory's options in the order of its signature, without the parameters that core gives.
+def options(factory: Callable[..., Any]) -> list[Option]:
+    """Return a factory's options in the order of its signature, without what the engine gives by type.
 
     Raises:
         PluginError: an annotation cannot be read.
     """
     return [
-        _option(factory, parameter)
-        for name, parameter in parameters(factory).items()
-        if name not in context and parameter.kind is not parameter.VAR_KEYWORD
+        _option(factory, parameter, annotation)
+        for parameter, annotation in _annotated(factory)
+        if _given_type(annotation) is None
     ]
+
+
+def given_types(factory: Callable[..., Any]) -> dict[str, Any]:
+    """Return the parameters that the engine gives, by name, each with its type: `DataFiles` or `Ask`.
+
+    Raises:
+        PluginError: an annotation cannot be read.
+    """
+    types = {parameter.name: _given_type(annotation) for parameter, annotation in _annotated(factory)}
+    return {name: given for name, given in types.items() if given is not None}
+
+
+def option_with(factory: Callable[..., Any], role: type[Role]) -> Option | None:
+    """Return the option of a factory that has a role; None when none has it.
+
+    Raises:
+        PluginError: an annotation cannot be read.
+    """
+    return next((option for option in options(factory) if role in option.roles), None)
 
 
 def summary(factory: Callable[..., Any]) -> str:
@@ -54,23 +88,24 @@ def bind(
     values: Mapping[str, Any],
     *,
     where: str = "",
-    context: Collection[str] = (),
 ) -> dict[str, Any]:
     """Check values against a factory's signature, convert them to its types, and return them.
 
-    Defaults are left to the factory. A factory with `**kwargs` is given what it does not name as it is.
+    Defaults are left to the factory. A factory with `**kwargs` is given what it does not name as it is. A
+    tokenizer stays a path.
 
     Raises:
         ConfigError: a value is wrong, missing, or there is no such option; `where` begins its path.
     """
-    declared = {option.name: option for option in options(factory, context)}
+    declared = {option.name: option for option in options(factory)}
+    given = given_types(factory)
     takes_more = any(p.kind is p.VAR_KEYWORD for p in parameters(factory).values())
     bound: dict[str, Any] = {}
     for name, value in values.items():
         path = f"{where}.{name}" if where else name
         if option := declared.get(name):
             bound[name] = _checked(option, value, path)
-        elif takes_more and name not in context:
+        elif takes_more and name not in given:
             bound[name] = value
         else:
             known = ", ".join(declared) or "none"
@@ -80,6 +115,35 @@ def bind(
             path = f"{where}.{option.name}" if where else option.name
             raise ConfigError(path, f"must be given: {_wanted(option)}")
     return bound
+
+
+def arguments(
+    factory: Callable[..., Any], values: Mapping[str, Any], given: Mapping[Any, Any], *, where: str = ""
+) -> dict[str, Any]:
+    """Return what a factory is called with: checked values, tokenizers, and what is given by type.
+
+    Raises:
+        ConfigError: as `bind`, or a tokenizer cannot be read.
+        PluginError: the library that reads a tokenizer is not installed.
+    """
+    bound = bind(factory, values, where=where)
+    for option in options(factory):
+        if option.tokenizer and isinstance(path := bound.get(option.name), str | Path):
+            bound[option.name] = _load_tokenizer(path, f"{where}.{option.name}" if where else option.name)
+    return bound | {name: given[kind] for name, kind in given_types(factory).items() if kind in given}
+
+
+def _load_tokenizer(path: str | Path, where: str) -> Tokenizer:
+    """Read a tokenizer with the engine, which declares its reader as an entry point."""
+    from importlib.metadata import entry_points
+
+    readers = list(entry_points(group="aisb.engine", name="load_tokenizer"))
+    if not readers:
+        raise PluginError(f"{where}: the engine reads tokenizers: pip install aisb-engine")
+    try:
+        return cast("Tokenizer", readers[0].load()(path))
+    except UsageError as error:
+        raise ConfigError(where, str(error)) from error
 
 
 def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -102,16 +166,31 @@ def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     }
 
 
-def _option(factory: Callable[..., Any], parameter: inspect.Parameter) -> Option:
-    annotation, default = _annotation(factory, parameter), parameter.default
-    function = _function(factory)
+def _annotated(factory: Callable[..., Any]) -> Iterator[tuple[inspect.Parameter, Any]]:
+    for parameter in parameters(factory).values():
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            yield parameter, _annotation(factory, parameter)
+
+
+def _given_type(annotation: Any) -> Any:
+    members = _members(annotation)
+    return next((given for given in GIVEN_TYPES if given in members), None)
+
+
+def _option(factory: Callable[..., Any], parameter: inspect.Parameter, annotation: Any) -> Option:
+    function, default = _function(factory), parameter.default
     if is_dataclass(function) and type(default).__module__ == "dataclasses":  # the mark of a default_factory
         made = next(made for made in fields(function) if made.name == parameter.name)
         default = cast("Callable[[], Any]", made.default_factory)()
-    words = [text for text in getattr(annotation, "__metadata__", ()) if isinstance(text, str)]
-    return Option(
-        parameter.name, type_text(annotation), default, default is REQUIRED, " ".join(words), annotation
-    )
+    marks = getattr(annotation, "__metadata__", ())
+    words = " ".join(mark for mark in marks if isinstance(mark, str))
+    classes = [mark if isinstance(mark, type) else type(mark) for mark in marks]
+    roles = tuple(cls for cls in classes if issubclass(cls, Role))
+    text, members = type_text(annotation), _members(annotation)
+    if tokenizer := Tokenizer in members:
+        annotation = str | Path | None if type(None) in members else str | Path
+        text = "path | None" if type(None) in members else "path"
+    return Option(parameter.name, text, default, default is REQUIRED, words, annotation, roles, tokenizer)
 
 
 def _annotation(factory: Callable[..., Any], parameter: inspect.Parameter) -> Any:
@@ -181,11 +260,8 @@ def _checked(option: Option, value: Any, path: str) -> Any:
     """Convert one value to an option's type with pydantic."""
     from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-    if (
-        isinstance(value, bool)
-        and {int, float} & (wanted := _members(option.annotation))
-        and bool not in wanted
-    ):
+    wanted = _members(option.annotation)
+    if isinstance(value, bool) and bool not in wanted and (int in wanted or float in wanted):
         raise ConfigError(path, f"{short(value)} is not right: {_wanted(option)}")
     try:
         try:
@@ -203,13 +279,13 @@ def _checked(option: Option, value: Any, path: str) -> Any:
         ) from None
 
 
-def _members(annotation: Any) -> set[Any]:
+def _members(annotation: Any) -> list[Any]:
     """Return the types that a union joins, or the one type that it is."""
     if get_origin(annotation) is Annotated:
         return _members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
-        return {member for argument in get_args(annotation) for member in _members(argument)}
-    return {annotation}
+        return [member for argument in get_args(annotation) for member in _members(argument)]
+    return [annotation]
 
 
 def _wanted(option: Option) -> str:

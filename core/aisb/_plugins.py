@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import pluggy
 
 from aisb import _hookspecs as hookspecs
+from aisb._data import DataFiles
 from aisb._errors import AisbError, ConfigError, PluginError, UnknownName, UsageError, did_you_mean
-from aisb._options import bind, parameters, short
+from aisb._evaluator import Ask
+from aisb._options import arguments, short
 
 if TYPE_CHECKING:
     from pluggy import HookimplOpts
@@ -36,8 +38,6 @@ HOOKS: Mapping[str, Kind] = {
 
 KINDS: tuple[Kind, ...] = tuple(HOOKS.values())
 CONFIGS = "aisb_configs"
-GIVEN: frozenset[str] = frozenset(("ask", "files"))
-"""The parameters that core gives to a factory that has them: they are no options."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -152,12 +152,20 @@ class Plugins:
         return found[0]
 
     def make(
-        self, kind: Kind, name: str, options: Mapping[str, Any], /, *, where: str = "", **context: Any
+        self,
+        kind: Kind,
+        name: str,
+        options: Mapping[str, Any],
+        /,
+        *,
+        where: str = "",
+        files: DataFiles | None = None,
+        ask: Ask | None = None,
     ) -> Any:
         """Check options against the factory's signature, call it, and return what it makes.
 
-        `where` is the path of the options in the configuration, for errors. A value of `context` is passed to
-        the factory that has a parameter of its name, and is no option.
+        `where` is the path of the options in the configuration, for errors. A parameter of the type
+        `DataFiles` is passed `files`, one of the type `Ask` is passed `ask`, whatever their names.
 
         Raises:
             ConfigError: an option is unknown, missing, or has a wrong value.
@@ -165,10 +173,9 @@ class Plugins:
         """
         component = self.find(kind, name)
         factory = component.factory
-        values = bind(factory, options, where=where, context=context)
-        given = {key: value for key, value in context.items() if key in parameters(factory)}
+        values = arguments(factory, options, {DataFiles: files, Ask: ask}, where=where)
         try:
-            return factory(**values, **given)
+            return factory(**values)
         except AisbError as error:
             if where and type(error) is UsageError:  # a value that only the component could judge
                 raise ConfigError(where, str(error)) from error

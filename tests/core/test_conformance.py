@@ -120,6 +120,10 @@ def test_a_plugin_of_this_project_keeps_the_contract():
     assert "backend sim" in check_plugin("aisb-backend-sim")
 
 
+def test_an_evaluator_that_asks_a_judge_keeps_the_contract():
+    assert any(line.startswith("evaluator ") for line in check_plugin("aisb-evaluator-judge"))
+
+
 def test_what_is_no_plugin_is_said():
     with pytest.raises(AssertionError, match="no installed distribution or module 'pluggy' has an entry"):
         check_plugin("pluggy")

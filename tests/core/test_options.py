@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from aisb import HttpBackend
+from aisb import Ask, BatchSize, CacheNonce, DataFiles, HttpBackend, RowCount
 from aisb._errors import ConfigError, PluginError
-from aisb._options import REQUIRED, bind, options, summary
+from aisb._options import REQUIRED, bind, given_types, option_with, options, summary
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -103,8 +103,25 @@ def test_a_partial_has_the_options_of_its_function_with_other_defaults():
     assert summary(quiet) == "Shout at a service."
 
 
-def test_parameters_that_core_gives_are_no_options():
-    assert "path" not in [option.name for option in options(dice, context=("path",))]
+def read(*, source: DataFiles, path: Path, judge: Ask | None = None) -> Iterator[Decimal]:
+    """Take what the engine gives."""
+    raise NotImplementedError
+
+
+def test_parameters_that_the_engine_gives_are_no_options():
+    assert [option.name for option in options(read)] == ["path"]
+    assert given_types(read) == {"source": DataFiles, "judge": Ask}
+
+
+def test_the_roles_of_an_option_are_those_of_its_annotation():
+    def made(
+        *, rows: Annotated[int, "how many", RowCount] = 1, salt: Annotated[str, CacheNonce()] = ""
+    ) -> None:
+        """Make rows."""
+
+    assert [option.roles for option in options(made)] == [(RowCount,), (CacheNonce,)]
+    assert option_with(made, RowCount).name == "rows"
+    assert option_with(made, BatchSize) is None
 
 
 @pytest.mark.parametrize(
@@ -194,10 +211,8 @@ def test_an_option_that_must_be_given_is_named():
     assert refused(dice, {}) == "tasks.dice.dataset.path: must be given: path takes Path"
 
 
-def test_a_value_for_what_core_gives_is_refused():
-    assert refused(dice, {"path": "x"}, context=("path",)).startswith(
-        "tasks.dice.dataset.path: no such option"
-    )
+def test_a_value_for_what_the_engine_gives_is_refused():
+    assert refused(read, {"source": "x"}) == "tasks.dice.dataset.source: no such option\n  known: path"
 
 
 def test_a_built_in_without_a_signature_is_explained():

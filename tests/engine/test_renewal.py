@@ -8,7 +8,7 @@ import pytest
 
 from aisb._data import PromptPool
 from aisb._types import Message, Request, Sample
-from aisb_engine._data.filler import Filler, MadeText
+from aisb_dataset_synthetic import Filler, MadeText
 from aisb_engine._load.renewal import WARM_UP, Renewal, pool_of
 
 WORDS = tuple(f"word{n}" for n in range(300))

@@ -105,10 +105,9 @@ def check(task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: M
 
 
 def _is_read(task: Task, plugins: Plugins) -> bool:
-    from aisb._options import parameters
+    from aisb_engine._data.samples import takes_files
 
-    table = task.dataset
-    return bool(table.layouts) or "files" in parameters(plugins.find("dataset", table.use).factory)
+    return bool(task.dataset.layouts) or takes_files(plugins, task.dataset.use)
 
 
 def _first(task: Task) -> str:

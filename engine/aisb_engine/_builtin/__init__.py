@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from aisb._hookspecs import hookimpl
-
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
 
 
 @hookimpl
@@ -49,9 +44,3 @@ def aisb_postprocessors() -> Mapping[str, str]:
         "strip-reasoning": "aisb_engine._builtin.steps:strip_reasoning",
         "strip-markdown": "aisb_engine._builtin.steps:strip_markdown",
     }
-
-
-@hookimpl
-def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with the tasks for data files of people's own."""
-    return [Path(__file__).parent]

@@ -1,10 +1,10 @@
-"""Make a task from a data file of people's own: what its rows are, how they are asked and graded."""
+"""Make a task from a user-provided data file: what its rows are, how they are asked and graded."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,19 +16,22 @@ DataType = Literal["mcq", "qa", "media"]
 Method = Literal["gen", "ppl"]
 ENDINGS = (".jsonl", ".csv", ".jsonl.gz", ".csv.gz")
 
+Grading = Callable[[str], Mapping[str, Any]]
+"""Returns `postprocess` and `evaluate` for a kind of answer: `choice`, `number` or `text`."""
+
 _NUMBER = re.compile(r"\s*[-+]?[\d,]*\.?\d+\s*%?\s*")
-_ANSWER_IS = r"(?is)\A.*(?:\banswer(?: is|:)|答案(?:是|[:：]))\s*"
 
 
 def own_task(
     path: Path,
+    grading: Grading,
     *,
     data_type: str | None = None,
     method: str | None = None,
     meta: Path | None = None,
     beside: Path | None = None,
 ) -> dict[str, Any]:
-    """Return the table of a task that asks the rows of a `.jsonl` or `.csv` file.
+    """Return the table of a task that asks the rows of a `.jsonl` or `.csv` file; `grading` is the catalog's.
 
     What is not said is found: the type from the rows' columns, and the meta file beside the data. With
     `beside`, the folder of the task file, a path below it is written from there.
@@ -60,39 +63,33 @@ def own_task(
     drawn = any(name.startswith("output_") for name in table["dataset"])
     if drawn or any(row.get("max_tokens") is not None for row in rows):
         table["sample"]["max_tokens"] = "{max_tokens}"
-    table |= _multiple_choice(table, ppl=method == "ppl") if kind == "mcq" else _open(table, rows, kind)
+    if kind == "mcq":
+        table |= _multiple_choice(table, grading, ppl=method == "ppl")
+    else:
+        table |= _open(table, rows, kind, grading)
     return {key: value for key, value in table.items() if value != {}}
 
 
-def _multiple_choice(table: Mapping[str, Any], *, ppl: bool) -> dict[str, Any]:
+def _multiple_choice(table: Mapping[str, Any], grading: Grading, *, ppl: bool) -> dict[str, Any]:
     sample = {"choices": "{options}", "target_letter": "{answer}", **table["sample"]}
     prompt = {"user": "Question: {question}\n{choice_lines}\nAnswer:"}
-    steps = [{"use": "strip-reasoning"}, {"use": "choice"}]
-    made: dict[str, Any] = {"sample": sample, "prompt": prompt, "evaluate": [{"use": "choice-match"}]}
-    if ppl:
-        return {"mode": "logprob", **made, "prompt": {**prompt, "style": "text"}}
-    return {**made, "postprocess": steps}
+    graded = grading("choice")
+    if ppl:  # options are compared, so no text is read for an answer
+        text = {**prompt, "style": "text"}
+        return {"mode": "logprob", "sample": sample, "prompt": text, "evaluate": graded["evaluate"]}
+    return {"sample": sample, "prompt": prompt, **graded}
 
 
-def _open(table: Mapping[str, Any], rows: Iterable[Row], kind: str) -> dict[str, Any]:
+def _open(table: Mapping[str, Any], rows: Iterable[Row], kind: str, grading: Grading) -> dict[str, Any]:
     prompt: dict[str, Any] = {"user": "Question: {question}\nAnswer:"}
     if kind == "media":
         prompt = {"user": "{question}", "media": [{"kind": "{type}", "file": "{path}"}]}
     answers = [row["answer"] for row in rows]
     if all(answer is None for answer in answers):
         return {"prompt": prompt}
-    made: dict[str, Any] = {"sample": {"target": "{answer}", **table["sample"]}, "prompt": prompt}
-    if all(not isinstance(answer, list) and _NUMBER.fullmatch(str(answer)) for answer in answers):
-        numbers = [{"use": "strip-reasoning"}, {"use": "number"}]
-        return {**made, "postprocess": numbers, "evaluate": [{"use": "numeric-match"}]}
-    steps: list[dict[str, Any]] = [
-        {"use": "strip-reasoning"},
-        {"use": "replace", "pattern": True, "old": _ANSWER_IS, "new": ""},
-        {"use": "first-line"},
-        {"use": "strip-markdown"},
-    ]
-    same = {"use": "exact-match", "ignore_case": True, "ignore_punctuation": True}
-    return {**made, "postprocess": steps, "evaluate": [same]}
+    numbers = all(not isinstance(answer, list) and _NUMBER.fullmatch(str(answer)) for answer in answers)
+    sample = {"target": "{answer}", **table["sample"]}
+    return {"sample": sample, "prompt": prompt, **grading("number" if numbers else "text")}
 
 
 def _read(path: Path) -> list[Row]:

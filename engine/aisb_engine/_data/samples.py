@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from aisb._data import DataFiles
 from aisb._errors import ConfigError, DataError, did_you_mean
 from aisb._evaluator import Postprocessor
-from aisb._options import parameters
+from aisb._options import given_types
 from aisb._templates import Template, as_text, optional
 from aisb._types import Extract, Row, Sample
 from aisb_engine._data.datafiles import DataFolders
@@ -92,7 +92,7 @@ def _opened(
 ) -> tuple[DataFiles | None, Iterable[Row]]:
     """Make the dataset component, with its files; one that takes none gets `path` and `split` as options."""
     table, where = task.dataset, "task.dataset"
-    if not _takes_files(plugins, table.use) and not table.layouts:
+    if not takes_files(plugins, table.use) and not table.layouts:
         given = {"path": table.path, "split": split or table.split}
         own = {key: value for key, value in given.items() if value is not None}
         return None, plugins.make("dataset", table.use, table.options | own, where=where)
@@ -102,8 +102,9 @@ def _opened(
     return files, plugins.make("dataset", use, options, where=where, files=files)
 
 
-def _takes_files(plugins: Plugins, use: str) -> bool:
-    return "files" in parameters(plugins.find("dataset", use).factory)
+def takes_files(plugins: Plugins, use: str) -> bool:
+    """Say whether a dataset reads files: whether its factory has a parameter of the type `DataFiles`."""
+    return DataFiles in given_types(plugins.find("dataset", use).factory).values()
 
 
 class SampleMaker:

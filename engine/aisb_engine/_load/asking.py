@@ -17,8 +17,9 @@ import orjson
 from aisb._backend import Backend, HttpBackend
 from aisb._errors import AisbError, ConfigError, RunError, ServiceError, UsageError
 from aisb._mixins import LoraAdapters
-from aisb._options import parameters
+from aisb._options import option_with
 from aisb._plugins import Plugins
+from aisb._roles import CacheNonce
 from aisb._types import Request, ServiceInfo
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.media import media_hash
@@ -121,16 +122,17 @@ class Asking:
         return hashlib.sha256(str(self.folder.path.resolve()).encode()).hexdigest()[:12]
 
     def _unlike(self, task: Task) -> Task:
-        """Let a dataset that makes its rows itself, and takes a nonce, make other rows than the last time."""
+        """Set a dataset's `CacheNonce` option, so that it makes other rows than in any earlier run."""
         if not self.performance or any(s.load.nonce is False for s in self.spec.subtasks):
             return task
         use = task.dataset.use
-        if use not in self.plugins.names("dataset") or "nonce" in task.dataset.options:
+        if use not in self.plugins.names("dataset"):
             return task
-        if "nonce" not in parameters(self.plugins.find("dataset", use).factory):
+        option = option_with(self.plugins.find("dataset", use).factory, CacheNonce)
+        if option is None or option.name in task.dataset.options:
             return task
         dataset = DatasetTable.model_validate(
-            {**task.dataset.model_dump(exclude_unset=True), "nonce": self._nonce}
+            {**task.dataset.model_dump(exclude_unset=True), option.name: self._nonce}
         )
         return task.model_copy(update={"dataset": dataset})
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aisb._backend import Backend, HttpBackend
 from aisb._errors import ConfigError
-from aisb._options import parameters
+from aisb._options import option_with
+from aisb._roles import RowCount
 from aisb_engine._load.arrivals import Arrival, Ramp, check_rate, schedule, trace_schedule
 from aisb_engine._load.capacity import SPARE_FILES, Room, check_room, cores, raise_limit, room
 from aisb_engine._load.engine import concurrency
@@ -122,11 +123,11 @@ def with_rows(spec: RunSpec, plugins: Plugins) -> RunSpec:
         use = task.dataset.use
         if not wanted or use not in plugins.names("dataset"):
             continue
-        option = parameters(plugins.find("dataset", use).factory).get("requests")
-        rows = task.dataset.options.get("requests", option.default) if option else None
-        if not isinstance(rows, int) or wanted <= rows:
+        option = option_with(plugins.find("dataset", use).factory, RowCount)
+        rows = task.dataset.options.get(option.name, option.default) if option else None
+        if option is None or not isinstance(rows, int) or wanted <= rows:
             continue
-        table = {**task.dataset.model_dump(exclude_unset=True), "requests": wanted}
+        table = {**task.dataset.model_dump(exclude_unset=True), option.name: wanted}
         tasks[subtask.task] = task.model_copy(update={"dataset": DatasetTable.model_validate(table)})
     return spec.model_copy(update={"tasks": tasks})
 

@@ -95,6 +95,25 @@ class Catalog:
                 found.update(read_toml(path))
         return found
 
+    def grading(self, kind: str) -> dict[str, Any]:
+        """Return how answers of a kind are read and graded: `postprocess` and `evaluate`, as a task has them.
+
+        The kinds are `choice`, `number` and `text`; a plugin says it in `grading.toml` beside its tasks.
+
+        Raises:
+            UnknownName: no plugin says it.
+        """
+        tables: dict[str, Any] = {}
+        for _, folder in self._folders:
+            path = folder / "grading.toml"
+            if path.is_file():
+                tables.update(read_toml(path))
+        if kind not in tables:
+            notes = ["a plugin brings it in its grading.toml; `pip install aisb` installs one"]
+            notes += self._plugins.why_missing("grading.toml")
+            raise UnknownName("grading of answers", kind, tables, notes)
+        return dict(tables[kind])
+
     def find(
         self, what: What, selection: Selection, own: Iterable[str] = ()
     ) -> tuple[Selection, Entry | None]:

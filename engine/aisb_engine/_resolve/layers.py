@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from aisb._errors import ConfigError, UnknownName, did_you_mean
-from aisb._options import bind, parameters
+from aisb._options import bind, option_with
 from aisb._plugins import Plugins
+from aisb._roles import BatchSize
 from aisb_engine._resolve.catalog import Catalog, Selection, read_toml, read_user_file
 from aisb_engine._resolve.names import safe_name
 from aisb_engine._resolve.secrets import refuse_masked, refuse_secrets
@@ -93,11 +94,11 @@ class Resolver:
             file = read_toml(entry.path) if entry else {}
             source = entry.path if entry else None
             text = selection.name if name == text else text
-        batches = self._batches(str(user.get("backend") or file.get("backend")))
-        layers = Layers(model_table(file, str(source or name), batches=batches))
+        batch_option = self._batch_option(str(user.get("backend") or file.get("backend")))
+        layers = Layers(model_table(file, str(source or name), batch_option=batch_option))
         layers.file_params = layers.table.pop("params", {})
         layers.load = layers.table.pop("load", {})
-        mine = model_table(user, f"models.{text}", batches=batches)
+        mine = model_table(user, f"models.{text}", batch_option=batch_option)
         layers.user_params = mine.pop("params", {})
         load = self.user.get("load", {}) if selected else {}
         layers.load = overlay(layers.load, load, mine.pop("load", {}))
@@ -164,10 +165,12 @@ class Resolver:
             raise UnknownName(f"variant of {selection.name}", selection.variant, variants)
         return dict(variants[selection.variant])
 
-    def _batches(self, backend: str) -> bool:
-        """Say whether a backend has an option `batch_size`, which for services means the concurrency."""
-        known = backend in self.plugins.names("backend")
-        return known and "batch_size" in parameters(self.plugins.find("backend", backend).factory)
+    def _batch_option(self, backend: str) -> str | None:
+        """Return the name of the option that sets how many samples a backend takes at once, if it has one."""
+        if backend not in self.plugins.names("backend"):
+            return None
+        option = option_with(self.plugins.find("backend", backend).factory, BatchSize)
+        return option.name if option else None
 
     def _is_file(self, what: Any, name: str) -> bool:
         return name in self.catalog.aliases or any(entry.name == name for entry in self.catalog.entries(what))
@@ -218,8 +221,11 @@ class Resolver:
         return overlay(forced, *(layer.set_params for layer in layers))
 
 
-def model_table(table: Mapping[str, Any], where: str, *, batches: bool = False) -> dict[str, Any]:
-    """Bring a model table into its one form: other words for one thing, and options beside `[options]`."""
+def model_table(table: Mapping[str, Any], where: str, *, batch_option: str | None = None) -> dict[str, Any]:
+    """Bring a model table into its one form: other words for one thing, and options beside `[options]`.
+
+    `batch_size` is the option `batch_option`; a service has none, and there it is the concurrency.
+    """
     result: dict[str, Any] = {}
     for key, value in table.items():
         if key == "name":
@@ -228,7 +234,9 @@ def model_table(table: Mapping[str, Any], where: str, *, batches: bool = False) 
             result = overlay(result, {"params": {"max_tokens": value}})
         elif key == "generation_kwargs":
             result = overlay(result, {"params": value})
-        elif key == "batch_size" and isinstance(value, int) and not batches:
+        elif key == "batch_size" and batch_option:
+            result = overlay(result, {"options": {batch_option: value}})
+        elif key == "batch_size" and isinstance(value, int):
             result = overlay(result, {"load": {"concurrency": value}})
         elif key in MODEL_KEYS:
             result = overlay(result, {key: value})

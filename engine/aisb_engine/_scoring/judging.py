@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Self
 import orjson
 
 from aisb._errors import ConfigError, RunError, ServiceError
-from aisb._options import parameters
+from aisb._evaluator import Ask
+from aisb._options import given_types
 from aisb._types import Prediction, Request
 from aisb_engine._data.prompts import cross
 from aisb_engine._http.client import connect
@@ -271,7 +272,9 @@ def _seen(sending: asyncio.Task[Prediction]) -> None:
 
 def is_judged(task: Task, plugins: Plugins) -> bool:
     """Say whether an evaluator of a task asks a model."""
-    return any("ask" in parameters(plugins.find("evaluator", use.use).factory) for use in task.evaluate)
+    return any(
+        Ask in given_types(plugins.find("evaluator", use.use).factory).values() for use in task.evaluate
+    )
 
 
 def check_judge(spec: RunSpec, plugins: Plugins) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from aisb import Backend, Chunk, Request, ServiceInfo, TokenScores, UsageError
+from aisb import Backend, BatchSize, Chunk, Request, ServiceInfo, TokenScores, UsageError
 
 if TYPE_CHECKING:
     from aisb_backend_hf._engine import Engine
@@ -32,9 +32,9 @@ class HFModel(Backend):
         Literal["auto", "cpu", "cuda", "npu", "mps"], "where the model runs; auto: the best there is"
     ] = "auto"
     device_map: Annotated[str | Mapping[str, Any] | None, "spreads one model over devices, as in auto"] = None
-    batch_size: Annotated[int | Literal["auto"], "rows answered at once; auto grows until memory says no"] = (
-        "auto"
-    )
+    batch_size: Annotated[
+        int | Literal["auto"], "rows answered at once; auto grows until memory says no", BatchSize
+    ] = "auto"
     batch_padding: Annotated[bool, "rows of unlike length are computed together, with padding"] = True
     max_batch_tokens: Annotated[int | None, "most prompt tokens that are computed at once"] = None
     max_seq_len: Annotated[int | None, "the window in tokens; left out, the model's own"] = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from aisb import Backend, Chunk, Request, ServiceInfo, TokenScores, UsageError, hookimpl
+from aisb import Backend, BatchSize, Chunk, Request, ServiceInfo, TokenScores, UsageError, hookimpl
 
 if TYPE_CHECKING:
     from aisb_backend_vllm_offline._engine import Engine
@@ -24,7 +24,9 @@ class VLLMOffline(Backend):
 
     path: Annotated[str, "the model's folder"] = ""
     dtype: Annotated[str, "kind of the weights; auto: as they were saved"] = "auto"
-    batch_size: Annotated[int, "requests that wait here at a time; vLLM makes its own batches"] = 256
+    batch_size: Annotated[int, "requests that wait here at a time; vLLM makes its own batches", BatchSize] = (
+        256
+    )
     max_seq_len: Annotated[int | None, "the window in tokens; left out, the model's own"] = None
     model_kwargs: Annotated[Mapping[str, Any], "more for vLLM's engine (AsyncEngineArgs)"] = field(
         default_factory=dict

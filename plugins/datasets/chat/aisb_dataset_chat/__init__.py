@@ -7,12 +7,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources import files as package_files
 from importlib.resources.abc import Traversable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from aisb import Row, UsageError, hookimpl
-
-if TYPE_CHECKING:
-    from aisb._data import DataFile, DataFiles
+from aisb import DataFile, DataFiles, Row, UsageError, hookimpl
 
 ASKING = frozenset(("human", "user"))
 PIECE = 1 << 20

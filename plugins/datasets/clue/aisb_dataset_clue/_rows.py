@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from aisb import Row
-from aisb._data import DataFiles
+from aisb import DataFiles, Row
 
 GAP = "#idiom#"
 

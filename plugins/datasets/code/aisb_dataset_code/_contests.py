@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Annotated, Any
 
-from aisb import Row
-from aisb._data import DataFiles
-from aisb._readers import jsonl
+from aisb import DataFiles, Row
+from aisb.helpers import read_jsonl
 
 WITH_STARTER = (
     "You will use the following starter code to write the solution to the problem and enclose your code "
@@ -40,7 +39,7 @@ def livecodebench(
     until: Annotated[str | None, "leave out problems of after this day"] = None,
 ) -> Iterator[Row]:
     """Rows of LiveCodeBench with the `format_prompt`, and `cases` or `test` by which a program is graded."""
-    for row in jsonl(files=files):
+    for row in read_jsonl(files=files):
         file = files.current
         missing = {"question_content", "public_test_cases", "private_test_cases"} - row.keys()
         if file and missing:

@@ -7,9 +7,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-from aisb import Row
-from aisb._data import DataFiles
-from aisb._readers import jsonl
+from aisb import DataFiles, Row
+from aisb.helpers import read_jsonl
 
 TOOLS = {"python": (), "cpp": ("g++",), "java": ("javac", "java"), "js": ("node",)}
 """What running a language needs; Go and Rust are not offered yet."""
@@ -28,7 +27,7 @@ def mbpp(*, files: DataFiles) -> Iterator[Row]:
 
     The splits are those of its authors, by task number: 1 to 10 are the examples, 11 to 510 the test.
     """
-    for row in jsonl(files=files):
+    for row in read_jsonl(files=files):
         file = files.current
         missing = {"task_id", "code", "test_list"} - row.keys()
         if file and missing:
@@ -71,7 +70,7 @@ def humanevalx(
 ) -> Iterator[Row]:
     """Rows of HumanEval-X with the `language`, the `entry_point` and the `solution`, file by file."""
     wanted = languages or [one for one, tools in TOOLS.items() if all(map(shutil.which, tools))]
-    for row in jsonl(files=files):
+    for row in read_jsonl(files=files):
         file = files.current
         name = file.path.name if file else ""
         found = re.search(r"humanevalx?_(\w+?)\.", name)

@@ -6,9 +6,8 @@ import string
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aisb import Row
-from aisb._data import DataFile, DataFiles
-from aisb._readers import json, jsonl
+from aisb import DataFile, DataFiles, Row
+from aisb.helpers import read_json, read_jsonl
 
 
 def jsonl_labels(*, files: DataFiles) -> Iterator[Row]:
@@ -22,7 +21,7 @@ def jsonl_labels(*, files: DataFiles) -> Iterator[Row]:
     rows = DataFiles([rows_file])
     count = 0
     files.current = rows_file
-    for row in jsonl(files=rows):
+    for row in read_jsonl(files=rows):
         if count == len(labels):
             raise labels_file.wrong(f"there are {count} labels, and more rows in {rows_file.path.name}")
         yield {**row, "label": labels[count]}
@@ -33,7 +32,7 @@ def jsonl_labels(*, files: DataFiles) -> Iterator[Row]:
 
 def truthfulqa_rows(*, files: DataFiles) -> Iterator[Row]:
     """Rows of TruthfulQA: in `mc1` and `mc2` the `choices`, and in `letters` those that are true."""
-    for row in json(files=files):
+    for row in read_json(files=files):
         made = {
             name: _answers(files.current, row.get(f"{name}_targets"), f"{name}_targets")
             for name in ("mc1", "mc2")

@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from aisb import Row
-from aisb._data import DataFiles
-from aisb._readers import jsonl
+from aisb import DataFiles, Row
+from aisb.helpers import read_jsonl
 
 _LETTER = re.compile(r"\s*\(?([A-H])(?:\s*[).:．、：]+\s*|\s+)")
 
@@ -20,7 +19,7 @@ def agieval_rows(*, files: DataFiles) -> Iterator[Row]:
     The target is a letter, several (`ACD`), or for a question without options the value. A row that has
     neither label nor answer is left out: jec-qa-kd has one.
     """
-    for row in jsonl(files=files):
+    for row in read_jsonl(files=files):
         file = files.current
         missing = {"question", "options", "label"} - row.keys()
         if file and missing:

@@ -9,8 +9,7 @@ from itertools import pairwise
 from random import Random
 from typing import Annotated, Literal
 
-from aisb import Row, UsageError
-from aisb._data import DataFiles
+from aisb import DataFiles, Row, UsageError
 
 Kind = Literal["single", "several", "chain"]
 CITIES = (

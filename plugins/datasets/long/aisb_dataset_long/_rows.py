@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files as resources
 from typing import Annotated, Any
 
-from aisb import Row, UsageError
-from aisb._data import DataFile, DataFiles
+from aisb import DataFile, DataFiles, Row, UsageError
+from aisb.helpers import read_jsonl
 
 EXAMS = {
     "coursera": "letters",
@@ -155,15 +154,9 @@ def key_values(
                 yield {"data": f"{{{lines}}}", "key": row["key"], "value": row["value"], "place": place}
 
 
-def _objects(file: DataFile, *names: str) -> Iterator[dict[str, Any]]:
-    for line in file.lines():
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise file.wrong(f"not JSON: {error}") from error
-        missing = [name for name in names if not isinstance(row, dict) or name not in row]
+def _objects(file: DataFile, *names: str) -> Iterator[Row]:
+    for row in read_jsonl(files=DataFiles([file])):
+        missing = [name for name in names if name not in row]
         if missing:
             raise file.wrong(f"the row has no {missing[0]!r}; wanted are {', '.join(names)}")
         yield row

@@ -6,8 +6,7 @@ import ast
 import json
 from collections.abc import Iterator
 
-from aisb import Row
-from aisb._data import DataFiles
+from aisb import DataFiles, Row
 
 
 def drop_rows(*, files: DataFiles) -> Iterator[Row]:

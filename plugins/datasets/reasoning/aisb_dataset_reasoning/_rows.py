@@ -6,8 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from aisb import Row
-from aisb._data import DataFiles
+from aisb import DataFiles, Row
 
 _OPTION = re.compile(r"^\(([A-Z])\) (.*)$", re.MULTILINE)
 _HEAD = "-----\n"

@@ -9,11 +9,13 @@ from importlib.resources.abc import Traversable
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from aisb import Row, UsageError, hookimpl
+from aisb import CacheNonce, Row, RowCount, Tokenizer, UsageError, hookimpl
 
 if TYPE_CHECKING:
-    from aisb_engine._data.filler import Filler
-    from aisb_engine._data.lengths import Lengths
+    from aisb_dataset_synthetic._filler import Filler, LateIds, LateText, Made, MadeText
+    from aisb_dataset_synthetic._lengths import Lengths
+
+__all__ = ["Filler", "LateIds", "LateText", "Made", "MadeText", "synthetic"]
 
 AT_ONCE = 1024
 """Prompts that are made and counted together: the libraries count many at once with all processors."""
@@ -26,25 +28,26 @@ def synthetic(
     kind: Annotated[
         Literal["string", "token-ids"], "a text, or token ids that are sent as they are"
     ] = "string",
-    requests: Annotated[int, "how many prompts"] = 100,
+    requests: Annotated[int, "how many prompts", RowCount] = 100,
     input: Annotated[int | dict[str, Any], "tokens of a prompt: a number, or a table { method, … }"] = 512,  # noqa: A002 - the word that users know from other tools
     output: Annotated[int | dict[str, Any], "tokens of a reply: a number, or a table { method, … }"] = 128,
     prefix: Annotated[int, "tokens at the beginning that all prompts share; they count as input"] = 0,
     tokenizer: Annotated[
-        str | None, "folder of the model's tokenizer; without it lengths are not exact"
+        Tokenizer | None, "folder of the model's tokenizer; without it lengths are not exact"
     ] = None,
     vocabulary: Annotated[int | None, "tokens of the model, for token ids without a tokenizer"] = None,
     seed: Annotated[int, "another seed draws other lengths and other prompts"] = 0,
-    nonce: Annotated[str, "another nonce makes other prompts of the same lengths; a run gives its own"] = "",
+    nonce: Annotated[
+        str, "another nonce makes other prompts of the same lengths; a run gives its own", CacheNonce
+    ] = "",
 ) -> Iterator[Row]:
     """Prompts of drawn words with exactly the asked number of tokens, and the reply's length for each.
 
     Row i depends on the seed, the nonce and i. A performance run sets the nonce, so that no prefix cache can
     answer with what an earlier run left there; every row has it, so that a run can be made again.
     """
-    from aisb_engine._data.filler import Filler
-    from aisb_engine._data.lengths import lengths
-    from aisb_engine._data.tokens import load_tokenizer
+    from aisb_dataset_synthetic._filler import Filler
+    from aisb_dataset_synthetic._lengths import lengths
 
     if requests < 1:
         raise UsageError(f"requests = {requests} must be at least 1")
@@ -59,7 +62,7 @@ def synthetic(
         raise UsageError(
             "kind = 'token-ids' needs tokenizer = FOLDER, or vocabulary = N, how many tokens the model knows"
         )
-    filler = Filler(load_tokenizer(tokenizer) if tokenizer else None, f"{seed}:{nonce}")
+    filler = Filler(tokenizer, f"{seed}:{nonce}")
     make = _token_ids if kind == "token-ids" else _strings
     return make(filler, _sizes(requests, seed, inputs, outputs), prefix, vocabulary, {"nonce": nonce})
 
@@ -74,7 +77,7 @@ def _sizes(requests: int, seed: int, inputs: Lengths, outputs: Lengths) -> Itera
 def _strings(
     filler: Filler, sizes: Iterable[tuple[int, int, int]], prefix: int, _: int | None, more: Row
 ) -> Iterator[Row]:
-    from aisb_engine._data.filler import MadeText
+    from aisb_dataset_synthetic._filler import MadeText
 
     begin = filler.write("prefix", prefix).text if prefix else ""
     for batch in _batches(sizes):
@@ -94,7 +97,7 @@ def _strings(
 def _token_ids(
     filler: Filler, sizes: Iterable[tuple[int, int, int]], prefix: int, size: int | None, more: Row
 ) -> Iterator[Row]:
-    from aisb_engine._data.filler import LateIds
+    from aisb_dataset_synthetic._filler import LateIds
 
     begin, pool = filler.ids("prefix", prefix, size=size), filler.pool_of_ids(size)
 
@@ -127,6 +130,15 @@ def _batches(sizes: Iterable[tuple[int, int, int]]) -> Iterator[list[tuple[int, 
             batch = []
     if batch:
         yield batch
+
+
+def __getattr__(name: str) -> Any:
+    """Import what other plugins build prompts with at its first use: every command loads this module."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from aisb_dataset_synthetic import _filler
+
+    return getattr(_filler, name)
 
 
 @hookimpl

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aisb import Row
-from aisb._data import DataFile, DataFiles
+from aisb import DataFile, DataFiles, Row
+from aisb.helpers import read_jsonl
 
 CATEGORIES = (
     *("simple", "multiple", "parallel", "parallel_multiple", "java", "javascript", "irrelevance"),
@@ -97,15 +96,9 @@ def _category(file: DataFile) -> str:
     return _OTHER_NAMES.get(name, name)
 
 
-def _rows(file: DataFile, *names: str) -> Iterator[dict[str, Any]]:
-    for line in file.lines():
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise file.wrong(f"not JSON: {error}") from error
-        missing = [name for name in ("id", *names) if not isinstance(row, dict) or name not in row]
+def _rows(file: DataFile, *names: str) -> Iterator[Row]:
+    for row in read_jsonl(files=DataFiles([file])):
+        missing = [name for name in ("id", *names) if name not in row]
         if missing:
             raise file.wrong(f"the row has no {missing[0]!r}; wanted are id, {', '.join(names)}")
         yield row

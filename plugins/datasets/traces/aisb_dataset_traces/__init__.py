@@ -7,18 +7,17 @@ from importlib.resources import files as package_files
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from aisb import Row, UsageError, hookimpl
+from aisb import CacheNonce, DataFiles, Row, Tokenizer, UsageError, hookimpl
 
 if TYPE_CHECKING:
-    from aisb._data import DataFiles
     from aisb_dataset_traces._prompts import Prompts
 
 Kind = Annotated[Literal["string", "token-ids"], "a text, or token ids that are sent as they are"]
-Folder = Annotated[str | None, "folder of the model's tokenizer; without it lengths are not exact"]
+Folder = Annotated[Tokenizer | None, "folder of the model's tokenizer; without it lengths are not exact"]
 Vocabulary = Annotated[int | None, "tokens of the model, for token ids without a tokenizer"]
 Sort = Annotated[bool, "put a trace in the order of its times, where it is not"]
 Seed = Annotated[int, "another seed makes other prompts of the same lengths"]
-Nonce = Annotated[str, "another nonce makes other prompts, too; a performance run gives its own"]
+Nonce = Annotated[str, "another nonce makes other prompts, too; a performance run gives its own", CacheNonce]
 
 
 def mooncake_trace(
@@ -61,10 +60,11 @@ def azure_trace(
     )
 
 
-def _make_prompts(kind: str, tokenizer: str | None, vocabulary: int | None, seed: int, nonce: str) -> Prompts:
+def _make_prompts(
+    kind: str, tokenizer: Tokenizer | None, vocabulary: int | None, seed: int, nonce: str
+) -> Prompts:
+    from aisb_dataset_synthetic import Filler
     from aisb_dataset_traces._prompts import Prompts
-    from aisb_engine._data.filler import Filler
-    from aisb_engine._data.tokens import load_tokenizer
 
     if kind == "token-ids" and tokenizer is None and vocabulary is None:
         raise UsageError(
@@ -72,7 +72,7 @@ def _make_prompts(kind: str, tokenizer: str | None, vocabulary: int | None, seed
         )
     if vocabulary is not None and vocabulary < 16:
         raise UsageError(f"vocabulary = {vocabulary} must be at least 16")
-    filler = Filler(load_tokenizer(tokenizer) if tokenizer else None, f"{seed}:{nonce}")
+    filler = Filler(tokenizer, f"{seed}:{nonce}")
     return Prompts(filler, ids=kind == "token-ids", size=vocabulary, nonce=nonce)
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from itertools import count
 from typing import Any
 
-from aisb_engine._data.filler import Filler, LateIds, LateText, MadeText
+from aisb_dataset_synthetic import Filler, LateIds, LateText, MadeText
 
 KEPT_BLOCKS = 4096
 """Blocks that are kept, for the prompts that share them."""

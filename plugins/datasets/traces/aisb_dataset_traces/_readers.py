@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from aisb import Row
-from aisb._readers import csv, jsonl
+from aisb import DataFile, DataFiles, Row
+from aisb.helpers import read_csv, read_jsonl
 
 if TYPE_CHECKING:
-    from aisb._data import DataFile, DataFiles
     from aisb_dataset_traces._prompts import Prompts
 
 
@@ -60,7 +59,7 @@ def _in_order(lines: Iterator[Line], files: DataFiles, *, sort: bool) -> Iterato
 
 
 def _mooncake_lines(files: DataFiles, block: int) -> Iterator[Line]:
-    for number, row in enumerate(jsonl(files=files)):
+    for number, row in enumerate(read_jsonl(files=files)):
         file = _current(files)
         milliseconds = _field(file, row, "timestamp")
         if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or milliseconds < 0:
@@ -79,7 +78,7 @@ def _mooncake_lines(files: DataFiles, block: int) -> Iterator[Line]:
 
 
 def _azure_lines(files: DataFiles) -> Iterator[Line]:
-    for number, row in enumerate(csv(files=files)):
+    for number, row in enumerate(read_csv(files=files)):
         file = _current(files)
         text = _field(file, row, "TIMESTAMP")
         try:

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from aisb import DataError, UsageError
 from aisb._plugins import Plugins
+from aisb_dataset_synthetic import Filler
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.filler import WORDS_FILE
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
 from aisb_engine._data.tokens import load_tokenizer
@@ -50,7 +50,7 @@ def plugins():
 def folder(request, tmp_path_factory):
     """A byte-level tokenizer that holds the common words whole, or one that does not."""
     path = tmp_path_factory.mktemp("model")
-    words = WORDS_FILE.read_text("utf-8").split()
+    words = list(Filler(None, "0").vocabulary)
     whole = request.param == "whole words"
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

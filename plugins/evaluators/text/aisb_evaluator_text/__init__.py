@@ -6,8 +6,9 @@ are made of. They keep to the versions of this distribution.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
+from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any
 
 from aisb import hookimpl
@@ -86,3 +87,11 @@ def aisb_evaluators() -> Mapping[str, str]:
         "numeric-match": "aisb_evaluator_text._matching:NumericMatch",
         "perplexity": "aisb_evaluator_text._perplexity:Perplexity",
     }
+
+
+@hookimpl
+def aisb_configs() -> Iterable[Traversable]:
+    """Return the folder with the tasks for user-provided data files, and how their answers are graded."""
+    from importlib.resources import files
+
+    return [files("aisb_evaluator_text")]

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 HEAVY = ("torch", "transformers", "pydantic", "httpx", "numpy", "pandas", "sympy", "plotly")
 """What declaring a plugin must not import: every command loads every plugin."""
-CONTEXT = ("files", "row", "task", "plugins", "data_dir", "model")
-"""Parameters of factories that core may give, and no user writes."""
 
 
 def check_plugin(target: ModuleType | str) -> list[str]:
@@ -121,7 +119,7 @@ def _component(component: Component) -> list[str]:
     return wrong + [
         f'{where}: the option {option.name} has no help text; write Annotated[…, "help"]'
         for option in found
-        if not option.help and option.name not in CONTEXT
+        if not option.help
     ]
 
 

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from aisb import UsageError, hookimpl
+from aisb import DataFiles, UsageError, hookimpl
 
 if TYPE_CHECKING:
     from decimal import Decimal
+    from fractions import Fraction
 
 
 def heavy(*, size: int = 1):
@@ -31,8 +32,13 @@ def unreadable(*, price: "Decimal"):
     return price
 
 
-def with_files(*, files, path: str = "x"):
-    """Take what core gives."""
+def unimported(*, files: "Fraction"):
+    """Take files of a type that was not imported."""
+    return files
+
+
+def with_files(*, files: DataFiles, path: str = "x"):
+    """Take files."""
     return (files, path)
 
 
@@ -44,5 +50,6 @@ def aisb_datasets():
         "picky": picky,
         "careless": careless,
         "unreadable": unreadable,
+        "unimported": unimported,
         "with-files": with_files,
     }

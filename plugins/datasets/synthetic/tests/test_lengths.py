@@ -7,7 +7,7 @@ from statistics import fmean, pvariance
 import pytest
 
 from aisb._errors import UsageError
-from aisb_engine._data.lengths import METHODS, lengths
+from aisb_dataset_synthetic._lengths import METHODS, lengths
 
 TABLES = {
     "constant": {"value": 512},

@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from aisb._errors import UsageError
-from aisb_engine._data.filler import WORDS_FILE, Filler, LateIds, LateText
+from aisb_dataset_synthetic._filler import WORDS_FILE, Filler, LateIds, LateText
 from aisb_engine._data.tokens import load_tokenizer
 
 WORDS = WORDS_FILE.read_text("utf-8").split()

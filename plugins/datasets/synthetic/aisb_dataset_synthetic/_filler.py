@@ -14,8 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, Self
 
-from aisb._data import PromptPool, Tokenizer
-from aisb._errors import UsageError
+from aisb import PromptPool, Tokenizer, UsageError
 
 WORDS_FILE = Path(__file__).with_name("words.txt")
 """Common English words, for where no tokenizer gives better ones."""

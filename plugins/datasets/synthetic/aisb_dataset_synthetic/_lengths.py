@@ -10,7 +10,8 @@ from itertools import accumulate
 from random import Random
 from typing import Any, TypeAlias
 
-from aisb._errors import UsageError, did_you_mean
+from aisb import UsageError
+from aisb.helpers import did_you_mean
 
 LengthOption: TypeAlias = int | dict[str, Any]
 """What an option for lengths takes: a number, or a table with a `method` and what that needs."""
