@@ -74,6 +74,8 @@ def check_backend(
 ) -> list[str]:
     """Check a backend over real sockets: every kind of stream that services send, and every failure.
 
+    The generation parameters that it declares must be those that it sends.
+
     `dialect` says how its service speaks (a subclass of `aisb_mock._replies.Dialect`); left out, it is
     found by the path that the backend asks. `options` are given to the factory beside `url`. Call it from an
     ordinary test, not from a coroutine.
