@@ -284,3 +284,15 @@ def test_what_an_evaluator_sets_and_the_judge_does_not_send_is_said(
     assert "its backend does not send temperature" in ended.stdout + ended.stderr
     assert len(service.bodies) > 2
     assert all(params == {} for params in sent(service))
+
+
+def test_the_contract_suite_finds_a_model_file_that_sets_what_its_backend_does_not_send(plugin: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", "from aisb_testing import check_plugin; check_plugin('aisb-test-sends')"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(plugin), "AISB_BLOCK": ""},
+    )
+    assert "hot_parrot.toml sets temperature, which its backend does not send" in ended.stderr
