@@ -137,8 +137,14 @@ class Backend(ABC):
     async def counters(self) -> Mapping[str, float]:
         """Return server-side counters by name; a run keeps what they gained. Best effort: `{}` when none.
 
-        What docs/performance.md says of them is read from those that have vLLM's names, and a position in a
-        draft as in `vllm:spec_decode_num_accepted_tokens_per_pos_total{position="0"}`.
+        These names have a meaning to aisb, and the backend translates to them what its server counts:
+
+        - `drafts`, `draft_tokens`, `accepted_tokens`, `accepted_tokens_at_0` (and `_at_1` …): speculative
+          decoding; drafts made, tokens drafted and accepted, accepted at each position of a draft
+        - `prefix_cache_queries`, `prefix_cache_hits`: tokens looked up and found in the prefix cache
+        - `running`, `waiting`: requests at the server at the moment, which may fall
+
+        All others only grow; they are kept under any name, best with a prefix of the server's own.
         """
         return {}
 

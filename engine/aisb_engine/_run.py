@@ -29,11 +29,14 @@ from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._resolve.catalog import Catalog, Selection, read_user_file
 from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._resolve.names import split_names
+from aisb_engine._resolve.params import fit_params
 from aisb_engine._resolve.secrets import mask_options
 from aisb_engine._resolve.tables import overlay
 from aisb_engine._spec import Judge, Load, RunSpec, RunTable
 
 Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
+ASKING = frozenset({"all", "infer", "perf"})
+"""The modes that send requests."""
 INTERRUPTED = 130
 PERFORMANCE_REPORTERS = ("performance", "plots")
 PERFORMANCE_LOAD = {"retries": 0, "num_warmups": 1}
@@ -119,7 +122,8 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
 
     Raises:
         ConfigError: a load contradicts itself, or cannot be paced.
-        UsageError: a reporter cannot be made, which is better said before hours of asking.
+        UsageError: a reporter or backend cannot be made, or a parameter that is set would not be sent: better
+            said before hours of asking.
     """
     spec = with_rows(spec, plugins)
     if mode == "perf":
@@ -135,10 +139,11 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
                 ],
             }
         )
+    doubts: list[str] = []
     if mode in {"all", "eval"}:
         from aisb_engine._scoring.judging import check_judge
 
-        check_judge(spec, plugins)
+        doubts = check_judge(spec, plugins)
     for subtask in spec.subtasks:
         check_load(subtask.load)
         if subtask.load.pressure_time and mode != "perf" and not spec.run.performance:
@@ -147,7 +152,7 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
             )
     if mode != "infer":
         _reporters(spec.run, plugins)
-    return spec
+    return fit_params(spec, plugins, doubts) if mode in ASKING else spec
 
 
 def _over(load: Load, defaults: Mapping[str, Any]) -> Load:
@@ -171,7 +176,7 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
         manifest = Manifest.open(folder, plugins)
         session = manifest.begin(command_line())
         try:
-            if command.mode in {"all", "infer", "perf"}:
+            if command.mode in ASKING:
                 _ask(
                     Asking(
                         spec,

@@ -181,6 +181,7 @@ class RepeatsTable(Table):
 class Task(Table):
     """What is asked and how it is graded: dataset, prompt, generation parameters, postprocessors, evaluators.
 
+    `required_params` are parameters without which the task is another one: a backend must send them.
     `base` names the task file that this table was laid over; paths that begin with `./` are beside that file.
     """
 
@@ -198,6 +199,7 @@ class Task(Table):
     prompt: PromptTable = PromptTable()
     logprob: LogprobTable = LogprobTable()
     params: dict[str, Any] = {}
+    required_params: list[Annotated[str, Field(min_length=1)]] = []
     postprocess: list[Use] = []
     evaluate: list[Use] = []
     repeats: RepeatsTable = RepeatsTable()
@@ -299,6 +301,11 @@ class Subtask(Table):
     load: Load = Load()
 
     @property
+    def key(self) -> str:
+        """The name of the subtask, `model/task`."""
+        return f"{self.model}/{self.task}"
+
+    @property
     def merged(self) -> dict[str, Any]:
         """The parameters of a row that says nothing itself."""
         return {**self.params, **self.forced}
@@ -342,10 +349,17 @@ class RunTable(Table):
 
 
 class RunSpec(Table):
-    """A run, resolved: every model, task and subtask with nothing left to look up."""
+    """A run, resolved: every model, task and subtask with nothing left to look up.
+
+    `origins` says where users set parameters: by subtask and name. `not_sent` are parameters of a subtask's
+    task that its backend does not send, `doubts` lines on names that look misspelt. These are not saved.
+    """
 
     run: RunTable = RunTable()
     models: dict[str, Model] = {}
     tasks: dict[str, Task] = {}
     subtasks: list[Subtask] = []
     judge: Judge | None = None
+    origins: dict[str, dict[str, str]] = Field(default={}, exclude=True)
+    not_sent: dict[str, list[str]] = Field(default={}, exclude=True)
+    doubts: list[str] = Field(default=[], exclude=True)

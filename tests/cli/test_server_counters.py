@@ -116,7 +116,8 @@ def test_speculative_decoding_and_what_runs_at_the_server_are_shown(tmp_path: Pa
     assert "requests at the server: 3 running on average and 3 at most, 1 waiting on" in ended.stdout
     kept = load(tmp_path)["counters"]
     assert kept["after"]['vllm:spec_decode_num_accepted_tokens_per_pos_total{position="1"}'] == 26
-    assert kept["during"]["vllm:num_requests_running"]["most"] == 3
+    assert kept["after"]["accepted_tokens_at_1"] == 26
+    assert kept["during"]["running"]["most"] == 3
 
 
 def test_a_server_that_does_not_speculate_says_so_where_it_was_asked(tmp_path: Path) -> None:

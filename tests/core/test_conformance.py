@@ -87,9 +87,54 @@ class SilentOnGarbage(Sound):
         return replace(prediction, failure=None)
 
 
+class Dropping(Sound):
+    params: ClassVar = frozenset({"temperature", "mood"})
+
+
+class Hiding(Sound):
+    params: ClassVar = frozenset()
+
+    def encode(self, request):
+        call = super().encode(request)
+        return call._replace(body={**call.body, "heat": request.params.get("temperature")})
+
+
+class Forgetful(Sound):
+    def encode(self, request):
+        call = super().encode(request)
+        return call._replace(body={**call.body, **request.params})
+
+
+class Passing(Forgetful):
+    params: ClassVar = frozenset({"mood", "temperature"})
+
+
+class Choosy(Sound):
+    params: ClassVar = "any"
+
+
+class Honest(Sound):
+    params: ClassVar = frozenset({"mood", "temperature", "num_return_sequences"})
+
+    def encode(self, request):
+        call = super().encode(request)
+        params = {name: request.params[name] for name in ("mood", "temperature") if name in request.params}
+        return call._replace(body={**call.body, **params})
+
+
+def test_a_backend_that_declares_what_it_sends_passes():
+    assert "parameters" in check_backend(Honest)
+    assert "parameters" in check_backend(Passing)
+
+
 @pytest.mark.parametrize(
     ("factory", "words"),
     [
+        (Dropping, "parameters: params declares temperature, which changes nothing of what is sent"),
+        (Dropping, "parameters: params declares mood, which changes nothing of what is sent"),
+        (Hiding, "parameters: temperature is sent, and params does not declare it"),
+        (Forgetful, "parameters: it sends every parameter that it gets and declares none; write params ="),
+        (Choosy, 'parameters: params is "any", and aisb_made_up is not sent; declare the set of names'),
         (Doubled, "plain: the text is 'It is 42, I am quite sure of itIt is 42"),
         (NoReason, "cut by length: the finish reason is 'stop', not 'length'"),
         (SpecialTokenCounts, "plain: 11 chunks hold tokens, not 10"),

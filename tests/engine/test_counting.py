@@ -47,7 +47,7 @@ async def around(service: Service, seconds: float = 0.0) -> tuple[dict, list[str
 
 async def test_gauges_are_looked_at_while_a_load_goes_on() -> None:
     def state(running: float, waiting: float) -> dict[str, float]:
-        return {"vllm:num_requests_running": running, "vllm:num_requests_waiting": waiting, "vllm:n_total": 1}
+        return {"running": running, "waiting": waiting, "parrot:n_total": 1}
 
     table, notes = await around(Service(state(0, 0), state(4, 0), state(8, 3)), 3 * counting.OFTEN + 0.5)
     found = gained(table)
@@ -58,12 +58,12 @@ async def test_gauges_are_looked_at_while_a_load_goes_on() -> None:
     assert found.running.most == 8
     assert 4 < found.running.average < 8
     assert found.waiting.most == 3
-    assert found.gained == {"vllm:n_total": 0}
+    assert found.gained == {"parrot:n_total": 0}
     assert not notes
 
 
 async def test_a_service_without_gauges_is_asked_twice_only() -> None:
-    service = Service({"vllm:prompt_tokens_total": 5.0})
+    service = Service({"parrot:prompt_tokens_total": 5.0})
     table, _ = await around(service, 2 * counting.OFTEN)
     assert service.asked == 2
     assert table["during"] == {}
@@ -80,8 +80,8 @@ async def test_a_service_that_does_not_answer_is_waited_for_once() -> None:
 
 
 async def test_a_service_that_stops_answering_leaves_what_it_said() -> None:
-    table, notes = await around(Service({"vllm:num_requests_running": 1.0}, None), 2 * counting.OFTEN)
-    assert table["before"] == {"vllm:num_requests_running": 1.0}
+    table, notes = await around(Service({"running": 1.0}, None), 2 * counting.OFTEN)
+    assert table["before"] == {"running": 1.0}
     assert table["after"] == {}
     assert notes == [f"server counters could not be read: no answer within {counting.WITHIN:g} s"]
 

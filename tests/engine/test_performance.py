@@ -313,6 +313,30 @@ def test_sglang_takes_the_length_that_was_asked_where_usage_is_missing(tmp_path)
 
 
 def test_counters_say_what_a_server_gained():
+    before = {"drafts": 10, "draft_tokens": 30, "accepted_tokens": 5, "running": 1, "parrot:words_total": 4}
+    after = {
+        "drafts": 110,
+        "draft_tokens": 330,
+        "accepted_tokens": 155,
+        "accepted_tokens_at_0": 90,
+        "accepted_tokens_at_1": 60,
+        "prefix_cache_queries": 400,
+        "prefix_cache_hits": 100,
+        "running": 3,
+        "parrot:words_total": 9,
+    }
+    during = {"running": {"looks": 4, "sum": 50, "most": 16}}
+    found = gained({"before": before, "after": after, "during": during})
+    assert found.acceptance_rate == 0.5
+    assert found.acceptance_length == 2.5
+    assert found.acceptance_by_position == (0.9, 0.6)
+    assert found.prefix_hit_rate == 0.25
+    assert (found.running, found.waiting) == (Gauge(4, 12.5, 16), None)
+    assert found.gained["parrot:words_total"] == 5
+    assert "running" not in found.gained
+
+
+def test_counters_of_earlier_versions_are_read_by_the_names_of_the_server():
     spec = "vllm:spec_decode_num_"
     before = {f"{spec}drafts_total": 10, f"{spec}draft_tokens_total": 30, f"{spec}accepted_tokens_total": 5}
     after = {

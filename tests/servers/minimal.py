@@ -14,6 +14,7 @@ class Chat(ServedModel, LoraAdapters):
     """Chat with text, reasoning, tool calls and usage."""
 
     copies_text: ClassVar[bool] = True
+    params: ClassVar = "any"
 
     stream: bool = True
     refused: set = field(default_factory=set)

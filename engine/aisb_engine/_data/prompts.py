@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -15,6 +15,7 @@ from aisb._types import Message, Request, Sample
 from aisb_engine._data.media import Attached, Media, attach, roots_for
 from aisb_engine._data.samples import LETTERS, LoadedSamples, load_samples, row_at, row_max_tokens
 from aisb_engine._data.tools import row_tools
+from aisb_engine._resolve.params import NEVER_SENT
 
 if TYPE_CHECKING:
     from aisb._plugins import Plugins
@@ -26,8 +27,6 @@ MADE = frozenset({"target", "choices", "choice_lines"})
 
 FACTS = ("input_tokens_asked", "input_tokens", "input_exact")
 """The fields of a row that go with its request into the log: how long a made prompt was to be, and is."""
-
-NEVER_SENT = frozenset({"num_return_sequences"})
 
 
 class Example(NamedTuple):
@@ -42,8 +41,9 @@ class Renderer:
     """Renders the requests of one task. Making it reads the rows that few-shot examples come from.
 
     `params` are the generation parameters of a row that says nothing itself (left out: the task's); a row's
-    own `max_tokens` and tools stand above them, and `forced` above both. `files` are those of the task's
-    rows: what a row names is looked for beside them first.
+    own `max_tokens` and tools stand above them, and `forced` above both. `left_out` are parameters that the
+    backend does not send. `files` are those of the task's rows: what a row names is looked for beside them
+    first.
     """
 
     def __init__(
@@ -54,13 +54,15 @@ class Renderer:
         *,
         params: Mapping[str, Any] | None = None,
         forced: Mapping[str, Any] | None = None,
+        left_out: Collection[str] = (),
         files: Sequence[Path] = (),
     ) -> None:
         table, where = task.prompt, "task.prompt."
         self.task = task
         self._params = _sent(task.params if params is None else params)
         self._forced = _sent(forced or {})
-        self._max_tokens = optional(task.sample.max_tokens, "task.sample.max_tokens")
+        own = None if "max_tokens" in left_out else task.sample.max_tokens
+        self._max_tokens = optional(own, "task.sample.max_tokens")
         self._at = optional(task.sample.at, "task.sample.at")
         self._tokens = _one_field(table.tokens, f"{where}tokens", "token ids: '{token_ids}'")
         self._tools = _one_field(table.tools, f"{where}tools", "a list of tools: '{tools}'")

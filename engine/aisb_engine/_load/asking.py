@@ -36,6 +36,7 @@ from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import Manifest, differences, identity, mask_url, now, task_version
 from aisb_engine._record.predictions import Asked, prompt_of, write_predictions, write_samples
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
+from aisb_engine._resolve.params import sends
 from aisb_engine._scoring.scoring import Steps, evaluators
 from aisb_engine._spec import DatasetTable, RunSpec, Task
 
@@ -86,7 +87,6 @@ class Asking:
                 Steps.make(task.postprocess, self.plugins)
                 evaluators(task, self.plugins)
         for subtask in self.spec.subtasks:
-            self.backends[subtask.model].check_params(subtask.merged)
             samples, task = loaded[subtask.task], tasks[subtask.task]
             if task.mode == "logprob":
                 check_scores(self.backends[subtask.model])
@@ -103,6 +103,7 @@ class Asking:
                     folders,
                     params=subtask.params,
                     forced=subtask.forced,
+                    left_out=self.spec.not_sent.get(subtask.key, ()),
                     files=samples.files,
                 ),
                 Progress(subtask.model, subtask.task, log_file),
@@ -189,6 +190,8 @@ class Asking:
 
     def _begin(self) -> None:
         """Check that a log that is there belongs to the same requests, then write what scoring will need."""
+        for line in self.spec.doubts:
+            self.display.say(line)
         for piece in self.pieces:
             model, task = piece.subtask.model, piece.subtask.task
             mine = identity(
@@ -230,6 +233,17 @@ class Asking:
                     f"sent as {crossed[piece.backend.takes]}"
                 )
                 self.manifest.note("crossed", f"{model}/{task}", {"to": piece.backend.takes})
+            if left_out := self.spec.not_sent.get(piece.subtask.key):
+                self.display.say(
+                    f"{task} · {model}: not sent, as the backend {piece.model.backend} does not send it: "
+                    f"{', '.join(left_out)}"
+                )
+                self.manifest.note("not_sent", piece.subtask.key, {"params": left_out})
+            if piece.subtask.repeats > 1 and not sends(piece.backend, "seed"):
+                self.display.say(
+                    f"{task} · {model}: the backend {piece.model.backend} does not send seed: "
+                    "repeats differ only as far as the service samples by itself"
+                )
             if piece.subtask.repeats > 1 and piece.subtask.merged.get("temperature", 1) == 0:
                 self.display.say(
                     f"{task} · {model}: {piece.subtask.repeats} repeats at temperature 0 will be alike; "

@@ -39,7 +39,7 @@ class Counting:
     async def begin(self) -> None:
         """Ask for the counters, and begin to look at the gauges now and then."""
         self._before = await self._ask(self._note)
-        if any(name in self._before for names in GAUGES.values() for name in names):
+        if any(name in self._before for name in GAUGES):
             self._looking = asyncio.create_task(self._look())
 
     async def end(self) -> None:
@@ -57,7 +57,7 @@ class Counting:
             await asyncio.sleep(pause)
             pause = min(2 * pause, SELDOM)
             counted = await self._ask(lambda _: None)
-            for name in (name for names in GAUGES.values() for name in names):
+            for name in GAUGES:
                 if name in counted:
                     self._add(name, counted[name])
 

@@ -11,6 +11,7 @@ from aisb_engine._data.prompts import Renderer, cross
 from aisb_engine._data.samples import LoadedSamples
 from aisb_engine._load.engine import next_turn
 from aisb_engine._progress import Progress
+from aisb_engine._resolve.params import sends
 from aisb_engine._spec import Model, Subtask, Task
 
 Answers = Mapping[tuple[str, int, int], Prediction]
@@ -49,7 +50,8 @@ class Piece:
         request = cross(rendered, "chat" if renders else wants, self.model.system)
         if rendered.continuations and rendered.messages is not None and not renders:
             request = replace(request, text=f"{request.text}\n")
-        if self.subtask.repeats > 1 and "seed" not in request.params:
+        repeats = self.subtask.repeats > 1
+        if repeats and "seed" not in request.params and sends(self.backend, "seed"):
             seed = self.subtask.load.seed + repeat
             request = replace(request, params={**request.params, "seed": seed})
         return marked(request, nonce) if nonce else request

@@ -1,23 +1,37 @@
-"""What a server counted during a run: after minus before, under the names that vLLM gives its counters.
+"""What a server counted during a run: after minus before, by the names that `Backend.counters` documents.
 
 Best effort: a server without counters, or with others, leaves these numbers unknown. Anything else that was
-asked of the server in the meantime is counted too. SGLang's names stand in where it counts the same.
+asked of the server in the meantime is counted too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aisb_engine._record.loadfiles import GAUGES
 
-_POSITION = re.compile(r'[{,]position="(\d+)"')
+AT_POSITION = re.compile(r"accepted_tokens_at_(\d+)")
+
+OLD_NAMES = {
+    "spec_decode_num_drafts": "drafts",
+    "spec_decode_num_draft_tokens": "draft_tokens",
+    "spec_decode_num_accepted_tokens": "accepted_tokens",
+    "spec_decode_num_accepted_tokens_per_pos": "accepted_tokens_at_",
+    "prefix_cache_queries": "prefix_cache_queries",
+    "prefix_cache_hits": "prefix_cache_hits",
+    "gpu_prefix_cache_queries": "prefix_cache_queries",
+    "gpu_prefix_cache_hits": "prefix_cache_hits",
+    "num_requests_running": "running",
+    "num_requests_waiting": "waiting",
+    "num_running_reqs": "running",
+    "num_queue_reqs": "waiting",
+}
+"""What runs of versions before 0.2 hold: the names of the server, behind a prefix and a colon."""
+
 SPECULATIVE = "vllm:spec_decode_num_"
-PER_POSITION = SPECULATIVE + "accepted_tokens_per_pos"
-PREFIX_CACHE = ("vllm:prefix_cache", "vllm:gpu_prefix_cache")
-"""What vLLM calls its prefix cache, now and in its versions 0.6 to 0.8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +75,26 @@ def gained(table: Any) -> Counters | None:
     before, after = _numbers(table.get("before")), _numbers(table.get("after"))
     if not before or not after:
         return None
-    moments = {name for names in GAUGES.values() for name in names}
+    counted = set(after)
+    before, after = before | _of_old_names(before), after | _of_old_names(after)
     delta = {
         name: value - before.get(name, 0.0)
         for name, value in after.items()
-        if value >= before.get(name, 0.0) and name not in moments
+        if value >= before.get(name, 0.0) and name not in GAUGES and _old_name(name) not in GAUGES
     }
-    drafts = _get(delta, SPECULATIVE + "drafts")
-    drafted = _get(delta, SPECULATIVE + "draft_tokens")
-    accepted = _get(delta, SPECULATIVE + "accepted_tokens")
+    drafts, drafted, accepted = (delta.get(n) for n in ("drafts", "draft_tokens", "accepted_tokens"))
     a_draft = _share(accepted, drafts)
-    rates = (_share(_get(delta, f"{name}_hits"), _get(delta, f"{name}_queries")) for name in PREFIX_CACHE)
     return Counters(
-        delta,
+        {name: value for name, value in delta.items() if name in counted},
         drafts=drafts,
         drafted=drafted,
         accepted=accepted,
         acceptance_rate=_share(accepted, drafted),
         acceptance_length=None if a_draft is None else 1 + a_draft,
         acceptance_by_position=_by_position(delta, drafts),
-        prefix_hit_rate=next((rate for rate in rates if rate is not None), None),
-        running=_gauge(table.get("during"), GAUGES["running"]),
-        waiting=_gauge(table.get("during"), GAUGES["waiting"]),
+        prefix_hit_rate=_share(delta.get("prefix_cache_hits"), delta.get("prefix_cache_queries")),
+        running=_gauge(table.get("during"), "running"),
+        waiting=_gauge(table.get("during"), "waiting"),
     )
 
 
@@ -96,12 +108,24 @@ def _numbers(table: Any) -> dict[str, float]:
     }
 
 
-def _get(delta: Mapping[str, float], name: str) -> float | None:
-    """Return a counter, with or without the ending that OpenMetrics gives it."""
-    found = delta.get(f"{name}_total", delta.get(name))
-    if found is None:  # a counter with labels that were kept
-        parts = [value for key, value in delta.items() if key.partition("{")[0] in (f"{name}_total", name)]
-        found = sum(parts) if parts else None
+def _old_name(name: str) -> str:
+    """Return what a counter of a run of versions before 0.2 is called today; empty for all others."""
+    bare, _, labels = name.partition("{")
+    prefix, _, bare = bare.rpartition(":")
+    known = OLD_NAMES.get(bare.removesuffix("_total"), "") if prefix else ""
+    if not known.endswith("_"):
+        return known
+    position = re.search(r'\bposition="(\d+)"', labels)
+    return f"{known}{position[1]}" if position else ""
+
+
+def _of_old_names(counters: Mapping[str, float]) -> dict[str, float]:
+    """Return the counters of a run of versions before 0.2 by the names of today; those of today stand."""
+    found: dict[str, float] = {}
+    for name, value in counters.items():
+        known = _old_name(name)
+        if known and known not in counters:
+            found[known] = found.get(known, 0.0) + value
     return found
 
 
@@ -112,17 +136,14 @@ def _share(part: float | None, whole: float | None) -> float | None:
 def _by_position(delta: Mapping[str, float], drafts: float | None) -> tuple[float, ...]:
     if not drafts:
         return ()
-    found: dict[int, float] = {}
-    for name, value in delta.items():
-        position = _POSITION.search(name)
-        if position and name.startswith(PER_POSITION):
-            found[int(position[1])] = found.get(int(position[1]), 0.0) + value
-    return tuple(found[position] / drafts for position in sorted(found))
+    accepted = {int(at[1]): value for name, value in delta.items() if (at := AT_POSITION.fullmatch(name))}
+    return tuple(accepted[position] / drafts for position in sorted(accepted))
 
 
-def _gauge(during: Any, names: Sequence[str]) -> Gauge | None:
-    for name in names:
-        seen = _numbers(during.get(name)) if isinstance(during, Mapping) else {}
-        if seen.get("looks") and {"sum", "most"} <= seen.keys():
-            return Gauge(int(seen["looks"]), seen["sum"] / seen["looks"], seen["most"])
+def _gauge(during: Any, name: str) -> Gauge | None:
+    looks = during if isinstance(during, Mapping) else {}
+    for key, seen in looks.items():
+        numbers = _numbers(seen)
+        if name in (key, _old_name(key)) and numbers.get("looks") and {"sum", "most"} <= numbers.keys():
+            return Gauge(int(numbers["looks"]), numbers["sum"] / numbers["looks"], numbers["most"])
     return None

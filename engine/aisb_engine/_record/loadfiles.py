@@ -16,11 +16,8 @@ import orjson
 
 from aisb_engine._record.runfolder import RunFolder
 
-GAUGES: Mapping[str, tuple[str, ...]] = {
-    "running": ("vllm:num_requests_running", "sglang:num_running_reqs"),
-    "waiting": ("vllm:num_requests_waiting", "sglang:num_queue_reqs"),
-}
-"""What servers say of the moment, by their own names: looked at while a load goes on."""
+GAUGES = ("running", "waiting")
+"""Counters of `Backend.counters` that say something of the moment: looked at while a load goes on."""
 
 SECOND = 1e9
 

@@ -16,6 +16,7 @@ from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.judge import judge_of
 from aisb_engine._resolve.layers import Asked, Layers, Resolver, without
 from aisb_engine._resolve.names import name_apart, split_names, unique
+from aisb_engine._resolve.params import refuse_unfit
 from aisb_engine._resolve.tables import overlay, put, validate
 from aisb_engine._spec import Load, RunSpec, Subtask
 
@@ -38,15 +39,21 @@ def resolve(plugins: Plugins, asked: Asked) -> RunSpec:
     _check_named(resolver, models, tasks)
     spec_models = {layers.table["abbr"]: resolver.valid_model(layers) for layers in models}
     spec_tasks = {layers.table["name"]: resolver.valid_task(layers) for layers in tasks}
-    subtasks = [_subtask(resolver, model, task) for model in models for task in tasks]
+    pairs = [(model, task) for model in models for task in tasks]
+    subtasks = [_subtask(resolver, *pair) for pair in pairs]
+    origins = {
+        subtask.key: _origins(resolver, subtask, *pair) for subtask, pair in zip(subtasks, pairs, strict=True)
+    }
     if run.resolved and not asked.models and not asked.datasets:
-        pairs = {(s.get("model"), s.get("task")) for s in user.get("subtasks", ())}
-        subtasks = [subtask for subtask in subtasks if (subtask.model, subtask.task) in pairs]
+        before = {(s.get("model"), s.get("task")) for s in user.get("subtasks", ())}
+        subtasks = [subtask for subtask in subtasks if (subtask.model, subtask.task) in before]
     for what, chosen in (("models", spec_models), ("datasets", spec_tasks)):
         if not chosen:
             raise UsageError(f"nothing to run: no --{what} given (aisb run --search shows what there is)")
     run = run.model_copy(update={"models": list(spec_models), "datasets": list(spec_tasks)})
-    return RunSpec(run=run, models=spec_models, tasks=spec_tasks, subtasks=subtasks, judge=judge)
+    return RunSpec(
+        run=run, models=spec_models, tasks=spec_tasks, subtasks=subtasks, judge=judge, origins=origins
+    )
 
 
 def _subtask(resolver: Resolver, model: Layers, task: Layers) -> Subtask:
@@ -69,7 +76,7 @@ def _subtask(resolver: Resolver, model: Layers, task: Layers) -> Subtask:
         params, forced = without(params, layers, resolver.sets), without(forced, layers, resolver.sets)
     table = {"model": names[0], "task": names[1], "params": params, "forced": forced}
     valid = validate(Subtask, {**table, "load": validate(Load, load, "load")}, f"{names[0]}/{names[1]}")
-    _check_params(valid)
+    refuse_unfit(valid.merged, f"{valid.key}: ")
     return valid
 
 
@@ -94,17 +101,26 @@ def _check_named(resolver: Resolver, models: Iterable[Layers], tasks: Iterable[L
                 raise ConfigError(path, f"{name!r} is not selected{did_you_mean(name, names)}")
 
 
-def _check_params(subtask: Subtask) -> None:
-    where = f"{subtask.model}/{subtask.task}: params."
-    params = subtask.merged
-    for key in ("n", "best_of"):
-        if params.get(key, 1) != 1:
-            raise ConfigError(
-                f"{where}{key}",
-                "one request has one answer here, so that each is timed and logged by itself; "
-                "for several answers a sample set params.num_return_sequences",
-            )
-    for key in ("max_tokens", "num_return_sequences"):
-        value = params.get(key, 1)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigError(f"{where}{key}", f"must be a whole number of at least 1 (it is {value!r})")
+def _origins(resolver: Resolver, subtask: Subtask, model: Layers, task: Layers) -> dict[str, str]:
+    """Return where a user set each generation parameter; those that only the task sets are not in it.
+
+    A resolved run does not tell its task's parameters from those of its model's file, so it names neither.
+    """
+    places: list[tuple[Mapping[str, Any], str | None]] = []
+    if resolver.run.resolved:
+        forced = _before(resolver.user, (subtask.model, subtask.task)).get("forced", {})
+        places.append((forced, f"`forced` in [[subtasks]] of {resolver.where}"))
+    else:
+        places += [
+            (model.file_params, f"[params] of the model file {model.table['file']}"),
+            (resolver.user.get("params", {}), f"[params] in {resolver.where}"),
+            (task.user_params, task.user_params_place),
+            (model.user_params, model.user_params_place),
+        ]
+    places.append((resolver.asked.params, "a flag such as --max-out-len"))
+    origins = {name: place for params, place in places if place for name in params}
+    for setting in resolver.sets:
+        if setting.path[0] == "params" and not setting.unset:
+            origins[setting.path[1]] = f"--set {'.'.join(setting.path)}"
+    origins |= task.set_places | model.set_places
+    return {name: place for name, place in origins.items() if name in subtask.merged}

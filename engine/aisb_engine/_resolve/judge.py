@@ -11,6 +11,7 @@ from typing import Any
 
 from aisb._errors import ConfigError
 from aisb_engine._resolve.layers import Layers, Resolver, model_table
+from aisb_engine._resolve.params import refuse_unfit
 from aisb_engine._resolve.tables import overlay, validate
 from aisb_engine._spec import Judge, Load
 
@@ -56,4 +57,6 @@ def judge_of(resolver: Resolver, models: Sequence[Layers] = ()) -> Judge | None:
         "forced": overlay(of_judge, own.set_params),
         "load": validate(Load, overlay(below.load, own.load), "judge.load"),
     }
-    return validate(Judge, parts, "judge")
+    judge = validate(Judge, parts, "judge")
+    refuse_unfit({**judge.params, **judge.forced}, "judge.")
+    return judge

@@ -45,13 +45,19 @@ class Asked:
 
 @dataclass(slots=True)
 class Layers:
-    """A model's or task's table, with its generation parameters and load kept by where they came from."""
+    """A model's or task's table, with its generation parameters and load kept by where they came from.
+
+    `user_params_place` says where a user wrote `user_params`, None where no user did. `set_places` is the
+    `--set` of each of `set_params`.
+    """
 
     table: dict[str, Any]
     file_params: dict[str, Any] = field(default_factory=dict)
     user_params: dict[str, Any] = field(default_factory=dict)
     set_params: dict[str, Any] = field(default_factory=dict)
     unset_params: set[str] = field(default_factory=set)
+    user_params_place: str | None = None
+    set_places: dict[str, str] = field(default_factory=dict)
     load: dict[str, Any] = field(default_factory=dict)
 
 
@@ -100,6 +106,7 @@ class Resolver:
         layers.load = layers.table.pop("load", {})
         mine = model_table(user, f"models.{text}", batch_option=batch_option)
         layers.user_params = mine.pop("params", {})
+        layers.user_params_place = f"[models.{text}.params] in {self.where}"
         load = self.user.get("load", {}) if selected else {}
         layers.load = overlay(layers.load, load, mine.pop("load", {}))
         flags = {"options": dict(self.asked.options)} if self.asked.options and selected else {}
@@ -138,6 +145,9 @@ class Resolver:
             file_params = overlay(file.pop("params", {}), variant.pop("params", {}))
             table = overlay(file, variant)
         layers = Layers(table, file_params=file_params, user_params=user.pop("params", {}))
+        # A resolved run keeps a task's own parameters there, and flags for user-provided data fill them in.
+        if not resolved and selection.name not in self.asked.tasks:
+            layers.user_params_place = f"[tasks.{selection.name}.params] in {self.where}"
         layers.table = overlay(layers.table, user)
         name = Path(selection.name).stem if selection.name.endswith(".toml") else selection.name
         layers.table["name"] = name
@@ -268,6 +278,7 @@ def _set_param(layers: Layers, path: Sequence[str], setting: Setting) -> None:
         layers.unset_params.add(path[0])
     else:
         put(layers.set_params, path, setting.value)
+        layers.set_places[path[0]] = f"--set {'.'.join(setting.path)}"
 
 
 def without(params: Mapping[str, Any], layers: Layers, sets: Iterable[Setting]) -> dict[str, Any]:

@@ -1,58 +1,242 @@
-"""Generation parameters: which ones no service honours as they read, and what other APIs call them."""
+"""Generation parameters: what a backend sends of them, and values that cannot be meant.
+
+What a user sets must be sent: a parameter that the backend does not declare is an error before the first
+request. What a task or a row sets is left out where the backend does not send it, unless it is required.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aisb._errors import UsageError
+from aisb._errors import ConfigError, did_you_mean
 
-WARPERS = ("top_p", "top_k", "typical_p", "min_p")
-"""What narrows a choice at random, and means nothing where none is made."""
+if TYPE_CHECKING:
+    from aisb._backend import Backend
+    from aisb._plugins import Plugins
+    from aisb_engine._spec import RunSpec, Subtask, Task
+
+NEVER_SENT = frozenset({"num_return_sequences"})
+"""Parameters that the engine honours itself: each answer is a request of its own."""
+
+NEAR = 0.85
+"""Similarity above which an unknown name counts as a misspelling: `min_tokens` and `max_tokens` have 0.8."""
 
 
-def refuse_unfit(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that would not mean what they say, whatever the service.
+class Kind(NamedTuple):
+    """What the value of a well-known parameter must be, in words and as a check."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+class WellKnown(NamedTuple):
+    """A parameter that means the same to most services, and a typical value of it."""
+
+    kind: Kind
+    example: Any
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return _is_number(value) and value == int(value)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+NUMBER = Kind("a number", _is_number)
+NOT_NEGATIVE = Kind("a number of at least 0", lambda value: _is_number(value) and value >= 0)
+SHARE = Kind("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
+WHOLE = Kind("a whole number", _is_whole)
+# Some services take 0 and 1 for false and true.
+SWITCH = Kind("true or false", lambda value: isinstance(value, bool) or value in (0, 1))
+SWITCH_OR_WHOLE = Kind("true, false or a whole number", lambda v: isinstance(v, bool) or _is_whole(v))
+TEXTS = Kind(
+    "a text or a list of texts",
+    lambda value: isinstance(value, str) or (_is_list(value) and all(isinstance(v, str) for v in value)),
+)
+TOKEN_IDS = Kind("a list of token ids", lambda value: _is_list(value) and all(map(_is_whole, value)))
+LIST = Kind("a list", _is_list)
+TABLE = Kind("a table", lambda value: isinstance(value, Mapping))
+TEXT_OR_TABLE = Kind("a text or a table", lambda value: isinstance(value, str | Mapping))
+TABLE_OR_LIST = Kind("a table or a list", lambda value: isinstance(value, Mapping) or _is_list(value))
+ANYTHING = Kind("any value", lambda _: True)
+
+_TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+WELL_KNOWN: Mapping[str, WellKnown] = {
+    "max_tokens": WellKnown(WHOLE, 17),
+    "max_completion_tokens": WellKnown(WHOLE, 17),
+    "max_new_tokens": WellKnown(WHOLE, 17),
+    "min_tokens": WellKnown(WHOLE, 2),
+    "min_new_tokens": WellKnown(WHOLE, 2),
+    "temperature": WellKnown(NOT_NEGATIVE, 0.7),
+    "top_p": WellKnown(SHARE, 0.9),
+    "top_k": WellKnown(WHOLE, 20),
+    "min_p": WellKnown(SHARE, 0.1),
+    "typical_p": WellKnown(SHARE, 0.9),
+    "presence_penalty": WellKnown(NUMBER, 0.5),
+    "frequency_penalty": WellKnown(NUMBER, 0.5),
+    "repetition_penalty": WellKnown(NUMBER, 1.1),
+    "stop": WellKnown(TEXTS, ["\n\n"]),
+    "stop_token_ids": WellKnown(TOKEN_IDS, [7]),
+    "seed": WellKnown(WHOLE, 7),
+    "ignore_eos": WellKnown(SWITCH, True),
+    "do_sample": WellKnown(SWITCH, True),
+    "skip_special_tokens": WellKnown(SWITCH, False),
+    "logprobs": WellKnown(SWITCH_OR_WHOLE, 1),
+    "top_logprobs": WellKnown(WHOLE, 2),
+    "logit_bias": WellKnown(TABLE_OR_LIST, {"7": 1}),
+    "tools": WellKnown(LIST, [_TOOL]),
+    "tool_choice": WellKnown(TEXT_OR_TABLE, "auto"),
+    "response_format": WellKnown(TABLE, {"type": "json_object"}),
+    "chat_template_kwargs": WellKnown(TABLE, {"enable_thinking": False}),
+    "reasoning_effort": WellKnown(ANYTHING, "low"),
+    "num_return_sequences": WellKnown(WHOLE, 2),
+}
+
+
+def refuse_unfit(params: Mapping[str, Any], where: str = "") -> None:
+    """Refuse parameters that would not mean what they say, whatever the backend; `where` begins the path.
 
     Raises:
-        UsageError: names the parameter, the reason, and what to write instead.
+        ConfigError: names the parameter, the reason, and what to write instead.
     """
     for name in ("n", "best_of"):
         if params.get(name) not in (None, 1):
-            raise UsageError(
-                f"params.{name} = {params[name]!r}: several answers in one reply cannot be timed or "
-                f"resumed; write num_return_sequences = {params[name]!r}, which sends a request for each"
+            raise ConfigError(
+                f"{where}params.{name}",
+                f"{params[name]!r}: several answers in one reply cannot be timed or resumed; "
+                f"write num_return_sequences = {params[name]!r}, which sends a request for each",
             )
     if "stream" in params:
-        raise UsageError(
-            "params.stream: whether replies are streamed is an option of the model, not a parameter; "
-            "write stream = true or false under [options]"
+        raise ConfigError(
+            f"{where}params.stream",
+            "whether replies are streamed is an option of the model, not a parameter; "
+            "write stream = true or false under [options]",
         )
+    for name in ("max_tokens", "num_return_sequences"):
+        value = params.get(name, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(
+                f"{where}params.{name}", f"must be a whole number of at least 1 (it is {value!r})"
+            )
 
 
-def hugging_face_names(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters as Text Generation Inference names them, and MindIE after it.
+def check_values(params: Mapping[str, Any], where: str = "") -> None:
+    """Refuse values that a well-known parameter cannot have; None stands for no value.
 
-    Both refuse a temperature of 0 and a top_p of 1, which their defaults mean, and a top_k of 0 or -1; and
-    both sample as soon as one of these is set. So greedy decoding is asked for by `do_sample` alone.
+    Raises:
+        ConfigError: names the parameter, its value, and what it must be.
     """
-    given = {name: value for name, value in params.items() if value is not None}
-    for name in ("n", "best_of", "num_return_sequences"):
-        given.pop(name, None)
-    for name in ("max_tokens", "max_completion_tokens"):
-        if name in given:
-            given.setdefault("max_new_tokens", given.pop(name))
-    if isinstance(given.get("stop"), str):
-        given["stop"] = [given["stop"]]
-    if given.get("temperature") == 0:
-        del given["temperature"]
-        given["do_sample"] = False
-        for name in WARPERS:
-            given.pop(name, None)
-    elif "temperature" in given:
-        given.setdefault("do_sample", True)
-    if given.get("top_p") == 1:
-        del given["top_p"]
-    if given.get("top_k") in (0, -1):
-        del given["top_k"]
-    return given
+    for name, value in params.items():
+        known = WELL_KNOWN.get(name)
+        if known and value is not None and not known.kind.fits(value):
+            raise ConfigError(f"{where}params.{name}", f"must be {known.kind.words} (it is {value!r})")
+
+
+def sends(backend: Backend, name: str) -> bool:
+    """Say whether a backend sends a generation parameter."""
+    return backend.params == "any" or name in backend.params
+
+
+def unknown_to(backend: Backend, names: Iterable[str]) -> list[str]:
+    """Return the parameters that a backend does not send, sorted."""
+    return sorted(name for name in set(names) - NEVER_SENT if not sends(backend, name))
+
+
+def misspellings(backend: Backend, names: Iterable[str]) -> list[str]:
+    """Return a line for each name that is passed through as it stands and is nearly a well-known one."""
+    if backend.params != "any":
+        return []
+    lines = []
+    for name in names:
+        near = get_close_matches(name.lower().replace("-", "_"), WELL_KNOWN, n=1, cutoff=NEAR)
+        if name not in WELL_KNOWN and near:
+            lines.append(f"params.{name} is sent as it is written; did you mean {near[0]!r}?")
+    return lines
+
+
+def refuse_not_sent(backend: Backend, use: str, params: Mapping[str, str], where: str = "") -> None:
+    """Refuse parameters of a user that a backend does not send; `params` says where each was set.
+
+    Raises:
+        ConfigError: names the parameter, the backend `use`, what it sends, and where it was set.
+    """
+    for name in unknown_to(backend, params):
+        lines = [f"the backend {use} does not send it{did_you_mean(name, backend.params)}"]
+        lines += [_what_is_sent(backend), f"  it was set by {params[name]}"]
+        raise ConfigError(f"{where}params.{name}", "\n".join(lines))
+
+
+def fit_params(spec: RunSpec, plugins: Plugins, doubts: Iterable[str] = ()) -> RunSpec:
+    """Return a run whose subtasks hold the parameters that are sent; what is left out is in `not_sent`.
+
+    `doubts` are lines that are known already; those on the models' parameters are added.
+
+    Raises:
+        ConfigError: a parameter that a user sets or a task requires is not sent, or a value cannot be meant.
+        UsageError: a backend cannot be made, or refuses a value.
+    """
+    backends = {
+        name: plugins.make("backend", model.backend, model.options, where=f"models.{model.name}.options")
+        for name, model in spec.models.items()
+    }
+    subtasks: list[Subtask] = []
+    not_sent: dict[str, list[str]] = {}
+    lines = list(doubts)
+    for subtask in spec.subtasks:
+        backend, task = backends[subtask.model], spec.tasks[subtask.task]
+        use, where = spec.models[subtask.model].backend, f"{subtask.key}: "
+        check_values(subtask.merged, where)
+        refuse_not_sent(backend, use, spec.origins.get(subtask.key, {}), where)
+        left_out = _left_out(subtask, task, backend, use)
+        fitted = _without(subtask, left_out)
+        backend.check_params(fitted.merged)
+        subtasks.append(fitted)
+        if left_out:
+            not_sent[subtask.key] = left_out
+        lines += [f"{subtask.model}: {line}" for line in misspellings(backend, fitted.merged)]
+    update = {"subtasks": subtasks, "not_sent": not_sent, "doubts": list(dict.fromkeys(lines))}
+    return spec.model_copy(update=update)
+
+
+def _left_out(subtask: Subtask, task: Task, backend: Backend, use: str) -> list[str]:
+    """Return the parameters of a task and its rows that are not sent; refuse those that it requires."""
+    names = set(subtask.merged)
+    if task.sample.max_tokens:
+        names.add("max_tokens")
+    required = set(task.required_params)
+    if task.prompt.tools or subtask.merged.get("tools"):
+        names.add("tools")
+        required.add("tools")
+    if subtask.merged.get("ignore_eos"):
+        required.add("ignore_eos")  # without it replies end early, and the load is another
+    left_out = unknown_to(backend, names)
+    for name in left_out:
+        if name in required:
+            unset = "" if name == "tools" else f", or unset it with --set params.{name}="
+            raise ConfigError(
+                f"{subtask.key}: params.{name}",
+                f"the task requires it, and the backend {use} does not send it\n{_what_is_sent(backend)}\n"
+                f"  take a backend that sends it{unset}",
+            )
+    return left_out
+
+
+def _without(subtask: Subtask, names: Iterable[str]) -> Subtask:
+    update = {
+        key: {name: value for name, value in params.items() if name not in names}
+        for key, params in (("params", subtask.params), ("forced", subtask.forced))
+    }
+    return subtask.model_copy(update=update) if names else subtask
+
+
+def _what_is_sent(backend: Backend) -> str:
+    return f"  it sends {', '.join(sorted(backend.params)) or 'no generation parameters'}"

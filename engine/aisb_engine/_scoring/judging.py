@@ -29,6 +29,7 @@ from aisb_engine._progress import Display, Progress
 from aisb_engine._record.log import LogWriter, read_folder
 from aisb_engine._record.manifest import now
 from aisb_engine._record.predictions import prompt_of
+from aisb_engine._resolve.params import check_values, misspellings, refuse_not_sent, sends, unknown_to
 
 if TYPE_CHECKING:
     from aisb._backend import Backend
@@ -48,6 +49,7 @@ class Tally:
     failed: int = 0
     input_tokens: int | None = None
     output_tokens: int | None = None
+    not_sent: set[str] = field(default_factory=set)
 
     def add(self, prediction: Prediction) -> None:
         """Count the tokens of one reply."""
@@ -60,7 +62,10 @@ class Tally:
         words = f"judged by {judge}: {self.questions} questions, {self.found} of them asked before"
         if self.input_tokens is not None:
             words += f", {self.input_tokens:,} tokens in, {self.output_tokens:,} out"
-        return words + (f", {self.failed} failed" if self.failed else "")
+        words += f", {self.failed} failed" if self.failed else ""
+        return words + (
+            f"; its backend does not send {', '.join(sorted(self.not_sent))}" if self.not_sent else ""
+        )
 
 
 @dataclass(slots=True)
@@ -173,11 +178,15 @@ class Judging:
 
     def _ready(self, request: Request) -> Request:
         """Return what is sent, with its content in place of the sample's id."""
+        backend = self._made()
         params = {**self.judge.params, **request.params, **self.judge.forced}
-        if request.repeat:
+        for name in unknown_to(backend, params):  # of the evaluator: the judge's own are checked
+            del params[name]
+            self.tally.not_sent.add(name)
+        if request.repeat and sends(backend, "seed"):
             params.setdefault("seed", self.judge.load.seed + request.repeat)
         of = request.sample_id
-        request = cross(replace(request, params=params), self._made().takes, self.judge.model.system)
+        request = cross(replace(request, params=params), backend.takes, self.judge.model.system)
         model = self.judge.model
         prompt = prompt_of(request)
         content = [model.backend, model.options.get("model"), prompt, params]
@@ -240,12 +249,7 @@ class Judging:
             UsageError: it cannot be made, or would not honour a parameter.
         """
         if self._backend is None:
-            model, where = self.judge.model, "judge.options"
-            backend: Backend = connect(
-                self.plugins.make("backend", model.backend, model.options, where=where)
-            )
-            backend.check_params({**self.judge.params, **self.judge.forced})
-            self._backend = backend
+            self._backend = judge_backend(self.judge, self.plugins)
         return self._backend
 
     async def __aenter__(self) -> Self:
@@ -277,15 +281,39 @@ def is_judged(task: Task, plugins: Plugins) -> bool:
     )
 
 
-def check_judge(spec: RunSpec, plugins: Plugins) -> None:
-    """Refuse to begin where answers are to be judged and nothing says by whom.
+def check_judge(spec: RunSpec, plugins: Plugins) -> list[str]:
+    """Refuse to begin where answers are to be judged and nothing says by whom, or the judge cannot be made.
+
+    Return lines on names of its parameters that look misspelt.
 
     Raises:
-        ConfigError: says how a judge is named.
+        ConfigError: says how a judge is named, or which of its parameters is not right.
+        UsageError: its backend cannot be made.
     """
     judged = [task.name for task in spec.tasks.values() if is_judged(task, plugins)]
-    if judged and spec.judge is None:
+    if not judged:
+        return []
+    if spec.judge is None:
         raise no_judge(judged[0])
+    backend = judge_backend(spec.judge, plugins)
+    params = {**spec.judge.params, **spec.judge.forced}
+    return [f"judge {spec.judge.model.abbr}: {line}" for line in misspellings(backend, params)]
+
+
+def judge_backend(judge: Judge, plugins: Plugins) -> Backend:
+    """Make the backend of a judge.
+
+    Raises:
+        UsageError: it cannot be made, or would not honour a parameter.
+    """
+    model = judge.model
+    backend: Backend = connect(plugins.make("backend", model.backend, model.options, where="judge.options"))
+    params = {**judge.params, **judge.forced}
+    check_values(params, "judge.")
+    places = dict.fromkeys(params, "[judge], or the model that it is based on")
+    refuse_not_sent(backend, model.backend, places, "judge.")
+    backend.check_params(params)
+    return backend
 
 
 def no_judge(task: str) -> ConfigError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from aisb import Backend, BatchSize, Chunk, Request, ServiceInfo, TokenScores, UsageError
+from aisb_backend_hf._sampling import PARAMS, check
 
 if TYPE_CHECKING:
     from aisb_backend_hf._engine import Engine
@@ -59,6 +60,7 @@ class HFModel(Backend):
     )
 
     local: ClassVar[bool] = True
+    params: ClassVar[frozenset[str] | Literal["any"]] = PARAMS
     _turns: ClassVar[bool] = False
 
     _engine: Engine | None = field(default=None, init=False, repr=False)
@@ -90,9 +92,7 @@ class HFModel(Backend):
         return 512 if self.batch_size == "auto" else max(64, 8 * self.batch_size)
 
     def check_params(self, params: Mapping[str, Any]) -> None:
-        """Refuse parameters that would not be honoured as they read."""
-        from aisb_backend_hf._sampling import check
-
+        """Refuse beam search."""
         check(params)
 
     def pin(self, worker: int, workers: int) -> Mapping[str, str]:

@@ -52,9 +52,7 @@ def pin(kind: str, worker: int, workers: int, each: int) -> dict[str, str]:
         own = os.environ.get(VISIBLE[kind], "")
         names = own.split(",") if own else [str(number) for number in range(count(kind))]
         return {VISIBLE[kind]: ",".join(names[worker * each : (worker + 1) * each])}
-    from aisb_engine._load.capacity import cores
-
-    return {"OMP_NUM_THREADS": str(max(1, cores() // workers))}
+    return {"OMP_NUM_THREADS": str(max(1, _usable_cpus() // workers))}
 
 
 def memory(device: Any) -> tuple[int, int]:
@@ -108,6 +106,13 @@ def _why_not(kind: str) -> str:
     if kind == "npu":
         return "an NPU needs the package torch_npu, and its driver"
     return "mps needs a Mac with Apple silicon"
+
+
+def _usable_cpus() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
 
 
 def _numbers(path: str) -> Mapping[str, int]:

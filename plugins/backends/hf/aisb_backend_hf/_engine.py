@@ -96,7 +96,7 @@ class Engine:
         import torch
 
         params = {
-            sampling.OTHER_NAMES.get(name) or name: value
+            sampling.OTHER_NAMES.get(name, name): value
             for name, value in request.params.items()
             if value is not None
         }

@@ -1,5 +1,8 @@
 """Answers of a local model: the same tokens as one by one, whatever is computed together."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hf_small import ask, plain, plainly, prompts, request, texts
@@ -234,19 +237,29 @@ def test_a_stop_string_is_found_over_several_tokens_and_its_beginning_is_held_ba
     assert stops.stopped
 
 
+def test_beam_search_is_refused(folder):
+    with pytest.raises(UsageError) as refused:
+        HFBase(path=str(folder)).check_params({"num_beams": 4})
+    assert str(refused.value) == (
+        "params.num_beams = 4: beam search is not offered, as no service streams it; leave it out"
+    )
+
+
 @pytest.mark.parametrize(
-    ("params", "words"),
-    [
-        ({"num_beams": 4}, "params.num_beams = 4: beam search is not offered, as no service streams it"),
-        ({"temprature": 1}, "params.temprature: a local model does not know it; did you mean 'temperature'?"),
-        ({"max_length": 9}, "params.max_length: counts the prompt, whose length differs; write max_tokens"),
-        ({"n": 2}, "write num_return_sequences = 2"),
-    ],
+    ("name", "near"),
+    [("temprature", "temperature"), ("max_length", "max_tokens"), ("nonsense", "")],
 )
-def test_parameters_that_would_not_be_honoured_are_refused(folder, params, words):
-    with pytest.raises(UsageError, match=None) as refused:
-        HFBase(path=str(folder)).check_params(params)
-    assert words in str(refused.value)
+def test_a_parameter_that_the_model_does_not_honour_is_refused_by_the_command(folder, tmp_path, name, near):
+    words = ["--models", "hf-base", "--set", f"model.path={folder}", "--set", f"params.{name}=1"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "aisb_cli.main", "run", "--datasets", "demo_gsm8k", *words],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert f"params.{name}: the backend hf-base does not send it" in ended.stderr
+    assert (f"did you mean '{near}'?" in ended.stderr) == bool(near)
+    assert f"it was set by --set params.{name}" in ended.stderr
+    assert not list(tmp_path.glob("outputs/default/2*"))
 
 
 def test_names_of_transformers_mean_the_same(folder):

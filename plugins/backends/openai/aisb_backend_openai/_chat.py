@@ -48,7 +48,7 @@ class OpenAIChat(OpenAIService):
     def encode_part(self, part: Part) -> dict[str, Any]:
         """Return one part of a message as the API has it, with the content of a file of this machine."""
         if part.value.startswith("file:") and part.kind != "text" and self.local_media == "content":
-            from aisb._media import data_url
+            from aisb.helpers import data_url
 
             part = Part(part.kind, data_url(part))
         return encode_part(part)

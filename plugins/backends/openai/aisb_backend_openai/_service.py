@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from aisb import (
     AttemptFailed,
     Chunk,
+    ChunkKind,
     EndpointPath,
     Failure,
     HttpCall,
@@ -23,8 +24,6 @@ from aisb import (
     Usage,
     UsageError,
 )
-from aisb._types import ChunkKind
-from aisb_engine._resolve.params import refuse_unfit
 
 FINISH_REASONS = {
     "function_call": "tool_calls",
@@ -78,12 +77,11 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
         return path if _has_version(self.url) else f"/v1{path}"
 
     def check_params(self, params: Mapping[str, Any]) -> None:
-        """Refuse generation parameters that would not mean what they say.
+        """Refuse `extra_body`, which no service knows.
 
         Raises:
-            UsageError: names the parameter, the reason, and what to write instead.
+            UsageError: says what to write instead.
         """
-        refuse_unfit(params)
         if "extra_body" in params:
             raise UsageError(
                 "params.extra_body belongs to OpenAI's Python client; write its keys under [params]"
@@ -91,12 +89,10 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
 
     def encode(self, request: Request) -> HttpCall:
         """Put the prompt, the model and the parameters, as given, into one JSON body."""
-        params = request.params
-        self.check_params(params)
         model = self.adapter(request) or self.model
         body: dict[str, Any] = {"model": model} if model else {}
         body |= self.prompt(request)
-        body |= params
+        body |= request.params
         body.pop("num_return_sequences", None)
         if self.max_tokens_name != "max_tokens" and "max_tokens" in body:
             body[self.max_tokens_name] = body.pop("max_tokens")

@@ -13,6 +13,14 @@ from aisb_mock import Behaviour, MockOptions, MockProcess, start_mock
 
 __all__ = ["Sim", "SimText"]
 
+COUNTERS = {
+    "vllm:prefix_cache_queries_total": "prefix_cache_queries",
+    "vllm:prefix_cache_hits_total": "prefix_cache_hits",
+    "vllm:num_requests_running": "running",
+    "vllm:num_requests_waiting": "waiting",
+}
+"""The mock server speaks of its counters as vLLM does; these are what `Backend.counters` calls them."""
+
 NOT_STARTED = "http://127.0.0.1:0"
 
 
@@ -55,7 +63,7 @@ class Simulated(OpenAIService, Behaviour):
         return await super().fetch(path, body=body, timeout=timeout)
 
     async def counters(self) -> Mapping[str, float]:
-        """Return what the mock server counts, under vLLM's names."""
+        """Return what the mock server counts, by its own names and by those of `Backend.counters`."""
         answer = await self.fetch("/metrics")
         lines = answer.body.decode().splitlines()
         totals: dict[str, float] = {}
@@ -63,7 +71,7 @@ class Simulated(OpenAIService, Behaviour):
             name = name.partition("{")[0]  # noqa: PLW2901 - the same name, without labels
             if name.endswith(("_total", "_running", "_waiting")):
                 totals[name] = totals.get(name, 0.0) + float(value)
-        return totals
+        return totals | {COUNTERS[name]: value for name, value in totals.items() if name in COUNTERS}
 
     async def aclose(self) -> None:
         """End the mock server that was started here."""

@@ -29,7 +29,9 @@ async def test_it_starts_a_server_at_the_first_question_and_ends_it_at_the_close
     os.kill(pid, 0)  # it is there
     request = Request("1", messages=(Message("user", "hello"),))
     assert len((await text_of(backend, request)).split()) == 8
-    assert (await backend.counters())["vllm:generation_tokens_total"] == 8
+    counted = await backend.counters()
+    assert (counted["vllm:generation_tokens_total"], counted["running"]) == (8, 0)
+    assert counted["prefix_cache_queries"] > counted["prefix_cache_hits"] == 0
     await backend.aclose()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

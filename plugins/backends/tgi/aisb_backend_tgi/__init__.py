@@ -20,9 +20,11 @@ from aisb import (
     Usage,
     hookimpl,
 )
-from aisb_engine._resolve.params import hugging_face_names, refuse_unfit
 
-__all__ = ["TGI", "TGIStream"]
+__all__ = ["TGI", "TGIStream", "hugging_face_names"]
+
+WARPERS = ("top_p", "top_k", "typical_p", "min_p")
+"""What narrows a choice at random, and means nothing where none is made."""
 
 FINISH_REASONS = {"eos_token": "stop", "stop_sequence": "stop"}
 ENDPOINTS = ("/generate_stream", "/generate")
@@ -55,13 +57,8 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
         for endpoint in ENDPOINTS:
             self.url = self.url.removesuffix(endpoint)
 
-    def check_params(self, params: Mapping[str, Any]) -> None:
-        """Refuse generation parameters that would not mean what they say."""
-        refuse_unfit(params)
-
     def encode(self, request: Request) -> HttpCall:
         """Put the text under `inputs`, and the parameters under `parameters` by the names used there."""
-        self.check_params(request.params)
         parameters = {"details": True, **hugging_face_names(request.params)}
         if adapter := self.adapter(request):
             parameters["adapter_id"] = adapter
@@ -122,6 +119,34 @@ class TGIStream(TGI):
     """Text Generation Inference, streamed, by its own API."""
 
     stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = True
+
+
+def hugging_face_names(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as Text Generation Inference names them, and MindIE after it.
+
+    Both refuse a temperature of 0 and a top_p of 1, which their defaults mean, and a top_k of 0 or -1; and
+    both sample as soon as one of these is set. So greedy decoding is asked for by `do_sample` alone.
+    """
+    given = {name: value for name, value in params.items() if value is not None}
+    for name in ("n", "best_of", "num_return_sequences"):
+        given.pop(name, None)
+    for name in ("max_tokens", "max_completion_tokens"):
+        if name in given:
+            given.setdefault("max_new_tokens", given.pop(name))
+    if isinstance(given.get("stop"), str):
+        given["stop"] = [given["stop"]]
+    if given.get("temperature") == 0:
+        del given["temperature"]
+        given["do_sample"] = False
+        for name in WARPERS:
+            given.pop(name, None)
+    elif "temperature" in given:
+        given.setdefault("do_sample", True)
+    if given.get("top_p") == 1:
+        del given["top_p"]
+    if given.get("top_k") in (0, -1):
+        del given["top_k"]
+    return given
 
 
 def read_usage(details: Mapping[str, Any]) -> Usage | None:

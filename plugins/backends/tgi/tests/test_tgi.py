@@ -2,7 +2,7 @@
 
 import pytest
 
-from aisb import Prediction, Request, ServiceError, UsageError
+from aisb import Prediction, Request, ServiceError
 from aisb_backend_tgi import TGI, TGIStream
 from aisb_engine._http.assembly import stream_once
 from aisb_testing import check_backend, check_plugin
@@ -36,11 +36,6 @@ def test_without_a_temperature_the_service_decides():
 def test_values_that_mean_off_elsewhere_and_are_refused_here_are_left_out():
     sent = body(temperature=1, top_p=1.0, top_k=-1, n=1, num_return_sequences=4, seed=None)["parameters"]
     assert sent == {"details": True, "temperature": 1, "do_sample": True}
-
-
-def test_the_service_is_never_asked_for_several_answers_at_once():
-    with pytest.raises(UsageError, match=r"params\.best_of = 4: several answers in one reply"):
-        body(best_of=4)
 
 
 def test_the_path_follows_the_form_and_the_root_is_told():

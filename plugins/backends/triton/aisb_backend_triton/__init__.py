@@ -20,7 +20,7 @@ from aisb import (
     Usage,
     hookimpl,
 )
-from aisb_engine._resolve.params import hugging_face_names, refuse_unfit
+from aisb_backend_tgi import hugging_face_names
 
 __all__ = ["Triton", "TritonStream"]
 
@@ -53,13 +53,8 @@ class Triton(EndpointPath, ServedModel, LoraAdapters):
 
     _inputs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
 
-    def check_params(self, params: Mapping[str, Any]) -> None:
-        """Refuse generation parameters that would not mean what they say."""
-        refuse_unfit(params)
-
     def encode(self, request: Request) -> HttpCall:
         """Put the text and the parameters into one body, by the names of the model's inputs."""
-        self.check_params(request.params)
         body: dict[str, Any] = {"text_input": request.text}
         if self.parameters == "nested":
             body["parameters"] = {"details": True, **hugging_face_names(request.params)}

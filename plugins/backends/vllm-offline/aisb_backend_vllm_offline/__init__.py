@@ -17,6 +17,21 @@ __all__ = ["VLLMOffline", "VLLMOfflineBase"]
 
 _LOADING = threading.Lock()
 
+PARAMS = frozenset(
+    (
+        # The fields of vLLM's SamplingParams that JSON can hold, of versions from 0.10 on:
+        # https://docs.vllm.ai/en/latest/api/vllm/sampling_params.html
+        *("max_tokens", "min_tokens", "ignore_eos", "stop", "stop_token_ids", "include_stop_str_in_output"),
+        *("temperature", "top_p", "top_k", "min_p", "seed", "bad_words", "logit_bias", "allowed_token_ids"),
+        *("presence_penalty", "frequency_penalty", "repetition_penalty", "logprobs", "prompt_logprobs"),
+        *("detokenize", "skip_special_tokens", "spaces_between_special_tokens", "truncate_prompt_tokens"),
+        *("guided_decoding", "structured_outputs", "extra_args"),
+        # Names of other APIs for these, and what the chat template is given.
+        *("max_completion_tokens", "max_new_tokens", "do_sample", "num_beams", "chat_template_kwargs"),
+    )
+)
+"""The generation parameters that reach vLLM."""
+
 
 @dataclass(kw_only=True, eq=False)
 class VLLMOffline(Backend):
@@ -38,6 +53,7 @@ class VLLMOffline(Backend):
     allow_download: Annotated[bool, "take the path as a name at Hugging Face"] = False
 
     local: ClassVar[bool] = True
+    params: ClassVar[frozenset[str] | Literal["any"]] = PARAMS
     _engine: Engine | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -55,10 +71,15 @@ class VLLMOffline(Backend):
         return self.batch_size
 
     def check_params(self, params: Mapping[str, Any]) -> None:
-        """Refuse parameters that vLLM does not know."""
-        from aisb_engine._resolve.params import refuse_unfit
+        """Refuse beam search, which vLLM does not stream.
 
-        refuse_unfit(params)
+        Raises:
+            UsageError: `num_beams` is above 1.
+        """
+        if params.get("num_beams") not in (None, 1):
+            raise UsageError(
+                f"params.num_beams = {params['num_beams']!r}: beam search is not offered; leave it out"
+            )
 
     def pin(self, worker: int, workers: int) -> Mapping[str, str]:
         """Return the environment of one of several workers: the devices of its own."""

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from aisb_backend_vllm_offline import VLLMOffline
 
 OTHER_NAMES = {"max_completion_tokens": "max_tokens", "max_new_tokens": "max_tokens"}
-NOT_FOR_SAMPLING = frozenset(
-    ("chat_template_kwargs", "tools", "num_return_sequences", "do_sample", "num_beams")
-)
+NOT_FOR_SAMPLING = frozenset(("chat_template_kwargs", "do_sample", "num_beams"))
 
 
 class Engine:

@@ -23,6 +23,25 @@ def test_a_path_is_needed():
         VLLMOffline()
 
 
+def test_beam_search_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"params\.num_beams = 4: beam search is not offered; leave it out"):
+        VLLMOffline(path=str(tmp_path)).check_params({"num_beams": 4})
+
+
+def test_what_vllm_would_not_be_given_is_refused_by_the_command(tmp_path):
+    words = ["--models", "vllm-offline", "--set", f"model.path={tmp_path}", "--set", "params.tools=[]"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "aisb_cli.main", "run", "--datasets", "demo_gsm8k", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    assert "params.tools: the backend vllm-offline does not send it" in ended.stderr
+
+
 async def test_a_folder_that_is_not_there_is_said_and_nothing_is_downloaded():
     with pytest.raises(
         UsageError, match=r"path = 'nowhere': there is no such folder; looked for nowhere/config\.json"
@@ -52,8 +71,10 @@ def test_a_real_model_answers_and_scores_in_vllms_own_environment():
     from pathlib import Path
 
     import aisb
+    import aisb_engine
 
-    ours = [str(Path(aisb.__file__).parents[1]), str(Path(__file__).parents[1])]
+    packages = (aisb.__file__, aisb_engine.__file__, __file__)
+    ours = [str(Path(file).parents[1]) for file in packages]
     code = f"""
 import sys
 sys.path[:0] = {ours!r}

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from aisb import Chunk, EndpointPath, HttpCall, LoraAdapters, Prediction, Request, ServiceInfo
-from aisb_engine._resolve.params import refuse_unfit
 
 
 @dataclass(kw_only=True, eq=False)
@@ -33,13 +32,8 @@ class VLLMGenerate(EndpointPath, LoraAdapters):
         super().__post_init__()
         self.url = self.url.removesuffix(self.endpoint)
 
-    def check_params(self, params: Mapping[str, Any]) -> None:
-        """Refuse generation parameters that would not mean what they say."""
-        refuse_unfit(params)
-
     def encode(self, request: Request) -> HttpCall:
         """Put the prompt and the parameters, as given, into one body."""
-        self.check_params(request.params)
         # The server hands every key on to its sampling parameters, which know no other names.
         body = {"prompt": request.text, **request.params, "stream": self.stream}
         body.pop("num_return_sequences", None)

@@ -11,18 +11,27 @@ from dataclasses import replace
 
 from aisb import HttpBackend, ServiceError, ServiceInfo
 
-IN_FLIGHT = frozenset(
-    (
-        "vllm:num_requests_running",
-        "vllm:num_requests_waiting",
-        "sglang:num_running_reqs",
-        "sglang:num_queue_reqs",
-    )
-)
+NAMES = {
+    "vllm:spec_decode_num_drafts": "drafts",
+    "vllm:spec_decode_num_draft_tokens": "draft_tokens",
+    "vllm:spec_decode_num_accepted_tokens": "accepted_tokens",
+    "vllm:spec_decode_num_accepted_tokens_per_pos": "accepted_tokens_at_",
+    "vllm:prefix_cache_queries": "prefix_cache_queries",
+    "vllm:prefix_cache_hits": "prefix_cache_hits",
+    "vllm:gpu_prefix_cache_queries": "prefix_cache_queries",  # in versions 0.6 to 0.8
+    "vllm:gpu_prefix_cache_hits": "prefix_cache_hits",
+    "vllm:num_requests_running": "running",
+    "vllm:num_requests_waiting": "waiting",
+    "sglang:num_running_reqs": "running",
+    "sglang:num_queue_reqs": "waiting",
+}
+"""What servers call the counters that `Backend.counters` documents, without the `_total` of OpenMetrics."""
+
+IN_FLIGHT = frozenset(name for name, known in NAMES.items() if known in ("running", "waiting"))
 """What a server says of the moment, as a gauge."""
 
 _SAMPLE = re.compile(r'[a-zA-Z_:][\w:]*(?P<labels>\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?\s+(?P<value>\S+)')
-_POSITION = re.compile(r'\bposition="\d+"')
+_POSITION = re.compile(r'\bposition="(\d+)"')
 
 
 async def with_version(service: HttpBackend, info: ServiceInfo) -> ServiceInfo:
@@ -38,12 +47,28 @@ async def with_version(service: HttpBackend, info: ServiceInfo) -> ServiceInfo:
 
 
 async def counters(service: HttpBackend) -> Mapping[str, float]:
-    """Return the server's counters by the names that it gives them; none where it has no `/metrics`."""
+    """Return the server's counters, by its names and by aisb's; none where it has no `/metrics`."""
     try:
         answer = await service.fetch("/metrics")
     except ServiceError:
         return {}
-    return read_counters(answer.body.decode("utf-8", "replace")) if answer.status == 200 else {}
+    if answer.status != 200:
+        return {}
+    found = read_counters(answer.body.decode("utf-8", "replace"))
+    return found | translated(found)
+
+
+def translated(counters: Mapping[str, float]) -> dict[str, float]:
+    """Return the counters of a server that `Backend.counters` documents, by the names that it gives them."""
+    found: dict[str, float] = {}
+    for key, value in counters.items():
+        name = NAMES.get(key.partition("{")[0].removesuffix("_total"))
+        if name and name.endswith("_"):
+            position = _POSITION.search(key)
+            name = f"{name}{position[1]}" if position else None
+        if name:
+            found[name] = found.get(name, 0.0) + value
+    return found
 
 
 def read_counters(text: str) -> dict[str, float]:

@@ -5,7 +5,7 @@ import pytest
 from aisb import Request, ServiceError
 from aisb._options import bind, options
 from aisb_backend_vllm import VLLMChat, VLLMCompletions, VLLMGenerate, aisb_backends, aisb_configs
-from aisb_backend_vllm._server import read_counters
+from aisb_backend_vllm._server import read_counters, translated
 
 METRICS = r"""# HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
@@ -51,6 +51,24 @@ def test_what_grows_and_what_runs_and_waits_is_kept_and_summed_over_its_labels()
     }
 
 
+def test_counters_have_the_names_that_reports_understand():
+    assert translated(read_counters(METRICS)) == {
+        "running": 3.0,
+        "waiting": 3.0,
+        "accepted_tokens_at_0": 10.0,
+        "accepted_tokens_at_1": 6.0,
+    }
+    assert translated({"sglang:num_running_reqs": 2.0, "sglang:num_queue_reqs": 1.0}) == {
+        "running": 2.0,
+        "waiting": 1.0,
+    }
+
+
+def test_earlier_versions_of_vllm_have_another_name_for_their_prefix_cache():
+    counted = {"vllm:gpu_prefix_cache_queries_total": 8.0, "vllm:gpu_prefix_cache_hits_total": 6.0}
+    assert translated(counted) == {"prefix_cache_queries": 8.0, "prefix_cache_hits": 6.0}
+
+
 def test_the_openmetrics_form_leaves_total_out_of_the_type():
     assert read_counters("# TYPE sglang:prompt_tokens counter\nsglang:prompt_tokens_total 7\n# EOF\n") == {
         "sglang:prompt_tokens_total": 7.0
@@ -75,7 +93,8 @@ async def test_a_probe_says_version_and_model_length(answering, factory):
     info = await backend.probe()
     assert (backend.model, info.models) == ("m", ("m",))
     assert info.detail == "version 0.11.0, owned by vllm, model length 2048"
-    assert (await backend.counters())["vllm:prompt_tokens_total"] == 120.0
+    counted = await backend.counters()
+    assert (counted["vllm:prompt_tokens_total"], counted["running"]) == (120.0, 3.0)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def check_plugin(target: ModuleType | str) -> list[str]:
     """Check an installed plugin, given as its module or the name of its distribution.
 
     It must load, import nothing heavy to declare itself, have a help text for each component and option, and
-    offer model and task files that fit its components.
+    offer model and task files that fit its components: model files set parameters that their backends send.
     """
     from aisb._plugins import Plugins
 
@@ -71,6 +71,8 @@ def check_backend(
     factory: Callable[..., HttpBackend], *, dialect: Dialect | None = None, **options: Any
 ) -> list[str]:
     """Check a backend over real sockets: every kind of stream that services send, and every failure.
+
+    The generation parameters that it declares must be those that it sends.
 
     `dialect` says how its service speaks (a subclass of `aisb_mock.Dialect`); left out, it is
     found by the path that the backend asks. `options` are given to the factory beside `url`. Call it from an
@@ -127,6 +129,7 @@ def _file(file: Path, plugins: Plugins) -> list[str]:
     from aisb._errors import AisbError
     from aisb._options import bind
     from aisb_engine._resolve.catalog import read_toml
+    from aisb_engine._resolve.params import NEVER_SENT
 
     try:
         table = read_toml(file)
@@ -135,6 +138,9 @@ def _file(file: Path, plugins: Plugins) -> list[str]:
         if file.parent.name == "models":
             factory = plugins.find("backend", str(table.get("backend"))).factory
             bind(factory, table.get("options") or {}, where=f"{file}: options")
+            sent = getattr(factory, "params", "any")
+            if sent != "any" and (unsent := sorted(table.get("params", {}).keys() - sent - NEVER_SENT)):
+                return [f"{file} sets {', '.join(unsent)}, which its backend does not send"]
     except AisbError as error:
         return [f"{file}: {error}"]
     return []

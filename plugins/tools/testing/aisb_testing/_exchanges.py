@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import orjson
 
 from aisb._backend import HttpBackend
+from aisb._errors import UsageError
 from aisb._types import TOKEN_KINDS, Message, Prediction, Request
+from aisb_engine._resolve.params import NEVER_SENT, WELL_KNOWN, sends
 from aisb_engine._spec import Timeouts
 from aisb_mock import Ask, Dialect, Event, Refused, Reply, ToolCall
 
 PROMPT = "How much is 6 x 7?"
 WORDS = ["It", " is", " 42", ",", " I", " am", " quite", " sure", " of", " it"]
+MADE_UP = "aisb_made_up"
+"""A parameter that no service knows."""
+ANY_VALUES: Sequence[Any] = (17, 0.25, "low", True, False, [7], ["x"], {"x": 1})
+"""Values that are tried of a parameter about which nothing is known."""
 HALT = object()
 """A step of a script: send nothing more, and keep the connection open."""
 SHUT = object()
@@ -72,7 +78,8 @@ async def run_cases(
                 f"the mock server has no endpoint {call.path}; give check_backend a dialect for it"
             )
     ask = dialect.read(orjson.loads(body), call.path)
-    wrong, looked = [], []
+    wrong = [f"parameters: {text}" for text in undeclared_parameters(probe)]
+    looked = ["parameters"]
     for case in cases(dialect, ask, probe):
         looked.append(case.name)
         wrong += [f"{case.name}: {text}" for text in await _run(case, factory, dialect, ask, options)]
@@ -84,9 +91,37 @@ async def run_cases(
 def request_for(backend: HttpBackend) -> Request:
     """Return the request of every exchange, in the form that the backend takes."""
     params = {"max_tokens": 64, "temperature": 0, "stop": ["\n\n"]}
+    params = {name: value for name, value in params.items() if sends(backend, name)}
     if backend.takes == "chat":
         return Request("17", messages=(Message("user", PROMPT),), params=params)
     return Request("17", text=PROMPT, params=params)
+
+
+def undeclared_parameters(backend: HttpBackend) -> Iterator[str]:
+    """Yield a line for each parameter that `params` declares and `encode` drops, or the other way round."""
+    plain = replace(request_for(backend), params={})
+
+    def changes(name: str, value: Any) -> bool:
+        try:
+            return backend.encode(replace(plain, params={name: value})) != backend.encode(plain)
+        except UsageError:  # it looks at the value
+            return False
+
+    if backend.params == "any":
+        if not changes(MADE_UP, 17):
+            yield f'params is "any", and {MADE_UP} is not sent; declare the set of names that are'
+        return
+    for name in sorted(backend.params - NEVER_SENT):
+        values = [WELL_KNOWN[name].example] if name in WELL_KNOWN else []
+        if not any(changes(name, value) for value in (*values, *ANY_VALUES)):
+            yield f"params declares {name}, which changes nothing of what is sent"
+    if changes(MADE_UP, 17):  # it passes on what it gets, which is what it declares and no more
+        if not backend.params:
+            yield 'it sends every parameter that it gets and declares none; write params = "any"'
+        return
+    for name in sorted(WELL_KNOWN.keys() - backend.params - NEVER_SENT):
+        if changes(name, WELL_KNOWN[name].example):
+            yield f"{name} is sent, and params does not declare it"
 
 
 def cases(dialect: Dialect, ask: Ask, backend: HttpBackend) -> Iterator[Case]:
