@@ -279,6 +279,7 @@ def resolved(spec: RunSpec) -> dict[str, Any]:
         "tasks": {name: _plain(task) for name, task in spec.tasks.items()},
         "subtasks": [_plain(subtask) for subtask in spec.subtasks],
         **({"judge": _judge_table(spec.judge)} if spec.judge else {}),
+        **({"launcher": spec.launcher} if spec.launcher else {}),
     }
 
 
@@ -308,6 +309,7 @@ def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
         "tasks": {**old.get("tasks", {}), **new["tasks"]},
         "subtasks": list(pairs.values()),
         **({"judge": judge} if (judge := new.get("judge", old.get("judge"))) else {}),
+        **({"launcher": new["launcher"]} if "launcher" in new else {}),
     }
 
 

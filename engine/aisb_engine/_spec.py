@@ -321,6 +321,10 @@ class Judge(Table):
     load: Load = Load()
 
 
+LOCAL = "local"
+"""The launcher of worker processes on this machine, which the engine brings."""
+
+
 class RunTable(Table):
     """What a run does as a whole. `resolved` marks a file in which every table stands alone.
 
@@ -336,15 +340,20 @@ class RunTable(Table):
     predictions_json: bool = True
     max_num_workers: Annotated[int, Field(ge=1)] = 1
     max_failures: Annotated[int, Field(ge=0)] = 0
+    launcher: str = LOCAL
     reporters: list[str] = ["text", "csv", "markdown"]
     reporter_options: dict[str, dict[str, Any]] = {}
     require_valid: bool = False
 
 
 class RunSpec(Table):
-    """A run, resolved: every model, task and subtask with nothing left to look up."""
+    """A run, resolved: every model, task and subtask with nothing left to look up.
+
+    `launcher` has the options of the launcher that `run.launcher` names.
+    """
 
     run: RunTable = RunTable()
+    launcher: dict[str, Any] = {}
     models: dict[str, Model] = {}
     tasks: dict[str, Task] = {}
     subtasks: list[Subtask] = []

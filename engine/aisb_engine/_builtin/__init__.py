@@ -52,6 +52,12 @@ def aisb_postprocessors() -> Mapping[str, str]:
 
 
 @hookimpl
+def aisb_launchers() -> Mapping[str, str]:
+    """Return the launcher of worker processes on this machine."""
+    return {"local": "aisb_engine._load.workers:LocalWorkers"}
+
+
+@hookimpl
 def aisb_configs() -> Iterable[Traversable]:
     """Return the folder with the tasks for data files of people's own."""
     return [Path(__file__).parent]

@@ -28,7 +28,7 @@ from aisb_engine._http.client import connect
 from aisb_engine._load.engine import concurrency
 from aisb_engine._load.loads import workers
 from aisb_engine._load.pieces import Piece
-from aisb_engine._load.sending import Sending
+from aisb_engine._load.sending import Placement, Sending
 from aisb_engine._progress import Display, Progress
 from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import Manifest, differences, identity, mask_url, now, task_version
@@ -36,7 +36,7 @@ from aisb_engine._record.predictions import Asked, prompt_of, write_predictions,
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
 from aisb_engine._scoring.likelihood import check_scores, try_scores
 from aisb_engine._scoring.scoring import Steps, evaluators
-from aisb_engine._spec import DatasetTable, RunSpec, Task
+from aisb_engine._spec import LOCAL, DatasetTable, RunSpec, Task
 
 
 @dataclass(slots=True)
@@ -161,7 +161,9 @@ class Asking:
             ConfigError: the machine has not as many devices as they need.
         """
         for piece in self.pieces:
-            piece.apart = piece.backend.local and (self._at_once > 1 or piece.workers > 1)
+            piece.apart = piece.backend.local and (
+                self._at_once > 1 or piece.workers > 1 or self.spec.run.launcher != LOCAL
+            )
             if piece.backend.local:
                 self._environments(piece, 0)
 
@@ -177,6 +179,20 @@ class Asking:
             return [piece.backend.pin(slot * wide + number, total) for number in range(piece.workers)]
         except UsageError as error:
             raise ConfigError(f"models.{piece.model.name}", str(error)) from error
+
+    def _placement(self, piece: Piece, slot: int) -> Placement | None:
+        """Return where a piece's workers run; None where this process is its one worker.
+
+        One worker of a service runs elsewhere only if the user chose a launcher.
+        """
+        run = self.spec.run
+        chosen = run.launcher != LOCAL and isinstance(piece.backend, HttpBackend)
+        if piece.workers == 1 and not piece.apart and not chosen:
+            return None
+        launcher = self.plugins.make("launcher", run.launcher, self.spec.launcher, where="launcher")
+        component = self.plugins.find("backend", piece.model.backend)
+        environments = self._environments(piece, slot) if piece.apart else [{}] * piece.workers
+        return Placement(launcher, component, environments)
 
     def _service(self, backend: Backend, info: ServiceInfo) -> dict[str, Any]:
         served = getattr(backend, "model", None)
@@ -297,8 +313,7 @@ class Asking:
                 self.display.say(f"{task} · {model}: {line}")
             at_once = min(self.spec.run.max_num_workers, len(self.pieces))
             sending = Sending(piece, folder, self.session, began, note, stopping, self.performance)
-            if piece.apart:
-                sending.environments = self._environments(piece, slot)
+            sending.placement = self._placement(piece, slot)
             try:
                 await sending.run(log.latest, subtasks_at_once=at_once)
             except AisbError as error:

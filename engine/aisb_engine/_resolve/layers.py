@@ -20,7 +20,7 @@ from aisb_engine._resolve.tables import Setting, overlay, put, validate
 from aisb_engine._spec import Model, RunTable, Task
 
 MODEL_KEYS = frozenset({"summary", "backend", "abbr", "options", "params", "load", "system", "base"})
-SET_ROOTS = ("model", "task", "load", "params", "run", "models", "tasks", "judge")
+SET_ROOTS = ("model", "task", "load", "params", "run", "models", "tasks", "judge", "launcher")
 
 
 @dataclass(slots=True)
@@ -246,8 +246,8 @@ def _check_root(setting: Setting) -> None:
         near = did_you_mean(root, SET_ROOTS)
         raise ConfigError(
             path,
-            "a path begins with model., task., load., params., run., judge., models.NAME. or tasks.NAME."
-            f"{near}",
+            "a path begins with model., task., load., params., run., judge., launcher., models.NAME. or "
+            f"tasks.NAME.{near}",
         )
     if len(rest) < (2 if root in {"models", "tasks"} else 1):
         raise ConfigError(path, "names a whole table; name a key in it")
