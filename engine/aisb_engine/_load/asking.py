@@ -26,6 +26,7 @@ from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
 from aisb_engine._http.client import connect
 from aisb_engine._load.engine import concurrency
+from aisb_engine._load.job import place_of
 from aisb_engine._load.loads import workers
 from aisb_engine._load.pieces import Piece
 from aisb_engine._load.sending import Placement, Sending
@@ -158,7 +159,8 @@ class Asking:
         """Leave local models to worker processes where several run at once, each with its own devices.
 
         Raises:
-            ConfigError: the machine has not as many devices as they need.
+            ConfigError: the machine has not as many devices as they need, or other processes cannot make
+                the backend.
         """
         for piece in self.pieces:
             piece.apart = piece.backend.local and (
@@ -166,6 +168,8 @@ class Asking:
             )
             if piece.backend.local:
                 self._environments(piece, 0)
+            if self._is_launched(piece):
+                place_of(self.plugins.find("backend", piece.model.backend))
 
     @property
     def _at_once(self) -> int:
@@ -180,15 +184,19 @@ class Asking:
         except UsageError as error:
             raise ConfigError(f"models.{piece.model.name}", str(error)) from error
 
-    def _placement(self, piece: Piece, slot: int) -> Placement | None:
-        """Return where a piece's workers run; None where this process is its one worker.
+    def _is_launched(self, piece: Piece) -> bool:
+        """Say whether a launcher places a piece's workers; else this process is its one worker.
 
         One worker of a service runs elsewhere only if the user chose a launcher.
         """
-        run = self.spec.run
-        chosen = run.launcher != LOCAL and isinstance(piece.backend, HttpBackend)
-        if piece.workers == 1 and not piece.apart and not chosen:
+        chosen = self.spec.run.launcher != LOCAL and isinstance(piece.backend, HttpBackend)
+        return piece.workers > 1 or piece.apart or chosen
+
+    def _placement(self, piece: Piece, slot: int) -> Placement | None:
+        """Return where a piece's workers run; None where this process is its one worker."""
+        if not self._is_launched(piece):
             return None
+        run = self.spec.run
         launcher = self.plugins.make("launcher", run.launcher, self.spec.launcher, where="launcher")
         component = self.plugins.find("backend", piece.model.backend)
         environments = self._environments(piece, slot) if piece.apart else [{}] * piece.workers

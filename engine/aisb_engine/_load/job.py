@@ -16,7 +16,7 @@ from typing import Any
 
 from aisb._backend import Backend
 from aisb._errors import AisbError, ConfigError
-from aisb._options import bind, short
+from aisb._options import bind
 from aisb._plugins import Component
 from aisb._running import Channel
 from aisb_engine._http.client import connect
@@ -49,16 +49,12 @@ class BackendRecipe:
         Raises:
             ConfigError: another process cannot find the component, or the backend's state cannot be pickled.
         """
-        if component.place is None:
-            raise _not_for_workers(
-                f"backend {component.name!r} of plugin {component.plugin} is {short(component.offered)}, "
-                "which other processes cannot import; offer a function or a class at the top of a module"
-            )
+        place = place_of(component)
         names: list[str] = (
             [each.name for each in fields(backend) if each.init] if is_dataclass(backend) else []
         )
         present = {name: getattr(backend, name) for name in names}
-        recipe = cls(component.place, bind(component.factory, options), present, dict(backend.state()))
+        recipe = cls(place, bind(component.factory, options), present, dict(backend.state()))
         for name, value in {**recipe.options, **present, **recipe.state}.items():
             try:
                 pickle.dumps(value)
@@ -78,8 +74,22 @@ class BackendRecipe:
         return connect(backend)
 
 
+def place_of(component: Component) -> str:
+    """Return where worker processes find a backend.
+
+    Raises:
+        ConfigError: they cannot find it.
+    """
+    if component.place is None:
+        raise _not_for_workers(
+            f"backend {component.name!r} of plugin {component.plugin} is no function or class at the top of "
+            "a module, so other processes cannot import it"
+        )
+    return component.place
+
+
 def _not_for_workers(reason: str) -> ConfigError:
-    return ConfigError("load.workers", f"{reason}; set load.workers to 1")
+    return ConfigError("load.workers", f"{reason}; use one worker")
 
 
 @dataclass(slots=True)
