@@ -167,10 +167,11 @@ def run(
     models: Names,
     tasks: Names,
     *,
-    mode: Literal["all", "infer", "eval", "perf"] = "all",
+    mode: Literal["all", "infer", "eval", "viz", "perf", "perf_viz"] = "all",
     params: Mapping[str, Any] | None = None,
     load: Mapping[str, Any] | None = None,
     judge: str | Mapping[str, Any] | None = None,
+    launcher: str | Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     reporters: Iterable[str] = (),
     work_dir: Path | str = "outputs/default",
@@ -180,10 +181,12 @@ def run(
 ) -> FinishedRun:
     """Run models on tasks, as `aisb run` does, and return the finished run.
 
-    `params` are generation parameters for all requests, `load` and `settings` hold keys of the tables
-    `[load]` and `[run]`. `judge` is a model's name or a table as `[judge]`. `reuse` is an earlier run of
-    `work_dir`: a timestamp, or `"latest"`. `display` is called with each line on the run's progress; nothing
-    is printed. Requests that failed are counted in the result, and raise nothing.
+    `params` are generation parameters for all requests. `load` and `settings` hold keys of the tables
+    `[load]` and `[run]`. `judge` is a model's name, or a table as `[judge]`. `launcher` is a name, or a
+    table: the name under `use`, and its options. `reuse` is an earlier run in `work_dir`: a timestamp, or
+    `"latest"`. `display` is called with each line on the run's progress. Nothing is printed, unless a
+    reporter does.
+    Requests that failed are counted in the result, and raise nothing.
 
     Raises:
         UsageError: a name, an option, a data file or a run folder is not as it must be.
@@ -197,7 +200,7 @@ def run(
     if not engines:
         raise PluginError("aisb.run needs the engine, which is not installed: pip install aisb-engine")
     finished: FinishedRun = engines[0].load()(
-        models, tasks, mode=mode, params=params, load=load, judge=judge, settings=settings,
+        models, tasks, mode=mode, params=params, load=load, judge=judge, launcher=launcher, settings=settings,
         reporters=reporters, work_dir=work_dir, data_dir=data_dir, reuse=reuse, display=display,
     )  # fmt: skip
     return finished

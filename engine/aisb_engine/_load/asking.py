@@ -38,6 +38,7 @@ from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
 from aisb_engine._scoring.likelihood import check_scores, try_scores
 from aisb_engine._scoring.scoring import Steps, evaluators
 from aisb_engine._spec import LOCAL, DatasetTable, RunSpec, Task
+from aisb_engine._stopper import Stopper
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class Asking:
     session: int
     performance: bool = False
     grades: bool = False
+    stopper: Stopper | None = None
     pieces: list[Piece] = field(default_factory=list)
     backends: dict[str, Backend] = field(default_factory=dict)
     interrupted: bool = False
@@ -349,7 +351,9 @@ class Asking:
             )
 
     def _listen(self, stopping: asyncio.Event) -> None:
-        """Stop at the first Ctrl-C; a second one ends the process at once."""
+        """Stop at the first Ctrl-C; a second one ends the process at once. A program stops its run itself."""
+        if self.stopper is not None:
+            return
         loop = asyncio.get_running_loop()
 
         def interrupt() -> None:
@@ -376,12 +380,13 @@ def unasked(pieces: Sequence[Piece]) -> int:
 
 def run_loop(asking: Asking) -> None:
     """Run the asking on uvloop where there is one, else on asyncio's own loop."""
+    work = (asking.stopper or Stopper()).guard(asking.run())
     try:
         import uvloop
     except ImportError:
-        asyncio.run(asking.run())
+        asyncio.run(work)
     else:
-        uvloop.run(asking.run())
+        uvloop.run(work)
 
 
 def preview(task: Task, plugins: Plugins, folders: DataFolders, count: int) -> Iterable[Request]:

@@ -27,7 +27,8 @@ SET_ROOTS = ("model", "task", "load", "params", "run", "models", "tasks", "judge
 class Asked:
     """What a command was given. `options`, `params`, `load`, `run` and `judge` are the values of flags.
 
-    `tasks` are tables of tasks that flags stand for, by name; they stand above those of the file.
+    `tasks` are tables of tasks that flags stand for, by name; they stand above those of the file. `tables`
+    has what a program gives in place of a file; it is laid over the file's.
     """
 
     models: Sequence[str] = ()
@@ -40,6 +41,7 @@ class Asked:
     judge: Mapping[str, Any] = field(default_factory=dict)
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sets: Sequence[str] = ()
+    tables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ class Resolver:
         self.plugins = plugins
         self.catalog = catalog
         self.asked = asked
-        self.user = read_user_file(asked.file) if asked.file else {}
+        self.user = overlay(read_user_file(asked.file) if asked.file else {}, asked.tables)
         if asked.tasks:
             self.user["tasks"] = {**self.user.get("tasks", {}), **asked.tasks}
         self.where = str(asked.file) if asked.file else ""
