@@ -45,7 +45,7 @@ HEADINGS = {
     "Data of your own": OWN_DATA_FLAGS,
     "Service": ("url", "model_name", "api_key_env", "max_out_len"),
     "Local model": ("allow_download",),
-    "Load": (*LOAD_FLAGS, "max_num_workers"),
+    "Load": (*LOAD_FLAGS, "launcher", "max_num_workers"),
     "Repeat": ("reuse", "max_failures"),
     "Where": ("work_dir", "data_dir", "dump_eval_details", "no_predictions_json", "debug"),
     "Grade": ("judge", "judge_url", "allow_code_execution", "allow_uncontained"),
@@ -118,6 +118,7 @@ def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
 )
 @click.option("--max-out-len", type=click.IntRange(min=1), metavar="N", help="Longest answer, in tokens.")
 @load_options
+@click.option("--launcher", metavar="NAME", help="What places the workers [default: local].")
 @click.option(
     "--max-num-workers", type=click.IntRange(min=1), metavar="N", help="Subtasks at once [default: 1]."
 )
@@ -208,6 +209,7 @@ def _command(flags: dict[str, Any]) -> Command:
         require_valid="require_valid",
         merge_ds="merge_ds",
         dump_eval_details="dump_eval_details",
+        launcher="launcher",
         max_num_workers="max_num_workers",
         max_failures="max_failures",
     )

@@ -23,7 +23,17 @@ from aisb._hookspecs import hookimpl
 from aisb._mixins import EndpointPath, LoraAdapters, ServedModel
 from aisb._report import FinishedRun, Reporter, Result
 from aisb._roles import BatchSize, CacheNonce, Objectives, Percentiles, ReplyTokenizer, Role, RowCount
-from aisb._running import Command, ImportedAnswer, ImportedRow, ImportedTask, Importer, Job, Launcher
+from aisb._running import (
+    Channel,
+    Command,
+    ImportedAnswer,
+    ImportedRow,
+    ImportedTask,
+    Importer,
+    Job,
+    Launcher,
+    run,
+)
 from aisb._types import (
     OUTCOMES,
     Chunk,
@@ -57,6 +67,7 @@ __all__ = [
     "Backend",
     "BatchSize",
     "CacheNonce",
+    "Channel",
     "CheckFailed",
     "Chunk",
     "ChunkKind",
@@ -114,4 +125,5 @@ __all__ = [
     "Usage",
     "UsageError",
     "hookimpl",
+    "run",
 ]

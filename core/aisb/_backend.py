@@ -130,6 +130,18 @@ class Backend(ABC):
         del worker, workers
         return {}
 
+    def state(self) -> Mapping[str, Any]:
+        """Return what a worker's backend must know beside its options: what `probe` or `adapt` learned.
+
+        A worker makes a backend from the same options. Dataclass fields that are options have there the
+        values that they have here; for all else a backend overrides this. Values must be picklable.
+        """
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned in the run's own process: attributes by name."""
+        vars(self).update(state)
+
     async def probe(self) -> ServiceInfo:
         """Say whether requests can be sent at all; raise `ServiceError` with what to try when they cannot."""
         return ServiceInfo()

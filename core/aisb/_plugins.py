@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,7 +25,9 @@ from aisb._options import arguments, short
 if TYPE_CHECKING:
     from pluggy import HookimplOpts
 
-Kind: TypeAlias = Literal["backend", "dataset", "postprocessor", "evaluator", "reporter"]
+Kind: TypeAlias = Literal[
+    "backend", "dataset", "postprocessor", "evaluator", "reporter", "launcher", "importer"
+]
 State: TypeAlias = Literal["loaded", "failed", "blocked"]
 
 HOOKS: Mapping[str, Kind] = {
@@ -33,6 +36,8 @@ HOOKS: Mapping[str, Kind] = {
     "aisb_postprocessors": "postprocessor",
     "aisb_evaluators": "evaluator",
     "aisb_reporters": "reporter",
+    "aisb_launchers": "launcher",
+    "aisb_importers": "importer",
 }
 """The hooks that name components, and the kind that each names; `aisb_configs` names folders."""
 
@@ -87,6 +92,15 @@ class Component:
             what = "not there" if factory is None else f"{short(factory)}; it must be a function or a class"
             raise self._unusable(f"{self.offered} is {what}")
         return cast("Callable[..., Any]", factory)
+
+    @property
+    def place(self) -> str | None:
+        """Where another process finds the factory: `module:name`; None where it cannot."""
+        if isinstance(self.offered, str):
+            return self.offered
+        module, name = (getattr(self.offered, of, "") for of in ("__module__", "__qualname__"))
+        there = module != "__main__" and getattr(sys.modules.get(module), name, None) is self.offered
+        return f"{module}:{name}" if there else None
 
     def _unusable(self, why: str) -> PluginError:
         return PluginError(f"{self.kind} {self.name!r} of plugin {self.plugin} cannot be loaded: {why}")

@@ -1,14 +1,21 @@
-"""What surrounds a run: commands, importers of other tools' results, and launchers of workers."""
+"""What surrounds a run: commands, importers of other tools' results, launchers of workers, and `run`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
+from aisb._errors import PluginError
 from aisb._types import Failure, Logprob, Usage
+
+if TYPE_CHECKING:
+    from aisb._report import FinishedRun
+
+Names: TypeAlias = str | Mapping[str, Mapping[str, Any]] | Iterable[str | Mapping[str, Mapping[str, Any]]]
+"""Names of models or tasks, or tables of them by name, as a file `aisb.toml` has them."""
 
 
 class Command(NamedTuple):
@@ -80,40 +87,120 @@ class Importer(ABC):
         """
 
 
-class Job(Protocol):
-    """The work of one worker. A launcher carries it to where the worker runs, and does not look inside.
+class Channel(ABC):
+    """Connects a job, where it runs, with the run. A launcher makes one for each worker.
 
-    It can be pickled. `environment` holds variables to set in the worker's process. `run` is called there.
+    Messages are mappings that hold what JSON can hold. Only the run and its jobs know what they mean.
+    """
+
+    offset_ns: int = 0
+    """What to add to `time.perf_counter_ns()` here to get that of the machine that the command runs on."""
+
+    @abstractmethod
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send one message to the run, without waiting; messages arrive in the order of sending."""
+
+    @abstractmethod
+    async def receive(self) -> Mapping[str, Any] | None:
+        """Return the next message of the run; None when the run is gone, after which the job must end."""
+
+
+class Job(Protocol):
+    """The work of one worker. A launcher carries it, pickled, to where it runs, and calls `run` there once.
+
+    `environment` has the variables that must be set before the worker's process starts. `reads` are files of
+    the run that the job reads, `writes` are files that it makes. On a machine that does not share the run's
+    disk a launcher copies the first into a folder, gives that folder to `run`, and brings the second back.
     """
 
     environment: Mapping[str, str]
+    reads: Sequence[Path]
+    writes: Sequence[Path]
+
+    async def run(self, channel: Channel, folder: Path | None = None) -> None:
+        """Do the work; return when it is done.
+
+        With `folder`, files are read and written there, under the names that `reads` and `writes` give them.
+        What goes wrong in the work is a message; an exception is a defect and ends the worker.
+        """
 
 
 class Launcher(ABC):
-    """Places the workers of one subtask somewhere, and passes messages between them and the run."""
+    """Places the workers of one subtask somewhere, and passes messages between them and the run.
+
+    Options are parameters of the factory. A run makes one launcher for each subtask that it shares out.
+    Workers must end when the run's process ends, however that ends.
+    """
 
     @abstractmethod
-    async def start(self, jobs: Sequence[Job]) -> int:
-        """Start a worker for each job; return when all are ready.
-
-        What is returned is their common start, in nanoseconds from the start of the run.
+    async def start(self, jobs: Sequence[Job]) -> None:
+        """Start a worker for each job; they are numbered from 0 in this order.
 
         Raises:
-            RunError: a worker did not start.
+            RunError: a worker cannot be started.
         """
 
     @abstractmethod
     def watch(self) -> AsyncIterator[tuple[int, Mapping[str, Any]]]:
         """Yield the messages of the workers, each with its worker's number, until all of them have ended.
 
+        A launcher may add `{"note": line}` of its own, which goes to the subtask's log.
+
         Raises:
-            RunError: a worker ended before its work did.
+            RunError: a worker ended before its job returned, and `stop` was not called.
         """
 
     @abstractmethod
-    async def stop(self) -> None:
-        """Tell all workers to stop, and end those that do not."""
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """Send a message to all workers that run."""
+
+    @abstractmethod
+    async def stop(self, patience: float = 10.0) -> None:
+        """Wait up to `patience` seconds for workers to end, then end those that still run."""
 
     @abstractmethod
     async def collect(self) -> None:
-        """Bring the records of the workers into the run folder, and release what the workers held."""
+        """Bring what the jobs wrote to its place in the run, and release what the workers held."""
+
+
+def run(
+    models: Names,
+    tasks: Names,
+    *,
+    mode: Literal["all", "infer", "eval", "viz", "perf", "perf_viz"] = "all",
+    params: Mapping[str, Any] | None = None,
+    load: Mapping[str, Any] | None = None,
+    judge: str | Mapping[str, Any] | None = None,
+    launcher: str | Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    reporters: Iterable[str] = (),
+    work_dir: Path | str = "outputs/default",
+    data_dir: Path | str | None = None,
+    reuse: str | None = None,
+    display: Callable[[str], None] | None = None,
+) -> FinishedRun:
+    """Run models on tasks, as `aisb run` does, and return the finished run.
+
+    `params` are generation parameters for all requests. `load` and `settings` hold keys of the tables
+    `[load]` and `[run]`. `judge` is a model's name, or a table as `[judge]`. `launcher` is a name, or a
+    table: the name under `use`, and its options. `reuse` is an earlier run in `work_dir`: a timestamp, or
+    `"latest"`. `display` is called with each line on the run's progress. Nothing is printed, unless a
+    reporter does.
+    Requests that failed are counted in the result, and raise nothing.
+
+    Raises:
+        UsageError: a name, an option, a data file or a run folder is not as it must be.
+        ServiceError: a service cannot be reached, or does not serve the model.
+        PluginError: aisb-engine is not installed.
+        KeyboardInterrupt: the run was interrupted; `reuse` resumes it.
+    """
+    from importlib.metadata import entry_points
+
+    engines = tuple(entry_points(group="aisb.engine", name="run"))
+    if not engines:
+        raise PluginError("aisb.run needs the engine, which is not installed: pip install aisb-engine")
+    finished: FinishedRun = engines[0].load()(
+        models, tasks, mode=mode, params=params, load=load, judge=judge, launcher=launcher, settings=settings,
+        reporters=reporters, work_dir=work_dir, data_dir=data_dir, reuse=reuse, display=display,
+    )  # fmt: skip
+    return finished

@@ -33,6 +33,7 @@ from aisb_engine._resolve.params import fit_params
 from aisb_engine._resolve.secrets import mask_options
 from aisb_engine._resolve.tables import overlay
 from aisb_engine._spec import Judge, Load, RunSpec, RunTable
+from aisb_engine._stopper import Stopper
 
 Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
 ASKING = frozenset({"all", "infer", "perf"})
@@ -50,13 +51,17 @@ HEAD = """\
 
 @dataclass(slots=True)
 class Command:
-    """What a command was told: names, files and flags (`asked`), and which run in which folder."""
+    """What a command was told: names, files and flags (`asked`), and which run in which folder.
+
+    `words` are what the manifest keeps as the command line; None stands for this process's own.
+    """
 
     asked: Asked
     mode: Mode = "all"
     reuse: str | None = None
     work_dir: Path = Path("outputs/default")
     data_dir: Path | None = None
+    words: list[str] | None = None
 
 
 @dataclass(slots=True)
@@ -161,8 +166,12 @@ def _over(load: Load, defaults: Mapping[str, Any]) -> Load:
     return load.model_copy(update=unset)
 
 
-def execute(command: Command, plugins: Plugins, display: Display | None = None) -> Ended:
+def execute(
+    command: Command, plugins: Plugins, display: Display | None = None, *, stopper: Stopper | None = None
+) -> Ended:
     """Run the parts of the line that the mode chooses.
+
+    With a stopper, which a program holds, no signal handler is set.
 
     Raises:
         AisbError: see its kinds; what had finished before is kept in the run folder.
@@ -174,7 +183,7 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
     with folder.lock():
         _save_config(folder, spec)
         manifest = Manifest.open(folder, plugins)
-        session = manifest.begin(command_line())
+        session = manifest.begin(command.words or command_line())
         try:
             if command.mode in ASKING:
                 _ask(
@@ -188,13 +197,16 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
                         session,
                         performance=command.mode == "perf",
                         grades=command.mode == "all",
+                        stopper=stopper,
                     ),
                     ended,
                 )
             if command.mode in {"all", "eval"} and not ended.interrupted:
                 from aisb_engine._scoring.results import score_run
 
-                scored = asyncio.run(score_run(spec, folder, plugins, display, session))
+                scored = asyncio.run(
+                    (stopper or Stopper()).guard(score_run(spec, folder, plugins, display, session))
+                )
                 ended.notes += scored.notes
                 ended.failed += scored.unjudged + (0 if ended.asked else scored.failed)
             # What a performance run measured before it was interrupted is shown: it cannot be gone on with.
@@ -212,7 +224,7 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
             if folder.was_asked:
                 error.add_note(f"what was answered is kept in {folder}")
             raise
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):
             ended.exit_code = INTERRUPTED
             raise
         finally:
@@ -284,6 +296,7 @@ def resolved(spec: RunSpec) -> dict[str, Any]:
         "tasks": {name: _plain(task) for name, task in spec.tasks.items()},
         "subtasks": [_plain(subtask) for subtask in spec.subtasks],
         **({"judge": _judge_table(spec.judge)} if spec.judge else {}),
+        **({"launcher": spec.launcher} if spec.launcher else {}),
     }
 
 
@@ -313,6 +326,7 @@ def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
         "tasks": {**old.get("tasks", {}), **new["tasks"]},
         "subtasks": list(pairs.values()),
         **({"judge": judge} if (judge := new.get("judge", old.get("judge"))) else {}),
+        **({"launcher": new["launcher"]} if "launcher" in new else {}),
     }
 
 

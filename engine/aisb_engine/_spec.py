@@ -328,6 +328,10 @@ class Judge(Table):
     load: Load = Load()
 
 
+LOCAL = "local"
+"""The launcher of worker processes on this machine, which the engine brings."""
+
+
 class RunTable(Table):
     """What a run does as a whole. `resolved` marks a file in which every table stands alone.
 
@@ -343,6 +347,7 @@ class RunTable(Table):
     predictions_json: bool = True
     max_num_workers: Annotated[int, Field(ge=1)] = 1
     max_failures: Annotated[int, Field(ge=0)] = 0
+    launcher: str = LOCAL
     reporters: list[str] = ["text", "csv", "markdown"]
     reporter_options: dict[str, dict[str, Any]] = {}
     require_valid: bool = False
@@ -353,9 +358,11 @@ class RunSpec(Table):
 
     `origins` says where users set parameters: by subtask and name. `not_sent` are parameters of a subtask's
     task that its backend does not send, `doubts` lines on names that look misspelt. These are not saved.
+    `launcher` has the options of the launcher that `run.launcher` names.
     """
 
     run: RunTable = RunTable()
+    launcher: dict[str, Any] = {}
     models: dict[str, Model] = {}
     tasks: dict[str, Task] = {}
     subtasks: list[Subtask] = []

@@ -44,3 +44,9 @@ def aisb_postprocessors() -> Mapping[str, str]:
         "strip-reasoning": "aisb_engine._builtin.steps:strip_reasoning",
         "strip-markdown": "aisb_engine._builtin.steps:strip_markdown",
     }
+
+
+@hookimpl
+def aisb_launchers() -> Mapping[str, str]:
+    """Return the launcher of worker processes on this machine."""
+    return {"local": "aisb_engine._load.workers:LocalWorkers"}

@@ -28,9 +28,10 @@ from aisb_engine._data.samples import load_samples
 from aisb_engine._http.client import connect
 from aisb_engine._http.likelihood import check_scores, try_scores
 from aisb_engine._load.engine import concurrency
+from aisb_engine._load.job import place_of
 from aisb_engine._load.loads import workers
 from aisb_engine._load.pieces import Piece
-from aisb_engine._load.sending import Sending
+from aisb_engine._load.sending import Placement, Sending
 from aisb_engine._progress import Display, Progress
 from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import Manifest, differences, identity, mask_url, now, task_version
@@ -38,7 +39,8 @@ from aisb_engine._record.predictions import Asked, prompt_of, write_predictions,
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
 from aisb_engine._resolve.params import sends
 from aisb_engine._scoring.scoring import Steps, evaluators
-from aisb_engine._spec import DatasetTable, RunSpec, Task
+from aisb_engine._spec import LOCAL, DatasetTable, RunSpec, Task
+from aisb_engine._stopper import Stopper
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class Asking:
     session: int
     performance: bool = False
     grades: bool = False
+    stopper: Stopper | None = None
     pieces: list[Piece] = field(default_factory=list)
     backends: dict[str, Backend] = field(default_factory=dict)
     interrupted: bool = False
@@ -161,12 +164,17 @@ class Asking:
         """Leave local models to worker processes where several run at once, each with its own devices.
 
         Raises:
-            ConfigError: the machine has not as many devices as they need.
+            ConfigError: the machine has not as many devices as they need, or other processes cannot make
+                the backend.
         """
         for piece in self.pieces:
-            piece.apart = piece.backend.local and (self._at_once > 1 or piece.workers > 1)
+            piece.apart = piece.backend.local and (
+                self._at_once > 1 or piece.workers > 1 or self.spec.run.launcher != LOCAL
+            )
             if piece.backend.local:
                 self._environments(piece, 0)
+            if self._is_launched(piece):
+                place_of(self.plugins.find("backend", piece.model.backend))
 
     @property
     def _at_once(self) -> int:
@@ -180,6 +188,24 @@ class Asking:
             return [piece.backend.pin(slot * wide + number, total) for number in range(piece.workers)]
         except UsageError as error:
             raise ConfigError(f"models.{piece.model.name}", str(error)) from error
+
+    def _is_launched(self, piece: Piece) -> bool:
+        """Say whether a launcher places a piece's workers; else this process is its one worker.
+
+        One worker of a service runs elsewhere only if the user chose a launcher.
+        """
+        chosen = self.spec.run.launcher != LOCAL and isinstance(piece.backend, HttpBackend)
+        return piece.workers > 1 or piece.apart or chosen
+
+    def _placement(self, piece: Piece, slot: int) -> Placement | None:
+        """Return where a piece's workers run; None where this process is its one worker."""
+        if not self._is_launched(piece):
+            return None
+        run = self.spec.run
+        launcher = self.plugins.make("launcher", run.launcher, self.spec.launcher, where="launcher")
+        component = self.plugins.find("backend", piece.model.backend)
+        environments = self._environments(piece, slot) if piece.apart else [{}] * piece.workers
+        return Placement(launcher, component, environments)
 
     def _service(self, backend: Backend, info: ServiceInfo) -> dict[str, Any]:
         served = getattr(backend, "model", None)
@@ -313,8 +339,7 @@ class Asking:
                 self.display.say(f"{task} · {model}: {line}")
             at_once = min(self.spec.run.max_num_workers, len(self.pieces))
             sending = Sending(piece, folder, self.session, began, note, stopping, self.performance)
-            if piece.apart:
-                sending.environments = self._environments(piece, slot)
+            sending.placement = self._placement(piece, slot)
             try:
                 await sending.run(log.latest, subtasks_at_once=at_once)
             except AisbError as error:
@@ -342,7 +367,9 @@ class Asking:
             )
 
     def _listen(self, stopping: asyncio.Event) -> None:
-        """Stop at the first Ctrl-C; a second one ends the process at once."""
+        """Stop at the first Ctrl-C; a second one ends the process at once. A program stops its run itself."""
+        if self.stopper is not None:
+            return
         loop = asyncio.get_running_loop()
 
         def interrupt() -> None:
@@ -369,12 +396,13 @@ def unasked(pieces: Sequence[Piece]) -> int:
 
 def run_loop(asking: Asking) -> None:
     """Run the asking on uvloop where there is one, else on asyncio's own loop."""
+    work = (asking.stopper or Stopper()).guard(asking.run())
     try:
         import uvloop
     except ImportError:
-        asyncio.run(asking.run())
+        asyncio.run(work)
     else:
-        uvloop.run(asking.run())
+        uvloop.run(work)
 
 
 def preview(task: Task, plugins: Plugins, folders: DataFolders, count: int) -> Iterable[Request]:

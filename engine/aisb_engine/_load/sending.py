@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from aisb._backend import HttpBackend
+from aisb._errors import AisbError, RunError
+from aisb._plugins import Component
+from aisb._running import Launcher
 from aisb._types import Request
 from aisb_engine._http.fetch import proxy_for
 from aisb_engine._load.clock import RunClock
@@ -24,14 +27,30 @@ from aisb_engine._load.engine import Drive, Unlogged, concurrency
 from aisb_engine._load.loads import asked, is_open, joins, planned, share
 from aisb_engine._load.pieces import Answers, Piece
 from aisb_engine._load.renewal import WARM_UP, Renewal, pool_of
-from aisb_engine._load.work import Job, Share, work, write_share
+from aisb_engine._load.work import Share, work, write_share
 from aisb_engine._record.manifest import mask_url
 from aisb_engine._record.runfolder import write_atomically
 
 if TYPE_CHECKING:
-    from aisb_engine._load.workers import Launcher
+    from aisb_engine._load.job import WorkerJob
 
 LEAD_NS = 2_000_000
+WORKERS_LEAD_NS = 30_000_000
+"""How long after the last worker is ready all of them start."""
+PATIENCE = 10.0
+"""Seconds that workers have to end after they were told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the workers of a subtask run: the launcher, and what their backends are made from.
+
+    `environments` give workers with local models devices of their own.
+    """
+
+    launcher: Launcher
+    component: Component
+    environments: Sequence[Mapping[str, str]]
 
 
 @dataclass(slots=True)
@@ -45,8 +64,7 @@ class Sending:
     note: Callable[[str], None]
     stopping: asyncio.Event
     performance: bool = False
-    launcher: Launcher | None = None
-    environments: Sequence[Mapping[str, str]] = ()
+    placement: Placement | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     clock: RunClock = field(init=False)
     _renewal: Renewal | None = None
@@ -175,8 +193,8 @@ class Sending:
                 return ((0, request) for request in requests())
             return zip(schedule, requests(), strict=False)
 
-        if piece.workers > 1 or piece.apart:
-            await self._share_out(shares, timed())
+        if self.placement is not None:
+            await self._share_out(self.placement, shares, timed())
             return
 
         async def start() -> int:
@@ -218,35 +236,59 @@ class Sending:
             self._renewal,
         )
 
-    async def _share_out(self, shares: list[Share], timed: Iterable[tuple[int, Request]]) -> None:
-        """Let worker processes do it: write each one's requests, start them together, follow their counts."""
-        piece = self.piece
-        from aisb_engine._load.workers import LocalWorkers, hand_over
-
-        kind, state = hand_over(piece.backend)
-        jobs = [
-            Job(one, self.folder / f"share-{one.number}.jsonl", kind, state, self.began, environment)
-            for one, environment in zip(shares, self.environments or [{}] * len(shares), strict=True)
-        ]
-        _deal([job.requests for job in jobs], timed)
-        launcher = self.launcher or LocalWorkers(lines=self.note)
-        counts: dict[int, Mapping[str, Any]] = {}
-        resumed = piece.progress.finished
-        stopper = asyncio.create_task(_when(self.stopping, launcher))
+    async def _share_out(
+        self, placement: Placement, shares: list[Share], timed: Iterable[tuple[int, Request]]
+    ) -> None:
+        """Let a launcher's workers do it: write each one's requests, start them together, follow them."""
+        jobs = self._jobs(placement, shares)
+        launcher = placement.launcher
+        stopper = asyncio.create_task(_stop_workers(self.stopping, launcher))
         try:
-            self._started(await launcher.start(jobs))
-            async for number, message in launcher.watch():
-                if "counts" in message:
-                    counts[number] = message
-                    self._count(counts.values(), resumed)
-                elif "note" in message:
-                    self.note(message["note"])
-                for line in message.get("notes", ()):
-                    self.facts["notes"].append(f"worker {number}: {line}")
+            _deal([job.requests for job in jobs], timed)
+            with _as_run_error():
+                await launcher.start(jobs)
+                await self._watch_workers(launcher, len(jobs))
         finally:
             stopper.cancel()
-            await launcher.stop()
-            await launcher.collect()
+            with _as_run_error():
+                await launcher.send({"stop": True})
+                await launcher.stop(PATIENCE)
+                await launcher.collect()
+            for job in jobs:
+                job.requests.unlink(missing_ok=True)
+
+    def _jobs(self, placement: Placement, shares: list[Share]) -> list[WorkerJob]:
+        from aisb_engine._load.job import BackendRecipe, WorkerJob
+
+        recipe = BackendRecipe.of(self.piece.backend, placement.component, self.piece.model.options)
+        return [
+            WorkerJob(share, self.folder / f"share-{share.number}.jsonl", recipe, self.began, environment)
+            for share, environment in zip(shares, placement.environments, strict=True)
+        ]
+
+    async def _watch_workers(self, launcher: Launcher, count: int) -> None:
+        """Start the load when all workers are ready, and follow their counts until all have ended.
+
+        Raises:
+            RunError: a worker could not go on, or was lost.
+        """
+        counts: dict[int, Mapping[str, Any]] = {}
+        preparing = set(range(count))
+        resumed = self.piece.progress.finished
+        async for number, message in launcher.watch():
+            if "error" in message:
+                raise RunError(message["error"])
+            if "ready" in message:
+                preparing.discard(number)
+                if not preparing:
+                    await launcher.send({"start": self._started(self.clock() + WORKERS_LEAD_NS)})
+            if "counts" in message:
+                counts[number] = message
+                self._count(counts.values(), resumed)
+            if "note" in message:
+                self.note(f"worker {number}: {message['note']}")
+            for line in message.get("notes", ()):
+                self.facts["notes"].append(f"worker {number}: {line}")
 
     def _count(self, messages: Iterable[Mapping[str, Any]], resumed: int) -> None:
         """Add the workers' counts up in this subtask's progress."""
@@ -291,6 +333,21 @@ def _deal(paths: list[Path], timed: Iterable[tuple[int, Request]]) -> None:
             writers[place % len(writers)](at, request)
 
 
-async def _when(stopping: asyncio.Event, launcher: Launcher) -> None:
+async def _stop_workers(stopping: asyncio.Event, launcher: Launcher) -> None:
     await stopping.wait()
-    await launcher.stop()
+    await launcher.send({"stop": True})
+    await launcher.stop(PATIENCE)
+
+
+@contextmanager
+def _as_run_error() -> Iterator[None]:
+    """Let any exception of a launcher end the run as the loss of a worker does."""
+    kept = "  everything that had finished is kept in the log"
+    try:
+        yield
+    except RunError as error:
+        raise RunError(f"{error}\n{kept}") from error
+    except AisbError:
+        raise
+    except Exception as error:
+        raise RunError(f"the launcher failed: {type(error).__name__}: {error}\n{kept}") from error

@@ -1,7 +1,7 @@
 """A worker's work: send its share of a subtask's requests, append what comes back to a shard of its own.
 
 The command's own process does it where one worker is enough, else each of several
-(`aisb_engine._load.worker`).
+(`aisb_engine._load.job`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
@@ -56,6 +56,11 @@ class Share:
     renewal: Renewal | None = None
 
 
+def shard_files(share: Share) -> tuple[Path, Path]:
+    """Return the files that a worker writes: its shard of the log, and how well it kept up."""
+    return share.folder / f"worker-{share.number}", share.folder / f"vitals-{share.number}.jsonl"
+
+
 async def work(
     share: Share,
     backend: Backend,
@@ -76,7 +81,7 @@ async def work(
     """
     if isinstance(backend, HttpBackend):
         import aisb_engine._http.assembly  # noqa: F401 - not while the first request waits for it
-    shard = share.folder / f"worker-{share.number}"
+    shard, vitals_file = shard_files(share)
     with LogWriter(shard, session=share.session) as log, _quiet():
         drive = Drive(backend, share.load, log, clock, progress, note, stopping, share.limit)
         # A long prompt takes milliseconds to make: the first ones are there before the clock starts.
@@ -84,7 +89,7 @@ async def work(
         first = list(islice(listed, AHEAD))
         origin = await start()
         until = None if share.until_ns is None else origin + share.until_ns
-        vitals = Vitals(share.folder / f"vitals-{share.number}.jsonl", clock, lambda: progress.in_flight)
+        vitals = Vitals(vitals_file, clock, lambda: progress.in_flight)
         drive.vitals = vitals
         try:
             if share.opened:
@@ -168,19 +173,3 @@ def _message(table: Mapping[str, Any]) -> Message:
     if isinstance(content, str):
         return Message(table["role"], content)
     return Message(table["role"], tuple(Part(part["kind"], part["value"]) for part in content))
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a worker process is told before it begins; it travels pickled through the worker's own pipe.
-
-    `began` is the run's start on the monotonic clock that all processes of a machine share. `environment`
-    gives a worker with a local model devices of its own.
-    """
-
-    share: Share
-    requests: Path
-    backend: type[Backend]
-    state: Mapping[str, Any]
-    began: int
-    environment: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A worker process, `python -m aisb_engine._load.worker`: a job comes in, counts go out.
+"""A local worker's process, `python -m aisb_engine._load.worker`: a job comes in, messages go both ways.
 
 It ends with the process that started it: when its input ends, so does it.
 """
@@ -8,109 +8,57 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import orjson
 
-from aisb._errors import AisbError
-from aisb_engine._load.clock import RunClock
-from aisb_engine._load.work import Job, read_share, work
-from aisb_engine._progress import Progress
-
-COUNTS = ("sent", "received", "finished", "failed", "retried", "in_flight")
-TOLD_EVERY = 0.2
+from aisb._running import Channel, Job
 
 
-class _Process:
-    """A worker process, seen from inside."""
+class PipeChannel(Channel):
+    """A worker's standard input and output, one message of JSON a line."""
 
     def __init__(self) -> None:
-        self.stopping = asyncio.Event()
-        self.origin: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.progress = Progress("", "", Path())
+        self._messages: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
         self._out: asyncio.WriteTransport | None = None
-        self._live: Callable[[], str] = str
 
-    async def run(self, job: Job) -> int:
+    async def open(self) -> None:
+        """Begin to read and write."""
         loop = asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: _Orders(self), sys.stdin)
+        await loop.connect_read_pipe(lambda: _Lines(self._messages), sys.stdin)
         self._out, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, sys.stdout)
-        backend = object.__new__(job.backend)
-        backend.__dict__.update(job.state)
-        self._live = backend.live
-        telling = asyncio.create_task(self._tell_counts())
-        try:
-            if backend.local:  # before it is ready, so that all begin together
-                for line in (await backend.probe()).notes:
-                    self.tell({"note": line})
-            notes = await work(
-                job.share,
-                backend,
-                lambda: read_share(job.requests),
-                clock=RunClock(job.began),
-                start=self._ready,
-                progress=self.progress,
-                note=lambda line: self.tell({"note": line}),
-                stopping=self.stopping,
-            )
-        except AisbError as error:
-            self.tell({"error": str(error), "exit_code": error.exit_code})
-            return error.exit_code
-        else:
-            if words := backend.summary():
-                self.tell({"note": words})
-            self.tell({"ended": True, "notes": notes})
-            return 0
-        finally:
-            telling.cancel()
-            self.tell(self._counts())
-            self._out.close()
-            while self._out.get_write_buffer_size():  # noqa: ASYNC110 - a pipe has no drain of its own
-                await asyncio.sleep(0.005)
 
-    async def _ready(self) -> int:
-        self.tell({"ready": True})
-        return await self.origin
-
-    def tell(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Write one message."""
         if self._out is not None and not self._out.is_closing():
             self._out.write(orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE))
 
-    async def _tell_counts(self) -> None:
-        while True:
-            await asyncio.sleep(TOLD_EVERY)
-            self.tell(self._counts())
+    async def receive(self) -> Mapping[str, Any]:
+        """Return the next message. The end of the input ends this process at once."""
+        return await self._messages.get()
 
-    def _counts(self) -> dict[str, Any]:
-        counts = {name: getattr(self.progress, name) for name in COUNTS}
-        return {
-            "counts": counts,
-            "failures": self.progress.failures,
-            "first_failure": self.progress.first_failure,
-            "live": self._live(),
-        }
+    async def close(self) -> None:
+        """Wait until everything is written."""
+        if self._out is None:
+            return
+        self._out.close()
+        while self._out.get_write_buffer_size():  # noqa: ASYNC110 - a pipe has no drain of its own
+            await asyncio.sleep(0.005)
 
 
-class _Orders(asyncio.Protocol):
-    """What comes through the pipe from the parent: the start, and the stop. Its end is the parent's end."""
+class _Lines(asyncio.Protocol):
+    """Splits what comes through the pipe from the parent into messages. Its end is the parent's end."""
 
-    def __init__(self, process: _Process) -> None:
-        self._process = process
+    def __init__(self, messages: asyncio.Queue[Mapping[str, Any]]) -> None:
+        self._messages = messages
         self._data = b""
 
     def data_received(self, data: bytes) -> None:
         *lines, self._data = (self._data + data).split(b"\n")
         for line in lines:
-            word, _, value = line.partition(b" ")
-            if word == b"start" and not self._process.origin.done():
-                self._process.origin.set_result(int(value))
-            elif word == b"stop":
-                self._process.stopping.set()
-                if not self._process.origin.done():
-                    self._process.origin.set_result(0)
+            self._messages.put_nowait(orjson.loads(line))
 
     def eof_received(self) -> None:
         # Every record is one write, so nothing that finished is lost by going at once.
@@ -121,26 +69,34 @@ class _Orders(asyncio.Protocol):
         os._exit(1)
 
 
+async def _run(job: Job) -> None:
+    channel = PipeChannel()
+    await channel.open()
+    try:
+        await job.run(channel)
+    finally:
+        await channel.close()
+
+
 def main() -> int:
     """Run as a worker process."""
     import pickle
-
-    from aisb_engine._load.capacity import raise_limit
+    import traceback
 
     # Read past all buffers: what follows the job belongs to the event loop. The pipe is the parent's own.
     job: Job = pickle.loads(_exactly(int.from_bytes(_exactly(8), "big")))  # noqa: S301
-    raise_limit()
-
-    async def run() -> int:
-        return await _Process().run(job)
-
     with suppress(KeyboardInterrupt):
+        code = 0
         try:
-            import uvloop
-        except ImportError:
-            code = asyncio.run(run())
-        else:
-            code = uvloop.run(run())
+            try:
+                import uvloop
+            except ImportError:
+                asyncio.run(_run(job))
+            else:
+                uvloop.run(_run(job))
+        except Exception:  # noqa: BLE001 - a defect: the parent shows the last line
+            traceback.print_exc()
+            code = 1
         sys.stderr.flush()
         os._exit(code)
     return 130

@@ -1,7 +1,4 @@
-"""Worker processes as the command sees them: start, watch, stop, collect.
-
-`Launcher` is all that a run needs of them, so that another one can place workers on other machines.
-"""
+"""The launcher `local`: workers are processes on this machine, which log into the run folder themselves."""
 
 from __future__ import annotations
 
@@ -9,60 +6,28 @@ import asyncio
 import os
 import pickle
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
-from aisb._backend import Backend
-from aisb._errors import ConfigError, RunError
-from aisb_engine._load.work import Job
+from aisb._errors import RunError
+from aisb._running import Job, Launcher
 
 Message = Mapping[str, Any]
-LEAD_NS = 30_000_000
-"""How long after the last worker is ready all of them start."""
-
-PATIENCE = 10.0
-"""Seconds a worker has to end after it was told to stop."""
 
 
-class Launcher(Protocol):
-    """Places the workers of one subtask somewhere, and speaks with them."""
+class LocalWorkers(Launcher):
+    """Workers are processes on this machine."""
 
-    async def start(self, jobs: Sequence[Job]) -> int:
-        """Start a worker for each job; return their common start (ns from the run's) when all are ready.
-
-        Raises:
-            RunError: a worker did not start.
-        """
-
-    def watch(self) -> AsyncIterator[tuple[int, Message]]:
-        """Yield what the workers tell, each by its number, until all of them have ended.
-
-        Raises:
-            RunError: a worker ended before its work did.
-        """
-
-    async def stop(self) -> None:
-        """Tell all workers to stop; those that do not are ended."""
-
-    async def collect(self) -> None:
-        """Bring what the workers logged into the run folder, and let go of them."""
-
-
-class LocalWorkers:
-    """Worker processes on this machine, which log into the run folder themselves."""
-
-    def __init__(self, *, lines: Callable[[str], None]) -> None:
-        self._lines = lines
+    def __init__(self) -> None:
         self._processes: list[asyncio.subprocess.Process] = []
         self._jobs: Sequence[Job] = ()
         self._errors: list[asyncio.Task[str]] = []
         self._stopped = False
 
-    async def start(self, jobs: Sequence[Job]) -> int:
+    async def start(self, jobs: Sequence[Job]) -> None:
         """Start a process for each job."""
         self._jobs = jobs
         payloads = [pickle.dumps(job) for job in jobs]
@@ -75,7 +40,7 @@ class LocalWorkers:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env={**os.environ, **job.environment},
-                start_new_session=True,  # Ctrl-C in a terminal is for the command, which tells its workers
+                start_new_session=True,  # Ctrl-C in a terminal is for the command, which stops its workers
             )
             assert process.stderr is not None  # noqa: S101 - asked for above
             self._processes.append(process)
@@ -83,59 +48,45 @@ class LocalWorkers:
         for process, payload in zip(self._processes, payloads, strict=True):
             assert process.stdin is not None  # noqa: S101 - asked for above
             process.stdin.write(len(payload).to_bytes(8, "big") + payload)
-        for number in range(len(jobs)):
-            await self._ready(number)
-        origin = time.perf_counter_ns() - jobs[0].began + LEAD_NS
-        self._order(f"start {origin}")
-        return origin
-
-    async def _ready(self, number: int) -> None:
-        """Wait until a process is ready, which takes a while where it loads a model."""
-        while (message := await self._message(number)) is not None and "ready" not in message:
-            if "error" in message:
-                raise RunError(message["error"])
-            if "note" in message:
-                self._lines(f"worker {number}: {message['note']}")
-        if message is None:
-            raise RunError(await self._why_gone(number))
 
     async def watch(self) -> AsyncIterator[tuple[int, Message]]:
-        """Yield what the processes tell."""
-        told: asyncio.Queue[tuple[int, Message | None]] = asyncio.Queue()
+        """Yield the messages of the processes."""
+        messages: asyncio.Queue[tuple[int, Message | RunError | None]] = asyncio.Queue()
 
         async def listen(number: int) -> None:
-            ended = False
             while (message := await self._message(number)) is not None:
-                ended = ended or "ended" in message or "error" in message
-                await told.put((number, message))
-            if not ended and not self._stopped:
-                await told.put((number, {"error": await self._why_gone(number), "exit_code": 1}))
-            await told.put((number, None))
+                await messages.put((number, message))
+            await messages.put((number, await self._last_message(number)))
+            await messages.put((number, None))
 
         listeners = [asyncio.create_task(listen(number)) for number in range(len(self._processes))]
         left = len(listeners)
         try:
             while left:
-                number, message = await told.get()
+                number, message = await messages.get()
                 if message is None:
                     left -= 1
-                elif "error" in message:
-                    raise RunError(message["error"])
-                else:
+                elif isinstance(message, RunError):
+                    raise message
+                elif message:
                     yield number, message
         finally:
             for listener in listeners:
                 listener.cancel()
             await asyncio.gather(*listeners, return_exceptions=True)
 
-    async def stop(self) -> None:
-        """Tell all to stop, and end those that have not after some seconds."""
-        if self._stopped:
-            return
+    async def send(self, message: Message) -> None:
+        """Send a message to all processes."""
+        line = orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
+        for process in self._processes:
+            if process.stdin is not None and not process.stdin.is_closing():
+                process.stdin.write(line)
+
+    async def stop(self, patience: float = 10.0) -> None:
+        """Wait for all processes, and kill those that are left after some seconds."""
         self._stopped = True
-        self._order("stop")
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 await asyncio.gather(*(process.wait() for process in self._processes))
         except TimeoutError:
             for process in self._processes:
@@ -143,21 +94,12 @@ class LocalWorkers:
                     process.kill()
 
     async def collect(self) -> None:
-        """Wait for all to be gone; their shards are in place, and what they read is removed."""
+        """Wait for all to be gone; what they wrote is in place already."""
         await asyncio.gather(*(process.wait() for process in self._processes))
-        for number, errors in enumerate(self._errors):
-            if words := (await errors).strip():
-                self._lines(f"worker {number}: {words}")
+        await asyncio.gather(*self._errors)
         for process in self._processes:
             if process.stdin is not None:
                 process.stdin.close()
-        for job in self._jobs:
-            job.requests.unlink(missing_ok=True)
-
-    def _order(self, line: str) -> None:
-        for process in self._processes:
-            if process.stdin is not None and not process.stdin.is_closing():
-                process.stdin.write(line.encode() + b"\n")
 
     async def _message(self, number: int) -> Message | None:
         stdout = self._processes[number].stdout
@@ -167,42 +109,15 @@ class LocalWorkers:
         message: Message = orjson.loads(line)
         return message
 
-    async def _why_gone(self, number: int) -> str:
+    async def _last_message(self, number: int) -> Message | RunError:
+        """Return what is left to say of a process that ended: its standard error, or that it was lost."""
         code = await self._processes[number].wait()
-        words = (await self._errors[number]).strip().splitlines()
+        words = (await self._errors[number]).strip()
+        if code == 0 or self._stopped:
+            return {"note": words} if words else {}
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        return (
-            f"worker {number} ended {how} before its work did" + (f": {words[-1]}" if words else "") + "\n"
-            "  everything that had finished is kept in the log"
-        )
-
-
-def hand_over(backend: Backend) -> tuple[type[Backend], dict[str, Any]]:
-    """Return a backend's class and state as another process can have them, after its probe.
-
-    What cannot travel (locks, a process that the backend started) stays behind: a worker only translates.
-
-    Raises:
-        ConfigError: the backend's class cannot be found by its name in another process.
-    """
-    kind = type(backend)
-    try:
-        pickle.dumps(kind)
-        if kind.__module__ == "__main__":
-            raise pickle.PicklingError("it stands in __main__")  # noqa: TRY301 - the same answer
-    except (pickle.PicklingError, AttributeError) as error:
-        raise ConfigError(
-            "load.workers", f"the backend cannot be used by other processes ({error}); set it to 1"
-        ) from error
-    return kind, {key: value for key, value in vars(backend).items() if _travels(value)}
-
-
-def _travels(value: object) -> bool:
-    try:
-        pickle.dumps(value)
-    except Exception:  # noqa: BLE001 - whatever an object says against it, it stays behind
-        return False
-    return True
+        last = f": {words.splitlines()[-1]}" if words else ""
+        return RunError(f"worker {number} ended {how} before its work did{last}")
 
 
 async def _last_words(stream: asyncio.StreamReader) -> str:

@@ -16,7 +16,7 @@ from aisb._plugins import Plugins
 from aisb_engine._known import NOT_OFFERED_YET
 
 What = Literal["model", "task"]
-USER_TABLES = ("run", "load", "params", "models", "tasks", "subtasks", "judge")
+USER_TABLES = ("run", "load", "params", "models", "tasks", "subtasks", "judge", "launcher")
 """The tables of an `aisb.toml`, and of the configuration that a run keeps."""
 
 

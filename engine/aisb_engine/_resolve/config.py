@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aisb._errors import ConfigError, UsageError, did_you_mean
+from aisb._options import bind
 from aisb._plugins import Plugins
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.judge import judge_of
 from aisb_engine._resolve.layers import Asked, Layers, Resolver, without
 from aisb_engine._resolve.names import name_apart, split_names, unique
 from aisb_engine._resolve.params import refuse_unfit
+from aisb_engine._resolve.secrets import refuse_secrets
 from aisb_engine._resolve.tables import overlay, put, validate
 from aisb_engine._spec import Load, RunSpec, Subtask
 
@@ -52,8 +54,30 @@ def resolve(plugins: Plugins, asked: Asked) -> RunSpec:
             raise UsageError(f"nothing to run: no --{what} given (aisb run --search shows what there is)")
     run = run.model_copy(update={"models": list(spec_models), "datasets": list(spec_tasks)})
     return RunSpec(
-        run=run, models=spec_models, tasks=spec_tasks, subtasks=subtasks, judge=judge, origins=origins
+        run=run,
+        launcher=_launcher_options(resolver),
+        models=spec_models,
+        tasks=spec_tasks,
+        subtasks=subtasks,
+        judge=judge,
+        origins=origins,
     )
+
+
+def _launcher_options(resolver: Resolver) -> dict[str, Any]:
+    """Return the table `[launcher]` with its settings, checked against the launcher's factory.
+
+    Where a flag chose another launcher than the file, the file's options are not for it.
+    """
+    name = resolver.run.launcher
+    of_file = resolver.user.get("run", {}).get("launcher", name) == name
+    options = dict(resolver.user.get("launcher", {})) if of_file else {}
+    for setting in resolver.sets:
+        if setting.path[0] == "launcher":
+            put(options, setting.path[1:], setting.value, unset=setting.unset)
+    refuse_secrets({"options": options}, "launcher")
+    bind(resolver.plugins.find("launcher", name).factory, options, where="launcher")
+    return options
 
 
 def _subtask(resolver: Resolver, model: Layers, task: Layers) -> Subtask:

@@ -21,14 +21,15 @@ from aisb_engine._resolve.tables import Setting, overlay, put, validate
 from aisb_engine._spec import Model, RunTable, Task
 
 MODEL_KEYS = frozenset({"summary", "backend", "abbr", "options", "params", "load", "system", "base"})
-SET_ROOTS = ("model", "task", "load", "params", "run", "models", "tasks", "judge")
+SET_ROOTS = ("model", "task", "load", "params", "run", "models", "tasks", "judge", "launcher")
 
 
 @dataclass(slots=True)
 class Asked:
     """What a command was given. `options`, `params`, `load`, `run` and `judge` are the values of flags.
 
-    `tasks` are tables of tasks that flags stand for, by name; they stand above those of the file.
+    `tasks` are tables of tasks that flags stand for, by name; they stand above those of the file. `tables`
+    has what a program gives in place of a file; it is laid over the file's.
     """
 
     models: Sequence[str] = ()
@@ -41,6 +42,7 @@ class Asked:
     judge: Mapping[str, Any] = field(default_factory=dict)
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sets: Sequence[str] = ()
+    tables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -68,7 +70,7 @@ class Resolver:
         self.plugins = plugins
         self.catalog = catalog
         self.asked = asked
-        self.user = read_user_file(asked.file) if asked.file else {}
+        self.user = overlay(read_user_file(asked.file) if asked.file else {}, asked.tables)
         if asked.tasks:
             self.user["tasks"] = {**self.user.get("tasks", {}), **asked.tasks}
         self.where = str(asked.file) if asked.file else ""
@@ -264,8 +266,8 @@ def _check_root(setting: Setting) -> None:
         near = did_you_mean(root, SET_ROOTS)
         raise ConfigError(
             path,
-            "a path begins with model., task., load., params., run., judge., models.NAME. or tasks.NAME."
-            f"{near}",
+            "a path begins with model., task., load., params., run., judge., launcher., models.NAME. or "
+            f"tasks.NAME.{near}",
         )
     if len(rest) < (2 if root in {"models", "tasks"} else 1):
         raise ConfigError(path, "names a whole table; name a key in it")

@@ -127,6 +127,10 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
                 return f"the service refuses {refused}: sent as {other}"
         return None
 
+    def state(self) -> Mapping[str, Any]:
+        """Return what `adapt` learned."""
+        return {**super().state(), "_ask_usage": self._ask_usage, "_refused_names": self._refused_names}
+
     def api_key(self) -> str | None:
         """Return the key that the options name, else the one in `OPENAI_API_KEY`, if it is set."""
         if key := super().api_key():

@@ -113,6 +113,10 @@ class Triton(EndpointPath, ServedModel, LoraAdapters):
 
         return await probe(self)
 
+    def state(self) -> Mapping[str, Any]:
+        """Return which inputs the model has."""
+        return {**super().state(), "_inputs": self._inputs}
+
     def take_inputs(self, names: Iterable[str]) -> None:
         """Remember which inputs the model has."""
         self._inputs = frozenset(names)

@@ -8,6 +8,7 @@ from aisb_testing._kinds import (
     check_importer,
     check_postprocessor,
 )
+from aisb_testing._launching import check_launcher
 
 __all__ = [
     "check_backend",
@@ -15,6 +16,7 @@ __all__ = [
     "check_dataset",
     "check_evaluator",
     "check_importer",
+    "check_launcher",
     "check_plugin",
     "check_postprocessor",
 ]

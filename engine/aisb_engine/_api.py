@@ -1,0 +1,168 @@
+"""`aisb.run`: what the command `aisb run` does, for a program.
+
+It prints nothing and sets no signal handlers. Inside a running event loop, as in a notebook, the run has a
+thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, wait
+from pathlib import Path
+from typing import Any, get_args
+
+from aisb._errors import UsageError, did_you_mean
+from aisb._plugins import Plugins
+from aisb._report import FinishedRun
+from aisb._running import Names
+from aisb_engine._progress import Display, Progress
+from aisb_engine._resolve.config import Asked
+from aisb_engine._run import Command, Ended, Mode, execute
+from aisb_engine._stopper import Stopper
+
+POLL_SECONDS = 0.2
+
+
+def run(
+    models: Names,
+    tasks: Names,
+    *,
+    mode: Mode = "all",
+    params: Mapping[str, Any] | None = None,
+    load: Mapping[str, Any] | None = None,
+    judge: str | Mapping[str, Any] | None = None,
+    launcher: str | Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    reporters: Iterable[str] = (),
+    work_dir: Path | str = "outputs/default",
+    data_dir: Path | str | None = None,
+    reuse: str | None = None,
+    display: Callable[[str], None] | None = None,
+) -> FinishedRun:
+    """Run models on tasks; `aisb.run` says what each argument is."""
+    if mode not in get_args(Mode):
+        near = did_you_mean(str(mode), get_args(Mode))
+        raise UsageError(f"mode={mode!r} is not one of {', '.join(get_args(Mode))}{near}")
+    model_names, model_tables = _names("models", models)
+    task_names, task_tables = _names("tasks", tasks)
+    placed, options = _launcher(launcher)
+    shown = [reporters] if isinstance(reporters, str) else list(reporters)
+    command = Command(
+        Asked(
+            models=model_names,
+            datasets=task_names,
+            tables={"models": model_tables, "tasks": task_tables, "launcher": options},
+            params=_plain(params or {}),
+            load=_plain(load or {}),
+            run={**_plain(settings or {}), **placed, "reporters": shown},
+            judge=_plain({"base": judge} if isinstance(judge, str) else judge or {}),
+        ),
+        mode=mode,
+        reuse=reuse,
+        work_dir=Path(work_dir),
+        data_dir=None if data_dir is None else Path(data_dir),
+        words=["aisb.run", "--models", *model_names, "--datasets", *task_names, "--mode", mode],
+    )
+    lines = _Lines(display) if display else None
+    plugins = Plugins.load()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        ended = execute(command, plugins, lines, stopper=Stopper())
+    else:
+        ended = _in_a_thread(lambda stopper: execute(command, plugins, lines, stopper=stopper))
+    return FinishedRun.read(ended.folder.path)
+
+
+def _in_a_thread(work: Callable[[Stopper], Ended]) -> Ended:
+    """Do the work in a thread of its own; an interrupt of this one stops it, and waits for its end."""
+    stopper = Stopper()
+    outcome: Future[Ended] = Future()
+
+    def main() -> None:
+        try:
+            outcome.set_result(work(stopper))
+        except BaseException as error:  # noqa: BLE001 - it is raised again by the thread that waits
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=main, name="aisb.run", daemon=True)
+    thread.start()
+    try:
+        return _result(outcome)
+    except KeyboardInterrupt:
+        stopper.stop()
+        thread.join()
+        raise
+
+
+def _result(outcome: Future[Ended]) -> Ended:
+    """Wait for an outcome. Under asyncio.run Ctrl-C cancels the running task, which no wait notices."""
+    while not wait([outcome], POLL_SECONDS).done:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise KeyboardInterrupt
+    return outcome.result()
+
+
+def _launcher(launcher: str | Mapping[str, Any] | None) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the key of `[run]` that names a launcher, if one was chosen, and its options."""
+    if launcher is None:
+        return {}, {}
+    options: dict[str, Any] = _plain({"use": launcher} if isinstance(launcher, str) else launcher)
+    if "use" not in options:
+        raise UsageError(f"launcher={launcher!r} names no launcher: give its name, or a table with `use`")
+    return {"launcher": options.pop("use")}, options
+
+
+def _names(what: str, items: Names) -> tuple[list[str], dict[str, Any]]:
+    """Return names in order, and the tables of those that came with one."""
+    names: list[str] = []
+    tables: dict[str, Any] = {}
+    several = isinstance(items, Iterable) and not isinstance(items, str | Mapping)
+    for item in items if several else [items]:
+        if isinstance(item, str):
+            names.append(item)
+        elif isinstance(item, Mapping) and all(isinstance(table, Mapping) for table in item.values()):
+            names += item
+            tables |= _plain(item)
+        else:
+            raise UsageError(
+                f"{what}: {item!r} is neither a name nor tables by name, as in {{'mine': {{'base': 'sim'}}}}"
+            )
+    return names, tables
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as a configuration file could hold it: paths as texts, and None as an absent key."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items() if one is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+class _Lines(Display):
+    """Gives lines on a run's progress to a function."""
+
+    def __init__(self, display: Callable[[str], None]) -> None:
+        self._display = display
+        self._subtasks: list[Progress] = []
+
+    def start(self, subtasks: list[Progress]) -> None:
+        """Keep the counts for the end."""
+        self._subtasks = subtasks
+
+    def say(self, line: str) -> None:
+        """Hand one line on."""
+        self._display(line)
+
+    def log(self, line: str) -> None:
+        """Do nothing: logs are in their files."""
+
+    def stop(self) -> None:
+        """Say how each subtask ended, once."""
+        subtasks, self._subtasks = self._subtasks, []
+        for one in subtasks:
+            counts = f"{one.finished} of {one.total} finished, {one.failed} failed"
+            self._display(f"{one.task} · {one.model}: {one.phase}: {counts}")

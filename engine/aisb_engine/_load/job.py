@@ -1,0 +1,195 @@
+"""What a worker does, wherever a launcher places it: make the backend, send a share, report counts.
+
+A worker's messages: `note` (a line for the log), `ready`, `counts` (about five a second), `error`, and last
+of all `ended`. The run's: `start` (the common start, ns from the start of the run), and `stop`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from aisb._backend import Backend
+from aisb._errors import AisbError, ConfigError
+from aisb._options import bind
+from aisb._plugins import Component
+from aisb._running import Channel
+from aisb_engine._http.client import connect
+from aisb_engine._load.capacity import raise_limit
+from aisb_engine._load.clock import RunClock
+from aisb_engine._load.work import Share, read_share, shard_files, work
+from aisb_engine._progress import Progress
+
+COUNTS = ("sent", "received", "finished", "failed", "retried", "in_flight")
+REPORT_EVERY = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRecipe:
+    """How another process makes a backend like the run's own, after its probe.
+
+    `options` are what the factory is called with, `fields` the present values of the options of a dataclass,
+    and `state` is what `Backend.state` returned.
+    """
+
+    place: str
+    options: Mapping[str, Any]
+    fields: Mapping[str, Any]
+    state: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, backend: Backend, component: Component, options: Mapping[str, Any]) -> BackendRecipe:
+        """Return the recipe of a backend that a component made from options.
+
+        Raises:
+            ConfigError: another process cannot find the component, or the backend's state cannot be pickled.
+        """
+        place = place_of(component)
+        names: list[str] = (
+            [each.name for each in fields(backend) if each.init] if is_dataclass(backend) else []
+        )
+        present = {name: getattr(backend, name) for name in names}
+        recipe = cls(place, bind(component.factory, options), present, dict(backend.state()))
+        for name, value in {**recipe.options, **present, **recipe.state}.items():
+            try:
+                pickle.dumps(value)
+            except Exception as error:
+                raise _not_for_workers(
+                    f"{name} of backend {component.name!r} cannot be sent to other processes ({error})"
+                ) from error
+        return recipe
+
+    def make(self) -> Backend:
+        """Make the backend, in the process of a worker."""
+        module, _, name = self.place.partition(":")
+        backend: Backend = getattr(import_module(module), name)(**self.options)
+        for key, value in self.fields.items():
+            setattr(backend, key, value)
+        backend.restore(self.state)
+        return connect(backend)
+
+
+def place_of(component: Component) -> str:
+    """Return where worker processes find a backend.
+
+    Raises:
+        ConfigError: they cannot find it.
+    """
+    if component.place is None:
+        raise _not_for_workers(
+            f"backend {component.name!r} of plugin {component.plugin} is no function or class at the top of "
+            "a module, so other processes cannot import it"
+        )
+    return component.place
+
+
+def _not_for_workers(reason: str) -> ConfigError:
+    return ConfigError("load.workers", f"{reason}; use one worker")
+
+
+@dataclass(slots=True)
+class WorkerJob:
+    """The work of one worker: a share of a subtask's requests, and how to make the backend.
+
+    `began` is the run's start on the monotonic clock of the machine that the command runs on. `environment`
+    gives a worker with a local model devices of its own.
+    """
+
+    share: Share
+    requests: Path
+    backend: BackendRecipe
+    began: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    reads: Sequence[Path] = field(init=False)
+    writes: Sequence[Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reads = (self.requests,)
+        self.writes = shard_files(self.share)
+
+    async def run(self, channel: Channel, folder: Path | None = None) -> None:
+        """Send the share; what goes wrong is a message `error`."""
+        raise_limit()
+        share = self.share if folder is None else replace(self.share, folder=folder)
+        requests = self.requests if folder is None else folder / self.requests.name
+        worker = _Worker(channel, RunClock(self.began - channel.offset_ns))
+        try:
+            await worker.run(self.backend, share, requests)
+        except AisbError as error:
+            channel.send({"error": str(error), "exit_code": error.exit_code})
+
+
+class _Worker:
+    """A worker while it runs."""
+
+    def __init__(self, channel: Channel, clock: RunClock) -> None:
+        self._channel = channel
+        self._clock = clock
+        self._stopping = asyncio.Event()
+        self._origin: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._progress = Progress("", "", Path())
+        self._live: Callable[[], str] = str
+
+    async def run(self, recipe: BackendRecipe, share: Share, requests: Path) -> None:
+        tasks = [asyncio.create_task(self._obey())]
+        try:
+            backend = recipe.make()
+            backend.clock = self._clock
+            self._live = backend.live
+            tasks.append(asyncio.create_task(self._report()))
+            if backend.local:  # before it is ready, so that all begin together
+                for line in (await backend.probe()).notes:
+                    self._note(line)
+            notes = await work(
+                share,
+                backend,
+                lambda: read_share(requests),
+                clock=self._clock,
+                start=self._ready,
+                progress=self._progress,
+                note=self._note,
+                stopping=self._stopping,
+            )
+            if words := backend.summary():
+                self._note(words)
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._send_counts()
+        self._channel.send({"ended": True, "notes": notes})
+
+    async def _ready(self) -> int:
+        self._channel.send({"ready": True})
+        return await self._origin
+
+    async def _obey(self) -> None:
+        """Follow the messages of the run; when it is gone, nothing is left to do."""
+        while (message := await self._channel.receive()) is not None and "stop" not in message:
+            if "start" in message and not self._origin.done():
+                self._origin.set_result(int(message["start"]))
+        self._stopping.set()
+        if not self._origin.done():
+            self._origin.set_result(0)
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_EVERY)
+            self._send_counts()
+
+    def _note(self, line: str) -> None:
+        self._channel.send({"note": line})
+
+    def _send_counts(self) -> None:
+        self._channel.send(
+            {
+                "counts": {name: getattr(self._progress, name) for name in COUNTS},
+                "failures": self._progress.failures,
+                "first_failure": self._progress.first_failure,
+                "live": self._live(),
+            }
+        )

@@ -1,0 +1,41 @@
+"""A program's hold on a run: it is stopped from another thread, as Ctrl-C stops the command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Stopper:
+    """Cancels what a run does now, and all that it would do afterwards. What has finished is kept."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
+
+    async def guard(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do some work, unless and until the run is stopped.
+
+        Raises:
+            asyncio.CancelledError: the run was stopped.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine that runs is in a task
+        self._running = (asyncio.get_running_loop(), task)
+        try:
+            if self._stopped:
+                work.close()
+                raise asyncio.CancelledError
+            return await work
+        finally:
+            self._running = None
+
+    def stop(self) -> None:
+        """Stop the run. Any thread may call this."""
+        self._stopped = True
+        if running := self._running:
+            loop, task = running
+            loop.call_soon_threadsafe(task.cancel)

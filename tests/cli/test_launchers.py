@@ -1,0 +1,200 @@
+"""`aisb run --launcher`: a launcher that is written with aisb-core alone places workers as `local` does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+MODEL = {"data": [{"id": "parrot-7"}]}
+REPLY = {"choices": [{"message": {"content": "The answer is 18."}}], "usage": None}
+
+
+@pytest.fixture
+def aisb(installed, tmp_path):
+    """Run `aisb` where the launchers of tests/distributions are installed."""
+
+    def aisb(*words: str, code: int = 0) -> str:
+        ended = subprocess.run(
+            [sys.executable, "-m", "aisb_cli.main", *words],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(installed),
+                "NO_COLOR": "1",
+                "AISB_BLOCK": "",
+                "COLUMNS": "200",
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ended.returncode == code, ended.stderr
+        assert "Traceback" not in ended.stderr, ended.stderr
+        return ended.stdout + ended.stderr
+
+    return aisb
+
+
+def latest(work: Path) -> Path:
+    return max(work.glob("outputs/default/2*"))
+
+
+def scores(run: Path):
+    lines = (run / "results/sim/demo_gsm8k_scores.jsonl").read_text().splitlines()
+    return sorted((line["id"], line["repeat"], line["value"]) for line in map(json.loads, lines))
+
+
+def log_of(run: Path) -> str:
+    (file,) = run.glob("logs/infer/*/demo_gsm8k.out")
+    return file.read_text()
+
+
+RUN = ("run", "--models", "sim", "--datasets", "demo_gsm8k")
+
+
+@pytest.mark.parametrize("more", [(), ("--set", "launcher.elsewhere=true")], ids=["in-place", "elsewhere"])
+def test_a_launcher_of_a_plugin_gives_the_scores_that_local_workers_give(aisb, tmp_path, more):
+    found = []
+    for launcher in (("--launcher", "local"), ("--launcher", "spawned", *more)):
+        work = tmp_path / launcher[1]
+        aisb(*RUN, "--workers", "2", *launcher, "-w", str(work))
+        (run,) = work.glob("2*")
+        assert len(list(run.glob("log/sim/demo_gsm8k/worker-*"))) == 2
+        found.append(scores(run))
+    assert found[0] == found[1]
+    assert len(found[0]) == 64
+
+
+def test_a_worker_loads_the_plugin_of_its_backend_and_no_other(aisb, tmp_path):
+    aisb(*RUN, "--workers", "2", "--launcher", "spawned")
+    lines = re.findall(r"worker (\d): this process has (.*)", log_of(latest(tmp_path)))
+    assert sorted(number for number, _ in lines) == ["0", "1"]
+    loaded = set(lines[0][1].split())
+    assert {"aisb_backend_sim", "aisb_engine"} <= loaded
+    assert not [
+        name for name in loaded if name.startswith(("aisb_evaluator", "aisb_dataset", "aisb_reporter"))
+    ]
+
+
+def test_one_worker_is_placed_too_where_a_launcher_was_chosen(aisb, tmp_path):
+    aisb(*RUN, "--launcher", "spawned")
+    assert "worker 0: this process has" in log_of(latest(tmp_path))
+
+
+def test_a_performance_run_goes_through_a_launcher_of_a_plugin(aisb, tmp_path):
+    output = aisb(
+        *RUN, "--mode", "perf", "--workers", "2", "--concurrency", "4", "--launcher", "spawned",
+        "--set", "launcher.elsewhere=true",
+    )  # fmt: skip
+    assert "Common Metric" in output
+    (log,) = latest(tmp_path).glob("log/sim/demo_gsm8k")
+    assert {path.name for path in log.glob("vitals-*")} == {"vitals-0.jsonl", "vitals-1.jsonl"}
+    assert json.loads((log / "load.json").read_text())["started_ns"] > 0
+    assert not list(log.glob("share-*"))
+
+
+def test_the_launcher_and_its_options_stand_in_aisb_toml_and_in_the_configuration_of_the_run(aisb, tmp_path):
+    (tmp_path / "aisb.toml").write_text('[run]\nlauncher = "spawned"\n\n[launcher]\nelsewhere = true\n')
+    aisb(*RUN, "--workers", "2")
+    run = latest(tmp_path)
+    (file,) = run.glob("configs/*.toml")
+    assert 'launcher = "spawned"' in file.read_text()
+    assert "[launcher]\nelsewhere = true" in file.read_text()
+    assert "this process has" in log_of(run)
+    # A flag for another launcher: the options of the file are not for it.
+    aisb(*RUN, "--workers", "2", "--launcher", "local", "--num-prompts", "2")
+    assert "this process has" not in log_of(latest(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--launcher", "spawnd"], "error: no launcher named 'spawnd'; did you mean 'spawned'?"),
+        (
+            ["--launcher", "spawned", "--set", "launcher.elswhere=true"],
+            "error: launcher.elswhere: no such option; did you mean 'elsewhere'?",
+        ),
+        (
+            ["--launcher", "spawned", "--set", "launcher.elsewhere=5"],
+            "error: launcher.elsewhere: 5 is not right: elsewhere takes bool",
+        ),
+        (["--set", "launcher.elsewhere=true"], "error: launcher.elsewhere: no such option\n  known: none"),
+        (
+            ["--launcher", "broken", "--workers", "2"],
+            "error: the launcher failed: KeyError: 'no such host'\n  everything that had finished is kept in the log",
+        ),
+    ],
+)
+def test_a_wrong_launcher_is_refused_with_what_would_be_right(aisb, words, message):
+    assert message in aisb(*RUN, *words, code=2)
+
+
+def test_a_worker_that_is_lost_ends_the_run_with_what_its_launcher_says(installed, tmp_path):
+    words = [
+        *RUN,
+        "--set",
+        "model.ttft_ms=200",
+        "--set",
+        "params.num_return_sequences=100",
+        "--concurrency",
+        "4",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aisb_cli.main", *words, "--workers", "2", "--launcher", "spawned"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed), "AISB_BLOCK": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    ends = time.monotonic() + 60
+    while not any(shard.stat().st_size for shard in tmp_path.glob("outputs/default/*/log/sim/*/worker-1")):
+        assert process.poll() is None
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    for child in map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()):
+        if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
+            os.kill(child, signal.SIGKILL)
+            break
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, output
+    assert re.search(
+        r"error: process \d ended with -9\n  everything that had finished is kept in the log", output
+    )
+
+
+@pytest.mark.parametrize("launcher", ["local", "spawned"])
+def test_what_a_probe_learned_is_known_to_backends_of_workers(aisb, answering, tmp_path, launcher):
+    service = answering({"/v1/models": (200, MODEL), "/v1/chat/completions": (200, REPLY)})
+    aisb(
+        "run", "--models", "learner", "--url", service.url, "--datasets", "demo_gsm8k", "--workers", "2",
+        "--concurrency", "4", "--mode", "infer", "--launcher", launcher,
+    )  # fmt: skip
+    assert [body["model"] for body in service.bodies] == ["parrot-7"] * 64
+
+
+def test_a_backend_that_other_processes_cannot_import_is_refused(aisb, answering):
+    service = answering({"/v1/models": (200, MODEL), "/v1/chat/completions": (200, REPLY)})
+    output = aisb(
+        "run", "--models", "nameless", "--url", service.url, "--datasets", "demo_gsm8k", "--workers", "2",
+        code=2,
+    )  # fmt: skip
+    assert not service.bodies
+    assert "error: load.workers: backend 'nameless' of plugin test-launcher is no function or class" in output
+    assert "so other processes cannot import it; use one worker" in output
+
+
+def test_the_launchers_are_listed_with_the_plugins(aisb):
+    assert "launcher: local" in aisb("plugins", "list")
+    shown = aisb("plugins", "show", "spawned")
+    assert "launcher:spawned" in shown
+    assert "work in another folder, as another machine would" in shown
