@@ -248,7 +248,9 @@ def _ask(asking: Asking, ended: Ended) -> None:
         ended.asked = sum(piece.progress.total for piece in asking.pieces)
         ended.failed = sum(piece.progress.failed for piece in asking.pieces)
         if not asking.performance:  # there a row that is not sent is no failed request
-            ended.failed += sum(len(piece.broken) * piece.subtask.repeats for piece in asking.pieces)
+            broken = sum(len(piece.broken) * piece.subtask.repeats for piece in asking.pieces)
+            ended.asked += broken
+            ended.failed += broken
     ended.notes += [
         f"{p.task} · {p.model}: {p.failed} failed, the first is request {p.first_failure}\n  see {p.log_file}"
         for p in (piece.progress for piece in asking.pieces)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import signal
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,7 +154,7 @@ class Asking:
 
     def _leave_out(self, name: str, error: ComponentError) -> None:
         """Run the other tasks without this one; keep the reason where people look for its result."""
-        line = self.faults.add(error)
+        line = self.faults.add(error, f"task {name}")
         self.left_out[name] = str(error)
         self.display.say(f"{name} is not asked: {error}")
         self.manifest.note("tasks", name, {"not_asked": str(error)})
@@ -175,7 +175,7 @@ class Asking:
         try:
             Steps.make(task.postprocess, self.plugins)
         except ComponentError as error:
-            self.faults.add(error)
+            self.faults.add(error, f"task {task.name}")
         evaluators(task, self.plugins, faults=self.faults)
         for fault in self.faults.faults[known:]:
             self.display.say(f"{name}: {fault.line}")
@@ -450,14 +450,17 @@ def run_loop(asking: Asking) -> None:
         uvloop.run(asking.run())
 
 
-def preview(task: Task, plugins: Plugins, folders: DataFolders, count: int) -> Iterable[Request]:
-    """Return the first requests of a task as they would be sent."""
+def preview(task: Task, plugins: Plugins, folders: DataFolders, count: int) -> list[Request | BrokenRow]:
+    """Return the first requests of a task as they would be sent, and rows of which none can be made."""
     loaded = load_samples(task, plugins, folders)
     renderer = Renderer(task, plugins, folders, files=loaded.files)
     return [_previewed(renderer, row) for row in loaded.rows[:count]]
 
 
-def _previewed(renderer: Renderer, row: Sample | BrokenRow) -> Request:
+def _previewed(renderer: Renderer, row: Sample | BrokenRow) -> Request | BrokenRow:
     if isinstance(row, BrokenRow):
-        raise row.error
-    return renderer.request(row)
+        return row
+    try:
+        return renderer.request(row)
+    except ComponentError as error:
+        return BrokenRow(row, error)

@@ -70,7 +70,8 @@ async def score_run(
                 continue
             if why := (left_out or {}).get(subtask.task):
                 scored.unmade += 1
-                scored.notes.append(f"{name}: not asked, and not scored: {why}")
+                reason = "" if faults.faults else f": {why}"  # it is said with this command's own faults
+                scored.notes.append(f"{name}: not asked, and not scored{reason}")
                 if not (folder.log(subtask.model, subtask.task) / SAMPLES).exists():
                     continue
             results = await score_subtask(
@@ -151,7 +152,7 @@ async def score_subtask(
             scored = await grade()
         found = measure(task, scored, plugins, judges=judges, faults=faults)
     except ComponentError as error:  # a step cannot be made: no answer can be graded
-        faults.add(error)
+        faults.add(error, f"task {task.name}")
     areas = _areas(task, [one.sample for one in asked if not one.broken])
     metrics = [metric for of in found.values() for metric in (*of, *over_areas(of, areas))]
     # The first evaluator that has metrics: outcomes and bounds stand beside its number.

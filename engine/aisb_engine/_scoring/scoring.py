@@ -191,7 +191,7 @@ def evaluators(
         except ComponentError as error:
             if faults is None:
                 raise
-            faults.add(error)
+            faults.add(error, f"task {task.name}")
     return made
 
 
@@ -226,7 +226,7 @@ def measure(
             fault = ComponentError.of(plugins, "evaluator", uses[name].use, during, error)
             if faults is None:
                 raise fault from error
-            faults.add(fault, task.name)
+            faults.add(fault, f"task {task.name}")
     return found
 
 

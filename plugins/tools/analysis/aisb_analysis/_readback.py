@@ -93,7 +93,7 @@ class Answers(NamedTuple):
     asked: AskedTask
     samples: Mapping[str, Sample]
     predictions: Sequence[Prediction]
-    unmade: Mapping[str, ComponentError]
+    unmade: Mapping[str, ComponentError] | None = None
 
 
 def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugins) -> Answers:
