@@ -51,10 +51,10 @@ def audit(context: click.Context, /, **flags: Any) -> int:
     """  # noqa: D301 - \b is for click
     import asyncio
 
-    from aisb._errors import UsageError
+    from aisb._errors import RunError, UsageError
     from aisb_analysis._audit import audit as audited
     from aisb_analysis._audit import to_lines
-    from aisb_engine import open_run, read_answers, recorded_judge
+    from aisb_engine import ComponentError, PluginFaults, open_run, read_answers, recorded_judge
     from aisb_engine._record.runfolder import write_atomically
 
     plugins = shared.load_plugins(context)
@@ -62,15 +62,18 @@ def audit(context: click.Context, /, **flags: Any) -> int:
     if spec.run.performance:
         raise UsageError(f"{folder} is a performance run: its answers are not graded")
     told: list[dict[str, Any]] = []
+    faults = PluginFaults(folder)
     subtasks = run.subtasks(flags["models"], flags["tasks"])
     for subtask in subtasks:
         task = spec.tasks[subtask.task]
-        answers = read_answers(folder, subtask, task, plugins)
         try:
+            answers = read_answers(folder, subtask, task, plugins)
             ask = recorded_judge(run, task, plugins)
-            found = asyncio.run(audited(task, answers, plugins, also=flags["also"], ask=ask))
+            found = asyncio.run(audited(task, answers, plugins, also=flags["also"], ask=ask, faults=faults))
         except UsageError as error:
-            if len(subtasks) == 1 or flags["also"]:
+            if isinstance(error, ComponentError):
+                faults.add(error)
+            if len(subtasks) == 1 or (flags["also"] and not isinstance(error, ComponentError | RunError)):
                 raise
             click.echo(f"{subtask.task} · {subtask.model} is left out: {error}", err=True)
             continue
@@ -85,7 +88,9 @@ def audit(context: click.Context, /, **flags: Any) -> int:
         click.echo(f"every output, with what each extractor takes from it: {file}\n")
     if flags["as_json"]:
         click.echo(json.dumps(told, ensure_ascii=False, indent=2, default=str))
-    return 0
+    for line in faults.lines():
+        click.echo(line, err=True)
+    return 1 if faults.faults else 0
 
 
 def _told(model: str, task: str, found: Audit, file: Path) -> dict[str, Any]:

@@ -83,8 +83,8 @@ def grade(
     with _opened(file, output) as (lines, out):
         tally = asyncio.run(run(lines, out))
         out.flush()
-    click.echo("\n".join(_summary(tally)), err=True)
-    return 0
+    click.echo("\n".join([*_summary(tally), *tally.faults.lines()]), err=True)
+    return 1 if tally.faults.faults else 0
 
 
 @asynccontextmanager

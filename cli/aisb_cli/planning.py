@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from aisb._plugins import Plugins
+    from aisb._types import Sample
+    from aisb_engine._data.samples import BrokenRow
+    from aisb_engine._faults import PluginFaults
     from aisb_engine._run import Command
     from aisb_engine._spec import RunSpec
 
@@ -58,16 +61,21 @@ def _sources(command: Command, plugins: Plugins) -> Iterator[tuple[str, str, str
         yield "--datasets", name, str(entry.path if entry else file)
 
 
-def print_plan(command: Command, plugins: Plugins, *, as_json: bool) -> None:
-    """Print what would be asked, then the resolved configuration."""
+def print_plan(command: Command, plugins: Plugins, *, as_json: bool) -> int:
+    """Print what would be asked, then the resolved configuration; return 1 where a plugin raised, else 0."""
+    from aisb_engine._faults import PluginFaults
     from aisb_engine._run import plan, resolved
 
     spec, _ = plan(command, plugins)
-    rows = list(_asked(spec, plugins, command))
+    faults = PluginFaults()
+    rows = list(_asked(spec, plugins, command, faults))
+    for line in faults.lines():
+        click.echo(line, err=True)
+    code = 1 if faults.faults else 0
     if as_json:
         table = {"subtasks": rows, "configuration": resolved(spec)}
         click.echo(json.dumps(table, ensure_ascii=False, indent=2))
-        return
+        return code
     import tomli_w
     from tabulate import tabulate
 
@@ -77,17 +85,38 @@ def print_plan(command: Command, plugins: Plugins, *, as_json: bool) -> None:
     ]
     click.echo(tabulate(shown, headers=("model", "task", "requests", "prompt", "in flight")))
     click.echo(f"\n{tomli_w.dumps(resolved(spec), multiline_strings=True)}", nl=False)
+    return code
 
 
-def _asked(spec: RunSpec, plugins: Plugins, command: Command) -> Iterator[dict[str, Any]]:
-    """Yield what would be asked of each model on each task."""
+def _asked(
+    spec: RunSpec, plugins: Plugins, command: Command, faults: PluginFaults
+) -> Iterator[dict[str, Any]]:
+    """Yield what would be asked of each model on each task: nothing of a task whose dataset raises.
+
+    Raises:
+        PluginError: that is so of every task.
+    """
+    from aisb._errors import PluginError
     from aisb_engine._data.datafiles import DataFolders
-    from aisb_engine._data.samples import load_samples
+    from aisb_engine._data.samples import BrokenRow, load_samples
+    from aisb_engine._faults import ComponentError
 
     folders = DataFolders.default(command.data_dir)
-    counts = {name: len(load_samples(task, plugins, folders)) for name, task in spec.tasks.items()}
+    rows: dict[str, Sequence[Sample | BrokenRow]] = {}
+    for name, task in spec.tasks.items():
+        try:
+            loaded = load_samples(task, plugins, folders)
+        except ComponentError as error:
+            faults.add(error, f"task {name}")
+            continue
+        rows[name] = loaded.rows
+        for row in loaded.broken:
+            faults.add(row.error, f"sample {row.id} of {name}")
+    if faults.faults and not rows:
+        raise PluginError("\n  ".join(["nothing can be asked", *faults.lines()]))
     for subtask in spec.subtasks:
-        samples = min(counts[subtask.task], subtask.load.num_prompts or counts[subtask.task])
+        wanted = rows.get(subtask.task, ())[: subtask.load.num_prompts]
+        samples = sum(not isinstance(row, BrokenRow) for row in wanted)
         prompt = spec.tasks[subtask.task].prompt
         yield {
             "model": subtask.model,

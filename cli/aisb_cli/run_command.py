@@ -183,9 +183,10 @@ def run(context: click.Context, /, **flags: Any) -> int:
     if flags["search"] or flags["dry_run"]:
         from aisb_cli.planning import print_plan, print_sources
 
-        show = print_sources if flags["search"] else print_plan
-        show(command, plugins, as_json=flags["as_json"])
-        return 0
+        if flags["search"]:
+            print_sources(command, plugins, as_json=flags["as_json"])
+            return 0
+        return print_plan(command, plugins, as_json=flags["as_json"])
     return execute_command(command, plugins, debug=flags["debug"])
 
 

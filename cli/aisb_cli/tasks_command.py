@@ -15,6 +15,7 @@ from aisb_cli.completing import complete_tasks
 
 if TYPE_CHECKING:
     from aisb._types import Message, Request
+    from aisb_engine._data.samples import BrokenRow
 
 
 NEW_HEAD = """\
@@ -79,7 +80,7 @@ def list_command(context: click.Context, as_json: bool, markdown: bool) -> None:
 @shared.data_dir
 @shared.as_json
 @click.pass_context
-def show_command(context: click.Context, name: str, count: int, data_dir: Path | None, as_json: bool) -> None:
+def show_command(context: click.Context, name: str, count: int, data_dir: Path | None, as_json: bool) -> int:
     """Show a task: what it asks, how it is graded, where its data comes from.
 
     NAME may have a variant: gsm8k:zero-shot. With --sample 3 its first three prompts are rendered.
@@ -88,6 +89,7 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
       aisb tasks show gsm8k:zero-shot --sample 3
     """  # noqa: D301 - \b is for click
     from aisb_engine._data.datafiles import DataFolders
+    from aisb_engine._data.samples import BrokenRow
     from aisb_engine._load.asking import preview
     from aisb_engine._resolve.catalog import Catalog
     from aisb_engine._resolve.layers import Asked, Resolver
@@ -95,24 +97,27 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
     plugins = shared.load_plugins(context)
     file = Path("aisb.toml") if Path("aisb.toml").is_file() else None
     task = Resolver(plugins, Catalog(plugins), Asked(file=file)).show(name)
-    requests: list[Request] = []
-    if count:
-        requests = list(preview(task, plugins, DataFolders.default(data_dir), count))
+    requests = preview(task, plugins, DataFolders.default(data_dir), count) if count else []
+    code = 1 if any(isinstance(request, BrokenRow) for request in requests) else 0
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     if as_json:
         prompts = [_prompt(request) for request in requests]
         click.echo(json.dumps({**table, "prompts": prompts}, ensure_ascii=False, indent=2))
-        return
+        return code
     import tomli_w
 
     click.echo(tomli_w.dumps(table, multiline_strings=True).rstrip())
     for request in requests:
         click.echo(f"\n── {task.name} {request.id} " + "─" * 40)
+        if isinstance(request, BrokenRow):
+            click.echo(f"cannot be asked: {request.error}")
+            continue
         if request.messages is None:
             click.echo(request.text)
             continue
         for message in request.messages:
             click.echo(f"[{message.role}]\n{_said(message)}")
+    return code
 
 
 @tasks.command("new")
@@ -208,7 +213,8 @@ def _start(address: str) -> str:
     return address if len(address) <= 200 else f"{address[:60]}…"
 
 
-def _prompt(request: Request) -> Any:
+def _prompt(request: Request | BrokenRow) -> Any:
+    from aisb_engine._data.samples import BrokenRow
     from aisb_engine._record.predictions import prompt_of
 
-    return prompt_of(request)
+    return {"error": str(request.error)} if isinstance(request, BrokenRow) else prompt_of(request)

@@ -27,7 +27,8 @@ class Result:
     interrupted run left over. `first_error` is the first request that failed, or whose answer could not be
     graded, and its log, whose path begins in the run folder. `bounds` are the headline in percent with
     everything unclear taken as wrong, and with everything unclear left out. `merge` asks for one row for all
-    groups. `file` may also hold `details`.
+    groups. `faults` say what plugins raised while answers were graded and summed up. `file` may also hold
+    `details`.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Result:
     failed: int = 0
     first_error: tuple[str, str] | None = None
     merge: bool = False
+    faults: tuple[str, ...] = ()
 
     @property
     def unclear(self) -> int:
@@ -177,4 +179,5 @@ def _result(file: Path, data: Mapping[str, Any]) -> Result:
         failed=data.get("failed", 0),
         first_error=(error["request"], error["log"]) if error else None,
         merge=data.get("merge", False),
+        faults=tuple(data.get("faults", ())),
     )

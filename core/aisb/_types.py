@@ -21,7 +21,9 @@ Row: TypeAlias = Mapping[str, Any]
 PartKind: TypeAlias = Literal["text", "image", "audio", "video"]
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 ChunkKind: TypeAlias = Literal["role", "reasoning", "content", "tool", "finish", "usage", "keepalive"]
-FailureKind: TypeAlias = Literal["connect", "timeout", "status", "protocol", "cut", "refused"]
+FailureKind: TypeAlias = Literal["connect", "timeout", "status", "protocol", "cut", "refused", "row"]
+"""`row`: nothing was sent, because the row or its prompt could not be made ready."""
+
 Outcome: TypeAlias = Literal["correct", "wrong", "truncated", "unparsed", "refused", "error"]
 
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "truncated", "unparsed", "refused", "error")

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from aisb._options import options as factory_options
     from aisb._plugins import Plugins
     from aisb_engine._data.samples import SampleMaker
+    from aisb_engine._faults import ComponentError, PluginFaults, StepError, call_step
+    from aisb_engine._faults import make as make_component
+    from aisb_engine._faults import owner as component_owner
     from aisb_engine._readback import (
         Answers,
         Graded,
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from aisb_engine._scoring.judging import Judging, is_judged
     from aisb_engine._scoring.judging import no_judge as missing_judge
     from aisb_engine._scoring.metrics import Ledger
-    from aisb_engine._scoring.scoring import RIGHT, Steps
+    from aisb_engine._scoring.scoring import RIGHT, Steps, evaluator_uses
     from aisb_engine._scoring.scoring import evaluators as make_evaluators
     from aisb_engine._scoring.scoring import score as score_predictions
     from aisb_engine._spec import SampleTable, Subtask, Task, Use
@@ -36,22 +39,29 @@ __version__ = "0.2.0"
 
 _PLACES = {
     "Answers": "aisb_engine._readback:Answers",
+    "ComponentError": "aisb_engine._faults:ComponentError",
     "Graded": "aisb_engine._readback:Graded",
     "Judging": "aisb_engine._scoring.judging:Judging",
     "Ledger": "aisb_engine._scoring.metrics:Ledger",
     "OpenedRun": "aisb_engine._readback:OpenedRun",
+    "PluginFaults": "aisb_engine._faults:PluginFaults",
     "Plugins": "aisb._plugins:Plugins",
     "RIGHT": "aisb_engine._scoring.scoring:RIGHT",
     "RunFolder": "aisb_engine._record.runfolder:RunFolder",
     "SampleMaker": "aisb_engine._data.samples:SampleMaker",
     "SampleTable": "aisb_engine._spec:SampleTable",
+    "StepError": "aisb_engine._faults:StepError",
     "Steps": "aisb_engine._scoring.scoring:Steps",
     "Subtask": "aisb_engine._spec:Subtask",
     "Task": "aisb_engine._spec:Task",
     "Use": "aisb_engine._spec:Use",
+    "call_step": "aisb_engine._faults:call_step",
+    "component_owner": "aisb_engine._faults:owner",
+    "evaluator_uses": "aisb_engine._scoring.scoring:evaluator_uses",
     "factory_options": "aisb._options:options",
     "identity_differences": "aisb_engine._record.manifest:differences",
     "is_judged": "aisb_engine._scoring.judging:is_judged",
+    "make_component": "aisb_engine._faults:make",
     "make_evaluators": "aisb_engine._scoring.scoring:evaluators",
     "missing_judge": "aisb_engine._scoring.judging:no_judge",
     "open_run": "aisb_engine._readback:open_run",
@@ -67,21 +77,28 @@ _PLACES = {
 __all__ = [
     "RIGHT",
     "Answers",
+    "ComponentError",
     "Graded",
     "Judging",
     "Ledger",
     "OpenedRun",
+    "PluginFaults",
     "Plugins",
     "RunFolder",
     "SampleMaker",
     "SampleTable",
+    "StepError",
     "Steps",
     "Subtask",
     "Task",
     "Use",
+    "call_step",
+    "component_owner",
+    "evaluator_uses",
     "factory_options",
     "identity_differences",
     "is_judged",
+    "make_component",
     "make_evaluators",
     "missing_judge",
     "open_run",

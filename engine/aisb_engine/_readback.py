@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aisb._errors import RunError, UnknownName, UsageError
 from aisb._types import Outcome, Prediction, Sample
+from aisb_engine._faults import ComponentError
 from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import task_version
 from aisb_engine._record.predictions import AskedTask, in_order, read_samples
@@ -84,11 +85,15 @@ def _config(folder: RunFolder) -> Path:
 
 
 class Answers(NamedTuple):
-    """What was asked of a model for a task, and what came back."""
+    """What was asked of a model for a task, and what came back.
+
+    `unmade` says why samples could not be made again as the task now reads them.
+    """
 
     asked: AskedTask
     samples: Mapping[str, Sample]
     predictions: Sequence[Prediction]
+    unmade: Mapping[str, ComponentError] | None = None
 
 
 def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugins) -> Answers:
@@ -100,7 +105,8 @@ def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugi
     asked = read_samples(folder, subtask.model, subtask.task)
     log = read_folder(folder.log(subtask.model, subtask.task))
     predictions = list(in_order(asked.asked, log, subtask.repeats))
-    return Answers(asked, remade(asked, task, plugins), predictions)
+    samples, unmade = remade(asked, task, plugins)
+    return Answers(asked, samples, predictions, unmade)
 
 
 def recorded_judge(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
@@ -125,9 +131,10 @@ async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dic
     kept = _kept(folder, subtask, task)
     if kept is not None:
         return _with_clusters(kept, folder, subtask) if task.sample.cluster else kept
-    _, samples, predictions = read_answers(folder, subtask, task, plugins)
+    _, samples, predictions, unmade = read_answers(folder, subtask, task, plugins)
     ask = recorded_judge(run, task, plugins)
-    scored = next(iter((await score(task, samples, predictions, plugins, ask=ask)).values()))
+    by_name = await score(task, samples, predictions, plugins, ask=ask, unmade=unmade)
+    scored = next(iter(by_name.values()))
     grades: dict[str, list[Graded]] = {}
     for one in scored:
         target = samples[one.sample_id].target
@@ -166,5 +173,5 @@ def _with_clusters(
         asked = read_samples(folder, subtask.model, subtask.task)
     except RunError:
         return kept
-    shared = {sample.id: sample.cluster for sample, _ in asked.asked}
+    shared = {one.sample.id: one.sample.cluster for one in asked.asked}
     return {key: [one._replace(cluster=shared.get(key)) for one in grades] for key, grades in kept.items()}

@@ -20,6 +20,7 @@ import tomli_w
 from aisb._errors import AisbError, ConfigError, RunError, UsageError
 from aisb._plugins import Plugins
 from aisb._report import FinishedRun, Reporter
+from aisb_engine._faults import PluginFaults
 from aisb_engine._load.asking import Asking, run_loop, unasked
 from aisb_engine._load.loads import check_load, with_rows
 from aisb_engine._progress import Display, Silent
@@ -66,12 +67,16 @@ class Command:
 
 @dataclass(slots=True)
 class Ended:
-    """How a run ended: what the last lines say, and the exit code."""
+    """How a run ended: what the last lines say, and the exit code.
+
+    `faulty` says that a plugin raised somewhere, so that what is shown is not all that was wanted.
+    """
 
     folder: RunFolder
     asked: int = 0
     failed: int = 0
     interrupted: bool = False
+    faulty: bool = False
     exit_code: int = 0
     reports: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -179,7 +184,7 @@ def execute(
     spec, found = plan(command, plugins)
     folder = found or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - local time
     display = Followable(display or Silent(), folder)
-    ended = Ended(folder)
+    ended, faults = Ended(folder), PluginFaults(folder)
     with folder.lock():
         _save_config(folder, spec)
         manifest = Manifest.open(folder, plugins)
@@ -198,16 +203,22 @@ def execute(
                         performance=command.mode == "perf",
                         grades=command.mode == "all",
                         stopper=stopper,
+                        faults=faults,
                     ),
                     ended,
                 )
             if command.mode in {"all", "eval"} and not ended.interrupted:
                 from aisb_engine._scoring.results import score_run
 
-                scored = asyncio.run(
-                    (stopper or Stopper()).guard(score_run(spec, folder, plugins, display, session))
-                )
+                left_out = {
+                    name: facts["not_asked"]
+                    for name, facts in manifest.data.get("tasks", {}).items()
+                    if "not_asked" in facts
+                }
+                scoring = score_run(spec, folder, plugins, display, session, faults=faults, left_out=left_out)
+                scored = asyncio.run((stopper or Stopper()).guard(scoring))
                 ended.notes += scored.notes
+                ended.faulty = scored.unmade > 0
                 ended.failed += scored.unjudged + (0 if ended.asked else scored.failed)
             # What a performance run measured before it was interrupted is shown: it cannot be gone on with.
             if command.mode in {"perf", "perf_viz"} or (
@@ -218,9 +229,13 @@ def execute(
                 ended.reports = report(spec.run, folder, plugins)
             if spec.run.require_valid and command.mode in {"perf", "perf_viz"}:
                 _require_valid(spec, folder)
+            ended.faulty = ended.faulty or bool(faults.faults)
+            ended.notes += faults.lines()
             ended.exit_code = _exit_code(spec, ended)
         except AisbError as error:
             ended.exit_code = error.exit_code
+            for line in faults.lines(kept=found is not None or folder.was_asked):
+                error.add_note(f"  {line}")
             if folder.was_asked:
                 error.add_note(f"what was answered is kept in {folder}")
             raise
@@ -246,6 +261,10 @@ def _ask(asking: Asking, ended: Ended) -> None:
     finally:
         ended.asked = sum(piece.progress.total for piece in asking.pieces)
         ended.failed = sum(piece.progress.failed for piece in asking.pieces)
+        if not asking.performance:  # there a row that is not sent is no failed request
+            broken = sum(len(piece.broken) * piece.subtask.repeats for piece in asking.pieces)
+            ended.asked += broken
+            ended.failed += broken
     ended.notes += [
         f"{p.task} · {p.model}: {p.failed} failed, the first is request {p.first_failure}\n  see {p.log_file}"
         for p in (piece.progress for piece in asking.pieces)
@@ -283,7 +302,7 @@ def _require_valid(spec: RunSpec, folder: RunFolder) -> None:
 def _exit_code(spec: RunSpec, ended: Ended) -> int:
     if ended.interrupted:
         return INTERRUPTED
-    return 1 if ended.failed > spec.run.max_failures else 0
+    return 1 if ended.faulty or ended.failed > spec.run.max_failures else 0
 
 
 def resolved(spec: RunSpec) -> dict[str, Any]:

@@ -100,6 +100,10 @@ def check(task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: M
         loaded = load_samples(task, plugins, folders, selected=False)
     except AisbError as error:
         return Standing(name, "wrong", found.layout, found.paths, wanted=found.wanted, note=str(error))
+    if loaded.broken:
+        row = loaded.broken[0]
+        note = f"sample {row.id} could not be made ready: {row.error}"
+        return Standing(name, "wrong", found.layout, found.paths, wanted=found.wanted, note=note)
     state, note = _compared(found.wanted, loaded.count, loaded.sha256, found.layout or "")
     return Standing(name, state, found.layout, found.paths, loaded.count, loaded.sha256, found.wanted, note)
 

@@ -125,12 +125,17 @@ def attach(text: str, attached: Iterable[Attached]) -> str | tuple[Part, ...]:
 def media_hash(media: Sequence[Media], samples: Iterable[Sample]) -> str:
     """Return a hash over the media of all samples: what is given, and of a file how large it is.
 
-    Not over the files' content, which can be more than anyone wants to read before the first request.
+    Not over the files' content, which can be more than anyone wants to read before the first request. What a
+    row that could not be made does not have is left out.
     """
     digest = hashlib.sha256()
     for sample in samples:
         for entry in media:
-            for text in entry.given(sample.fields):
+            try:
+                given = entry.given(sample.fields)
+            except Exception:  # noqa: BLE001, S112 - rendering the prompt says what is wrong with the row
+                continue
+            for text in given:
                 path = entry.find(text)
                 digest.update(f"{text}\0{path.stat().st_size if path else ''}\0".encode("utf-8", "replace"))
     return digest.hexdigest()

@@ -13,8 +13,16 @@ from aisb._errors import ConfigError, DataError
 from aisb._templates import Template, as_text, optional
 from aisb._types import Message, Request, Sample
 from aisb_engine._data.media import Attached, Media, attach, roots_for
-from aisb_engine._data.samples import LETTERS, LoadedSamples, load_samples, row_at, row_max_tokens
+from aisb_engine._data.samples import (
+    LETTERS,
+    BrokenRow,
+    LoadedSamples,
+    load_samples,
+    row_at,
+    row_max_tokens,
+)
 from aisb_engine._data.tools import row_tools
+from aisb_engine._faults import ComponentError
 from aisb_engine._resolve.params import NEVER_SENT
 
 if TYPE_CHECKING:
@@ -59,6 +67,7 @@ class Renderer:
     ) -> None:
         table, where = task.prompt, "task.prompt."
         self.task = task
+        self._plugins = plugins
         self._params = _sent(task.params if params is None else params)
         self._forced = _sent(forced or {})
         own = None if "max_tokens" in left_out else task.sample.max_tokens
@@ -100,15 +109,21 @@ class Renderer:
         Raises:
             ConfigError: a template names a field that the sample has not, or there are too few examples.
             DataError: a field does not hold what the task takes from it.
+            ComponentError: a value of the row raised, or an example could not be made.
         """
         try:
             request = self._request(sample, repeat)
             at = row_at(self._at, sample.fields) if self._at else None
+            if self._continuation:
+                request = replace(request, continuations=self._options(sample))
         except (ConfigError, DataError) as error:
             error.args = (f"{error}\n  at sample {sample.id}",)
             raise
-        if self._continuation:
-            request = replace(request, continuations=self._options(sample))
+        except ComponentError:
+            raise
+        except Exception as error:
+            use = self.task.dataset.use
+            raise ComponentError.of(self._plugins, "dataset", use, "a prompt", error) from error
         facts = {name: sample.fields[name] for name in FACTS if name in sample.fields}
         return replace(request, at=at, facts=facts) if facts or at is not None else request
 
@@ -201,14 +216,19 @@ class Shots:
         self._table = task.prompt.shots_from
         self._own = self._table.split is None or self._table.split == task.dataset.split
         self._ask = ask
-        groups: dict[str | None, list[Sample]] = {}
-        for sample in pool.samples:
-            groups.setdefault(sample.group if self._table.same_group else None, []).append(sample)
+        groups: dict[str | None, list[Sample | BrokenRow]] = {}
+        for row in pool.rows:
+            groups.setdefault(row.group if self._table.same_group else None, []).append(row)
         self._ordered = {group: self._order(group, rows) for group, rows in groups.items()}
         self._questions: dict[str, str] = {}
 
     def choose(self, sample: Sample) -> Sequence[Sample]:
-        """Return the examples for one sample, in the order in which they stand in its prompt."""
+        """Return the examples for one sample, in the order in which they stand in its prompt.
+
+        Raises:
+            ConfigError: there are too few.
+            ComponentError: one of them could not be made. Another in its place would change the prompt.
+        """
         group = sample.group if self._table.same_group else None
         rows = self._ordered.get(group, [])
         if self._own:
@@ -219,13 +239,13 @@ class Shots:
                 f"{self._count} examples are wanted, and {self._origin(group)} has {len(rows)}"
                 + (" beside the sample itself" if self._own else ""),
             )
-        return rows[: self._count]
+        return [_usable(row) for row in rows[: self._count]]
 
-    def _others(self, rows: Sequence[Sample], sample: Sample) -> list[Sample]:
-        others: list[Sample] = []
+    def _others(self, rows: Sequence[Sample | BrokenRow], sample: Sample) -> list[Sample | BrokenRow]:
+        others: list[Sample | BrokenRow] = []
         question = self._question(sample)
         for row in rows:
-            if row.id != sample.id and self._question(row) != question:
+            if row.id != sample.id and (isinstance(row, BrokenRow) or self._question(row) != question):
                 others.append(row)
                 if len(others) == self._count:
                     break
@@ -236,7 +256,7 @@ class Shots:
             self._questions[row.id] = self._ask(row)
         return self._questions[row.id]
 
-    def _order(self, group: str | None, rows: list[Sample]) -> list[Sample]:
+    def _order(self, group: str | None, rows: list[Sample | BrokenRow]) -> list[Sample | BrokenRow]:
         """Return all rows in the order in which they are taken as examples."""
         positions = self._table.positions
         if positions is not None:
@@ -262,6 +282,12 @@ class Shots:
     def _origin(self, group: str | None) -> str:
         split = f"split {self._table.split!r}" if self._table.split else "the data"
         return f"{split} of group {group!r}" if group is not None else split
+
+
+def _usable(row: Sample | BrokenRow) -> Sample:
+    if isinstance(row, BrokenRow):
+        raise row.error
+    return row
 
 
 def cross(request: Request, wants: Literal["chat", "text"], system: str | None = None) -> Request:

@@ -16,13 +16,14 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from aisb._data import DataFiles
-from aisb._errors import ConfigError, DataError, did_you_mean
+from aisb._errors import AisbError, ConfigError, DataError, did_you_mean
 from aisb._evaluator import Postprocessor
 from aisb._options import given_types
 from aisb._templates import Template, as_text, optional
 from aisb._types import Extract, Row, Sample
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.places import locate
+from aisb_engine._faults import ComponentError, StepError, call_step, make
 
 if TYPE_CHECKING:
     from aisb._plugins import Plugins
@@ -32,18 +33,47 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenRow:
+    """A row that a plugin could not make ready: what there is of its sample, and what was raised."""
+
+    sample: Sample
+    error: ComponentError
+
+    @property
+    def id(self) -> str:
+        """The sample's id: the position of the row in its source, as if it had been made."""
+        return self.sample.id
+
+    @property
+    def group(self) -> str | None:
+        """The sample's group."""
+        return self.sample.group
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedSamples:
-    """The samples of a task, in the order of its rows, and what they were read from.
+    """The rows of a task as samples, in order, and what they were read from.
 
     `count` is the number of rows before any selection, `sha256` the data's hash, `layout` the path that was
-    found as the task writes it (None for a dataset without files).
+    found as the task writes it (None for a dataset without files). Iterating it, and its length, leave out
+    the rows that could not be made.
     """
 
-    samples: tuple[Sample, ...]
+    rows: tuple[Sample | BrokenRow, ...]
     count: int
     sha256: str
     files: tuple[Path, ...] = ()
     layout: str | None = None
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The rows that can be asked about."""
+        return tuple([row for row in self.rows if isinstance(row, Sample)])
+
+    @property
+    def broken(self) -> tuple[BrokenRow, ...]:
+        """The rows that could not be made."""
+        return tuple([row for row in self.rows if isinstance(row, BrokenRow)])
 
     def __iter__(self) -> Iterator[Sample]:
         return iter(self.samples)
@@ -62,16 +92,18 @@ def load_samples(
 ) -> LoadedSamples:
     """Read a task's rows and make them ready.
 
-    `split` stands above the task's own; with `selected` false, `dataset.select` is left aside.
+    `split` stands above the task's own; with `selected` false, `dataset.select` is left aside. A row at which
+    a plugin raises is a `BrokenRow`; it keeps its place, so that the ids of the others stay the same.
 
     Raises:
         DataError: the data is missing or broken; the message has the file and the line.
         ConfigError: a template or step of the task does not fit the rows.
+        ComponentError: the dataset itself raised, or a step cannot be made: the task cannot be run.
     """
-    files, rows = _opened(task, plugins, folders, split)
+    files, rows, use = _opened(task, plugins, folders, split)
     digest = None if files else hashlib.sha256()
     maker = SampleMaker(task, plugins)
-    samples = tuple(maker.make(_counted(rows, files, digest)))
+    samples = tuple(maker.make(_guarded(_counted(rows, files, digest), use, plugins)))
     if not samples:
         raise DataError(f"{files.here if files else task.dataset.use}: there are no rows")
     kept = samples
@@ -89,17 +121,33 @@ def load_samples(
 
 def _opened(
     task: Task, plugins: Plugins, folders: DataFolders, split: str | None
-) -> tuple[DataFiles | None, Iterable[Row]]:
-    """Make the dataset component, with its files; one that takes none gets `path` and `split` as options."""
+) -> tuple[DataFiles | None, Iterable[Row], str]:
+    """Make the dataset component, with its files, and return its name, too.
+
+    One that takes no files gets `path` and `split` as options.
+    """
     table, where = task.dataset, "task.dataset"
     if not takes_files(plugins, table.use) and not table.layouts:
         given = {"path": table.path, "split": split or table.split}
         own = {key: value for key, value in given.items() if value is not None}
-        return None, plugins.make("dataset", table.use, table.options | own, where=where)
+        return None, make(plugins, "dataset", table.use, table.options | own, where=where), table.use
     files, use, options = locate(task, folders, split)
     if files is None:
         raise ConfigError(f"{where}.path", f"must be given: the dataset {use!r} reads files")
-    return files, plugins.make("dataset", use, options, where=where, files=files)
+    return files, make(plugins, "dataset", use, options, where=where, files=files), use
+
+
+def _guarded(rows: Iterable[tuple[str, Row]], use: str, plugins: Plugins) -> Iterator[tuple[str, Row]]:
+    """Yield a dataset's rows; what it raises names it."""
+    count = 0
+    try:
+        for row in rows:
+            yield row
+            count += 1
+    except AisbError:
+        raise
+    except Exception as error:
+        raise ComponentError.of(plugins, "dataset", use, f"its row {count:,}", error) from error
 
 
 def takes_files(plugins: Plugins, use: str) -> bool:
@@ -113,6 +161,7 @@ class SampleMaker:
     def __init__(self, task: Task, plugins: Plugins) -> None:
         table = task.sample
         self._plugins = plugins
+        self._use = task.dataset.use
         self._seed = table.shuffle
         self._fields = [
             (
@@ -146,25 +195,63 @@ class SampleMaker:
             ]
         self._check()
 
-    def make(self, rows: Iterable[tuple[str, Row]]) -> Iterator[Sample]:
-        """Yield a sample a row; each row comes with its place, which errors name."""
+    def make(self, rows: Iterable[tuple[str, Row]]) -> Iterator[Sample | BrokenRow]:
+        """Yield a sample a row; each row comes with its place, which errors name.
+
+        Raises:
+            ComponentError: a row is broken whose group is not known. Later rows of the group would get other
+                ids than they have once the plugin is mended.
+        """
         positions: dict[str | None, int] = {}
         for place, row in rows:
             try:
-                fields = self._derived(row)
-                group = self._group_of(fields)
-                position = positions.get(group, 0)
-                positions[group] = position + 1
-                identity = str(position) if group is None else f"{group}/{position}"
-                yield self._sample(identity, fields, group)
+                yield self._made(row, positions)
             except (ConfigError, DataError) as error:
                 error.args = (f"{error}\n  at {place}",)
                 raise
 
+    def _made(self, row: Row, positions: dict[str | None, int]) -> Sample | BrokenRow:
+        """Make one sample; `positions` has how many rows of each group came before it."""
+        broken: ComponentError | None = None
+        try:
+            fields = self._derived(row)
+            group = self._group_of(fields)
+        except (ConfigError, DataError):
+            raise
+        except Exception as error:  # noqa: BLE001 - it becomes the outcome of this sample
+            broken = self._fault(error)
+            fields, group = self._remains(row, broken)
+        position = positions.get(group, 0)
+        positions[group] = position + 1
+        identity = str(position) if group is None else f"{group}/{position}"
+        if broken is None:
+            try:
+                return self._sample(identity, fields, group)
+            except (ConfigError, DataError):
+                raise
+            except Exception as error:  # noqa: BLE001 - it becomes the outcome of this sample
+                broken = self._fault(error)
+        return BrokenRow(Sample(identity, fields, group=group), broken)
+
     def again(self, sample: Sample) -> Sample:
-        """Make a sample again from its own fields, as the table says now, under its own id."""
-        fields = self._derived(sample.fields)
-        return self._sample(sample.id, fields, self._group_of(fields))
+        """Make a sample again from its own fields, as the table says now, under its own id.
+
+        Raises:
+            ComponentError: a plugin raised.
+        """
+        try:
+            fields = self._derived(sample.fields)
+            return self._sample(sample.id, fields, self._group_of(fields))
+        except (ConfigError, DataError):
+            raise
+        except Exception as error:
+            raise self._fault(error) from error
+
+    def _fault(self, error: Exception) -> ComponentError:
+        """Name what raised: the step, or the dataset whose row does not fit."""
+        if isinstance(error, StepError):
+            return ComponentError.of(self._plugins, "postprocessor", error.step, "", error.error)
+        return ComponentError.of(self._plugins, "dataset", self._use, "a row", error)
 
     def _derived(self, row: Row) -> dict[str, Any]:
         fields = dict(row)
@@ -172,6 +259,25 @@ class SampleMaker:
             where = f"task.sample.fields.{name}"
             fields[name] = _cleaned(template.render(fields), steps, Sample("", fields), where)
         return fields
+
+    def _remains(self, row: Row, broken: ComponentError) -> tuple[dict[str, Any], str | None]:
+        """Return the fields of a broken row that can be made, and its group.
+
+        Raises:
+            ComponentError: the group is not among them.
+        """
+        fields = dict(row)
+        for name, template, steps in self._fields:
+            try:
+                made = _cleaned(template.render(fields), steps, Sample("", fields), "")
+            except Exception:  # noqa: BLE001 - why the row is broken is known
+                fields.pop(name, None)
+            else:
+                fields[name] = made
+        try:
+            return fields, self._group_of(fields)
+        except Exception:  # noqa: BLE001 - why the row is broken is known
+            raise broken from broken.error
 
     def _group_of(self, fields: Row) -> str | None:
         group = self._group.render(fields) if self._group else None
@@ -235,8 +341,12 @@ class SampleMaker:
         return [
             (
                 use.use,
-                self._plugins.make(
-                    "postprocessor", use.use, use.options, where=f"task.sample.{path}clean.{position}"
+                make(
+                    self._plugins,
+                    "postprocessor",
+                    use.use,
+                    use.options,
+                    where=f"task.sample.{path}clean.{position}",
                 ),
             )
             for position, use in enumerate(uses)
@@ -315,7 +425,12 @@ def _counted(rows: Iterable[Row], files: DataFiles | None, digest: Any) -> Itera
 
 def _cleaned(text: str, steps: Sequence[tuple[str, Postprocessor]], sample: Sample, where: str) -> str:
     for name, step in steps:
-        found = step(text, sample)
+        try:
+            found = call_step(name, step, text, sample)
+        except StepError as error:
+            if isinstance(error.error, ConfigError | DataError):
+                raise error.error from error.error.__cause__
+            raise
         if found is None:
             raise DataError(f"{where}: the step {name!r} found nothing in {text[:200]!r}")
         text = found.text if isinstance(found, Extract) else found
@@ -343,13 +458,19 @@ def _shuffled(choices: tuple[str, ...], target: str, random: Random) -> tuple[tu
     return tuple(choices[index] for index in order), LETTERS[order.index(LETTERS.index(target))]
 
 
-def _select(samples: tuple[Sample, ...], name: str, values: Sequence[str]) -> tuple[Sample, ...]:
-    """Keep the samples whose field has one of the values."""
+def _select(
+    rows: tuple[Sample | BrokenRow, ...], name: str, values: Sequence[str]
+) -> tuple[Sample | BrokenRow, ...]:
+    """Keep the rows whose field has one of the values; a broken one also where it lacks the field."""
     where = f"task.dataset.select.{name}"
     there: dict[str, None] = {}
-    wanted, kept = set(values), []
-    for sample in samples:
+    wanted, kept = set(values), list[Sample | BrokenRow]()
+    for row in rows:
+        sample = row.sample if isinstance(row, BrokenRow) else row
         if name not in sample.fields:
+            if row is not sample:
+                kept.append(row)
+                continue
             known = sorted(sample.fields)
             raise ConfigError(
                 where, f"no field {name!r}{did_you_mean(name, known)}; the fields are: {', '.join(known)}"
@@ -357,7 +478,7 @@ def _select(samples: tuple[Sample, ...], name: str, values: Sequence[str]) -> tu
         value = as_text(sample.fields[name])
         there[value] = None
         if value in wanted:
-            kept.append(sample)
+            kept.append(row)
     for value in values:
         if value not in there:
             some = ", ".join(list(there)[:80]) + (" …" if len(there) > 80 else "")

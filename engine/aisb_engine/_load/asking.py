@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import signal
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,16 +15,17 @@ from typing import Any
 import orjson
 
 from aisb._backend import Backend, HttpBackend
-from aisb._errors import AisbError, ConfigError, RunError, ServiceError, UsageError
+from aisb._errors import AisbError, ConfigError, PluginError, RunError, ServiceError, UsageError
 from aisb._mixins import LoraAdapters
 from aisb._options import option_with
 from aisb._plugins import Plugins
 from aisb._roles import CacheNonce
-from aisb._types import Request, ServiceInfo
+from aisb._types import Request, Sample, ServiceInfo
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.media import media_hash
 from aisb_engine._data.prompts import Renderer
-from aisb_engine._data.samples import load_samples
+from aisb_engine._data.samples import BrokenRow, LoadedSamples, load_samples
+from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._http.client import connect
 from aisb_engine._http.likelihood import check_scores, try_scores
 from aisb_engine._load.engine import concurrency
@@ -39,7 +40,7 @@ from aisb_engine._record.predictions import Asked, prompt_of, write_predictions,
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
 from aisb_engine._resolve.params import sends
 from aisb_engine._scoring.scoring import Steps, evaluators
-from aisb_engine._spec import LOCAL, DatasetTable, RunSpec, Task
+from aisb_engine._spec import LOCAL, DatasetTable, RunSpec, Subtask, Task
 from aisb_engine._stopper import Stopper
 
 
@@ -60,6 +61,9 @@ class Asking:
     pieces: list[Piece] = field(default_factory=list)
     backends: dict[str, Backend] = field(default_factory=dict)
     interrupted: bool = False
+    faults: PluginFaults = field(default_factory=PluginFaults)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Why tasks are not asked, by name: a plugin raised before their rows were there."""
 
     async def run(self) -> None:
         """Ask everything that has no answer yet.
@@ -67,9 +71,12 @@ class Asking:
         Raises:
             ServiceError: a service cannot be reached, or does not serve the model; nothing was sent.
             UsageError: data or a component is missing, or the run's log belongs to other requests.
+            PluginError: a plugin raised at each task, so that nothing can be asked.
         """
         try:
             self._prepare()
+            if self.left_out and not self.pieces:
+                raise PluginError(f"nothing can be asked: {', '.join(self.left_out)} could not be made ready")
             await self._probe()
             self._begin()
             await self._drive()
@@ -79,20 +86,22 @@ class Asking:
     def _prepare(self) -> None:
         folders = DataFolders.default(self.data_dir)
         tasks = {name: self._unlike(task) for name, task in self.spec.tasks.items()}
-        loaded = {name: load_samples(task, self.plugins, folders) for name, task in tasks.items()}
+        loaded = {name: self._loaded(name, task, folders) for name, task in tasks.items()}
         for name, model in self.spec.models.items():
             where = f"models.{model.name}.options"
             self.backends[name] = connect(
                 self.plugins.make("backend", model.backend, model.options, where=where)
             )
-        if self.grades:  # a grader that cannot be made is said before hours of asking
-            for task in tasks.values():
-                Steps.make(task.postprocess, self.plugins)
-                evaluators(task, self.plugins)
+        if self.grades:
+            for name, task in tasks.items():
+                self._try_graders(name, task)
         for subtask in self.spec.subtasks:
             samples, task = loaded[subtask.task], tasks[subtask.task]
             if task.mode == "logprob":
                 check_scores(self.backends[subtask.model])
+            renderer = None if samples is None else self._renderer(subtask, task, samples, folders)
+            if samples is None or renderer is None:
+                continue
             log_file = self.folder.infer_log(subtask.model, subtask.task)
             piece = Piece(
                 subtask,
@@ -100,25 +109,81 @@ class Asking:
                 task,
                 self.backends[subtask.model],
                 samples,
-                Renderer(
-                    task,
-                    self.plugins,
-                    folders,
-                    params=subtask.params,
-                    forced=subtask.forced,
-                    left_out=self.spec.not_sent.get(subtask.key, ()),
-                    files=samples.files,
-                ),
+                renderer,
                 Progress(subtask.model, subtask.task, log_file),
-                samples.samples[: subtask.load.num_prompts],
+                [row for row in samples.rows[: subtask.load.num_prompts] if not isinstance(row, BrokenRow)],
                 nonce=f"[{self._nonce}]" if self.performance and subtask.load.nonce is not False else "",
+                faults=self.faults,
+                broken={
+                    row.id: row.error
+                    for row in samples.rows[: subtask.load.num_prompts]
+                    if isinstance(row, BrokenRow)
+                },
             )
             wanted = subtask.load.num_prompts or 0
-            if self.performance and wanted > len(samples):
-                piece.notes.append(f"{wanted} prompts were asked for, and the task has {len(samples)} rows")
+            if self.performance and wanted > len(samples.rows):
+                rows = len(samples.rows)
+                piece.notes.append(f"{wanted} prompts were asked for, and the task has {rows} rows")
             requests = len(piece.samples) * subtask.repeats
             piece.workers = workers(subtask.load, piece.backend, requests, piece.notes)
             self.pieces.append(piece)
+
+    def _loaded(self, name: str, task: Task, folders: DataFolders) -> LoadedSamples | None:
+        """Read a task's rows; None, and the task left out, where a plugin raises."""
+        try:
+            loaded = load_samples(task, self.plugins, folders)
+        except ComponentError as error:
+            self._leave_out(name, error)
+            return None
+        for row in loaded.broken:
+            self.faults.add(row.error, f"sample {row.id} of {name}")
+        return loaded
+
+    def _renderer(
+        self, subtask: Subtask, task: Task, samples: LoadedSamples, folders: DataFolders
+    ) -> Renderer | None:
+        """Make what renders a task's prompts; None, and the task left out, where a plugin raises."""
+        try:
+            return Renderer(
+                task,
+                self.plugins,
+                folders,
+                params=subtask.params,
+                forced=subtask.forced,
+                left_out=self.spec.not_sent.get(subtask.key, ()),
+                files=samples.files,
+            )
+        except ComponentError as error:
+            self._leave_out(subtask.task, error)
+            return None
+
+    def _leave_out(self, name: str, error: ComponentError) -> None:
+        """Run the other tasks without this one; keep the reason where people look for its result."""
+        line = self.faults.add(error, f"task {name}")
+        self.left_out[name] = str(error)
+        self.display.say(f"{name} is not asked: {error}")
+        self.manifest.note("tasks", name, {"not_asked": str(error)})
+        for subtask in self.spec.subtasks:
+            if subtask.task == name:
+                file = self.folder.infer_log(subtask.model, name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with file.open("a", encoding="utf-8") as lines:
+                    lines.write(f"{now()} not asked: {line}\n")
+
+    def _try_graders(self, name: str, task: Task) -> None:
+        """Say before hours of asking that a step or an evaluator cannot be made.
+
+        Raises:
+            UsageError: it is not there, or does not take its options.
+        """
+        known = len(self.faults.faults)
+        try:
+            Steps.make(task.postprocess, self.plugins)
+        except ComponentError as error:
+            self.faults.add(error, f"task {task.name}")
+        evaluators(task, self.plugins, faults=self.faults)
+        for fault in self.faults.faults[known:]:
+            self.display.say(f"{name}: {fault.line}")
 
     @property
     def _nonce(self) -> str:
@@ -228,7 +293,7 @@ class Asking:
                 backend=piece.model.backend,
                 data=piece.loaded.sha256,
                 shots=piece.renderer.shots.pool.sha256 if piece.renderer.shots else None,
-                media=media_hash(piece.renderer.media, piece.loaded) if piece.renderer.media else None,
+                media=self._media(piece),
                 adapters=piece.backend.adapters_hash() if isinstance(piece.backend, LoraAdapters) else None,
             )
             path = self.folder.log(model, task) / "identity.json"
@@ -242,8 +307,12 @@ class Asking:
             if not self.performance:  # which is never scored, and whose prompts can be many and long
                 from aisb_engine._scoring.results import sample_table
 
-                prompts = (Asked(sample, prompt_of(piece.request(sample))) for sample in piece.samples)
-                write_samples(self.folder, model, task, prompts, made_by=sample_table(piece.task))
+                asked = [
+                    self._asked(piece, row) for row in piece.loaded.rows[: piece.subtask.load.num_prompts]
+                ]
+                write_samples(self.folder, model, task, asked, made_by=sample_table(piece.task))
+                piece.samples = [sample for sample in piece.samples if sample.id not in piece.broken]
+            self.manifest.data.get("tasks", {}).get(task, {}).pop("not_asked", None)
             facts = {
                 "version": task_version(piece.task),
                 "data": {"sha256": piece.loaded.sha256, "files": [str(f) for f in piece.loaded.files]},
@@ -276,6 +345,22 @@ class Asking:
                     "set params.temperature"
                 )
         self.manifest.save()
+
+    def _asked(self, piece: Piece, row: Sample | BrokenRow) -> Asked:
+        """Return a row as the log keeps it: with its prompt, or with the reason why there is none."""
+        sample = row.sample if isinstance(row, BrokenRow) else row
+        request = piece.attempt(sample)
+        return (
+            Asked(sample, prompt_of(request)) if request else Asked(sample, "", str(piece.broken[sample.id]))
+        )
+
+    def _media(self, piece: Piece) -> str | None:
+        """Return the hash of the media of all rows: also of those that could not be made this time."""
+        if not piece.renderer.media:
+            return None
+        rows = piece.loaded.rows
+        samples = (row.sample if isinstance(row, BrokenRow) else row for row in rows)
+        return media_hash(piece.renderer.media, samples)
 
     async def _drive(self) -> None:
         stopping = asyncio.Event()
@@ -338,6 +423,10 @@ class Asking:
                 note(line)
                 self.display.say(f"{task} · {model}: {line}")
             at_once = min(self.spec.run.max_num_workers, len(self.pieces))
+            if broken := piece.broken_line():
+                self.display.say(f"{task} · {model}: {broken}")
+            for name, why in piece.broken.items():
+                note(f"request {name}: not asked: {why}")
             sending = Sending(piece, folder, self.session, began, note, stopping, self.performance)
             sending.placement = self._placement(piece, slot)
             try:
@@ -405,8 +494,17 @@ def run_loop(asking: Asking) -> None:
         uvloop.run(work)
 
 
-def preview(task: Task, plugins: Plugins, folders: DataFolders, count: int) -> Iterable[Request]:
-    """Return the first requests of a task as they would be sent."""
+def preview(task: Task, plugins: Plugins, folders: DataFolders, count: int) -> list[Request | BrokenRow]:
+    """Return the first requests of a task as they would be sent, and rows of which none can be made."""
     loaded = load_samples(task, plugins, folders)
     renderer = Renderer(task, plugins, folders, files=loaded.files)
-    return [renderer.request(sample) for sample in list(loaded.samples)[:count]]
+    return [_previewed(renderer, row) for row in loaded.rows[:count]]
+
+
+def _previewed(renderer: Renderer, row: Sample | BrokenRow) -> Request | BrokenRow:
+    if isinstance(row, BrokenRow):
+        return row
+    try:
+        return renderer.request(row)
+    except ComponentError as error:
+        return BrokenRow(row, error)

@@ -9,6 +9,7 @@ from aisb._backend import Backend
 from aisb._types import Part, Prediction, Request, Sample
 from aisb_engine._data.prompts import Renderer, cross
 from aisb_engine._data.samples import LoadedSamples
+from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._load.engine import next_turn
 from aisb_engine._progress import Progress
 from aisb_engine._resolve.params import sends
@@ -36,6 +37,29 @@ class Piece:
     nonce: str = ""
     apart: bool = False
     notes: list[str] = field(default_factory=list)
+    faults: PluginFaults = field(default_factory=PluginFaults)
+    broken: dict[str, ComponentError] = field(default_factory=dict)
+    """Why samples cannot be asked, by id: their row, or their prompt, could not be made."""
+
+    def attempt(self, sample: Sample, repeat: int = 0) -> Request | None:
+        """Render what is sent for a sample; None, and recorded, where a plugin raises."""
+        if sample.id in self.broken:
+            return None
+        try:
+            return self.request(sample, repeat)
+        except ComponentError as error:
+            self.broken[sample.id] = error
+            self.faults.add(error, f"sample {sample.id} of {self.subtask.task}")
+            return None
+
+    def broken_line(self) -> str | None:
+        """Say how many samples cannot be asked, and why the first of them; None where all can."""
+        if not self.broken:
+            return None
+        first, why = next(iter(self.broken.items()))
+        others = len(self.broken) - 1
+        more = f" (and {others:,} more)" if others else ""
+        return f"sample {first}{more} could not be made ready, and is not asked: {why}"
 
     def request(self, sample: Sample, repeat: int = 0, *, nonce: str | None = None) -> Request:
         """Render what is sent for a sample, in the form the backend takes; repeats differ by their seed."""
@@ -60,12 +84,14 @@ class Piece:
         """Return how many requests there are in all, every turn of a conversation for itself."""
         if not self._talks():
             return len(self.samples) * self.subtask.repeats
-        return sum(1 + len(self.request(sample).followups) for sample in self.samples) * self.subtask.repeats
+        requests = (self.attempt(sample) for sample in self.samples)
+        return sum(1 + len(request.followups) for request in requests if request) * self.subtask.repeats
 
     def requests(self, answers: Answers | None = None) -> Iterator[Request]:
         """Yield the requests that have no answer yet, in sample order, repeat after repeat.
 
-        A conversation goes on from its first turn without an answer.
+        A conversation goes on from its first turn without an answer. A sample whose prompt cannot be made is
+        passed over.
         """
         answers = answers or {}
         talks = self._talks()
@@ -73,7 +99,11 @@ class Piece:
             for repeat in range(self.subtask.repeats):
                 if not talks and _answered(answers, (sample.id, repeat, 0)):
                     continue
-                left = _without_answered(self.request(sample, repeat), answers)
+                known = sample.id in self.broken
+                request = self.attempt(sample, repeat)
+                if request is None and not known:
+                    self.progress.total -= self.subtask.repeats
+                left = _without_answered(request, answers) if request else None
                 if left is not None:
                     yield left
 

@@ -120,6 +120,10 @@ class Sending:
             if follower:
                 follower.cancel()
                 piece.progress.total = piece.progress.finished
+            if self.facts["planned"] is not None:  # less than before where a prompt could not be made
+                self.facts["planned"] = piece.progress.total - piece.progress.resumed
+            if line := piece.broken_line():
+                self.facts["notes"].append(line)
             self.facts["ended_ns"] = self.clock()
             self.facts["interrupted"] = self.stopping.is_set()
             if counting:
@@ -175,7 +179,7 @@ class Sending:
             self.stopping,
             clients,
         )
-        requests = (piece.request(sample) for sample in samples)
+        requests = (request for sample in samples if (request := piece.attempt(sample)))
         if self._renewal:  # a prefix cache would know what is measured next from here
             requests = (self._renewal.of(request, WARM_UP) for request in requests)
         answered = await drive.warm_up(requests)

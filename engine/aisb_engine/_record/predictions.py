@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from aisb._errors import RunError
-from aisb._types import Message, Prediction, Request, Sample
+from aisb._types import Failure, Message, Prediction, Request, Sample
 from aisb_engine._record.latency import latency
 from aisb_engine._record.log import Log, read_folder
 from aisb_engine._record.runfolder import RunFolder, write_atomically
@@ -19,10 +20,14 @@ SAMPLES = "samples.jsonl.gz"
 
 
 class Asked(NamedTuple):
-    """A sample and the prompt that was made of it, as the log keeps them."""
+    """A sample and the prompt that was made of it, as the log keeps them.
+
+    `broken` says why nothing could be asked: the row, or its prompt, could not be made.
+    """
 
     sample: Sample
     prompt: str | list[dict[str, Any]]
+    broken: str | None = None
 
 
 class AskedTask(NamedTuple):
@@ -48,7 +53,7 @@ def write_samples(
     buffer = BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=3, mtime=0) as file:
         file.write(orjson.dumps({"made_by": made_by}, option=orjson.OPT_APPEND_NEWLINE))
-        for sample, prompt in asked:
+        for sample, prompt, broken in asked:
             line = {
                 "id": sample.id,
                 "group": sample.group,
@@ -58,9 +63,17 @@ def write_samples(
                 # A made prompt, which can be long, is not kept twice.
                 "fields": {k: value for k, value in sample.fields.items() if not hasattr(value, "pool")},
                 "prompt": prompt,
+                **({"broken": broken} if broken else {}),
             }
-            file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE, default=str))
+            file.write(_json_line(line))
     write_atomically(folder.log(model, task) / SAMPLES, buffer.getvalue())
+
+
+def _json_line(line: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE, default=str)
+    except TypeError:  # a row with a table whose keys are no texts
+        return json.dumps(line, default=str, skipkeys=True).encode() + b"\n"
 
 
 def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
@@ -83,6 +96,7 @@ def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
         Asked(
             Sample(r["id"], r["fields"], r["target"], tuple(r["choices"]), r["group"], r.get("cluster")),
             r["prompt"],
+            r.get("broken"),
         )
         for r in rows
     ]
@@ -94,7 +108,8 @@ def write_predictions(
 ) -> list[Prediction]:
     """Make the prediction files of a subtask from its log; return the predictions in sample order.
 
-    There is one line for each sample, repeat and turn that was asked; the last attempt wins.
+    There is one line for each sample, repeat and turn that was asked; the last attempt wins. A sample that
+    could not be made has a failure of the kind `row`.
     """
     _, asked = read_samples(folder, model, task)
     log = read_folder(folder.log(model, task))
@@ -111,10 +126,13 @@ def write_predictions(
 
 
 def in_order(asked: Sequence[Asked], log: Log, repeats: int) -> Iterator[Prediction]:
-    """Yield the predictions that there are, by sample, repeat and turn."""
+    """Yield the predictions that there are, by sample, repeat and turn; a failure where nothing was asked."""
     turns = max((key[2] for key in log.latest), default=0) + 1
     for one in asked:
         for repeat in range(repeats):
+            if one.broken:
+                yield Prediction(one.sample.id, repeat, attempts=0, failure=Failure("row", one.broken))
+                continue
             for turn in range(turns):
                 found = log.latest.get((one.sample.id, repeat, turn))
                 if found is not None:

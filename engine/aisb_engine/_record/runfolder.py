@@ -113,6 +113,11 @@ class RunFolder:
         """The readable lines of asking a judge."""
         return self.path / "logs" / "judge" / f"{judge}.out"
 
+    @property
+    def plugin_log(self) -> Path:
+        """The tracebacks of what plugins raised."""
+        return self.path / "logs" / "plugins.log"
+
     def predictions(self, model: str, task: str) -> Path:
         """One line for each sample, repeat and turn."""
         return self.path / "predictions" / model / f"{task}.jsonl"

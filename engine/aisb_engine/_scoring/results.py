@@ -6,17 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import orjson
 
 from aisb._plugins import Plugins
 from aisb._templates import Template
-from aisb._types import Prediction, Sample, Score, request_id
+from aisb._types import Metric, Prediction, Sample, Score, request_id
 from aisb_engine._data.samples import SampleMaker
+from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._progress import Display, Silent
 from aisb_engine._record.manifest import now, task_version
-from aisb_engine._record.predictions import AskedTask, read_samples, write_predictions
+from aisb_engine._record.predictions import SAMPLES, AskedTask, read_samples, write_predictions
 from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._record.scores import write_scores
 from aisb_engine._scoring.judging import Judging, is_judged, judging_of
@@ -27,22 +29,35 @@ from aisb_engine._spec import RunSpec, RunTable, Subtask, Task
 
 @dataclass(slots=True)
 class Scored:
-    """How scoring a run went: requests that had failed, a judge's that did, and what is to be said."""
+    """How scoring a run went: requests that had failed, a judge's that did, and what is to be said.
+
+    `unmade` are the samples that were never asked because a plugin raised.
+    """
 
     failed: int = 0
     unjudged: int = 0
+    unmade: int = 0
     notes: list[str] = field(default_factory=list)
 
 
 async def score_run(
-    spec: RunSpec, folder: RunFolder, plugins: Plugins, display: Display, session: int
+    spec: RunSpec,
+    folder: RunFolder,
+    plugins: Plugins,
+    display: Display,
+    session: int,
+    *,
+    faults: PluginFaults,
+    left_out: Mapping[str, str] | None = None,
 ) -> Scored:
-    """Score every subtask of a run.
+    """Score every subtask of a run; what plugins raise is recorded in `faults`, and ends nothing else.
+
+    `left_out` are tasks that could not be asked, with the reason.
 
     Raises:
         RunError: a subtask was never asked.
         ServiceError: the model that judges cannot be asked; what it has said is kept.
-        UsageError: a postprocessor or evaluator cannot be made.
+        UsageError: a postprocessor or evaluator is not there, or does not take its options.
     """
     scoring = folder.new_pass(datetime.now())  # noqa: DTZ005 - as run folders
     judging = judging_of(folder, spec, plugins, session=session)
@@ -53,6 +68,12 @@ async def score_run(
             if not task.evaluate:
                 display.say(f"{subtask.task} has no evaluator: its predictions are kept, and not scored")
                 continue
+            if why := (left_out or {}).get(subtask.task):
+                scored.unmade += 1
+                reason = "" if faults.faults else f": {why}"  # it is said with this command's own faults
+                scored.notes.append(f"{name}: not asked, and not scored{reason}")
+                if not (folder.log(subtask.model, subtask.task) / SAMPLES).exists():
+                    continue
             results = await score_subtask(
                 folder,
                 subtask,
@@ -62,8 +83,10 @@ async def score_run(
                 scoring=scoring,
                 judging=judging,
                 display=display,
+                faults=faults,
             )
             scored.failed += results["failed"]
+            scored.unmade += results["unmade"]
             if left := results["not_asked_yet"]:
                 scored.notes.append(
                     f"{name}: {left} requests were not asked yet; the score is over the others"
@@ -90,16 +113,20 @@ async def score_subtask(
     scoring: str,
     judging: Judging | None = None,
     display: Display | None = None,
+    faults: PluginFaults | None = None,
 ) -> dict[str, Any]:
     """Score what a subtask's log holds and write its results; return them.
 
     Targets are made again from the rows that the log keeps, so that a task may say otherwise what is right.
+    What plugins raise is recorded in `faults`; what could not be computed is missing from the results, which
+    say so.
 
     Raises:
         RunError: the subtask was never asked.
-        UsageError: a postprocessor or evaluator cannot be made.
+        UsageError: a postprocessor or evaluator is not there, or does not take its options.
         ServiceError: the model that judges cannot be asked.
     """
+    faults = PluginFaults(parent=faults)
     judging = judging if judging and is_judged(task, plugins) else None
     model, name = subtask.model, subtask.task
     before = read_samples(folder, model, name)
@@ -107,23 +134,29 @@ async def score_subtask(
     predictions = write_predictions(
         folder, model, name, repeats=subtask.repeats, also_json=run.predictions_json
     )
-    samples = remade(before, task, plugins)
-    if judging:
-        each = sum(judge.questions_per_answer for judge in evaluators(task, plugins).values())
-        judging.begin(f"{name} · {model}", each * sum(p.failure is None for p in predictions))
-        with judging.shown(display or Silent()):
-            scored = await score(
-                task, samples, predictions, plugins, ask=judging.ask, concurrency=judging.concurrency
-            )
-    else:
-        scored = await score(task, samples, predictions, plugins)
-    areas = _areas(task, samples.values())
-    metrics = [
-        metric
-        for found in measure(task, scored, plugins).values()
-        for metric in (*found, *over_areas(found, areas))
-    ]
-    first = next(iter(scored.values()), [])
+    scored: dict[str, list[Score]] = {}
+    found: dict[str, list[Metric]] = {}
+    samples = {one.sample.id: one.sample for one in asked}
+    try:
+        samples, unmade = remade(before, task, plugins)
+        judges = evaluators(task, plugins, judging.ask if judging else None, faults=faults)
+        grade = partial(
+            score, task, samples, predictions, plugins, judges=judges, faults=faults, unmade=unmade
+        )
+        if judging:
+            each = sum(judge.questions_per_answer for judge in judges.values())
+            judging.begin(f"{name} · {model}", each * sum(p.failure is None for p in predictions))
+            with judging.shown(display or Silent()):
+                scored = await grade(concurrency=judging.concurrency)
+        else:
+            scored = await grade()
+        found = measure(task, scored, plugins, judges=judges, faults=faults)
+    except ComponentError as error:  # a step cannot be made: no answer can be graded
+        faults.add(error, f"task {task.name}")
+    areas = _areas(task, [one.sample for one in asked if not one.broken])
+    metrics = [metric for of in found.values() for metric in (*of, *over_areas(of, areas))]
+    # The first evaluator that has metrics: outcomes and bounds stand beside its number.
+    first = scored.get(next((key for key, of in found.items() if of), next(iter(scored), "")), [])
     results: dict[str, Any] = {
         "model": model,
         "task": name,
@@ -137,6 +170,8 @@ async def score_subtask(
         "asked": len(predictions),
         "not_asked_yet": len(asked) * subtask.repeats - len({(p.sample_id, p.repeat) for p in predictions}),
         "failed": sum(prediction.failure is not None for prediction in predictions),
+        "unmade": sum(bool(one.broken) for one in asked) * subtask.repeats,
+        "faults": [fault.line for fault in faults.faults],
         "first_error": _first_error(folder, subtask, first, predictions),
         **({"judge": judging.told()} if judging else {}),
         "merge": run.merge_ds,
@@ -166,13 +201,29 @@ def _first_error(
     return None
 
 
-def remade(before: AskedTask, task: Task, plugins: Plugins) -> dict[str, Sample]:
-    """Return a log's samples by id; made again from their fields where the task now reads them otherwise."""
+def remade(
+    before: AskedTask, task: Task, plugins: Plugins
+) -> tuple[dict[str, Sample], dict[str, ComponentError]]:
+    """Return a log's samples by id; made again from their fields where the task now reads them otherwise.
+
+    What a plugin raises at one of them comes second, by its id. A row that could not be asked stays as it is.
+
+    Raises:
+        ComponentError: a step cannot be made.
+    """
     samples = {one.sample.id: one.sample for one in before.asked}
+    unmade: dict[str, ComponentError] = {}
     if before.made_by == sample_table(task):
-        return samples
+        return samples, unmade
     maker = SampleMaker(task, plugins)
-    return {key: maker.again(sample) for key, sample in samples.items()}
+    for one in before.asked:
+        if one.broken:
+            continue
+        try:
+            samples[one.sample.id] = maker.again(one.sample)
+        except ComponentError as error:
+            unmade[one.sample.id] = error
+    return samples, unmade
 
 
 def sample_table(task: Task) -> dict[str, Any]:

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from aisb._errors import RunError, ServiceError
 from aisb._evaluator import Ask, Evaluator, Postprocessor
 from aisb._refusal import is_refusal
 from aisb._thoughts import VisibleText
-from aisb._types import Extract, Metric, Outcome, Prediction, Sample, Score
+from aisb._types import Extract, Metric, Outcome, Prediction, Sample, Score, request_id
 from aisb_engine._data.samples import LETTERS
+from aisb_engine._faults import ComponentError, PluginFaults, StepError, call_step, make
 from aisb_engine._scoring.metrics import summarize
 from aisb_engine._scoring.options import likeliest
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
+    from aisb._plugins import Kind, Plugins
     from aisb_engine._spec import Task, Use
 
-T = TypeVar("T")
 CONCURRENCY = 32
 """How many answers an evaluator that waits (a judge, a worker process) has under way at a time."""
 
@@ -41,10 +41,14 @@ class Steps:
 
     @classmethod
     def make(cls, uses: Sequence[Use], plugins: Plugins, where: str = "task.postprocess") -> Steps:
-        """Make the steps that a task names."""
+        """Make the steps that a task names.
+
+        Raises:
+            ComponentError: the factory of one raised.
+        """
         return cls(
             [
-                (use.use, plugins.make("postprocessor", use.use, use.options, where=f"{where}[{position}]"))
+                (use.use, make(plugins, "postprocessor", use.use, use.options, where=f"{where}[{position}]"))
                 for position, use in enumerate(uses)
             ]
         )
@@ -56,6 +60,9 @@ class Steps:
         reasoning. With no steps, the answer is the whole text. A step's plain string is located in its
         input (the last place, if there are several); where a step changed the text, the span before it is
         kept. The rule is that of the last step that named one, else the last step that narrowed the text.
+
+        Raises:
+            StepError: a step raised.
         """
         seen = VisibleText.of(text)
         piece, offset = seen.text, 0  # where piece stands in the seen text; -1 once a step has changed it
@@ -63,7 +70,7 @@ class Steps:
         rule = narrowed = ""
         explicit = False
         for name, step in self.steps:
-            found = step(piece, sample)
+            found = call_step(name, step, piece, sample)
             if found is None:
                 return None
             if isinstance(found, str):
@@ -93,19 +100,25 @@ async def score(
     *,
     ask: Ask | None = None,
     concurrency: int = CONCURRENCY,
+    judges: Mapping[str, Evaluator] | None = None,
+    faults: PluginFaults | None = None,
+    unmade: Mapping[str, ComponentError] | None = None,
 ) -> dict[str, list[Score]]:
     """Grade predictions, and return the scores of each evaluator by its name, in sample and repeat order.
 
     Of a conversation the last turn is graded. Predictions of samples that are not given are left out. A step
     or an evaluator that raises ends its sample in the outcome `error`, with the exception in the details, and
-    nothing else. A second evaluator of one name is called `name-2`. `ask` is for evaluators that ask a model.
+    nothing else; `faults` records it. A second evaluator of one name is called `name-2`. `ask` is for
+    evaluators that ask a model; `judges` are the evaluators where they are made already. `unmade` are samples
+    that could not be made again: they end in `error`, too.
 
     Raises:
+        ComponentError: the factory of a step or an evaluator raised.
         ServiceError: the model that judges cannot be asked.
         RunError: what it says cannot be kept, or is not there.
     """
     steps = Steps.make(task.postprocess, plugins)
-    judges = evaluators(task, plugins, ask)
+    judges = evaluators(task, plugins, ask) if judges is None else judges
     order = {sample_id: position for position, sample_id in enumerate(samples)}
     last: dict[tuple[str, int], Prediction] = {}
     for prediction in predictions:
@@ -113,34 +126,14 @@ async def score(
         if prediction.sample_id in samples and (key not in last or prediction.turn >= last[key].turn):
             last[key] = prediction
     asked = sorted(last.values(), key=lambda p: (order[p.sample_id], p.repeat))
-
-    async def graded(prediction: Prediction) -> list[Score]:
-        sample = samples[prediction.sample_id]
-        if prediction.failure:
-            failed = {"failure": f"{prediction.failure.kind}: {prediction.failure.message}"}
-            return [_finished(name, prediction, sample, None, _error(failed)) for name in judges]
-        if prediction.logprobs:
-            sample = replace(sample, fields={**sample.fields, "logprobs": prediction.logprobs})
-            found: Extract | Exception | None = chosen(task, prediction)
-        elif prediction.tool_calls:
-            found = called(prediction)
-        else:
-            found = await _tried(lambda: steps.extract(prediction.text, sample))
-        if isinstance(found, Exception):
-            raised = _error({"raised": _words(found)})
-            return [_finished(name, prediction, sample, None, raised) for name in judges]
-        return [
-            _finished(name, prediction, sample, found, await _grade(judge, found, sample))
-            for name, judge in judges.items()
-        ]
-
+    grader = _Grader(task, plugins, steps, judges, faults, unmade or {})
     results: list[list[Score]] = [[] for _ in asked]
     waiting = iter(enumerate(asked))
 
     async def work() -> None:
         # Workers share one iterator, so an evaluator that does not wait is done by the first of them alone.
         for position, prediction in waiting:
-            results[position] = await graded(prediction)
+            results[position] = await grader.grade(samples[prediction.sample_id], prediction)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -171,25 +164,81 @@ def called(prediction: Prediction) -> Extract:
     return Extract(json.dumps(calls, ensure_ascii=False), "tool_calls", explicit=True)
 
 
-def evaluators(task: Task, plugins: Plugins, ask: Ask | None = None) -> dict[str, Evaluator]:
-    """Make the evaluators that a task names, by the names that their scores have."""
-    made: dict[str, Evaluator] = {}
+def evaluator_uses(task: Task) -> dict[str, Use]:
+    """Return the evaluators that a task names, by the names that their scores have."""
+    uses: dict[str, Use] = {}
     for position, use in enumerate(task.evaluate):
         count = sum(other.use == use.use for other in task.evaluate[:position])
-        name = f"{use.use}-{count + 1}" if count else use.use
+        uses[f"{use.use}-{count + 1}" if count else use.use] = use
+    return uses
+
+
+def evaluators(
+    task: Task, plugins: Plugins, ask: Ask | None = None, *, faults: PluginFaults | None = None
+) -> dict[str, Evaluator]:
+    """Make the evaluators that a task names, by the names that their scores have.
+
+    With `faults`, one that raises is recorded there and left out.
+
+    Raises:
+        ComponentError: the factory of one raised.
+    """
+    made: dict[str, Evaluator] = {}
+    for position, (name, use) in enumerate(evaluator_uses(task).items()):
         where = f"task.evaluate[{position}]"
-        made[name] = plugins.make("evaluator", use.use, use.options, where=where, ask=ask)
+        try:
+            made[name] = make(plugins, "evaluator", use.use, use.options, where=where, ask=ask)
+        except ComponentError as error:
+            if faults is None:
+                raise
+            faults.add(error, f"task {task.name}")
     return made
 
 
-def measure(task: Task, scores: Mapping[str, Sequence[Score]], plugins: Plugins) -> dict[str, list[Metric]]:
-    """Return the metrics of each evaluator's scores, with the task's k where right answers are counted."""
+def measure(
+    task: Task,
+    scores: Mapping[str, Sequence[Score]],
+    plugins: Plugins,
+    *,
+    judges: Mapping[str, Evaluator] | None = None,
+    faults: PluginFaults | None = None,
+) -> dict[str, list[Metric]]:
+    """Return the metrics of each evaluator's scores, with the task's k where right answers are counted.
+
+    With `faults`, what raises is recorded there, and its metrics are left out. `judges` are the evaluators
+    where they are made already.
+
+    Raises:
+        ComponentError: an evaluator raised.
+    """
+    uses = evaluator_uses(task)
+    judges = evaluators(task, plugins) if judges is None else judges
     found: dict[str, list[Metric]] = {}
-    for name, judge in evaluators(task, plugins).items():
-        of = scores.get(name, ())
-        own = judge.summarize(of)
-        found[name] = [*(summarize(of, k=task.repeats.k) if own is None else own), *judge.extra_metrics(of)]
+    for name, judge in judges.items():
+        of, metrics = scores.get(name, ()), found.setdefault(name, [])
+        during = "summarize"
+        try:
+            own = _checked(judge.summarize(of))
+            metrics += summarize(of, k=task.repeats.k) if own is None else own
+            during = "extra_metrics"
+            metrics += _checked(judge.extra_metrics(of)) or []
+        except Exception as error:
+            fault = ComponentError.of(plugins, "evaluator", uses[name].use, during, error)
+            if faults is None:
+                raise fault from error
+            faults.add(fault, f"task {task.name}")
     return found
+
+
+def _checked(metrics: Iterable[Metric] | None) -> list[Metric] | None:
+    """Return what an evaluator gives as metrics, once it is seen that they are some."""
+    if metrics is None:
+        return None
+    metrics = list(metrics)
+    for metric in metrics:
+        if not isinstance(metric, Metric):
+            raise TypeError(f"it returned {metric!r:.80} among its metrics; each must be a Metric")
+    return metrics
 
 
 def outcome(prediction: Prediction, found: Extract | None, value: float) -> Outcome:
@@ -244,31 +293,86 @@ def details(
     return {sample_id: found if repeated else found[0] for sample_id, found in entries.items()}
 
 
-async def _grade(judge: Evaluator, found: Extract | None, sample: Sample) -> Score | None:
+@dataclass(frozen=True, slots=True)
+class _Grader:
+    """Grades one prediction after another; what a plugin raises becomes the outcome of that sample."""
+
+    task: Task
+    plugins: Plugins
+    steps: Steps
+    judges: Mapping[str, Evaluator]
+    faults: PluginFaults | None
+    unmade: Mapping[str, ComponentError]
+
+    async def grade(self, sample: Sample, prediction: Prediction) -> list[Score]:
+        """Return the score by each evaluator."""
+        if prediction.failure:
+            failed = {"failure": f"{prediction.failure.kind}: {prediction.failure.message}"}
+            return self._alike(sample, prediction, _error(failed))
+        if prediction.logprobs:
+            sample = replace(sample, fields={**sample.fields, "logprobs": prediction.logprobs})
+        try:
+            found = self._answer(sample, prediction)
+        except StepError as error:
+            raised = self._raised(prediction, "postprocessor", error.step, "", error.error)
+            return self._alike(sample, prediction, raised)
+        except ComponentError as error:
+            if self.faults is not None:
+                self.faults.add(error, self._place(prediction))
+            return self._alike(sample, prediction, _error({"raised": _words(error.error)}))
+        scores = []
+        for name, judge in self.judges.items():
+            score = await _judged(judge, found, sample)
+            if isinstance(score, Exception):
+                use = evaluator_uses(self.task)[name].use
+                score = self._raised(prediction, "evaluator", use, "score", score)
+            scores.append(_finished(name, prediction, sample, found, score))
+        return scores
+
+    def _answer(self, sample: Sample, prediction: Prediction) -> Extract | None:
+        if sample.id in self.unmade:
+            raise self.unmade[sample.id]
+        if prediction.logprobs:
+            return chosen(self.task, prediction)
+        if prediction.tool_calls:
+            return called(prediction)
+        return self.steps.extract(prediction.text, sample)
+
+    def _alike(self, sample: Sample, prediction: Prediction, score: Score) -> list[Score]:
+        return [_finished(name, prediction, sample, None, score) for name in self.judges]
+
+    def _raised(self, prediction: Prediction, kind: Kind, name: str, during: str, error: Exception) -> Score:
+        """Record what a component raised, and return the score that says it."""
+        if self.faults is not None:
+            fault = ComponentError.of(self.plugins, kind, name, during, error)
+            self.faults.add(fault, self._place(prediction))
+        return _error({"raised": _words(error)})
+
+    def _place(self, prediction: Prediction) -> str:
+        return f"sample {request_id(prediction.sample_id, prediction.repeat)} of {self.task.name}"
+
+
+async def _judged(judge: Evaluator, found: Extract | None, sample: Sample) -> Score | Exception | None:
+    """Return the score of an answer, or what the evaluator raised; None where it does not look at it."""
     if found is None and not judge.grades_none:
         return None
-    given = await _tried(lambda: judge.score(found.text if found else None, sample))
-    if isinstance(given, Exception):
-        return _error({"raised": _words(given)})
-    return given
-
-
-async def _tried(call: Callable[[], T | Awaitable[T]]) -> T | Exception:
-    """Return what a call gives, or the exception that it ends with: one sample must not end an evaluation."""
     try:
-        given = call()
-        return await given if inspect.isawaitable(given) else given
+        score = judge.score(found.text if found else None, sample)
+        score = await score if inspect.isawaitable(score) else score
     except (ServiceError, RunError):  # nothing that is left could be judged either
         raise
     except Exception as error:  # noqa: BLE001 - it becomes the outcome of this sample, and is counted
         return error
+    if isinstance(score, Score):
+        return score
+    return TypeError(f"it returned {score!r:.80}; an evaluator's score is a Score")
 
 
 def _error(details: Mapping[str, Any]) -> Score:
     return Score(0.0, "error", details=details)
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

@@ -33,6 +33,7 @@ def as_junit(run: FinishedRun, least: float | None = None) -> bytes:
     root = ET.Element("testsuites", {"name": f"aisb {run.timestamp}"})
     for result in run.results:
         tests = list(_answers(run, result) if least is None else _score(result, least))
+        tests += [Test("plugins", failed=fault, kind="error") for fault in result.faults]
         root.append(_suite(f"{result.task} · {result.model}", result.model, result.task, tests))
     for found in performances(run):
         certificate = found.certificate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -169,6 +170,8 @@ def warnings(run: FinishedRun) -> Iterator[str]:
                 f"{REMEDIES[most] if most != 'error' or result.failed else GRADED_BADLY}"
                 f"{_where(result)}"
             )
+        for fault in result.faults:
+            yield f"warning: {result.task} · {result.model}: {fault}"
         if result.not_asked_yet:
             yield (
                 f"warning: {result.task} · {result.model}: {result.not_asked_yet} requests not asked yet: "
@@ -179,7 +182,19 @@ def warnings(run: FinishedRun) -> Iterator[str]:
             reasons = "; ".join(one.certificate.reasons)
             yield f"warning: {one.task} · {one.model}: {one.certificate.verdict}: {reasons}"
     for model, task in () if is_performance(run) else run.unscored:
-        yield f"warning: {task} · {model}: no result; logs/infer/{model}/{task}.out says why"
+        why = _not_asked(run, task)
+        yield f"warning: {task} · {model}: no result" + (
+            f": {why}" if why else f"; logs/infer/{model}/{task}.out says why"
+        )
+
+
+def _not_asked(run: FinishedRun, task: str) -> str | None:
+    """Return why a task was not asked, as the manifest says it; None where it was."""
+    try:
+        manifest = json.loads((run.folder / "configs" / "manifest.json").read_bytes())
+        return str(manifest["tasks"][task]["not_asked"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _where(result: Result) -> str:

@@ -17,7 +17,16 @@ import orjson
 
 from aisb import AisbError, Ask, Evaluator, Extract, Outcome, Prediction, Sample, Score, UsageError
 from aisb.helpers import VisibleText
-from aisb_engine import RIGHT, Steps, Use, factory_options, make_evaluators, score_predictions
+from aisb_engine import (
+    RIGHT,
+    PluginFaults,
+    StepError,
+    Steps,
+    Use,
+    factory_options,
+    make_evaluators,
+    score_predictions,
+)
 
 if TYPE_CHECKING:
     from aisb_engine import Answers, Plugins, Task
@@ -99,16 +108,23 @@ class Audit:
 
 
 async def audit(
-    task: Task, answers: Answers, plugins: Plugins, *, also: Sequence[str] = (), ask: Ask | None = None
+    task: Task,
+    answers: Answers,
+    plugins: Plugins,
+    *,
+    also: Sequence[str] = (),
+    ask: Ask | None = None,
+    faults: PluginFaults | None = None,
 ) -> Audit:
     """Look at every output of a subtask with the task's own steps and with others.
 
     `also` are further extractors: names, or tables such as `{use="regex", pattern="#### (.*)"}`. Of the
     installed ones, those are used that need no options, belong to no other family of tasks, and make sense
-    here: most of what they find is what the task's own steps find, or they are right as often.
+    here: most of what they find is what the task's own steps find, or they are right as often. `faults`
+    records what the task's own steps and evaluators raise.
 
     Raises:
-        UsageError: nothing is extracted in this task, or an extractor cannot be made.
+        UsageError: nothing is extracted in this task, or an extractor or evaluator cannot be made.
     """
     if task.mode == "logprob":
         raise UsageError(f"{task.name} compares log-likelihoods: nothing is extracted that could be audited")
@@ -116,7 +132,9 @@ async def audit(
         raise UsageError(f"{task.name} has no evaluator, so nothing says what is right")
     own = Steps.make(task.postprocess, plugins)
     others, asked, notes = _others(task, plugins, also)
-    graded = await score_predictions(task, answers.samples, answers.predictions, plugins, ask=ask)
+    graded = await score_predictions(
+        task, answers.samples, answers.predictions, plugins, ask=ask, faults=faults, unmade=answers.unmade
+    )
     scored = next(iter(graded.values()))
     judge = next(iter(make_evaluators(task, plugins).values()))
     texts = {(p.sample_id, p.repeat): p for p in answers.predictions}  # the last turn, as it is graded
@@ -262,8 +280,8 @@ async def _entry(
             return Look(None)
         try:
             found = steps.extract(p.text, sample)
-        except Exception as error:  # noqa: BLE001 - one sample: shown in its place
-            return Look(None, f"raised {type(error).__name__}: {error}")
+        except StepError as failed:  # one sample: shown in its place
+            return Look(None, f"raised {type(failed.error).__name__}: {failed.error}")
         if found is None:
             return Look(None)
         if found.text not in grades:

@@ -29,10 +29,17 @@ from aisb import (
 )
 from aisb.helpers import as_text, wilson
 from aisb_engine import (
+    ComponentError,
     Ledger,
+    PluginFaults,
     SampleMaker,
     SampleTable,
+    StepError,
+    call_step,
+    component_owner,
+    evaluator_uses,
     is_judged,
+    make_component,
     make_evaluators,
     missing_judge,
     score_predictions,
@@ -62,6 +69,7 @@ class Tally:
     """What has been graded so far: the outcomes of each evaluator, and the lines that could not be graded.
 
     `kept` has the scores of evaluators that sum them up in their own way; of the others only counts are kept.
+    `faults` records what plugins raise, `owners` says who offers each evaluator.
     """
 
     task: str
@@ -69,6 +77,8 @@ class Tally:
     counts: dict[str, Counter[Outcome]] = field(default_factory=dict)
     kept: dict[str, list[Score]] = field(default_factory=dict)
     judges: Mapping[str, Evaluator] = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
+    faults: PluginFaults = field(default_factory=PluginFaults)
 
     def add(self, name: str, score: Score) -> None:
         """Count one score of an evaluator."""
@@ -84,11 +94,15 @@ class Tally:
         return Ledger({name: counts[name] for name in OUTCOMES})
 
     def metrics(self) -> dict[str, list[Metric]]:
-        """Return the metrics of each evaluator."""
+        """Return the metrics of each evaluator; none of one that raises."""
         found: dict[str, list[Metric]] = {}
         for name, counts in self.counts.items():
             if name in self.kept:
-                found[name] = self.judges[name].summarize(self.kept[name]) or []
+                try:
+                    found[name] = list(self.judges[name].summarize(self.kept[name]) or [])
+                except Exception as error:  # noqa: BLE001 - it is recorded, and the others are summed up
+                    owner = self.owners[name]
+                    self.faults.record(f"evaluator {name!r}", owner, error, during="summarize")
                 continue
             asked = counts.total()
             share = counts["correct"] / asked
@@ -111,8 +125,14 @@ class LineReader:
         ]
         self._group = SampleMaker(_only(task, SampleTable(group=table.group)), plugins)
         self._choices = SampleMaker(_only(task, SampleTable(choices=table.choices)), plugins)
-        self._clean: list[Postprocessor] = [
-            plugins.make("postprocessor", use.use, use.options, where=f"task.sample.clean.{position}")
+        self._plugins = plugins
+        self._clean: list[tuple[str, Postprocessor]] = [
+            (
+                use.use,
+                make_component(
+                    plugins, "postprocessor", use.use, use.options, where=f"task.sample.clean.{position}"
+                ),
+            )
             for position, use in enumerate(table.clean)
         ]
 
@@ -121,6 +141,7 @@ class LineReader:
 
         Raises:
             DataError: it is no JSON object, or lacks what is needed; the message does not name the line.
+            ComponentError: a step raised.
         """
         try:
             given = orjson.loads(data)
@@ -172,8 +193,12 @@ class LineReader:
     def _cleaned(self, text: str, sample: Sample) -> str:
         """Return a reference as the task cleans targets; one in which a step finds nothing is clean."""
         cleaned = text
-        for step in self._clean:
-            found = step(cleaned, sample)
+        for name, step in self._clean:
+            try:
+                found = call_step(name, step, cleaned, sample)
+            except StepError as error:
+                raised = error.error
+                raise ComponentError.of(self._plugins, "postprocessor", name, "", raised) from raised
             if found is None:
                 return text
             cleaned = found.text if isinstance(found, Extract) else found
@@ -191,23 +216,32 @@ async def grade(
 ) -> Tally:
     """Grade lines; hand each graded line to `write`, and a sentence on each bad one to `complain`.
 
+    What plugins raise is in the tally's `faults`.
+
     Raises:
-        UsageError: the task does not grade texts.
+        UsageError: the task does not grade texts, or none of its evaluators can be made.
         ServiceError: the model that judges cannot be asked.
     """
     check_task(task)
     if judging is None and is_judged(task, plugins):
         raise missing_judge(task.name)
     ask = judging.ask if judging else None
-    judges = make_evaluators(task, plugins)
-    tally = Tally(task.name, judges=judges)
+    faults = PluginFaults()
+    judges = make_evaluators(task, plugins, ask, faults=faults)
+    if not judges:
+        raise UsageError("\n  ".join([f"no evaluator of {task.name} can be made", *faults.lines()]))
+    owners = {
+        name: component_owner(plugins, "evaluator", use.use) for name, use in evaluator_uses(task).items()
+    }
+    tally = Tally(task.name, judges=judges, owners=owners, faults=faults)
     tally.kept = {n: [] for n, judge in judges.items() if type(judge).summarize is not Evaluator.summarize}
     reader = LineReader(task, plugins)
     numbered = ((number, data) for number, data in enumerate(lines, 1) if data.strip())
     while batch := list(islice(numbered, BATCH)):
         ready = list(_read(reader, batch, tally, complain))
         samples = {line.sample.id: line.sample for line in ready}
-        scored = await score_predictions(task, samples, [line.prediction for line in ready], plugins, ask=ask)
+        predictions = [line.prediction for line in ready]
+        scored = await score_predictions(task, samples, predictions, plugins, judges=judges, faults=faults)
         for name, scores in scored.items():
             for one in scores:
                 tally.add(name, one)
@@ -240,9 +274,11 @@ def _read(
     for number, data in batch:
         try:
             yield reader.read(number, data.removeprefix(b"\xef\xbb\xbf") if number == 1 else data)
-        except DataError as error:
+        except (DataError, ComponentError) as error:
             tally.bad += 1
             complain(f"line {number} is left out: {error}")
+            if isinstance(error, ComponentError):
+                tally.faults.add(error, f"line {number}")
 
 
 def _graded(line: Line, scores: Mapping[str, Score]) -> bytes:

@@ -1,0 +1,198 @@
+"""Keep what a plugin raises from ending more than the thing that it was called for.
+
+Whoever calls a component turns its exception into a `ComponentError`. Who can go on without it records that
+in the run's `PluginFaults`: the traceback goes to the log, and the last lines of the run name each fault.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aisb._errors import PluginError
+from aisb._types import Extract
+
+if TYPE_CHECKING:
+    from aisb._evaluator import Postprocessor
+    from aisb._plugins import Kind, Plugins
+    from aisb._types import Sample
+    from aisb_engine._record.runfolder import RunFolder
+
+
+class ComponentError(PluginError):
+    """A component raised something that is no error of the user; the cause is what it raised.
+
+    `what` and `plugin` name the component and who offers it, `during` says what it was called for.
+    """
+
+    def __init__(self, what: str, plugin: str, during: str, error: BaseException) -> None:
+        super().__init__(f"{_subject(what, plugin, during)}: {describe(error)}")
+        self.what = what
+        self.plugin = plugin
+        self.during = during
+        self.error = error
+
+    @classmethod
+    def of(cls, plugins: Plugins, kind: Kind, name: str, during: str, error: BaseException) -> ComponentError:
+        """Name the component of a kind and a name, and its plugin."""
+        return cls(f"{kind} {name!r}", owner(plugins, kind, name), during, error)
+
+
+class StepError(Exception):
+    """A step raised. Who knows the plugins makes a `ComponentError` of it."""
+
+    def __init__(self, step: str, error: Exception) -> None:
+        super().__init__(describe(error))
+        self.step = step
+        self.error = error
+
+
+def call_step(name: str, step: Postprocessor, text: str, sample: Sample) -> Extract | str | None:
+    """Call a postprocessor.
+
+    Raises:
+        StepError: it raised, or returned something else than a postprocessor may.
+    """
+    try:
+        found = step(text, sample)
+    except Exception as error:
+        raise StepError(name, error) from error
+    if found is not None and not isinstance(found, str | Extract):
+        wrong = TypeError(f"it returned {found!r:.80}; a step returns a text, an Extract, or None")
+        raise StepError(name, wrong)
+    return found
+
+
+@dataclass(slots=True)
+class PluginFault:
+    """One way in which a component failed: its first message, and at what it failed like that."""
+
+    what: str
+    plugin: str
+    message: str
+    during: str = ""
+    places: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def line(self) -> str:
+        """The fault in one line: of several places the first, and how many more there are."""
+        at, *others = self.places or [""]
+        place = f" at {at}" if at else ""
+        more = f" (and {len(others):,} more like it)" if others else ""
+        return f"{_subject(self.what, self.plugin, self.during)}{place}: {self.message}{more}"
+
+
+class PluginFaults:
+    """The faults of plugins in one command. Without a folder they are counted, and not logged.
+
+    `parent` records them, too: what has one is about a part of the command.
+    """
+
+    def __init__(self, folder: RunFolder | None = None, *, parent: PluginFaults | None = None) -> None:
+        self.faults: list[PluginFault] = []
+        self._folder = folder
+        self._parent = parent
+        self._known: dict[tuple[str, ...], PluginFault] = {}
+        self._unwritten: list[str] = []
+
+    @property
+    def log(self) -> Path | None:
+        """Where tracebacks are written."""
+        return self._folder.plugin_log if self._folder else None
+
+    def record(
+        self, what: str, plugin: str, error: BaseException, *, during: str = "", place: str = ""
+    ) -> str:
+        """Log the traceback of an exception, count it, and return one line on it for the user.
+
+        `what` is the component (`evaluator 'x'`), `plugin` who offers it (see `owner`), `during` what it was
+        called for (`score`), `place` the sample or row. Exceptions that are alike are one fault with several
+        places; the traceback of the first is logged.
+        """
+        key = (what, plugin, during, type(error).__name__, _location(error))
+        fault = self._known.get(key)
+        text = ""
+        if fault is None:
+            fault = self._known[key] = PluginFault(what, plugin, describe(error), during)
+            self.faults.append(fault)
+            text = "".join(traceback.format_exception(error))
+        if place:
+            fault.places[place] = None
+        if self._parent:
+            return self._parent.record(what, plugin, error, during=during, place=place)
+        at = f" at {place}" if place else ""
+        line = f"{_subject(what, plugin, during)}{at}: {describe(error)}"
+        self._write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n{text}")
+        return self._with_log(line)
+
+    def add(self, error: ComponentError, place: str = "") -> str:
+        """Record what a component raised; return one line on it for the user."""
+        return self.record(error.what, error.plugin, error.error, during=error.during, place=place)
+
+    def lines(self, *, kept: bool = True) -> Iterator[str]:
+        """Yield a line for each fault, with the place of its traceback, unless the folder is not kept."""
+        for fault in self.faults:
+            yield self._with_log(fault.line) if kept else fault.line
+
+    def _with_log(self, line: str) -> str:
+        return f"{line}; traceback: {self.log}" if self.log and self.log.exists() else line
+
+    def _write(self, text: str) -> None:
+        """Append to the log; before there is a run folder, keep the text for later."""
+        self._unwritten.append(text)
+        if self._folder is None or self.log is None or not self._folder.path.is_dir():
+            return
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a", encoding="utf-8") as file:
+            file.writelines(self._unwritten)
+        self._unwritten.clear()
+
+
+def make(
+    plugins: Plugins, kind: Kind, name: str, options: Mapping[str, Any], /, *, where: str, **context: Any
+) -> Any:
+    """Make a component as `Plugins.make` does.
+
+    Raises:
+        ComponentError: its factory raised an exception of its own.
+        UsageError: it is not there, cannot be imported, or does not take these options.
+    """
+    try:
+        return plugins.make(kind, name, options, where=where, **context)
+    except PluginError as error:
+        if error.__cause__ is None:
+            raise
+        _ = plugins.find(kind, name).factory  # one that cannot be imported raises that again
+        raise ComponentError.of(plugins, kind, name, "its factory", error.__cause__) from error.__cause__
+
+
+def owner(plugins: Plugins, kind: Kind, name: str) -> str:
+    """Return the plugin that offers a component, with its distribution and version."""
+    component = plugins.find(kind, name)
+    versions = {info.name: info.version for info in plugins.infos}
+    version = versions.get(component.plugin)
+    return f"{component.plugin} ({component.distribution}{f' {version}' if version else ''})"
+
+
+def describe(error: BaseException) -> str:
+    """Return the kind, the message and the place of an exception in one line."""
+    message = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    location = _location(error)
+    return f"{text} ({location})" if location else text
+
+
+def _subject(what: str, plugin: str, during: str) -> str:
+    return f"{what} of plugin {plugin} failed{f' in {during}' if during else ''}"
+
+
+def _location(error: BaseException) -> str:
+    """Return the file and line where an exception was raised; nothing where it was not raised."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}" if trace else ""
