@@ -16,7 +16,7 @@ where it found the piece and by which rule.
 """
 
 Ask: TypeAlias = Callable[[Request], Awaitable[Prediction]]
-"""Asks the model that judges. Core gives one to an evaluator whose factory has a parameter `ask`.
+"""Asks the model that judges. The engine gives one to the parameter of this type of an evaluator's factory.
 
 The request is sent, tried again and logged as in any run, with the evaluator's `params` below those that the
 user gives the judge. What was asked before is answered from the log; `repeat` asks the same once more. A

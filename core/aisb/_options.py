@@ -6,7 +6,7 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, get_origin, get_type_hints
@@ -48,11 +48,7 @@ def options(factory: Callable[..., Any]) -> list[Option]:
     Raises:
         PluginError: an annotation cannot be read.
     """
-    return [
-        _option(factory, parameter, annotation)
-        for parameter, annotation in _annotated(factory)
-        if _given_type(annotation) is None
-    ]
+    return list(_read(factory).options.values())
 
 
 def given_types(factory: Callable[..., Any]) -> dict[str, Any]:
@@ -61,8 +57,7 @@ def given_types(factory: Callable[..., Any]) -> dict[str, Any]:
     Raises:
         PluginError: an annotation cannot be read.
     """
-    types = {parameter.name: _given_type(annotation) for parameter, annotation in _annotated(factory)}
-    return {name: given for name, given in types.items() if given is not None}
+    return _read(factory).given
 
 
 def option_with(factory: Callable[..., Any], role: type[Role]) -> Option | None:
@@ -83,12 +78,7 @@ def summary(factory: Callable[..., Any]) -> str:
     return text.split("\n", 1)[0]
 
 
-def bind(
-    factory: Callable[..., Any],
-    values: Mapping[str, Any],
-    *,
-    where: str = "",
-) -> dict[str, Any]:
+def bind(factory: Callable[..., Any], values: Mapping[str, Any], *, where: str = "") -> dict[str, Any]:
     """Check values against a factory's signature, convert them to its types, and return them.
 
     Defaults are left to the factory. A factory with `**kwargs` is given what it does not name as it is. A
@@ -97,15 +87,17 @@ def bind(
     Raises:
         ConfigError: a value is wrong, missing, or there is no such option; `where` begins its path.
     """
-    declared = {option.name: option for option in options(factory)}
-    given = given_types(factory)
-    takes_more = any(p.kind is p.VAR_KEYWORD for p in parameters(factory).values())
+    return _bind(_read(factory), values, where)
+
+
+def _bind(signature: _Signature, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    declared = signature.options
     bound: dict[str, Any] = {}
     for name, value in values.items():
         path = f"{where}.{name}" if where else name
         if option := declared.get(name):
             bound[name] = _checked(option, value, path)
-        elif takes_more and name not in given:
+        elif signature.takes_more and name not in signature.given:
             bound[name] = value
         else:
             known = ", ".join(declared) or "none"
@@ -126,11 +118,12 @@ def arguments(
         ConfigError: as `bind`, or a tokenizer cannot be read.
         PluginError: the library that reads a tokenizer is not installed.
     """
-    bound = bind(factory, values, where=where)
-    for option in options(factory):
+    signature = _read(factory)
+    bound = _bind(signature, values, where)
+    for option in signature.options.values():
         if option.tokenizer and isinstance(path := bound.get(option.name), str | Path):
             bound[option.name] = _load_tokenizer(path, f"{where}.{option.name}" if where else option.name)
-    return bound | {name: given[kind] for name, kind in given_types(factory).items() if kind in given}
+    return bound | {name: given[kind] for name, kind in signature.given.items() if kind in given}
 
 
 def _load_tokenizer(path: str | Path, where: str) -> Tokenizer:
@@ -166,15 +159,26 @@ def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     }
 
 
-def _annotated(factory: Callable[..., Any]) -> Iterator[tuple[inspect.Parameter, Any]]:
-    for parameter in parameters(factory).values():
+class _Signature(NamedTuple):
+    """What a factory takes: options, what is given by type, and whether it takes options it does not name."""
+
+    options: dict[str, Option]
+    given: dict[str, Any]
+    takes_more: bool
+
+
+def _read(factory: Callable[..., Any]) -> _Signature:
+    found = parameters(factory)
+    signature = _Signature({}, {}, any(one.kind is one.VAR_KEYWORD for one in found.values()))
+    for name, parameter in found.items():
         if parameter.kind is not parameter.VAR_KEYWORD:
-            yield parameter, _annotation(factory, parameter)
-
-
-def _given_type(annotation: Any) -> Any:
-    members = _members(annotation)
-    return next((given for given in GIVEN_TYPES if given in members), None)
+            annotation = _annotation(factory, parameter)
+            members = _members(annotation)
+            if given := next((one for one in GIVEN_TYPES if one in members), None):
+                signature.given[name] = given
+            else:
+                signature.options[name] = _option(factory, parameter, annotation)
+    return signature
 
 
 def _option(factory: Callable[..., Any], parameter: inspect.Parameter, annotation: Any) -> Option:

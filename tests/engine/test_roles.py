@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,27 @@ def test_a_tokenizer_that_is_no_path_is_refused(make):
     assert make("plugins.make('dataset', 'sources', {'words': 7}, where='tasks.t.dataset')") == (
         "ConfigError: tasks.t.dataset.words: 7 is not right: words takes path | None, folder of a tokenizer\n"
     )
+
+
+def test_without_the_engine_a_tokenizer_cannot_be_read_and_the_error_says_what_to_install(tmp_path):
+    for name in ("aisb", "pluggy", "pydantic", "pydantic_core", "annotated_types", "typing_inspection"):
+        (tmp_path / name).symlink_to(Path(str(files(name))))
+    extensions = find_spec("typing_extensions")
+    (tmp_path / "typing_extensions.py").symlink_to(extensions.origin)
+    script = (
+        "from aisb import Tokenizer, UsageError\nfrom aisb._options import arguments\n"
+        "def rows(*, words: Tokenizer): pass\n"
+        "try:\n    arguments(rows, {'words': 'x'}, {}, where='task.dataset')\n"
+        "except UsageError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "task.dataset.words: the engine reads tokenizers: pip install aisb-engine\n"
 
 
 def test_options_are_listed_without_what_is_given_and_a_tokenizer_as_a_path(python):

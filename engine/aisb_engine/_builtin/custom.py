@@ -1,4 +1,4 @@
-"""Read data files of people's own: questions with or without options, and how many of which length to ask."""
+"""Read user-provided data files: questions with or without options, and how many of which length to ask."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from aisb import DataError, UsageError
-from aisb._plugins import Plugins
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
@@ -42,11 +41,6 @@ TALK = [
         ],
     },
 ]
-
-
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
 
 
 @pytest.fixture

@@ -8,10 +8,7 @@ from pathlib import Path
 import pytest
 
 from aisb import DataError, Logprob, Prediction
-from aisb._plugins import Plugins
-from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
-from aisb_engine._data.samples import LETTERS, load_samples
+from aisb_engine._data.samples import LETTERS
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._scoring.scoring import measure, score
@@ -51,11 +48,6 @@ ROWS = {
 }
 
 
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
-
-
 def write_rows(root):
     """Write this family's rows as its tasks look for them."""
     for name, rows in ROWS.items():
@@ -71,16 +63,6 @@ def data(tmp_path_factory):
     return write_rows(tmp_path_factory.mktemp("data"))
 
 
-@pytest.fixture
-def make(plugins, data):
-    def run(name, root=data):
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
-        folders = DataFolders([root])
-        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
-
-    return run
-
-
 async def graded(plugins, task, samples, predict, shift):
     rows = list(samples)
     predictions = [predict(sample, rows[n - shift].target) for n, sample in enumerate(rows)]
@@ -92,8 +74,10 @@ async def graded(plugins, task, samples, predict, shift):
 
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("form", ["%s", "答案是：%s。", "<think>A</think>我选%s"])
-async def test_a_letter_as_a_model_would_write_it_is_right_and_anothers_is_wrong(plugins, make, name, form):
-    task, samples, renderer = make(name)
+async def test_a_letter_as_a_model_would_write_it_is_right_and_anothers_is_wrong(
+    plugins, make_task, name, form
+):
+    task, samples, renderer = make_task(name)
 
     def predict(sample, target):
         return Prediction(sample.id, text=form.replace("%s", target), finish_reason="stop")
@@ -113,8 +97,8 @@ async def test_a_letter_as_a_model_would_write_it_is_right_and_anothers_is_wrong
 @pytest.mark.parametrize(
     "name", [f"{name}:{variant}" for name in TASKS for variant in ("ppl", "ppl-reference")]
 )
-async def test_the_likeliest_option_is_the_answer(plugins, make, name):
-    task, samples, renderer = make(name)
+async def test_the_likeliest_option_is_the_answer(plugins, make_task, name):
+    task, samples, renderer = make_task(name)
 
     def predict(sample, target):
         request = renderer.request(sample)
@@ -142,21 +126,21 @@ async def test_the_likeliest_option_is_the_answer(plugins, make, name):
         ("eprstmt", '内容： "用着很顺手，还会再来"。情绪分类：', ["消极。", "积极。"]),
     ],
 )
-def test_an_option_is_scored_behind_the_sets_own_words(make, name, asked, continuations):
-    _, samples, renderer = make(f"fewclue_{name}:ppl")
+def test_an_option_is_scored_behind_the_sets_own_words(make_task, name, asked, continuations):
+    _, samples, renderer = make_task(f"fewclue_{name}:ppl")
     request = renderer.request(samples.samples[0])
     assert (request.text or request.messages[0].content) == asked
     assert list(request.continuations) == continuations
 
 
-def test_an_idiom_is_scored_in_its_gap(make):
-    _, samples, renderer = make("fewclue_chid:ppl")
+def test_an_idiom_is_scored_in_its_gap(make_task):
+    _, samples, renderer = make_task("fewclue_chid:ppl")
     request = renderer.request(samples.samples[0])
     assert request.text == "以下句子是否通顺？\n"
     assert request.continuations[1] == "他做事三心二意，从不分心。\n这个句子是通顺的。"
 
 
-def test_a_row_without_its_gap_is_named(make, tmp_path):
+def test_a_row_without_its_gap_is_named(make_task, tmp_path):
     (tmp_path / "FewCLUE/chid").mkdir(parents=True)
     for part in ("dev_few_all", "test_public"):
         row = {"candidates": IDIOMS, "content": "无", "answer": 0}
@@ -164,7 +148,7 @@ def test_a_row_without_its_gap_is_named(make, tmp_path):
     with pytest.raises(
         DataError, match=r"dev_few_all\.json, line 1: a row is an object of one line, as FewCLUE"
     ):
-        make("fewclue_chid", tmp_path)
+        make_task("fewclue_chid", tmp_path)
 
 
 @pytest.mark.parametrize(("alias", "target"), ALIASES.items())

@@ -10,7 +10,6 @@ import zlib
 import pytest
 
 from aisb import DataError, Prediction
-from aisb._plugins import Plugins
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
@@ -115,11 +114,6 @@ def write(path, rows):
         path.write_bytes(gzip.compress(text.encode()))
     else:
         path.write_text(text, encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
 
 
 def write_rows(root):

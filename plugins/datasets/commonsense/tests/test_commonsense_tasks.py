@@ -11,10 +11,6 @@ from pathlib import Path
 import pytest
 
 from aisb import DataError, Logprob, Prediction
-from aisb._plugins import Plugins
-from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
-from aisb_engine._data.samples import load_samples
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._scoring.scoring import measure, score
@@ -156,11 +152,6 @@ MAKERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
-
-
 def write_rows(root):
     """Write this family's rows as its tasks look for them."""
     for made in MAKERS.values():
@@ -173,23 +164,13 @@ def data(tmp_path_factory):
     return write_rows(tmp_path_factory.mktemp("data"))
 
 
-@pytest.fixture
-def make(plugins, data):
-    def run(name, root=data):
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
-        folders = DataFolders([root])
-        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
-
-    return run
-
-
 def said(request):
     return request.text or "\n".join(message.content for message in request.messages)
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_a_variant_renders_every_row_and_leaves_no_brace(make, name):
-    _, samples, renderer = make(name)
+def test_a_variant_renders_every_row_and_leaves_no_brace(make_task, name):
+    _, samples, renderer = make_task(name)
     assert len(samples) == COUNT
     texts = {said(renderer.request(sample)) for sample in samples}
     assert len(texts) == COUNT
@@ -203,8 +184,10 @@ def test_a_variant_renders_every_row_and_leaves_no_brace(make, name):
     "form",
     ["ANSWER: {0}", "答案：{0}", "The answer is ({0}).", "{0}. {1}", "Let me see.\nSo it is {1}", "{0}"],
 )
-async def test_the_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(plugins, make, name, form):
-    task, samples, _ = make(name)
+async def test_the_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(
+    plugins, make_task, name, form
+):
+    task, samples, _ = make_task(name)
 
     async def share(letters):
         texts = [
@@ -223,8 +206,8 @@ async def test_the_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong
 
 
 @pytest.mark.parametrize("name", [name for name, mode in MODES.items() if mode == "logprob"])
-async def test_a_log_likelihood_variant_compares_a_continuation_for_each_option(plugins, make, name):
-    task, samples, renderer = make(name)
+async def test_a_log_likelihood_variant_compares_a_continuation_for_each_option(plugins, make_task, name):
+    task, samples, renderer = make_task(name)
     predictions: dict[bool, list[Prediction]] = {True: [], False: []}
     for sample in samples:
         continuations = renderer.request(sample).continuations
@@ -249,10 +232,10 @@ async def test_a_log_likelihood_variant_compares_a_continuation_for_each_option(
         for number, way in enumerate(TASKS[name]["dataset"]["layouts"])
     ],
 )
-def test_every_layout_gives_the_same_samples(make, tmp_path, name, number):
+def test_every_layout_gives_the_same_samples(make_task, tmp_path, name, number):
     MAKERS[name](tmp_path, number)
-    _, first, renderer = make(name)
-    _, other, other_renderer = make(name, tmp_path)
+    _, first, renderer = make_task(name)
+    _, other, other_renderer = make_task(name, tmp_path)
     assert [(one.id, one.target, one.choices) for one in other] == [
         (one.id, one.target, one.choices) for one in first
     ]
@@ -281,8 +264,8 @@ def test_a_task_says_where_its_data_comes_from_and_what_may_be_done_with_it(name
     assert all(TASKS[name][key] for key in ("summary", "source", "licence", "citation"))
 
 
-def test_the_text_of_hellaswag_begins_after_its_activity_and_examples_come_from_the_train_split(make):
-    _, samples, renderer = make("hellaswag:few-shot")
+def test_the_text_of_hellaswag_begins_after_its_activity_and_examples_come_from_the_train_split(make_task):
+    _, samples, renderer = make_task("hellaswag:few-shot")
     messages = renderer.request(samples.samples[1]).messages
     assert len(messages) == 21
     assert messages[0].content == (
@@ -295,8 +278,8 @@ def test_the_text_of_hellaswag_begins_after_its_activity_and_examples_come_from_
     assert messages[-1].content.startswith("A cook at 1: 00 opens a val book.\nA)")
 
 
-def test_the_examples_of_winogrande_stand_at_the_fixed_places(make):
-    _, samples, renderer = make("winogrande:few-shot")
+def test_the_examples_of_winogrande_stand_at_the_fixed_places(make_task):
+    _, samples, renderer = make_task("winogrande:few-shot")
     messages = renderer.request(samples.samples[0]).messages
     assert [re.search(r"number (\d+) of (\w+)", m.content).groups() for m in messages[::2]] == [
         *((str(n), "train_xs") for n in (0, 2, 4, 6, 8)),
@@ -306,8 +289,8 @@ def test_the_examples_of_winogrande_stand_at_the_fixed_places(make):
     assert "answer to the question.\n\nQuestion: The cup" in messages[0].content
 
 
-def test_a_question_of_boolq_is_never_its_own_example(make):
-    _, samples, renderer = make("boolq:few-shot-text")
+def test_a_question_of_boolq_is_never_its_own_example(make_task):
+    _, samples, renderer = make_task("boolq:few-shot-text")
     for sample in samples:
         text = renderer.request(sample).text
         assert text.count(sample.fields["question"] + "\n") == 1
@@ -315,8 +298,8 @@ def test_a_question_of_boolq_is_never_its_own_example(make):
         assert text.endswith("\nA. Yes\nB. No\nAnswer:")
 
 
-def test_the_options_of_truthfulqa_are_drawn_and_the_target_follows(make):
-    _, samples, _ = make("truthfulqa")
+def test_the_options_of_truthfulqa_are_drawn_and_the_target_follows(make_task):
+    _, samples, _ = make_task("truthfulqa")
     assert len({one.target for one in samples}) > 1
     for one in samples:
         assert one.choices["ABC".index(one.target)] == one.fields["mc1"]["choices"][0]
@@ -326,29 +309,29 @@ def test_the_options_of_truthfulqa_are_drawn_and_the_target_follows(make):
 @pytest.mark.parametrize(
     ("labels", "told"), [(11, "11 labels, and more rows"), (13, "13 labels, and 12 rows")]
 )
-def test_labels_that_do_not_go_with_the_rows_are_counted(make, tmp_path, labels, told):
+def test_labels_that_do_not_go_with_the_rows_are_counted(make_task, tmp_path, labels, told):
     piqa(tmp_path, 0)
     write(tmp_path / "physicaliqa-train-dev/dev-labels.lst", "0\n" * labels)
     with pytest.raises(DataError, match=rf"dev-labels.lst.*: there are {told} in dev.jsonl"):
-        make("piqa", tmp_path)
+        make_task("piqa", tmp_path)
 
 
-def test_a_torn_row_beside_labels_names_file_and_line(make, tmp_path):
+def test_a_torn_row_beside_labels_names_file_and_line(make_task, tmp_path):
     siqa(tmp_path, 0)
     first = (tmp_path / "siqa/dev.jsonl").read_text(encoding="utf-8").splitlines()[0]
     write(tmp_path / "siqa/dev.jsonl", first + '\n{"context": "b')
     with pytest.raises(DataError, match=r"siqa/dev.jsonl, line 2: not JSON: .*: the line is torn"):
-        make("siqa", tmp_path)
+        make_task("siqa", tmp_path)
 
 
-def test_answers_of_truthfulqa_without_their_truth_are_named(make, tmp_path):
+def test_answers_of_truthfulqa_without_their_truth_are_named(make_task, tmp_path):
     write(tmp_path / "truthfulqa/mc_task.json", '[{"question": "?", "mc1_targets": ["yes", "no"]}]')
     with pytest.raises(DataError, match=r"mc_task.json, row 1: mc1_targets must be an object of answers"):
-        make("truthfulqa", tmp_path)
+        make_task("truthfulqa", tmp_path)
 
 
-async def test_mc2_is_the_share_of_the_probability_that_true_answers_have(plugins, make):
-    task, samples, _ = make("truthfulqa_mc2")
+async def test_mc2_is_the_share_of_the_probability_that_true_answers_have(plugins, make_task):
+    task, samples, _ = make_task("truthfulqa_mc2")
     some = samples.samples[:2]
     options = [(log(0.3), log(0.1), log(0.4)), (log(0.1), log(0.2), log(0.1))]
     predictions = [

@@ -9,10 +9,6 @@ from pathlib import Path
 import pytest
 
 from aisb import Prediction
-from aisb._plugins import Plugins
-from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
-from aisb_engine._data.samples import load_samples
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._scoring.scoring import score
@@ -51,11 +47,6 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
-
-
 def write_rows(root):
     """Write this family's rows as its tasks look for them."""
     for name, rows in FILES.items():
@@ -70,19 +61,9 @@ def data(tmp_path_factory):
     return write_rows(tmp_path_factory.mktemp("data"))
 
 
-@pytest.fixture
-def make(plugins, data):
-    def run(name, root=data):
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
-        folders = DataFolders([root])
-        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
-
-    return run
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_a_task_renders_its_rows_and_says_where_they_come_from(make, name):
-    task, samples, renderer = make(name)
+def test_a_task_renders_its_rows_and_says_where_they_come_from(make_task, name):
+    task, samples, renderer = make_task(name)
     questions = [q for q, _ in (SOLVED if name.startswith("math") else WHOLE)]
     for question, sample in zip(questions, samples, strict=True):
         request = renderer.request(sample)
@@ -105,8 +86,10 @@ def test_a_task_renders_its_rows_and_says_where_they_come_from(make, name):
         "<think>\\boxed{5}</think>\n\\[\\boxed{%s}\\]",
     ],
 )
-async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(plugins, make, name, form):
-    task, samples, _ = make(name)
+async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(
+    plugins, make_task, name, form
+):
+    task, samples, _ = make_task(name)
     rows = list(samples)
 
     async def values(shift):
@@ -121,27 +104,27 @@ async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(p
     assert await values(1) == {0}
 
 
-def test_the_target_is_the_last_box_of_the_solution_that_holds_something(make):
-    assert [sample.target for sample in make("math500")[1]] == GOLDS
+def test_the_target_is_the_last_box_of_the_solution_that_holds_something(make_task):
+    assert [sample.target for sample in make_task("math500")[1]] == GOLDS
 
 
-def test_a_table_of_rows_by_number_is_read_as_the_lines_are(make, tmp_path):
+def test_a_table_of_rows_by_number_is_read_as_the_lines_are(make_task, tmp_path):
     (tmp_path / "math").mkdir()
     table = {str(n): row for n, row in enumerate(MATH)}
     (tmp_path / "math/test_prm800k_500.json").write_text(json.dumps(table), encoding="utf-8")
-    assert [sample.target for sample in make("math500", tmp_path)[1]] == GOLDS
+    assert [sample.target for sample in make_task("math500", tmp_path)[1]] == GOLDS
 
 
-def test_both_papers_of_2025_are_joined(make, tmp_path):
+def test_both_papers_of_2025_are_joined(make_task, tmp_path):
     (tmp_path / "aime2025").mkdir()
     for number, (question, answer) in enumerate(WHOLE[:2], 1):
         row = json.dumps({"problem": question, "answer": answer})
         (tmp_path / f"aime2025/test2025-{'I' * number}.jsonl").write_text(row, encoding="utf-8")
-    assert [sample.target for sample in make("aime2025", tmp_path)[1]] == ["081", "704"]
+    assert [sample.target for sample in make_task("aime2025", tmp_path)[1]] == ["081", "704"]
 
 
-def test_the_five_examples_come_from_the_train_split(make):
-    _, samples, renderer = make("math500:few-shot")
+def test_the_five_examples_come_from_the_train_split(make_task):
+    _, samples, renderer = make_task("math500:few-shot")
     text = renderer.request(samples.samples[0]).text
     assert text.count("Solution: \\boxed{") == 5
     assert text.startswith("Problem: What is 0 + 1?\nPlease reason step by step, and put your final answer")
@@ -159,8 +142,8 @@ def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
 @pytest.mark.data
 @pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
 @pytest.mark.parametrize(("name", "count"), [("math500", 500), ("aime2024", 30), ("aime2025", 30)])
-async def test_all_real_golds_are_right_in_the_words_of_their_solutions(plugins, make, name, count):
-    task, samples, renderer = make(name, Path(os.environ["AISB_DATA"]))
+async def test_all_real_golds_are_right_in_the_words_of_their_solutions(plugins, make_task, name, count):
+    task, samples, renderer = make_task(name, Path(os.environ["AISB_DATA"]))
     assert len(samples) == count
     predictions = [
         Prediction(

@@ -10,10 +10,6 @@ from pathlib import Path
 import pytest
 
 from aisb import DataError, Logprob, Prediction
-from aisb._plugins import Plugins
-from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
-from aisb_engine._data.samples import load_samples
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._scoring.scoring import score
@@ -244,11 +240,6 @@ LAYOUTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
-
-
 def write_rows(root):
     """Write this family's rows as its tasks look for them."""
     for made in MAKERS.values():
@@ -259,16 +250,6 @@ def write_rows(root):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_rows(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def make(plugins, data):
-    def run(name, root=data):
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
-        folders = DataFolders([root])
-        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
-
-    return run
 
 
 def said(request):
@@ -285,8 +266,8 @@ async def share(plugins, task, samples, texts):
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_a_variant_renders_every_row_and_leaves_no_brace(make, name):
-    _, samples, renderer = make(name)
+def test_a_variant_renders_every_row_and_leaves_no_brace(make_task, name):
+    _, samples, renderer = make_task(name)
     assert len(samples) >= 8 or samples.samples[0].group is None
     for sample in samples:
         text = said(renderer.request(sample))
@@ -301,8 +282,10 @@ def test_a_variant_renders_every_row_and_leaves_no_brace(make, name):
 @pytest.mark.parametrize(
     "form", ["ANSWER: {0}", "答案：{0}", "The answer is ({0}).", "想一想。\n\n**答案: {0}**", "{0}"]
 )
-async def test_the_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(plugins, make, name, form):
-    task, samples, _ = make(name)
+async def test_the_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(
+    plugins, make_task, name, form
+):
+    task, samples, _ = make_task(name)
     golds = [one for one in samples if one.choices or form == "答案：{0}"]
     assert await share(plugins, task, golds, [form.format(one.target) for one in golds]) == 1
     others = [
@@ -317,8 +300,8 @@ async def test_the_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong
 
 
 @pytest.mark.parametrize("name", [name for name, mode in MODES.items() if mode == "logprob"])
-async def test_a_log_likelihood_variant_compares_a_continuation_for_each_option(plugins, make, name):
-    task, samples, renderer = make(name)
+async def test_a_log_likelihood_variant_compares_a_continuation_for_each_option(plugins, make_task, name):
+    task, samples, renderer = make_task(name)
     predictions: dict[bool, list[Prediction]] = {True: [], False: []}
     for sample in samples:
         continuations = renderer.request(sample).continuations
@@ -334,10 +317,10 @@ async def test_a_log_likelihood_variant_compares_a_continuation_for_each_option(
 
 
 @pytest.mark.parametrize(("name", "number"), LAYOUTS)
-def test_every_layout_gives_the_same_samples(make, tmp_path, name, number):
+def test_every_layout_gives_the_same_samples(make_task, tmp_path, name, number):
     MAKERS[name](tmp_path, number)
-    _, first, _ = make(name)
-    _, other, renderer = make(name, tmp_path)
+    _, first, _ = make_task(name)
+    _, other, renderer = make_task(name, tmp_path)
     assert [(one.id, one.target, one.choices) for one in other] == [
         (one.id, one.target, one.choices) for one in first
     ]
@@ -396,17 +379,17 @@ def test_every_subject_has_a_category_and_its_name():
     assert all(set(tables[name, "category"].values()) == areas for name in ("mmlu", "ceval", "cmmlu"))
 
 
-def test_a_subject_and_an_area_can_be_selected_and_keep_their_ids(make):
-    _, samples, _ = make("mmlu:subject=us_foreign_policy")
+def test_a_subject_and_an_area_can_be_selected_and_keep_their_ids(make_task):
+    _, samples, _ = make_task("mmlu:subject=us_foreign_policy")
     assert [one.id for one in samples] == [f"us_foreign_policy/{n}" for n in range(6)]
-    _, samples, _ = make("mmlu:category=stem")
+    _, samples, _ = make_task("mmlu:category=stem")
     assert {one.group for one in samples} == {"anatomy"}
-    _, samples, _ = make("race_high_gen_5_shot_cot_chat")
+    _, samples, _ = make_task("race_high_gen_5_shot_cot_chat")
     assert {one.group for one in samples} == {"high"}
 
 
-def test_the_five_examples_of_mmlu_are_those_of_the_same_subject(make):
-    _, samples, renderer = make("mmlu")
+def test_the_five_examples_of_mmlu_are_those_of_the_same_subject(make_task):
+    _, samples, renderer = make_task("mmlu")
     request = renderer.request(samples.samples[-1])
     assert len(request.messages) == 11
     question, answer, *_ = (message.content for message in request.messages)
@@ -417,8 +400,8 @@ def test_the_five_examples_of_mmlu_are_those_of_the_same_subject(make):
     assert answer == "A"
 
 
-def test_the_text_form_of_mmlu_is_the_one_that_published_numbers_were_made_with(make):
-    _, samples, renderer = make("mmlu:text")
+def test_the_text_form_of_mmlu_is_the_one_that_published_numbers_were_made_with(make_task):
+    _, samples, renderer = make_task("mmlu:text")
     text = renderer.request(samples.samples[0]).text
     begin = "The following are multiple choice questions (with answers) about  anatomy.\n\nanatomy dev 0: 0 + 27?\nA. 7\n"
     assert text.startswith(begin)
@@ -426,8 +409,10 @@ def test_the_text_form_of_mmlu_is_the_one_that_published_numbers_were_made_with(
     assert text.endswith("\n\nanatomy test 0: 0 + 37?\nA. 7\nB. 17\nC. 27\nD. 37\nAnswer:")
 
 
-async def test_a_base_model_that_goes_on_with_further_questions_is_graded_by_its_first_letter(plugins, make):
-    task, samples, _ = make("mmlu:text")
+async def test_a_base_model_that_goes_on_with_further_questions_is_graded_by_its_first_letter(
+    plugins, make_task
+):
+    task, samples, _ = make_task("mmlu:text")
     some = samples.samples[:4]
     on = "\n\nAnother question?\nA. 1\nB. 2\nC. 3\nD. 4\nAnswer: "
     for other in "ABCD":
@@ -436,15 +421,15 @@ async def test_a_base_model_that_goes_on_with_further_questions_is_graded_by_its
     assert await share(plugins, task, some, [f"{reasons}{one.target}" for one in some]) == 1
 
 
-def test_chinese_exams_name_the_subject_in_chinese(make):
-    _, samples, renderer = make("ceval:text")
+def test_chinese_exams_name_the_subject_in_chinese(make_task):
+    _, samples, renderer = make_task("ceval:text")
     text = renderer.request(samples.samples[0]).text
     assert text.startswith(
         "以下是中国关于大学物理考试的单项选择题，请选出其中的正确答案。\ncollege_physics dev 0"
     )
     assert text.count("以下是") == 1
     assert text.endswith("\n答案: ")
-    _, samples, renderer = make("cmmlu")
+    _, samples, renderer = make_task("cmmlu")
     last = renderer.request(samples.samples[0]).messages[-1].content
     assert last.startswith(
         "请回答以下关于农学的单项选择题, 你回答的最后一行**必须**是以下格式 '答案: $选项' (不带引号), 其中"
@@ -452,17 +437,17 @@ def test_chinese_exams_name_the_subject_in_chinese(make):
     assert "\n\nA) 8\nB) 18" in last
 
 
-def test_the_options_of_gpqa_are_drawn_once_and_the_target_follows(make):
-    _, first, _ = make("gpqa")
-    _, again, _ = make("gpqa")
+def test_the_options_of_gpqa_are_drawn_once_and_the_target_follows(make_task):
+    _, first, _ = make_task("gpqa")
+    _, again, _ = make_task("gpqa")
     assert [one.choices for one in first] == [one.choices for one in again]
     assert len({one.target for one in first}) > 1
     for one in first:
         assert one.choices["ABCD".index(one.target)] == one.fields["Correct_Answer"]
 
 
-def test_gpqa_cot_asks_each_question_four_times_with_options_in_other_orders(make):
-    _, samples, renderer = make("gpqa:cot")
+def test_gpqa_cot_asks_each_question_four_times_with_options_in_other_orders(make_task):
+    _, samples, renderer = make_task("gpqa:cot")
     assert len(samples) == 4 * 8
     orders = [one.choices for one in samples if one.fields["Record_ID"] == "rec3"]
     assert len(orders) == 4
@@ -472,8 +457,8 @@ def test_gpqa_cot_asks_each_question_four_times_with_options_in_other_orders(mak
     )
 
 
-def test_mmlu_pro_has_up_to_ten_options_and_words_of_a_group_are_joined(make):
-    _, samples, renderer = make("mmlu_pro:few-shot-text")
+def test_mmlu_pro_has_up_to_ten_options_and_words_of_a_group_are_joined(make_task):
+    _, samples, renderer = make_task("mmlu_pro:few-shot-text")
     assert {one.group for one in samples} == {"math", "computer_science"}
     one = samples.samples[-2]
     assert len(one.choices) == 10
@@ -485,37 +470,37 @@ def test_mmlu_pro_has_up_to_ten_options_and_words_of_a_group_are_joined(make):
     assert "\nJ. about 5\nAnswer: " in text
 
 
-def test_an_arc_question_may_have_five_options_or_numbers_for_letters(make):
-    _, samples, renderer = make("arc_c:few-shot")
+def test_an_arc_question_may_have_five_options_or_numbers_for_letters(make_task):
+    _, samples, renderer = make_task("arc_c:few-shot")
     assert [len(one.choices) for one in samples] == [4, 5, 4, 4, 5, 4]
     assert samples.samples[2].fields["answerKey"] in "1234"
     assert samples.samples[2].target in "ABCD"
     assert len(renderer.request(samples.samples[0]).messages) == 51
 
 
-def test_data_that_is_not_there_is_named_with_its_source(make, tmp_path):
+def test_data_that_is_not_there_is_named_with_its_source(make_task, tmp_path):
     with pytest.raises(
         DataError, match=r"gpqa_diamond.csv(.|\n)*comes from https://github.com/idavidrein/gpqa"
     ):
-        make("gpqa", tmp_path)
+        make_task("gpqa", tmp_path)
 
 
-def test_a_row_of_agieval_without_any_answer_is_left_out_and_odd_labels_are_read(make):
-    _, samples, _ = make("agieval:exam=gaokao-physics")
+def test_a_row_of_agieval_without_any_answer_is_left_out_and_odd_labels_are_read(make_task):
+    _, samples, _ = make_task("agieval:exam=gaokao-physics")
     assert [one.target for one in samples] == ["AC", "B", "BCD", "AD"]
-    _, samples, renderer = make("agieval:exam=logiqa-zh")
+    _, samples, renderer = make_task("agieval:exam=logiqa-zh")
     assert samples.samples[0].choices[4] == "none of these"
     text = said(renderer.request(samples.samples[0]))
     assert text.startswith("以下是一道中国公务员考试题，请选择正确的答案。\nFive are there. logiqa-zh v1 0")
     assert text.endswith("\nE none of these\n答案是： ")
 
 
-def test_a_file_that_is_not_agievals_or_races_is_named(make, tmp_path):
+def test_a_file_that_is_not_agievals_or_races_is_named(make_task, tmp_path):
     write_lines(tmp_path / "agieval/lsat-ar.jsonl", [{"question": "?", "options": ["(A)x"]}])
     with pytest.raises(
         DataError, match=r"lsat-ar.jsonl, line 1: a row of AGIEval has label, and this one has not"
     ):
-        make("agieval", tmp_path)
+        make_task("agieval", tmp_path)
     write(tmp_path / "RACE/test/high/1.txt", '{"article": "Once."}')
     with pytest.raises(DataError, match=r"1.txt.*: a RACE article is wanted: .* \(KeyError: 'questions'\)"):
-        make("race", tmp_path)
+        make_task("race", tmp_path)

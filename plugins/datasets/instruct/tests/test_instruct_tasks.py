@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from aisb import Prediction
-from aisb._plugins import Plugins
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
@@ -52,11 +51,6 @@ FOLLOWING = {
     "Give each line of your answer a deeper indent.": "One\n  two\n    three",
 }
 """A text that follows all instructions of a prompt, and none of those of the others."""
-
-
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
 
 
 def write_rows(root):

@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from aisb import DataError, Prediction, Sample
-from aisb._plugins import Plugins
 from aisb_dataset_long._grading import LEvalScore, LongBenchScore, NeedleRecall, letters
 from aisb_dataset_long._rows import EXAMS, longbench_sets
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import Asked, resolve
@@ -96,11 +94,6 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
-
-
 def write_rows(root):
     """Write this family's rows as its tasks look for them."""
     for name, text in FILES.items():
@@ -114,16 +107,6 @@ def data(tmp_path_factory):
     return write_rows(tmp_path_factory.mktemp("data"))
 
 
-@pytest.fixture
-def make(plugins, data):
-    def run(name, root=data):
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
-        folders = DataFolders([root])
-        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
-
-    return run
-
-
 def said(sample):
     target = sample.target
     return ", ".join(target) if isinstance(target, list) else target
@@ -131,8 +114,10 @@ def said(sample):
 
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("form", ["%s", "<think>\\boxed{no}</think>\n%s"])
-async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(plugins, make, name, form):
-    task, samples, renderer = make(name)
+async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(
+    plugins, make_task, name, form
+):
+    task, samples, renderer = make_task(name)
     form = form.replace("%s", "\\boxed{%s}") if "chain" in name else form
     groups = {}
     for sample in samples:
@@ -162,8 +147,8 @@ async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(p
     assert task.licence
 
 
-def test_all_21_sets_are_there_and_asked_in_their_own_words_with_their_own_limit(make):
-    _, samples, renderer = make("longbench")
+def test_all_21_sets_are_there_and_asked_in_their_own_words_with_their_own_limit(make_task):
+    _, samples, renderer = make_task("longbench")
     assert len({sample.group for sample in samples}) == 21
     for sample in samples:
         request = renderer.request(sample)
@@ -178,8 +163,8 @@ def test_all_21_sets_are_there_and_asked_in_their_own_words_with_their_own_limit
     assert hotpot.endswith("\n\nQuestion: Ask 0\nAnswer:")
 
 
-def test_longbench_v2_lists_its_options_in_its_own_way(make):
-    _, samples, renderer = make("longbench_v2")
+def test_longbench_v2_lists_its_options_in_its_own_way(make_task):
+    _, samples, renderer = make_task("longbench_v2")
     text = renderer.request(samples.samples[0]).messages[0].content
     assert " Choices: \n (A) thing aa \n (B) thing bb \n (C) thing cc \n (D) thing dd \n Let’s think" in text
     assert text.startswith(
@@ -235,8 +220,8 @@ def test_the_letters_of_several_options_are_read(text, found):
 
 
 @pytest.mark.parametrize(("depth", "low", "high"), [(0, 0, 0.01), (52, 0.45, 0.6), (100, 0.9, 1)])
-def test_a_fact_stands_at_its_depth_in_a_text_of_the_length_asked_for(make, depth, low, high):
-    _, samples, _ = make(f"needle:4k:depth={depth}")
+def test_a_fact_stands_at_its_depth_in_a_text_of_the_length_asked_for(make_task, depth, low, high):
+    _, samples, _ = make_task(f"needle:4k:depth={depth}")
     assert len(samples) == 4
     for sample in samples:
         text, (fact,) = sample.fields["text"], sample.fields["needles"]
@@ -248,8 +233,8 @@ def test_a_fact_stands_at_its_depth_in_a_text_of_the_length_asked_for(make, dept
         assert not before or before.endswith((".", "well", "day")) or depth == 100
 
 
-def test_several_facts_are_spread_and_each_counts_its_share(make):
-    _, samples, renderer = make("needle:several-4k")
+def test_several_facts_are_spread_and_each_counts_its_share(make_task):
+    _, samples, renderer = make_task("needle:several-4k")
     sample = samples.samples[0]
     text = renderer.request(sample).messages[0].content
     places = [text.index(fact) for fact in sample.fields["needles"]]
@@ -261,16 +246,16 @@ def test_several_facts_are_spread_and_each_counts_its_share(make):
     assert judge.score("123456", Sample("0", {}, ["12345"])).value == 0
 
 
-def test_texts_are_the_same_each_time_and_others_with_another_seed(make, plugins, data):
-    first, again = ([s.fields["text"] for s in make("needle")[1]] for _ in range(2))
+def test_texts_are_the_same_each_time_and_others_with_another_seed(make_task, plugins, data):
+    first, again = ([s.fields["text"] for s in make_task("needle")[1]] for _ in range(2))
     assert first == again
     asked = Asked(models=["sim"], datasets=["needle"], sets=["task.dataset.seed=1"])
     (task,) = resolve(plugins, asked).tasks.values()
     assert [s.fields["text"] for s in load_samples(task, plugins, DataFolders([data]))] != first
 
 
-def test_the_key_stands_at_each_place_in_turn(make):
-    _, samples, renderer = make("lost_in_the_middle")
+def test_the_key_stands_at_each_place_in_turn(make_task):
+    _, samples, renderer = make_task("lost_in_the_middle")
     assert [sample.fields["place"] for sample in samples] == [0, 18, 37, 56, 74] * 2
     for sample in samples:
         pairs = json.loads(sample.fields["data"])
@@ -304,12 +289,12 @@ def test_the_key_stands_at_each_place_in_turn(make):
         ("needle", "needle/mill.txt", "Too short.", "10 signs are too little text to hide anything in"),
     ],
 )
-def test_a_file_of_another_shape_is_named_with_what_is_wanted(make, tmp_path, task, file, text, message):
+def test_a_file_of_another_shape_is_named_with_what_is_wanted(make_task, tmp_path, task, file, text, message):
     for name, right in {**FILES, file: text}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text if name == file else right, encoding="utf-8")
     with pytest.raises(DataError, match=message):
-        make(task, tmp_path)
+        make_task(task, tmp_path)
 
 
 @pytest.mark.parametrize(("alias", "target"), ALIASES.items())
@@ -330,8 +315,8 @@ def test_an_alias_leads_to_a_task_and_a_variant_or_set_of_it(plugins, alias, tar
 @pytest.mark.data
 @pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
 @pytest.mark.parametrize(("name", "count"), [("leval", 280), ("lost_in_the_middle", 2500)])
-async def test_all_real_golds_are_right(plugins, make, name, count):
-    task, samples, renderer = make(name, Path(os.environ["AISB_DATA"]))
+async def test_all_real_golds_are_right(plugins, make_task, name, count):
+    task, samples, renderer = make_task(name, Path(os.environ["AISB_DATA"]))
     assert len(samples) == count
     predictions = [Prediction(sample.id, text=said(sample), finish_reason="stop") for sample in samples]
     (scores,) = (await score(task, {sample.id: sample for sample in samples}, predictions, plugins)).values()

@@ -5,11 +5,6 @@ import json
 import pytest
 
 from aisb import Prediction
-from aisb._plugins import Plugins
-from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
-from aisb_engine._data.samples import load_samples
-from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._scoring.scoring import measure, score
 
 PREFIXES = {
@@ -25,11 +20,6 @@ PREFIXES = {
     "th": "คำตอบ",
     "zh": "答案",
 }
-
-
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
 
 
 def write_rows(root):
@@ -49,16 +39,6 @@ def data(tmp_path_factory):
     return write_rows(tmp_path_factory.mktemp("data"))
 
 
-@pytest.fixture
-def make(plugins, data):
-    def run(name):
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
-        folders = DataFolders([data])
-        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
-
-    return run
-
-
 async def values(plugins, task, samples, said, shift=0):
     rows = list(samples)
     predictions = [
@@ -70,8 +50,8 @@ async def values(plugins, task, samples, said, shift=0):
 
 
 @pytest.mark.parametrize("form", ["{prefix}: {gold}", "Q 5.\n**{prefix}：** {gold}\n", "\\boxed{{{gold}}}"])
-async def test_an_answer_is_found_behind_each_languages_own_word(plugins, make, form):
-    task, samples, _ = make("mgsm")
+async def test_an_answer_is_found_behind_each_languages_own_word(plugins, make_task, form):
+    task, samples, _ = make_task("mgsm")
 
     def said(sample, gold):
         return form.format(prefix=PREFIXES[sample.group], gold=gold)
@@ -81,16 +61,16 @@ async def test_an_answer_is_found_behind_each_languages_own_word(plugins, make, 
     assert (await values(plugins, task, samples, said, shift=1))[1] == {0}
 
 
-def test_each_language_is_asked_in_its_own_words(make):
-    _, samples, renderer = make("mgsm")
+def test_each_language_is_asked_in_its_own_words(make_task):
+    _, samples, renderer = make_task("mgsm")
     for sample in samples:
         (message,) = renderer.request(sample).messages
         assert f"{PREFIXES[sample.group]}:" in message.content
         assert message.content.endswith(f"\n\n{sample.fields['question']}")
 
 
-def test_eight_examples_are_of_the_same_language_and_never_the_question(make):
-    _, samples, renderer = make("mgsm_gen_8_shot_cot_chat_prompt")
+def test_eight_examples_are_of_the_same_language_and_never_the_question(make_task):
+    _, samples, renderer = make_task("mgsm_gen_8_shot_cot_chat_prompt")
     for sample in samples:
         *shots, last = renderer.request(sample).messages
         assert len(shots) == 16
@@ -99,8 +79,8 @@ def test_eight_examples_are_of_the_same_language_and_never_the_question(make):
 
 
 @pytest.mark.parametrize("form", ["所以\\boxed{%s}。", "答案是%s。", "最后一共%s个"])
-async def test_chinese_problems_have_a_result_for_each_grade(plugins, make, form):
-    task, samples, renderer = make("cmath")
+async def test_chinese_problems_have_a_result_for_each_grade(plugins, make_task, form):
+    task, samples, renderer = make_task("cmath")
     said = lambda _sample, gold: form.replace("%s", gold)  # noqa: E731 - one line says it
     scores, right = await values(plugins, task, samples, said)
     assert right == {1}

@@ -51,11 +51,6 @@ def calculate(text):
     return value(ast.parse(text, mode="eval").body)
 
 
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
-
-
 def write_rows(root):
     """Write this family's rows as its tasks look for them."""
     (root / "gsm8k").mkdir()
@@ -76,16 +71,6 @@ def write_rows(root):
 def data(tmp_path_factory):
     """A folder with files as upstream has them, and rows of our own."""
     return write_rows(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def make(plugins, data):
-    def run(name):
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
-        folders = DataFolders([data])
-        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
-
-    return run
 
 
 def test_there_are_64_different_problems():
@@ -116,8 +101,8 @@ def test_what_a_solution_shows_is_what_its_notes_say(row):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_task_renders_every_row_without_braces_or_notes_left(make, name):
-    task, samples, renderer = make(name)
+def test_a_task_renders_every_row_without_braces_or_notes_left(make_task, name):
+    task, samples, renderer = make_task(name)
     for sample in samples:
         request = renderer.request(sample)
         text = request.text or "\n".join(message.content for message in request.messages)
@@ -140,8 +125,10 @@ def test_a_task_renders_every_row_without_braces_or_notes_left(make, name):
         "#### {number}",
     ],
 )
-async def test_the_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(plugins, make, name, form):
-    task, samples, _ = make(name)
+async def test_the_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(
+    plugins, make_task, name, form
+):
+    task, samples, _ = make_task(name)
     samples = {sample.id: sample for sample in samples}
     golds = list(samples.values())
 
@@ -160,8 +147,8 @@ async def test_the_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong
     assert await share(lambda n: others[n]) == 0
 
 
-def test_the_four_examples_are_the_fixed_ones_of_the_train_split(make):
-    _, samples, renderer = make("gsm8k")
+def test_the_four_examples_are_the_fixed_ones_of_the_train_split(make_task):
+    _, samples, renderer = make_task("gsm8k")
     request = renderer.request(samples.samples[7])
     assert [message.content for message in request.messages[:2]] == [
         "Question: train 7364: 2 * 7364?\nLet's think step by step\nAnswer:",
@@ -171,16 +158,16 @@ def test_the_four_examples_are_the_fixed_ones_of_the_train_split(make):
     assert asked == [" train 7364", " train 1708", " train 669", " train 6724", " test 7"]
 
 
-def test_the_text_variant_is_one_string_that_ends_where_the_answer_begins(make):
-    _, samples, renderer = make("gsm8k:text")
+def test_the_text_variant_is_one_string_that_ends_where_the_answer_begins(make_task):
+    _, samples, renderer = make_task("gsm8k:text")
     request = renderer.request(samples.samples[7])
     assert request.text.count("Let's think step by step\nAnswer: It is") == 4
     assert request.text.endswith("\n\nQuestion: test 7: 2 * 7?\nLet's think step by step\nAnswer:")
     assert request.params == {"max_tokens": 512, "stop": ["\nQuestion:"]}
 
 
-def test_the_demo_takes_its_examples_from_its_own_rows_but_never_the_question_itself(make):
-    _, samples, renderer = make("demo_gsm8k")
+def test_the_demo_takes_its_examples_from_its_own_rows_but_never_the_question_itself(make_task):
+    _, samples, renderer = make_task("demo_gsm8k")
     for sample in samples:
         *before, last = [m.content for m in renderer.request(sample).messages if m.role == "user"]
         assert len(set(before)) == 4
@@ -216,7 +203,7 @@ def test_the_real_test_split_has_1319_rows_with_numbers_for_golds(plugins):
     assert len({renderer.request(sample).messages for sample in samples}) == 1319
 
 
-def test_the_rows_of_the_hub_are_the_same(make, data, tmp_path):
+def test_the_rows_of_the_hub_are_the_same(make_task, data, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     table = pytest.importorskip("pyarrow").Table
     for split in ("train", "test"):
@@ -227,7 +214,7 @@ def test_the_rows_of_the_hub_are_the_same(make, data, tmp_path):
     plugins = Plugins.load()
     (task,) = resolve(plugins, Asked(models=["sim"], datasets=["gsm8k"])).tasks.values()
     folders = DataFolders([tmp_path])
-    _, first, renderer = make("gsm8k")
+    _, first, renderer = make_task("gsm8k")
     found = load_samples(task, plugins, folders)
     assert [sample.target for sample in found] == [sample.target for sample in first]
     assert Renderer(task, plugins, folders).request(found.samples[0]).messages == (

@@ -9,11 +9,7 @@ from pathlib import Path
 import pytest
 
 from aisb import DataError, Prediction, Sample
-from aisb._plugins import Plugins
 from aisb_dataset_reading._answers import next_word, short_answer
-from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
-from aisb_engine._data.samples import load_samples
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._scoring.scoring import measure, score
@@ -88,11 +84,6 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
-
-
 def write_rows(root):
     """Write this family's rows as its tasks look for them."""
     for name, text in FILES.items():
@@ -104,16 +95,6 @@ def write_rows(root):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_rows(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def make(plugins, data):
-    def run(name, root=data):
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
-        folders = DataFolders([root])
-        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
-
-    return run
 
 
 def gold(sample, which=0):
@@ -143,8 +124,10 @@ FORMS = {
         ]
     ],
 )
-async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(plugins, make, name, form):
-    task, samples, _ = make(name)
+async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(
+    plugins, make_task, name, form
+):
+    task, samples, _ = make_task(name)
     rows = list(samples)
 
     async def values(shift, which=0):
@@ -165,8 +148,8 @@ async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(p
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_task_renders_its_rows_and_says_where_they_come_from(make, name):
-    task, samples, renderer = make(name)
+def test_a_task_renders_its_rows_and_says_where_they_come_from(make_task, name):
+    task, samples, renderer = make_task(name)
     texts = set()
     for sample in samples:
         request = renderer.request(sample)
@@ -179,8 +162,8 @@ def test_a_task_renders_its_rows_and_says_where_they_come_from(make, name):
     assert task.citation
 
 
-def test_examples_are_other_rows_with_their_first_answer(make):
-    _, samples, renderer = make("triviaqa")
+def test_examples_are_other_rows_with_their_first_answer(make_task):
+    _, samples, renderer = make_task("triviaqa")
     turns = [message.content for message in renderer.request(samples.samples[1]).messages]
     assert turns[0].endswith("'The answer is '.\nQ: Who painted the ceiling?")
     assert turns[1] == "A: The answer is Ada Brun."
@@ -189,8 +172,8 @@ def test_examples_are_other_rows_with_their_first_answer(make):
     assert "In which year" not in "".join(turns[:-1])
 
 
-def test_three_passages_stand_before_a_question_on_a_passage(make):
-    _, samples, renderer = make("drop_gen_3_shot_str")
+def test_three_passages_stand_before_a_question_on_a_passage(make_task):
+    _, samples, renderer = make_task("drop_gen_3_shot_str")
     text = renderer.request(samples.samples[5]).text
     assert text.count("Question: How many more?") == 4
     assert "# Examples\n---\nPassage: They scored 0" in text
@@ -261,12 +244,12 @@ def test_the_word_that_completes_a_text_is_found_in_every_usual_reply(text, targ
         ("lcsts", "LCSTS/test.tgt.txt", "一\n", "test.src.txt and test.tgt.txt have 2 and 1 lines"),
     ],
 )
-def test_a_file_of_another_shape_is_named_with_what_is_wanted(make, tmp_path, task, file, text, message):
+def test_a_file_of_another_shape_is_named_with_what_is_wanted(make_task, tmp_path, task, file, text, message):
     for name, right in FILES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text if name == file else right, encoding="utf-8")
     with pytest.raises(DataError, match=message):
-        make(task, tmp_path)
+        make_task(task, tmp_path)
 
 
 @pytest.mark.parametrize(("alias", "target"), ALIASES.items())
@@ -280,8 +263,8 @@ def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
 @pytest.mark.data
 @pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
 @pytest.mark.parametrize("name", ["triviaqa", "nq"])
-async def test_real_golds_are_right_but_those_with_a_sentences_end_inside(plugins, make, name):
-    task, samples, _ = make(name, Path(os.environ["AISB_DATA"]))
+async def test_real_golds_are_right_but_those_with_a_sentences_end_inside(plugins, make_task, name):
+    task, samples, _ = make_task(name, Path(os.environ["AISB_DATA"]))
     rows = list(samples)
     assert len(rows) == 3610
     predictions = [

@@ -9,11 +9,7 @@ from pathlib import Path
 import pytest
 
 from aisb import DataError, Prediction, Sample
-from aisb._plugins import Plugins
 from aisb_dataset_reasoning._grading import BbhMatch, bbh_answer
-from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
-from aisb_engine._data.samples import load_samples
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._scoring.scoring import measure, score
@@ -39,11 +35,6 @@ ROWS = {
 }
 
 
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
-
-
 def write_rows(root):
     """Write this family's rows as its tasks look for them."""
     for folder in ("data", "lib_prompt"):
@@ -60,16 +51,6 @@ def data(tmp_path_factory):
     return write_rows(tmp_path_factory.mktemp("data"))
 
 
-@pytest.fixture
-def make(plugins, data):
-    def run(name, root=data):
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
-        folders = DataFolders([root])
-        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
-
-    return run
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     "form",
@@ -81,8 +62,10 @@ def make(plugins, data):
         "<think>the answer is 77</think>the answer is: %s",
     ],
 )
-async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(plugins, make, name, form):
-    task, samples, _ = make(name)
+async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(
+    plugins, make_task, name, form
+):
+    task, samples, _ = make_task(name)
     rows = {sample.id: sample for sample in samples}
     groups = {}
     for sample in samples:
@@ -105,8 +88,8 @@ async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(p
     assert [sample_id for sample_id, value in await values(1) if value != 0] == []
 
 
-def test_the_examples_of_a_task_stand_before_its_question_without_their_notice(make):
-    _, samples, renderer = make("bbh")
+def test_the_examples_of_a_task_stand_before_its_question_without_their_notice(make_task):
+    _, samples, renderer = make_task("bbh")
     for sample in samples:
         (message,) = renderer.request(sample).messages
         assert message.content == (
@@ -116,8 +99,8 @@ def test_the_examples_of_a_task_stand_before_its_question_without_their_notice(m
         )
 
 
-def test_only_lettered_options_are_choices(make):
-    choices = {sample.group: sample.choices for sample in make("bbh")[1]}
+def test_only_lettered_options_are_choices(make_task):
+    choices = {sample.group: sample.choices for sample in make_task("bbh")[1]}
     assert choices["fruit"] == ("cherry", "plum, pear & co")
     assert choices["navigate"] == ()
 
@@ -147,20 +130,20 @@ def test_free_answers_are_graded_by_their_kind(text, target, value):
     assert (found and BbhMatch().score(found.text, sample).value) == value
 
 
-def test_a_task_without_its_examples_is_named(make, tmp_path):
+def test_a_task_without_its_examples_is_named(make_task, tmp_path):
     root = write_rows(tmp_path)
     (root / "BBH/lib_prompt/navigate.txt").unlink()
     with pytest.raises(
         DataError, match=r"navigate\.json: its examples are missing: there is no navigate\.txt"
     ):
-        make("bbh", root)
+        make_task("bbh", root)
 
 
-def test_a_file_of_another_shape_is_named(make, tmp_path):
+def test_a_file_of_another_shape_is_named(make_task, tmp_path):
     root = write_rows(tmp_path)
     (root / "BBH/data/navigate.json").write_text('{"rows": []}')
     with pytest.raises(DataError, match=r'navigate\.json.*: not \{"examples": \[\{"input"'):
-        make("bbh", root)
+        make_task("bbh", root)
 
 
 @pytest.mark.parametrize(("alias", "target"), ALIASES.items())
@@ -172,8 +155,8 @@ def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
 
 @pytest.mark.data
 @pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
-async def test_all_real_golds_are_right_but_the_three_that_are_no_letter(plugins, make):
-    task, samples, _ = make("bbh", Path(os.environ["AISB_DATA"]))
+async def test_all_real_golds_are_right_but_the_three_that_are_no_letter(plugins, make_task):
+    task, samples, _ = make_task("bbh", Path(os.environ["AISB_DATA"]))
     rows = {sample.id: sample for sample in samples}
     assert (len(rows), len({sample.group for sample in samples})) == (6511, 27)
     predictions = [

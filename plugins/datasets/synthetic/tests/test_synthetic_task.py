@@ -9,7 +9,6 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from aisb import ConfigError, UsageError
-from aisb._plugins import Plugins
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer, cross
 from aisb_engine._data.samples import load_samples
@@ -23,11 +22,6 @@ from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import Asked, resolve
 
 ALIASES = tomllib.loads((Path(str(files("aisb_dataset_synthetic"))) / "aliases.toml").read_text("utf-8"))
-
-
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,8 @@ from pathlib import Path
 import pytest
 
 from aisb import DataError, Prediction
-from aisb._plugins import Plugins
 from aisb_dataset_tools._rows import CATEGORIES, WITHOUT_ANSWERS, tool
-from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
-from aisb_engine._data.samples import load_samples
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._scoring.scoring import measure, score
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_tools")))
@@ -59,23 +54,8 @@ def write_rows(root, version="v3"):
 
 
 @pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
-
-
-@pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_rows(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def make(plugins, data):
-    def run(name, root=data):
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
-        folders = DataFolders([root])
-        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
-
-    return run
 
 
 def said(sample):
@@ -102,8 +82,8 @@ def gold(task, sample, of):
     return Prediction(sample.id, text="" if made else "None fits.", tool_calls=made, finish_reason="stop")
 
 
-async def test_the_right_calls_are_right_and_those_of_another_row_are_wrong(plugins, make):
-    task, samples, _ = make("bfcl")
+async def test_the_right_calls_are_right_and_those_of_another_row_are_wrong(plugins, make_task):
+    task, samples, _ = make_task("bfcl")
     rows = {sample.id: sample for sample in samples}
 
     async def scores(text):
@@ -124,8 +104,8 @@ async def test_the_right_calls_are_right_and_those_of_another_row_are_wrong(plug
     assert {value for name, value in wrong.items() if not name.startswith("live_relevance")} == {0}
 
 
-def test_the_functions_and_the_rows_own_instructions_stand_in_the_system_turn(make):
-    _, samples, renderer = make("bfcl")
+def test_the_functions_and_the_rows_own_instructions_stand_in_the_system_turn(make_task):
+    _, samples, renderer = make_task("bfcl")
     system, user = renderer.request(samples.samples[1]).messages
     assert system.role == "system"
     assert system.content.startswith("Be brief.\n\nYou call functions")
@@ -136,8 +116,8 @@ def test_the_functions_and_the_rows_own_instructions_stand_in_the_system_turn(ma
     assert user.content == f"Do {samples.samples[1].group} 1."
 
 
-def test_natively_the_functions_are_tools_with_names_and_types_that_services_take(make):
-    _, samples, renderer = make("bfcl:native")
+def test_natively_the_functions_are_tools_with_names_and_types_that_services_take(make_task):
+    _, samples, renderer = make_task("bfcl:native")
     request = renderer.request(samples.samples[0])
     assert request.messages[0].content.startswith("You call functions to do what is asked of you. If none")
     assert request.params["tools"] == [
@@ -166,20 +146,20 @@ def test_types_are_those_of_json_schema_at_every_depth():
     }
 
 
-def test_answers_that_are_missing_are_named(make, tmp_path):
+def test_answers_that_are_missing_are_named(make_task, tmp_path):
     root = write_rows(tmp_path)
     (root / "bfcl/possible_answer/BFCL_v3_multiple.json").unlink()
     with pytest.raises(DataError, match=r"there is no possible_answer/BFCL_v3_multiple\.json"):
-        make("bfcl", root)
+        make_task("bfcl", root)
     (root / "bfcl/possible_answer/BFCL_v3_multiple.json").write_text('{"id": "x", "ground_truth": []}\n')
     with pytest.raises(DataError, match=r"BFCL_v3_multiple\.json has no answer to multiple_0"):
-        make("bfcl", root)
+        make_task("bfcl", root)
 
 
 @pytest.mark.parametrize(("alias", "target"), ALIASES.items())
-def test_an_alias_leads_to_categories_that_there_are(plugins, make, alias, target):
+def test_an_alias_leads_to_categories_that_there_are(plugins, make_task, alias, target):
     assert Catalog(plugins).aliases[alias] == target
-    task, samples, _ = make(alias)
+    task, samples, _ = make_task(alias)
     assert task.name == "bfcl"
     assert len(samples) == 2 * len(task.dataset.select.get("category", CATEGORIES))
 
@@ -202,8 +182,8 @@ def wanted(sample):
 
 @pytest.mark.data
 @pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
-async def test_all_real_answers_are_right_as_tool_calls(plugins, make):
-    task, samples, renderer = make("bfcl:native", Path(os.environ["AISB_DATA"]))
+async def test_all_real_answers_are_right_as_tool_calls(plugins, make_task):
+    task, samples, renderer = make_task("bfcl:native", Path(os.environ["AISB_DATA"]))
     assert len(samples) == 3641
     rows, predictions = {sample.id: sample for sample in samples}, []
     for sample in samples:
@@ -222,8 +202,8 @@ async def test_all_real_answers_are_right_as_tool_calls(plugins, make):
 
 @pytest.mark.data
 @pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
-async def test_all_real_answers_are_right_as_calls(plugins, make):
-    task, samples, _ = make("bfcl", Path(os.environ["AISB_DATA"]))
+async def test_all_real_answers_are_right_as_calls(plugins, make_task):
+    task, samples, _ = make_task("bfcl", Path(os.environ["AISB_DATA"]))
     assert len(samples) == 3641
 
     def written(sample):
@@ -241,8 +221,8 @@ async def test_all_real_answers_are_right_as_calls(plugins, make):
     assert [(one.sample_id, one.details) for one in scores if one.value < 1] == []
 
 
-def test_live_and_other_categories_have_averages_of_their_own(make):
-    _, samples, _ = make("bfcl")
+def test_live_and_other_categories_have_averages_of_their_own(make_task):
+    _, samples, _ = make_task("bfcl")
     parts = {sample.group: sample.fields["part"] for sample in samples}
     assert {part for name, part in parts.items() if name.startswith("live_")} == {"live"}
     assert {part for name, part in parts.items() if not name.startswith("live_")} == {"non_live"}

@@ -10,7 +10,6 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from aisb import DataError, UsageError
-from aisb._plugins import Plugins
 from aisb_dataset_synthetic import Filler
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
@@ -39,11 +38,6 @@ AZURE = (
     "2023-11-16 18:15:50.9951690,396,109\r\n"
     "2023-11-17 00:00:00.0000000,2,7\r\n"
 )
-
-
-@pytest.fixture(scope="module")
-def plugins():
-    return Plugins.load()
 
 
 @pytest.fixture(scope="module", params=["whole words", "a few merges"])

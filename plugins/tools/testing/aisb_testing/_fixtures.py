@@ -2,7 +2,7 @@
 
 `mock(accuracy=1, faults=("cut:0.1",))` starts a mock server with these options, and
 `answering({"/v1/models": (200, {"data": []})})` a service that answers by path, for what no mock server says.
-Both stop with the test.
+Both stop with the test. `make_task("gsm8k")` resolves a task over rows that the test wrote, see `_tasks.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ import pytest
 from aisb import Backend
 from aisb_engine._http.client import EngineClient
 from aisb_mock import MockOptions, MockProcess, start_mock
+from aisb_testing._tasks import make_task, plugins
+
+__all__ = ["answering", "make_task", "mock", "plugins"]
 
 Answer = tuple[int, Any] | tuple[int, Any, Mapping[str, str]]
 """Status, body (JSON, or a text as it is), and headers."""

@@ -1,0 +1,56 @@
+"""Fixtures for the tests of tasks: `make_task` resolves one over the test's own rows, as a run would.
+
+A test module writes rows of the task's format, and names their folder in a fixture `data`:
+
+    @pytest.fixture
+    def data(tmp_path):
+        (tmp_path / "letters.jsonl").write_text('{"question": "…", "answer": "b"}')
+        return tmp_path
+
+    def test_the_question_is_asked(make_task):
+        task, samples, renderer = make_task("letters")
+        assert renderer.request(samples.samples[0]).messages[0].content == "…"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+
+if TYPE_CHECKING:
+    from aisb._plugins import Plugins
+    from aisb_engine._data.prompts import Renderer
+    from aisb_engine._data.samples import LoadedSamples
+    from aisb_engine._spec import Task
+
+    MadeTask: TypeAlias = tuple[Task, LoadedSamples, Renderer]
+
+
+@pytest.fixture(scope="session")
+def plugins() -> Plugins:
+    """Load the installed plugins."""
+    from aisb._plugins import Plugins
+
+    return Plugins.load()
+
+
+@pytest.fixture
+def make_task(plugins: Plugins, data: Path) -> Callable[..., MadeTask]:
+    """Return a function from a task's name to the task, its samples and its renderer.
+
+    The rows are read from the folder of the module's fixture `data`, or from `root`.
+    """
+    from aisb_engine._data.datafiles import DataFolders
+    from aisb_engine._data.prompts import Renderer
+    from aisb_engine._data.samples import load_samples
+    from aisb_engine._resolve.config import Asked, resolve
+
+    def make(name: str, root: Path = data) -> MadeTask:
+        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+        folders = DataFolders([root])
+        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
+
+    return make
