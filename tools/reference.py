@@ -34,6 +34,10 @@ KINDS = {
     "postprocessor": ("Postprocessors", "Steps from a raw text towards an answer, in `[[postprocess]]`."),
     "evaluator": ("Evaluators", "Graders, in `[[evaluate]]`."),
     "reporter": ("Reporters", "What shows a run: `--reporters`, or `[run] reporters`."),
+    "launcher": (
+        "Launchers",
+        "What places workers: `--launcher`, or `[run] launcher`; options in `[launcher]`.",
+    ),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -38,4 +39,5 @@ class Stopper:
         self._stopped = True
         if running := self._running:
             loop, task = running
-            loop.call_soon_threadsafe(task.cancel)
+            with suppress(RuntimeError):  # the loop was closed meanwhile: the work is done
+                loop.call_soon_threadsafe(task.cancel)

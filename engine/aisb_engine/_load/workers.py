@@ -16,6 +16,8 @@ from aisb._errors import RunError
 from aisb._running import Job, Launcher
 
 Message = Mapping[str, Any]
+LONGEST_MESSAGE = 1 << 20
+"""Bytes of a message; the longest are errors with the words of a service."""
 
 
 class LocalWorkers(Launcher):
@@ -39,6 +41,7 @@ class LocalWorkers(Launcher):
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
+                limit=LONGEST_MESSAGE,
                 env={**os.environ, **job.environment},
                 start_new_session=True,  # Ctrl-C in a terminal is for the command, which stops its workers
             )
