@@ -17,15 +17,19 @@ from typing import Any, Literal
 
 import tomli_w
 
+from aisb import FinishedRun
 from aisb._errors import AisbError, ConfigError, RunError, UsageError
 from aisb._plugins import Plugins
-from aisb._report import FinishedRun, Reporter
+from aisb_engine._faults import PluginFaults
 from aisb_engine._load.asking import Asking, run_loop, unasked
 from aisb_engine._load.loads import check_load, with_rows
 from aisb_engine._progress import Display, Silent
 from aisb_engine._record.following import Followable
 from aisb_engine._record.manifest import Manifest, command_line
 from aisb_engine._record.runfolder import RunFolder, write_atomically
+from aisb_engine._reporting.finished import open_finished_run
+from aisb_engine._reporting.measuring import check_measuring, measuring_options
+from aisb_engine._reporting.reporters import chosen_reporters, make_reporters, show
 from aisb_engine._resolve.catalog import Catalog, Selection, read_user_file
 from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._resolve.names import split_names
@@ -35,7 +39,6 @@ from aisb_engine._spec import Judge, Load, RunSpec, RunTable
 
 Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
 INTERRUPTED = 130
-PERFORMANCE_REPORTERS = ("performance", "plots")
 PERFORMANCE_LOAD = {"retries": 0, "num_warmups": 1}
 """What a performance run does unless it is told otherwise: a request that failed is a failure."""
 
@@ -123,13 +126,9 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
     """
     spec = with_rows(spec, plugins)
     if mode == "perf":
-        reporters = [name for name in PERFORMANCE_REPORTERS if name in plugins.names("reporter")]
-        run: dict[str, Any] = {"performance": True}
-        if "reporters" not in spec.run.model_fields_set:
-            run["reporters"] = reporters
         spec = spec.model_copy(
             update={
-                "run": spec.run.model_copy(update=run),
+                "run": spec.run.model_copy(update={"performance": True}),
                 "subtasks": [
                     s.model_copy(update={"load": _over(s.load, PERFORMANCE_LOAD)}) for s in spec.subtasks
                 ],
@@ -146,7 +145,8 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
                 "load.pressure_time", "asks rows again and again, which only --mode perf can show"
             )
     if mode != "infer":
-        _reporters(spec.run, plugins)
+        make_reporters(spec.run, plugins)
+        check_measuring(chosen_reporters(spec.run, plugins), spec.run.reporter_options, plugins)
     return spec
 
 
@@ -166,6 +166,7 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
     folder = found or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - local time
     display = Followable(display or Silent(), folder)
     ended = Ended(folder)
+    faults = PluginFaults(folder)
     with folder.lock():
         _save_config(folder, spec)
         manifest = Manifest.open(folder, plugins)
@@ -185,6 +186,7 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
                         grades=command.mode == "all",
                     ),
                     ended,
+                    faults,
                 )
             if command.mode in {"all", "eval"} and not ended.interrupted:
                 from aisb_engine._scoring.results import score_run
@@ -196,14 +198,17 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
             if command.mode in {"perf", "perf_viz"} or (
                 command.mode in {"all", "eval", "viz"} and not ended.interrupted
             ):
-                if spec.run.performance and not spec.run.reporters:
+                if spec.run.performance and not chosen_reporters(spec.run, plugins):
                     ended.notes.append("no reporter for performance is installed: only the log is kept")
-                ended.reports = report(spec.run, folder, plugins)
-            if spec.run.require_valid and command.mode in {"perf", "perf_viz"}:
-                _require_valid(spec, folder)
-            ended.exit_code = _exit_code(spec, ended)
+                finished, ended.reports = report(spec.run, folder, plugins, faults)
+                if spec.run.require_valid and spec.run.performance:
+                    _require_valid(spec, finished)
+            ended.notes += [fault.line for fault in faults.faults]
+            ended.exit_code = _exit_code(spec, ended, faults)
         except AisbError as error:
             ended.exit_code = error.exit_code
+            for fault in faults.faults:
+                error.add_note(fault.line)
             if folder.was_asked:
                 error.add_note(f"what was answered is kept in {folder}")
             raise
@@ -217,14 +222,14 @@ def execute(command: Command, plugins: Plugins, display: Display | None = None) 
     return ended
 
 
-def _ask(asking: Asking, ended: Ended) -> None:
+def _ask(asking: Asking, ended: Ended, faults: PluginFaults) -> None:
     """Send what has no answer yet, and keep how that went."""
     try:
         run_loop(asking)
     except RunError:  # a full disk, a lost worker: what was measured until then is shown
         if asking.performance and asking.folder.was_asked:
             with suppress(AisbError):
-                report(asking.spec.run, asking.folder, asking.plugins)
+                report(asking.spec.run, asking.folder, asking.plugins, faults)
         raise
     finally:
         ended.asked = sum(piece.progress.total for piece in asking.pieces)
@@ -239,34 +244,32 @@ def _ask(asking: Asking, ended: Ended) -> None:
         ended.notes.append(f"{unasked(asking.pieces)} of {ended.asked} requests have no answer yet")
 
 
-def report(run: RunTable, folder: RunFolder, plugins: Plugins) -> list[Path]:
-    """Let reporters show a run; return the files they wrote."""
-    finished = FinishedRun.read(folder.path)
-    return [path for reporter in _reporters(run, plugins) for path in reporter.report(finished)]
+def report(
+    run: RunTable, folder: RunFolder, plugins: Plugins, faults: PluginFaults
+) -> tuple[FinishedRun, list[Path]]:
+    """Let reporters show a run; return it and the files they wrote. A reporter that fails is in `faults`.
+
+    Raises:
+        RunError: the run folder is broken.
+        UsageError: a reporter is unknown or cannot be made.
+    """
+    names = chosen_reporters(run, plugins)
+    measuring = measuring_options(names, run.reporter_options, plugins)
+    finished = open_finished_run(folder.path, plugins=plugins, measuring=measuring)
+    return finished, show(finished, make_reporters(run, plugins), plugins, faults)
 
 
-def _reporters(run: RunTable, plugins: Plugins) -> list[Reporter]:
-    """Make a run's reporters."""
-    return [
-        plugins.make(
-            "reporter", name, run.reporter_options.get(name, {}), where=f"run.reporter_options.{name}"
-        )
-        for name in run.reporters
-    ]
+def _require_valid(spec: RunSpec, finished: FinishedRun) -> None:
+    """Demand that every certificate is VALID: those that reporters showed, not measured again."""
+    from aisb_engine._performance.performance import require_valid
+
+    require_valid(finished.performance, [(pair.model, pair.task) for pair in spec.subtasks])
 
 
-def _require_valid(spec: RunSpec, folder: RunFolder) -> None:
-    from aisb_engine._performance.performance import measure_for_run, require_valid
-
-    # As the reporter computed it: the same certificate, and not computed twice.
-    options = spec.run.reporter_options.get("performance", {})
-    require_valid(measure_for_run(folder, pair.model, pair.task, options) for pair in spec.subtasks)
-
-
-def _exit_code(spec: RunSpec, ended: Ended) -> int:
+def _exit_code(spec: RunSpec, ended: Ended, faults: PluginFaults) -> int:
     if ended.interrupted:
         return INTERRUPTED
-    return 1 if ended.failed > spec.run.max_failures else 0
+    return 1 if ended.failed > spec.run.max_failures or faults.faults else 0
 
 
 def resolved(spec: RunSpec) -> dict[str, Any]:

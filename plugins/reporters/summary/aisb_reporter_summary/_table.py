@@ -9,10 +9,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from aisb import Metric
-from aisb._report import FinishedRun, Result
-from aisb._types import OUTCOMES, Outcome
-from aisb_reporter_summary._speeds import is_performance, numbers, performances
+from aisb import OUTCOMES, FinishedRun, Metric, Outcome, Result
+from aisb_reporter_summary._speeds import numbers, performances
 
 UNKNOWN = "–"
 LABELS = ("dataset", "version", "metric", "mode")
@@ -71,7 +69,7 @@ def _speeds(run: FinishedRun) -> list[Row]:
         result = Result(one.model, one.task, "", PERF, run.folder)
         for name, value in numbers(one):
             row = found.setdefault((one.task, name), Row(one.task, "", name, PERF))
-            row.cells[one.model] = (result, Metric(name, value, count=one.stages[0].common.succeeded))
+            row.cells[one.model] = (result, Metric(name, value, count=one.stages[0].totals.succeeded))
     return list(found.values())
 
 
@@ -178,7 +176,7 @@ def warnings(run: FinishedRun) -> Iterator[str]:
         if one.certificate.verdict != "VALID":
             reasons = "; ".join(one.certificate.reasons)
             yield f"warning: {one.task} · {one.model}: {one.certificate.verdict}: {reasons}"
-    for model, task in () if is_performance(run) else run.unscored:
+    for model, task in () if run.is_performance else run.unscored:
         yield f"warning: {task} · {model}: no result; logs/infer/{model}/{task}.out says why"
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from aisb._errors import RunError
-from aisb._report import FinishedRun
+from aisb_engine import open_finished_run
 
 RESULT = {
     "model": "sim",
@@ -42,7 +42,7 @@ def plan(folder, *pairs, tasks=""):
 
 def test_a_result_is_read_with_every_outcome(tmp_path):
     put(tmp_path)
-    run = FinishedRun.read(tmp_path)
+    run = open_finished_run(tmp_path)
     (result,) = run.results
     assert run.timestamp == tmp_path.name
     assert (result.model, result.task, result.variant, result.version) == (
@@ -61,7 +61,7 @@ def test_models_and_tasks_stand_in_the_order_of_the_run(tmp_path):
     plan(tmp_path, ("zeta", "b"), ("alpha", "b"), ("zeta", "a"), ("alpha", "a"))
     for model, task in (("alpha", "a"), ("alpha", "b"), ("zeta", "b")):
         put(tmp_path, model=model, task=task)
-    run = FinishedRun.read(tmp_path)
+    run = open_finished_run(tmp_path)
     assert (run.models, run.tasks) == (("zeta", "alpha"), ("b", "a"))
     assert [(result.model, result.task) for result in run.results] == [
         ("zeta", "b"),
@@ -74,7 +74,7 @@ def test_models_and_tasks_stand_in_the_order_of_the_run(tmp_path):
 def test_results_are_found_without_a_configuration_and_earlier_passes_are_not(tmp_path):
     put(tmp_path)
     put(tmp_path / "results" / "passes" / "20261121_220301", task="older")
-    assert [result.task for result in FinishedRun.read(tmp_path).results] == ["demo_gsm8k"]
+    assert [result.task for result in open_finished_run(tmp_path).results] == ["demo_gsm8k"]
 
 
 def test_groups_come_before_their_averages_and_merge_hides_both(tmp_path):
@@ -85,7 +85,7 @@ def test_groups_come_before_their_averages_and_merge_hides_both(tmp_path):
         {"name": "weighted_average", "value": 68.0},
     ]
     put(tmp_path, task="mmlu", metrics=metrics)
-    (result,) = FinishedRun.read(tmp_path).results
+    (result,) = open_finished_run(tmp_path).results
     assert [(name, metric.name) for name, metric in result.rows()] == [
         ("mmlu-anatomy", "accuracy"),
         ("mmlu", "naive_average"),
@@ -93,17 +93,17 @@ def test_groups_come_before_their_averages_and_merge_hides_both(tmp_path):
     ]
     assert result.headline.name == "weighted_average"
     put(tmp_path, task="mmlu", metrics=metrics, merge=True)
-    (result,) = FinishedRun.read(tmp_path).results
+    (result,) = open_finished_run(tmp_path).results
     assert [(name, metric.name) for name, metric in result.rows()] == [("mmlu", "accuracy")]
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(RunError, match="is no run folder: it has neither configs/ nor results/") as raised:
-        FinishedRun.read(tmp_path)
+        open_finished_run(tmp_path)
     assert str(tmp_path) in str(raised.value)
     assert "give the folder of one run" in str(raised.value)
     with pytest.raises(RunError, match="is no run folder: it does not exist"):
-        FinishedRun.read(tmp_path / "nothing")
+        open_finished_run(tmp_path / "nothing")
 
 
 def test_a_broken_result_is_named_with_the_command_that_makes_it_again(tmp_path):
@@ -111,7 +111,7 @@ def test_a_broken_result_is_named_with_the_command_that_makes_it_again(tmp_path)
     file = put(folder)
     file.write_text("{")
     with pytest.raises(RunError, match="is no result") as raised:
-        FinishedRun.read(folder)
+        open_finished_run(folder)
     assert str(file) in str(raised.value)
     assert "aisb run --mode eval --reuse 20261121_220301" in str(raised.value)
 
@@ -127,12 +127,12 @@ def test_a_broken_result_is_named_with_the_command_that_makes_it_again(tmp_path)
 def test_a_result_of_another_shape_is_named(tmp_path, text, reason):
     put(tmp_path).write_text(text)
     with pytest.raises(RunError, match=reason):
-        FinishedRun.read(tmp_path)
+        open_finished_run(tmp_path)
 
 
 def test_a_task_without_an_evaluator_is_no_missing_result(tmp_path):
     plan(tmp_path, ("sim", "speed"), ("sim", "right"), tasks="[tasks.speed]\nevaluate = []\n")
-    assert FinishedRun.read(tmp_path).unscored == (("sim", "right"),)
+    assert open_finished_run(tmp_path).unscored == (("sim", "right"),)
 
 
 def test_a_broken_configuration_is_named(tmp_path):
@@ -141,6 +141,6 @@ def test_a_broken_configuration_is_named(tmp_path):
     for text in ("[1", "[[subtasks]]\nmodel = 'sim'\n"):
         file.write_text(text)
         with pytest.raises(RunError, match="is broken") as raised:
-            FinishedRun.read(tmp_path)
+            open_finished_run(tmp_path)
         assert str(file) in str(raised.value)
         assert "restore it, or start a new run" in str(raised.value)
