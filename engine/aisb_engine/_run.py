@@ -254,9 +254,11 @@ def report(
         UsageError: a reporter is unknown or cannot be made.
     """
     names = chosen_reporters(run, plugins)
+    reporters = make_reporters(run, plugins)
+    check_measuring(names, run.reporter_options, plugins)
     measuring = measuring_options(names, run.reporter_options, plugins)
     finished = open_finished_run(folder.path, plugins=plugins, measuring=measuring)
-    return finished, show(finished, make_reporters(run, plugins), plugins, faults)
+    return finished, show(finished, reporters, plugins, faults)
 
 
 def _require_valid(spec: RunSpec, finished: FinishedRun) -> None:

@@ -1,11 +1,13 @@
 """Reading a run folder for showing, and what is said when it cannot be read."""
 
 import json
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
-from aisb._errors import RunError
-from aisb_engine import open_finished_run
+from aisb import AisbError, FinishedRun, RunError, UsageError
+from aisb_engine import MeasuringOptions, open_finished_run
 
 RESULT = {
     "model": "sim",
@@ -144,3 +146,85 @@ def test_a_broken_configuration_is_named(tmp_path):
             open_finished_run(tmp_path)
         assert str(file) in str(raised.value)
         assert "restore it, or start a new run" in str(raised.value)
+
+
+STORED = Path(__file__).parents[1] / "runs"
+ACCURACY, PERFORMANCE = STORED / "accuracy/20261129_211322", STORED / "performance/20261129_211323"
+
+
+def test_rows_of_a_run_are_plain_and_can_be_chosen_by_model_and_task():
+    run = open_finished_run(ACCURACY)
+    scores = run.scores(task="sums")
+    assert list(scores[0]) == [
+        "model", "task", "id", "repeat", "evaluator", "outcome", "value", "answer", "rule", "span", "details",
+    ]  # fmt: skip
+    assert {row["task"] for row in run.scores()} == {"sums", "essays"}
+    assert len(scores) == len([row for row in run.scores() if row["task"] == "sums"]) > 0
+    assert run.scores("nobody") == []
+    (result,) = [result for result in run.results if result.task == "sums"]
+    metrics = [row for row in run.metrics() if row["task"] == "sums"]
+    assert [(row["name"], row["value"]) for row in metrics] == [(m.name, m.value) for m in result.metrics]
+
+
+def test_requests_and_samples_say_what_was_asked_and_answered():
+    run = open_finished_run(ACCURACY)
+    requests, samples = run.requests("small", "sums"), run.samples("small", "sums")
+    assert {row["id"] for row in requests} == {row["id"] for row in samples}
+    first = {row["id"]: row for row in samples}[requests[0]["id"]]
+    assert (requests[0]["origin_prompt"], requests[0]["gold"]) == (first["prompt"], first["target"])
+    assert (requests[0]["file"], requests[0]["line"]) == ("predictions/small/sums.jsonl", 1)
+    line = (ACCURACY / requests[0]["file"]).read_text().splitlines()[0]
+    assert json.loads(line)["prediction"] == requests[0]["prediction"]
+
+
+def test_requests_of_a_performance_run_come_from_its_log():
+    run = open_finished_run(PERFORMANCE)
+    assert run.is_performance
+    rows = run.requests()
+    columns = run.performance["small", "sums"].requests()
+    assert sorted(row["id"] for row in rows) == sorted(columns["id"])
+    times = {(row["id"], row["repeat"]): row["ttft_ms"] for row in rows}
+    for key, repeat, ttft in zip(columns["id"], columns["repeat"], columns["ttft"], strict=True):
+        assert times[key, int(repeat)] == pytest.approx(ttft, nan_ok=True)
+
+
+def test_performance_is_measured_once_and_by_the_configuration():
+    run = open_finished_run(PERFORMANCE)
+    assert list(run.performance) == [("small", "sums")]
+    assert run.performance["small", "sums"] is run.performance["small", "sums"]
+    with pytest.raises(KeyError):
+        run.performance["small", "essays"]
+    chosen = open_finished_run(PERFORMANCE, measuring=MeasuringOptions([12.5], {"ttft": 1}))
+    result = chosen.performance["small", "sums"]
+    assert (result.percentiles, dict(result.goodput.objectives)) == ((12.5,), {"ttft": 1.0})
+    assert set(result.stages[0].parameters["E2EL"].percentiles) == {12.5}
+
+
+def test_percentiles_that_are_no_numbers_are_named():
+    run = open_finished_run(PERFORMANCE, measuring=MeasuringOptions("many"))
+    with pytest.raises(UsageError, match=r"percentiles 'many' and objectives \{\}: these are numbers"):
+        run.performance["small", "sums"]
+
+
+def test_the_configuration_and_the_manifest_are_those_of_the_run(tmp_path):
+    run = open_finished_run(ACCURACY)
+    assert run.configuration["subtasks"][0]["model"] == "small"
+    assert run.manifest["sessions"][0]["exit_code"] == 0
+    put(tmp_path)
+    assert (open_finished_run(tmp_path).configuration, open_finished_run(tmp_path).manifest) == ({}, {})
+
+
+def test_another_run_is_opened_beside_it(tmp_path):
+    other = open_finished_run(ACCURACY).open(PERFORMANCE)
+    assert other.is_performance
+    with pytest.raises(RunError, match="cannot be opened from a run that was not read from a folder"):
+        FinishedRun(tmp_path, "20261121_220301").open(PERFORMANCE)
+
+
+def test_rows_become_a_data_frame_where_pandas_is_installed():
+    rows = open_finished_run(ACCURACY).metrics()
+    if find_spec("pandas"):
+        assert list(rows.to_pandas()["value"]) == [row["value"] for row in rows]
+    else:
+        with pytest.raises(AisbError, match="needs pandas: pip install pandas"):
+            rows.to_pandas()
