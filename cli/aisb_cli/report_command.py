@@ -36,7 +36,7 @@ def report(
     reporters: tuple[str, ...],
     sets: tuple[str, ...],
     work_dir: Path,
-) -> None:
+) -> int:
     """Show a run that has ended: one page of it, unless other reporters are named.
 
     RUN is a timestamp, a path, or `latest`. Further performance runs, as of other concurrencies, stand beside
@@ -48,6 +48,7 @@ def report(
       aisb report RUN_OF_8 RUN_OF_16 RUN_OF_32
     """  # noqa: D301 - \b is for click
     from aisb._errors import UsageError
+    from aisb_engine._faults import PluginFaults
     from aisb_engine._record.runfolder import RunFolder
     from aisb_engine._resolve.names import split_names
     from aisb_engine._run import report as shown
@@ -63,8 +64,11 @@ def report(
     table = _table(first, names, sets)
     if beside:
         table.reporter_options.setdefault("html", {})["beside"] = [str(run.path) for run in beside]
-    for file in shown(table, first, plugins):
-        click.echo(file, err=True)
+    faults = PluginFaults(first)
+    _, files = shown(table, first, plugins, faults)
+    for line in (*files, *(fault.line for fault in faults.faults)):
+        click.echo(line, err=True)
+    return 1 if faults.faults else 0
 
 
 def _usual(plugins: Plugins) -> list[str]:

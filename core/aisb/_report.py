@@ -1,19 +1,24 @@
-"""What a reporter subclasses, and a finished run as it is read from its folder to be shown.
+"""What a reporter subclasses, and a finished run as plain values.
 
-Only reporters know how things look. They read what scoring left in `results/<model>/<task>.json`; nothing is
-computed again here.
+Only reporters know how things look. What they show was scored and measured before; nothing is computed again.
 """
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
-from aisb._errors import RunError
-from aisb._types import OUTCOMES, Metric, Outcome
+from aisb._errors import AisbError, RunError
+from aisb._performance import PerformanceResult
+from aisb._types import Metric, Outcome, Row
+
+RunKind: TypeAlias = Literal["accuracy", "performance"]
 
 AVERAGES = frozenset(("naive_average", "weighted_average"))
 """The metrics of a grouped task that are over all of its groups."""
@@ -75,41 +80,88 @@ class Result:
         return groups + list(overall.values())
 
 
+class Rows(list[Row]):
+    """Plain rows: a list of mappings with the same keys."""
+
+    def to_pandas(self) -> Any:
+        """Return the rows as a `pandas.DataFrame`. Raise `AisbError` where pandas is not installed."""
+        try:
+            return import_module("pandas").DataFrame(list(self))
+        except ImportError:
+            raise AisbError("to_pandas() needs pandas: pip install pandas") from None
+
+
+class RunSource(Protocol):
+    """Reads the files of a run; the engine gives one to each `FinishedRun`."""
+
+    def rows(
+        self, kind: Literal["scores", "requests", "samples"], model: str | None, task: str | None
+    ) -> Iterable[Row]:
+        """Yield the rows of one kind; None stands for all models, or all tasks."""
+        ...
+
+    def open(self, folder: Path) -> FinishedRun:
+        """Open another run."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A run folder, read for showing. Models, tasks and results stand in the order of the run.
+    """A run that has ended. Models, tasks and results stand in the order of the run.
 
-    `unscored` are the (model, task) pairs that the run was to score and that have no result.
+    `unscored` are the (model, task) pairs that the run was to score and that have no result. `configuration`
+    is the resolved configuration and `manifest` what ran where and when; both are empty where their file is
+    missing. `performance` has what was measured of each (model, task) that was sent; a pair is measured at
+    its first use, once for all reporters. The folder `summary` in `folder` exists when a reporter is called.
     """
 
     folder: Path
     timestamp: str
-    models: tuple[str, ...]
-    tasks: tuple[str, ...]
-    results: tuple[Result, ...]
+    models: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    results: tuple[Result, ...] = ()
     unscored: tuple[tuple[str, str], ...] = ()
+    is_performance: bool = False
+    configuration: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    manifest: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    performance: Mapping[tuple[str, str], PerformanceResult] = field(default_factory=dict, repr=False)
+    source: RunSource | None = field(default=None, repr=False, compare=False)
 
-    @classmethod
-    def read(cls, folder: Path) -> FinishedRun:
-        """Read a run folder. Raise `RunError` when it is none, or when a result in it is broken."""
-        if not (folder / "configs").is_dir() and not (folder / "results").is_dir():
-            reason = "has neither configs/ nor results/" if folder.is_dir() else "does not exist"
-            raise RunError(
-                f"{folder} is no run folder: it {reason}\n"
-                f"  give the folder of one run, such as outputs/default/20261121_220301"
-            )
-        results = [_read_result(file) for file in sorted(folder.glob("results/*/*.json"))]
-        found = {(result.model, result.task): result for result in results}
-        asked = _asked(folder)
-        pairs = list(dict.fromkeys([*asked, *found]))
-        return cls(
-            folder=folder,
-            timestamp=folder.resolve().name,
-            models=tuple(dict.fromkeys(model for model, _ in pairs)),
-            tasks=tuple(dict.fromkeys(task for _, task in pairs)),
-            results=tuple(found[pair] for pair in pairs if pair in found),
-            unscored=tuple(pair for pair in pairs if pair not in found),
+    def scores(self, model: str | None = None, task: str | None = None) -> Rows:
+        """Return a row for each answer and evaluator, those of a task's first evaluator first.
+
+        Keys: model, task, id, repeat, evaluator, outcome, value (0 to 1), answer, rule, span (start and end
+        in the output, or None), details. Raise `RunError` where a file is damaged.
+        """
+        return Rows(self.source.rows("scores", model, task) if self.source else ())
+
+    def requests(self, model: str | None = None, task: str | None = None) -> Rows:
+        """Return a row for each request, by sample, repeat and turn; those of a load as logged.
+
+        Keys: model, task, id, repeat, turn, group, origin_prompt, prediction (the output), reasoning,
+        tool_calls, gold, finish_reason, usage, failure, attempts, logprobs, sent_ms (from the start of the
+        run), ttft_ms, e2el_ms; `file` and `line` say where the row stands in the run folder.
+        """
+        return Rows(self.source.rows("requests", model, task) if self.source else ())
+
+    def samples(self, model: str | None = None, task: str | None = None) -> Rows:
+        """Return a row for each sample that was asked: model, task, id, group, target, choices, prompt."""
+        return Rows(self.source.rows("samples", model, task) if self.source else ())
+
+    def metrics(self) -> Rows:
+        """Return a row for each metric: model, task, version, mode, and the fields of `Metric`."""
+        keys = ("model", "task", "version", "mode")
+        return Rows(
+            {**{key: getattr(result, key) for key in keys}, **asdict(metric)}
+            for result in self.results
+            for metric in result.metrics
         )
+
+    def open(self, folder: Path) -> FinishedRun:
+        """Open another run, to show it beside this one. Raise `RunError` where it is none."""
+        if self.source is None:
+            raise RunError(f"{folder} cannot be opened from a run that was not read from a folder")
+        return self.source.open(folder)
 
     def summary(self, suffix: str) -> Path:
         """Return the path of a summary file, its folder made: `summary/summary_<timestamp><suffix>`."""
@@ -119,65 +171,28 @@ class FinishedRun:
 
 
 class Reporter(ABC):
-    """Shows a finished run."""
+    """Shows a finished run. An exception ends this reporter alone, and the command ends with exit code 1."""
+
+    default_for: ClassVar[frozenset[RunKind]] = frozenset()
+    """The kinds of run that it shows where the user names no reporters."""
 
     @abstractmethod
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write or print what is shown, and return the files written."""
 
 
-def _asked(folder: Path) -> list[tuple[str, str]]:
-    """Read which (model, task) pairs the run was to score, in order; none where no configuration says it."""
-    import tomllib
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file, its folder made, so that a reader sees the old content or the new, never a part.
 
-    file = folder / "configs" / f"{folder.resolve().name}.toml"
+    Raises:
+        RunError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        config = tomllib.loads(file.read_text("utf-8"))
-        tasks = config.get("tasks", {})
-        pairs = [(pair["model"], pair["task"]) for pair in config.get("subtasks", [])]
-        return [pair for pair in pairs if tasks.get(pair[1], {}).get("evaluate", True)]
-    except FileNotFoundError:
-        return []
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise RunError(
-            f"{file} is broken: {error}\n  it says what the run was asked for: restore it, or start a new run"
-        ) from error
-
-
-def _read_result(file: Path) -> Result:
-    import json
-
-    try:
-        return _result(file, json.loads(file.read_bytes()))
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        timestamp = file.parents[2].resolve().name
-        raise RunError(
-            f"{file} is no result: {reason}\n  score the run again: aisb run --mode eval --reuse {timestamp}"
-        ) from error
-
-
-def _result(file: Path, data: Mapping[str, Any]) -> Result:
-    known = ("name", "value", "low", "high", "unit", "count", "group", "better")
-    bounds = data.get("bounds")
-    error = data.get("first_error")
-    return Result(
-        model=data["model"],
-        task=data["task"],
-        version=data["version"],
-        mode=data["mode"],
-        file=file,
-        variant=data.get("variant"),
-        metrics=tuple(
-            Metric(**{key: value for key, value in metric.items() if key in known})
-            for metric in data["metrics"]
-        ),
-        outcomes={outcome: data.get("outcomes", {}).get(outcome, 0) for outcome in OUTCOMES},
-        bounds=(bounds[0], bounds[1]) if bounds else None,
-        asked=data.get("asked", 0),
-        not_asked_yet=data.get("not_asked_yet", 0),
-        failed=data.get("failed", 0),
-        first_error=(error["request"], error["log"]) if error else None,
-        merge=data.get("merge", False),
-        faults=tuple(data.get("faults", ())),
-    )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise RunError(f"{path} cannot be written: {error.strerror}") from error

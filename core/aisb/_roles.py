@@ -23,6 +23,10 @@ class Percentiles(Role):
     """The percentiles that a reporter shows; the engine measures a performance run by them."""
 
 
+class Dialects(Role):
+    """Names of other tools by whose rules a reporter shows a run; the engine checks them before it starts."""
+
+
 class Objectives(Role):
     """The latency limits of goodput that a reporter shows, in milliseconds by name, as in {"ttft": 300}."""
 

@@ -11,6 +11,7 @@ from aisb._readers import json as read_json
 from aisb._readers import jsonl as read_jsonl
 from aisb._readers import tsv as read_tsv
 from aisb._refusal import is_refusal
+from aisb._report import write_file
 from aisb._stats import (
     avg_at_n,
     clustered,
@@ -47,4 +48,5 @@ __all__ = [
     "read_tsv",
     "target_texts",
     "wilson",
+    "write_file",
 ]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from aisb_engine._record.manifest import task_version
     from aisb_engine._record.runfolder import RunFolder
     from aisb_engine._record.runfolder import read_json as read_run_json
+    from aisb_engine._reporting.finished import open_finished_run
+    from aisb_engine._reporting.measuring import MeasuringOptions
     from aisb_engine._scoring.judging import Judging, is_judged
     from aisb_engine._scoring.judging import no_judge as missing_judge
     from aisb_engine._scoring.metrics import Ledger
@@ -43,6 +45,7 @@ _PLACES = {
     "Graded": "aisb_engine._readback:Graded",
     "Judging": "aisb_engine._scoring.judging:Judging",
     "Ledger": "aisb_engine._scoring.metrics:Ledger",
+    "MeasuringOptions": "aisb_engine._reporting.measuring:MeasuringOptions",
     "OpenedRun": "aisb_engine._readback:OpenedRun",
     "PluginFaults": "aisb_engine._faults:PluginFaults",
     "Plugins": "aisb._plugins:Plugins",
@@ -64,6 +67,7 @@ _PLACES = {
     "make_component": "aisb_engine._faults:make",
     "make_evaluators": "aisb_engine._scoring.scoring:evaluators",
     "missing_judge": "aisb_engine._scoring.judging:no_judge",
+    "open_finished_run": "aisb_engine._reporting.finished:open_finished_run",
     "open_run": "aisb_engine._readback:open_run",
     "read_answers": "aisb_engine._readback:read_answers",
     "read_grades": "aisb_engine._readback:read_grades",
@@ -81,6 +85,7 @@ __all__ = [
     "Graded",
     "Judging",
     "Ledger",
+    "MeasuringOptions",
     "OpenedRun",
     "PluginFaults",
     "Plugins",
@@ -101,6 +106,7 @@ __all__ = [
     "make_component",
     "make_evaluators",
     "missing_judge",
+    "open_finished_run",
     "open_run",
     "read_answers",
     "read_grades",

@@ -18,6 +18,7 @@ from aisb._plugins import Plugins
 from aisb._report import FinishedRun
 from aisb._running import Names
 from aisb_engine._progress import Display, Progress
+from aisb_engine._reporting.finished import open_finished_run
 from aisb_engine._resolve.config import Asked
 from aisb_engine._run import Command, Ended, Mode, execute
 from aisb_engine._stopper import Stopper
@@ -73,7 +74,7 @@ def run(
         ended = execute(command, plugins, lines, stopper=Stopper())
     else:
         ended = _in_a_thread(lambda stopper: execute(command, plugins, lines, stopper=stopper))
-    return FinishedRun.read(ended.folder.path)
+    return open_finished_run(ended.folder.path, plugins=plugins)
 
 
 def _in_a_thread(work: Callable[[Stopper], Ended]) -> Ended:

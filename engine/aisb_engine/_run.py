@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 import tomli_w
 
+from aisb import FinishedRun
 from aisb._errors import AisbError, ConfigError, RunError, UsageError
 from aisb._plugins import Plugins
-from aisb._report import FinishedRun, Reporter
 from aisb_engine._faults import PluginFaults
 from aisb_engine._load.asking import Asking, run_loop, unasked
 from aisb_engine._load.loads import check_load, with_rows
@@ -27,6 +27,9 @@ from aisb_engine._progress import Display, Silent
 from aisb_engine._record.following import Followable
 from aisb_engine._record.manifest import Manifest, command_line
 from aisb_engine._record.runfolder import RunFolder, write_atomically
+from aisb_engine._reporting.finished import open_finished_run
+from aisb_engine._reporting.measuring import check_measuring, measuring_options
+from aisb_engine._reporting.reporters import chosen_reporters, make_reporters, show
 from aisb_engine._resolve.catalog import Catalog, Selection, read_user_file
 from aisb_engine._resolve.config import Asked, resolve
 from aisb_engine._resolve.names import split_names
@@ -40,7 +43,6 @@ Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
 ASKING = frozenset({"all", "infer", "perf"})
 """The modes that send requests."""
 INTERRUPTED = 130
-PERFORMANCE_REPORTERS = ("performance", "plots")
 PERFORMANCE_LOAD = {"retries": 0, "num_warmups": 1}
 """What a performance run does unless it is told otherwise: a request that failed is a failure."""
 
@@ -137,13 +139,9 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
     """
     spec = with_rows(spec, plugins)
     if mode == "perf":
-        reporters = [name for name in PERFORMANCE_REPORTERS if name in plugins.names("reporter")]
-        run: dict[str, Any] = {"performance": True}
-        if "reporters" not in spec.run.model_fields_set:
-            run["reporters"] = reporters
         spec = spec.model_copy(
             update={
-                "run": spec.run.model_copy(update=run),
+                "run": spec.run.model_copy(update={"performance": True}),
                 "subtasks": [
                     s.model_copy(update={"load": _over(s.load, PERFORMANCE_LOAD)}) for s in spec.subtasks
                 ],
@@ -161,7 +159,8 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
                 "load.pressure_time", "asks rows again and again, which only --mode perf can show"
             )
     if mode != "infer":
-        _reporters(spec.run, plugins)
+        make_reporters(spec.run, plugins)
+        check_measuring(chosen_reporters(spec.run, plugins), spec.run.reporter_options, plugins)
     return fit_params(spec, plugins, doubts) if mode in ASKING else spec
 
 
@@ -206,6 +205,7 @@ def execute(
                         faults=faults,
                     ),
                     ended,
+                    faults,
                 )
             if command.mode in {"all", "eval"} and not ended.interrupted:
                 from aisb_engine._scoring.results import score_run
@@ -224,11 +224,11 @@ def execute(
             if command.mode in {"perf", "perf_viz"} or (
                 command.mode in {"all", "eval", "viz"} and not ended.interrupted
             ):
-                if spec.run.performance and not spec.run.reporters:
+                if spec.run.performance and not chosen_reporters(spec.run, plugins):
                     ended.notes.append("no reporter for performance is installed: only the log is kept")
-                ended.reports = report(spec.run, folder, plugins)
-            if spec.run.require_valid and command.mode in {"perf", "perf_viz"}:
-                _require_valid(spec, folder)
+                finished, ended.reports = report(spec.run, folder, plugins, faults)
+                if spec.run.require_valid and spec.run.performance:
+                    _require_valid(spec, finished)
             ended.faulty = ended.faulty or bool(faults.faults)
             ended.notes += faults.lines()
             ended.exit_code = _exit_code(spec, ended)
@@ -249,14 +249,14 @@ def execute(
     return ended
 
 
-def _ask(asking: Asking, ended: Ended) -> None:
+def _ask(asking: Asking, ended: Ended, faults: PluginFaults) -> None:
     """Send what has no answer yet, and keep how that went."""
     try:
         run_loop(asking)
     except RunError:  # a full disk, a lost worker: what was measured until then is shown
         if asking.performance and asking.folder.was_asked:
             with suppress(AisbError):
-                report(asking.spec.run, asking.folder, asking.plugins)
+                report(asking.spec.run, asking.folder, asking.plugins, faults)
         raise
     finally:
         ended.asked = sum(piece.progress.total for piece in asking.pieces)
@@ -275,28 +275,28 @@ def _ask(asking: Asking, ended: Ended) -> None:
         ended.notes.append(f"{unasked(asking.pieces)} of {ended.asked} requests have no answer yet")
 
 
-def report(run: RunTable, folder: RunFolder, plugins: Plugins) -> list[Path]:
-    """Let reporters show a run; return the files they wrote."""
-    finished = FinishedRun.read(folder.path)
-    return [path for reporter in _reporters(run, plugins) for path in reporter.report(finished)]
+def report(
+    run: RunTable, folder: RunFolder, plugins: Plugins, faults: PluginFaults
+) -> tuple[FinishedRun, list[Path]]:
+    """Let reporters show a run; return it and the files they wrote. A reporter that fails is in `faults`.
+
+    Raises:
+        RunError: the run folder is broken.
+        UsageError: a reporter is unknown or cannot be made.
+    """
+    names = chosen_reporters(run, plugins)
+    reporters = make_reporters(run, plugins)
+    check_measuring(names, run.reporter_options, plugins)
+    measuring = measuring_options(names, run.reporter_options, plugins)
+    finished = open_finished_run(folder.path, plugins=plugins, measuring=measuring)
+    return finished, show(finished, reporters, plugins, faults)
 
 
-def _reporters(run: RunTable, plugins: Plugins) -> list[Reporter]:
-    """Make a run's reporters."""
-    return [
-        plugins.make(
-            "reporter", name, run.reporter_options.get(name, {}), where=f"run.reporter_options.{name}"
-        )
-        for name in run.reporters
-    ]
+def _require_valid(spec: RunSpec, finished: FinishedRun) -> None:
+    """Demand that every certificate is VALID: those that reporters showed, not measured again."""
+    from aisb_engine._performance.performance import require_valid
 
-
-def _require_valid(spec: RunSpec, folder: RunFolder) -> None:
-    from aisb_engine._performance.performance import measure_for_run, require_valid
-
-    # As the reporter computed it: the same certificate, and not computed twice.
-    options = spec.run.reporter_options.get("performance", {})
-    require_valid(measure_for_run(folder, pair.model, pair.task, options) for pair in spec.subtasks)
+    require_valid(finished.performance, [(pair.model, pair.task) for pair in spec.subtasks])
 
 
 def _exit_code(spec: RunSpec, ended: Ended) -> int:

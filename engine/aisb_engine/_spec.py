@@ -336,6 +336,7 @@ class RunTable(Table):
     """What a run does as a whole. `resolved` marks a file in which every table stands alone.
 
     `performance` marks the configuration of a performance run, which can be shown again and not gone on with.
+    Where `reporters` is not set, those show the run that declare themselves as the default for its kind.
     """
 
     models: list[str] = []
@@ -348,7 +349,7 @@ class RunTable(Table):
     max_num_workers: Annotated[int, Field(ge=1)] = 1
     max_failures: Annotated[int, Field(ge=0)] = 0
     launcher: str = LOCAL
-    reporters: list[str] = ["text", "csv", "markdown"]
+    reporters: list[str] = []
     reporter_options: dict[str, dict[str, Any]] = {}
     require_valid: bool = False
 

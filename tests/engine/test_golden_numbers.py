@@ -294,7 +294,11 @@ def theirs(columns, name):
     if not len(spoken.ttft):
         return None
     each = (spoken.ttft, spoken.e2el, spoken.tpot)
-    return (*(number(values[0]) for values in each), average(spoken.spreads["ITL"]), number(spoken.tokens[0]))
+    return (
+        *(number(values[0]) for values in each),
+        average(spoken.parameters["ITL"]),
+        number(spoken.tokens[0]),
+    )
 
 
 @pytest.mark.parametrize("name", GOLDEN)

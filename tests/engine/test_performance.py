@@ -69,7 +69,7 @@ def test_the_numbers_of_a_whole_run(tmp_path):
     assert total.parameters["OutputTokenThroughput"].average == pytest.approx(10 / 0.280)
     assert total.parameters["PrefillTokenThroughput"].average == 500
     assert total.parameters["Lateness"].maximum == 0
-    common = total.common
+    common = total.totals
     assert common.duration_ms == 30 * 280 + 15
     assert (common.requests, common.failed, common.succeeded, common.max_concurrency) == (120, 0, 120, 4)
     assert common.concurrency == pytest.approx(120 * 280 / 8415)
@@ -80,11 +80,11 @@ def test_the_numbers_of_a_whole_run(tmp_path):
     assert found.achieved.peak == 4
     assert found.achieved.concurrency == pytest.approx(120 * 280 / 8415)
     assert (found.window.start, found.window.end) == (15 * MS, 8400 * MS)
-    assert stable.common.concurrency == pytest.approx(4)
-    assert stable.common.output_rate == pytest.approx(4 * 10 / 0.280, rel=0.01)
-    assert stable.common.request_rate == pytest.approx(116 / 8.385)  # one round less: the first is cut
+    assert stable.totals.concurrency == pytest.approx(4)
+    assert stable.totals.output_rate == pytest.approx(4 * 10 / 0.280, rel=0.01)
+    assert stable.totals.request_rate == pytest.approx(116 / 8.385)  # one round less: the first is cut
     assert found.certificate.verdict == "VALID"
-    require_valid([found])
+    require_valid({("m", "t"): found}, [("m", "t")])
 
 
 def test_tokens_are_credited_to_a_window_when_their_chunks_come(tmp_path):
@@ -92,7 +92,7 @@ def test_tokens_are_credited_to_a_window_when_their_chunks_come(tmp_path):
     found = run(tmp_path, [*closed(), reply(999, 8395, tokens=100, ttft=1, gap=1)])
     start, end = found.window.start, found.window.end
     stamps = np.concatenate([found.columns.chunks(row)[0] for row in range(len(found.columns))])
-    assert found.stages[1].common.output_tokens == pytest.approx(((stamps >= start) & (stamps < end)).sum())
+    assert found.stages[1].totals.output_tokens == pytest.approx(((stamps >= start) & (stamps < end)).sum())
 
 
 def test_latency_from_the_planned_time_and_lateness(tmp_path):
@@ -124,7 +124,7 @@ def test_what_nobody_told_is_none_and_never_zero(tmp_path):
         "PrefillTokenThroughput",
     ):
         assert total.parameters[name] is None
-    common = total.common
+    common = total.totals
     assert [common.input_tokens, common.output_tokens, common.total_rate, common.prefill_rate] == [None] * 4
     assert total.parameters["ICL"].n == 27
     assert "output tokens are told by: unknown 3 (30 chunks)" in found.notes
@@ -133,7 +133,7 @@ def test_what_nobody_told_is_none_and_never_zero(tmp_path):
 def test_failed_requests_are_counted_and_in_no_latency(tmp_path):
     cut = reply(9, 2400, tokens=3, failure=Failure("cut", "the connection was closed"), usage=None)
     found = run(tmp_path, [*(reply(n, 300 * n) for n in range(8)), cut])
-    common = found.stages[0].common
+    common = found.stages[0].totals
     assert (common.requests, common.failed, common.succeeded) == (9, 1, 8)
     assert found.stages[0].parameters["E2EL"].n == 8
     assert found.stages[0].parameters["ICL"].n == 72
@@ -214,7 +214,7 @@ def test_a_signal_speaks_against_a_result(tmp_path, change, name, verdict, reaso
     assert reasons(found)[name][0] == verdict
     assert reason in reasons(found)[name][1]
     with pytest.raises(CheckFailed, match=f"t · m is {found.certificate.verdict}:\n  ") as caught:
-        require_valid([found])
+        require_valid({("m", "t"): found}, [("m", "t")])
     assert caught.value.exit_code == 4
 
 
@@ -286,7 +286,7 @@ def test_a_run_in_which_nothing_was_answered_is_invalid(tmp_path):
 def test_a_run_without_a_log_is_invalid_and_everything_is_unknown(tmp_path):
     found = measure(RunFolder(tmp_path), "m", "t")
     assert found.certificate.reasons[0] == "nothing was sent"
-    assert found.stages[0].common.duration_ms is None
+    assert found.stages[0].totals.duration_ms is None
 
 
 def test_load_files_that_are_broken_or_cut_short_say_nothing(tmp_path):
@@ -297,13 +297,8 @@ def test_load_files_that_are_broken_or_cut_short_say_nothing(tmp_path):
     (log / "load.json").write_text('{"asked": {"concurrency"')
     (log / "vitals-0.jsonl").write_text('{"t_ns": 1, "lag_ms_p99": 0.5}\n{"t_ns": 2, "lag_')
     found = measure(folder, "m", "t")
-    assert found.load.concurrency is None
-    assert found.load.vitals.lag == 0.5
-
-
-def test_a_measurement_is_done_anew_when_the_log_has_grown(tmp_path):
-    assert len(run(tmp_path, [reply(0, 0)]).columns) == 1
-    assert len(run(tmp_path, [reply(1, 500)]).columns) == 2
+    assert found.requested.concurrency is None
+    assert found.client_health["lag"] == 0.5
 
 
 def test_sglang_takes_the_length_that_was_asked_where_usage_is_missing(tmp_path):

@@ -19,7 +19,7 @@ import pytest
 from aisb._errors import RunError
 from aisb._types import Failure, Prediction, Timing, Usage
 from aisb_engine._load.capacity import cores
-from aisb_engine._performance.gaps import gap_spreads
+from aisb_engine._performance.gaps import gap_distributions
 from aisb_engine._performance.latency import each_request
 from aisb_engine._performance.reading import Piece, read_columns, shared_out
 from aisb_engine._performance.split import LARGE, Split, split_for
@@ -74,8 +74,8 @@ def test_what_processes_compute_is_what_one_computes(tmp_path: Path, three: Spli
     assert split.table.tobytes() == alone.table.tobytes()
     assert (split.earlier, split.damaged) == (alone.earlier, alone.damaged)
     inside = np.arange(len(alone)) % 2 == 0
-    spreads = gap_spreads(alone, each_request(alone), inside, PERCENTS)
-    assert gap_spreads(split, each_request(split), inside, PERCENTS, three) == spreads
+    spreads = gap_distributions(alone, each_request(alone), inside, PERCENTS)
+    assert gap_distributions(split, each_request(split), inside, PERCENTS, three) == spreads
     assert all(one is not None and one.n > 30 for one in spreads.values())
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aisb_engine._performance.spreads import Counted, pooled, spread
+from aisb_engine._performance.spreads import Counted, distribution_of, pooled
 
 PERCENTS = [1, 25, 75, 90, 99, 99.9]
 values = st.one_of(
@@ -61,14 +61,14 @@ def test_many_gaps_in_shapes_that_servers_have_are_exact_in_each_pool(seed):
 
 def test_nothing_measured_is_none_and_what_is_unknown_is_left_out():
     nan = float("nan")
-    assert spread(np.array([nan, nan]), [99]) is None
+    assert distribution_of(np.array([nan, nan]), [99]) is None
     assert pooled(Counted(list), {"all": frozenset({0})}, [99]) == {"all": None}
-    found = spread(np.array([1.0, nan, 3.0]), [90])
+    found = distribution_of(np.array([1.0, nan, 3.0]), [90])
     assert (found.n, found.average, found.median, found.percentiles) == (2, 2.0, 2.0, {90: 2.8})
 
 
 def test_a_percentile_beyond_which_no_value_lies_is_too_few():
-    few, enough = spread(np.arange(99.0), [99]), spread(np.arange(100.0), [99])
+    few, enough = distribution_of(np.arange(99.0), [99]), distribution_of(np.arange(100.0), [99])
     assert few.too_few_for(99)
     assert not enough.too_few_for(99)
     assert enough.too_few_for(99.9)

@@ -7,23 +7,21 @@ but perhaps not what was meant; INVALID that they say something about the client
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from aisb import AchievedLoad, Certificate, Counters, Signal, Stage, Window
+from aisb._performance import CertificateVerdict
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Columns
-    from aisb_engine._performance.counters import Counters
     from aisb_engine._performance.latency import Requests
-    from aisb_engine._performance.stages import Window
-    from aisb_engine._performance.throughput import Achieved, Stage
     from aisb_engine._record.loadfiles import LoadFiles
 
-Verdict = Literal["VALID", "SUSPECT", "INVALID"]
 SignalName = Literal[
     "failures", "interrupted", "log", "loop lag", "client CPU", "lateness", "proxy", "subtasks", "rate",
     "concurrency", "token counts", "output lengths", "cache hits", "not steady", "too few samples",
 ]  # fmt: skip
-_WORSE: tuple[Verdict, ...] = ("VALID", "SUSPECT", "INVALID")
+_WORSE: tuple[CertificateVerdict, ...] = ("VALID", "SUSPECT", "INVALID")
 
 LAG_MS = (5.0, 50.0)
 """Event-loop lag from which a result is suspect, and invalid: in the stable stage, else in all of the run."""
@@ -40,34 +38,12 @@ END_TOKEN = 1
 """Servers count the end token, which no chunk shows: one token apart is no disagreement."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """One thing that speaks against a result."""
-
-    name: SignalName
-    verdict: Verdict
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """What all signals come to: the worst of them; VALID where there is none."""
-
-    verdict: Verdict
-    signals: tuple[Signal, ...] = ()
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why it is not VALID, the worst first."""
-        return tuple(signal.reason for signal in self.signals)
-
-
 def certify(
     columns: Columns,
     requests: Requests,
     *,
     stages: Sequence[Stage],
-    achieved: Achieved,
+    achieved: AchievedLoad,
     load: LoadFiles,
     counters: Counters | None,
     window: Window | None,
@@ -88,12 +64,14 @@ def certify(
     return Certificate(signals[0].verdict if signals else "VALID", tuple(signals))
 
 
-def _answers(columns: Columns, requests: Requests, achieved: Achieved, load: LoadFiles) -> Iterator[Signal]:
+def _answers(
+    columns: Columns, requests: Requests, achieved: AchievedLoad, load: LoadFiles
+) -> Iterator[Signal]:
     total, failed = len(columns), len(columns.failures)
     if not requests.ok.any():
         yield Signal("failures", "INVALID", "no request was answered" if total else "nothing was sent")
     elif failed:
-        verdict: Verdict = "INVALID" if failed > FAILED_SHARE * total else "SUSPECT"
+        verdict: CertificateVerdict = "INVALID" if failed > FAILED_SHARE * total else "SUSPECT"
         row, (kind, message) = next(iter(columns.failures.items()))
         words = (
             f"{failed} of {total} requests failed, the first is request {columns.ids[row]}: {kind}: {message}"
@@ -133,7 +111,7 @@ def _kept_up(load: LoadFiles, window: Window | None) -> Iterator[Signal]:
         )
 
 
-def _client(requests: Requests, achieved: Achieved, load: LoadFiles) -> Iterator[Signal]:
+def _client(requests: Requests, achieved: AchievedLoad, load: LoadFiles) -> Iterator[Signal]:
     import numpy as np
 
     late = requests.lateness[~np.isnan(requests.lateness)]
@@ -158,7 +136,7 @@ def _client(requests: Requests, achieved: Achieved, load: LoadFiles) -> Iterator
         yield Signal("subtasks", "SUSPECT", reason)
 
 
-def _asked(requests: Requests, achieved: Achieved, load: LoadFiles) -> Iterator[Signal]:
+def _asked(requests: Requests, achieved: AchievedLoad, load: LoadFiles) -> Iterator[Signal]:
     if load.rate and achieved.rate is not None and achieved.sent > 20:
         off = abs(achieved.rate - load.rate) / load.rate
         if off > MISSED[0] and not load.asked.get("ramp_up"):
@@ -237,5 +215,5 @@ def _size(stages: Sequence[Stage], percentiles: Sequence[float], unsteady: str) 
         yield Signal("too few samples", "SUSPECT", reason)
 
 
-def _grade(value: float, limits: tuple[float, float]) -> Verdict:
+def _grade(value: float, limits: tuple[float, float]) -> CertificateVerdict:
     return "INVALID" if value > limits[1] else "SUSPECT"

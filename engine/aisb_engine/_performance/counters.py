@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from aisb import Counters, Gauge
 from aisb_engine._record.loadfiles import GAUGES
 
 AT_POSITION = re.compile(r"accepted_tokens_at_(\d+)")
@@ -32,36 +32,6 @@ OLD_NAMES = {
 """What runs of versions before 0.2 hold: the names of the server, behind a prefix and a colon."""
 
 SPECULATIVE = "vllm:spec_decode_num_"
-
-
-@dataclass(frozen=True, slots=True)
-class Gauge:
-    """What a server said of the moment, each time that it was looked at while the load went on."""
-
-    looks: int
-    average: float
-    most: float
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """What a server's own counters say about a run; None where it does not count it.
-
-    `acceptance_rate` is accepted ÷ drafted tokens; `acceptance_length` the tokens a step yields, which is
-    1 + accepted ÷ drafts; `acceptance_by_position` accepted ÷ drafts for each place in a draft.
-    `prefix_hit_rate` is hits ÷ queries, both in tokens. `running` and `waiting` are requests at the server.
-    """
-
-    gained: Mapping[str, float]
-    drafts: float | None = None
-    drafted: float | None = None
-    accepted: float | None = None
-    acceptance_rate: float | None = None
-    acceptance_length: float | None = None
-    acceptance_by_position: tuple[float, ...] = ()
-    prefix_hit_rate: float | None = None
-    running: Gauge | None = None
-    waiting: Gauge | None = None
 
 
 def gained(table: Any) -> Counters | None:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from aisb import Distribution
 from aisb._errors import UnknownName
 from aisb._types import TOKEN_KINDS, ChunkKind
 from aisb_engine._performance.columns import ALL, Columns
 from aisb_engine._performance.latency import SOURCES, output_tokens
-from aisb_engine._performance.spreads import Counted, Spread, pooled, spread
+from aisb_engine._performance.spreads import Counted, distribution_of, pooled
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
@@ -82,9 +83,9 @@ DIALECTS: Mapping[str, Dialect] = {
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A run in a dialect: the numbers of each request that succeeded, in milliseconds, and their spreads.
+    """A run in a dialect: the numbers of each request that succeeded (ms), and their distributions.
 
-    A number that the tool does not have is None in `spreads`; `spreads["ITL"]` is pooled where it pools.
+    A number that the tool does not have is None in `parameters`; its ITL is pooled where the tool pools.
     """
 
     dialect: Dialect
@@ -93,7 +94,7 @@ class Spoken:
     tpot: Floats
     tokens: Floats
     itl: Floats | None
-    spreads: Mapping[str, Spread | None]
+    parameters: Mapping[str, Distribution | None]
 
 
 def dialect(name: str) -> Dialect:
@@ -137,11 +138,13 @@ def speak(columns: Columns, rules: Dialect, percentiles: Sequence[float]) -> Spo
         tokens[ok],
         None if itl is None else itl[ok],
         {
-            "E2EL": spread(e2el[ok], percentiles),
-            "TTFT": spread(ttft[ok], percentiles),
-            "TPOT": spread(tpot[ok], percentiles),
-            "ITL": _pooled(columns, rules, percentiles) if itl is None else spread(itl[ok], percentiles),
-            "OutputTokens": spread(tokens[ok], percentiles),
+            "E2EL": distribution_of(e2el[ok], percentiles),
+            "TTFT": distribution_of(ttft[ok], percentiles),
+            "TPOT": distribution_of(tpot[ok], percentiles),
+            "ITL": _pooled(columns, rules, percentiles)
+            if itl is None
+            else distribution_of(itl[ok], percentiles),
+            "OutputTokens": distribution_of(tokens[ok], percentiles),
         },
     )
 
@@ -159,7 +162,7 @@ def _tokens(columns: Columns, rules: Dialect) -> Floats:
     return found
 
 
-def _pooled(columns: Columns, rules: Dialect, percentiles: Sequence[float]) -> Spread | None:
+def _pooled(columns: Columns, rules: Dialect, percentiles: Sequence[float]) -> Distribution | None:
     rows = ((columns["ok"] == 1) & (columns["streamed"] == 1)).nonzero()[0]
 
     def stream() -> Iterator[tuple[int, Any]]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from aisb import Distribution
 from aisb_engine._performance.columns import Columns
-from aisb_engine._performance.spreads import Counted, Fine, Spread, Tally, Wanted, pooled
+from aisb_engine._performance.spreads import Counted, Fine, Tally, Wanted, pooled
 
 if TYPE_CHECKING:
     from aisb_engine._performance.latency import Requests
@@ -25,14 +26,14 @@ POOLS = {
 }
 
 
-def gap_spreads(
+def gap_distributions(
     columns: Columns,
     requests: Requests,
     inside: Any,
     percentiles: Sequence[float],
     split: Split | None = None,
-) -> Mapping[str, Spread | None]:
-    """Return the spread of each of POOLS over answered requests; `inside` says which are in the stable stage.
+) -> Mapping[str, Distribution | None]:
+    """Return the distribution of each of POOLS over answered requests; `inside` marks the stable stage.
 
     The processes of `split` each count a part of the requests; what is counted is the same.
     """

@@ -1,30 +1,43 @@
 """What a run's performance was: every number of docs/performance.md, computed from the log of a subtask.
 
-`measure` gives a `Performance`: a value that reporters show. Times are milliseconds, rates are per second,
-and None (NaN in columns) is "not known", never zero.
+`measure` gives a `MeasuredPerformance`: the value that reporters show. Times are milliseconds, rates are per
+second, and None (NaN in columns) is "not known", never zero.
 """
 
 from __future__ import annotations
 
-import tomllib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from aisb import (
+    AchievedLoad,
+    Certificate,
+    DialectResult,
+    Distribution,
+    Goodput,
+    PerformanceResult,
+    RequestedLoad,
+    Signal,
+    Stage,
+    Window,
+)
 from aisb._errors import CheckFailed, UsageError, did_you_mean
-from aisb_engine._performance.certificate import Certificate, certify
+from aisb_engine._load.arrivals import Ramp
+from aisb_engine._performance.certificate import certify
 from aisb_engine._performance.columns import Columns
-from aisb_engine._performance.counters import Counters, gained
-from aisb_engine._performance.gaps import gap_spreads
+from aisb_engine._performance.counters import gained
+from aisb_engine._performance.dialects import dialect, speak
+from aisb_engine._performance.gaps import gap_distributions
 from aisb_engine._performance.latency import SOURCES, Requests, each_request
 from aisb_engine._performance.reading import CountTokens, read_columns
 from aisb_engine._performance.split import Split, split_for
-from aisb_engine._performance.spreads import Spread, spread
-from aisb_engine._performance.stages import InFlight, Window, in_flight, steady
-from aisb_engine._performance.throughput import Achieved, Stage, common_stable, common_total, per
+from aisb_engine._performance.spreads import distribution_of
+from aisb_engine._performance.stages import InFlight, in_flight, steady
+from aisb_engine._performance.throughput import per, whole_totals, window_totals
 from aisb_engine._record.loadfiles import LoadFiles, read_load_files
 from aisb_engine._record.runfolder import RunFolder
 
@@ -32,45 +45,59 @@ if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
 
 PERCENTILES = (75.0, 90.0, 99.0)
-PARAMETERS = (
-    "E2EL", "TTFT", "TPOT", "ITL", "InputTokens", "OutputTokens", "OutputTokenThroughput",
-    "PrefillTokenThroughput",
-)  # fmt: skip
-"""The rows of the table "Performance Parameters"."""
-BESIDE = ("TTFB", "TTFC", "ICL", "E2EL(close)", "TTFT(planned)", "E2EL(planned)", "Lateness")
-"""What is measured beside them; same form."""
 OBJECTIVES = ("ttft", "ttfc", "tpot", "e2el", "ttft_planned", "e2el_planned")
+NOTHING_SENT = Certificate("INVALID", (Signal("failures", "INVALID", "nothing was sent"),))
+RAMP_POINTS = 400
+"""Into how many parts a ramp's planned rate is cut."""
 
 
-@dataclass(frozen=True, slots=True)
-class Goodput:
-    """Requests that met every objective (milliseconds): how many, a second, and of those offered."""
+@dataclass(frozen=True)
+class MeasuredPerformance(PerformanceResult):
+    """What was measured, with the columns that it was computed from."""
 
-    objectives: Mapping[str, float]
-    good: int
-    per_second: float | None
-    share: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Performance:
-    """Everything measured of one model on one task. `unsteady` says why there is no stable stage."""
-
-    model: str
-    task: str
-    percentiles: tuple[float, ...]
-    stages: tuple[Stage, ...]
-    window: Window | None
-    unsteady: str
-    achieved: Achieved
-    goodput: Goodput | None
-    certificate: Certificate
-    notes: tuple[str, ...]
-    load: LoadFiles
-    counters: Counters | None
     columns: Columns = field(repr=False)
-    requests: Requests = field(repr=False)
-    flight: InFlight = field(repr=False)
+    numbers: Requests = field(repr=False)
+
+    def requests(self) -> Mapping[str, Any]:
+        """Return the numbers of every request as columns by name."""
+        return self._requests
+
+    def chunk_gaps(self, rows: Iterable[int]) -> Iterator[tuple[int, Any]]:
+        """Yield (row, nanoseconds between its chunks with tokens) for each row that has two or more."""
+        return self.columns.gaps(rows)
+
+    def dialect(self, name: str) -> DialectResult:
+        """Return the same run by the rules of another tool."""
+        rules = dialect(name)
+        return DialectResult(name, rules.summary, speak(self.columns, rules, self.percentiles).parameters)
+
+    @cached_property
+    def _requests(self) -> Mapping[str, Any]:
+        columns, numbers = self.columns, self.numbers
+        failures = [columns.failures.get(row) for row in range(len(columns))]
+        return {
+            "id": columns.ids,
+            "ok": numbers.ok,
+            "finish_reason": [reason or "" for reason in columns.finish],
+            "failure": [": ".join(failure or ()) for failure in failures],
+            "failure_kind": [failure[0] if failure else "" for failure in failures],
+            "output_tokens_source": [SOURCES[source] if source >= 0 else "" for source in numbers.source],
+            **{name: columns[name] for name in ("repeat", "turn", "attempts", "streamed", "cached_tokens")},
+            "max_tokens": columns["asked_tokens"],
+            "chunks": columns.count(),
+            "input_tokens": numbers.input_tokens,
+            "output_tokens": numbers.output_tokens,
+            **{f"{name}_ns": columns[name] for name in ("planned", "connected", "sent", "headers", "done")},
+            "first_token_ns": columns.first(),
+            "last_token_ns": columns.last(),
+            "end_ns": columns.end,
+            **{name: getattr(numbers, name) for name in _TIMES},
+        }
+
+
+_TIMES = (
+    "ttfb", "ttft", "ttfc", "tpot", "e2el", "e2el_close", "ttft_planned", "e2el_planned", "lateness",
+)  # fmt: skip
 
 
 def measure(
@@ -81,7 +108,7 @@ def measure(
     percentiles: Sequence[float] = PERCENTILES,
     objectives: Mapping[str, float] | None = None,
     count_tokens: CountTokens | None = None,
-) -> Performance:
+) -> MeasuredPerformance:
     """Compute everything that the log of a subtask says about its performance.
 
     `objectives` are upper limits in milliseconds by name, as in OBJECTIVES; `count_tokens` tells the tokens
@@ -92,62 +119,6 @@ def measure(
         RunError: the log cannot be read.
     """
     percentiles, objectives = checked(percentiles, objectives)
-    log = folder.log(model, task)
-    files = [*sorted(log.glob("worker-*")), *sorted(log.glob("vitals-*")), *log.glob("load.json")]
-    stamps = tuple((str(file), (found := file.stat()).st_size, found.st_mtime_ns) for file in files)
-    wanted = tuple(objectives.items())
-    return _measured(folder.path, model, task, percentiles, wanted, count_tokens, stamps)
-
-
-def measure_for_run(
-    folder: RunFolder, model: str, task: str, options: Mapping[str, Any] | None = None
-) -> Performance:
-    """Measure as a run's performance tables are asked to, so that whoever shows it shows the same numbers.
-
-    `options` are those of the reporter `performance`; if not given, those of the run's own configuration.
-
-    Raises:
-        UsageError: there is no such objective, percentile or tokenizer.
-        RunError: the log cannot be read.
-    """
-    if options is None:
-        options = _table_options(folder)
-    count_tokens = None
-    if tokenizer := options.get("tokenizer"):
-        from aisb_engine._data.tokens import load_tokenizer
-
-        count_tokens = load_tokenizer(tokenizer).count
-    return measure(
-        folder,
-        model,
-        task,
-        percentiles=options.get("percentiles", PERCENTILES),
-        objectives=options.get("objectives", {}),
-        count_tokens=count_tokens,
-    )
-
-
-def _table_options(folder: RunFolder) -> Mapping[str, Any]:
-    with suppress(OSError, ValueError):
-        run: Mapping[str, Any] = tomllib.loads(folder.config.read_text("utf-8")).get("run", {})
-        options: Mapping[str, Any] = run.get("reporter_options", {}).get("performance", {})
-        return options
-    return {}
-
-
-@lru_cache(maxsize=4)
-def _measured(  # noqa: PLR0917 - a cache takes them in order
-    path: Path,
-    model: str,
-    task: str,
-    percentiles: tuple[float, ...],
-    wanted: tuple[tuple[str, float], ...],
-    count_tokens: CountTokens | None,
-    stamps: tuple[tuple[str, int, int], ...],
-) -> Performance:
-    """Compute it once for several reporters of one command, as long as the files stay as they are."""
-    del stamps
-    folder, objectives = RunFolder(path), dict(wanted)
     load = read_load_files(folder, model, task)
     log = folder.log(model, task)
     with split_for(log) as split:
@@ -161,15 +132,16 @@ def _measured(  # noqa: PLR0917 - a cache takes them in order
         )
     achieved = _achieved(columns, flight, load)
     counters = gained(load.counters)
-    return Performance(
+    return MeasuredPerformance(
         model=model,
         task=task,
         percentiles=percentiles,
         stages=stages,
         window=window,
         unsteady=unsteady,
+        requested=_requested(load, len(columns)),
         achieved=achieved,
-        goodput=_goodput(requests, objectives, achieved, stages[0].common.duration_ms),
+        goodput=_goodput(requests, objectives, achieved, stages[0].totals.duration_ms),
         certificate=certify(
             columns,
             requests,
@@ -181,12 +153,11 @@ def _measured(  # noqa: PLR0917 - a cache takes them in order
             unsteady=unsteady,
             percentiles=percentiles,
         ),
-        notes=tuple(_notes(columns, requests, load)),
-        load=load,
         counters=counters,
+        client_health=None if load.vitals is None else asdict(load.vitals),
+        notes=tuple(_notes(columns, requests, load)),
         columns=columns,
-        requests=requests,
-        flight=flight,
+        numbers=requests,
     )
 
 
@@ -194,31 +165,43 @@ def checked(
     percentiles: Sequence[float], objectives: Mapping[str, float] | None
 ) -> tuple[tuple[float, ...], Mapping[str, float]]:
     """Return percentiles and objectives as numbers. Raise `UsageError` where they make no sense."""
+    try:
+        percentiles = tuple(dict.fromkeys(map(float, percentiles)))
+        objectives = {name: float(limit) for name, limit in (objectives or {}).items()}
+    except (TypeError, ValueError, AttributeError):
+        raise UsageError(
+            f"percentiles {percentiles!r} and objectives {objectives!r}: these are numbers, as in "
+            "percentiles = [50, 99] and objectives = {ttft = 300}"
+        ) from None
     for percent in percentiles:
         if not 0 < percent < 100:
             raise UsageError(f"a percentile of {percent:g}: it must lie between 0 and 100, as in 99 or 99.9")
-    for name, limit in (objectives or {}).items():
+    for name, limit in objectives.items():
         if name not in OBJECTIVES:
             raise UsageError(
                 f"no objective named {name!r}{did_you_mean(name, OBJECTIVES)}; known: {', '.join(OBJECTIVES)}"
             )
         if not limit > 0:
             raise UsageError(f"the objective {name} = {limit:g}: it must be more than 0 milliseconds")
-    return tuple(dict.fromkeys(map(float, percentiles))), dict(objectives or {})
+    return percentiles, objectives
 
 
-def require_valid(performances: Iterable[Performance]) -> None:
-    """Demand that every result is VALID.
+def require_valid(
+    results: Mapping[tuple[str, str], PerformanceResult], pairs: Iterable[tuple[str, str]]
+) -> None:
+    """Demand that the result of every (model, task) pair is VALID.
 
     Raises:
-        CheckFailed: one is not; the message names each with its reasons.
+        CheckFailed: one is not, or nothing of it was sent; the message names each with its reasons.
     """
-    lines = [
-        f"{found.task} · {found.model} is {found.certificate.verdict}:\n"
-        + "\n".join(f"  {reason}" for reason in found.certificate.reasons)
-        for found in performances
-        if found.certificate.verdict != "VALID"
-    ]
+    lines = []
+    for model, task in pairs:
+        certificate = NOTHING_SENT
+        if result := results.get((model, task)):
+            certificate = result.certificate
+        if certificate.verdict != "VALID":
+            reasons = "\n".join(f"  {reason}" for reason in certificate.reasons)
+            lines.append(f"{task} · {model} is {certificate.verdict}:\n{reasons}")
     if lines:
         raise CheckFailed("\n".join(lines) + "\n  without --require-valid this is shown and not an error")
 
@@ -240,25 +223,29 @@ def _stages(
     inside = np.zeros(len(columns), bool)
     if window is not None:
         inside = (sent >= window.start) & (sent < window.end)
-    gaps = gap_spreads(columns, requests, inside, percentiles, split)
+    gaps = gap_distributions(columns, requests, inside, percentiles, split)
     yield Stage(
         "total",
         _parameters(requests, ok, percentiles, gaps["ICL total"], gaps["ITL total"]),
-        common_total(columns, requests, load.concurrency),
+        whole_totals(columns, requests, load.concurrency),
     )
     if window is not None:
         yield Stage(
             "stable",
             _parameters(requests, ok & inside, percentiles, gaps["ICL stable"], gaps["ITL stable"]),
-            common_stable(columns, requests, flight, window, load.concurrency),
+            window_totals(columns, requests, flight, window, load.concurrency),
         )
 
 
 def _parameters(
-    requests: Requests, chosen: Any, percentiles: tuple[float, ...], icl: Spread | None, itl: Spread | None
-) -> dict[str, Spread | None]:
-    def of(values: Floats) -> Spread | None:
-        return spread(values[chosen], percentiles)
+    requests: Requests,
+    chosen: Any,
+    percentiles: tuple[float, ...],
+    icl: Distribution | None,
+    itl: Distribution | None,
+) -> dict[str, Distribution | None]:
+    def of(values: Floats) -> Distribution | None:
+        return distribution_of(values[chosen], percentiles)
 
     return {
         "E2EL": of(requests.e2el),
@@ -279,12 +266,12 @@ def _parameters(
     }
 
 
-def _achieved(columns: Columns, flight: InFlight, load: LoadFiles) -> Achieved:
+def _achieved(columns: Columns, flight: InFlight, load: LoadFiles) -> AchievedLoad:
     import numpy as np
 
     sent = np.sort(columns["sent"][~np.isnan(columns["sent"])])
     span = float(sent[-1] - sent[0]) / 1e9 if len(sent) > 1 else 0.0
-    return Achieved(
+    return AchievedLoad(
         offered=max(load.planned or 0, len(columns)),
         sent=len(sent),
         rate=(len(sent) - 1) / span if span > 0 else None,
@@ -293,8 +280,27 @@ def _achieved(columns: Columns, flight: InFlight, load: LoadFiles) -> Achieved:
     )
 
 
+def _requested(load: LoadFiles, sent: int) -> RequestedLoad:
+    return RequestedLoad(
+        load.asked, load.planned, load.concurrency, load.rate, tuple(_planned_rates(load, sent))
+    )
+
+
+def _planned_rates(load: LoadFiles, sent: int) -> Iterator[tuple[float, float]]:
+    """Yield points (second, requests a second) of the planned rate; none where nothing paced the requests."""
+    if text := load.asked.get("ramp_up"):
+        ramp, at = Ramp.parse(str(text)), 0.0
+        yield at, ramp.rate(0)
+        for before, after in pairwise(point / RAMP_POINTS for point in range(RAMP_POINTS + 1)):
+            at += (load.planned or sent) / RAMP_POINTS / ramp.rate((before + after) / 2)
+            yield at, ramp.rate(after)
+    elif load.rate and not load.asked.get("pressure_time"):
+        yield 0.0, load.rate
+        yield per(load.planned, load.rate) or math.inf, load.rate
+
+
 def _goodput(
-    requests: Requests, objectives: Mapping[str, float], achieved: Achieved, duration_ms: float | None
+    requests: Requests, objectives: Mapping[str, float], achieved: AchievedLoad, duration_ms: float | None
 ) -> Goodput | None:
     if not objectives:
         return None

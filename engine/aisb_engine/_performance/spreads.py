@@ -8,9 +8,10 @@ wanted order statistics lie, and the second time only what falls into those is c
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import floor
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from aisb import Distribution
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,31 +33,15 @@ _SLACK = 256
 """How far rounding to float32 moves a value of 32 bits at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """What is known about many values of one number. `percentiles` has a value for each one wanted."""
-
-    n: int
-    average: float
-    minimum: float
-    maximum: float
-    median: float
-    percentiles: Mapping[float, float]
-
-    def too_few_for(self, percent: float) -> bool:
-        """Whether less than one value lies beyond a percentile: it is then little more than the maximum."""
-        return self.n * (100 - percent) < 100
-
-
-def spread(values: NDArray[np.float64], percentiles: Sequence[float]) -> Spread | None:
-    """Return the spread of the values that are known (not NaN); None when there is none."""
+def distribution_of(values: NDArray[np.float64], percentiles: Sequence[float]) -> Distribution | None:
+    """Return the distribution of the values that are known (not NaN); None when there is none."""
     import numpy as np
 
     known = values[~np.isnan(values)]
     if not len(known):
         return None
     found = np.percentile(known, [50, *percentiles])
-    return Spread(
+    return Distribution(
         len(known),
         float(known.mean()),
         float(known.min()),
@@ -152,8 +137,8 @@ class Counted:
 
 def pooled(
     counting: Counting, pools: Mapping[str, frozenset[int]], percentiles: Sequence[float]
-) -> dict[str, Spread | None]:
-    """Return the spread, in milliseconds, of each pool: the values under any of its keys."""
+) -> dict[str, Distribution | None]:
+    """Return the distribution, in milliseconds, of each pool: the values under any of its keys."""
     tallies = counting.coarsely()
     percents = [50.0, *percentiles]
     found = {
@@ -165,7 +150,7 @@ def pooled(
         for key in pool.tallies:
             wanted.setdefault(key, set()).update(pool.wanted)
     fine = counting.finely(wanted) if any(wanted.values()) else {}
-    return {name: pool.spread(fine) for name, pool in found.items()}
+    return {name: pool.distribution(fine) for name, pool in found.items()}
 
 
 def _batches(stream: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
@@ -230,14 +215,14 @@ class _Pool:
         ranks = {rank for percent in percents for rank in self._ranks(percent)} if self._n else set()
         self.wanted = {bucket for rank in ranks if (bucket := self._bucket(rank)) is not None}
 
-    def spread(self, fine: Fine) -> Spread | None:
-        """Return the spread in milliseconds."""
+    def distribution(self, fine: Fine) -> Distribution | None:
+        """Return the distribution in milliseconds."""
         if not self._n:
             return None
         tallies = self.tallies.values()
         exact = {bucket: sum(fine[key][bucket] for key in self.tallies) for bucket in self.wanted}
         median, *rest = [self._percentile(percent, exact) for percent in self._percents]
-        return Spread(
+        return Distribution(
             self._n,
             sum(tally.total for tally in tallies) / self._n / 1e6,
             min(low for t in tallies if (low := t.minimum) is not None) / 1e6,

@@ -23,26 +23,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aisb import Window
+
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
 
 PARTS = 200
 DRIFT = 0.10
 FEWEST = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A steady stretch of a run, in nanoseconds from its start, with the level it held."""
-
-    start: float
-    end: float
-    level: float
-
-    @property
-    def seconds(self) -> float:
-        """How long it is."""
-        return (self.end - self.start) / 1e9
 
 
 @dataclass(frozen=True, slots=True)

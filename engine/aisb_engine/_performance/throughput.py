@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from aisb import StageTotals, Window
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Columns, Floats
     from aisb_engine._performance.latency import Requests
-    from aisb_engine._performance.spreads import Spread
-    from aisb_engine._performance.stages import InFlight, Window
+    from aisb_engine._performance.stages import InFlight
 
 
-@dataclass(frozen=True, slots=True)
-class Common:
-    """The numbers over all requests of a stage: the table "Common Metric"."""
-
-    duration_ms: float | None
-    requests: int
-    failed: int
-    succeeded: int
-    concurrency: float | None
-    max_concurrency: int | None
-    request_rate: float | None
-    input_tokens: float | None
-    prefill_rate: float | None
-    output_tokens: float | None
-    input_rate: float | None
-    output_rate: float | None
-    total_rate: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One stage: `parameters` has a spread for each number that a request has."""
-
-    name: str
-    parameters: Mapping[str, Spread | None]
-    common: Common
-
-
-@dataclass(frozen=True, slots=True)
-class Achieved:
-    """What the run did of what it was asked: requests a second, and in flight on average and at most."""
-
-    offered: int
-    sent: int
-    rate: float | None
-    concurrency: float | None
-    peak: int
-
-
-def common_total(columns: Columns, requests: Requests, limit: int | None) -> Common:
+def whole_totals(columns: Columns, requests: Requests, limit: int | None) -> StageTotals:
     """Sum up all requests; `limit` is the concurrency that was asked."""
     import numpy as np
 
@@ -62,7 +22,7 @@ def common_total(columns: Columns, requests: Requests, limit: int | None) -> Com
     if known.any():
         seconds = float(columns.end[known].max() - columns["sent"][known].min()) / 1e9
     e2el = _total(requests.e2el[ok])
-    return _common(
+    return _totals(
         requests,
         ok,
         seconds,
@@ -74,9 +34,9 @@ def common_total(columns: Columns, requests: Requests, limit: int | None) -> Com
     )
 
 
-def common_stable(
+def window_totals(
     columns: Columns, requests: Requests, flight: InFlight, window: Window, limit: int | None
-) -> Common:
+) -> StageTotals:
     """Sum up a window: requests sent in it, and what was finished, read and made inside it."""
     import numpy as np
 
@@ -86,7 +46,7 @@ def common_stable(
     # Input tokens are credited when the first token shows that they were read.
     read = np.where(np.isnan(columns.first()), end, columns.first())
     inputs = requests.input_tokens[ok & (read >= window.start) & (read < window.end)]
-    return _common(
+    return _totals(
         requests,
         ok & sent,
         window.seconds,
@@ -98,7 +58,7 @@ def common_stable(
     )
 
 
-def _common(
+def _totals(
     requests: Requests,
     chosen: Any,
     seconds: float | None,
@@ -108,13 +68,13 @@ def _common(
     concurrency: float | None,
     limit: int | None,
     tokens: tuple[float | None, float | None],
-) -> Common:
+) -> StageTotals:
     import numpy as np
 
     both = chosen & ~np.isnan(requests.input_tokens) & ~np.isnan(requests.ttft)
     read = _total(requests.input_tokens[both])
     taken, made = tokens
-    return Common(
+    return StageTotals(
         duration_ms=None if seconds is None else seconds * 1000,
         requests=int(chosen.sum()) + failed,
         failed=failed,

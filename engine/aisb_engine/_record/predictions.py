@@ -116,7 +116,7 @@ def write_predictions(
     predictions = list(in_order(asked, log, repeats))
     by_id = {one.sample.id: one for one in asked}
     lines = [
-        orjson.dumps(_line(by_id[p.sample_id], p), option=orjson.OPT_APPEND_NEWLINE, default=str)
+        orjson.dumps(to_line(by_id[p.sample_id], p), option=orjson.OPT_APPEND_NEWLINE, default=str)
         for p in predictions
     ]
     write_atomically(folder.predictions(model, task), b"".join(lines))
@@ -139,7 +139,8 @@ def in_order(asked: Sequence[Asked], log: Log, repeats: int) -> Iterator[Predict
                     yield found
 
 
-def _line(asked: Asked, prediction: Prediction) -> dict[str, Any]:
+def to_line(asked: Asked, prediction: Prediction) -> dict[str, Any]:
+    """Return a prediction as a line of the predictions file has it."""
     timing = prediction.timing
     times = latency(timing)
     return {

@@ -9,16 +9,18 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from aisb._errors import RunError
+from aisb._report import write_file
 
 TIMESTAMP = re.compile(r"\d{8}_\d{6}(_\d+)?")
 MOST = 1000
 """Runs, or scoring passes, of one second."""
+write_atomically = write_file
 
 
 class RunFolder:
@@ -193,23 +195,6 @@ def _stamps(now: datetime) -> Iterator[str]:
     stamp = now.strftime("%Y%m%d_%H%M%S")
     yield stamp
     yield from (f"{stamp}_{number}" for number in range(2, MOST))
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a kill, sees the old content or the new, never a part.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise RunError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def read_json(path: Path) -> Any:

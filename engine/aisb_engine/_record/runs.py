@@ -17,7 +17,6 @@ from typing import Any, Literal
 import orjson
 
 from aisb._errors import AisbError, RunError
-from aisb._report import FinishedRun
 from aisb_engine._record.runfolder import TIMESTAMP, RunFolder
 
 Status = Literal["running", "done", "failed", "stopped", "killed"]
@@ -165,10 +164,12 @@ def _status(code: Any, *, written: bool) -> Status:
 
 
 def _scores(folder: RunFolder) -> dict[tuple[str, str], float]:
+    from aisb_engine._reporting.finished import open_finished_run
+
     with suppress(AisbError):
         return {
             (one.model, one.task): one.headline.value
-            for one in FinishedRun.read(folder.path).results
+            for one in open_finished_run(folder.path).results
             if one.headline is not None and one.headline.value is not None
         }
     return {}

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from aisb import hookimpl
-from aisb._report import FinishedRun, Reporter
+from aisb import FinishedRun, Reporter, hookimpl
 
 
 @dataclass(kw_only=True)
@@ -24,12 +23,12 @@ class Html(Reporter):
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.html`."""
-        from aisb_engine._record.runfolder import write_atomically
+        from aisb.helpers import write_file
         from aisb_reporter_html._page import page
 
         file = run.summary(".html")
-        others = [FinishedRun.read(Path(other)) for other in self.beside]
-        write_atomically(file, page(run, others, int(self.megabytes * 1e6)))
+        others = [run.open(Path(other)) for other in self.beside]
+        write_file(file, page(run, others, int(self.megabytes * 1e6)))
         return [file]
 
 

@@ -9,16 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
 
-from aisb._report import FinishedRun
-from aisb._types import OUTCOMES
-from aisb_engine._record.predictions import read_samples
-from aisb_engine._record.runfolder import RunFolder
-from aisb_engine._record.scores import Verdict, read_scores
+from aisb import OUTCOMES, FinishedRun, Row
 from aisb_reporter_html._texts import Piece, Shared, beginnings, cut, excerpt, pieces, turns
 
 BLOCK = 250
@@ -32,12 +27,12 @@ LIMITS = (40_000, 20_000, 10_000, 5_000, 2_500, 1_200, 600, 300, 150)
 
 @dataclass(slots=True)
 class Answered:
-    """What one model answered in one task: its file, a line an answer, and the verdicts on them."""
+    """What one model answered in one task: its file, a line a turn of each answer, and the scores of them."""
 
     model: str
     file: str
-    lines: list[list[dict[str, Any]]]
-    verdicts: Mapping[tuple[str, int], list[Verdict]]
+    lines: list[list[Row]]
+    scores: Mapping[tuple[str, int], list[Row]]
 
 
 @dataclass(slots=True)
@@ -51,48 +46,38 @@ class TaskAnswers:
 
 def read_tasks(run: FinishedRun) -> list[TaskAnswers]:
     """Read what was asked and answered, task by task, in the run's order."""
-    folder = RunFolder(run.folder)
-    found = {(file.parent.name, file.stem): file for file in sorted(run.folder.glob("predictions/*/*.jsonl"))}
-    models = list(dict.fromkeys([*run.models, *(model for model, _ in found)]))
+    requests: dict[str, dict[str, list[Row]]] = {}  # by task and model
+    for row in run.requests():
+        requests.setdefault(row["task"], {}).setdefault(row["model"], []).append(row)
+    models = dict.fromkeys([*run.models, *sorted({model for rows in requests.values() for model in rows})])
     tasks = []
-    for task in dict.fromkeys([*run.tasks, *(task for _, task in found)]):
-        one = TaskAnswers(task, {}, [])
+    for name in dict.fromkeys([*run.tasks, *sorted(requests)]):
+        task = TaskAnswers(name, {}, [])
         for model in models:
-            if (model, task) in found:
-                one.answered.append(_read(folder, one, model, found[model, task]))
-        if one.answered:
-            tasks.append(one)
+            if rows := requests.get(name, {}).get(model):
+                task.answered.append(_read(run, task, model, rows))
+        if task.answered:
+            tasks.append(task)
     return tasks
 
 
-def _read(folder: RunFolder, task: TaskAnswers, model: str, file: Path) -> Answered:
-    verdicts: dict[tuple[str, int], list[Verdict]] = {}
-    for verdict in read_scores(folder, model, task.task) or ():
-        verdicts.setdefault((verdict.id, verdict.repeat), []).append(verdict)
-    lines: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for number, text in enumerate(file.read_bytes().splitlines(), 1):
-        line = orjson.loads(text) | {"line": number}
-        lines.setdefault((line["id"], line["repeat"]), []).append(line)
+def _read(run: FinishedRun, task: TaskAnswers, model: str, rows: list[Row]) -> Answered:
+    scores: dict[tuple[str, int], list[Row]] = {}
+    for score in run.scores(model, task.task):
+        scores.setdefault((score["id"], score["repeat"]), []).append(score)
+    lines: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        lines.setdefault((row["id"], row["repeat"]), []).append(row)
         task.samples.setdefault(
-            line["id"],
-            {"group": line["group"], "gold": line["gold"], "choices": ()},
+            row["id"],
+            {"group": row["group"], "gold": row["gold"], "choices": ()},
         )
     if any(line["logprobs"] for line in next(iter(lines.values()), ())):
         # What was compared stands in no prompt.
-        for sample, choices in _choices(folder, model, task.task).items():
-            if sample in task.samples:
-                task.samples[sample] = {**task.samples[sample], "choices": choices}
-    return Answered(model, str(file.relative_to(folder.path)), list(lines.values()), verdicts)
-
-
-def _choices(folder: RunFolder, model: str, task: str) -> dict[str, tuple[str, ...]]:
-    from aisb import RunError
-
-    try:
-        asked = read_samples(folder, model, task).asked
-        return {one.sample.id: one.sample.choices for one in asked}
-    except RunError:  # predictions alone, without the log: the page has no options to name
-        return {}
+        for sample in run.samples(model, task.task):
+            if sample["id"] in task.samples:
+                task.samples[sample["id"]] = {**task.samples[sample["id"]], "choices": sample["choices"]}
+    return Answered(model, rows[0]["file"], list(lines.values()), scores)
 
 
 @dataclass(slots=True)
@@ -164,27 +149,27 @@ class Packer:
         rows = []
         for lines, prompt in zip(answered.lines, number, strict=True):
             last = lines[-1]
-            verdicts = answered.verdicts.get((last["id"], last["repeat"]), [])
-            verdict = verdicts[0] if verdicts else None
+            scores = answered.scores.get((last["id"], last["repeat"]), [])
+            score = scores[0] if scores else None
             usage = last["usage"] or {}
-            outcome = OUTCOMES.index(verdict.outcome) if verdict else UNSCORED
+            outcome = OUTCOMES.index(score["outcome"]) if score else UNSCORED
             e2el = last["e2el_ms"]
             values = (
                 places[last["id"]],
                 last["repeat"],
                 outcome,
-                verdict and verdict.value,
-                _short(verdict.answer) if verdict else None,
+                score and score["value"],
+                _short(score["answer"]) if score else None,
                 usage.get("output_tokens"),
                 len(last["prediction"] or "") + len(last["reasoning"] or ""),
                 None if e2el is None else round(e2el),
             )
             for name, value in zip(names, values, strict=True):
                 columns[name].append(value)
-            rows.append([prompt, self._output(lines, verdict), *_told(last, verdicts)])
+            rows.append([prompt, self._output(lines, score), *_details_of(last, scores)])
         return columns, rows
 
-    def _output(self, lines: list[dict[str, Any]], verdict: Verdict | None) -> list[list[Any]]:
+    def _output(self, lines: list[Row], score: Row | None) -> list[list[Any]]:
         """Return the output in pieces: [kind, text, gaps, span]; the last turn is the one that was graded."""
         found: list[list[Any]] = []
         for line in lines:
@@ -192,7 +177,7 @@ class Packer:
                 found.append(["turn", f"turn {line['turn'] + 1}", [], None])
             if line["reasoning"]:
                 found.append(self._piece(Piece("reasoning", line["reasoning"]), None))
-            span = verdict.span if verdict and line is lines[-1] else None
+            span = score["span"] if score and line is lines[-1] else None
             at = 0
             for piece in pieces(line["prediction"] or ""):
                 mine = (span[0] - at, span[1] - at) if span and at <= span[0] < at + len(piece.text) else None
@@ -208,11 +193,18 @@ class Packer:
         return [piece.kind, text, gaps, moved if moved and moved[1] > moved[0] else None]
 
 
-def _told(line: Mapping[str, Any], verdicts: list[Verdict]) -> Iterator[Any]:
-    """Yield what else is known of an answer: its verdicts, and facts by name."""
+def _details_of(line: Row, scores: list[Row]) -> Iterator[Any]:
+    """Yield what else is known of an answer: its scores, and facts by name."""
     yield [
-        [one.evaluator, one.outcome, one.value, _text(one.answer, 1000), one.rule, _details(one.details)]
-        for one in verdicts
+        [
+            score["evaluator"],
+            score["outcome"],
+            score["value"],
+            _text(score["answer"], 1000),
+            score["rule"],
+            _details(score["details"]),
+        ]
+        for score in scores
     ]
     failure = line["failure"]
     facts: dict[str, Any] = {

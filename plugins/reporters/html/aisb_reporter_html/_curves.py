@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from aisb._stats import cons_at_k, pass_at_k
+from aisb.helpers import cons_at_k, pass_at_k
 from aisb_reporter_html._answers import TaskAnswers
 
 MOST_K = 128
@@ -18,12 +18,12 @@ def curves(task: TaskAnswers) -> list[dict[str, Any]]:
     """
     found = []
     for answered in task.answered:
-        repeats = 1 + max((repeat for _, repeat in answered.verdicts), default=0)
+        repeats = 1 + max((repeat for _, repeat in answered.scores), default=0)
         if repeats == 1:
             continue
         right: dict[str, int] = {}
-        for (sample, _), verdicts in answered.verdicts.items():
-            right[sample] = right.get(sample, 0) + (verdicts[0].outcome == "correct")
+        for (sample, _), scores in answered.scores.items():
+            right[sample] = right.get(sample, 0) + (scores[0]["outcome"] == "correct")
         counts = Counter(right.values())
         ks = _some(repeats)
         found.append(

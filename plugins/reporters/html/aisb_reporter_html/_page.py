@@ -13,14 +13,20 @@ from typing import Any
 
 import orjson
 
-from aisb._report import FinishedRun
+from aisb import FinishedRun, PerformanceResult
 from aisb_reporter_html._answers import LIMITS, Packer, TaskAnswers, read_tasks
 from aisb_reporter_html._curves import curves
 from aisb_reporter_html._speeds import point, requests_of
-from aisb_reporter_plots._data import rates, requests
-from aisb_reporter_plots._page import embedded, filled, framed, part, plotly
-from aisb_reporter_summary._speeds import performances
-from aisb_reporter_summary._told import told
+from aisb_reporter_plots import (
+    embed,
+    fill,
+    frame,
+    pack_rates,
+    pack_requests,
+    page_part,
+    plotly_bundle,
+)
+from aisb_reporter_summary import as_tables
 
 HERE = Path(__file__).parent / "web"
 SCRIPTS = (
@@ -40,23 +46,27 @@ USUAL = 10_000
 
 def page(run: FinishedRun, beside: Sequence[FinishedRun], most: int) -> bytes:
     """Return the page of a run, of at most about `most` bytes as far as cutting texts can do it."""
-    summary = told(run)
-    measured = performances(run)
+    summary = as_tables(run)
+    measured = _performances(run)
     tasks = [] if summary["performance_run"] else read_tasks(run)
     head: dict[str, Any] = {
         "summary": summary,
         "folder": str(run.folder),
-        "points": [point(found, one.timestamp) for one in (run, *beside) for found in performances(one)],
+        "points": [point(found, one.timestamp) for one in (run, *beside) for found in _performances(one)],
         "curves": [{"task": task.task, "models": found} for task in tasks if (found := curves(task))],
     }
-    data = {f"requests-{n}": embedded(requests(found)) for n, found in enumerate(measured)}
-    data |= {f"rates-{n}": embedded(rates(found)) for n, found in enumerate(measured)}
-    data |= {f"slow-{n}": embedded(orjson.dumps(requests_of(found))) for n, found in enumerate(measured)}
+    data = {f"requests-{n}": embed(pack_requests(found)) for n, found in enumerate(measured)}
+    data |= {f"rates-{n}": embed(pack_rates(found)) for n, found in enumerate(measured)}
+    data |= {f"slow-{n}": embed(orjson.dumps(requests_of(found))) for n, found in enumerate(measured)}
     if measured:
-        data["plotly"] = plotly()
-    frame = _frame(run, summary)
-    head["tasks"], texts = fitting(tasks, most - len(frame(data=data)))
-    return frame(data=data | {"head": embedded(orjson.dumps(head, default=str))} | texts)
+        data["plotly"] = plotly_bundle()
+    make_page = _frame(run, summary)
+    head["tasks"], texts = fitting(tasks, most - len(make_page(data=data)))
+    return make_page(data=data | {"head": embed(orjson.dumps(head, default=str))} | texts)
+
+
+def _performances(run: FinishedRun) -> list[PerformanceResult]:
+    return list(run.performance.values()) if run.is_performance else []
 
 
 def fitting(tasks: Sequence[TaskAnswers], most: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -73,9 +83,9 @@ def fitting(tasks: Sequence[TaskAnswers], most: int) -> tuple[list[dict[str, Any
             packed, blocks = packer.pack(task)
             packed["cut"] = limit
             heads.append(packed)
-            size += len(embedded(orjson.dumps(packed)))
+            size += len(embed(orjson.dumps(packed)))
             for place, block in enumerate(blocks):
-                texts[f"texts-{number}-{place}"] = embedded(block)
+                texts[f"texts-{number}-{place}"] = embed(block)
                 size += len(texts[f"texts-{number}-{place}"]) + 60
             if size > most:
                 break
@@ -87,16 +97,16 @@ def fitting(tasks: Sequence[TaskAnswers], most: int) -> tuple[list[dict[str, Any
 def _frame(run: FinishedRun, summary: dict[str, Any]) -> Callable[..., bytes]:
     """Return what makes the page of its data: everything else stands."""
     models, tasks = list(summary["models"]), list(summary["tasks"])
-    charts = map(part, ("shared.js", "linked.js", "requests.js", "rates.js"))
+    charts = map(page_part, ("shared.js", "linked.js", "requests.js", "rates.js"))
     return partial(
-        framed,
+        frame,
         title=f"{title(models, 'models')} on {title(tasks, 'tasks')} · {run.timestamp}",
         style=_text("page.css") + _text("samples.css"),
-        body=filled(
+        body=fill(
             _text("page.html"),
-            tools=part("tools.html"),
-            requests=part("requests.html"),
-            rates=part("rates.html"),
+            tools=page_part("tools.html"),
+            requests=page_part("requests.html"),
+            rates=page_part("rates.html"),
         ),
         script="".join((*charts, *map(_text, SCRIPTS))),
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from aisb._thoughts import VisibleText
+from aisb.helpers import VisibleText
 
 LEAST_SHARED = 64
 """Characters that a prefix must have to be worth a place of its own."""

@@ -9,7 +9,7 @@ import orjson
 import tomli_w
 
 from aisb import Prediction, Sample, Score, Timing, Usage
-from aisb._report import FinishedRun
+from aisb_engine import open_finished_run
 from aisb_engine._record.log import LogWriter
 from aisb_engine._record.predictions import Asked, write_predictions, write_samples
 from aisb_engine._record.runfolder import RunFolder, write_atomically
@@ -93,7 +93,7 @@ class Made:
             "plugins": {}, "models": {}, "tasks": {task: {"version": "9dc0b5", "data": {"sha256": "ab" * 32}} for task in tasks},
         }  # fmt: skip
         self.folder.manifest.write_text(json.dumps(manifest))
-        return FinishedRun.read(self.folder.path)
+        return open_finished_run(self.folder.path)
 
 
 def simple(work, texts, *, gold="18", models=("small",), task="gsm8k", **more):

@@ -11,7 +11,7 @@ import pytest
 from made_runs import Made, answer, gsm8k_like, simple, verdict
 
 from aisb import Sample
-from aisb._report import FinishedRun
+from aisb_engine import open_finished_run
 from aisb_reporter_html import Html, aisb_reporters
 
 HOSTILE = "</script><script>alert(1)</script><!-- \u2028 \u2029 \"}]} '<img src=x onerror=alert(2)> {{plotly}} <!-- data -->"
@@ -113,7 +113,7 @@ def test_a_run_without_verdicts_is_shown_without_them(tmp_path):
     run = simple(tmp_path, ["18"])
     for file in run.folder.glob("results/*/*"):
         file.unlink()
-    head = part(page_of(FinishedRun.read(run.folder)), "head")
+    head = part(page_of(open_finished_run(run.folder)), "head")
     assert head["tasks"][0]["models"][0]["outcome"] == [6]
 
 

@@ -9,7 +9,7 @@ import pytest
 from made_runs import Made, answer, gsm8k_like, simple, verdict
 
 from aisb import Failure, Prediction, Sample, Timing
-from aisb._report import FinishedRun
+from aisb_engine import open_finished_run
 from aisb_engine._record.log import LogWriter
 from aisb_reporter_html import Html
 
@@ -428,7 +428,7 @@ def load_run(work, concurrency=4, *, timestamp="20261121_220301", count=150, ttf
     (log / "load.json").write_text(
         json.dumps({"asked": {"concurrency": concurrency}, "planned": count + len(also)})
     )
-    return FinishedRun.read(folder)
+    return open_finished_run(folder)
 
 
 def failure(name, sent, message):

@@ -7,95 +7,65 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from aisb import hookimpl
-from aisb._report import FinishedRun, Reporter
+from aisb import Dialects, FinishedRun, Objectives, Percentiles, ReplyTokenizer, Reporter, hookimpl
 
-PERCENTILES = [75.0, 90.0, 99.0]
+if TYPE_CHECKING:
+    from aisb_reporter_performance._files import details
+
+__all__ = ["Performance", "details"]
 
 
 @dataclass(kw_only=True)
 class Performance(Reporter):
     """How fast each model was on each task: tables, certificate, files under performances/."""
 
-    percentiles: Annotated[list[float], "which percentiles are shown"] = field(
-        default_factory=lambda: [*PERCENTILES]
+    default_for = frozenset({"performance"})
+
+    percentiles: Annotated[list[float], "which percentiles are shown", Percentiles] = field(
+        default_factory=lambda: [75.0, 90.0, 99.0]
     )
-    dialects: Annotated[list[str], "tools whose numbers are shown beside: vllm, aiperf, …"] = field(
+    dialects: Annotated[list[str], "tools whose numbers are shown beside: vllm, aiperf, …", Dialects] = field(
         default_factory=list
     )
-    objectives: Annotated[dict[str, float], "upper limits in ms for goodput, as in {ttft = 500}"] = field(
-        default_factory=dict
-    )
+    objectives: Annotated[
+        dict[str, float], "upper limits in ms for goodput, as in {ttft = 500}", Objectives
+    ] = field(default_factory=dict)
     tokenizer: Annotated[
-        str | None, "a tokenizer's folder: counts output tokens where the service does not, and for aiperf"
+        str | None,
+        "a tokenizer's folder: counts output tokens where the service does not, and for aiperf",
+        ReplyTokenizer,
     ] = None
     spec_decode: Annotated[bool, "a table of the server's speculative decoding, too"] = False
     width: Annotated[int, "columns it may take; 0: as wide as the terminal"] = 0
     show: Annotated[bool, "print it, too"] = True
 
-    def __post_init__(self) -> None:
-        """Check what can be checked before anything is measured.
-
-        Raises:
-            UsageError: there is no such dialect, percentile, objective or tokenizer.
-        """
-        if self.dialects:
-            from aisb_engine._performance.dialects import dialect
-
-            for name in self.dialects:
-                dialect(name)
-        if self.objectives or self.percentiles != PERCENTILES:
-            from aisb_engine._performance.performance import checked
-
-            checked(self.percentiles, self.objectives)
-        if self.tokenizer:
-            from aisb_engine._data.tokens import load_tokenizer
-
-            load_tokenizer(self.tokenizer)
-
     def report(self, run: FinishedRun) -> Iterable[Path]:
-        """Write `performances/<model>/<task>…` for everything that was asked, and print the tables."""
-        from aisb_engine._performance.performance import measure
-        from aisb_engine._record.runfolder import RunFolder
+        """Write `performances/<model>/<task>…` for everything that was asked, and print the tables.
+
+        What is measured follows from the options in the run's configuration, the same for all reporters.
+        """
         from aisb_reporter_performance._files import write
         from aisb_reporter_performance._text import as_text
 
-        folder = RunFolder(run.folder)
-        tools = []
-        if self.dialects:
-            from aisb_engine._performance.dialects import dialect
-
-            tools = [dialect(name) for name in self.dialects]
-        count_tokens = None
-        if self.tokenizer:
-            from aisb_engine._data.tokens import load_tokenizer
-
-            count_tokens = load_tokenizer(self.tokenizer).count
         written: list[Path] = []
-        for model, task in _asked(run):
-            found = measure(
-                folder,
-                model,
-                task,
-                percentiles=self.percentiles,
-                objectives=self.objectives,
-                count_tokens=count_tokens,
-            )
+        for result in run.performance.values():
+            dialects = [result.dialect(name) for name in self.dialects]
             if self.show:
                 width = self.width or shutil.get_terminal_size((80, 24)).columns
-                _print(as_text(found, tools, width, spec_decode=self.spec_decode))
-            written += write(folder, found, tools)  # last, since a disk can be full
+                _print(as_text(result, dialects, width, spec_decode=self.spec_decode))
+            written += write(run.folder, result, dialects)  # last, since a disk can be full
         return written
 
 
-def _asked(run: FinishedRun) -> list[tuple[str, str]]:
-    """Return the (model, task) pairs that have a log, those of the run's own order first."""
-    logs = {path.parent.parts[-2:] for path in run.folder.glob("log/*/*/worker-*")}
-    ranks = {name: rank for rank, name in enumerate((*run.models, *run.tasks))}
-    pairs = [(model, task) for model, task in logs]
-    return sorted(pairs, key=lambda pair: (*(ranks.get(name, len(ranks)) for name in pair), pair))
+def __getattr__(name: str) -> Any:
+    """Return `details`, what `_details.json` holds of a result, from where it is dear to import."""
+    if name == "details":
+        from aisb_reporter_performance._files import details
+
+        return details
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _print(text: str) -> None:

@@ -7,14 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from io import BytesIO, StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aisb_engine._performance.performance import PARAMETERS, Performance
-from aisb_engine._record.runfolder import RunFolder, write_atomically
-from aisb_reporter_performance._tables import COMMON, UNITS, exact, headers, values
-
-if TYPE_CHECKING:
-    from aisb_engine._performance.dialects import Dialect
+from aisb import DialectResult, Distribution, PerformanceResult
+from aisb.helpers import write_file
+from aisb_reporter_performance._tables import COMMON, PARAMETERS, UNITS, exact, headers, values
 
 REQUEST_COLUMNS = (
     "id", "repeat", "turn", "ok", "planned_ms", "sent_ms", "ttfb_ms", "ttft_ms", "ttfc_ms", "tpot_ms",
@@ -22,144 +19,125 @@ REQUEST_COLUMNS = (
 )  # fmt: skip
 
 
-def write(folder: RunFolder, found: Performance, tools: Sequence[Dialect] = ()) -> list[Path]:
-    """Write all files of one subtask; return them."""
-    base = folder.performances(found.model, found.task)
+ARRAYS = (
+    "first_token_ns", "last_token_ns", "chunks", "output_tokens",
+    "planned_ns", "connected_ns", "sent_ns", "headers_ns", "done_ns",
+    "repeat", "turn", "attempts", "streamed", "input_tokens", "cached_tokens",
+)  # fmt: skip
+"""The arrays of the `.npz` file that are columns as they are, in its order."""
+
+
+def write(folder: Path, result: PerformanceResult, dialects: Sequence[DialectResult] = ()) -> list[Path]:
+    """Write all files of one subtask into a run folder; return them."""
+    base = folder / "performances" / result.model / result.task
     content = {
-        ".csv": _csv(parameters_rows(found)),
-        ".json": _json(common_metrics(found)),
-        "_requests.csv": _csv(request_rows(found)),
-        "_details.json": _json(details(found, tools)),
-        "_details.npz": columns_file(found),
+        ".csv": _csv(parameters_rows(result)),
+        ".json": _json(common_metrics(result)),
+        "_requests.csv": _csv(request_rows(result)),
+        "_details.json": _json(details(result, dialects)),
+        "_details.npz": columns_file(result),
     }
     files = []
     for ending, data in content.items():
         file = base.with_name(base.name + ending)
-        write_atomically(file, data)
+        write_file(file, data)
         files.append(file)
     return files
 
 
-def parameters_rows(found: Performance) -> Iterator[Sequence[str]]:
+def parameters_rows(result: PerformanceResult) -> Iterator[Sequence[str]]:
     """Yield the table "Performance Parameters": units in the cells, unknown cells empty."""
-    yield headers(found.percentiles)
+    yield headers(result.percentiles)
     for name in PARAMETERS:
-        for stage in found.stages:
-            spread = stage.parameters[name]
-            cells = [exact(value, UNITS[name]) for value in values(spread, found.percentiles)]
-            yield [name, stage.name, *cells, str(spread.n if spread else 0)]
+        for stage in result.stages:
+            distribution = stage.parameters[name]
+            cells = [exact(value, UNITS[name]) for value in values(distribution, result.percentiles)]
+            yield [name, stage.name, *cells, str(distribution.n if distribution else 0)]
 
 
-def common_metrics(found: Performance) -> dict[str, dict[str, Any]]:
+def common_metrics(result: PerformanceResult) -> dict[str, dict[str, Any]]:
     """Return the table "Common Metric" by name and stage: numbers where there is no unit, null if unknown."""
     table: dict[str, dict[str, Any]] = {}
     for name, (key, unit) in COMMON.items():
-        for stage in found.stages:
-            value = getattr(stage.common, key)
+        for stage in result.stages:
+            value = getattr(stage.totals, key)
             if isinstance(value, float):
                 value = round(value, 4) if not value.is_integer() or unit else int(value)
             table.setdefault(name, {})[stage.name] = f"{value}{unit}" if unit and value is not None else value
     return table
 
 
-def request_rows(found: Performance) -> Iterator[Sequence[object]]:
+def request_rows(result: PerformanceResult) -> Iterator[Sequence[object]]:
     """Yield a row a request, in the order of sending; times in milliseconds, unknown cells empty."""
-    from aisb_engine._performance.latency import SOURCES
-
-    columns, requests = found.columns, found.requests
+    columns = result.requests()
     yield REQUEST_COLUMNS
-    whole = [columns[name] for name in ("repeat", "turn")]
-    times = [
-        columns["planned"] / 1e6, columns["sent"] / 1e6,
-        requests.ttfb, requests.ttft, requests.ttfc, requests.tpot, requests.e2el,
-    ]  # fmt: skip
-    counts = [requests.input_tokens, requests.output_tokens]
-    told = [SOURCES[source] if source >= 0 else "" for source in requests.source]
-    ends = [columns.count(), columns["attempts"]]
-    rows = zip(
-        columns.ids, *map(_counts, whole), ["true" if ok else "false" for ok in requests.ok],
-        *map(_times, times), *map(_counts, counts), told, *map(_counts, ends), strict=True,
+    times = [columns["planned_ns"] / 1e6, columns["sent_ns"] / 1e6]
+    times += [columns[name] for name in ("ttfb", "ttft", "ttfc", "tpot", "e2el")]
+
+    def counts(*names: str) -> list[list[str]]:
+        return [_counts(columns[name]) for name in names]
+
+    yield from zip(
+        columns["id"], *counts("repeat", "turn"), ["true" if ok else "false" for ok in columns["ok"]],
+        *map(_times, times), *counts("input_tokens", "output_tokens"), columns["output_tokens_source"],
+        *counts("chunks", "attempts"), columns["failure"], strict=True,
     )  # fmt: skip
-    for number, row in enumerate(rows):
-        yield [*row, ": ".join(found.columns.failures.get(number, ()))]
 
 
-def details(found: Performance, tools: Sequence[Dialect]) -> dict[str, Any]:
+def details(result: PerformanceResult, dialects: Sequence[DialectResult] = ()) -> dict[str, Any]:
     """Return every number, without units: milliseconds, tokens, and rates a second; null is unknown."""
-    from aisb_engine._performance.dialects import speak
-
     return {
-        "model": found.model,
-        "task": found.task,
+        "model": result.model,
+        "task": result.task,
         "stages": {
             stage.name: {
-                "parameters": {name: _spread(spread) for name, spread in stage.parameters.items()},
-                "common": asdict(stage.common),
+                "parameters": _parameters(stage.parameters),
+                "common": asdict(stage.totals),
             }
-            for stage in found.stages
+            for stage in result.stages
         },
-        "stable_window": None if found.window is None else asdict(found.window),
-        "not_steady": found.unsteady or None,
-        "asked": dict(found.load.asked),
-        "achieved": asdict(found.achieved),
-        "goodput": None if found.goodput is None else asdict(found.goodput),
+        "stable_window": None if result.window is None else asdict(result.window),
+        "not_steady": result.unsteady or None,
+        "asked": dict(result.requested.options),
+        "achieved": asdict(result.achieved),
+        "goodput": None if result.goodput is None else asdict(result.goodput),
         "certificate": {
-            "verdict": found.certificate.verdict,
-            "signals": [asdict(signal) for signal in found.certificate.signals],
+            "verdict": result.certificate.verdict,
+            "signals": [asdict(signal) for signal in result.certificate.signals],
         },
-        "vitals": None if found.load.vitals is None else asdict(found.load.vitals),
-        "counters": None if found.counters is None else asdict(found.counters),
-        "notes": list(found.notes),
-        "dialects": {
-            tool.name: {
-                name: _spread(spread)
-                for name, spread in speak(found.columns, tool, found.percentiles).spreads.items()
-            }
-            for tool in tools
-        },
+        "vitals": None if result.client_health is None else dict(result.client_health),
+        "counters": None if result.counters is None else asdict(result.counters),
+        "notes": list(result.notes),
+        "dialects": {dialect.name: _parameters(dialect.parameters) for dialect in dialects},
     }
 
 
-def columns_file(found: Performance) -> bytes:
+def columns_file(result: PerformanceResult) -> bytes:
     """Return numpy's .npz with an entry a request in each array; NaN and "" are unknown."""
     import numpy as np
 
-    columns, requests = found.columns, found.requests
+    columns = result.requests()
     arrays: dict[str, Any] = {
-        "id": np.array(columns.ids, str),
-        "finish_reason": np.array([reason or "" for reason in columns.finish], str),
-        "failure": np.array([columns.failures.get(n, ("",))[0] for n in range(len(columns))], str),
-        "ok": requests.ok,
-        "first_event_ns": columns["sent"] + requests.ttfb * 1e6,
-        "first_token_ns": columns.first(),
-        "last_token_ns": columns.last(),
-        "chunks": columns.count(),
-        "output_tokens": requests.output_tokens,
+        "id": np.array(columns["id"], str),
+        "finish_reason": np.array(columns["finish_reason"], str),
+        "failure": np.array(columns["failure_kind"], str),
+        "ok": columns["ok"],
+        "first_event_ns": columns["sent_ns"] + columns["ttfb"] * 1e6,
     }
-    arrays |= {f"{name}_ns": columns[name] for name in ("planned", "connected", "sent", "headers", "done")}
-    arrays |= {
-        name: columns[name]
-        for name in (
-            "repeat",
-            "turn",
-            "attempts",
-            "streamed",
-            "input_tokens",
-            "cached_tokens",
-            "asked_tokens",
-        )
-    }
+    arrays |= {name: columns[name] for name in ARRAYS}
+    arrays["asked_tokens"] = columns["max_tokens"]
     buffer = BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
-def _spread(spread: Any) -> dict[str, Any] | None:
-    if spread is None:
-        return None
-    table = asdict(spread)
-    table["percentiles"] = {f"{percent:g}": value for percent, value in spread.percentiles.items()}
-    return table
+def _parameters(parameters: Mapping[str, Distribution | None]) -> dict[str, dict[str, Any] | None]:
+    return {name: None if one is None else _distribution(one) for name, one in parameters.items()}
+
+
+def _distribution(distribution: Distribution) -> dict[str, Any]:
+    percentiles = {f"{percent:g}": value for percent, value in distribution.percentiles.items()}
+    return {**asdict(distribution), "percentiles": percentiles}
 
 
 def _times(column: Any) -> list[str]:

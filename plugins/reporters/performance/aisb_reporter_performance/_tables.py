@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aisb_engine._performance.spreads import Spread
+from aisb import Distribution
 
+PARAMETERS = (
+    "E2EL", "TTFT", "TPOT", "ITL", "InputTokens", "OutputTokens", "OutputTokenThroughput",
+    "PrefillTokenThroughput",
+)  # fmt: skip
+"""The rows of the table "Performance Parameters"."""
+FURTHER_PARAMETERS = ("TTFB", "TTFC", "ICL", "E2EL(close)", "TTFT(planned)", "E2EL(planned)", "Lateness")
+"""Rows that the terminal shows below them; same form."""
 UNKNOWN = "–"
 MS, RATE = " ms", " token/s"
 UNITS = {
@@ -37,12 +44,12 @@ def headers(percentiles: Sequence[float]) -> list[str]:
     return [*fixed, *(f"P{percent:g}" for percent in percentiles), "N"]
 
 
-def values(spread: Spread | None, percentiles: Sequence[float]) -> list[float | None]:
+def values(distribution: Distribution | None, percentiles: Sequence[float]) -> list[float | None]:
     """Return the numbers of a row between its stage and its N."""
-    if spread is None:
+    if distribution is None:
         return [None] * (4 + len(percentiles))
-    fixed = [spread.average, spread.minimum, spread.maximum, spread.median]
-    return [*fixed, *(spread.percentiles[percent] for percent in percentiles)]
+    fixed = [distribution.average, distribution.minimum, distribution.maximum, distribution.median]
+    return [*fixed, *(distribution.percentiles[percent] for percent in percentiles)]
 
 
 def exact(value: float | None, unit: str) -> str:

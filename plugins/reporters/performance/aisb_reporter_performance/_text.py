@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
-from aisb_engine._performance.counters import SPECULATIVE
-from aisb_engine._performance.performance import BESIDE, PARAMETERS, Performance
-from aisb_engine._performance.throughput import Stage
-from aisb_reporter_performance._tables import COMMON, UNITS, UNKNOWN, exact, grid, headers, short, values
-
-if TYPE_CHECKING:
-    from aisb_engine._performance.dialects import Dialect
+from aisb import DialectResult, PerformanceResult, Stage
+from aisb_reporter_performance._tables import (
+    COMMON,
+    FURTHER_PARAMETERS,
+    PARAMETERS,
+    UNITS,
+    UNKNOWN,
+    exact,
+    grid,
+    headers,
+    short,
+    values,
+)
 
 BROKEN = {
     "Performance Parameters": "Performance\nParameters",
@@ -26,103 +31,110 @@ BROKEN = {
 
 
 def as_text(
-    found: Performance, tools: Sequence[Dialect] = (), width: int = 80, *, spec_decode: bool = False
+    result: PerformanceResult,
+    dialects: Sequence[DialectResult] = (),
+    width: int = 80,
+    *,
+    spec_decode: bool = False,
 ) -> str:
     """Return everything that is shown of one subtask, in at most `width` columns where that can be."""
     blocks = [
-        f"Performance of {found.model} on {found.task}",
-        _parameters(found, width),
-        _common(found),
-        "\n".join(_folded(_load(found), width)),
-        "\n".join(_certificate(found, width)),
+        f"Performance of {result.model} on {result.task}",
+        _parameters(result, width),
+        _common(result),
+        "\n".join(_folded(_load(result), width)),
+        "\n".join(_certificate(result, width)),
     ]
     if spec_decode:
-        blocks.insert(3, _speculation(found, width))
-    if tools:
-        blocks.append(_dialects(found, tools, width))
+        blocks.insert(3, _speculation(result, width))
+    if dialects:
+        blocks.append(_dialects(result, dialects, width))
     return "\n\n".join(blocks) + "\n\n"
 
 
-def _parameters(found: Performance, width: int) -> str:
-    shown = [(name, stage) for name in PARAMETERS for stage in found.stages]
-    beside = [(name, stage) for name in BESIDE for stage in found.stages if stage.parameters[name]]
+def _parameters(result: PerformanceResult, width: int) -> str:
+    shown = [(name, stage) for name in PARAMETERS for stage in result.stages]
+    further = [
+        (name, stage) for name in FURTHER_PARAMETERS for stage in result.stages if stage.parameters[name]
+    ]
     wide = grid(
-        [headers(found.percentiles), *(_wide(found, *row) for row in (*shown, *beside))], left=2, gap=2
+        [headers(result.percentiles), *(_wide(result, *row) for row in (*shown, *further))], left=2, gap=2
     )
     if _widest(wide) <= width:
-        return wide + _too_few(found)
-    head = [BROKEN.get(header, header) for header in headers(found.percentiles)]
-    return grid([head, *(_narrow(found, *row) for row in (*shown, *beside))], left=2) + _too_few(found)
+        return wide + _too_few(result)
+    head = [BROKEN.get(header, header) for header in headers(result.percentiles)]
+    return grid([head, *(_narrow(result, *row) for row in (*shown, *further))], left=2) + _too_few(result)
 
 
-def _wide(found: Performance, name: str, stage: Stage) -> list[str]:
-    spread = stage.parameters[name]
-    cells = [exact(value, UNITS[name]) or UNKNOWN for value in values(spread, found.percentiles)]
-    return [name, stage.name, *cells, str(spread.n if spread else 0)]
+def _wide(result: PerformanceResult, name: str, stage: Stage) -> list[str]:
+    distribution = stage.parameters[name]
+    cells = [exact(value, UNITS[name]) or UNKNOWN for value in values(distribution, result.percentiles)]
+    return [name, stage.name, *cells, str(distribution.n if distribution else 0)]
 
 
-def _narrow(found: Performance, name: str, stage: Stage) -> list[str]:
+def _narrow(result: PerformanceResult, name: str, stage: Stage) -> list[str]:
     """Return a row whose unit stands beside its name, and whose P99 is marked when it means little."""
-    spread = stage.parameters[name]
-    cells = [short(value) for value in values(spread, found.percentiles)]
+    distribution = stage.parameters[name]
+    cells = [short(value) for value in values(distribution, result.percentiles)]
     unit = UNITS[name].strip()
     label = BROKEN.get(name) or (f"{name} ({unit})" if unit else name)
-    return [label, stage.name, *cells, short(spread.n if spread else 0)]
+    return [label, stage.name, *cells, short(distribution.n if distribution else 0)]
 
 
-def _too_few(found: Performance) -> str:
+def _too_few(result: PerformanceResult) -> str:
     """Say which percentiles rest on too few values, and for which stages."""
     return "".join(
-        f"\nP{percent:g} ({stage.name}): {spread.n} requests are too few, it is little more than the maximum"
-        for stage in found.stages
-        for percent in found.percentiles
-        if (spread := stage.parameters["E2EL"]) is not None and spread.too_few_for(percent)
+        f"\nP{percent:g} ({stage.name}): {e2el.n} requests are too few, it is little more than the maximum"
+        for stage in result.stages
+        for percent in result.percentiles
+        if (e2el := stage.parameters["E2EL"]) is not None and e2el.too_few_for(percent)
     )
 
 
-def _common(found: Performance) -> str:
+def _common(result: PerformanceResult) -> str:
     rows = [["Common Metric", "Stage", "Value"]]
     for name, (key, unit) in COMMON.items():
-        for stage in found.stages:
-            value = getattr(stage.common, key)
+        for stage in result.stages:
+            value = getattr(stage.totals, key)
             number = UNKNOWN if value is None else f"{value:.0f}" if value == int(value) else f"{value:.4f}"
             rows.append([name, stage.name, number if value is None else number + unit])
     return grid(rows, left=3, gap=2)
 
 
-def _load(found: Performance) -> Iterator[str]:
+def _load(result: PerformanceResult) -> Iterator[str]:
     """Yield what was asked beside what was achieved, then what else is known."""
-    asked, achieved = found.load, found.achieved
-    rate = f"{asked.rate:g} requests/s" if asked.rate else "no pacing"
-    if asked.asked.get("use_timestamp"):
+    requested, achieved = result.requested, result.achieved
+    options = requested.options
+    rate = f"{requested.rate:g} requests/s" if requested.rate else "no pacing"
+    if options.get("use_timestamp"):
         rate = "the trace's own times"
-    if ramp := asked.asked.get("ramp_up"):
+    if ramp := options.get("ramp_up"):
         rate = f"the ramp {ramp}"
-    if seconds := asked.asked.get("pressure_time"):
+    if seconds := options.get("pressure_time"):
         rate = f"clients step by step for {seconds:g} s"
-    arrival = asked.asked.get("arrival")
+    arrival = options.get("arrival")
     yield (f"rate: asked {rate}{f' ({arrival})' if arrival else ''}, sent {short(achieved.rate)} requests/s")
-    limit = f"at most {asked.concurrency}" if asked.concurrency else "no limit"
+    limit = f"at most {requested.concurrency}" if requested.concurrency else "no limit"
     had = f"{short(achieved.concurrency)} on average and {achieved.peak} at the peak"
     yield f"concurrency: asked {limit}, had {had}"
-    if found.window is not None:
+    if result.window is not None:
         yield (
-            f"stable: {short(found.window.seconds)} s from {short(found.window.start / 1e9)} s on, "
-            f"with {short(found.window.level)} in flight"
+            f"stable: {short(result.window.seconds)} s from {short(result.window.start / 1e9)} s on, "
+            f"with {short(result.window.level)} in flight"
         )
     else:
-        yield f"stable: not steady: {found.unsteady}"
-    if found.goodput is not None:
-        good = found.goodput
+        yield f"stable: not steady: {result.unsteady}"
+    if result.goodput is not None:
+        good = result.goodput
         limits = ", ".join(f"{name} ≤ {limit:g} ms" for name, limit in good.objectives.items())
         share = UNKNOWN if good.share is None else f"{100 * good.share:.2f} %"
         yield f"goodput: {short(good.per_second)} requests/s, {share} of those offered, with {limits}"
-    yield from _counters(found)
-    yield from found.notes
+    yield from _counters(result)
+    yield from result.notes
 
 
-def _counters(found: Performance) -> Iterator[str]:
-    counters = found.counters
+def _counters(result: PerformanceResult) -> Iterator[str]:
+    counters = result.counters
     if counters is None:
         return
     if counters.acceptance_rate is not None:
@@ -141,13 +153,13 @@ def _counters(found: Performance) -> Iterator[str]:
         yield f"requests at the server: {said} (looked at {gauges[0][1].looks} times)"
 
 
-def _speculation(found: Performance, width: int) -> str:
+def _speculation(result: PerformanceResult, width: int) -> str:
     """Return what the server counted of its speculative decoding, as a table."""
-    counters = found.counters
+    counters = result.counters
     if counters is None or counters.acceptance_rate is None:
         line = (
             "Speculative decoding: the server counted none during the run (looked for "
-            f"{SPECULATIVE}draft_tokens and its like under /metrics)"
+            "vllm:spec_decode_num_draft_tokens and its like under /metrics)"
         )
         return "\n".join(_folded([line], width))
     rows = [
@@ -170,24 +182,21 @@ def _speculation(found: Performance, width: int) -> str:
     return grid(rows, left=2, gap=2)
 
 
-def _certificate(found: Performance, width: int) -> Iterator[str]:
-    yield f"certificate: {found.certificate.verdict}"
-    for signal in found.certificate.signals:
+def _certificate(result: PerformanceResult, width: int) -> Iterator[str]:
+    yield f"certificate: {result.certificate.verdict}"
+    for signal in result.certificate.signals:
         yield from _folded([f"  {signal.verdict}: {signal.reason}"], width)
 
 
-def _dialects(found: Performance, tools: Sequence[Dialect], width: int) -> str:
+def _dialects(result: PerformanceResult, dialects: Sequence[DialectResult], width: int) -> str:
     """Return the averages of the same run in other tools' numbers, and by which rules."""
-    from aisb_engine._performance.dialects import speak
-
-    total = found.stages[0].parameters
-    spoken = [speak(found.columns, tool, found.percentiles) for tool in tools]
-    rows = [["Average", "aisb", *(tool.name for tool in tools)]]
+    total = result.stages[0].parameters
+    rows = [["Average", "aisb", *(dialect.name for dialect in dialects)]]
     for name in ("E2EL", "TTFT", "TPOT", "ITL", "OutputTokens"):
-        spreads = [total[name], *(one.spreads[name] for one in spoken)]
+        every = [total[name], *(dialect.parameters[name] for dialect in dialects)]
         unit = f" ({UNITS[name].strip()})" if UNITS[name] else ""
-        rows.append([name + unit, *(short(spread.average if spread else None) for spread in spreads)])
-    rules = _folded([f"{tool.name}: {tool.summary}" for tool in tools], width)
+        rows.append([name + unit, *(short(one.average if one else None) for one in every)])
+    rules = _folded([f"{dialect.name}: {dialect.summary}" for dialect in dialects], width)
     return "\n".join(["The same run in other tools' numbers:", grid(rows, left=1, gap=2), *rules])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aisb import Failure, Prediction, Timing, UnknownName, Usage
-from aisb._report import FinishedRun
+from aisb_engine import MeasuringOptions, open_finished_run
 from aisb_engine._record.log import LogWriter
 from aisb_reporter_performance import Performance, aisb_reporters
 
@@ -99,7 +99,7 @@ CASES = {
 
 @pytest.fixture
 def make(tmp_path):
-    def made(replies, load):
+    def made(replies, load, **measuring):
         folder = tmp_path / TIMESTAMP
         (folder / "configs").mkdir(parents=True)
         log = folder / "log" / "sim" / "demo"
@@ -108,7 +108,7 @@ def make(tmp_path):
                 writer.append(one, final=True, extra={"max_tokens": 8} if load else None)
         if load:
             (log / "load.json").write_text(json.dumps(load))
-        return FinishedRun.read(folder)
+        return open_finished_run(folder, measuring=MeasuringOptions(**measuring))
 
     return made
 
@@ -123,7 +123,8 @@ def golden(name, text):
 @pytest.mark.parametrize("name", CASES)
 def test_a_whole_report_looks_like_this(name, make, capsys):
     content, options = CASES[name]
-    files = Performance(**({"width": 80} | options)).report(make(**content))
+    measuring = {key: options[key] for key in ("percentiles", "objectives") if key in options}
+    files = Performance(**({"width": 80} | options)).report(make(**content, **measuring))
     printed = capsys.readouterr().out
     golden(f"{name}.txt", printed)
     assert all(len(line) <= options.get("width", 80) for line in printed.splitlines())
@@ -232,8 +233,8 @@ def test_a_tokenizer_counts_what_the_service_does_not(make, tmp_path):
     words = Tokenizer(WordLevel({"[UNK]": 0, "word": 1}, unk_token="[UNK]"))
     words.pre_tokenizer = Whitespace()
     words.save(str(tmp_path / "tokenizer.json"))
-    run = make([reply(0, 0, usage=None, text="word " * 8)], None)
-    options = {"tokenizer": str(tmp_path), "dialects": ["aiperf"], "show": False}
+    run = make([reply(0, 0, usage=None, text="word " * 8)], None, tokenizer=str(tmp_path))
+    options = {"dialects": ["aiperf"], "show": False}
     details = {file.name: file for file in Performance(**options).report(run)}["demo_details.json"]
     found = json.loads(details.read_text())
     assert found["stages"]["total"]["parameters"]["TPOT"]["average"] == 10
@@ -243,7 +244,7 @@ def test_a_tokenizer_counts_what_the_service_does_not(make, tmp_path):
 
 def test_a_run_without_a_log_shows_nothing(tmp_path, capsys):
     (tmp_path / TIMESTAMP / "configs").mkdir(parents=True)
-    assert list(Performance().report(FinishedRun.read(tmp_path / TIMESTAMP))) == []
+    assert list(Performance().report(open_finished_run(tmp_path / TIMESTAMP))) == []
     assert capsys.readouterr().out == ""
 
 

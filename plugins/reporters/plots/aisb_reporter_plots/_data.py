@@ -10,14 +10,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from aisb_engine._load.arrivals import Ramp
-from aisb_engine._performance.performance import Performance
-from aisb_engine._performance.throughput import per
+from aisb import PerformanceResult
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,8 +28,6 @@ BATCH = 1_000_000
 MOST_REASONS = 200
 LONGEST_REASON = 300
 TOKEN_PARTS = 6_000
-VALUES = 400
-"""Parts of a drawn ramp."""
 
 
 class Axis(NamedTuple):
@@ -47,21 +42,21 @@ class Axis(NamedTuple):
         return _whole((stamps - self.origin) / self.tick)
 
 
-def requests(found: Performance, most: int = MOST_REQUESTS) -> bytes:
+def pack_requests(result: PerformanceResult, most: int = MOST_REQUESTS) -> bytes:
     """Return the data of the page with requests, concurrency, tokens and latencies."""
-    axis, order, starts = placed(found)
+    axis, order, starts = place_requests(result)
     every = max(1, math.ceil(len(order) / most))
     order = order[::every]
-    columns, each = found.columns, found.requests
+    columns = result.requests()
     start = axis.ticks(starts[order])
-    reasons, reason = _reasons(found, order)
-    ends = axis.ticks(columns.end[order])
-    ends[_unknown(columns["sent"][order])] = NONE
-    width, tokens, token_notes, unit = _tokens(found, axis)
+    reasons, reason = _reasons(result, order)
+    ends = axis.ticks(columns["end_ns"][order])
+    ends[_unknown(columns["sent_ns"][order])] = NONE
+    width, tokens, token_notes, unit = _tokens(result, axis)
     return _packed(
         {
-            **_head(found, axis, every),
-            "labels": _labels(found, order),
+            **_head(result, axis, every),
+            "labels": _labels(result, order),
             "reasons": reasons,
             "token_part": width,
             "token_unit": unit,
@@ -70,121 +65,121 @@ def requests(found: Performance, most: int = MOST_REQUESTS) -> bytes:
         {
             "start": _steps(start),
             "length": _apart(ends, start),
-            "ttft": _whole(each.ttft[order] * 1e6 / axis.tick),
-            "e2el": _whole(each.e2el[order] * 1e6 / axis.tick),
-            "tpot_ns": _whole(each.tpot[order] * 1e6),
-            "late": _late(found, axis, order),
-            "output": _whole(each.output_tokens[order]),
+            "ttft": _whole(columns["ttft"][order] * 1e6 / axis.tick),
+            "e2el": _whole(columns["e2el"][order] * 1e6 / axis.tick),
+            "tpot_ns": _whole(columns["tpot"][order] * 1e6),
+            "late": _late(result, axis, order),
+            "output": _whole(columns["output_tokens"][order]),
             "reason": reason,
             "tokens": tokens,
         },
     )
 
 
-def rates(found: Performance, most: int = MOST_REQUESTS) -> bytes:
+def pack_rates(result: PerformanceResult, most: int = MOST_REQUESTS) -> bytes:
     """Return the data of the page with the request rate, lateness and intervals."""
-    axis, order, starts = placed(found)
+    axis, order, starts = place_requests(result)
     every = max(1, math.ceil(len(order) / most))
     # A request that was never sent has no place in the rate, unless it was planned.
-    known = ~_unknown(found.columns["sent"][order]) | ~_unknown(found.columns["planned"][order])
+    columns = result.requests()
+    known = ~_unknown(columns["sent_ns"][order]) | ~_unknown(columns["planned_ns"][order])
     order = order[known]
-    sent = ~_unknown(found.columns["sent"][order])
+    sent = ~_unknown(columns["sent_ns"][order])
     return _packed(
-        {**_head(found, axis, every), "asked": _asked_rate(found, axis)},
+        {**_head(result, axis, every), "asked": _planned_rate(result, axis)},
         {
             "start": _steps(axis.ticks(starts[order][::every])),
-            "late": _late(found, axis, order[::every]),
+            "late": _late(result, axis, order[::every]),
             "sent": sent[::every],
         },
     )
 
 
-def placed(found: Performance) -> tuple[Axis, Any, Any]:
+def place_requests(result: PerformanceResult) -> tuple[Axis, Any, Any]:
     """Return the page's clock, the rows in the order of their starts, and when each row starts.
 
     A request that was never sent starts when it was planned, or else when it failed.
     """
     import numpy as np
 
-    columns = found.columns
-    starts = columns["sent"]
-    for stamps in (columns["planned"], columns["connected"], columns["done"]):
+    columns = result.requests()
+    starts = columns["sent_ns"]
+    for stamps in (columns["planned_ns"], columns["connected_ns"], columns["done_ns"]):
         starts = np.where(np.isnan(starts), stamps, starts)
-    origin = float(np.nanmin(np.fmin(starts, columns["planned"]))) if not np.isnan(starts).all() else 0.0
+    origin = float(np.nanmin(np.fmin(starts, columns["planned_ns"]))) if not np.isnan(starts).all() else 0.0
     starts = np.where(np.isnan(starts), origin, starts)
-    last = float(np.nanmax(np.fmax(starts, columns.end))) if len(starts) else origin
+    last = float(np.nanmax(np.fmax(starts, columns["end_ns"]))) if len(starts) else origin
     span = max(last - origin, 1e6)
     tick = 1000 * math.ceil(span / (2**31 - 2) / 1000)
     return Axis(origin, span, tick), np.argsort(starts, kind="stable"), starts
 
 
-def _head(found: Performance, axis: Axis, every: int) -> dict[str, Any]:
-    window = found.window
-    certificate = found.certificate
+def _head(result: PerformanceResult, axis: Axis, every: int) -> dict[str, Any]:
+    window = result.window
+    certificate = result.certificate
     return {
         "tick": axis.tick / 1e9,
         "span": axis.span / 1e9,
         "every": every,
-        "requests": len(found.columns),
-        "limit": found.load.concurrency,
+        "requests": len(result.requests()["id"]),
+        "limit": result.requested.concurrency,
         "window": window and [(window.start - axis.origin) / 1e9, (window.end - axis.origin) / 1e9],
-        "facts": [[name, value] for name, value in _facts(found)],
+        "facts": [[name, value] for name, value in _facts(result)],
         "verdict": certificate.verdict,
         "signals": [[signal.verdict, signal.reason] for signal in certificate.signals],
-        "notes": list(found.notes),
+        "notes": list(result.notes),
     }
 
 
-def _facts(found: Performance) -> Iterator[tuple[str, str]]:
+def _facts(result: PerformanceResult) -> Iterator[tuple[str, str]]:
     """Yield what is said at the top of a page."""
-    common, load, achieved = found.stages[0].common, found.load, found.achieved
-    yield "requests", f"{common.requests:,}, {common.failed:,} failed"
-    if common.duration_ms is not None:
-        yield "took", f"{common.duration_ms / 1000:,.4g} s"
-    rate = f"{load.rate:g}/s" if load.rate else "no pacing"
-    if load.asked.get("ramp_up"):
-        rate = f"{load.asked['ramp_up']}/s"
-    if load.asked.get("use_timestamp"):
+    totals, requested, achieved = result.stages[0].totals, result.requested, result.achieved
+    yield "requests", f"{totals.requests:,}, {totals.failed:,} failed"
+    if totals.duration_ms is not None:
+        yield "took", f"{totals.duration_ms / 1000:,.4g} s"
+    rate = f"{requested.rate:g}/s" if requested.rate else "no pacing"
+    if ramp := requested.options.get("ramp_up"):
+        rate = f"{ramp}/s"
+    if requested.options.get("use_timestamp"):
         rate = "the trace's own times"
     sent = "" if achieved.rate is None else f", sent {achieved.rate:,.4g}/s"
     yield "rate", f"asked {rate}{sent}"
-    limit = f"at most {load.concurrency:,}" if load.concurrency else "no limit"
+    limit = f"at most {requested.concurrency:,}" if requested.concurrency else "no limit"
     had = "" if achieved.concurrency is None else f", had {achieved.concurrency:,.4g}, peak {achieved.peak:,}"
     yield "concurrency", f"asked {limit}{had}"
-    if found.window is None:
-        yield "stable", f"not steady: {found.unsteady}"
+    if result.window is None:
+        yield "stable", f"not steady: {result.unsteady}"
     else:
-        yield "stable", f"{found.window.seconds:,.4g} s with {found.window.level:,.4g} in flight"
+        yield "stable", f"{result.window.seconds:,.4g} s with {result.window.level:,.4g} in flight"
 
 
-def _labels(found: Performance, order: Any) -> list[str]:
+def _labels(result: PerformanceResult, order: Any) -> list[str]:
     """Return what each request is called where it is pointed at."""
-    columns = found.columns
-    parts = [[columns.ids[row] for row in order]]
-    told = [name for name in ("repeat", "turn") if columns[name].any()]
-    parts += [[f"{name} {number:.0f}" for number in columns[name][order]] for name in told]
+    columns = result.requests()
+    parts = [[columns["id"][row] for row in order]]
+    several = [name for name in ("repeat", "turn") if columns[name].any()]
+    parts += [[f"{name} {number:.0f}" for number in columns[name][order]] for name in several]
     return [", ".join(each) for each in zip(*parts, strict=True)]
 
 
-def _reasons(found: Performance, order: Any) -> tuple[list[list[Any]], NDArray[Any]]:
+def _reasons(result: PerformanceResult, order: Any) -> tuple[list[list[Any]], NDArray[Any]]:
     """Return [reason, count] of all failures, the most frequent first, and each row's place there, from 1."""
     import numpy as np
 
-    texts = {
-        row: f"{kind}: {message}"[:LONGEST_REASON] for row, (kind, message) in found.columns.failures.items()
-    }
+    failures = result.requests()["failure"]
+    texts = {row: text[:LONGEST_REASON] for row, text in enumerate(failures) if text}
     counts = Counter(texts.values()).most_common()
     listed: list[list[Any]] = [[text, count] for text, count in counts[:MOST_REASONS]]
     if len(counts) > MOST_REASONS:
         listed.append(["other reasons", sum(count for _, count in counts[MOST_REASONS:])])
     number = {text: n + 1 for n, (text, _) in enumerate(counts[:MOST_REASONS])}
-    column = np.zeros(len(found.columns), np.int64)
+    column = np.zeros(len(failures), np.int64)
     for row, text in texts.items():
         column[row] = number.get(text, len(listed))
     return listed, column[order]
 
 
-def _tokens(found: Performance, axis: Axis) -> tuple[float, NDArray[Any], str, str]:
+def _tokens(result: PerformanceResult, axis: Axis) -> tuple[float, NDArray[Any], str, str]:
     """Return output tokens over equal parts of the run: (seconds a part, counts, what to know, unit).
 
     A reply's tokens are shared evenly over its chunks, each at its own time. Where no reply's tokens are
@@ -192,9 +187,9 @@ def _tokens(found: Performance, axis: Axis) -> tuple[float, NDArray[Any], str, s
     """
     import numpy as np
 
-    columns = found.columns
-    first, chunks = columns.first(), columns.count()
-    weight = np.where(chunks > 0, found.requests.output_tokens / np.maximum(chunks, 1), np.nan)
+    columns = result.requests()
+    first, chunks = columns["first_token_ns"], columns["chunks"]
+    weight = np.where(chunks > 0, columns["output_tokens"] / np.maximum(chunks, 1), np.nan)
     unit, note = "tokens", "the tokens of a reply are shared evenly over its chunks"
     if np.isnan(weight).all():
         unit, note = "chunks", "tokens are not known: these are chunks"
@@ -213,7 +208,7 @@ def _tokens(found: Performance, axis: Axis) -> tuple[float, NDArray[Any], str, s
         totals[:] += np.bincount(places, weights=weights, minlength=parts) * every
 
     credit(first[rows], weight[rows])
-    for some, gaps in _batches(columns.gaps(rows)):
+    for some, gaps in _batches(result.chunk_gaps(rows)):
         lengths = np.array([len(each) for each in gaps])
         passed = np.cumsum(np.concatenate(gaps), dtype=np.int64)
         # One sum over all of them: what had passed before each reply began is taken off again.
@@ -225,42 +220,31 @@ def _tokens(found: Performance, axis: Axis) -> tuple[float, NDArray[Any], str, s
 def _batches(gaps: Iterable[tuple[int, Any]]) -> Iterator[tuple[list[int], list[Any]]]:
     """Yield rows and their gaps, about a million gaps at a time."""
     rows: list[int] = []
-    found: list[Any] = []
+    batch: list[Any] = []
     held = 0
     for row, each in gaps:
         rows.append(row)
-        found.append(each)
+        batch.append(each)
         held += len(each)
         if held >= BATCH:
-            yield rows, found
-            rows, found, held = [], [], 0
+            yield rows, batch
+            rows, batch, held = [], [], 0
     if rows:
-        yield rows, found
+        yield rows, batch
 
 
-def _asked_rate(found: Performance, axis: Axis) -> list[list[float]]:
-    """Return the rate asked as points [second, rate], or nothing where none was."""
-    load = found.load
-    if ramp := load.asked.get("ramp_up"):
-        return list(_ramp(Ramp.parse(str(ramp)), load.planned or len(found.columns)))
-    if load.rate and not load.asked.get("pressure_time"):
-        ended = min(axis.span / 1e9, per(load.planned, load.rate) or math.inf)
-        return [[0.0, load.rate], [ended, load.rate]]
-    return []
+def _planned_rate(result: PerformanceResult, axis: Axis) -> list[list[float]]:
+    """Return the planned rate as points [second, rate], a constant one to the end of the run at most."""
+    points = [list(point) for point in result.requested.rates]
+    if len(points) == 2:  # a constant rate
+        points[-1][0] = min(points[-1][0], axis.span / 1e9)
+    return points
 
 
-def _ramp(ramp: Ramp, count: int) -> Iterator[list[float]]:
-    at = 0.0
-    edges = [number / VALUES for number in range(VALUES + 1)]
-    yield [at, ramp.rate(0)]
-    for before, after in pairwise(edges):
-        at += count / VALUES / ramp.rate((before + after) / 2)
-        yield [at, ramp.rate(after)]
-
-
-def _late(found: Performance, axis: Axis, order: Any) -> NDArray[Any]:
-    planned = axis.ticks(found.columns["planned"][order])
-    return _apart(axis.ticks(found.columns["sent"][order]), planned)
+def _late(result: PerformanceResult, axis: Axis, order: Any) -> NDArray[Any]:
+    columns = result.requests()
+    planned = axis.ticks(columns["planned_ns"][order])
+    return _apart(axis.ticks(columns["sent_ns"][order]), planned)
 
 
 def _whole(values: Any) -> NDArray[Any]:

@@ -16,9 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-from aisb import AisbError
-from aisb_engine._performance.performance import Performance
-from aisb_reporter_plots._data import rates, requests
+from aisb import AisbError, PerformanceResult
+from aisb_reporter_plots._data import pack_rates, pack_requests
 
 HERE = Path(__file__).parent
 PLOT, RATES = "_plot.html", "_rps_distribution_plot.html"
@@ -26,51 +25,53 @@ OTHER = {"requests": "Request rate and intervals", "rates": "Requests and latenc
 """What the link to the other page says."""
 
 
-def pages(found: Performance, run: str, name: str) -> Iterator[tuple[str, bytes]]:
+def pages(result: PerformanceResult, run: str, name: str) -> Iterator[tuple[str, bytes]]:
     """Yield the ending of each page's file, and the page; `name` is what the files' names begin with."""
-    title = f"{found.model} on {found.task}"
+    title = f"{result.model} on {result.task}"
     for ending, body, other, packed in (
-        (PLOT, "requests", RATES, requests(found)),
-        (RATES, "rates", PLOT, rates(found)),
+        (PLOT, "requests", RATES, pack_requests(result)),
+        (RATES, "rates", PLOT, pack_rates(result)),
     ):
         yield ending, _page(body, title=title, run=run, link=quote(name + other), packed=packed)
 
 
 def _page(body: str, *, title: str, run: str, link: str, packed: bytes) -> bytes:
-    return framed(
+    return frame(
         title=title,
-        style=part("page.css"),
-        body=filled(
-            part("page.html"),
+        style=page_part("page.css"),
+        body=fill(
+            page_part("page.html"),
             title=escape(title),
             run=escape(run),
             link=escape(link),
             other=OTHER[body],
-            tools=part("tools.html"),
-            body=part(f"{body}.html"),
+            tools=page_part("tools.html"),
+            body=page_part(f"{body}.html"),
         ),
-        data={"plotly": plotly(), "data": embedded(packed)},
-        script="".join(map(part, ("shared.js", "linked.js", f"{body}.js", "page.js", f"{body}_page.js"))),
+        data={"plotly": plotly_bundle(), "data": embed(packed)},
+        script="".join(
+            map(page_part, ("shared.js", "linked.js", f"{body}.js", "page.js", f"{body}_page.js"))
+        ),
     )
 
 
-def framed(*, title: str, style: str, body: str, data: Mapping[str, str], script: str) -> bytes:
+def frame(*, title: str, style: str, body: str, data: Mapping[str, str], script: str) -> bytes:
     """Return a whole page: its body, what stands deflated in it by name, and what draws it."""
     blocks = (
         f'<script type="application/octet-stream" id="{name}">{text}</script>' for name, text in data.items()
     )
-    return filled(
-        part("frame.html"),
+    return fill(
+        page_part("frame.html"),
         title=escape(title),
-        theme=part("theme.js"),
-        style=part("colours.css") + style,
+        theme=page_part("theme.js"),
+        style=page_part("colours.css") + style,
         body=body,
         data="\n".join(blocks),
         script=script,
     ).encode()
 
 
-def filled(form: str, **parts: str) -> str:
+def fill(form: str, **parts: str) -> str:
     """Return markup from its form, in which `{{name}}` stands for each part.
 
     All are put in at once: what stands in one part is never taken for the name of another.
@@ -78,13 +79,13 @@ def filled(form: str, **parts: str) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda name: parts[name[1]], form)
 
 
-def embedded(data: bytes, level: int = 6) -> str:
+def embed(data: bytes, level: int = 6) -> str:
     """Return bytes as the page's script takes them: deflated, in base64."""
     return base64.b64encode(zlib.compress(data, level)).decode()
 
 
 @cache
-def plotly() -> str:
+def plotly_bundle() -> str:
     """Return plotly's bundle for the browser, from its wheel; plotly itself is not imported.
 
     Raises:
@@ -95,7 +96,7 @@ def plotly() -> str:
         file = Path(folder, "package_data", "plotly.min.js")
         if file.is_file():
             # The first level takes a third of the time, which every run has to spend, for a sixth more bytes.
-            return embedded(file.read_bytes(), level=1)
+            return embed(file.read_bytes(), level=1)
     raise AisbError(
         "plotly has no package_data/plotly.min.js, which the plots are drawn with\n"
         "  install it anew: pip install --force-reinstall plotly"
@@ -103,6 +104,6 @@ def plotly() -> str:
 
 
 @cache
-def part(name: str) -> str:
+def page_part(name: str) -> str:
     """Return one of the files that pages are made of."""
     return (HERE / name).read_text("utf-8")

@@ -4,7 +4,7 @@ import json
 from array import array
 
 from aisb import Failure, Prediction, Timing, Usage
-from aisb._report import FinishedRun
+from aisb_engine import open_finished_run
 from aisb_engine._record.log import LogWriter
 
 MS = 1_000_000
@@ -21,7 +21,7 @@ def made_run(work, replies, *, model="sim", task="demo", load=None):
             writer.append(one, final=True)
     asked = load or {"asked": {"concurrency": 8}, "planned": len(replies)}
     (log / "load.json").write_text(json.dumps(asked))
-    return FinishedRun.read(folder)
+    return open_finished_run(folder)
 
 
 def reply(name, sent, tokens=8, **changes):

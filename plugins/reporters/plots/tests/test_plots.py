@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from plots_replies import failed, never_sent, reply
 
-from aisb_engine._performance.performance import measure
-from aisb_engine._record.runfolder import RunFolder
+from aisb_engine import open_finished_run
 from aisb_reporter_plots import Plots, aisb_reporters
 from aisb_reporter_plots import _data as data
 
@@ -41,12 +40,12 @@ def read(packed):
 
 
 def measured(run, model="sim", task="demo"):
-    return measure(RunFolder(run.folder), model, task)
+    return run.performance[model, task]
 
 
 def test_two_pages_a_subtask_stand_beside_the_other_files(make):
-    run = make([reply(n, 1 + 10 * n) for n in range(5)])
-    make([reply(n, 1 + 10 * n) for n in range(5)], task="other")
+    make([reply(n, 1 + 10 * n) for n in range(5)])
+    run = make([reply(n, 1 + 10 * n) for n in range(5)], task="other")
     names = [str(file.relative_to(run.folder / "performances")) for file in Plots().report(run)]
     assert names == [
         "sim/demo_plot.html",
@@ -68,7 +67,7 @@ def test_columns_are_the_numbers_of_the_requests(make):
     run = make(
         [reply("a", 1), reply("b", 51, tokens=1), failed("c", 100, "HTTP 503: busy"), never_sent("d", 120)]
     )
-    head, columns = read(data.requests(measured(run)))
+    head, columns = read(data.pack_requests(measured(run)))
     assert head["tick"] == pytest.approx(1e-6)
     assert head["labels"] == ["a", "b", "c", "d"]
     assert columns["start"].cumsum().tolist() == [1000, 51000, 100000, 120000]
@@ -92,7 +91,7 @@ def test_the_verdict_is_that_of_the_tables_also_with_a_tokenizer(make, tmp_path)
     run = make([reply(n, 1 + 10 * n, text="word " * 8) for n in range(20)])
 
     def signals():
-        page = next(iter(Plots().report(run))).read_text("utf-8")
+        page = next(iter(Plots().report(open_finished_run(run.folder)))).read_text("utf-8")
         return [words for _, words in read(part(page, "data"))[0]["signals"]]
 
     assert not any("tokenizer" in words for words in signals())
@@ -102,7 +101,7 @@ def test_the_verdict_is_that_of_the_tables_also_with_a_tokenizer(make, tmp_path)
 
 
 def test_tokens_lie_where_their_chunks_came(make):
-    head, columns = read(data.requests(measured(make([reply("a", 1), reply("b", 31)]))))
+    head, columns = read(data.pack_requests(measured(make([reply("a", 1), reply("b", 31)]))))
     came = [(n + 0.5) * head["token_part"] * 1000 for n in columns["tokens"].nonzero()[0]]
     # Both have a token every 10 ms from 40 ms on, seen from the moment the first one was planned, at 0.
     assert came == pytest.approx([41 + 10 * n for n in range(11)], abs=head["token_part"] * 1000)
@@ -110,20 +109,20 @@ def test_tokens_lie_where_their_chunks_came(make):
 
 
 def test_chunks_are_shown_where_tokens_are_not_known(make):
-    head, _ = read(data.requests(measured(make([reply(n, 1 + 9 * n, usage=None) for n in range(4)]))))
+    head, _ = read(data.pack_requests(measured(make([reply(n, 1 + 9 * n, usage=None) for n in range(4)]))))
     assert (head["token_unit"], head["token_note"]) == ("chunks", "tokens are not known: these are chunks")
 
 
 def test_a_run_of_a_day_is_counted_in_longer_ticks(make):
     day = 86_400_000
-    head, columns = read(data.requests(measured(make([reply("a", 1), reply("b", day)]))))
+    head, columns = read(data.pack_requests(measured(make([reply("a", 1), reply("b", day)]))))
     assert head["tick"] == pytest.approx(41e-6)
     assert columns["start"].sum() * head["tick"] == pytest.approx(86_400, abs=1e-4)
 
 
 def test_of_more_requests_than_a_page_holds_it_has_every_second(make):
     found = measured(make([reply(n, 1 + n) for n in range(60)]))
-    for packed in (data.requests(found, most=30), data.rates(found, most=30)):
+    for packed in (data.pack_requests(found, most=30), data.pack_rates(found, most=30)):
         head, columns = read(packed)
         assert (head["every"], len(columns["start"]), head["requests"]) == (2, 30, 60)
 
@@ -134,7 +133,7 @@ def test_many_reasons_are_listed_up_to_a_number_and_the_rest_are_counted(make):
     ]
     texts += [f"seen once: {n}" for n in range(data.MOST_REASONS)]
     head, columns = read(
-        data.requests(measured(make([failed(n, 10 + n, text) for n, text in enumerate(texts)])))
+        data.pack_requests(measured(make([failed(n, 10 + n, text) for n, text in enumerate(texts)])))
     )
     assert len(head["reasons"]) == data.MOST_REASONS + 1
     assert head["reasons"][-1] == [
@@ -148,11 +147,11 @@ def test_many_reasons_are_listed_up_to_a_number_and_the_rest_are_counted(make):
 def test_the_rate_asked_is_drawn_as_a_line_or_along_its_ramp(make):
     replies = [reply(n, 1 + 10 * n) for n in range(100)]
     found = measured(make(replies, load={"asked": {"request_rate": 100}, "planned": 100}))
-    assert read(data.rates(found))[0]["asked"] == [[0.0, 100.0], [1.0, 100.0]]
+    assert read(data.pack_rates(found))[0]["asked"] == [[0.0, 100.0], [1.0, 100.0]]
     found = measured(
         make(replies, task="ramp", load={"asked": {"ramp_up": "linear:10:100"}, "planned": 100}), task="ramp"
     )
-    asked = read(data.rates(found))[0]["asked"]
+    asked = read(data.pack_rates(found))[0]["asked"]
     assert (asked[0], asked[-1][1]) == ([0.0, 10.0], 100.0)
     # 100 requests at 10 growing to 100 a second take ∫ 100 dp / (10 + 90 p) = 100/90 · ln 10 seconds.
     assert asked[-1][0] == pytest.approx(100 / 90 * np.log(10), rel=1e-3)

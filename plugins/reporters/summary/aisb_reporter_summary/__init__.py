@@ -6,15 +6,21 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from aisb import hookimpl
-from aisb._report import FinishedRun, Reporter
+from aisb import FinishedRun, Reporter, hookimpl
+
+if TYPE_CHECKING:
+    from aisb_reporter_summary._json import as_tables
+
+__all__ = ["Csv", "Json", "Junit", "Markdown", "Text", "as_tables"]
 
 
 @dataclass(kw_only=True)
 class Text(Reporter):
     """The table as the terminal shows it."""
+
+    default_for = frozenset({"accuracy"})
 
     width: Annotated[int, "columns it may take; models that do not fit beside each other follow below"] = 80
     show: Annotated[bool, "print it, too"] = True
@@ -37,6 +43,8 @@ class Text(Reporter):
 class Csv(Reporter):
     """The table for a spreadsheet: a column a model, then counts, intervals and bounds for each."""
 
+    default_for = frozenset({"accuracy"})
+
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.csv`."""
         from aisb_reporter_summary._table import as_csv
@@ -46,6 +54,8 @@ class Csv(Reporter):
 
 class Markdown(Reporter):
     """The table for a pull request or an issue."""
+
+    default_for = frozenset({"accuracy"})
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.md`."""
@@ -64,9 +74,11 @@ class Json(Reporter):
         """Write `summary_<timestamp>.json`; `summary.schema.json` of this package describes it."""
         import orjson
 
-        from aisb_reporter_summary._told import told, verdicts
+        from aisb_reporter_summary._json import as_tables, first_scores
 
-        table = told(run) | ({"samples": verdicts(run)} if self.samples else {})
+        table = as_tables(run)
+        if self.samples:
+            table["samples"] = [row for result in run.results for row in first_scores(run, result)]
         data = orjson.dumps(table, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
         return [_written(run.summary(".json"), data.decode())]
 
@@ -92,6 +104,15 @@ class Junit(Reporter):
 def _written(file: Path, text: str) -> Path:
     file.write_text(text, encoding="utf-8", newline="\n")
     return file
+
+
+def __getattr__(name: str) -> Any:
+    """Return `as_tables`, what the JSON file holds of a run, from where it is dear to import."""
+    if name == "as_tables":
+        from aisb_reporter_summary._json import as_tables
+
+        return as_tables
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @hookimpl

@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-from aisb import RunError
-from aisb._report import FinishedRun, Result
-from aisb_engine._record.runfolder import RunFolder
-from aisb_engine._record.scores import Verdict, read_scores
+from aisb import FinishedRun, Result, Row, RunError
+from aisb_reporter_summary._json import first_scores
 from aisb_reporter_summary._speeds import performances
-from aisb_reporter_summary._told import first
 
 LONGEST = 2000
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -46,25 +43,25 @@ def as_junit(run: FinishedRun, least: float | None = None) -> bytes:
 
 
 def _answers(run: FinishedRun, result: Result) -> Iterator[Test]:
-    scored = read_scores(RunFolder(run.folder), result.model, result.task)
-    if scored is None:
+    scores = first_scores(run, result)
+    if not scores and result.asked:
         raise RunError(
             f"{run.folder} has no verdicts on single answers of {result.model} on {result.task}\n"
             f"  score it again: aisb score {run.timestamp}"
         )
-    for verdict in first(scored):
-        yield _answer(verdict)
+    yield from map(_answer, scores)
 
 
-def _answer(verdict: Verdict) -> Test:
-    name = f"{verdict.id}.r{verdict.repeat}" if verdict.repeat else verdict.id
-    if verdict.outcome == "correct":
+def _answer(score: Row) -> Test:
+    name = f"{score['id']}.r{score['repeat']}" if score["repeat"] else score["id"]
+    outcome: str = score["outcome"]
+    if outcome == "correct":
         return Test(name)
-    told: list[str] = [verdict.outcome]
-    if verdict.answer is not None:
-        told.append(f"answer {verdict.answer}" + (f" (by {verdict.rule})" if verdict.rule else ""))
-    told += [str(verdict.details[key]) for key in ("failure", "raised") if key in verdict.details]
-    return Test(name, failed=": ".join(told), kind=verdict.outcome)
+    reasons = [outcome]
+    if score["answer"] is not None:
+        reasons.append(f"answer {score['answer']}" + (f" (by {score['rule']})" if score["rule"] else ""))
+    reasons += [str(score["details"][key]) for key in ("failure", "raised") if key in score["details"]]
+    return Test(name, failed=": ".join(reasons), kind=outcome)
 
 
 def _score(result: Result, least: float) -> Iterator[Test]:

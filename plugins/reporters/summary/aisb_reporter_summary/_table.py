@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from aisb import Metric
-from aisb._report import FinishedRun, Result
-from aisb._types import OUTCOMES, Outcome
-from aisb_reporter_summary._speeds import is_performance, numbers, performances
+from aisb import OUTCOMES, FinishedRun, Metric, Outcome, Result
+from aisb_reporter_summary._speeds import numbers, performances
 
 UNKNOWN = "–"
 LABELS = ("dataset", "version", "metric", "mode")
@@ -72,7 +69,7 @@ def _speeds(run: FinishedRun) -> list[Row]:
         result = Result(one.model, one.task, "", PERF, run.folder)
         for name, value in numbers(one):
             row = found.setdefault((one.task, name), Row(one.task, "", name, PERF))
-            row.cells[one.model] = (result, Metric(name, value, count=one.stages[0].common.succeeded))
+            row.cells[one.model] = (result, Metric(name, value, count=one.stages[0].totals.succeeded))
     return list(found.values())
 
 
@@ -181,20 +178,11 @@ def warnings(run: FinishedRun) -> Iterator[str]:
         if one.certificate.verdict != "VALID":
             reasons = "; ".join(one.certificate.reasons)
             yield f"warning: {one.task} · {one.model}: {one.certificate.verdict}: {reasons}"
-    for model, task in () if is_performance(run) else run.unscored:
-        why = _not_asked(run, task)
+    for model, task in () if run.is_performance else run.unscored:
+        why = run.manifest.get("tasks", {}).get(task, {}).get("not_asked")
         yield f"warning: {task} · {model}: no result" + (
             f": {why}" if why else f"; logs/infer/{model}/{task}.out says why"
         )
-
-
-def _not_asked(run: FinishedRun, task: str) -> str | None:
-    """Return why a task was not asked, as the manifest says it; None where it was."""
-    try:
-        manifest = json.loads((run.folder / "configs" / "manifest.json").read_bytes())
-        return str(manifest["tasks"][task]["not_asked"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
 
 
 def _where(result: Result) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aisb._report import FinishedRun
+from aisb_engine import open_finished_run
 from aisb_reporter_summary import Csv, Markdown, Text, aisb_reporters
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -128,7 +128,7 @@ def folder(tmp_path):
 )
 def test_a_summary_equals_its_golden_file(folder, name, reporter, suffix):
     RUNS[name](folder)
-    (written,) = reporter.report(FinishedRun.read(folder))
+    (written,) = reporter.report(open_finished_run(folder))
     assert written == folder / "summary" / f"summary_{TIMESTAMP}.{suffix}"
     golden = GOLDEN / f"{name}.{suffix}"
     if os.environ.get("AISB_UPDATE_GOLDEN"):
@@ -138,14 +138,14 @@ def test_a_summary_equals_its_golden_file(folder, name, reporter, suffix):
 
 def test_the_terminal_gets_the_text_of_the_file(folder, capsys):
     demo(folder)
-    (written,) = Text().report(FinishedRun.read(folder))
+    (written,) = Text().report(open_finished_run(folder))
     assert capsys.readouterr().out == written.read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_text_summary_fits_80_columns(folder, name):
     RUNS[name](folder)
-    (written,) = Text(show=False).report(FinishedRun.read(folder))
+    (written,) = Text(show=False).report(open_finished_run(folder))
     assert max(len(line) for line in written.read_text("utf-8").splitlines()) <= 80
 
 
@@ -153,7 +153,7 @@ def test_models_that_do_not_fit_beside_each_other_follow_below(folder):
     models = [f"a-model-with-a-rather-long-name-{number}" for number in range(7)]
     for model in models:
         put(folder, model, "demo_gsm8k", [metric("accuracy", 50.0)], {"correct": 1, "wrong": 1})
-    (written,) = Text(show=False).report(FinishedRun.read(folder))
+    (written,) = Text(show=False).report(open_finished_run(folder))
     text = written.read_text("utf-8")
     assert text.count("dataset ") == 4
     assert text.count("50.00") == 7
@@ -162,7 +162,7 @@ def test_models_that_do_not_fit_beside_each_other_follow_below(folder):
 
 def test_a_version_that_looks_like_a_number_stays_as_it_is(folder):
     put(folder, "sim", "demo_gsm8k", [metric("accuracy", 5.0)], {"correct": 1, "wrong": 19}, version="0012e3")
-    run = FinishedRun.read(folder)
+    run = open_finished_run(folder)
     for reporter in (Text(show=False), Csv(), Markdown()):
         assert "0012e3" in next(iter(reporter.report(run))).read_text("utf-8")
 
@@ -170,7 +170,7 @@ def test_a_version_that_looks_like_a_number_stays_as_it_is(folder):
 def test_two_versions_of_a_task_stand_in_two_rows(folder):
     put(folder, "a", "demo_gsm8k", [metric("accuracy", 50.0)], {"correct": 1, "wrong": 1}, version="111111")
     put(folder, "b", "demo_gsm8k", [metric("accuracy", 100.0)], {"correct": 2}, version="222222")
-    (written,) = Csv().report(FinishedRun.read(folder))
+    (written,) = Csv().report(open_finished_run(folder))
     table = list(csv.DictReader(io.StringIO(written.read_text("utf-8"))))
     assert [(row["version"], row["a"], row["b"]) for row in table] == [
         ("111111", "50.00", ""),
@@ -181,7 +181,7 @@ def test_two_versions_of_a_task_stand_in_two_rows(folder):
 def test_two_percent_unclear_is_let_pass_and_more_is_not(folder):
     put(folder, "a", "demo_gsm8k", [metric("accuracy", 50.0)], {"correct": 49, "wrong": 49, "unparsed": 2})
     put(folder, "b", "demo_gsm8k", [metric("accuracy", 50.0)], {"correct": 49, "wrong": 48, "truncated": 3})
-    (written,) = Text(show=False).report(FinishedRun.read(folder))
+    (written,) = Text(show=False).report(open_finished_run(folder))
     warnings = [line for line in written.read_text("utf-8").splitlines() if line.startswith("warning")]
     assert len(warnings) == 1
     assert "demo_gsm8k · b: 3.0 % unclear (truncated 3)" in warnings[0]
@@ -189,14 +189,14 @@ def test_two_percent_unclear_is_let_pass_and_more_is_not(folder):
 
 def test_what_an_interrupted_run_did_not_ask_is_told(folder):
     put(folder, "a", "demo_gsm8k", [metric("accuracy", 50.0)], {"correct": 1, "wrong": 1}, not_asked_yet=62)
-    (written,) = Text(show=False).report(FinishedRun.read(folder))
+    (written,) = Text(show=False).report(open_finished_run(folder))
     last = written.read_text("utf-8").splitlines()[-1]
     assert last == "warning: demo_gsm8k · a: 62 requests not asked yet: go on with --reuse"
 
 
 def test_a_pipe_in_a_name_does_not_break_the_markdown_table(folder):
     put(folder, "a|b", "demo_gsm8k", [metric("accuracy", 50.0)], {"correct": 1, "wrong": 1})
-    (written,) = Markdown().report(FinishedRun.read(folder))
+    (written,) = Markdown().report(open_finished_run(folder))
     header, rule = written.read_text("utf-8").splitlines()[:2]
     assert "a\\|b" in header
     assert header.replace("\\|", "").count("|") == rule.count("|")

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from aisb import Score
-from aisb._report import FinishedRun
+from aisb_engine import open_finished_run
 from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._record.scores import write_scores
 from aisb_reporter_summary import Json, Junit
@@ -24,7 +24,7 @@ def aisb(*words, cwd):
     ended = subprocess.run([*command, *map(str, words)], cwd=cwd, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     (folder,) = cwd.glob("outputs/default/*")
-    return FinishedRun.read(folder)
+    return open_finished_run(folder)
 
 
 @pytest.fixture(scope="module")

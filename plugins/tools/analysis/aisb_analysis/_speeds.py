@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from aisb import PerformanceResult
 from aisb_analysis._compare import Pair, Verdict
 from aisb_analysis._paired import LEVEL, holm, ratio
 from aisb_engine._performance.performance import measure
 
 if TYPE_CHECKING:
     from aisb_engine import OpenedRun
-    from aisb_engine._performance.performance import Performance
 
 TIMES = ("TTFT", "TPOT", "E2EL")
 RATES = {"RequestThroughput": "request_rate", "OutputTokenThroughput": "output_rate"}
@@ -48,14 +48,14 @@ class SpeedComparison:
     verdict: Verdict | None = None
 
 
-def numbers(performance: Performance) -> list[Number]:
+def numbers(performance: PerformanceResult) -> list[Number]:
     """Return the numbers of a performance run that are compared: medians of times, and rates, over all."""
     total = performance.stages[0]
     found = []
     for name in TIMES:
-        spread = total.parameters.get(name)
-        found.append(Number(f"{name} (median)", spread.median if spread else None, "lower"))
-    found += [Number(name, getattr(total.common, key), "higher") for name, key in RATES.items()]
+        times = total.parameters.get(name)
+        found.append(Number(f"{name} (median)", times.median if times else None, "lower"))
+    found += [Number(name, getattr(total.totals, key), "higher") for name, key in RATES.items()]
     return found
 
 

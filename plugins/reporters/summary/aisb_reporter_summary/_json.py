@@ -6,30 +6,24 @@ its version.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aisb._report import FinishedRun, Result
-from aisb_reporter_summary._speeds import asked, config, is_performance, performances
+from aisb import FinishedRun, PerformanceResult, Result, Row
+from aisb_reporter_summary._speeds import performances
 from aisb_reporter_summary._table import warnings
-
-if TYPE_CHECKING:
-    from aisb_engine._performance.performance import Performance
-    from aisb_engine._record.scores import Verdict
 
 SCHEMA = "aisb-summary/1"
 
 
-def told(run: FinishedRun) -> dict[str, Any]:
+def as_tables(run: FinishedRun) -> dict[str, Any]:
     """Return a run as plain tables and lists; unknown is null, and nothing is rounded."""
-    manifest = _manifest(run)
-    table = config(run.folder)
+    manifest, table = run.manifest, run.configuration
     return {
         "schema": SCHEMA,
         "run": run.timestamp,
-        "performance_run": is_performance(run),
+        "performance_run": run.is_performance,
         "environment": {
             key: manifest.get(key) for key in ("aisb", "python", "platform", "processors", "plugins")
         },
@@ -41,36 +35,25 @@ def told(run: FinishedRun) -> dict[str, Any]:
             for pair in table.get("subtasks", [])
         ],
         "results": [_result(result) for result in run.results],
-        "performance": [speed(found) for found in performances(run)],
-        "unscored": [] if is_performance(run) else [list(pair) for pair in run.unscored],
+        "performance": [_performance(result) for result in performances(run)],
+        "unscored": [] if run.is_performance else [list(pair) for pair in run.unscored],
         "warnings": list(warnings(run)),
     }
 
 
-def speed(found: Performance) -> dict[str, Any]:
+def first_scores(run: FinishedRun, result: Result) -> Sequence[Row]:
+    """Return the scores of each answer by the first evaluator of its task: those that outcomes count."""
+    scores = run.scores(result.model, result.task)
+    return [score for score in scores if score["evaluator"] == scores[0]["evaluator"]]
+
+
+def _performance(result: PerformanceResult) -> dict[str, Any]:
     """Return what was measured of one subtask, as `performances/<model>/<task>_details.json` has it."""
-    from aisb_reporter_performance._files import details
+    from aisb_reporter_performance import details
 
-    table = details(found, ())
+    table = details(result)
     table.pop("dialects", None)
-    return {**table, "limit": found.load.concurrency}
-
-
-def verdicts(run: FinishedRun) -> list[dict[str, Any]]:
-    """Return the verdict on each answer, by the first evaluator of its task."""
-    from aisb_engine._record.runfolder import RunFolder
-    from aisb_engine._record.scores import read_scores
-
-    return [
-        {"model": result.model, "task": result.task, **verdict._asdict()}
-        for result in run.results
-        for verdict in first(read_scores(RunFolder(run.folder), result.model, result.task) or ())
-    ]
-
-
-def first(scored: Sequence[Verdict]) -> Iterator[Verdict]:
-    """Yield the verdicts of the first evaluator: those that outcomes are counted by."""
-    return (verdict for verdict in scored if verdict.evaluator == scored[0].evaluator)
+    return {**table, "limit": result.requested.concurrency}
 
 
 def _result(result: Result) -> dict[str, Any]:
@@ -125,17 +108,7 @@ def _task(
 
 def _names(run: FinishedRun, resolved: Mapping[str, Any], kind: str) -> list[str]:
     """Return the models or tasks of a run, in its order."""
-    found = [pair[kind] for pair in resolved.get("subtasks", [])]
-    found += [getattr(result, kind) for result in run.results]
-    found += [pair[kind == "task"] for pair in asked(run)]
-    return list(dict.fromkeys(found))
-
-
-def _manifest(run: FinishedRun) -> dict[str, Any]:
-    from aisb import RunError
-    from aisb_engine._record.runfolder import RunFolder, read_json
-
-    with suppress(RunError):  # a run without one can be shown all the same
-        manifest: dict[str, Any] = read_json(RunFolder(run.folder).manifest)
-        return manifest
-    return {}
+    names = [pair[kind] for pair in resolved.get("subtasks", [])]
+    names += [getattr(result, kind) for result in run.results]
+    names += [pair[kind == "task"] for pair in run.performance]
+    return list(dict.fromkeys(names))

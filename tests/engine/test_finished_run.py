@@ -1,11 +1,13 @@
 """Reading a run folder for showing, and what is said when it cannot be read."""
 
 import json
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
-from aisb._errors import RunError
-from aisb._report import FinishedRun
+from aisb import AisbError, FinishedRun, RunError, UsageError
+from aisb_engine import MeasuringOptions, open_finished_run
 
 RESULT = {
     "model": "sim",
@@ -42,7 +44,7 @@ def plan(folder, *pairs, tasks=""):
 
 def test_a_result_is_read_with_every_outcome(tmp_path):
     put(tmp_path)
-    run = FinishedRun.read(tmp_path)
+    run = open_finished_run(tmp_path)
     (result,) = run.results
     assert run.timestamp == tmp_path.name
     assert (result.model, result.task, result.variant, result.version) == (
@@ -61,7 +63,7 @@ def test_models_and_tasks_stand_in_the_order_of_the_run(tmp_path):
     plan(tmp_path, ("zeta", "b"), ("alpha", "b"), ("zeta", "a"), ("alpha", "a"))
     for model, task in (("alpha", "a"), ("alpha", "b"), ("zeta", "b")):
         put(tmp_path, model=model, task=task)
-    run = FinishedRun.read(tmp_path)
+    run = open_finished_run(tmp_path)
     assert (run.models, run.tasks) == (("zeta", "alpha"), ("b", "a"))
     assert [(result.model, result.task) for result in run.results] == [
         ("zeta", "b"),
@@ -74,7 +76,7 @@ def test_models_and_tasks_stand_in_the_order_of_the_run(tmp_path):
 def test_results_are_found_without_a_configuration_and_earlier_passes_are_not(tmp_path):
     put(tmp_path)
     put(tmp_path / "results" / "passes" / "20261121_220301", task="older")
-    assert [result.task for result in FinishedRun.read(tmp_path).results] == ["demo_gsm8k"]
+    assert [result.task for result in open_finished_run(tmp_path).results] == ["demo_gsm8k"]
 
 
 def test_groups_come_before_their_averages_and_merge_hides_both(tmp_path):
@@ -85,7 +87,7 @@ def test_groups_come_before_their_averages_and_merge_hides_both(tmp_path):
         {"name": "weighted_average", "value": 68.0},
     ]
     put(tmp_path, task="mmlu", metrics=metrics)
-    (result,) = FinishedRun.read(tmp_path).results
+    (result,) = open_finished_run(tmp_path).results
     assert [(name, metric.name) for name, metric in result.rows()] == [
         ("mmlu-anatomy", "accuracy"),
         ("mmlu", "naive_average"),
@@ -93,17 +95,17 @@ def test_groups_come_before_their_averages_and_merge_hides_both(tmp_path):
     ]
     assert result.headline.name == "weighted_average"
     put(tmp_path, task="mmlu", metrics=metrics, merge=True)
-    (result,) = FinishedRun.read(tmp_path).results
+    (result,) = open_finished_run(tmp_path).results
     assert [(name, metric.name) for name, metric in result.rows()] == [("mmlu", "accuracy")]
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(RunError, match="is no run folder: it has neither configs/ nor results/") as raised:
-        FinishedRun.read(tmp_path)
+        open_finished_run(tmp_path)
     assert str(tmp_path) in str(raised.value)
     assert "give the folder of one run" in str(raised.value)
     with pytest.raises(RunError, match="is no run folder: it does not exist"):
-        FinishedRun.read(tmp_path / "nothing")
+        open_finished_run(tmp_path / "nothing")
 
 
 def test_a_broken_result_is_named_with_the_command_that_makes_it_again(tmp_path):
@@ -111,7 +113,7 @@ def test_a_broken_result_is_named_with_the_command_that_makes_it_again(tmp_path)
     file = put(folder)
     file.write_text("{")
     with pytest.raises(RunError, match="is no result") as raised:
-        FinishedRun.read(folder)
+        open_finished_run(folder)
     assert str(file) in str(raised.value)
     assert "aisb run --mode eval --reuse 20261121_220301" in str(raised.value)
 
@@ -127,12 +129,12 @@ def test_a_broken_result_is_named_with_the_command_that_makes_it_again(tmp_path)
 def test_a_result_of_another_shape_is_named(tmp_path, text, reason):
     put(tmp_path).write_text(text)
     with pytest.raises(RunError, match=reason):
-        FinishedRun.read(tmp_path)
+        open_finished_run(tmp_path)
 
 
 def test_a_task_without_an_evaluator_is_no_missing_result(tmp_path):
     plan(tmp_path, ("sim", "speed"), ("sim", "right"), tasks="[tasks.speed]\nevaluate = []\n")
-    assert FinishedRun.read(tmp_path).unscored == (("sim", "right"),)
+    assert open_finished_run(tmp_path).unscored == (("sim", "right"),)
 
 
 def test_a_broken_configuration_is_named(tmp_path):
@@ -141,6 +143,88 @@ def test_a_broken_configuration_is_named(tmp_path):
     for text in ("[1", "[[subtasks]]\nmodel = 'sim'\n"):
         file.write_text(text)
         with pytest.raises(RunError, match="is broken") as raised:
-            FinishedRun.read(tmp_path)
+            open_finished_run(tmp_path)
         assert str(file) in str(raised.value)
         assert "restore it, or start a new run" in str(raised.value)
+
+
+STORED = Path(__file__).parents[1] / "runs"
+ACCURACY, PERFORMANCE = STORED / "accuracy/20261129_211322", STORED / "performance/20261129_211323"
+
+
+def test_rows_of_a_run_are_plain_and_can_be_chosen_by_model_and_task():
+    run = open_finished_run(ACCURACY)
+    scores = run.scores(task="sums")
+    assert list(scores[0]) == [
+        "model", "task", "id", "repeat", "evaluator", "outcome", "value", "answer", "rule", "span", "details",
+    ]  # fmt: skip
+    assert {row["task"] for row in run.scores()} == {"sums", "essays"}
+    assert len(scores) == len([row for row in run.scores() if row["task"] == "sums"]) > 0
+    assert run.scores("nobody") == []
+    (result,) = [result for result in run.results if result.task == "sums"]
+    metrics = [row for row in run.metrics() if row["task"] == "sums"]
+    assert [(row["name"], row["value"]) for row in metrics] == [(m.name, m.value) for m in result.metrics]
+
+
+def test_requests_and_samples_say_what_was_asked_and_answered():
+    run = open_finished_run(ACCURACY)
+    requests, samples = run.requests("small", "sums"), run.samples("small", "sums")
+    assert {row["id"] for row in requests} == {row["id"] for row in samples}
+    first = {row["id"]: row for row in samples}[requests[0]["id"]]
+    assert (requests[0]["origin_prompt"], requests[0]["gold"]) == (first["prompt"], first["target"])
+    assert (requests[0]["file"], requests[0]["line"]) == ("predictions/small/sums.jsonl", 1)
+    line = (ACCURACY / requests[0]["file"]).read_text().splitlines()[0]
+    assert json.loads(line)["prediction"] == requests[0]["prediction"]
+
+
+def test_requests_of_a_performance_run_come_from_its_log():
+    run = open_finished_run(PERFORMANCE)
+    assert run.is_performance
+    rows = run.requests()
+    columns = run.performance["small", "sums"].requests()
+    assert sorted(row["id"] for row in rows) == sorted(columns["id"])
+    times = {(row["id"], row["repeat"]): row["ttft_ms"] for row in rows}
+    for key, repeat, ttft in zip(columns["id"], columns["repeat"], columns["ttft"], strict=True):
+        assert times[key, int(repeat)] == pytest.approx(ttft, nan_ok=True)
+
+
+def test_performance_is_measured_once_and_by_the_configuration():
+    run = open_finished_run(PERFORMANCE)
+    assert list(run.performance) == [("small", "sums")]
+    assert run.performance["small", "sums"] is run.performance["small", "sums"]
+    with pytest.raises(KeyError):
+        run.performance["small", "essays"]
+    chosen = open_finished_run(PERFORMANCE, measuring=MeasuringOptions([12.5], {"ttft": 1}))
+    result = chosen.performance["small", "sums"]
+    assert (result.percentiles, dict(result.goodput.objectives)) == ((12.5,), {"ttft": 1.0})
+    assert set(result.stages[0].parameters["E2EL"].percentiles) == {12.5}
+
+
+def test_percentiles_that_are_no_numbers_are_named():
+    run = open_finished_run(PERFORMANCE, measuring=MeasuringOptions("many"))
+    with pytest.raises(UsageError, match=r"percentiles 'many' and objectives \{\}: these are numbers"):
+        run.performance["small", "sums"]
+
+
+def test_the_configuration_and_the_manifest_are_those_of_the_run(tmp_path):
+    run = open_finished_run(ACCURACY)
+    assert run.configuration["subtasks"][0]["model"] == "small"
+    assert run.manifest["sessions"][0]["exit_code"] == 0
+    put(tmp_path)
+    assert (open_finished_run(tmp_path).configuration, open_finished_run(tmp_path).manifest) == ({}, {})
+
+
+def test_another_run_is_opened_beside_it(tmp_path):
+    other = open_finished_run(ACCURACY).open(PERFORMANCE)
+    assert other.is_performance
+    with pytest.raises(RunError, match="cannot be opened from a run that was not read from a folder"):
+        FinishedRun(tmp_path, "20261121_220301").open(PERFORMANCE)
+
+
+def test_rows_become_a_data_frame_where_pandas_is_installed():
+    rows = open_finished_run(ACCURACY).metrics()
+    if find_spec("pandas"):
+        assert list(rows.to_pandas()["value"]) == [row["value"] for row in rows]
+    else:
+        with pytest.raises(AisbError, match="needs pandas: pip install pandas"):
+            rows.to_pandas()

@@ -1,0 +1,272 @@
+"""Read a run folder as a `FinishedRun`, the value that reporters show."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+
+from aisb import FinishedRun, PerformanceResult, Prediction, Result, Sample
+from aisb._errors import RunError
+from aisb._types import OUTCOMES, Metric, Row
+from aisb_engine._record.log import read_folder
+from aisb_engine._record.predictions import Asked, read_samples, to_line
+from aisb_engine._record.runfolder import RunFolder, read_json
+from aisb_engine._record.scores import read_scores
+from aisb_engine._reporting.measuring import MeasuringOptions, measuring_options
+from aisb_engine._reporting.reporters import reporter_names
+
+if TYPE_CHECKING:
+    from aisb._plugins import Plugins
+
+Pair = tuple[str, str]
+
+
+def open_finished_run(
+    folder: Path, *, plugins: Plugins | None = None, measuring: MeasuringOptions | None = None
+) -> FinishedRun:
+    """Open a run folder. Nothing is asked, scored or written.
+
+    `measuring` is what the performance is measured by; if not given, the options of the reporters in the
+    run's own configuration, for which `plugins` are loaded at the first use of `performance` unless given.
+
+    Raises:
+        RunError: it is no run folder, or a result or the configuration in it is broken.
+    """
+    if not (folder / "configs").is_dir() and not (folder / "results").is_dir():
+        reason = "has neither configs/ nor results/" if folder.is_dir() else "does not exist"
+        raise RunError(
+            f"{folder} is no run folder: it {reason}\n"
+            f"  give the folder of one run, such as outputs/default/20261121_220301"
+        )
+    files = RunFolder(folder)
+    config = _read_config(files.config)
+    found = {
+        (result.model, result.task): result
+        for result in map(_read_result, sorted(folder.glob("results/*/*.json")))
+    }
+    requested = [(pair["model"], pair["task"]) for pair in config.get("subtasks", ())]
+    tasks = config.get("tasks", {})
+    evaluated = [pair for pair in requested if tasks.get(pair[1], {}).get("evaluate", True)]
+    pairs = list(dict.fromkeys([*evaluated, *found]))
+    manifest: Mapping[str, Any] = {}
+    with suppress(RunError):  # a run without one can be shown all the same
+        manifest = read_json(files.manifest)
+    return FinishedRun(
+        folder=folder,
+        timestamp=folder.resolve().name,
+        models=tuple(dict.fromkeys(model for model, _ in pairs)),
+        tasks=tuple(dict.fromkeys(task for _, task in pairs)),
+        results=tuple(found[pair] for pair in pairs if pair in found),
+        unscored=tuple(pair for pair in pairs if pair not in found),
+        is_performance=bool(config.get("run", {}).get("performance")),
+        configuration=config,
+        manifest=manifest,
+        performance=MeasuredPairs(files, _with_log(files, requested), config, plugins, measuring),
+        source=RunFiles(files, [*pairs, *requested], plugins),
+    )
+
+
+class RunFiles:
+    """The rows in the files of a run."""
+
+    def __init__(self, folder: RunFolder, pairs: Sequence[Pair], plugins: Plugins | None) -> None:
+        self._folder = folder
+        self._pairs = pairs
+        self._plugins = plugins
+
+    def rows(
+        self, kind: Literal["scores", "requests", "samples"], model: str | None, task: str | None
+    ) -> Iterator[Row]:
+        """Yield the rows of one kind; None stands for all models, or all tasks."""
+        read = {"scores": self._scores, "requests": self._requests, "samples": self._samples}[kind]
+        for pair in self._all_pairs():
+            if model in {None, pair[0]} and task in {None, pair[1]}:
+                for row in read(*pair):
+                    yield {"model": pair[0], "task": pair[1], **row}
+
+    def open(self, folder: Path) -> FinishedRun:
+        """Open another run."""
+        return open_finished_run(folder, plugins=self._plugins)
+
+    def _all_pairs(self) -> list[Pair]:
+        """Return the pairs of the run, then others that have files."""
+        path = self._folder.path
+        files = sorted([*path.glob("predictions/*/*.jsonl"), *path.glob("log/*/*/worker-*")])
+        others = [
+            (file.parent.name, file.stem) if file.suffix == ".jsonl" else (file.parts[-3], file.parts[-2])
+            for file in files
+        ]
+        return list(dict.fromkeys([*self._pairs, *others]))
+
+    def _scores(self, model: str, task: str) -> Iterator[Row]:
+        for graded in read_scores(self._folder, model, task) or ():
+            yield graded._asdict()
+
+    def _requests(self, model: str, task: str) -> Iterator[Row]:
+        path = self._folder.predictions(model, task)
+        if not path.exists():  # a performance run keeps its answers in the log alone
+            yield from self._logged(model, task)
+            return
+        place = str(path.relative_to(self._folder.path))
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            yield {**orjson.loads(line), "file": place, "line": number}
+
+    def _logged(self, model: str, task: str) -> Iterator[Row]:
+        log = self._folder.log(model, task)
+        if not log.is_dir():
+            return
+        asked: dict[str, Asked] = {}
+        with suppress(RunError):
+            asked = {one.sample.id: one for one in read_samples(self._folder, model, task).asked}
+        for prediction in read_folder(log).latest.values():
+            one = asked.get(prediction.sample_id) or Asked(Sample(prediction.sample_id, {}), "")
+            yield {
+                **_plain_line(one, prediction),
+                "file": str(log.relative_to(self._folder.path)),
+                "line": None,
+            }
+
+    def _samples(self, model: str, task: str) -> Iterator[Row]:
+        with suppress(RunError):  # predictions alone, without the log
+            for one in read_samples(self._folder, model, task).asked:
+                yield {
+                    "id": one.sample.id,
+                    "group": one.sample.group,
+                    "target": one.sample.target,
+                    "choices": one.sample.choices,
+                    "prompt": one.prompt,
+                }
+
+
+class MeasuredPairs(Mapping[Pair, PerformanceResult]):
+    """What was measured of each (model, task) with a log: at its first use, and once."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        pairs: Sequence[Pair],
+        config: Mapping[str, Any],
+        plugins: Plugins | None,
+        measuring: MeasuringOptions | None,
+    ) -> None:
+        self._folder = folder
+        self._pairs = pairs
+        self._config = config
+        self._plugins = plugins
+        self._measuring = measuring
+        self._measured: dict[Pair, PerformanceResult] = {}
+
+    def __getitem__(self, pair: Pair) -> PerformanceResult:
+        if pair not in self._pairs:
+            raise KeyError(pair)
+        if pair not in self._measured:
+            self._measured[pair] = self._measure(*pair)
+        return self._measured[pair]
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self._pairs)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def _measure(self, model: str, task: str) -> PerformanceResult:
+        from aisb_engine._performance.performance import PERCENTILES, measure
+
+        if self._measuring is None:
+            self._measuring = self._configured()
+        count_tokens = None
+        if self._measuring.tokenizer:
+            from aisb_engine._data.tokens import load_tokenizer
+
+            count_tokens = load_tokenizer(self._measuring.tokenizer).count
+        return measure(
+            self._folder,
+            model,
+            task,
+            percentiles=PERCENTILES if self._measuring.percentiles is None else self._measuring.percentiles,
+            objectives=self._measuring.objectives,
+            count_tokens=count_tokens,
+        )
+
+    def _configured(self) -> MeasuringOptions:
+        from aisb._plugins import Plugins
+
+        run = self._config.get("run", {})
+        plugins = self._plugins or Plugins.load()
+        names = run.get("reporters")
+        if names is None:
+            names = reporter_names("performance", plugins)
+        return measuring_options(names, run.get("reporter_options", {}), plugins)
+
+
+def _with_log(folder: RunFolder, requested: Iterable[Pair]) -> list[Pair]:
+    """Return the pairs that have a log, those of the run in its order first."""
+    logs = {(path.parts[-3], path.parts[-2]) for path in folder.path.glob("log/*/*/worker-*")}
+    return [pair for pair in dict.fromkeys([*requested, *sorted(logs)]) if pair in logs]
+
+
+def _plain_line(asked: Asked, prediction: Prediction) -> Row:
+    """Return a prediction in the types that its line in a file has."""
+    line: Row = orjson.loads(orjson.dumps(to_line(asked, prediction), default=str))
+    return line
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    """Read the resolved configuration; empty where there is none."""
+    try:
+        config = tomllib.loads(file.read_text("utf-8"))
+        for pair in config.get("subtasks", ()):
+            _ = pair["model"], pair["task"]
+        for task in config.get("tasks", {}).values():
+            task.get("evaluate")
+        config.get("run", {}).get("performance")
+        return config
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise RunError(
+            f"{file} is broken: {error}\n  it says what the run was asked for: restore it, or start a new run"
+        ) from error
+
+
+def _read_result(file: Path) -> Result:
+    try:
+        return _result(file, json.loads(file.read_bytes()))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        timestamp = file.parents[2].resolve().name
+        raise RunError(
+            f"{file} is no result: {reason}\n  score the run again: aisb run --mode eval --reuse {timestamp}"
+        ) from error
+
+
+def _result(file: Path, data: Mapping[str, Any]) -> Result:
+    known = ("name", "value", "low", "high", "unit", "count", "group", "better")
+    bounds = data.get("bounds")
+    error = data.get("first_error")
+    return Result(
+        model=data["model"],
+        task=data["task"],
+        version=data["version"],
+        mode=data["mode"],
+        file=file,
+        variant=data.get("variant"),
+        metrics=tuple(
+            Metric(**{key: value for key, value in metric.items() if key in known})
+            for metric in data["metrics"]
+        ),
+        outcomes={outcome: data.get("outcomes", {}).get(outcome, 0) for outcome in OUTCOMES},
+        bounds=(bounds[0], bounds[1]) if bounds else None,
+        asked=data.get("asked", 0),
+        not_asked_yet=data.get("not_asked_yet", 0),
+        failed=data.get("failed", 0),
+        first_error=(error["request"], error["log"]) if error else None,
+        merge=data.get("merge", False),
+        faults=tuple(data.get("faults", ())),
+    )

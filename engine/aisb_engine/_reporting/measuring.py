@@ -1,0 +1,107 @@
+"""What a performance run is measured by: options of its reporters, known by their roles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from aisb import Dialects, Objectives, Percentiles, ReplyTokenizer, Role
+from aisb._errors import ConfigError, PluginError, UnknownName, UsageError
+from aisb._options import REQUIRED, options
+from aisb._plugins import Plugins
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuringOptions:
+    """What the numbers of a performance run depend on; None stands for the engine's defaults.
+
+    `objectives` are latency limits in milliseconds by name. `tokenizer` is the folder of a tokenizer that
+    counts the tokens of replies where the service does not.
+    """
+
+    percentiles: Sequence[float] | None = None
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    tokenizer: str | None = None
+
+
+class RoleValue(NamedTuple):
+    """The value of a reporter's option that has a role; `where` is the reporter's path in a configuration."""
+
+    role: type[Role]
+    value: Any
+    where: str
+    is_set: bool
+
+
+def measuring_options(
+    names: Iterable[str], reporter_options: Mapping[str, Mapping[str, Any]], plugins: Plugins
+) -> MeasuringOptions:
+    """Return what the reporters of a run are to show, so that it is measured once for all of them.
+
+    `names` are the reporters of the run. A value that the configuration sets wins over a default, and the
+    first one wins; a reporter that is configured but not shown counts only with what is set.
+    """
+    values = list(role_values(names, reporter_options, plugins))
+    values.sort(key=lambda one: not one.is_set)
+
+    def first(role: type[Role]) -> Any:
+        return next((one.value for one in values if one.role is role and (one.is_set or one.value)), None)
+
+    return MeasuringOptions(first(Percentiles), first(Objectives) or {}, first(ReplyTokenizer))
+
+
+def check_measuring(
+    names: Iterable[str], reporter_options: Mapping[str, Mapping[str, Any]], plugins: Plugins
+) -> None:
+    """Check what can be checked before anything is measured.
+
+    Raises:
+        ConfigError: there is no such percentile, objective, tokenizer or dialect.
+    """
+    for role, value, where, is_set in role_values(names, reporter_options, plugins):
+        if is_set and value:
+            try:
+                _check(role, value)
+            except UsageError as error:
+                if type(error) in {UsageError, UnknownName}:
+                    raise ConfigError(where, str(error)) from error
+                raise
+
+
+def role_values(
+    names: Iterable[str], reporter_options: Mapping[str, Mapping[str, Any]], plugins: Plugins
+) -> Iterator[RoleValue]:
+    """Yield the options of reporters that have a role: of those shown, then of others that are configured."""
+    shown = list(names)
+    for name in dict.fromkeys([*shown, *reporter_options]):
+        table = reporter_options.get(name, {})
+        declared: list[Any] = []
+        with suppress(UnknownName, PluginError):  # said where the reporter is made
+            declared = options(plugins.find("reporter", name).factory)
+        for option in declared:
+            is_set = option.name in table
+            if not is_set and (name not in shown or option.default is REQUIRED):
+                continue
+            for mark in getattr(option.annotation, "__metadata__", ()):
+                role = mark if isinstance(mark, type) else type(mark)
+                if issubclass(role, Role):
+                    value = table[option.name] if is_set else option.default
+                    yield RoleValue(role, value, f"run.reporter_options.{name}", is_set)
+
+
+def _check(role: type[Role], value: Any) -> None:
+    if role is Dialects:
+        from aisb_engine._performance.dialects import dialect
+
+        for name in value:
+            dialect(name)
+    elif role is Percentiles or role is Objectives:
+        from aisb_engine._performance.performance import checked
+
+        checked(value if role is Percentiles else (), value if role is Objectives else {})
+    elif role is ReplyTokenizer:
+        from aisb_engine._data.tokens import load_tokenizer
+
+        load_tokenizer(value)

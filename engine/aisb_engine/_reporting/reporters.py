@@ -1,0 +1,80 @@
+"""Which reporters show a run, and letting them: one that fails is recorded, and the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aisb import FinishedRun, Reporter
+from aisb._errors import PluginError
+from aisb._plugins import Plugins
+from aisb._report import RunKind
+from aisb_engine._faults import PluginFaults, owner
+
+if TYPE_CHECKING:
+    from aisb_engine._spec import RunTable
+
+
+def chosen_reporters(run: RunTable, plugins: Plugins) -> list[str]:
+    """Return the reporters that show a run: those of its configuration, else the defaults of its kind."""
+    if "reporters" in run.model_fields_set:
+        return run.reporters
+    return reporter_names("performance" if run.performance else "accuracy", plugins)
+
+
+def reporter_names(kind: RunKind, plugins: Plugins) -> list[str]:
+    """Return the installed reporters that show runs of a kind by default, in the order of their plugins.
+
+    A reporter that cannot be imported is none of them; whoever names it is told why.
+    """
+    names = dict.fromkeys(name for info in plugins.infos for name in info.offers.get("reporter", ()))
+    found = []
+    for name in names:
+        with suppress(PluginError):
+            factory = plugins.find("reporter", name).factory
+            if kind in getattr(factory, "default_for", ()):
+                found.append(name)
+    return found
+
+
+def make_reporters(run: RunTable, plugins: Plugins) -> list[tuple[str, Reporter]]:
+    """Make the reporters of a run, each with its name.
+
+    Raises:
+        UsageError: a reporter is unknown or cannot be made.
+    """
+    return [
+        (
+            name,
+            plugins.make(
+                "reporter", name, run.reporter_options.get(name, {}), where=f"run.reporter_options.{name}"
+            ),
+        )
+        for name in chosen_reporters(run, plugins)
+    ]
+
+
+def show(
+    finished: FinishedRun,
+    reporters: Iterable[tuple[str, Reporter]],
+    plugins: Plugins,
+    faults: PluginFaults,
+) -> list[Path]:
+    """Let reporters show a run; return the files they wrote. An exception of one is recorded in `faults`."""
+    written: list[Path] = []
+    with suppress(OSError):  # on a full disk each reporter says what it could not write
+        (finished.folder / "summary").mkdir(parents=True, exist_ok=True)
+    for name, reporter in reporters:
+        try:
+            written += _files(reporter.report(finished))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a reporter does stays its own fault
+            faults.record(f"reporter {name!r}", owner(plugins, "reporter", name), error, during="report")
+    return written
+
+
+def _files(returned: object) -> list[Path]:
+    if isinstance(returned, str) or not isinstance(returned, Iterable):
+        raise TypeError(f"report() returned {returned!r}; it must return the files that it wrote")
+    return list(returned)
