@@ -1,4 +1,4 @@
-"""Read rows from JSON lines, JSON, CSV, TSV and Parquet files.
+"""Read rows from JSON lines, JSON and CSV files.
 
 A reader is given `files` by core and yields rows; its other parameters are options of the `[dataset]` table.
 """
@@ -8,11 +8,10 @@ from __future__ import annotations
 import json as json_format
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from typing import Annotated, Any
 
 from aisb._data import DataFile, DataFiles
-from aisb._errors import PluginError, UsageError
+from aisb._errors import UsageError
 from aisb._types import Row
 
 
@@ -67,30 +66,6 @@ def csv(
     return _cells(files, columns, delimiter, quote, skip)
 
 
-def tsv(
-    *,
-    files: DataFiles,
-    columns: Annotated[Sequence[str] | None, "names of the columns, for files without a header"] = None,
-    quote: Annotated[str, "what encloses a cell that holds a tab or a line's end; empty: nothing"] = "",
-    skip: Annotated[int, "lines to pass over at the start of a file"] = 0,
-) -> Iterator[Row]:
-    """Rows of files with a tab between two cells, and quotes that are a part of the text."""
-    return csv(files=files, columns=columns, delimiter="\t", quote=quote, skip=skip)
-
-
-def parquet(
-    *,
-    files: DataFiles,
-    columns: Annotated[Sequence[str] | None, "the columns to read; left out, all"] = None,
-) -> Iterator[Row]:
-    """Rows of Parquet files; needs the extra `aisb-engine[parquet]`."""
-    try:
-        pyarrow, parquets = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise PluginError("reading Parquet needs pyarrow: pip install 'aisb-engine[parquet]'") from error
-    return _batches(files, columns, pyarrow, parquets)
-
-
 def _cells(
     files: DataFiles, columns: Sequence[str] | None, delimiter: str, quote: str, skip: int
 ) -> Iterator[Row]:
@@ -124,14 +99,14 @@ def _cells(
 
 
 def _header(file: DataFile, cells: Sequence[str]) -> list[str]:
-    names = [_name(cell, position) for position, cell in enumerate(cells)]
+    names = [column_name(cell, position) for position, cell in enumerate(cells)]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise file.wrong(f"the header has {', '.join(sorted(twice))} more than once")
     return names
 
 
-def _name(text: str, position: int) -> str:
+def column_name(text: str, position: int) -> str:
     return re.sub(r"\W", "_", text.strip()) or f"column_{position}"
 
 
@@ -142,22 +117,6 @@ def _count(cells: Sequence[str], names: Sequence[str], given: bool) -> str:
     return (
         f"{there}, and the header {len(names)}: {', '.join(names)}; for a file without a header set columns"
     )
-
-
-def _batches(files: DataFiles, columns: Sequence[str] | None, pyarrow: Any, parquets: Any) -> Iterator[Row]:
-    import io
-
-    for file in files:
-        try:
-            table = parquets.ParquetFile(io.BytesIO(file.read()))
-            position = 0
-            for batch in table.iter_batches(columns=list(columns) if columns else None):
-                for row in batch.to_pylist():
-                    position += 1
-                    file.row = position
-                    yield {_name(name, 0): value for name, value in row.items()}
-        except pyarrow.ArrowException as error:
-            raise file.wrong(f"not a Parquet file that can be read: {error}") from error
 
 
 def _parsed_line(file: DataFile, text: str) -> Any:

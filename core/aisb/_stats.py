@@ -1,4 +1,4 @@
-"""How sure a share is, and what n repeats of a sample say: intervals, pass@k, cons@k, maj@k.
+"""How sure a share is, and what n repeats of a sample say: intervals, pass@k, cons@k.
 
 Pure functions over the standard library. Shares are 0 to 1; an interval is (low, high) and covers 95 % unless
 `z` says otherwise.
@@ -78,33 +78,13 @@ def mean_interval(
     return (mean - half, mean + half)
 
 
-def mean_of_shares(shares: Sequence[tuple[float, Interval]]) -> Interval:
-    """Return the interval of the unweighted mean of independent shares, each given with its own interval.
-
-    p ± sqrt(Σ (distance of each share to its own limit)²) / G: the limits are kept, so a group at 0 or 100 %
-    still adds its doubt. Source: Zou, Huang & Zhang, Comput. Stat. Data Anal. 53 (2009) 1080 (MOVER).
-    """
-    if not shares:
-        return (0.0, 1.0)
-    mean = fsum(share for share, _ in shares) / len(shares)
-    down = sqrt(fsum((share - low) ** 2 for share, (low, _) in shares)) / len(shares)
-    up = sqrt(fsum((high - share) ** 2 for share, (_, high) in shares)) / len(shares)
-    return (max(0.0, mean - down), min(1.0, mean + up))
-
-
-def avg_at_n(n: int, right: int) -> float:
-    """Return the share of a sample's `n` repeats that are right."""
-    _check(n, right, n)
-    return right / n
-
-
 def pass_at_k(n: int, right: int, k: int) -> float:
     """Return the chance that at least one of `k` repeats, drawn without replacement from `n`, is right.
 
     1 − C(n−c,k)/C(n,k) as the product 1 − Π_{i=n−c+1..n} (1 − k/i).
     Source: Chen et al., "Evaluating large language models trained on code" (2021), section 2.1.
     """
-    _check(n, right, k)
+    check_repeats(n, right, k)
     if n - right < k:
         return 1.0
     none_right = 1.0
@@ -118,47 +98,12 @@ def cons_at_k(n: int, right: int, k: int) -> float:
 
     Σ_{j>k/2} C(c,j)·C(n−c,k−j) / C(n,k). For k = n it is 1 or 0: whether more than half are right.
     """
-    _check(n, right, k)
+    check_repeats(n, right, k)
     ways = sum(comb(right, j) * comb(n - right, k - j) for j in range(k // 2 + 1, min(right, k) + 1))
     return ways / comb(n, k)
 
 
-def maj_at_k(right: int, others: Sequence[int], silent: int, k: int) -> float:
-    """Return the chance that the commonest answer among `k` repeats, drawn without replacement, is right.
-
-    `right` repeats gave the right answer, `others` are the counts of each other answer, and `silent` repeats
-    gave none, which is no vote. A tie counts as the right answer's share of it (1 of 2, 1 of 3, …).
-    Source: Wang et al., "Self-consistency improves chain of thought reasoning" (2023), with the expectation
-    taken over all subsets.
-    """
-    n = right + sum(others) + silent
-    _check(n, right, k)
-    total = 0.0
-    for votes in range(1, min(right, k) + 1):
-        # ways[(drawn, tied)]: subsets of the other answers in which none has more than `votes`.
-        ways: dict[tuple[int, int], int] = {(0, 0): 1}
-        for count in others:
-            ways = _with_answer(ways, count, votes, k - votes)
-        for (drawn, tied), number in ways.items():
-            rest = k - votes - drawn
-            if rest <= silent:
-                total += comb(right, votes) * number * comb(silent, rest) / (tied + 1) / comb(n, k)
-    return min(1.0, total)
-
-
-def _with_answer(
-    ways: dict[tuple[int, int], int], count: int, votes: int, room: int
-) -> dict[tuple[int, int], int]:
-    """Extend subsets by 0 to `votes` repeats of one more answer that `count` repeats gave."""
-    wider: dict[tuple[int, int], int] = {}
-    for (drawn, tied), number in ways.items():
-        for taken in range(min(count, votes, room - drawn) + 1):
-            key = (drawn + taken, tied + (taken == votes))
-            wider[key] = wider.get(key, 0) + number * comb(count, taken)
-    return wider
-
-
-def _check(n: int, right: int, k: int) -> None:
+def check_repeats(n: int, right: int, k: int) -> None:
     if not 0 <= right <= n:
         raise ValueError(f"{right} right of {n} repeats: it must be 0 to {n}")
     if not 1 <= k <= n:

@@ -9,16 +9,12 @@ from aisb._patterns import pattern
 from aisb._readers import csv as read_csv
 from aisb._readers import json as read_json
 from aisb._readers import jsonl as read_jsonl
-from aisb._readers import tsv as read_tsv
 from aisb._refusal import is_refusal
 from aisb._report import write_file
 from aisb._stats import (
-    avg_at_n,
     clustered,
     cons_at_k,
-    maj_at_k,
     mean_interval,
-    mean_of_shares,
     pass_at_k,
     wilson,
 )
@@ -26,27 +22,7 @@ from aisb._templates import Template, as_text, optional
 from aisb._thoughts import VisibleText
 
 __all__ = [
-    "Template",
-    "VisibleText",
-    "as_text",
-    "avg_at_n",
-    "clustered",
-    "cons_at_k",
-    "data_url",
-    "did_you_mean",
-    "is_refusal",
-    "listed",
-    "maj_at_k",
-    "mean_interval",
-    "mean_of_shares",
-    "optional",
-    "pass_at_k",
-    "pattern",
-    "read_csv",
-    "read_json",
-    "read_jsonl",
-    "read_tsv",
-    "target_texts",
-    "wilson",
-    "write_file",
-]
+    "Template", "VisibleText", "as_text", "clustered", "cons_at_k", "data_url", "did_you_mean",
+    "is_refusal", "listed", "mean_interval", "optional", "pass_at_k", "pattern", "read_csv", "read_json",
+    "read_jsonl", "target_texts", "wilson", "write_file",
+]  # fmt: skip

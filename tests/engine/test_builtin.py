@@ -310,7 +310,7 @@ def test_a_text_of_ten_times_the_length_takes_no_hundred_times_as_long(plugins, 
 
 def test_importing_the_plugin_loads_nothing_heavy():
     code = """
-import sys, aisb_engine._builtin.custom, aisb_engine._builtin.imported, aisb._readers, aisb_engine._builtin.steps
+import sys, aisb_engine._builtin.custom, aisb_engine._builtin.imported, aisb._readers, aisb_engine._builtin.steps, aisb_engine._builtin.tables
 print([m for m in ('pydantic', 'httpx', 'numpy', 'orjson') if m in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

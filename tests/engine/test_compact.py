@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aisb._types import ChunkKind, Kinds
+from aisb._types import ChunkKind
 from aisb_engine._http.compact import BLOCK, LOOSE, WAITING, Runs, Stamps, Texts
+from aisb_engine._record.kinds import Kinds
 
 BATCHES = st.lists(st.integers(1, 300), min_size=1, max_size=5)
 

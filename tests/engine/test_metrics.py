@@ -2,9 +2,10 @@
 
 import pytest
 
-from aisb._stats import clustered, mean_of_shares, wilson
+from aisb._stats import clustered, wilson
 from aisb._types import OUTCOMES, Metric, Score
 from aisb_engine._scoring.metrics import UNCLEAR_WARNING, bounds, ledger, outcomes, over_areas, summarize
+from aisb_engine._scoring.repeats import mean_of_shares
 
 
 def score(

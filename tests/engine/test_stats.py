@@ -11,17 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aisb._stats import (
-    Z95,
-    avg_at_n,
-    clustered,
-    cons_at_k,
-    maj_at_k,
-    mean_interval,
-    mean_of_shares,
-    pass_at_k,
-    wilson,
-)
+from aisb._stats import Z95, clustered, cons_at_k, mean_interval, pass_at_k, wilson
+from aisb_engine._scoring.repeats import avg_at_n, maj_at_k, mean_of_shares
 
 
 @pytest.mark.parametrize(

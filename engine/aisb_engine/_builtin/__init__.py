@@ -20,8 +20,8 @@ def aisb_datasets() -> Mapping[str, str]:
         "jsonl": "aisb._readers:jsonl",
         "json": "aisb._readers:json",
         "csv": "aisb._readers:csv",
-        "tsv": "aisb._readers:tsv",
-        "parquet": "aisb._readers:parquet",
+        "tsv": "aisb_engine._builtin.tables:tsv",
+        "parquet": "aisb_engine._builtin.tables:parquet",
         "custom": "aisb_engine._builtin.custom:custom",
         "imported": "aisb_engine._builtin.imported:imported",
     }

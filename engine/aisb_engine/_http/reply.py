@@ -16,11 +16,12 @@ import orjson
 
 from aisb._backend import HttpBackend
 from aisb._errors import AttemptFailed
-from aisb._types import TOKEN_KINDS, Chunk, Failure, Kinds, Prediction, Request, Timing, Usage
+from aisb._types import TOKEN_KINDS, Chunk, Failure, Prediction, Request, Timing, Usage
 from aisb_engine._http.alike import Alike
 from aisb_engine._http.compact import Runs, Stamps, Texts
 from aisb_engine._http.complaints import failure_inside, refusal, shown
 from aisb_engine._http.transport import FULL, Exchange, Unframe
+from aisb_engine._record.kinds import Kinds
 from aisb_engine._stream.compiled import events_in
 from aisb_engine._stream.sse import Event, EventParser, JsonParser
 

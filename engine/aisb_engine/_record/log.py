@@ -30,7 +30,8 @@ from zlib import crc32
 import orjson
 
 from aisb._errors import RunError
-from aisb._types import ChunkKind, Failure, Kinds, Logprob, Prediction, Timing, Usage
+from aisb._types import ChunkKind, Failure, Logprob, Prediction, Timing, Usage
+from aisb_engine._record.kinds import Kinds
 from aisb_engine._stream.compiled import gaps
 
 MARK = b"aisb"

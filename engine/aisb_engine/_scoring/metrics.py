@@ -11,16 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
 
-from aisb._stats import (
-    Interval,
-    clustered,
-    cons_at_k,
-    maj_at_k,
-    mean_of_shares,
-    pass_at_k,
-    wilson,
-)
+from aisb._stats import Interval, clustered, cons_at_k, pass_at_k, wilson
 from aisb._types import OUTCOMES, Metric, Outcome, Score
+from aisb_engine._scoring.repeats import maj_at_k, mean_of_shares
 
 UNCLEAR_WARNING = 2.0
 """The percentage of unclear outcomes above which a result is to carry a warning."""
