@@ -16,7 +16,7 @@ from typing import Any
 
 from aisb._backend import Backend
 from aisb._errors import AisbError, ConfigError
-from aisb._options import bind
+from aisb._options import arguments, bind
 from aisb._plugins import Component
 from aisb._running import Channel
 from aisb_engine._http.client import connect
@@ -67,7 +67,8 @@ class BackendRecipe:
     def make(self) -> Backend:
         """Make the backend, in the process of a worker."""
         module, _, name = self.place.partition(":")
-        backend: Backend = getattr(import_module(module), name)(**self.options)
+        factory = getattr(import_module(module), name)
+        backend: Backend = factory(**arguments(factory, self.options, {}))
         for key, value in self.fields.items():
             setattr(backend, key, value)
         backend.restore(self.state)
