@@ -68,9 +68,8 @@ def _fitting(names: Iterable[str], incomplete: str) -> list[str]:
 
 def _offered() -> tuple[Plugins, Catalog, dict[str, Any]]:
     from aisb._plugins import Plugins
-    from aisb_engine._known import install_line
     from aisb_engine._resolve.catalog import Catalog, read_toml
 
     own = read_toml(Path("aisb.toml")) if Path("aisb.toml").is_file() else {}
-    plugins = Plugins.load(install_line=install_line)
+    plugins = Plugins.load()
     return plugins, Catalog(plugins), own

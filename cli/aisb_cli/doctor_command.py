@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX", "red")}
 
 
-@click.command(short_help="Look at this machine and at services, and say what to put right.")
+@click.command()
 @click.option("--url", "urls", multiple=True, metavar="URL", help="Look at this service too (repeatable).")
 @click.option(
     "--models",

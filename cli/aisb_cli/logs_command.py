@@ -58,7 +58,7 @@ class Tail:
             yield before
 
 
-@click.command(short_help="Show the log lines of a run, and follow those that it writes now.")
+@click.command()
 @shared.which_run
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written, until the run ends.")
 @shared.only_models

@@ -59,13 +59,12 @@ def own_tasks(flags: dict[str, Any], file: Path | None) -> dict[str, dict[str, A
         return {}
     from aisb._plugins import Plugins
     from aisb_engine._data.own import own_task
-    from aisb_engine._known import install_line
     from aisb_engine._resolve.catalog import Catalog, read_user_file
     from aisb_engine._resolve.names import safe_name
 
     table = own_task(path, data_type=data_type, method=method, meta=meta)
     name = safe_name(path.name.partition(".")[0])
-    catalog = Catalog(Plugins.load(install_line=install_line))
+    catalog = Catalog(Plugins.load())
     taken = {entry.name for entry in catalog.entries("task")} | set(catalog.aliases)
     taken |= set(read_user_file(file).get("tasks", {})) if file else set()
     return {f"{name}-custom" if name in taken else name: table}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aisb_engine._spec import RunTable
 
 
-@click.command(short_help="Show a run again: as a page, a table, JSON, JUnit XML.")
+@click.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]…", shell_complete=complete_runs)
 @click.option(
     "--reporters",

@@ -81,7 +81,7 @@ def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
     )
 
 
-@click.command(cls=Run, short_help="Ask models the tasks' questions, score the answers, show the table.")
+@click.command(cls=Run)
 @click.option(
     "--models",
     multiple=True,
@@ -178,6 +178,7 @@ def run(context: click.Context, /, **flags: Any) -> int:
             "--json goes with --search or --dry-run; a run itself is shown as JSON by --reporters text,json"
         )
     plugins = shared.load_plugins(context, flags["block"])
+    flags["sets"] = (*context.obj.settings, *flags["sets"])  # of two settings of a key the later holds
     command = _command(flags)
     if flags["search"] or flags["dry_run"]:
         from aisb_cli.planning import print_plan, print_sources

@@ -11,7 +11,7 @@ from aisb_cli.ending import execute_command
 from aisb_cli.judge_options import allow_options, judge_options, judge_table
 
 
-@click.command(short_help="Score a run again from its log, without asking the model again.")
+@click.command()
 @judge_options
 @allow_options
 @shared.which_run

@@ -23,7 +23,16 @@ from aisb._hookspecs import hookimpl
 from aisb._mixins import EndpointPath, LoraAdapters, ServedModel
 from aisb._report import FinishedRun, Reporter, Result
 from aisb._roles import BatchSize, CacheNonce, Objectives, Percentiles, ReplyTokenizer, Role, RowCount
-from aisb._running import Command, ImportedAnswer, ImportedRow, ImportedTask, Importer, Job, Launcher
+from aisb._running import (
+    Command,
+    CommandContext,
+    ImportedAnswer,
+    ImportedRow,
+    ImportedTask,
+    Importer,
+    Job,
+    Launcher,
+)
 from aisb._types import (
     OUTCOMES,
     Chunk,
@@ -62,6 +71,7 @@ __all__ = [
     "ChunkKind",
     "Client",
     "Command",
+    "CommandContext",
     "ConfigError",
     "DataError",
     "DataFile",

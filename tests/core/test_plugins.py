@@ -5,8 +5,6 @@ import sys
 
 import pytest
 
-from aisb_engine._known import DISTRIBUTIONS
-
 LIST = """
 import dataclasses, json
 from aisb._plugins import Plugins
@@ -142,25 +140,9 @@ def test_an_unknown_name_suggests_the_nearest_and_names_failed_and_blocked_plugi
     assert "\n  plugin test-clash-one is blocked\n" in text
 
 
-@pytest.mark.parametrize(
-    ("name", "distribution"),
-    [
-        ("mmlu_redux", "aisb-dataset-exams"),
-    ],
-)
-def test_a_name_whose_distribution_is_absent_is_answered_with_its_install_line(ask, name, distribution):
-    code = "from aisb_engine._known import install_line\n"
-    code += f"Plugins.load(install_line=install_line).find('backend', {name!r})"
-    assert ask(code).endswith(f"\n  {name} comes with: pip install {distribution}\n")
-
-
-def test_the_table_of_install_lines_has_every_component_that_this_project_makes():
-    lines = "for c in Plugins.load().components(): print(c.name, c.distribution)"
-    found = python(f"from aisb._plugins import Plugins\n{lines}").splitlines()
-    made = [line.split() for line in found if line.split()[1].startswith("aisb-")]
-    assert len(made) > 10
-    missing = [(name, d) for name, d in made if d != "aisb-engine" and DISTRIBUTIONS.get(name) != d]
-    assert missing == []
+def test_a_name_that_nothing_offers_is_answered_with_the_note_that_the_command_has_on_it(ask):
+    text = ask("Plugins.load(explain=lambda name: f'{name} is in the other box').find('backend', 'spare')")
+    assert text.endswith("\n  spare is in the other box\n")
 
 
 def test_a_blocked_plugin_is_listed_and_never_imported(installed):

@@ -6,7 +6,29 @@
 The same server runs as `python -m aisb_mock --port 0` and as `aisb mock serve`.
 """
 
-from aisb_mock._options import Behaviour, MockOptions
-from aisb_mock._process import MockProcess, start_mock
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aisb_mock._options import Behaviour, MockOptions
+    from aisb_mock._process import MockProcess, start_mock
+
+_MODULES = {
+    "Behaviour": "aisb_mock._options",
+    "MockOptions": "aisb_mock._options",
+    "MockProcess": "aisb_mock._process",
+    "start_mock": "aisb_mock._process",
+}
 
 __all__ = ["Behaviour", "MockOptions", "MockProcess", "start_mock"]
+
+
+def __getattr__(name: str) -> object:
+    """Import a name by its first use: `aisb --help` imports this package, and starts no server."""
+    from importlib import import_module
+
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return value

@@ -15,11 +15,9 @@ from typing import Any
 
 import tomli_w
 
-from aisb._errors import AisbError, UnknownName
+from aisb import AisbError, ImportedRow, ImportedTask, Prediction, Sample, UnknownName
 from aisb._plugins import Plugins
 from aisb._templates import Template
-from aisb._types import Prediction, Sample
-from aisb_cli.importers import Row, Subtask
 from aisb_engine._data.samples import LETTERS, SampleMaker
 from aisb_engine._record.log import LogWriter
 from aisb_engine._record.manifest import Manifest, command_line, now
@@ -39,7 +37,7 @@ GOLD = ("answer", "target", "gold", "label", "answerKey")
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ImportedPart:
     """One imported subtask: by which task of ours it is graded, if by any, and what the tool had scored."""
 
     model: str
@@ -51,9 +49,13 @@ class Written:
     scores: Mapping[str, float]
 
 
-def write_run(
-    found: Sequence[Subtask], plugins: Plugins, work_dir: Path, *, graded_by: Mapping[str, str] | None = None
-) -> tuple[RunFolder, list[Written]]:
+def write_imported(
+    found: Sequence[ImportedTask],
+    plugins: Plugins,
+    work_dir: Path,
+    *,
+    graded_by: Mapping[str, str] | None = None,
+) -> tuple[RunFolder, list[ImportedPart]]:
     """Write a new run with these subtasks; return its folder, and what stands in it.
 
     `graded_by` says, by the tool's names, which tasks of ours grade them; `*` stands for all. Else a task of
@@ -82,7 +84,8 @@ def write_run(
             _write(folder, model, task, same)
         manifest.end(0)
     return folder, [
-        Written(p.model, p.task.name, p.graded_by, len(p.asked), p.tool, p.source, p.scores) for p in parts
+        ImportedPart(p.model, p.task.name, p.graded_by, len(p.asked), p.tool, p.source, p.scores)
+        for p in parts
     ]
 
 
@@ -134,7 +137,7 @@ class _Part:
     repeats: int
 
     @classmethod
-    def make(cls, one: Subtask, names: _Names, plugins: Plugins) -> _Part:
+    def make(cls, one: ImportedTask, names: _Names, plugins: Plugins) -> _Part:
         ours, group = names.find(one.task)
         options = any(answer.logprobs for row in one.rows for answer in row.answers)
         task, samples = _made(one, ours, group, options, plugins)
@@ -158,7 +161,7 @@ class _Part:
 
 
 def _made(
-    one: Subtask, ours: Task | None, group: str | None, options: bool, plugins: Plugins
+    one: ImportedTask, ours: Task | None, group: str | None, options: bool, plugins: Plugins
 ) -> tuple[Task, list[Sample]]:
     """Return the task as this run has it, and its samples: read as ours reads them wherever that fits."""
     base = _table(one, ours, options)
@@ -193,7 +196,7 @@ def _made(
     ]
 
 
-def _table(one: Subtask, ours: Task | None, options: bool) -> dict[str, Any]:
+def _table(one: ImportedTask, ours: Task | None, options: bool) -> dict[str, Any]:
     """Return everything of the task but how samples are read."""
     table = ours.model_dump(mode="json", exclude_unset=True, exclude_none=True) if ours else {}
     kept: dict[str, Any] = {
@@ -219,7 +222,9 @@ def _kept(ours: Task) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key not in ("max_tokens", "at", "shuffle")}
 
 
-def _ways(rows: Sequence[Row], ours: Task, group: str | None) -> Iterator[list[tuple[dict[str, Any], Row]]]:
+def _ways(
+    rows: Sequence[ImportedRow], ours: Task, group: str | None
+) -> Iterator[list[tuple[dict[str, Any], ImportedRow]]]:
     """Yield the rows in each form in which our task may know them: the tool's own, then by guessing."""
     field = _group_field(ours)
     grouped = {field: group} if field and group else {}
@@ -239,12 +244,12 @@ def _ways(rows: Sequence[Row], ours: Task, group: str | None) -> Iterator[list[t
     ]
 
 
-def _is_told(row: Row) -> bool:
+def _is_told(row: ImportedRow) -> bool:
     """Say whether the tool kept anything of a row: of one that failed it may have kept its place alone."""
     return bool(row.fields) or row.gold is not None
 
 
-def _bare(row: Row) -> Sample:
+def _bare(row: ImportedRow) -> Sample:
     return Sample(str(row.position), {})
 
 
@@ -263,7 +268,7 @@ def _sample(maker: SampleMaker, row: Mapping[str, Any], position: int) -> Sample
     return replace(made, id=f"{made.group}/{position}") if made.group is not None else made
 
 
-def _letter(row: Row) -> Any:
+def _letter(row: ImportedRow) -> Any:
     """Return what is right: of options the letter, whether the tool gave its place, text or letter."""
     gold = _known(row.gold)
     if not row.choices:
@@ -276,7 +281,7 @@ def _letter(row: Row) -> Any:
     return gold
 
 
-def _predictions(sample_id: str, row: Row) -> Iterator[Prediction]:
+def _predictions(sample_id: str, row: ImportedRow) -> Iterator[Prediction]:
     for repeat, answer in enumerate(row.answers):
         yield Prediction(
             sample_id,
