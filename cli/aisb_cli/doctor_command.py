@@ -15,8 +15,8 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_models
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
     from aisb_cli.doctor import Finding
+    from aisb_engine import Plugins
 
 MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX", "red")}
 

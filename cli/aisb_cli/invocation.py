@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
+    from aisb_engine import Plugins
 
 
 @dataclass

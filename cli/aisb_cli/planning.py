@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
-    from aisb_engine._run import Command
-    from aisb_engine._spec import RunSpec
+    from aisb_engine import Plugins, RunCommand, RunSpec
 
 
 OVERRIDING = (
@@ -20,7 +18,7 @@ OVERRIDING = (
 )
 
 
-def print_sources(command: Command, plugins: Plugins, *, as_json: bool) -> None:
+def print_sources(command: RunCommand, plugins: Plugins, *, as_json: bool) -> None:
     """Print where each selected name comes from; all of them when none is selected."""
     found = list(_sources(command, plugins))
     if as_json:
@@ -34,10 +32,9 @@ def print_sources(command: Command, plugins: Plugins, *, as_json: bool) -> None:
     click.echo(OVERRIDING)
 
 
-def _sources(command: Command, plugins: Plugins) -> Iterator[tuple[str, str, str]]:
+def _sources(command: RunCommand, plugins: Plugins) -> Iterator[tuple[str, str, str]]:
     """Yield the flag, the name and the place of each name: a file, or `plugin:NAME` for a bare backend."""
-    from aisb_engine._resolve.catalog import Catalog, Selection, read_user_file
-    from aisb_engine._resolve.names import split_names
+    from aisb_engine import Catalog, Selection, read_user_file, split_names
 
     catalog = Catalog(plugins)
     file, backends = command.asked.file, plugins.names("backend")
@@ -58,14 +55,14 @@ def _sources(command: Command, plugins: Plugins) -> Iterator[tuple[str, str, str
         yield "--datasets", name, str(entry.path if entry else file)
 
 
-def print_plan(command: Command, plugins: Plugins, *, as_json: bool) -> None:
+def print_plan(command: RunCommand, plugins: Plugins, *, as_json: bool) -> None:
     """Print what would be asked, then the resolved configuration."""
-    from aisb_engine._run import plan, resolved
+    from aisb_engine import plan_run, resolved_tables
 
-    spec, _ = plan(command, plugins)
+    spec, _ = plan_run(command, plugins)
     rows = list(_asked(spec, plugins, command))
     if as_json:
-        table = {"subtasks": rows, "configuration": resolved(spec)}
+        table = {"subtasks": rows, "configuration": resolved_tables(spec)}
         click.echo(json.dumps(table, ensure_ascii=False, indent=2))
         return
     import tomli_w
@@ -76,13 +73,12 @@ def print_plan(command: Command, plugins: Plugins, *, as_json: bool) -> None:
         for row in rows
     ]
     click.echo(tabulate(shown, headers=("model", "task", "requests", "prompt", "in flight")))
-    click.echo(f"\n{tomli_w.dumps(resolved(spec), multiline_strings=True)}", nl=False)
+    click.echo(f"\n{tomli_w.dumps(resolved_tables(spec), multiline_strings=True)}", nl=False)
 
 
-def _asked(spec: RunSpec, plugins: Plugins, command: Command) -> Iterator[dict[str, Any]]:
+def _asked(spec: RunSpec, plugins: Plugins, command: RunCommand) -> Iterator[dict[str, Any]]:
     """Yield what would be asked of each model on each task."""
-    from aisb_engine._data.datafiles import DataFolders
-    from aisb_engine._data.samples import load_samples
+    from aisb_engine import DataFolders, load_samples
 
     folders = DataFolders.default(command.data_dir)
     counts = {name: len(load_samples(task, plugins, folders)) for name, task in spec.tasks.items()}

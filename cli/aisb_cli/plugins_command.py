@@ -16,9 +16,7 @@ from aisb_cli import shared_options as shared
 from aisb_cli.command_group import declared_commands
 
 if TYPE_CHECKING:
-    from aisb._options import Option
-    from aisb._plugins import Component, PluginInfo, Plugins
-    from aisb_engine import DeclaredCommand
+    from aisb_engine import Component, DeclaredCommand, Option, PluginInfo, Plugins
 
 
 @click.group()
@@ -81,8 +79,9 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
     \b
       aisb plugins show vllm-chat
     """  # noqa: D301 - \b is for click
-    from aisb._options import options, summary
     from aisb._plugins import GIVEN
+    from aisb_engine import factory_options as options
+    from aisb_engine import factory_summary
 
     commands = _commands_named(context, name)
     plugins = shared.load_plugins(context)
@@ -93,7 +92,7 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
     for position, component in enumerate(components):
         if position:
             click.echo()
-        first = summary(component.factory)
+        first = factory_summary(component.factory)
         click.echo(f"{component.kind}:{component.name}" + (f" – {first}" if first else ""))
         click.echo(f"plugin {component.plugin}, from {component.distribution}\n")
         _print_options(options(component.factory, GIVEN))
@@ -118,8 +117,8 @@ def _named(
     context: click.Context, found: Plugins, text: str, commands: Iterable[DeclaredCommand]
 ) -> list[Component]:
     """Return the components that a name means; raise UnknownName when there are none, and no commands."""
-    from aisb._errors import UnknownName
-    from aisb._plugins import KINDS
+    from aisb import UnknownName
+    from aisb_engine import KINDS
 
     kind, colon, name = text.rpartition(":")
     if colon and kind not in (*KINDS, "command"):
@@ -182,13 +181,14 @@ def _command_record(one: DeclaredCommand) -> dict[str, Any]:
 
 
 def _component_record(component: Component) -> dict[str, Any]:
-    from aisb._options import options, summary
     from aisb._plugins import GIVEN
+    from aisb_engine import factory_options as options
+    from aisb_engine import factory_summary
 
     return {
         "kind": component.kind,
         "name": component.name,
-        "summary": summary(component.factory),
+        "summary": factory_summary(component.factory),
         "plugin": component.plugin,
         "distribution": component.distribution,
         "options": [

@@ -1,4 +1,4 @@
-"""`aisb run`: from flags to one `aisb_engine._run.Command`."""
+"""`aisb run`: from flags to one `aisb_engine.RunCommand`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options, own_task
 from aisb_cli.spread import Spread
 
 if TYPE_CHECKING:
-    from aisb_engine._run import Command
+    from aisb_engine import RunCommand
 
 MODES = ("all", "infer", "eval", "viz", "perf", "perf_viz")
 
@@ -189,11 +189,9 @@ def run(context: click.Context, /, **flags: Any) -> int:
     return execute_command(command, plugins, debug=flags["debug"])
 
 
-def _command(flags: dict[str, Any]) -> Command:
+def _command(flags: dict[str, Any]) -> RunCommand:
     """Sort flags into the tables they are short for; a flag that was not given says nothing."""
-    from aisb_engine._resolve.config import Asked
-    from aisb_engine._resolve.names import split_names
-    from aisb_engine._run import Command
+    from aisb_engine import Asked, RunCommand, split_names
 
     def given(**names: str) -> dict[str, Any]:
         return {
@@ -235,7 +233,7 @@ def _command(flags: dict[str, Any]) -> Command:
         judge=judge_table(flags["judge"], flags["judge_url"], own=not flags["reuse"]),
         sets=flags["sets"],
     )
-    return Command(
+    return RunCommand(
         asked,
         mode=flags["mode"],
         reuse=flags["reuse"],

@@ -37,7 +37,7 @@ def view(context: click.Context, work_dir: Path, port: int, *, open_it: bool) ->
 
     import uvicorn
 
-    from aisb._errors import UsageError
+    from aisb import UsageError
     from aisb_cli.viewing.reading import Reading
     from aisb_cli.viewing.server import make_app
 

@@ -8,55 +8,171 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aisb._plugins import Component, Plugins, error_words
+    from aisb._options import Option
+    from aisb._options import options as factory_options
+    from aisb._options import summary as factory_summary
+    from aisb._plugins import KINDS, Component, PluginInfo, Plugins, error_words
     from aisb_engine._commands import DeclaredCommand, DeclaredCommands, offered_twice
+    from aisb_engine._compiled import COMPILED
+    from aisb_engine._data.datafiles import DataFolders
+    from aisb_engine._data.own import own_task
+    from aisb_engine._data.places import locate as locate_data
+    from aisb_engine._data.samples import load_samples
+    from aisb_engine._http.client import connect as connect_backend
+    from aisb_engine._http.single import ServiceClient
     from aisb_engine._import_run import ImportedPart, write_imported
+    from aisb_engine._load.asking import preview as preview_requests
+    from aisb_engine._load.capacity import Room
+    from aisb_engine._load.capacity import cores as usable_cores
+    from aisb_engine._load.capacity import room as connection_room
+    from aisb_engine._progress import Display, Phase, Progress
+    from aisb_engine._record.latency import latency as request_latency
+    from aisb_engine._record.predictions import prompt_of
     from aisb_engine._record.runfolder import RunFolder, write_atomically
-    from aisb_engine._resolve.catalog import Catalog, read_toml
+    from aisb_engine._record.runs import STATUSES as RUN_STATUSES
+    from aisb_engine._record.runs import RunInfo, read_progress, read_run, started_at
+    from aisb_engine._record.runs import is_written as is_being_written
+    from aisb_engine._record.runs import removable as removable_run
+    from aisb_engine._record.runs import size as run_size
+    from aisb_engine._resolve.catalog import Catalog, Selection, read_toml, read_user_file
     from aisb_engine._resolve.judge import judge_of
     from aisb_engine._resolve.layers import Asked, Resolver
+    from aisb_engine._resolve.names import safe_name, split_names
+    from aisb_engine._resolve.reporting import reporter_table
     from aisb_engine._run import Command as RunCommand
+    from aisb_engine._run import Ended as EndedRun
+    from aisb_engine._run import execute as execute_run
+    from aisb_engine._run import plan as plan_run
+    from aisb_engine._run import report as report_run
+    from aisb_engine._run import resolved as resolved_tables
     from aisb_engine._scoring.judging import Judging
+    from aisb_engine._spec import PromptTable, PullTable, RunSpec, Task
 
 __version__ = "0.2.0"
 
 _PLACES = {
     "Asked": "aisb_engine._resolve.layers:Asked",
+    "COMPILED": "aisb_engine._compiled:COMPILED",
     "Catalog": "aisb_engine._resolve.catalog:Catalog",
     "Component": "aisb._plugins:Component",
+    "DataFolders": "aisb_engine._data.datafiles:DataFolders",
     "DeclaredCommand": "aisb_engine._commands:DeclaredCommand",
     "DeclaredCommands": "aisb_engine._commands:DeclaredCommands",
+    "Display": "aisb_engine._progress:Display",
+    "EndedRun": "aisb_engine._run:Ended",
     "ImportedPart": "aisb_engine._import_run:ImportedPart",
     "Judging": "aisb_engine._scoring.judging:Judging",
+    "KINDS": "aisb._plugins:KINDS",
+    "Option": "aisb._options:Option",
+    "Phase": "aisb_engine._progress:Phase",
+    "PluginInfo": "aisb._plugins:PluginInfo",
     "Plugins": "aisb._plugins:Plugins",
+    "Progress": "aisb_engine._progress:Progress",
+    "PromptTable": "aisb_engine._spec:PromptTable",
+    "PullTable": "aisb_engine._spec:PullTable",
+    "RUN_STATUSES": "aisb_engine._record.runs:STATUSES",
     "Resolver": "aisb_engine._resolve.layers:Resolver",
+    "Room": "aisb_engine._load.capacity:Room",
     "RunCommand": "aisb_engine._run:Command",
     "RunFolder": "aisb_engine._record.runfolder:RunFolder",
+    "RunInfo": "aisb_engine._record.runs:RunInfo",
+    "RunSpec": "aisb_engine._spec:RunSpec",
+    "Selection": "aisb_engine._resolve.catalog:Selection",
+    "ServiceClient": "aisb_engine._http.single:ServiceClient",
+    "Task": "aisb_engine._spec:Task",
+    "connect_backend": "aisb_engine._http.client:connect",
+    "connection_room": "aisb_engine._load.capacity:room",
     "error_words": "aisb._plugins:error_words",
+    "execute_run": "aisb_engine._run:execute",
+    "factory_options": "aisb._options:options",
+    "factory_summary": "aisb._options:summary",
+    "is_being_written": "aisb_engine._record.runs:is_written",
     "judge_of": "aisb_engine._resolve.judge:judge_of",
+    "load_samples": "aisb_engine._data.samples:load_samples",
+    "locate_data": "aisb_engine._data.places:locate",
     "offered_twice": "aisb_engine._commands:offered_twice",
+    "own_task": "aisb_engine._data.own:own_task",
+    "plan_run": "aisb_engine._run:plan",
+    "preview_requests": "aisb_engine._load.asking:preview",
+    "prompt_of": "aisb_engine._record.predictions:prompt_of",
+    "read_progress": "aisb_engine._record.runs:read_progress",
+    "read_run": "aisb_engine._record.runs:read_run",
     "read_toml": "aisb_engine._resolve.catalog:read_toml",
+    "read_user_file": "aisb_engine._resolve.catalog:read_user_file",
+    "removable_run": "aisb_engine._record.runs:removable",
+    "report_run": "aisb_engine._run:report",
+    "reporter_table": "aisb_engine._resolve.reporting:reporter_table",
+    "request_latency": "aisb_engine._record.latency:latency",
+    "resolved_tables": "aisb_engine._run:resolved",
+    "run_size": "aisb_engine._record.runs:size",
+    "safe_name": "aisb_engine._resolve.names:safe_name",
+    "split_names": "aisb_engine._resolve.names:split_names",
+    "started_at": "aisb_engine._record.runs:started_at",
+    "usable_cores": "aisb_engine._load.capacity:cores",
     "write_atomically": "aisb_engine._record.runfolder:write_atomically",
     "write_imported": "aisb_engine._import_run:write_imported",
 }
 """Where each public name is."""
 
 __all__ = [
+    "COMPILED",
+    "KINDS",
+    "RUN_STATUSES",
     "Asked",
     "Catalog",
     "Component",
+    "DataFolders",
     "DeclaredCommand",
     "DeclaredCommands",
+    "Display",
+    "EndedRun",
     "ImportedPart",
     "Judging",
+    "Option",
+    "Phase",
+    "PluginInfo",
     "Plugins",
+    "Progress",
+    "PromptTable",
+    "PullTable",
     "Resolver",
+    "Room",
     "RunCommand",
     "RunFolder",
+    "RunInfo",
+    "RunSpec",
+    "Selection",
+    "ServiceClient",
+    "Task",
+    "connect_backend",
+    "connection_room",
     "error_words",
+    "execute_run",
+    "factory_options",
+    "factory_summary",
+    "is_being_written",
     "judge_of",
+    "load_samples",
+    "locate_data",
     "offered_twice",
+    "own_task",
+    "plan_run",
+    "preview_requests",
+    "prompt_of",
+    "read_progress",
+    "read_run",
     "read_toml",
+    "read_user_file",
+    "removable_run",
+    "report_run",
+    "reporter_table",
+    "request_latency",
+    "resolved_tables",
+    "run_size",
+    "safe_name",
+    "split_names",
+    "started_at",
+    "usable_cores",
     "write_atomically",
     "write_imported",
 ]

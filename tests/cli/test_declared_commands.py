@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from aisb import Command
+from aisb_cli.faults import CommandFault
+from aisb_engine import DeclaredCommand
+
 PROJECTS = Path(__file__).parents[1] / "distributions" / "commands"
 OTHERS = "twins,late,lost,misplaced"
 
@@ -210,6 +214,23 @@ def test_with_aisb_debug_the_traceback_itself_is_printed(aisb):
     done = aisb("cost-fails", code=1, AISB_DEBUG="1")
     assert done.stderr.splitlines()[1] == "Traceback (most recent call last):"
     assert "its traceback is in" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        (("cost", "cost", "aisb-test-cost"), 1, "the command cost of plugin cost failed: "),
+        (("audit", "analysis", "aisb-analysis"), 70, "the command audit of plugin analysis failed, which is a defect of aisb: "),
+        (None, 70, "aisb failed, which is a defect of aisb: "),
+    ],
+)  # fmt: skip
+def test_a_defect_of_a_command_of_this_project_has_an_exit_code_of_its_own(
+    tmp_path, monkeypatch, command, code, words
+):
+    monkeypatch.setenv("AISB_DEBUG", "1")
+    declared = DeclaredCommand(Command(command[0], "", "a:b"), *command[1:]) if command else None
+    fault = CommandFault(ValueError("seven"), declared)
+    assert (fault.exit_code, str(fault).splitlines()[0]) == (code, f"{words}ValueError: seven")
 
 
 def test_a_command_that_cannot_be_imported_is_an_error_of_its_plugin(aisb):

@@ -180,6 +180,47 @@ def test_half_removed_metadata_and_a_module_that_is_no_python_stay_their_own_fai
     assert half["distribution"] == "?"
 
 
+NEEDS = "needs aisb-core{}, and 0.2.0 is installed: upgrade one of them"
+
+
+@pytest.mark.parametrize(
+    ("line", "clause"),
+    [
+        ("aisb-core<0.3,>=0.2", None),
+        ("aisb-core<0.2,>=0.1", "<0.2"),
+        ("aisb-core>=0.3", ">=0.3"),
+        ("aisb_core (>=0.3)", ">=0.3"),
+        ("aisb-core~=0.2", None),
+        ("aisb-core~=0.1", None),
+        ("aisb-core~=0.1.0", "~=0.1.0"),
+        ("aisb-core==0.2.*", None),
+        ("aisb-core==0.1.*", "==0.1.*"),
+        ("aisb-core==0.2", None),
+        ("aisb-core!=0.2.0", "!=0.2.0"),
+        ("aisb-core>0.2", ">0.2"),
+        ("aisb-core<=0.2", None),
+        ("aisb-core", None),
+        ("aisb-core-more>=9", None),
+        ('aisb-core>=9; extra == "new"', None),
+        ("pluggy>=9", None),
+    ],
+)
+def test_a_plugin_whose_pin_on_the_core_does_not_hold_is_named_with_it(tmp_path, line, clause):
+    folder = tmp_path / "aisb_pinned-1.0.dist-info"
+    folder.mkdir()
+    (folder / "entry_points.txt").write_text("[aisb]\npinned = aisb_pinned\n")
+    (folder / "METADATA").write_text(
+        f"Metadata-Version: 2.3\nName: aisb-pinned\nVersion: 1.0\nRequires-Dist: {line}\n"
+    )
+    (tmp_path / "aisb_pinned.py").write_text("raise LookupError('imported')\n")
+    info = next(info for info in json.loads(python(LIST, tmp_path)) if info["name"] == "pinned")
+    assert info["state"] == "failed"
+    assert info["reason"] == (
+        NEEDS.format(clause) if clause else "LookupError: imported (aisb_pinned.py, line 1)"
+    )
+    assert (info["traceback"] is None) == (clause is not None)
+
+
 def test_ctrl_c_while_plugins_load_ends_the_program(tmp_path):
     (tmp_path / "aisb_slow-1.0.dist-info").mkdir()
     (tmp_path / "aisb_slow-1.0.dist-info" / "entry_points.txt").write_text("[aisb]\nslow = aisb_slow\n")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from aisb._errors import AisbError
+from aisb import AisbError
 from aisb_mock._options import MockOptions, flags
 from aisb_mock._process import LISTENING
 

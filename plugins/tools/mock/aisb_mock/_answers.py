@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import orjson
 
-from aisb._errors import DataError
+from aisb import DataError
 
 KEY = 24
 """How many characters of a question without spaces the index looks at before it compares the whole."""

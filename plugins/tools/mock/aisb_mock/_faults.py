@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from aisb._errors import UsageError, did_you_mean
+from aisb import UsageError
+from aisb.helpers import did_you_mean
 
 FAULTS: Mapping[str, str] = {
     "status-400": "400: the prompt is too long",

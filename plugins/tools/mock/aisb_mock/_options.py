@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from aisb._errors import UsageError
+from aisb import UsageError
 from aisb_mock._faults import Faults
 
 if TYPE_CHECKING:

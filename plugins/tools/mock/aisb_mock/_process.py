@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
-from aisb._errors import ServiceError
+from aisb import ServiceError
 from aisb_mock._options import MockOptions
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 
-from aisb._errors import UsageError
+from aisb import UsageError
 from aisb_mock._author import Author
 from aisb_mock._connection import Connection
 from aisb_mock._options import MockOptions
