@@ -34,6 +34,8 @@ KINDS = {
     "postprocessor": ("Postprocessors", "Steps from a raw text towards an answer, in `[[postprocess]]`."),
     "evaluator": ("Evaluators", "Graders, in `[[evaluate]]`."),
     "reporter": ("Reporters", "What shows a run: `--reporters`, or `[run] reporters`."),
+    "launcher": ("Launchers", "What places the workers of a run."),
+    "importer": ("Importers", "What reads results of other tools for `aisb import`."),
 }
 
 
