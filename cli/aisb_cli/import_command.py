@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from aisb_engine import ImportedPart
 
 
+CHOICES = ({"use": "choice-match"},)
+"""What grades answers that are likelihoods of options."""
+
+
 @click.command("import")
 @click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
@@ -57,7 +61,9 @@ def import_(
     found = [one for path in paths for one in importers.read(path)]
     if model:
         found = [replace(one, model=model) for one in found]
-    folder, written = write_imported(found, plugins, work_dir, graded_by=_graded_by(names))
+    folder, written = write_imported(
+        found, plugins, work_dir, choice_evaluators=CHOICES, graded_by=_graded_by(names)
+    )
     for line in _told(written):
         click.echo(line, err=True)
     if no_score or not any(one.graded_by for one in written):

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
-from importlib.resources import files
 from typing import Any
 
 KINDS = ("commands", "components", "models", "tasks", "aliases")
@@ -40,6 +38,9 @@ def is_ours(name: str) -> bool:
 
 @cache
 def _index() -> dict[str, Any]:
+    import tomllib
+    from importlib.resources import files
+
     return tomllib.loads(files("aisb_cli").joinpath("index.toml").read_text("utf-8"))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import tomli_w
 
@@ -31,6 +31,8 @@ from aisb_engine._run import HEAD, resolved
 from aisb_engine._scoring.results import sample_table
 from aisb_engine._spec import Model, RunSpec, RunTable, Task
 from aisb_engine._spec import Subtask as SubtaskTable
+
+Evaluators: TypeAlias = Sequence[Mapping[str, Any]]
 
 GOLD = ("answer", "target", "gold", "label", "answerKey")
 """Names under which rows of ours have what is right, where a tool kept that alone."""
@@ -54,18 +56,20 @@ def write_imported(
     plugins: Plugins,
     work_dir: Path,
     *,
+    choice_evaluators: Evaluators,
     graded_by: Mapping[str, str] | None = None,
 ) -> tuple[RunFolder, list[ImportedPart]]:
     """Write a new run with these subtasks; return its folder, and what stands in it.
 
     `graded_by` says, by the tool's names, which tasks of ours grade them; `*` stands for all. Else a task of
-    the same name does.
+    the same name does. Answers that are likelihoods of options are graded by `choice_evaluators`, tables as
+    a task's `[[evaluate]]`, whatever the task says.
 
     Raises:
         UsageError: there is no such task of ours, or the folder cannot be written.
     """
     names = _Names(plugins, graded_by or {})
-    parts = [_Part.make(one, names, plugins) for one in found]
+    parts = [_Part.make(one, names, plugins, choice_evaluators) for one in found]
     merged: dict[tuple[str, str], list[_Part]] = {}
     for part in parts:
         merged.setdefault((part.model, part.task.name), []).append(part)
@@ -137,9 +141,10 @@ class _Part:
     repeats: int
 
     @classmethod
-    def make(cls, one: ImportedTask, names: _Names, plugins: Plugins) -> _Part:
+    def make(cls, one: ImportedTask, names: _Names, plugins: Plugins, evaluators: Evaluators) -> _Part:
         ours, group = names.find(one.task)
-        options = any(answer.logprobs for row in one.rows for answer in row.answers)
+        likelihoods = any(answer.logprobs for row in one.rows for answer in row.answers)
+        options = evaluators if likelihoods else None
         task, samples = _made(one, ours, group, options, plugins)
         predictions = tuple(
             chain.from_iterable(
@@ -161,7 +166,7 @@ class _Part:
 
 
 def _made(
-    one: ImportedTask, ours: Task | None, group: str | None, options: bool, plugins: Plugins
+    one: ImportedTask, ours: Task | None, group: str | None, options: Evaluators | None, plugins: Plugins
 ) -> tuple[Task, list[Sample]]:
     """Return the task as this run has it, and its samples: read as ours reads them wherever that fits."""
     base = _table(one, ours, options)
@@ -196,14 +201,14 @@ def _made(
     ]
 
 
-def _table(one: ImportedTask, ours: Task | None, options: bool) -> dict[str, Any]:
+def _table(one: ImportedTask, ours: Task | None, options: Evaluators | None) -> dict[str, Any]:
     """Return everything of the task but how samples are read."""
     table = ours.model_dump(mode="json", exclude_unset=True, exclude_none=True) if ours else {}
     kept: dict[str, Any] = {
         key: table[key] for key in ("version", "source", "postprocess", "evaluate", "repeats") if key in table
     }
     if options:  # the option that is likeliest is the answer: there is no text to look at
-        kept |= {"postprocess": [], "evaluate": [{"use": "choice-match"}]}
+        kept |= {"postprocess": [], "evaluate": list(options)}
         by = table.get("logprob", {}).get("normalise", "none")
         kept["logprob"] = {"normalise": by if by == "bytes" else "none"}
     return {

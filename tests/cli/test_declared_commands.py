@@ -108,6 +108,23 @@ def test_an_option_that_a_plugin_adds_to_run_is_a_setting_and_the_users_own_hold
     assert re.search(r"Of plugin cost +--few\n", aisb("run", "--help").stdout)
 
 
+def test_plugins_commands_are_completed_and_a_broken_plugin_prints_nothing(aisb):
+    words = {"_AISB_COMPLETE": "bash_complete", "COMP_CWORD": "1"}
+    done = aisb(block="twins", COMP_WORDS="aisb cost", **words)
+    assert [line.partition(",")[2] for line in done.stdout.splitlines()] == [
+        "cost",
+        "cost-fails",
+        "cost-lost",
+        "cost-refuses",
+    ]
+    assert done.stderr == ""
+    words["COMP_CWORD"] = "2"
+    assert aisb(block="twins", COMP_WORDS="aisb runs t", **words).stdout == "plain,tag\n"
+    done = aisb(block="twins", COMP_WORDS="aisb cost-lost x", **words)
+    assert done.stderr == ""
+    assert aisb(block="twins", COMP_WORDS="aisb run --fe", **words).stdout == "plain,--few\n"
+
+
 def test_a_command_that_two_plugins_have_says_what_to_block(aisb):
     done = aisb("twin", block="late,lost,misplaced", code=2)
     assert done.stderr == (
