@@ -94,10 +94,13 @@ class DeclaredCommands:
             if isinstance(returned, str | Command) or not isinstance(returned, Iterable):
                 raise Broken(f"{hook}() returned {short(returned)}; it returns a list of aisb.Command")
             declared += [_checked(hook, command) for command in returned]
+        names = [command.name for command in declared]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise Broken(f"{COMMANDS}() declares {min(twice)!r} twice")
         for command in declared:
             same = self._commands.setdefault(command.name, [])
             same.append(DeclaredCommand(command, info.name, info.distribution))
-        return replace(info, offers={"command": tuple(command.name for command in declared)})
+        return replace(info, offers={"command": tuple(names)})
 
 
 def offered_twice(name: str, by: Iterable[DeclaredCommand]) -> PluginError:

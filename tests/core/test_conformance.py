@@ -120,6 +120,14 @@ def test_a_plugin_of_this_project_keeps_the_contract():
     assert "backend sim" in check_plugin("aisb-backend-sim")
 
 
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("aisb", "importer lm-eval"), ("aisb-analysis", "command audit"), ("aisb_mock", "command mock")],
+)
+def test_plugins_with_commands_and_importers_keep_the_contract(name, part):
+    assert part in check_plugin(name)
+
+
 def test_what_is_no_plugin_is_said():
     with pytest.raises(AssertionError, match="no installed distribution or module 'pluggy' has an entry"):
         check_plugin("pluggy")

@@ -221,6 +221,35 @@ def test_a_plugin_whose_pin_on_the_core_does_not_hold_is_named_with_it(tmp_path,
     assert (info["traceback"] is None) == (clause is not None)
 
 
+COMMANDS = """
+from aisb_engine import DeclaredCommands
+(info,) = [info for info in DeclaredCommands().infos if info.name == "odd"]
+print(info.state, info.reason, sep=": ")
+"""
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        ("None", "aisb_commands() returned None; it returns a list of aisb.Command"),
+        ("Command('a', '', 'b:c')", "aisb_commands() returned Command(name='a', help='', place='b:c', run_options=None); it returns a list of aisb.Command"),
+        ("['a']", "aisb_commands() has 'a'; it returns a list of aisb.Command"),
+        ("[Command('a b c', '', 'b:c')]", "aisb_commands() offers the name 'a b c'; a name is one or two words of lower-case letters, digits and '-'"),
+        ("[Command('a', '', 'b.c')]", "aisb_commands() has 'b.c' for 'a'; a place is written 'package.module:name'"),
+        ("[Command('a', '', 'b:c', 'd')]", "aisb_commands() has 'd' for 'a'; a place is written 'package.module:name'"),
+        ("[Command('a', '', 'b:c')] * 2", "aisb_commands() declares 'a' twice"),
+        ("1 / 0", "aisb_commands() raised ZeroDivisionError: division by zero (aisb_odd.py, line 3)"),
+    ],
+)  # fmt: skip
+def test_a_plugin_that_declares_no_proper_command_fails_and_says_why(tmp_path, returned, reason):
+    (tmp_path / "aisb_odd-1.0.dist-info").mkdir()
+    (tmp_path / "aisb_odd-1.0.dist-info" / "entry_points.txt").write_text("[aisb.commands]\nodd = aisb_odd\n")
+    (tmp_path / "aisb_odd.py").write_text(
+        f"from aisb import Command, hookimpl\n@hookimpl\ndef aisb_commands(): return {returned}\n"
+    )
+    assert python(COMMANDS, tmp_path) == f"failed: {reason}\n"
+
+
 def test_ctrl_c_while_plugins_load_ends_the_program(tmp_path):
     (tmp_path / "aisb_slow-1.0.dist-info").mkdir()
     (tmp_path / "aisb_slow-1.0.dist-info" / "entry_points.txt").write_text("[aisb]\nslow = aisb_slow\n")
