@@ -14,7 +14,7 @@ from pathlib import Path
 
 AISB = Path(sys.executable).with_name("aisb")
 NOTHING = [sys.executable, "-c", "pass"]
-LIMITS = {("--help",): 12, ("plugins", "list"): 20}
+LIMITS = {("--help",): 8, ("plugins", "list"): 20}
 KEPT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 """The environment in which compiled modules are kept, as they are of what pip installs."""
 

@@ -27,11 +27,13 @@ def site(tmp_path_factory):
 
 
 def test_every_command_has_its_place_with_its_options(site):
-    from aisb_cli.main import COMMANDS
+    import click
+
+    from aisb_cli.main import cli
     from aisb_cli.run_command import run
 
     page = (site / "reference/commands.html").read_text("utf-8")
-    for name in COMMANDS:
+    for name in cli.list_commands(click.Context(cli)):
         assert f'id="aisb-{name}"' in page, name
     for option in run.params:
         if not option.opts[0].startswith("--help") and not option.hidden:

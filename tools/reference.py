@@ -38,6 +38,7 @@ KINDS = {
         "Launchers",
         "What places workers: `--launcher`, or `[run] launcher`; options in `[launcher]`.",
     ),
+    "importer": ("Importers", "What reads results of other tools for `aisb import`."),
 }
 
 

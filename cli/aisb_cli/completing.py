@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import click
 
-    from aisb._plugins import Plugins
-    from aisb_engine._resolve.catalog import Catalog
+    from aisb_engine import Catalog, Plugins
 
 WORK_DIR = Path("outputs/default")
 
@@ -34,7 +33,7 @@ def complete_tasks(context: click.Context, parameter: click.Parameter, incomplet
     """Return the tasks and their other names that begin so; after a colon, the task's variants."""
     del context, parameter
     with suppress(Exception):
-        from aisb_engine._resolve.catalog import Selection, read_toml
+        from aisb_engine import Selection, read_toml
 
         _, catalog, own = _offered()
         name, colon, _ = incomplete.rpartition(",")[2].partition(":")
@@ -51,7 +50,7 @@ def complete_runs(context: click.Context, parameter: click.Parameter, incomplete
     """Return the runs of the work folder whose names begin so, the latest first."""
     del parameter
     with suppress(Exception):
-        from aisb_engine._record.runfolder import RunFolder
+        from aisb_engine import RunFolder
 
         work_dir = Path(context.params.get("work_dir") or WORK_DIR)
         names = [run.timestamp for run in reversed(RunFolder.list(work_dir))]
@@ -67,10 +66,8 @@ def _fitting(names: Iterable[str], incomplete: str) -> list[str]:
 
 
 def _offered() -> tuple[Plugins, Catalog, dict[str, Any]]:
-    from aisb._plugins import Plugins
-    from aisb_engine._known import install_line
-    from aisb_engine._resolve.catalog import Catalog, read_toml
+    from aisb_engine import Catalog, Plugins, read_toml
 
     own = read_toml(Path("aisb.toml")) if Path("aisb.toml").is_file() else {}
-    plugins = Plugins.load(install_line=install_line)
+    plugins = Plugins.load()
     return plugins, Catalog(plugins), own

@@ -19,7 +19,7 @@ DONE = {
 }
 
 
-@click.command(short_help="Let the Tab key complete commands, options and names.")
+@click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.option("--install", is_flag=True, help="Write it where the shell looks for it.")
 def completion(shell: str, *, install: bool) -> None:

@@ -10,7 +10,7 @@ import click
 from aisb_cli import shared_options as shared
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
+    from aisb_engine import Plugins
 
 HEAD = """\
 # Your own models and tasks for aisb. `aisb run` reads ./aisb.toml, or the file given with -c.
@@ -56,8 +56,8 @@ def init_command(
     \b
       aisb config init --models vllm_api_stream_chat --datasets gsm8k
     """  # noqa: D301 - \b is for click
-    from aisb._errors import UsageError
-    from aisb_engine._resolve.names import split_names
+    from aisb import UsageError
+    from aisb_engine import split_names
 
     if output.exists() and not force:
         raise UsageError(f"{output} is there already; --force replaces it, -o names another file")
@@ -71,9 +71,7 @@ def init_command(
 
 def _model_part(plugins: Plugins, name: str, *, given: bool) -> str:
     """Return a model's table: its options with their help, each a comment with the value it has now."""
-    from aisb._options import options
-    from aisb_engine._resolve.catalog import Catalog
-    from aisb_engine._resolve.layers import Asked, Resolver
+    from aisb_engine import Asked, Catalog, Resolver, factory_options
 
     layers = Resolver(plugins, Catalog(plugins), Asked()).model(name)
     table = layers.table
@@ -83,7 +81,7 @@ def _model_part(plugins: Plugins, name: str, *, given: bool) -> str:
     if not given:
         lines.append(f"base = {_toml(name)}")
     lines += ["", f"[models.{_key(title)}.options]"]
-    for option in options(factory):
+    for option in factory_options(factory):
         value = table.get("options", {}).get(option.name, None if option.required else option.default)
         shown = _toml(value) if value is not None else "…"
         lines.append(f"# {option.name} = {shown}" + (f"    # {option.help}" if option.help else ""))
@@ -96,8 +94,7 @@ def _task_part(plugins: Plugins, name: str) -> str:
     """Return a task's table with its keys as they are now, each a comment."""
     import tomli_w
 
-    from aisb_engine._resolve.catalog import Catalog
-    from aisb_engine._resolve.layers import Asked, Resolver
+    from aisb_engine import Asked, Catalog, Resolver
 
     task = Resolver(plugins, Catalog(plugins), Asked()).show(name)
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from aisb_engine._progress import Phase, Progress
+from aisb_engine import Phase, Progress
 
 ENDED: frozenset[Phase] = frozenset(("done", "failed", "stopped"))
 

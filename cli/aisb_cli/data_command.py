@@ -15,10 +15,8 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
     from aisb_cli.data_sets.inventory import Standing
-    from aisb_engine._data.datafiles import DataFolders
-    from aisb_engine._spec import Task
+    from aisb_engine import DataFolders, Plugins, Task
 
 
 @click.group()
@@ -108,7 +106,7 @@ def path_command(context: click.Context, name: str, data_dir: Path | None, *, as
     \b
       aisb data path gsm8k
     """  # noqa: D301 - \b is for click
-    from aisb._errors import DataMissing
+    from aisb import DataMissing
     from aisb_cli.data_sets.inventory import look
 
     (found,) = _standings(context, (name,), data_dir, look)
@@ -142,10 +140,10 @@ def pull_command(context: click.Context, names: tuple[str, ...], hub: Any, data_
     \b
       aisb data pull gsm8k --data-dir ~/data
     """  # noqa: D301 - \b is for click
-    from aisb._errors import DataMissing
+    from aisb import DataMissing
     from aisb_cli.data_sets.inventory import check
     from aisb_cli.data_sets.pull import by_hand, pull
-    from aisb_engine._data.datafiles import DataFolders
+    from aisb_engine import DataFolders
 
     folder = DataFolders.default(data_dir).roots[0]
     for task, name, plugins, lock in _tasks(context, names):
@@ -163,7 +161,7 @@ def _standings(
     data_dir: Path | None,
     how: Callable[[Task, str, Plugins, DataFolders, dict[str, Any]], Standing],
 ) -> Iterator[Standing]:
-    from aisb_engine._data.datafiles import DataFolders
+    from aisb_engine import DataFolders
 
     folders = DataFolders.default(data_dir)
     for task, name, plugins, lock in _tasks(context, names):
@@ -174,8 +172,7 @@ def _tasks(
     context: click.Context, names: Sequence[str]
 ) -> Iterator[tuple[Task, str, Plugins, dict[str, Any]]]:
     """Yield the tasks named, or all; of all, a variant too where it has data of its own."""
-    from aisb_engine._resolve.catalog import Catalog, read_toml
-    from aisb_engine._resolve.layers import Asked, Resolver
+    from aisb_engine import Asked, Catalog, Resolver, read_toml
 
     plugins = shared.load_plugins(context)
     catalog = Catalog(plugins)

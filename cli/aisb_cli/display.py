@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from aisb_cli.counts import ENDED, ending, first_failure, name_of, totals
-from aisb_engine._progress import Display, Phase, Progress
+from aisb_engine import Display, Phase, Progress
 
 
 def choose_display(*, debug: bool = False, interval: float = 10.0) -> Display:

@@ -15,13 +15,13 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_models
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
     from aisb_cli.doctor import Finding
+    from aisb_engine import Plugins
 
 MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX", "red")}
 
 
-@click.command(short_help="Look at this machine and at services, and say what to put right.")
+@click.command()
 @click.option("--url", "urls", multiple=True, metavar="URL", help="Look at this service too (repeatable).")
 @click.option(
     "--models",

@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
-    from aisb_engine._run import Command, Ended
+    from aisb_engine import EndedRun, Plugins, RunCommand
 
 
-def execute_command(command: Command, plugins: Plugins, *, debug: bool) -> int:
+def execute_command(command: RunCommand, plugins: Plugins, *, debug: bool) -> int:
     """Do what a command says, show it as it goes on, and return the exit code."""
     from aisb_cli.display import choose_display
-    from aisb_engine._run import execute
+    from aisb_engine import execute_run
 
-    ended = execute(command, plugins, choose_display(debug=debug))
+    ended = execute_run(command, plugins, choose_display(debug=debug))
     _last_lines(ended, command)
     return ended.exit_code
 
 
-def _last_lines(ended: Ended, command: Command) -> None:
+def _last_lines(ended: EndedRun, command: RunCommand) -> None:
     """Say where everything is, how many failed, and how to go on."""
     for note in ended.notes:
         click.echo(note, err=True)

@@ -13,10 +13,14 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
 
 if TYPE_CHECKING:
-    from aisb_cli.importers.write import Written
+    from aisb_engine import ImportedPart
 
 
-@click.command("import", short_help="Make a run of answers that lm-eval, OpenCompass or Inspect asked for.")
+CHOICES = ({"use": "choice-match"},)
+"""What grades answers that are likelihoods of options."""
+
+
+@click.command("import")
 @click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--as",
@@ -49,30 +53,32 @@ def import_(
       aisb import outputs/default/20251120_101500 --as ceval_gen=ceval
       aisb compare latest 20261121_220301
     """  # noqa: D301 - \b is for click
-    from aisb_cli.importers.find import read_foreign
-    from aisb_cli.importers.write import write_run
+    from aisb_cli.importers.read import Importers
+    from aisb_engine import write_imported
 
     plugins = shared.load_plugins(context)
-    found = [one for path in paths for one in read_foreign(path)]
+    importers = Importers(plugins, complain=lambda line: click.echo(line, err=True))
+    found = [one for path in paths for one in importers.read(path)]
     if model:
         found = [replace(one, model=model) for one in found]
-    folder, written = write_run(found, plugins, work_dir, graded_by=_graded_by(names))
+    folder, written = write_imported(
+        found, plugins, work_dir, choice_evaluators=CHOICES, graded_by=_graded_by(names)
+    )
     for line in _told(written):
         click.echo(line, err=True)
     if no_score or not any(one.graded_by for one in written):
         click.echo(f"imported into {folder}", err=True)
-        return 0
+        return int(importers.faults > 0)
     from aisb_cli.ending import execute_command
-    from aisb_engine._resolve.config import Asked
-    from aisb_engine._run import Command
+    from aisb_engine import Asked, RunCommand
 
-    command = Command(Asked(), mode="eval", reuse=folder.timestamp, work_dir=work_dir)
-    return execute_command(command, plugins, debug=False)
+    command = RunCommand(Asked(), mode="eval", reuse=folder.timestamp, work_dir=work_dir)
+    return execute_command(command, plugins, debug=False) or int(importers.faults > 0)
 
 
 def _graded_by(names: Iterable[str]) -> dict[str, str]:
     """Return tasks of ours by the tool's names; a name alone is for all of them."""
-    from aisb._errors import UsageError
+    from aisb import UsageError
 
     given: dict[str, str] = {}
     for text in names:
@@ -83,7 +89,7 @@ def _graded_by(names: Iterable[str]) -> dict[str, str]:
     return given
 
 
-def _told(written: Iterable[Written]) -> Iterable[str]:
+def _told(written: Iterable[ImportedPart]) -> Iterable[str]:
     for one in written:
         theirs = ", ".join(f"{name} {value:.2f}" for name, value in one.scores.items())
         yield (

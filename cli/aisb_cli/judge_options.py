@@ -47,7 +47,7 @@ def judge_table(name: str | None, url: str | None, *, own: bool = False) -> dict
     Where a run is gone on with, its configuration is read in place of `aisb.toml`: a model that is only there
     is copied from it. `own` says that `aisb.toml` is read anyway.
     """
-    from aisb_engine._resolve.catalog import read_user_file
+    from aisb_engine import read_user_file
 
     table: dict[str, Any] = {}
     if name:

@@ -20,7 +20,7 @@ from aisb_cli.counts import (
     totals,
 )
 from aisb_cli.keys import Keys, interrupt
-from aisb_engine._progress import Phase, Progress
+from aisb_engine import Phase, Progress
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -12,7 +12,7 @@ import click
 from aisb_cli import shared_options as shared
 
 if TYPE_CHECKING:
-    from aisb_engine._record.runfolder import RunFolder
+    from aisb_engine import RunFolder
 
 LOOKED_EVERY = 0.25
 
@@ -58,7 +58,7 @@ class Tail:
             yield before
 
 
-@click.command(short_help="Show the log lines of a run, and follow those that it writes now.")
+@click.command()
 @shared.which_run
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written, until the run ends.")
 @shared.only_models
@@ -85,8 +85,7 @@ def logs(
       aisb logs latest -f --task gsm8k
       aisb logs latest | grep failed
     """  # noqa: D301 - \b is for click
-    from aisb_engine._record.runfolder import RunFolder
-    from aisb_engine._record.runs import is_written
+    from aisb_engine import RunFolder, is_being_written
 
     folder = RunFolder.find(work_dir, which)
     wanted = _Wanted(folder, models, tasks)
@@ -94,7 +93,7 @@ def logs(
     tails: dict[Path, Tail] = {}
     first = True
     while True:
-        writing = is_written(folder)  # before the last look, so that nothing between is missed
+        writing = is_being_written(folder)  # before the last look, so that nothing between is missed
         lines = sorted(_new(wanted, tails), key=lambda line: line.when)
         if first and count is not None:
             lines = lines[-count:] if count else []
@@ -118,8 +117,8 @@ class _Wanted(NamedTuple):
 
     def check(self) -> None:
         """Raise UnknownName for a model or task that the run does not have."""
-        from aisb._errors import UnknownName
-        from aisb_engine._record.runs import read_run
+        from aisb import UnknownName
+        from aisb_engine import read_run
 
         run = read_run(self.folder)
         for what, names, known in (

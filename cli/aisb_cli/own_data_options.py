@@ -57,13 +57,9 @@ def own_tasks(flags: dict[str, Any], file: Path | None) -> dict[str, dict[str, A
                 flag = f"--{name.replace('_', '-')}"
                 raise click.UsageError(f"{flag} says more of --custom-dataset-path, which is not given")
         return {}
-    from aisb._plugins import Plugins
-    from aisb_engine._data.own import own_task
-    from aisb_engine._known import install_line
-    from aisb_engine._resolve.catalog import Catalog, read_user_file
-    from aisb_engine._resolve.names import safe_name
+    from aisb_engine import Catalog, Plugins, own_task, read_user_file, safe_name
 
-    catalog = Catalog(Plugins.load(install_line=install_line))
+    catalog = Catalog(Plugins.load())
     table = own_task(path, catalog.grading, data_type=data_type, method=method, meta=meta)
     name = safe_name(path.name.partition(".")[0])
     taken = {entry.name for entry in catalog.entries("task")} | set(catalog.aliases)

@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
-    from aisb._types import Sample
-    from aisb_engine._data.samples import BrokenRow
-    from aisb_engine._faults import PluginFaults
-    from aisb_engine._run import Command
-    from aisb_engine._spec import RunSpec
+    from aisb import Sample
+    from aisb_engine import BrokenRow, PluginFaults, Plugins, RunCommand, RunSpec
 
 
 OVERRIDING = (
@@ -23,7 +19,7 @@ OVERRIDING = (
 )
 
 
-def print_sources(command: Command, plugins: Plugins, *, as_json: bool) -> None:
+def print_sources(command: RunCommand, plugins: Plugins, *, as_json: bool) -> None:
     """Print where each selected name comes from; all of them when none is selected."""
     found = list(_sources(command, plugins))
     if as_json:
@@ -37,10 +33,9 @@ def print_sources(command: Command, plugins: Plugins, *, as_json: bool) -> None:
     click.echo(OVERRIDING)
 
 
-def _sources(command: Command, plugins: Plugins) -> Iterator[tuple[str, str, str]]:
+def _sources(command: RunCommand, plugins: Plugins) -> Iterator[tuple[str, str, str]]:
     """Yield the flag, the name and the place of each name: a file, or `plugin:NAME` for a bare backend."""
-    from aisb_engine._resolve.catalog import Catalog, Selection, read_user_file
-    from aisb_engine._resolve.names import split_names
+    from aisb_engine import Catalog, Selection, read_user_file, split_names
 
     catalog = Catalog(plugins)
     file, backends = command.asked.file, plugins.names("backend")
@@ -61,19 +56,18 @@ def _sources(command: Command, plugins: Plugins) -> Iterator[tuple[str, str, str
         yield "--datasets", name, str(entry.path if entry else file)
 
 
-def print_plan(command: Command, plugins: Plugins, *, as_json: bool) -> int:
+def print_plan(command: RunCommand, plugins: Plugins, *, as_json: bool) -> int:
     """Print what would be asked, then the resolved configuration; return 1 where a plugin raised, else 0."""
-    from aisb_engine._faults import PluginFaults
-    from aisb_engine._run import plan, resolved
+    from aisb_engine import PluginFaults, plan_run, resolved_tables
 
-    spec, _ = plan(command, plugins)
+    spec, _ = plan_run(command, plugins)
     faults = PluginFaults()
     rows = list(_asked(spec, plugins, command, faults))
     for line in faults.lines():
         click.echo(line, err=True)
     code = 1 if faults.faults else 0
     if as_json:
-        table = {"subtasks": rows, "configuration": resolved(spec)}
+        table = {"subtasks": rows, "configuration": resolved_tables(spec)}
         click.echo(json.dumps(table, ensure_ascii=False, indent=2))
         return code
     import tomli_w
@@ -84,22 +78,20 @@ def print_plan(command: Command, plugins: Plugins, *, as_json: bool) -> int:
         for row in rows
     ]
     click.echo(tabulate(shown, headers=("model", "task", "requests", "prompt", "in flight")))
-    click.echo(f"\n{tomli_w.dumps(resolved(spec), multiline_strings=True)}", nl=False)
+    click.echo(f"\n{tomli_w.dumps(resolved_tables(spec), multiline_strings=True)}", nl=False)
     return code
 
 
 def _asked(
-    spec: RunSpec, plugins: Plugins, command: Command, faults: PluginFaults
+    spec: RunSpec, plugins: Plugins, command: RunCommand, faults: PluginFaults
 ) -> Iterator[dict[str, Any]]:
     """Yield what would be asked of each model on each task: nothing of a task whose dataset raises.
 
     Raises:
         PluginError: that is so of every task.
     """
-    from aisb._errors import PluginError
-    from aisb_engine._data.datafiles import DataFolders
-    from aisb_engine._data.samples import BrokenRow, load_samples
-    from aisb_engine._faults import ComponentError
+    from aisb import PluginError
+    from aisb_engine import BrokenRow, ComponentError, DataFolders, load_samples
 
     folders = DataFolders.default(command.data_dir)
     rows: dict[str, Sequence[Sample | BrokenRow]] = {}

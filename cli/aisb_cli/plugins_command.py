@@ -6,16 +6,17 @@ import json
 import shutil
 import textwrap
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aisb_cli import shared_options as shared
+from aisb_cli.command_group import declared_commands
 
 if TYPE_CHECKING:
-    from aisb._options import Option
-    from aisb._plugins import Component, PluginInfo, Plugins
+    from aisb_engine import Component, DeclaredCommand, Option, PluginInfo, Plugins
 
 
 @click.group()
@@ -25,30 +26,47 @@ def plugins() -> None:
 
 @plugins.command("list")
 @shared.as_json
+@click.option("--debug", is_flag=True, help="Show the traceback of each plugin that failed to load.")
 @click.pass_context
-def list_command(context: click.Context, as_json: bool) -> None:
+def list_command(context: click.Context, *, as_json: bool, debug: bool) -> None:
     """List plugins: distribution, state, what each offers, and why one failed.
 
     \b
       aisb plugins list --json
     """  # noqa: D301 - \b is for click
-    found = shared.load_plugins(context)
+    infos = _infos(context)
     if as_json:
-        _print_json([_plugin_record(info) for info in found.infos])
+        _print_json([_plugin_record(info, debug=debug) for info in infos])
         return
     from tabulate import tabulate
 
-    first = [f"{info.name}\n  {info.distribution} {info.version}" for info in found.infos]
+    first = [f"{info.name}\n  {info.distribution} {info.version}" for info in infos]
     taken = _widest(line for cell in first for line in cell.split("\n")) + len("blocked")
     width = max(_columns() - taken - 4, 24)
     table = [
-        (cell, info.state, _wrapped(_offers(info), width))
-        for cell, info in zip(first, found.infos, strict=True)
+        (cell, info.state, _wrapped(_offers(info), width)) for cell, info in zip(first, infos, strict=True)
     ]
     click.echo(tabulate(table, headers=("plugin, distribution", "state", "offers"), tablefmt="simple"))
-    failed = [f"{info.name} did not load: {info.reason}" for info in found.infos if info.state == "failed"]
+    failed = [info for info in infos if info.state == "failed"]
     if failed:
-        click.echo("\n" + "\n".join(failed))
+        click.echo()
+    for info in failed:
+        click.echo(f"{info.name} did not load: {info.reason}")
+        if debug and info.traceback:
+            click.echo(textwrap.indent(info.traceback, "  "))
+
+
+def _infos(context: click.Context) -> list[PluginInfo]:
+    """Return all plugins by name; one that offers components and commands under one name is one plugin."""
+    infos = {(info.name, info.distribution): info for info in shared.load_plugins(context).infos}
+    others = []
+    for info in declared_commands(context).infos:
+        same = infos.get((info.name, info.distribution))
+        if same and same.state == info.state == "loaded":
+            infos[info.name, info.distribution] = replace(same, offers={**same.offers, **info.offers})
+        elif not (same and same.state == info.state == "blocked"):
+            others.append(info)
+    return sorted([*infos.values(), *others], key=lambda info: (info.name, info.distribution))
 
 
 @plugins.command("show")
@@ -56,38 +74,62 @@ def list_command(context: click.Context, as_json: bool) -> None:
 @shared.as_json
 @click.pass_context
 def show_command(context: click.Context, name: str, as_json: bool) -> None:
-    """Show a component's options: NAME, or KIND:NAME where two kinds share a name.
+    """Show a component's options, or whose a command is: NAME, or KIND:NAME where two kinds share a name.
 
     \b
       aisb plugins show vllm-chat
     """  # noqa: D301 - \b is for click
-    from aisb._options import options, summary
+    from aisb_engine import factory_options as options
+    from aisb_engine import factory_summary
 
-    components = _named(shared.load_plugins(context), name)
+    commands = _commands_named(context, name)
+    plugins = shared.load_plugins(context)
+    components = _named(context, plugins, name, commands)
     if as_json:
-        _print_json([_component_record(component) for component in components])
+        _print_json([*map(_component_record, components), *map(_command_record, commands)])
         return
     for position, component in enumerate(components):
         if position:
             click.echo()
-        first = summary(component.factory)
+        first = factory_summary(component.factory)
         click.echo(f"{component.kind}:{component.name}" + (f" – {first}" if first else ""))
         click.echo(f"plugin {component.plugin}, from {component.distribution}\n")
         _print_options(options(component.factory))
 
+    for position, one in enumerate(commands, start=len(components)):
+        if position:
+            click.echo()
+        click.echo(f"command:{one.command.name} – {one.command.help}")
+        click.echo(f"plugin {one.plugin}, from {one.distribution}\n")
+        click.echo(f"aisb {one.command.name} --help explains its options.")
+        if one.command.run_options:
+            click.echo("It adds options to aisb run; aisb run --help-all explains them.")
 
-def _named(found: Plugins, text: str) -> list[Component]:
-    """Return the components that a name means; raise UnknownName when there are none."""
-    from aisb._errors import UnknownName
-    from aisb._plugins import KINDS
+
+def _commands_named(context: click.Context, text: str) -> list[DeclaredCommand]:
+    kind, _, name = text.rpartition(":")
+    declared = declared_commands(context).all()
+    return [one for one in declared if one.command.name == name and kind in ("", "command")]
+
+
+def _named(
+    context: click.Context, found: Plugins, text: str, commands: Iterable[DeclaredCommand]
+) -> list[Component]:
+    """Return the components that a name means; raise UnknownName when there are none, and no commands."""
+    from aisb import UnknownName
+    from aisb_engine import KINDS
 
     kind, colon, name = text.rpartition(":")
-    if colon and kind not in KINDS:
-        raise UnknownName("kind of component", kind, KINDS)
+    if colon and kind not in (*KINDS, "command"):
+        raise UnknownName("kind of component", kind, (*KINDS, "command"))
     components = found.components()
     if named := [c for c in components if c.name == name and kind in ("", c.kind)]:
         return named
+    if commands:
+        return []
     known = {c.name for c in components if kind in ("", c.kind)}
+    if kind in ("", "command"):
+        known |= {one.command.name for one in declared_commands(context).all()}
     notes = found.why_missing(name)
     for info in found.infos:
         if info.name == name and info.state == "loaded":
@@ -110,8 +152,8 @@ def _files(info: PluginInfo, what: str) -> list[str]:
     return sorted(path.stem for folder in info.configs for path in (folder / what).glob("*.toml"))
 
 
-def _plugin_record(info: PluginInfo) -> dict[str, Any]:
-    return {
+def _plugin_record(info: PluginInfo, *, debug: bool) -> dict[str, Any]:
+    record = {
         "name": info.name,
         "distribution": info.distribution,
         "version": info.version,
@@ -122,15 +164,29 @@ def _plugin_record(info: PluginInfo) -> dict[str, Any]:
         "models": _files(info, "models"),
         "configs": [str(folder) for folder in info.configs],
     }
+    return {**record, "traceback": info.traceback} if debug else record
+
+
+def _command_record(one: DeclaredCommand) -> dict[str, Any]:
+    return {
+        "kind": "command",
+        "name": one.command.name,
+        "summary": one.command.help,
+        "plugin": one.plugin,
+        "distribution": one.distribution,
+        "place": one.command.place,
+        "run_options": one.command.run_options,
+    }
 
 
 def _component_record(component: Component) -> dict[str, Any]:
-    from aisb._options import options, summary
+    from aisb_engine import factory_options as options
+    from aisb_engine import factory_summary
 
     return {
         "kind": component.kind,
         "name": component.name,
-        "summary": summary(component.factory),
+        "summary": factory_summary(component.factory),
         "plugin": component.plugin,
         "distribution": component.distribution,
         "options": [

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,12 +11,10 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_runs
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
-    from aisb_engine._record.runfolder import RunFolder
-    from aisb_engine._spec import RunTable
+    from aisb_engine import Plugins
 
 
-@click.command(short_help="Show a run again: as a page, a table, JSON, JUnit XML.")
+@click.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]…", shell_complete=complete_runs)
 @click.option(
     "--reporters",
@@ -47,11 +44,9 @@ def report(
       aisb report 20261121_220301 --reporters markdown,junit --set junit.least=70
       aisb report RUN_OF_8 RUN_OF_16 RUN_OF_32
     """  # noqa: D301 - \b is for click
-    from aisb._errors import UsageError
-    from aisb_engine._faults import PluginFaults
-    from aisb_engine._record.runfolder import RunFolder
-    from aisb_engine._resolve.names import split_names
-    from aisb_engine._run import report as shown
+    from aisb import UsageError
+    from aisb_engine import PluginFaults, RunFolder, reporter_table, split_names
+    from aisb_engine import report_run as shown
 
     plugins = shared.load_plugins(context)
     first, *beside = [RunFolder.find(work_dir, name) for name in runs or ("latest",)]
@@ -61,7 +56,7 @@ def report(
             f"only the page (--reporters html) can show {len(beside) + 1} runs at once, and this asks for "
             f"{', '.join(names)}: name one run, or html"
         )
-    table = _table(first, names, sets)
+    table = reporter_table(first, names, sets)
     if beside:
         table.reporter_options.setdefault("html", {})["beside"] = [str(run.path) for run in beside]
     faults = PluginFaults(first)
@@ -73,28 +68,3 @@ def report(
 
 def _usual(plugins: Plugins) -> list[str]:
     return ["html"] if "html" in plugins.names("reporter") else ["text"]
-
-
-def _table(folder: RunFolder, names: Sequence[str], sets: Sequence[str]) -> RunTable:
-    """Return the run's own `[run]` table with these reporters and options.
-
-    Raises:
-        UsageError: `--set` names no reporter that is asked for.
-    """
-    from aisb._errors import UsageError, did_you_mean
-    from aisb_engine._resolve.catalog import read_user_file
-    from aisb_engine._resolve.tables import Setting, put, validate
-    from aisb_engine._spec import RunTable
-
-    own = read_user_file(folder.config).get("run", {}) if folder.config.exists() else {}
-    options: dict[str, Any] = dict(own.get("reporter_options", {}))
-    for text in sets:
-        setting = Setting.parse(text)
-        name = setting.path[0]
-        if len(setting.path) < 2 or name not in names:
-            raise UsageError(
-                f"--set {text}: it must begin with a reporter that is asked for ({', '.join(names)})"
-                f"{did_you_mean(name, names)}, as in {names[0]}.OPTION=VALUE"
-            )
-        put(options, setting.path, setting.value, unset=setting.unset)
-    return validate(RunTable, {"reporters": list(names), "reporter_options": options}, "run")

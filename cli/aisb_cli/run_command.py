@@ -1,4 +1,4 @@
-"""`aisb run`: from flags to one `aisb_engine._run.Command`."""
+"""`aisb run`: from flags to one `aisb_engine.RunCommand`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options, own_task
 from aisb_cli.spread import Spread
 
 if TYPE_CHECKING:
-    from aisb_engine._run import Command
+    from aisb_engine import RunCommand
 
 MODES = ("all", "infer", "eval", "viz", "perf", "perf_viz")
 
@@ -81,7 +81,7 @@ def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
     )
 
 
-@click.command(cls=Run, short_help="Ask models the tasks' questions, score the answers, show the table.")
+@click.command(cls=Run)
 @click.option(
     "--models",
     multiple=True,
@@ -179,6 +179,7 @@ def run(context: click.Context, /, **flags: Any) -> int:
             "--json goes with --search or --dry-run; a run itself is shown as JSON by --reporters text,json"
         )
     plugins = shared.load_plugins(context, flags["block"])
+    flags["sets"] = (*context.obj.settings, *flags["sets"])  # of two settings of a key the later holds
     command = _command(flags)
     if flags["search"] or flags["dry_run"]:
         from aisb_cli.planning import print_plan, print_sources
@@ -190,11 +191,9 @@ def run(context: click.Context, /, **flags: Any) -> int:
     return execute_command(command, plugins, debug=flags["debug"])
 
 
-def _command(flags: dict[str, Any]) -> Command:
+def _command(flags: dict[str, Any]) -> RunCommand:
     """Sort flags into the tables they are short for; a flag that was not given says nothing."""
-    from aisb_engine._resolve.config import Asked
-    from aisb_engine._resolve.names import split_names
-    from aisb_engine._run import Command
+    from aisb_engine import Asked, RunCommand, split_names
 
     def given(**names: str) -> dict[str, Any]:
         return {
@@ -237,7 +236,7 @@ def _command(flags: dict[str, Any]) -> Command:
         judge=judge_table(flags["judge"], flags["judge_url"], own=not flags["reuse"]),
         sets=flags["sets"],
     )
-    return Command(
+    return RunCommand(
         asked,
         mode=flags["mode"],
         reuse=flags["reuse"],

@@ -14,7 +14,7 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_runs
 
 if TYPE_CHECKING:
-    from aisb_engine._record.runs import RunInfo
+    from aisb_engine import RunInfo
 
 STATES = ("running", "done", "failed", "stopped", "killed")
 DATES = ("%Y-%m-%d", "%Y%m%d", "%Y-%m-%d %H:%M", "%Y%m%d_%H%M%S")
@@ -81,15 +81,14 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
     \b
       aisb runs show 20261121_220301
     """  # noqa: D301 - \b is for click
-    from aisb_engine._record.runfolder import RunFolder
-    from aisb_engine._record.runs import STATUSES, read_progress, read_run, size
+    from aisb_engine import RUN_STATUSES, RunFolder, read_progress, read_run, run_size
 
     one = read_run(RunFolder.find(work_dir, which))
     if as_json:
-        more = {"bytes": size(one.folder), "progress": read_progress(one.folder)}
+        more = {"bytes": run_size(one.folder), "progress": read_progress(one.folder)}
         click.echo(json.dumps(record(one) | more, ensure_ascii=False, indent=2))
         return
-    click.echo(f"{one.folder}: {one.status}, {STATUSES[one.status]}")
+    click.echo(f"{one.folder}: {one.status}, {RUN_STATUSES[one.status]}")
     click.echo(f"  {_what(one)}")
     for name, value in (
         ("command", " ".join(one.command)),
@@ -97,7 +96,7 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
         ("began", one.started),
         ("ended", one.ended),
         ("exit code", one.exit_code),
-        ("size", f"{size(one.folder) / 1e6:.1f} MB"),
+        ("size", f"{run_size(one.folder) / 1e6:.1f} MB"),
     ):
         if value not in (None, ""):
             click.echo(f"  {name}: {value}")
@@ -116,7 +115,7 @@ def path_command(which: str, work_dir: Path) -> None:
     \b
       ls "$(aisb runs path latest)/predictions"
     """  # noqa: D301 - \b is for click
-    from aisb_engine._record.runfolder import RunFolder
+    from aisb_engine import RunFolder
 
     click.echo(RunFolder.find(work_dir, which).path)
 
@@ -133,11 +132,11 @@ def rm_command(names: tuple[str, ...], work_dir: Path, *, yes: bool) -> None:
     \b
       aisb runs rm 20261121_220301 20261121_221500
     """  # noqa: D301 - \b is for click
-    from aisb_engine._record.runs import read_run, removable, size
+    from aisb_engine import read_run, removable_run, run_size
 
-    found = {folder.path.resolve(): folder for folder in (removable(work_dir, name) for name in names)}
+    found = {folder.path.resolve(): folder for folder in (removable_run(work_dir, name) for name in names)}
     for folder in found.values():
-        click.echo(f"{folder}  {_what(read_run(folder))}  {size(folder) / 1e6:.1f} MB")
+        click.echo(f"{folder}  {_what(read_run(folder))}  {run_size(folder) / 1e6:.1f} MB")
     if not yes and not click.confirm(f"remove {'it' if len(found) == 1 else f'these {len(found)}'}?"):
         click.echo("nothing was removed")
         return
@@ -180,8 +179,7 @@ def _chosen(
     since: datetime | None,
     until: datetime | None,
 ) -> Iterator[RunInfo]:
-    from aisb_engine._record.runfolder import RunFolder
-    from aisb_engine._record.runs import read_run, started_at
+    from aisb_engine import RunFolder, read_run, started_at
 
     count = 0
     for folder in reversed(RunFolder.list(work_dir)):

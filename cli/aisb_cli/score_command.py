@@ -11,7 +11,7 @@ from aisb_cli.ending import execute_command
 from aisb_cli.judge_options import allow_options, judge_options, judge_table
 
 
-@click.command(short_help="Score a run again from its log, without asking the model again.")
+@click.command()
 @judge_options
 @allow_options
 @shared.which_run
@@ -39,8 +39,7 @@ def score(
     Take the last number of the text as its answer, whatever the text says:
       aisb score latest --set 'task.postprocess=[{use="last-number"}]'
     """  # noqa: D301 - \b is for click
-    from aisb_engine._resolve.config import Asked
-    from aisb_engine._run import Command
+    from aisb_engine import Asked, RunCommand
 
     flags = {"dump_eval_details": dump_eval_details, "merge_ds": merge_ds}
     asked = Asked(
@@ -48,5 +47,5 @@ def score(
         run={key: True for key, value in flags.items() if value},
         judge=judge_table(judge, judge_url),
     )
-    command = Command(asked, mode="eval", reuse=which, work_dir=work_dir)
+    command = RunCommand(asked, mode="eval", reuse=which, work_dir=work_dir)
     return execute_command(command, shared.load_plugins(context), debug=False)

@@ -11,7 +11,7 @@ import click
 from aisb_cli.completing import complete_runs
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
+    from aisb_engine import Plugins
 
 which_run = click.argument("which", metavar="RUN", default="latest", shell_complete=complete_runs)
 """One run: a timestamp, a path, or `latest`."""
@@ -63,10 +63,5 @@ def sets(words: str) -> Callable[[Any], Any]:
 
 def load_plugins(context: click.Context, block: Sequence[str] = ()) -> Plugins:
     """Load the plugins but those that were to be blocked, and say what is to be said of them."""
-    from aisb._plugins import Plugins
-    from aisb_engine._known import install_line
-
-    plugins = Plugins.load([*(context.obj or {}).get("block", ()), *block], install_line=install_line)
-    for note in plugins.notes:
-        click.echo(note, err=True)
-    return plugins
+    loaded: Plugins = context.obj.load_plugins(block)
+    return loaded

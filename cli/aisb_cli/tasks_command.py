@@ -14,8 +14,8 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
 
 if TYPE_CHECKING:
-    from aisb._types import Message, Request
-    from aisb_engine._data.samples import BrokenRow
+    from aisb import Message, Request
+    from aisb_engine import BrokenRow
 
 
 NEW_HEAD = """\
@@ -39,7 +39,7 @@ def list_command(context: click.Context, as_json: bool, markdown: bool) -> None:
     \b
       aisb tasks list --json
     """  # noqa: D301 - \b is for click
-    from aisb_engine._resolve.catalog import Catalog, read_toml
+    from aisb_engine import Catalog, read_toml
 
     if markdown:
         from aisb_cli.tasks_table import markdown_table
@@ -88,16 +88,12 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
     \b
       aisb tasks show gsm8k:zero-shot --sample 3
     """  # noqa: D301 - \b is for click
-    from aisb_engine._data.datafiles import DataFolders
-    from aisb_engine._data.samples import BrokenRow
-    from aisb_engine._load.asking import preview
-    from aisb_engine._resolve.catalog import Catalog
-    from aisb_engine._resolve.layers import Asked, Resolver
+    from aisb_engine import Asked, BrokenRow, Catalog, DataFolders, Resolver, preview_requests
 
     plugins = shared.load_plugins(context)
     file = Path("aisb.toml") if Path("aisb.toml").is_file() else None
     task = Resolver(plugins, Catalog(plugins), Asked(file=file)).show(name)
-    requests = preview(task, plugins, DataFolders.default(data_dir), count) if count else []
+    requests = preview_requests(task, plugins, DataFolders.default(data_dir), count) if count else []
     code = 1 if any(isinstance(request, BrokenRow) for request in requests) else 0
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     if as_json:
@@ -161,9 +157,8 @@ def new_command(
 
     import tomli_w
 
-    from aisb._errors import UsageError
-    from aisb_engine._data.own import own_task
-    from aisb_engine._resolve.catalog import Catalog
+    from aisb import UsageError
+    from aisb_engine import Catalog, own_task
 
     output = output or data.with_name(f"{data.name.partition('.')[0]}.toml")
     if output.suffix != ".toml":
@@ -214,7 +209,6 @@ def _start(address: str) -> str:
 
 
 def _prompt(request: Request | BrokenRow) -> Any:
-    from aisb_engine._data.samples import BrokenRow
-    from aisb_engine._record.predictions import prompt_of
+    from aisb_engine import BrokenRow, prompt_of
 
     return {"error": str(request.error)} if isinstance(request, BrokenRow) else prompt_of(request)

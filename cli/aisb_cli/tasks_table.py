@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
+    from aisb_engine import Plugins
 
 HEADERS = ("task", "rows", "style", "shots", "graded by", "data", "licence", "names in other tools")
 UNKNOWN = "–"
@@ -15,7 +15,7 @@ UNKNOWN = "–"
 
 def markdown_table(plugins: Plugins) -> str:
     """Return all installed tasks as a table in Markdown, made from their files, locks and aliases."""
-    from aisb_engine._resolve.catalog import Catalog, read_toml
+    from aisb_engine import Catalog, read_toml
 
     catalog = Catalog(plugins)
     names: dict[str, list[str]] = {}
@@ -30,7 +30,7 @@ def markdown_table(plugins: Plugins) -> str:
 
 
 def _cells(name: str, table: Mapping[str, Any], lock: Mapping[str, Any], names: list[str]) -> Iterator[str]:
-    from aisb_engine._spec import PromptTable
+    from aisb_engine import PromptTable
 
     prompt = PromptTable(**table.get("prompt", {}))
     rows = lock.get("asked", lock.get("rows"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 
-@click.command(short_help="Show runs in a browser: list, follow, open their pages, compare two.")
+@click.command()
 @click.argument(
     "work_dir",
     metavar="[DIR]",
@@ -37,20 +37,17 @@ def view(context: click.Context, work_dir: Path, port: int, *, open_it: bool) ->
 
     import uvicorn
 
-    from aisb._errors import UsageError
-    from aisb._plugins import Plugins
+    from aisb import UsageError
     from aisb_cli.viewing.reading import Reading
     from aisb_cli.viewing.server import make_app
-    from aisb_engine._known import install_line
 
     if not work_dir.is_dir():
         raise UsageError(
             f"there is no folder {work_dir}: name the one in which runs are, or make a first run with\n"
             "  aisb run --models sim --datasets demo_gsm8k"
         )
-    block = (context.obj or {}).get("block", ())
     token = secrets.token_urlsafe(24)
-    app = make_app(Reading(work_dir, lambda: Plugins.load(block, install_line=install_line)), token)
+    app = make_app(Reading(work_dir, lambda: context.obj.load_plugins(quiet=True)), token)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -50,6 +50,7 @@ from aisb._roles import (
 from aisb._running import (
     Channel,
     Command,
+    CommandContext,
     ImportedAnswer,
     ImportedRow,
     ImportedTask,
@@ -85,9 +86,9 @@ __version__ = "0.2.0"
 
 __all__ = [
     "OUTCOMES", "AchievedLoad", "AisbError", "Ask", "AttemptFailed", "Backend", "BatchSize", "CacheNonce",
-    "Certificate", "Channel", "CheckFailed", "Chunk", "ChunkKind", "Client", "Command", "ConfigError",
-    "Counters", "DataError", "DataFile", "DataFiles", "DataMissing", "DialectResult", "Dialects",
-    "Distribution", "EndpointPath", "Evaluator", "Extract", "Failure", "FailureKind", "Fetched",
+    "Certificate", "Channel", "CheckFailed", "Chunk", "ChunkKind", "Client", "Command", "CommandContext",
+    "ConfigError", "Counters", "DataError", "DataFile", "DataFiles", "DataMissing", "DialectResult",
+    "Dialects", "Distribution", "EndpointPath", "Evaluator", "Extract", "Failure", "FailureKind", "Fetched",
     "FinishedRun", "Gauge", "Goodput", "HttpBackend", "HttpCall", "ImportedAnswer", "ImportedRow",
     "ImportedTask", "Importer", "Job", "Launcher", "Logprob", "LoraAdapters", "Message", "Metric",
     "Objectives", "Outcome", "Part", "Percentiles", "PerformanceResult", "PluginError", "Postprocessor",

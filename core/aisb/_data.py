@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +34,9 @@ class DataFile:
         Raises:
             DataError: the file cannot be read, is a Git LFS pointer, or is not UTF-8.
         """
-        digest = hashlib.sha256()
+        from hashlib import sha256
+
+        digest = sha256()
         self.line = 0
         with self._reading() as stream:
             for line in stream:
@@ -46,9 +47,11 @@ class DataFile:
 
     def read(self) -> bytes:
         """Return the whole content; raise DataError when it cannot be read or is a Git LFS pointer."""
+        from hashlib import sha256
+
         with self._reading() as stream:
             content: bytes = stream.read()
-        self.sha256 = hashlib.sha256(content).hexdigest()
+        self.sha256 = sha256(content).hexdigest()
         if content.startswith(LFS_MARK):
             raise self._pointer()
         return content
@@ -157,13 +160,15 @@ class DataFiles:
 
         The list is what `sha256sum` prints for the unpacked files, in order.
         """
+        from hashlib import sha256
+
         for file in self.files:
             if file.sha256 is None:
                 file.read()
         if len(self.files) == 1:
             return str(self.files[0].sha256)
         listed = "".join(f"{file.sha256}  {file.path.name.removesuffix('.gz')}\n" for file in self.files)
-        return hashlib.sha256(listed.encode()).hexdigest()
+        return sha256(listed.encode()).hexdigest()
 
 
 class Tokenizer(Protocol):

@@ -12,6 +12,7 @@ from aisb._errors import PluginError
 from aisb._types import Failure, Logprob, Usage
 
 if TYPE_CHECKING:
+    from aisb._plugins import Plugins
     from aisb._report import FinishedRun
 
 Names: TypeAlias = str | Mapping[str, Mapping[str, Any]] | Iterable[str | Mapping[str, Mapping[str, Any]]]
@@ -21,15 +22,30 @@ Names: TypeAlias = str | Mapping[str, Mapping[str, Any]] | Iterable[str | Mappin
 class Command(NamedTuple):
     """One command of `aisb`, declared without importing it.
 
-    `name` may have two words (`"runs tag"`): the first is then a command that has commands. `help` is its
-    line in `aisb --help`. `place` is where the click command is, as `"package.module:name"`. `run_options` is
-    the place of a decorator that adds options to `aisb run`, in the same form.
+    `name` may have two words (`"runs tag"`): the second is then a command of the group that the first names.
+    `help` is its line in `aisb --help`. `place` is where the click command is, as `"package.module:name"`; it
+    returns its exit code, or None for 0. Its `context.obj` is a `CommandContext`.
+
+    `run_options` is the place, in the same form, of a decorator that adds options to `aisb run`, such as
+    `click.option("--price", expose_value=False, callback=set_price)`. What an option is for is said by its
+    callback, which appends settings: `context.obj.settings.append("run.reporter_options.cost.price=2")`.
     """
 
     name: str
     help: str
     place: str
     run_options: str | None = None
+
+
+class CommandContext(Protocol):
+    """What a command of `aisb` finds in `context.obj`."""
+
+    settings: list[str]
+    """Settings as of `--set`, which options that a plugin adds to `aisb run` append; the user's own hold over
+    them."""
+
+    def load_plugins(self, block: Iterable[str] = ()) -> Plugins:
+        """Load the plugins but these and those that `aisb --block` names, and print notes about them."""
 
 
 @dataclass(frozen=True, slots=True)

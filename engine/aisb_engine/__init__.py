@@ -8,12 +8,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aisb._options import Option
     from aisb._options import options as factory_options
-    from aisb._plugins import Plugins
-    from aisb_engine._data.samples import SampleMaker
+    from aisb._options import summary as factory_summary
+    from aisb._plugins import KINDS, Component, PluginInfo, Plugins, error_words
+    from aisb_engine._commands import DeclaredCommand, DeclaredCommands, offered_twice
+    from aisb_engine._data.datafiles import DataFolders
+    from aisb_engine._data.own import own_task
+    from aisb_engine._data.places import locate as locate_data
+    from aisb_engine._data.samples import BrokenRow, SampleMaker, load_samples
     from aisb_engine._faults import ComponentError, PluginFaults, StepError, call_step
     from aisb_engine._faults import make as make_component
     from aisb_engine._faults import owner as component_owner
+    from aisb_engine._http.client import connect as connect_backend
+    from aisb_engine._http.single import ServiceClient
+    from aisb_engine._import_run import ImportedPart, write_imported
+    from aisb_engine._load.asking import preview as preview_requests
+    from aisb_engine._load.capacity import Room
+    from aisb_engine._load.capacity import cores as usable_cores
+    from aisb_engine._load.capacity import room as connection_room
+    from aisb_engine._progress import Display, Phase, Progress
     from aisb_engine._readback import (
         Answers,
         Graded,
@@ -23,36 +37,81 @@ if TYPE_CHECKING:
         read_grades,
         recorded_judge,
     )
+    from aisb_engine._record.latency import latency as request_latency
     from aisb_engine._record.manifest import differences as identity_differences
     from aisb_engine._record.manifest import task_version
-    from aisb_engine._record.runfolder import RunFolder
+    from aisb_engine._record.predictions import prompt_of
+    from aisb_engine._record.runfolder import RunFolder, write_atomically
     from aisb_engine._record.runfolder import read_json as read_run_json
+    from aisb_engine._record.runs import STATUSES as RUN_STATUSES
+    from aisb_engine._record.runs import RunInfo, read_progress, read_run, started_at
+    from aisb_engine._record.runs import is_written as is_being_written
+    from aisb_engine._record.runs import removable as removable_run
+    from aisb_engine._record.runs import size as run_size
     from aisb_engine._reporting.finished import open_finished_run
     from aisb_engine._reporting.measuring import MeasuringOptions
+    from aisb_engine._resolve.catalog import Catalog, Selection, read_toml, read_user_file
+    from aisb_engine._resolve.judge import judge_of
+    from aisb_engine._resolve.layers import Asked, Resolver
+    from aisb_engine._resolve.names import safe_name, split_names
+    from aisb_engine._resolve.reporting import reporter_table
+    from aisb_engine._run import Command as RunCommand
+    from aisb_engine._run import Ended as EndedRun
+    from aisb_engine._run import execute as execute_run
+    from aisb_engine._run import plan as plan_run
+    from aisb_engine._run import report as report_run
+    from aisb_engine._run import resolved as resolved_tables
     from aisb_engine._scoring.judging import Judging, is_judged
     from aisb_engine._scoring.judging import no_judge as missing_judge
     from aisb_engine._scoring.metrics import Ledger
     from aisb_engine._scoring.scoring import RIGHT, Steps, evaluator_uses
     from aisb_engine._scoring.scoring import evaluators as make_evaluators
     from aisb_engine._scoring.scoring import score as score_predictions
-    from aisb_engine._spec import SampleTable, Subtask, Task, Use
+    from aisb_engine._spec import PromptTable, PullTable, RunSpec, SampleTable, Subtask, Task, Use
+    from aisb_engine._stream.compiled import COMPILED
 
 __version__ = "0.2.0"
 
 _PLACES = {
     "Answers": "aisb_engine._readback:Answers",
+    "Asked": "aisb_engine._resolve.layers:Asked",
+    "BrokenRow": "aisb_engine._data.samples:BrokenRow",
+    "COMPILED": "aisb_engine._stream.compiled:COMPILED",
+    "Catalog": "aisb_engine._resolve.catalog:Catalog",
+    "Component": "aisb._plugins:Component",
     "ComponentError": "aisb_engine._faults:ComponentError",
+    "DataFolders": "aisb_engine._data.datafiles:DataFolders",
+    "DeclaredCommand": "aisb_engine._commands:DeclaredCommand",
+    "DeclaredCommands": "aisb_engine._commands:DeclaredCommands",
+    "Display": "aisb_engine._progress:Display",
+    "EndedRun": "aisb_engine._run:Ended",
     "Graded": "aisb_engine._readback:Graded",
+    "ImportedPart": "aisb_engine._import_run:ImportedPart",
     "Judging": "aisb_engine._scoring.judging:Judging",
+    "KINDS": "aisb._plugins:KINDS",
     "Ledger": "aisb_engine._scoring.metrics:Ledger",
     "MeasuringOptions": "aisb_engine._reporting.measuring:MeasuringOptions",
     "OpenedRun": "aisb_engine._readback:OpenedRun",
+    "Option": "aisb._options:Option",
+    "Phase": "aisb_engine._progress:Phase",
     "PluginFaults": "aisb_engine._faults:PluginFaults",
+    "PluginInfo": "aisb._plugins:PluginInfo",
     "Plugins": "aisb._plugins:Plugins",
+    "Progress": "aisb_engine._progress:Progress",
+    "PromptTable": "aisb_engine._spec:PromptTable",
+    "PullTable": "aisb_engine._spec:PullTable",
     "RIGHT": "aisb_engine._scoring.scoring:RIGHT",
+    "RUN_STATUSES": "aisb_engine._record.runs:STATUSES",
+    "Resolver": "aisb_engine._resolve.layers:Resolver",
+    "Room": "aisb_engine._load.capacity:Room",
+    "RunCommand": "aisb_engine._run:Command",
     "RunFolder": "aisb_engine._record.runfolder:RunFolder",
+    "RunInfo": "aisb_engine._record.runs:RunInfo",
+    "RunSpec": "aisb_engine._spec:RunSpec",
     "SampleMaker": "aisb_engine._data.samples:SampleMaker",
     "SampleTable": "aisb_engine._spec:SampleTable",
+    "Selection": "aisb_engine._resolve.catalog:Selection",
+    "ServiceClient": "aisb_engine._http.single:ServiceClient",
     "StepError": "aisb_engine._faults:StepError",
     "Steps": "aisb_engine._scoring.scoring:Steps",
     "Subtask": "aisb_engine._spec:Subtask",
@@ -60,38 +119,94 @@ _PLACES = {
     "Use": "aisb_engine._spec:Use",
     "call_step": "aisb_engine._faults:call_step",
     "component_owner": "aisb_engine._faults:owner",
+    "connect_backend": "aisb_engine._http.client:connect",
+    "connection_room": "aisb_engine._load.capacity:room",
+    "error_words": "aisb._plugins:error_words",
     "evaluator_uses": "aisb_engine._scoring.scoring:evaluator_uses",
+    "execute_run": "aisb_engine._run:execute",
     "factory_options": "aisb._options:options",
+    "factory_summary": "aisb._options:summary",
     "identity_differences": "aisb_engine._record.manifest:differences",
+    "is_being_written": "aisb_engine._record.runs:is_written",
     "is_judged": "aisb_engine._scoring.judging:is_judged",
+    "judge_of": "aisb_engine._resolve.judge:judge_of",
+    "load_samples": "aisb_engine._data.samples:load_samples",
+    "locate_data": "aisb_engine._data.places:locate",
     "make_component": "aisb_engine._faults:make",
     "make_evaluators": "aisb_engine._scoring.scoring:evaluators",
     "missing_judge": "aisb_engine._scoring.judging:no_judge",
+    "offered_twice": "aisb_engine._commands:offered_twice",
     "open_finished_run": "aisb_engine._reporting.finished:open_finished_run",
     "open_run": "aisb_engine._readback:open_run",
+    "own_task": "aisb_engine._data.own:own_task",
+    "plan_run": "aisb_engine._run:plan",
+    "preview_requests": "aisb_engine._load.asking:preview",
+    "prompt_of": "aisb_engine._record.predictions:prompt_of",
     "read_answers": "aisb_engine._readback:read_answers",
     "read_grades": "aisb_engine._readback:read_grades",
+    "read_progress": "aisb_engine._record.runs:read_progress",
+    "read_run": "aisb_engine._record.runs:read_run",
     "read_run_json": "aisb_engine._record.runfolder:read_json",
+    "read_toml": "aisb_engine._resolve.catalog:read_toml",
+    "read_user_file": "aisb_engine._resolve.catalog:read_user_file",
     "recorded_judge": "aisb_engine._readback:recorded_judge",
+    "removable_run": "aisb_engine._record.runs:removable",
+    "report_run": "aisb_engine._run:report",
+    "reporter_table": "aisb_engine._resolve.reporting:reporter_table",
+    "request_latency": "aisb_engine._record.latency:latency",
+    "resolved_tables": "aisb_engine._run:resolved",
+    "run_size": "aisb_engine._record.runs:size",
+    "safe_name": "aisb_engine._resolve.names:safe_name",
     "score_predictions": "aisb_engine._scoring.scoring:score",
+    "split_names": "aisb_engine._resolve.names:split_names",
+    "started_at": "aisb_engine._record.runs:started_at",
     "task_version": "aisb_engine._record.manifest:task_version",
+    "usable_cores": "aisb_engine._load.capacity:cores",
+    "write_atomically": "aisb_engine._record.runfolder:write_atomically",
+    "write_imported": "aisb_engine._import_run:write_imported",
 }
 """Where each public name is."""
 
 __all__ = [
+    "COMPILED",
+    "KINDS",
     "RIGHT",
+    "RUN_STATUSES",
     "Answers",
+    "Asked",
+    "BrokenRow",
+    "Catalog",
+    "Component",
     "ComponentError",
+    "DataFolders",
+    "DeclaredCommand",
+    "DeclaredCommands",
+    "Display",
+    "EndedRun",
     "Graded",
+    "ImportedPart",
     "Judging",
     "Ledger",
     "MeasuringOptions",
     "OpenedRun",
+    "Option",
+    "Phase",
     "PluginFaults",
+    "PluginInfo",
     "Plugins",
+    "Progress",
+    "PromptTable",
+    "PullTable",
+    "Resolver",
+    "Room",
+    "RunCommand",
     "RunFolder",
+    "RunInfo",
+    "RunSpec",
     "SampleMaker",
     "SampleTable",
+    "Selection",
+    "ServiceClient",
     "StepError",
     "Steps",
     "Subtask",
@@ -99,21 +214,51 @@ __all__ = [
     "Use",
     "call_step",
     "component_owner",
+    "connect_backend",
+    "connection_room",
+    "error_words",
     "evaluator_uses",
+    "execute_run",
     "factory_options",
+    "factory_summary",
     "identity_differences",
+    "is_being_written",
     "is_judged",
+    "judge_of",
+    "load_samples",
+    "locate_data",
     "make_component",
     "make_evaluators",
     "missing_judge",
+    "offered_twice",
     "open_finished_run",
     "open_run",
+    "own_task",
+    "plan_run",
+    "preview_requests",
+    "prompt_of",
     "read_answers",
     "read_grades",
+    "read_progress",
+    "read_run",
     "read_run_json",
+    "read_toml",
+    "read_user_file",
     "recorded_judge",
+    "removable_run",
+    "report_run",
+    "reporter_table",
+    "request_latency",
+    "resolved_tables",
+    "run_size",
+    "safe_name",
     "score_predictions",
+    "split_names",
+    "started_at",
     "task_version",
+    "usable_cores",
+    "write_atomically",
+    "write_imported",
 ]
 
 

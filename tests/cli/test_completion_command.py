@@ -48,7 +48,7 @@ def home(tmp_path_factory):
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["comp"], ["compare", "completion"]),
+        (["comp"], ["completion", "compare"]),
         (["runs", "l"], ["list"]),
         (["run", "--num-p"], ["--num-prompts"]),
         (["run", "--models", "sim-t"], ["sim-text"]),

@@ -10,10 +10,10 @@ from dataclasses import fields
 
 from click.testing import CliRunner
 
-from aisb_cli.mock_command import mock
 from aisb_mock import MockOptions
+from aisb_mock._command import mock
 
-COMMAND = [sys.executable, "-c", "from aisb_cli.mock_command import mock; mock()", "serve"]
+COMMAND = [sys.executable, "-c", "from aisb_mock._command import mock; mock()", "serve"]
 
 
 def test_it_serves_until_interrupted_and_ends_with_zero():

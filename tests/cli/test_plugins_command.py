@@ -148,7 +148,10 @@ def test_an_unknown_kind_names_the_kinds(aisb):
     done = aisb("plugins", "show", "databse:dice")
     assert done.returncode == 2
     assert "no kind of component named 'databse'; did you mean 'dataset'?\n" in done.stderr
-    assert "known: backend, dataset, evaluator, importer, launcher, postprocessor, reporter" in done.stderr
+    assert (
+        "known: backend, command, dataset, evaluator, importer, launcher, postprocessor, reporter"
+        in done.stderr
+    )
 
 
 def test_the_name_of_a_plugin_is_answered_with_what_it_offers(aisb):

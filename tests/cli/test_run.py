@@ -462,7 +462,7 @@ def test_missing_data_names_each_place_and_where_it_comes_from(tmp_path: Path) -
     [
         (["--models", "sim", "--datasets", "demo_gsm8"], "no task named 'demo_gsm8'; did you mean 'demo_gsm8k'?"),
         (["--models", "vlm-chat", "--datasets", "demo_gsm8k"], "no model named 'vlm-chat'; did you mean 'vllm-chat'?"),
-        (["--models", "hf-chat", "--datasets", "demo_gsm8k", "--block", "backend-hf"], "hf-chat comes with: pip install aisb-backend-hf"),
+        (["--models", "hf-chat", "--datasets", "demo_gsm8k", "--block", "backend-hf"], "  plugin backend-hf is blocked\n"),
         (["--models", "sim", "--datasets", "demo_gsm8k", "--set", "task.promt.shots=1"], "tasks.demo_gsm8k.promt: there is no such key; did you mean 'prompt'?"),
         (["--models", "sim", "--datasets", "demo_gsm8k", "--reuse", "20200101_000000"], "no run '20200101_000000'; there is no run in outputs/default yet"),
         (["--mode", "eval"], "--mode eval needs a run to read: --reuse TIMESTAMP"),

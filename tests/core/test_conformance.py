@@ -169,6 +169,14 @@ def test_an_evaluator_that_asks_a_judge_keeps_the_contract():
     assert any(line.startswith("evaluator ") for line in check_plugin("aisb-evaluator-judge"))
 
 
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("aisb", "importer lm-eval"), ("aisb-analysis", "command audit"), ("aisb_mock", "command mock")],
+)
+def test_plugins_with_commands_and_importers_keep_the_contract(name, part):
+    assert part in check_plugin(name)
+
+
 def test_what_is_no_plugin_is_said():
     with pytest.raises(AssertionError, match="no installed distribution or module 'pluggy' has an entry"):
         check_plugin("pluggy")

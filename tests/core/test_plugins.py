@@ -5,8 +5,6 @@ import sys
 
 import pytest
 
-from aisb_engine._known import DISTRIBUTIONS
-
 LIST = """
 import dataclasses, json
 from aisb._plugins import Plugins
@@ -142,25 +140,9 @@ def test_an_unknown_name_suggests_the_nearest_and_names_failed_and_blocked_plugi
     assert "\n  plugin test-clash-one is blocked\n" in text
 
 
-@pytest.mark.parametrize(
-    ("name", "distribution"),
-    [
-        ("mmlu_redux", "aisb-dataset-exams"),
-    ],
-)
-def test_a_name_whose_distribution_is_absent_is_answered_with_its_install_line(ask, name, distribution):
-    code = "from aisb_engine._known import install_line\n"
-    code += f"Plugins.load(install_line=install_line).find('backend', {name!r})"
-    assert ask(code).endswith(f"\n  {name} comes with: pip install {distribution}\n")
-
-
-def test_the_table_of_install_lines_has_every_component_that_this_project_makes():
-    lines = "for c in Plugins.load().components(): print(c.name, c.distribution)"
-    found = python(f"from aisb._plugins import Plugins\n{lines}").splitlines()
-    made = [line.split() for line in found if line.split()[1].startswith("aisb-")]
-    assert len(made) > 10
-    missing = [(name, d) for name, d in made if d != "aisb-engine" and DISTRIBUTIONS.get(name) != d]
-    assert missing == []
+def test_a_name_that_nothing_offers_is_answered_with_the_note_that_the_command_has_on_it(ask):
+    text = ask("Plugins.load(explain=lambda name: f'{name} is in the other box').find('backend', 'spare')")
+    assert text.endswith("\n  spare is in the other box\n")
 
 
 def test_a_blocked_plugin_is_listed_and_never_imported(installed):
@@ -196,6 +178,76 @@ def test_half_removed_metadata_and_a_module_that_is_no_python_stay_their_own_fai
     assert half["reason"].startswith("SyntaxError: ")
     assert half["reason"].endswith("(aisb_half.py, line 2)")
     assert half["distribution"] == "?"
+
+
+NEEDS = "needs aisb-core{}, and 0.2.0 is installed: upgrade one of them"
+
+
+@pytest.mark.parametrize(
+    ("line", "clause"),
+    [
+        ("aisb-core<0.3,>=0.2", None),
+        ("aisb-core<0.2,>=0.1", "<0.2"),
+        ("aisb-core>=0.3", ">=0.3"),
+        ("aisb_core (>=0.3)", ">=0.3"),
+        ("aisb-core~=0.2", None),
+        ("aisb-core~=0.1", None),
+        ("aisb-core~=0.1.0", "~=0.1.0"),
+        ("aisb-core==0.2.*", None),
+        ("aisb-core==0.1.*", "==0.1.*"),
+        ("aisb-core==0.2", None),
+        ("aisb-core!=0.2.0", "!=0.2.0"),
+        ("aisb-core>0.2", ">0.2"),
+        ("aisb-core<=0.2", None),
+        ("aisb-core", None),
+        ("aisb-core-more>=9", None),
+        ('aisb-core>=9; extra == "new"', None),
+        ("pluggy>=9", None),
+    ],
+)
+def test_a_plugin_whose_pin_on_the_core_does_not_hold_is_named_with_it(tmp_path, line, clause):
+    folder = tmp_path / "aisb_pinned-1.0.dist-info"
+    folder.mkdir()
+    (folder / "entry_points.txt").write_text("[aisb]\npinned = aisb_pinned\n")
+    (folder / "METADATA").write_text(
+        f"Metadata-Version: 2.3\nName: aisb-pinned\nVersion: 1.0\nRequires-Dist: {line}\n"
+    )
+    (tmp_path / "aisb_pinned.py").write_text("raise LookupError('imported')\n")
+    info = next(info for info in json.loads(python(LIST, tmp_path)) if info["name"] == "pinned")
+    assert info["state"] == "failed"
+    assert info["reason"] == (
+        NEEDS.format(clause) if clause else "LookupError: imported (aisb_pinned.py, line 1)"
+    )
+    assert (info["traceback"] is None) == (clause is not None)
+
+
+COMMANDS = """
+from aisb_engine import DeclaredCommands
+(info,) = [info for info in DeclaredCommands().infos if info.name == "odd"]
+print(info.state, info.reason, sep=": ")
+"""
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        ("None", "aisb_commands() returned None; it returns a list of aisb.Command"),
+        ("Command('a', '', 'b:c')", "aisb_commands() returned Command(name='a', help='', place='b:c', run_options=None); it returns a list of aisb.Command"),
+        ("['a']", "aisb_commands() has 'a'; it returns a list of aisb.Command"),
+        ("[Command('a b c', '', 'b:c')]", "aisb_commands() offers the name 'a b c'; a name is one or two words of lower-case letters, digits and '-'"),
+        ("[Command('a', '', 'b.c')]", "aisb_commands() has 'b.c' for 'a'; a place is written 'package.module:name'"),
+        ("[Command('a', '', 'b:c', 'd')]", "aisb_commands() has 'd' for 'a'; a place is written 'package.module:name'"),
+        ("[Command('a', '', 'b:c')] * 2", "aisb_commands() declares 'a' twice"),
+        ("1 / 0", "aisb_commands() raised ZeroDivisionError: division by zero (aisb_odd.py, line 3)"),
+    ],
+)  # fmt: skip
+def test_a_plugin_that_declares_no_proper_command_fails_and_says_why(tmp_path, returned, reason):
+    (tmp_path / "aisb_odd-1.0.dist-info").mkdir()
+    (tmp_path / "aisb_odd-1.0.dist-info" / "entry_points.txt").write_text("[aisb.commands]\nodd = aisb_odd\n")
+    (tmp_path / "aisb_odd.py").write_text(
+        f"from aisb import Command, hookimpl\n@hookimpl\ndef aisb_commands(): return {returned}\n"
+    )
+    assert python(COMMANDS, tmp_path) == f"failed: {reason}\n"
 
 
 def test_ctrl_c_while_plugins_load_ends_the_program(tmp_path):

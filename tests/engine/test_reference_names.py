@@ -1,13 +1,18 @@
 """Every task name of the reference system leads to a task here, or says that it is not offered yet."""
 
+import tomllib
+from importlib.resources import files
+
 import pytest
 
 from aisb._errors import UsageError
 from aisb._plugins import Plugins
-from aisb_engine._known import NOT_OFFERED_YET
+from aisb_cli.index import explain
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.layers import Asked, Resolver
 
+INDEX = tomllib.loads(files("aisb_cli").joinpath("index.toml").read_text("utf-8"))
+NOT_OFFERED_YET = frozenset(INDEX["not_offered_yet"])
 NAMES = """
 ARC_c_gen_0_shot_chat_prompt ARC_c_gen_25_shot_chat_prompt ARC_c_ppl_0_shot_str
 ARC_e_gen_0_shot_chat_prompt ARC_e_gen_25_shot_chat_prompt ARC_e_ppl_0_shot_str BFCL_gen_all BFCL_gen_ids
@@ -85,7 +90,7 @@ vocalsound_gen_base64 winogrande_gen_0_shot_chat_prompt winogrande_gen_5_shot_ch
 
 @pytest.fixture(scope="module")
 def resolver():
-    plugins = Plugins.load()
+    plugins = Plugins.load(explain=explain)
     return Resolver(plugins, Catalog(plugins), Asked())
 
 
@@ -100,7 +105,7 @@ def test_each_other_name_says_that_it_is_not_offered_yet(resolver, name):
     if name in catalog.aliases or name in {entry.name for entry in catalog.entries("task")}:
         assert resolver.show(name).summary  # a family has it by now
         return
-    with pytest.raises(UsageError, match=f"^the task {name} is not offered yet$"):
+    with pytest.raises(UsageError, match=f"the task {name} is not offered yet$"):
         resolver.show(name)
 
 

@@ -11,13 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from aisb._errors import AisbError, ConfigError, DataMissing
-from aisb_engine._data.places import locate
+from aisb import AisbError, ConfigError, DataMissing
+from aisb_engine import locate_data
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
-    from aisb_engine._data.datafiles import DataFolders
-    from aisb_engine._spec import Task
+    from aisb_engine import DataFolders, Plugins, Task
 
 State = Literal[
     "there", "as published", "other rows", "other bytes", "not in the lock", "missing", "made", "wrong"
@@ -78,7 +76,7 @@ def look(task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: Ma
     if not _is_read(task, plugins):
         return Standing(name, "made", wanted=wanted)
     try:
-        located = locate(task, folders)
+        located = locate_data(task, folders)
     except DataMissing as error:
         return Standing(name, "missing", _first(task), wanted=wanted, note=str(error))
     except AisbError as error:
@@ -91,7 +89,7 @@ def look(task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: Ma
 
 def check(task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: Mapping[str, Any]) -> Standing:
     """Read a task's data whole, and compare its rows and bytes with what the lock has."""
-    from aisb_engine._data.samples import load_samples
+    from aisb_engine import load_samples
 
     found = look(task, name, plugins, folders, lock)
     if found.state != "there":

@@ -8,10 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from aisb._errors import DataError, PluginError, ServiceError, UsageError
+from aisb import DataError, PluginError, ServiceError, UsageError
 
 if TYPE_CHECKING:
-    from aisb_engine._spec import PullTable, Task
+    from aisb_engine import PullTable, Task
 
 Hub = Literal["huggingface", "modelscope"]
 HUBS: tuple[Hub, ...] = ("huggingface", "modelscope")

@@ -11,12 +11,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from aisb._errors import PluginError
-from aisb._plugins import PluginInfo, Plugins
+from aisb import PluginError
 from aisb_cli.doctor import Finding
-from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._load.capacity import SPARE_FILES, Room, cores, room
-from aisb_engine._stream.compiled import COMPILED
+from aisb_engine import COMPILED, DataFolders, PluginInfo, Plugins, Room, connection_room, usable_cores
 
 FEW_FILES = 4096
 LITTLE_DISK = 2_000_000_000
@@ -32,7 +29,7 @@ def look_at_machine(plugins: Plugins, work_dir: Path, data_dir: Path | None = No
     yield from torch_fits(_versions(built), {name: _requires(name) for name in built})
     yield from _data(plugins, data_dir)
     yield from _tokenizers()
-    yield from limits(room(), cores())
+    yield from limits(connection_room(), usable_cores())
     yield from _disk(work_dir)
     yield from _proxies(os.environ)
 
@@ -161,10 +158,9 @@ def torch_fits(versions: Mapping[str, str], requires: Mapping[str, Iterable[str]
 
 
 def _data(plugins: Plugins, data_dir: Path | None) -> Iterator[Finding]:
-    from aisb._errors import AisbError
+    from aisb import AisbError
     from aisb_cli.data_sets.inventory import look
-    from aisb_engine._resolve.catalog import Catalog
-    from aisb_engine._resolve.layers import Asked, Resolver
+    from aisb_engine import Asked, Catalog, Resolver
 
     folders = DataFolders.default(data_dir)
     given = os.environ.get("AISB_DATA")
@@ -217,11 +213,10 @@ def _tokenizers() -> Iterator[Finding]:
 
 def limits(has: Room, processors: int) -> Iterator[Finding]:
     """Say what this machine can hold at once."""
-    if has.files is None:
+    if has.files is None or has.connections is None:
         yield Finding("limits", "open files", "ok", "no limit")
     else:
-        most = max(1, has.files - SPARE_FILES)
-        text = f"{has.files:,}, so at most {most:,} requests in flight a process"
+        text = f"{has.files:,}, so at most {has.connections:,} requests in flight a process"
         if has.files < FEW_FILES:
             yield Finding("limits", "open files", "problem", text, "ulimit -Hn 65536, or more --workers")
         else:

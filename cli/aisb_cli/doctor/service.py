@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from aisb._backend import HttpBackend
-from aisb._errors import AisbError, ServiceError, UsageError
-from aisb._plugins import Plugins
-from aisb._types import Message, Prediction, Request
+from aisb import AisbError, HttpBackend, Message, Prediction, Request, ServiceError, UsageError
 from aisb_cli.doctor import Finding
-from aisb_engine._http.assembly import ask
-from aisb_engine._http.client import connect
-from aisb_engine._http.transport import Transport, open_transport
-from aisb_engine._record.latency import latency
-from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.layers import Asked, Resolver
-from aisb_engine._spec import Timeouts
+from aisb_engine import Asked, Catalog, Plugins, Resolver, ServiceClient, connect_backend, request_latency
 
 DIALECTS: Mapping[str, str] = {
     "/v1/models": "vllm_api_stream_chat",
@@ -28,7 +18,6 @@ DIALECTS: Mapping[str, str] = {
 }
 """A page that services of one kind have, and the model file that asks them."""
 
-WITHIN = Timeouts(connect=5, first_byte=60, between_bytes=60, total=120)
 TOKENS = 16
 TOOL = {
     "type": "function",
@@ -91,7 +80,7 @@ def make_backend(url: str, plugins: Plugins, name: str, options: Mapping[str, An
     """
     given = {key: value for key, value in options.items() if value is not None}
     table = Resolver(plugins, Catalog(plugins), Asked(options={"url": url, **given})).model(name).table
-    made = connect(
+    made = connect_backend(
         plugins.make("backend", table["backend"], table.get("options", {}), where=f"models.{name}.options")
     )
     if not isinstance(made, HttpBackend):
@@ -118,15 +107,15 @@ class _Service:
         yield self._ok("reachable", info.detail or "it answers")
         asked = getattr(self.backend, "model", None)
         yield self._ok("models", f"{served}{more}" + (f"; asked for: {asked}" if asked else ""))
-        transport = open_transport(self.backend, timeouts=WITHIN, clock=time.monotonic_ns, limit=1)
+        client = ServiceClient(self.backend)
         try:
-            async for finding in self._asked(transport):
+            async for finding in self._asked(client):
                 yield finding
         finally:
-            await transport.aclose()
+            await client.aclose()
 
-    async def _asked(self, transport: Transport) -> AsyncIterator[Finding]:
-        first = await self._ask(transport, "Say yes.", max_tokens=TOKENS)
+    async def _asked(self, client: ServiceClient) -> AsyncIterator[Finding]:
+        first = await self._ask(client, "Say yes.", max_tokens=TOKENS)
         if first.failure is not None:
             remedy = "see the service's own log; what it says stands before"
             yield self._problem("answers", f"{first.failure.kind}: {first.failure.message}", remedy)
@@ -134,9 +123,9 @@ class _Service:
         yield self._ok("answers", repr((first.text or first.reasoning)[:40]))
         for finding in (self._streaming(first), self._ttfb(first), self._usage(first)):
             yield finding
-        yield await self._ignore_eos(transport)
+        yield await self._ignore_eos(client)
         if self.backend.takes == "chat":
-            yield await self._tools(transport)
+            yield await self._tools(client)
         yield await self._logprobs()
 
     def _streaming(self, answer: Prediction) -> Finding:
@@ -152,7 +141,7 @@ class _Service:
         timing = answer.timing
         if timing.sent_ns is None or timing.headers_ns is None:
             return self._note("TTFB", "not known", "")
-        times = latency(timing)
+        times = request_latency(timing)
         first = times.ttfb if times.ttfb is not None else (timing.headers_ns - timing.sent_ns) / 1e6
         told = f"{first:.1f} ms to the first byte"
         return self._ok("TTFB", told + (f", {times.ttft:.1f} ms to the first token" if times.ttft else ""))
@@ -168,9 +157,9 @@ class _Service:
         given = "unknown" if usage.input_tokens is None else usage.input_tokens
         return self._ok("usage", f"input tokens {given}, output tokens {usage.output_tokens}")
 
-    async def _ignore_eos(self, transport: Transport) -> Finding:
+    async def _ignore_eos(self, client: ServiceClient) -> Finding:
         remedy = "runs that need replies of an exact length cannot have them here"
-        answer = await self._ask(transport, "Say yes.", max_tokens=2 * TOKENS, ignore_eos=True)
+        answer = await self._ask(client, "Say yes.", max_tokens=2 * TOKENS, ignore_eos=True)
         if answer.failure is not None:
             return self._note("ignore_eos", f"refused: {answer.failure.message}", remedy)
         tokens = answer.usage.output_tokens if answer.usage else None
@@ -181,10 +170,10 @@ class _Service:
         told = f"a reply of at most {2 * TOKENS} tokens ended with {answer.finish_reason}"
         return self._note("ignore_eos", told + (f" after {tokens}" if tokens else ""), remedy)
 
-    async def _tools(self, transport: Transport) -> Finding:
+    async def _tools(self, client: ServiceClient) -> Finding:
         remedy = "for tasks with functions start vLLM with --enable-auto-tool-choice --tool-call-parser NAME"
         question = "What is the weather in Paris? Call the function."
-        answer = await self._ask(transport, question, max_tokens=128, tools=[TOOL], tool_choice="auto")
+        answer = await self._ask(client, question, max_tokens=128, tools=[TOOL], tool_choice="auto")
         if answer.failure is not None:
             return self._note("tool calls", f"refused: {answer.failure.message}", remedy)
         if answer.tool_calls:
@@ -223,7 +212,7 @@ class _Service:
         }
         return make_backend(self.backend.url, self.plugins, "vllm-completions", given)
 
-    async def _ask(self, transport: Transport, text: str, **params: Any) -> Prediction:
+    async def _ask(self, client: ServiceClient, text: str, **params: Any) -> Prediction:
         chat = self.backend.takes == "chat"
         request = Request(
             "doctor",
@@ -231,7 +220,7 @@ class _Service:
             text=None if chat else text,
             params={"temperature": 0, **params},
         )
-        return await ask(self.backend, transport, request, clock=time.monotonic_ns)
+        return await client.ask(request)
 
     def _ok(self, name: str, text: str) -> Finding:
         return Finding(self.area, name, "ok", text)

@@ -5,28 +5,58 @@ https://inspect.aisi.org.uk/eval-logs.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from aisb._errors import DataError
-from aisb._types import Failure, Usage
-from aisb_cli.importers import Answer, Row, Subtask
+from aisb import DataError, Failure, ImportedAnswer, ImportedRow, ImportedTask, Importer, Usage
+from aisb_cli.importers.files import check_json, parse_json
 
 STOPPED = {"max_tokens": "length", "model_length": "length"}
 
 
-def is_log(data: Any) -> bool:
-    """Say whether a file's content is of this kind."""
+class InspectLogs(Importer):
+    """Reads evaluation logs of Inspect."""
+
+    reads = "a .json log, or a folder with them"
+
+    def read(self, path: Path) -> Iterator[ImportedTask] | None:
+        """Return what a log, or the logs in a folder, hold; None where they are no logs.
+
+        Raises:
+            DataError: a log has no samples, one of them lacks something, or it is in Inspect's own form.
+        """
+        if path.suffix == ".eval":
+            raise DataError(
+                f"{path} is a log of Inspect in its own form; make JSON of it first, with\n"
+                f"  inspect log convert {path} --to json --output-dir json-logs"
+            )
+        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        logs = _read_logs([file for file in files if file.suffix == ".json"])
+        first = next(logs, None)
+        return chain([first], logs) if first else None
+
+
+def _read_logs(files: Sequence[Path]) -> Iterator[ImportedTask]:
+    """Yield the task of each log; a broken file beside logs is an error, since it may be one of them."""
+    count, broken = 0, []
+    for file in files:
+        data = parse_json(file)
+        if _is_log(data):
+            count += 1
+            yield _read_log(file, data)
+        elif data is None:
+            broken.append(file)
+    if count and broken:
+        check_json(broken[0])
+
+
+def _is_log(data: Any) -> bool:
     return isinstance(data, Mapping) and isinstance(data.get("eval"), Mapping) and "status" in data
 
 
-def read_log(path: Path, data: Mapping[str, Any]) -> Iterator[Subtask]:
-    """Yield the one subtask of a log.
-
-    Raises:
-        DataError: it has no samples, or one lacks something.
-    """
+def _read_log(path: Path, data: Mapping[str, Any]) -> ImportedTask:
     samples = data.get("samples")
     if not samples:
         raise DataError(
@@ -41,7 +71,7 @@ def read_log(path: Path, data: Mapping[str, Any]) -> Iterator[Subtask]:
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: a sample is not as Inspect writes it: {error!r}") from error
     facts = data["eval"]
-    yield Subtask(
+    return ImportedTask(
         "Inspect",
         path,
         str(facts.get("model") or "model").rpartition("/")[2],
@@ -56,7 +86,7 @@ def _position(key: Any, place: int) -> int:
     return key - 1 if isinstance(key, int) and key > 0 else place
 
 
-def _row(position: int, epochs: Mapping[int, Mapping[str, Any]]) -> Row:
+def _row(position: int, epochs: Mapping[int, Mapping[str, Any]]) -> ImportedRow:
     first = epochs[min(epochs)]
     question = first["input"]
     prompt = question if isinstance(question, str) else [_turn(turn) for turn in question]
@@ -66,22 +96,24 @@ def _row(position: int, epochs: Mapping[int, Mapping[str, Any]]) -> Row:
     fields = {"question": asked, "answer": target, **(first.get("metadata") or {})}
     if choices:
         fields |= {"choices": list(choices)}
-    return Row(
+    return ImportedRow(
         position, prompt, target, tuple(_answer(epochs[epoch]) for epoch in sorted(epochs)), fields, choices
     )
 
 
-def _answer(sample: Mapping[str, Any]) -> Answer:
+def _answer(sample: Mapping[str, Any]) -> ImportedAnswer:
     if error := sample.get("error"):
         words = error.get("message") if isinstance(error, Mapping) else error
-        return Answer(failure=Failure("refused", str(words)))
+        return ImportedAnswer(failure=Failure("refused", str(words)))
     output = sample.get("output") or {}
     choices = output.get("choices") or []
     if not choices:
-        return Answer(failure=Failure("refused", str(output.get("error") or "the log has no output for it")))
+        return ImportedAnswer(
+            failure=Failure("refused", str(output.get("error") or "the log has no output for it"))
+        )
     text, reasoning = _text(choices[0]["message"].get("content"))
     stopped = choices[0].get("stop_reason")
-    return Answer(
+    return ImportedAnswer(
         text,
         reasoning=reasoning,
         finish_reason=STOPPED.get(stopped, stopped),

@@ -15,28 +15,40 @@ from typing import Any
 
 import orjson
 
-from aisb._errors import DataError
-from aisb._types import Logprob
-from aisb_cli.importers import Answer, Row, Subtask
+from aisb import DataError, ImportedAnswer, ImportedRow, ImportedTask, Importer, Logprob
+from aisb_cli.importers.files import first_line, parse_lines
 
 NAME = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d{2}-\d{2}T[\d.:-]+)?\.jsonl")
 
 
-def is_samples(line: Mapping[str, Any]) -> bool:
-    """Say whether a file's first line is of this kind."""
-    return {"doc_id", "doc", "resps"} <= line.keys()
+class LmEval(Importer):
+    """Reads `samples_*.jsonl` of lm-evaluation-harness."""
+
+    reads = "samples_*.jsonl, or a folder with them"
+
+    def read(self, path: Path) -> Iterator[ImportedTask] | None:
+        """Return what a file, or the files in a folder, hold; None where they are no samples.
+
+        Raises:
+            DataError: a line lacks something, or is of a kind that cannot be read; it is named.
+        """
+        if path.is_dir():  # a file of this name that is no JSON is broken, and is read so that it is named
+            files = sorted(path.rglob("samples_*.jsonl"))
+            samples = [file for file in files if (line := first_line(file)) is None or _is_samples(line)]
+        else:
+            samples = [path] if path.suffix == ".jsonl" and _is_samples(first_line(path)) else []
+        return (_read_file(file) for file in samples) if samples else None
 
 
-def read_samples_file(path: Path, lines: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[Subtask]:
-    """Yield the one subtask of a file.
+def _is_samples(line: Mapping[str, Any] | None) -> bool:
+    return line is not None and {"doc_id", "doc", "resps"} <= line.keys()
 
-    Raises:
-        DataError: a line lacks something, or is of a kind that cannot be read; it is named.
-    """
+
+def _read_file(path: Path) -> ImportedTask:
     match = NAME.fullmatch(path.name)
-    rows: dict[int, Row] = {}
+    rows: dict[int, ImportedRow] = {}
     values: defaultdict[str, list[float]] = defaultdict(list)
-    for number, line in lines:
+    for number, line in parse_lines(path):
         try:
             position = int(line["doc_id"])
             if position not in rows:  # a line for each filter: the answers are the same
@@ -49,7 +61,7 @@ def read_samples_file(path: Path, lines: Sequence[tuple[int, Mapping[str, Any]]]
         for name in line.get("metrics", ()):
             if isinstance(value := line.get(name), int | float):
                 values[f"{name},{line.get('filter', 'none')}"].append(float(value))
-    yield Subtask(
+    return ImportedTask(
         "lm-eval",
         path,
         path.parent.name.rpartition("__")[2] or "model",
@@ -59,23 +71,29 @@ def read_samples_file(path: Path, lines: Sequence[tuple[int, Mapping[str, Any]]]
     )
 
 
-def _row(position: int, line: Mapping[str, Any]) -> Row:
+def _row(position: int, line: Mapping[str, Any]) -> ImportedRow:
     arguments = _arguments(line["arguments"])
     responses = line["resps"]
     doc = line["doc"] if isinstance(line["doc"], Mapping) else {"doc": line["doc"]}
     context = str(arguments[0][0])
     if len(arguments[0]) > 1 and isinstance(arguments[0][1], str):
         options = tuple(str(one[1]) for one in arguments)
-        return Row(
+        return ImportedRow(
             position,
             context,
             line.get("target"),
-            (Answer(logprobs=tuple(_logprob(*pair) for pair in zip(options, responses, strict=True))),),
+            (
+                ImportedAnswer(
+                    logprobs=tuple(_logprob(*pair) for pair in zip(options, responses, strict=True))
+                ),
+            ),
             doc,
             tuple(option.strip() for option in options),
         )
     texts = responses[0] if isinstance(responses[0], list) else responses
-    return Row(position, _prompt(context), line.get("target"), tuple(Answer(str(t)) for t in texts), doc)
+    return ImportedRow(
+        position, _prompt(context), line.get("target"), tuple(ImportedAnswer(str(t)) for t in texts), doc
+    )
 
 
 def _arguments(given: Any) -> list[Sequence[Any]]:

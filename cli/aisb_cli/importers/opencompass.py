@@ -15,39 +15,74 @@ from typing import Any
 
 import orjson
 
-from aisb._errors import DataError
-from aisb._types import Failure
-from aisb_cli.importers import Answer, Row, Subtask
+from aisb import DataError, Failure, ImportedAnswer, ImportedRow, ImportedTask, Importer
+from aisb_cli.importers.files import first_line, parse_json
 
 ROLES = {"HUMAN": "user", "BOT": "assistant", "SYSTEM": "system"}
 PART = re.compile(r"(?P<name>.+)_(?P<number>\d+)")
 
 
-def is_predictions(entry: Any) -> bool:
-    """Say whether one entry, or one line, is of this kind."""
+class OpenCompass(Importer):
+    """Reads the predictions of OpenCompass and AISBench."""
+
+    reads = "an output folder of OpenCompass or AISBench, its predictions folder, or a file in it"
+
+    def read(self, path: Path) -> Iterator[ImportedTask] | None:
+        """Return what a file of predictions, or the folders in an output folder, hold; None where it is none.
+
+        An output folder may have several runs; the latest is read.
+
+        Raises:
+            DataError: a file has an entry that is no prediction; it is named.
+        """
+        if path.is_dir():
+            folder = _predictions_folder(path)
+            return _read_folder(folder) if folder else None
+        if _is_predictions(_first_entry(path)):
+            return iter([_read_files([path], path.parent.name, path.stem)])
+        return None
+
+
+def _predictions_folder(path: Path) -> Path | None:
+    if (path / "predictions").is_dir():
+        return path / "predictions"
+    runs = [run for run in sorted(path.glob("*/predictions")) if run.is_dir()]
+    if runs:
+        return runs[-1]
+    return path if "predictions" in (path.name, path.parent.name) else None
+
+
+def _first_entry(path: Path) -> Any:
+    if path.suffix == ".jsonl":
+        return first_line(path)
+    data = parse_json(path) if path.suffix == ".json" else None
+    return next(iter(data.values()), None) if isinstance(data, dict) else None
+
+
+def _is_predictions(entry: Any) -> bool:
     return isinstance(entry, Mapping) and "prediction" in entry
 
 
-def read_predictions_folder(folder: Path) -> Iterator[Subtask]:
+def _read_folder(folder: Path) -> Iterator[ImportedTask]:
     """Yield a subtask for each dataset of each model below `predictions`, or of one model's folder."""
     models = [path for path in sorted(folder.iterdir()) if path.is_dir()] or [folder]
     for model in models:
         for name, files in _datasets(model).items():
-            yield from read_predictions(files, model.name, name)
+            yield _read_files(files, model.name, name)
 
 
-def read_predictions(files: Sequence[Path], model: str, task: str) -> Iterator[Subtask]:
-    """Yield the subtask that some files make together.
+def _read_files(files: Sequence[Path], model: str, task: str) -> ImportedTask:
+    """Return the subtask that some files make together.
 
     Raises:
         DataError: a file is not of this kind; the message names it and the entry.
     """
-    found: defaultdict[int, list[Answer]] = defaultdict(list)
+    found: defaultdict[int, list[ImportedAnswer]] = defaultdict(list)
     asked: dict[int, tuple[Any, Any]] = {}
     offset = 0
     for path in files:
         for position, entry in _entries(path):
-            if not is_predictions(entry) and not (isinstance(entry, Mapping) and "error_info" in entry):
+            if not _is_predictions(entry) and not (isinstance(entry, Mapping) and "error_info" in entry):
                 raise DataError(
                     f"{path}: entry {position} has no prediction; "
                     "wanted are entries with origin_prompt, prediction and gold"
@@ -57,13 +92,13 @@ def read_predictions(files: Sequence[Path], model: str, task: str) -> Iterator[S
             found[place] += _answers(entry)
         if PART.fullmatch(path.stem) and path.suffix == ".json" and len(files) > 1:
             offset = max(found, default=-1) + 1
-    yield Subtask(
+    return ImportedTask(
         "OpenCompass",
         files[0],
         model,
         task,
         tuple(
-            Row(place, _prompt(asked[place][0]), asked[place][1], tuple(found[place]))
+            ImportedRow(place, _prompt(asked[place][0]), asked[place][1], tuple(found[place]))
             for place in sorted(found)
         ),
     )
@@ -104,11 +139,11 @@ def _entries(path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
         ) from error
 
 
-def _answers(entry: Mapping[str, Any]) -> list[Answer]:
+def _answers(entry: Mapping[str, Any]) -> list[ImportedAnswer]:
     if not entry.get("success", "error_info" not in entry):
-        return [Answer(failure=Failure("refused", str(entry.get("error_info") or "it failed")))]
+        return [ImportedAnswer(failure=Failure("refused", str(entry.get("error_info") or "it failed")))]
     given = entry["prediction"]
-    return [Answer(str(text)) for text in (given if isinstance(given, list) else [given])]
+    return [ImportedAnswer(str(text)) for text in (given if isinstance(given, list) else [given])]
 
 
 def _prompt(given: Any) -> str | list[dict[str, Any]]:

@@ -8,11 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aisb_engine._record.runfolder import RunFolder
-from aisb_engine._record.runs import STATUSES, RunInfo, is_written, read_progress, read_run
+from aisb_engine import RUN_STATUSES, RunFolder, RunInfo, is_being_written, read_progress, read_run
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
+    from aisb_engine import Plugins
 
 LOG_LINES = 200
 LOG_BYTES = 64_000
@@ -35,7 +34,7 @@ class Reading:
         return {
             "work_dir": str(self.work_dir.resolve()),
             "count": len(folders),
-            "statuses": STATUSES,
+            "statuses": RUN_STATUSES,
             "runs": [self._record(folder) for folder in shown],
         }
 
@@ -67,7 +66,7 @@ class Reading:
         Raises:
             UsageError: they cannot be compared; the message says why.
         """
-        from aisb._errors import UsageError
+        from aisb import UsageError
         from aisb_analysis._compare import compare, pair_up
         from aisb_analysis._speeds import compare_speeds
         from aisb_engine import open_run
@@ -92,7 +91,7 @@ class Reading:
 
     def file(self, name: str, path: str) -> Path | None:
         """Return a file of a run; None where there is none, or it would be outside the run's folder."""
-        from aisb._errors import RunError
+        from aisb import RunError
 
         try:
             root = self._folder(name).path.resolve()
@@ -108,7 +107,7 @@ class Reading:
 
     def _folder(self, name: str) -> RunFolder:
         """Return a run of the work folder itself: what comes from a browser is a name, never a path."""
-        from aisb._errors import RunError
+        from aisb import RunError
 
         for folder in RunFolder.list(self.work_dir):
             if folder.timestamp == name:
@@ -118,7 +117,7 @@ class Reading:
     def _record(self, folder: RunFolder) -> dict[str, Any]:
         from aisb_cli.runs_command import record
 
-        state = (is_written(folder), _changed(folder.manifest), _changed(folder.config))
+        state = (is_being_written(folder), _changed(folder.manifest), _changed(folder.config))
         known = self._known.get(folder.path)
         if known is None or known[0] != state:
             known = self._known[folder.path] = (state, read_run(folder))

@@ -22,7 +22,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from aisb._errors import AisbError
+from aisb import AisbError
 from aisb_cli.viewing.reading import Reading
 
 HOSTS = ("127.0.0.1", "localhost")

@@ -22,6 +22,11 @@ class Room(NamedTuple):
     files: int | None
     ports: int | None
 
+    @property
+    def connections(self) -> int | None:
+        """How many connections a process can hold at once, by its limit of files; None: no limit."""
+        return None if self.files is None else max(1, self.files - SPARE_FILES)
+
 
 def room() -> Room:
     """Return what this process could open after `raise_limit`, and the ports there are to one service."""

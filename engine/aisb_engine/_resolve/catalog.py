@@ -11,9 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from aisb._errors import ConfigError, UnknownName, UsageError, did_you_mean
+from aisb._errors import ConfigError, UnknownName, did_you_mean
 from aisb._plugins import Plugins
-from aisb_engine._known import NOT_OFFERED_YET
 
 What = Literal["model", "task"]
 USER_TABLES = ("run", "load", "params", "models", "tasks", "subtasks", "judge", "launcher")
@@ -138,8 +137,6 @@ class Catalog:
         if selection.name not in by_name:
             if selection.name in own:
                 return selection, None
-            if what == "task" and selection.name in NOT_OFFERED_YET:
-                raise UsageError(f"the task {selection.name} is not offered yet")
             known = own | set(by_name) | (set(self._plugins.names("backend")) if what == "model" else set())
             raise UnknownName(what, selection.name, known, self._plugins.why_missing(selection.name))
         first, *others = by_name[selection.name]

@@ -8,14 +8,27 @@ The same server runs as `python -m aisb_mock --port 0` and as `aisb mock serve`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from aisb_mock._options import Behaviour, MockOptions
-from aisb_mock._process import MockProcess, start_mock
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from aisb_mock._options import Behaviour, MockOptions
+    from aisb_mock._process import MockProcess, start_mock
     from aisb_mock._replies import Ask, Dialect, Event, Refused, Reply, ToolCall
     from aisb_mock._server import dialect_of
+
+_MODULES = {
+    "Ask": "aisb_mock._replies",
+    "Behaviour": "aisb_mock._options",
+    "Dialect": "aisb_mock._replies",
+    "Event": "aisb_mock._replies",
+    "MockOptions": "aisb_mock._options",
+    "MockProcess": "aisb_mock._process",
+    "Refused": "aisb_mock._replies",
+    "Reply": "aisb_mock._replies",
+    "ToolCall": "aisb_mock._replies",
+    "dialect_of": "aisb_mock._server",
+    "start_mock": "aisb_mock._process",
+}
 
 __all__ = [
     "Ask",
@@ -32,11 +45,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import what tests of backends need at its first use: every command imports this module for `sim`."""
+def __getattr__(name: str) -> object:
+    """Import a name by its first use: `aisb --help` imports this package, and starts no server."""
     from importlib import import_module
 
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "aisb_mock._server" if name == "dialect_of" else "aisb_mock._replies"
-    return getattr(import_module(module), name)
+    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return value

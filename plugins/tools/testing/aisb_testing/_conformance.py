@@ -14,7 +14,7 @@ Both raise `AssertionError` with everything that is wrong, and return what they 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -32,20 +32,21 @@ HEAVY = ("torch", "transformers", "pydantic", "httpx", "numpy", "pandas", "sympy
 def check_plugin(target: ModuleType | str) -> list[str]:
     """Check an installed plugin, given as its module or the name of its distribution.
 
-    It must load, import nothing heavy to declare itself, have a help text for each component and option, and
-    offer model and task files that fit its components: model files set parameters that their backends send.
+    It must load, import nothing heavy to declare itself, have a help text for each component, option and
+    command, and offer model and task files that fit its components: model files set parameters that their
+    backends send.
     """
     from aisb._plugins import Plugins
 
     name = target if isinstance(target, str) else target.__name__
     plugins = Plugins.load()
-    entries = _entries(name)
-    if not entries:
+    entries, commands = _entries(name, "aisb"), _entries(name, "aisb.commands")
+    if not entries and not commands:
         raise AssertionError(
             f"no installed distribution or module {name!r} has an entry point in the group aisb"
+            " or aisb.commands"
         )
-    wrong: list[str] = []
-    looked: list[str] = []
+    looked, wrong = _check_commands(commands)
     for info in plugins.infos:
         if info.name not in entries:
             continue
@@ -85,14 +86,45 @@ def check_backend(
     return asyncio.run(run_cases(factory, dialect, options))
 
 
-def _entries(name: str) -> dict[str, str]:
+def _check_commands(entries: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Return what was looked at among the commands that these entry points declare, and what is wrong."""
+    from aisb import PluginError
+    from aisb_engine import DeclaredCommands
+
+    looked: list[str] = []
+    wrong: list[str] = []
+    declared = DeclaredCommands()
+    for info in declared.infos:
+        if info.name in entries:
+            looked.append(f"commands of {info.name}")
+            if info.state != "loaded":
+                wrong.append(f"commands of {info.name} {info.state}: {info.reason}")
+            if imported := _heavy_imports(entries[info.name]):
+                wrong.append(f"importing {entries[info.name]} imports {', '.join(imported)}")
+    for one in declared.all():
+        if one.plugin in entries:
+            looked.append(f"command {one.command.name}")
+            try:
+                command, _ = one.load(), one.run_options()
+            except PluginError as error:
+                wrong.append(str(error))
+                continue
+            if not callable(getattr(command, "make_context", None)):
+                wrong.append(f"command {one.command.name}: {one.command.place} is no click command")
+            if not one.command.help or not getattr(command, "help", None):
+                wrong.append(f"command {one.command.name} has no help text")
+    return looked, wrong
+
+
+def _entries(name: str, group: str) -> dict[str, str]:
     """Return entry-point names and modules of a distribution, or of the plugin that is this module."""
     from importlib.metadata import entry_points
 
     return {
         entry.name: entry.module
-        for entry in entry_points(group="aisb")
-        if entry.module == name or (entry.dist is not None and entry.dist.name == name)
+        for entry in entry_points(group=group)
+        if name in (entry.module, entry.module.partition(".")[0])
+        or (entry.dist is not None and entry.dist.name == name)
     }
 
 

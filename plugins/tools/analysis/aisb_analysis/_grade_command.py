@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from aisb_cli import shared_options as shared
-from aisb_cli.judge_options import judge_options, judge_table
-
 if TYPE_CHECKING:
     from aisb_analysis._grading import Tally
-    from aisb_engine._resolve.layers import Resolver
-    from aisb_engine._scoring.judging import Judging
+    from aisb_engine import Judging, Resolver
 
 
-@click.command(short_help="Grade outputs from anywhere by a task's rules, without a run.")
+@click.command()
 @click.argument("task")
 @click.argument("file", metavar="FILE.jsonl")
 @click.option(
@@ -29,8 +25,15 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Where the graded lines go [default: standard output].",
 )
-@shared.sets("Grade by other rules, e.g. task.postprocess=[…].")
-@judge_options
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Grade by other rules, e.g. task.postprocess=[…].",
+)
+@click.option("--judge", metavar="NAME", help="Model that judges, for tasks that are judged by one.")
+@click.option("--judge-url", metavar="URL", help="Address of the judge's service.")
 @click.pass_context
 def grade(
     context: click.Context,
@@ -59,12 +62,12 @@ def grade(
 
     from aisb_analysis._grading import check_task
     from aisb_analysis._grading import grade as graded
-    from aisb_engine._resolve.catalog import Catalog
-    from aisb_engine._resolve.layers import Asked, Resolver
+    from aisb_engine import Asked, Catalog, Resolver
 
-    plugins = shared.load_plugins(context)
+    plugins = context.obj.load_plugins()
     own = Path("aisb.toml") if Path("aisb.toml").is_file() else None
-    asked = Asked(file=own, sets=sets, judge=judge_table(judge, judge_url, own=True))
+    table = {key: value for key, value in (("base", judge), ("url", judge_url)) if value}
+    asked = Asked(file=own, sets=sets, judge=table)
     resolver = Resolver(plugins, Catalog(plugins), asked)
     resolved = resolver.show(task)
     check_task(resolved)
@@ -92,8 +95,7 @@ async def _judging(resolver: Resolver, output: str | None) -> AsyncIterator[Judg
     """Open what asks the judge, where one is named; what it says is kept beside the graded lines."""
     from tempfile import TemporaryDirectory
 
-    from aisb_engine._resolve.judge import judge_of
-    from aisb_engine._scoring.judging import Judging
+    from aisb_engine import Judging, judge_of
 
     judge = judge_of(resolver)
     if judge is None:
@@ -109,7 +111,7 @@ async def _judging(resolver: Resolver, output: str | None) -> AsyncIterator[Judg
 @contextmanager
 def _opened(file: str, output: str | None) -> Iterator[tuple[BinaryIO, BinaryIO]]:
     """Open what is read and what is written."""
-    from aisb._errors import UsageError
+    from aisb import UsageError
 
     try:
         lines = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - closed below

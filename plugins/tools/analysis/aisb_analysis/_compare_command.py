@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from aisb_cli import shared_options as shared
-from aisb_cli.completing import complete_runs
+from aisb_analysis import _options as shared
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
     from aisb_analysis._compare import Comparison, Flip, Pair
     from aisb_analysis._junit import Case
     from aisb_analysis._speeds import SpeedComparison
-    from aisb_engine import OpenedRun
+    from aisb_engine import OpenedRun, Plugins
 
     Found: TypeAlias = Sequence[Comparison] | Sequence[SpeedComparison]
 
@@ -26,8 +24,8 @@ SHOWN = 8
 """How many flipped samples are named on the terminal; --json has all of them."""
 
 
-@click.command(short_help="Say whether two runs, or two models of one, differ by more than chance.")
-@click.argument("runs", nargs=-1, metavar="RUN_A [RUN_B]", shell_complete=complete_runs)
+@click.command()
+@click.argument("runs", nargs=-1, metavar="RUN_A [RUN_B]", shell_complete=shared.complete_runs)
 @shared.only_tasks
 @click.option("--model-a", metavar="NAME", help="The model of A, where there are several.")
 @click.option("--model-b", metavar="NAME", help="The model of B, where there are several.")
@@ -38,7 +36,7 @@ SHOWN = 8
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML too.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every flipped sample.")
-@shared.work_dir()
+@shared.work_dir
 @click.pass_context
 def compare(context: click.Context, /, **flags: Any) -> int:
     """Say whether B differs from A by more than chance, on the samples that both answered.
@@ -54,11 +52,11 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     Guard a change:
       aisb compare latest --baseline release --fail-on-regression --junit ci.xml
     """  # noqa: D301 - \b is for click
-    from aisb._errors import CheckFailed
+    from aisb import CheckFailed
     from aisb_analysis._junit import to_junit
-    from aisb_engine._record.runfolder import write_atomically
+    from aisb_engine import write_atomically
 
-    plugins = shared.load_plugins(context)
+    plugins = context.obj.load_plugins()
     a, b = _sides(flags, plugins)
     found, alone = _compared(a, b, plugins, flags)
     if flags["as_json"]:
@@ -81,7 +79,7 @@ def compare(context: click.Context, /, **flags: Any) -> int:
 
 def _sides(flags: dict[str, Any], plugins: Plugins) -> tuple[list[OpenedRun], list[OpenedRun]]:
     """Open the runs of A and of B; commas separate the repeats of a side."""
-    from aisb._errors import UsageError
+    from aisb import UsageError
     from aisb_engine import open_run
 
     given = [*([flags["baseline"]] if flags["baseline"] else []), *flags["runs"]]

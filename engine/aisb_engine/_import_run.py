@@ -11,15 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import tomli_w
 
-from aisb._errors import AisbError, UnknownName
+from aisb import AisbError, ImportedRow, ImportedTask, Prediction, Sample, UnknownName
 from aisb._plugins import Plugins
 from aisb._templates import Template
-from aisb._types import Prediction, Sample
-from aisb_cli.importers import Row, Subtask
 from aisb_engine._data.samples import LETTERS, SampleMaker
 from aisb_engine._record.log import LogWriter
 from aisb_engine._record.manifest import Manifest, command_line, now
@@ -34,12 +32,14 @@ from aisb_engine._scoring.results import sample_table
 from aisb_engine._spec import Model, RunSpec, RunTable, Task
 from aisb_engine._spec import Subtask as SubtaskTable
 
+Evaluators: TypeAlias = Sequence[Mapping[str, Any]]
+
 GOLD = ("answer", "target", "gold", "label", "answerKey")
 """Names under which rows of ours have what is right, where a tool kept that alone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ImportedPart:
     """One imported subtask: by which task of ours it is graded, if by any, and what the tool had scored."""
 
     model: str
@@ -51,19 +51,25 @@ class Written:
     scores: Mapping[str, float]
 
 
-def write_run(
-    found: Sequence[Subtask], plugins: Plugins, work_dir: Path, *, graded_by: Mapping[str, str] | None = None
-) -> tuple[RunFolder, list[Written]]:
+def write_imported(
+    found: Sequence[ImportedTask],
+    plugins: Plugins,
+    work_dir: Path,
+    *,
+    choice_evaluators: Evaluators,
+    graded_by: Mapping[str, str] | None = None,
+) -> tuple[RunFolder, list[ImportedPart]]:
     """Write a new run with these subtasks; return its folder, and what stands in it.
 
     `graded_by` says, by the tool's names, which tasks of ours grade them; `*` stands for all. Else a task of
-    the same name does.
+    the same name does. Answers that are likelihoods of options are graded by `choice_evaluators`, tables as
+    a task's `[[evaluate]]`, whatever the task says.
 
     Raises:
         UsageError: there is no such task of ours, or the folder cannot be written.
     """
     names = _Names(plugins, graded_by or {})
-    parts = [_Part.make(one, names, plugins) for one in found]
+    parts = [_Part.make(one, names, plugins, choice_evaluators) for one in found]
     merged: dict[tuple[str, str], list[_Part]] = {}
     for part in parts:
         merged.setdefault((part.model, part.task.name), []).append(part)
@@ -82,7 +88,8 @@ def write_run(
             _write(folder, model, task, same)
         manifest.end(0)
     return folder, [
-        Written(p.model, p.task.name, p.graded_by, len(p.asked), p.tool, p.source, p.scores) for p in parts
+        ImportedPart(p.model, p.task.name, p.graded_by, len(p.asked), p.tool, p.source, p.scores)
+        for p in parts
     ]
 
 
@@ -134,9 +141,10 @@ class _Part:
     repeats: int
 
     @classmethod
-    def make(cls, one: Subtask, names: _Names, plugins: Plugins) -> _Part:
+    def make(cls, one: ImportedTask, names: _Names, plugins: Plugins, evaluators: Evaluators) -> _Part:
         ours, group = names.find(one.task)
-        options = any(answer.logprobs for row in one.rows for answer in row.answers)
+        likelihoods = any(answer.logprobs for row in one.rows for answer in row.answers)
+        options = evaluators if likelihoods else None
         task, samples = _made(one, ours, group, options, plugins)
         predictions = tuple(
             chain.from_iterable(
@@ -158,7 +166,7 @@ class _Part:
 
 
 def _made(
-    one: Subtask, ours: Task | None, group: str | None, options: bool, plugins: Plugins
+    one: ImportedTask, ours: Task | None, group: str | None, options: Evaluators | None, plugins: Plugins
 ) -> tuple[Task, list[Sample]]:
     """Return the task as this run has it, and its samples: read as ours reads them wherever that fits."""
     base = _table(one, ours, options)
@@ -193,14 +201,14 @@ def _made(
     ]
 
 
-def _table(one: Subtask, ours: Task | None, options: bool) -> dict[str, Any]:
+def _table(one: ImportedTask, ours: Task | None, options: Evaluators | None) -> dict[str, Any]:
     """Return everything of the task but how samples are read."""
     table = ours.model_dump(mode="json", exclude_unset=True, exclude_none=True) if ours else {}
     kept: dict[str, Any] = {
         key: table[key] for key in ("version", "source", "postprocess", "evaluate", "repeats") if key in table
     }
     if options:  # the option that is likeliest is the answer: there is no text to look at
-        kept |= {"postprocess": [], "evaluate": [{"use": "choice-match"}]}
+        kept |= {"postprocess": [], "evaluate": list(options)}
         by = table.get("logprob", {}).get("normalise", "none")
         kept["logprob"] = {"normalise": by if by == "bytes" else "none"}
     return {
@@ -219,7 +227,9 @@ def _kept(ours: Task) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key not in ("max_tokens", "at", "shuffle")}
 
 
-def _ways(rows: Sequence[Row], ours: Task, group: str | None) -> Iterator[list[tuple[dict[str, Any], Row]]]:
+def _ways(
+    rows: Sequence[ImportedRow], ours: Task, group: str | None
+) -> Iterator[list[tuple[dict[str, Any], ImportedRow]]]:
     """Yield the rows in each form in which our task may know them: the tool's own, then by guessing."""
     field = _group_field(ours)
     grouped = {field: group} if field and group else {}
@@ -239,12 +249,12 @@ def _ways(rows: Sequence[Row], ours: Task, group: str | None) -> Iterator[list[t
     ]
 
 
-def _is_told(row: Row) -> bool:
+def _is_told(row: ImportedRow) -> bool:
     """Say whether the tool kept anything of a row: of one that failed it may have kept its place alone."""
     return bool(row.fields) or row.gold is not None
 
 
-def _bare(row: Row) -> Sample:
+def _bare(row: ImportedRow) -> Sample:
     return Sample(str(row.position), {})
 
 
@@ -263,7 +273,7 @@ def _sample(maker: SampleMaker, row: Mapping[str, Any], position: int) -> Sample
     return replace(made, id=f"{made.group}/{position}") if made.group is not None else made
 
 
-def _letter(row: Row) -> Any:
+def _letter(row: ImportedRow) -> Any:
     """Return what is right: of options the letter, whether the tool gave its place, text or letter."""
     gold = _known(row.gold)
     if not row.choices:
@@ -276,7 +286,7 @@ def _letter(row: Row) -> Any:
     return gold
 
 
-def _predictions(sample_id: str, row: Row) -> Iterator[Prediction]:
+def _predictions(sample_id: str, row: ImportedRow) -> Iterator[Prediction]:
     for repeat, answer in enumerate(row.answers):
         yield Prediction(
             sample_id,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aisb_cli import shared_options as shared
+from aisb_analysis import _options as shared
 
 if TYPE_CHECKING:
     from aisb_analysis._audit import Audit, Entry
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WIDTH = 80
 
 
-@click.command(short_help="Show which answers of a run may have been read wrongly.")
+@click.command()
 @shared.which_run
 @shared.only_models
 @shared.only_tasks
@@ -37,7 +37,7 @@ WIDTH = 80
     help="How many outputs to show.",
 )
 @shared.as_json
-@shared.work_dir()
+@shared.work_dir
 @click.pass_context
 def audit(context: click.Context, /, **flags: Any) -> int:
     """Show which answers of a run may have been read wrongly from its outputs, the likeliest first.
@@ -51,13 +51,19 @@ def audit(context: click.Context, /, **flags: Any) -> int:
     """  # noqa: D301 - \b is for click
     import asyncio
 
-    from aisb._errors import RunError, UsageError
+    from aisb import RunError, UsageError
     from aisb_analysis._audit import audit as audited
     from aisb_analysis._audit import to_lines
-    from aisb_engine import ComponentError, PluginFaults, open_run, read_answers, recorded_judge
-    from aisb_engine._record.runfolder import write_atomically
+    from aisb_engine import (
+        ComponentError,
+        PluginFaults,
+        open_run,
+        read_answers,
+        recorded_judge,
+        write_atomically,
+    )
 
-    plugins = shared.load_plugins(context)
+    plugins = context.obj.load_plugins()
     folder, spec = run = open_run(flags["work_dir"], flags["which"], plugins)
     if spec.run.performance:
         raise UsageError(f"{folder} is a performance run: its answers are not graded")

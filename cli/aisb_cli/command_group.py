@@ -1,0 +1,232 @@
+"""Groups of declared commands: help needs their declarations alone, and what is called is imported."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aisb import AisbError, UnknownName
+from aisb_cli.faults import CommandFault
+from aisb_cli.grouped_help import Grouped
+from aisb_cli.invocation import Invocation
+from aisb_engine import DeclaredCommands, offered_twice
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from aisb_engine import DeclaredCommand
+
+OWN = "aisb"
+"""The distribution whose commands stand first, in the order in which it declares them."""
+DECLARED = "aisb_cli.declared"
+CALLED = "aisb_cli.called"
+GROUP_ATTRIBUTES = (
+    "name", "callback", "params", "help", "epilog", "short_help", "options_metavar", "hidden", "deprecated",
+    "context_settings", "invoke_without_command", "no_args_is_help", "subcommand_metavar",
+)  # fmt: skip
+"""What a group takes over from the group that it extends."""
+
+
+def declared_commands(context: click.Context) -> DeclaredCommands:
+    """Return the declared commands, read once for a call of `aisb`, and print which plugins failed."""
+    declared = context.meta.get(DECLARED)
+    if not isinstance(declared, DeclaredCommands):
+        declared = DeclaredCommands(context.find_root().params.get("block") or ())
+        context.meta[DECLARED] = declared
+        for info in declared.infos:
+            if info.state == "failed":
+                _note(context, f"plugin {info.name} did not load: {info.reason}")
+    return declared
+
+
+def called_command(context: click.Context) -> DeclaredCommand | None:
+    """Return the declared command that a call of `aisb` came to; None where it came to none."""
+    called: DeclaredCommand | None = context.meta.get(CALLED)
+    return called
+
+
+class Commands(click.Group):
+    """A group whose commands are declared by plugins; only what is called is imported.
+
+    `prefix` is what stands before the name of each in its declaration: `"runs "`, or nothing. `base` is the
+    group that has the other commands.
+    """
+
+    def __init__(
+        self, *args: Any, prefix: str = "", base: click.Group | None = None, **attributes: Any
+    ) -> None:
+        super().__init__(*args, **attributes)
+        self.prefix = prefix
+        self.base = base
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands: this project's own in their order, then the others by name."""
+        names = self.base.list_commands(ctx) if self.base else []
+        return list(dict.fromkeys((*names, *self._help_lines(ctx))))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command and return it; None where there is none of this name.
+
+        Raises:
+            PluginError: two plugins have one of this name, or it cannot be imported.
+        """
+        declared, name = declared_commands(ctx), self.prefix + cmd_name
+        command = self.base.get_command(ctx, cmd_name) if self.base else None
+        if found := declared.get(name):
+            if command is not None:
+                owner = declared.get(self.prefix.strip())
+                raise offered_twice(name, [one for one in (owner, found) if one])
+            command = found.load()
+        children = [one for one in declared.all() if one.command.name.startswith(f"{name} ")]
+        if children:
+            command = _with_commands(ctx, command, name, children)
+        if name == "run" and command is not None:
+            command = _with_options(ctx, command, declared.all())
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of these words, and remember whose it is.
+
+        Raises:
+            UnknownName: there is none; the nearest is suggested, and what to install where that is known.
+        """
+        name, declared = self.prefix + args[0], declared_commands(ctx)
+        if ctx.resilient_parsing:
+            with suppress(Exception):  # completing neither fails nor prints
+                return super().resolve_command(ctx, args)
+            return None, None, args[1:]
+        if not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            raise self._unknown(ctx, name)
+        ctx.meta[CALLED] = declared.get(name) or ctx.meta.get(CALLED)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the line of each command, from its declaration where it has one."""
+        lines = self._help_lines(ctx)
+        names = self.list_commands(ctx)
+        limit = formatter.width - 6 - max(map(len, names), default=0)
+        for name in names:
+            if name not in lines and (command := self.get_command(ctx, name)) and not command.hidden:
+                lines[name] = command.get_short_help_str(limit)
+        rows = [(name, lines[name]) for name in names if name in lines]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands whose names begin so, without importing them; and the options."""
+        from click.shell_completion import CompletionItem
+
+        lines = self._help_lines(ctx)
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        commands = [CompletionItem(name, help=lines.get(name)) for name in names]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def _unknown(self, ctx: click.Context, name: str) -> UnknownName:
+        from aisb_cli.index import explain
+
+        infos = declared_commands(ctx).infos
+        notes = [
+            f"plugin {info.name} did not load: {info.reason}" for info in infos if info.state == "failed"
+        ]
+        notes += [f"plugin {info.name} is blocked" for info in infos if info.state == "blocked"]
+        notes += [note] if (note := explain(name)) else []
+        return UnknownName("command", name, [self.prefix + known for known in self.list_commands(ctx)], notes)
+
+    def _help_lines(self, ctx: click.Context) -> dict[str, str]:
+        """Return the help line of each declared command by its name in this group."""
+        lines: dict[str, str] = {}
+        declared = declared_commands(ctx).all()
+        own = [one for one in declared if one.distribution == OWN]
+        others = sorted(
+            (one for one in declared if one.distribution != OWN), key=lambda one: one.command.name
+        )
+        for one in (*own, *others):
+            if one.command.name.startswith(self.prefix):
+                name, _, child = one.command.name.removeprefix(self.prefix).partition(" ")
+                lines.setdefault(name, f"The commands of {name}." if child else one.command.help)
+        return lines
+
+
+class Root(Commands):
+    """The group `aisb`."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Make the context of a call, with what commands find in `context.obj`."""
+        return super().make_context(info_name, args, parent, **{"obj": Invocation(), **extra})
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is called.
+
+        Raises:
+            CommandFault: it raised what is no error of a user.
+        """
+        try:
+            return super().invoke(ctx)
+        except (AisbError, click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            raise CommandFault(error, called_command(ctx)) from error
+
+
+def _with_commands(
+    ctx: click.Context, command: click.Command | None, name: str, children: Iterable[DeclaredCommand]
+) -> click.Command:
+    """Return a group with the commands that plugins add to it."""
+    if command is None:
+        return Commands(name.rpartition(" ")[2], prefix=f"{name} ", help=f"The commands of {name}.")
+    if not isinstance(command, click.Group):
+        for child in children:
+            text = f"command {child.command.name!r} of plugin {child.plugin} is left out"
+            _note(ctx, f"{text}: {name} has no commands")
+        return command
+    attributes = {key: getattr(command, key) for key in GROUP_ATTRIBUTES}
+    return Commands(prefix=f"{name} ", base=command, **attributes)
+
+
+def _with_options(
+    ctx: click.Context, command: click.Command, declared: Iterable[DeclaredCommand]
+) -> click.Command:
+    """Return the command `run` with the options that plugins add to it."""
+    adding = [one for one in declared if one.command.run_options]
+    if not adding:
+        return command
+    command = copy.copy(command)
+    command.params = list(command.params)
+    headings = {}
+    for one in adding:
+        try:
+            options = _options(one, command)
+        except Exception as error:  # noqa: BLE001 - whatever a plugin does, the other options stay
+            _note(ctx, f"the options of plugin {one.plugin} for aisb run are left out: {error}")
+            continue
+        command.params += options
+        headings[f"Of plugin {one.plugin}"] = [option.name or "" for option in options]
+    if isinstance(command, Grouped):
+        command.headings = {**command.headings, **headings}
+    return command
+
+
+def _options(one: DeclaredCommand, command: click.Command) -> list[click.Parameter]:
+    holder = click.Command("run")
+    one.run_options()(holder)
+    taken = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
+    for option in holder.params:
+        option.expose_value = False  # a setting is what it is for: run knows nothing of its value
+        if clash := taken.intersection((*option.opts, *option.secondary_opts)):
+            message = f"run has {min(clash)} already"
+            raise ValueError(message)
+    return holder.params[::-1]
+
+
+def _note(context: click.Context, text: str) -> None:
+    if not context.resilient_parsing:
+        click.echo(text, err=True)

@@ -1,0 +1,67 @@
+"""Ask each importer in turn what a file or folder holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aisb import AisbError, DataError, ImportedTask, Importer, PluginError
+from aisb_cli.faults import one_line, traceback_note
+from aisb_cli.importers.files import check_json
+
+if TYPE_CHECKING:
+    from aisb_engine import Component, Plugins
+
+
+class Importers:
+    """The installed importers. `faults` counts those that failed in a way that is no error of a user."""
+
+    def __init__(self, plugins: Plugins, complain: Callable[[str], None]) -> None:
+        self.faults = 0
+        self._complain = complain
+        self._importers = list(self._made(plugins))
+
+    def read(self, path: Path) -> list[ImportedTask]:
+        """Return what a file or folder of another tool holds, as the first importer reads it that knows it.
+
+        Raises:
+            DataError: no importer knows anything in it, or it is broken; the message says what can be read.
+        """
+        if not path.exists():
+            raise DataError(f"there is no {path}")
+        for component, importer in self._importers:
+            if found := self._read(component, importer, path):
+                return found
+        if path.is_file():
+            try:
+                check_json(path)
+            except DataError as error:
+                raise DataError(f"{error}\n{self._known()}") from error
+        raise DataError(f"{path} holds nothing that can be imported\n{self._known()}")
+
+    def _made(self, plugins: Plugins) -> Iterator[tuple[Component, Importer]]:
+        for component in plugins.components():
+            if component.kind == "importer":
+                try:
+                    yield component, plugins.make("importer", component.name, {})
+                except PluginError as error:
+                    self.faults += 1
+                    self._complain(f"{error}; it is left out")
+
+    def _read(self, component: Component, importer: Importer, path: Path) -> list[ImportedTask]:
+        try:
+            return list(importer.read(path) or ())
+        except AisbError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what an importer does wrong, others may do right
+            self.faults += 1
+            self._complain(
+                f"importer {component.name!r} of plugin {component.plugin} failed on {path} and is left out: "
+                f"{one_line(error)}\n{traceback_note(error)}"
+            )
+            return []
+
+    def _known(self) -> str:
+        lines = (f"    {component.name}: {importer.reads}" for component, importer in self._importers)
+        return "\n".join(["  what can be read:", *lines])

@@ -1,0 +1,30 @@
+"""What one call of `aisb` holds for its commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from aisb_engine import Plugins
+
+
+@dataclass
+class Invocation:
+    """The `aisb.CommandContext` of a command."""
+
+    block: tuple[str, ...] = ()
+    settings: list[str] = field(default_factory=list)
+
+    def load_plugins(self, block: Iterable[str] = (), *, quiet: bool = False) -> Plugins:
+        """Load the plugins but these and those that `aisb --block` names; print notes, unless `quiet`."""
+        from aisb_cli.index import explain
+        from aisb_engine import Plugins
+
+        plugins = Plugins.load([*self.block, *block], explain=explain)
+        for note in () if quiet else plugins.notes:
+            click.echo(note, err=True)
+        return plugins

@@ -1,0 +1,27 @@
+"""The commands that this package brings."""
+
+from __future__ import annotations
+
+from aisb import Command, hookimpl
+
+
+@hookimpl
+def aisb_commands() -> list[Command]:
+    """Declare the commands of this package."""
+    return [
+        Command(
+            "audit",
+            "Show which answers of a run may have been read wrongly.",
+            "aisb_analysis._audit_command:audit",
+        ),
+        Command(
+            "compare",
+            "Say whether two runs, or two models of one, differ by more than chance.",
+            "aisb_analysis._compare_command:compare",
+        ),
+        Command(
+            "grade",
+            "Grade outputs from anywhere by a task's rules, without a run.",
+            "aisb_analysis._grade_command:grade",
+        ),
+    ]

@@ -1,0 +1,12 @@
+"""The command that this package brings."""
+
+from __future__ import annotations
+
+from aisb import Command, hookimpl
+
+
+@hookimpl
+def aisb_commands() -> list[Command]:
+    """Declare `aisb mock`."""
+    line = "Run a mock inference server, to try things without a model."
+    return [Command("mock", line, "aisb_mock._command:mock")]

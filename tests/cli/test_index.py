@@ -1,0 +1,136 @@
+"""The index of names that are not installed: it equals the repository, and its install lines are right."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ABSENT = (
+    "aisb-dataset-exams",
+    "aisb-backend-tgi",
+    "aisb-backend-triton",
+    "aisb-analysis",
+    "aisb-reporter-html",
+)
+
+
+@pytest.fixture(scope="module")
+def tool():
+    """The program that writes the index."""
+    spec = importlib.util.spec_from_file_location("index_tool", ROOT / "tools" / "index.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def aisb(tmp_path_factory):
+    """Run `aisb` in a process that sees all that is installed here, except the distributions of ABSENT."""
+    packages = tmp_path_factory.mktemp("packages")
+    names = tuple(name.replace("-", "_") for name in ABSENT)
+    for file in Path(sysconfig.get_path("purelib")).iterdir():
+        if not file.name.startswith(names):
+            (packages / file.name).symlink_to(file)
+    projects = [*ROOT.glob("*/pyproject.toml"), *ROOT.glob("plugins/*/*/pyproject.toml")]
+    folders = [
+        str(project.parent)
+        for project in projects
+        if tomllib.loads(project.read_text("utf-8"))["project"]["name"] not in ABSENT
+    ]
+    path = os.pathsep.join([str(packages), *folders])
+
+    def aisb(*words):
+        return subprocess.run(
+            [sys.executable, "-S", "-m", "aisb_cli.main", *words],  # -S: no .pth file adds what is absent
+            env={**os.environ, "PYTHONPATH": path, "AISB_BLOCK": ""},
+            cwd=packages,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return aisb
+
+
+def test_the_index_is_what_the_tool_writes_for_this_repository(tool):
+    text = tool.FILE.read_text("utf-8")
+    assert tool.index_text(text) == text, "run: python tools/index.py"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ("plugins", "show", "html"),
+            "html comes with aisb-reporter-html; in a checkout of aisb: pip install ./plugins/reporters/html",
+        ),
+        (
+            ("tasks", "show", "mmlu"),
+            "mmlu comes with aisb-dataset-exams; in a checkout of aisb: pip install ./plugins/datasets/exams",
+        ),
+        (
+            ("tasks", "show", "mmlu_redux"),
+            "the family mmlu comes with aisb-dataset-exams; in a checkout of aisb: pip install ./plugins/datasets/exams",
+        ),
+        (
+            ("tasks", "show", "ceval_gen_0_shot_cot_chat_prompt"),
+            (
+                "ceval_gen_0_shot_cot_chat_prompt comes with aisb-dataset-exams; in a checkout of aisb: "
+                "pip install ./plugins/datasets/exams"
+            ),
+        ),
+        (
+            ("audit", "latest"),
+            "audit comes with aisb-analysis; in a checkout of aisb: pip install ./plugins/tools/analysis",
+        ),
+    ],
+)
+def test_a_name_whose_distribution_is_absent_is_answered_with_its_install_line(aisb, words, line):
+    done = aisb(*words)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"\n  {line}\n")
+
+
+def test_an_install_line_has_what_the_distribution_needs_and_is_not_there(aisb):
+    needs = tomllib.loads((ROOT / "plugins/backends/triton/pyproject.toml").read_text("utf-8"))["project"]
+    also = " ./plugins/backends/tgi" if any("backend-tgi" in line for line in needs["dependencies"]) else ""
+    assert f"pip install ./plugins/backends/triton{also}\n" in aisb("plugins", "show", "triton-stream").stderr
+
+
+def test_the_folders_of_an_install_line_hold_what_it_says():
+    index = tomllib.loads((ROOT / "cli/aisb_cli/index.toml").read_text("utf-8"))
+    for name, table in index["distributions"].items():
+        project = tomllib.loads((ROOT / table["folder"] / "pyproject.toml").read_text("utf-8"))["project"]
+        assert project["name"] == name
+
+
+@pytest.mark.parametrize(
+    "name", ["gsm8", "demo_gsm8", "math-anwser", "sim-txt", "mgsm_latest_xx", "exact-macth"]
+)
+def test_a_typo_of_an_installed_name_is_never_answered_with_an_install_line(aisb, name):
+    done = aisb("plugins", "show", name)
+    assert done.returncode == 2
+    assert "pip install" not in done.stderr
+    assert "pip install" not in aisb("tasks", "show", name).stderr
+
+
+def test_a_typo_of_an_installed_name_is_answered_with_the_name(aisb):
+    assert "did you mean 'gsm8k'?" in aisb("tasks", "show", "gsm8").stderr
+    assert "did you mean 'exact-match'?" in aisb("plugins", "show", "exact-macth").stderr
+
+
+def test_an_installed_plugin_that_is_blocked_is_named_and_not_to_be_installed(aisb):
+    done = aisb("--block", "dataset-math", "tasks", "show", "gsm8k")
+    assert "  plugin dataset-math is blocked\n" in done.stderr
+    assert "pip install" not in done.stderr
+
+
+def test_a_task_that_is_not_offered_yet_is_said_to_be_so(aisb):
+    assert aisb("tasks", "show", "mmmu_gen").stderr.endswith("\n  the task mmmu_gen is not offered yet\n")

@@ -1,0 +1,3 @@
+"""What it holds is never imported."""
+
+raise RuntimeError

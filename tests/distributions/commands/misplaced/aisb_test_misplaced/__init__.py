@@ -1,0 +1,1 @@
+"""Two modules, each declared in the group of the other."""

@@ -1,0 +1,9 @@
+"""A dataset."""
+
+from aisb import hookimpl
+
+
+@hookimpl
+def aisb_datasets():
+    """Offer it."""
+    return {"misplaced": list}
