@@ -7,8 +7,8 @@ first request and again at the end, so that a killed run can be shown too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -246,20 +246,27 @@ class Sending:
         """Let a launcher's workers do it: write each one's requests, start them together, follow them."""
         jobs = self._jobs(placement, shares)
         launcher = placement.launcher
-        stopper = asyncio.create_task(_stop_workers(self.stopping, launcher))
-        try:
-            _deal([job.requests for job in jobs], timed)
-            with _as_run_error():
+        with _dealt([job.requests for job in jobs], timed), _as_run_error():
+            async with AsyncExitStack() as cleanup:  # in reverse order, each whatever came of the others
+                cleanup.push_async_exit(self._at_end(launcher.collect))
+                cleanup.push_async_exit(self._at_end(lambda: launcher.stop(PATIENCE)))
+                cleanup.push_async_exit(self._at_end(lambda: launcher.send({"stop": True})))
+                cleanup.push_async_callback(_end, asyncio.create_task(_stop_workers(self.stopping, launcher)))
                 await launcher.start(jobs)
                 await self._watch_workers(launcher, len(jobs))
-        finally:
-            stopper.cancel()
-            with _as_run_error():
-                await launcher.send({"stop": True})
-                await launcher.stop(PATIENCE)
-                await launcher.collect()
-            for job in jobs:
-                job.requests.unlink(missing_ok=True)
+
+    def _at_end(self, step: Callable[[], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        """Return what does a step at the end. If it fails after another error, only the log says so."""
+
+        async def leave(_kind: object, error: BaseException | None, _trace: object) -> None:
+            try:
+                await step()
+            except Exception as failure:
+                if error is None:
+                    raise
+                self.note(f"the launcher failed: {type(failure).__name__}: {failure}")
+
+        return leave
 
     def _jobs(self, placement: Placement, shares: list[Share]) -> list[WorkerJob]:
         from aisb_engine._load.job import BackendRecipe, WorkerJob
@@ -329,18 +336,29 @@ class Sending:
         return mask_url(proxy) if proxy else None
 
 
-def _deal(paths: list[Path], timed: Iterable[tuple[int, Request]]) -> None:
+@contextmanager
+def _dealt(paths: list[Path], timed: Iterable[tuple[int, Request]]) -> Iterator[None]:
     """Deal requests out to files in turn, so that each worker has an even share of any stretch of time."""
-    with ExitStack() as stack:
-        writers = [stack.enter_context(write_share(path)) for path in paths]
-        for place, (at, request) in enumerate(timed):
-            writers[place % len(writers)](at, request)
+    try:
+        with ExitStack() as stack:
+            writers = [stack.enter_context(write_share(path)) for path in paths]
+            for place, (at, request) in enumerate(timed):
+                writers[place % len(writers)](at, request)
+        yield
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
 
 
 async def _stop_workers(stopping: asyncio.Event, launcher: Launcher) -> None:
     await stopping.wait()
     await launcher.send({"stop": True})
     await launcher.stop(PATIENCE)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @contextmanager

@@ -155,7 +155,7 @@ class Broken(Launcher):
         yield
 
     async def send(self, message) -> None:
-        """Send nothing."""
+        raise KeyError("no host to send to")
 
     async def stop(self, patience: float = 10.0) -> None:
         """Stop nothing."""
