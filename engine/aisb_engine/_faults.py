@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -146,10 +147,11 @@ class PluginFaults:
         self._unwritten.append(text)
         if self._folder is None or self.log is None or not self._folder.path.is_dir():
             return
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("a", encoding="utf-8") as file:
-            file.writelines(self._unwritten)
-        self._unwritten.clear()
+        with suppress(OSError):  # a full disk: the fault itself is still counted and named
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            with self.log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.writelines(self._unwritten)
+            self._unwritten.clear()
 
 
 def make(

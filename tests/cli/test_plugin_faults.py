@@ -1,5 +1,6 @@
 """A plugin that raises: what it was called for ends, and nothing else does; no traceback reaches the terminal."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -63,7 +64,7 @@ def rows(
         if BROKEN and number == breaks:
             raise ValueError(f"row {number} of this dataset is rotten")
         question = Lazy("gone" if number == gone else f"question {number}")
-        yield {"question": question, "number": str(number), "kind": "odd" if number % 2 else "even"}
+        yield {"question": question, "number": str(number), "kind": "odd" if number % 2 else "even", "table": {1: "one"}}
 
 
 def no_three():
@@ -358,6 +359,13 @@ def test_a_derived_field_that_breaks_keeps_the_place_of_its_row_where_the_group_
     place.run("known", "unknown")
     assert [line["id"] for line in place.lines("predictions/sim/known.jsonl") if line["failure"]] == ["odd/1"]
     assert "unknown · sim: no result: postprocessor 'no-three'" in unfolded(place.summary)
+
+
+def test_a_row_with_a_table_whose_keys_are_numbers_is_kept(place):
+    place.task("fine")
+    assert place.run("fine").code == 0
+    samples = gzip.decompress((place.latest / "log/sim/fine/samples.jsonl.gz").read_bytes()).splitlines()
+    assert json.loads(samples[1])["fields"]["table"] == {"1": "one"}
 
 
 def test_a_prompt_that_cannot_be_rendered_costs_its_sample_alone(place):

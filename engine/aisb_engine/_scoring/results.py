@@ -135,7 +135,7 @@ async def score_subtask(
         folder, model, name, repeats=subtask.repeats, also_json=run.predictions_json
     )
     scored: dict[str, list[Score]] = {}
-    found: dict[str, list[Metric]] = {}
+    by_evaluator: dict[str, list[Metric]] = {}
     samples = {one.sample.id: one.sample for one in asked}
     try:
         samples, unmade = remade(before, task, plugins)
@@ -150,13 +150,14 @@ async def score_subtask(
                 scored = await grade(concurrency=judging.concurrency)
         else:
             scored = await grade()
-        found = measure(task, scored, plugins, judges=judges, faults=faults)
+        by_evaluator = measure(task, scored, plugins, judges=judges, faults=faults)
     except ComponentError as error:  # a step cannot be made: no answer can be graded
         faults.add(error, f"task {task.name}")
-    areas = _areas(task, [one.sample for one in asked if not one.broken])
-    metrics = [metric for of in found.values() for metric in (*of, *over_areas(of, areas))]
+    areas = _areas(task, [samples[one.sample.id] for one in asked if not one.broken])
+    metrics = [metric for own in by_evaluator.values() for metric in (*own, *over_areas(own, areas))]
     # The first evaluator that has metrics: outcomes and bounds stand beside its number.
-    first = scored.get(next((key for key, of in found.items() if of), next(iter(scored), "")), [])
+    with_metrics = (key for key, own in by_evaluator.items() if own)
+    first = scored.get(next(with_metrics, next(iter(scored), "")), [])
     results: dict[str, Any] = {
         "model": model,
         "task": name,
