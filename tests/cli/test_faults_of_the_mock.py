@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from aisb import ServedModel
 from aisb_backend_mindie import MindIEStream
 from aisb_backend_openai import OpenAIChat
 from aisb_backend_tgi import TGI, TGIStream
@@ -34,7 +35,7 @@ async def test_each_fault_is_a_failure_of_its_own_or_none(
     mock: Callable[..., MockProcess], make: type
 ) -> None:
     server = mock(faults=tuple(f"{kind}@{n}" for n, kind in enumerate(FAULTS, 1)), tokens=30, slow_ms=50)
-    backend = make(url=server.url, model="mock")
+    backend = make(url=server.url, **({"model": "mock"} if issubclass(make, ServedModel) else {}))
     limits = Timeouts(first_byte=0.5, between_bytes=0.5)
     found = {}
     for kind in FAULTS:
