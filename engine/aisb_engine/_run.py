@@ -146,7 +146,8 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
             )
     if mode != "infer":
         make_reporters(spec.run, plugins)
-        check_measuring(chosen_reporters(spec.run, plugins), spec.run.reporter_options, plugins)
+        names, options = chosen_reporters(spec.run, plugins), spec.run.reporter_options
+        check_measuring(names, options, plugins, performance=spec.run.performance)
     return spec
 
 
@@ -255,9 +256,9 @@ def report(
     """
     names = chosen_reporters(run, plugins)
     reporters = make_reporters(run, plugins)
-    check_measuring(names, run.reporter_options, plugins)
     measuring = measuring_options(names, run.reporter_options, plugins)
     finished = open_finished_run(folder.path, plugins=plugins, measuring=measuring)
+    check_measuring(names, run.reporter_options, plugins, performance=finished.is_performance)
     return finished, show(finished, reporters, plugins, faults)
 
 
