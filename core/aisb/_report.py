@@ -98,11 +98,9 @@ class RunSource(Protocol):
         self, kind: Literal["scores", "requests", "samples"], model: str | None, task: str | None
     ) -> Iterable[Row]:
         """Yield the rows of one kind; None stands for all models, or all tasks."""
-        ...
 
     def open(self, folder: Path) -> FinishedRun:
         """Open another run."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +148,10 @@ class FinishedRun:
 
     def metrics(self) -> Rows:
         """Return a row for each metric: model, task, version, mode, and the fields of `Metric`."""
-        keys = ("model", "task", "version", "mode")
         return Rows(
-            {**{key: getattr(result, key) for key in keys}, **asdict(metric)}
-            for result in self.results
-            for metric in result.metrics
+            {"model": one.model, "task": one.task, "version": one.version, "mode": one.mode, **asdict(metric)}
+            for one in self.results
+            for metric in one.metrics
         )
 
     def open(self, folder: Path) -> FinishedRun:

@@ -160,7 +160,8 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
             )
     if mode != "infer":
         make_reporters(spec.run, plugins)
-        check_measuring(chosen_reporters(spec.run, plugins), spec.run.reporter_options, plugins)
+        names, options = chosen_reporters(spec.run, plugins), spec.run.reporter_options
+        check_measuring(names, options, plugins, performance=spec.run.performance)
     return fit_params(spec, plugins, doubts) if mode in ASKING else spec
 
 
@@ -286,9 +287,9 @@ def report(
     """
     names = chosen_reporters(run, plugins)
     reporters = make_reporters(run, plugins)
-    check_measuring(names, run.reporter_options, plugins)
     measuring = measuring_options(names, run.reporter_options, plugins)
     finished = open_finished_run(folder.path, plugins=plugins, measuring=measuring)
+    check_measuring(names, run.reporter_options, plugins, performance=finished.is_performance)
     return finished, show(finished, reporters, plugins, faults)
 
 

@@ -225,6 +225,8 @@ def test_a_run_is_measured_by_the_role_of_an_option_whatever_its_name(aisb) -> N
 
 
 def test_an_accuracy_run_with_text_alone_loads_no_performance_engine(tmp_path: Path) -> None:
+    options = "percentiles = [50]\ntokenizer = '/no/such/folder'\n"  # for performance runs only
+    (tmp_path / "aisb.toml").write_text(f"[run.reporter_options.performance]\n{options}")
     code = (
         "import sys; from aisb_cli.main import cli; "
         f"cli({[*SIM, '--reporters', 'text']!r}, standalone_mode=False); "

@@ -53,13 +53,21 @@ def measuring_options(
 
 
 def check_measuring(
-    names: Iterable[str], reporter_options: Mapping[str, Mapping[str, Any]], plugins: Plugins
+    names: Sequence[str],
+    reporter_options: Mapping[str, Mapping[str, Any]],
+    plugins: Plugins,
+    *,
+    performance: bool,
 ) -> None:
     """Check what can be checked before anything is measured.
+
+    Only a `performance` run is measured by the options of reporters that are configured and not shown.
 
     Raises:
         ConfigError: there is no such percentile, objective, tokenizer or dialect.
     """
+    if not performance:
+        reporter_options = {name: reporter_options.get(name, {}) for name in names}
     for role, value, where, is_set in role_values(names, reporter_options, plugins):
         if is_set and value:
             try:
