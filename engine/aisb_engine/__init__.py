@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from aisb_engine._record.predictions import prompt_of
     from aisb_engine._record.runfolder import RunFolder, write_atomically
     from aisb_engine._record.runfolder import read_json as read_run_json
-    from aisb_engine._record.runs import STATUSES as RUN_STATUSES
-    from aisb_engine._record.runs import RunInfo, read_progress, read_run, started_at
-    from aisb_engine._record.runs import is_written as is_being_written
-    from aisb_engine._record.runs import removable as removable_run
-    from aisb_engine._record.runs import size as run_size
     from aisb_engine._reporting.finished import open_finished_run
     from aisb_engine._reporting.measuring import MeasuringOptions
+    from aisb_engine._reporting.runs import STATUSES as RUN_STATUSES
+    from aisb_engine._reporting.runs import RunInfo, read_progress, read_run, started_at
+    from aisb_engine._reporting.runs import is_written as is_being_written
+    from aisb_engine._reporting.runs import removable as removable_run
+    from aisb_engine._reporting.runs import size as run_size
     from aisb_engine._resolve.catalog import Catalog, Selection, read_toml, read_user_file
     from aisb_engine._resolve.judge import judge_of
     from aisb_engine._resolve.layers import Asked, Resolver
@@ -101,12 +101,12 @@ _PLACES = {
     "PromptTable": "aisb_engine._spec:PromptTable",
     "PullTable": "aisb_engine._spec:PullTable",
     "RIGHT": "aisb_engine._scoring.scoring:RIGHT",
-    "RUN_STATUSES": "aisb_engine._record.runs:STATUSES",
+    "RUN_STATUSES": "aisb_engine._reporting.runs:STATUSES",
     "Resolver": "aisb_engine._resolve.layers:Resolver",
     "Room": "aisb_engine._load.capacity:Room",
     "RunCommand": "aisb_engine._run:Command",
     "RunFolder": "aisb_engine._record.runfolder:RunFolder",
-    "RunInfo": "aisb_engine._record.runs:RunInfo",
+    "RunInfo": "aisb_engine._reporting.runs:RunInfo",
     "RunSpec": "aisb_engine._spec:RunSpec",
     "SampleMaker": "aisb_engine._data.samples:SampleMaker",
     "SampleTable": "aisb_engine._spec:SampleTable",
@@ -127,7 +127,7 @@ _PLACES = {
     "factory_options": "aisb._options:options",
     "factory_summary": "aisb._options:summary",
     "identity_differences": "aisb_engine._record.manifest:differences",
-    "is_being_written": "aisb_engine._record.runs:is_written",
+    "is_being_written": "aisb_engine._reporting.runs:is_written",
     "is_judged": "aisb_engine._scoring.judging:is_judged",
     "judge_of": "aisb_engine._resolve.judge:judge_of",
     "load_samples": "aisb_engine._data.samples:load_samples",
@@ -144,22 +144,22 @@ _PLACES = {
     "prompt_of": "aisb_engine._record.predictions:prompt_of",
     "read_answers": "aisb_engine._readback:read_answers",
     "read_grades": "aisb_engine._readback:read_grades",
-    "read_progress": "aisb_engine._record.runs:read_progress",
-    "read_run": "aisb_engine._record.runs:read_run",
+    "read_progress": "aisb_engine._reporting.runs:read_progress",
+    "read_run": "aisb_engine._reporting.runs:read_run",
     "read_run_json": "aisb_engine._record.runfolder:read_json",
     "read_toml": "aisb_engine._resolve.catalog:read_toml",
     "read_user_file": "aisb_engine._resolve.catalog:read_user_file",
     "recorded_judge": "aisb_engine._readback:recorded_judge",
-    "removable_run": "aisb_engine._record.runs:removable",
+    "removable_run": "aisb_engine._reporting.runs:removable",
     "report_run": "aisb_engine._run:report",
     "reporter_table": "aisb_engine._resolve.reporting:reporter_table",
     "request_latency": "aisb_engine._record.latency:latency",
     "resolved_tables": "aisb_engine._run:resolved",
-    "run_size": "aisb_engine._record.runs:size",
+    "run_size": "aisb_engine._reporting.runs:size",
     "safe_name": "aisb_engine._resolve.names:safe_name",
     "score_predictions": "aisb_engine._scoring.scoring:score",
     "split_names": "aisb_engine._resolve.names:split_names",
-    "started_at": "aisb_engine._record.runs:started_at",
+    "started_at": "aisb_engine._reporting.runs:started_at",
     "task_version": "aisb_engine._record.manifest:task_version",
     "usable_cores": "aisb_engine._load.capacity:cores",
     "write_atomically": "aisb_engine._record.runfolder:write_atomically",

@@ -18,7 +18,7 @@ import tomli_w
 from aisb import AisbError, ImportedRow, ImportedTask, Prediction, Sample, UnknownName
 from aisb._plugins import Plugins
 from aisb._templates import Template
-from aisb_engine._data.samples import LETTERS, SampleMaker
+from aisb_engine._data.samples import LETTERS, SampleMaker, sample_table
 from aisb_engine._record.log import LogWriter
 from aisb_engine._record.manifest import Manifest, command_line, now
 from aisb_engine._record.predictions import Asked, write_predictions, write_samples
@@ -28,7 +28,6 @@ from aisb_engine._resolve.config import Asked as AskedFor
 from aisb_engine._resolve.layers import Resolver
 from aisb_engine._resolve.names import safe_name
 from aisb_engine._run import HEAD, resolved
-from aisb_engine._scoring.results import sample_table
 from aisb_engine._spec import Model, RunSpec, RunTable, Task
 from aisb_engine._spec import Subtask as SubtaskTable
 

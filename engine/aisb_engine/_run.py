@@ -24,10 +24,10 @@ from aisb_engine._faults import PluginFaults
 from aisb_engine._load.asking import Asking, run_loop, unasked
 from aisb_engine._load.loads import check_load, with_rows
 from aisb_engine._progress import Display, Silent
-from aisb_engine._record.following import Followable
 from aisb_engine._record.manifest import Manifest, command_line
 from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._reporting.finished import open_finished_run
+from aisb_engine._reporting.following import Followable
 from aisb_engine._reporting.measuring import check_measuring, measuring_options
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters, show
 from aisb_engine._resolve.catalog import Catalog, Selection, read_user_file
@@ -190,6 +190,8 @@ def execute(
         manifest = Manifest.open(folder, plugins)
         session = manifest.begin(command.words or command_line())
         try:
+            if command.mode == "all":
+                _check_graders(spec, plugins, faults, display)
             if command.mode in ASKING:
                 _ask(
                     Asking(
@@ -201,7 +203,6 @@ def execute(
                         command.data_dir,
                         session,
                         performance=command.mode == "perf",
-                        grades=command.mode == "all",
                         stopper=stopper,
                         faults=faults,
                     ),
@@ -248,6 +249,17 @@ def execute(
             if found is None and not folder.was_asked:
                 folder.remove()  # nothing was sent: there is nothing to keep
     return ended
+
+
+def _check_graders(spec: RunSpec, plugins: Plugins, faults: PluginFaults, display: Display) -> None:
+    """Name the graders that cannot be made before anything is sent."""
+    from aisb_engine._scoring.scoring import check_graders
+
+    for name, task in spec.tasks.items():
+        known = len(faults.faults)
+        check_graders(task, plugins, faults)
+        for fault in faults.faults[known:]:
+            display.say(f"{name}: {fault.line}")
 
 
 def _ask(asking: Asking, ended: Ended, faults: PluginFaults) -> None:

@@ -155,6 +155,11 @@ def takes_files(plugins: Plugins, use: str) -> bool:
     return DataFiles in given_types(plugins.find("dataset", use).factory).values()
 
 
+def sample_table(task: Task) -> dict[str, Any]:
+    """Return a task's `[sample]` table as the log keeps it."""
+    return task.sample.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
+
 class SampleMaker:
     """Makes samples from rows as a task's `[sample]` table says; templates and steps are made ready once."""
 

@@ -24,7 +24,7 @@ from aisb._types import Request, Sample, ServiceInfo
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.media import media_hash
 from aisb_engine._data.prompts import Renderer
-from aisb_engine._data.samples import BrokenRow, LoadedSamples, load_samples
+from aisb_engine._data.samples import BrokenRow, LoadedSamples, load_samples, sample_table
 from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._http.client import connect
 from aisb_engine._http.likelihood import check_scores, try_scores
@@ -39,7 +39,6 @@ from aisb_engine._record.manifest import Manifest, differences, identity, mask_u
 from aisb_engine._record.predictions import Asked, prompt_of, write_predictions, write_samples
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
 from aisb_engine._resolve.params import sends
-from aisb_engine._scoring.scoring import Steps, evaluators
 from aisb_engine._spec import LOCAL, DatasetTable, RunSpec, Subtask, Task
 from aisb_engine._stopper import Stopper
 
@@ -56,7 +55,6 @@ class Asking:
     data_dir: Path | None
     session: int
     performance: bool = False
-    grades: bool = False
     stopper: Stopper | None = None
     pieces: list[Piece] = field(default_factory=list)
     backends: dict[str, Backend] = field(default_factory=dict)
@@ -92,9 +90,6 @@ class Asking:
             self.backends[name] = connect(
                 self.plugins.make("backend", model.backend, model.options, where=where)
             )
-        if self.grades:
-            for name, task in tasks.items():
-                self._try_graders(name, task)
         for subtask in self.spec.subtasks:
             samples, task = loaded[subtask.task], tasks[subtask.task]
             if task.mode == "logprob":
@@ -169,21 +164,6 @@ class Asking:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with file.open("a", encoding="utf-8") as lines:
                     lines.write(f"{now()} not asked: {line}\n")
-
-    def _try_graders(self, name: str, task: Task) -> None:
-        """Say before hours of asking that a step or an evaluator cannot be made.
-
-        Raises:
-            UsageError: it is not there, or does not take its options.
-        """
-        known = len(self.faults.faults)
-        try:
-            Steps.make(task.postprocess, self.plugins)
-        except ComponentError as error:
-            self.faults.add(error, f"task {task.name}")
-        evaluators(task, self.plugins, faults=self.faults)
-        for fault in self.faults.faults[known:]:
-            self.display.say(f"{name}: {fault.line}")
 
     @property
     def _nonce(self) -> str:
@@ -305,8 +285,6 @@ class Asking:
                 )
             write_atomically(path, orjson.dumps(mine, option=orjson.OPT_INDENT_2))
             if not self.performance:  # which is never scored, and whose prompts can be many and long
-                from aisb_engine._scoring.results import sample_table
-
                 asked = [
                     self._asked(piece, row) for row in piece.loaded.rows[: piece.subtask.load.num_prompts]
                 ]

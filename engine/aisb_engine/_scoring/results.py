@@ -14,7 +14,7 @@ import orjson
 from aisb._plugins import Plugins
 from aisb._templates import Template
 from aisb._types import Metric, Prediction, Sample, Score, request_id
-from aisb_engine._data.samples import SampleMaker
+from aisb_engine._data.samples import SampleMaker, sample_table
 from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._progress import Display, Silent
 from aisb_engine._record.manifest import now, task_version
@@ -225,11 +225,6 @@ def remade(
         except ComponentError as error:
             unmade[one.sample.id] = error
     return samples, unmade
-
-
-def sample_table(task: Task) -> dict[str, Any]:
-    """Return a task's `[sample]` table as the log keeps it."""
-    return task.sample.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
 def _areas(task: Task, samples: Iterable[Sample]) -> dict[str, list[str]]:

@@ -173,6 +173,19 @@ def evaluator_uses(task: Task) -> dict[str, Use]:
     return uses
 
 
+def check_graders(task: Task, plugins: Plugins, faults: PluginFaults) -> None:
+    """Make a task's steps and evaluators once: hours before they are needed, what cannot be made is known.
+
+    Raises:
+        UsageError: one is not there, or does not take its options.
+    """
+    try:
+        Steps.make(task.postprocess, plugins)
+    except ComponentError as error:
+        faults.add(error, f"task {task.name}")
+    evaluators(task, plugins, faults=faults)
+
+
 def evaluators(
     task: Task, plugins: Plugins, ask: Ask | None = None, *, faults: PluginFaults | None = None
 ) -> dict[str, Evaluator]:

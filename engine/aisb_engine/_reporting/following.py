@@ -18,7 +18,7 @@ from aisb._errors import RunError
 from aisb_engine._progress import Display, Progress
 from aisb_engine._record.manifest import now
 from aisb_engine._record.runfolder import RunFolder, write_atomically
-from aisb_engine._record.runs import PROGRESS
+from aisb_engine._reporting.runs import PROGRESS
 
 
 class Followable:
