@@ -61,6 +61,7 @@ from aisb._running import (
 )
 from aisb._types import (
     OUTCOMES,
+    TOKEN_KINDS,
     Chunk,
     ChunkKind,
     Extract,
@@ -85,15 +86,15 @@ from aisb._types import (
 __version__ = "0.2.0"
 
 __all__ = [
-    "OUTCOMES", "AchievedLoad", "AisbError", "Ask", "AttemptFailed", "Backend", "BatchSize", "CacheNonce",
-    "Certificate", "Channel", "CheckFailed", "Chunk", "ChunkKind", "Client", "Command", "CommandContext",
-    "ConfigError", "Counters", "DataError", "DataFile", "DataFiles", "DataMissing", "DialectResult",
-    "Dialects", "Distribution", "EndpointPath", "Evaluator", "Extract", "Failure", "FailureKind", "Fetched",
-    "FinishedRun", "Gauge", "Goodput", "HttpBackend", "HttpCall", "ImportedAnswer", "ImportedRow",
-    "ImportedTask", "Importer", "Job", "Launcher", "Logprob", "LoraAdapters", "Message", "Metric",
-    "Objectives", "Outcome", "Part", "Percentiles", "PerformanceResult", "PluginError", "Postprocessor",
-    "Prediction", "PromptPool", "ReplyTokenizer", "Reporter", "Request", "RequestedLoad", "Result", "Role",
-    "Row", "RowCount", "Rows", "RunError", "Sample", "Score", "ServedModel", "ServiceError", "ServiceInfo",
-    "Signal", "Stage", "StageTotals", "Timing", "TokenScores", "Tokenizer", "UnknownName", "Usage",
-    "UsageError", "Window", "hookimpl", "run",
+    "OUTCOMES", "TOKEN_KINDS", "AchievedLoad", "AisbError", "Ask", "AttemptFailed", "Backend", "BatchSize",
+    "CacheNonce", "Certificate", "Channel", "CheckFailed", "Chunk", "ChunkKind", "Client", "Command",
+    "CommandContext", "ConfigError", "Counters", "DataError", "DataFile", "DataFiles", "DataMissing",
+    "DialectResult", "Dialects", "Distribution", "EndpointPath", "Evaluator", "Extract", "Failure",
+    "FailureKind", "Fetched", "FinishedRun", "Gauge", "Goodput", "HttpBackend", "HttpCall",
+    "ImportedAnswer", "ImportedRow", "ImportedTask", "Importer", "Job", "Launcher", "Logprob",
+    "LoraAdapters", "Message", "Metric", "Objectives", "Outcome", "Part", "Percentiles",
+    "PerformanceResult", "PluginError", "Postprocessor", "Prediction", "PromptPool", "ReplyTokenizer",
+    "Reporter", "Request", "RequestedLoad", "Result", "Role", "Row", "RowCount", "Rows", "RunError",
+    "Sample", "Score", "ServedModel", "ServiceError", "ServiceInfo", "Signal", "Stage", "StageTotals",
+    "Timing", "TokenScores", "Tokenizer", "UnknownName", "Usage", "UsageError", "Window", "hookimpl", "run",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aisb._options import Option
+    from aisb._options import bind as bind_options
     from aisb._options import options as factory_options
     from aisb._options import summary as factory_summary
     from aisb._plugins import KINDS, Component, PluginInfo, Plugins, error_words
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from aisb_engine._data.datafiles import DataFolders
     from aisb_engine._data.own import own_task
     from aisb_engine._data.places import locate as locate_data
-    from aisb_engine._data.samples import BrokenRow, SampleMaker, load_samples
+    from aisb_engine._data.prompts import Renderer
+    from aisb_engine._data.samples import BrokenRow, LoadedSamples, SampleMaker, load_samples, takes_files
     from aisb_engine._faults import ComponentError, PluginFaults, StepError, call_step
     from aisb_engine._faults import make as make_component
     from aisb_engine._faults import owner as component_owner
+    from aisb_engine._http.client import EngineClient
     from aisb_engine._http.client import connect as connect_backend
     from aisb_engine._http.single import ServiceClient
     from aisb_engine._import_run import ImportedPart, write_imported
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from aisb_engine._load.capacity import Room
     from aisb_engine._load.capacity import cores as usable_cores
     from aisb_engine._load.capacity import room as connection_room
+    from aisb_engine._performance.performance import measure as measure_performance
     from aisb_engine._progress import Display, Phase, Progress
     from aisb_engine._readback import (
         Answers,
@@ -51,9 +55,11 @@ if TYPE_CHECKING:
     from aisb_engine._reporting.runs import removable as removable_run
     from aisb_engine._reporting.runs import size as run_size
     from aisb_engine._resolve.catalog import Catalog, Selection, read_toml, read_user_file
+    from aisb_engine._resolve.config import resolve as resolve_run
     from aisb_engine._resolve.judge import judge_of
     from aisb_engine._resolve.layers import Asked, Resolver
     from aisb_engine._resolve.names import safe_name, split_names
+    from aisb_engine._resolve.params import NEVER_SENT, WELL_KNOWN, sends
     from aisb_engine._resolve.reporting import reporter_table
     from aisb_engine._run import Command as RunCommand
     from aisb_engine._run import Ended as EndedRun
@@ -85,12 +91,15 @@ _PLACES = {
     "DeclaredCommands": "aisb_engine._commands:DeclaredCommands",
     "Display": "aisb_engine._progress:Display",
     "EndedRun": "aisb_engine._run:Ended",
+    "EngineClient": "aisb_engine._http.client:EngineClient",
     "Graded": "aisb_engine._readback:Graded",
     "ImportedPart": "aisb_engine._import_run:ImportedPart",
     "Judging": "aisb_engine._scoring.judging:Judging",
     "KINDS": "aisb._plugins:KINDS",
     "Ledger": "aisb_engine._scoring.metrics:Ledger",
+    "LoadedSamples": "aisb_engine._data.samples:LoadedSamples",
     "MeasuringOptions": "aisb_engine._reporting.measuring:MeasuringOptions",
+    "NEVER_SENT": "aisb_engine._resolve.params:NEVER_SENT",
     "OpenedRun": "aisb_engine._readback:OpenedRun",
     "Option": "aisb._options:Option",
     "Phase": "aisb_engine._progress:Phase",
@@ -102,6 +111,7 @@ _PLACES = {
     "PullTable": "aisb_engine._spec:PullTable",
     "RIGHT": "aisb_engine._scoring.scoring:RIGHT",
     "RUN_STATUSES": "aisb_engine._reporting.runs:STATUSES",
+    "Renderer": "aisb_engine._data.prompts:Renderer",
     "Resolver": "aisb_engine._resolve.layers:Resolver",
     "Room": "aisb_engine._load.capacity:Room",
     "RunCommand": "aisb_engine._run:Command",
@@ -117,6 +127,8 @@ _PLACES = {
     "Subtask": "aisb_engine._spec:Subtask",
     "Task": "aisb_engine._spec:Task",
     "Use": "aisb_engine._spec:Use",
+    "WELL_KNOWN": "aisb_engine._resolve.params:WELL_KNOWN",
+    "bind_options": "aisb._options:bind",
     "call_step": "aisb_engine._faults:call_step",
     "component_owner": "aisb_engine._faults:owner",
     "connect_backend": "aisb_engine._http.client:connect",
@@ -134,6 +146,7 @@ _PLACES = {
     "locate_data": "aisb_engine._data.places:locate",
     "make_component": "aisb_engine._faults:make",
     "make_evaluators": "aisb_engine._scoring.scoring:evaluators",
+    "measure_performance": "aisb_engine._performance.performance:measure",
     "missing_judge": "aisb_engine._scoring.judging:no_judge",
     "offered_twice": "aisb_engine._commands:offered_twice",
     "open_finished_run": "aisb_engine._reporting.finished:open_finished_run",
@@ -154,12 +167,15 @@ _PLACES = {
     "report_run": "aisb_engine._run:report",
     "reporter_table": "aisb_engine._resolve.reporting:reporter_table",
     "request_latency": "aisb_engine._record.latency:latency",
+    "resolve_run": "aisb_engine._resolve.config:resolve",
     "resolved_tables": "aisb_engine._run:resolved",
     "run_size": "aisb_engine._reporting.runs:size",
     "safe_name": "aisb_engine._resolve.names:safe_name",
     "score_predictions": "aisb_engine._scoring.scoring:score",
+    "sends": "aisb_engine._resolve.params:sends",
     "split_names": "aisb_engine._resolve.names:split_names",
     "started_at": "aisb_engine._reporting.runs:started_at",
+    "takes_files": "aisb_engine._data.samples:takes_files",
     "task_version": "aisb_engine._record.manifest:task_version",
     "usable_cores": "aisb_engine._load.capacity:cores",
     "write_atomically": "aisb_engine._record.runfolder:write_atomically",
@@ -170,8 +186,10 @@ _PLACES = {
 __all__ = [
     "COMPILED",
     "KINDS",
+    "NEVER_SENT",
     "RIGHT",
     "RUN_STATUSES",
+    "WELL_KNOWN",
     "Answers",
     "Asked",
     "BrokenRow",
@@ -183,10 +201,12 @@ __all__ = [
     "DeclaredCommands",
     "Display",
     "EndedRun",
+    "EngineClient",
     "Graded",
     "ImportedPart",
     "Judging",
     "Ledger",
+    "LoadedSamples",
     "MeasuringOptions",
     "OpenedRun",
     "Option",
@@ -197,6 +217,7 @@ __all__ = [
     "Progress",
     "PromptTable",
     "PullTable",
+    "Renderer",
     "Resolver",
     "Room",
     "RunCommand",
@@ -212,6 +233,7 @@ __all__ = [
     "Subtask",
     "Task",
     "Use",
+    "bind_options",
     "call_step",
     "component_owner",
     "connect_backend",
@@ -229,6 +251,7 @@ __all__ = [
     "locate_data",
     "make_component",
     "make_evaluators",
+    "measure_performance",
     "missing_judge",
     "offered_twice",
     "open_finished_run",
@@ -249,12 +272,15 @@ __all__ = [
     "report_run",
     "reporter_table",
     "request_latency",
+    "resolve_run",
     "resolved_tables",
     "run_size",
     "safe_name",
     "score_predictions",
+    "sends",
     "split_names",
     "started_at",
+    "takes_files",
     "task_version",
     "usable_cores",
     "write_atomically",

@@ -107,7 +107,7 @@ def check(task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: M
 
 
 def _is_read(task: Task, plugins: Plugins) -> bool:
-    from aisb_engine._data.samples import takes_files
+    from aisb_engine import takes_files
 
     return bool(task.dataset.layouts) or takes_files(plugins, task.dataset.use)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from aisb import PerformanceResult
 from aisb_analysis._compare import Pair, Verdict
 from aisb_analysis._paired import LEVEL, holm, ratio
-from aisb_engine._performance.performance import measure
+from aisb_engine import measure_performance
 
 if TYPE_CHECKING:
     from aisb_engine import OpenedRun
@@ -70,8 +70,8 @@ def compare_speeds(
     """
     found: list[SpeedComparison] = []
     for pair in pairs:
-        left = [numbers(measure(run.folder, pair.a.model, pair.a.task)) for run in a]
-        right = [numbers(measure(run.folder, pair.b.model, pair.b.task)) for run in b]
+        left = [numbers(measure_performance(run.folder, pair.a.model, pair.a.task)) for run in a]
+        right = [numbers(measure_performance(run.folder, pair.b.model, pair.b.task)) for run in b]
         for place, number in enumerate(left[0]):
             ours = _known([run[place].value for run in left])
             theirs = _known([run[place].value for run in right])

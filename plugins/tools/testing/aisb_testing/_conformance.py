@@ -19,10 +19,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from aisb._backend import HttpBackend
+from aisb import HttpBackend
 
 if TYPE_CHECKING:
-    from aisb._plugins import Component, Plugins
+    from aisb_engine import Component, Plugins
     from aisb_mock import Dialect
 
 HEAVY = ("torch", "transformers", "pydantic", "httpx", "numpy", "pandas", "sympy", "plotly")
@@ -36,7 +36,7 @@ def check_plugin(target: ModuleType | str) -> list[str]:
     command, and offer model and task files that fit its components: model files set parameters that their
     backends send.
     """
-    from aisb._plugins import Plugins
+    from aisb_engine import Plugins
 
     name = target if isinstance(target, str) else target.__name__
     plugins = Plugins.load()
@@ -139,8 +139,9 @@ def _heavy_imports(module: str) -> list[str]:
 
 
 def _component(component: Component) -> list[str]:
-    from aisb._errors import PluginError
-    from aisb._options import options, summary
+    from aisb import PluginError
+    from aisb_engine import factory_options as options
+    from aisb_engine import factory_summary as summary
 
     where = f"{component.kind} {component.name}"
     wrong: list[str] = []
@@ -158,10 +159,9 @@ def _component(component: Component) -> list[str]:
 
 
 def _file(file: Path, plugins: Plugins) -> list[str]:
-    from aisb._errors import AisbError
-    from aisb._options import bind
-    from aisb_engine._resolve.catalog import read_toml
-    from aisb_engine._resolve.params import NEVER_SENT
+    from aisb import AisbError
+    from aisb_engine import NEVER_SENT, read_toml
+    from aisb_engine import bind_options as bind
 
     try:
         table = read_toml(file)

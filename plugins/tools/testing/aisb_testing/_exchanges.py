@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,11 +10,8 @@ from typing import Any
 
 import orjson
 
-from aisb._backend import HttpBackend
-from aisb._errors import UsageError
-from aisb._types import TOKEN_KINDS, Message, Prediction, Request
-from aisb_engine._resolve.params import NEVER_SENT, WELL_KNOWN, sends
-from aisb_engine._spec import Timeouts
+from aisb import TOKEN_KINDS, HttpBackend, Message, Prediction, Request, UsageError
+from aisb_engine import NEVER_SENT, WELL_KNOWN, ServiceClient, sends
 from aisb_mock import Ask, Dialect, Event, Refused, Reply, ToolCall
 
 PROMPT = "How much is 6 x 7?"
@@ -29,6 +25,9 @@ HALT = object()
 SHUT = object()
 """A step of a script: close the connection at once."""
 TIMEOUT = 0.4
+"""Seconds that a client waits which must notice that nothing comes."""
+PATIENCE = 60.0
+"""Seconds that any other client waits."""
 
 Script = Sequence[Any]
 """Bytes to send, seconds to wait, `HALT` or `SHUT`."""
@@ -264,19 +263,16 @@ async def _run(
     ask: Ask,
     options: Mapping[str, Any],
 ) -> list[str]:
-    from aisb_engine._http.assembly import ask as ask_service
-    from aisb_engine._http.transport import open_transport
-
     async with await _play(case.script) as server:
         port = server.sockets[0].getsockname()[1]
         backend = factory(url=f"http://127.0.0.1:{port}", **options)
         waits = "never" in case.name or "stopped" in case.name
-        timeouts = Timeouts(first_byte=TIMEOUT, between_bytes=TIMEOUT) if waits else Timeouts()
-        transport = open_transport(backend, timeouts=timeouts, clock=time.monotonic_ns, limit=1)
+        limit = TIMEOUT if waits else PATIENCE
+        client = ServiceClient(backend, first_byte=limit, between_bytes=limit)
         try:
-            made = await ask_service(backend, transport, request_for(backend), clock=time.monotonic_ns)
+            made = await client.ask(request_for(backend))
         finally:
-            await transport.aclose()
+            await client.aclose()
     del ask
     if case.failures:
         return list(_not_failed(case, made))

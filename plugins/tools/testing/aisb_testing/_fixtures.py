@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from aisb import Backend
-from aisb_engine._http.client import EngineClient
+from aisb_engine import EngineClient
 from aisb_mock import MockOptions, MockProcess, start_mock
 from aisb_testing._tasks import make_task, plugins
 

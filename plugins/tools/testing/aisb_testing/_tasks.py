@@ -21,10 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 if TYPE_CHECKING:
-    from aisb._plugins import Plugins
-    from aisb_engine._data.prompts import Renderer
-    from aisb_engine._data.samples import LoadedSamples
-    from aisb_engine._spec import Task
+    from aisb_engine import LoadedSamples, Plugins, Renderer, Task
 
     MadeTask: TypeAlias = tuple[Task, LoadedSamples, Renderer]
 
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def plugins() -> Plugins:
     """Load the installed plugins."""
-    from aisb._plugins import Plugins
+    from aisb_engine import Plugins
 
     return Plugins.load()
 
@@ -43,13 +40,10 @@ def make_task(plugins: Plugins, data: Path) -> Callable[..., MadeTask]:
 
     The rows are read from the folder of the module's fixture `data`, or from `root`.
     """
-    from aisb_engine._data.datafiles import DataFolders
-    from aisb_engine._data.prompts import Renderer
-    from aisb_engine._data.samples import load_samples
-    from aisb_engine._resolve.config import Asked, resolve
+    from aisb_engine import Asked, DataFolders, Renderer, load_samples, resolve_run
 
     def make(name: str, root: Path = data) -> MadeTask:
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+        (task,) = resolve_run(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
         folders = DataFolders([root])
         return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
 
