@@ -7,6 +7,7 @@ from aisb_testing._kinds import (
     check_evaluator,
     check_importer,
     check_postprocessor,
+    check_reporter,
 )
 from aisb_testing._launching import check_launcher
 
@@ -19,4 +20,5 @@ __all__ = [
     "check_launcher",
     "check_plugin",
     "check_postprocessor",
+    "check_reporter",
 ]

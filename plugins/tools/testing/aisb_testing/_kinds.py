@@ -11,7 +11,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aisb import Evaluator, Extract, ImportedTask, Importer, Metric, Postprocessor, Row, Sample, Score
+from aisb import (
+    Evaluator,
+    Extract,
+    FinishedRun,
+    ImportedTask,
+    Importer,
+    Metric,
+    Outcome,
+    Postprocessor,
+    Reporter,
+    Result,
+    Row,
+    Sample,
+    Score,
+)
 
 if TYPE_CHECKING:
     import click
@@ -91,6 +105,66 @@ def check_evaluator(evaluator: Evaluator, sample: Sample = NOTHING, right: str |
     for some in ((), scores):
         wrong += _metrics(evaluator, some)
     return _checked("evaluator", wrong, [repr(text and text[:30]) for text in [*answers, right]])
+
+
+def check_reporter(reporter: Reporter) -> list[str]:
+    """Check a reporter: it shows runs with and without results, and returns the files that it wrote.
+
+    The runs are made up: one of two tasks, of which one has groups and one no result, and one of nothing.
+    """
+    import tempfile
+
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, run in _made_runs(Path(folder)):
+            (run.folder / "summary").mkdir(parents=True)
+            try:
+                files = list(reporter.report(run))
+            except Exception as error:  # noqa: BLE001 - whatever a reporter raises is what is to be shown
+                wrong.append(f"{name}: it raises {type(error).__name__}: {error}")
+                continue
+            wrong += [
+                f"{name}: it returns {file!r}, which is no file" for file in files if not _is_file(file)
+            ]
+    return _checked("reporter", wrong, ["a run with results", "a run without results"])
+
+
+def _is_file(file: object) -> bool:
+    return isinstance(file, Path) and file.is_file()
+
+
+def _made_runs(folder: Path) -> list[tuple[str, FinishedRun]]:
+    metrics = (
+        Metric("accuracy", 75.0, 30.1, 95.4, "%", 4),
+        Metric("accuracy", 50.0, 9.5, 90.5, "%", 2, "anatomy"),
+        Metric("accuracy", 100.0, 34.2, 100.0, "%", 2, "virology"),
+        Metric("naive_average", 75.0, None, None, "%", 4),
+    )
+    outcomes: dict[Outcome, int] = {"correct": 3, "wrong": 1}
+    file = folder / "results.json"
+    shown = Result(
+        "model-a",
+        "exam",
+        "c2e13a",
+        "gen",
+        file,
+        metrics=metrics,
+        outcomes=outcomes,
+        bounds=(75.0, 75.0),
+        asked=4,
+    )
+    full = FinishedRun(
+        folder / "20261121_220301",
+        "20261121_220301",
+        models=("model-a",),
+        tasks=("exam", "essay"),
+        results=(shown,),
+        unscored=(("model-a", "essay"),),
+    )
+    return [
+        ("a run with results", full),
+        ("a run without results", FinishedRun(folder / "20261121_220302", "20261121_220302")),
+    ]
 
 
 def check_importer(importer: Importer, path: Path, foreign: Path) -> list[str]:
