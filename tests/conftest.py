@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from aisb_testing._browser import browser, chromium
-
-__all__ = ["browser", "chromium"]
 DISTRIBUTIONS = Path(__file__).parent / "distributions"
 
 

@@ -47,10 +47,16 @@ def installed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plugin(installed):
-    """The plugin, in this process."""
+    """The plugin, in this process and in those that it starts."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(installed)
     sys.path.insert(0, str(installed))
     yield installed
     sys.path.remove(str(installed))
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
 
 
 def aisb(installed, cwd, *words):
@@ -119,7 +125,7 @@ def test_it_keeps_the_contract_of_each_kind(plugin, tmp_path, mock):
     check_evaluator(SameNumber())
     check_reporter(OneLine())
     check_command(greet)
-    check_launcher(Spawn())
+    check_launcher(Spawn)
     sheet, other = tmp_path / "sheet.csv", tmp_path / "other.json"
     sheet.write_text("question,answer,reply\n1 + 1,2,That makes 2\n")
     other.write_text("{}")

@@ -15,13 +15,6 @@ from aisb._plugins import Plugins
 
 ROOT = Path(__file__).parent.parent
 PUBLIC = ("aisb", "aisb.helpers")
-MIGRATING = {
-    "backends": ("aisb._", "aisb_engine"),
-    "datasets": ("aisb._", "aisb_engine"),
-    "reporters": ("aisb._", "aisb_engine", "aisb_reporter_"),
-    "tools": ("aisb_engine._performance",),
-}
-"""What the plugins of a kind still import of modules that are private; this is to become empty."""
 
 
 def read_project(folder):
@@ -84,8 +77,7 @@ def imported_by(distribution):
 @pytest.mark.parametrize("name", CONSUMERS)
 def test_a_plugin_imports_public_names_of_what_it_declares(name):
     allowed = {*PUBLIC, *(import_name(other) for other in declared_by(CONSUMERS[name]))}
-    kind = CONSUMERS[name].parent.name
-    private = {module for module in imported_by(name) if not module.startswith(MIGRATING.get(kind, ()))}
+    private = imported_by(name)
     assert private <= allowed, f"{name} imports {sorted(private - allowed)}"
 
 
@@ -98,7 +90,7 @@ def test_a_plugin_declares_no_more_of_this_project_than_it_uses(name):
         if file.suffix in {".py", ".toml"} and file.name != "pyproject.toml" and "tests" not in file.parts
     )
     for other in declared_by(folder) & {*PLUGINS, "aisb-engine"}:
-        if import_name(other) in text or import_name(other) in MIGRATING.get(folder.parent.name, ()):
+        if import_name(other) in text:
             continue
         offered = [one.name for one in COMPONENTS if one.distribution == other]
         assert any(f'"{one}"' in text for one in offered), f"{name} declares {other} and does not use it"

@@ -61,7 +61,7 @@ def report(
         table.reporter_options.setdefault("html", {})["beside"] = [str(run.path) for run in beside]
     faults = PluginFaults(first)
     _, files = shown(table, first, plugins, faults)
-    for line in (*files, *(fault.line for fault in faults.faults)):
+    for line in (*files, *faults.lines()):
         click.echo(line, err=True)
     return 1 if faults.faults else 0
 

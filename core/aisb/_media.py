@@ -12,36 +12,18 @@ from aisb._types import Part, PartKind
 
 TYPES: Mapping[PartKind, Mapping[str, str]] = {
     "image": {
-        ".bmp": "image/bmp",
-        ".gif": "image/gif",
-        ".jpeg": "image/jpeg",
-        ".jpg": "image/jpeg",
-        ".png": "image/png",
-        ".tif": "image/tiff",
-        ".tiff": "image/tiff",
-        ".webp": "image/webp",
+        ".bmp": "image/bmp", ".gif": "image/gif", ".jpeg": "image/jpeg", ".jpg": "image/jpeg",
+        ".png": "image/png", ".tif": "image/tiff", ".tiff": "image/tiff", ".webp": "image/webp",
     },
     "audio": {
-        ".aac": "audio/aac",
-        ".flac": "audio/flac",
-        ".m4a": "audio/mp4",
-        ".mp3": "audio/mpeg",
-        ".ogg": "audio/ogg",
-        ".opus": "audio/ogg",
-        ".wav": "audio/wav",
-        ".webm": "audio/webm",
+        ".aac": "audio/aac", ".flac": "audio/flac", ".m4a": "audio/mp4", ".mp3": "audio/mpeg",
+        ".ogg": "audio/ogg", ".opus": "audio/ogg", ".wav": "audio/wav", ".webm": "audio/webm",
     },
     "video": {
-        ".avi": "video/x-msvideo",
-        ".m4v": "video/mp4",
-        ".mkv": "video/x-matroska",
-        ".mov": "video/quicktime",
-        ".mp4": "video/mp4",
-        ".mpeg": "video/mpeg",
-        ".mpg": "video/mpeg",
-        ".webm": "video/webm",
+        ".avi": "video/x-msvideo", ".m4v": "video/mp4", ".mkv": "video/x-matroska", ".mov": "video/quicktime",
+        ".mp4": "video/mp4", ".mpeg": "video/mpeg", ".mpg": "video/mpeg", ".webm": "video/webm",
     },
-}
+}  # fmt: skip
 """The media type that stands for a file's ending, by kind; what a machine has registered plays no part."""
 
 

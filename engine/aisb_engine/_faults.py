@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aisb._errors import PluginError
+from aisb._errors import AisbError, PluginError
 from aisb._types import Extract
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class PluginFault:
     plugin: str
     message: str
     during: str = ""
+    traced: bool = True
     places: dict[str, None] = field(default_factory=dict)
 
     @property
@@ -118,7 +119,9 @@ class PluginFaults:
         fault = self._known.get(key)
         text = ""
         if fault is None:
-            fault = self._known[key] = PluginFault(what, plugin, describe(error), during)
+            fault = self._known[key] = PluginFault(
+                what, plugin, describe(error), during, traced=not isinstance(error, AisbError)
+            )
             self.faults.append(fault)
             text = "".join(traceback.format_exception(error))
         if place:
@@ -128,7 +131,7 @@ class PluginFaults:
         at = f" at {place}" if place else ""
         line = f"{_subject(what, plugin, during)}{at}: {describe(error)}"
         self._write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n{text}")
-        return self._with_log(line)
+        return line if isinstance(error, AisbError) else self._with_log(line)
 
     def add(self, error: ComponentError, place: str = "") -> str:
         """Record what a component raised; return one line on it for the user."""
@@ -137,7 +140,7 @@ class PluginFaults:
     def lines(self, *, kept: bool = True) -> Iterator[str]:
         """Yield a line for each fault, with the place of its traceback, unless the folder is not kept."""
         for fault in self.faults:
-            yield self._with_log(fault.line) if kept else fault.line
+            yield self._with_log(fault.line) if kept and fault.traced else fault.line
 
     def _with_log(self, line: str) -> str:
         return f"{line}; traceback: {self.log}" if self.log and self.log.exists() else line
@@ -181,7 +184,9 @@ def owner(plugins: Plugins, kind: Kind, name: str) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Return the kind, the message and the place of an exception in one line."""
+    """Return an exception's kind, message and place in one line; of an `AisbError` the message alone."""
+    if isinstance(error, AisbError):  # it says what to do
+        return str(error)
     message = " ".join(str(error).split())
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     location = _location(error)

@@ -94,7 +94,9 @@ def test_answers_without_verdicts_say_how_to_get_them(work, tmp_path):
     file.unlink()
     ended = aisb("report", "--reporters", "junit", cwd=tmp_path)
     assert ended.returncode == 1
-    assert ended.stderr.startswith("reporter 'junit' of plugin reporter-summary failed: ")
+    assert ended.stderr.startswith(
+        "reporter 'junit' of plugin reporter-summary (aisb-reporter-summary 0.2.0) failed in report: "
+    )
     assert (
         "has no verdicts on single answers of sim on demo_gsm8k\n  score it again: aisb score 2"
         in ended.stderr

@@ -17,6 +17,7 @@ import pytest
 
 import aisb
 from aisb import ConfigError, DataMissing, FinishedRun, ServiceError, UnknownName, UsageError
+from aisb_engine import open_finished_run
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"num_prompts": 8}
@@ -40,7 +41,7 @@ def test_its_scores_are_those_of_the_command(tmp_path):
     command = ["run", "--models", "sim", "--datasets", "demo_gsm8k", "-w", str(tmp_path / "command")]
     subprocess.run([sys.executable, "-m", "aisb_cli.main", *command], check=True, capture_output=True)
     (folder,) = (tmp_path / "command").iterdir()
-    (mine,), (theirs,) = run.results, FinishedRun.read(folder).results
+    (mine,), (theirs,) = run.results, open_finished_run(folder).results
     assert (mine.metrics, mine.outcomes, mine.version) == (theirs.metrics, theirs.outcomes, theirs.version)
 
 

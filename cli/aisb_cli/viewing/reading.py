@@ -67,8 +67,7 @@ class Reading:
             UsageError: they cannot be compared; the message says why.
         """
         from aisb import UsageError
-        from aisb_analysis._compare import compare, pair_up
-        from aisb_analysis._speeds import compare_speeds
+        from aisb_analysis import compare, compare_speeds, pair_up
         from aisb_engine import open_run
 
         if self._plugins is None:

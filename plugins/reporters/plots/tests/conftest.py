@@ -7,10 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from aisb_testing._browser import browser, chromium
-
-__all__ = ["browser", "chromium"]
-
 # Tests say `from plots_replies import …`: helpers of tests, found without any path being added.
 spec = importlib.util.spec_from_file_location("plots_replies", Path(__file__).with_name("plots_replies.py"))
 module = sys.modules["plots_replies"] = importlib.util.module_from_spec(spec)

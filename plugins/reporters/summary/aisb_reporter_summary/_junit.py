@@ -44,7 +44,7 @@ def as_junit(run: FinishedRun, least: float | None = None) -> bytes:
 
 def _answers(run: FinishedRun, result: Result) -> Iterator[Test]:
     scores = first_scores(run, result)
-    if not scores and result.asked:
+    if not scores and result.asked and not result.faults:
         raise RunError(
             f"{run.folder} has no verdicts on single answers of {result.model} on {result.task}\n"
             f"  score it again: aisb score {run.timestamp}"

@@ -1,1 +1,25 @@
-"""What runs tell beside their tables: audits, comparisons, and grades of outputs from anywhere."""
+"""What runs say beside their tables: audits, comparisons, and grades of outputs from anywhere."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aisb_analysis._compare import compare, pair_up
+    from aisb_analysis._speeds import compare_speeds
+
+_PLACES = {
+    "compare": "aisb_analysis._compare",
+    "compare_speeds": "aisb_analysis._speeds",
+    "pair_up": "aisb_analysis._compare",
+}
+
+__all__ = ["compare", "compare_speeds", "pair_up"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name at its first use: `aisb --help` imports this package."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)

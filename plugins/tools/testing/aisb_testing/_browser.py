@@ -1,11 +1,9 @@
 """A headless Chromium for tests of pages: what they show, what they complain about, what they ask of hosts.
 
-    from aisb_testing._browser import browser, chromium
-
-in a conftest.py, and `page = browser(390, 844)` in a test opens a page as large as a phone;
-`page.open(file)` then waits until the page says by `data-state` of its root that it is drawn. At its end the
-test fails for whatever the page complained about, and for each request to a host. No driver is needed:
-Chromium is asked over a pipe (https://chromedevtools.github.io/devtools-protocol/).
+`page = browser(390, 844)` in a test opens a page as large as a phone; `page.open(file)` then waits until the
+page says by `data-state` of its root that it is drawn. At its end the test fails for whatever the page
+complained about, and for each request to a host. No driver is needed: Chromium is asked over a pipe
+(https://chromedevtools.github.io/devtools-protocol/).
 """
 # ruff: noqa: S101 - what is asserted here fails the test that drives the page
 

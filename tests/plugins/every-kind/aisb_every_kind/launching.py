@@ -8,28 +8,43 @@ import pickle
 from aisb import Channel, Launcher, RunError
 
 
+def read_into(queue, connection, number):
+    """Put what a connection receives into a queue, and None at its end."""
+    loop = asyncio.get_running_loop()
+
+    def read():
+        try:
+            queue.put_nowait((number, connection.recv()))
+        except (EOFError, OSError):
+            loop.remove_reader(connection.fileno())
+            queue.put_nowait((number, None))
+
+    loop.add_reader(connection.fileno(), read)
+
+
 class Pipe(Channel):
     """The end of a pipe that a worker has."""
 
     def __init__(self, connection):
         self._connection = connection
+        self._messages = asyncio.Queue()
+        read_into(self._messages, connection, 0)
 
     def send(self, message):
         self._connection.send(message)
 
     async def receive(self):
-        try:
-            return await asyncio.to_thread(self._connection.recv)
-        except EOFError:
-            return None
+        return (await self._messages.get())[1]
 
 
 def work(payload, connection, environment):
     """Run a job: this is the main function of a worker's process."""
+
+    async def run():
+        await pickle.loads(payload).run(Pipe(connection))
+
     os.environ.update(environment)
-    asyncio.run(pickle.loads(payload).run(Pipe(connection)))
-    connection.close()
-    os._exit(0)  # a thread may still wait for a message
+    asyncio.run(run())
 
 
 class Spawn(Launcher):
@@ -51,23 +66,19 @@ class Spawn(Launcher):
 
     async def watch(self):
         messages = asyncio.Queue()
-        readers = [asyncio.create_task(self._read(number, messages)) for number in range(len(self._workers))]
-        for _ in readers:
-            while (item := await messages.get()) is not None:
-                yield item
-        for reader in readers:
-            await reader
-
-    async def _read(self, number, messages):
-        process, connection = self._workers[number]
-        try:
-            while True:
-                messages.put_nowait((number, await asyncio.to_thread(connection.recv)))
-        except (EOFError, OSError):
+        for number, (_, connection) in enumerate(self._workers):
+            read_into(messages, connection, number)
+        running = len(self._workers)
+        while running:
+            number, message = await messages.get()
+            if message is not None:
+                yield number, message
+                continue
+            running -= 1
+            process = self._workers[number][0]
             await asyncio.to_thread(process.join)
-            messages.put_nowait(None)
-        if process.exitcode and not self._stopped:
-            raise RunError(f"worker {number} ended with exit code {process.exitcode}")
+            if process.exitcode and not self._stopped:
+                raise RunError(f"worker {number} ended with exit code {process.exitcode}")
 
     async def send(self, message):
         for process, connection in self._workers:
