@@ -20,9 +20,10 @@ import pytest
 from aisb import Backend
 from aisb_engine import EngineClient
 from aisb_mock import MockOptions, MockProcess, start_mock
+from aisb_testing._browser import browser, chromium
 from aisb_testing._tasks import make_task, plugins
 
-__all__ = ["answering", "make_task", "mock", "plugins"]
+__all__ = ["answering", "browser", "chromium", "make_task", "mock", "plugins"]
 
 Answer = tuple[int, Any] | tuple[int, Any, Mapping[str, str]]
 """Status, body (JSON, or a text as it is), and headers."""
