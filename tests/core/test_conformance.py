@@ -192,7 +192,6 @@ def first_party():
             yield project["name"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", first_party())
 def test_every_plugin_of_this_project_keeps_the_contract(name):
     assert check_plugin(name)
