@@ -192,6 +192,6 @@ def first_party():
             yield project["name"]
 
 
-@pytest.mark.parametrize("name", first_party())
+@pytest.mark.parametrize("name", list(first_party()))
 def test_every_plugin_of_this_project_keeps_the_contract(name):
     assert check_plugin(name)
