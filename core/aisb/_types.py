@@ -45,7 +45,7 @@ class Part:
     """One part of a message: text, or the URL of an image, audio or video.
 
     The URL may be a `data:` URL, or the `file:` URL of a file of this machine, whose content a backend reads
-    when it sends it (`aisb_engine._data.media.data_url`).
+    when it sends it (`aisb.helpers.data_url`).
     """
 
     kind: PartKind
