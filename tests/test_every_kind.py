@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -165,6 +166,46 @@ def test_its_launcher_places_the_workers_of_a_service(installed, tmp_path):
     local = worked(installed, tmp_path, *words, "-w", "local")
     assert "79.69" in mine
     assert "79.69" in local
+
+
+def test_a_backend_that_no_launcher_can_place_is_asked_from_here_and_the_run_says_so(installed, tmp_path):
+    ended = aisb(installed, tmp_path, "run", *TASK, "--launcher", "spawn")
+    assert "100.00" in ended.stdout
+    said = "every-kind-adder: asked from this process: the launcher places HTTP and local backends"
+    assert said in ended.stderr
+
+
+def test_a_second_evaluator_with_the_same_metric_has_a_row_of_its_own(installed, tmp_path):
+    words = ("run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "16")
+    alone = worked(installed, tmp_path, *words, "-w", "alone")
+    second = ("--set", 'task.evaluate=[{use="numeric-match"},{use="choice-match"}]')
+    both = worked(installed, tmp_path, *words, *second, "-w", "both")
+    (table,) = (tmp_path / "both").rglob("results/sim/demo_gsm8k.json")
+    (before,) = (tmp_path / "alone").rglob("results/sim/demo_gsm8k.json")
+    results, plain = json.loads(table.read_text()), json.loads(before.read_text())
+    assert results["accuracy"] == plain["accuracy"] != results["accuracy (choice-match)"]
+    assert results["outcomes"] == plain["outcomes"]
+    assert "accuracy (choice-match)" in both
+    assert "accuracy (choice-match)" not in alone
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ('takes = "completion"', "takes is 'completion'; it must be one of 'chat', 'text'"),
+        ('stream_format = "ndjson"', "stream_format is 'ndjson'; it must be one of 'sse', 'json'"),
+        ('params = ["top_k"]', "params is ['top_k']; it must be a frozenset of names, or \"any\""),
+        ('default_for = "accuracy"', "default_for is 'accuracy'; it must be a frozenset of"),
+        ('default_for = frozenset(("perf",))', "it must be a frozenset of ['accuracy', 'performance']"),
+    ],
+)
+def test_a_class_attribute_that_aisb_does_not_know_breaks_the_contract(monkeypatch, plugin, line, wrong):
+    from aisb_every_kind.backends import Adder
+
+    name, _, value = line.partition(" = ")
+    monkeypatch.setattr(Adder, name, eval(value), raising=False)
+    with pytest.raises(AssertionError, match=re.escape(wrong)):
+        check_plugin("aisb-every-kind")
 
 
 def test_its_command_is_part_of_the_command_line(installed, tmp_path):

@@ -190,9 +190,6 @@ class HttpBackend(Backend):
     error_statuses: ClassVar[Mapping[str, int]] = {}
     """Which HTTP status an `error_type` inside a reply with status 200 stands for: whether to try again."""
 
-    default_api_key_env: ClassVar[str | None] = None
-    """The environment variable that an API's users keep their key in, where the options name none."""
-
     copies_text: ClassVar[bool] = False
     """Whether `decode` copies a chunk's text out of its event as it stands, whatever the text says.
 
@@ -343,7 +340,7 @@ class HttpBackend(Backend):
                 f"{self.address} wants an API key (401{said}); put it into an environment variable "
                 f"and give that variable's name with --api-key-env"
             )
-        variable = self.api_key_env or self.default_api_key_env
+        variable = self.api_key_env or getattr(self, "default_api_key_env", None)
         return f"{self.address} refuses the API key in the environment variable {variable} (401{said})"
 
     def __post_init__(self) -> None:

@@ -132,7 +132,7 @@ def _load_tokenizer(path: str | Path, where: str) -> Tokenizer:
 
     readers = list(entry_points(group="aisb.engine", name="load_tokenizer"))
     if not readers:
-        raise PluginError(f"{where}: the engine reads tokenizers: pip install aisb-engine")
+        raise PluginError(f"{where}: the engine reads tokenizers: install aisb-engine")
     try:
         return cast("Tokenizer", readers[0].load()(path))
     except UsageError as error:

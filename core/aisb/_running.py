@@ -214,7 +214,7 @@ def run(
 
     engines = tuple(entry_points(group="aisb.engine", name="run"))
     if not engines:
-        raise PluginError("aisb.run needs the engine, which is not installed: pip install aisb-engine")
+        raise PluginError("aisb.run needs the engine, which is not installed: install aisb-engine")
     finished: FinishedRun = engines[0].load()(
         models, tasks, mode=mode, params=params, load=load, judge=judge, launcher=launcher, settings=settings,
         reporters=reporters, work_dir=work_dir, data_dir=data_dir, reuse=reuse, display=display,

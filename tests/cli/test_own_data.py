@@ -249,7 +249,7 @@ def test_a_task_file_elsewhere_finds_its_data_and_a_run_of_it_goes_on(work):
 def test_a_task_that_no_plugin_grades_is_said_with_what_to_install(work):
     said = aisb("--block", "evaluator-text", "tasks", "new", "qa.jsonl", cwd=work, code=2)
     assert "no grading of answers named 'number'" in said
-    assert "a plugin brings it in its grading.toml; `pip install aisb` installs one" in said
+    assert "a plugin brings it in its grading.toml; `aisb plugins list` shows what is installed" in said
     assert "plugin evaluator-text is blocked" in said
     assert not (work / "qa.toml").exists()
 

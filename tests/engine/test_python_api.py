@@ -193,5 +193,5 @@ def test_without_the_engine_it_says_what_to_install(tmp_path):
     ended = subprocess.run(
         [sys.executable, "-I", "-S", "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path
     )
-    assert ended.stdout == "aisb.run needs the engine, which is not installed: pip install aisb-engine\n"
+    assert ended.stdout == "aisb.run needs the engine, which is not installed: install aisb-engine\n"
     assert distribution("aisb-engine").metadata["Name"] == "aisb-engine"

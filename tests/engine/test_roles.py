@@ -171,7 +171,7 @@ def test_without_the_engine_a_tokenizer_cannot_be_read_and_the_error_says_what_t
         text=True,
         check=True,
     )
-    assert done.stdout == "task.dataset.words: the engine reads tokenizers: pip install aisb-engine\n"
+    assert done.stdout == "task.dataset.words: the engine reads tokenizers: install aisb-engine\n"
 
 
 def test_options_are_listed_without_what_is_given_and_a_tokenizer_as_a_path(python):

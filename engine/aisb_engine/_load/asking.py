@@ -218,6 +218,11 @@ class Asking:
             )
             if piece.backend.local:
                 self._environments(piece, 0)
+            if self.spec.run.launcher != LOCAL and not self._is_launched(piece):
+                self.display.say(
+                    f"{piece.subtask.model}: asked from this process: "
+                    "the launcher places HTTP and local backends"
+                )
             if self._is_launched(piece):
                 place_of(self.plugins.find("backend", piece.model.backend))
 

@@ -108,7 +108,7 @@ class Catalog:
             if path.is_file():
                 tables.update(read_toml(path))
         if kind not in tables:
-            notes = ["a plugin brings it in its grading.toml; `pip install aisb` installs one"]
+            notes = ["a plugin brings it in its grading.toml; `aisb plugins list` shows what is installed"]
             notes += self._plugins.why_missing("grading.toml")
             raise UnknownName("grading of answers", kind, tables, notes)
         return dict(tables[kind])

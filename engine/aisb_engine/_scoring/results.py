@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -154,7 +154,7 @@ async def score_subtask(
     except ComponentError as error:  # a step cannot be made: no answer can be graded
         faults.add(error, f"task {task.name}")
     areas = _areas(task, [samples[one.sample.id] for one in asked if not one.broken])
-    metrics = [metric for own in by_evaluator.values() for metric in (*own, *over_areas(own, areas))]
+    metrics = _told_apart({key: [*own, *over_areas(own, areas)] for key, own in by_evaluator.items()})
     # The first evaluator that has metrics: outcomes and bounds stand beside its number.
     with_metrics = (key for key, own in by_evaluator.items() if own)
     first = scored.get(next(with_metrics, next(iter(scored), "")), [])
@@ -187,6 +187,20 @@ async def score_subtask(
     write_atomically(folder.results(model, name), data)
     _write_log(folder, subtask, results, first)
     return results
+
+
+def _told_apart(by_evaluator: Mapping[str, Iterable[Metric]]) -> list[Metric]:
+    """Return all metrics; where an earlier evaluator has the same name, the later one's is added to it."""
+    taken: set[str] = set()
+    told: list[Metric] = []
+    for evaluator, metrics in by_evaluator.items():
+        own = [
+            replace(metric, name=f"{metric.name} ({evaluator})") if metric.name in taken else metric
+            for metric in metrics
+        ]
+        taken |= {metric.name for metric in own}
+        told += own
+    return told
 
 
 def _first_error(

@@ -14,7 +14,7 @@ Both raise `AssertionError` with everything that is wrong, and return what they 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,12 @@ def check_plugin(target: ModuleType | str) -> list[str]:
 
     It must load, import nothing heavy to declare itself, have a help text for each component, option and
     command, and offer model and task files that fit its components: model files set parameters that their
-    backends send.
+    backends send. The class attributes of backends and reporters must hold values that aisb knows.
+
+    Return what was checked, a line each.
+
+    Raises:
+        AssertionError: the plugin does not keep the contract, with a line for all that is wrong.
     """
     from aisb_engine import Plugins
 
@@ -77,7 +82,10 @@ def check_backend(
 
     `dialect` says how its service speaks (a subclass of `aisb_mock.Dialect`); left out, it is
     found by the path that the backend asks. `options` are given to the factory beside `url`. Call it from an
-    ordinary test, not from a coroutine.
+    ordinary test, not from a coroutine. Return the names of the cases that were tried.
+
+    Raises:
+        AssertionError: a case came out otherwise, with what was asked and what came back.
     """
     import asyncio
 
@@ -151,11 +159,34 @@ def _component(component: Component) -> list[str]:
         found = options(component.factory)
     except PluginError as error:
         return [*wrong, f"{where}: {error}"]
+    wrong += [f"{where}: {line}" for line in _attributes(component.factory)]
     return wrong + [
         f'{where}: the option {option.name} has no help text; write Annotated[…, "help"]'
         for option in found
         if not option.help
     ]
+
+
+ONE_OF = {"takes": ("chat", "text"), "stream_end": ("finish", "close"), "stream_format": ("sse", "json")}
+"""Which words the class attributes of a backend may hold."""
+
+KINDS_OF_RUN = {"accuracy", "performance"}
+
+
+def _attributes(factory: Callable[..., Any]) -> list[str]:
+    """Return what is wrong with the class attributes that a backend or a reporter declares."""
+    wrong = [
+        f"{name} is {getattr(factory, name)!r}; it must be one of {', '.join(map(repr, words))}"
+        for name, words in ONE_OF.items()
+        if getattr(factory, name, words[0]) not in words
+    ]
+    params = getattr(factory, "params", "any")
+    if params != "any" and not isinstance(params, frozenset | set):
+        wrong.append(f'params is {params!r}; it must be a frozenset of names, or "any"')
+    kinds: Collection[str] = getattr(factory, "default_for", ())
+    if isinstance(kinds, str) or not KINDS_OF_RUN.issuperset(kinds):
+        wrong.append(f"default_for is {kinds!r}; it must be a frozenset of {sorted(KINDS_OF_RUN)}, or empty")
+    return wrong
 
 
 def _file(file: Path, plugins: Plugins) -> list[str]:

@@ -50,6 +50,11 @@ def check_dataset(make: Callable[[], Iterable[Row]]) -> list[str]:
     """Check a dataset: `make()` gives its rows, as in `lambda: dice(count=10)`.
 
     Rows must be mappings with text keys and values that JSON can keep, and come out the same a second time.
+
+    Return what was tried.
+
+    Raises:
+        AssertionError: the dataset does not keep the contract, with a line for all that is wrong.
     """
     wrong: list[str] = []
     rows = list(make())
@@ -72,7 +77,13 @@ def check_dataset(make: Callable[[], Iterable[Row]]) -> list[str]:
 
 
 def check_postprocessor(step: Postprocessor, sample: Sample = NOTHING) -> list[str]:
-    """Check a step: it must return a text, an `Extract` or None for every text, and never raise."""
+    """Check a step: it must return a text, an `Extract` or None for every text, and never raise.
+
+    Return what was tried.
+
+    Raises:
+        AssertionError: the postprocessor does not keep the contract, with a line for all that is wrong.
+    """
     wrong: list[str] = []
     for text in ODD_TEXTS:
         shown = repr(text[:30])
@@ -94,6 +105,11 @@ def check_evaluator(evaluator: Evaluator, sample: Sample = NOTHING, right: str |
 
     `right` is an answer that must score 1; left out, the sample's own target where it is a text. An evaluator
     that asks a judge is to be made with an `ask` that answers.
+
+    Return what was tried.
+
+    Raises:
+        AssertionError: the evaluator does not keep the contract, with a line for all that is wrong.
     """
     wrong: list[str] = []
     right = right if right is not None else sample.target if isinstance(sample.target, str) else None
@@ -111,6 +127,11 @@ def check_reporter(reporter: Reporter) -> list[str]:
     """Check a reporter: it shows runs with and without results, and returns the files that it wrote.
 
     The runs are made up: one of two tasks, of which one has groups and one no result, and one of nothing.
+
+    Return what was tried.
+
+    Raises:
+        AssertionError: the reporter does not keep the contract, with a line for all that is wrong.
     """
     import tempfile
 
@@ -168,7 +189,13 @@ def _made_runs(folder: Path) -> list[tuple[str, FinishedRun]]:
 
 
 def check_importer(importer: Importer, path: Path, foreign: Path) -> list[str]:
-    """Check an importer: it reads `path`, and returns None for `foreign`, which another tool wrote."""
+    """Check an importer: it reads `path`, and returns None for `foreign`, which another tool wrote.
+
+    Return what was tried.
+
+    Raises:
+        AssertionError: the importer does not keep the contract, with a line for all that is wrong.
+    """
     wrong: list[str] = []
     tasks = list(importer.read(path) or ())
     if not tasks:
@@ -188,7 +215,13 @@ def check_importer(importer: Importer, path: Path, foreign: Path) -> list[str]:
 
 
 def check_command(command: click.Command) -> list[str]:
-    """Check a click command: it has a help text, and explains each of its options."""
+    """Check a click command: it has a help text, and explains each of its options.
+
+    Return what was tried.
+
+    Raises:
+        AssertionError: the command does not keep the contract, with a line for all that is wrong.
+    """
     wrong: list[str] = []
     if not (command.help or command.short_help):
         wrong.append(f"{command.name} has no help text; its function's docstring is one")
