@@ -31,8 +31,6 @@ OLD_NAMES = {
 }
 """What runs of versions before 0.2 hold: the names of the server, behind a prefix and a colon."""
 
-SPECULATIVE = "vllm:spec_decode_num_"
-
 
 def gained(table: Any) -> Counters | None:
     """Return what the counters of a run gained, from `{"before": {…}, "after": {…}, "during": {…}}`.
