@@ -18,10 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aisb._options import Option, options, summary
-from aisb._plugins import Component, Plugins
 from aisb_cli.main import cli
-from aisb_engine._resolve.catalog import Catalog, read_toml
+from aisb_engine import Catalog, Component, Option, Plugins, factory_options, factory_summary, read_toml
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -144,10 +142,10 @@ def components() -> str:
 def _component(component: Component) -> Iterator[str]:
     yield f"### {component.name} {{ #{component.kind}-{component.name} }}"
     yield ""
-    first = summary(component.factory)
+    first = factory_summary(component.factory)
     yield f"{_plain(first)}\n"
     yield f"From `{component.distribution}`.\n"
-    if known := options(component.factory):
+    if known := factory_options(component.factory):
         yield _table(("option", "type", "default", "meaning"), map(_option, known))
 
 
