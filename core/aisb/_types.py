@@ -39,6 +39,8 @@ the model declined to answer; `error`: no reply, or it could not be graded.
 """
 
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "truncated", "unparsed", "refused", "error")
+"""All outcomes, in the order of display."""
+
 TOKEN_KINDS: frozenset[ChunkKind] = frozenset(("reasoning", "content", "tool"))
 """The kinds of chunk that hold output tokens; only these can be a first or a last token."""
 
