@@ -159,7 +159,7 @@ def test_a_plugin_loads_with_no_more_of_this_project_than_it_declares(wheels, pr
 @pytest.mark.parametrize("project", PARAMETERS)
 def test_a_distribution_declares_what_its_modules_import(project):
     files = [file for package in packages(project) for file in (project.parent / package).rglob("*.py")]
-    imported = {name for file in files for name in imported_at_once(ast.parse(file.read_text("utf-8")))}
+    imported = {name for file in files for name in module_imports(ast.parse(file.read_text("utf-8")))}
     foreign = imported - set(sys.stdlib_module_names) - set(packages(project))
     wanted = {"aisb-core" if name == "aisb" else canonical(name) for name in foreign}
     declared = tomllib.loads(project.read_text("utf-8"))["project"]
@@ -167,7 +167,7 @@ def test_a_distribution_declares_what_its_modules_import(project):
     assert wanted <= {canonical(re.split(r"[^\w.-]", line)[0]) for line in lines}
 
 
-def imported_at_once(tree):
+def module_imports(tree):
     """The packages that importing a module imports: not those in functions, after a try, or for types alone."""
     for node in tree.body:
         if isinstance(node, ast.Import):

@@ -180,7 +180,7 @@ def names() -> str:
 def _name(name: str, value: Any, module: str) -> Iterator[str]:
     """Write one public name: how it is written, what it is, and the public members of a class."""
     yield f"### {name} {{ #{module}.{name} }}\n"
-    yield f"```python\n{_written(name, value)}\n```\n"
+    yield f"```python\n{_declaration(name, value)}\n```\n"
     if value.docstring:
         yield f"{_paragraphs(value.docstring.value)}\n"
     if value.is_class:
@@ -188,11 +188,11 @@ def _name(name: str, value: Any, module: str) -> Iterator[str]:
             key: one for key, one in value.members.items() if not key.startswith("_") and one.docstring
         }
         for key, one in members.items():
-            yield f"```python\n{_written(key, one)}\n```\n"
+            yield f"```python\n{_declaration(key, one)}\n```\n"
             yield f"{_paragraphs(one.docstring.value)}\n"
 
 
-def _written(name: str, value: Any) -> str:
+def _declaration(name: str, value: Any) -> str:
     """Return a name as code has it: with parameters, with bases and fields, or with its type or value."""
     if value.is_function:
         return f"{'async ' if 'async' in value.labels else ''}def {value.signature(name=name)}"

@@ -440,11 +440,11 @@ def error_words(error: BaseException) -> str:
     if isinstance(error, ImportError):
         return message
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    place = "" if isinstance(error, SyntaxError) else raised_at(error)
+    place = "" if isinstance(error, SyntaxError) else exception_location(error)
     return f"{text} ({place})" if place else text
 
 
-def raised_at(error: BaseException) -> str:
+def exception_location(error: BaseException) -> str:
     """Return the file and line where an exception was raised; an empty string where it was not raised."""
     trace = error.__traceback__
     while trace and trace.tb_next:

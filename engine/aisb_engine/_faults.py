@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aisb._errors import AisbError, PluginError
-from aisb._plugins import raised_at
+from aisb._plugins import exception_location
 from aisb._types import Extract
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class PluginFaults:
         called for (`score`), `place` the sample or row. Exceptions that are alike are one fault with several
         places; the traceback of the first is logged.
         """
-        key = (what, plugin, during, type(error).__name__, raised_at(error))
+        key = (what, plugin, during, type(error).__name__, exception_location(error))
         fault = self._known.get(key)
         text = ""
         if fault is None:
@@ -190,7 +190,7 @@ def describe(error: BaseException) -> str:
         return str(error)
     message = " ".join(str(error).split())
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    location = raised_at(error)
+    location = exception_location(error)
     return f"{text} ({location})" if location else text
 
 
