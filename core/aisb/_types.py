@@ -18,7 +18,7 @@ Row: TypeAlias = Mapping[str, Any]
 """One row of a dataset, as its file has it."""
 
 PartKind: TypeAlias = Literal["text", "image", "audio", "video"]
-Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+MessageRole: TypeAlias = Literal["system", "user", "assistant", "tool"]
 ChunkKind: TypeAlias = Literal["role", "reasoning", "content", "tool", "finish", "usage", "keepalive"]
 """What a chunk holds. `reasoning`, `content` and `tool` are output; the others hold no output tokens."""
 
@@ -71,7 +71,7 @@ class Part:
 class Message:
     """One turn of a conversation."""
 
-    role: Role
+    role: MessageRole
     content: str | tuple[Part, ...]
 
 
