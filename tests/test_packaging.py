@@ -66,6 +66,11 @@ def test_every_distribution_has_a_wheel(wheels):
     assert set(wheels) == {distribution(project) for project in PROJECTS}
 
 
+def test_every_wheel_but_that_of_the_speedups_fits_every_python_and_platform(wheels):
+    kept = {name for name, wheel in wheels.items() if not wheel.name.endswith("-py3-none-any.whl")}
+    assert kept <= {"aisb-speedups"}
+
+
 @pytest.mark.parametrize("project", PARAMETERS)
 def test_a_wheel_holds_every_file_of_its_packages(wheels, project):
     wanted = {

@@ -59,10 +59,12 @@ def test_the_machine_is_looked_at_from_python_to_the_disk(report):
 def test_whether_the_compiled_parts_are_used_is_said():
     assert compiled_parts(there=True, wanted=True)[2:4] == (
         "ok",
-        "what every streamed chunk passes is compiled",
+        "the loops that every streamed chunk passes are compiled",
     )
-    plain = "what every streamed chunk passes is not compiled: a load costs more of the processor"
-    remedy = "install a C compiler and Python's headers, then aisb-core once more"
+    plain = "the loops that every streamed chunk passes are not compiled: a load takes more CPU"
+    remedy = (
+        "with a C compiler and Python's headers, in a checkout of aisb: pip install ./plugins/tools/speedups"
+    )
     assert compiled_parts(there=False, wanted=True)[2:5] == ("note", plain, remedy)
     assert compiled_parts(there=False, wanted=False)[2:5] == ("note", plain, "unset AISB_COMPILED")
 

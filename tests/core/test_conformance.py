@@ -1,6 +1,8 @@
 """The suites for plugin authors: a sound backend passes, and each kind of mistake is found."""
 
+import tomllib
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -180,3 +182,16 @@ def test_plugins_with_commands_and_importers_keep_the_contract(name, part):
 def test_what_is_no_plugin_is_said():
     with pytest.raises(AssertionError, match="no installed distribution or module 'pluggy' has an entry"):
         check_plugin("pluggy")
+
+
+def first_party():
+    root = Path(__file__).parents[2]
+    for file in sorted([*root.glob("*/pyproject.toml"), *root.glob("plugins/*/*/pyproject.toml")]):
+        project = tomllib.loads(file.read_text("utf-8"))["project"]
+        if {"aisb", "aisb.commands"} & project.get("entry-points", {}).keys():
+            yield project["name"]
+
+
+@pytest.mark.parametrize("name", list(first_party()))
+def test_every_plugin_of_this_project_keeps_the_contract(name):
+    assert check_plugin(name)

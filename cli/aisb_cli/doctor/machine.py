@@ -45,13 +45,17 @@ def _python() -> Iterator[Finding]:
 
 
 def compiled_parts(*, there: bool, wanted: bool) -> Finding:
-    """Say which form of what every streamed chunk passes is used."""
+    """Say whether the compiled form of the loops that every streamed chunk passes is used."""
     if there:
-        return Finding("Python", "compiled parts", "ok", "what every streamed chunk passes is compiled")
-    text = "what every streamed chunk passes is not compiled: a load costs more of the processor"
+        return Finding(
+            "Python", "compiled parts", "ok", "the loops that every streamed chunk passes are compiled"
+        )
+    text = "the loops that every streamed chunk passes are not compiled: a load takes more CPU"
     if not wanted:
         return Finding("Python", "compiled parts", "note", text, "unset AISB_COMPILED")
-    remedy = "install a C compiler and Python's headers, then aisb-core once more"
+    remedy = (
+        "with a C compiler and Python's headers, in a checkout of aisb: pip install ./plugins/tools/speedups"
+    )
     return Finding("Python", "compiled parts", "note", text, remedy)
 
 

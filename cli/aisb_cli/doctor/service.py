@@ -9,7 +9,16 @@ from typing import Any
 
 from aisb import AisbError, HttpBackend, Message, Prediction, Request, ServiceError, UsageError
 from aisb_cli.doctor import Finding
-from aisb_engine import Asked, Catalog, Plugins, Resolver, ServiceClient, connect_backend, request_latency
+from aisb_engine import (
+    Asked,
+    Catalog,
+    Plugins,
+    Resolver,
+    ServiceClient,
+    connect_backend,
+    request_latency,
+    sends,
+)
 
 DIALECTS: Mapping[str, str] = {
     "/v1/models": "vllm_api_stream_chat",
@@ -218,7 +227,7 @@ class _Service:
             "doctor",
             messages=(Message("user", text),) if chat else None,
             text=None if chat else text,
-            params={"temperature": 0, **params},
+            params={n: v for n, v in {"temperature": 0, **params}.items() if sends(self.backend, n)},
         )
         return await client.ask(request)
 
