@@ -2,7 +2,7 @@
 
     python benchmarks/golden.py [ROUNDS]
 
-The streams are those of `tests/core/test_golden_streams.py`. A server in a thread of its own sends
+The streams are those of `tests/engine/test_golden_streams.py`. A server in a thread of its own sends
 each piece at its time and notes when it handed it to the socket; the client's stamp of the event that a piece
 completes is compared with that.
 """
@@ -73,7 +73,7 @@ async def errors(golden, chat, request):
 
 
 def main(rounds):
-    sys.path[:0] = [str(TESTS / "core"), str(TESTS / "servers")]
+    sys.path[:0] = [str(TESTS / "engine"), str(TESTS / "servers")]
     from minimal import Chat
     from test_golden_streams import GOLDEN, REQUEST
 

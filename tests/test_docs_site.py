@@ -53,6 +53,16 @@ def test_every_component_and_model_has_its_place(site):
         assert f"<code>{entry.name}</code>" in page
 
 
+def test_every_public_name_has_its_place(site):
+    import aisb
+    import aisb.helpers
+
+    page = (site / "reference/names.html").read_text("utf-8")
+    for module in (aisb, aisb.helpers):
+        for name in module.__all__:
+            assert f'id="{module.__name__}.{name}"' in page
+
+
 def test_no_page_loads_anything_from_another_host(site):
     for page in site.rglob("*.html"):
         text = page.read_text("utf-8")

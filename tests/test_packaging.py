@@ -1,5 +1,6 @@
 """Every distribution builds a wheel that holds what it needs and installs alone; the project's set-up says what fails."""
 
+import ast
 import os
 import re
 import subprocess
@@ -8,6 +9,7 @@ import sysconfig
 import tomllib
 import zipfile
 from email import message_from_string
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -157,6 +159,30 @@ def test_a_plugin_loads_with_no_more_of_this_project_than_it_declares(wheels, pr
     assert imported.returncode == 0, imported.stderr
     assert imported.stdout
     assert all(line.startswith(str(tmp_path)) for line in imported.stdout.splitlines())
+
+
+@pytest.mark.parametrize("project", PARAMETERS)
+def test_a_distribution_declares_what_its_modules_import(project):
+    files = [file for package in packages(project) for file in (project.parent / package).rglob("*.py")]
+    imported = {name for file in files for name in module_imports(ast.parse(file.read_text("utf-8")))}
+    foreign = imported - set(sys.stdlib_module_names) - set(packages(project))
+    wanted = {"aisb-core" if name == "aisb" else canonical(name) for name in foreign}
+    declared = tomllib.loads(project.read_text("utf-8"))["project"]
+    lines = chain(declared["dependencies"], *declared.get("optional-dependencies", {}).values())
+    assert wanted <= {canonical(re.split(r"[^\w.-]", line)[0]) for line in lines}
+
+
+def module_imports(tree):
+    """The packages that importing a module imports: not those in functions, after a try, or for types alone."""
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.split(".")[0]
+
+
+def canonical(name):
+    return name.lower().replace("_", "-")
 
 
 def needed_by(name):

@@ -3,7 +3,7 @@
     mkdocs.yml names this file under `hooks`; `on_files` adds a page for each of PAGES.
 
 A page is made from what is installed, through the same calls as `aisb --help`, `aisb plugins show` and
-`aisb tasks show`, so it cannot say what the command does not do.
+`aisb tasks show`, and from the docstrings of public names, so it cannot say what is not there.
 """
 # ruff: noqa: INP001 - a program of the repository
 
@@ -13,15 +13,14 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aisb._options import Option, options, summary
-from aisb._plugins import Component, Plugins
 from aisb_cli.main import cli
-from aisb_engine._resolve.catalog import Catalog, read_toml
+from aisb_engine import Catalog, Component, Option, Plugins, factory_options, factory_summary, read_toml
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -144,10 +143,10 @@ def components() -> str:
 def _component(component: Component) -> Iterator[str]:
     yield f"### {component.name} {{ #{component.kind}-{component.name} }}"
     yield ""
-    first = summary(component.factory)
+    first = factory_summary(component.factory)
     yield f"{_plain(first)}\n"
     yield f"From `{component.distribution}`.\n"
-    if known := options(component.factory):
+    if known := factory_options(component.factory):
         yield _table(("option", "type", "default", "meaning"), map(_option, known))
 
 
@@ -158,6 +157,72 @@ def _option(option: Option) -> tuple[str, str, str, str]:
     if option.required:
         default = "required"
     return _code(option.name), _code(option.type), default, _plain(option.help)
+
+
+def names() -> str:
+    """Return the page of the public names of `aisb` and `aisb.helpers`, from their docstrings."""
+    import griffe
+
+    parts = [
+        "# Public names",
+        "",
+        "What a plugin may use. [What is stable](../stability.md) says for how long.",
+        "",
+    ]
+    for module in ("aisb", "aisb.helpers"):
+        package = griffe.load(module, search_paths=[str(ROOT / "core")], resolve_aliases=True)
+        parts += [f"## {module}", ""]
+        for name in sorted(import_module(module).__all__, key=str.lower):
+            parts += _name(name, package[name].final_target, module)
+    return "\n".join(parts)
+
+
+def _name(name: str, value: Any, module: str) -> Iterator[str]:
+    """Write one public name: how it is written, what it is, and the public members of a class."""
+    yield f"### {name} {{ #{module}.{name} }}\n"
+    yield f"```python\n{_declaration(name, value)}\n```\n"
+    if value.docstring:
+        yield f"{_paragraphs(value.docstring.value)}\n"
+    if value.is_class:
+        members = {
+            key: one for key, one in value.members.items() if not key.startswith("_") and one.docstring
+        }
+        for key, one in members.items():
+            yield f"```python\n{_declaration(key, one)}\n```\n"
+            yield f"{_paragraphs(one.docstring.value)}\n"
+
+
+def _declaration(name: str, value: Any) -> str:
+    """Return a name as code has it: with parameters, with bases and fields, or with its type or value."""
+    if value.is_function:
+        return f"{'async ' if 'async' in value.labels else ''}def {value.signature(name=name)}"
+    if value.is_class:
+        bases = f"({', '.join(map(str, value.bases))})" if value.bases else ""
+        fields = [
+            f"    {key}: {one.annotation}" + (f" = {one.value}" if one.value is not None else "")
+            for key, one in value.members.items()
+            if one.is_attribute and one.annotation and not key.startswith("_") and not one.docstring
+        ]
+        return "\n".join([f"class {name}{bases}" + (":" if fields else ""), *fields])
+    if value.annotation and str(value.annotation) != "TypeAlias":
+        return f"{name}: {value.annotation}"
+    return f"{name} = {value.value}"
+
+
+def _paragraphs(text: str) -> str:
+    """Write a docstring as Markdown: a list keeps its lines, and a headline such as `Raises:` is bold."""
+    paragraphs = []
+    for paragraph in re.split(r"\n\s*\n", text.strip()):
+        first, *lines = paragraph.split("\n")
+        if re.fullmatch(r"\w+:", first) and lines:
+            items = re.split(r"\n(?=\S)", textwrap.dedent("\n".join(lines)))
+            paragraphs += [f"**{first}**", "\n".join(f"- {_plain(item)}" for item in items)]
+        elif first.startswith("- "):
+            items = re.sub(r"\n  ", " ", paragraph).split("\n")
+            paragraphs.append("\n".join(f"- {_plain(item.removeprefix('- '))}" for item in items))
+        else:
+            paragraphs.append(_plain(paragraph))
+    return "\n\n".join(paragraphs)
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -184,5 +249,6 @@ PAGES = {
     "reference/commands": commands,
     "reference/models": models,
     "reference/components": components,
+    "reference/names": names,
     "zh": chinese,
 }

@@ -4,8 +4,8 @@
 import re
 from pathlib import Path
 
-from aisb._plugins import Plugins
 from aisb_cli.tasks_table import markdown_table
+from aisb_engine import Plugins
 
 PAGE = Path(__file__).parents[1] / "docs/tasks.md"
 BETWEEN = re.compile(

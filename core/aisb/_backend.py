@@ -73,7 +73,7 @@ class Backend(ABC):
     """How many requests at a time suit this backend; None leaves it to the load."""
 
     takes: ClassVar[Literal["chat", "text"]] = "chat"
-    """Whether a request should hold messages or one text; core turns one into the other."""
+    """Whether a request should hold messages or one text; the engine turns one into the other."""
 
     @property
     def renders(self) -> bool:
@@ -167,7 +167,7 @@ class Backend(ABC):
 
 @dataclass(kw_only=True, eq=False)
 class HttpBackend(Backend):
-    """A service behind HTTP. A subclass only translates: core owns sockets, events, timing and retries."""
+    """A service behind HTTP. A subclass only translates: the engine owns sockets, timing and retries."""
 
     url: Annotated[str, "address of the service: scheme, host, port, and a path prefix if it has one"] = (
         "http://127.0.0.1:8000"
@@ -224,7 +224,7 @@ class HttpBackend(Backend):
         del text
         raise UsageError(
             f"{type(self).__name__} gives no log-probabilities of a prompt, which this task compares; use a "
-            f"completions backend of a service that has them (vllm-completions), or a local one"
+            "completions backend of a service that has them, or a local one"
         )
 
     def decode_logprob(self, event: Mapping[str, Any]) -> TokenScores:

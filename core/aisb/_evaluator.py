@@ -11,8 +11,8 @@ from aisb._types import Extract, Metric, Prediction, Request, Sample, Score
 Postprocessor: TypeAlias = Callable[[str, Sample], "Extract | str | None"]
 """A step from raw text towards an answer; None means that no answer was found.
 
-A step that returns a plain string is located in its input by core; one that returns an `Extract` says itself
-where it found the piece and by which rule.
+The engine locates a plain string in its input. A step that returns an `Extract` says itself where it found
+the piece, and by which rule.
 """
 
 Ask: TypeAlias = Callable[[Request], Awaitable[Prediction]]

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 PROJECT = "aisb"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function of a plugin's module as a hook: `@hookimpl`."""
 
 
 @hookspec

@@ -99,7 +99,10 @@ class RequestedLoad:
 
 @dataclass(frozen=True, slots=True)
 class AchievedLoad:
-    """What the run achieved: requests a second, and the number in flight on average and at the peak."""
+    """What the run achieved: requests a second, and the number in flight on average and at the peak.
+
+    `offered` is the number of requests that the load planned, `sent` how many of them were sent.
+    """
 
     offered: int
     sent: int

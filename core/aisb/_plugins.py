@@ -440,9 +440,13 @@ def error_words(error: BaseException) -> str:
     if isinstance(error, ImportError):
         return message
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    place = "" if isinstance(error, SyntaxError) else exception_location(error)
+    return f"{text} ({place})" if place else text
+
+
+def exception_location(error: BaseException) -> str:
+    """Return the file and line where an exception was raised; an empty string where it was not raised."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
-    if trace is None or isinstance(error, SyntaxError):
-        return text
-    return f"{text} ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})"
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}" if trace else ""

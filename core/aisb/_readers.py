@@ -1,6 +1,7 @@
 """Read rows from JSON lines, JSON and CSV files.
 
-A reader is given `files` by core and yields rows; its other parameters are options of the `[dataset]` table.
+A reader is given its files by the engine and yields rows; its other parameters are options of the table
+`[dataset]`.
 """
 
 from __future__ import annotations

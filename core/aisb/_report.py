@@ -28,12 +28,13 @@ AVERAGES = frozenset(("naive_average", "weighted_average"))
 class Result:
     """What scoring found for one model on one task.
 
-    `outcomes` has a count for every outcome, and they add up to `asked`; `not_asked_yet` are those that an
-    interrupted run left over. `first_error` is the first request that failed, or whose answer could not be
-    graded, and its log, whose path begins in the run folder. `bounds` are the headline in percent with
-    everything unclear taken as wrong, and with everything unclear left out. `merge` asks for one row for all
-    groups. `faults` say what plugins raised while answers were graded and summed up. `file` may also hold
-    `details`.
+    `version` is the task's (six hexadecimal digits), `variant` the variant of it that was asked, and `mode`
+    how it asks: `gen` or `logprob`. `outcomes` has a count for every outcome, and they add up to `asked`;
+    `not_asked_yet` are those that an interrupted run left over. `first_error` is the first request that
+    failed, or whose answer could not be graded, and its log, whose path begins in the run folder. `bounds`
+    are the headline in percent with everything unclear taken as wrong, and with everything unclear left out.
+    `merge` asks for one row for all groups. `faults` say what plugins raised while answers were graded and
+    summed up. `file` may also hold `details`.
     """
 
     model: str
@@ -54,7 +55,7 @@ class Result:
 
     @property
     def unclear(self) -> int:
-        """How many samples ended neither right nor wrong."""
+        """How many samples ended neither correct nor wrong."""
         return sum(count for outcome, count in self.outcomes.items() if outcome not in ("correct", "wrong"))
 
     @property

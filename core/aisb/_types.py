@@ -18,14 +18,29 @@ Row: TypeAlias = Mapping[str, Any]
 """One row of a dataset, as its file has it."""
 
 PartKind: TypeAlias = Literal["text", "image", "audio", "video"]
-Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+MessageRole: TypeAlias = Literal["system", "user", "assistant", "tool"]
 ChunkKind: TypeAlias = Literal["role", "reasoning", "content", "tool", "finish", "usage", "keepalive"]
+"""What a chunk holds. `reasoning`, `content` and `tool` are output; the others hold no output tokens."""
+
 FailureKind: TypeAlias = Literal["connect", "timeout", "status", "protocol", "cut", "refused", "row"]
-"""`row`: nothing was sent, because the row or its prompt could not be made ready."""
+"""Why an attempt has no answer.
+
+`connect`: no connection; `timeout`: a limit of `load.timeouts` was passed; `status`: an HTTP status or an
+error of the service; `protocol`: a reply that cannot be read; `cut`: the connection closed too early;
+`refused`: the backend cannot send the request; `row`: nothing was sent, because the row or its prompt could
+not be made ready.
+"""
 
 Outcome: TypeAlias = Literal["correct", "wrong", "truncated", "unparsed", "refused", "error"]
+"""How a sample ended; each ends in exactly one of these.
+
+`truncated`: cut off by the token limit, without a marked answer; `unparsed`: no answer was found; `refused`:
+the model declined to answer; `error`: no reply, or it could not be graded.
+"""
 
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "truncated", "unparsed", "refused", "error")
+"""All outcomes, in the order of display."""
+
 TOKEN_KINDS: frozenset[ChunkKind] = frozenset(("reasoning", "content", "tool"))
 """The kinds of chunk that hold output tokens; only these can be a first or a last token."""
 
@@ -56,7 +71,7 @@ class Part:
 class Message:
     """One turn of a conversation."""
 
-    role: Role
+    role: MessageRole
     content: str | tuple[Part, ...]
 
 
@@ -178,7 +193,10 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt has no answer; `status` is the HTTP status where there was one."""
+    """Why an attempt has no answer. `status` is the HTTP status where there was one.
+
+    `retry_after` is how many seconds the service asks to wait before the next attempt.
+    """
 
     kind: FailureKind
     message: str
@@ -190,9 +208,11 @@ class Failure:
 class Timing:
     """When an attempt's events happened: monotonic nanoseconds from the run's start, None when they did not.
 
-    `chunk_ns` has one stamp a chunk, in order; `chunk_kinds` the kind of each; `chunk_tokens` the tokens in
-    each where the service says them, else it is empty. `streamed` is false for a reply that came whole: it
-    has no first token to be timed.
+    `planned_ns` is when the load meant to send the request, `connected_ns` when a new connection was ready
+    (None on one that was open already), `sent_ns` when the request was sent, `headers_ns` and `done_ns` when
+    the reply's headers and its end arrived. `chunk_ns` has one stamp a chunk, in order; `chunk_kinds` the
+    kind of each; `chunk_tokens` the tokens in each where the service says them, else it is empty. `streamed`
+    is false for a reply that came whole: it has no first token to be timed.
     """
 
     planned_ns: int | None = None
@@ -208,7 +228,11 @@ class Timing:
 
 @_made_often
 class Prediction:
-    """What came back for one request, with its times; or why nothing did. One a (attempt, request)."""
+    """What came back for one attempt at a request, with its times; or why nothing did.
+
+    `attempts` is how many there were so far. `failure` is None where there is an answer. `logprobs` has one
+    entry for each of the request's `continuations`, in their order.
+    """
 
     sample_id: str
     repeat: int = 0
@@ -267,7 +291,11 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number over many scores. `value`, `low` and `high` are in `unit`; low to high is a 95 % interval."""
+    """A number over many scores. `value`, `low` and `high` are in `unit`; low to high is a 95 % interval.
+
+    `count` is the number of samples that were asked. `group` is None for a number over all groups. `better`
+    says which direction is an improvement, None where neither is.
+    """
 
     name: str
     value: float | None
@@ -281,7 +309,10 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class ServiceInfo:
-    """What a probe found out about a service: the models it says it serves, and its own words on itself."""
+    """What a probe found out about a service: the models that it lists, and what it says about itself.
+
+    `detail` is one line, such as its name and version. `notes` are lines that a run prints before it sends.
+    """
 
     models: tuple[str, ...] = ()
     detail: str = ""

@@ -129,7 +129,7 @@ def _names(what: str, items: Names) -> tuple[list[str], dict[str, Any]]:
             tables |= _plain(item)
         else:
             raise UsageError(
-                f"{what}: {item!r} is neither a name nor tables by name, as in {{'mine': {{'base': 'sim'}}}}"
+                f"{what}: {item!r} is neither a name nor tables by name, as in {{'mine': {{'base': 'NAME'}}}}"
             )
     return names, tables
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aisb._errors import AisbError, PluginError
+from aisb._plugins import exception_location
 from aisb._types import Extract
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class PluginFaults:
         called for (`score`), `place` the sample or row. Exceptions that are alike are one fault with several
         places; the traceback of the first is logged.
         """
-        key = (what, plugin, during, type(error).__name__, _location(error))
+        key = (what, plugin, during, type(error).__name__, exception_location(error))
         fault = self._known.get(key)
         text = ""
         if fault is None:
@@ -189,17 +190,9 @@ def describe(error: BaseException) -> str:
         return str(error)
     message = " ".join(str(error).split())
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    location = _location(error)
+    location = exception_location(error)
     return f"{text} ({location})" if location else text
 
 
 def _subject(what: str, plugin: str, during: str) -> str:
     return f"{what} of plugin {plugin} failed{f' in {during}' if during else ''}"
-
-
-def _location(error: BaseException) -> str:
-    """Return the file and line where an exception was raised; nothing where it was not raised."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return f"{Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}" if trace else ""

@@ -8,14 +8,16 @@ from typing import Literal, Protocol
 
 Phase = Literal["waiting", "probing", "asking", "scoring", "done", "failed", "stopped"]
 
+COUNTS = ("sent", "received", "finished", "failed", "retried", "in_flight")
+"""The fields of `Progress` that workers report, and that are added up."""
+
 
 @dataclass(slots=True)
 class Progress:
     """The counts of one subtask (one model on one task).
 
     `resumed` were finished by an earlier command and are part of `finished`; so are those that failed.
-    `started` and `ended` are seconds of `time.monotonic()`. `detail` is what a local
-    model does at the moment.
+    `started` and `ended` are seconds of `time.monotonic()`. `detail` is what a local model does right now.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""The readers and text steps that come with core, made by name as a task makes them."""
+"""The readers and text steps that come with the engine, made by name as a task makes them."""
 
 import json
 import subprocess

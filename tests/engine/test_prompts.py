@@ -8,7 +8,7 @@ from aisb._errors import ConfigError
 from aisb._plugins import Plugins
 from aisb._types import Message, Part, Request
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer, cross, prompt_hash
+from aisb_engine._data.prompts import Renderer, cross
 from aisb_engine._data.samples import load_samples
 from aisb_engine._spec import Task
 
@@ -215,18 +215,3 @@ def test_what_an_endpoint_cannot_be_sent_is_an_error():
     assert cross(tokens, "text") == tokens
     with pytest.raises(ConfigError, match=r"a task of token ids needs a text \(completions\) endpoint"):
         cross(tokens, "chat")
-
-
-def test_the_prompt_hash_sees_every_word_and_role_and_no_parameter():
-    same = [Request("9", text="t", params={"seed": 1}), TEXT]
-    assert prompt_hash([TEXT, TEXT]) == prompt_hash(same)
-    others = [
-        [TEXT],
-        [Request("0", text="t "), TEXT],
-        [CHAT],
-        [Request("0", messages=(Message("user", "t"),))],
-        [Request("0", messages=(Message("user", "t"), Message("user", "")))],
-        [Request("0", text="t", followups=("more",))],
-        [Request("0", tokens=(1,))],
-    ]
-    assert len({prompt_hash(requests) for requests in others}) == len(others)

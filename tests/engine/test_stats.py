@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aisb._stats import Z95, clustered, cons_at_k, mean_interval, pass_at_k, wilson
-from aisb_engine._scoring.repeats import avg_at_n, maj_at_k, mean_of_shares
+from aisb_engine._scoring.repeats import maj_at_k, mean_of_shares
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,6 @@ def test_maj_at_k_is_the_share_of_subsets_whose_commonest_answer_is_right(case):
 def test_two_samples_of_two_repeats_one_always_right_give_a_half():
     for measure in (pass_at_k, cons_at_k):
         assert (measure(2, 2, 2) + measure(2, 0, 2)) / 2 == 0.5
-    assert avg_at_n(4, 3) == 0.75
 
 
 def test_a_k_above_the_number_of_repeats_is_refused():
@@ -176,7 +175,7 @@ def test_a_k_above_the_number_of_repeats_is_refused():
     with pytest.raises(ValueError, match="k = 0 of 3 repeats"):
         maj_at_k(1, [2], 0, 0)
     with pytest.raises(ValueError, match="5 right of 4 repeats: it must be 0 to 4"):
-        avg_at_n(4, 5)
+        pass_at_k(4, 5, 4)
 
 
 def test_statistics_load_no_numpy():

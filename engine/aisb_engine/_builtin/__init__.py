@@ -1,4 +1,4 @@
-"""The plugin that comes with core: readers of common file formats, and plain steps from text to text."""
+"""The plugin that comes with the engine: readers of common file formats, and plain steps on text."""
 
 from __future__ import annotations
 

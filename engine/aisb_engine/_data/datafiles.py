@@ -40,10 +40,10 @@ class DataFolders:
     beside: Path | None = None
 
     @classmethod
-    def default(cls, data_dir: Path | str | None = None, beside: Path | None = None) -> DataFolders:
+    def default(cls, data_dir: Path | str | None = None) -> DataFolders:
         """Return `--data-dir`, `$AISB_DATA` and `./datasets`, as far as they are given."""
         given = (data_dir, os.environ.get("AISB_DATA"), "datasets")
-        return cls([Path(root).expanduser() for root in given if root], beside)
+        return cls([Path(root).expanduser() for root in given if root])
 
     def locate(
         self, table: DatasetTable, *, split: str | None = None, task: str = "", source: str | None = None

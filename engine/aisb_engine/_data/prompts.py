@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -316,21 +315,6 @@ def cross(request: Request, wants: Literal["chat", "text"], system: str | None =
     if text is None:
         text = "\n".join(_plain(message) for message in request.messages or ())
     return replace(request, text=f"{system}\n\n{text}" if system else text, messages=None)
-
-
-def prompt_hash(requests: Iterable[Request]) -> str:
-    """Return a hash over what the requests say, in order; parameters have no part in it."""
-    digest = hashlib.sha256()
-    for request in requests:
-        said = [request.text or "", *request.followups]
-        if request.tokens is not None:
-            said.append(str(request.tokens))
-        for message in request.messages or ():
-            content = message.content
-            parts = [content] if isinstance(content, str) else [f"{p.kind}:{p.value}" for p in content]
-            said += (message.role, *parts)
-        digest.update("\0".join([*said, "\0"]).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
 
 
 def _one_field(text: str | None, where: str, what: str) -> Template | None:

@@ -23,9 +23,8 @@ from aisb_engine._http.client import connect
 from aisb_engine._load.capacity import raise_limit
 from aisb_engine._load.clock import RunClock
 from aisb_engine._load.work import Share, read_share, shard_files, work
-from aisb_engine._progress import Progress
+from aisb_engine._progress import COUNTS, Progress
 
-COUNTS = ("sent", "received", "finished", "failed", "retried", "in_flight")
 REPORT_EVERY = 0.2
 
 

@@ -28,6 +28,7 @@ from aisb_engine._load.loads import asked, is_open, joins, planned, share
 from aisb_engine._load.pieces import Answers, Piece
 from aisb_engine._load.renewal import WARM_UP, Renewal, pool_of
 from aisb_engine._load.work import Share, work, write_share
+from aisb_engine._progress import COUNTS
 from aisb_engine._record.manifest import mask_url
 from aisb_engine._record.runfolder import write_atomically
 
@@ -305,7 +306,7 @@ class Sending:
         """Add the workers' counts up in this subtask's progress."""
         progress = self.piece.progress
         messages = list(messages)
-        for name in ("sent", "received", "finished", "failed", "retried", "in_flight"):
+        for name in COUNTS:
             setattr(progress, name, sum(message["counts"][name] for message in messages))
         progress.finished += resumed
         failures: dict[str, int] = {}

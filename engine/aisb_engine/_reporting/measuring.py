@@ -92,11 +92,9 @@ def role_values(
             is_set = option.name in table
             if not is_set and (name not in shown or option.default is REQUIRED):
                 continue
-            for mark in getattr(option.annotation, "__metadata__", ()):
-                role = mark if isinstance(mark, type) else type(mark)
-                if issubclass(role, Role):
-                    value = table[option.name] if is_set else option.default
-                    yield RoleValue(role, value, f"run.reporter_options.{name}", is_set)
+            value = table[option.name] if is_set else option.default
+            for role in option.roles:
+                yield RoleValue(role, value, f"run.reporter_options.{name}", is_set)
 
 
 def _check(role: type[Role], value: Any) -> None:

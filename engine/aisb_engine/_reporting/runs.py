@@ -105,11 +105,6 @@ def read_run(folder: RunFolder) -> RunInfo:
         return RunInfo(folder, status, unreadable=f"{folder.config} cannot be read: {error}", **known)
 
 
-def read_runs(work_dir: Path) -> Iterable[RunInfo]:
-    """Yield the runs of a work folder, the latest first."""
-    return map(read_run, reversed(RunFolder.list(work_dir)))
-
-
 def read_progress(folder: RunFolder) -> dict[str, Any]:
     """Return how far a run is, as the command that writes it says every second; empty where none does."""
     return _table(folder.path / "log" / PROGRESS)

@@ -1,4 +1,4 @@
-"""What n repeats of a sample say beside pass@k and cons@k: avg@n, maj@k; and the mean over groups."""
+"""What n repeats of a sample say beside pass@k and cons@k: maj@k; and the mean over groups."""
 
 from __future__ import annotations
 
@@ -20,12 +20,6 @@ def mean_of_shares(shares: Sequence[tuple[float, Interval]]) -> Interval:
     down = sqrt(fsum((share - low) ** 2 for share, (low, _) in shares)) / len(shares)
     up = sqrt(fsum((high - share) ** 2 for share, (_, high) in shares)) / len(shares)
     return (max(0.0, mean - down), min(1.0, mean + up))
-
-
-def avg_at_n(n: int, right: int) -> float:
-    """Return the share of a sample's `n` repeats that are right."""
-    check_repeats(n, right, n)
-    return right / n
 
 
 def maj_at_k(right: int, others: Sequence[int], silent: int, k: int) -> float:

@@ -1,4 +1,4 @@
-"""What every streamed chunk passes: compiled, where a C compiler was there at installation.
+"""What every streamed chunk passes: compiled, where aisb-speedups is installed.
 
 Both forms are held to the same tests. `AISB_COMPILED=0` in the environment chooses the plain one.
 """

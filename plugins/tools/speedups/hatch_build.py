@@ -1,6 +1,7 @@
 """Compile what every streamed chunk passes into the wheel, where a C compiler is at hand.
 
-Without one the wheel holds the plain form alone, which does the same at a higher cost.
+Without one the wheel holds no module, and the engine uses its own plain form, which does the same at a higher
+cost.
 """
 
 from __future__ import annotations

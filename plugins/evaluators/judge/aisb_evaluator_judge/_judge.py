@@ -86,7 +86,7 @@ class ModelJudge(Evaluator):
         return found
 
     def _request(self, answer: str, sample: Sample, order: Sequence[str], repeat: int) -> Request:
-        """Write one question; core knows it by its content, so the sample's id is only for the log."""
+        """Write one question; the engine knows it by its content, so the sample's id is only for the log."""
         target = sample.target
         if isinstance(target, list | tuple):
             target = " or ".join(str(one) for one in target)

@@ -197,7 +197,6 @@ def _before_reason(text: str, last: Number) -> Number | None:
     return before[0]
 
 
-_YEAR = pattern(r"\d{1,4}(?:st|nd|rd|th)?")
 _DATED = pattern(
     r"\s(?!(?:was|were|is|are|has|had|it|they|he|she)\b)(?:[a-z]+\s){1,3}(?:in|by|since|until)\s(?:the\syear\s)?$"
 )

@@ -72,7 +72,6 @@ def _before_next_question(text: str) -> str:
 
 _WHOLE_EDGE = " \t\r\n*_`$\\()[]{}#.。!！\"'=“”"
 _UNIT = pattern(r"\s?(?:[A-Za-z°²³/\u4e00-\u9fff]{1,12}\s?){0,2}")
-_ORDINAL = pattern(r"\d+[.)、]\s")
 
 
 def _bare(text: str) -> Extract | None:
