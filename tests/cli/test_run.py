@@ -365,6 +365,17 @@ def test_a_wrong_model_name_lists_what_is_served(tmp_path: Path, mock: MockProce
     assert "tiny" in ended.err
 
 
+def test_a_service_without_a_list_of_models_keeps_the_name_it_is_given(
+    tmp_path: Path, mock: MockProcess
+) -> None:
+    words = ["--models", "vllm_api_old", "--datasets", "demo_gsm8k", "--num-prompts", "2", "--url", mock.url]
+    assert aisb("run", *words, "--model-name", "m1", cwd=tmp_path).code == 0
+    identity = only(tmp_path, "log/*/*/identity.json")
+    assert load(identity)["model.model"] == "m1"
+    again = aisb("score", str(identity.parents[3]), cwd=tmp_path)
+    assert again.code == 0, again.err
+
+
 def test_a_key_is_never_written_down(tmp_path: Path) -> None:
     with start_mock(MockOptions(api_key="s3cret-key")) as server:
         common = [

@@ -19,6 +19,7 @@ class VLLMGenerate(EndpointPath, LoraAdapters):
     reply ended.
     """
 
+    model: Annotated[str | None, "name of the model, kept with the results; it is not sent"] = None
     stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
     cumulative: Annotated[bool, "each piece of a stream repeats all text before it"] = True
 
