@@ -25,7 +25,7 @@ from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.media import media_hash
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import BrokenRow, LoadedSamples, load_samples, sample_table
-from aisb_engine._faults import ComponentError, PluginFaults
+from aisb_engine._faults import RAISED, ComponentError, PluginFaults, calling, is_stop
 from aisb_engine._http.client import connect
 from aisb_engine._http.likelihood import check_scores, try_scores
 from aisb_engine._load.engine import concurrency
@@ -195,8 +195,10 @@ class Asking:
                 continue
             if backend.local:
                 self.display.say(f"{name}: loading {getattr(backend, 'model', name)}")
+            use = self.spec.models[name].backend
             try:
-                info = await backend.probe()
+                with calling(self.plugins, "backend", use, "probe"):
+                    info = _checked_info(await backend.probe())
                 if isinstance(backend, HttpBackend) and name in compared:
                     await try_scores(backend)
             except ServiceError as error:
@@ -230,7 +232,8 @@ class Asking:
         wide = max(each.workers for each in self.pieces if each.backend.local)
         total = self._at_once * wide
         try:
-            return [piece.backend.pin(slot * wide + number, total) for number in range(piece.workers)]
+            with calling(self.plugins, "backend", piece.model.backend, "pin"):
+                return [piece.backend.pin(slot * wide + number, total) for number in range(piece.workers)]
         except UsageError as error:
             raise ConfigError(f"models.{piece.model.name}", str(error)) from error
 
@@ -452,8 +455,19 @@ class Asking:
 
     async def _close(self) -> None:
         for backend in self.backends.values():
-            with suppress(Exception):
+            try:
                 await backend.aclose()
+            except RAISED as error:  # everything is sent and kept
+                if is_stop(error):
+                    raise
+
+
+def _checked_info(info: object) -> ServiceInfo:
+    """Return what a probe found, once it is seen that it is what a probe returns."""
+    notes = info.notes if isinstance(info, ServiceInfo) else None
+    if not isinstance(info, ServiceInfo) or not isinstance(notes, tuple | list):
+        raise TypeError(f"it returned {info!r:.80}; a probe returns a ServiceInfo, whose notes are lines")
+    return info
 
 
 def unasked(pieces: Sequence[Piece]) -> int:

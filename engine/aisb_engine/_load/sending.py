@@ -20,6 +20,7 @@ from aisb._errors import AisbError, RunError
 from aisb._plugins import Component
 from aisb._running import Launcher
 from aisb._types import Request
+from aisb_engine._faults import RAISED, backend_words, describe, is_stop
 from aisb_engine._http.fetch import proxy_for
 from aisb_engine._load.clock import RunClock
 from aisb_engine._load.counting import Counting
@@ -115,7 +116,7 @@ class Sending:
         finally:
             if watcher:
                 watcher.cancel()
-                if words := piece.backend.summary():
+                if words := backend_words(piece.backend.summary, self._remark):
                     self.note(words)
             if follower:
                 follower.cancel()
@@ -134,7 +135,7 @@ class Sending:
     async def _watch_model(self) -> None:
         """Show what a local model does at the moment."""
         while True:
-            self.piece.progress.detail = self.piece.backend.live()
+            self.piece.progress.detail = backend_words(self.piece.backend.live, self._remark)
             await asyncio.sleep(0.5)
 
     async def _follow(self) -> None:
@@ -264,7 +265,7 @@ class Sending:
             except Exception as failure:
                 if error is None:
                     raise
-                self.note(f"the launcher failed: {type(failure).__name__}: {failure}")
+                self.note(f"the launcher failed: {describe(failure)}")
 
         return leave
 
@@ -371,5 +372,7 @@ def _as_run_error() -> Iterator[None]:
         raise RunError(f"{error}\n{kept}") from error
     except AisbError:
         raise
-    except Exception as error:
-        raise RunError(f"the launcher failed: {type(error).__name__}: {error}\n{kept}") from error
+    except RAISED as error:
+        if is_stop(error):
+            raise
+        raise RunError(f"the launcher failed: {describe(error)}\n{kept}") from error
