@@ -3,8 +3,10 @@
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -143,6 +145,13 @@ class Right(Evaluator):
         return [Metric("extra", 7.0, count=len(scores))]
 
 
+class Waiting(Right):
+    """An evaluator whose judge never answers."""
+
+    async def score(self, answer, sample):
+        await asyncio.sleep(3600)
+
+
 class Always(Right):
     """Another one, so that two can stand beside each other."""
 
@@ -199,7 +208,7 @@ def aisb_postprocessors():
 
 @hookimpl
 def aisb_evaluators():
-    return {"right": Right, "always": Always}
+    return {"right": Right, "always": Always, "waiting": Waiting}
 '''
 
 TASK = """
@@ -686,3 +695,43 @@ def test_a_backend_that_ends_the_process_when_it_is_closed_loses_nothing(place):
     ended = place.aisb("run", "--models", "answers", "--datasets", "fine", *options)
     assert ended.code == 0
     assert "0 failed; everything is in" in ended.stderr
+
+
+def test_ctrl_c_ends_the_scoring_that_comes_after_the_asking(place):
+    place.task("judged", evaluate='{ use = "waiting" }')
+    known = {key: value for key, value in os.environ.items() if not key.startswith("AISB_")}
+    path = os.pathsep.join([str(place.installed), known.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aisb_cli.main", "run", "--models", "sim", "--datasets", "judged"],
+        cwd=place.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**known, "PYTHONPATH": path},
+    )
+    with process:
+        try:
+            for line in process.stderr:
+                if "done: 6/6 finished" in line:
+                    break
+            time.sleep(0.5)  # the scoring begins
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert (process.returncode, stderr.strip()) == (130, "interrupted")
+
+
+def test_options_of_a_reporter_that_is_not_there_are_refused(place):
+    place.task("fine")
+    ended = place.run("fine", more=("--set", "run.reporter_options.htlm.beside=true"))
+    assert ended.code == 2
+    assert "error: run.reporter_options.htlm: no reporter named 'htlm'; did you mean 'html'?" in ended.stderr
+
+
+def test_a_plan_warns_of_a_parameter_that_is_nearly_a_known_one(place):
+    place.task("fine")
+    ended = place.aisb(
+        *("run", "--models", "vllm-chat", "--datasets", "fine", "--dry-run", "--set", "params.temprature=1")
+    )
+    assert ended.code == 0
+    assert "did you mean 'temperature'" in ended.stderr

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +254,8 @@ class Asking:
         launcher = self.plugins.make("launcher", run.launcher, self.spec.launcher, where="launcher")
         component = self.plugins.find("backend", piece.model.backend)
         environments = self._environments(piece, slot) if piece.apart else [{}] * piece.workers
-        return Placement(launcher, component, environments)
+        named = partial(ComponentError.of, self.plugins, "launcher", run.launcher)
+        return Placement(launcher, component, named, environments)
 
     def _service(self, backend: Backend, info: ServiceInfo) -> dict[str, Any]:
         served = getattr(backend, "model", None)
@@ -374,6 +376,7 @@ class Asking:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self.display.stop()
+            self._unlisten()
 
     async def _ask(self, piece: Piece, began: int, stopping: asyncio.Event, slot: int) -> None:
         model, task, progress = piece.subtask.model, piece.subtask.task, piece.progress
@@ -452,6 +455,12 @@ class Asking:
 
         with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
             loop.add_signal_handler(signal.SIGINT, interrupt)
+
+    def _unlisten(self) -> None:
+        """Give Ctrl-C back to what comes next: uvloop would keep it, closed as it is."""
+        if self.stopper is None:
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
 
     async def _close(self) -> None:
         for backend in self.backends.values():

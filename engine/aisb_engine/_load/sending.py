@@ -20,7 +20,7 @@ from aisb._errors import AisbError, RunError
 from aisb._plugins import Component
 from aisb._running import Launcher
 from aisb._types import Request
-from aisb_engine._faults import RAISED, backend_words, describe, is_stop
+from aisb_engine._faults import RAISED, ComponentError, backend_words, describe, is_stop
 from aisb_engine._http.fetch import proxy_for
 from aisb_engine._load.clock import RunClock
 from aisb_engine._load.counting import Counting
@@ -46,11 +46,13 @@ PATIENCE = 10.0
 class Placement:
     """Where the workers of a subtask run: the launcher, and what their backends are made from.
 
+    `named` names the launcher, and its plugin, as what raised an exception.
     `environments` give workers with local models devices of their own.
     """
 
     launcher: Launcher
     component: Component
+    named: Callable[[str, BaseException], ComponentError]
     environments: Sequence[Mapping[str, str]]
 
 
@@ -247,7 +249,7 @@ class Sending:
         """Let a launcher's workers do it: write each one's requests, start them together, follow them."""
         jobs = self._jobs(placement, shares)
         launcher = placement.launcher
-        with _dealt([job.requests for job in jobs], timed), _as_run_error():
+        with _dealt([job.requests for job in jobs], timed), self._as_run_error(placement):
             async with AsyncExitStack() as cleanup:  # in reverse order, each whatever came of the others
                 cleanup.push_async_exit(self._at_end(launcher.collect))
                 cleanup.push_async_exit(self._at_end(lambda: launcher.stop(PATIENCE)))
@@ -255,6 +257,23 @@ class Sending:
                 cleanup.push_async_callback(_end, asyncio.create_task(_stop_workers(self.stopping, launcher)))
                 await launcher.start(jobs)
                 await self._watch_workers(launcher, len(jobs))
+
+    @contextmanager
+    def _as_run_error(self, placement: Placement) -> Iterator[None]:
+        """Let any exception of a launcher end the run as the loss of a worker does, and record it."""
+        kept = "  everything that had finished is kept in the log"
+        try:
+            yield
+        except RunError as error:
+            raise RunError(f"{error}\n{kept}") from error
+        except AisbError:
+            raise
+        except RAISED as error:
+            if is_stop(error):
+                raise
+            fault = placement.named("", error)
+            self.piece.faults.add(fault, f"{self.piece.subtask.task} · {self.piece.subtask.model}")
+            raise RunError(f"{fault}\n{kept}") from error
 
     def _at_end(self, step: Callable[[], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         """Return what does a step at the end. If it fails after another error, only the log says so."""
@@ -360,19 +379,3 @@ async def _stop_workers(stopping: asyncio.Event, launcher: Launcher) -> None:
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-@contextmanager
-def _as_run_error() -> Iterator[None]:
-    """Let any exception of a launcher end the run as the loss of a worker does."""
-    kept = "  everything that had finished is kept in the log"
-    try:
-        yield
-    except RunError as error:
-        raise RunError(f"{error}\n{kept}") from error
-    except AisbError:
-        raise
-    except RAISED as error:
-        if is_stop(error):
-            raise
-        raise RunError(f"the launcher failed: {describe(error)}\n{kept}") from error
