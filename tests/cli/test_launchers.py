@@ -130,7 +130,7 @@ def test_the_launcher_and_its_options_stand_in_aisb_toml_and_in_the_configuratio
         (["--set", "launcher.elsewhere=true"], "error: launcher.elsewhere: no such option\n  known: none"),
         (
             ["--launcher", "broken", "--workers", "2"],
-            "error: launcher 'broken' of plugin launcher (aisb-test-launcher 1.0) failed: KeyError: 'no such host'",
+            "error: launcher 'broken' of plugin test-launcher (aisb-test-launcher 1.0) failed: KeyError: 'no such host'",
         ),
     ],
 )
