@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ OWN = "aisb"
 """The distribution whose commands stand first, in the order in which it declares them."""
 DECLARED = "aisb_cli.declared"
 CALLED = "aisb_cli.called"
+PASSED_ON = (AisbError, click.ClickException, click.exceptions.Exit, click.Abort)
+"""What a command may end with, which is no fault of it."""
 GROUP_ATTRIBUTES = (
     "name", "callback", "params", "help", "epilog", "short_help", "options_metavar", "hidden", "deprecated",
     "context_settings", "invoke_without_command", "no_args_is_help", "subcommand_metavar",
@@ -171,7 +173,7 @@ class Root(Commands):
         """
         try:
             return super().invoke(ctx)
-        except (AisbError, click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (*PASSED_ON, BrokenPipeError, CommandFault):
             raise
         except Exception as error:
             raise CommandFault(error, called_command(ctx)) from error
@@ -205,7 +207,7 @@ def _with_options(
     for one in adding:
         try:
             options = _options(one, command)
-        except Exception as error:  # noqa: BLE001 - whatever a plugin does, the other options stay
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin does, the other options stay
             _note(ctx, f"the options of plugin {one.plugin} for aisb run are left out: {error}")
             continue
         command.params += options
@@ -221,10 +223,25 @@ def _options(one: DeclaredCommand, command: click.Command) -> list[click.Paramet
     taken = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
     for option in holder.params:
         option.expose_value = False  # a setting is what it is for: run knows nothing of its value
+        option.callback = _named(option.callback, one) if option.callback else None
         if clash := taken.intersection((*option.opts, *option.secondary_opts)):
             message = f"run has {min(clash)} already"
             raise ValueError(message)
     return holder.params[::-1]
+
+
+def _named(callback: Callable[..., Any], one: DeclaredCommand) -> Callable[..., Any]:
+    """Return a callback of an option that a plugin adds to `run`; what it raises is that plugin's fault."""
+
+    def call(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        try:
+            return callback(context, parameter, value)
+        except PASSED_ON:
+            raise
+        except Exception as error:
+            raise CommandFault(error, one) from error
+
+    return call
 
 
 def _note(context: click.Context, text: str) -> None:

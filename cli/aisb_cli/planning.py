@@ -63,7 +63,7 @@ def print_plan(command: RunCommand, plugins: Plugins, *, as_json: bool) -> int:
     spec, _ = plan_run(command, plugins)
     faults = PluginFaults()
     rows = list(_asked(spec, plugins, command, faults))
-    for line in faults.lines():
+    for line in (*spec.doubts, *faults.lines()):
         click.echo(line, err=True)
     code = 1 if faults.faults else 0
     if as_json:

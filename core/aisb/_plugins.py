@@ -198,7 +198,7 @@ class Plugins:
             if where and type(error) is UsageError:  # a value that only the component could judge
                 raise ConfigError(where, str(error)) from error
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{kind} {name!r} of plugin {component.plugin} cannot be made: {error_words(error)}"
             ) from error
@@ -436,7 +436,10 @@ def _holds(clause: str, version: str) -> bool:
 
 def error_words(error: BaseException) -> str:
     """Say in one line what went wrong, and where; an import or syntax error says that itself."""
-    message = " ".join(str(error).split())
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - a plugin wrote the exception, too
+        message = ""
     if isinstance(error, ImportError):
         return message
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -120,6 +120,10 @@ def _checked(hook: str, command: object) -> Command:
             f"{hook}() offers the name {short(command.name)}; a name is one or two words of lower-case "
             "letters, digits and '-'"
         )
+    if not isinstance(command.help, str):
+        raise Broken(
+            f"{hook}() has {short(command.help)} as the help of {command.name!r}; it is a line of text"
+        )
     for place in (command.place, command.run_options):
         if place is not None and not is_place(place):
             raise Broken(

@@ -6,9 +6,10 @@ in the run's `PluginFaults`: the traceback goes to the log, and the last lines o
 
 from __future__ import annotations
 
+import asyncio
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from aisb._plugins import Kind, Plugins
     from aisb._types import Sample
     from aisb_engine._record.runfolder import RunFolder
+
+RAISED = (Exception, SystemExit, asyncio.CancelledError)
+"""What a call of a plugin may end with and be its fault. Ctrl-C is none, nor is what `is_stop` says."""
 
 
 class ComponentError(PluginError):
@@ -47,7 +51,7 @@ class ComponentError(PluginError):
 class StepError(Exception):
     """A step raised. Who knows the plugins makes a `ComponentError` of it."""
 
-    def __init__(self, step: str, error: Exception) -> None:
+    def __init__(self, step: str, error: BaseException) -> None:
         super().__init__(describe(error))
         self.step = step
         self.error = error
@@ -61,12 +65,24 @@ def call_step(name: str, step: Postprocessor, text: str, sample: Sample) -> Extr
     """
     try:
         found = step(text, sample)
-    except Exception as error:
+        if isinstance(found, str):
+            found.encode()  # what is kept is UTF-8
+    except RAISED as error:
         raise StepError(name, error) from error
     if found is not None and not isinstance(found, str | Extract):
         wrong = TypeError(f"it returned {found!r:.80}; a step returns a text, an Extract, or None")
         raise StepError(name, wrong)
+    if isinstance(found, Extract) and not (isinstance(found.text, str) and is_span(found.span)):
+        wrong = TypeError(f"it returned {found!r:.80}; an Extract has a text, and as its span two positions")
+        raise StepError(name, wrong)
     return found
+
+
+def is_span(span: object) -> bool:
+    """Say whether this is the span of a piece of text: None, or two positions."""
+    return span is None or (
+        isinstance(span, tuple | list) and len(span) == 2 and all(isinstance(at, int) for at in span)
+    )
 
 
 @dataclass(slots=True)
@@ -176,6 +192,32 @@ def make(
         raise ComponentError.of(plugins, kind, name, "its factory", error.__cause__) from error.__cause__
 
 
+@contextmanager
+def calling(plugins: Plugins, kind: Kind, name: str, during: str) -> Iterator[None]:
+    """Name the component whose method is called in the block, if it raises what is no error of the user.
+
+    Raises:
+        ComponentError: it did.
+    """
+    try:
+        yield
+    except AisbError:
+        raise
+    except RAISED as error:
+        if is_stop(error):
+            raise
+        raise ComponentError.of(plugins, kind, name, during, error) from error
+
+
+def backend_words(method: Callable[[], object], note: Callable[[str], None]) -> str:
+    """Return what a backend says of itself by a method; nothing, with a note, where it raises."""
+    try:
+        return str(method() or "")
+    except RAISED as error:
+        note(f"the backend failed in {getattr(method, '__name__', 'a method')}: {describe(error)}")
+        return ""
+
+
 def owner(plugins: Plugins, kind: Kind, name: str) -> str:
     """Return the plugin that offers a component, with its distribution and version."""
     component = plugins.find(kind, name)
@@ -184,12 +226,28 @@ def owner(plugins: Plugins, kind: Kind, name: str) -> str:
     return f"{component.plugin} ({component.distribution}{f' {version}' if version else ''})"
 
 
+def is_stop(error: BaseException) -> bool:
+    """Say whether the engine itself cancelled the present task, so that this is no plugin's exception."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def words(error: BaseException) -> str:
+    """Return an exception's kind and message in one line; one that cannot be printed has no message."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - a plugin wrote the exception, too
+        message = ""
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
 def describe(error: BaseException) -> str:
     """Return an exception's kind, message and place in one line; of an `AisbError` the message alone."""
     if isinstance(error, AisbError):  # it says what to do
         return str(error)
-    message = " ".join(str(error).split())
-    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    text = words(error)
     location = exception_location(error)
     return f"{text} ({location})" if location else text
 

@@ -18,7 +18,8 @@ from typing import Any, Literal
 import tomli_w
 
 from aisb import FinishedRun
-from aisb._errors import AisbError, ConfigError, RunError, UsageError
+from aisb._errors import AisbError, ConfigError, RunError, UnknownName, UsageError
+from aisb._options import bind
 from aisb._plugins import Plugins
 from aisb_engine._faults import PluginFaults
 from aisb_engine._load.asking import Asking, run_loop, unasked
@@ -96,7 +97,14 @@ def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]
             raise UsageError(
                 f"--mode {command.mode} needs a run to read: --reuse TIMESTAMP, or --reuse for the latest"
             )
-        return _for_mode(resolve(plugins, command.asked), command.mode, plugins), None
+        spec = resolve(plugins, command.asked)
+        for name, options in spec.run.reporter_options.items():
+            where = f"run.reporter_options.{name}"
+            if name not in plugins.names("reporter"):
+                raise ConfigError(where, str(UnknownName("reporter", name, plugins.names("reporter"))))
+            if options:
+                bind(plugins.find("reporter", name).factory, options, where=where)
+        return _for_mode(spec, command.mode, plugins), None
     asked = command.asked
     known = read_user_file(folder.config)
     _check_kind(folder, command.mode, performance=bool(known.get("run", {}).get("performance")))

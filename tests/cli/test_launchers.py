@@ -27,7 +27,7 @@ def aisb(installed, tmp_path):
             cwd=tmp_path,
             env={
                 **os.environ,
-                "PYTHONPATH": str(installed),
+                "PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")]),
                 "NO_COLOR": "1",
                 "AISB_BLOCK": "",
                 "COLUMNS": "200",
@@ -130,7 +130,7 @@ def test_the_launcher_and_its_options_stand_in_aisb_toml_and_in_the_configuratio
         (["--set", "launcher.elsewhere=true"], "error: launcher.elsewhere: no such option\n  known: none"),
         (
             ["--launcher", "broken", "--workers", "2"],
-            "error: the launcher failed: KeyError: 'no such host'\n  everything that had finished is kept in the log",
+            "error: launcher 'broken' of plugin test-launcher (aisb-test-launcher 1.0) failed: KeyError: 'no such host'",
         ),
     ],
 )

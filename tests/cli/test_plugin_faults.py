@@ -3,8 +3,10 @@
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,14 +27,26 @@ faulty = "aisb_faulty"
 """
 
 PLUGIN = '''\
+import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from aisb import Evaluator, Metric, Score, hookimpl
+from aisb import Backend, Chunk, Evaluator, Metric, Score, ServiceInfo, hookimpl
 
 BROKEN = not os.environ.get("MENDED")
+
+
+class Unprintable(Exception):
+    """An exception that raises when it is printed."""
+
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def fail(how):
+    raise {"exit": SystemExit(0), "cancel": asyncio.CancelledError(), "unprintable": Unprintable()}[how]
 
 
 class Lazy(Mapping):
@@ -59,11 +73,17 @@ class Lazy(Mapping):
 def rows(
     breaks: Annotated[int, "the row at which the dataset raises"] = -1,
     gone: Annotated[int, "the row whose question cannot be read"] = -1,
+    half: Annotated[int, "the row with half of a surrogate pair"] = -1,
+    how: Annotated[str, "how it raises"] = "",
 ):
     for number in range(6):
+        if BROKEN and number == breaks and how:
+            fail(how)
         if BROKEN and number == breaks:
             raise ValueError(f"row {number} of this dataset is rotten")
         question = Lazy("gone" if number == gone else f"question {number}")
+        if number == half:
+            question = Lazy(f"question {number} \\ud800")
         yield {"question": question, "number": str(number), "kind": "odd" if number % 2 else "even", "table": {1: "one"}}
 
 
@@ -94,30 +114,86 @@ class Right(Evaluator):
     """Every answer is right."""
 
     raises: Annotated[str, "where to raise"] = ""
+    how: Annotated[str, "how to raise"] = ""
+    gives: Annotated[str, "what to return that is no score"] = ""
 
     def __post_init__(self):
         self._maybe("constructor")
 
     def _maybe(self, where):
+        if BROKEN and self.raises == where and self.how:
+            fail(self.how)
         if BROKEN and self.raises == where:
             raise ZeroDivisionError(f"in {where}")
 
     def score(self, answer, sample):
         if sample.id in ("2", "5"):
             self._maybe("score")
+            wrong = {"two": (2.0,), "nan": (float("nan"),), "none": (None,), "outcome": (1.0, "great")}
+            if self.gives in wrong:
+                return Score(*wrong[self.gives])
+        if self.gives == "half":
+            return Score(1.0, details={"why": "\\ud800"})
         return Score(1.0)
 
     def summarize(self, scores):
         self._maybe("summarize")
-        return None
+        return [Metric("accuracy", "high")] if self.gives == "word" else None
 
     def extra_metrics(self, scores):
         self._maybe("extra_metrics")
         return [Metric("extra", 7.0, count=len(scores))]
 
 
+class Waiting(Right):
+    """An evaluator whose judge never answers."""
+
+    async def score(self, answer, sample):
+        await asyncio.sleep(3600)
+
+
 class Always(Right):
     """Another one, so that two can stand beside each other."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Answers(Backend):
+    """Answers without a service."""
+
+    params = frozenset({"max_tokens"})
+    raises: Annotated[str, "where to raise"] = ""
+    how: Annotated[str, "how to raise"] = ""
+    gives: Annotated[str, "what to answer at sample 3"] = ""
+
+    def _maybe(self, where):
+        if self.raises == where and self.how:
+            fail(self.how)
+        if self.raises == where:
+            raise ZeroDivisionError(f"in {where}")
+
+    def check_params(self, params):
+        self._maybe("check_params")
+
+    async def probe(self):
+        self._maybe("probe")
+        return 5 if self.gives == "no info" else ServiceInfo()
+
+    async def generate(self, request):
+        yield Chunk("content", "answer ")
+        if request.sample_id == "3":
+            self._maybe("generate")
+            wrong = {"number": Chunk("content", 3), "half": Chunk("content", "\\ud800")}
+            if self.gives in wrong:
+                yield wrong[self.gives]
+        yield Chunk("finish", finish_reason="stop")
+
+    async def aclose(self):
+        self._maybe("aclose")
+
+
+@hookimpl
+def aisb_backends():
+    return {"answers": Answers}
 
 
 @hookimpl
@@ -132,7 +208,7 @@ def aisb_postprocessors():
 
 @hookimpl
 def aisb_evaluators():
-    return {"right": Right, "always": Always}
+    return {"right": Right, "always": Always, "waiting": Waiting}
 '''
 
 TASK = """
@@ -187,7 +263,7 @@ class Place:
             env={
                 **known,
                 "COLUMNS": "250",
-                "PYTHONPATH": str(self.installed),
+                "PYTHONPATH": os.pathsep.join([str(self.installed), known.get("PYTHONPATH", "")]),
                 **({"MENDED": "1"} if mended else {}),
             },
         )
@@ -539,3 +615,123 @@ def test_what_a_plugin_says_of_data_or_options_still_stops_before_the_first_requ
     assert ended.code == 2
     assert "no field 'nothing' in row" in ended.stderr
     assert list((place.folder / "outputs/default").iterdir()) == []
+
+
+HOW = ("exit", "cancel", "unprintable")
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_plugin_that_ends_the_process_or_cannot_be_printed_costs_no_more_than_any_other(place, how):
+    place.task("fine")
+    place.task("rotten", options=f', breaks = 3, how = "{how}"')
+    place.task("graded", evaluate=f'{{ use = "right", raises = "score", how = "{how}" }}')
+    place.task("summed", evaluate=f'{{ use = "right", raises = "summarize", how = "{how}" }}')
+    ended = place.run("rotten", "graded", "summed", "fine")
+    assert ended.code == 1
+    assert place.results("fine")["accuracy"] == 100
+    assert place.results("graded")["outcomes"]["error"] == 2
+    name = {"exit": "SystemExit: 0", "cancel": "CancelledError", "unprintable": "Unprintable"}[how]
+    assert f"failed in its row 3 at task rotten: {name} (" in ended.stderr
+    assert f"failed in score at sample 2 of graded: {name} (" in ended.stderr
+    assert f"failed in summarize at task summed: {name} (" in ended.stderr
+
+
+@pytest.mark.parametrize("gives", ["two", "nan", "none", "outcome"])
+def test_a_score_that_cannot_be_summed_up_is_an_error_of_its_sample(place, gives):
+    place.task("graded", evaluate=f'{{ use = "right", gives = "{gives}" }}')
+    ended = place.run("graded")
+    assert ended.code == 1
+    assert place.results("graded")["outcomes"]["error"] == 2
+    assert "evaluator 'right' of plugin faulty (aisb-faulty 1.0) failed in score at sample 2" in ended.stderr
+
+
+def test_a_metric_that_is_no_number_costs_the_metrics_of_its_evaluator_alone(place):
+    place.task("summed", evaluate='{ use = "right", gives = "word" }, { use = "always" }')
+    ended = place.run("summed")
+    assert ended.code == 1
+    assert [metric["name"] for metric in place.results("summed")["metrics"]] == ["accuracy", "extra"]
+    assert "failed in summarize at task summed: ValueError: metric 'accuracy' has 'high'" in ended.stderr
+
+
+def test_a_text_that_is_no_unicode_costs_its_sample_and_the_run_can_be_scored(place):
+    place.task("fine")
+    place.task("half", options=", half = 3", evaluate='{ use = "right", gives = "half" }')
+    ended = place.run("half", "fine", more=("--workers", "2"))
+    assert ended.code == 1
+    assert "failed in a prompt at sample 3 of half: UnicodeEncodeError" in ended.stderr
+    assert place.results("fine")["accuracy"] == 100
+    assert place.results("half")["outcomes"]["error"] == 1
+    assert place.lines("results/sim/half_scores.jsonl")[0]["details"] == {"why": "?"}
+    assert place.aisb("score", "latest").code == 1
+
+
+@pytest.mark.parametrize("option", [*(f"how={how}" for how in HOW), "gives=number", "gives=half"])
+def test_a_backend_that_raises_or_gives_what_cannot_be_kept_costs_that_request_alone(place, option):
+    place.task("fine")
+    sets = ("--set", "load.retries=0", "--set", "model.raises=generate", "--set", f"model.{option}")
+    sets = sets[:2] + sets[4:] if option.startswith("gives") else sets
+    ended = place.aisb("run", "--models", "answers", "--datasets", "fine", *sets)
+    assert ended.code == 1
+    assert "fine · answers: 1 failed, the first is request 3" in ended.stderr
+    (results,) = place.latest.glob("results/answers/fine.json")
+    assert json.loads(results.read_bytes())["outcomes"]["error"] == 1
+
+
+@pytest.mark.parametrize(
+    ("during", "option"),
+    [("check_params", "raises=check_params"), ("probe", "raises=probe"), ("probe", "gives=no info")],
+)
+def test_a_backend_that_fails_before_the_first_request_is_named(place, during, option):
+    place.task("fine")
+    ended = place.aisb("run", "--models", "answers", "--datasets", "fine", "--set", f"model.{option}")
+    assert ended.code == 2
+    assert f"error: backend 'answers' of plugin faulty (aisb-faulty 1.0) failed in {during}: " in ended.stderr
+    assert not list(place.folder.glob("outputs/default/*"))
+
+
+def test_a_backend_that_ends_the_process_when_it_is_closed_loses_nothing(place):
+    place.task("fine")
+    options = ("--set", "model.raises=aclose", "--set", "model.how=exit")
+    ended = place.aisb("run", "--models", "answers", "--datasets", "fine", *options)
+    assert ended.code == 0
+    assert "0 failed; everything is in" in ended.stderr
+
+
+def test_ctrl_c_ends_the_scoring_that_comes_after_the_asking(place):
+    place.task("judged", evaluate='{ use = "waiting" }')
+    known = {key: value for key, value in os.environ.items() if not key.startswith("AISB_")}
+    path = os.pathsep.join([str(place.installed), known.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aisb_cli.main", "run", "--models", "sim", "--datasets", "judged"],
+        cwd=place.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**known, "PYTHONPATH": path},
+    )
+    with process:
+        try:
+            for line in process.stderr:
+                if "done: 6/6 finished" in line:
+                    break
+            time.sleep(0.5)  # the scoring begins
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert (process.returncode, stderr.strip()) == (130, "interrupted")
+
+
+def test_options_of_a_reporter_that_is_not_there_are_refused(place):
+    place.task("fine")
+    ended = place.run("fine", more=("--set", "run.reporter_options.htlm.beside=true"))
+    assert ended.code == 2
+    assert "error: run.reporter_options.htlm: no reporter named 'htlm'; did you mean 'html'?" in ended.stderr
+
+
+def test_a_plan_warns_of_a_parameter_that_is_nearly_a_known_one(place):
+    place.task("fine")
+    ended = place.aisb(
+        *("run", "--models", "vllm-chat", "--datasets", "fine", "--dry-run", "--set", "params.temprature=1")
+    )
+    assert ended.code == 0
+    assert "did you mean 'temperature'" in ended.stderr

@@ -51,10 +51,10 @@ class Importers:
 
     def _read(self, component: Component, importer: Importer, path: Path) -> list[ImportedTask]:
         try:
-            return list(importer.read(path) or ())
+            return [_checked(one) for one in importer.read(path) or ()]
         except AisbError:
             raise
-        except Exception as error:  # noqa: BLE001 - what an importer does wrong, others may do right
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - what one does wrong, others may do right
             self.faults += 1
             self._complain(
                 f"importer {component.name!r} of plugin {component.plugin} failed on {path} and is left out: "
@@ -65,3 +65,9 @@ class Importers:
     def _known(self) -> str:
         lines = (f"    {component.name}: {importer.reads}" for component, importer in self._importers)
         return "\n".join(["  what can be read:", *lines])
+
+
+def _checked(one: object) -> ImportedTask:
+    if not isinstance(one, ImportedTask):
+        raise TypeError(f"it returned {one!r:.80}; an importer returns values of ImportedTask")
+    return one

@@ -21,7 +21,7 @@ from aisb_engine._data.samples import (
     row_max_tokens,
 )
 from aisb_engine._data.tools import row_tools
-from aisb_engine._faults import ComponentError
+from aisb_engine._faults import RAISED, ComponentError
 from aisb_engine._resolve.params import NEVER_SENT
 
 if TYPE_CHECKING:
@@ -42,6 +42,16 @@ class Example(NamedTuple):
     question: str
     answer: str
     attached: Sequence[Attached]
+
+
+def _check_text(request: Request) -> None:
+    """Raise `UnicodeEncodeError` for a text that cannot be sent: half of a surrogate pair is no character."""
+    texts = [request.text or "", *request.followups, *request.continuations]
+    for message in request.messages or ():
+        parts = message.content
+        texts += [parts] if isinstance(parts, str) else [part.value for part in parts]
+    for text in texts:
+        text.encode()
 
 
 class Renderer:
@@ -115,12 +125,13 @@ class Renderer:
             at = row_at(self._at, sample.fields) if self._at else None
             if self._continuation:
                 request = replace(request, continuations=self._options(sample))
+            _check_text(request)
         except (ConfigError, DataError) as error:
             error.args = (f"{error}\n  at sample {sample.id}",)
             raise
         except ComponentError:
             raise
-        except Exception as error:
+        except RAISED as error:
             use = self.task.dataset.use
             raise ComponentError.of(self._plugins, "dataset", use, "a prompt", error) from error
         facts = {name: sample.fields[name] for name in FACTS if name in sample.fields}

@@ -23,7 +23,7 @@ from aisb._templates import Template, as_text, optional
 from aisb._types import Extract, Row, Sample
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.places import locate
-from aisb_engine._faults import ComponentError, StepError, call_step, make
+from aisb_engine._faults import RAISED, ComponentError, StepError, call_step, make
 
 if TYPE_CHECKING:
     from aisb._plugins import Plugins
@@ -146,7 +146,7 @@ def _guarded(rows: Iterable[tuple[str, Row]], use: str, plugins: Plugins) -> Ite
             count += 1
     except AisbError:
         raise
-    except Exception as error:
+    except RAISED as error:
         raise ComponentError.of(plugins, "dataset", use, f"its row {count:,}", error) from error
 
 
@@ -223,7 +223,7 @@ class SampleMaker:
             group = self._group_of(fields)
         except (ConfigError, DataError):
             raise
-        except Exception as error:  # noqa: BLE001 - it becomes the outcome of this sample
+        except RAISED as error:  # it becomes the outcome of this sample
             broken = self._fault(error)
             fields, group = self._remains(row, broken)
         position = positions.get(group, 0)
@@ -234,7 +234,7 @@ class SampleMaker:
                 return self._sample(identity, fields, group)
             except (ConfigError, DataError):
                 raise
-            except Exception as error:  # noqa: BLE001 - it becomes the outcome of this sample
+            except RAISED as error:  # it becomes the outcome of this sample
                 broken = self._fault(error)
         return BrokenRow(Sample(identity, fields, group=group), broken)
 
@@ -249,10 +249,10 @@ class SampleMaker:
             return self._sample(sample.id, fields, self._group_of(fields))
         except (ConfigError, DataError):
             raise
-        except Exception as error:
+        except RAISED as error:
             raise self._fault(error) from error
 
-    def _fault(self, error: Exception) -> ComponentError:
+    def _fault(self, error: BaseException) -> ComponentError:
         """Name what raised: the step, or the dataset whose row does not fit."""
         if isinstance(error, StepError):
             return ComponentError.of(self._plugins, "postprocessor", error.step, "", error.error)
@@ -275,13 +275,13 @@ class SampleMaker:
         for name, template, steps in self._fields:
             try:
                 made = _cleaned(template.render(fields), steps, Sample("", fields), "")
-            except Exception:  # noqa: BLE001 - why the row is broken is known
+            except RAISED:  # why the row is broken is known
                 fields.pop(name, None)
             else:
                 fields[name] = made
         try:
             return fields, self._group_of(fields)
-        except Exception:  # noqa: BLE001 - why the row is broken is known
+        except RAISED:  # why the row is broken is known
             raise broken from broken.error
 
     def _group_of(self, fields: Row) -> str | None:

@@ -12,6 +12,7 @@ import orjson
 from aisb._backend import HttpBackend, HttpCall, host_and_port
 from aisb._errors import AisbError, AttemptFailed, ConfigError
 from aisb._types import Chunk, Failure, Prediction, Request
+from aisb_engine._faults import RAISED, is_stop, words
 from aisb_engine._http.reply import Reply
 from aisb_engine._http.transport import Clock, Transport, WireRequest, open_transport
 
@@ -89,8 +90,8 @@ async def _answer(
             await transport.exchange(ready.pop(), exchange)
             if exchange.status not in (400, 422):
                 break
-            words = backend.error_message(exchange.status, b"".join(data for _, data in exchange.pieces))
-            line = backend.adapt(exchange.status, words)
+            message = backend.error_message(exchange.status, b"".join(data for _, data in exchange.pieces))
+            line = backend.adapt(exchange.status, message)
             if line and note:
                 note(line)
             # A request that was under way while another one learnt the same finds nothing new to leave out,
@@ -103,8 +104,10 @@ async def _answer(
         failure = error.failure
     except AisbError as error:
         failure = Failure("refused", str(error))
-    except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
-        failure = Failure("protocol", f"{type(error).__name__}: {error}")
+    except RAISED as error:  # one request: recorded as its failure, and counted
+        if is_stop(error):
+            raise
+        failure = Failure("protocol", words(error))
     reply.end(failure)
 
 

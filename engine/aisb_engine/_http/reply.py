@@ -17,6 +17,7 @@ import orjson
 from aisb._backend import HttpBackend
 from aisb._errors import AttemptFailed
 from aisb._types import TOKEN_KINDS, Chunk, Failure, Prediction, Request, Timing, Usage
+from aisb_engine._faults import RAISED, words
 from aisb_engine._http.alike import Alike
 from aisb_engine._http.compact import Runs, Stamps, Texts
 from aisb_engine._http.complaints import failure_inside, refusal, shown
@@ -139,8 +140,8 @@ class Reply:
                 for index, call in self._calls.items()
             }
         if self.failure is not None:  # what a service says of itself can be anything
-            words = " ".join(_mended(self.failure.message).split())
-            self.failure = replace(self.failure, message=words)
+            message = " ".join(_mended(self.failure.message).split())
+            self.failure = replace(self.failure, message=message)
         tokens = self._tokens if self._counted and any(self._tokens) else array("i")
         made = Prediction(
             request.sample_id,
@@ -166,10 +167,13 @@ class Reply:
             self.failure,
         )
         try:
-            return self._backend.finalize(made, request)
-        except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
-            words = f"the backend cannot settle the reply ({type(error).__name__}: {error})"
-            return replace(made, failure=made.failure or self._broken(words))
+            final = self._backend.finalize(made, request)
+            if not isinstance(final, Prediction):
+                raise TypeError(f"finalize returned {final!r:.80}; it returns a Prediction")
+        except RAISED as error:  # one request: recorded as its failure, and counted
+            message = f"the backend cannot settle the reply ({words(error)})"
+            return replace(made, failure=made.failure or self._broken(message))
+        return final
 
     def _read_waiting(
         self, times: list[int], datas: list[bytes], alike: Alike | None, unframe: Unframe | None
@@ -260,10 +264,8 @@ class Reply:
                         self._add(stamp, chunk)
         except AttemptFailed as error:
             self.failure = error.failure
-        except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
-            self.failure = self._broken(
-                f"the backend cannot read {shown(payload)} ({type(error).__name__}: {error})"
-            )
+        except RAISED as error:  # one request: recorded as its failure, and counted
+            self.failure = self._broken(f"the backend cannot read {shown(payload)} ({words(error)})")
 
     def _checked(self, event: Any, payload: bytes) -> dict[str, Any]:
         """Return the object in an event. Raise `AttemptFailed` when it is none, or an error."""

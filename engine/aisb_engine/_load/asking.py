@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.media import media_hash
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import BrokenRow, LoadedSamples, load_samples, sample_table
-from aisb_engine._faults import ComponentError, PluginFaults
+from aisb_engine._faults import RAISED, ComponentError, PluginFaults, calling, is_stop
 from aisb_engine._http.client import connect
 from aisb_engine._http.likelihood import check_scores, try_scores
 from aisb_engine._load.engine import concurrency
@@ -195,8 +196,10 @@ class Asking:
                 continue
             if backend.local:
                 self.display.say(f"{name}: loading {getattr(backend, 'model', name)}")
+            use = self.spec.models[name].backend
             try:
-                info = await backend.probe()
+                with calling(self.plugins, "backend", use, "probe"):
+                    info = _checked_info(await backend.probe())
                 if isinstance(backend, HttpBackend) and name in compared:
                     await try_scores(backend)
             except ServiceError as error:
@@ -235,7 +238,8 @@ class Asking:
         wide = max(each.workers for each in self.pieces if each.backend.local)
         total = self._at_once * wide
         try:
-            return [piece.backend.pin(slot * wide + number, total) for number in range(piece.workers)]
+            with calling(self.plugins, "backend", piece.model.backend, "pin"):
+                return [piece.backend.pin(slot * wide + number, total) for number in range(piece.workers)]
         except UsageError as error:
             raise ConfigError(f"models.{piece.model.name}", str(error)) from error
 
@@ -255,7 +259,8 @@ class Asking:
         launcher = self.plugins.make("launcher", run.launcher, self.spec.launcher, where="launcher")
         component = self.plugins.find("backend", piece.model.backend)
         environments = self._environments(piece, slot) if piece.apart else [{}] * piece.workers
-        return Placement(launcher, component, environments)
+        named = partial(ComponentError.of, self.plugins, "launcher", run.launcher)
+        return Placement(launcher, component, named, environments)
 
     def _service(self, backend: Backend, info: ServiceInfo) -> dict[str, Any]:
         served = getattr(backend, "model", None)
@@ -376,6 +381,7 @@ class Asking:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self.display.stop()
+            self._unlisten()
 
     async def _ask(self, piece: Piece, began: int, stopping: asyncio.Event, slot: int) -> None:
         model, task, progress = piece.subtask.model, piece.subtask.task, piece.progress
@@ -455,10 +461,27 @@ class Asking:
         with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
             loop.add_signal_handler(signal.SIGINT, interrupt)
 
+    def _unlisten(self) -> None:
+        """Give Ctrl-C back to what comes next: uvloop would keep it, closed as it is."""
+        if self.stopper is None:
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+
     async def _close(self) -> None:
         for backend in self.backends.values():
-            with suppress(Exception):
+            try:
                 await backend.aclose()
+            except RAISED as error:  # everything is sent and kept
+                if is_stop(error):
+                    raise
+
+
+def _checked_info(info: object) -> ServiceInfo:
+    """Return what a probe found, once it is seen that it is what a probe returns."""
+    notes = info.notes if isinstance(info, ServiceInfo) else None
+    if not isinstance(info, ServiceInfo) or not isinstance(notes, tuple | list):
+        raise TypeError(f"it returned {info!r:.80}; a probe returns a ServiceInfo, whose notes are lines")
+    return info
 
 
 def unasked(pieces: Sequence[Piece]) -> int:

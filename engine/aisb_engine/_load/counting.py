@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from aisb._backend import Backend
+from aisb_engine._faults import RAISED, is_stop, words
 from aisb_engine._record.loadfiles import GAUGES
 
 WITHIN = 2.0
@@ -68,12 +69,14 @@ class Counting:
         seen["most"] = max(seen["most"], value)
 
     async def _ask(self, note: Callable[[str], None]) -> dict[str, float]:
-        counted: Mapping[str, float] = {}
+        counted: dict[str, float] = {}
         try:
             async with asyncio.timeout(WITHIN):
-                counted = await self._backend.counters()
+                counted = dict(await self._backend.counters())
         except TimeoutError:
             note(f"server counters could not be read: no answer within {WITHIN:g} s")
-        except Exception as error:  # noqa: BLE001 - best effort: it is noted, and never fails a run
-            note(f"server counters could not be read: {error or type(error).__name__}")
-        return dict(counted)
+        except RAISED as error:  # best effort: it is noted, and never fails a run
+            if is_stop(error):
+                raise
+            note(f"server counters could not be read: {words(error)}")
+        return counted

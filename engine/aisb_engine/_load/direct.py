@@ -9,6 +9,7 @@ from dataclasses import replace
 from aisb._backend import Backend
 from aisb._errors import AttemptFailed, RunError, UsageError
 from aisb._types import Chunk, ChunkKind, Failure, Logprob, Prediction, Request, Timing, Usage
+from aisb_engine._faults import RAISED, is_stop, words
 
 Clock = Callable[[], int]
 
@@ -43,8 +44,10 @@ async def ask_directly(
         raise
     except UsageError as error:
         failure = Failure("refused", str(error))
-    except Exception as error:  # noqa: BLE001 - one request: recorded as its failure, and counted
-        failure = Failure("protocol", f"{type(error).__name__}: {error}")
+    except RAISED as error:  # one request: recorded as its failure, and counted
+        if is_stop(error):
+            raise
+        failure = Failure("protocol", words(error))
     return replace(
         gathered.prediction(),
         logprobs=logprobs,
@@ -89,6 +92,11 @@ class _Gathered:
         self.usage: Usage | None = None
 
     def add(self, chunk: Chunk, stamp: int) -> None:
+        if not isinstance(chunk.text, str) or not isinstance(chunk.reasoning, str):
+            raise TypeError(f"a chunk's text and reasoning are texts, and this is {chunk!r:.80}")
+        if chunk.usage is not None and not isinstance(chunk.usage, Usage):
+            raise TypeError(f"a chunk's usage is a Usage, and this is {chunk.usage!r:.80}")
+        (chunk.text + chunk.reasoning).encode()  # the log is UTF-8
         self.stamps.append(stamp)
         self.kinds.append(chunk.kind)
         if chunk.tokens is not None:

@@ -19,6 +19,7 @@ from aisb._errors import AisbError, ConfigError
 from aisb._options import arguments, bind
 from aisb._plugins import Component
 from aisb._running import Channel
+from aisb_engine._faults import RAISED, backend_words, describe
 from aisb_engine._http.client import connect
 from aisb_engine._load.capacity import raise_limit
 from aisb_engine._load.clock import RunClock
@@ -53,7 +54,13 @@ class BackendRecipe:
             [each.name for each in fields(backend) if each.init] if is_dataclass(backend) else []
         )
         present = {name: getattr(backend, name) for name in names}
-        recipe = cls(place, bind(component.factory, options), present, dict(backend.state()))
+        try:
+            state = dict(backend.state())
+        except RAISED as error:
+            raise _not_for_workers(
+                f"backend {component.name!r} of plugin {component.plugin} failed in state: {describe(error)}"
+            ) from error
+        recipe = cls(place, bind(component.factory, options), present, state)
         for name, value in {**recipe.options, **present, **recipe.state}.items():
             try:
                 pickle.dumps(value)
@@ -155,7 +162,7 @@ class _Worker:
                 note=self._note,
                 stopping=self._stopping,
             )
-            if words := backend.summary():
+            if words := backend_words(backend.summary, self._note):
                 self._note(words)
         finally:
             for task in tasks:
@@ -190,6 +197,6 @@ class _Worker:
                 "counts": {name: getattr(self._progress, name) for name in COUNTS},
                 "failures": self._progress.failures,
                 "first_failure": self._progress.first_failure,
-                "live": self._live(),
+                "live": backend_words(self._live, self._note),
             }
         )

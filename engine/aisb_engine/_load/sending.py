@@ -20,6 +20,7 @@ from aisb._errors import AisbError, RunError
 from aisb._plugins import Component
 from aisb._running import Launcher
 from aisb._types import Request
+from aisb_engine._faults import RAISED, ComponentError, backend_words, describe, is_stop
 from aisb_engine._http.fetch import proxy_for
 from aisb_engine._load.clock import RunClock
 from aisb_engine._load.counting import Counting
@@ -46,11 +47,13 @@ PATIENCE = 10.0
 class Placement:
     """Where the workers of a subtask run: the launcher, and what their backends are made from.
 
+    `named` names the launcher, and its plugin, as what raised an exception.
     `environments` give workers with local models devices of their own.
     """
 
     launcher: Launcher
     component: Component
+    named: Callable[[str, BaseException], ComponentError]
     environments: Sequence[Mapping[str, str]]
 
 
@@ -116,7 +119,7 @@ class Sending:
         finally:
             if watcher:
                 watcher.cancel()
-                if words := piece.backend.summary():
+                if words := backend_words(piece.backend.summary, self._remark):
                     self.note(words)
             if follower:
                 follower.cancel()
@@ -135,7 +138,7 @@ class Sending:
     async def _watch_model(self) -> None:
         """Show what a local model does at the moment."""
         while True:
-            self.piece.progress.detail = self.piece.backend.live()
+            self.piece.progress.detail = backend_words(self.piece.backend.live, self._remark)
             await asyncio.sleep(0.5)
 
     async def _follow(self) -> None:
@@ -247,7 +250,7 @@ class Sending:
         """Let a launcher's workers do it: write each one's requests, start them together, follow them."""
         jobs = self._jobs(placement, shares)
         launcher = placement.launcher
-        with _dealt([job.requests for job in jobs], timed), _as_run_error():
+        with _dealt([job.requests for job in jobs], timed), self._as_run_error(placement):
             async with AsyncExitStack() as cleanup:  # in reverse order, each whatever came of the others
                 cleanup.push_async_exit(self._at_end(launcher.collect))
                 cleanup.push_async_exit(self._at_end(lambda: launcher.stop(PATIENCE)))
@@ -255,6 +258,23 @@ class Sending:
                 cleanup.push_async_callback(_end, asyncio.create_task(_stop_workers(self.stopping, launcher)))
                 await launcher.start(jobs)
                 await self._watch_workers(launcher, len(jobs))
+
+    @contextmanager
+    def _as_run_error(self, placement: Placement) -> Iterator[None]:
+        """Let any exception of a launcher end the run as the loss of a worker does, and record it."""
+        kept = "  everything that had finished is kept in the log"
+        try:
+            yield
+        except RunError as error:
+            raise RunError(f"{error}\n{kept}") from error
+        except AisbError:
+            raise
+        except RAISED as error:
+            if is_stop(error):
+                raise
+            fault = placement.named("", error)
+            self.piece.faults.add(fault, f"{self.piece.subtask.task} · {self.piece.subtask.model}")
+            raise RunError(f"{fault}\n{kept}") from error
 
     def _at_end(self, step: Callable[[], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         """Return what does a step at the end. If it fails after another error, only the log says so."""
@@ -265,7 +285,7 @@ class Sending:
             except Exception as failure:
                 if error is None:
                     raise
-                self.note(f"the launcher failed: {type(failure).__name__}: {failure}")
+                self.note(f"the launcher failed: {describe(failure)}")
 
         return leave
 
@@ -360,17 +380,3 @@ async def _stop_workers(stopping: asyncio.Event, launcher: Launcher) -> None:
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-@contextmanager
-def _as_run_error() -> Iterator[None]:
-    """Let any exception of a launcher end the run as the loss of a worker does."""
-    kept = "  everything that had finished is kept in the log"
-    try:
-        yield
-    except RunError as error:
-        raise RunError(f"{error}\n{kept}") from error
-    except AisbError:
-        raise
-    except Exception as error:
-        raise RunError(f"the launcher failed: {type(error).__name__}: {error}\n{kept}") from error

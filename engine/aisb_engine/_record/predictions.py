@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from aisb._errors import RunError
 from aisb._types import Failure, Message, Prediction, Request, Sample
 from aisb_engine._record.latency import latency
 from aisb_engine._record.log import Log, read_folder
-from aisb_engine._record.runfolder import RunFolder, write_atomically
+from aisb_engine._record.runfolder import RunFolder, json_line, write_atomically
 
 SAMPLES = "samples.jsonl.gz"
 
@@ -65,15 +64,8 @@ def write_samples(
                 "prompt": prompt,
                 **({"broken": broken} if broken else {}),
             }
-            file.write(_json_line(line))
+            file.write(json_line(line))
     write_atomically(folder.log(model, task) / SAMPLES, buffer.getvalue())
-
-
-def _json_line(line: Mapping[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE, default=str)
-    except TypeError:  # a row with a table whose keys are no texts
-        return json.dumps(line, default=str, skipkeys=True).encode() + b"\n"
 
 
 def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -214,3 +214,18 @@ def read_json(path: Path) -> Any:
 def _order(path: Path) -> tuple[str, int]:
     stamp, _, number = path.name[15:].partition("_")
     return path.name[:15], int(number or stamp or 1)
+
+
+def json_line(table: Mapping[str, Any]) -> bytes:
+    """Return a table that plugins filled as one line of JSON that can be read again.
+
+    What JSON has no form for is kept as its text. Halves of surrogate pairs are replaced by `?`.
+    """
+    import orjson
+
+    try:
+        return orjson.dumps(table, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS, default=str)
+    except TypeError:  # keys that are no texts, surrogates, integers of more than 64 bits
+        text = json.dumps(table, default=str, skipkeys=True)
+        plain = json.loads(text, parse_constant=lambda _: None)
+        return json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

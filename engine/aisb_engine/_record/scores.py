@@ -9,7 +9,7 @@ import orjson
 
 from aisb._errors import RunError
 from aisb._types import Outcome, Score
-from aisb_engine._record.runfolder import RunFolder, write_atomically
+from aisb_engine._record.runfolder import RunFolder, json_line, write_atomically
 
 
 class Verdict(NamedTuple):
@@ -28,8 +28,7 @@ class Verdict(NamedTuple):
 
 def write_scores(folder: RunFolder, model: str, task: str, scored: Mapping[str, Sequence[Score]]) -> None:
     """Keep the scores of a subtask, a line for each evaluator and answer; the first evaluator first."""
-    form = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
-    lines = [orjson.dumps(_line(score), option=form, default=str) for score in _all(scored)]
+    lines = [json_line(_line(score)) for score in _all(scored)]
     write_atomically(folder.scores(model, task), b"".join(lines))
 
 

@@ -11,7 +11,7 @@ from aisb import FinishedRun, Reporter
 from aisb._errors import PluginError
 from aisb._plugins import Plugins
 from aisb._report import RunKind
-from aisb_engine._faults import PluginFaults, owner
+from aisb_engine._faults import RAISED, PluginFaults, owner
 
 if TYPE_CHECKING:
     from aisb_engine._spec import RunTable
@@ -69,7 +69,7 @@ def show(
     for name, reporter in reporters:
         try:
             written += _files(reporter.report(finished))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a reporter does stays its own fault
+        except RAISED as error:  # whatever a reporter does stays its own fault
             faults.record(f"reporter {name!r}", owner(plugins, "reporter", name), error, during="report")
     return written
 

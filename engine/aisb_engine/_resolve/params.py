@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aisb._errors import ConfigError, did_you_mean
+from aisb_engine._faults import calling
 
 if TYPE_CHECKING:
     from aisb._backend import Backend
@@ -198,7 +199,8 @@ def fit_params(spec: RunSpec, plugins: Plugins, doubts: Iterable[str] = ()) -> R
         refuse_not_sent(backend, use, spec.origins.get(subtask.key, {}), where)
         left_out = _left_out(subtask, task, backend, use)
         fitted = _without(subtask, left_out)
-        backend.check_params(fitted.merged)
+        with calling(plugins, "backend", use, "check_params"):
+            backend.check_params(fitted.merged)
         subtasks.append(fitted)
         if left_out:
             not_sent[subtask.key] = left_out

@@ -7,18 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from aisb._errors import RunError, ServiceError
 from aisb._evaluator import Ask, Evaluator, Postprocessor
 from aisb._refusal import is_refusal
 from aisb._thoughts import VisibleText
-from aisb._types import Extract, Metric, Outcome, Prediction, Sample, Score, request_id
+from aisb._types import OUTCOMES, Extract, Metric, Outcome, Prediction, Sample, Score, request_id
 from aisb_engine._data.samples import LETTERS
-from aisb_engine._faults import ComponentError, PluginFaults, StepError, call_step, make
+from aisb_engine._faults import (
+    RAISED,
+    ComponentError,
+    PluginFaults,
+    StepError,
+    call_step,
+    is_span,
+    is_stop,
+    make,
+    words,
+)
 from aisb_engine._scoring.metrics import summarize
 from aisb_engine._scoring.options import likeliest
 
@@ -235,7 +247,7 @@ def measure(
             metrics += summarize(of, k=task.repeats.k) if own is None else own
             during = "extra_metrics"
             metrics += _checked(judge.extra_metrics(of)) or []
-        except Exception as error:
+        except RAISED as error:
             fault = ComponentError.of(plugins, "evaluator", uses[name].use, during, error)
             if faults is None:
                 raise fault from error
@@ -251,6 +263,11 @@ def _checked(metrics: Iterable[Metric] | None) -> list[Metric] | None:
     for metric in metrics:
         if not isinstance(metric, Metric):
             raise TypeError(f"it returned {metric!r:.80} among its metrics; each must be a Metric")
+        if not isinstance(metric.name, str):
+            raise TypeError(f"the name of a metric is {metric.name!r:.80}; it must be a text")
+        for number in (metric.value, metric.low, metric.high):
+            if number is not None and not (isinstance(number, Real) and math.isfinite(number)):
+                raise ValueError(f"metric {metric.name!r} has {number!r:.80}; it must be a number, or None")
     return metrics
 
 
@@ -332,11 +349,11 @@ class _Grader:
         except ComponentError as error:
             if self.faults is not None:
                 self.faults.add(error, self._place(prediction))
-            return self._alike(sample, prediction, _error({"raised": _words(error.error)}))
+            return self._alike(sample, prediction, _error({"raised": words(error.error)}))
         scores = []
         for name, judge in self.judges.items():
             score = await _judged(judge, found, sample)
-            if isinstance(score, Exception):
+            if isinstance(score, BaseException):
                 use = evaluator_uses(self.task)[name].use
                 score = self._raised(prediction, "evaluator", use, "score", score)
             scores.append(_finished(name, prediction, sample, found, score))
@@ -354,39 +371,52 @@ class _Grader:
     def _alike(self, sample: Sample, prediction: Prediction, score: Score) -> list[Score]:
         return [_finished(name, prediction, sample, None, score) for name in self.judges]
 
-    def _raised(self, prediction: Prediction, kind: Kind, name: str, during: str, error: Exception) -> Score:
+    def _raised(
+        self, prediction: Prediction, kind: Kind, name: str, during: str, error: BaseException
+    ) -> Score:
         """Record what a component raised, and return the score that says it."""
         if self.faults is not None:
             fault = ComponentError.of(self.plugins, kind, name, during, error)
             self.faults.add(fault, self._place(prediction))
-        return _error({"raised": _words(error)})
+        return _error({"raised": words(error)})
 
     def _place(self, prediction: Prediction) -> str:
         return f"sample {request_id(prediction.sample_id, prediction.repeat)} of {self.task.name}"
 
 
-async def _judged(judge: Evaluator, found: Extract | None, sample: Sample) -> Score | Exception | None:
+async def _judged(judge: Evaluator, found: Extract | None, sample: Sample) -> Score | BaseException | None:
     """Return the score of an answer, or what the evaluator raised; None where it does not look at it."""
     if found is None and not judge.grades_none:
         return None
     try:
         score = judge.score(found.text if found else None, sample)
         score = await score if inspect.isawaitable(score) else score
+        return _graded(score)
     except (ServiceError, RunError):  # nothing that is left could be judged either
         raise
-    except Exception as error:  # noqa: BLE001 - it becomes the outcome of this sample, and is counted
+    except RAISED as error:  # it becomes the outcome of this sample, and is counted
+        if is_stop(error):
+            raise
         return error
-    if isinstance(score, Score):
-        return score
-    return TypeError(f"it returned {score!r:.80}; an evaluator's score is a Score")
+
+
+def _graded(score: object) -> Score:
+    """Return what an evaluator gives as a score, once it is seen that it can be kept and summed up."""
+    if not isinstance(score, Score):
+        raise TypeError(f"it returned {score!r:.80}; an evaluator's score is a Score")
+    if not isinstance(score.value, Real) or not 0 <= score.value <= 1:
+        raise ValueError(f"the value of its score is {score.value!r:.80}; it must be a number from 0 to 1")
+    if score.outcome is not None and score.outcome not in OUTCOMES:
+        raise ValueError(f"the outcome of its score is {score.outcome!r:.80}; it must be one of {OUTCOMES}")
+    if not isinstance(score.details, Mapping):
+        raise TypeError(f"the details of its score are {score.details!r:.80}; they must be a mapping")
+    if not is_span(score.span):
+        raise TypeError(f"the span of its score is {score.span!r:.80}; it must be two positions")
+    return score
 
 
 def _error(details: Mapping[str, Any]) -> Score:
     return Score(0.0, "error", details=details)
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _finished(
