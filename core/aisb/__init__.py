@@ -3,85 +3,39 @@
 What a plugin needs is here and in `aisb.helpers`; importing it loads neither pydantic, httpx nor numpy.
 """
 
-from aisb._backend import Backend, Client, Fetched, HttpBackend, HttpCall
-from aisb._data import DataFile, DataFiles, PromptPool, Tokenizer
-from aisb._errors import (
-    AisbError,
-    AttemptFailed,
-    CheckFailed,
-    ConfigError,
-    DataError,
-    DataMissing,
-    PluginError,
-    RunError,
-    ServiceError,
-    UnknownName,
-    UsageError,
-)
-from aisb._evaluator import Ask, Evaluator, Postprocessor
-from aisb._hookspecs import hookimpl
-from aisb._mixins import EndpointPath, LoraAdapters, ServedModel
-from aisb._performance import (
-    AchievedLoad,
-    Certificate,
-    Counters,
-    DialectResult,
-    Distribution,
-    Gauge,
-    Goodput,
-    PerformanceResult,
-    RequestedLoad,
-    Signal,
-    Stage,
-    StageTotals,
-    Window,
-)
-from aisb._report import FinishedRun, Reporter, Result, Rows
-from aisb._roles import (
-    BatchSize,
-    CacheNonce,
-    Dialects,
-    Objectives,
-    Percentiles,
-    ReplyTokenizer,
-    Role,
-    RowCount,
-)
-from aisb._running import (
-    Channel,
-    Command,
-    CommandContext,
-    ImportedAnswer,
-    ImportedRow,
-    ImportedTask,
-    Importer,
-    Job,
-    Launcher,
-    run,
-)
-from aisb._types import (
-    OUTCOMES,
-    TOKEN_KINDS,
-    Chunk,
-    ChunkKind,
-    Extract,
-    Failure,
-    FailureKind,
-    Logprob,
-    Message,
-    Metric,
-    Outcome,
-    Part,
-    Prediction,
-    Request,
-    Row,
-    Sample,
-    Score,
-    ServiceInfo,
-    Timing,
-    TokenScores,
-    Usage,
-)
+from typing import TYPE_CHECKING, Any
+
+# fmt: off
+# isort: off
+if TYPE_CHECKING:
+    from aisb._backend import Backend, Client, Fetched, HttpBackend, HttpCall
+    from aisb._data import DataFile, DataFiles, PromptPool, Tokenizer
+    from aisb._errors import (
+        AisbError, AttemptFailed, CheckFailed, ConfigError, DataError, DataMissing, PluginError,
+        RunError, ServiceError, UnknownName, UsageError,
+    )
+    from aisb._evaluator import Ask, Evaluator, Postprocessor
+    from aisb._hookspecs import hookimpl
+    from aisb._mixins import EndpointPath, LoraAdapters, ServedModel
+    from aisb._performance import (
+        AchievedLoad, Certificate, Counters, DialectResult, Distribution, Gauge, Goodput,
+        PerformanceResult, RequestedLoad, Signal, Stage, StageTotals, Window,
+    )
+    from aisb._report import FinishedRun, Reporter, Result, Rows
+    from aisb._roles import (
+        BatchSize, CacheNonce, Dialects, Objectives, Percentiles, ReplyTokenizer, Role, RowCount,
+    )
+    from aisb._running import (
+        Channel, Command, CommandContext, ImportedAnswer, ImportedRow, ImportedTask, Importer, Job,
+        Launcher, run,
+    )
+    from aisb._types import (
+        OUTCOMES, TOKEN_KINDS, Chunk, ChunkKind, Extract, Failure, FailureKind, Logprob, Message,
+        Metric, Outcome, Part, Prediction, Request, Row, Sample, Score, ServiceInfo, Timing,
+        TokenScores, Usage,
+    )
+# isort: on
+# fmt: on
 
 __version__ = "0.2.0"
 
@@ -98,3 +52,21 @@ __all__ = [
     "Sample", "Score", "ServedModel", "ServiceError", "ServiceInfo", "Signal", "Stage", "StageTotals",
     "Timing", "TokenScores", "Tokenizer", "UnknownName", "Usage", "UsageError", "Window", "hookimpl", "run",
 ]  # fmt: skip
+
+_MODULES = (
+    "errors", "types", "hookspecs", "evaluator", "data", "mixins", "roles", "running", "report",
+    "performance", "backend",
+)  # fmt: skip
+"""Where the public names are, those that import little first."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use: a plugin that declares itself needs `hookimpl` alone."""
+    from importlib import import_module
+
+    for module in _MODULES if name in __all__ else ():
+        found = vars(import_module(f"aisb._{module}"))
+        if name in found:
+            globals()[name] = found[name]
+            return found[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

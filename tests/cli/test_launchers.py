@@ -132,6 +132,14 @@ def test_the_launcher_and_its_options_stand_in_aisb_toml_and_in_the_configuratio
             ["--launcher", "broken", "--workers", "2"],
             "error: launcher 'broken' of plugin test-launcher (aisb-test-launcher 1.0) failed: KeyError: 'no such host'",
         ),
+        (
+            ["--launcher", "idle", "--workers", "2"],
+            "error: the launcher ended before all workers were ready; not ready: 0, 1",
+        ),
+        (
+            ["--launcher", "miscounting", "--workers", "2"],
+            "error: the launcher gave a message of worker 7; it was given the workers 0 to 1",
+        ),
     ],
 )
 def test_a_wrong_launcher_is_refused_with_what_would_be_right(aisb, words, message):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from aisb._backend import Backend
-from aisb_engine._faults import RAISED, is_stop, words
+from aisb_engine._faults import RAISED, describe, is_stop
 from aisb_engine._record.loadfiles import GAUGES
 
 WITHIN = 2.0
@@ -78,5 +78,5 @@ class Counting:
         except RAISED as error:  # best effort: it is noted, and never fails a run
             if is_stop(error):
                 raise
-            note(f"server counters could not be read: {words(error)}")
+            note(f"server counters could not be read: {describe(error)}")
         return counted

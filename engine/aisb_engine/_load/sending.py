@@ -302,12 +302,18 @@ class Sending:
         """Start the load when all workers are ready, and follow their counts until all have ended.
 
         Raises:
-            RunError: a worker could not go on, or was lost.
+            RunError: a worker could not go on, or was lost; or the launcher named a worker that there is not,
+                or ended before all workers were ready.
         """
         counts: dict[int, Mapping[str, Any]] = {}
         preparing = set(range(count))
         resumed = self.piece.progress.finished
         async for number, message in launcher.watch():
+            if number not in range(count):
+                raise RunError(
+                    f"the launcher gave a message of worker {number!r:.80}; "
+                    f"it was given the workers 0 to {count - 1}"
+                )
             if "error" in message:
                 raise RunError(message["error"])
             if "ready" in message:
@@ -321,6 +327,9 @@ class Sending:
                 self.note(f"worker {number}: {message['note']}")
             for line in message.get("notes", ()):
                 self.facts["notes"].append(f"worker {number}: {line}")
+        if preparing and not self.stopping.is_set():
+            waited = ", ".join(map(str, sorted(preparing)))
+            raise RunError(f"the launcher ended before all workers were ready; not ready: {waited}")
 
     def _count(self, messages: Iterable[Mapping[str, Any]], resumed: int) -> None:
         """Add the workers' counts up in this subtask's progress."""

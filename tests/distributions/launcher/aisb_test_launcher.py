@@ -164,6 +164,24 @@ class Broken(Launcher):
         """Collect nothing."""
 
 
+class Idle(Broken):
+    """Starts nothing, and says that all is done."""
+
+    async def start(self, jobs) -> None:
+        """Start nothing."""
+
+    async def send(self, message) -> None:
+        """Send nothing."""
+
+
+class Miscounting(Idle):
+    """Speaks of a worker that it was not given."""
+
+    async def watch(self):
+        yield 7, {"ready": True}
+        await asyncio.sleep(60)
+
+
 class Learner(HttpBackend):
     """Asks for the model whose name the probe learned, by a key that no option holds."""
 
@@ -193,7 +211,12 @@ def learner(*, url: Annotated[str, "address of the service"]) -> Backend:
 
 @hookimpl
 def aisb_launchers() -> Mapping[str, Callable[..., Launcher] | str]:
-    return {"spawned": "aisb_test_launcher:Spawned", "broken": Broken}
+    return {
+        "spawned": "aisb_test_launcher:Spawned",
+        "broken": Broken,
+        "idle": Idle,
+        "miscounting": Miscounting,
+    }
 
 
 @hookimpl
