@@ -18,7 +18,7 @@ from aisb._plugins import Plugins
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 
 ROWS, SUBJECTS = 14_042, 57
 LIMIT_S = 2.0
@@ -44,7 +44,9 @@ def write_mmlu(root: Path) -> None:
 def loaded_and_rendered(root: Path, plugins: Plugins) -> tuple[int, float, float]:
     (task,) = resolve(
         plugins,
-        Asked(models=["sim"], datasets=["mmlu"], sets=["task.sample.fields.category=", "task.sample.areas="]),
+        RunInput(
+            models=["sim"], datasets=["mmlu"], sets=["task.sample.fields.category=", "task.sample.areas="]
+        ),
     ).tasks.values()
     folders = DataFolders([root])
     began = time.process_time()

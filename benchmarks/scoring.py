@@ -18,7 +18,7 @@ from aisb._plugins import Plugins
 from aisb._types import Prediction, Sample
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.samples import load_samples
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 from aisb_engine._spec import Task
 
@@ -105,7 +105,7 @@ def programs():
         print("164 references of HumanEval: left out, for $AISB_DATA does not have them")
         return None
     os.environ["AISB_ALLOW_CODE_EXECUTION"] = "1"
-    (of,) = resolve(PLUGINS, Asked(models=["sim"], datasets=["humaneval"])).tasks.values()
+    (of,) = resolve(PLUGINS, RunInput(models=["sim"], datasets=["humaneval"])).tasks.values()
     rows = load_samples(of, PLUGINS, DataFolders([Path(data)]))
     told = [
         (row, f"```python\n{row.fields['prompt']}{row.fields['canonical_solution']}\n```") for row in rows

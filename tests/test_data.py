@@ -23,7 +23,7 @@ from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import LETTERS, load_samples
 from aisb_engine._resolve.catalog import Catalog, read_toml
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import score
 from aisb_evaluator_code._sandbox import containment
 
@@ -131,7 +131,7 @@ def shipped(tmp_path_factory):
 
 def make(plugins, folders, name):
     """A task with its samples."""
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
     samples = load_samples(task, plugins, folders)
     return task, samples, Renderer(task, plugins, folders, files=samples.files)
 
@@ -232,7 +232,7 @@ def other(row, rows):
 def test_every_task_that_is_graded_has_rows_here(plugins, shipped):
     folders, _ = shipped
     for name in NAMES:
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+        (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
         if task.evaluate and task.evaluate[0].use != "perplexity" and "token-ids" not in name:
             assert load_samples(task, plugins, folders), name
 
@@ -241,7 +241,7 @@ def test_every_task_that_is_graded_has_rows_here(plugins, shipped):
 async def test_a_gold_answer_is_right_and_that_of_another_row_is_wrong(plugins, shipped, name, monkeypatch):
     monkeypatch.setenv("AISB_ALLOW_CODE_EXECUTION", "1")
     folders, golds = shipped
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
     evaluator = graded_by(task)
     if evaluator == "judge":
         pytest.skip(f"{name}: {ELSEWHERE['judge']}")

@@ -11,7 +11,7 @@ import pytest
 from aisb._plugins import Plugins
 from aisb_engine._record.manifest import task_version
 from aisb_engine._resolve.catalog import Catalog, read_toml
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 
 ROOT = Path(__file__).parent.parent
 STORED = json.loads((Path(__file__).parent / "golden" / "names_and_versions.json").read_text("utf-8"))
@@ -64,7 +64,7 @@ def test_tasks_keep_their_versions(plugins):
     for entry in Catalog(plugins).entries("task"):
         for variant in ("", *read_toml(entry.path).get("variants", {})):
             name = f"{entry.name}:{variant}" if variant else entry.name
-            spec = resolve(plugins, Asked(models=["sim"], datasets=[name]))
+            spec = resolve(plugins, RunInput(models=["sim"], datasets=[name]))
             (task,) = spec.tasks.values()
             found[name] = task_version(task)
     assert found == STORED["versions"]

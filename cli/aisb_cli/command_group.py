@@ -13,7 +13,7 @@ from aisb import AisbError, UnknownName
 from aisb_cli.faults import CommandFault
 from aisb_cli.grouped_help import Grouped
 from aisb_cli.invocation import Invocation
-from aisb_engine import DeclaredCommands, offered_twice
+from aisb_engine import DeclaredCommands, duplicate_command_error
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -81,7 +81,7 @@ class Commands(click.Group):
         if found := declared.get(name):
             if command is not None:
                 owner = declared.get(self.prefix.strip())
-                raise offered_twice(name, [one for one in (owner, found) if one])
+                raise duplicate_command_error(name, [one for one in (owner, found) if one])
             command = found.load()
         children = [one for one in declared.all() if one.command.name.startswith(f"{name} ")]
         if children:

@@ -71,9 +71,9 @@ def init_command(
 
 def _model_part(plugins: Plugins, name: str, *, given: bool) -> str:
     """Return a model's table: its options with their help, each a comment with the value it has now."""
-    from aisb_engine import Asked, Catalog, Resolver, factory_options
+    from aisb_engine import Catalog, Resolver, RunInput, factory_options
 
-    layers = Resolver(plugins, Catalog(plugins), Asked()).model(name)
+    layers = Resolver(plugins, Catalog(plugins), RunInput()).model(name)
     table = layers.table
     factory = plugins.find("backend", str(table["backend"])).factory
     title = name if given else "mine"
@@ -94,9 +94,9 @@ def _task_part(plugins: Plugins, name: str) -> str:
     """Return a task's table with its keys as they are now, each a comment."""
     import tomli_w
 
-    from aisb_engine import Asked, Catalog, Resolver
+    from aisb_engine import Catalog, Resolver, RunInput
 
-    task = Resolver(plugins, Catalog(plugins), Asked()).show(name)
+    task = Resolver(plugins, Catalog(plugins), RunInput()).show(name)
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     for key in ("name", "base", "variant"):
         table.pop(key, None)

@@ -172,12 +172,12 @@ def _tasks(
     context: click.Context, names: Sequence[str]
 ) -> Iterator[tuple[Task, str, Plugins, dict[str, Any]]]:
     """Yield the tasks named, or all; of all, a variant too where it has data of its own."""
-    from aisb_engine import Asked, Catalog, Resolver, read_toml
+    from aisb_engine import Catalog, Resolver, RunInput, read_toml
 
     plugins = shared.load_plugins(context)
     catalog = Catalog(plugins)
     file = Path("aisb.toml") if Path("aisb.toml").is_file() else None
-    resolver = Resolver(plugins, catalog, Asked(file=file))
+    resolver = Resolver(plugins, catalog, RunInput(file=file))
     entries = {entry.name: entry.path for entry in catalog.entries("task")}
     for name in names or [
         name for task, path in entries.items() for name in (task, *_with_other_data(task, read_toml(path)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from aisb_engine import EndedRun, Plugins, RunCommand
+    from aisb_engine import ExecutedRun, Plugins, RunCommand
 
 
 def execute_command(command: RunCommand, plugins: Plugins, *, debug: bool) -> int:
@@ -21,7 +21,7 @@ def execute_command(command: RunCommand, plugins: Plugins, *, debug: bool) -> in
     return ended.exit_code
 
 
-def _last_lines(ended: EndedRun, command: RunCommand) -> None:
+def _last_lines(ended: ExecutedRun, command: RunCommand) -> None:
     """Say where everything is, how many failed, and how to go on."""
     for note in ended.notes:
         click.echo(note, err=True)

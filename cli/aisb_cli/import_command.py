@@ -70,9 +70,9 @@ def import_(
         click.echo(f"imported into {folder}", err=True)
         return int(importers.faults > 0)
     from aisb_cli.ending import execute_command
-    from aisb_engine import Asked, RunCommand
+    from aisb_engine import RunCommand, RunInput
 
-    command = RunCommand(Asked(), mode="eval", reuse=folder.timestamp, work_dir=work_dir)
+    command = RunCommand(RunInput(), mode="eval", reuse=folder.timestamp, work_dir=work_dir)
     return execute_command(command, plugins, debug=False) or int(importers.faults > 0)
 
 

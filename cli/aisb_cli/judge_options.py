@@ -44,7 +44,7 @@ def _allowing(flag: str, words: str) -> Callable[[Any], Any]:
 def judge_table(name: str | None, url: str | None, *, own: bool = False) -> dict[str, Any]:
     """Return the table `[judge]` that the flags stand for.
 
-    Where a run is gone on with, its configuration is read in place of `aisb.toml`: a model that is only there
+    Where a run is resumed, its configuration is read in place of `aisb.toml`: a model that is only there
     is copied from it. `own` says that `aisb.toml` is read anyway.
     """
     from aisb_engine import read_user_file

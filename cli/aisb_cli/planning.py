@@ -58,7 +58,7 @@ def _sources(command: RunCommand, plugins: Plugins) -> Iterator[tuple[str, str, 
 
 def print_plan(command: RunCommand, plugins: Plugins, *, as_json: bool) -> int:
     """Print what would be asked, then the resolved configuration; return 1 where a plugin raised, else 0."""
-    from aisb_engine import PluginFaults, plan_run, resolved_tables
+    from aisb_engine import PluginFaults, plan_run, run_configuration
 
     spec, _ = plan_run(command, plugins)
     faults = PluginFaults()
@@ -67,7 +67,7 @@ def print_plan(command: RunCommand, plugins: Plugins, *, as_json: bool) -> int:
         click.echo(line, err=True)
     code = 1 if faults.faults else 0
     if as_json:
-        table = {"subtasks": rows, "configuration": resolved_tables(spec)}
+        table = {"subtasks": rows, "configuration": run_configuration(spec)}
         click.echo(json.dumps(table, ensure_ascii=False, indent=2))
         return code
     import tomli_w
@@ -78,7 +78,7 @@ def print_plan(command: RunCommand, plugins: Plugins, *, as_json: bool) -> int:
         for row in rows
     ]
     click.echo(tabulate(shown, headers=("model", "task", "requests", "prompt", "in flight")))
-    click.echo(f"\n{tomli_w.dumps(resolved_tables(spec), multiline_strings=True)}", nl=False)
+    click.echo(f"\n{tomli_w.dumps(run_configuration(spec), multiline_strings=True)}", nl=False)
     return code
 
 

@@ -193,7 +193,7 @@ def run(context: click.Context, /, **flags: Any) -> int:
 
 def _command(flags: dict[str, Any]) -> RunCommand:
     """Sort flags into the tables they are short for; a flag that was not given says nothing."""
-    from aisb_engine import Asked, RunCommand, split_names
+    from aisb_engine import RunCommand, RunInput, split_names
 
     def given(**names: str) -> dict[str, Any]:
         return {
@@ -222,7 +222,7 @@ def _command(flags: dict[str, Any]) -> RunCommand:
     if flags["debug"]:
         run_table["max_num_workers"] = 1
     own = own_tasks(flags, file)
-    asked = Asked(
+    asked = RunInput(
         models=flags["models"],
         datasets=[*flags["datasets"], *own],
         tasks=own,

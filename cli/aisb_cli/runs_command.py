@@ -132,9 +132,11 @@ def rm_command(names: tuple[str, ...], work_dir: Path, *, yes: bool) -> None:
     \b
       aisb runs rm 20261121_220301 20261121_221500
     """  # noqa: D301 - \b is for click
-    from aisb_engine import read_run, removable_run, run_size
+    from aisb_engine import find_removable_run, read_run, run_size
 
-    found = {folder.path.resolve(): folder for folder in (removable_run(work_dir, name) for name in names)}
+    found = {
+        folder.path.resolve(): folder for folder in (find_removable_run(work_dir, name) for name in names)
+    }
     for folder in found.values():
         click.echo(f"{folder}  {_what(read_run(folder))}  {run_size(folder) / 1e6:.1f} MB")
     if not yes and not click.confirm(f"remove {'it' if len(found) == 1 else f'these {len(found)}'}?"):

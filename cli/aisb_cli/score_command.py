@@ -39,10 +39,10 @@ def score(
     Take the last number of the text as its answer, whatever the text says:
       aisb score latest --set 'task.postprocess=[{use="last-number"}]'
     """  # noqa: D301 - \b is for click
-    from aisb_engine import Asked, RunCommand
+    from aisb_engine import RunCommand, RunInput
 
     flags = {"dump_eval_details": dump_eval_details, "merge_ds": merge_ds}
-    asked = Asked(
+    asked = RunInput(
         sets=sets,
         run={key: True for key, value in flags.items() if value},
         judge=judge_table(judge, judge_url),

@@ -88,11 +88,11 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
     \b
       aisb tasks show gsm8k:zero-shot --sample 3
     """  # noqa: D301 - \b is for click
-    from aisb_engine import Asked, BrokenRow, Catalog, DataFolders, Resolver, preview_requests
+    from aisb_engine import BrokenRow, Catalog, DataFolders, Resolver, RunInput, preview_requests
 
     plugins = shared.load_plugins(context)
     file = Path("aisb.toml") if Path("aisb.toml").is_file() else None
-    task = Resolver(plugins, Catalog(plugins), Asked(file=file)).show(name)
+    task = Resolver(plugins, Catalog(plugins), RunInput(file=file)).show(name)
     requests = preview_requests(task, plugins, DataFolders.default(data_dir), count) if count else []
     code = 1 if any(isinstance(request, BrokenRow) for request in requests) else 0
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aisb._options import options as factory_options
     from aisb._options import summary as factory_summary
     from aisb._plugins import KINDS, Component, PluginInfo, Plugins, error_words
-    from aisb_engine._commands import DeclaredCommand, DeclaredCommands, offered_twice
+    from aisb_engine._commands import DeclaredCommand, DeclaredCommands, duplicate_command_error
     from aisb_engine._data.datafiles import DataFolders
     from aisb_engine._data.own import own_task
     from aisb_engine._data.places import locate as locate_data
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from aisb_engine._http.single import ServiceClient
     from aisb_engine._import_run import ImportedPart, write_imported
     from aisb_engine._load.asking import preview as preview_requests
-    from aisb_engine._load.capacity import Room
+    from aisb_engine._load.capacity import ConnectionLimits
     from aisb_engine._load.capacity import cores as usable_cores
-    from aisb_engine._load.capacity import room as connection_room
+    from aisb_engine._load.capacity import room as connection_limits
     from aisb_engine._performance.performance import measure as measure_performance
     from aisb_engine._progress import Display, Phase, Progress
     from aisb_engine._readback import (
         Answers,
-        Graded,
+        Grade,
         OpenedRun,
         open_run,
         read_answers,
         read_grades,
-        recorded_judge,
+        replayed_judge,
     )
     from aisb_engine._record.latency import latency as request_latency
     from aisb_engine._record.manifest import differences as identity_differences
@@ -52,25 +52,24 @@ if TYPE_CHECKING:
     from aisb_engine._reporting.runs import STATUSES as RUN_STATUSES
     from aisb_engine._reporting.runs import RunInfo, read_progress, read_run, started_at
     from aisb_engine._reporting.runs import is_written as is_being_written
-    from aisb_engine._reporting.runs import removable as removable_run
+    from aisb_engine._reporting.runs import removable as find_removable_run
     from aisb_engine._reporting.runs import size as run_size
     from aisb_engine._resolve.catalog import Catalog, Selection, read_toml, read_user_file
     from aisb_engine._resolve.config import resolve as resolve_run
     from aisb_engine._resolve.judge import judge_of
-    from aisb_engine._resolve.layers import Asked, Resolver
+    from aisb_engine._resolve.layers import Resolver, RunInput
     from aisb_engine._resolve.names import safe_name, split_names
     from aisb_engine._resolve.params import NEVER_SENT, WELL_KNOWN, sends
     from aisb_engine._resolve.reporting import reporter_table
     from aisb_engine._run import Command as RunCommand
-    from aisb_engine._run import Ended as EndedRun
+    from aisb_engine._run import Ended as ExecutedRun
     from aisb_engine._run import execute as execute_run
     from aisb_engine._run import plan as plan_run
     from aisb_engine._run import report as report_run
-    from aisb_engine._run import resolved as resolved_tables
-    from aisb_engine._scoring.judging import Judging, is_judged
-    from aisb_engine._scoring.judging import no_judge as missing_judge
+    from aisb_engine._run import resolved as run_configuration
+    from aisb_engine._scoring.judging import Judging, is_judged, missing_judge_error
     from aisb_engine._scoring.metrics import Ledger
-    from aisb_engine._scoring.scoring import RIGHT, Steps, evaluator_uses
+    from aisb_engine._scoring.scoring import CORRECT_FROM, Steps, evaluator_uses
     from aisb_engine._scoring.scoring import evaluators as make_evaluators
     from aisb_engine._scoring.scoring import score as score_predictions
     from aisb_engine._spec import PromptTable, PullTable, RunSpec, SampleTable, Subtask, Task, Use
@@ -80,19 +79,20 @@ __version__ = "0.2.0"
 
 _PLACES = {
     "Answers": "aisb_engine._readback:Answers",
-    "Asked": "aisb_engine._resolve.layers:Asked",
     "BrokenRow": "aisb_engine._data.samples:BrokenRow",
     "COMPILED": "aisb_engine._stream.compiled:COMPILED",
+    "CORRECT_FROM": "aisb_engine._scoring.scoring:CORRECT_FROM",
     "Catalog": "aisb_engine._resolve.catalog:Catalog",
     "Component": "aisb._plugins:Component",
     "ComponentError": "aisb_engine._faults:ComponentError",
+    "ConnectionLimits": "aisb_engine._load.capacity:ConnectionLimits",
     "DataFolders": "aisb_engine._data.datafiles:DataFolders",
     "DeclaredCommand": "aisb_engine._commands:DeclaredCommand",
     "DeclaredCommands": "aisb_engine._commands:DeclaredCommands",
     "Display": "aisb_engine._progress:Display",
-    "EndedRun": "aisb_engine._run:Ended",
     "EngineClient": "aisb_engine._http.client:EngineClient",
-    "Graded": "aisb_engine._readback:Graded",
+    "ExecutedRun": "aisb_engine._run:Ended",
+    "Grade": "aisb_engine._readback:Grade",
     "ImportedPart": "aisb_engine._import_run:ImportedPart",
     "Judging": "aisb_engine._scoring.judging:Judging",
     "KINDS": "aisb._plugins:KINDS",
@@ -109,14 +109,13 @@ _PLACES = {
     "Progress": "aisb_engine._progress:Progress",
     "PromptTable": "aisb_engine._spec:PromptTable",
     "PullTable": "aisb_engine._spec:PullTable",
-    "RIGHT": "aisb_engine._scoring.scoring:RIGHT",
     "RUN_STATUSES": "aisb_engine._reporting.runs:STATUSES",
     "Renderer": "aisb_engine._data.prompts:Renderer",
     "Resolver": "aisb_engine._resolve.layers:Resolver",
-    "Room": "aisb_engine._load.capacity:Room",
     "RunCommand": "aisb_engine._run:Command",
     "RunFolder": "aisb_engine._record.runfolder:RunFolder",
     "RunInfo": "aisb_engine._reporting.runs:RunInfo",
+    "RunInput": "aisb_engine._resolve.layers:RunInput",
     "RunSpec": "aisb_engine._spec:RunSpec",
     "SampleMaker": "aisb_engine._data.samples:SampleMaker",
     "SampleTable": "aisb_engine._spec:SampleTable",
@@ -132,12 +131,14 @@ _PLACES = {
     "call_step": "aisb_engine._faults:call_step",
     "component_owner": "aisb_engine._faults:owner",
     "connect_backend": "aisb_engine._http.client:connect",
-    "connection_room": "aisb_engine._load.capacity:room",
+    "connection_limits": "aisb_engine._load.capacity:room",
+    "duplicate_command_error": "aisb_engine._commands:duplicate_command_error",
     "error_words": "aisb._plugins:error_words",
     "evaluator_uses": "aisb_engine._scoring.scoring:evaluator_uses",
     "execute_run": "aisb_engine._run:execute",
     "factory_options": "aisb._options:options",
     "factory_summary": "aisb._options:summary",
+    "find_removable_run": "aisb_engine._reporting.runs:removable",
     "identity_differences": "aisb_engine._record.manifest:differences",
     "is_being_written": "aisb_engine._reporting.runs:is_written",
     "is_judged": "aisb_engine._scoring.judging:is_judged",
@@ -147,8 +148,7 @@ _PLACES = {
     "make_component": "aisb_engine._faults:make",
     "make_evaluators": "aisb_engine._scoring.scoring:evaluators",
     "measure_performance": "aisb_engine._performance.performance:measure",
-    "missing_judge": "aisb_engine._scoring.judging:no_judge",
-    "offered_twice": "aisb_engine._commands:offered_twice",
+    "missing_judge_error": "aisb_engine._scoring.judging:missing_judge_error",
     "open_finished_run": "aisb_engine._reporting.finished:open_finished_run",
     "open_run": "aisb_engine._readback:open_run",
     "own_task": "aisb_engine._data.own:own_task",
@@ -162,13 +162,12 @@ _PLACES = {
     "read_run_json": "aisb_engine._record.runfolder:read_json",
     "read_toml": "aisb_engine._resolve.catalog:read_toml",
     "read_user_file": "aisb_engine._resolve.catalog:read_user_file",
-    "recorded_judge": "aisb_engine._readback:recorded_judge",
-    "removable_run": "aisb_engine._reporting.runs:removable",
+    "replayed_judge": "aisb_engine._readback:replayed_judge",
     "report_run": "aisb_engine._run:report",
     "reporter_table": "aisb_engine._resolve.reporting:reporter_table",
     "request_latency": "aisb_engine._record.latency:latency",
     "resolve_run": "aisb_engine._resolve.config:resolve",
-    "resolved_tables": "aisb_engine._run:resolved",
+    "run_configuration": "aisb_engine._run:resolved",
     "run_size": "aisb_engine._reporting.runs:size",
     "safe_name": "aisb_engine._resolve.names:safe_name",
     "score_predictions": "aisb_engine._scoring.scoring:score",
@@ -185,24 +184,24 @@ _PLACES = {
 
 __all__ = [
     "COMPILED",
+    "CORRECT_FROM",
     "KINDS",
     "NEVER_SENT",
-    "RIGHT",
     "RUN_STATUSES",
     "WELL_KNOWN",
     "Answers",
-    "Asked",
     "BrokenRow",
     "Catalog",
     "Component",
     "ComponentError",
+    "ConnectionLimits",
     "DataFolders",
     "DeclaredCommand",
     "DeclaredCommands",
     "Display",
-    "EndedRun",
     "EngineClient",
-    "Graded",
+    "ExecutedRun",
+    "Grade",
     "ImportedPart",
     "Judging",
     "Ledger",
@@ -219,10 +218,10 @@ __all__ = [
     "PullTable",
     "Renderer",
     "Resolver",
-    "Room",
     "RunCommand",
     "RunFolder",
     "RunInfo",
+    "RunInput",
     "RunSpec",
     "SampleMaker",
     "SampleTable",
@@ -237,12 +236,14 @@ __all__ = [
     "call_step",
     "component_owner",
     "connect_backend",
-    "connection_room",
+    "connection_limits",
+    "duplicate_command_error",
     "error_words",
     "evaluator_uses",
     "execute_run",
     "factory_options",
     "factory_summary",
+    "find_removable_run",
     "identity_differences",
     "is_being_written",
     "is_judged",
@@ -252,8 +253,7 @@ __all__ = [
     "make_component",
     "make_evaluators",
     "measure_performance",
-    "missing_judge",
-    "offered_twice",
+    "missing_judge_error",
     "open_finished_run",
     "open_run",
     "own_task",
@@ -267,13 +267,12 @@ __all__ = [
     "read_run_json",
     "read_toml",
     "read_user_file",
-    "recorded_judge",
-    "removable_run",
+    "replayed_judge",
     "report_run",
     "reporter_table",
     "request_latency",
     "resolve_run",
-    "resolved_tables",
+    "run_configuration",
     "run_size",
     "safe_name",
     "score_predictions",

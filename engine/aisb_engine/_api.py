@@ -19,7 +19,7 @@ from aisb._report import FinishedRun
 from aisb._running import Names
 from aisb_engine._progress import Display, Progress
 from aisb_engine._reporting.finished import open_finished_run
-from aisb_engine._resolve.config import Asked
+from aisb_engine._resolve.config import RunInput
 from aisb_engine._run import Command, Ended, Mode, execute
 from aisb_engine._stopper import Stopper
 
@@ -51,7 +51,7 @@ def run(
     placed, options = _launcher(launcher)
     shown = [reporters] if isinstance(reporters, str) else list(reporters)
     command = Command(
-        Asked(
+        RunInput(
             models=model_names,
             datasets=task_names,
             tables={"models": model_tables, "tasks": task_tables, "launcher": options},

@@ -85,7 +85,7 @@ class DeclaredCommands:
         """
         same = self._commands.get(name, [])
         if len(same) > 1:
-            raise offered_twice(name, same)
+            raise duplicate_command_error(name, same)
         return same[0] if same else None
 
     def _take(self, info: PluginInfo, module: object) -> PluginInfo:
@@ -103,7 +103,7 @@ class DeclaredCommands:
         return replace(info, offers={"command": tuple(names)})
 
 
-def offered_twice(name: str, by: Iterable[DeclaredCommand]) -> PluginError:
+def duplicate_command_error(name: str, by: Iterable[DeclaredCommand]) -> PluginError:
     """Return the error of a command that several plugins declare, which says what to block."""
     by = list(by)
     who = " and ".join(f"{one.plugin} ({one.distribution})" for one in by)

@@ -24,7 +24,7 @@ from aisb_engine._record.manifest import Manifest, command_line, now
 from aisb_engine._record.predictions import Asked, write_predictions, write_samples
 from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._resolve.catalog import Catalog, Selection
-from aisb_engine._resolve.config import Asked as AskedFor
+from aisb_engine._resolve.config import RunInput
 from aisb_engine._resolve.layers import Resolver
 from aisb_engine._resolve.names import safe_name
 from aisb_engine._run import HEAD, resolved
@@ -97,7 +97,7 @@ class _Names:
 
     def __init__(self, plugins: Plugins, given: Mapping[str, str]) -> None:
         self._catalog = Catalog(plugins)
-        self._resolver = Resolver(plugins, self._catalog, AskedFor())
+        self._resolver = Resolver(plugins, self._catalog, RunInput())
         self._given = given
 
     def find(self, theirs: str) -> tuple[Task | None, str | None]:

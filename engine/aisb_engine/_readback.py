@@ -13,7 +13,7 @@ from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import task_version
 from aisb_engine._record.predictions import AskedTask, in_order, read_samples
 from aisb_engine._record.runfolder import RunFolder, read_json
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.judging import is_judged, judging_of
 from aisb_engine._scoring.results import remade
 from aisb_engine._scoring.scoring import score
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aisb._plugins import Plugins
 
 
-class Graded(NamedTuple):
+class Grade(NamedTuple):
     """How one repeat of a sample ended; `cluster` is what the sample shares with others, where known."""
 
     outcome: Outcome
@@ -73,7 +73,7 @@ def open_run(work_dir: Path, name: str, plugins: Plugins) -> OpenedRun:
         UsageError: its configuration cannot be resolved any more.
     """
     folder = RunFolder.find(work_dir, name)
-    return OpenedRun(folder, resolve(plugins, Asked(file=_config(folder))))
+    return OpenedRun(folder, resolve(plugins, RunInput(file=_config(folder))))
 
 
 def _config(folder: RunFolder) -> Path:
@@ -109,14 +109,14 @@ def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugi
     return Answers(asked, samples, predictions, unmade)
 
 
-def recorded_judge(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
+def replayed_judge(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
     """Return what answers for the run's judge from the log; None where nothing is judged."""
     judged = is_judged(task, plugins)
     judging = judging_of(run.folder, run.spec, plugins, offline=True) if judged else None
     return judging.ask if judging else None
 
 
-async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dict[str, list[Graded]]:
+async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dict[str, list[Grade]]:
     """Return the grades of a subtask by sample, in repeat order.
 
     They are read where the latest scoring pass kept them (`--dump-eval-details`), else made again.
@@ -132,21 +132,21 @@ async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dic
     if kept is not None:
         return _with_clusters(kept, folder, subtask) if task.sample.cluster else kept
     _, samples, predictions, unmade = read_answers(folder, subtask, task, plugins)
-    ask = recorded_judge(run, task, plugins)
+    ask = replayed_judge(run, task, plugins)
     by_name = await score(task, samples, predictions, plugins, ask=ask, unmade=unmade)
     scored = next(iter(by_name.values()))
-    grades: dict[str, list[Graded]] = {}
+    grades: dict[str, list[Grade]] = {}
     for one in scored:
         target = samples[one.sample_id].target
         grades.setdefault(one.sample_id, []).append(
-            Graded(one.outcome or "error", one.value, one.answer, target, one.cluster)
+            Grade(one.outcome or "error", one.value, one.answer, target, one.cluster)
         )
     if not grades:
         raise RunError(f"{folder}: {subtask.model} has not answered anything of {subtask.task} yet")
     return grades
 
 
-def _kept(folder: RunFolder, subtask: Subtask, task: Task) -> dict[str, list[Graded]] | None:
+def _kept(folder: RunFolder, subtask: Subtask, task: Task) -> dict[str, list[Grade]] | None:
     path = folder.results(subtask.model, subtask.task)
     if not path.exists():
         return None
@@ -156,7 +156,7 @@ def _kept(folder: RunFolder, subtask: Subtask, task: Task) -> dict[str, list[Gra
     try:
         return {
             key: [
-                Graded(entry["outcome"], entry["value"], entry["predictions"], entry["references"])
+                Grade(entry["outcome"], entry["value"], entry["predictions"], entry["references"])
                 for entry in (found if isinstance(found, list) else [found])
             ]
             for key, found in results["details"].items()
@@ -166,8 +166,8 @@ def _kept(folder: RunFolder, subtask: Subtask, task: Task) -> dict[str, list[Gra
 
 
 def _with_clusters(
-    kept: dict[str, list[Graded]], folder: RunFolder, subtask: Subtask
-) -> dict[str, list[Graded]]:
+    kept: dict[str, list[Grade]], folder: RunFolder, subtask: Subtask
+) -> dict[str, list[Grade]]:
     """Add what the log says that samples share; a baseline may be kept without one."""
     try:
         asked = read_samples(folder, subtask.model, subtask.task)

@@ -32,7 +32,7 @@ from aisb_engine._reporting.following import Followable
 from aisb_engine._reporting.measuring import check_measuring, measuring_options
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters, show
 from aisb_engine._resolve.catalog import Catalog, Selection, read_user_file
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._resolve.names import split_names
 from aisb_engine._resolve.params import fit_params
 from aisb_engine._resolve.secrets import mask_options
@@ -60,7 +60,7 @@ class Command:
     `words` are what the manifest keeps as the command line; None stands for this process's own.
     """
 
-    asked: Asked
+    asked: RunInput
     mode: Mode = "all"
     reuse: str | None = None
     work_dir: Path = Path("outputs/default")
@@ -126,7 +126,7 @@ def _check_kind(folder: RunFolder, mode: Mode, *, performance: bool) -> None:
     """
     if performance and mode != "perf_viz":
         raise UsageError(
-            f"{folder} is a performance run, which cannot be gone on with: its load would not be the one it "
+            f"{folder} is a performance run, which cannot be resumed: its load would not be the one it "
             f"was asked for\n  show it again with --mode perf_viz --reuse {folder.timestamp}, or start a new "
             "one without --reuse"
         )
@@ -230,7 +230,7 @@ def execute(
                 ended.notes += scored.notes
                 ended.faulty = scored.unmade > 0
                 ended.failed += scored.unjudged + (0 if ended.asked else scored.failed)
-            # What a performance run measured before it was interrupted is shown: it cannot be gone on with.
+            # What a performance run measured before it was interrupted is shown: it cannot be resumed.
             if command.mode in {"perf", "perf_viz"} or (
                 command.mode in {"all", "eval", "viz"} and not ended.interrupted
             ):

@@ -335,7 +335,7 @@ LOCAL = "local"
 class RunTable(Table):
     """What a run does as a whole. `resolved` marks a file in which every table stands alone.
 
-    `performance` marks the configuration of a performance run, which can be shown again and not gone on with.
+    `performance` marks the configuration of a performance run, which can be shown again and not resumed.
     Where `reporters` is not set, those show the run that declare themselves as the default for its kind.
     """
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aisb_cli.doctor.machine import compiled_parts, limits, torch_fits
-from aisb_engine._load.capacity import Room
+from aisb_engine._load.capacity import ConnectionLimits
 from aisb_mock import MockOptions, start_mock
 
 
@@ -197,7 +197,7 @@ def test_torch_and_what_was_built_for_it_are_held_together(versions, requires, s
 
 
 def test_few_open_files_are_to_be_fixed_and_one_processor_is_worth_a_note():
-    found = {one.name: one for one in limits(Room(1024, 28_232), 1)}
+    found = {one.name: one for one in limits(ConnectionLimits(1024, 28_232), 1)}
     assert found["open files"].state == "problem"
     assert found["open files"].text == "1,024, so at most 960 requests in flight a process"
     assert found["open files"].remedy == "ulimit -Hn 65536, or more --workers"

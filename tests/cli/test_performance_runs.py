@@ -333,7 +333,7 @@ def test_a_performance_run_is_shown_again_and_not_gone_on_with(tmp_path: Path, m
     assert run(tmp_path, mock.url, "--num-prompts", "3")[0] == 0
     code, output = run(tmp_path, mock.url, "--reuse")
     assert code == 2
-    assert "is a performance run, which cannot be gone on with" in output
+    assert "is a performance run, which cannot be resumed" in output
     assert "show it again with --mode perf_viz --reuse" in output
     assert run(tmp_path, mock.url, "--reuse", mode="perf_viz")[0] == 0
     assert run(tmp_path, mock.url, "--reuse", mode="eval")[0] == 2

@@ -10,7 +10,7 @@ import tomli_w
 
 from aisb._errors import ConfigError, UnknownName, UsageError
 from aisb._plugins import Plugins
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._resolve.names import safe_name
 from aisb_engine._resolve.tables import Setting, overlay
 from aisb_engine._spec import RunSpec
@@ -27,13 +27,13 @@ def write(path: Path, table: dict[str, Any]) -> Path:
 
 
 def run(plugins: Plugins, models: str = "sim", datasets: str = "demo_gsm8k", **asked: Any) -> RunSpec:
-    return resolve(plugins, Asked(models=[models], datasets=[datasets], **asked))
+    return resolve(plugins, RunInput(models=[models], datasets=[datasets], **asked))
 
 
 def test_names_are_separated_by_commas_spaces_and_flags(plugins: Plugins) -> None:
     spec = resolve(
         plugins,
-        Asked(models=["vllm_api_general_chat,vllm_api_stream_chat", "sim"], datasets=["demo_gsm8k gsm8k"]),
+        RunInput(models=["vllm_api_general_chat,vllm_api_stream_chat", "sim"], datasets=["demo_gsm8k gsm8k"]),
     )
     assert list(spec.models) == ["vllm-api-general-chat", "vllm-api-stream-chat", "sim"]
     assert list(spec.tasks) == ["demo_gsm8k", "gsm8k"]
@@ -142,7 +142,7 @@ def test_a_resolved_run_resolves_to_itself(plugins: Plugins, tmp_path: Path) -> 
         load={"num_prompts": 3},
     )
     own = write(tmp_path / "resolved.toml", resolved(first))
-    again = resolve(plugins, Asked(file=own))
+    again = resolve(plugins, RunInput(file=own))
     assert resolved(again) == resolved(first)
     assert again.subtasks == first.subtasks
 
@@ -196,7 +196,7 @@ def test_a_wrong_file_is_named_with_what_is_wrong(
     file = tmp_path / "aisb.toml"
     file.write_text(text)
     with pytest.raises(UsageError) as caught:
-        resolve(plugins, Asked(models=["x"], datasets=["demo_gsm8k"], file=file))
+        resolve(plugins, RunInput(models=["x"], datasets=["demo_gsm8k"], file=file))
     assert words in str(caught.value)
 
 

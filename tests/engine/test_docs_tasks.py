@@ -13,7 +13,7 @@ from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
 from aisb_engine._resolve.catalog import Catalog, read_toml
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._spec import DatasetTable, LogprobTable, PromptTable, SampleTable, ShotsFrom, Task
 
 PAGE = (Path(__file__).parents[2] / "docs/tasks.md").read_text(encoding="utf-8")
@@ -64,7 +64,7 @@ def test_every_reader_and_step_of_core_is_named():
 def test_the_aliases_and_selections_that_the_page_shows_exist():
     plugins = Plugins.load()
     for name in ("gsm8k", "gsm8k:zero-shot", "gsm8k_gen"):
-        assert resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks
+        assert resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks
 
 
 def test_the_table_of_all_tasks_is_the_one_that_is_printed():

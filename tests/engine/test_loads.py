@@ -7,7 +7,7 @@ from minimal import Chat
 
 from aisb import Backend, Message, Request, Sample
 from aisb._errors import ConfigError
-from aisb_engine._load.capacity import Room, check_room
+from aisb_engine._load.capacity import ConnectionLimits, check_room
 from aisb_engine._load.loads import asked, check_load, is_open, joins, share, workers
 from aisb_engine._load.pieces import marked
 from aisb_engine._load.work import read_share, write_share
@@ -29,20 +29,20 @@ def test_a_part_for_each_worker_adds_up_and_none_has_two_more_than_another() -> 
 
 def test_more_files_than_a_process_may_open_are_refused_with_the_highest_value() -> None:
     with pytest.raises(ConfigError) as caught:
-        check_room(5000, 1, Room(files=1024, ports=None))
+        check_room(5000, 1, ConnectionLimits(files=1024, ports=None))
     assert str(caught.value) == (
         "load.concurrency: 5,000 cannot be in flight: a process may open 1,024 files, so at most 960; "
         "raise `ulimit -Hn`, or give more --workers"
     )
     with pytest.raises(ConfigError, match="each of 2 processes may open 1,024 files, so at most 1,920"):
-        check_room(5000, 2, Room(files=1024, ports=None))
-    check_room(5000, 6, Room(files=1024, ports=None))
+        check_room(5000, 2, ConnectionLimits(files=1024, ports=None))
+    check_room(5000, 6, ConnectionLimits(files=1024, ports=None))
 
 
 def test_more_ports_than_there_are_are_refused_with_the_highest_value() -> None:
     with pytest.raises(ConfigError, match="there are 28,232 local ports, so at most 28,232; widen net"):
-        check_room(40_000, 1, Room(files=None, ports=28_232))
-    check_room(64_000, 1, Room(files=None, ports=None))
+        check_room(40_000, 1, ConnectionLimits(files=None, ports=28_232))
+    check_room(64_000, 1, ConnectionLimits(files=None, ports=None))
 
 
 def test_few_streams_take_one_process_and_a_worker_never_stays_without_work() -> None:

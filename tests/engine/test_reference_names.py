@@ -9,7 +9,7 @@ from aisb._errors import UsageError
 from aisb._plugins import Plugins
 from aisb_cli.index import explain
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.layers import Asked, Resolver
+from aisb_engine._resolve.layers import Resolver, RunInput
 
 INDEX = tomllib.loads(files("aisb_cli").joinpath("index.toml").read_text("utf-8"))
 NOT_OFFERED_YET = frozenset(INDEX["not_offered_yet"])
@@ -91,7 +91,7 @@ vocalsound_gen_base64 winogrande_gen_0_shot_chat_prompt winogrande_gen_5_shot_ch
 @pytest.fixture(scope="module")
 def resolver():
     plugins = Plugins.load(explain=explain)
-    return Resolver(plugins, Catalog(plugins), Asked())
+    return Resolver(plugins, Catalog(plugins), RunInput())
 
 
 def test_each_name_of_a_text_task_is_a_task(resolver):

@@ -86,8 +86,8 @@ def test_options_with_roles_are_set_whatever_their_names(python, tmp_path):
 def test_a_model_files_batch_size_is_the_option_with_that_role(make, tmp_path):
     (tmp_path / "aisb.toml").write_text('[models.mine]\nbackend = "batched"\nbatch_size = 7\n')
     printed = make(
-        "from aisb_engine._resolve.config import Asked, resolve\n"
-        "spec = resolve(plugins, Asked(['mine'], ['made_rows'], Path('aisb.toml')))\n"
+        "from aisb_engine._resolve.config import RunInput, resolve\n"
+        "spec = resolve(plugins, RunInput(['mine'], ['made_rows'], Path('aisb.toml')))\n"
         "print(spec.models['mine'].options, spec.subtasks[0].load.concurrency)",
         cwd=tmp_path,
     )

@@ -13,7 +13,15 @@ from pathlib import Path
 
 from aisb import PluginError
 from aisb_cli.doctor import Finding
-from aisb_engine import COMPILED, DataFolders, PluginInfo, Plugins, Room, connection_room, usable_cores
+from aisb_engine import (
+    COMPILED,
+    ConnectionLimits,
+    DataFolders,
+    PluginInfo,
+    Plugins,
+    connection_limits,
+    usable_cores,
+)
 
 FEW_FILES = 4096
 LITTLE_DISK = 2_000_000_000
@@ -29,7 +37,7 @@ def look_at_machine(plugins: Plugins, work_dir: Path, data_dir: Path | None = No
     yield from torch_fits(_versions(built), {name: _requires(name) for name in built})
     yield from _data(plugins, data_dir)
     yield from _tokenizers()
-    yield from limits(connection_room(), usable_cores())
+    yield from limits(connection_limits(), usable_cores())
     yield from _disk(work_dir)
     yield from _proxies(os.environ)
 
@@ -164,7 +172,7 @@ def torch_fits(versions: Mapping[str, str], requires: Mapping[str, Iterable[str]
 def _data(plugins: Plugins, data_dir: Path | None) -> Iterator[Finding]:
     from aisb import AisbError
     from aisb_cli.data_sets.inventory import look
-    from aisb_engine import Asked, Catalog, Resolver
+    from aisb_engine import Catalog, Resolver, RunInput
 
     folders = DataFolders.default(data_dir)
     given = os.environ.get("AISB_DATA")
@@ -177,7 +185,7 @@ def _data(plugins: Plugins, data_dir: Path | None) -> Iterator[Finding]:
             "set it to the folder of your data",
         )
     catalog = Catalog(plugins)
-    resolver = Resolver(plugins, catalog, Asked())
+    resolver = Resolver(plugins, catalog, RunInput())
     states: dict[str, list[str]] = {}
     for entry in catalog.entries("task"):
         try:
@@ -215,7 +223,7 @@ def _tokenizers() -> Iterator[Finding]:
         )
 
 
-def limits(has: Room, processors: int) -> Iterator[Finding]:
+def limits(has: ConnectionLimits, processors: int) -> Iterator[Finding]:
     """Say what this machine can hold at once."""
     if has.files is None or has.connections is None:
         yield Finding("limits", "open files", "ok", "no limit")

@@ -10,10 +10,10 @@ from typing import Any
 from aisb import AisbError, HttpBackend, Message, Prediction, Request, ServiceError, UsageError
 from aisb_cli.doctor import Finding
 from aisb_engine import (
-    Asked,
     Catalog,
     Plugins,
     Resolver,
+    RunInput,
     ServiceClient,
     connect_backend,
     request_latency,
@@ -88,7 +88,7 @@ def make_backend(url: str, plugins: Plugins, name: str, options: Mapping[str, An
         UsageError: there is none of that name, or it is not one for services.
     """
     given = {key: value for key, value in options.items() if value is not None}
-    table = Resolver(plugins, Catalog(plugins), Asked(options={"url": url, **given})).model(name).table
+    table = Resolver(plugins, Catalog(plugins), RunInput(options={"url": url, **given})).model(name).table
     made = connect_backend(
         plugins.make("backend", table["backend"], table.get("options", {}), where=f"models.{name}.options")
     )

@@ -16,7 +16,7 @@ SPARE_FILES = 64
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-class Room(NamedTuple):
+class ConnectionLimits(NamedTuple):
     """What limits connections: files a process may open (None: no limit), and local ports (None: unknown)."""
 
     files: int | None
@@ -28,14 +28,14 @@ class Room(NamedTuple):
         return None if self.files is None else max(1, self.files - SPARE_FILES)
 
 
-def room() -> Room:
+def room() -> ConnectionLimits:
     """Return what this process could open after `raise_limit`, and the ports there are to one service."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     ports = None
     with suppress(OSError, ValueError):
         low, high = map(int, PORTS.read_text(encoding="ascii").split())
         ports = high - low + 1
-    return Room(None if hard == resource.RLIM_INFINITY else hard, ports)
+    return ConnectionLimits(None if hard == resource.RLIM_INFINITY else hard, ports)
 
 
 def raise_limit() -> None:
@@ -52,7 +52,7 @@ def most_files() -> int:
     return 1_000_000 if soft == resource.RLIM_INFINITY else max(1, soft - SPARE_FILES)
 
 
-def check_room(wanted: int, workers: int, has: Room) -> None:
+def check_room(wanted: int, workers: int, has: ConnectionLimits) -> None:
     """Refuse a concurrency that this machine cannot hold.
 
     Raises:

@@ -11,7 +11,7 @@ from aisb._errors import ConfigError
 from aisb._options import option_with
 from aisb._roles import RowCount
 from aisb_engine._load.arrivals import Arrival, Ramp, check_rate, schedule, trace_schedule
-from aisb_engine._load.capacity import SPARE_FILES, Room, check_room, cores, raise_limit, room
+from aisb_engine._load.capacity import SPARE_FILES, ConnectionLimits, check_room, cores, raise_limit, room
 from aisb_engine._load.engine import concurrency
 from aisb_engine._spec import DatasetTable
 
@@ -111,7 +111,7 @@ def workers(load: Load, backend: Backend, requests: int, notes: list[str]) -> in
         notes.append(f"{count} workers were asked for, and {at_once} requests are in flight: {at_once} work")
         count = at_once
     if shared:
-        check_room(at_once, count, Room(has.files, has.ports))
+        check_room(at_once, count, ConnectionLimits(has.files, has.ports))
     return count
 
 

@@ -15,17 +15,17 @@ from aisb._options import bind
 from aisb._plugins import Plugins
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.judge import judge_of
-from aisb_engine._resolve.layers import Asked, Layers, Resolver, without
+from aisb_engine._resolve.layers import Layers, Resolver, RunInput, without
 from aisb_engine._resolve.names import name_apart, split_names, unique
 from aisb_engine._resolve.params import refuse_unfit
 from aisb_engine._resolve.secrets import refuse_secrets
 from aisb_engine._resolve.tables import overlay, put, validate
 from aisb_engine._spec import Load, RunSpec, Subtask
 
-__all__ = ["Asked", "resolve"]
+__all__ = ["RunInput", "resolve"]
 
 
-def resolve(plugins: Plugins, asked: Asked) -> RunSpec:
+def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
     """Resolve what was asked into a run: every name, every layer.
 
     Raises:

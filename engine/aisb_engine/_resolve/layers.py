@@ -25,7 +25,7 @@ SET_ROOTS = ("model", "task", "load", "params", "run", "models", "tasks", "judge
 
 
 @dataclass(slots=True)
-class Asked:
+class RunInput:
     """What a command was given. `options`, `params`, `load`, `run` and `judge` are the values of flags.
 
     `tasks` are tables of tasks that flags stand for, by name; they stand above those of the file. `tables`
@@ -66,7 +66,7 @@ class Layers:
 class Resolver:
     """Lays the layers of the models and tasks that a command asks for."""
 
-    def __init__(self, plugins: Plugins, catalog: Catalog, asked: Asked) -> None:
+    def __init__(self, plugins: Plugins, catalog: Catalog, asked: RunInput) -> None:
         self.plugins = plugins
         self.catalog = catalog
         self.asked = asked

@@ -294,7 +294,7 @@ def check_judge(spec: RunSpec, plugins: Plugins) -> list[str]:
     if not judged:
         return []
     if spec.judge is None:
-        raise no_judge(judged[0])
+        raise missing_judge_error(judged[0])
     backend = judge_backend(spec.judge, plugins)
     params = {**spec.judge.params, **spec.judge.forced}
     return [f"judge {spec.judge.model.abbr}: {line}" for line in misspellings(backend, params)]
@@ -316,7 +316,7 @@ def judge_backend(judge: Judge, plugins: Plugins) -> Backend:
     return backend
 
 
-def no_judge(task: str) -> ConfigError:
+def missing_judge_error(task: str) -> ConfigError:
     """Return the error for a task that needs a judge."""
     return ConfigError(
         "judge",

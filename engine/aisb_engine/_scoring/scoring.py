@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 CONCURRENCY = 32
 """How many answers an evaluator that waits (a judge, a worker process) has under way at a time."""
 
-RIGHT = 1 - 1e-9
+CORRECT_FROM = 1 - 1e-9
 """The value from which an answer is right; what an evaluator gives below 1 is partial credit."""
 
 
@@ -279,7 +279,7 @@ def outcome(prediction: Prediction, found: Extract | None, value: float) -> Outc
     """
     if prediction.failure:
         return "error"
-    if found is not None and value >= RIGHT:
+    if found is not None and value >= CORRECT_FROM:
         return "correct"
     marked = found is not None and found.explicit
     if prediction.finish_reason == "length" and not marked:

@@ -199,14 +199,14 @@ def test_a_performance_run_measures_tokens_of_a_local_model(folder, place):
 
 def test_batch_size_is_the_models_own_option_and_not_the_load(place):
     from aisb._plugins import Plugins
-    from aisb_engine._resolve.config import Asked, resolve
+    from aisb_engine._resolve.config import RunInput, resolve
 
     (place / "aisb.toml").write_text(
         (place / "aisb.toml").read_text()
         + '[models.mine]\nbackend = "hf-base"\npath = "x"\nbatch_size = 7\nmax_out_len = 9\n'
         + '[models.served]\nbackend = "vllm-chat"\nbatch_size = 7\n'
     )
-    spec = resolve(Plugins.load(), Asked(["mine", "served"], ["told"], place / "aisb.toml"))
+    spec = resolve(Plugins.load(), RunInput(["mine", "served"], ["told"], place / "aisb.toml"))
     assert spec.models["mine"].options["batch_size"] == 7
     loads = {subtask.model: subtask.load.concurrency for subtask in spec.subtasks}
     assert loads == {"mine": None, "served": 7}

@@ -13,7 +13,7 @@ from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 
 ALIASES = tomllib.loads((Path(str(files("aisb_dataset_chat"))) / "aliases.toml").read_text("utf-8"))
 
@@ -52,7 +52,7 @@ def ask(plugins, tmp_path):
             file = tmp_path / path.replace("__", "/")
             file.parent.mkdir(exist_ok=True)
             file.write_text(text, "utf-8")
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name], sets=list(sets))).tasks.values()
+        (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name], sets=list(sets))).tasks.values()
         folders = DataFolders([root or tmp_path])
         samples = load_samples(task, plugins, folders)
         renderer = Renderer(task, plugins, folders)
@@ -157,7 +157,7 @@ def test_data_that_is_not_there_is_named_with_its_source(ask, name):
 @pytest.mark.parametrize(("alias", "target"), ALIASES.items())
 def test_an_alias_leads_to_its_task(plugins, alias, target):
     assert Catalog(plugins).aliases[alias] == target
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert task.name == target
     assert task.summary
     assert task.source

@@ -10,7 +10,7 @@ import pytest
 from aisb import DataError, Logprob, Prediction
 from aisb_engine._data.samples import LETTERS
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_clue")))
@@ -155,5 +155,5 @@ def test_a_row_without_its_gap_is_named(make_task, tmp_path):
 def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
     name, _, variant = target.partition(":")
     assert Catalog(plugins).aliases[alias] == target
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert (task.name, task.variant) == (name, variant)

@@ -13,7 +13,7 @@ from aisb import DataError, Prediction
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 from aisb_evaluator_code._sandbox import containment
 
@@ -144,7 +144,7 @@ def make(plugins, data, monkeypatch):
     monkeypatch.setenv("AISB_ALLOW_CODE_EXECUTION", "1")
 
     def run(name):
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+        (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
         folders = DataFolders([data])
         return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
 

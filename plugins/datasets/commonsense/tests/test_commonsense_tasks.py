@@ -12,7 +12,7 @@ import pytest
 
 from aisb import DataError, Logprob, Prediction
 from aisb_engine._resolve.catalog import Catalog, Selection
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_commonsense")))
@@ -255,7 +255,7 @@ SuperGLUE_BoolQ_gen_0_shot_str_perf SuperGLUE_BoolQ_gen_5_shot_str SuperGLUE_Boo
 def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias):
     meant = Selection.parse(ALIASES[alias])
     assert Catalog(plugins).aliases[alias] == str(meant)
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert (task.name, task.variant) == (meant.name, meant.variant)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from aisb import Prediction
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import score
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_competition")))
@@ -135,7 +135,7 @@ def test_the_five_examples_come_from_the_train_split(make_task):
 def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
     name, _, variant = target.partition(":")
     assert Catalog(plugins).aliases[alias] == target
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert (task.name, task.variant or "") == (name, variant)
 
 

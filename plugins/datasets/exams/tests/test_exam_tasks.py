@@ -11,7 +11,7 @@ import pytest
 
 from aisb import DataError, Logprob, Prediction
 from aisb_engine._resolve.catalog import Catalog, Selection
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import score
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_exams")))
@@ -344,7 +344,7 @@ def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias):
     meant = Selection.parse(ALIASES[alias])
     assert Catalog(plugins).aliases[alias] == str(meant)
     assert meant.variant is None or meant.variant in TASKS[meant.name]["variants"]
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert (task.name, task.variant, task.dataset.select) == (meant.name, meant.variant, meant.select)
 
 

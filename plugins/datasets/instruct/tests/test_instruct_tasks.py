@@ -11,7 +11,7 @@ from aisb import Prediction
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 
 ROWS = {
@@ -71,7 +71,7 @@ def make(plugins, tmp_path):
     write_rows(tmp_path)
 
     def run(name):
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+        (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
         folders = DataFolders([tmp_path])
         return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
 
@@ -107,7 +107,7 @@ async def test_prompts_and_instructions_are_counted_strictly_and_loosely(plugins
 @pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
 async def test_the_published_answers_of_gpt_4_are_graded_as_published(plugins):
     """Published: 416 prompts of 541 strictly, 430 loosely, with "#" counted as a letter drawn at random."""
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=["ifeval"])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=["ifeval"])).tasks.values()
     samples = {s.fields["prompt"]: s for s in load_samples(task, plugins, DataFolders.default())}
     folder = Path(os.environ["AISB_DATA"]) / "ifeval"
     with gzip.open(folder / "input_response_data_gpt4_20231107_145030.jsonl.gz", "rt") as file:

@@ -14,7 +14,7 @@ from aisb_dataset_long._rows import EXAMS, longbench_sets
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.samples import load_samples
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_long")))
@@ -249,7 +249,7 @@ def test_several_facts_are_spread_and_each_counts_its_share(make_task):
 def test_texts_are_the_same_each_time_and_others_with_another_seed(make_task, plugins, data):
     first, again = ([s.fields["text"] for s in make_task("needle")[1]] for _ in range(2))
     assert first == again
-    asked = Asked(models=["sim"], datasets=["needle"], sets=["task.dataset.seed=1"])
+    asked = RunInput(models=["sim"], datasets=["needle"], sets=["task.dataset.seed=1"])
     (task,) = resolve(plugins, asked).tasks.values()
     assert [s.fields["text"] for s in load_samples(task, plugins, DataFolders([data]))] != first
 
@@ -301,7 +301,7 @@ def test_a_file_of_another_shape_is_named_with_what_is_wanted(make_task, tmp_pat
 def test_an_alias_leads_to_a_task_and_a_variant_or_set_of_it(plugins, alias, target):
     name, *words = target.split(":")
     assert Catalog(plugins).aliases[alias] == target
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert task.name == name
     for word in words:
         if "=" in word:

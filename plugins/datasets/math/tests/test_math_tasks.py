@@ -18,7 +18,7 @@ from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import score
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_math")))
@@ -179,12 +179,12 @@ def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
     name, _, variant = target.partition(":")
     assert Catalog(plugins).aliases[alias] == target
     assert not variant or variant in TASKS[name]["variants"]
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert (task.name, task.variant or "") == (name, variant)
 
 
 def test_data_that_is_not_there_is_named_with_its_source(plugins, tmp_path):
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=["gsm8k"])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=["gsm8k"])).tasks.values()
     with pytest.raises(
         DataError, match=r"gsm8k/test.jsonl(.|\n)*the data comes from https://github.com/openai/grade"
     ):
@@ -194,7 +194,7 @@ def test_data_that_is_not_there_is_named_with_its_source(plugins, tmp_path):
 @pytest.mark.data
 @pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
 def test_the_real_test_split_has_1319_rows_with_numbers_for_golds(plugins):
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=["gsm8k"])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=["gsm8k"])).tasks.values()
     folders = DataFolders.default()
     samples = load_samples(task, plugins, folders)
     assert len(samples) == 1319
@@ -212,7 +212,7 @@ def test_the_rows_of_the_hub_are_the_same(make_task, data, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         parquet.write_table(table.from_pylist(rows), path)
     plugins = Plugins.load()
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=["gsm8k"])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=["gsm8k"])).tasks.values()
     folders = DataFolders([tmp_path])
     _, first, renderer = make_task("gsm8k")
     found = load_samples(task, plugins, folders)

@@ -11,7 +11,7 @@ import pytest
 from aisb import DataError, Prediction, Sample
 from aisb_dataset_reading._answers import next_word, short_answer
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_reading")))
@@ -256,7 +256,7 @@ def test_a_file_of_another_shape_is_named_with_what_is_wanted(make_task, tmp_pat
 def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
     name, _, variant = target.partition(":")
     assert Catalog(plugins).aliases[alias] == target
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert (task.name, task.variant or "") == (name, variant)
 
 

@@ -11,7 +11,7 @@ import pytest
 from aisb import DataError, Prediction, Sample
 from aisb_dataset_reasoning._grading import BbhMatch, bbh_answer
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_reasoning")))
@@ -149,7 +149,7 @@ def test_a_file_of_another_shape_is_named(make_task, tmp_path):
 @pytest.mark.parametrize(("alias", "target"), ALIASES.items())
 def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
     assert Catalog(plugins).aliases[alias] == target
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert task.name == target
 
 

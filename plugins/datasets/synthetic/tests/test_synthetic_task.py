@@ -19,7 +19,7 @@ from aisb_engine._record.predictions import Asked as Kept
 from aisb_engine._record.predictions import prompt_of, read_samples, write_samples
 from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 
 ALIASES = tomllib.loads((Path(str(files("aisb_dataset_synthetic"))) / "aliases.toml").read_text("utf-8"))
 
@@ -56,7 +56,7 @@ def make(plugins):
             if isinstance(value, dict):
                 inside = ", ".join(f"{name} = {json.dumps(one)}" for name, one in value.items())
                 sets.append(f"task.dataset.{key}={{{inside}}}")
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name], sets=sets)).tasks.values()
+        (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name], sets=sets)).tasks.values()
         folders = DataFolders([])
         samples = load_samples(task, plugins, folders)
         renderer = Renderer(task, plugins, folders)
@@ -170,7 +170,7 @@ def test_more_prompts_than_the_task_makes_are_made_where_they_are_asked_for(plug
     def requests(num_prompts, *sets):
         spec = resolve(
             plugins,
-            Asked(models=["sim"], datasets=["synthetic"], load={"num_prompts": num_prompts}, sets=sets),
+            RunInput(models=["sim"], datasets=["synthetic"], load={"num_prompts": num_prompts}, sets=sets),
         )
         (task,) = with_rows(spec, plugins).tasks.values()
         return len(load_samples(task, plugins, DataFolders([])))
@@ -213,5 +213,5 @@ def test_a_made_prompt_is_kept_once(make, folder, tmp_path, name):
 def test_an_alias_leads_to_the_task_and_its_variant(plugins, alias, target):
     name, _, variant = target.partition(":")
     assert Catalog(plugins).aliases[alias] == target
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert (task.name, task.variant or "") == (name, variant)

@@ -16,7 +16,7 @@ from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
 from aisb_engine._data.tokens import load_tokenizer
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.config import Asked, resolve
+from aisb_engine._resolve.config import RunInput, resolve
 
 FAMILY = Path(str(files("aisb_dataset_traces")))
 ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text("utf-8"))
@@ -69,7 +69,7 @@ def replay(plugins, tmp_path):
             (tmp_path / path).parent.mkdir(exist_ok=True)
             (tmp_path / path).write_text(text, "utf-8", newline="")
         sets = [f"task.dataset.{key}={json.dumps(value)}" for key, value in options.items()]
-        (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name], sets=sets)).tasks.values()
+        (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name], sets=sets)).tasks.values()
         folders = DataFolders([root or tmp_path])
         samples = load_samples(task, plugins, folders)
         renderer = Renderer(task, plugins, folders)
@@ -223,7 +223,7 @@ def test_data_that_is_not_there_is_named_with_its_source(replay, name):
 @pytest.mark.parametrize(("alias", "target"), ALIASES.items())
 def test_an_alias_leads_to_its_task(plugins, alias, target):
     assert Catalog(plugins).aliases[alias] == target
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[alias])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert task.name == target
 
 
@@ -239,7 +239,7 @@ def test_an_alias_leads_to_its_task(plugins, alias, target):
     ],
 )
 def test_the_published_traces_are_read_whole(plugins, name, count, tokens, lasts):
-    (task,) = resolve(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
     folders = DataFolders.default()
     samples = load_samples(task, plugins, folders)
     assert len(samples) == count
@@ -254,7 +254,7 @@ def test_missing_data_names_the_variants_whose_data_is_there(plugins, tmp_path):
     (tmp_path / "mooncake_trace").mkdir()
     (tmp_path / "mooncake_trace/toolagent_trace.jsonl").write_text(json.dumps(MOONCAKE[0]))
     tasks = resolve(
-        plugins, Asked(models=["sim"], datasets=["mooncake_trace", "mooncake_trace:toolagent"])
+        plugins, RunInput(models=["sim"], datasets=["mooncake_trace", "mooncake_trace:toolagent"])
     ).tasks
     folders = DataFolders([tmp_path])
     with pytest.raises(DataError) as caught:

@@ -6,7 +6,7 @@ from aisb import Sample
 from aisb_engine._scoring.scoring import Steps
 from aisb_evaluator_code._blocks import code
 
-RIGHT = "def double(n):\n    return 2 * n\n"
+CORRECT_FROM = "def double(n):\n    return 2 * n\n"
 SAMPLE = Sample("0", {"entry_point": "double"})
 
 
@@ -17,28 +17,28 @@ def found(text, **fields):
 @pytest.mark.parametrize(
     "text",
     [
-        f"```python\n{RIGHT}```",
-        f"```py\n{RIGHT}```",
-        f"``` python\n{RIGHT}```",
-        f"```Python3\n{RIGHT}```",
-        f"```\n{RIGHT}```",
-        f"~~~python\n{RIGHT}~~~",
-        f"````python\n{RIGHT}````",
-        f"```{{.python}}\n{RIGHT}```",
-        f"Sure:\n\n```python\n{RIGHT}".replace("\n", "\r\n"),
-        f"```python\n{RIGHT}```\n".replace("\n", "\r\n"),
-        f"```python\n{RIGHT}",
-        f"First install it:\n```bash\npip install x\n```\nThen:\n```python\n{RIGHT}```\nUse:\n```python\nprint(double(2))\n```",
-        f"```python\ndef double(n): return n\n```\nThat was wrong. Better:\n```python\n{RIGHT}```",
-        f"```python\n{RIGHT}```\nOutput:\n```\n4\n```",
-        f"```python\n{RIGHT}```\nIt is called so:\n```python\ndouble(",
+        f"```python\n{CORRECT_FROM}```",
+        f"```py\n{CORRECT_FROM}```",
+        f"``` python\n{CORRECT_FROM}```",
+        f"```Python3\n{CORRECT_FROM}```",
+        f"```\n{CORRECT_FROM}```",
+        f"~~~python\n{CORRECT_FROM}~~~",
+        f"````python\n{CORRECT_FROM}````",
+        f"```{{.python}}\n{CORRECT_FROM}```",
+        f"Sure:\n\n```python\n{CORRECT_FROM}".replace("\n", "\r\n"),
+        f"```python\n{CORRECT_FROM}```\n".replace("\n", "\r\n"),
+        f"```python\n{CORRECT_FROM}",
+        f"First install it:\n```bash\npip install x\n```\nThen:\n```python\n{CORRECT_FROM}```\nUse:\n```python\nprint(double(2))\n```",
+        f"```python\ndef double(n): return n\n```\nThat was wrong. Better:\n```python\n{CORRECT_FROM}```",
+        f"```python\n{CORRECT_FROM}```\nOutput:\n```\n4\n```",
+        f"```python\n{CORRECT_FROM}```\nIt is called so:\n```python\ndouble(",
         "1. So:\n   ```python\n   def double(n):\n       return 2 * n\n   ```\n",
-        f"[BEGIN]\n '{RIGHT.strip()}'\n[DONE]\n\nThat is it.",
-        f"[BEGIN]\n{RIGHT}[DONE]",
-        f"{RIGHT}[DONE]",
-        f"[BEGIN]\n```python\n{RIGHT}```\n[DONE]",
-        RIGHT,
-        f"Here is the function:\n\n{RIGHT}\nThis doubles its argument.",
+        f"[BEGIN]\n '{CORRECT_FROM.strip()}'\n[DONE]\n\nThat is it.",
+        f"[BEGIN]\n{CORRECT_FROM}[DONE]",
+        f"{CORRECT_FROM}[DONE]",
+        f"[BEGIN]\n```python\n{CORRECT_FROM}```\n[DONE]",
+        CORRECT_FROM,
+        f"Here is the function:\n\n{CORRECT_FROM}\nThis doubles its argument.",
     ],
 )
 def test_the_program_is_found(text):
@@ -49,9 +49,9 @@ def test_the_program_is_found(text):
 
 def test_thinking_is_not_looked_at():
     steps = Steps([("code", code())])
-    text = f"<think>```python\ndef double(n): return 0\n```</think>Here:\n```python\n{RIGHT}```"
-    assert steps.extract(text, SAMPLE).text == RIGHT
-    assert steps.extract(f"<think>```python\n{RIGHT}```", SAMPLE) is None
+    text = f"<think>```python\ndef double(n): return 0\n```</think>Here:\n```python\n{CORRECT_FROM}```"
+    assert steps.extract(text, SAMPLE).text == CORRECT_FROM
+    assert steps.extract(f"<think>```python\n{CORRECT_FROM}```", SAMPLE) is None
 
 
 def test_the_word_done_in_a_program_does_not_end_it():
@@ -65,8 +65,8 @@ def test_a_body_alone_is_taken_as_it_is():
 
 
 def test_the_span_is_where_the_block_stands():
-    text = f"So:\n```python\n{RIGHT}```"
-    assert text[slice(*found(text).span)] == RIGHT
+    text = f"So:\n```python\n{CORRECT_FROM}```"
+    assert text[slice(*found(text).span)] == CORRECT_FROM
     assert found(text).rule == "block"
     assert found(text.removesuffix("```")).rule == "unclosed block"
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(
 )
 LIMITS = Limits(seconds=3, memory=512, processes=16)
 CHECK = "def check(candidate):\n    assert candidate(20) == 21\n    assert candidate(-3) == -2\n"
-RIGHT = "def plus_one(n):\n    return n + 1\n"
+CORRECT_FROM = "def plus_one(n):\n    return n + 1\n"
 
 
 def ran(program, tests=CHECK, limits=LIMITS):
@@ -34,7 +34,7 @@ def running(mark):
 
 
 def test_a_right_program_passes_and_a_wrong_one_does_not():
-    assert ran(RIGHT) == {"passed": True}
+    assert ran(CORRECT_FROM) == {"passed": True}
     found = ran("def plus_one(n):\n    return n + 2\n")
     assert not found["passed"]
     assert found["test"] == "assert candidate(20) == 21"
@@ -113,7 +113,7 @@ def plus_one(n):
     return n + 1
 """
     ran(program)
-    assert ran(RIGHT) == {"passed": True}  # this process is still there, and so is the machine
+    assert ran(CORRECT_FROM) == {"passed": True}  # this process is still there, and so is the machine
     status, seen = run_command("ls /proc | grep -c '^[0-9]'", {}, LIMITS)
     assert (status, int(seen) < 10) == (0, True)
 
@@ -143,7 +143,7 @@ def test_endless_output_is_cut_off():
     assert status is None
     assert len(output) == LIMITS.output << 20
     assert ran(
-        "import sys\nsys.stdout.write('x' * 10_000_000)\nsys.stderr.write('x' * 10_000_000)\n" + RIGHT
+        "import sys\nsys.stdout.write('x' * 10_000_000)\nsys.stderr.write('x' * 10_000_000)\n" + CORRECT_FROM
     )["passed"]
 
 

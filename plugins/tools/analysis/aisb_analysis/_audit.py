@@ -18,7 +18,7 @@ import orjson
 from aisb import AisbError, Ask, Evaluator, Extract, Outcome, Prediction, Sample, Score, UsageError
 from aisb.helpers import VisibleText
 from aisb_engine import (
-    RIGHT,
+    CORRECT_FROM,
     PluginFaults,
     StepError,
     Steps,
@@ -312,7 +312,7 @@ async def _grade(judge: Evaluator, found: Extract, sample: Sample) -> tuple[bool
         given = await given if inspect.isawaitable(given) else given
     except Exception:  # noqa: BLE001 - one sample: what it says of another answer is not known
         return literal or None, plain
-    return given.value >= RIGHT, str(given.details.get("vote", plain))
+    return given.value >= CORRECT_FROM, str(given.details.get("vote", plain))
 
 
 def _makes_sense(count: Count, mine: Count) -> bool:

@@ -59,7 +59,7 @@ def audit(context: click.Context, /, **flags: Any) -> int:
         PluginFaults,
         open_run,
         read_answers,
-        recorded_judge,
+        replayed_judge,
         write_atomically,
     )
 
@@ -74,7 +74,7 @@ def audit(context: click.Context, /, **flags: Any) -> int:
         task = spec.tasks[subtask.task]
         try:
             answers = read_answers(folder, subtask, task, plugins)
-            ask = recorded_judge(run, task, plugins)
+            ask = replayed_judge(run, task, plugins)
             found = asyncio.run(audited(task, answers, plugins, also=flags["also"], ask=ask, faults=faults))
         except UsageError as error:
             if isinstance(error, ComponentError):

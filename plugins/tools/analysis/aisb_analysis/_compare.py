@@ -22,8 +22,8 @@ from aisb_analysis._paired import (
     smallest_difference,
 )
 from aisb_engine import (
-    RIGHT,
-    Graded,
+    CORRECT_FROM,
+    Grade,
     OpenedRun,
     RunFolder,
     identity_differences,
@@ -211,8 +211,8 @@ def _verdict(difference: float, p: float) -> Verdict:
 
 
 def compare_grades(
-    a: Mapping[str, Sequence[Graded]],
-    b: Mapping[str, Sequence[Graded]],
+    a: Mapping[str, Sequence[Grade]],
+    b: Mapping[str, Sequence[Grade]],
     *,
     names: tuple[Subtask, Subtask],
     tests: int = 1,
@@ -234,7 +234,7 @@ def compare_grades(
                 else "the two sides share no sample"
             )
         )
-    partial = any(1e-9 < grade.value < RIGHT for side in (a, b) for key in same for grade in side[key])
+    partial = any(1e-9 < grade.value < CORRECT_FROM for side in (a, b) for key in same for grade in side[key])
     once = all(len(side[key]) == 1 for side in (a, b) for key in same)
     values_a = [_value(a[key], partial) for key in same]
     values_b = [_value(b[key], partial) for key in same]
@@ -279,7 +279,7 @@ def compare_grades(
 
 
 def _clusters(
-    a: Mapping[str, Sequence[Graded]], b: Mapping[str, Sequence[Graded]], keys: Sequence[str]
+    a: Mapping[str, Sequence[Grade]], b: Mapping[str, Sequence[Grade]], keys: Sequence[str]
 ) -> list[str] | None:
     """Return what each sample shares with others, as either side knows it; None where none share anything."""
     # A sample by itself is a cluster of its own, under a name that no other has.
@@ -287,13 +287,13 @@ def _clusters(
     return found if len(set(found)) < len(found) else None
 
 
-def _value(grades: Sequence[Graded], partial: bool) -> float:
+def _value(grades: Sequence[Grade], partial: bool) -> float:
     """Return what a sample counts: the mean over its repeats of right or not, or of partial credit."""
     values = (grade.value if partial else float(grade.outcome == "correct") for grade in grades)
     return fsum(values) / len(grades)
 
 
-def _flip(key: str, a: Sequence[Graded], b: Sequence[Graded]) -> Flip:
+def _flip(key: str, a: Sequence[Grade], b: Sequence[Grade]) -> Flip:
     return Flip(key, a[0].target, a[0].answer, b[0].answer, a[0].outcome, b[0].outcome)
 
 
@@ -333,7 +333,7 @@ def _unequal_samples(a: Mapping[str, Any], b: Mapping[str, Any], shared: int, sa
 
 
 def _errors(
-    a: Mapping[str, Sequence[Graded]], b: Mapping[str, Sequence[Graded]], keys: Sequence[str]
+    a: Mapping[str, Sequence[Grade]], b: Mapping[str, Sequence[Grade]], keys: Sequence[str]
 ) -> list[str]:
     counts = [sum(g.outcome == "error" for key in keys for g in side[key]) for side in (a, b)]
     if not any(counts):

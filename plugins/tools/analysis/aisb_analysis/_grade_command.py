@@ -62,12 +62,12 @@ def grade(
 
     from aisb_analysis._grading import check_task
     from aisb_analysis._grading import grade as graded
-    from aisb_engine import Asked, Catalog, Resolver
+    from aisb_engine import Catalog, Resolver, RunInput
 
     plugins = context.obj.load_plugins()
     own = Path("aisb.toml") if Path("aisb.toml").is_file() else None
     table = {key: value for key, value in (("base", judge), ("url", judge_url)) if value}
-    asked = Asked(file=own, sets=sets, judge=table)
+    asked = RunInput(file=own, sets=sets, judge=table)
     resolver = Resolver(plugins, Catalog(plugins), asked)
     resolved = resolver.show(task)
     check_task(resolved)

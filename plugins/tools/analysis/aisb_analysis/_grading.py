@@ -41,7 +41,7 @@ from aisb_engine import (
     is_judged,
     make_component,
     make_evaluators,
-    missing_judge,
+    missing_judge_error,
     score_predictions,
 )
 
@@ -224,7 +224,7 @@ async def grade(
     """
     check_task(task)
     if judging is None and is_judged(task, plugins):
-        raise missing_judge(task.name)
+        raise missing_judge_error(task.name)
     ask = judging.ask if judging else None
     faults = PluginFaults()
     judges = make_evaluators(task, plugins, ask, faults=faults)

@@ -14,14 +14,14 @@ from aisb_analysis._audit import Audit, Entry, audit, gold_place, to_lines
 from aisb_engine import Answers
 from aisb_engine._record.predictions import AskedTask
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.layers import Asked, Resolver
+from aisb_engine._resolve.layers import Resolver, RunInput
 from aisb_engine._spec import Task
 
 PLUGINS = Plugins.load()
 
 
 def task(*sets: str, name: str = "demo_gsm8k") -> Task:
-    return Resolver(PLUGINS, Catalog(PLUGINS), Asked(sets=sets)).show(name)
+    return Resolver(PLUGINS, Catalog(PLUGINS), RunInput(sets=sets)).show(name)
 
 
 def audited(of: Task, *texts: str, target: str = "18", also: tuple[str, ...] = (), **more) -> Audit:

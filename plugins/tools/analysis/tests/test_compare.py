@@ -9,17 +9,17 @@ import pytest
 from aisb._errors import UsageError
 from aisb_analysis._compare import compare_grades, corrected
 from aisb_analysis._junit import Case, to_junit
-from aisb_engine import Graded
+from aisb_engine import Grade
 from aisb_engine._spec import Subtask
 
 NAMES = (Subtask(model="old", task="gsm8k"), Subtask(model="new", task="gsm8k"))
 
 
-def grades(text: str, *, target: str = "7") -> dict[str, list[Graded]]:
+def grades(text: str, *, target: str = "7") -> dict[str, list[Grade]]:
     """A sample a word, a repeat a letter: c for correct, w wrong, e error."""
     words = {"c": "correct", "w": "wrong", "e": "error"}
     return {
-        str(i): [Graded(words[c], float(c == "c"), c, target) for c in word]
+        str(i): [Grade(words[c], float(c == "c"), c, target) for c in word]
         for i, word in enumerate(text.split())
     }
 
@@ -51,8 +51,8 @@ def test_the_same_on_both_sides_is_a_tie_that_no_size_would_change():
 
 
 def test_samples_of_one_side_only_and_with_other_targets_are_left_out_and_said():
-    a = grades("c c c c") | {"8": [Graded("correct", 1.0, "1", "7")]}
-    b = grades("c c c") | {"3": [Graded("correct", 1.0, "1", "another")]}
+    a = grades("c c c c") | {"8": [Grade("correct", 1.0, "1", "7")]}
+    b = grades("c c c") | {"3": [Grade("correct", 1.0, "1", "another")]}
     found = compare_grades(a, b, names=NAMES)
     assert found.samples == 3
     assert found.unequal == (
@@ -77,9 +77,9 @@ def test_repeats_count_as_their_mean_and_the_bootstrap_decides():
 
 
 def test_partial_credit_counts_as_it_is():
-    def side(shift: float) -> dict[str, list[Graded]]:
+    def side(shift: float) -> dict[str, list[Grade]]:
         draw = random.Random(1)
-        return {str(i): [Graded("wrong", draw.uniform(0.2, 0.6) + shift, "", "7")] for i in range(200)}
+        return {str(i): [Grade("wrong", draw.uniform(0.2, 0.6) + shift, "", "7")] for i in range(200)}
 
     found = compare_grades(side(0), side(0.1), names=NAMES)
     assert found.mcnemar is None
@@ -88,8 +88,8 @@ def test_partial_credit_counts_as_it_is():
 
 
 def test_a_few_samples_of_partial_credit_are_not_taken_for_many():
-    a = {str(i): [Graded("wrong", 0.5, "", "7")] for i in range(3)}
-    b = {str(i): [Graded("wrong", 0.6 + i / 10, "", "7")] for i in range(3)}
+    a = {str(i): [Grade("wrong", 0.5, "", "7")] for i in range(3)}
+    b = {str(i): [Grade("wrong", 0.6 + i / 10, "", "7")] for i in range(3)}
     found = compare_grades(a, b, names=NAMES)
     assert found.bootstrap < 0.05 < found.p
     assert found.verdict == "tie"
@@ -133,7 +133,7 @@ def test_junit_has_a_failure_for_each_regression():
 
 
 def test_samples_that_share_a_passage_are_resampled_together() -> None:
-    def shared(side: dict[str, list[Graded]], each: int) -> dict[str, list[Graded]]:
+    def shared(side: dict[str, list[Grade]], each: int) -> dict[str, list[Grade]]:
         return {
             key: [one._replace(cluster=f"passage {int(key) // each}") for one in found]
             for key, found in side.items()

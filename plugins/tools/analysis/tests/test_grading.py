@@ -13,7 +13,7 @@ from aisb._plugins import Plugins
 from aisb._types import Prediction, Sample
 from aisb_analysis._grading import BATCH, Tally, grade
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.layers import Asked, Resolver
+from aisb_engine._resolve.layers import Resolver, RunInput
 from aisb_engine._scoring.scoring import score
 from aisb_engine._spec import Task
 
@@ -21,7 +21,7 @@ PLUGINS = Plugins.load()
 
 
 def task(name: str = "demo_gsm8k", *sets: str) -> Task:
-    return Resolver(PLUGINS, Catalog(PLUGINS), Asked(sets=sets)).show(name)
+    return Resolver(PLUGINS, Catalog(PLUGINS), RunInput(sets=sets)).show(name)
 
 
 def graded(of: Task, *lines: Any) -> tuple[list[dict[str, Any]], list[str], Tally]:

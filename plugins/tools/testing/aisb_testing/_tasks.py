@@ -40,10 +40,10 @@ def make_task(plugins: Plugins, data: Path) -> Callable[..., MadeTask]:
 
     The rows are read from the folder of the module's fixture `data`, or from `root`.
     """
-    from aisb_engine import Asked, DataFolders, Renderer, load_samples, resolve_run
+    from aisb_engine import DataFolders, Renderer, RunInput, load_samples, resolve_run
 
     def make(name: str, root: Path = data) -> MadeTask:
-        (task,) = resolve_run(plugins, Asked(models=["sim"], datasets=[name])).tasks.values()
+        (task,) = resolve_run(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
         folders = DataFolders([root])
         return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
 
