@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aisb import AisbError, UnknownName
+from aisb import AisbError, PluginError, UnknownName
 from aisb_cli.faults import CommandFault
 from aisb_cli.grouped_help import Grouped
 from aisb_cli.invocation import Invocation
-from aisb_engine import DeclaredCommands, duplicate_command_error
+from aisb_engine import DeclaredCommands, duplicate_command_error, error_words
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -208,7 +208,8 @@ def _with_options(
         try:
             options = _options(one, command)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin does, the other options stay
-            _note(ctx, f"the options of plugin {one.plugin} for aisb run are left out: {error}")
+            why = error if isinstance(error, AisbError) else error_words(error)
+            _note(ctx, f"the options of plugin {one.plugin} for aisb run are left out: {why}")
             continue
         command.params += options
         headings[f"Of plugin {one.plugin}"] = [option.name or "" for option in options]
@@ -225,8 +226,7 @@ def _options(one: DeclaredCommand, command: click.Command) -> list[click.Paramet
         option.expose_value = False  # a setting is what it is for: run knows nothing of its value
         option.callback = _named(option.callback, one) if option.callback else None
         if clash := taken.intersection((*option.opts, *option.secondary_opts)):
-            message = f"run has {min(clash)} already"
-            raise ValueError(message)
+            raise PluginError(f"run has {min(clash)} already")
     return holder.params[::-1]
 
 

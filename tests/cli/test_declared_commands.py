@@ -14,7 +14,12 @@ from aisb_cli.faults import CommandFault
 from aisb_engine import DeclaredCommand
 
 PROJECTS = Path(__file__).parents[1] / "distributions" / "commands"
-OTHERS = "twins,late,lost,misplaced"
+OTHERS = "twins,helpless,late,lost,misplaced,rash"
+
+
+def without(name: str) -> str:
+    """Return what to block so that, beside `cost`, this plugin is found."""
+    return ",".join(other for other in OTHERS.split(",") if other != name)
 
 
 @pytest.fixture(scope="module")
@@ -126,23 +131,26 @@ def test_plugins_commands_are_completed_and_a_broken_plugin_prints_nothing(aisb)
 
 
 def test_a_command_that_two_plugins_have_says_what_to_block(aisb):
-    done = aisb("twin", block="late,lost,misplaced", code=2)
+    done = aisb("twin", block="helpless,late,lost,misplaced,rash", code=2)
     assert done.stderr == (
         "error: command 'twin' is offered by cost (aisb-test-cost) and twins (aisb-test-twins); "
         "block all but one, as in --block twins\n"
     )
-    assert "cost nothing" in aisb("--block", "twins", "twin", block="late,lost,misplaced", code=3).stdout
+    assert (
+        "cost nothing"
+        in aisb("--block", "twins", "twin", block="helpless,late,lost,misplaced,rash", code=3).stdout
+    )
 
 
 def test_a_command_of_two_words_that_the_group_has_is_an_error_that_names_both(aisb):
-    done = aisb("runs", "list", block="late,lost,misplaced", code=2)
+    done = aisb("runs", "list", block="helpless,late,lost,misplaced,rash", code=2)
     assert "command 'runs list' is offered by aisb (aisb) and twins (aisb-test-twins); block" in done.stderr
 
 
 def test_what_cannot_be_added_is_left_out_with_a_line(aisb):
-    done = aisb("score", "--help", block="late,lost,misplaced")
+    done = aisb("score", "--help", block="helpless,late,lost,misplaced,rash")
     assert done.stderr == "command 'score twice' of plugin twins is left out: score has no commands\n"
-    done = aisb("run", "--help", block="late,lost,misplaced")
+    done = aisb("run", "--help", block="helpless,late,lost,misplaced,rash")
     assert "the options of plugin twins for aisb run are left out: run has --url already\n" in done.stderr
 
 
@@ -150,16 +158,42 @@ def test_what_cannot_be_added_is_left_out_with_a_line(aisb):
     ("name", "reason"),
     [
         ("lost", "No module named 'a_library_nobody_has'"),
+        ("helpless", "aisb_commands() has None as the help of 'helpless'; it is a line of text"),
         ("late", "needs aisb-core>=9.1, and 0.2.0 is installed: upgrade one of them"),
         ("misplaced", "aisb_datasets belongs in a module with an entry point in the group aisb"),
     ],
 )
 def test_a_plugin_that_cannot_declare_its_commands_is_one_line_and_harms_no_other(aisb, name, reason):
-    others = ",".join({*OTHERS.split(",")} - {name})
+    others = without(name)
     done = aisb("runs", "list", "--json", block=others)
     assert done.stdout == "[]\n"
     assert done.stderr == f"plugin {name} did not load: {reason}\n"
     assert f"{name} did not load: {reason}\n" in aisb("plugins", "list", block=others).stdout
+
+
+def test_options_of_run_that_end_the_process_are_left_out_and_the_run_goes_on(aisb):
+    done = aisb("run", "--models", "sim", "--datasets", "demo_gsm8k", block=without("rash"))
+    assert (
+        "the options of plugin rash for aisb run are left out: SystemExit: 0 (commands.py, line "
+        in done.stderr
+    )
+    assert "79.69" in done.stdout
+
+
+def test_what_the_callback_of_an_added_option_raises_is_its_plugins_fault(aisb):
+    done = aisb("run", "--models", "sim", "--rash", "price", block=without("rash"), code=1)
+    assert "of plugin rash failed: KeyError: 'price' (commands.py, line " in done.stderr
+    assert "its traceback is in " in done.stderr
+
+
+def test_importers_that_end_the_process_or_return_no_task_are_named_and_the_others_go_on(aisb, tmp_path):
+    (tmp_path / "gsm8k.quiz").write_text("3 pens and 4 pens?;7;The answer is 7.\n")
+    done = aisb("import", "gsm8k.quiz", block=without("rash"), code=1)
+    for name, reason in (("ending", "SystemExit"), ("counting", "TypeError: it returned 5")):
+        assert (
+            f"importer '{name}' of plugin rash failed on gsm8k.quiz and is left out: {reason}" in done.stderr
+        )
+    assert "100.00" in done.stdout
 
 
 def test_a_plugin_for_another_core_is_never_imported(aisb):
@@ -172,7 +206,7 @@ def test_a_plugin_for_another_core_is_never_imported(aisb):
 
 
 def test_a_hook_in_the_wrong_group_says_where_it_belongs(aisb):
-    shown = aisb("plugins", "list", block="twins,late,lost").stdout
+    shown = aisb("plugins", "list", block="twins,helpless,late,lost,rash").stdout
     assert (
         "misplaced did not load: aisb_commands belongs in a module with an entry point in the group aisb.commands\n"
         in shown
@@ -288,7 +322,7 @@ def test_what_can_be_read_names_every_importer(aisb, tmp_path):
 
 def test_an_importer_that_fails_is_named_and_the_others_go_on_with_exit_code_1(aisb, tmp_path):
     (tmp_path / "gsm8k.quiz").write_text("3 pens and 4 pens?;7;The answer is 7.\n")
-    done = aisb("import", "gsm8k.quiz", block="late,lost,misplaced", code=1)
+    done = aisb("import", "gsm8k.quiz", block="helpless,late,lost,misplaced,rash", code=1)
     assert (
         "importer 'careless' of plugin twins failed on gsm8k.quiz and is left out: AttributeError: "
         in done.stderr
