@@ -77,6 +77,8 @@ def rows(
     how: Annotated[str, "how it raises"] = "",
 ):
     for number in range(6):
+        if number == breaks and how == "list":
+            yield ["no", "mapping"]
         if BROKEN and number == breaks and how:
             fail(how)
         if BROKEN and number == breaks:
@@ -332,6 +334,17 @@ def test_a_dataset_that_raises_costs_its_own_task_alone(place):
     assert "Traceback" in place.log
     assert 'raise ValueError(f"row {number} of this dataset is rotten")' in place.log
     assert f"traceback: {(place.latest / 'logs/plugins.log').relative_to(place.folder)}" in ended.stderr
+
+
+def test_a_row_that_is_no_mapping_costs_its_own_task_alone(place):
+    place.task("fine")
+    place.task("listed", options=', breaks = 3, how = "list"')
+    ended = place.run("listed", "fine")
+    assert ended.code == 1
+    assert place.results("fine")["accuracy"] == 100
+    fault = "dataset 'faulty-rows' of plugin faulty (aisb-faulty 1.0) failed in its row 3"
+    reason = "TypeError: row 3: a row is a mapping with fields, and this is ['no', 'mapping']"
+    assert f"listed is not asked: {fault}: {reason}" in ended.stderr
 
 
 def test_a_task_that_was_not_asked_is_asked_once_the_plugin_is_mended(place):

@@ -417,7 +417,7 @@ def _counted(rows: Iterable[Row], files: DataFiles | None, digest: Any) -> Itera
     ]
     for position, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            raise DataError(f"row {position}: a row is a mapping with fields, and this is {row!r}"[:200])
+            raise TypeError(f"row {position}: a row is a mapping with fields, and this is {row!r:.80}")
         if files is None:
             digest.update(json.dumps(row, sort_keys=True, default=str).encode())
             yield f"row {position}", row
