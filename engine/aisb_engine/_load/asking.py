@@ -6,17 +6,16 @@ import asyncio
 import hashlib
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from aisb._backend import Backend, HttpBackend
-from aisb._errors import AisbError, ConfigError, PluginError, RunError, ServiceError, UsageError
+from aisb._errors import AisbError, PluginError, RunError, ServiceError
 from aisb._mixins import LoraAdapters
 from aisb._options import option_with
 from aisb._plugins import Plugins
@@ -30,17 +29,17 @@ from aisb_engine._faults import RAISED, ComponentError, PluginFaults, calling, i
 from aisb_engine._http.client import connect
 from aisb_engine._http.likelihood import check_scores, try_scores
 from aisb_engine._load.engine import concurrency
-from aisb_engine._load.job import place_of
 from aisb_engine._load.loads import workers
 from aisb_engine._load.pieces import Piece
-from aisb_engine._load.sending import Placement, Sending
+from aisb_engine._load.placing import Placing
+from aisb_engine._load.sending import Sending
 from aisb_engine._progress import Display, Progress
 from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import Manifest, differences, identity, mask_url, now, task_version
 from aisb_engine._record.predictions import Asked, prompt_of, write_predictions, write_samples
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
 from aisb_engine._resolve.params import sends
-from aisb_engine._spec import LOCAL, DatasetTable, RunSpec, Subtask, Task
+from aisb_engine._spec import DatasetTable, RunSpec, Subtask, Task
 from aisb_engine._stopper import Stopper
 
 
@@ -188,7 +187,7 @@ class Asking:
 
     async def _probe(self) -> None:
         compared = {piece.subtask.model for piece in self.pieces if piece.task.mode == "logprob"}
-        self._set_apart()
+        self._placing.set_apart(self.display)
         for name, backend in self.backends.items():
             mine = [piece for piece in self.pieces if piece.backend is backend]
             if mine and all(piece.apart for piece in mine):  # its workers will load it, each for itself
@@ -208,59 +207,9 @@ class Asking:
             for line in info.notes:
                 self.display.say(f"{name}: {line}")
 
-    def _set_apart(self) -> None:
-        """Leave local models to worker processes where several run at once, each with its own devices.
-
-        Raises:
-            ConfigError: the machine has not as many devices as they need, or other processes cannot make
-                the backend.
-        """
-        for piece in self.pieces:
-            piece.apart = piece.backend.local and (
-                self._at_once > 1 or piece.workers > 1 or self.spec.run.launcher != LOCAL
-            )
-            if piece.backend.local:
-                self._environments(piece, 0)
-            if self.spec.run.launcher != LOCAL and not self._is_launched(piece):
-                self.display.say(
-                    f"{piece.subtask.model}: asked from this process: "
-                    "the launcher places HTTP and local backends"
-                )
-            if self._is_launched(piece):
-                place_of(self.plugins.find("backend", piece.model.backend))
-
     @property
-    def _at_once(self) -> int:
-        return min(self.spec.run.max_num_workers, len(self.pieces))
-
-    def _environments(self, piece: Piece, slot: int) -> list[Mapping[str, str]]:
-        """Return what gives each worker of a piece its own devices; `slot` is its place of those at once."""
-        wide = max(each.workers for each in self.pieces if each.backend.local)
-        total = self._at_once * wide
-        try:
-            with calling(self.plugins, "backend", piece.model.backend, "pin"):
-                return [piece.backend.pin(slot * wide + number, total) for number in range(piece.workers)]
-        except UsageError as error:
-            raise ConfigError(f"models.{piece.model.name}", str(error)) from error
-
-    def _is_launched(self, piece: Piece) -> bool:
-        """Say whether a launcher places a piece's workers; else this process is its one worker.
-
-        One worker of a service runs elsewhere only if the user chose a launcher.
-        """
-        chosen = self.spec.run.launcher != LOCAL and isinstance(piece.backend, HttpBackend)
-        return piece.workers > 1 or piece.apart or chosen
-
-    def _placement(self, piece: Piece, slot: int) -> Placement | None:
-        """Return where a piece's workers run; None where this process is its one worker."""
-        if not self._is_launched(piece):
-            return None
-        run = self.spec.run
-        launcher = self.plugins.make("launcher", run.launcher, self.spec.launcher, where="launcher")
-        component = self.plugins.find("backend", piece.model.backend)
-        environments = self._environments(piece, slot) if piece.apart else [{}] * piece.workers
-        named = partial(ComponentError.of, self.plugins, "launcher", run.launcher)
-        return Placement(launcher, component, named, environments)
+    def _placing(self) -> Placing:
+        return Placing(self.spec, self.plugins, self.pieces)
 
     def _service(self, backend: Backend, info: ServiceInfo) -> dict[str, Any]:
         served = getattr(backend, "model", None)
@@ -417,7 +366,7 @@ class Asking:
             for name, why in piece.broken.items():
                 note(f"request {name}: not asked: {why}")
             sending = Sending(piece, folder, self.session, began, note, stopping, self.performance)
-            sending.placement = self._placement(piece, slot)
+            sending.placement = self._placing.placement(piece, slot)
             try:
                 await sending.run(log.latest, subtasks_at_once=at_once)
             except AisbError as error:
