@@ -436,15 +436,20 @@ def _holds(clause: str, version: str) -> bool:
 
 def error_words(error: BaseException) -> str:
     """Say in one line what went wrong, and where; an import or syntax error says that itself."""
-    try:
-        message = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - a plugin wrote the exception, too
-        message = ""
+    message = exception_message(error)
     if isinstance(error, ImportError):
         return message
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     place = "" if isinstance(error, SyntaxError) else exception_location(error)
     return f"{text} ({place})" if place else text
+
+
+def exception_message(error: BaseException) -> str:
+    """Return an exception's message in one line; an empty string where it cannot be printed."""
+    try:
+        return " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - a plugin wrote the exception, too
+        return ""
 
 
 def exception_location(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aisb._errors import AisbError, PluginError
-from aisb._plugins import exception_location
+from aisb._plugins import exception_location, exception_message
 from aisb._types import Extract
 
 if TYPE_CHECKING:
@@ -236,10 +236,7 @@ def is_stop(error: BaseException) -> bool:
 
 def words(error: BaseException) -> str:
     """Return an exception's kind and message in one line; one that cannot be printed has no message."""
-    try:
-        message = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - a plugin wrote the exception, too
-        message = ""
+    message = exception_message(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
