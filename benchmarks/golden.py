@@ -73,9 +73,10 @@ async def errors(golden, chat, request):
 
 
 def main(rounds):
-    sys.path[:0] = [str(TESTS / "engine"), str(TESTS / "servers")]
+    sys.path.insert(0, str(TESTS / "servers"))
     from minimal import Chat
-    from test_golden_streams import GOLDEN, REQUEST
+
+    from golden import GOLDEN, REQUEST
 
     try:
         import uvloop

@@ -31,7 +31,7 @@ def _module(name, path):
 
 
 # Tests say `from scripted import …`: helpers of tests, found without any path being added.
-for _name in ("scripted", "minimal", "real_servers"):
+for _name in ("scripted", "minimal", "golden", "played", "real_servers"):
     _module(_name, Path(__file__).parent / "servers" / f"{_name}.py")
 
 

@@ -77,7 +77,8 @@ def setup(profile: str) -> None:
     installed = [path.name.split("-")[0] for path in VENV.glob("lib/*/site-packages/aisb*.dist-info")]
     if installed:  # pip passes over a wheel whose version is there already, though its metadata has changed
         pip("taking out the older installation", "uninstall", "--yes", *installed)
-    pip("getting the build tools", "install", "hatchling", "editables", "setuptools")
+    compiler = ["mypy"] if profile == "test" else []  # whose mypyc compiles aisb-speedups
+    pip("getting the build tools", "install", "hatchling", "editables", "setuptools", *compiler)
     with tempfile.TemporaryDirectory() as wheels:
         checked([PYTHON, __file__, "editable", wheels, *folders], "building")
         requirements: list[str | Path] = [word for file in PROFILES[profile] for word in ("-r", file)]
@@ -93,7 +94,8 @@ def setup(profile: str) -> None:
 def fingerprint(profile: str, folders: Iterable[Path]) -> str:
     """Return a hash over all that decides what is installed; the place, too: a moved .venv does not work."""
     files = [*(folder / "pyproject.toml" for folder in folders), *PROFILES[profile], CONSTRAINTS]
-    files += [file for folder in folders for file in sorted([*folder.glob("*.py"), *folder.rglob("*.c")])]
+    files += [file for folder in folders for file in sorted(folder.glob("*.py"))]
+    files.append(ROOT / "engine/aisb_engine/_stream/reader.py")  # compiled into aisb-speedups
     parts = [str(VENV).encode(), *(file.read_bytes() for file in files if file.exists())]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 

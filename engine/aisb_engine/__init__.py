@@ -73,14 +73,14 @@ if TYPE_CHECKING:
     from aisb_engine._scoring.scoring import evaluators as make_evaluators
     from aisb_engine._scoring.scoring import score as score_predictions
     from aisb_engine._spec import PromptTable, PullTable, RunSpec, SampleTable, Subtask, Task, Use
-    from aisb_engine._stream.compiled import COMPILED
+    from aisb_engine._stream import COMPILED
 
 __version__ = "0.2.0"
 
 _PLACES = {
     "Answers": "aisb_engine._readback:Answers",
     "BrokenRow": "aisb_engine._data.samples:BrokenRow",
-    "COMPILED": "aisb_engine._stream.compiled:COMPILED",
+    "COMPILED": "aisb_engine._stream:COMPILED",
     "CORRECT_FROM": "aisb_engine._scoring.scoring:CORRECT_FROM",
     "Catalog": "aisb_engine._resolve.catalog:Catalog",
     "Component": "aisb._plugins:Component",

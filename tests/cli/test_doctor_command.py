@@ -59,9 +59,9 @@ def test_the_machine_is_looked_at_from_python_to_the_disk(report):
 def test_whether_the_compiled_parts_are_used_is_said():
     assert compiled_parts(there=True, wanted=True)[2:4] == (
         "ok",
-        "the loops that every streamed chunk passes are compiled",
+        "the reader of replies is compiled",
     )
-    plain = "the loops that every streamed chunk passes are not compiled: a load takes more CPU"
+    plain = "the reader of replies is not compiled: a load takes more CPU"
     remedy = (
         "with a C compiler and Python's headers, in a checkout of aisb: pip install ./plugins/tools/speedups"
     )

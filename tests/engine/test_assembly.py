@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from minimal import DONE, Chat, document, event
+from played import Played
 from scripted import chunked, sized
 
 from aisb._errors import AttemptFailed, ServiceError
@@ -21,39 +22,15 @@ from aisb_engine._spec import Timeouts
 REQUEST = Request("17", repeat=1, turn=2, text="6 x 7?")
 
 
-class Whole:
-    """A transport that gives one reply: a status, headers, and the pieces of a body."""
-
-    def __init__(
-        self, *pieces, status=200, content_type="text/event-stream", headers=(), failure=None, full=None
-    ):
-        self.full = full
-        self.pieces = pieces
-        self.status = status
-        self.headers = {"content-type": content_type, **dict(headers)}
-        self.failure = failure
-        self.requests = []
-
-    async def exchange(self, request, exchange):
-        self.requests.append(request)
-        exchange.full = self.full or exchange.full
-        exchange.status, exchange.headers, exchange.sent_ns = self.status, self.headers, 1
-        for stamp, data in enumerate(self.pieces, start=2):
-            exchange.last_ns = stamp
-            exchange.pieces.append((stamp, data))
-            exchange.size += len(data)
-            if exchange.size >= exchange.full:
-                exchange.on_full(exchange)
-        if self.failure:
-            raise AttemptFailed(self.failure)
-        exchange.done_ns = len(self.pieces) + 2
-
-    async def aclose(self):
-        pass
+def whole(*pieces, content_type="text/event-stream", headers=(), **options):
+    """Return a transport that gives these pieces of a body, one after another."""
+    return Played(
+        enumerate(pieces, start=2), headers={"content-type": content_type, **dict(headers)}, **options
+    )
 
 
 async def answer(*pieces, backend=None, **options):
-    return await ask(backend or Chat(), Whole(*pieces, **options), REQUEST, clock=lambda: 0, attempts=3)
+    return await ask(backend or Chat(), whole(*pieces, **options), REQUEST, clock=lambda: 0, attempts=3)
 
 
 async def failure(*pieces, **options):
@@ -246,7 +223,7 @@ async def test_url_headers_and_key_make_the_request(monkeypatch):
     backend = Chat(
         url="http://user:pa%20ss@[::1]:8000/pre/fix/", headers={"X-Team": "a"}, api_key_env="THE_KEY"
     )
-    transport = Whole(event("42", finish="stop"))
+    transport = whole(event("42", finish="stop"))
     await ask(backend, transport, REQUEST, clock=lambda: 0)
     (request,) = transport.requests
     headers = dict(request.headers)
@@ -332,20 +309,18 @@ class Plain(Chat):
     copies_text = False
 
 
-@given(stream=streams, crlf=st.booleans(), full=st.sampled_from([1, 50, 32_768]), data=st.data())
+@given(stream=streams, crlf=st.booleans(), data=st.data())
 @settings(max_examples=200, deadline=None)
-async def test_any_split_of_any_stream_gives_the_same_prediction(stream, crlf, full, data):
-    whole = await answer(stream, backend=Plain())
+async def test_any_split_of_any_stream_gives_the_same_prediction(stream, crlf, data):
+    wanted = await answer(stream, backend=Plain())
     if crlf:
         stream = stream.replace(b"\n", b"\r\n")
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
-    transport = Whole(
-        *(stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)), full=full
-    )
+    transport = whole(*(stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)))
     split = await ask(Chat(), transport, REQUEST, clock=lambda: 0, attempts=3)
     assert split.failure is None
     for name in ("text", "reasoning", "finish_reason", "usage"):
-        assert getattr(split, name) == getattr(whole, name)
-    assert split.timing.chunk_kinds == whole.timing.chunk_kinds
-    assert split.timing.chunk_tokens == whole.timing.chunk_tokens
+        assert getattr(split, name) == getattr(wanted, name)
+    assert split.timing.chunk_kinds == wanted.timing.chunk_kinds
+    assert split.timing.chunk_tokens == wanted.timing.chunk_tokens
     assert list(split.timing.chunk_ns) == sorted(split.timing.chunk_ns)

@@ -1,164 +1,115 @@
-"""The log as columns says the same as the log read record by record."""
+"""What is packed while a reply grows is the same in the end, in little memory."""
 
-from array import array
+from __future__ import annotations
 
-import numpy as np
+import random
+import sys
+import tracemalloc
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from aisb._types import TOKEN_KINDS, Failure, Prediction, Timing, Usage
-from aisb_engine._performance.columns import KINDS
-from aisb_engine._performance.dialects import DIALECTS, speak
-from aisb_engine._performance.latency import each_request
-from aisb_engine._performance.reading import read_columns
-from aisb_engine._record.latency import latency
-from aisb_engine._record.log import LogWriter
+from aisb._types import Chunk, ChunkKind
+from aisb_engine._record.kinds import Kinds
+from aisb_engine._stream.columns import BLOCK, PIECES, STAMPS, Columns
 
-MS = 1_000_000
-
-
-def reply(number=0, kinds=("role", "content", "content", "finish"), gaps=None, tokens=(), **changes):
-    """A prediction whose first chunk comes 100 ms after sending, and the next ones after `gaps` ns."""
-    sent = changes.pop("sent", 1000 * MS)
-    gaps = [20 * MS] * (len(kinds) - 1) if gaps is None else gaps
-    stamps = np.cumsum([sent + 100 * MS, *gaps])[: len(kinds)].tolist() if kinds else []
-    timing = Timing(
-        planned_ns=sent - MS,
-        sent_ns=sent,
-        headers_ns=sent + MS,
-        chunk_ns=array("q", stamps),
-        chunk_kinds=tuple(kinds),
-        chunk_tokens=array("i", tokens),
-        done_ns=stamps[-1] + 3 * MS if stamps else None,
-        streamed=changes.pop("streamed", True),
-    )
-    values = {"sample_id": str(number), "finish_reason": "stop", "usage": Usage(7, 2), "timing": timing}
-    return Prediction(**(values | changes))
-
-
-def logged(folder, *predictions, session=0, worker=0, extra=None):
-    with LogWriter(folder / f"worker-{worker}", session=session) as log:
-        for prediction in predictions:
-            log.append(prediction, final=True, extra=extra)
-    return read_columns(folder)
-
-
-chunks = st.lists(
-    st.tuples(st.sampled_from(KINDS), st.integers(0, 10**7), st.integers(0, 5)), min_size=0, max_size=12
+BATCHES = st.lists(st.integers(1, 300), min_size=1, max_size=5)
+GAPS = st.one_of(
+    st.lists(st.integers(-(2**40), 2**40), max_size=600),
+    st.lists(st.integers(0, 2**32 - 1), max_size=600),
+    st.lists(st.integers(2**24, 2**25 - 1), max_size=600),  # with the highest of their bytes in common
+    st.lists(st.sampled_from((0, 2**24 - 1, 2**24, 2**32 - 1)), max_size=600),
 )
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.lists(chunks, min_size=1, max_size=4), st.booleans(), st.booleans())
-def test_columns_hold_what_the_records_hold_whatever_the_chunks(tmp_path_factory, replies, streamed, wide):
-    predictions = [
-        reply(
-            number,
-            [kind for kind, _, _ in chunks],
-            [gap + (2**33 if wide else 0) for _, gap, _ in chunks[1:]],
-            [tokens for _, _, tokens in chunks] if number % 2 else (),
-            sent=(1000 + number) * MS,
-            streamed=streamed,
-        )
-        for number, chunks in enumerate(replies)
-    ]
-    columns = logged(tmp_path_factory.mktemp("log"), *predictions)
-    found = each_request(columns)
-    for rules in DIALECTS.values():
-        assert len(speak(columns, rules, [99]).e2el) == len(predictions)
-    for row, prediction in enumerate(predictions):
-        timing = prediction.timing
-        expected = [np.nan if value is None else value for value in latency(timing)]
-        mine = [getattr(found, name)[row] for name in ("ttfb", "ttft", "ttfc", "e2el")]
-        np.testing.assert_allclose(mine, expected, atol=1e-9)
-        bearing = [
-            at for at, kind in zip(timing.chunk_ns, timing.chunk_kinds, strict=True) if kind in TOKEN_KINDS
-        ]
-        gaps = [gaps.tolist() for _, gaps in columns.gaps([row])]
-        assert gaps == ([np.diff(bearing).tolist()] if len(bearing) > 1 else [])
-        assert columns.count()[row] == len(bearing)
-        if timing.chunk_kinds:
-            stamps, mask, tokens = columns.chunks(row)
-            assert stamps.tolist() == list(timing.chunk_ns)
-            assert mask.tolist() == [kind in TOKEN_KINDS for kind in timing.chunk_kinds]
-            assert tokens.tolist() == list(timing.chunk_tokens)
+@given(GAPS, BATCHES, st.integers(0, 2**60))
+def test_stamps_that_were_packed_come_back_whole(gaps: list[int], batches: list[int], first: int) -> None:
+    values = [first]
+    for gap in gaps:
+        values.append(values[-1] + gap)
+    columns = Columns()
+    at, turn = 0, 0
+    while at < len(values):
+        size = batches[turn % len(batches)]
+        columns.stamps.extend(values[at : at + size])
+        columns.fold()
+        at, turn = at + size, turn + 1
+    assert list(columns.all_stamps()) == values
+    assert list(columns.all_stamps()) == values  # asking changes nothing
 
 
-def test_requests_stand_in_the_order_of_sending_whichever_worker_sent_them(tmp_path):
-    logged(tmp_path, reply(3, sent=3000 * MS), reply(1, sent=1000 * MS), worker=0)
-    columns = logged(tmp_path, reply(2, sent=2000 * MS), worker=1)
-    assert columns.ids == ["1", "2", "3"]
-    assert columns["sent"].tolist() == [1e9, 2e9, 3e9]
+# Halves of characters too, as some services send them.
+@given(st.lists(st.text(st.characters(codec=None), max_size=200), max_size=200), st.booleans())
+def test_text_that_was_packed_comes_back_whole(values: list[str], reasoning: bool) -> None:
+    columns = Columns()
+    for stamp, value in enumerate(values):
+        columns.add(stamp, Chunk("reasoning", "", value) if reasoning else Chunk("content", value))
+    whole = columns.all_reasoning if reasoning else columns.all_text
+    assert whole() == "".join(values)
+    assert whole() == "".join(values)
 
 
-def test_the_last_attempt_counts_and_an_earlier_command_is_left_out(tmp_path):
-    logged(tmp_path, reply(1), reply(2, failure=Failure("cut", "gone")))
-    columns = logged(tmp_path, reply(2, attempts=2), reply(3), session=1, worker=1)
-    assert columns.ids == ["2", "3"]
-    assert columns.failures == {}
-    assert columns["attempts"].tolist() == [2, 1]
-    assert columns.earlier == 1
+KINDS = ("role", "content", "finish", "keepalive")
 
 
-def test_what_failed_keeps_its_reason_and_what_is_unknown_is_nan(tmp_path):
-    failed = reply(1, (), [], failure=Failure("timeout", "no first byte within 5 s"), usage=None)
-    columns = logged(tmp_path, reply(0), failed)
-    assert columns.failures == {1: ("timeout", "no first byte within 5 s")}
-    found = each_request(columns)
-    assert found.ok.tolist() == [True, False]
-    for name in ("ttft", "e2el", "tpot", "output_tokens", "input_tokens"):
-        assert np.isnan(getattr(found, name)[1])
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(1, 9)), max_size=90))
+def test_kinds_that_were_counted_come_back_whole(values: list[tuple[ChunkKind, int]]) -> None:
+    columns, all_of_them = Columns(), tuple(kind for kind, count in values for _ in range(count))
+    for kind, count in values:
+        columns.add_run(kind, count)
+    kinds = Kinds(columns.runs())
+    assert tuple(kinds) == kinds == all_of_them == kinds[:]
+    assert len(kinds) == len(all_of_them)
+    assert hash(kinds) == hash(all_of_them)
+    assert all(before != after for (before, _), (after, _) in pairwise(kinds.runs))
+    assert columns.says_something() == (set(all_of_them) - {"keepalive"} != set())
+    assert kinds != "content"
+    if kinds:
+        assert kinds[-1] == all_of_them[-1]
+        assert kinds != Kinds()
 
 
-def test_damage_costs_one_row_and_is_counted(tmp_path):
-    logged(tmp_path, *(reply(n, sent=n * MS) for n in range(5)))
-    path = tmp_path / "worker-0"
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 255
-    path.write_bytes(data)
-    columns = read_columns(tmp_path)
-    assert (len(columns), columns.damaged) == (4, 1)
+def weighed(make: Callable[[], Any]) -> tuple[Any, int]:
+    """Return what was made, and the bytes that it holds on to."""
+    tracemalloc.start()
+    try:
+        return make(), tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
 
 
-def test_an_empty_log_and_one_that_is_not_there_have_no_rows(tmp_path):
-    (tmp_path / "worker-0").touch()
-    assert len(read_columns(tmp_path)) == 0
-    assert len(read_columns(tmp_path / "nowhere")) == 0
+@pytest.mark.parametrize(("jitter", "each"), [(3_000_000, 3.7), (30_000_000, 4.7)])
+def test_thousands_of_stamps_take_little_more_than_their_gaps(jitter: int, each: float) -> None:
+    draw = random.Random(0)
+    gaps = [20_000_000 + draw.randrange(jitter) for _ in range(40 * STAMPS)]
+
+    def make() -> Columns:
+        columns = Columns()
+        now = 10**18
+        for gap in gaps:
+            columns.add(now := now + gap, Chunk("content"))
+        return columns
+
+    _, size = weighed(make)
+    assert size < len(gaps) * each + 2_000  # an object of columns
 
 
-def test_lengths_that_were_asked_are_read_beside_the_attempt(tmp_path):
-    columns = logged(tmp_path, reply(0), extra={"max_tokens": 64, "input_tokens_asked": 512})
-    assert (columns["asked_tokens"][0], columns["asked_input"][0]) == (64, 512)
+def test_a_long_text_takes_less_than_its_letters() -> None:
+    said = [f"The {n}th wave — as ever — follows the {n - 1}th. " for n in range(20 * PIECES)]
 
+    def make() -> Columns:
+        columns = Columns()
+        for text in said:
+            columns.add(0, Chunk("content", text))
+        return columns
 
-def test_a_gap_is_spread_over_the_tokens_of_its_chunk_and_one_without_tokens_joins_the_next(tmp_path):
-    columns = logged(
-        tmp_path,
-        reply(0, ("content",) * 4, [40 * MS, 10 * MS, 20 * MS], [1, 4, 0, 3], usage=Usage(7, 8)),
-    )
-    [(_, shares)] = columns.per_token([0])
-    assert shares.tolist() == [10 * MS] * 4 + [10 * MS] * 3
-    assert each_request(columns).tpot[0] == pytest.approx(70 / (8 - 1))
-
-
-@pytest.mark.parametrize(
-    ("tokens", "usage", "n", "source", "tpot"),
-    [
-        ((), Usage(7, 3), 3, 0, 10.0),
-        ((0, 5, 1, 0), None, 6, 1, 20.0),
-        ((0, 5, 1, 0), Usage(7, 6), 6, 0, 20.0),
-        ((), None, np.nan, -1, np.nan),
-        ((0, 5, 1, 0), Usage(7, 5), 5, 0, np.nan),
-    ],
-    ids=[
-        "usage",
-        "chunks",
-        "usage, and the first chunk's tokens",
-        "unknown",
-        "no more than in the first chunk",
-    ],
-)
-def test_n_comes_from_the_first_source_that_knows_it(tmp_path, tokens, usage, n, source, tpot):
-    found = each_request(logged(tmp_path, reply(0, tokens=tokens, usage=usage)))
-    np.testing.assert_equal([found.output_tokens[0], found.source[0], found.tpot[0]], [n, source, tpot])
+    columns, size = weighed(make)
+    assert size < len(columns.all_text().encode()) / 2
+    assert sys.getsizeof(columns.all_text()) > 2 * len(
+        columns.all_text()
+    )  # for a dash each letter takes two bytes
+    assert len(columns.all_text()) > 10 * BLOCK

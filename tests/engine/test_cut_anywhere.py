@@ -8,20 +8,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import orjson
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aisb import Request
 from aisb_backend_openai import OpenAIChat
-from aisb_engine._http import alike, connection
 from aisb_engine._http.assembly import ask
 from aisb_engine._http.transport import open_transport
 from aisb_engine._record.log import decode, encode, extents
 from aisb_engine._spec import Timeouts
-from aisb_engine._stream import compiled
-from aisb_engine._stream.arrivals import PlainArrivals
-from aisb_engine._stream.pattern import PlainPattern
+from aisb_engine._stream import compiled_module, reader
 
 # The loop without sockets that the fuzzer has.
 _SPEC = importlib.util.spec_from_file_location("memory", Path(__file__).parent.parent / "fuzz" / "memory.py")
@@ -102,6 +98,24 @@ def said(reply, cuts):
     )  # fmt: skip
 
 
+COMPILED = compiled_module()
+FORMS = [reader.StreamReader, *([COMPILED.StreamReader] if COMPILED else [])]
+
+
+def read(form, reply, cuts, *, stamps=False):
+    """Return what a form of the reader makes of a reply that comes in these pieces."""
+    ends = sorted({0, len(reply), *(cut % len(reply) for cut in cuts)})
+    made = form(OpenAIChat(url="http://127.0.0.1:9", model="m"))
+    for stamp, (a, b) in enumerate(pairwise(ends), start=1):
+        made.feed(stamp, reply[a:b])
+    rest, columns = made.end(), made.columns
+    return (
+        rest, columns.all_text(), columns.all_reasoning(), columns.calls, columns.finish_reason, columns.usage,
+        columns.runs(), columns.tokens(), made.failure, made.done, made.status, made.keep_alive,
+        columns.all_stamps() if stamps else len(columns.all_stamps()),
+    )  # fmt: skip
+
+
 @settings(deadline=None, max_examples=150)
 @given(
     chunks=bodies(),
@@ -115,17 +129,11 @@ def test_a_reply_says_the_same_however_it_is_cut(chunks, size, cuts):
     for chunk in framed:
         at += len(chunk)
         by_chunks.append(at)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(alike, "Pattern", PlainPattern)
-        patch.setattr(connection, "Arrivals", PlainArrivals)
-        patch.setattr("aisb_engine._http.reply.events_in", compiled._no_events)
-        wanted = said(reply, [])
-        assert said(reply, by_chunks) == said(reply, by_chunks + cuts) == said(reply, cuts) == wanted
+    wanted = said(reply, [])
+    assert said(reply, by_chunks) == said(reply, by_chunks + cuts) == said(reply, cuts) == wanted
     assert wanted[5] is None
-    assert (
-        said(reply, [])
-        == said(reply, by_chunks)
-        == said(reply, by_chunks + cuts)
-        == said(reply, cuts)
-        == wanted
-    )
+    for form in FORMS:
+        assert read(form, reply, by_chunks) == read(form, reply, by_chunks + cuts) == read(form, reply, cuts)
+    for places in ([], by_chunks, by_chunks + cuts, cuts):
+        assert all(read(form, reply, places, stamps=True) == read(FORMS[0], reply, places, stamps=True)
+                   for form in FORMS)  # fmt: skip

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from minimal import DONE, Chat, document, event
+from played import Played
 
-from aisb._errors import AttemptFailed, UnknownName
+from aisb._errors import UnknownName
 from aisb._types import Failure, Request
 from aisb_engine._http.assembly import ask
 from aisb_engine._performance.dialects import DIALECTS, dialect, speak
@@ -236,33 +237,14 @@ EXPECTED = {
 }
 
 
-class Played:
-    """A transport without a socket: pieces of a body with the stamps that the script gives them."""
-
-    def __init__(self, pieces, *, streamed, failure):
-        self.pieces = pieces
-        self.streamed = streamed
-        self.failure = failure
-
-    async def exchange(self, request, exchange):
-        exchange.status, exchange.sent_ns, exchange.headers_ns = 200, 1000 * MS, 1001 * MS
-        kind = "text/event-stream" if self.streamed else "application/json"
-        exchange.headers = {"content-type": kind}
-        for stamp, data in self.pieces:
-            exchange.last_ns = (1000 + stamp) * MS
-            exchange.pieces.append((exchange.last_ns, data))
-            exchange.size += len(data)
-        if self.failure:
-            raise AttemptFailed(Failure(self.failure, "as the script says", 200))
-        exchange.done_ns = exchange.last_ns
-
-    async def aclose(self):
-        pass
-
-
 async def played(folder, name, count_tokens=None):
+    cut = Failure("cut", "as the script says", 200) if name == "cut mid-stream" else None
     carrier = Played(
-        GOLDEN[name], streamed=name != "not streamed", failure="cut" if name == "cut mid-stream" else None
+        [((1000 + stamp) * MS, data) for stamp, data in GOLDEN[name]],
+        headers={"content-type": "application/json" if name == "not streamed" else "text/event-stream"},
+        sent_ns=1000 * MS,
+        headers_ns=1001 * MS,
+        failure=cut,
     )
     request = Request("17", text="6 x 7?", params={"max_tokens": 16})
     prediction = await ask(Chat(), carrier, request, clock=lambda: 0, planned_ns=990 * MS)

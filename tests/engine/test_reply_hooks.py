@@ -13,7 +13,6 @@ from aisb._types import Chunk, Request
 from aisb_engine._http.assembly import ask
 from aisb_engine._http.transport import open_transport
 from aisb_engine._spec import Timeouts
-from aisb_engine._stream.sse import JsonParser
 
 REQUEST = Request("17", text="6 x 7?")
 
@@ -48,17 +47,6 @@ async def answer(serve, script):
         return await ask(backend, transport, REQUEST, clock=lambda: 0)
     finally:
         await transport.aclose()
-
-
-@pytest.mark.parametrize("end", [b"\0", b"\n", b"\r\n"], ids=["NUL", "LF", "CRLF"])
-@pytest.mark.parametrize("cut", [1, 7, 1000])
-def test_json_values_are_found_whatever_ends_them_and_however_they_arrive(end, cut):
-    data = b'{"a": 1}' + end + b"data: {}" + end + b'{"b": "\xc3\xa4"}'
-    parser = JsonParser()
-    pieces = [(at, data[at : at + cut]) for at in range(0, len(data), cut)]
-    events = parser.feed(pieces) + parser.close()
-    assert [value for _, value in events] == [b'{"a": 1}', b"{}", b'{"b": "\xc3\xa4"}']
-    assert [stamp for stamp, _ in events] == sorted(stamp for stamp, _ in events)
 
 
 async def test_texts_that_repeat_are_not_doubled_and_the_backend_takes_the_prompt_away(serve):

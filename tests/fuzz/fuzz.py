@@ -4,7 +4,7 @@
 
 `replies` sends whole HTTP replies (heads, framing, compression, events, JSON) through the transport and every backend's
 `decode`, cut into pieces twice: there must be a prediction that the log can keep, and the same one both times.
-`events` holds the reader of event streams to a plain one. What is found is written to a file, which reproduces
+`events` holds the compiled form of the reader to the plain one. What is found is written to a file, which reproduces
 it when it is given as the last argument.
 """
 
@@ -40,7 +40,7 @@ with atheris.instrument_imports(include=["aisb", "aisb_backend_openai", "aisb_ba
     from aisb_engine._http.transport import open_transport
     from aisb_engine._record.log import decode, encode, extents
     from aisb_engine._spec import Timeouts
-    from aisb_engine._stream.sse import EventParser, JsonParser
+    from aisb_engine._stream import compiled_module, reader
     from aisb_mock._server import dialect_of
     from aisb_testing._exchanges import request_for
 
@@ -170,40 +170,29 @@ def said(made: Prediction) -> tuple[Any, ...]:
 
 
 def events(data: bytes) -> None:
-    """Compare the reader of event streams with a plain one, for two ways of cutting."""
-    if len(data) < 2:
+    """Compare the two forms of the reader, and two ways of cutting, on a whole reply."""
+    if len(data) < 3:
         return
-    seed, stream = data[0], data[1:]
-    for parser, plain in ((EventParser, plain_events), (JsonParser, plain_values)):
-        found = []
-        for pieces in (cut(stream, seed), cut(stream, seed + 1)):
-            reader = parser()
-            read = [payload for piece in pieces for _, payload in reader.feed([(0, piece)])]
-            read += [payload for _, payload in reader.close()]
-            found.append([payload for payload in read if payload is not None])
-        if found[0] != found[1] or found[0] != plain(stream):
-            raise AssertionError(f"{parser.__name__}: {found[0]}, {found[1]}, plainly {plain(stream)}")
+    backend, head = BACKENDS[data[0] % len(BACKENDS)], HEADS[data[1] % len(HEADS)]
+    raw, forms = framed(head, data[3:]), [reader.StreamReader]
+    if (compiled := compiled_module()) is not None:
+        forms.append(compiled.StreamReader)
+    for pieces in (cut(raw, data[2]), cut(raw, data[2] + 1)):
+        found = [read(form, backend, pieces) for form in forms]
+        if any(one != found[0] for one in found):
+            raise AssertionError(f"the two forms differ:\n{found[0]}\n{found[1]}")
 
 
-def plain_events(stream: bytes) -> list[bytes]:
-    """Read a whole stream as its standard says, and a last event without its blank line."""
-    lines = re.split(rb"\r\n|\r|\n", stream.removeprefix(b"\xef\xbb\xbf"))
-    found, data = [], []
-    for line in [*lines, b""]:
-        name, _, value = line.partition(b":")
-        if not line:
-            if b"\n".join(data):
-                found.append(b"\n".join(data))
-            data = []
-        elif name == b"data":
-            data.append(value.removeprefix(b" "))
-    return found
-
-
-def plain_values(stream: bytes) -> list[bytes]:
-    """Read values that a newline or a NUL ends, as they may stand in events."""
-    values = [value.strip() for value in re.split(rb"[\n\0]", stream)]
-    return [value.removeprefix(b"data:").lstrip() for value in values if value]
+def read(form: Any, backend: HttpBackend, pieces: list[bytes]) -> tuple[Any, ...]:
+    """Return everything that a form of the reader makes of the pieces of a reply."""
+    made = form(unlearnt(backend))
+    ended = [made.feed(stamp, piece) for stamp, piece in enumerate(pieces, start=1)]
+    rest, columns = made.end(), made.columns
+    return (
+        ended, rest, columns.all_text(), columns.all_reasoning(), columns.all_stamps(), columns.runs(), columns.tokens(),
+        columns.calls, columns.finish_reason, columns.usage, made.failure, made.status, made.headers, made.done_ns,
+        made.keep_alive,
+    )  # fmt: skip
 
 
 ODD: list[Any] = [

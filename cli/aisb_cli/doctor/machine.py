@@ -53,12 +53,10 @@ def _python() -> Iterator[Finding]:
 
 
 def compiled_parts(*, there: bool, wanted: bool) -> Finding:
-    """Say whether the compiled form of the loops that every streamed chunk passes is used."""
+    """Say whether the compiled reader of replies is used."""
     if there:
-        return Finding(
-            "Python", "compiled parts", "ok", "the loops that every streamed chunk passes are compiled"
-        )
-    text = "the loops that every streamed chunk passes are not compiled: a load takes more CPU"
+        return Finding("Python", "compiled parts", "ok", "the reader of replies is compiled")
+    text = "the reader of replies is not compiled: a load takes more CPU"
     if not wanted:
         return Finding("Python", "compiled parts", "note", text, "unset AISB_COMPILED")
     remedy = (

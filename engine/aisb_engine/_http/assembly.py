@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from urllib.parse import unquote, urlsplit
-from weakref import WeakKeyDictionary
 
 import orjson
 
@@ -13,8 +12,9 @@ from aisb._backend import HttpBackend, HttpCall, host_and_port
 from aisb._errors import AisbError, AttemptFailed, ConfigError
 from aisb._types import Chunk, Failure, Prediction, Request
 from aisb_engine._faults import RAISED, is_stop, words
-from aisb_engine._http.reply import Reply
-from aisb_engine._http.transport import Clock, Transport, WireRequest, open_transport
+from aisb_engine._http.reply import finish, predict
+from aisb_engine._http.transport import Clock, Exchange, Transport, WireRequest, open_transport
+from aisb_engine._stream import StreamReader
 
 Note = Callable[[str], None]
 
@@ -27,23 +27,52 @@ async def ask(
     transport: Transport,
     request: Request,
     *,
-    clock: Clock,
+    clock: Clock | None = None,
     planned_ns: int | None = None,
     attempts: int = 1,
     note: Note | None = None,
     ready: list[WireRequest] | None = None,
+    sink: Callable[[Chunk], None] | None = None,
 ) -> Prediction:
     """Make one attempt; a failure is part of the prediction, never raised (a cancellation is).
 
     `ready` holds the request's bytes where they were made before its time came; they are taken out of it.
+    `sink` gets each chunk as it is read.
 
     What the service refuses with a 400 or 422, and need not have, is left out as the backend's `adapt` says,
     and the request is sent again within the same attempt; `note` is told.
     """
     del clock  # the transport has it: every stamp is taken there
-    reply = Reply(backend)
-    await _answer(backend, transport, request, reply, note=note, ready=ready)
-    return reply.prediction(request, planned_ns=planned_ns, attempts=attempts)
+    exchange = Exchange(StreamReader(backend, sink))
+    failure: Failure | None = None
+    waiting = ready or []
+    try:
+        for _ in range(_FORMS):
+            if not waiting:
+                waiting.append(wire(backend, transport, backend.encode(request)))
+            adaptations = waiting[0].adaptations
+            # Taken out: the bytes are not kept for as long as the reply lasts.
+            await transport.exchange(waiting.pop(), exchange)
+            if exchange.reader.status not in (400, 422):
+                break
+            message = backend.error_message(exchange.reader.status, exchange.reader.document())
+            if line := backend.adapt(exchange.reader.status, message):
+                transport.adaptations += 1
+                if note:
+                    note(line)
+            if transport.adaptations == adaptations:  # it would be sent in the same form
+                break
+            exchange.start(StreamReader(backend, sink))
+    except AttemptFailed as error:
+        failure = error.failure
+    except AisbError as error:
+        failure = Failure("refused", str(error))
+    except RAISED as error:  # one request: recorded as its failure, and counted
+        if is_stop(error):
+            raise
+        failure = Failure("protocol", words(error))
+    failure = finish(backend, exchange, failure)
+    return predict(backend, exchange, request, failure, planned_ns=planned_ns, attempts=attempts)
 
 
 async def stream_once(backend: HttpBackend, request: Request) -> AsyncIterator[Chunk]:
@@ -54,82 +83,33 @@ async def stream_once(backend: HttpBackend, request: Request) -> AsyncIterator[C
 
     transport = open_transport(backend, timeouts=Timeouts(), clock=time.monotonic_ns, limit=1)
     chunks: asyncio.Queue[Chunk | None] = asyncio.Queue()
-    reply = Reply(backend, sink=chunks.put_nowait, full=1)
-    task = asyncio.create_task(_answer(backend, transport, request, reply))
+    task = asyncio.create_task(ask(backend, transport, request, sink=chunks.put_nowait))
     task.add_done_callback(lambda _: chunks.put_nowait(None))
     try:
         while (chunk := await chunks.get()) is not None:
             yield chunk
-        await task
+        prediction = await task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await transport.aclose()
-    if reply.failure:
-        raise AttemptFailed(reply.failure)
-
-
-async def _answer(
-    backend: HttpBackend,
-    transport: Transport,
-    request: Request,
-    reply: Reply,
-    *,
-    note: Note | None = None,
-    ready: list[WireRequest] | None = None,
-) -> None:
-    failure: Failure | None = None
-    exchange = reply.exchange
-    ready = ready or []
-    try:
-        if not ready:
-            ready.append(wire(backend, transport, backend.encode(request)))
-        for _ in range(_FORMS):
-            refused = hash(ready[0])
-            # Taken out: the bytes are not kept for as long as the reply lasts.
-            await transport.exchange(ready.pop(), exchange)
-            if exchange.status not in (400, 422):
-                break
-            message = backend.error_message(exchange.status, b"".join(data for _, data in exchange.pieces))
-            line = backend.adapt(exchange.status, message)
-            if line and note:
-                note(line)
-            # A request that was under way while another one learnt the same finds nothing new to leave out,
-            # but is encoded otherwise by now.
-            ready.append(wire(backend, transport, backend.encode(request)))
-            if hash(ready[0]) == refused:
-                break
-            exchange.reset()
-    except AttemptFailed as error:
-        failure = error.failure
-    except AisbError as error:
-        failure = Failure("refused", str(error))
-    except RAISED as error:  # one request: recorded as its failure, and counted
-        if is_stop(error):
-            raise
-        failure = Failure("protocol", words(error))
-    reply.end(failure)
-
-
-_SHARED: WeakKeyDictionary[Transport, tuple[str, dict[str, str]]] = WeakKeyDictionary()
-"""What all requests over a transport have in common: the URL's path and the headers."""
+    if prediction.failure:
+        raise AttemptFailed(prediction.failure)
 
 
 def wire(backend: HttpBackend, transport: Transport, call: HttpCall) -> WireRequest:
     """Return the bytes of a call: the URL's own path before it, all headers, JSON made bytes."""
-    shared = _SHARED.get(transport)
-    if shared is None:
-        shared = _SHARED[transport] = (urlsplit(backend.url).path, _headers(backend))
-    prefix, headers = shared
-    if call.headers:
-        headers = headers | _checked(call.headers.items())
-    if call.body is None:
+    path, body, extra, method = call
+    if transport.shared is None:
+        transport.shared = urlsplit(backend.url).path, tuple(_headers(backend).items())
+    prefix, headers = transport.shared
+    if extra:
+        headers = tuple((dict(headers) | _checked(extra.items())).items())
+    if body is None:
         body = b""
-    elif isinstance(call.body, bytes):
-        body = call.body
-    else:
-        body = orjson.dumps(call.body)
-    return WireRequest(call.method, prefix + call.path, tuple(headers.items()), body)
+    elif not isinstance(body, bytes):
+        body = orjson.dumps(body)
+    return WireRequest(method, prefix + path, headers, body, transport.adaptations)
 
 
 def _headers(backend: HttpBackend) -> dict[str, str]:

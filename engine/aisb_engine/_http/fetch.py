@@ -80,22 +80,24 @@ async def _fetch_natively(
     from aisb._backend import HttpCall
     from aisb._errors import AttemptFailed
     from aisb_engine._http.assembly import wire
+    from aisb_engine._http.native import NativeTransport
+    from aisb_engine._http.reply import document
     from aisb_engine._http.transport import Exchange
-    from aisb_engine._http.transport_native import NativeTransport
     from aisb_engine._spec import Timeouts
+    from aisb_engine._stream import StreamReader
 
     limits = Timeouts(connect=timeout, first_byte=timeout, between_bytes=timeout, total=timeout)
     transport = NativeTransport(backend, timeouts=limits, clock=time.perf_counter_ns, limit=1)
-    exchange = Exchange()
+    exchange = Exchange(StreamReader())
     try:
         call = HttpCall(path, body, method="GET" if body is None else "POST")
         await transport.exchange(wire(backend, transport, call), exchange)
+        data = document(exchange)
     except AttemptFailed as error:
         raise ServiceError(_why_not_fetched(error.failure, backend.url, path, timeout)) from error
     finally:
         await transport.aclose()
-    data = b"".join(piece for _, piece in exchange.pieces)
-    return Fetched(exchange.status, exchange.headers, data)
+    return Fetched(exchange.reader.status, exchange.reader.headers, data)
 
 
 def _why_not_fetched(failure: Failure, url: str, path: str, timeout: float) -> str:

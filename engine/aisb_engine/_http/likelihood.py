@@ -29,8 +29,9 @@ async def ask_options(
     timing is that of all of them together; there is no text, and no token to be timed.
     """
     from aisb_engine._http.transport import Exchange
+    from aisb_engine._stream import StreamReader
 
-    exchange = Exchange()
+    exchange = Exchange(StreamReader())
     sent: int | None = None
     found: list[Logprob] = []
     failure: Failure | None = None
@@ -54,7 +55,7 @@ async def ask_options(
         timing=Timing(
             planned_ns=planned_ns,
             sent_ns=sent if sent is not None else exchange.sent_ns,
-            done_ns=exchange.done_ns,
+            done_ns=exchange.reader.done_ns,
             streamed=False,
         ),
         attempts=attempts,
@@ -101,13 +102,16 @@ async def try_scores(backend: HttpBackend) -> None:
 
 async def _scores(backend: HttpBackend, transport: Transport, text: str, exchange: Exchange) -> TokenScores:
     from aisb_engine._http.assembly import wire
+    from aisb_engine._http.reply import document
+    from aisb_engine._stream import StreamReader
 
-    exchange.reset()
+    reader = StreamReader()
+    exchange.start(reader)
     await transport.exchange(wire(backend, transport, backend.encode_logprob(text)), exchange)
-    body = b"".join(data for _, data in exchange.take())
-    if not 200 <= exchange.status < 300:
-        words = backend.error_message(exchange.status, body)
-        raise AttemptFailed(Failure("status", f"HTTP {exchange.status}: {words}", exchange.status))
+    body = document(exchange)
+    if not 200 <= reader.status < 300:
+        words = backend.error_message(reader.status, body)
+        raise AttemptFailed(Failure("status", f"HTTP {reader.status}: {words}", reader.status))
     try:
         event: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:

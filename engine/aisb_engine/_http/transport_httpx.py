@@ -17,7 +17,7 @@ from aisb._backend import HttpBackend, host_and_port
 from aisb._errors import AttemptFailed, ServiceError
 from aisb._types import Failure
 from aisb_engine._http.fetch import tls_context, why_unreachable
-from aisb_engine._http.transport import Clock, Exchange, Watch, WireRequest, decoder_for
+from aisb_engine._http.transport import Clock, Deadlines, Exchange, WireRequest
 
 if TYPE_CHECKING:
     from aisb_engine._spec import Timeouts
@@ -32,6 +32,8 @@ class HttpxTransport:
         self._base = f"{urlsplit(backend.url).scheme}://{host_and_port(backend.url)}"
         self._connects_to = proxy or backend.url
         self._timeouts = timeouts
+        self.shared: tuple[str, tuple[tuple[str, str], ...]] | None = None
+        self.adaptations = 0
         self._clock = clock
         try:
             self._client = httpx.AsyncClient(
@@ -52,13 +54,13 @@ class HttpxTransport:
             try:
                 await self._carry(request, exchange, begun)
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-                if exchange.connected_ns is not None or exchange.status:
+                if exchange.connected_ns is not None or exchange.reader.status:
                     raise
                 # A kept connection was closed while the request was on its way, and nothing was answered.
-                exchange.reset()
+                exchange.sent_ns = None
                 await self._carry(request, exchange, begun)
         except AttemptFailed as error:
-            raise AttemptFailed(replace(error.failure, status=exchange.status or None)) from None
+            raise AttemptFailed(replace(error.failure, status=exchange.reader.status or None)) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError) as error:
             raise AttemptFailed(self._failure(error, exchange)) from error
 
@@ -80,8 +82,8 @@ class HttpxTransport:
             elif name.endswith(".send_request_body.complete"):
                 exchange.sent_ns = self._clock()
 
-        watch = Watch(self._timeouts, self._clock, give_up)
-        watch.begin(exchange, begun)
+        deadlines = Deadlines(self._timeouts, self._clock, give_up)
+        deadlines.begin(exchange, begun, asyncio.get_running_loop())
         try:
             async with (
                 asyncio.timeout(None) as scope,
@@ -93,34 +95,25 @@ class HttpxTransport:
                     extensions={"trace": trace},
                 ) as reply,
             ):
-                await self._gather(reply, exchange, watch)
+                await self._read(reply, exchange)
         except TimeoutError:
             if not late:
                 raise
             raise AttemptFailed(late[0]) from None
         finally:
-            watch.close()
+            deadlines.close()
 
-    async def _gather(self, reply: httpx.Response, exchange: Exchange, watch: Watch) -> None:
-        exchange.headers_ns = self._clock()
-        exchange.status = reply.status_code
-        exchange.headers = dict(reply.headers)
-        decoder = decoder_for(exchange.headers)
+    async def _read(self, reply: httpx.Response, exchange: Exchange) -> None:
+        reader = exchange.reader
+        reader.begin(reply.status_code, dict(reply.headers), self._clock())
         async for data in reply.aiter_raw():
-            exchange.last_ns = self._clock()
-            piece = decoder.feed(data) if decoder else data
-            if piece:
-                exchange.pieces.append((exchange.last_ns, piece))
-                exchange.size += len(piece)
-                if exchange.size >= exchange.full and exchange.on_full is not None:
-                    watch.full()
-                    exchange.on_full(exchange)
-        if decoder and not decoder.complete:
-            raise AttemptFailed(Failure("cut", "the compressed reply ends in the middle", exchange.status))
-        exchange.done_ns = self._clock()
+            if reader.feed(self._clock(), data):
+                return
+        reader.last_ns = self._clock()
+        reader.close()
 
     def _failure(self, error: Exception, exchange: Exchange) -> Failure:
-        status = exchange.status or None
+        status = exchange.reader.status or None
         if isinstance(error, httpx.ConnectTimeout):
             text = f"no connection to {host_and_port(self._connects_to)} within {self._timeouts.connect:g} s"
             return Failure("connect", text)

@@ -32,7 +32,6 @@ import orjson
 from aisb._errors import RunError
 from aisb._types import ChunkKind, Failure, Logprob, Prediction, Timing, Usage
 from aisb_engine._record.kinds import Kinds
-from aisb_engine._stream.compiled import gaps
 
 MARK = b"aisb"
 HEAD = struct.Struct("<4sII")
@@ -136,9 +135,7 @@ def encode(
     """Return the record of one attempt."""
     timing = prediction.timing
     stamps = timing.chunk_ns
-    between, code = gaps(stamps), "I"
-    if between is None:  # a gap of more than four seconds, or a clock that went back
-        between, code = array("q", map(sub, islice(stamps, 1, None), stamps)).tobytes(), "q"
+    code, between = _gaps(stamps)
     header = {
         "id": prediction.sample_id,
         "repeat": prediction.repeat,
@@ -206,6 +203,16 @@ def decode(payload: memoryview) -> Record:
         logprobs=tuple(Logprob(*one) for one in header.get("logprobs") or ()),
     )
     return Record(prediction, header["final"], header["session"])
+
+
+def _gaps(stamps: array[int]) -> tuple[str, bytes]:
+    """Return the gaps between stamps as numbers of 32 bits (`I`), or of 64 (`q`) where one is large."""
+    if len(stamps) < 2:
+        return "I", b""
+    try:
+        return "I", array("I", map(sub, islice(stamps, 1, None), stamps)).tobytes()
+    except OverflowError:  # a gap of more than four seconds, or a clock that went back
+        return "q", array("q", map(sub, islice(stamps, 1, None), stamps)).tobytes()
 
 
 def _swapped(code: str, data: bytes) -> bytes:

@@ -1,1 +1,40 @@
-"""The loops that every streamed chunk passes, and the choice between their plain and their compiled form."""
+"""The reader of replies: plain, or compiled from the same file where aisb-speedups is installed.
+
+`AISB_COMPILED=0` in the environment chooses the plain one. A reader that was compiled from another version of
+the file is not used.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from aisb_engine._stream.reader import StreamReader
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["COMPILED", "StreamReader", "compiled_module"]
+
+
+def compiled_module() -> ModuleType | None:
+    """Return the compiled form of the reader's module; None where none is installed that fits."""
+    import hashlib
+    from pathlib import Path
+
+    from aisb_engine._stream import reader
+
+    try:
+        from aisb_speedups import _reader, _source  # type: ignore[attr-defined,unused-ignore]
+    except ImportError:
+        return None
+    source = Path(reader.__file__).read_bytes()
+    fits: ModuleType = _reader
+    return fits if hashlib.sha256(source).hexdigest() == _source.SHA256 else None
+
+
+COMPILED = False
+
+if os.environ.get("AISB_COMPILED") != "0" and (_module := compiled_module()) is not None:
+    COMPILED = True
+    StreamReader = _module.StreamReader  # type: ignore[misc]

@@ -1,1 +1,1 @@
-"""The loops that every streamed chunk passes, compiled. The engine uses them where they are installed."""
+"""The compiled form of the engine's reader of replies. The engine uses it where it is installed."""

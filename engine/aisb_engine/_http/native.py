@@ -1,0 +1,308 @@
+"""Carrying requests over HTTP/1.1 at the least cost: a pool of connections, kept open between requests.
+
+Every piece of a reply is stamped before anything looks at it, and then read by the exchange's `StreamReader`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+from aisb._backend import HttpBackend, host_and_port, port_of
+from aisb._errors import AttemptFailed
+from aisb._types import Failure
+from aisb_engine._http.fetch import tls_context, why_unreachable
+from aisb_engine._http.transport import Clock, Deadlines, Exchange, WireRequest
+
+if TYPE_CHECKING:
+    from aisb_engine._spec import Timeouts
+
+
+class StaleConnection(Exception):  # noqa: N818 - the pool catches it, nobody else sees it
+    """A kept connection was closed before anything of the reply arrived."""
+
+
+class NativeTransport:
+    """The pool of connections to one service, at most `limit` of them."""
+
+    def __init__(self, backend: HttpBackend, *, timeouts: Timeouts, clock: Clock, limit: int) -> None:
+        parts = urlsplit(backend.url)
+        self.timeouts = timeouts
+        self.clock = clock
+        self.shared: tuple[str, tuple[tuple[str, str], ...]] | None = None
+        self.adaptations = 0
+        self._url = backend.url
+        self._host = parts.hostname or ""
+        self._port = port_of(backend.url)
+        self._tls = tls_context(backend)
+        if self._tls:
+            self._tls.set_alpn_protocols(["http/1.1"])
+        self._limit = limit
+        self._held = 0  # connections that are open or being opened
+        self._open: set[Connection] = set()
+        # The one used last is used first: it is the least likely to be stale.
+        self._idle: dict[Connection, None] = {}
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._closed = False
+        self._empty: asyncio.Event | None = None
+        self._heads = RequestHeads()
+
+    async def exchange(self, request: WireRequest, exchange: Exchange) -> None:
+        """Send a request, and feed what comes back to the exchange's reader until the reply has ended."""
+        begun = self.clock()
+        data = self._heads.message(request)
+        del request  # its body is in `data` a second time, and may stay for as long as the reply lasts
+        fresh = False
+        while True:
+            if self._idle and not (fresh or self._closed):
+                connection = self._idle.popitem()[0]
+            else:
+                connection = await self._connection(exchange, fresh=fresh)
+            try:
+                await connection.carry(data, exchange, begun)
+                return
+            except StaleConnection:
+                # The server closed a kept connection while the request was on its way, and answered nothing.
+                exchange.sent_ns = None
+                fresh = True
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        self._closed = True
+        for connection in list(self._open):
+            connection.abort()
+        while self._waiting:
+            self._wake()
+        if self._open:
+            self._empty = asyncio.Event()
+            await self._empty.wait()
+
+    async def _connection(self, exchange: Exchange, *, fresh: bool) -> Connection:
+        while not self._closed:
+            if self._idle and not fresh:
+                return self._idle.popitem()[0]
+            if self._held >= self._limit and self._idle:
+                next(iter(self._idle)).abort()
+            elif self._held < self._limit:
+                return await self._connect(exchange)
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._wake()
+                raise
+        raise AttemptFailed(Failure("connect", "the transport is closed"))
+
+    async def _connect(self, exchange: Exchange) -> Connection:
+        self._held += 1
+        connection = Connection(self)
+        try:
+            async with asyncio.timeout(self.timeouts.connect) as limit:
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection,
+                    self._host,
+                    self._port,
+                    ssl=self._tls,
+                    server_hostname=self._host if self._tls else None,
+                )
+        except BaseException as error:
+            self._held -= 1
+            self._wake()
+            connection.abort()
+            if isinstance(error, TimeoutError) and limit.expired():
+                text = f"no connection to {host_and_port(self._url)} within {self.timeouts.connect:g} s"
+                raise AttemptFailed(Failure("connect", text)) from error
+            if isinstance(error, OSError | UnicodeError):
+                raise AttemptFailed(Failure("connect", why_unreachable(error, self._url))) from error
+            raise
+        if not connection.alive:
+            self._held -= 1
+            self._wake()
+            raise AttemptFailed(Failure("cut", "the connection was closed as soon as it was open"))
+        exchange.connected_ns = self.clock()
+        self._open.add(connection)
+        return connection
+
+    def release(self, connection: Connection) -> None:
+        """Take back a connection that can carry another request."""
+        self._idle[connection] = None
+        self._wake()
+
+    def forget(self, connection: Connection) -> None:
+        """Take note that a connection is gone."""
+        if connection in self._open:
+            self._open.remove(connection)
+            self._held -= 1
+            self._idle.pop(connection, None)
+            if self._empty is not None and not self._open:
+                self._empty.set()
+            self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+
+class Connection(asyncio.Protocol):
+    """One connection, which carries one exchange at a time."""
+
+    __slots__ = (
+        "_answer", "_clock", "_deadlines", "_exchange", "_feed", "_loop", "_paused", "_pool", "_transport",
+        "_used",
+    )  # fmt: skip
+
+    def __init__(self, pool: NativeTransport) -> None:
+        self._pool = pool
+        self._clock = pool.clock
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._exchange: Exchange | None = None
+        self._feed: Callable[[int, bytes], bool] = _not_asked
+        self._paused = False
+        self._used = False
+        self._deadlines = Deadlines(pool.timeouts, pool.clock, self._fail)
+
+    async def carry(self, data: bytes, exchange: Exchange, begun: int) -> None:
+        """Send one request, and feed its reply to the exchange's reader."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            if self._used:
+                raise StaleConnection
+            raise AttemptFailed(Failure("cut", "the connection was closed before the request was sent"))
+        self._answer: asyncio.Future[None] = self._loop.create_future()
+        self._exchange = exchange
+        self._feed = exchange.reader.feed
+        # Stamped before the call that sends: a process that loses its processor right after it would else
+        # take the service's first milliseconds for its own, and report a first token sooner than it came.
+        handed = self._clock()
+        transport.write(data)
+        if not self._paused:
+            exchange.sent_ns = handed
+        self._deadlines.begin(exchange, begun, self._loop)
+        try:
+            await self._answer
+        except asyncio.CancelledError:
+            if self._exchange is exchange:
+                self._detach()
+                self.abort()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection was made and is not lost."""
+        return self._transport is not None
+
+    def abort(self) -> None:
+        """Close at once; `connection_lost` follows."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the event loop calls.
+
+    def data_received(self, data: bytes) -> None:
+        if self._feed(self._clock(), data):
+            self._finish()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        # Waiting bytes pause, so "not paused" means that the request was handed over; and uvloop writes at
+        # once instead of at the end of the loop's turn. Not 0, at which asyncio's TLS would pause always.
+        self._transport.set_write_buffer_limits(high=1, low=0)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._exchange is not None and self._exchange.sent_ns is None:
+            self._exchange.sent_ns = self._clock()
+
+    def eof_received(self) -> None:
+        if self._exchange is not None and self._exchange.reader.status:
+            self._exchange.reader.last_ns = self._clock()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._pool.forget(self)
+        exchange = self._exchange
+        if exchange is not None:
+            reader = exchange.reader
+            if exc is None and reader.close():
+                self._finish()
+            elif reader.status:
+                self._fail(Failure("cut", "the connection was closed in the middle of the reply"))
+            elif self._used and reader.last_ns is None:
+                self._detach()
+                if not self._answer.done():
+                    self._answer.set_exception(StaleConnection())
+            else:
+                self._fail(Failure("cut", "the connection was closed before the reply began"))
+        self._deadlines.close()
+
+    # The end of an exchange.
+
+    def _detach(self) -> None:
+        self._exchange = None
+        self._feed = _not_asked
+        self._deadlines.stop()
+
+    def _finish(self) -> None:
+        exchange = self._exchange
+        if exchange is None:  # a late error page, or a server out of step
+            self.abort()
+            return
+        self._detach()
+        self._used = True
+        if not self._answer.done():
+            self._answer.set_result(None)
+        transport = self._transport
+        if exchange.reader.keep_alive and not self._paused and transport and not transport.is_closing():
+            self._pool.release(self)
+        else:
+            self.abort()
+
+    def _fail(self, failure: Failure) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            return
+        self._detach()
+        if not self._answer.done():
+            self._answer.set_exception(AttemptFailed(replace(failure, status=exchange.reader.status or None)))
+        self.abort()
+
+
+def _not_asked(stamp_ns: int, data: bytes) -> bool:
+    """Take what comes while nothing is asked: the connection cannot be used any more."""
+    del stamp_ns, data
+    return True
+
+
+class RequestHeads:
+    """Makes the bytes of requests. The head of the latest one is kept: most requests of a run share it."""
+
+    __slots__ = ("_first_line", "_head", "_headers")
+
+    def __init__(self) -> None:
+        self._headers: tuple[tuple[str, str], ...] | None = None
+        self._first_line = ("", "")
+        self._head = b""
+
+    def message(self, request: WireRequest) -> bytes:
+        """Return the bytes of a request."""
+        method, target, headers, body, _ = request
+        if headers is not self._headers or (method, target) != self._first_line:
+            self._headers, self._first_line = headers, (method, target)
+            lines = [f"{method} {target} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in headers)]
+            self._head = "".join(lines).encode("latin-1")
+        if not body and method == "GET":
+            return self._head + b"\r\n"
+        return b"%bcontent-length: %d\r\n\r\n%b" % (self._head, len(body), body)

@@ -1,0 +1,265 @@
+"""The chunks of one reply, by columns, in little memory: ten thousand long replies may be under way at once.
+
+Short replies are kept as they come. Of longer ones the older part is packed: stamps as gaps of mostly three
+bytes, text compressed.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from array import array
+from collections.abc import Iterable, Mapping
+from itertools import accumulate, chain, islice
+from operator import sub
+from typing import Any
+
+from aisb._types import TOKEN_KINDS, Chunk, ChunkKind, Usage
+
+STAMPS = 128
+"""How many stamps are packed at a time."""
+PIECES = 32
+"""From how many pieces of text on they are joined: a string each costs ten times its letters."""
+BLOCK = 2_048
+"""From how many bytes on text is compressed, to half of that."""
+LARGEST_COUNT = 2**53
+"""More tokens than any reply has, and the largest number that every reader of JSON keeps exactly."""
+_HIGHEST, *_OTHERS = (3, 0, 1, 2) if sys.byteorder == "little" else (0, 1, 2, 3)
+"""Where the bytes of a number lie."""
+
+
+class Columns:
+    """One reply's chunks: stamps, kinds, token counts, text and reasoning, tool calls, and what ends it.
+
+    `stamps`, `text` and `reasoning` hold what has come since the last `fold`. A chunk that is only a text may
+    be added to them directly; `add_run` counts it.
+    """
+
+    __slots__ = (
+        "_counted", "_kind", "_old_reasoning", "_old_stamps", "_old_text", "_runs", "_tokens", "calls",
+        "finish_reason", "has_surrogates", "reasoning", "run_length",
+        "stamps", "text", "usage",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.stamps: array[int] = array("q")
+        self.text: list[str] = []
+        self.reasoning: list[str] = []
+        self.run_length: int = 0  # how many chunks of the latest kind came in a row
+        self.has_surrogates: bool = False  # some text may hold half a character
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.calls: dict[Any, dict[str, Any]] = {}
+        self._kind: ChunkKind = "keepalive"
+        self._runs: list[tuple[ChunkKind, int]] = []
+        self._tokens: array[int] = array("i")
+        self._counted: bool = True  # every chunk with tokens said how many
+        self._old_stamps: PackedStamps | None = None
+        self._old_text: PackedText | None = None
+        self._old_reasoning: PackedText | None = None
+
+    def add(self, stamp: int, chunk: Chunk) -> Chunk:
+        """Add a chunk, and return it with what is new in it as its text.
+
+        Raises:
+            TypeError: a text is no text.
+        """
+        kind, text, reasoning, tokens, finish_reason, usage, calls, _, whole = chunk
+        if whole is not None:
+            before = self.all_text()
+            self._old_text = None
+            self.text[:] = [_only_text(whole)]
+            chunk = chunk._replace(text=whole[len(before) :] if whole.startswith(before) else "")
+            text = ""
+        self.stamps.append(stamp)
+        self.add_run(kind, 1)
+        if text:
+            self.text.append(_only_text(text))
+        if reasoning:
+            self.reasoning.append(_only_text(reasoning))
+        if self._counted:
+            if tokens is not None or kind not in TOKEN_KINDS:
+                self._tokens.append(tokens or 0)
+            else:
+                self._counted = False
+                del self._tokens[:]
+        if finish_reason and self.finish_reason != "content_filter":  # a refusal still ends with stop
+            self.finish_reason = _only_text(finish_reason)
+        if usage is not None:
+            self.usage = _known_counts(usage)
+        if calls:
+            self._merge_calls(calls)
+        if not len(self.stamps) % PIECES:
+            self.fold()
+        return chunk
+
+    def add_run(self, kind: ChunkKind, count: int) -> None:
+        """Count chunks of one kind, which come after those that were counted before."""
+        if kind == self._kind:
+            self.run_length += count
+            return
+        if self.run_length:
+            self._runs.append((self._kind, self.run_length))
+        self._kind, self.run_length = kind, count
+
+    def _merge_calls(self, deltas: Iterable[Mapping[str, Any]]) -> None:
+        """Lay the pieces of tool calls together by their index."""
+        for delta in deltas:
+            index = delta.get("index")
+            if index is None:
+                # Without an index a new id begins a call, and anything else belongs to the last one.
+                fresh = not self.calls or (
+                    delta.get("id") and delta["id"] != [*self.calls.values()][-1]["id"]
+                )
+                index = len(self.calls) if fresh else [*self.calls][-1]
+            call = self.calls.setdefault(index, {"id": None, "name": None, "arguments": ""})
+            call["id"] = call["id"] or _only_text(delta.get("id") or "") or None
+            call["name"] = call["name"] or _only_text(delta.get("name") or "") or None
+            call["arguments"] += delta.get("arguments") or ""
+
+    def fold(self) -> None:
+        """Pack what has come since the last time, where it is much."""
+        if len(self.stamps) >= STAMPS:
+            self._old_stamps = self._old_stamps or PackedStamps()
+            self._old_stamps.take(self.stamps)
+        if _is_much(self.text):
+            self._old_text = self._old_text or PackedText()
+            self._old_text.take(self.text)
+        if _is_much(self.reasoning):
+            self._old_reasoning = self._old_reasoning or PackedText()
+            self._old_reasoning.take(self.reasoning)
+
+    # What there is in all.
+
+    def runs(self) -> list[tuple[ChunkKind, int]]:
+        """Return the kinds of all chunks in order, each with how often it comes in a row."""
+        return [*self._runs, (self._kind, self.run_length)] if self.run_length else []
+
+    def says_something(self) -> bool:
+        """Say whether any chunk is more than a comment."""
+        return any(kind != "keepalive" for kind, _ in self.runs())
+
+    def all_stamps(self) -> array[int]:
+        """Return the stamp of every chunk."""
+        return self._old_stamps.all(self.stamps) if self._old_stamps else self.stamps
+
+    def all_text(self) -> str:
+        """Return the whole text."""
+        recent = "".join(self.text)
+        return self._old_text.all() + recent if self._old_text else recent
+
+    def all_reasoning(self) -> str:
+        """Return the whole reasoning."""
+        recent = "".join(self.reasoning)
+        return self._old_reasoning.all() + recent if self._old_reasoning else recent
+
+    def replace_text(self, text: str, reasoning: str) -> None:
+        """Put another text in the place of what came."""
+        self.text, self.reasoning = [text], [reasoning]
+        self._old_text = self._old_reasoning = None
+
+    def tokens(self) -> array[int]:
+        """Return the tokens in each chunk; empty where the service does not say them."""
+        return self._tokens if self._counted and any(self._tokens) else array("i")
+
+
+class PackedStamps:
+    """Stamps in the order of arrival, as the gaps between them."""
+
+    __slots__ = ("_blocks", "_first", "_last")
+
+    def __init__(self) -> None:
+        self._first = self._last = 0
+        # Blocks that never grow: arrays that do, in ten thousand replies at once, leave holes behind.
+        self._blocks: list[bytes | array[int]] = []
+
+    def take(self, stamps: array[int]) -> None:
+        """Take whole blocks off the front of an array."""
+        while len(stamps) >= STAMPS:
+            block = stamps[:STAMPS]
+            if not self._blocks:
+                self._first = self._last = block[0]
+            self._blocks.append(_packed(array("q", map(sub, block, chain((self._last,), block)))))
+            self._last = block[-1]
+            del stamps[:STAMPS]
+
+    def all(self, recent: array[int]) -> array[int]:
+        """Return every stamp that was taken, and then those in an array."""
+        gaps = chain((self._first,), *map(_unpacked, self._blocks))
+        stamps = array("q", islice(accumulate(gaps), 1, None))
+        stamps.extend(recent)
+        return stamps
+
+
+def _packed(gaps: array[int]) -> bytes | array[int]:
+    """Return gaps in four bytes each, in three where the highest ones are all the same, or else as they are.
+
+    The highest byte counts 16.8 ms: the gaps of a steady reply have it in common.
+    """
+    try:
+        data = array("I", gaps).tobytes()
+    except OverflowError:  # a gap of more than four seconds, or a clock that went back
+        return gaps
+    highest = data[_HIGHEST::4]
+    if highest.count(highest[0]) < STAMPS:
+        return data
+    return highest[:1] + b"".join([data[place::4] for place in _OTHERS])
+
+
+def _unpacked(block: bytes | array[int]) -> array[int]:
+    """Return the gaps of a block."""
+    if not isinstance(block, bytes):
+        return block
+    gaps = array("I")
+    if len(block) == 4 * STAMPS:
+        gaps.frombytes(block)
+        return gaps
+    data = bytearray(4 * STAMPS)
+    data[_HIGHEST::4] = block[:1] * STAMPS
+    for number, place in enumerate(_OTHERS):
+        data[place::4] = block[1 + number * STAMPS : 1 + (number + 1) * STAMPS]
+    gaps.frombytes(data)
+    return gaps
+
+
+class PackedText:
+    """A text in the order of arrival, compressed in blocks."""
+
+    __slots__ = ("_blocks", "_joined")
+
+    def __init__(self) -> None:
+        self._blocks: list[bytes] = []
+        # As UTF-8: one letter beyond Latin-1 makes every letter of a string two bytes, or four.
+        self._joined = bytearray()
+
+    def take(self, pieces: list[str]) -> None:
+        """Take all pieces out of a list."""
+        self._joined += "".join(pieces).encode("utf-8", "surrogatepass")
+        pieces.clear()
+        if len(self._joined) >= BLOCK:
+            self._blocks.append(zlib.compress(self._joined, 1))
+            self._joined = bytearray()
+
+    def all(self) -> str:
+        """Return the text that was taken."""
+        data = b"".join([*map(zlib.decompress, self._blocks), self._joined])
+        return data.decode("utf-8", "surrogatepass")
+
+
+def _is_much(pieces: list[str]) -> bool:
+    return len(pieces) >= PIECES or sum(map(len, pieces)) >= BLOCK
+
+
+def _only_text(text: str) -> str:
+    """Return a text that a backend took out of a reply; raise `TypeError` when it is none."""
+    if text.__class__ is not str:
+        raise TypeError(f"{text!r} is no text"[:200])
+    return text
+
+
+def _known_counts(usage: Usage) -> Usage:
+    """Return a usage in which what is no number of tokens is not known."""
+    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens)
+    if all(count is None or (type(count) is int and 0 <= count < LARGEST_COUNT) for count in counts):
+        return usage
+    return Usage(*(c if type(c) is int and 0 <= c < LARGEST_COUNT else None for c in counts))

@@ -1,0 +1,117 @@
+"""What can be wrong with a reply, in words for its user."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aisb._backend import error_text
+from aisb._errors import AttemptFailed
+from aisb._types import Failure
+from aisb_engine._faults import words
+
+_SHOWN = 80
+
+
+def show(data: bytes | None) -> str:
+    """Return the beginning of what came, as a person can read it."""
+    return repr((data or b"")[:_SHOWN].decode("utf-8", "replace"))
+
+
+def protocol(text: str, status: int) -> Failure:
+    """Return the failure of a reply that cannot be read."""
+    return Failure("protocol", text, status or None)
+
+
+def cut(text: str, status: int) -> Failure:
+    """Return the failure of a reply that ends too early."""
+    return Failure("cut", text, status or None)
+
+
+def invalid_http(reason: str, data: bytes, status: int = 0) -> AttemptFailed:
+    """Return the exception for bytes that are not HTTP."""
+    return AttemptFailed(protocol(f"the reply is not valid HTTP ({reason}): {data[:_SHOWN]!r}", status))
+
+
+def unreadable(payload: bytes, error: BaseException, status: int) -> Failure:
+    """Return the failure of an event at which the backend raised."""
+    return protocol(f"the backend cannot read {show(payload)} ({words(error)})", status)
+
+
+def parse_odd_json(payload: bytes, status: int) -> Any:
+    """Parse JSON as some services write it: with NaN, and with halves of characters.
+
+    Raises:
+        AttemptFailed: it is no JSON.
+    """
+    try:
+        return json.loads(payload.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise AttemptFailed(protocol(f"the reply is not UTF-8: {show(payload)}", status)) from error
+    except (ValueError, RecursionError) as error:
+        raise AttemptFailed(protocol(f"the reply is not JSON: {show(payload)}", status)) from error
+
+
+def is_json_or_empty(payload: bytes) -> bool:
+    """Say whether these bytes are one JSON value, or none."""
+    try:
+        return not payload or json.loads(payload) is not ...
+    except (ValueError, RecursionError):
+        return False
+
+
+def checked_event(
+    event: Any, payload: bytes, status: int, error_statuses: Mapping[str, int] | None, *, named_error: bool
+) -> dict[str, Any]:
+    """Return the object in an event.
+
+    Raises:
+        AttemptFailed: it is no object, or an error. An event named `error` is one (`named_error`).
+    """
+    if type(event) is list and len(event) == 1:  # how TGI answers on its root path
+        event = event[0]
+    if type(event) is not dict:
+        raise AttemptFailed(protocol(f"the reply is JSON, but not an object: {show(payload)}", status))
+    if named_error or (event.get("error") and not event.get("choices")):
+        raise AttemptFailed(error_in_event(event, payload, status, error_statuses or {}))
+    return event
+
+
+def error_in_event(
+    event: Mapping[str, Any], payload: bytes, status: int, statuses: Mapping[str, int]
+) -> Failure:
+    """Read an error that comes inside a successful reply; its own code, when it has one, is the status."""
+    error = event.get("error")
+    code = error.get("code") if isinstance(error, Mapping) else event.get("code")
+    if code is None:
+        code = statuses.get(str(event.get("error_type")))
+    text = f"the service reports an error inside its reply: {error_text(payload)}"
+    if isinstance(code, int) and 400 <= code < 600:
+        return Failure("status", text, code)
+    return Failure("protocol", text, status)
+
+
+def in_document(body: bytes, status: int) -> Failure | None:
+    """Say why a body that is no stream cannot be one JSON document; None when it may be."""
+    if body.lstrip()[:1] == b"<":
+        text = f"a web page came in place of JSON: {show(body)}; is url the address of the service?"
+        return protocol(text, status)
+    return None if body.strip() else protocol("the reply is empty", status)
+
+
+def no_answer(body: bytes, status: int) -> Failure:
+    """Return the failure of a document in which the backend finds nothing."""
+    return protocol(f"the reply holds no answer: {show(body)}", status)
+
+
+def cut_in_event(payload: bytes, status: int) -> Failure:
+    """Return the failure of a stream whose last event is not whole."""
+    return cut(f"the stream ends in the middle of an event: {show(payload)}", status)
+
+
+def in_stream(says_something: bool, ended: bool, status: int) -> Failure | None:
+    """Say why a stream is no answer; None when it is one. `ended` says that it had its end."""
+    if not says_something:
+        return protocol("the reply is empty: a stream without an event that says anything", status)
+    return None if ended else cut("the stream ended without a finish reason or [DONE]", status)

@@ -1,0 +1,400 @@
+"""Read one HTTP/1.1 reply while it arrives: its framing, its events, and the chunks in them.
+
+`StreamReader` is the only reader of replies, and this file its specification; aisb-speedups compiles it as it
+is. Bytes come in pieces that may be cut anywhere. Each has a stamp, taken before it is looked at; a chunk has
+the stamp of the piece that completed it.
+
+- Framing: RFC 9112. A body is chunked, sized, or ends with its connection; gzip and deflate are undone.
+- Events: https://html.spec.whatwg.org/multipage/server-sent-events.html; also, a last event without its blank
+  line counts, and comments are chunks of kind "keepalive". Or JSON values, each ended by a newline or a NUL.
+- Chunks: each event is parsed as JSON and given to the backend's `decode`. Most events of a reply differ in
+  their text alone. Where the backend copies that text (`copies_text`), the reader learns the bytes around it
+  (the template) and reads only the text of the events that match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import orjson
+
+from aisb._backend import HttpBackend
+from aisb._errors import AttemptFailed
+from aisb._types import Chunk, ChunkKind, Failure
+from aisb_engine._faults import RAISED
+from aisb_engine._stream import problems
+from aisb_engine._stream.columns import Columns
+from aisb_engine._stream.compression import Decoder, decoder_for
+from aisb_engine._stream.head import BOM, CHUNKED, Head, end_of_head, is_stream, only_comments, parse_head
+from aisb_engine._stream.template import find_template, piece_start
+
+# Where the reader is in the framing.
+HEAD: Final = 0
+CHUNK_SIZE: Final = 1
+CHUNK: Final = 2
+CHUNK_END: Final = 3
+TRAILERS: Final = 4
+SIZED: Final = 5
+UNTIL_CLOSE: Final = 6
+ENDED: Final = 7
+
+# What the body is.
+UNKNOWN: Final = 0
+DOCUMENT: Final = 1
+EVENTS: Final = 2
+VALUES: Final = 3
+
+LONGEST_LINE: Final = 4_096  # between chunks
+HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
+ENOUGH: Final = 16  # bytes of a body, from which on one can tell what it is
+MISSES: Final = 8  # events in a row without a match, after which nothing is learnt: some hold a counter
+FOLD: Final = 32  # matches, after which older chunks are packed: ten thousand replies may be in memory
+loads: Final = orjson.loads
+
+
+class StreamReader:
+    """Reads one reply: `feed` it pieces, `close` it when the connection closes, `end` it when all has come.
+
+    `backend` decodes events; without one the body is kept. `sink` gets each chunk as it is read, which rules
+    out a template. Stamps are in nanoseconds, None until they come; `failure` says why it cannot be read.
+    """
+
+    def __init__(
+        self, backend: HttpBackend | None = None, sink: Callable[[Chunk], None] | None = None
+    ) -> None:
+        self.status: int = 0
+        self.headers: dict[str, str] = {}  # names in lower case
+        self.headers_ns: int | None = None
+        self.last_ns: int | None = None
+        self.done_ns: int | None = None
+        self.body_ns: int | None = None  # when the body came last
+        self.keep_alive: bool = False  # the connection can carry another request
+        self.failure: Failure | None = None
+        self.done: bool = False  # [DONE] came
+        self.streamed: bool = True
+        self.decoder: Decoder | None = None
+        self.columns = Columns()
+        self._state: int = HEAD
+        self._rest: bytes = b""  # the beginning of a line that is not whole yet
+        self._left: int = 0  # bytes of the body, or of its chunk, that are still to come
+        self._size_format: bytes = b"%x\r\n"
+        self._backend = backend
+        self._sse: bool = backend is not None and backend.stream_format == "sse"
+        self._sink = sink
+        self._kind: int = DOCUMENT if backend is None else UNKNOWN
+        self._body: list[tuple[int, bytes]] = []  # a document, or the beginning of a body of unknown kind
+        self._start: bool = True  # a byte order mark may come
+        self._between: bool = True  # the next byte begins an event
+        self._after_cr: bool = False  # an LF that comes next belongs to a line that has ended
+        self._line: list[bytes] = []  # the parts of a line that has not ended
+        self._data: list[bytes] = []  # the data lines of an event that has not ended
+        self._event_name: bytes = b""
+        self._learns: bool = backend is not None and backend.copies_text and sink is None
+        self._misses: int = 0
+        self._before: bytes = b""  # the template: what stands before the text of an event, and after it
+        self._after: bytes = b""
+        self._texts: list[str] = []  # where the text of a match belongs
+        self._add_stamp: Callable[[int], None] = self.columns.stamps.append
+        self._text_kind: ChunkKind = "content"
+        self._matches: int = 0  # since the latest other chunk
+        self._matching: bool = False  # the next piece may be one whole event that matches
+        self._piece_starts: dict[int, bytes] = {}  # what such a piece begins with, by its length
+        self._piece_end: bytes = b""
+
+    def feed(self, stamp: int, data: bytes) -> bool:
+        """Read what the connection brings. Return whether the reply has ended, or cannot be read further."""
+        self.last_ns = stamp
+        if self._matching:  # the framing of a piece that matches need not be read
+            length = len(data)
+            start = self._piece_starts.get(length)
+            if start is None:
+                framing = None if self._state == UNTIL_CLOSE else self._size_format
+                start = self._piece_starts[length] = piece_start(self._before, length, framing)
+            if data.startswith(start) and data.endswith(self._piece_end):
+                literal = data[len(start) - 1 : length - len(self._piece_end) + 1]
+                if self._add_match(stamp, literal):
+                    return False
+        try:
+            self._read_framing(data, stamp)
+        except AttemptFailed as error:
+            self.failure = self.failure or error.failure
+            self._state, self.keep_alive = ENDED, False
+        at_boundary = self._between and not self._rest and self._state in (CHUNK_SIZE, UNTIL_CLOSE)
+        self._matching = at_boundary and self._piece_end != b"" and self.failure is None
+        if self._state == ENDED and self.done_ns is None:
+            self.done_ns = stamp
+        return self._state == ENDED
+
+    def close(self) -> bool:
+        """Take note that the connection has closed. Return whether the reply is whole all the same."""
+        if self._state == UNTIL_CLOSE:
+            self._state, self.done_ns = ENDED, self.last_ns
+        return self._state == ENDED
+
+    def begin(self, status: int, headers: dict[str, str], stamp: int) -> None:
+        """Take the head of a reply from a client that reads the framing itself; then `feed` is the body."""
+        self._begin_body(Head(status, headers, None, keep_alive=False), stamp)
+
+    # Framing.
+
+    def _read_framing(self, data: bytes, stamp: int) -> None:
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        at, end = 0, len(data)
+        while at < end:
+            state = self._state
+            if state in (CHUNK, SIZED):
+                begin, at = at, min(end, at + self._left)
+                self._left -= at - begin
+                if not self._left:
+                    self._state = CHUNK_END if state == CHUNK else ENDED
+                self._read_body(data[begin:at], stamp)
+            elif state == CHUNK_SIZE:
+                at = self._read_chunk_size(data, at)
+            elif state == CHUNK_END:
+                at = self._read_chunk_end(data, at)
+            elif state == HEAD:
+                at = self._read_head(data, at, stamp)
+            elif state == TRAILERS:
+                line, at = self._read_line(data, at)
+                if line == b"":
+                    self._state = ENDED
+            elif state == UNTIL_CLOSE:
+                self._read_body(data[at:], stamp)
+                return
+            else:  # the reply has ended; what follows was not asked for
+                self.keep_alive = self.keep_alive and not data[at:].strip(b"\r\n")
+                return
+
+    def _read_head(self, data: bytes, at: int, stamp: int) -> int:
+        end = end_of_head(data, at)
+        if end < 0:
+            self._rest = data[at:]
+            return len(data)
+        head = parse_head(data[at:end])
+        if head.status >= 200:  # else it is an interim reply, and the real one follows
+            self._begin_body(head, stamp)
+        return end
+
+    def _begin_body(self, head: Head, stamp: int) -> None:
+        self.status, self.headers, length, self.keep_alive = head
+        self.headers_ns = stamp
+        self.decoder = decoder_for(self.headers)
+        if not 200 <= self.status < 300:
+            self._kind = DOCUMENT
+        if length is None:
+            self._state = UNTIL_CLOSE
+        elif length == CHUNKED:
+            self._state = CHUNK_SIZE
+        else:
+            self._state, self._left = SIZED if length else ENDED, length
+
+    def _read_line(self, data: bytes, at: int) -> tuple[bytes | None, int]:
+        """Return the line that begins here, None while it is not whole, and where the next one begins."""
+        end = data.find(b"\n", at)
+        if end >= 0:
+            return data[at:end].removesuffix(b"\r"), end + 1
+        self._rest = data[at:]
+        if len(self._rest) > LONGEST_LINE:
+            raise problems.invalid_http("a line between chunks is too long", data[at:], self.status)
+        return None, len(data)
+
+    def _read_chunk_size(self, data: bytes, at: int) -> int:
+        line, after = self._read_line(data, at)
+        if line is not None:
+            digits = line.partition(b";")[0].rstrip(b" \t")
+            if not digits or len(digits) > 15 or digits.translate(None, HEX_DIGITS):
+                raise problems.invalid_http("the size of a chunk is no number", data[at:], self.status)
+            self._left = int(digits, 16)
+            self._state = CHUNK if self._left else TRAILERS
+            if digits.isupper():
+                self._size_format = b"%X\r\n"
+        return after
+
+    def _read_chunk_end(self, data: bytes, at: int) -> int:
+        if data.startswith(b"\r\n", at):
+            self._state = CHUNK_SIZE
+            return at + 2
+        if data[at:] != b"\r":
+            raise problems.invalid_http("a chunk is longer than its size", data[at:], self.status)
+        self._rest = b"\r"
+        return len(data)
+
+    # The body: a document, events, or JSON values.
+
+    def document(self) -> bytes:
+        """Return what came of a body that is no stream."""
+        return b"".join([data for _, data in self._body])
+
+    def _read_body(self, data: bytes, stamp: int) -> None:
+        if self.decoder is not None:
+            data = self.decoder.feed(data)
+        if data:
+            self.body_ns = stamp
+            self._read_content(data, stamp)
+
+    def _read_content(self, data: bytes, stamp: int) -> None:
+        if self._kind == EVENTS:
+            self._read_events(data, stamp)
+        elif self._kind == VALUES:
+            self._read_values(data, stamp)
+        else:
+            self._body.append((stamp, data))
+            if self._kind == UNKNOWN and (data.startswith(b"data:") or len(self.document()) >= ENOUGH):
+                self._tell_kind()
+
+    def _tell_kind(self) -> None:
+        self._kind = DOCUMENT
+        if is_stream(self.document(), self.headers.get("content-type", ""), sse=self._sse):
+            self._kind = EVENTS if self._sse else VALUES
+            pieces, self._body = self._body, []
+            for stamp, data in pieces:
+                self._read_content(data, stamp)
+
+    def _read_events(self, data: bytes, stamp: int) -> None:
+        if not (self._between and data.startswith(b"data: ") and data.endswith(b"\n\n")) or b"\r" in data:
+            self._read_lines(data, stamp)
+            return
+        self._start = False
+        for event in data[:-2].split(b"\n\n"):  # nearly always: whole events of one line each
+            if event.startswith(b"data: ") and b"\n" not in event:
+                self.read_event(event[6:], stamp)
+            else:
+                self._read_lines(event + b"\n\n", stamp)
+
+    def _read_lines(self, data: bytes, stamp: int) -> None:
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+        for part in data.splitlines(keepends=True):  # of bytes: at LF, CR and CRLF only
+            line = part.rstrip(b"\r\n")
+            self._line.append(line)
+            if len(line) < len(part):
+                whole = b"".join(self._line)
+                self._line.clear()
+                self._end_line(whole, stamp)
+        self._after_cr = data.endswith(b"\r")
+        self._between = not (self._line or self._data or self._after_cr)
+
+    def _end_line(self, line: bytes, stamp: int) -> None:
+        if self._start:
+            self._start = False
+            line = line.removeprefix(BOM)
+        field, _, value = line.partition(b":")
+        if not line:
+            payload = b"\n".join(self._data)
+            self._data.clear()
+            self.read_event(payload, stamp)
+            self._event_name = b""
+        elif field == b"data":
+            self._data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            self._event_name = value.strip()
+        elif not field:
+            self._add(stamp, Chunk("keepalive"))
+
+    def _read_values(self, data: bytes, stamp: int) -> None:
+        *ended, rest = data.replace(b"\0", b"\n").split(b"\n")  # JSON holds neither, as services write it
+        for part in ended:
+            self._line.append(part)
+            value = b"".join(self._line).strip()
+            self._line.clear()
+            self.read_event(value.removeprefix(b"data:").lstrip(), stamp)
+        self._line.append(rest)
+
+    # Chunks.
+
+    def read_event(self, payload: bytes, stamp: int) -> None:
+        """Read the data of one event, or a document: take its text by the template, or decode it."""
+        if self.failure is not None or not payload:
+            return
+        if self._before and payload.startswith(self._before) and payload.endswith(self._after):
+            literal = payload[len(self._before) - 1 : len(payload) - len(self._after) + 1]
+            if self._add_match(stamp, literal):
+                return
+        if payload == b"[DONE]":
+            self.done = True
+            return
+        try:
+            chunk = self._decode_event(payload)
+            if chunk is not None:
+                self._add(stamp, chunk)
+                if self._learns:
+                    self._learn(payload, chunk)
+        except AttemptFailed as error:
+            self.failure = error.failure
+        except RAISED as error:  # of the backend: this one request fails, and is counted
+            self.failure = problems.unreadable(payload, error, self.status)
+
+    def _decode_event(self, payload: bytes) -> Chunk | None:
+        try:
+            event: Any = loads(payload)
+        except ValueError:
+            event = problems.parse_odd_json(payload, self.status)
+            self.columns.has_surrogates = True
+        backend = cast("HttpBackend", self._backend)  # without one there are no events
+        if type(event) is not dict or "error" in event or self._event_name == b"error":
+            statuses, named = backend.error_statuses, self._event_name == b"error"
+            event = problems.checked_event(event, payload, self.status, statuses, named_error=named)
+        return backend.decode(event)
+
+    def _add(self, stamp: int, chunk: Chunk) -> None:
+        self._count_matches()
+        new = self.columns.add(stamp, chunk)
+        if self._sink is not None:
+            self._sink(new)
+
+    def _add_match(self, stamp: int, literal: bytes) -> bool:
+        """Add a chunk that is new in this text alone. Return False when the bytes are not one JSON string."""
+        try:
+            text = loads(literal)
+        except ValueError:
+            return False
+        if text:
+            self._add_stamp(stamp)
+            self._texts.append(text)
+            self._matches += 1
+            if not self._matches % FOLD:
+                self.columns.fold()
+        return bool(text)
+
+    def _count_matches(self) -> None:
+        if self._matches:
+            self.columns.add_run(self._text_kind, self._matches)
+            self._matches = self._misses = 0
+
+    def _learn(self, payload: bytes, chunk: Chunk) -> None:
+        """Take the template from an event that did not match, when it is not the first of its kind."""
+        self._misses += 1
+        if self._misses > MISSES:
+            self._learns = False
+            self._before = self._piece_end = b""
+        elif self.columns.run_length > 1 and self._backend is not None:
+            template = find_template(payload, chunk, self._backend.decode)
+            if template is not None:
+                self._before, self._after = template
+                self._text_kind = chunk.kind
+                self._texts = self.columns.text if chunk.text else self.columns.reasoning
+                self._piece_starts = {}
+                if self._kind == EVENTS and self.decoder is None:
+                    chunk_end = b"\n\n" if self._state == UNTIL_CLOSE else b"\n\n\r\n"
+                    self._piece_end = self._after + chunk_end
+
+    def answer_began(self) -> bool:
+        """Say whether more came of the body than comments."""
+        if self._matches or self._data or self.columns.says_something():
+            return True
+        return not only_comments(b"".join(self._line) or self.document())
+
+    def end(self) -> bytes:
+        """Take note that nothing more comes. Return the document, or the event that was not ended."""
+        if self._kind == UNKNOWN:
+            self._tell_kind()
+        self._count_matches()
+        self.streamed = self._kind != DOCUMENT
+        if self._kind == DOCUMENT:
+            return self.document()
+        line = b"".join(self._line)
+        if self._kind == EVENTS and line:
+            self._end_line(line, self.body_ns or 0)
+        return b"\n".join(self._data) if self._kind == EVENTS else line.strip()

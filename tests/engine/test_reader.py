@@ -1,0 +1,382 @@
+"""The reader of replies, plain and compiled: any cut, any line ending, events of any size, and the same from both."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from minimal import Chat
+
+from aisb._types import Chunk
+from aisb_engine._stream import compiled_module, reader
+from golden import GOLDEN
+
+COMPILED = compiled_module()
+FORMS = {"plain": reader.StreamReader} | ({"compiled": COMPILED.StreamReader} if COMPILED else {})
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture(params=FORMS)
+def form(request):
+    return FORMS[request.param]
+
+
+class Echo(Chat):
+    """A service whose events hold numbers: each is the text of a chunk."""
+
+    copies_text: ClassVar = False
+
+    def decode(self, event):
+        return Chunk("content", json.dumps(event["n"]))
+
+
+class EchoValues(Echo):
+    stream_format: ClassVar = "json"
+
+
+def read(form, pieces, backend=None, *, head=True, sink=None):
+    """Return a reader that has read (stamp, bytes), and what it had left at the end."""
+    made = form(backend or Echo(), sink)
+    if head:
+        made.begin(200, {"content-type": "text/event-stream"}, 0)
+    for stamp, data in pieces:
+        made.feed(stamp, data)
+    made.close()
+    return made, made.end()
+
+
+def facts(made, rest) -> dict[str, Any]:
+    """Return everything that a reader found."""
+    columns = made.columns
+    return {
+        "rest": rest,
+        "text": columns.all_text(),
+        "reasoning": columns.all_reasoning(),
+        "stamps": columns.all_stamps(),
+        "runs": columns.runs(),
+        "tokens": columns.tokens(),
+        "calls": columns.calls,
+        "finish": columns.finish_reason,
+        "usage": columns.usage,
+        "failure": made.failure,
+        "done": made.done,
+        "head": (made.status, made.headers, made.headers_ns, made.done_ns, made.keep_alive),
+        "body": made.document(),
+        "streamed": made.streamed,
+    }
+
+
+def chunks_of(form, *pieces, stamps=None):
+    """Return (stamp, text) of each chunk; None for a comment."""
+    found = []
+    made, rest = read(
+        form,
+        zip(stamps or range(len(pieces)), pieces, strict=True),
+        sink=lambda chunk: found.append(chunk.text if chunk.kind == "content" else None),
+    )
+    assert made.failure is None
+    if rest and rest != b"[DONE]":
+        made.read_event(rest, made.body_ns)
+    return [*zip(made.columns.all_stamps(), found, strict=True)]
+
+
+def n(number):
+    return b'{"n":%d}' % number
+
+
+def test_whole_events_in_one_piece_each_carry_its_stamp(form):
+    pieces = [b"data: %b\n\n" % n(1), b"data: %b\n\n" % n(2)]
+    assert chunks_of(form, *pieces, stamps=[10, 25]) == [(10, "1"), (25, "2")]
+
+
+def test_several_events_in_one_piece_share_its_stamp(form):
+    pieces = [
+        b"data: %b\n\n" % n(1),
+        b"data: %b\n\ndata: %b\n\n: hm\n\ndata: %b\n\n" % (n(2), n(3), n(4)),
+    ]
+    assert chunks_of(form, *pieces, stamps=[1, 7]) == [(1, "1"), (7, "2"), (7, "3"), (7, None), (7, "4")]
+
+
+def test_an_event_has_the_stamp_of_the_piece_that_completes_it(form):
+    pieces = [b"data: %b\n\n" % n(1), b'data: {"n"', b":", b"23}\n", b"\ndata: %b\n\n" % n(4)]
+    assert chunks_of(form, *pieces, stamps=[1, 2, 3, 4, 5]) == [(1, "1"), (5, "23"), (5, "4")]
+
+
+def test_crlf_cr_and_lf_all_end_lines(form):
+    stream = b"data: 1\r\n\r\ndata: 2\r\rdata: 3\n\ndata: 4\r\n\n".replace(b": ", b': {"n":')
+    stream = b"".join(line if line.strip() == b"" else line.rstrip() + b"}" + line[len(line.rstrip()) :]
+                      for line in stream.splitlines(keepends=True))  # fmt: skip
+    assert [text for _, text in chunks_of(form, stream)] == ["1", "2", "3", "4"]
+
+
+def test_a_crlf_cut_in_the_middle_ends_one_line_and_the_event_is_complete_at_the_cr(form):
+    pieces = [b"data: %b\r" % n(1), b"\n\r", b"\ndata: %b\r\n\r\n" % n(2)]
+    assert chunks_of(form, *pieces, stamps=[1, 2, 3]) == [(2, "1"), (3, "2")]
+
+
+def test_several_data_lines_are_joined_by_newlines(form):
+    assert [text for _, text in chunks_of(form, b'data: {"n":\ndata:\ndata\ndata:  7}\n\n')] == ["7"]
+
+
+def test_comments_are_chunks_and_other_fields_are_not(form):
+    pieces = [b": ping\n\n", b"event: x\nid: 7\nretry: 10\ndata: %b\n\n" % n(1), b":\n"]
+    assert chunks_of(form, *pieces, stamps=[1, 2, 3]) == [(1, None), (2, "1"), (3, None)]
+
+
+def test_an_event_without_data_or_with_empty_data_says_nothing(form):
+    pieces = [b"data: %b\n\n" % n(1), b"event: ping\n\n", b"data:\n\n", b"data: \n\n", b"\n\n\n"]
+    assert [text for _, text in chunks_of(form, *pieces)] == ["1"]
+
+
+def test_a_byte_order_mark_counts_at_the_start_only(form):
+    mark = b"\xef\xbb\xbf"
+    pieces = [
+        mark[:1],
+        mark[1:] + b"data: %b\n\n" % n(1),
+        mark + b"data: %b\n\n" % n(2),
+        b"data: %b\n\n" % n(3),
+    ]
+    assert [text for _, text in chunks_of(form, *pieces)] == ["1", "3"]
+
+
+def test_the_last_event_counts_without_its_blank_line_and_without_any_line_ending(form):
+    assert [text for _, text in chunks_of(form, b"data: %b\n\ndata: %b\n" % (n(1), n(2)))] == ["1", "2"]
+    made, rest = read(form, [(1, b"data: %b\n\n" % n(1)), (2, b"data: [DO"), (3, b"NE]")])
+    assert (made.columns.all_text(), rest) == ("1", b"[DONE]")
+
+
+def test_a_character_cut_across_pieces_comes_out_whole(form):
+    text = 'data: {"n":"你好 🙂"}\n\n'.encode()
+    for cut in range(1, len(text)):
+        assert json.loads(chunks_of(form, text[:cut], text[cut:])[0][1]) == "你好 🙂"
+
+
+def test_an_event_named_error_is_the_failure_of_its_request(form):
+    made, _ = read(form, [(1, b'event: error\ndata: {"message":"out of memory"}\n\n')])
+    assert made.failure.kind == "protocol"
+    assert "out of memory" in made.failure.message
+    made, _ = read(form, [(1, b"event: chunk\ndata: %b\n\n" % n(1))])
+    assert made.failure is None
+
+
+@pytest.mark.parametrize("end", [b"\0", b"\n", b"\r\n"], ids=["NUL", "LF", "CRLF"])
+@pytest.mark.parametrize("cut", [1, 7, 1000])
+def test_json_values_are_found_whatever_ends_them_and_however_they_arrive(form, end, cut):
+    data = n(1) + end + b"data: " + n(2) + end + n(3)
+    pieces = [(at, data[at : at + cut]) for at in range(0, len(data), cut)]
+    made = form(EchoValues())
+    made.begin(200, {"content-type": "text/plain"}, 0)
+    for stamp, piece in pieces:
+        made.feed(stamp, piece)
+    assert (made.end(), made.columns.all_text()) == (n(3), "12")
+    stamps = made.columns.all_stamps()
+    assert list(stamps) == sorted(stamps)
+
+
+def test_an_event_of_four_megabytes_in_small_pieces_takes_linear_time(form):
+    def seconds(size):
+        stream = b'data: {"n":"' + b"x" * size + b'"}\n\n'
+        begun = time.process_time()
+        made, _ = read(form, [(at, stream[at : at + 100]) for at in range(0, len(stream), 100)])
+        assert len(made.columns.all_text()) == size + 2
+        return time.process_time() - begun
+
+    seconds(100_000)
+    small = min(seconds(500_000) for _ in range(3))
+    large = min(seconds(4_000_000) for _ in range(3))
+    assert large < small * 30  # 8 times the size; a quadratic reader takes 64 times as long
+
+
+def standard(stream):
+    """The standard's rules, a line at a time over the whole stream: events, and None for comments."""
+    lines = stream.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    events, data = [], []
+    for line in [*lines, b""]:
+        if not line:
+            joined = b"\n".join(data)
+            events += [joined] if joined else []
+            data = []
+        elif line.startswith(b":"):
+            events.append(None)
+        else:
+            name, _, value = line.partition(b":")
+            if name == b"data":
+                data.append(value.removeprefix(b" "))
+    return events
+
+
+def expected(stream):
+    """Return the chunks of a stream, up to the first event that cannot be read."""
+    found = []
+    for event in standard(stream):
+        if event is None:
+            found.append(None)
+        elif event != b"[DONE]":
+            try:
+                found.append(json.dumps(json.loads(event)["n"]))
+            except (ValueError, TypeError, KeyError):
+                return found, True
+    return found, False
+
+
+fragments = st.lists(
+    st.sampled_from(
+        [b"data: ", b"data:", b"data", b'{"n":1}', b"\n", b"\n\n", b"\r\n", b"\r", b":", b" ", b"event: x", b"x",
+         b"\xef\xbb\xbf", b'{"n":"\xc3\xa9"}', b'data: {"n":2}\n\n', b"data: [DONE]\n\n"]
+    ),
+    max_size=30,
+).map(b"".join)  # fmt: skip
+
+
+@given(stream=fragments, data=st.data())
+@settings(max_examples=400, deadline=None)
+def test_any_split_of_any_stream_gives_what_the_standard_says(stream, data):
+    stream = b": begin\n\n" + stream  # so that it is a stream
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    pieces = [stream[a:b] for a, b in pairwise([0, *cuts, len(stream)])]
+    for form in FORMS.values():
+        found = []
+        made, rest = read(
+            form,
+            enumerate(pieces),
+            sink=lambda chunk, found=found: found.append(chunk.text if chunk.kind == "content" else None),
+        )
+        if rest:
+            made.read_event(rest, 0)
+        wanted, broken = expected(stream)
+        # After an event that cannot be read only comments are still reported.
+        assert found[: len(wanted)] == wanted
+        assert (made.failure is not None) == broken
+        assert broken or len(found) == len(wanted)
+
+
+# Both forms, and every cut.
+
+
+def framed(pieces):
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+def wire(golden, framing):
+    """Return the bytes of a golden stream with a head, as a service would send them."""
+    pieces = [data for _, data in golden.pieces]
+    body = b"".join(pieces)
+    kind = b"text/event-stream" if golden.streamed else b"application/json"
+    head = b"HTTP/1.1 200 OK\r\nDate: Mon, 30 Nov 2026 08:00:00 GMT\r\nContent-Type: %b\r\n" % kind
+    if framing == "sized":
+        return head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    if framing == "close":
+        return head + b"\r\n" + body
+    if framing == "gzip":
+        return (
+            head
+            + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + framed([gzip.compress(body)])
+        )
+    return head + b"Transfer-Encoding: chunked\r\n\r\n" + framed(pieces)
+
+
+def outcome(form, data, cuts):
+    ends = sorted({0, len(data), *cuts})
+    made = form(Chat())
+    for stamp, (a, b) in enumerate(pairwise(ends), start=1):
+        made.feed(stamp, data[a:b])
+    made.close()
+    return facts(made, made.end())
+
+
+def without_stamps(found):
+    status, headers, _, _, keep = found["head"]
+    return found | {"stamps": len(found["stamps"]), "head": (status, headers, keep)}
+
+
+@pytest.mark.parametrize("framing", ["chunked", "sized", "close", "gzip"])
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_golden_stream_cut_anywhere_is_the_same_in_both_forms(name, framing):
+    data = wire(GOLDEN[name], framing)
+    whole = outcome(FORMS["plain"], data, [])
+    step = max(1, len(data) // 400)
+    for cut in range(1, len(data), step):
+        found = [outcome(form, data, [cut]) for form in FORMS.values()]
+        assert all(one == found[0] for one in found)
+        assert without_stamps(found[0]) == without_stamps(whole)
+    if len(data) < 5_000:
+        found = [outcome(form, data, range(len(data))) for form in FORMS.values()]
+        assert all(one == found[0] for one in found)
+        assert without_stamps(found[0]) == without_stamps(whole)
+
+
+def test_a_template_is_learnt_for_reasoning_and_then_for_text(form):
+    def event(**delta):
+        return b"data: %b\n\n" % orjson.dumps({"choices": [{"delta": delta, "finish_reason": None}]})
+
+    bodies = [event(reasoning_content=f"r{i} ") for i in range(60)] + [
+        event(content=f"t{i} ") for i in range(60)
+    ]
+    made = form(Chat())
+    made.feed(1, HEAD)
+    for stamp, body in enumerate(bodies, start=2):
+        made.feed(stamp, b"%x\r\n%b\r\n" % (len(body), body))
+    made.feed(999, b"0\r\n\r\n")
+    made.end()
+    assert made.columns.all_text() == "".join(f"t{i} " for i in range(60))
+    assert made.columns.all_reasoning() == "".join(f"r{i} " for i in range(60))
+    assert made.columns.runs() == [("reasoning", 60), ("content", 60)]
+    assert list(made.columns.all_stamps()) == [*range(2, 122)]
+
+
+def test_a_text_that_stands_elsewhere_in_its_event_too_teaches_no_template(form):
+    event = b'data: {"id":"x","choices":[{"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
+    made, _ = read(
+        form, [(i, event % text) for i, text in enumerate([b"a", b":", b",", b"x", b"b", b":"])], Chat()
+    )
+    assert (made.columns.all_text(), made.failure) == ("a:,xb:", None)
+
+
+# Which form is used.
+
+
+def chosen(**environment):
+    code = "from aisb_engine._stream import COMPILED, StreamReader; print(COMPILED, StreamReader.__module__)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    return ended.stdout.split()
+
+
+def test_the_compiled_form_is_used_where_it_is_there_and_wanted():
+    if COMPILED:
+        assert chosen() == ["True", "aisb_speedups._reader"]
+    assert chosen(AISB_COMPILED="0") == ["False", "aisb_engine._stream.reader"]
+
+
+def test_a_reader_that_was_compiled_from_another_source_is_not_used(tmp_path):
+    package = tmp_path / "aisb_speedups"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "_reader.py").write_text("StreamReader = None")
+    (package / "_source.py").write_text("SHA256 = 'of another file'")
+    assert chosen(PYTHONPATH=str(tmp_path)) == ["False", "aisb_engine._stream.reader"]
+
+
+@pytest.mark.slow
+def test_what_holds_for_replies_holds_for_the_plain_form():
+    """The tests of transports and of whole replies once more, which use the compiled reader elsewhere."""
+    names = ("transport", "golden_streams", "golden_numbers", "frames", "assembly", "odd_replies", "engine")
+    files = [Path(__file__).parent / f"test_{name}.py" for name in names]
+    words = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *map(str, files)]
+    ended = subprocess.run(
+        words, env=os.environ | {"AISB_COMPILED": "0"}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout[-3000:]
