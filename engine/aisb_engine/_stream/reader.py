@@ -39,8 +39,7 @@ SIZED: Final = 5
 UNTIL_CLOSE: Final = 6
 ENDED: Final = 7
 
-# What the body is.
-UNKNOWN: Final = 0
+UNKNOWN: Final = 0  # what the body is
 DOCUMENT: Final = 1
 EVENTS: Final = 2
 VALUES: Final = 3
@@ -136,8 +135,6 @@ class StreamReader:
         """Take the head of a reply from a client that reads the framing itself; then `feed` is the body."""
         self._begin_body(Head(status, headers, None, keep_alive=False), stamp)
 
-    # Framing.
-
     def _read_framing(self, data: bytes, stamp: int) -> None:
         if self._rest:
             data, self._rest = self._rest + data, b""
@@ -157,8 +154,8 @@ class StreamReader:
             elif state == HEAD:
                 at = self._read_head(data, at, stamp)
             elif state == TRAILERS:
-                line, at = self._read_line(data, at)
-                if line == b"":
+                begin, at = at, self._end_of_line(data, at)
+                if data[begin:at] == b"\r\n":
                     self._state = ENDED
             elif state == UNTIL_CLOSE:
                 self._read_body(data[at:], stamp)
@@ -190,20 +187,22 @@ class StreamReader:
         else:
             self._state, self._left = SIZED if length else ENDED, length
 
-    def _read_line(self, data: bytes, at: int) -> tuple[bytes | None, int]:
-        """Return the line that begins here, None while it is not whole, and where the next one begins."""
-        end = data.find(b"\n", at)
+    def _end_of_line(self, data: bytes, at: int) -> int:
+        """Return where the next line begins; keep a line that is not whole."""
+        end = data.find(b"\r\n", at)
         if end >= 0:
-            return data[at:end].removesuffix(b"\r"), end + 1
+            return end + 2
         self._rest = data[at:]
-        if len(self._rest) > LONGEST_LINE:
-            raise problems.invalid_http("a line between chunks is too long", data[at:], self.status)
-        return None, len(data)
+        if b"\n" in self._rest or len(self._rest) > LONGEST_LINE:
+            raise problems.invalid_http("a line between chunks has no end", self._rest, self.status)
+        return len(data)
 
     def _read_chunk_size(self, data: bytes, at: int) -> int:
-        line, after = self._read_line(data, at)
-        if line is not None:
-            digits = line.partition(b";")[0].rstrip(b" \t")
+        after = self._end_of_line(data, at)
+        if not self._rest:
+            digits = data[at : after - 2]
+            if digits.translate(None, HEX_DIGITS):  # an extension, or what is no number
+                digits = digits.partition(b";")[0].rstrip(b" \t")
             if not digits or len(digits) > 15 or digits.translate(None, HEX_DIGITS):
                 raise problems.invalid_http("the size of a chunk is no number", data[at:], self.status)
             self._left = int(digits, 16)
@@ -228,13 +227,9 @@ class StreamReader:
         return b"".join([data for _, data in self._body])
 
     def _read_body(self, data: bytes, stamp: int) -> None:
-        if self.decoder is not None:
-            data = self.decoder.feed(data)
-        if data:
-            self.body_ns = stamp
-            self._read_content(data, stamp)
-
-    def _read_content(self, data: bytes, stamp: int) -> None:
+        if self.decoder is not None and not (data := self.decoder.feed(data)):
+            return
+        self.body_ns = stamp
         if self._kind == EVENTS:
             self._read_events(data, stamp)
         elif self._kind == VALUES:
@@ -248,16 +243,20 @@ class StreamReader:
         self._kind = DOCUMENT
         if is_stream(self.document(), self.headers.get("content-type", ""), sse=self._sse):
             self._kind = EVENTS if self._sse else VALUES
-            pieces, self._body = self._body, []
-            for stamp, data in pieces:
-                self._read_content(data, stamp)
+            read = self._read_events if self._sse else self._read_values
+            for stamp, data in self._body:
+                read(data, stamp)
+            self._body = []
 
     def _read_events(self, data: bytes, stamp: int) -> None:
         if not (self._between and data.startswith(b"data: ") and data.endswith(b"\n\n")) or b"\r" in data:
             self._read_lines(data, stamp)
             return
         self._start = False
-        for event in data[:-2].split(b"\n\n"):  # nearly always: whole events of one line each
+        if data.find(b"\n") == len(data) - 2:
+            self.read_event(data[6:-2], stamp)
+            return
+        for event in data[:-2].split(b"\n\n"):
             if event.startswith(b"data: ") and b"\n" not in event:
                 self.read_event(event[6:], stamp)
             else:
@@ -339,7 +338,8 @@ class StreamReader:
         return backend.decode(event)
 
     def _add(self, stamp: int, chunk: Chunk) -> None:
-        self._count_matches()
+        if self._matches:
+            self._count_matches()
         new = self.columns.add(stamp, chunk)
         if self._sink is not None:
             self._sink(new)
