@@ -1,4 +1,4 @@
-"""What reading a streamed reply costs the client: every event a piece of its own, whatever the machine's load.
+"""What reading a streamed reply costs the client, with every event a piece of its own.
 
     python benchmarks/lockstep.py [ROUNDS]
 
@@ -15,7 +15,8 @@ and their medians are printed.
   with `perf_counter_ns` and keeps the bodies. It reads no events.
 - `aiohttp` is the loop of common benchmark clients: the content line by line, JSON parsed, tokens stamped.
 - `plain` and `compiled` are aisb without and with aisb-speedups: encode a request, send it, read the reply,
-  make a prediction of it, append its record to a log on disk. `compiled` runs where aisb-speedups is installed.
+  make a prediction of it, append its record to a log on disk. `compiled` runs where aisb-speedups is
+  installed.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 TOKENS = 100
-WORDS = " the sea was calm and a long way off lay the island with its two hills".split()
+WORDS = ("the", "sea", "was", "calm", "and", "a", "long", "way", "off", "lay", "the", "island", "there")
 PROMPT = "Tell me of the sea."
 SECONDS = 60
 """A contestant that takes longer than this to send its requests hangs."""
@@ -104,7 +105,7 @@ def reply(number, tokens):
 
 
 class Feeder:
-    """The server's side: reads requests and sends replies in lockstep, and keeps account of its own CPU time."""
+    """The server's side: reads requests, sends replies in lockstep, and adds up its own CPU time."""
 
     def __init__(self, cell):
         self.cell = cell
@@ -164,10 +165,10 @@ def whole(data):
     if not found:
         return False
     length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
-    return len(body) == int(length)
+    return len(body) == int(length or 0)
 
 
-async def aisb_client(port, cell, waves):
+async def aisb_client(port, cell, waves, prompt=PROMPT):
     """Send through the engine's own loop, with the log on disk. All the private names of aisb stand here."""
     from aisb import Request
     from aisb_backend_openai import OpenAIChat
@@ -177,7 +178,7 @@ async def aisb_client(port, cell, waves):
     from aisb_engine._spec import Load
 
     clock, count = RunClock(time.perf_counter_ns()), cell.streams * waves
-    requests = ((0, Request(str(n), text=PROMPT, params={"max_tokens": cell.tokens})) for n in range(count))
+    requests = ((0, Request(str(n), text=prompt, params={"max_tokens": cell.tokens})) for n in range(count))
     load = Load(concurrency=cell.streams, retries=0)
     backend = OpenAIChat(url=f"http://127.0.0.1:{port}", model="mock")
 
@@ -211,11 +212,8 @@ async def aiohttp_client(port, cell, waves):
             sent, stamps, text = time.perf_counter(), [], ""
             async with session.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=body) as reply:
                 async for line in reply.content:
-                    line = line.strip()
-                    if not line:
-                        continue
-                    data = line.decode().removeprefix("data: ")
-                    if data == "[DONE]":
+                    data = line.strip().decode().removeprefix("data: ")
+                    if not data or data == "[DONE]":
                         continue
                     now = time.perf_counter()
                     table = json.loads(data)
