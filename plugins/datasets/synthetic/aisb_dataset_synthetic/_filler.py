@@ -30,7 +30,7 @@ PROBES = 4
 """Texts that are counted although their words are sure to add up."""
 
 MANY = 1 << 17
-"""From so many words on they are drawn with numpy, whose import costs as much as drawing these."""
+"""From so many words on they are drawn with numpy; for fewer its import takes longer than it saves."""
 
 BLOCK = 1 << 13
 """How many words are drawn at once: more of them leave the processor's cache."""
@@ -234,7 +234,8 @@ def draw_many(values: Sequence[str], asked: Iterable[tuple[str, int]]) -> Iterat
     """Yield what `Random(seed).choices(values, k=count)` returns for each (seed, count), at half its cost.
 
     `choices` takes a `random()` a value, and that is made of the upper 27 bits of one of the generator's
-    32-bit numbers and the upper 26 bits of the next. `getrandbits` returns the same numbers, all in one.
+    32-bit numbers and the upper 26 bits of the next. `getrandbits` returns the same numbers as one integer,
+    the first one in its lowest bits.
     """
     import numpy as np
 
