@@ -23,6 +23,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from client import kept, stolen
 from lockstep import Cell, aisb_client, reply, whole
 
 AISB = Path(sys.executable).with_name("aisb")
@@ -103,7 +104,7 @@ def main(rounds):
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
     server.start()
     port = ours.recv()
-    costs = {command: [], engine: []}
+    costs, before = {command: [], engine: []}, stolen()
     try:
         for program in costs:  # the first run of each compiles modules
             cpu(program, port, STREAMS)
@@ -120,6 +121,8 @@ def main(rounds):
     print(f"  the engine alone    {alone:6.0f} µs")
     verdict = "OVER" if around > LIMIT else "within"
     print(f"  around the engine   {around:6.0f} µs   {verdict} the limit of {LIMIT} µs")
+    if line := kept(before):
+        print(line)
     return 1 if around > LIMIT else 0
 
 

@@ -37,6 +37,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from client import kept, stolen
+
 TOKENS = 100
 WORDS = ("the", "sea", "was", "calm", "and", "a", "long", "way", "off", "lay", "the", "island", "there")
 PROMPT = "Tell me of the sea."
@@ -205,7 +207,7 @@ def request_body(cell):
 async def aiohttp_client(port, cell, waves):
     import aiohttp
 
-    body, kept = request_body(cell), []
+    body, replies = request_body(cell), []
 
     async def client(session):
         for _ in range(waves):
@@ -224,7 +226,7 @@ async def aiohttp_client(port, cell, waves):
                         tokens = usage["completion_tokens"]
             if tokens != cell.tokens:
                 sys.exit(f"aiohttp read {tokens} tokens")
-            kept.append((sent, stamps, text))
+            replies.append((sent, stamps, text))
 
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
@@ -322,7 +324,7 @@ def run(name, cell):
 
 def print_cell(cell, names, rounds):
     """Measure a cell and print it; return its limits as (words, ratio, limit)."""
-    found = {name: [] for name in names}
+    found, before = {name: [] for name in names}, stolen()
     print(f"{CELLS[cell].title} ({rounds} rounds, medians)")
     for number in range(rounds):
         for name in names if number % 2 == 0 else reversed(names):
@@ -335,7 +337,8 @@ def print_cell(cell, names, rounds):
         median, spread = statistics.median(found[name]), f"{min(found[name]):.1f} to {max(found[name]):.1f}"
         line = f"  {name:9}{median:7.2f} µs ({spread})"
         print(f"{line:36}{ratio(name, 'bare'):6.2f} x bare  {ratio(name, 'aiohttp'):6.2f} x aiohttp")
-    print()
+    stolen_line = kept(before)
+    print(f"{stolen_line}\n" if stolen_line else "")
     return [
         (f"{cell} streams: {ours} ÷ {other}".replace("one streams", "one token"), ratio(ours, other), limit)
         for ours, other, limit in CELLS[cell].limits
