@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.util
 import json
 import os
 import socket
@@ -171,7 +170,10 @@ def whole(data):
 
 
 async def aisb_client(port, cell, waves, prompt=PROMPT):
-    """Send through the engine's own loop, with the log on disk. All the private names of aisb stand here."""
+    """Send through the engine's own loop, with the log on disk.
+
+    All the private names of aisb stand here and in `compiled_reader`.
+    """
     from aisb import Request
     from aisb_backend_openai import OpenAIChat
     from aisb_engine._load.clock import RunClock
@@ -195,6 +197,13 @@ async def aisb_client(port, cell, waves, prompt=PROMPT):
         )  # fmt: skip
         if progress.received != count:
             sys.exit(f"{progress.received} of {count} replies: {progress.first_failure}")
+
+
+def compiled_reader():
+    """Say whether there is a compiled reader that fits the engine's own."""
+    from aisb_engine._stream import compiled_module
+
+    return compiled_module() is not None
 
 
 def request_body(cell):
@@ -348,8 +357,8 @@ def print_cell(cell, names, rounds):
 
 def main(rounds):
     names = list(CLIENTS)
-    if importlib.util.find_spec("aisb_speedups") is None:
-        print("aisb-speedups is not installed: `compiled` is left out")
+    if not compiled_reader():
+        print("aisb-speedups is not installed, or was compiled from another reader: `compiled` is left out")
         names.remove("compiled")
     limits = [limit for cell in CELLS for limit in print_cell(cell, names, rounds)]
     for words, ratio, limit in limits:
