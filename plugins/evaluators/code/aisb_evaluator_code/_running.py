@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Annotated, Any
 
 from aisb import Evaluator, Sample, Score, UsageError
-from aisb_evaluator_code._blocks import defines, parsed
+from aisb_evaluator_code._python_source import completed
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -104,14 +104,6 @@ class CodeRun(Evaluator):
             prelude=prompt,
             limits=limits,
         )
-
-
-def completed(prompt: str, answer: str, entry: str | None) -> str:
-    """Return the whole program: the answer after the prompt, which it goes on with or begins again."""
-    if not entry or defines(parsed(answer), entry):
-        # The prompt's own imports and helpers are there in either case.
-        return f"{prompt}\n{answer}" if prompt and parsed(prompt) is not None else answer
-    return prompt + answer if prompt else answer
 
 
 def _is_set(name: str) -> bool:

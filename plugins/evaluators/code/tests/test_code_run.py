@@ -7,7 +7,8 @@ import pytest
 
 from aisb import Sample, UsageError
 from aisb_evaluator_code._languages import same_output
-from aisb_evaluator_code._running import CodeRun, completed, warn
+from aisb_evaluator_code._python_source import completed
+from aisb_evaluator_code._running import CodeRun, warn
 from aisb_evaluator_code._sandbox import Containment, containment
 
 boxed = pytest.mark.skipif(not containment().namespaces, reason="no namespaces can be made here")
