@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -167,6 +168,7 @@ def run(given: dict[str, Any]) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     what = given["run"]
     if "argv" in what:
+        place_ends(given["given"])
         os.execvpe(what["argv"][0], what["argv"], {**ENVIRONMENT, **what.get("env", {})})
     os.environ.clear()
     os.environ.update(ENVIRONMENT)
@@ -187,6 +189,17 @@ def run(given: dict[str, Any]) -> NoReturn:
     except BaseException:
         status = 1
     os._exit(status)
+
+
+def place_ends(given: dict[str, Any]) -> None:
+    """Give a command its ends where it looks for them: 3 and 4 to read and write, 5 for a verdict."""
+    ends = [(3, given.get("channel")), (4, given.get("channel")), (5, given.get("verdict"))]
+    # Moved out of the way first, so that none is put where another one still is.
+    moved = [(number, fcntl.fcntl(own, fcntl.F_DUPFD, 10)) for number, own in ends if own is not None]
+    for number, own in moved:
+        os.dup2(own, number)
+    if moved:
+        os.closerange(6, 65536)
 
 
 def waited(pid: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 _WORD = r"[A-Za-z_$][\w$]*"
 _NOT_A_TYPE = r"(?!return|else|using|if|for|while|new)"
@@ -28,6 +29,58 @@ _TOP_LEVEL = {
     ),
 }
 _NOT_CODE = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
+
+
+class Head(NamedTuple):
+    """A function's head: its text, what stands before it, its type of result, and its parameters' names."""
+
+    text: str
+    before: str
+    result: str = ""
+    parameters: tuple[str, ...] = ()
+
+
+_HEADS = {
+    "cpp": r"(?P<text>(?P<result>[\w:<>,&* \t]+?[\s&*>]){name}\s*\((?P<given>[\w:<>,&*\[\]\s=.]*)\))\s*\{{",
+    "java": (
+        r"(?P<text>(?:(?:public|static|final|protected|private)\s+)*(?P<result>[\w.]+(?:<[\w<>\[\],?.\s]+>)?(?:\[\])*)\s+"
+        r"{name}\s*\((?P<given>[\w<>\[\],?.\s]*)\)(?:\s*throws\s+[\w,.\s]+)?)\s*\{{"
+    ),
+    "js": r"(?P<text>(?:const|let|var|function\*?|async\s+function)\s+{name}\b)",
+}
+
+
+def head_of(language: str, source: str, name: str, *, before: bool = True) -> Head | None:
+    """Return the last head of a function in a source; without `before`, only the head itself is taken.
+
+    Only words and the marks of types can stand in a head, so it is safe to compile with the tests.
+    """
+    pattern = _HEADS[language].replace("{name}", re.escape(name)).replace("{{", "{")
+    found = list(re.finditer(pattern, _without_comments(source)))
+    if not found:
+        return None
+    last = found[-1]
+    result = last.groupdict().get("result") or ""
+    first = _without_comments(source)[: last.start()] if before else ""
+    return Head(last["text"].strip(), first, result.strip(), _parameters(last.groupdict().get("given") or ""))
+
+
+def _parameters(given: str) -> tuple[str, ...]:
+    """Return the names of Java's parameters."""
+    flat = re.sub(r"\[\]", "", given)
+    while "<" in flat and (inner := re.sub(r"<[^<>]*>", "", flat)) != flat:
+        flat = inner
+    return tuple(one.split()[-1] for one in flat.split(",") if one.strip())
+
+
+def _without_comments(source: str) -> str:
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", source, flags=re.DOTALL)
+
+
+def balance(source: str) -> int:
+    """Return how many braces a source opens and does not close."""
+    code = _NOT_CODE.sub(" ", source)
+    return code.count("{") - code.count("}")
 
 
 def defined_names(language: str, source: str) -> set[str]:
