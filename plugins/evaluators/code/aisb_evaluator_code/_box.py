@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aisb_evaluator_code._reasons import Ended
+from aisb_evaluator_code import _groups as groups
+from aisb_evaluator_code._leftovers import own_folder
+from aisb_evaluator_code._reasons import TOO_MUCH, Ended
+from aisb_evaluator_code._system_calls import system_call_filter
 
 HERE = Path(__file__).parent
 _numbers = itertools.count()
@@ -70,6 +73,16 @@ class Containment:
     namespaces: bool
     unprivileged: bool
     reason: str = ""
+    filtered: bool = True
+
+    @property
+    def box(self) -> str:
+        """Name what holds a program, for the results."""
+        found = groups.usable()
+        user = "unprivileged user" if self.unprivileged else "same user"
+        memory = f"control group v{found.version}" if found else "watched memory"
+        calls = "system call filter" if self.filtered else "no system call filter"
+        return f"{'namespaces' if self.namespaces else user}, {calls}, {memory}"
 
     @property
     def open(self) -> str:
@@ -85,12 +98,24 @@ def containment() -> Containment:
     """Find out, by making a box, what contains a program here."""
     if sys.platform != "linux":
         return Containment(False, False, f"{sys.platform} has no namespaces")
-    root = os.geteuid() == 0
-    with box({"argv": ["/bin/true"]}, Limits(), namespaces=True) as process:
-        _, problem = process.communicate(timeout=30)
-        if process.returncode == 0:
-            return Containment(True, True)
-    return Containment(False, root, problem.decode(errors="replace").strip()[:200])
+    problem = b""
+    for filtered in (True, False):
+        wanted = Containment(True, True, filtered=filtered)
+        with box({"argv": ["/bin/true"]}, Limits(), contained=wanted) as process:
+            _, problem = process.communicate(timeout=30)
+            if process.returncode == 0:
+                return wanted
+        if b"filtered" not in problem:
+            break
+    reason = problem.decode(errors="replace").strip()[:200]
+    return Containment(False, os.geteuid() == 0, reason, filtered=_can_filter())
+
+
+def _can_filter() -> bool:
+    if system_call_filter(os.uname().machine) is None:
+        return False
+    with box({"argv": ["/bin/true"]}, Limits(), contained=Containment(False, False)) as process:
+        return process.wait(timeout=30) == 0
 
 
 @contextlib.contextmanager
@@ -103,45 +128,64 @@ def box(
     files: Mapping[str, str] | None = None,
     stdin: int | None = None,
     stdout: int = subprocess.DEVNULL,
-    namespaces: bool | None = None,
+    contained: Containment | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start something in a box, and end everything in it in the end."""
-    inside = containment().namespaces if namespaces is None else namespaces
-    folder = Path(tempfile.mkdtemp(prefix="aisb-box-"))
-    uid = 20_000 + (os.getpid() * 61 + next(_numbers)) % 40_000 if os.geteuid() == 0 else None
+    found = contained or containment()
+    home = own_folder(os.getpid())
+    number = next(_numbers)
+    folder = Path(tempfile.mkdtemp(prefix="box-", dir=home))
+    uid = 20_000 + (os.getpid() * 61 + number) % 40_000 if os.geteuid() == 0 else None
     kept = [*keep, *([stdin] if stdin is not None else [])]
-    table: dict[str, Any] = {
-        "run": dict(run),
-        "given": dict(given or {}),
-        "limits": limits.table(),
-        "binds": _binds(run),
-        "files": dict(files or {}),
-        "folder": str(folder),
-        "namespaces": inside,
-        "keep": list(keep),
-        "uid": uid,
-    }
-    if stdin is not None:
-        table["stdin"] = stdin
-    process = subprocess.Popen(  # noqa: S603 - this is what the box is for
-        [sys.executable, "-I", "-S", str(HERE / "_contain.py")],
-        stdin=subprocess.PIPE,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        pass_fds=kept,
-        start_new_session=True,
-        env={"PATH": "/usr/bin:/bin"},
-    )
-    try:
-        assert process.stdin  # noqa: S101 - it was asked for
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(table).encode())
-            process.stdin.close()
-        process.stdin = None
-        yield process
-    finally:
-        _end(process, None if inside else uid)
-        shutil.rmtree(folder, ignore_errors=True)
+    calls = system_call_filter(os.uname().machine) if found.filtered else None
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        where = groups.usable()
+        group = where and stack.enter_context(
+            groups.group(where, f"{home.name}-{number}", limits.tree << 20, limits.processes)
+        )
+        table: dict[str, Any] = {
+            "run": dict(run),
+            "given": dict(given or {}),
+            "limits": limits.table(),
+            "binds": _binds(run),
+            "files": dict(files or {}),
+            "folder": str(folder),
+            "namespaces": found.namespaces,
+            "keep": list(keep),
+            "uid": uid,
+            "filter": calls.hex() if calls else "",
+            "watch": 0 if group else limits.tree << 20,
+        }
+        if stdin is not None:
+            table["stdin"] = stdin
+        process = Box(
+            [sys.executable, "-I", "-S", str(HERE / "_contain.py")],
+            stdin=subprocess.PIPE,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            pass_fds=kept,
+            start_new_session=True,
+            env={"PATH": "/usr/bin:/bin"},
+        )
+        process.group = group
+        try:
+            if group:
+                group.add(process.pid)  # it waits for its table, so nothing runs outside of the group
+            assert process.stdin  # noqa: S101 - it was asked for
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(table).encode())
+                process.stdin.close()
+            process.stdin = None
+            yield process
+        finally:
+            _end(process, None if found.namespaces else uid)
+
+
+class Box(subprocess.Popen[bytes]):
+    """The process that makes a box and ends with it, and the control group that bounds it."""
+
+    group: groups.Group | None = None
 
 
 def _end(process: subprocess.Popen[bytes], uid: int | None) -> None:
@@ -166,8 +210,9 @@ def _binds(run: Mapping[str, Any]) -> list[str]:
 
 def ended_by(process: subprocess.Popen[bytes], *, seconds: float) -> Ended:
     """Return how a box ended, if it does within some seconds."""
+    group = process.group if isinstance(process, Box) else None
     with contextlib.suppress(subprocess.TimeoutExpired):
         status = process.wait(timeout=seconds)
         words = process.stderr.read(2000).decode(errors="replace") if process.stderr else ""
-        return Ended(status, words)
-    return Ended()
+        return Ended(status, words, status == TOO_MUCH or bool(group and group.out_of_memory))
+    return Ended(out_of_memory=bool(group and group.out_of_memory))

@@ -3,13 +3,15 @@
 
 This file is a program of its own, started with `python -I -S`: it imports nothing of aisb. It reads one JSON
 object from its standard input: `run` (`{"argv": [...]}`, or `{"python": source, "modules": {name: source}}`),
-`given` (what the source finds as `GIVEN`), `limits`, `binds`, `files`, `folder`, `namespaces`, `uid`, and
-`keep` (the descriptors that stay open).
+`given` (what the source finds as `GIVEN`), `limits`, `binds`, `files`, `folder`, `namespaces`, `uid`,
+`keep` (the descriptors that stay open), `filter` (the program that refuses system calls), and `watch` (bytes
+that all processes together may take, where no control group bounds them).
 
-With namespaces the whole tree ends with process 1 of the box, which ends with this process. It exits with the
-status of what it ran (128 + signal), or 125 when the box cannot be made.
+With namespaces the whole tree ends with process 1 of the box, which ends with this process. It exits with
+the status of what it ran (128 + signal), 125 when the box cannot be made, or 124 when its processes took too
+much memory.
 """
-# ruff: noqa: BLE001, PTH101, PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211, S102, S606
+# ruff: noqa: BLE001, PTH208, PTH101, PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211, S102, S606
 
 from __future__ import annotations
 
@@ -35,7 +37,10 @@ RDONLY, NOSUID, NODEV, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 32, 4096, 16384, 1
 KEPT_FLAGS = ((2, NOSUID), (4, NODEV), (8, 8), (1024, 1024), (2048, 2048), (4096, 1 << 21))
 """statvfs flags and the mount flags that must be repeated when a user's namespace mounts anew."""
 DETACH = 2
-DEATH_SIGNAL, NO_NEW_PRIVILEGES, DUMPABLE = 1, 38, 4
+DEATH_SIGNAL, NO_NEW_PRIVILEGES, SET_SECCOMP, BY_FILTER = 1, 38, 22, 2
+NO_BOX, TOO_MUCH = 125, 124
+LOOK_EVERY = 0.2
+"""Seconds between two looks at what the processes take."""
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
@@ -144,6 +149,17 @@ def limit(limits: dict[str, int]) -> None:
         resource.setrlimit(which, (most, most))
 
 
+class _Filter(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
+
+
+def refuse_calls(code: bytes) -> None:
+    """Have the kernel refuse the system calls that a filter names, to this process and all that it starts."""
+    made = _Filter(len(code) // 8, code)
+    if libc.prctl(SET_SECCOMP, BY_FILTER, ctypes.byref(made), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "the system calls cannot be filtered")
+
+
 def close_others(keep: list[int]) -> None:
     """Close every descriptor but the standard ones and those that are kept."""
     last = 3
@@ -165,7 +181,10 @@ def run(given: dict[str, Any]) -> NoReturn:
     if "python" in given["run"] and not os.access(os.__file__, os.R_OK):
         raise OSError(f"an unprivileged user cannot read {sys.base_prefix}: use a Python that all may read")
     limit(given["limits"])
+    if given["filter"]:
+        refuse_calls(bytes.fromhex(given["filter"]))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
     what = given["run"]
     if "argv" in what:
         place_ends(given["given"])
@@ -202,12 +221,58 @@ def place_ends(given: dict[str, Any]) -> None:
         os.closerange(6, 65536)
 
 
-def waited(pid: int) -> int:
-    """Wait for one child, and for orphans on the way; return its exit status as a shell would say it."""
+def waited(pid: int, watch: int = 0) -> int:
+    """Wait for one child, and for orphans on the way; return its exit status as a shell would say it.
+
+    With `watch`, look at what all processes of the box take, and end them when it is more.
+    """
     while True:
-        ended, status = os.wait()
-        if ended == pid:
-            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+        if watch:
+            while not signal.sigtimedwait([signal.SIGCHLD], LOOK_EVERY):
+                if taken(watch) > watch:
+                    end_members()
+                    return TOO_MUCH
+        ended, status = os.waitpid(-1, os.WNOHANG if watch else 0)
+        while ended:
+            if ended == pid:
+                return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+            ended, status = os.waitpid(-1, os.WNOHANG) if watch else (0, 0)
+
+
+def members() -> list[str]:
+    """Return the other processes of the box: all that are seen, without namespaces those of the session."""
+    own, session = str(os.getpid()), os.getsid(0)
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and name != own:
+            with contextlib.suppress(OSError):
+                if own == "1" or os.getsid(int(name)) == session:
+                    found.append(name)
+    return found
+
+
+def taken(enough: int) -> int:
+    """Return the bytes that the processes hold; what they share counts once, where it matters."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    resident = shared = 0
+    names = members()
+    for name in names:
+        with contextlib.suppress(OSError), open(f"/proc/{name}/statm", encoding="ascii") as file:
+            resident += int(file.read().split()[1]) * page
+    if resident <= enough:
+        return resident
+    for name in names:
+        with contextlib.suppress(OSError), open(f"/proc/{name}/smaps_rollup", encoding="ascii") as file:
+            shared += sum(int(line.split()[1]) << 10 for line in file if line.startswith("Pss:"))
+    return shared or resident
+
+
+def end_members() -> None:
+    """End the other processes of the box; a few times, as they may start more meanwhile."""
+    for _ in range(5):
+        for name in members():
+            with contextlib.suppress(OSError):
+                os.kill(int(name), signal.SIGKILL)
 
 
 def inside(given: dict[str, Any], parent: int) -> NoReturn:
@@ -217,27 +282,34 @@ def inside(given: dict[str, Any], parent: int) -> NoReturn:
     os.set_blocking(parent, False)
     with contextlib.suppress(BlockingIOError):
         if not os.read(parent, 1):  # the process outside has ended already
-            os._exit(125)
+            os._exit(NO_BOX)
     os.close(parent)
     try:
         make_root(given)
     except OSError as error:
         fail(error)
+    start(given)
+
+
+def start(given: dict[str, Any]) -> NoReturn:
+    """Run what is asked for in a child, and end as it does."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     pid = os.fork()
     if pid == 0:
+        libc.prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
         try:
             run(given)
         except BaseException as error:
             fail(error)
     for one in given["keep"]:
         os.close(one)
-    os._exit(waited(pid))
+    os._exit(waited(pid, given["watch"]))
 
 
 def fail(error: BaseException) -> NoReturn:
     """Say why there is no box."""
     os.write(2, f"box: {error}\n".encode())
-    os._exit(125)
+    os._exit(NO_BOX)
 
 
 def main() -> None:
@@ -251,7 +323,7 @@ def main() -> None:
         try:
             close_others(given["keep"])
             os.chdir(given["folder"])
-            run(given)
+            start(given)
         except BaseException as error:
             fail(error)
     uid, gid = os.getuid(), os.getgid()

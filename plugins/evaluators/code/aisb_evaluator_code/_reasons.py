@@ -15,6 +15,8 @@ NOT_COMPILED = 97
 """The status with which a box ends whose compiler refused the program."""
 NO_BOX = 125
 """The status of a box that could not be made."""
+TOO_MUCH = 124
+"""The status of a box whose processes took more memory than they may together."""
 
 EARLY = "the program ended before the tests did"
 
