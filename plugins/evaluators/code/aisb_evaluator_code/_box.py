@@ -33,7 +33,8 @@ class Limits:
 
     By the clock it is three times as much, so that a busy machine does not fail a program. With an `image`,
     programs run in containers of it. `memory` is that of one process; `tree` that of all of a box together,
-    with its files: left out, it is the memory of one process and the disk.
+    with its files: left out, it is the memory of one process and the disk. A control group bounds it where
+    one can be made and `grouped` is left; else the box watches over its processes.
     """
 
     seconds: float = 10.0
@@ -44,6 +45,7 @@ class Limits:
     memory_kind: str = "RLIMIT_AS"
     image: str = ""
     tree: int = 0
+    grouped: bool = True
 
     def __post_init__(self) -> None:
         if not self.tree:
@@ -140,7 +142,7 @@ def box(
     calls = system_call_filter(os.uname().machine) if found.filtered else None
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        where = groups.usable()
+        where = groups.usable() if limits.grouped else None
         group = where and stack.enter_context(
             groups.group(where, f"{home.name}-{number}", limits.tree << 20, limits.processes)
         )

@@ -31,6 +31,14 @@ _COMPILER_SAYS = "2>errors || { head -c 1500 errors >&2; exit 97; }"
 
 
 @dataclass(frozen=True, slots=True)
+class Program:
+    """A whole program, and how many of its lines stand before the answer."""
+
+    text: str
+    lines_before: int
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A program, its tests, and the head of the function that joins them."""
 
@@ -59,13 +67,26 @@ def run(language: str, answer: str, fields: Mapping[str, Any], limits: Limits) -
     head = declared_head or head_of(language, answer, name, before=False)
     if head is None:
         return _no_head(language, declared, name)
-    task = Task(_program(language, answer, declared, head, name), test, name, head)
-    found = _ENDS[language](task, limits)
+    program = _program(language, answer, declared, head, name)
+    found = _ENDS[language](Task(program.text, test, name, head), limits)
     if declared_head is None and "the tests do not compile" in found.get("error", ""):
         return {"passed": False, "problem": f"its {name} does not fit the tests: {found['error'][-200:]}"}
     if "problem" in found and found["problem"].startswith("the program ended before the tests did"):
         found["problem"] = found["problem"].replace("the tests", "its tests", 1)
+    if "problem" in found:
+        found["problem"] = _with_own_lines(language, found["problem"], program.lines_before)
     return found
+
+
+def _with_own_lines(language: str, problem: str, before: int) -> str:
+    """Return a message with the lines that it names counted from the answer's first one."""
+    before += language == "cpp"  # the line that renames an answer's own main function
+
+    def own(found: re.Match[str]) -> str:
+        line = int(found[2]) - before
+        return f"{found[1]}{line}" if line > 0 else found[0]
+
+    return re.sub(r"(\(line |(?:main\.cpp|Solution\.java):)(\d+)", own, problem)
 
 
 def _no_head(language: str, declared: str, name: str) -> dict[str, Any]:
@@ -74,29 +95,33 @@ def _no_head(language: str, declared: str, name: str) -> dict[str, Any]:
     return {"passed": False, "problem": f"the program does not define {name}"}
 
 
-def _program(language: str, answer: str, declared: str, head: Head, name: str) -> str:
+def _program(language: str, answer: str, declared: str, head: Head, name: str) -> Program:
     """Return the whole program: an answer with what it may leave out, or behind its declaration."""
     whole = says_definition(language, answer, name) or (name in answer and balance(answer) >= 0)
+    behind = ""
     if not whole:
-        closing = "\n" + "}" * balance(declared) if balance(answer) == 0 else ""
-        return f"{declared}{answer}{closing}"
-    helpers = defined_names(language, head.before) - {"Solution"}
-    if language == "java":
-        if not re.search(r"\bclass\s+Solution\b", answer) and declared:
-            return f"{head.before}{answer}\n}}"
-        return _java(answer, declared)
+        before = declared
+        behind = "\n" + "}" * balance(declared) if balance(answer) == 0 else ""
+    elif language == "java":
+        answer = re.sub(r"\bpublic\s+((?:final\s+)?class\s)", r"\1", answer)
+        if re.search(r"\bclass\s+Solution\b", answer) or not declared:
+            have = {line.strip() for line in answer.splitlines()}
+            lines = declared.splitlines()
+            before = "".join(f"{one}\n" for one in lines if one.startswith("import ") and one not in have)
+        else:  # the method alone
+            before, behind = head.before, "\n}"
+    else:
+        before = _given_before(language, answer, declared, head)
+    return Program(before + answer + behind, before.count("\n"))
+
+
+def _given_before(language: str, answer: str, declared: str, head: Head) -> str:
+    """Return the helpers of a declaration, or only its headers where the answer has the helpers itself."""
+    helpers = defined_names(language, head.before)
     if helpers and not helpers & defined_names(language, answer):
-        return f"{head.before}\n{answer}"
+        return f"{head.before}\n"
     begins = ("#include", "using ", "typedef ") if language == "cpp" else ("const {", "import ")
-    lines = [line for line in declared.splitlines() if line.startswith(begins)]
-    return "".join(f"{line}\n" for line in lines) + answer
-
-
-def _java(answer: str, declared: str) -> str:
-    """Return a Java program with its imports."""
-    have = {line.strip() for line in answer.splitlines()}
-    imports = [line for line in declared.splitlines() if line.startswith("import ") and line not in have]
-    return "\n".join([*imports, re.sub(r"\bpublic\s+((?:final\s+)?class\s)", r"\1", answer)])
+    return "".join(f"{line}\n" for line in declared.splitlines() if line.startswith(begins))
 
 
 def _run_cpp(task: Task, limits: Limits) -> dict[str, Any]:
@@ -104,7 +129,8 @@ def _run_cpp(task: Task, limits: Limits) -> dict[str, Any]:
     undone = "".join(f"#undef {one}\n" for one in dict.fromkeys(["main", *macros]))
     before = task.head.before or "#include <bits/stdc++.h>\nusing namespace std;\n"
     # An answer may have a main function of its own. Its macros must not change what follows.
-    program = f"#define main aisb_main_of_the_answer\n{task.program}\n{undone}{_cpp('program.cpp', task)}"
+    served = _cpp("program.cpp", task).replace("{undone}", undone)
+    program = f"#define main aisb_main_of_the_answer\n{task.program}\n{served}"
     tests = _cpp("tests.cpp", task).replace("{tests}", _before_last(task.test, "aisb_passed();"))
     limits = replace(limits, seconds=limits.seconds + 10, memory=max(limits.memory, 2048), tree=0)
     ends = []

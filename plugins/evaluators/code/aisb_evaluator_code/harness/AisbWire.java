@@ -234,9 +234,8 @@ final class AisbWire {
     }
 
     private static void text(DataOutputStream out, String text) throws IOException {
-        byte[] data = text.getBytes(StandardCharsets.UTF_16BE);
-        out.writeInt(data.length);
-        out.write(data);
+        out.writeInt(text.length());
+        out.writeChars(text);  // as they are: an encoding would change half a character
     }
 
     private static int count(DataInputStream in) throws IOException {
@@ -248,9 +247,11 @@ final class AisbWire {
     }
 
     private static String text(DataInputStream in) throws IOException {
-        byte[] data = new byte[count(in)];
-        in.readFully(data);
-        return new String(data, StandardCharsets.UTF_16BE);
+        char[] read = new char[count(in)];
+        for (int n = 0; n < read.length; n++) {
+            read[n] = in.readChar();
+        }
+        return new String(read);
     }
 
     private static void many(DataOutputStream out, char tag, Collection<?> values, int depth) throws IOException {

@@ -281,7 +281,8 @@ try {
 } catch (error) {
   if (error instanceof Closed) verdict = { passed: false, problem: "the program ended before the tests did", closed: true };
   else {
-    verdict = { passed: false, problem: `${error.name}: ${error.message}`.slice(0, 500) };
+    const words = error.name === "Raised" ? error.message : `${error.name}: ${error.message}`;
+    verdict = { passed: false, problem: words.slice(0, 500) };
     const line = /test\.js:(\d+)/.exec(String(error.stack));
     const lines = JSON.parse(fs.readFileSync(file, "utf8")).test.split("\n");
     if (line) verdict.test = (lines[Number(line[1]) - 1] ?? "").trim().slice(0, 300);

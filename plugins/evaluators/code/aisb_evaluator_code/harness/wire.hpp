@@ -57,18 +57,17 @@ template <class V, class = void> struct aisb_form;
 template <class V> void aisb_put(aisb_writer &out, const V &value) { aisb_form<V>::put(out, value); }
 template <class V> V aisb_get(aisb_reader &in) { return aisb_form<V>::get(in); }
 
+// Numbers travel at full width: a program that has `#define int long long` has wider ones than its tests.
 template <class V> struct aisb_form<V, std::enable_if_t<std::is_arithmetic<V>::value || std::is_enum<V>::value>> {
-  static void put(aisb_writer &out, const V &value) { out.raw(&value, sizeof value); }
+  using wide = std::conditional_t<std::is_floating_point<V>::value, long double, std::int64_t>;
+  static void put(aisb_writer &out, const V &value) {
+    wide sent = static_cast<wide>(value);
+    out.raw(&sent, sizeof sent);
+  }
   static V get(aisb_reader &in) {
-    if constexpr (std::is_same<V, bool>::value) {
-      unsigned char byte = 0;
-      in.raw(&byte, 1);
-      return byte != 0;
-    } else {
-      V value{};
-      in.raw(&value, sizeof value);
-      return value;
-    }
+    wide found{};
+    in.raw(&found, sizeof found);
+    return static_cast<V>(found);
   }
 };
 
@@ -262,14 +261,16 @@ template <class R, class... A> struct aisb_function<R(A...)> {
       aisb_writer out;
       try {
         aisb_writer made;
-        made.bytes.push_back('\1');
+        aisb_put<bool>(made, true);
         std::apply([&](aisb_value<A> &...one) { answer(made, function, one...); }, given);
         out = std::move(made);
       } catch (const std::exception &error) {
-        out.bytes.assign(1, '\0');
+        out.bytes.clear();
+        aisb_put<bool>(out, false);
         aisb_put(out, std::string(error.what()));
       } catch (...) {
-        out.bytes.assign(1, '\0');
+        out.bytes.clear();
+        aisb_put<bool>(out, false);
         aisb_put(out, std::string("an exception"));
       }
       channel().send(out);
