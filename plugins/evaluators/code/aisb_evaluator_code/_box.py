@@ -206,7 +206,7 @@ def _end(process: subprocess.Popen[bytes], uid: int | None) -> None:
 def _binds(run: Mapping[str, Any]) -> list[str]:
     """Return the folders that what is run needs besides the system's."""
     if "argv" not in run:
-        return sorted({sys.base_prefix, sys.base_exec_prefix} - {"/usr", "/"})
+        return sorted({sys.base_prefix, sys.base_exec_prefix, *run.get("binds", ())} - {"/usr", "/"})
     return [*map(str, Path("/etc").glob("java*")), *run.get("binds", ())]
 
 

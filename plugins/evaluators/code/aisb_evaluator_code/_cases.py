@@ -22,7 +22,10 @@ def run_cases(answer: str, fields: Mapping[str, Any], limits: Limits) -> dict[st
         if status is None:
             return {"passed": False, "problem": f"case {number}: no end within {limits.deadline:g} s"}
         if status != 0:
-            return {"passed": False, "problem": f"case {number}: the program ended with status {status}"}
+            return {
+                "passed": False,
+                "problem": f"case {number}: {output[:300] or f'the program ended with status {status}'}",
+            }
         if not same_output(output, str(case["output"])):
             return {
                 "passed": False,

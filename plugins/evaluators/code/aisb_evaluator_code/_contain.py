@@ -11,7 +11,7 @@ With namespaces the whole tree ends with process 1 of the box, which ends with t
 the status of what it ran (128 + signal), 125 when the box cannot be made, or 124 when its processes took too
 much memory.
 """
-# ruff: noqa: BLE001, PTH208, PTH101, PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211, S102, S606
+# ruff: noqa: BLE001, PTH208, PTH101, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211, S102, S606
 
 from __future__ import annotations
 
@@ -45,6 +45,10 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/box", "TMPDIR": "/box", "LANG": "C.UTF-8"}
+ENVIRONMENT |= {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}  # each thread of numpy's would take memory
 CALLS = {"x86_64": {"pivot_root": 155, "capset": 126}, "aarch64": {"pivot_root": 41, "capset": 91}}
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -96,7 +100,7 @@ def make_root(given: dict[str, Any]) -> None:
             if path not in SETTINGS:
                 seen.append(path)
     for name in ("box", "proc", "tmp"):
-        os.mkdir(f"{root}/{name}")
+        os.makedirs(f"{root}/{name}", exist_ok=True)  # what was bound may lie in /tmp
     with contextlib.suppress(OSError):  # some containers forbid it, and little needs it
         mount("proc", f"{root}/proc", "proc", NOSUID | NODEV | 8)
     os.chdir(root)

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import secrets
 import select
 import socket
 import subprocess
@@ -18,7 +19,8 @@ from typing import Any
 
 from aisb_evaluator_code._box import Containment, Limits, box, containment, ended_by
 from aisb_evaluator_code._container import container
-from aisb_evaluator_code._reasons import NO_BOX, NOT_COMPILED, Ended, first_error, reason
+from aisb_evaluator_code._packages import folders
+from aisb_evaluator_code._reasons import NOT_COMPILED, Ended, first_error, raised_words, reason
 
 __all__ = [
     "Containment",
@@ -56,19 +58,30 @@ def _python(name: str) -> dict[str, Any]:
 
 
 def run_tests(
-    program: str, tests: Sequence[str], *, entry: str | None, prelude: str, limits: Limits
+    program: str,
+    tests: Sequence[str],
+    *,
+    entry: str | None,
+    prelude: str,
+    limits: Limits,
+    lines_before: int = 0,
 ) -> dict[str, Any]:
-    """Run a Python program in one box and its tests in another; return what `judged` does."""
+    """Run a Python program in one box and its tests in another; return what `judged` does.
+
+    In what is said about the program, lines are counted from the one behind `lines_before`.
+    """
     asked = {"tests": list(tests), "entry": entry, "prelude": prelude}
-    of_tests = replace(limits, memory=max(limits.memory, 1024), output=1, memory_kind="RLIMIT_AS")
+    of_tests = replace(limits, memory=max(limits.memory, 1024), output=1, memory_kind="RLIMIT_AS", tree=0)
+    shown, searched = folders(program)
     return judged(
-        End(_python("program"), limits, given={"program": program}),
+        End({**_python("program"), "binds": shown}, limits, given={"program": program, "paths": searched}),
         End(_python("checker"), of_tests, given=asked),
         limits,
+        lines_before=lines_before,
     )
 
 
-def judged(program: End, tests: End, limits: Limits) -> dict[str, Any]:
+def judged(program: End, tests: End, limits: Limits, *, lines_before: int = 0) -> dict[str, Any]:
     """Run a program in one box and its tests in another; return `passed`, and else the `problem`.
 
     The two are joined by a channel over which only plain values travel. The verdict comes from the box of the
@@ -95,8 +108,10 @@ def judged(program: End, tests: End, limits: Limits) -> dict[str, Any]:
         finally:
             if writing >= 0:
                 os.close(writing)
+    if ended.no_box:
+        return {"passed": False, "error": ended.no_box}
     if found:
-        return reason(found, ended, limits)
+        return reason(found, ended, limits, lines_before)
     if late:
         return {"passed": False, "problem": f"no end within {limits.deadline:g} s"}
     if text:
@@ -108,9 +123,8 @@ def judged(program: End, tests: End, limits: Limits) -> dict[str, Any]:
 
 def _no_verdict(program: Ended, tests: Ended) -> str:
     """Say what kept the tests from being run, if it was not the program."""
-    for ended in (program, tests):
-        if ended.status == NO_BOX:
-            return ended.words.strip()
+    if program.no_box or tests.no_box:
+        return program.no_box or tests.no_box
     return f"the tests do not compile: {first_error(tests.words)}" if tests.status == NOT_COMPILED else ""
 
 
@@ -203,9 +217,21 @@ def _read(descriptor: int, seconds: float, most: int) -> tuple[bytes, bool]:
 
 
 def run_program(program: str, given: str, limits: Limits) -> tuple[int | None, str]:
-    """Run a Python program with this input; return what `run_command` does."""
+    """Run a Python program with this input; return what `run_command` does, or why it ended with a status."""
     here = f"{sys.base_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
     python = "python3" if limits.image else here
-    files = {"main.py": program, "input": given}
-    binds = sorted({sys.base_prefix, sys.base_exec_prefix} - {"/usr", "/"})
-    return run_command(f"exec {python} -I main.py <input 2>/dev/null", files, limits, binds=binds)
+    shown, searched = folders(program)
+    files = {"main.py": program, "input": given, "start.py": _START.format(paths=searched)}
+    binds = sorted({sys.base_prefix, sys.base_exec_prefix, *shown} - {"/usr", "/"})
+    mark = secrets.token_hex(8)
+    failed = f"{{ status=$?; printf %s {mark}; tail -c 2000 errors; exit $status; }}"
+    command = f"{python} -I start.py <input 2>errors || {failed}"
+    status, output = run_command(command, files, limits, binds=binds)
+    return status, raised_words(output.rpartition(mark)[2]) if status and mark in output else output
+
+
+_START = """
+import runpy, sys
+sys.path += {paths!r}
+runpy.run_path("main.py", run_name="__main__")
+"""

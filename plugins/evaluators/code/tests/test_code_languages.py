@@ -77,9 +77,9 @@ RIGHT = {
     "java": [
         JAVA_RIGHT,
         f"import java.util.*;\n\npublic {JAVA_RIGHT}",
-        f"        all.replaceAll(one -> one + by);\n        return all;\n    }}\n}}\n",
+        "        all.replaceAll(one -> one + by);\n        return all;\n    }\n}\n",
         f"{JAVA_METHOD} {{ all.replaceAll(one -> one + by); return all; }}",
-        JAVA_RIGHT.replace("{ List", "{ System.out.println(\"noise\"); List", 1),
+        JAVA_RIGHT.replace("{ List", '{ System.out.println("noise"); List', 1),
     ],
     "js": [
         JS_RIGHT,
@@ -105,7 +105,7 @@ CHEATS = {
     ],
     "java": [
         JAVA_WRONG,
-        f'class Solution {{ static {{ System.out.println(new Scanner(System.in).hasNextLine()); Runtime.getRuntime().halt(0); }} {JAVA_METHOD} {{ return null; }} }}',
+        f"class Solution {{ static {{ System.out.println(new Scanner(System.in).hasNextLine()); Runtime.getRuntime().halt(0); }} {JAVA_METHOD} {{ return null; }} }}",
         f"class Solution {{ static {{ Runtime.getRuntime().addShutdownHook(new Thread(() -> Runtime.getRuntime().halt(0))); }} {JAVA_METHOD} {{ System.exit(0); return null; }} }}",
         f"class Solution {{ {JAVA_METHOD} {{ AisbWire.verdict(null); return null; }} }}",
         f"class Solution {{ {JAVA_METHOD} {{ Thread.setDefaultUncaughtExceptionHandler((t, e) -> Runtime.getRuntime().halt(0)); throw new Error(); }} }}",
@@ -167,7 +167,7 @@ async def test_the_tests_are_nowhere_in_the_box_of_the_program(language):
         "js": f"const grow = () => [require('child_process').spawnSync('sh', ['-c', '{search}']).status === 0 ? 4242 : 7]",
     }[language].replace("4242 /box", "42[4]2 /box")  # not found in the program itself
     test = {
-        "cpp": '#include<assert.h>\nint main(){\n    // secret 4242\n    assert (grow({1}, 2)[0] == 7);\n}\n',
+        "cpp": "#include<assert.h>\nint main(){\n    // secret 4242\n    assert (grow({1}, 2)[0] == 7);\n}\n",
         "java": "public class Main {\n    public static void main(String[] args) {\n        // secret 4242\n        if (new Solution().grow(new ArrayList<>(), 1).get(0) != 7) throw new AssertionError();\n    }\n}\n",
         "js": "// secret 4242\nconsole.assert(grow([1], 2)[0] === 7)\n",
     }[language]  # fmt: skip
@@ -181,7 +181,7 @@ async def test_the_tests_are_nowhere_in_the_box_of_the_program(language):
     [
         ("cpp", "vector<int> grow(vector<int> all, int by){ return all }", "the program does not compile: main.cpp:"),
         ("cpp", CPP_WRONG, "AssertionError"),
-        ("cpp", "#include<stdexcept>\nvector<int> grow(vector<int> all, int by){ throw runtime_error(\"no\"); }", "exception: no"),
+        ("cpp", '#include<stdexcept>\nvector<int> grow(vector<int> all, int by){ throw runtime_error("no"); }', "exception: no"),
         ("cpp", "vector<int> grow(vector<int> all, int by){ *(volatile int *)0 = 1; return all; }", "the program ended before its tests did (SIGSEGV)"),
         ("java", f"class Solution {{ {JAVA_METHOD} {{ return 1; }} }}", "the program does not compile: Solution.java:"),
         ("java", f"class Solution {{\n    {JAVA_METHOD} {{\n        return all.subList(0, 99);\n    }}\n}}", "IndexOutOfBoundsException: toIndex = 99 (line 3 of the program)"),

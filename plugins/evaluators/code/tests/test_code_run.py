@@ -106,6 +106,7 @@ async def test_what_failed_is_kept():
     assert found.details == {
         "problem": "AssertionError: ",
         "test": "assert math.isclose(candidate(2), 4)",
+        "box": containment().box,
     }
     assert "NameError" in (await graded("import math\nnothing\n", prelude="")).details["problem"]
     found = await graded("x = 1\n", prelude="")

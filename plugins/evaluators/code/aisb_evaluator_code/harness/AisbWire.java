@@ -251,7 +251,7 @@ final class AisbWire {
         for (int n = 0; n < read.length; n++) {
             read[n] = in.readChar();
         }
-        return new String(read);
+        return new String(read).intern();  // some tests compare texts by identity with their own
     }
 
     private static void many(DataOutputStream out, char tag, Collection<?> values, int depth) throws IOException {
