@@ -236,6 +236,17 @@ assert.strictEqual(stack.size, 2)
     assert score.value == 1, dict(score.details)
 
 
+async def test_a_program_in_javascript_does_not_replace_what_its_tests_use():
+    needs("js")
+    test = "require('assert').strictEqual(grow([1], 2), 4)\nconsole.assert(twice.value * 1 === twice.value * 1)\n"
+    names = "const assert = { strictEqual: () => {} }\nconst require = () => assert\nconst module = 1\n"
+    odd = "let n = 0\nclass Odd { valueOf() { return n++ } }\nconst twice = { value: new Odd() }\n"
+    wrong, right = await graded(
+        "js", [f"{names}{odd}const grow = () => 0\n", f"{odd}const grow = () => 4\n"], test=test
+    )
+    assert (wrong.value, right.value) == (0, 1), (wrong.details, right.details)
+
+
 async def test_values_reach_the_tests_of_java_as_they_were():
     needs("java")
     head = "public Object grow(Object given) {"

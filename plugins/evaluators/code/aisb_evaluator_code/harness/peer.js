@@ -166,11 +166,17 @@ class Peer {
   stand(number, isFunction) {
     const peer = this;
     const target = isFunction ? function () {} : {};
+    const primitives = new Map();
+    // Asked once: a number that changes between two uses is none.
+    const primitive = (kind) => {
+      if (!primitives.has(kind)) primitives.set(kind, peer.ask(kind, number));
+      return primitives.get(kind);
+    };
     const made = new Proxy(target, {
       apply: (_target, _self, args) => peer.ask("call", number, ...args),
       construct: (_target, args) => peer.ask("new", number, ...args),
       get(own, name) {
-        if (name === Symbol.toPrimitive) return (hint) => peer.ask(hint === "string" ? "text" : "number", number);
+        if (name === Symbol.toPrimitive) return (hint) => primitive(hint === "string" ? "text" : "number");
         if (name === Symbol.iterator) return () => peer.ask("list", number)[Symbol.iterator]();
         if (name === "toJSON") return () => peer.ask("json", number);
         if (typeof name === "symbol" || name === "prototype") return own[name];
@@ -185,6 +191,7 @@ class Peer {
 }
 
 const REMOTE = new WeakMap();
+const OF_THE_TESTS = new Set(["require", "module", "exports", "arguments", "__filename", "__dirname"]);
 
 function remote(value) {
   return REMOTE.get(value);
@@ -258,7 +265,7 @@ function runTests(file) {
     // A prompt that is no program has no helpers.
   }
   for (const name of ready.names.map(String))
-    if (name === entry || !(name in given || name in globalThis)) given[name] = peer.ask("name", name);
+    if (name === entry || !(name in given || name in globalThis || OF_THE_TESTS.has(name))) given[name] = peer.ask("name", name);
   const usable = Object.keys(given).filter((name) => /^[A-Za-z_$][\w$]*$/.test(name));
   // The tests may declare a name that the program has, too.
   const run = compileFunction(`{${test}\n}`, ["require", ...usable], { filename: "test.js" });
