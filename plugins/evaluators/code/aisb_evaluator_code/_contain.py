@@ -92,7 +92,7 @@ def make_root(given: dict[str, Any]) -> None:
     """Make a root of read-only system folders and one empty folder, and go there."""
     root, size = given["folder"], int(given["limits"]["disk"])
     mount("none", "/", None, REC | PRIVATE)
-    mount("tmpfs", root, "tmpfs", NOSUID | NODEV, f"size={size},mode=755,nr_inodes=10000")
+    mount("tmpfs", root, "tmpfs", NOSUID | NODEV, "size=1m,mode=755,nr_inodes=1000")
     seen: list[str] = []
     for path in (*SYSTEM, *SETTINGS, *DEVICES, *sorted(given["binds"], key=len)):
         if os.path.exists(path) and not any(path.startswith(one + "/") or path == one for one in seen):
@@ -103,6 +103,9 @@ def make_root(given: dict[str, Any]) -> None:
         os.makedirs(f"{root}/{name}", exist_ok=True)  # what was bound may lie in /tmp
     with contextlib.suppress(OSError):  # some containers forbid it, and little needs it
         mount("proc", f"{root}/proc", "proc", NOSUID | NODEV | 8)
+    # Of all that is seen, the box's own folder alone can be written.
+    mount("tmpfs", f"{root}/box", "tmpfs", NOSUID | NODEV, f"size={size},mode=755,nr_inodes=10000")
+    mount("none", root, None, BIND | REMOUNT | RDONLY | NOSUID | NODEV)
     os.chdir(root)
     call("pivot_root", b".", b".")
     call("umount2", b".", DETACH)
