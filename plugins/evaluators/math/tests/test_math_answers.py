@@ -81,7 +81,8 @@ async def test_two_answers_are_equal_when_they_mean_the_same(pair):
     ("text", "found", "rule", "explicit"),
     [
         ("so \\fbox{7}", "7", "boxed", True),
-        ("a \\boxed{\\frac{1}{2}} and \\boxed{\\text{cut", "\\frac{1}{2}", "boxed", True),
+        ("a \\boxed{\\frac{1}{2}}. So \\boxed{\\text{cut", "\\frac{1}{2}", "boxed", False),
+        ("a \\boxed{\\frac{1}{2}} and \\boxed{\\text{cut", None, None, None),
         ("Answer: 3.5. Done.", "3.5", "answer-is", True),
         ("The answer is $2$ and $3$.", "$2$ and $3$", "answer-is", True),
         ("The final answer is clearly $5$.", "5", "answer-is", True),
