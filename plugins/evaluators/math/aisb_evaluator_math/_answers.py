@@ -18,7 +18,7 @@ _CLOSERS = {"$$": "$$", "$": "$", r"\[": r"\]", r"\(": r"\)"}
 _OPENER = re.compile(r"(?<!\\)(?:\$\$|\$|\\\[|\\\()")
 _DECORATION = re.compile(r"[\s*_#>:：]*")
 _SENTENCE_END = re.compile(
-    r"(?<!\\)[.!。！](?=\s|$|[*_\"'”)])(?!\.)|[。！]|,?\s+(?:which|because|since|where)\b"
+    r"(?<!\\)[.!。！](?=\s|$|[*_\"'”)])(?!\.)|[。！]|,?\s+(?:which|because|since|where|not|instead\s+of|rather\s+than)\b|[，,]?\s?(?:而不是|不是|因为)"
     r"|,?\s+(?:put|given|written|placed|stated|expressed)?\s*(?:in|within|inside|with|using)\s+(?:an?\s+)?\\(?:boxed|fbox)\b"
 )
 _EDGE = ' \t\r\n*_`#>"“”'
@@ -65,7 +65,9 @@ def _boxed(text: str, boxes: list[Box], cut: int | None) -> Extract | None:
     span = _trimmed(text, answer.start, answer.end)
     if span is None:
         return None
-    content = answer.text if answer.text != text[answer.start : answer.end].strip() else text[span[0] : span[1]]
+    content = (
+        answer.text if answer.text != text[answer.start : answer.end].strip() else text[span[0] : span[1]]
+    )
     explicit = cut is None
     if cut is not None:
         begun = text[cut:].partition("{")[2].strip()

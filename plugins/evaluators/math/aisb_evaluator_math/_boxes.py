@@ -22,21 +22,53 @@ _WITHOUT_BRACES = re.compile(
 _CUT_COMMAND = re.compile(r"\\(?:bo|box|boxe|boxed|fb|fbo|fbox)\s{0,9}$")
 _CLOSER = re.compile(r"(?<!\\)\$|\\\]|\\\)|\n[ \t\r]{0,20}\n")
 _MARK = re.compile(
-    r"(?:\\(?:checkmark|square|blacksquare|Box|qed|qedsymbol|star|surd|[lc]?dots|quad|ding\{\d+\}|[,;!: ])"
+    r"(?:\\(?:checkmark|square|blacksquare|Box|qed|qedsymbol|star|surd|cdot|[lc]?dots|quad|ding\{\d+\}|[,;!: ])"
     r"|[✓✔☑✅■□∎★…_?.!\s$])*"
 )
 _NO_ANSWER = frozenset(
-    "answer|your answer|final answer|your final answer|the answer|the final answer|answer here|your answer here"
-    "|verified|correct|checked|confirmed|done|qed|q e d|proved|proven|end|ok|solved|solution verified"
-    "|答案|最终答案|你的答案|正确|验证|已验证|验证正确|证毕|完毕".split("|")
+    [
+        "answer",
+        "your answer",
+        "final answer",
+        "your final answer",
+        "the answer",
+        "the final answer",
+        "answer here",
+        "your answer here",
+        "verified",
+        "correct",
+        "checked",
+        "confirmed",
+        "done",
+        "qed",
+        "q e d",
+        "proved",
+        "proven",
+        "end",
+        "ok",
+        "solved",
+        "solution verified",
+        "答案",
+        "最终答案",
+        "你的答案",
+        "正确",
+        "验证",
+        "已验证",
+        "验证正确",
+        "证毕",
+        "完毕",
+    ]
 )
 """What stands in a box that only shows the form, or says that the work is done."""
 _SEPARATOR = re.compile(r"(?:[,;、，；&]|and|or|y|o|et|ou|und|oder|и|или|和|或者?|与|及|以及|\s)*")
 _NAME = re.compile(r"\s{0,9}(?:[a-zA-Z]|\\[a-z]+)(?:_\{?\w{1,2}\}?)?\s{0,9}(?:=|\\in)\s{0,9}$")
 _MARKUP = re.compile(r"\\[\[\]()]|\\q?quad(?![a-zA-Z])|\\[,;!: ]|\\\\|[$*]")
-_ABOUT = re.compile(r"\s{0,9}(?:,?\s{0,9}(?:or|which is|或)\s{1,9})?(?:\(?\s{0,9}(?:\\approx|\\simeq|≈|approximately|about|roughly|约等于|大?约)\s{0,9})")
+_ABOUT = re.compile(
+    r"\s{0,9}(?:,?\s{0,9}(?:or|which is|或)\s{1,9})?(?:\(?\s{0,9}(?:\\approx|\\simeq|≈|approximately|about|roughly|约等于|大?约)\s{0,9})"
+)
 _DENIED = re.compile(
-    r"(?:\bnot|n['’]t\s{1,9}be|\binstead\s{1,9}of|\brather\s{1,9}than|不是|并非|\\neq?)[\s$*\\(\[]{0,8}(?:[a-zA-Z]\s?=\s?)?$", re.IGNORECASE
+    r"(?:\bnot|n['’]t\s{1,9}be|\binstead\s{1,9}of|\brather\s{1,9}than|不是|并非|\\neq?)[\s$*\\(\[]{0,8}(?:[a-zA-Z]\s?=\s?)?$",
+    re.IGNORECASE,
 )
 _RETOLD = re.compile(
     r"\b(?:I|we)\s{1,9}(?:\w+\s{1,9})?(?:said|wrote|boxed|claimed|stated|thought|gave)\b[^.!?\n]{0,40}$"
@@ -127,7 +159,10 @@ def denied(text: str, start: int) -> bool:
     """Say whether an answer that is announced before `start` is denied, or one that was given before."""
     sentence = text[max(0, start - 100) : start]
     return re.match(r"[\s:：]{0,4}(?:not\b|n['’]t\b)", text[start : start + 12]) is not None or bool(
-        re.search(r"\b(?:I|we)\s{1,9}(?:\w+\s{1,9})?(?:said|wrote|claimed|stated|thought)\b[^.!?\n]{0,60}$", sentence)
+        re.search(
+            r"\b(?:I|we)\s{1,9}(?:\w+\s{1,9})?(?:said|wrote|claimed|stated|thought)\b[^.!?\n]{0,60}$",
+            sentence,
+        )
     )
 
 
@@ -178,5 +213,5 @@ def _joined(text: str, group: list[Box], joins: list[str]) -> Boxed:
         answer += join + content
         listed.append(written)
     if len(listed) == 1:
-        return Boxed(contents[0], group[0].start, group[0].end)
+        return Boxed(contents[-1], group[-1].start, group[-1].end)
     return Boxed(answer, group[0].start, group[-1].end)

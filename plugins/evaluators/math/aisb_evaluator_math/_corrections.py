@@ -12,7 +12,7 @@ _STRONG = re.compile(
     r"|\b(?:isn|wasn)['’]t\s{1,9}(?:right|correct)\b|\bmade\s{1,9}an?\s{1,9}(?:\w+\s{1,9})?(?:mistake|error)\b|\bmy\s{1,9}mistake\b"
     r"|\bcorrection\b|\bcorrecting\b|\bscratch\s{1,9}that\b|\boops\b|\bsorry\b|\bI\s{1,9}mean[t]?\b"
     r"|(?<![\w.])no\b(?=\s{0,9}[,:;—–-]|\s{1,9}(?:it|the\s{1,9}answer)\b)"
-    r"|不对|错了|算错|有误|更正|纠正|修正|抱歉",
+    r"|(?<![\u4e00-\u9fff])不(?=[，,])|不对|错了|算错|有误|更正|纠正|修正|抱歉",
     re.IGNORECASE,
 )
 _WEAK = re.compile(
@@ -25,12 +25,23 @@ _STATES = re.compile(
     r"(?:\s{1,9}(?:is|should\s{1,9}be|should\s{1,9}have\s{1,9}been|must\s{1,9}be|would\s{1,9}be|equals|comes\s{1,9}(?:out\s{1,9})?to)|['’]s)"
     r"(?:\s{1,9}(?:actually|really|in\s{1,9}fact|rather|instead|indeed|simply|just))?"
     r"|\b(?:correction|answer)\s{0,9}[:：]|\bscratch\s{1,9}that\s{0,9}[:：,.]?|\bno\s{0,9}[,:;—–-]|\bI\s{1,9}mean[t]?"
-    r"|应该?是|应为|应当是|更正(?:为|[:：])|答案(?:应该?)?(?:是|为|[:：])|而是)\s{0,9}[*_]{0,2}\s{0,9}" + _VALUE,
+    r"|应该?是|应为|应当是|(?:更正|修正|纠正)(?:为|[:：])|(?<=[，,])是|答案(?:应该?)?(?:是|为|[:：])|而是)\s{0,9}[*_]{0,2}\s{0,9}"
+    + _VALUE,
     re.IGNORECASE,
 )
-_NAMED = re.compile(r"\s{0,9}[:：,，.。]?\s{0,9}(?:so\s{1,9}|thus\s{1,9}|therefore\s{1,9}|所以)?\$?\s{0,9}[a-zA-Z]\s{0,9}=\s{0,9}" + _VALUE, re.IGNORECASE)
-_SUPPOSED = re.compile(r"(?:\b(?:if|suppose|whether|that|assuming|unless|say|when|因|try)|如果|若|假如|假设)\s{0,9},?\s{0,9}$", re.IGNORECASE)
-_IF = re.compile(r"(?:\b(?:if|whether|unless)\s{1,9}(?:\w+\s{1,9}){0,3}|would\s{1,9}be\s|如果[^，。]{0,8}|若[^，。]{0,8})$", re.IGNORECASE)
+_NAMED = re.compile(
+    r"\s{0,9}[:：,，.。]?\s{0,9}(?:so\s{1,9}|thus\s{1,9}|therefore\s{1,9}|所以)?\$?\s{0,9}[a-zA-Z]\s{0,9}=\s{0,9}"
+    + _VALUE,
+    re.IGNORECASE,
+)
+_SUPPOSED = re.compile(
+    r"(?:\b(?:if|suppose|whether|that|assuming|unless|say|when|因|try)|如果|若|假如|假设)\s{0,9},?\s{0,9}$",
+    re.IGNORECASE,
+)
+_IF = re.compile(
+    r"(?:\b(?:if|whether|unless)\s{1,9}(?:\w+\s{1,9}){0,3}|would\s{1,9}be\s|如果[^，。]{0,8}|若[^，。]{0,8})$",
+    re.IGNORECASE,
+)
 _CONFIRMED = re.compile(
     r"\b(?:answer|result|it|solution|everything)\s{1,9}(?:is|was|stands|remains|still\s{1,9}holds|holds|does\s{1,9}hold)"
     r"(?:\s{1,9}(?:indeed|still|actually))?\s{1,9}(?:correct|right|fine|unchanged|the\s{1,9}same|valid)\b"
@@ -89,4 +100,6 @@ def _ends_clause(text: str, at: int) -> bool:
     if end and end[0] in "?？":
         return False
     words = re.findall(r"(?<![\\\w])[A-Za-z]{2,}", rest)
-    return len(words) <= _LONGEST_UNIT and not re.search(r"\b(?:per|if|when|of|for|then|times|plus|minus|more|less|because)\b", rest)
+    return len(words) <= _LONGEST_UNIT and not re.search(
+        r"\b(?:per|if|when|of|for|then|times|plus|minus|more|less|because)\b", rest
+    )

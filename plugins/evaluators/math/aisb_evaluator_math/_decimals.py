@@ -133,5 +133,7 @@ def _dotted(match: re.Match[str]) -> str:
 def _fraction(whole: str, fixed: str, block: str) -> str:
     """Return the fraction that is `whole.fixed` followed by a block for ever."""
     scale = 10 ** len(fixed)
-    value = Fraction(int((whole or "0") + fixed), scale) + Fraction(int(block), (10 ** len(block) - 1) * scale)
+    value = Fraction(int((whole or "0") + fixed), scale) + Fraction(
+        int(block), (10 ** len(block) - 1) * scale
+    )
     return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"

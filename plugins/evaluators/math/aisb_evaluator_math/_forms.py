@@ -38,12 +38,27 @@ _SIGNS = str.maketrans(
         "（": "(",
         "）": ")",
         "％": "%",
+        "℃": r"^\circ\text{C}",
+        "℉": r"^\circ\text{F}",
+        "€": "",
+        "£": "",
+        "¥": "",
+        "￥": "",
+        "₹": "",
         "\u00a0": " ",
         "\u202f": " ",
         "\u2009": " ",
     }
 )
-_NO_SPACE = re.compile(r"\\!|\\displaystyle(?![a-zA-Z])|\\boldsymbol(?![a-zA-Z])|\\(?:left|right)(?![a-zA-Z])\.?")
+_NO_SPACE = re.compile(
+    r"\\!|\\displaystyle(?![a-zA-Z])|\\boldsymbol(?![a-zA-Z])|\\(?:left|right)(?![a-zA-Z])\.?"
+)
+_DONE = re.compile(r"(?:\s|\\q?quad|\\[,;: ])*(?:\\checkmark|\\(?:black)?square|[✓✔])\s*$")
+_SIZE = re.compile(r"\\(?:large|Large|LARGE|huge|Huge|bf|normalsize)(?![a-zA-Z{])\s*")
+_UNDERLINED = re.compile(r"\\underline\s*\{([^{}]*)\}")
+_SCIENTIFIC = re.compile(
+    r"(?<![\w.\\])(\d+(?:\.\d+)?)(?:E([-+]?\d{1,3})|(?<=\.\d)e([-+]\d{1,3})|(?<=\.\d\d)e([-+]\d{1,3}))(?!\w)"
+)
 _BIG = re.compile(r"\\[bB]igg?[lrm]?(?![a-zA-Z])")
 _SPACE = re.compile(r"(?<!\\)\\[,;: ]|\\q?quad(?![a-zA-Z])|\\hspace\s*\{[^{}]*\}|(?<!\\)~")
 _OLD_ROMAN = re.compile(r"\{\s*\\(?:rm|bf|it)(?![a-zA-Z])\s*([^{}]*)\}")
@@ -57,9 +72,13 @@ _EMPTY_SET = re.compile(
     r"|^\s*(?:\\(?:text|mathrm|mbox)\s*\{)?\s*(?:the\s+)?(?:empty\s+set|no\s+(?:real\s+)?solutions?)\s*\}?\s*$",
     re.IGNORECASE,
 )
-_ROOT = re.compile(r"(?:\\?(?<![a-zA-Z])sqrt|(?<=\d)sqrt|√)\s*(?:(\()|(?=\{)|(?<!√)(\d+)(?<!\\)|(?<=√)(\d+|[a-z]))")
+_ROOT = re.compile(
+    r"(?:\\?(?<![a-zA-Z])sqrt|(?<=\d)sqrt|√)\s*(?:(\()|(?=\{)|(?<!√)(\d+)(?<!\\)|(?<=√)(\d+|[a-z]))"
+)
 _MIXED = re.compile(r"^(-?\d+)\s+(?:and\s+)?(\d+)\s*/\s*(\d+)$")
-_LETTER_SPACING = re.compile(r"\\[,!;: ]|\\q?quad\b|\\hspace\{[^{}]*\}|~|\\displaystyle\b|\\left\b|\\right\b|\\boldsymbol\b")
+_LETTER_SPACING = re.compile(
+    r"\\[,!;: ]|\\q?quad\b|\\hspace\{[^{}]*\}|~|\\displaystyle\b|\\left\b|\\right\b|\\boldsymbol\b"
+)
 _BASE = re.compile(r"\d_\{?(\d+)\}?\s*$")
 _WORD_BETWEEN = re.compile(
     r"\s*(?:\$|\\\))?\s*(?:,\s*)?(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\b(?:and|or)\b)\s*(?:\$|\\\()?\s*"
@@ -73,12 +92,20 @@ def tidy(text: str) -> str:
         if text.startswith(opener) and text.endswith(closer) and len(text) > len(opener) + len(closer):
             text = text[len(opener) : -len(closer)]
     text = re.sub(r"(\.{3,}|\\[lc]?dots|…)$|[.;,\s]+$", r"\1", text.strip())
-    text = text.replace("{,}", ",").replace(r"\$", "").replace(r"\(", " ").replace(r"\)", " ")
+    text = (
+        _DONE.sub("", text)
+        .replace("{,}", ",")
+        .replace("{:}", ":")
+        .replace(r"\$", "")
+        .replace(r"\(", " ")
+        .replace(r"\)", " ")
+    )
     text = text.replace("$", " " if text.count("$") > 1 else "")
     text = _SPACE.sub(" ", _BIG.sub("", _NO_SPACE.sub("", text)))
     text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
-    text = _fonts(text)
-    text = _roots(text)
+    text = _UNDERLINED.sub(r"\1", _SIZE.sub("", text))
+    text = _SCIENTIFIC.sub(lambda m: rf"{m[1]}\times 10^{{{int(m[2] or m[3] or m[4])}}}", text)
+    text = _roots(_fonts(text))
     text = re.sub(r"\*\*", "^", text)
     text = re.sub(r"(?<![\\a-zA-Z])pi\b", r"\\pi ", text)
     text = text.replace("*", r"\cdot ")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_RELATION = re.compile(
-    r"\s*(\\(?:leqslant|geqslant|leqq?|geqq?|neq?|le|ge|lt|gt)(?![a-zA-Z])|<=|>=|<|>)\s*"
-)
+_RELATION = re.compile(r"\s*(\\(?:leqslant|geqslant|leqq?|geqq?|neq?|le|ge|lt|gt)(?![a-zA-Z])|<=|>=|<|>)\s*")
 _OPPOSITE = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "!=": "!="}
 _VARIABLE = re.compile(r"[a-zA-Z]|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega)")
 _MEMBER = re.compile(r"^([a-zA-Z]|\\[a-z]+)\s*\\in(?![a-zA-Z])\s*")
@@ -71,7 +69,9 @@ class _Range(NamedTuple):
         if self.hole:
             return rf"(-\infty,{self.hole})\cup({self.hole},\infty)"
         low = f"{'[' if self.low.closed else '('}{self.low.value}" if self.low else r"(-\infty"
-        return low + "," + (f"{self.high.value}{']' if self.high.closed else ')'}" if self.high else r"\infty)")
+        return (
+            low + "," + (f"{self.high.value}{']' if self.high.closed else ')'}" if self.high else r"\infty)")
+        )
 
 
 def _conjunction(text: str) -> Described | None:

@@ -17,6 +17,9 @@ LONGEST = 2000
 """No answer is longer than this; a parser would take minutes to say so."""
 
 
+_NAMED = re.compile(r"\s*([a-zA-Z](?:_\{?\w{1,3}\}?)?)\s*=\s*([^=<>,;]+)")
+
+
 class Verdict(NamedTuple):
     """Whether an answer is right, what it counts as in a vote, and why there is no verdict."""
 
@@ -98,12 +101,15 @@ class MathVerify(Evaluator):
         if verdict.right or wanted.percent == found.percent:
             return verdict
         # 12.5% is 12.5 where percents are asked for, and 0.125.
-        hundredth = [rf"\frac{{{side.value}}}{{100}}" if side.percent else side.value for side in (wanted, found)]
+        hundredth = [
+            rf"\frac{{{side.value}}}{{100}}" if side.percent else side.value for side in (wanted, found)
+        ]
         again = await self._same_value(*hundredth)
         return again if again.right or again.problem else verdict
 
     async def _same_value(self, gold: str, given: str) -> Verdict:
         """Compare two values: as numbers, as they stand, and else as math-verify does."""
+        gold, given = _without_names(gold, given)
         if (same := same_number(gold, given)) is not None:
             return Verdict(same, str(number(given)))
         gold, given = _sets(gold, given)
@@ -121,6 +127,15 @@ class MathVerify(Evaluator):
         crew = pool(self.workers)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(crew.threads, crew.compare, gold, given, self.deadline)
+
+
+def _without_names(gold: str, given: str) -> tuple[str, str]:
+    """Return two values without what they are called, `x = 5` as `5`, unless they are called differently."""
+    names = [_NAMED.fullmatch(side) for side in (gold, given)]
+    if all(names) and len({name[1] for name in names if name}) > 1:
+        return gold, given
+    first, second = (name[2] if name else side for name, side in zip(names, (gold, given), strict=True))
+    return first, second
 
 
 def _sets(gold: str, given: str) -> tuple[str, str]:

@@ -54,7 +54,11 @@ def _equal(one: Any, other: Any) -> bool:
     one, other = _worked_out(one), _worked_out(other)
     if isinstance(one, Rational) and isinstance(other, Rational):
         return bool(one == other)
-    if one.free_symbols or other.free_symbols or not (one.is_finite is not False and other.is_finite is not False):
+    if (
+        one.free_symbols
+        or other.free_symbols
+        or not (one.is_finite is not False and other.is_finite is not False)
+    ):
         return bool(one == other)
     values = [side.evalf(_DIGITS) for side in (one, other)]
     if not all(value.is_number for value in values):

@@ -18,7 +18,8 @@ _LABEL = re.compile(
 )
 _INSIDE_LABEL = re.compile(rf"^({_FONT}\s*\{{)\s*(?:\(\s*([A-J])\s*\)|([A-J])\s*[.:)])\s*(?=\S[^{{}}]*\}})")
 _ANNOUNCES = re.compile(
-    rf"^{_FONT}\s*\{{\s*[A-Za-z ]*(?:[:=：]|\bis:?)\s*\}}\s*|^(?:(?:the\s+)?(?:final\s+)?answer\s*(?:is|:|=))\s*",
+    rf"^{_FONT}\s*\{{\s*[A-Za-z ]*(?:[:=：]|\bis:?)\s*\}}\s*|^(?:(?:the\s+)?(?:final\s+)?answer\s*(?:is|:|=))\s*"
+    rf"|^(?:{_FONT}\s*\{{\s*)?(?:approximately|approx\.?|about|roughly|around|大?约)\s*\}}?\s*(?=[\d\\$-])",
     re.IGNORECASE,
 )
 _REMARK = re.compile(
@@ -61,7 +62,7 @@ def _reading(text: str) -> Reading:
     modulus, text = _without_modulus(text)
     if (remark := _REMARK.search(text)) and re.search(r"[\d}a-zA-Z]", text[: remark.start()]):
         text = text[: remark.start()].rstrip().rstrip("\\")
-    if (whole := re.fullmatch(WRAPPED, text)) and re.match(r"\s*[-+]?[$\d.]", whole[1]):
+    if (whole := re.fullmatch(WRAPPED, text)) and re.match(r"\s*(?:[-+]?[$\d.]|\w\s*=)", whole[1]):
         text = whole[1].strip()
     percent = _PERCENT.search(text)
     if percent and percent.start():

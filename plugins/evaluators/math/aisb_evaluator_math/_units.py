@@ -14,8 +14,14 @@ _WRAPPED_UNIT = re.compile(rf"{WRAPPED}{_POWER}\s*$")
 _UNIT_FRACTION = re.compile(
     rf"\\frac\s*\{{\s*({WRAPPED}{_POWER})\s*\}}\s*\{{\s*({WRAPPED}{_POWER})\s*\}}\s*$"
 )
+_BARE_FRACTION = re.compile(
+    rf"(?<=\d)\s*\\frac\s*\{{\s*([a-z]{{1,3}}){_POWER}\s*\}}\s*\{{\s*([a-z]{{1,3}}){_POWER}\s*\}}\s*$"
+)
+_GREEK = re.compile(r"(?<=[\d}\s])\s*\\(?:Omega|mu)(?![a-zA-Z])\s*$")
 _DEGREE = re.compile(r"(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degree)\s*$")
-_WORDS = re.compile(rf"(?<=[\d}})])(?:\s+|(?<=\d)(?=[a-z]{{2}}))((?:[A-Za-z]+\.?{_POWER}(?:\s*/\s*|\s+)?){{1,4}})$")
+_WORDS = re.compile(
+    rf"(?<=[\d}})])(?:\s+|(?<=\d)(?=[a-z]{{2}}))((?:[A-Za-z]+\.?{_POWER}(?:\s*/\s*|\s+)?){{1,4}})$"
+)
 _HAN = re.compile(r"(?<=[\d})%])\s*([\u4e00-\u9fff]{1,6})$")
 _ONLY_UNIT = re.compile(r"[A-Za-z\u4e00-\u9fff\s./*^{}\-\d()（）·\\]*")
 _JOINS = re.compile(r"(?:\\cdot|/|\*|\s)+$")
@@ -23,9 +29,56 @@ _OPERATOR = re.compile(r"(?:[-+=<>,(\[{^_&|/]|\\(?:cdot|times|pm|le|ge|in|cup|ca
 _TRIGONOMETRY = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)\b")
 _TOKEN = re.compile(r"[a-z]+|\^\s*\{?\s*(-?\d)\s*\}?|/")
 _PROSE = frozenset(
-    "a all an and any are as at base billion but by dozen even except false for from hundred if in infinite is least"
-    " less mod modulo million more most no none not odd of only or possible real such than that the then thousand"
-    " to trillion true where which with undefined".split()
+    [
+        "all",
+        "and",
+        "any",
+        "are",
+        "as",
+        "at",
+        "base",
+        "billion",
+        "but",
+        "by",
+        "dozen",
+        "even",
+        "except",
+        "false",
+        "for",
+        "from",
+        "hundred",
+        "if",
+        "in",
+        "infinite",
+        "is",
+        "least",
+        "less",
+        "mod",
+        "modulo",
+        "million",
+        "more",
+        "most",
+        "no",
+        "none",
+        "not",
+        "odd",
+        "only",
+        "or",
+        "possible",
+        "real",
+        "such",
+        "than",
+        "that",
+        "then",
+        "thousand",
+        "to",
+        "trillion",
+        "true",
+        "where",
+        "which",
+        "with",
+        "undefined",
+    ]
 )
 """Words that no unit has: a text with one of them says something about the value."""
 _HAN_PROSE = re.compile("[或和与且到至约以上下万亿千百十半多余不是无]")
@@ -89,7 +142,10 @@ def split_unit(text: str) -> tuple[str, str]:
 
 def measure_of(unit: str) -> Mapping[str, int] | None:
     """Return the powers of the known units that a unit consists of: `cm^2` is `{"centimeter": 2}`; else None."""
-    unit = re.sub(rf"\\frac\s*\{{(\s*{WRAPPED}{_POWER}\s*)\}}\s*\{{(\s*{WRAPPED}{_POWER}\s*)\}}", r"\1/\3", unit)
+    unit = re.sub(
+        rf"\\frac\s*\{{(\s*{WRAPPED}{_POWER}\s*)\}}\s*\{{(\s*{WRAPPED}{_POWER}\s*)\}}", r"\1/\3", unit
+    )
+    unit = re.sub(r"\\frac\s*\{([^{}]*)\}\s*\{((?:[^{}]|\{-?\d\})*)\}", r"\1/\2", unit)
     unit = _DEGREE.sub(" degree", re.sub(WRAPPED, r" \1 ", unit))
     unit = re.sub(r"\^\s*\{?\s*\\circ\s*\}?", " degree ", unit)
     if han := re.search(r"[\u4e00-\u9fff]+", unit):
@@ -111,7 +167,7 @@ def measure_of(unit: str) -> Mapping[str, int] | None:
                 parts = {{"c": "celsius", "f": "fahrenheit"}[word]: 1}
             if parts is None:
                 return None
-            for last, power in parts.items():  # noqa: B007 - a power behind it belongs to the last
+            for last, power in parts.items():
                 powers[last] = powers.get(last, 0) + power * sign * ahead
             ahead = 1
     if {"celsius", "fahrenheit"} & powers.keys():
@@ -137,6 +193,10 @@ def _last_piece(value: str) -> int | None:
     """Return where the last factor of the unit at the end of a text begins, or None."""
     if found := _UNIT_FRACTION.search(value) or _WRAPPED_UNIT.search(value):
         return found.start() if _is_unit(" ".join(re.findall(WRAPPED, found[0]))) else None
+    if (found := _BARE_FRACTION.search(value)) and found[1] in _UNITS and found[2] in _UNITS:
+        return found.start()
+    if found := _GREEK.search(value):
+        return found.start()
     if found := _DEGREE.search(value):
         return None if _TRIGONOMETRY.search(value) else found.start()
     if found := _WORDS.search(value):
@@ -151,7 +211,7 @@ def _is_unit(text: str) -> bool:
     words = re.findall(r"[a-z]+", text.casefold())
     if re.search(r"[\u4e00-\u9fff]", text):
         return not _HAN_PROSE.search(text) and _ONLY_UNIT.fullmatch(text) is not None
-    if not words or len(words) > 5 or not _ONLY_UNIT.fullmatch(text) or re.search(r"(?<![\^\d{-])\d", text):
+    if not words or len(words) > 8 or not _ONLY_UNIT.fullmatch(text) or re.search(r"(?<![\^\d{-])\d", text):
         return False
     return not _PROSE & set(words) and not text.strip().startswith("(")
 
@@ -159,4 +219,7 @@ def _is_unit(text: str) -> bool:
 def _is_variable(text: str) -> bool:
     """Say whether bare letters are rather factors: `3 xy` is no quantity of a unit."""
     words = re.findall(r"[A-Za-z]+", text)
-    return any(len(word) < 3 and word.casefold() not in _UNITS and word.casefold() not in {"per", "sq", "cu"} for word in words)
+    return any(
+        len(word) < 3 and word.casefold() not in _UNITS and word.casefold() not in {"per", "sq", "cu"}
+        for word in words
+    )

@@ -85,7 +85,9 @@ def _parsed(text: str) -> tuple[Any, ...]:
 
     # A box is what the parser takes as it is; bare LaTeX it would search for a number. Units are split off
     # before: math-verify takes the t of 2t for one.
-    forms = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all")
+    forms = NormalizationConfig(
+        basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all"
+    )
     how = [LatexExtractionConfig(boxed_match_priority=0, normalization_config=forms)]
     return tuple(parse(rf"\boxed{{{text}}}", extraction_config=how, parsing_timeout=None))
 
