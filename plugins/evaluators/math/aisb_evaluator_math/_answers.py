@@ -58,7 +58,7 @@ def math_answer(
 
 
 def _boxed(text: str, boxes: list[Box], cut: int | None) -> Extract | None:
-    """Return what the last boxes hold. Where the text breaks off in a box that goes on otherwise, it is a guess."""
+    """Return what the last boxes hold: a guess, where the text breaks off in another box that differs."""
     answer = boxed_answer(text, boxes)
     if answer is None:
         return None

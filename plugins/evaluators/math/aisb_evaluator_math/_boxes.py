@@ -17,57 +17,30 @@ _TOKEN = re.compile(
     r"(?P<box>(?:\\{1,4}(?:boxed|fbox|framebox)|(?<![\\A-Za-z])boxed|\x08oxed)\s{0,3}\{)|\\[{}\\]|(?P<brace>[{}])"
 )
 _WITHOUT_BRACES = re.compile(
-    r"\\boxed\s{0,3}([-+]?\$?\.?\d[^\s{}$;]{0,40}|\\[dt]?frac(?:\d\d|\{[^{}]{1,40}\}\{[^{}]{1,40}\})|\\sqrt(?:\d|\{[^{}]{1,40}\}))"
+    r"\\boxed\s{0,3}([-+]?\$?\.?\d[^\s{}$;]{0,40}"
+    r"|\\[dt]?frac(?:\d\d|\{[^{}]{1,40}\}\{[^{}]{1,40}\})|\\sqrt(?:\d|\{[^{}]{1,40}\}))"
 )
 _CUT_COMMAND = re.compile(r"\\(?:bo|box|boxe|boxed|fb|fbo|fbox)\s{0,9}$")
 _CLOSER = re.compile(r"(?<!\\)\$|\\\]|\\\)|\n[ \t\r]{0,20}\n")
 _MARK = re.compile(
-    r"(?:\\(?:checkmark|square|blacksquare|Box|qed|qedsymbol|star|surd|cdot|[lc]?dots|quad|ding\{\d+\}|[,;!: ])"
-    r"|[✓✔☑✅■□∎★…_?.!\s$])*"
+    r"(?:\\(?:checkmark|(?:black)?square|Box|qed(?:symbol)?|star|surd|cdot|[lc]?dots|quad|ding\{\d+\})"
+    r"|\\[,;!: ]|[✓✔☑✅■□∎★…_?.!\s$])*"
 )
-_NO_ANSWER = frozenset(
-    [
-        "answer",
-        "your answer",
-        "final answer",
-        "your final answer",
-        "the answer",
-        "the final answer",
-        "answer here",
-        "your answer here",
-        "verified",
-        "correct",
-        "checked",
-        "confirmed",
-        "done",
-        "qed",
-        "q e d",
-        "proved",
-        "proven",
-        "end",
-        "ok",
-        "solved",
-        "solution verified",
-        "答案",
-        "最终答案",
-        "你的答案",
-        "正确",
-        "验证",
-        "已验证",
-        "验证正确",
-        "证毕",
-        "完毕",
-    ]
+_NO_ANSWER = re.compile(
+    r"(?:the |your |final )*answer(?: here)?|(?:solution )?(?:verified|correct|checked|confirmed)"
+    r"|done|qed|q e d|proved|proven|end|ok|solved|(?:你的|最终)?答案|正确|已?验证(?:正确)?|证毕|完毕"
 )
 """What stands in a box that only shows the form, or says that the work is done."""
 _SEPARATOR = re.compile(r"(?:[,;、，；&]|and|or|y|o|et|ou|und|oder|и|или|和|或者?|与|及|以及|\s)*")
 _NAME = re.compile(r"\s{0,9}(?:[a-zA-Z]|\\[a-z]+)(?:_\{?\w{1,2}\}?)?\s{0,9}(?:=|\\in)\s{0,9}$")
 _MARKUP = re.compile(r"\\[\[\]()]|\\q?quad(?![a-zA-Z])|\\[,;!: ]|\\\\|[$*]")
 _ABOUT = re.compile(
-    r"\s{0,9}(?:,?\s{0,9}(?:or|which is|或)\s{1,9})?(?:\(?\s{0,9}(?:\\approx|\\simeq|≈|approximately|about|roughly|约等于|大?约)\s{0,9})"
+    r"\s{0,9}(?:,?\s{0,9}(?:or|which is|或)\s{1,9})?"
+    r"(?:\(?\s{0,9}(?:\\approx|\\simeq|≈|approximately|about|roughly|约等于|大?约)\s{0,9})"
 )
 _DENIED = re.compile(
-    r"(?:\bnot|n['’]t\s{1,9}be|\binstead\s{1,9}of|\brather\s{1,9}than|不是|并非|\\neq?)[\s$*\\(\[]{0,8}(?:[a-zA-Z]\s?=\s?)?$",
+    r"(?:\bnot|n['’]t\s{1,9}be|\binstead\s{1,9}of|\brather\s{1,9}than|不是|并非|\\neq?)"
+    r"[\s$*\\(\[]{0,8}(?:[a-zA-Z]\s?=\s?)?$",
     re.IGNORECASE,
 )
 _RETOLD = re.compile(
@@ -174,7 +147,7 @@ def _innermost(boxes: list[Box]) -> list[Box]:
 def _holds_answer(inside: str) -> bool:
     if len(inside) < 60:
         words = re.sub(r"[\W_]+", " ", re.sub(WRAPPED, r" \1 ", inside)).strip().casefold()
-        if _MARK.fullmatch(inside) or (words in _NO_ANSWER and not re.search(r"[\d=]", inside)):
+        if _MARK.fullmatch(inside) or (_NO_ANSWER.fullmatch(words) and not re.search(r"[\d=]", inside)):
             return False
     return bool(inside.strip(" \t\r\n$*.,;"))
 

@@ -1,4 +1,4 @@
-"""See whether a text takes its answer back and gives another: "The answer is 12. No, it is 14."
+"""See whether a text takes its answer back and gives another, as "The answer is 12. No, it is 14." does.
 
 A text that only checks its answer ("let me double check: …") takes nothing back.
 """
@@ -55,7 +55,7 @@ _LONGEST_UNIT = 3
 
 
 def corrected(text: str, start: int) -> int | None:
-    """Return where the value begins that a text gives in place of its answer at `start`; None where it keeps it."""
+    """Return where the value begins that replaces the answer at `start`; None where the text keeps that."""
     retraction = _first(text, start)
     if retraction is None:
         return None

@@ -1,4 +1,4 @@
-r"""Numbers as they are written: mixed, grouped, repeating (`0.1\overline{6}`), and decimals that stand for others."""
+r"""Numbers as they are written: mixed, grouped, repeating (`0.1\overline{6}`), long decimals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 
 FEWEST = 6
-"""A decimal stands for a value that it does not equal with at least this many places and significant digits."""
+"""Places and significant digits that a decimal needs to stand for a value that it does not equal."""
 _NOISE = Fraction(1, 10**12)
 """Relative error of a value that was computed in floating point: 0.30000000000000004 is 0.3."""
 
@@ -81,7 +81,7 @@ def decimal_of(text: str) -> re.Match[str] | None:
 
 
 def as_fractions(text: str) -> str:
-    r"""Return a text with each repeating decimal as the fraction that it is: `0.1\overline{6}` is `\frac{1}{6}`."""
+    r"""Return a text with each repeating decimal as its fraction: `0.1\overline{6}` is `\frac{1}{6}`."""
     if "." not in text:
         return text
     for combining, command in _COMBINING:
@@ -94,7 +94,7 @@ def as_fractions(text: str) -> str:
 
 
 def continued(text: str) -> list[str]:
-    """Return what a text with decimals that go on ("0.1666…") can stand for; the text alone where it has none.
+    """Return what a text with a decimal that goes on ("0.1666…") can stand for; without one, the text alone.
 
     Where the digits repeat, that is the fraction; else, or where they hardly do (2.718281828…), the digits.
     """
@@ -111,7 +111,7 @@ def continued(text: str) -> list[str]:
 
 
 def _period(digits: str) -> tuple[int, int]:
-    """Return the length of the block that ends some digits at least twice, and how often it does; or zeros."""
+    """Return the length of the block that some digits end in at least twice, and how often; or zeros."""
     for period in range(1, len(digits) // 2 + 1):
         block = digits[-period:]
         repeats = 1

@@ -1,4 +1,4 @@
-r"""Bring an answer to the form that a parser of LaTeX reads: signs, roots, spacing, fonts, what only decorates it.
+r"""Bring an answer to the form that a parser of LaTeX reads: signs, roots, spacing, fonts, decoration.
 
 Nothing here is slow to import or to run: what is settled here needs no algebra.
 """

@@ -44,7 +44,7 @@ def described(text: str) -> Described | None:
 
 
 def plain_set(text: str) -> str:
-    r"""Return a set without what names its member: `x \in (1,2)` is `(1,2)`, and all real numbers are an interval."""
+    r"""Return a set without the name of its member: `(1,2)` of `x \in (1,2)`; an interval for all reals."""
     text = _MEMBER.sub("", text.strip())
     return _EVERYTHING if _ALL_REALS.fullmatch(text) else text
 

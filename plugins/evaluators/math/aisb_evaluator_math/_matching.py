@@ -82,29 +82,15 @@ class MathVerify(Evaluator):
         return worst
 
     async def _same_reading(self, wanted: Reading, found: Reading) -> Verdict:
-        plain = forms.plain(found.value)
-        if found.label or wanted.label:
-            letters = [reading.label.casefold() or forms.plain(reading.value) for reading in (wanted, found)]
-            if all(re.fullmatch("[a-j]", letter) for letter in letters):
-                return Verdict(letters[0] == letters[1], letters[1])
-        if different_units(wanted.unit, found.unit):
-            return Verdict(False, plain)
-        bases = forms.base(wanted.value), forms.base(found.value)
-        if all(bases) and bases[0] != bases[1]:
-            return Verdict(False, plain)
-        if wanted.modulus and found.modulus:
-            if wanted.modulus != found.modulus:
-                return Verdict(False, plain)
-            if _congruent(wanted.value, found.value, wanted.modulus):
-                return Verdict(True, plain)
+        settled = _settled(wanted, found)
+        if settled is not None:
+            return Verdict(settled, forms.plain(found.value))
         verdict = await self._same_value(wanted.value, found.value)
         if verdict.right or wanted.percent == found.percent:
             return verdict
         # 12.5% is 12.5 where percents are asked for, and 0.125.
-        hundredth = [
-            rf"\frac{{{side.value}}}{{100}}" if side.percent else side.value for side in (wanted, found)
-        ]
-        again = await self._same_value(*hundredth)
+        sides = [side.value if side.percent else _hundredfold(side.value) for side in (wanted, found)]
+        again = await self._same_value(*sides)
         return again if again.right or again.problem else verdict
 
     async def _same_value(self, gold: str, given: str) -> Verdict:
@@ -129,6 +115,29 @@ class MathVerify(Evaluator):
         return await loop.run_in_executor(crew.threads, crew.compare, gold, given, self.deadline)
 
 
+def _settled(wanted: Reading, found: Reading) -> bool | None:
+    """Return what labels, units, bases and moduli say about two answers; None where the values decide."""
+    letters = [reading.label.casefold() or forms.plain(reading.value) for reading in (wanted, found)]
+    if (wanted.label or found.label) and all(re.fullmatch("[a-j]", letter) for letter in letters):
+        return letters[0] == letters[1]
+    bases = forms.base(wanted.value), forms.base(found.value)
+    moduli = wanted.modulus, found.modulus
+    if different_units(wanted.unit, found.unit) or any(
+        all(pair) and pair[0] != pair[1] for pair in (bases, moduli)
+    ):
+        return False
+    if all(moduli) and _congruent(wanted.value, found.value, found.modulus):
+        return True
+    return None
+
+
+def _hundredfold(value: str) -> str:
+    exact = number(value)
+    if exact is None:
+        return rf"100\cdot\left({value}\right)"
+    return rf"\frac{{{100 * exact.numerator}}}{{{exact.denominator}}}"
+
+
 def _without_names(gold: str, given: str) -> tuple[str, str]:
     """Return two values without what they are called, `x = 5` as `5`, unless they are called differently."""
     names = [_NAMED.fullmatch(side) for side in (gold, given)]
@@ -139,7 +148,7 @@ def _without_names(gold: str, given: str) -> tuple[str, str]:
 
 
 def _sets(gold: str, given: str) -> tuple[str, str]:
-    """Return two values with inequalities as intervals where both then are sets, and words between as commas."""
+    """Return two values with commas for words between, and as intervals where inequalities describe sets."""
     gold, given = plain_set(gold), plain_set(given)
     described_sets = described(gold), described(given)
     first, second = described_sets

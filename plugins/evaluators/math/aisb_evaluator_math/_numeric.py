@@ -49,31 +49,30 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    from sympy import Float, Rational
+    from sympy import Rational
 
     one, other = _worked_out(one), _worked_out(other)
-    if isinstance(one, Rational) and isinstance(other, Rational):
-        return bool(one == other)
-    if (
-        one.free_symbols
-        or other.free_symbols
-        or not (one.is_finite is not False and other.is_finite is not False)
+    sides = (one, other)
+    if all(isinstance(side, Rational) for side in sides) or any(
+        side.free_symbols or side.is_finite is False for side in sides
     ):
         return bool(one == other)
+    return _close(one, other)
+
+
+def _close(one: Any, other: Any) -> bool:
+    """Compare two closed expressions by their values, at least one of which is no rational number."""
+    from sympy import Float
+
     values = [side.evalf(_DIGITS) for side in (one, other)]
-    if not all(value.is_number for value in values):
-        return False
-    sizes = [abs(value) for value in values]
-    largest, error = max(sizes), abs(values[0] - values[1])
+    largest, error = max(abs(value) for value in values), abs(values[0] - values[1])
     if not largest.is_Number:
         return False
     with_decimals = one.has(Float) or other.has(Float)
     if error <= largest * (_DECIMAL if with_decimals else _EXACT):
         return True
-    decimals = [isinstance(side, Float) for side in (one, other)]
-    if decimals[0] == decimals[1]:
-        return False
-    return _stands_for(one if decimals[0] else other, error)
+    decimals = [side for side in (one, other) if isinstance(side, Float)]
+    return len(decimals) == 1 and _stands_for(decimals[0], error)
 
 
 def _stands_for(decimal: Any, error: Any) -> bool:

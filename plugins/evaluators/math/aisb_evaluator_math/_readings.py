@@ -1,6 +1,6 @@
 r"""Tell apart what an answer consists of: a label, the value, a percent sign, a unit, a modulus, a remark.
 
-`\text{(B) }70`, `12.5\%`, `15\ \text{cm}`, `70 \pmod{1000}` and `70\ \text{(since 35}\cdot2)` each hold one value.
+`\text{(B) }70`, `12.5\%`, `15\ \text{cm}`, `70 \pmod{9}`, `70\ \text{(since 35}\cdot2)` each hold one value.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ _LABEL = re.compile(
 )
 _INSIDE_LABEL = re.compile(rf"^({_FONT}\s*\{{)\s*(?:\(\s*([A-J])\s*\)|([A-J])\s*[.:)])\s*(?=\S[^{{}}]*\}})")
 _ANNOUNCES = re.compile(
-    rf"^{_FONT}\s*\{{\s*[A-Za-z ]*(?:[:=：]|\bis:?)\s*\}}\s*|^(?:(?:the\s+)?(?:final\s+)?answer\s*(?:is|:|=))\s*"
+    rf"^{_FONT}\s*\{{\s*[A-Za-z ]*(?:[:=：]|\bis:?)\s*\}}\s*"
+    rf"|^(?:(?:the\s+)?(?:final\s+)?answer\s*(?:is|:|=))\s*"
     rf"|^(?:{_FONT}\s*\{{\s*)?(?:approximately|approx\.?|about|roughly|around|大?约)\s*\}}?\s*(?=[\d\\$-])",
     re.IGNORECASE,
 )
 _REMARK = re.compile(
     r"\s*,?\s*(?:"
-    r"\\(?:text|mathrm|mbox|textrm)\s*\{\s*,?\s*(?:\((?!\s*(?:base|mod))|(?:since|because|as|where|when|which|given|i\.e|that is|assuming)\b)"
+    r"\\(?:text|mathrm|mbox|textrm)\s*\{\s*,?\s*(?:\((?!\s*(?:base|mod))"
+    r"|(?:since|because|as|where|when|which|given|i\.e|that is|assuming)\b)"
     r"|\(\s*(?:since|because|as|where|when|which|i\.e|approx|about|or\s+about|rounded|double|simplified)\b)",
     re.IGNORECASE,
 )
@@ -49,7 +51,7 @@ class Reading(NamedTuple):
 
 
 def readings(text: str) -> list[Reading]:
-    r"""Return how a tidied answer can be read, the likeliest first: `2\sqrt2 \approx 2.83` is one or the other."""
+    r"""Return how a tidied answer can be read, the likeliest first: `2\sqrt2 \approx 2.83` is either."""
     sides = [side for side in _APPROXIMATELY.split(text) if side]
     if len(sides) > 1 and _NAME.fullmatch(sides[0]):
         del sides[0]

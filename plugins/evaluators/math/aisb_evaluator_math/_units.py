@@ -1,4 +1,4 @@
-r"""Split a value from the unit behind it: `15\ \text{cm}^2`, `15 \frac{\text{m}}{\text{s}}`, `60 miles per hour`."""
+r"""Split a value from the unit behind it: `15\ \text{cm}^2`, `9 \frac{\text{m}}{\text{s}}`, `60 mph`."""
 
 from __future__ import annotations
 
@@ -28,57 +28,11 @@ _JOINS = re.compile(r"(?:\\cdot|/|\*|\s)+$")
 _OPERATOR = re.compile(r"(?:[-+=<>,(\[{^_&|/]|\\(?:cdot|times|pm|le|ge|in|cup|cap|or|and))\s*$")
 _TRIGONOMETRY = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)\b")
 _TOKEN = re.compile(r"[a-z]+|\^\s*\{?\s*(-?\d)\s*\}?|/")
-_PROSE = frozenset(
-    [
-        "all",
-        "and",
-        "any",
-        "are",
-        "as",
-        "at",
-        "base",
-        "billion",
-        "but",
-        "by",
-        "dozen",
-        "even",
-        "except",
-        "false",
-        "for",
-        "from",
-        "hundred",
-        "if",
-        "in",
-        "infinite",
-        "is",
-        "least",
-        "less",
-        "mod",
-        "modulo",
-        "million",
-        "more",
-        "most",
-        "no",
-        "none",
-        "not",
-        "odd",
-        "only",
-        "or",
-        "possible",
-        "real",
-        "such",
-        "than",
-        "that",
-        "then",
-        "thousand",
-        "to",
-        "trillion",
-        "true",
-        "where",
-        "which",
-        "with",
-        "undefined",
-    ]
+_PROSE = re.compile(
+    r"\b(?:all|and|any|are|as|at|base|but|by|even|except|false|for|from|if|in|infinite|is|least|less|mod|modulo|more"
+    r"|most|no|none|not|odd|only|or|possible|real|such|than|that|then|to|true|undefined|where|which|with"
+    r"|dozen|hundred|thousand|million|billion|trillion)\b",
+    re.IGNORECASE,
 )
 """Words that no unit has: a text with one of them says something about the value."""
 _HAN_PROSE = re.compile("[或和与且到至约以上下万亿千百十半多余不是无]")
@@ -141,7 +95,7 @@ def split_unit(text: str) -> tuple[str, str]:
 
 
 def measure_of(unit: str) -> Mapping[str, int] | None:
-    """Return the powers of the known units that a unit consists of: `cm^2` is `{"centimeter": 2}`; else None."""
+    """Return the powers of the units in a unit, `{"centimeter": 2}` of `cm^2`; None if one is unknown."""
     unit = re.sub(
         rf"\\frac\s*\{{(\s*{WRAPPED}{_POWER}\s*)\}}\s*\{{(\s*{WRAPPED}{_POWER}\s*)\}}", r"\1/\3", unit
     )
@@ -193,17 +147,18 @@ def _last_piece(value: str) -> int | None:
     """Return where the last factor of the unit at the end of a text begins, or None."""
     if found := _UNIT_FRACTION.search(value) or _WRAPPED_UNIT.search(value):
         return found.start() if _is_unit(" ".join(re.findall(WRAPPED, found[0]))) else None
-    if (found := _BARE_FRACTION.search(value)) and found[1] in _UNITS and found[2] in _UNITS:
-        return found.start()
-    if found := _GREEK.search(value):
-        return found.start()
-    if found := _DEGREE.search(value):
-        return None if _TRIGONOMETRY.search(value) else found.start()
-    if found := _WORDS.search(value):
-        return found.start() if _is_unit(found[1]) and not _is_variable(found[1]) else None
-    if (found := _HAN.search(value)) and not _HAN_PROSE.search(found[1]):
-        return found.start()
-    return None
+    if found := _BARE_FRACTION.search(value):
+        is_unit = found[1] in _UNITS and found[2] in _UNITS
+    elif found := _DEGREE.search(value):
+        is_unit = not _TRIGONOMETRY.search(value)
+    elif found := _WORDS.search(value):
+        is_unit = _is_unit(found[1]) and not _is_variable(found[1])
+    elif found := _HAN.search(value):
+        is_unit = not _HAN_PROSE.search(found[1])
+    else:
+        found = _GREEK.search(value)
+        is_unit = True
+    return found.start() if found and is_unit else None
 
 
 def _is_unit(text: str) -> bool:
@@ -213,7 +168,7 @@ def _is_unit(text: str) -> bool:
         return not _HAN_PROSE.search(text) and _ONLY_UNIT.fullmatch(text) is not None
     if not words or len(words) > 8 or not _ONLY_UNIT.fullmatch(text) or re.search(r"(?<![\^\d{-])\d", text):
         return False
-    return not _PROSE & set(words) and not text.strip().startswith("(")
+    return not _PROSE.search(text) and not text.strip().startswith("(")
 
 
 def _is_variable(text: str) -> bool:
