@@ -34,6 +34,11 @@ _NAMED = re.compile(
     + _VALUE,
     re.IGNORECASE,
 )
+_OUGHT = re.compile(r"\b(?:should|must|answer|result|correction)\b|应|更正|修正|纠正|答案", re.IGNORECASE)
+_TURN = re.compile(
+    rf"(?:{_WEAK.pattern}|\bhmm+\b)\s{{0,9}}[,，:：.…—–-]{{0,3}}\s{{0,9}}(?:no\b\s?[,，:：]?\s{{0,9}})?$",
+    re.IGNORECASE,
+)
 _SUPPOSED = re.compile(
     r"(?:\b(?:if|suppose|whether|that|assuming|unless|say|when|因|try)|如果|若|假如|假设)\s{0,9},?\s{0,9}$",
     re.IGNORECASE,
@@ -60,11 +65,13 @@ def corrected(text: str, start: int) -> int | None:
     if retraction is None:
         return None
     begin, end, strong = retraction
-    if strong and (named := _NAMED.match(text, end)):
+    if strong and (named := _NAMED.match(text, end)) and _ends_clause(text, named.end()):
         return named.end()
     last = None
     for statement in _STATES.finditer(text, begin):
-        if not _is_supposed(text, statement.start()) and _ends_clause(text, statement.end()):
+        if _is_supposed(text, statement.start()) or not _ends_clause(text, statement.end()):
+            continue
+        if strong or _is_immediate(text, statement):
             last = statement.end()
     if last is None or _CONFIRMED.search(text, begin):
         return None
@@ -78,6 +85,13 @@ def _first(text: str, start: int) -> tuple[int, int, bool] | None:
     if strong:
         return (min(weak.start(), strong.start()) if weak else strong.start(), strong.end(), True)
     return (weak.start(), weak.end(), False) if weak else None
+
+
+def _is_immediate(text: str, statement: re.Match[str]) -> bool:
+    """Say whether a statement itself goes against what stood before: "wait, it is 14", "it should be 14"."""
+    if _OUGHT.search(statement[0]):
+        return True
+    return _TURN.search(text[max(0, statement.start() - 30) : statement.start()]) is not None
 
 
 def _is_supposed(text: str, at: int) -> bool:
@@ -99,7 +113,10 @@ def _ends_clause(text: str, at: int) -> bool:
     rest = window[begin : end.start()] if end else window[begin:]
     if end and end[0] in "?？":
         return False
+    if re.search(r"[<>≤≥]", rest):
+        return False
     words = re.findall(r"(?<![\\\w])[A-Za-z]{2,}", rest)
     return len(words) <= _LONGEST_UNIT and not re.search(
-        r"\b(?:per|if|when|of|for|then|times|plus|minus|more|less|because)\b", rest
+        r"\b(?:per|if|when|of|for|then|times|plus|minus|more|less|because|gives?|makes?|yields?|means|implies|works|fails)\b",
+        rest,
     )
