@@ -256,8 +256,13 @@ async def test_an_evaluator_adds_details_to_a_sample_that_it_could_not_grade():
 
     samples, predictions = asked("18")
     failed = Prediction("0", failure=Failure("timeout", "no byte"))
-    for replies, reason in ((predictions, {"raised": "ValueError: no", "failure": "its own"}), ([failed], {})):
-        (graded,) = (await score(task(evaluate=["sized"]), samples, replies, components(sized=Sized)))["sized"]
+    for replies, reason in (
+        (predictions, {"raised": "ValueError: no", "failure": "its own"}),
+        ([failed], {}),
+    ):
+        (graded,) = (await score(task(evaluate=["sized"]), samples, replies, components(sized=Sized)))[
+            "sized"
+        ]
         assert graded.details == {"parts": 2, "failure": "timeout: no byte", **reason}
 
 
