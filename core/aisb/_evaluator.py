@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from aisb._types import Extract, Metric, Prediction, Request, Sample, Score
 
@@ -43,6 +43,11 @@ class Evaluator(ABC):
 
     grades_none = False
     """Whether `score` wants to see samples without an answer, rather than have them counted as unparsed."""
+
+    def ungraded_details(self, sample: Sample) -> Mapping[str, Any]:
+        """Return the details of a sample that `score` never saw: its request failed, or something raised."""
+        del sample
+        return {}
 
     def extra_metrics(self, scores: Sequence[Score]) -> list[Metric]:
         """Return metrics that stand beside those of `summarize`; none by default."""

@@ -246,6 +246,37 @@ async def test_one_sample_that_breaks_an_evaluator_does_not_end_the_rest():
     assert [s.outcome for s in found["same"]] == ["correct", "wrong", "correct"]
 
 
+async def test_an_evaluator_adds_details_to_a_sample_that_it_could_not_grade():
+    class Sized(Same):
+        def score(self, answer, sample):
+            raise ValueError("no")
+
+        def ungraded_details(self, sample):
+            return {"parts": len(sample.target), "failure": "its own"}
+
+    samples, predictions = asked("18")
+    failed = Prediction("0", failure=Failure("timeout", "no byte"))
+    for replies, reason in (
+        (predictions, {"raised": "ValueError: no", "failure": "its own"}),
+        ([failed], {}),
+    ):
+        (graded,) = (await score(task(evaluate=["sized"]), samples, replies, components(sized=Sized)))[
+            "sized"
+        ]
+        assert graded.details == {"parts": 2, "failure": "timeout: no byte", **reason}
+
+
+async def test_details_that_cannot_be_made_do_not_hide_why_a_sample_failed():
+    class Broken(Same):
+        def ungraded_details(self, sample):
+            raise KeyError("parts")
+
+    failed = Prediction("0", failure=Failure("timeout", "no byte"))
+    made = components(broken=Broken)
+    (graded,) = (await score(task(evaluate=["broken"]), asked("")[0], [failed], made))["broken"]
+    assert (graded.outcome, graded.details) == ("error", {"failure": "timeout: no byte"})
+
+
 async def test_one_sample_that_breaks_a_step_is_an_error_for_every_evaluator():
     def breaking():
         return lambda text, sample: {"18": "18"}[text]

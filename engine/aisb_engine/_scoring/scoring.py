@@ -355,7 +355,8 @@ class _Grader:
             score = await _judged(judge, found, sample)
             if isinstance(score, BaseException):
                 use = evaluator_uses(self.task)[name].use
-                score = self._raised(prediction, "evaluator", use, "score", score)
+                raised = self._raised(prediction, "evaluator", use, "score", score)
+                score = _with_details(judge, sample, raised)
             scores.append(_finished(name, prediction, sample, found, score))
         return scores
 
@@ -369,7 +370,10 @@ class _Grader:
         return self.steps.extract(prediction.text, sample)
 
     def _alike(self, sample: Sample, prediction: Prediction, score: Score) -> list[Score]:
-        return [_finished(name, prediction, sample, None, score) for name in self.judges]
+        return [
+            _finished(name, prediction, sample, None, _with_details(judge, sample, score))
+            for name, judge in self.judges.items()
+        ]
 
     def _raised(
         self, prediction: Prediction, kind: Kind, name: str, during: str, error: BaseException
@@ -413,6 +417,17 @@ def _graded(score: object) -> Score:
     if not is_span(score.span):
         raise TypeError(f"the span of its score is {score.span!r:.80}; it must be two positions")
     return score
+
+
+def _with_details(judge: Evaluator, sample: Sample, score: Score) -> Score:
+    """Add what an evaluator says of a sample that it did not grade; what it raises here is left out."""
+    try:
+        details = dict(judge.ungraded_details(sample))
+    except RAISED as error:  # the sample has failed already, and its reason is recorded
+        if is_stop(error):
+            raise
+        details = {}
+    return replace(score, details={**details, **score.details})
 
 
 def _error(details: Mapping[str, Any]) -> Score:
