@@ -139,7 +139,8 @@ class FinishedRun:
 
         Keys: model, task, id, repeat, turn, group, origin_prompt, prediction (the output), reasoning,
         tool_calls, gold, finish_reason, usage, failure, attempts, logprobs, sent_ms (from the start of the
-        run), ttft_ms, e2el_ms; `file` and `line` say where the row stands in the run folder.
+        run), ttft_ms, e2el_ms; `file` and `line` say where the row stands in the run folder, and
+        `reasoning_spans` where the reasoning in the output does, as pairs of start and end.
         """
         return Rows(self.source.rows("requests", model, task) if self.source else ())
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from aisb_engine._record.predictions import prompt_of
     from aisb_engine._record.runfolder import RunFolder, write_atomically
     from aisb_engine._record.runfolder import read_json as read_run_json
+    from aisb_engine._replies.thoughts import VisibleText
     from aisb_engine._reporting.finished import open_finished_run
     from aisb_engine._reporting.measuring import MeasuringOptions
     from aisb_engine._reporting.runs import STATUSES as RUN_STATUSES
@@ -69,9 +70,10 @@ if TYPE_CHECKING:
     from aisb_engine._run import resolved as run_configuration
     from aisb_engine._scoring.judging import Judging, is_judged, missing_judge_error
     from aisb_engine._scoring.metrics import Ledger
-    from aisb_engine._scoring.scoring import CORRECT_FROM, Steps, evaluator_uses
+    from aisb_engine._scoring.scoring import CORRECT_FROM, evaluator_uses
     from aisb_engine._scoring.scoring import evaluators as make_evaluators
     from aisb_engine._scoring.scoring import score as score_predictions
+    from aisb_engine._scoring.steps import Steps, reading_of
     from aisb_engine._spec import PromptTable, PullTable, RunSpec, SampleTable, Subtask, Task, Use
     from aisb_engine._stream import COMPILED
 
@@ -122,10 +124,11 @@ _PLACES = {
     "Selection": "aisb_engine._resolve.catalog:Selection",
     "ServiceClient": "aisb_engine._http.single:ServiceClient",
     "StepError": "aisb_engine._faults:StepError",
-    "Steps": "aisb_engine._scoring.scoring:Steps",
+    "Steps": "aisb_engine._scoring.steps:Steps",
     "Subtask": "aisb_engine._spec:Subtask",
     "Task": "aisb_engine._spec:Task",
     "Use": "aisb_engine._spec:Use",
+    "VisibleText": "aisb_engine._replies.thoughts:VisibleText",
     "WELL_KNOWN": "aisb_engine._resolve.params:WELL_KNOWN",
     "bind_options": "aisb._options:bind",
     "call_step": "aisb_engine._faults:call_step",
@@ -162,6 +165,7 @@ _PLACES = {
     "read_run_json": "aisb_engine._record.runfolder:read_json",
     "read_toml": "aisb_engine._resolve.catalog:read_toml",
     "read_user_file": "aisb_engine._resolve.catalog:read_user_file",
+    "reading_of": "aisb_engine._scoring.steps:reading_of",
     "replayed_judge": "aisb_engine._readback:replayed_judge",
     "report_run": "aisb_engine._run:report",
     "reporter_table": "aisb_engine._resolve.reporting:reporter_table",
@@ -232,6 +236,7 @@ __all__ = [
     "Subtask",
     "Task",
     "Use",
+    "VisibleText",
     "bind_options",
     "call_step",
     "component_owner",
@@ -267,6 +272,7 @@ __all__ = [
     "read_run_json",
     "read_toml",
     "read_user_file",
+    "reading_of",
     "replayed_judge",
     "report_run",
     "reporter_table",

@@ -142,6 +142,8 @@ class PromptTable(Table):
     `followups` are the later user turns of a conversation: templates, or one field that is a list. `tokens`
     is a field with token ids, which are sent in place of all the rest. `media` goes with the question, and
     with the question of each example. `tools` is a field with the functions that a row lets the model call.
+    `stop` are texts at which a completions endpoint stops; a chat endpoint is not sent them, since they could
+    cut reasoning. `params.stop` is sent to both, and stands above it.
     """
 
     user: str = "{question}"
@@ -158,6 +160,7 @@ class PromptTable(Table):
     style: Literal["chat", "text"] = "chat"
     joiner: str = " "
     separator: str = "\n\n"
+    stop: list[Annotated[str, Field(min_length=1)]] = []
 
 
 class LogprobTable(Table):
@@ -276,6 +279,49 @@ class Load(Table):
     seed: int = 0
 
 
+class ThoughtMarks(Table):
+    """The marks around a model's reasoning: texts, or regular expressions where `pattern` is true.
+
+    With `alone`, a closing mark that nothing opened ends reasoning that began with the reply. Where `answer`
+    stands, all before it is reasoning. With `element`, other texts use these names as XML elements, too.
+    """
+
+    open: Annotated[str, Field(min_length=1)]
+    close: Annotated[str, Field(min_length=1)]
+    answer: str | None = None
+    pattern: bool = False
+    alone: bool = True
+    element: bool = False
+
+
+class BeginMark(Table):
+    """A mark with which a reply or its answer begins; it is taken off there."""
+
+    mark: Annotated[str, Field(min_length=1)]
+    pattern: bool = False
+
+
+class EndMarks(Table):
+    """Tokens that end a turn, or begin another one."""
+
+    marks: list[Annotated[str, Field(min_length=1)]] = []
+
+
+class TurnWords(Table):
+    """Words that open a turn at the beginning of a line, in any case: `user`, `question`."""
+
+    words: list[Annotated[str, Field(min_length=1)]] = []
+
+
+class MarksTable(Table):
+    """What a model leaves in its replies beside the answer. It adds to the marks that are known."""
+
+    thoughts: list[ThoughtMarks] = []
+    begins: list[BeginMark] = []
+    ends: EndMarks = EndMarks()
+    turns: TurnWords = TurnWords()
+
+
 class Model(Table):
     """A backend with its options under a name. `params` are its own generation parameters."""
 
@@ -285,6 +331,7 @@ class Model(Table):
     abbr: str
     options: dict[str, Any] = {}
     system: str | None = None
+    marks: MarksTable = MarksTable()
     file: Path | None = Field(default=None, exclude=True)
 
 

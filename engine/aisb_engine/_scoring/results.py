@@ -24,7 +24,7 @@ from aisb_engine._record.scores import write_scores
 from aisb_engine._scoring.judging import Judging, is_judged, judging_of
 from aisb_engine._scoring.metrics import bounds, outcomes, over_areas
 from aisb_engine._scoring.scoring import details, evaluators, measure, score
-from aisb_engine._spec import RunSpec, RunTable, Subtask, Task
+from aisb_engine._spec import MarksTable, RunSpec, RunTable, Subtask, Task
 
 
 @dataclass(slots=True)
@@ -84,6 +84,7 @@ async def score_run(
                 judging=judging,
                 display=display,
                 faults=faults,
+                marks=spec.models[subtask.model].marks,
             )
             scored.failed += results["failed"]
             scored.unmade += results["unmade"]
@@ -114,6 +115,7 @@ async def score_subtask(
     judging: Judging | None = None,
     display: Display | None = None,
     faults: PluginFaults | None = None,
+    marks: MarksTable | None = None,
 ) -> dict[str, Any]:
     """Score what a subtask's log holds and write its results; return them.
 
@@ -141,7 +143,15 @@ async def score_subtask(
         samples, unmade = remade(before, task, plugins)
         judges = evaluators(task, plugins, judging.ask if judging else None, faults=faults)
         grade = partial(
-            score, task, samples, predictions, plugins, judges=judges, faults=faults, unmade=unmade
+            score,
+            task,
+            samples,
+            predictions,
+            plugins,
+            judges=judges,
+            faults=faults,
+            unmade=unmade,
+            marks=marks,
         )
         if judging:
             each = sum(judge.questions_per_answer for judge in judges.values())

@@ -23,6 +23,8 @@ class CallMatch(Evaluator):
     Leaderboard.
     """
 
+    reads = "calls"
+
     grades_none = True
 
     def score(self, answer: str | None, sample: Sample) -> Score:

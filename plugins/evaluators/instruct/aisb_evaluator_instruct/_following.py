@@ -22,6 +22,8 @@ class Instructions(Evaluator):
     answer without its first line, its last line, or its asterisks.
     """
 
+    reads = "text"
+
     def __init__(
         self,
         *,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from aisb import Extract, Sample
+from aisb.helpers import finds_answer
 from aisb_evaluator_text import find_announced_answers, find_boxes
 
 _CLOSERS = {"$$": "$$", "$": "$", r"\[": r"\]", r"\(": r"\)"}
@@ -25,6 +26,7 @@ _LIMIT = 1000
 """No final answer is longer than this; what is longer is prose after "the answer is"."""
 
 
+@finds_answer
 def math_answer(
     *,
     fallback: Annotated[

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import orjson
 
 from aisb import AisbError, Ask, Evaluator, Extract, Outcome, Prediction, Sample, Score, UsageError
-from aisb.helpers import VisibleText
 from aisb_engine import (
     CORRECT_FROM,
     PluginFaults,
     StepError,
     Steps,
     Use,
+    VisibleText,
     factory_options,
     make_evaluators,
     score_predictions,
