@@ -73,8 +73,9 @@ if TYPE_CHECKING:
     from aisb_engine._scoring.scoring import CORRECT_FROM, evaluator_uses
     from aisb_engine._scoring.scoring import evaluators as make_evaluators
     from aisb_engine._scoring.scoring import score as score_predictions
+    from aisb_engine._scoring.second_readings import USUAL_AGREEMENT, other_extractors
     from aisb_engine._scoring.steps import Steps, reading_of
-    from aisb_engine._spec import PromptTable, PullTable, RunSpec, SampleTable, Subtask, Task, Use
+    from aisb_engine._spec import MarksTable, PromptTable, PullTable, RunSpec, SampleTable, Subtask, Task, Use
     from aisb_engine._stream import COMPILED
 
 __version__ = "0.2.0"
@@ -100,6 +101,7 @@ _PLACES = {
     "KINDS": "aisb._plugins:KINDS",
     "Ledger": "aisb_engine._scoring.metrics:Ledger",
     "LoadedSamples": "aisb_engine._data.samples:LoadedSamples",
+    "MarksTable": "aisb_engine._spec:MarksTable",
     "MeasuringOptions": "aisb_engine._reporting.measuring:MeasuringOptions",
     "NEVER_SENT": "aisb_engine._resolve.params:NEVER_SENT",
     "OpenedRun": "aisb_engine._readback:OpenedRun",
@@ -127,6 +129,7 @@ _PLACES = {
     "Steps": "aisb_engine._scoring.steps:Steps",
     "Subtask": "aisb_engine._spec:Subtask",
     "Task": "aisb_engine._spec:Task",
+    "USUAL_AGREEMENT": "aisb_engine._scoring.second_readings:USUAL_AGREEMENT",
     "Use": "aisb_engine._spec:Use",
     "VisibleText": "aisb_engine._replies.thoughts:VisibleText",
     "WELL_KNOWN": "aisb_engine._resolve.params:WELL_KNOWN",
@@ -154,6 +157,7 @@ _PLACES = {
     "missing_judge_error": "aisb_engine._scoring.judging:missing_judge_error",
     "open_finished_run": "aisb_engine._reporting.finished:open_finished_run",
     "open_run": "aisb_engine._readback:open_run",
+    "other_extractors": "aisb_engine._scoring.second_readings:other_extractors",
     "own_task": "aisb_engine._data.own:own_task",
     "plan_run": "aisb_engine._run:plan",
     "preview_requests": "aisb_engine._load.asking:preview",
@@ -192,6 +196,7 @@ __all__ = [
     "KINDS",
     "NEVER_SENT",
     "RUN_STATUSES",
+    "USUAL_AGREEMENT",
     "WELL_KNOWN",
     "Answers",
     "BrokenRow",
@@ -210,6 +215,7 @@ __all__ = [
     "Judging",
     "Ledger",
     "LoadedSamples",
+    "MarksTable",
     "MeasuringOptions",
     "OpenedRun",
     "Option",
@@ -261,6 +267,7 @@ __all__ = [
     "missing_judge_error",
     "open_finished_run",
     "open_run",
+    "other_extractors",
     "own_task",
     "plan_run",
     "preview_requests",

@@ -75,7 +75,7 @@ _NAMED_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(r"[\s,]{0,3}(?:and|or|to|和|与|或|到|至)\s{0,3}", re.IGNORECASE)
-_WITHIN_A_SENTENCE = re.compile(r"[^\s.!?:;。！？：；…>*)\]][ \t]{1,3}$")
+_WITHIN_A_SENTENCE = re.compile(r"[^\s.!?:;。！？：；…>*)\]][ \t]{1,3}\Z")
 _ELEMENT = re.compile(r"<(/?)([A-Za-z_][\w.-]{0,40})(?:\s[^<>]{0,200})?>")
 
 

@@ -139,7 +139,9 @@ class _OwnQuestion:
     def follows(self, text: str, at: int) -> bool:
         """Say whether the sample's question, or the beginning of it, follows a place in a text."""
         if self._fields is None:
-            values = (value for value in self._sample.fields.values() if isinstance(value, str))
+            # A row that is graded may hold the reply itself, which says nothing of what was asked.
+            fields = self._sample.fields.values()
+            values = (value for value in fields if isinstance(value, str) and text not in value)
             texts = (_letters(value[:20_000]) for value in values)
             self._fields = [
                 one for one in texts if len(one) >= _LEAST_QUESTION // (1 if one.isascii() else 2)

@@ -284,4 +284,14 @@ def _result(file: Path, data: Mapping[str, Any]) -> Result:
         first_error=(error["request"], error["log"]) if error else None,
         merge=data.get("merge", False),
         faults=tuple(data.get("faults", ())),
+        doubts=tuple(_doubts(data)),
     )
+
+
+def _doubts(data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield why the headline of a result may be another."""
+    if found := data.get("disputed"):
+        yield (
+            f"{found['by']} reads {found['answers']:,} of {found['read']:,} answers otherwise, "
+            f"which could move the score by {found['move']:.1f} points: look at them with aisb audit"
+        )
