@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from aisb_engine._scoring.scoring import CORRECT_FROM, evaluator_uses
     from aisb_engine._scoring.scoring import evaluators as make_evaluators
     from aisb_engine._scoring.scoring import score as score_predictions
-    from aisb_engine._scoring.second_readings import USUAL_AGREEMENT, other_extractors
+    from aisb_engine._scoring.second_readings import USUAL_AGREEMENT, is_contested, other_extractors
     from aisb_engine._scoring.steps import Steps, reading_of
     from aisb_engine._spec import MarksTable, PromptTable, PullTable, RunSpec, SampleTable, Subtask, Task, Use
     from aisb_engine._stream import COMPILED
@@ -147,6 +147,7 @@ _PLACES = {
     "find_removable_run": "aisb_engine._reporting.runs:removable",
     "identity_differences": "aisb_engine._record.manifest:differences",
     "is_being_written": "aisb_engine._reporting.runs:is_written",
+    "is_contested": "aisb_engine._scoring.second_readings:is_contested",
     "is_judged": "aisb_engine._scoring.judging:is_judged",
     "judge_of": "aisb_engine._resolve.judge:judge_of",
     "load_samples": "aisb_engine._data.samples:load_samples",
@@ -257,6 +258,7 @@ __all__ = [
     "find_removable_run",
     "identity_differences",
     "is_being_written",
+    "is_contested",
     "is_judged",
     "judge_of",
     "load_samples",

@@ -13,7 +13,9 @@ from aisb_engine._replies.thoughts import VisibleText
 from aisb_engine._replies.turns import Reading
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._resolve.params import fit_params
+from aisb_engine._scoring.scoring import evaluators as make_evaluators
 from aisb_engine._scoring.scoring import outcome, score
+from aisb_engine._scoring.second_readings import disputed
 from aisb_engine._scoring.steps import Steps, reading_of, wants_calls
 from aisb_engine._spec import MarksTable, ThoughtMarks
 
@@ -340,3 +342,28 @@ def test_a_stop_of_the_task_is_sent_to_completions_endpoints_alone(plugins, mode
     forced = RunInput(models=[model], datasets=["demo_gsm8k:text"], params={"stop": ["X"]})
     spec = fit_params(resolve(plugins, forced), plugins)
     assert spec.subtasks[0].merged["stop"] == ["X"]
+
+
+# Second readings
+
+
+def graded_replies(count, odd):
+    """Return replies that mark their answer, of which `odd` ones say another one in a box before it."""
+    replies = ["\\boxed{18}\n\nThe answer is 7." if at < odd else "The answer is 18." for at in range(count)]
+    samples = {str(at): Sample(str(at), {}, "18") for at in range(count)}
+    return samples, [Prediction(str(at), text=text, finish_reason="stop") for at, text in enumerate(replies)]
+
+
+@pytest.mark.parametrize(("odd", "said"), [(0, False), (1, False), (9, True)])
+async def test_where_another_extractor_could_move_the_headline_is_said(plugins, odd, said):
+    task = task_of(plugins, "demo_gsm8k")
+    samples, predictions = graded_replies(400, odd)
+    judges = make_evaluators(task, plugins)
+    ((name, scores),) = (await score(task, samples, predictions, plugins, judges=judges)).items()
+    found = await disputed(
+        task, plugins, samples=samples, predictions=predictions, scores=scores, judge=judges[name]
+    )
+    assert (found is not None) is said
+    if found:
+        assert (found.by, found.up, found.down, found.read) == ("math-answer", odd, 0, 400)
+        assert found.move == 100 * odd / 400

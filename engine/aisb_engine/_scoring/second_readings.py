@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aisb._errors import AisbError, UsageError
 from aisb._options import options as factory_options
@@ -105,9 +105,32 @@ def other_extractors(
     return found, asked, notes
 
 
-def is_contested(own: Extract | None, other: Extract, *, own_is_right: bool, other_is_right: bool) -> bool:
-    """Say whether another answer would change a verdict, and is marked as well as the task's own one."""
-    return own_is_right != other_is_right and (other.explicit or own is None or not own.explicit)
+class PlacedAnswer(Protocol):
+    """An answer with its place: what a step found, or what an audit shows of it."""
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """Where it stands in the raw text."""
+
+    @property
+    def explicit(self) -> bool:
+        """Whether the text marks it as its answer."""
+
+
+def is_contested(
+    own: PlacedAnswer | None, other: PlacedAnswer, *, own_is_right: bool | None, other_is_right: bool | None
+) -> bool:
+    """Say whether another answer would change a verdict, and is marked as well as the task's own one.
+
+    A right answer is not questioned by a piece of itself.
+    """
+    if other_is_right is None or own_is_right == other_is_right:
+        return False
+    if own_is_right and own and own.span and other.span:
+        apart = other.span[1] <= own.span[0] or own.span[1] <= other.span[0]
+        if not apart:
+            return False
+    return other.explicit or own is None or not own.explicit
 
 
 async def disputed(

@@ -23,6 +23,7 @@ from aisb_engine import (
     StepError,
     Steps,
     VisibleText,
+    is_contested,
     make_evaluators,
     other_extractors,
     reading_of,
@@ -293,9 +294,9 @@ def _differ(one: Look, other: Look) -> bool:
 
 def _contests(own: Look, other: Look) -> bool:
     """Say whether another answer would change the verdict, and is marked as well as the task's own one."""
-    if other.answer is None or other.right is None or other.right == own.right or own.same == other.same:
+    if other.answer is None or own.same == other.same:
         return False
-    return other.explicit or not own.explicit
+    return is_contested(own, other, own_is_right=own.right, other_is_right=other.right)
 
 
 def _flagged(entry: Entry, useful: set[str]) -> Entry:
