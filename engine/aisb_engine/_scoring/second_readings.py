@@ -97,7 +97,8 @@ def other_extractors(
         if name in {*found, *mine}:
             continue
         try:
-            if any(option.required for option in factory_options(component.factory)):
+            finds = getattr(component.factory, "finds_answer", False)
+            if not finds or any(option.required for option in factory_options(component.factory)):
                 continue
             found[name] = Steps.make([*cut, Use(use=name)], plugins, reading=reading)
         except AisbError as error:

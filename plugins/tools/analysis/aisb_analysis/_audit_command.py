@@ -99,7 +99,7 @@ def audit(context: click.Context, /, **flags: Any) -> int:
         for line in _lines(found, flags["limit"]):
             click.echo(line)
         click.echo(f"every output, with what each extractor takes from it: {file}")
-        click.echo(f"those in doubt as a page: {page}\n")
+        click.echo(f"every output in doubt, as a page: {page}\n")
     if flags["as_json"]:
         click.echo(json.dumps(told, ensure_ascii=False, indent=2, default=str))
     for line in faults.lines():

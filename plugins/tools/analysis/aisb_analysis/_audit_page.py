@@ -70,10 +70,13 @@ def _row(by: str, look: Look) -> str:
 
 
 def _marked(entry: Entry, others: dict[str, Look]) -> str:
-    """Return an output as HTML in which the answers are marked; of overlapping ones the first."""
+    """Return an output as HTML in which the answers are marked; of overlapping ones the shortest."""
     spans = [(*entry.own.span, "own")] if entry.own.span else []
-    spans += [(*look.span, "other") for look in others.values() if look.span]
-    return "".join(_pieces(entry.text, sorted(spans, key=lambda span: (span[0], span[2] != "own"))))
+    placed = [look.span for look in others.values() if look.span]
+    for start, end in sorted(set(placed), key=lambda span: span[1] - span[0]):
+        if all(end <= one[0] or one[1] <= start for one in spans):
+            spans.append((start, end, "other"))
+    return "".join(_pieces(entry.text, sorted(spans)))
 
 
 def _pieces(text: str, spans: list[tuple[int, int, str]]) -> Iterator[str]:
