@@ -308,9 +308,13 @@ class EndMarks(Table):
 
 
 class TurnWords(Table):
-    """Words that open a turn at the beginning of a line, in any case: `user`, `question`."""
+    """Words that open a turn at the beginning of a line, in any case: `user`, `question`.
+
+    `replies` open one of the model's own, such as `assistant`.
+    """
 
     words: list[Annotated[str, Field(min_length=1)]] = []
+    replies: list[Annotated[str, Field(min_length=1)]] = []
 
 
 class MarksTable(Table):

@@ -74,12 +74,16 @@ def steps(plugins):
         "<unused94>thought\n9<unused95>18",
         "[unused16]9[unused17]18",
         "9 and on</think>18",
+        "Here are my reasoning steps:\nis it 9?\n[BEGIN FINAL RESPONSE]\n18\n[END FINAL RESPONSE]",
+        "Here is my thought process:\n9?\nHere is my response:\n18",
+        "<|THINK_START|>9<|THINK_END|>18",
         "<|im_start|>assistant\n<think>9</think>\n18<|im_end|>",
+        "<think>9</think>18</s></s>",
         "<think>I close it with `</think>` and say 9</think>18",
     ],
 )
 def test_reasoning_is_recognised_under_the_marks_of_many_models(raw):
-    assert Reading().visible(raw).text == "18"
+    assert Reading().visible(raw).text.strip() == "18"
 
 
 @pytest.mark.parametrize(
@@ -113,6 +117,7 @@ def test_reasoning_that_was_cut_off_is_never_credited(steps, opening):
         "analysis of the data shows B",
         "Analysis: B",
         "2 < 3 and [THINKING] is a word: B",
+        "Here is my thought process: since 9, it is B.",
         "  B  ",
     ],
 )
@@ -168,9 +173,9 @@ def test_a_broken_table_of_marks_is_named(tmp_path, text, message):
 )  # fmt: skip
 def test_marks_are_found_in_time_that_grows_with_the_text(unit):
     def seconds(text):
-        start = time.perf_counter()
+        start = time.process_time()
         VisibleText.of(text)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     short, long = unit * (8_000 // len(unit)), unit * (64_000 // len(unit))
     assert any(seconds(long) < 24 * max(seconds(short), 0.005) for _ in range(4))
@@ -191,6 +196,7 @@ RUNS_ON = [
     "\n题目：下一题\n答案是C",
     "\n\nPregunta: ¿otra?\nThe answer is C.",
     "\n\nFrage: noch eine?\nAnswer: C",
+    "\nAssistant: The answer is C.",
     "</s>The answer is C.",
     "<|im_end|>\n<|im_start|>user\nnext<|im_end|>\n<|im_start|>assistant\nThe answer is C.",
     "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nnext\nAnswer: C",
@@ -210,7 +216,9 @@ def test_a_choice_is_read_before_the_model_goes_on(steps, task, after):
     assert raw[slice(*found.span)].strip("().") == "B"
 
 
-@pytest.mark.parametrize("after", [text for text in RUNS_ON if "答" not in text])
+@pytest.mark.parametrize(
+    "after", [text for text in RUNS_ON if "答" not in text and "\nAssistant: The" not in text]
+)
 @pytest.mark.parametrize(
     ("task", "answer", "text"),
     [
@@ -236,6 +244,8 @@ def test_the_tasks_own_next_example_ends_an_answer(plugins, steps):
     )
     raw = f"A: The answer is Paris.\n{head} 'The answer is '.\nwho wrote it\nA: The answer is Rome."
     assert steps("nq").extract(raw, Sample("0", {}, "Paris")).text == "Paris"
+    raw = "in Paris\n\nText: The Nile is long.\nWhere?\nAfrica"
+    assert steps("squad").extract(raw, Sample("0", {}, "Paris")).text == "in Paris"
     # Where a prompt begins with the question itself, the next one shows by its options.
     raw = " B. Paris\n\nWhich river is longest?\nA. Nile\nB. Rhine\nC. Elbe\nD. Po\nAnswer: A"
     assert steps("mmlu:text").extract(raw, Sample("0", {}, "B", OPTIONS)).text == "B"
@@ -261,6 +271,8 @@ def test_the_tasks_own_next_example_ends_an_answer(plugins, steps):
         ("demo_gsm8k", "<s>[INST] how many? [/INST] The answer is 18.</s>", "18"),
         ("demo_gsm8k", "<|im_start|>assistant\nThe answer is 18.", "18"),
         ("demo_gsm8k", "问题：What is the capital of France?\n答案：18", "18"),
+        ("demo_gsm8k", "Problem: She has 16 eggs.\nQuestion: How many are left?\nAnswer: 18", "18"),
+        ("demo_gsm8k", "There are 2 parts.\n\n### Response:\nShe has 18.", "18"),
         ("mmlu", "The user: asked for one. A is Rome, so\nThe answer is B.", "B"),
         ("mmlu", "HTML: <s>A</s> is struck out. The answer is B.", "B"),
     ],

@@ -56,9 +56,14 @@ class Marks:
         return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or "(?!)")
 
     @cached_property
+    def replies(self) -> frozenset[str]:
+        """Words that open a turn of the model itself."""
+        return frozenset(word.casefold() for table in self.tables for word in table.turns.replies)
+
+    @cached_property
     def turn(self) -> re.Pattern[str]:
         """The beginning of a line that opens a turn or another task, with its `word` and `number`."""
-        words = {word.casefold() for table in self.tables for word in table.turns.words}
+        words = {word.casefold() for table in self.tables for word in table.turns.words} | self.replies
         word = "|".join(map(re.escape, sorted(words, key=len, reverse=True))) or "(?!)"
         return re.compile(
             rf"""

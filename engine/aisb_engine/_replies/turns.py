@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from aisb._types import Sample
     from aisb_engine._spec import PromptTable
 
+OPTIONS = "options"
+"""The word of a cut where no word opens the other question, but its options show it."""
+
 MOST_CUTS = 24
 """How many places in a text are tried: a model that loops writes the same question hundreds of times."""
 
@@ -68,7 +71,7 @@ class Reading:
             number = match["number"] or match["count"] or ""
             word = (match["word"] or match["heading"]).casefold()
             # "Question 1:" begins the parts of an answer as often as it begins an example.
-            sure = number != "1"
+            sure = number != "1" and word not in self.marks.replies
             yield Cut(match.start(), word, sure, own.follows(text, match.end()))
 
     def _examples(self, text: str, own: _OwnQuestion) -> Iterator[Cut]:
@@ -81,17 +84,21 @@ class Reading:
 
 
 def example_heads(prompt: PromptTable) -> tuple[str, ...]:
-    """Return the words with which each line of a task's next example begins, up to its first field.
+    """Return the words with which a task's next example can begin: those before the field of a line.
 
-    Of lines below the first only those that the first one does not stand for: a prompt whose first line is
-    the question itself has no words of its own there.
+    They are those of the first line, if they are enough to tell it, and those that end in a colon on any line.
     """
     template = prompt.user if prompt.shot_user is None else prompt.shot_user
-    first = template.strip().split("\n", 1)[0]
-    head = _FIELD.split(first, maxsplit=1)[0].strip()
-    letters = _letters(head)
-    enough = len(letters) >= _LEAST_HEAD or (len(letters) >= _LEAST_HEAD // 2 and not letters.isascii())
-    return (head,) if enough or (letters and head.endswith((":", "："))) else ()
+    heads: list[str] = []
+    for number, line in enumerate(template.strip().split("\n")):
+        head, *fields = _FIELD.split(line, maxsplit=1)
+        head = head.strip()
+        letters = _letters(head)
+        is_long = len(letters) >= _LEAST_HEAD // (1 if letters.isascii() else 2)
+        is_label = bool(letters and fields) and head.endswith((":", "："))
+        if is_label or (number == 0 and is_long):
+            heads.append(head)
+    return tuple(dict.fromkeys(heads))
 
 
 _FIELD = re.compile(r"\{[^\W\d][\w.*]*\}")
@@ -99,16 +106,20 @@ _LEAST_HEAD = 12
 _QUESTION = 40
 """So many letters of a question tell it from others."""
 _LEAST_QUESTION = 12
-_OPTIONS = re.compile(
+_LISTED = re.compile(
     r"(?:\A|\n)[ \t]{0,4}\(?A[.):：、][ \t]?(?P<first>[^\n]{1,400})\n[ \t]{0,4}\(?B[.):：、]"
 )
 
 
 def _end_of_turn(text: str, marks: Marks) -> int | None:
     """Return where the first token stands that ends a turn in which something was said."""
+    at = 0  # up to here there are only such tokens
     for match in marks.end.finditer(text):
         start, end = match.span()
-        if is_quoted(text, start, end) or not text[:start].strip():
+        if not text[at:start].strip():
+            at = end
+            continue
+        if is_quoted(text, start, end):
             continue
         if match[0] == "</s>" and "<s>" in text[:start].lstrip()[1:]:  # struck-through text in HTML
             continue
@@ -119,14 +130,14 @@ def _end_of_turn(text: str, marks: Marks) -> int | None:
 def _listed_options(text: str, sample: Sample) -> Iterator[Cut]:
     """Yield where a question with options of its own begins, though no word says so."""
     own = [_letters(choice) for choice in sample.choices]
-    for match in _OPTIONS.finditer(text):
+    for match in _LISTED.finditer(text):
         first = _letters(match["first"])
         if not first or any(choice and (choice in first or first in choice) for choice in own[:1]):
             continue
         at = text.rfind("\n\n", 0, match.start() + 1)
         at = at if at >= 0 else text.rfind("\n", 0, match.start())
         if at >= 0:
-            yield Cut(at, "options", sure=False, restates=False)
+            yield Cut(at, OPTIONS, sure=False, restates=False)
 
 
 class _OwnQuestion:

@@ -11,7 +11,7 @@ from aisb._refusal import is_refusal
 from aisb._types import Extract, Prediction, Sample
 from aisb_engine._faults import call_step, make
 from aisb_engine._replies.marks import known_marks
-from aisb_engine._replies.turns import Cut, Reading, example_heads
+from aisb_engine._replies.turns import OPTIONS, Cut, Reading, example_heads
 
 if TYPE_CHECKING:
     from aisb._evaluator import Postprocessor
@@ -94,13 +94,13 @@ class Steps:
 
     def _before_another_turn(self, text: str, sample: Sample) -> Found | None:
         """Return what is found before the first place where another turn begins after an answer."""
-        unanswered: set[str] = set()
+        is_own_form = False
         for cut in self.reading.cuts(text, sample):
             before = text[: cut.at]
             answer = self._run(before, sample) if before.strip() else None
-            if answer and _is_end(cut, answer, before, is_own_form=cut.word in unanswered):
+            if answer and _is_end(cut, answer, before, is_own_form=is_own_form):
                 return Found(_weighed(answer, before, cut_off=False), before, ended=True)
-            unanswered.add(cut.word)
+            is_own_form = is_own_form or cut.word != OPTIONS
         return None
 
     def _whole(self, text: str, sample: Sample, *, cut_off: bool) -> Found:
@@ -171,8 +171,8 @@ def wants_calls(task: Task, plugins: Plugins) -> bool:
 def _is_end(cut: Cut, answer: Extract, before: str, *, is_own_form: bool) -> bool:
     """Say whether a reply ends at a place: it answered before, and does not begin its own answer there.
 
-    `is_own_form` says that the reply used the same word before it had answered anything, so that "Question
-    2:" is a part of how it answers.
+    `is_own_form` says that the reply used such a word before it had answered anything, so that "Question 2:"
+    is a part of how it answers.
     """
     if answer.explicit:
         return not (cut.restates and _is_whole(answer, before))
