@@ -86,7 +86,8 @@ class Reading:
 def example_heads(prompt: PromptTable) -> tuple[str, ...]:
     """Return the words with which a task's next example can begin: those before the field of a line.
 
-    They are those of the first line, if they are enough to tell it, and those that end in a colon on any line.
+    They are those of the first line, if they are enough to tell it, and those of any line that end in a
+    colon.
     """
     template = prompt.user if prompt.shot_user is None else prompt.shot_user
     heads: list[str] = []
