@@ -6,6 +6,7 @@ tables first (`aisb_engine._resolve.config`) and validated here once, before any
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -279,6 +280,13 @@ class Load(Table):
     seed: int = 0
 
 
+def _compile(text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from error
+
+
 class ThoughtMarks(Table):
     """The marks around a model's reasoning: texts, or regular expressions where `pattern` is true.
 
@@ -293,12 +301,24 @@ class ThoughtMarks(Table):
     alone: bool = True
     element: bool = False
 
+    @model_validator(mode="after")
+    def _patterns_can_be_compiled(self) -> ThoughtMarks:
+        for text in (self.open, self.close, self.answer or "") if self.pattern else ():
+            _compile(text)
+        return self
+
 
 class BeginMark(Table):
     """A mark with which a reply or its answer begins; it is taken off there."""
 
     mark: Annotated[str, Field(min_length=1)]
     pattern: bool = False
+
+    @model_validator(mode="after")
+    def _pattern_can_be_compiled(self) -> BeginMark:
+        if self.pattern:
+            _compile(self.mark)
+        return self
 
 
 class EndMarks(Table):

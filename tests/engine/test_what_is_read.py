@@ -168,6 +168,12 @@ def test_a_broken_table_of_marks_is_named(tmp_path, text, message):
         known_marks(SimpleNamespace(infos=[SimpleNamespace(configs=(tmp_path,))]))
 
 
+def test_a_broken_mark_of_a_model_is_an_error_before_anything_is_asked(plugins):
+    broken = {"models": {"p": {"backend": "sim", "marks": {"begins": [{"mark": "(", "pattern": True}]}}}}
+    with pytest.raises(ConfigError, match=r"models\.p\.marks\.begins\[0\].* not a regular expression"):
+        resolve(plugins, RunInput(models=["p"], datasets=["demo_gsm8k"], tables=broken))
+
+
 @pytest.mark.parametrize(
     "unit", ["<think>", "a <reasoning> ", "</reasoning>", "```\n<think>", "<a>", "`<think>`", "a <thought>x</thought> b"]
 )  # fmt: skip

@@ -92,9 +92,7 @@ def known_marks(plugins: Plugins | None = None, own: MarksTable | None = None) -
 def _joined(folders: Iterable[Path], own: str) -> Marks:
     files = [Path(__file__).with_name(FILE), *(folder / FILE for folder in folders)]
     tables = [_read(file) for file in files if file.is_file()]
-    marks = Marks((*tables, MarksTable.model_validate_json(own)))
-    _check(marks)
-    return marks
+    return Marks((*tables, MarksTable.model_validate_json(own)))
 
 
 def _read(file: Path) -> MarksTable:
@@ -102,26 +100,6 @@ def _read(file: Path) -> MarksTable:
         return MarksTable.model_validate(tomllib.loads(file.read_text("utf-8")))
     except (OSError, ValueError) as error:
         raise ConfigError(str(file), f"is no table of marks: {error}") from error
-
-
-def _check(marks: Marks) -> None:
-    """Refuse what is no regular expression."""
-    for table in marks.tables:
-        for thought in table.thoughts:
-            if thought.pattern:
-                _compile("marks.thoughts", thought.open)
-                _compile("marks.thoughts", thought.close)
-                _compile("marks.thoughts", thought.answer or "")
-        for begin in table.begins:
-            if begin.pattern:
-                _compile("marks.begins", begin.mark)
-
-
-def _compile(where: str, text: str) -> None:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ConfigError(where, f"{text!r} is not a regular expression: {error}") from error
 
 
 def _pattern(text: str, *, is_pattern: bool) -> str:
