@@ -34,7 +34,7 @@ class Result:
     failed, or whose answer could not be graded, and its log, whose path begins in the run folder. `bounds`
     are the headline in percent with everything unclear taken as wrong, and with everything unclear left out.
     `merge` asks for one row for all groups. `faults` say what plugins raised while answers were graded and
-    summed up. `file` may also hold `details`.
+    summed up, `doubts` why the headline may be another. `file` may also hold `details`.
     """
 
     model: str
@@ -52,6 +52,7 @@ class Result:
     first_error: tuple[str, str] | None = None
     merge: bool = False
     faults: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def unclear(self) -> int:
@@ -139,7 +140,8 @@ class FinishedRun:
 
         Keys: model, task, id, repeat, turn, group, origin_prompt, prediction (the output), reasoning,
         tool_calls, gold, finish_reason, usage, failure, attempts, logprobs, sent_ms (from the start of the
-        run), ttft_ms, e2el_ms; `file` and `line` say where the row stands in the run folder.
+        run), ttft_ms, e2el_ms; `file` and `line` say where the row stands in the run folder, and
+        `reasoning_spans` where the reasoning in the output does, as pairs of start and end.
         """
         return Rows(self.source.rows("requests", model, task) if self.source else ())
 

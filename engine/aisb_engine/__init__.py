@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from aisb_engine._record.predictions import prompt_of
     from aisb_engine._record.runfolder import RunFolder, write_atomically
     from aisb_engine._record.runfolder import read_json as read_run_json
+    from aisb_engine._replies.thoughts import VisibleText
     from aisb_engine._reporting.finished import open_finished_run
     from aisb_engine._reporting.measuring import MeasuringOptions
     from aisb_engine._reporting.runs import STATUSES as RUN_STATUSES
@@ -69,10 +70,12 @@ if TYPE_CHECKING:
     from aisb_engine._run import resolved as run_configuration
     from aisb_engine._scoring.judging import Judging, is_judged, missing_judge_error
     from aisb_engine._scoring.metrics import Ledger
-    from aisb_engine._scoring.scoring import CORRECT_FROM, Steps, evaluator_uses
+    from aisb_engine._scoring.scoring import CORRECT_FROM, evaluator_uses
     from aisb_engine._scoring.scoring import evaluators as make_evaluators
     from aisb_engine._scoring.scoring import score as score_predictions
-    from aisb_engine._spec import PromptTable, PullTable, RunSpec, SampleTable, Subtask, Task, Use
+    from aisb_engine._scoring.second_readings import USUAL_AGREEMENT, is_contested, other_extractors
+    from aisb_engine._scoring.steps import Steps, reading_of
+    from aisb_engine._spec import MarksTable, PromptTable, PullTable, RunSpec, SampleTable, Subtask, Task, Use
     from aisb_engine._stream import COMPILED
 
 __version__ = "0.2.0"
@@ -98,6 +101,7 @@ _PLACES = {
     "KINDS": "aisb._plugins:KINDS",
     "Ledger": "aisb_engine._scoring.metrics:Ledger",
     "LoadedSamples": "aisb_engine._data.samples:LoadedSamples",
+    "MarksTable": "aisb_engine._spec:MarksTable",
     "MeasuringOptions": "aisb_engine._reporting.measuring:MeasuringOptions",
     "NEVER_SENT": "aisb_engine._resolve.params:NEVER_SENT",
     "OpenedRun": "aisb_engine._readback:OpenedRun",
@@ -122,10 +126,12 @@ _PLACES = {
     "Selection": "aisb_engine._resolve.catalog:Selection",
     "ServiceClient": "aisb_engine._http.single:ServiceClient",
     "StepError": "aisb_engine._faults:StepError",
-    "Steps": "aisb_engine._scoring.scoring:Steps",
+    "Steps": "aisb_engine._scoring.steps:Steps",
     "Subtask": "aisb_engine._spec:Subtask",
     "Task": "aisb_engine._spec:Task",
+    "USUAL_AGREEMENT": "aisb_engine._scoring.second_readings:USUAL_AGREEMENT",
     "Use": "aisb_engine._spec:Use",
+    "VisibleText": "aisb_engine._replies.thoughts:VisibleText",
     "WELL_KNOWN": "aisb_engine._resolve.params:WELL_KNOWN",
     "bind_options": "aisb._options:bind",
     "call_step": "aisb_engine._faults:call_step",
@@ -141,6 +147,7 @@ _PLACES = {
     "find_removable_run": "aisb_engine._reporting.runs:removable",
     "identity_differences": "aisb_engine._record.manifest:differences",
     "is_being_written": "aisb_engine._reporting.runs:is_written",
+    "is_contested": "aisb_engine._scoring.second_readings:is_contested",
     "is_judged": "aisb_engine._scoring.judging:is_judged",
     "judge_of": "aisb_engine._resolve.judge:judge_of",
     "load_samples": "aisb_engine._data.samples:load_samples",
@@ -151,6 +158,7 @@ _PLACES = {
     "missing_judge_error": "aisb_engine._scoring.judging:missing_judge_error",
     "open_finished_run": "aisb_engine._reporting.finished:open_finished_run",
     "open_run": "aisb_engine._readback:open_run",
+    "other_extractors": "aisb_engine._scoring.second_readings:other_extractors",
     "own_task": "aisb_engine._data.own:own_task",
     "plan_run": "aisb_engine._run:plan",
     "preview_requests": "aisb_engine._load.asking:preview",
@@ -162,6 +170,7 @@ _PLACES = {
     "read_run_json": "aisb_engine._record.runfolder:read_json",
     "read_toml": "aisb_engine._resolve.catalog:read_toml",
     "read_user_file": "aisb_engine._resolve.catalog:read_user_file",
+    "reading_of": "aisb_engine._scoring.steps:reading_of",
     "replayed_judge": "aisb_engine._readback:replayed_judge",
     "report_run": "aisb_engine._run:report",
     "reporter_table": "aisb_engine._resolve.reporting:reporter_table",
@@ -188,6 +197,7 @@ __all__ = [
     "KINDS",
     "NEVER_SENT",
     "RUN_STATUSES",
+    "USUAL_AGREEMENT",
     "WELL_KNOWN",
     "Answers",
     "BrokenRow",
@@ -206,6 +216,7 @@ __all__ = [
     "Judging",
     "Ledger",
     "LoadedSamples",
+    "MarksTable",
     "MeasuringOptions",
     "OpenedRun",
     "Option",
@@ -232,6 +243,7 @@ __all__ = [
     "Subtask",
     "Task",
     "Use",
+    "VisibleText",
     "bind_options",
     "call_step",
     "component_owner",
@@ -246,6 +258,7 @@ __all__ = [
     "find_removable_run",
     "identity_differences",
     "is_being_written",
+    "is_contested",
     "is_judged",
     "judge_of",
     "load_samples",
@@ -256,6 +269,7 @@ __all__ = [
     "missing_judge_error",
     "open_finished_run",
     "open_run",
+    "other_extractors",
     "own_task",
     "plan_run",
     "preview_requests",
@@ -267,6 +281,7 @@ __all__ = [
     "read_run_json",
     "read_toml",
     "read_user_file",
+    "reading_of",
     "replayed_judge",
     "report_run",
     "reporter_table",

@@ -133,7 +133,8 @@ async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dic
         return _with_clusters(kept, folder, subtask) if task.sample.cluster else kept
     _, samples, predictions, unmade = read_answers(folder, subtask, task, plugins)
     ask = replayed_judge(run, task, plugins)
-    by_name = await score(task, samples, predictions, plugins, ask=ask, unmade=unmade)
+    marks = run.spec.models[subtask.model].marks
+    by_name = await score(task, samples, predictions, plugins, ask=ask, unmade=unmade, marks=marks)
     scored = next(iter(by_name.values()))
     grades: dict[str, list[Grade]] = {}
     for one in scored:

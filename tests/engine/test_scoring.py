@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from aisb._errors import ConfigError, UnknownName
 from aisb._evaluator import Evaluator
 from aisb._plugins import Plugins
 from aisb._refusal import is_refusal
-from aisb._thoughts import VisibleText
 from aisb._types import Extract, Failure, Prediction, Sample, Score
-from aisb_engine._scoring.scoring import Steps, details, measure, outcome, score
+from aisb_engine._replies.thoughts import VisibleText, reasoning_spans
+from aisb_engine._scoring.scoring import details, measure, outcome, score
+from aisb_engine._scoring.steps import Steps
 from aisb_engine._spec import Task
 
 SAMPLE = Sample("0", {}, "18")
@@ -30,6 +32,11 @@ class Components:
         self, kind: str, name: str, options: dict[str, Any], /, *, where: str = "", ask: Any = None
     ) -> Any:
         return self.factories[name](**options)
+
+    def find(self, kind: str, name: str) -> Any:
+        return SimpleNamespace(factory=self.factories[name])
+
+    infos = ()
 
 
 class Same(Evaluator):
@@ -113,11 +120,11 @@ def test_the_first_step_that_finds_nothing_ends_the_search():
 @pytest.mark.parametrize(
     ("raw", "seen"),
     [
-        ("<think>a 1</think> b", " b"),
-        ("a 1</think> b", " b"),
+        ("<think>a 1</think> b", "b"),
+        ("a 1</think> b", "b"),
         ("<think>a 1", ""),
-        ("b <think>a 1", "b "),
-        ("b<think>1</think>c<thinking>2</thinking>d", "bcd"),
+        ("b <think>a 1", "b"),
+        ("b<think>1</think>c<thinking>2</thinking>d", "b\nc\nd"),
         ("<THINK>1</THINK>b", "b"),
         ("1 <think>2</think> 3 </think>b", "b"),
         ("2 < 3", "2 < 3"),
@@ -131,9 +138,12 @@ def test_reasoning_is_never_read(raw: str, seen: str):
 def test_every_seen_character_is_traced_to_its_place(parts: list[str]):
     raw = "".join(parts)
     seen = VisibleText.of(raw)
+    joined = {start - 1 for start in seen.starts[1:]}
     for position, character in enumerate(seen.text):
         start, end = seen.raw((position, position + 1))
-        assert raw[start:end] == character
+        assert position in joined or raw[start:end] == character
+    for start, end in reasoning_spans(raw):
+        assert raw[start:end].strip()
 
 
 def test_an_unclosed_think_gives_no_answer():
@@ -187,7 +197,9 @@ def test_a_text_that_declines_is_refused_unless_it_marks_an_answer():
         ("We cannot give more than 5 apples, so 5.", False),
         ("The answer is 18.", False),
         ("他无法回答老师的问题，所以得了18分。", False),
-        ("<think>I cannot answer this.</think>18", False),
+        ("I refuse.", True),
+        ("我拒绝回答。", True),
+        ("I refuse to believe that: it is 18.", False),
         ("I cannot answer this. " + "Here is why. " * 60, False),
         ("", False),
     ],

@@ -24,7 +24,8 @@ from aisb_engine._record.scores import write_scores
 from aisb_engine._scoring.judging import Judging, is_judged, judging_of
 from aisb_engine._scoring.metrics import bounds, outcomes, over_areas
 from aisb_engine._scoring.scoring import details, evaluators, measure, score
-from aisb_engine._spec import RunSpec, RunTable, Subtask, Task
+from aisb_engine._scoring.second_readings import Dispute, disputed
+from aisb_engine._spec import MarksTable, RunSpec, RunTable, Subtask, Task
 
 
 @dataclass(slots=True)
@@ -84,6 +85,7 @@ async def score_run(
                 judging=judging,
                 display=display,
                 faults=faults,
+                marks=spec.models[subtask.model].marks,
             )
             scored.failed += results["failed"]
             scored.unmade += results["unmade"]
@@ -114,6 +116,7 @@ async def score_subtask(
     judging: Judging | None = None,
     display: Display | None = None,
     faults: PluginFaults | None = None,
+    marks: MarksTable | None = None,
 ) -> dict[str, Any]:
     """Score what a subtask's log holds and write its results; return them.
 
@@ -141,7 +144,15 @@ async def score_subtask(
         samples, unmade = remade(before, task, plugins)
         judges = evaluators(task, plugins, judging.ask if judging else None, faults=faults)
         grade = partial(
-            score, task, samples, predictions, plugins, judges=judges, faults=faults, unmade=unmade
+            score,
+            task,
+            samples,
+            predictions,
+            plugins,
+            judges=judges,
+            faults=faults,
+            unmade=unmade,
+            marks=marks,
         )
         if judging:
             each = sum(judge.questions_per_answer for judge in judges.values())
@@ -153,6 +164,18 @@ async def score_subtask(
         by_evaluator = measure(task, scored, plugins, judges=judges, faults=faults)
     except ComponentError as error:  # a step cannot be made: no answer can be graded
         faults.add(error, f"task {task.name}")
+    contested: Dispute | None = None
+    if scored and not judging:
+        judge_name, judge_scores = next(iter(scored.items()))
+        contested = await disputed(
+            task,
+            plugins,
+            samples=samples,
+            predictions=predictions,
+            scores=judge_scores,
+            judge=judges[judge_name],
+            marks=marks,
+        )
     areas = _areas(task, [samples[one.sample.id] for one in asked if not one.broken])
     metrics = _told_apart({key: [*own, *over_areas(own, areas)] for key, own in by_evaluator.items()})
     # The first evaluator that has metrics: outcomes and bounds stand beside its number.
@@ -173,6 +196,7 @@ async def score_subtask(
         "failed": sum(prediction.failure is not None for prediction in predictions),
         "unmade": sum(bool(one.broken) for one in asked) * subtask.repeats,
         "faults": [fault.line for fault in faults.faults],
+        "disputed": contested.told() if contested else None,
         "first_error": _first_error(folder, subtask, first, predictions),
         **({"judge": judging.told()} if judging else {}),
         "merge": run.merge_ds,

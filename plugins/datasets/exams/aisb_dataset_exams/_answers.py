@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from aisb import Evaluator, Extract, Postprocessor, Sample, Score
-from aisb.helpers import pattern
+from aisb.helpers import finds_answer, pattern
 
 _FOLD = str.maketrans({0xFF21 + i: chr(65 + i) for i in range(8)} | {ord("："): ":", ord("，"): ","})
 _JOIN = r"(?:\s?(?:[、,;/&+和与及]|\band\b)\s?(?:and\s)?|\s)?"
@@ -35,6 +35,7 @@ _MATH = pattern(r"\$\$?([^$]+)\$\$?")
 _SEPARATORS = pattern(r"\s*[;；]\s*|\s+(?:and|和)\s+")
 
 
+@finds_answer
 def exam_answer() -> Postprocessor:
     """The letters chosen: `ACD`, `A、C`, "Answer: A and C", 故选B; without options the value given."""
     from aisb_evaluator_text import answer_line, boxed, choice

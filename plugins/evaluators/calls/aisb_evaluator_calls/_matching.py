@@ -23,6 +23,8 @@ class CallMatch(Evaluator):
     javascript). Strictly graded as by ast_checker.py of the Berkeley Function Calling Leaderboard.
     """
 
+    reads = "calls"
+
     grades_none = True
 
     def __init__(

@@ -31,6 +31,8 @@ class CodeRun(Evaluator):
     the tests), `language` (python, cpp, java, js) and, for programs that read their input, `cases`.
     """
 
+    reads = "text"
+
     def __init__(
         self,
         *,

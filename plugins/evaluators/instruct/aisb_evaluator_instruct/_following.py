@@ -26,6 +26,7 @@ class Instructions(Evaluator):
     """
 
     grades_none = True
+    reads = "text"
 
     def __init__(
         self,

@@ -16,6 +16,8 @@ from aisb_evaluator_judge._verdicts import read_verdict
 class ModelJudge(Evaluator):
     """A model's verdict on the answer; the majority, where it is asked more than once."""
 
+    reads = "text"
+
     def __init__(
         self,
         *,

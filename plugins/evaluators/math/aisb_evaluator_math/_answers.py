@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from aisb import Extract, Sample
+from aisb.helpers import finds_answer
 from aisb_evaluator_math._boxes import Box, boxed_answer, denied, find_boxes, joined
 from aisb_evaluator_math._corrections import corrected
 from aisb_evaluator_text import find_announced_answers
@@ -28,6 +29,7 @@ _LIMIT = 1000
 """No final answer is longer than this; what is longer is prose after "the answer is"."""
 
 
+@finds_answer
 def math_answer(
     *,
     fallback: Annotated[

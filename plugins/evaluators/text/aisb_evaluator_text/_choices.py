@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Annotated, NamedTuple
 
 from aisb import Extract, Sample
-from aisb.helpers import is_refusal, pattern
+from aisb.helpers import finds_answer, is_refusal, pattern
 from aisb_evaluator_text._marked import find_boxes
 from aisb_evaluator_text._ordinals import places, several
 
@@ -28,6 +28,7 @@ class _Found(NamedTuple):
     rule: str
 
 
+@finds_answer
 def choice(
     *,
     options: Annotated[

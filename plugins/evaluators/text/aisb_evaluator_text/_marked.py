@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from aisb import Extract, Sample
-from aisb.helpers import pattern
+from aisb.helpers import finds_answer, pattern
 
 _BOX = pattern(r"\\(?P<box>boxed|fbox)\s{0,3}\{|\\[{}\\]|(?P<brace>[{}])")
 _BARE_BOX = pattern(r"\\boxed\s{1,3}([^\s{}$\\.,;]{1,40})")
@@ -60,6 +60,7 @@ def find_boxes(text: str) -> list[tuple[int, int]]:
     return sorted(found)
 
 
+@finds_answer
 def boxed() -> Callable[[str, Sample], Extract | None]:
     r"""What stands in the last `\boxed{…}` or `\fbox{…}`."""
 
@@ -74,6 +75,7 @@ def boxed() -> Callable[[str, Sample], Extract | None]:
     return step
 
 
+@finds_answer
 def answer_line(
     *,
     which: Annotated[str, "`last` or `first`: which answer counts when several are announced"] = "last",

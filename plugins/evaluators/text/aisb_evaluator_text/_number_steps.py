@@ -8,13 +8,14 @@ from itertools import islice
 from typing import Annotated, NamedTuple
 
 from aisb import Extract, Sample
-from aisb.helpers import pattern
+from aisb.helpers import finds_answer, pattern
 from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._likely import denied, equals, extract, likely, moved
 from aisb_evaluator_text._marked import ANSWER_MARK, find_boxes
 from aisb_evaluator_text._numbers import Number, find, find_last
 
 
+@finds_answer
 def last_number() -> Callable[[str, Sample], Extract | None]:
     """The last number in the text, whatever it counts."""
 
@@ -29,18 +30,17 @@ def last_number() -> Callable[[str, Sample], Extract | None]:
     return step
 
 
+@finds_answer
 def number(
     *,
     fallback: Annotated[bool, "whether the last number counts where none is marked as the answer"] = True,
 ) -> Callable[[str, Sample], Extract | None]:
     r"""The number marked as the answer (`\boxed{}`, `####`, "the answer is", 答案是), else the last.
 
-    The later mark wins, so a correction does; one that the text takes back does not count. What a base model
-    goes on to write after the answer (the next "Question:") is not read.
+    The later mark wins, so a correction does; one that the text takes back does not count.
     """
 
     def step(text: str, sample: Sample) -> Extract | None:
-        text = _before_next_question(text)
         bare = _bare(text)
         if bare:
             return bare
@@ -58,16 +58,6 @@ class _Mark(NamedTuple):
     at: int
     number: Number
     rule: str
-
-
-_NEXT = pattern(r"\n\s{0,20}(?:#+ )?\**(?:Question|Problem|Q|问题|题目)\**\s?\d{0,4}\**[:：]")
-
-
-def _before_next_question(text: str) -> str:
-    """Cut where a base model goes on with a question of its own; not before the text has said a number."""
-    first = next(find(text), None)
-    match = _NEXT.search(text, first.end) if first else None
-    return text[: match.start()] if match else text
 
 
 _WHOLE_EDGE = " \t\r\n*_`$\\()[]{}#.。!！\"'=“”"
