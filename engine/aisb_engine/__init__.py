@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from aisb_engine._http.client import connect as connect_backend
     from aisb_engine._http.single import ServiceClient
     from aisb_engine._import_run import ImportedPart, write_imported
-    from aisb_engine._load.asking import preview as preview_requests
+    from aisb_engine._load.answering import answer_requests
     from aisb_engine._load.capacity import ConnectionLimits
     from aisb_engine._load.capacity import cores as usable_cores
     from aisb_engine._load.capacity import room as connection_limits
+    from aisb_engine._load.preparing import preview as preview_requests
     from aisb_engine._performance.performance import measure as measure_performance
     from aisb_engine._progress import Display, Phase, Progress
     from aisb_engine._readback import (
@@ -127,6 +128,7 @@ _PLACES = {
     "Task": "aisb_engine._spec:Task",
     "Use": "aisb_engine._spec:Use",
     "WELL_KNOWN": "aisb_engine._resolve.params:WELL_KNOWN",
+    "answer_requests": "aisb_engine._load.answering:answer_requests",
     "bind_options": "aisb._options:bind",
     "call_step": "aisb_engine._faults:call_step",
     "component_owner": "aisb_engine._faults:owner",
@@ -153,7 +155,7 @@ _PLACES = {
     "open_run": "aisb_engine._readback:open_run",
     "own_task": "aisb_engine._data.own:own_task",
     "plan_run": "aisb_engine._run:plan",
-    "preview_requests": "aisb_engine._load.asking:preview",
+    "preview_requests": "aisb_engine._load.preparing:preview",
     "prompt_of": "aisb_engine._record.predictions:prompt_of",
     "read_answers": "aisb_engine._readback:read_answers",
     "read_grades": "aisb_engine._readback:read_grades",
@@ -232,6 +234,7 @@ __all__ = [
     "Subtask",
     "Task",
     "Use",
+    "answer_requests",
     "bind_options",
     "call_step",
     "component_owner",

@@ -112,7 +112,7 @@ def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugi
 def replayed_judge(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
     """Return what answers for the run's judge from the log; None where nothing is judged."""
     judged = is_judged(task, plugins)
-    judging = judging_of(run.folder, run.spec, plugins, offline=True) if judged else None
+    judging = judging_of(run.folder, run.spec, plugins) if judged else None
     return judging.ask if judging else None
 
 

@@ -8,12 +8,12 @@ that again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import tomli_w
 
@@ -22,8 +22,10 @@ from aisb._errors import AisbError, ConfigError, RunError, UnknownName, UsageErr
 from aisb._options import bind
 from aisb._plugins import Plugins
 from aisb_engine._faults import PluginFaults
-from aisb_engine._load.asking import Asking, run_loop, unasked
+from aisb_engine._load.answering import answer_requests
+from aisb_engine._load.inference import infer
 from aisb_engine._load.loads import check_load, with_rows
+from aisb_engine._load.stage import InferenceStage
 from aisb_engine._progress import Display, Silent
 from aisb_engine._record.manifest import Manifest, command_line
 from aisb_engine._record.runfolder import RunFolder, write_atomically
@@ -40,6 +42,7 @@ from aisb_engine._resolve.tables import overlay
 from aisb_engine._spec import Judge, Load, RunSpec, RunTable
 from aisb_engine._stopper import Stopper
 
+T = TypeVar("T")
 Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
 ASKING = frozenset({"all", "infer", "perf"})
 """The modes that send requests."""
@@ -201,32 +204,35 @@ def execute(
             if command.mode == "all":
                 _check_graders(spec, plugins, faults, display)
             if command.mode in ASKING:
-                _ask(
-                    Asking(
-                        spec,
-                        folder,
-                        plugins,
-                        manifest,
-                        display,
-                        command.data_dir,
-                        session,
-                        performance=command.mode == "perf",
-                        stopper=stopper,
-                        faults=faults,
-                    ),
-                    ended,
+                stage = InferenceStage(
+                    spec,
+                    folder,
+                    plugins,
+                    manifest,
+                    display,
+                    command.data_dir,
+                    session,
                     faults,
+                    performance=command.mode == "perf",
+                    stopper=stopper,
                 )
+                run_async = _event_loop()
+                with _summed_up(stage, ended, faults):
+                    run_async(infer(stage))
             if command.mode in {"all", "eval"} and not ended.interrupted:
+                from aisb_engine._scoring.judging import judging_of
                 from aisb_engine._scoring.results import score_run
 
+                judging = judging_of(folder, spec, plugins, answer_requests=answer_requests, session=session)
                 left_out = {
                     name: facts["not_asked"]
                     for name, facts in manifest.data.get("tasks", {}).items()
                     if "not_asked" in facts
                 }
-                scoring = score_run(spec, folder, plugins, display, session, faults=faults, left_out=left_out)
-                scored = asyncio.run((stopper or Stopper()).guard(scoring))
+                scoring = score_run(
+                    spec, folder, plugins, display, faults=faults, judging=judging, left_out=left_out
+                )
+                scored = asyncio.run(_held(scoring, stopper))
                 ended.notes += scored.notes
                 ended.faulty = scored.unmade > 0
                 ended.failed += scored.unjudged + (0 if ended.asked else scored.failed)
@@ -270,30 +276,46 @@ def _check_graders(spec: RunSpec, plugins: Plugins, faults: PluginFaults, displa
             display.say(f"{name}: {fault.line}")
 
 
-def _ask(asking: Asking, ended: Ended, faults: PluginFaults) -> None:
-    """Send what has no answer yet, and keep how that went."""
+@contextmanager
+def _summed_up(stage: InferenceStage, ended: Ended, faults: PluginFaults) -> Iterator[None]:
+    """Keep how the inference stage in the block went, whatever came of it."""
     try:
-        run_loop(asking)
+        yield
     except RunError:  # a full disk, a lost worker: what was measured until then is shown
-        if asking.performance and asking.folder.was_asked:
+        if stage.performance and stage.folder.was_asked:
             with suppress(AisbError):
-                report(asking.spec.run, asking.folder, asking.plugins, faults)
+                report(stage.spec.run, stage.folder, stage.plugins, faults)
         raise
     finally:
-        ended.asked = sum(piece.progress.total for piece in asking.pieces)
-        ended.failed = sum(piece.progress.failed for piece in asking.pieces)
-        if not asking.performance:  # there a row that is not sent is no failed request
-            broken = sum(len(piece.broken) * piece.subtask.repeats for piece in asking.pieces)
-            ended.asked += broken
-            ended.failed += broken
+        ended.asked, ended.failed = stage.requests, stage.failed
     ended.notes += [
-        f"{p.task} · {p.model}: {p.failed} failed, the first is request {p.first_failure}\n  see {p.log_file}"
-        for p in (piece.progress for piece in asking.pieces)
-        if p.failed
+        f"{one.task} · {one.model}: {one.failed} failed, the first is request {one.first_failure}\n"
+        f"  see {one.log_file}"
+        for one in stage.progress.values()
+        if one.failed
     ]
-    ended.interrupted = asking.interrupted
-    if asking.interrupted and not asking.performance:
-        ended.notes.append(f"{unasked(asking.pieces)} of {ended.asked} requests have no answer yet")
+    ended.interrupted = stage.interrupted
+    if stage.interrupted and not stage.performance:
+        ended.notes.append(f"{stage.unanswered} of {ended.asked} requests have no answer yet")
+
+
+def _event_loop() -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Return what runs a coroutine: uvloop's loop where it is installed, else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    run: Callable[[Coroutine[Any, Any, None]], None] = uvloop.run
+    return run
+
+
+async def _held(work: Coroutine[Any, Any, T], stopper: Stopper | None) -> T:
+    """Do some work, unless and until the program that holds the run stops it."""
+    try:
+        with (stopper or Stopper()).holding():
+            return await work
+    finally:
+        work.close()  # nothing, unless it was stopped before it began
 
 
 def report(

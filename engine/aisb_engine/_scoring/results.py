@@ -21,7 +21,7 @@ from aisb_engine._record.manifest import now, task_version
 from aisb_engine._record.predictions import SAMPLES, AskedTask, read_samples, write_predictions
 from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._record.scores import write_scores
-from aisb_engine._scoring.judging import Judging, is_judged, judging_of
+from aisb_engine._scoring.judging import Judging, is_judged
 from aisb_engine._scoring.metrics import bounds, outcomes, over_areas
 from aisb_engine._scoring.scoring import details, evaluators, measure, score
 from aisb_engine._spec import RunSpec, RunTable, Subtask, Task
@@ -45,9 +45,9 @@ async def score_run(
     folder: RunFolder,
     plugins: Plugins,
     display: Display,
-    session: int,
     *,
     faults: PluginFaults,
+    judging: Judging | None = None,
     left_out: Mapping[str, str] | None = None,
 ) -> Scored:
     """Score every subtask of a run; what plugins raise is recorded in `faults`, and ends nothing else.
@@ -60,7 +60,6 @@ async def score_run(
         UsageError: a postprocessor or evaluator is not there, or does not take its options.
     """
     scoring = folder.new_pass(datetime.now())  # noqa: DTZ005 - as run folders
-    judging = judging_of(folder, spec, plugins, session=session)
     scored = Scored()
     async with judging or nullcontext():
         for subtask in spec.subtasks:
