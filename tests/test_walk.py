@@ -44,9 +44,9 @@ def test_a_request_takes_few_steps_from_the_command_to_the_socket(tmp_path, mock
     assert ended.returncode == 0, ended.stderr
     walk = [tuple(step) for step in json.loads(walk_file.read_text())]
     modules = {module for module, _ in walk}
-    print(f"\n{load}: {len(walk)} frames in {len(modules)} modules")
+    sys.stdout.write(f"\n{load}: {len(walk)} frames in {len(modules)} modules\n")
     for module, function in walk:
-        print(f"  {module}: {function}")
+        sys.stdout.write(f"  {module}: {function}\n")
     assert walk[0] == ("aisb_cli.main", "main")
     assert len(walk) <= MOST_FRAMES
     assert len(modules) <= MOST_MODULES

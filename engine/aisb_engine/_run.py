@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import tomli_w
 
@@ -42,10 +42,16 @@ from aisb_engine._resolve.tables import overlay
 from aisb_engine._spec import Judge, Load, RunSpec, RunTable
 from aisb_engine._stopper import Stopper
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from aisb_engine._record.predictions import LoggedAnswers
+    from aisb_engine._scoring.graders import RunGraders
+    from aisb_engine._scoring.results import Scored
+
 Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
 ASKING = frozenset({"all", "infer", "perf"})
 """The modes that send requests."""
+SCORING = frozenset({"all", "eval"})
+"""The modes that score answers."""
 INTERRUPTED = 130
 PERFORMANCE_LOAD = {"retries": 0, "num_warmups": 1}
 """What a performance run does unless it is told otherwise: a request that failed is a failure."""
@@ -200,9 +206,11 @@ def execute(
         _save_config(folder, spec)
         manifest = Manifest.open(folder, plugins)
         session = manifest.begin(command.words or command_line())
-        try:
-            if command.mode == "all":
-                _check_graders(spec, plugins, faults, display)
+        with _ending(ended, faults, manifest, resumed=found is not None):
+            graders = _graders(spec, folder, plugins, session) if command.mode in SCORING else None
+            answers: dict[str, LoggedAnswers] = {}
+            if graders is not None and command.mode == "all":
+                graders.check(faults, display)
             if command.mode in ASKING:
                 stage = InferenceStage(
                     spec,
@@ -214,77 +222,110 @@ def execute(
                     session,
                     faults,
                     performance=command.mode == "perf",
+                    scored=graders is not None,
                     stopper=stopper,
                 )
                 run_async = _event_loop()
-                with _summed_up(stage, ended, faults):
+                with _summed_up(stage, ended):
                     run_async(infer(stage))
-            if command.mode in {"all", "eval"} and not ended.interrupted:
-                from aisb_engine._scoring.judging import judging_of
-                from aisb_engine._scoring.results import score_run
-
-                judging = judging_of(folder, spec, plugins, answer_requests=answer_requests, session=session)
-                left_out = {
-                    name: facts["not_asked"]
-                    for name, facts in manifest.data.get("tasks", {}).items()
-                    if "not_asked" in facts
-                }
-                scoring = score_run(
-                    spec, folder, plugins, display, faults=faults, judging=judging, left_out=left_out
+                answers = stage.answers
+            if graders is not None and not ended.interrupted:
+                scored = asyncio.run(
+                    _score(
+                        graders,
+                        folder,
+                        display,
+                        faults=faults,
+                        answers=answers,
+                        manifest=manifest,
+                        stopper=stopper,
+                    )
                 )
-                scored = asyncio.run(_held(scoring, stopper))
                 ended.notes += scored.notes
                 ended.faulty = scored.unmade > 0
                 ended.failed += scored.unjudged + (0 if ended.asked else scored.failed)
-            # What a performance run measured before it was interrupted is shown: it cannot be resumed.
-            if command.mode in {"perf", "perf_viz"} or (
-                command.mode in {"all", "eval", "viz"} and not ended.interrupted
-            ):
-                if spec.run.performance and not chosen_reporters(spec.run, plugins):
-                    ended.notes.append("no reporter for performance is installed: only the log is kept")
+            if _is_shown(command.mode, ended):
                 finished, ended.reports = report(spec.run, folder, plugins, faults)
-                if spec.run.require_valid and spec.run.performance:
-                    _require_valid(spec, finished)
+                if spec.run.performance:
+                    _check_performance(spec, finished, ended, plugins)
             ended.faulty = ended.faulty or bool(faults.faults)
             ended.notes += faults.lines()
             ended.exit_code = _exit_code(spec, ended)
-        except AisbError as error:
-            ended.exit_code = error.exit_code
-            for line in faults.lines(kept=found is not None or folder.was_asked):
-                error.add_note(f"  {line}")
-            if folder.was_asked:
-                error.add_note(f"what was answered is kept in {folder}")
-            raise
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            ended.exit_code = INTERRUPTED
-            raise
-        finally:
-            manifest.end(ended.exit_code)
-            if found is None and not folder.was_asked:
-                folder.remove()  # nothing was sent: there is nothing to keep
     return ended
 
 
-def _check_graders(spec: RunSpec, plugins: Plugins, faults: PluginFaults, display: Display) -> None:
-    """Name the graders that cannot be made before anything is sent."""
-    from aisb_engine._scoring.scoring import check_graders
+@contextmanager
+def _ending(ended: Ended, faults: PluginFaults, manifest: Manifest, *, resumed: bool) -> Iterator[None]:
+    """Keep in the manifest how the run in the block ended; remove its folder if nothing was sent."""
+    folder = ended.folder
+    try:
+        yield
+    except AisbError as error:
+        ended.exit_code = error.exit_code
+        for line in faults.lines(kept=resumed or folder.was_asked):
+            error.add_note(f"  {line}")
+        if folder.was_asked:
+            error.add_note(f"what was answered is kept in {folder}")
+        raise
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        ended.exit_code = INTERRUPTED
+        raise
+    finally:
+        manifest.end(ended.exit_code)
+        if not resumed and not folder.was_asked:
+            folder.remove()
 
-    for name, task in spec.tasks.items():
-        known = len(faults.faults)
-        check_graders(task, plugins, faults)
-        for fault in faults.faults[known:]:
-            display.say(f"{name}: {fault.line}")
+
+def _graders(spec: RunSpec, folder: RunFolder, plugins: Plugins, session: int) -> RunGraders:
+    """Return what grades the answers, with the judge that the run names."""
+    from aisb_engine._scoring.graders import RunGraders
+    from aisb_engine._scoring.judging import judging_of
+
+    judging = judging_of(folder, spec, plugins, answer_requests=answer_requests, session=session)
+    return RunGraders(spec, plugins, judging)
+
+
+async def _score(
+    graders: RunGraders,
+    folder: RunFolder,
+    display: Display,
+    *,
+    faults: PluginFaults,
+    answers: dict[str, LoggedAnswers],
+    manifest: Manifest,
+    stopper: Stopper | None,
+) -> Scored:
+    """Score every subtask, unless and until the program that holds the run stops it."""
+    from aisb_engine._scoring.results import score_run
+
+    tasks = manifest.data.get("tasks", {})
+    left_out = {name: facts["not_asked"] for name, facts in tasks.items() if "not_asked" in facts}
+    with (stopper or Stopper()).holding():
+        return await score_run(graders, folder, display, faults=faults, answers=answers, left_out=left_out)
+
+
+def _is_shown(mode: Mode, ended: Ended) -> bool:
+    """Say whether reporters show the run. An interrupted performance run is shown: it cannot be resumed."""
+    return mode in {"perf", "perf_viz"} or (mode in {"all", "eval", "viz"} and not ended.interrupted)
+
+
+def _check_performance(spec: RunSpec, finished: FinishedRun, ended: Ended, plugins: Plugins) -> None:
+    """Say that nothing shows a performance run; demand valid certificates where the run has to have them."""
+    if not chosen_reporters(spec.run, plugins):
+        ended.notes.append("no reporter for performance is installed: only the log is kept")
+    if spec.run.require_valid:
+        _require_valid(spec, finished)
 
 
 @contextmanager
-def _summed_up(stage: InferenceStage, ended: Ended, faults: PluginFaults) -> Iterator[None]:
+def _summed_up(stage: InferenceStage, ended: Ended) -> Iterator[None]:
     """Keep how the inference stage in the block went, whatever came of it."""
     try:
         yield
     except RunError:  # a full disk, a lost worker: what was measured until then is shown
         if stage.performance and stage.folder.was_asked:
             with suppress(AisbError):
-                report(stage.spec.run, stage.folder, stage.plugins, faults)
+                report(stage.spec.run, stage.folder, stage.plugins, stage.faults)
         raise
     finally:
         ended.asked, ended.failed = stage.requests, stage.failed
@@ -307,15 +348,6 @@ def _event_loop() -> Callable[[Coroutine[Any, Any, None]], None]:
         return asyncio.run
     run: Callable[[Coroutine[Any, Any, None]], None] = uvloop.run
     return run
-
-
-async def _held(work: Coroutine[Any, Any, T], stopper: Stopper | None) -> T:
-    """Do some work, unless and until the program that holds the run stops it."""
-    try:
-        with (stopper or Stopper()).holding():
-            return await work
-    finally:
-        work.close()  # nothing, unless it was stopped before it began
 
 
 def report(

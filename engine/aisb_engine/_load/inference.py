@@ -26,7 +26,7 @@ from aisb_engine._load.stage import InferenceStage
 from aisb_engine._progress import Progress
 from aisb_engine._record.log import Log, LogWriter, read_folder
 from aisb_engine._record.manifest import now
-from aisb_engine._record.predictions import write_predictions
+from aisb_engine._record.predictions import read_answers, write_predictions
 from aisb_engine._stopper import Stopper
 
 LEAD_NS = 2_000_000
@@ -222,17 +222,19 @@ def _resume(stage: InferenceStage, one: PreparedSubtask, progress: Progress, log
 
 
 def _write_predictions(stage: InferenceStage, one: PreparedSubtask) -> None:
-    """Write the prediction files; not of a performance run, whose answers stay in its log."""
+    """Write the prediction files, and keep what was read for scoring.
+
+    The answers of a performance run stay in its log.
+    """
     if stage.performance:
         return
+    model, task, repeats = one.subtask.model, one.subtask.task, one.subtask.repeats
     with suppress(RunError):
-        write_predictions(
-            stage.folder,
-            one.subtask.model,
-            one.subtask.task,
-            repeats=one.subtask.repeats,
-            also_json=stage.spec.run.predictions_json,
-        )
+        answers = read_answers(stage.folder, model, task, repeats)
+        also_json = stage.spec.run.predictions_json
+        write_predictions(stage.folder, model, task, answers, repeats=repeats, also_json=also_json)
+        if stage.scored and one.task.evaluate:
+            stage.answers[one.subtask.key] = answers.without_times()
 
 
 @contextmanager

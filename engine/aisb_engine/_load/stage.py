@@ -12,6 +12,7 @@ from aisb_engine._faults import PluginFaults
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._progress import Display, Progress
 from aisb_engine._record.manifest import Manifest
+from aisb_engine._record.predictions import LoggedAnswers
 from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._spec import RunSpec
 from aisb_engine._stopper import Stopper
@@ -34,12 +35,15 @@ class InferenceStage:
     session: int
     faults: PluginFaults
     performance: bool = False
+    scored: bool = False
     stopper: Stopper | None = None
     backends: dict[str, Backend] = field(default_factory=dict)
     subtasks: list[PreparedSubtask] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
     """The counts of each subtask by its key."""
     left_out: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, LoggedAnswers] = field(default_factory=dict)
+    """Where the run is `scored`: what was read from the log of each subtask, by its key, without times."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     interrupted: bool = False
 
