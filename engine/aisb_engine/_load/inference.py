@@ -103,7 +103,7 @@ async def run_subtask(
             record = LoadRecord(one, progress, clock, cache_buster, placing.at_once)
             placement, is_apart = placing.placement(one, slot), placing.is_apart(one)
             if count and not is_apart:  # a model that its workers load answers no warm-up here
-                record.facts["warmups"] = await _warm_up(runner, one)
+                await _warm_up(runner, one, record)
             async with record.kept(
                 folder,
                 note,
@@ -158,17 +158,20 @@ def plan_requests(one: PreparedSubtask, progress: Progress, answers: Answers) ->
     return timed, count
 
 
-async def _warm_up(runner: SubtaskRunner, one: PreparedSubtask) -> dict[str, int]:
-    """Send the warm-ups of a subtask; return how many there were, as `load.json` keeps it."""
+async def _warm_up(runner: SubtaskRunner, one: PreparedSubtask, record: LoadRecord) -> None:
+    """Send the warm-ups of a subtask, if it has any; record how many were answered."""
     wanted, samples = one.subtask.load.num_warmups, one.samples
     if not wanted:
-        return {"sent": 0, "answered": 0}
+        return
     chosen = (samples[number % len(samples)] for number in range(wanted))
     requests: Iterable[Request] = (request for sample in chosen if (request := one.render(sample)))
     if cache_buster := runner.share.cache_buster:  # else the warm-ups fill the cache that is measured next
         requests = (cache_buster.request(request, WARM_UP) for request in requests)
     answered = await runner.warm_up(requests, min(wanted, runner.share.clients))
-    return {"sent": wanted, "answered": answered}
+    record.facts["warmups"] = {"sent": wanted, "answered": answered}
+    runner.note(f"{wanted} warm-up requests, {answered} answered; not counted")
+    if not answered:
+        record.remark("no warm-up request was answered")
 
 
 @contextmanager
