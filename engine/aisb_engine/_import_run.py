@@ -27,7 +27,7 @@ from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput
 from aisb_engine._resolve.layers import Resolver
 from aisb_engine._resolve.names import safe_name
-from aisb_engine._run import HEAD, resolved
+from aisb_engine._run_config import HEAD, resolved
 from aisb_engine._spec import Model, RunSpec, RunTable, Task
 from aisb_engine._spec import Subtask as SubtaskTable
 

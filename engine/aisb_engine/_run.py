@@ -8,38 +8,30 @@ that again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import tomli_w
+from typing import TYPE_CHECKING, Any
 
 from aisb import FinishedRun
-from aisb._errors import AisbError, ConfigError, RunError, UnknownName, UsageError
-from aisb._options import bind
+from aisb._errors import AisbError, RunError
 from aisb._plugins import Plugins
 from aisb_engine._faults import PluginFaults
 from aisb_engine._load.answering import answer_requests
 from aisb_engine._load.inference import infer
-from aisb_engine._load.loads import check_load, with_rows
 from aisb_engine._load.stage import InferenceStage
+from aisb_engine._plan import ASKING, SCORING, Command, Mode, plan
 from aisb_engine._progress import Display, Silent
 from aisb_engine._record.manifest import Manifest, command_line
-from aisb_engine._record.runfolder import RunFolder, write_atomically
+from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._reporting.finished import open_finished_run
 from aisb_engine._reporting.following import Followable
 from aisb_engine._reporting.measuring import check_measuring, measuring_options
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters, show
-from aisb_engine._resolve.catalog import Catalog, Selection, read_user_file
-from aisb_engine._resolve.config import RunInput, resolve
-from aisb_engine._resolve.names import split_names
-from aisb_engine._resolve.params import fit_params
-from aisb_engine._resolve.secrets import mask_options
-from aisb_engine._resolve.tables import overlay
-from aisb_engine._spec import Judge, Load, RunSpec, RunTable
+from aisb_engine._run_config import save_config
+from aisb_engine._spec import RunSpec, RunTable
 from aisb_engine._stopper import Stopper
 
 if TYPE_CHECKING:
@@ -47,34 +39,7 @@ if TYPE_CHECKING:
     from aisb_engine._scoring.graders import RunGraders
     from aisb_engine._scoring.results import Scored
 
-Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
-ASKING = frozenset({"all", "infer", "perf"})
-"""The modes that send requests."""
-SCORING = frozenset({"all", "eval"})
-"""The modes that score answers."""
 INTERRUPTED = 130
-PERFORMANCE_LOAD = {"retries": 0, "num_warmups": 1}
-"""What a performance run does unless it is told otherwise: a request that failed is a failure."""
-
-HEAD = """\
-# This run, resolved: `aisb run -c` with this file does it again. What is sent stands in [[subtasks]]:
-# `params` from files, `forced` from flags; a row's own max_tokens stands between them.
-"""
-
-
-@dataclass(slots=True)
-class Command:
-    """What a command was told: names, files and flags (`asked`), and which run in which folder.
-
-    `words` are what the manifest keeps as the command line; None stands for this process's own.
-    """
-
-    asked: RunInput
-    mode: Mode = "all"
-    reuse: str | None = None
-    work_dir: Path = Path("outputs/default")
-    data_dir: Path | None = None
-    words: list[str] | None = None
 
 
 @dataclass(slots=True)
@@ -94,100 +59,6 @@ class Ended:
     notes: list[str] = field(default_factory=list)
 
 
-def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]:
-    """Resolve a command, and find the run that it goes on with.
-
-    Raises:
-        UsageError: a name, key, value or run folder is not as it must be.
-    """
-    folder = RunFolder.find(command.work_dir, command.reuse) if command.reuse else None
-    if folder is None:
-        if command.mode in {"eval", "viz", "perf_viz"}:
-            raise UsageError(
-                f"--mode {command.mode} needs a run to read: --reuse TIMESTAMP, or --reuse for the latest"
-            )
-        spec = resolve(plugins, command.asked)
-        for name, options in spec.run.reporter_options.items():
-            where = f"run.reporter_options.{name}"
-            if name not in plugins.names("reporter"):
-                raise ConfigError(where, str(UnknownName("reporter", name, plugins.names("reporter"))))
-            if options:
-                bind(plugins.find("reporter", name).factory, options, where=where)
-        return _for_mode(spec, command.mode, plugins), None
-    asked = command.asked
-    known = read_user_file(folder.config)
-    _check_kind(folder, command.mode, performance=bool(known.get("run", {}).get("performance")))
-    names = Catalog(plugins)
-    asked = replace(
-        asked,
-        models=[_known_as("models", name, known, names) for name in split_names(asked.models)],
-        datasets=[_known_as("tasks", name, known, names) for name in split_names(asked.datasets)],
-        file=folder.config,
-    )
-    return _for_mode(resolve(plugins, asked), command.mode, plugins), folder
-
-
-def _check_kind(folder: RunFolder, mode: Mode, *, performance: bool) -> None:
-    """Refuse to go on with a performance run, whose clock has stopped, or to show a run as what it is not.
-
-    Raises:
-        UsageError: says which mode fits the run.
-    """
-    if performance and mode != "perf_viz":
-        raise UsageError(
-            f"{folder} is a performance run, which cannot be resumed: its load would not be the one it "
-            f"was asked for\n  show it again with --mode perf_viz --reuse {folder.timestamp}, or start a new "
-            "one without --reuse"
-        )
-    if not performance and mode in {"perf", "perf_viz"}:
-        raise UsageError(
-            f"{folder} is no performance run\n  start one with --mode perf and without --reuse; "
-            f"--mode viz --reuse {folder.timestamp} shows this one"
-        )
-
-
-def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
-    """Return a run with what its mode implies where nothing else was said; check its loads.
-
-    Raises:
-        ConfigError: a load contradicts itself, or cannot be paced.
-        UsageError: a reporter or backend cannot be made, or a parameter that is set would not be sent: better
-            said before hours of asking.
-    """
-    spec = with_rows(spec, plugins)
-    if mode == "perf":
-        spec = spec.model_copy(
-            update={
-                "run": spec.run.model_copy(update={"performance": True}),
-                "subtasks": [
-                    s.model_copy(update={"load": _over(s.load, PERFORMANCE_LOAD)}) for s in spec.subtasks
-                ],
-            }
-        )
-    doubts: list[str] = []
-    if mode in {"all", "eval"}:
-        from aisb_engine._scoring.judging import check_judge
-
-        doubts = check_judge(spec, plugins)
-    for subtask in spec.subtasks:
-        check_load(subtask.load)
-        if subtask.load.pressure_time and mode != "perf" and not spec.run.performance:
-            raise ConfigError(
-                "load.pressure_time", "asks rows again and again, which only --mode perf can show"
-            )
-    if mode != "infer":
-        make_reporters(spec.run, plugins)
-        names, options = chosen_reporters(spec.run, plugins), spec.run.reporter_options
-        check_measuring(names, options, plugins, performance=spec.run.performance)
-    return fit_params(spec, plugins, doubts) if mode in ASKING else spec
-
-
-def _over(load: Load, defaults: Mapping[str, Any]) -> Load:
-    """Return a load with other defaults."""
-    unset = {key: value for key, value in defaults.items() if key not in load.model_fields_set}
-    return load.model_copy(update=unset)
-
-
 def execute(
     command: Command, plugins: Plugins, display: Display | None = None, *, stopper: Stopper | None = None
 ) -> Ended:
@@ -203,7 +74,7 @@ def execute(
     display = Followable(display or Silent(), folder)
     ended, faults = Ended(folder), PluginFaults(folder)
     with folder.lock():
-        _save_config(folder, spec)
+        save_config(folder, spec)
         manifest = Manifest.open(folder, plugins)
         session = manifest.begin(command.words or command_line())
         with _ending(ended, faults, manifest, resumed=found is not None):
@@ -229,6 +100,7 @@ def execute(
                 with _summed_up(stage, ended):
                     run_async(infer(stage))
                 answers = stage.answers
+                del stage  # with all rows, which scoring does not need
             if graders is not None and not ended.interrupted:
                 scored = asyncio.run(
                     _score(
@@ -378,67 +250,3 @@ def _exit_code(spec: RunSpec, ended: Ended) -> int:
     if ended.interrupted:
         return INTERRUPTED
     return 1 if ended.faulty or ended.failed > spec.run.max_failures else 0
-
-
-def resolved(spec: RunSpec) -> dict[str, Any]:
-    """Return a resolved run as the tables of a configuration file: secrets masked, unset keys left out."""
-    return {
-        "run": {**_plain(spec.run), "resolved": True},
-        "models": {
-            name: {**_plain(m), "options": mask_options(m.options)} for name, m in spec.models.items()
-        },
-        "tasks": {name: _plain(task) for name, task in spec.tasks.items()},
-        "subtasks": [_plain(subtask) for subtask in spec.subtasks],
-        **({"judge": _judge_table(spec.judge)} if spec.judge else {}),
-        **({"launcher": spec.launcher} if spec.launcher else {}),
-    }
-
-
-def _judge_table(judge: Judge) -> dict[str, Any]:
-    """Return the judge as one model table, which stands alone."""
-    model = {**_plain(judge.model), "options": mask_options(judge.model.options)}
-    return {**model, "params": judge.params, "forced": judge.forced, "load": _plain(judge.load)}
-
-
-def _save_config(folder: RunFolder, spec: RunSpec) -> None:
-    """Write the resolved run; what an earlier command asked for in the same folder stays in it."""
-    mine = resolved(spec)
-    if folder.config.exists():
-        mine = _united(read_user_file(folder.config), mine)
-    write_atomically(folder.config, (HEAD + tomli_w.dumps(mine, multiline_strings=True)).encode())
-
-
-def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two resolved runs as one: tables of the same name are the new ones."""
-    pairs = {(s["model"], s["task"]): s for s in (*old.get("subtasks", ()), *new["subtasks"])}
-    run = overlay(old.get("run", {}), new["run"])
-    for key in ("models", "datasets"):
-        run[key] = list(dict.fromkeys([*old.get("run", {}).get(key, ()), *new["run"].get(key, ())]))
-    return {
-        "run": run,
-        "models": {**old.get("models", {}), **new["models"]},
-        "tasks": {**old.get("tasks", {}), **new["tasks"]},
-        "subtasks": list(pairs.values()),
-        **({"judge": judge} if (judge := new.get("judge", old.get("judge"))) else {}),
-        **({"launcher": new["launcher"]} if "launcher" in new else {}),
-    }
-
-
-def _plain(model: Any) -> dict[str, Any]:
-    table: dict[str, Any] = model.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    return table
-
-
-def _known_as(kind: Literal["models", "tasks"], text: str, known: Mapping[str, Any], catalog: Catalog) -> str:
-    """Return the name under which a resolved run has a model or task that may be given by another name."""
-    tables: Mapping[str, Any] = known.get(kind, {})
-    if text in tables:
-        return text
-    meant = str(Selection.parse(text))
-    with suppress(AisbError):
-        selection, _ = catalog.find("model" if kind == "models" else "task", Selection.parse(text))
-        meant = str(selection._replace(select={}))
-    for name, table in tables.items():
-        if meant in {table.get("name"), table.get("base")}:
-            return name
-    return text

@@ -1,15 +1,30 @@
-"""What surrounds an attempt: what its record keeps, whether and when it is repeated, and the next turn."""
+"""What surrounds an attempt: where and with what it is logged, whether it is repeated, and the next turn."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
-from aisb._types import Failure, Message, Request
+from aisb._types import Failure, Message, Prediction, Request
 
 RETRIED_STATUS = frozenset({408, 409, 425, 429})
 LONGEST_DELAY = 60.0
+
+
+class AttemptLog(Protocol):
+    """Where attempts go as they end: a `LogWriter`."""
+
+    def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
+        """Keep one attempt."""
+
+
+class Unlogged:
+    """Where attempts go that nobody reads, such as those of warm-ups."""
+
+    def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
+        """Keep nothing."""
 
 
 def is_retryable(failure: Failure) -> bool:

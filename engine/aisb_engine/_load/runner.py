@@ -11,16 +11,23 @@ from __future__ import annotations
 import asyncio
 import random
 from asyncio import Future
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from aisb._backend import Backend, HttpBackend
 from aisb._types import Failure, Prediction, Request
-from aisb_engine._load.attempts import delay, facts_of, is_retryable, next_turn
+from aisb_engine._load.attempts import (
+    AttemptLog,
+    Unlogged,
+    delay,
+    facts_of,
+    is_retryable,
+    next_turn,
+)
 from aisb_engine._load.client_health import ClientHealth
 from aisb_engine._load.direct import ask_directly
 from aisb_engine._load.pacing import BURST, Clock, Pacer, open_gates
@@ -39,20 +46,6 @@ PREPARED = 16
 """How many requests of an open loop are prepared before it starts: a long prompt takes milliseconds."""
 CLIENTS_AT_ONCE = 16
 """How many clients of a closed loop begin before the event loop has its turn."""
-
-
-class AttemptLog(Protocol):
-    """Where attempts go as they end: a `LogWriter`."""
-
-    def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
-        """Keep one attempt."""
-
-
-class Unlogged:
-    """Where attempts go that nobody reads, such as those of warm-ups."""
-
-    def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
-        """Keep nothing."""
 
 
 @dataclass(slots=True)
@@ -182,8 +175,6 @@ class SubtaskRunner:
         pacer, overdue = Pacer(self.clock), 0
         try:
             for at, request in requests:
-                if self._until_ns is not None and at >= self._until_ns:
-                    return
                 encoded = self._encoded(request)
                 gate: Future[None] | None = None
                 if at > self.clock():
