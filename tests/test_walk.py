@@ -10,10 +10,8 @@ import pytest
 
 from aisb_mock import MockOptions, start_mock
 
-MOST_FRAMES = 13
-"""The aim is 12, when one attempt is one function of `_http.assembly`."""
-MOST_MODULES = 8
-"""The aim is 7, when transport and connection are one module."""
+MOST_FRAMES = 12
+MOST_MODULES = 7
 
 LOADS = {
     "closed loop": (),
