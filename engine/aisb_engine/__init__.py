@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from aisb_engine._http.client import connect as connect_backend
     from aisb_engine._http.single import ServiceClient
     from aisb_engine._import_run import ImportedPart, write_imported
-    from aisb_engine._load.asking import preview as preview_requests
+    from aisb_engine._load.answering import answer_requests
     from aisb_engine._load.capacity import ConnectionLimits
     from aisb_engine._load.capacity import cores as usable_cores
     from aisb_engine._load.capacity import room as connection_limits
+    from aisb_engine._load.preparing import preview as preview_requests
     from aisb_engine._performance.performance import measure as measure_performance
+    from aisb_engine._plan import Command as RunCommand
+    from aisb_engine._plan import plan as plan_run
     from aisb_engine._progress import Display, Phase, Progress
     from aisb_engine._readback import (
         Answers,
@@ -62,12 +65,10 @@ if TYPE_CHECKING:
     from aisb_engine._resolve.names import safe_name, split_names
     from aisb_engine._resolve.params import NEVER_SENT, WELL_KNOWN, sends
     from aisb_engine._resolve.reporting import reporter_table
-    from aisb_engine._run import Command as RunCommand
     from aisb_engine._run import Ended as ExecutedRun
     from aisb_engine._run import execute as execute_run
-    from aisb_engine._run import plan as plan_run
     from aisb_engine._run import report as report_run
-    from aisb_engine._run import resolved as run_configuration
+    from aisb_engine._run_config import resolved as run_configuration
     from aisb_engine._scoring.judging import Judging, is_judged, missing_judge_error
     from aisb_engine._scoring.metrics import Ledger
     from aisb_engine._scoring.scoring import CORRECT_FROM, evaluator_uses
@@ -116,7 +117,7 @@ _PLACES = {
     "RUN_STATUSES": "aisb_engine._reporting.runs:STATUSES",
     "Renderer": "aisb_engine._data.prompts:Renderer",
     "Resolver": "aisb_engine._resolve.layers:Resolver",
-    "RunCommand": "aisb_engine._run:Command",
+    "RunCommand": "aisb_engine._plan:Command",
     "RunFolder": "aisb_engine._record.runfolder:RunFolder",
     "RunInfo": "aisb_engine._reporting.runs:RunInfo",
     "RunInput": "aisb_engine._resolve.layers:RunInput",
@@ -133,6 +134,7 @@ _PLACES = {
     "Use": "aisb_engine._spec:Use",
     "VisibleText": "aisb_engine._replies.thoughts:VisibleText",
     "WELL_KNOWN": "aisb_engine._resolve.params:WELL_KNOWN",
+    "answer_requests": "aisb_engine._load.answering:answer_requests",
     "bind_options": "aisb._options:bind",
     "call_step": "aisb_engine._faults:call_step",
     "component_owner": "aisb_engine._faults:owner",
@@ -160,8 +162,8 @@ _PLACES = {
     "open_run": "aisb_engine._readback:open_run",
     "other_extractors": "aisb_engine._scoring.second_readings:other_extractors",
     "own_task": "aisb_engine._data.own:own_task",
-    "plan_run": "aisb_engine._run:plan",
-    "preview_requests": "aisb_engine._load.asking:preview",
+    "plan_run": "aisb_engine._plan:plan",
+    "preview_requests": "aisb_engine._load.preparing:preview",
     "prompt_of": "aisb_engine._record.predictions:prompt_of",
     "read_answers": "aisb_engine._readback:read_answers",
     "read_grades": "aisb_engine._readback:read_grades",
@@ -176,7 +178,7 @@ _PLACES = {
     "reporter_table": "aisb_engine._resolve.reporting:reporter_table",
     "request_latency": "aisb_engine._record.latency:latency",
     "resolve_run": "aisb_engine._resolve.config:resolve",
-    "run_configuration": "aisb_engine._run:resolved",
+    "run_configuration": "aisb_engine._run_config:resolved",
     "run_size": "aisb_engine._reporting.runs:size",
     "safe_name": "aisb_engine._resolve.names:safe_name",
     "score_predictions": "aisb_engine._scoring.scoring:score",
@@ -244,6 +246,7 @@ __all__ = [
     "Task",
     "Use",
     "VisibleText",
+    "answer_requests",
     "bind_options",
     "call_step",
     "component_owner",

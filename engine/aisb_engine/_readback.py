@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aisb._errors import RunError, UnknownName, UsageError
 from aisb._types import Outcome, Prediction, Sample
 from aisb_engine._faults import ComponentError
-from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import task_version
-from aisb_engine._record.predictions import AskedTask, in_order, read_samples
+from aisb_engine._record.predictions import AskedTask, read_samples
+from aisb_engine._record.predictions import read_answers as read_logged_answers
 from aisb_engine._record.runfolder import RunFolder, read_json
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.judging import is_judged, judging_of
@@ -102,17 +102,15 @@ def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugi
     Raises:
         RunError: it was never begun, or the log is damaged.
     """
-    asked = read_samples(folder, subtask.model, subtask.task)
-    log = read_folder(folder.log(subtask.model, subtask.task))
-    predictions = list(in_order(asked.asked, log, subtask.repeats))
-    samples, unmade = remade(asked, task, plugins)
-    return Answers(asked, samples, predictions, unmade)
+    logged = read_logged_answers(folder, subtask.model, subtask.task, subtask.repeats)
+    samples, unmade = remade(logged.task, task, plugins)
+    return Answers(logged.task, samples, logged.predictions, unmade)
 
 
 def replayed_judge(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
     """Return what answers for the run's judge from the log; None where nothing is judged."""
     judged = is_judged(task, plugins)
-    judging = judging_of(run.folder, run.spec, plugins, offline=True) if judged else None
+    judging = judging_of(run.folder, run.spec, plugins) if judged else None
     return judging.ask if judging else None
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from aisb._backend import Backend
 
 
 class Table(BaseModel):
@@ -278,6 +281,10 @@ class Load(Table):
     num_prompts: Annotated[int, Field(ge=1)] | None = None
     num_warmups: Annotated[int, Field(ge=0)] = 0
     seed: int = 0
+
+    def clients(self, backend: Backend) -> int:
+        """Return how many requests a closed loop keeps in flight: as set here, by the backend, or 32."""
+        return self.concurrency or backend.concurrency or 32
 
 
 def _compile(text: str) -> None:

@@ -18,14 +18,21 @@ from aisb_engine._data.samples import SampleMaker, sample_table
 from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._progress import Display, Silent
 from aisb_engine._record.manifest import now, task_version
-from aisb_engine._record.predictions import SAMPLES, AskedTask, read_samples, write_predictions
+from aisb_engine._record.predictions import (
+    SAMPLES,
+    AskedTask,
+    LoggedAnswers,
+    read_answers,
+    write_predictions,
+)
 from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._record.scores import write_scores
-from aisb_engine._scoring.judging import Judging, is_judged, judging_of
+from aisb_engine._scoring.graders import Graders, RunGraders
+from aisb_engine._scoring.judging import Judging, is_judged
 from aisb_engine._scoring.metrics import bounds, outcomes, over_areas
-from aisb_engine._scoring.scoring import details, evaluators, measure, score
+from aisb_engine._scoring.scoring import details, measure, score
 from aisb_engine._scoring.second_readings import Dispute, disputed
-from aisb_engine._spec import MarksTable, RunSpec, RunTable, Subtask, Task
+from aisb_engine._spec import MarksTable, RunTable, Subtask, Task
 
 
 @dataclass(slots=True)
@@ -42,18 +49,18 @@ class Scored:
 
 
 async def score_run(
-    spec: RunSpec,
+    graders: RunGraders,
     folder: RunFolder,
-    plugins: Plugins,
     display: Display,
-    session: int,
     *,
     faults: PluginFaults,
+    answers: dict[str, LoggedAnswers],
     left_out: Mapping[str, str] | None = None,
 ) -> Scored:
     """Score every subtask of a run; what plugins raise is recorded in `faults`, and ends nothing else.
 
-    `left_out` are tasks that could not be asked, with the reason.
+    `answers` are those that were read from the log already, by the key of the subtask; they are taken out of
+    it. `left_out` are tasks that could not be asked, with the reason.
 
     Raises:
         RunError: a subtask was never asked.
@@ -61,8 +68,7 @@ async def score_run(
         UsageError: a postprocessor or evaluator is not there, or does not take its options.
     """
     scoring = folder.new_pass(datetime.now())  # noqa: DTZ005 - as run folders
-    judging = judging_of(folder, spec, plugins, session=session)
-    scored = Scored()
+    scored, spec, judging = Scored(), graders.spec, graders.judging
     async with judging or nullcontext():
         for subtask in spec.subtasks:
             task, name = spec.tasks[subtask.task], f"{subtask.task} · {subtask.model}"
@@ -79,9 +85,11 @@ async def score_run(
                 folder,
                 subtask,
                 task,
-                plugins,
+                graders.plugins,
                 run=spec.run,
                 scoring=scoring,
+                graders=graders.of(subtask.task),
+                answers=answers.pop(subtask.key, None),
                 judging=judging,
                 display=display,
                 faults=faults,
@@ -113,12 +121,16 @@ async def score_subtask(
     *,
     run: RunTable,
     scoring: str,
+    graders: Graders,
+    faults: PluginFaults,
+    answers: LoggedAnswers | None = None,
     judging: Judging | None = None,
     display: Display | None = None,
-    faults: PluginFaults | None = None,
     marks: MarksTable | None = None,
 ) -> dict[str, Any]:
     """Score what a subtask's log holds and write its results; return them.
+
+    `answers` are those of the log where it was read already, and the prediction files written.
 
     Targets are made again from the rows that the log keeps, so that a task may say otherwise what is right.
     What plugins raise is recorded in `faults`; what could not be computed is missing from the results, which
@@ -132,29 +144,35 @@ async def score_subtask(
     faults = PluginFaults(parent=faults)
     judging = judging if judging and is_judged(task, plugins) else None
     model, name = subtask.model, subtask.task
-    before = read_samples(folder, model, name)
-    asked = before.asked
-    predictions = write_predictions(
-        folder, model, name, repeats=subtask.repeats, also_json=run.predictions_json
-    )
+    if answers is None:
+        answers = read_answers(folder, model, name, subtask.repeats)
+        write_predictions(
+            folder, model, name, answers, repeats=subtask.repeats, also_json=run.predictions_json
+        )
+    asked, predictions = answers.task.asked, answers.predictions
     scored: dict[str, list[Score]] = {}
     by_evaluator: dict[str, list[Metric]] = {}
     samples = {one.sample.id: one.sample for one in asked}
+    judges, steps = graders.evaluators, graders.steps
+    for error in graders.errors:
+        faults.add(error, f"task {task.name}")
     try:
-        samples, unmade = remade(before, task, plugins)
-        judges = evaluators(task, plugins, judging.ask if judging else None, faults=faults)
+        samples, unmade = remade(answers.task, task, plugins)
         grade = partial(
             score,
             task,
             samples,
             predictions,
             plugins,
+            steps=steps,
             judges=judges,
             faults=faults,
             unmade=unmade,
             marks=marks,
         )
-        if judging:
+        if steps is None:  # no answer can be found, so that there is nothing to grade
+            judges = {}
+        elif judging:
             each = sum(judge.questions_per_answer for judge in judges.values())
             judging.begin(f"{name} · {model}", each * sum(p.failure is None for p in predictions))
             with judging.shown(display or Silent()):

@@ -52,6 +52,7 @@ async def score(
     *,
     ask: Ask | None = None,
     concurrency: int = CONCURRENCY,
+    steps: Steps | None = None,
     judges: Mapping[str, Evaluator] | None = None,
     faults: PluginFaults | None = None,
     unmade: Mapping[str, ComponentError] | None = None,
@@ -62,16 +63,20 @@ async def score(
     Of a conversation the last turn is graded. Predictions of samples that are not given are left out. A step
     or an evaluator that raises ends its sample in the outcome `error`, with the exception in the details, and
     nothing else; `faults` records it. A second evaluator of one name is called `name-2`. `ask` is for
-    evaluators that ask a model; `judges` are the evaluators where they are made already. `unmade` are samples
-    that could not be made again: they end in `error`, too. `marks` are those that the model leaves in its
-    replies beside the known ones.
+    evaluators that ask a model; `steps` and `judges` are the steps and evaluators if they are made already.
+    `unmade` are samples that could not be made again: they end in `error`, too. `marks` are those that the
+    model leaves in its replies beside the known ones.
 
     Raises:
         ComponentError: the factory of a step or an evaluator raised.
         ServiceError: the model that judges cannot be asked.
         RunError: what it says cannot be kept, or is not there.
     """
-    steps = Steps.make(task.postprocess, plugins, reading=reading_of(task, plugins, marks))
+    reading = reading_of(task, plugins, marks)
+    if steps is None:
+        steps = Steps.make(task.postprocess, plugins, reading=reading)
+    else:
+        steps = Steps(steps.steps, reading)
     judges = evaluators(task, plugins, ask) if judges is None else judges
     order = {sample_id: position for position, sample_id in enumerate(samples)}
     last: dict[tuple[str, int], Prediction] = {}
@@ -126,19 +131,6 @@ def evaluator_uses(task: Task) -> dict[str, Use]:
         count = sum(other.use == use.use for other in task.evaluate[:position])
         uses[f"{use.use}-{count + 1}" if count else use.use] = use
     return uses
-
-
-def check_graders(task: Task, plugins: Plugins, faults: PluginFaults) -> None:
-    """Make a task's steps and evaluators once: hours before they are needed, what cannot be made is known.
-
-    Raises:
-        UsageError: one is not there, or does not take its options.
-    """
-    try:
-        Steps.make(task.postprocess, plugins)
-    except ComponentError as error:
-        faults.add(error, f"task {task.name}")
-    evaluators(task, plugins, faults=faults)
 
 
 def evaluators(

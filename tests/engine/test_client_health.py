@@ -7,7 +7,7 @@ import json
 import time
 from pathlib import Path
 
-from aisb_engine._load.vitals import Vitals
+from aisb_engine._load.client_health import ClientHealth
 
 NAMES = {"t_ns", "lag_ms_p50", "lag_ms_p99", "lag_ms_max", "late_ms_max", "in_flight", "cpu_share"}
 
@@ -17,13 +17,13 @@ def lines(path: Path):
 
 
 async def test_a_stall_of_the_loop_is_seen_in_all_its_length(tmp_path: Path) -> None:
-    vitals = Vitals(tmp_path / "vitals-0.jsonl", time.perf_counter_ns, lambda: 3)
+    health = ClientHealth(tmp_path / "vitals-0.jsonl", time.perf_counter_ns, lambda: 3)
     await asyncio.sleep(0.03)
     time.sleep(0.4)  # noqa: ASYNC251 - the stall
     await asyncio.sleep(0.03)
-    vitals.late(1_500_000)
-    vitals.late(500_000)
-    vitals.close()
+    health.late(1_500_000)
+    health.late(500_000)
+    health.close()
     (line,) = lines(tmp_path / "vitals-0.jsonl")
     assert set(line) == NAMES
     assert line["lag_ms_max"] >= 380
@@ -35,9 +35,9 @@ async def test_a_stall_of_the_loop_is_seen_in_all_its_length(tmp_path: Path) -> 
 async def test_a_line_is_written_about_every_second_and_lateness_is_null_without_a_schedule(
     tmp_path: Path,
 ) -> None:
-    vitals = Vitals(tmp_path / "vitals-7.jsonl", time.perf_counter_ns, lambda: 0)
+    health = ClientHealth(tmp_path / "vitals-7.jsonl", time.perf_counter_ns, lambda: 0)
     await asyncio.sleep(2.2)
-    vitals.close()
+    health.close()
     found = lines(tmp_path / "vitals-7.jsonl")
     assert len(found) == 3
     assert all(line["late_ms_max"] is None for line in found)

@@ -1,7 +1,7 @@
-"""How well the client itself kept up: loop lag, lateness and CPU, measured in every worker while it runs.
+"""Client health: how well the client itself kept up. Each worker measures loop lag, lateness and CPU.
 
-A line of JSON about every second goes to `vitals-N.jsonl` beside the worker's shard. Without it a saturated
-client would print its own backlog as the server's latency.
+About once a second a line of JSON goes to `vitals-N.jsonl` beside the worker's log. Without it a saturated
+client would show its own backlog as the server's latency.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ BEAT_NS: Final = 10_000_000
 LINE_NS: Final = 1_000_000_000
 
 
-class Vitals:
-    """Watches the running event loop. A beat every 10 ms costs about a thousandth of a core.
+class ClientHealth:
+    """Watches the running event loop with a beat every 10 ms, which costs about a thousandth of a core.
 
-    `lag` is how late a beat was handled. Beats that came while the loop was held up count each with its own
-    lag, so that one stall of a second weighs as much as it lasted. `late` is how long after its planned time
-    a request was launched.
+    `lag` is how late a beat was handled. Beats that fell due while the loop was blocked count one by one,
+    each with its own lag, so that a stall weighs as much as it lasted. `late` is how long after its planned
+    time a request was launched.
     """
 
     __slots__ = (
@@ -56,7 +56,7 @@ class Vitals:
         self._due = clock() + BEAT_NS
 
     def late(self, by_ns: int) -> None:
-        """Take note that a request was launched this long after its planned time."""
+        """Record how long after its planned time a request was launched."""
         if self._late is None or by_ns > self._late:
             self._late = by_ns
 
@@ -92,8 +92,8 @@ class Vitals:
         self._late, self._cpu, self._since = None, cpu, now
         try:
             os.write(self._fd, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-        except OSError as error:  # the log says the same where it matters; the load's notes keep this
-            self.failure = f"vitals could not be written: {error.strerror}"
+        except OSError as error:  # the run goes on: a full disk also fails the log, which ends it
+            self.failure = f"the client's health could not be written: {error.strerror}"
 
 
 def _rank(ordered: list[int], percent: int) -> int | None:

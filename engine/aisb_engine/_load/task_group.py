@@ -1,42 +1,45 @@
-"""Many tasks that end together: what a load's clients and launched requests run in."""
+"""Tasks that end together: the clients of a load, or its launched requests."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:
-    from aisb_engine._http.transport import Transport
+from typing import Any, Self
 
 
-class Crew:
-    """Tasks that end together: when all are done, when one of them fails, or at the stop.
+class TaskGroup:
+    """A group of tasks that ends when all are done, when one of them fails, or at the stop.
 
-    Leaving the block waits for that, cancels what is left, and closes the transport.
+    Leaving the block waits for that, and cancels the tasks that are left. asyncio's own group has no stop,
+    and raises a group of exceptions.
     """
 
-    def __init__(self, stopping: asyncio.Event, transport: Transport | None) -> None:
+    def __init__(self, stopping: asyncio.Event) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = stopping
-        self._transport = transport
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._is_complete = False
 
-    def add(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let one more work."""
-        task = asyncio.create_task(work)
+    @property
+    def is_ending(self) -> bool:
+        """Whether a task has failed or the stop has come, so that no further task is of any use."""
+        return self._ended.done() or self._stopping.is_set()
+
+    def add(self, task: asyncio.Task[None]) -> None:
+        """Let a task belong to the group."""
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._remove)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _remove(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()  # read always: one never read is printed
+        error = (
+            None if task.cancelled() else task.exception()
+        )  # asyncio prints an exception that nobody reads
         if self._ended.done():
             return
         if error is not None:
             self._ended.set_exception(error)
-        elif not self._tasks:
+        elif self._is_complete and not self._tasks:
             self._ended.set_result(None)
 
     async def __aenter__(self) -> Self:
@@ -45,9 +48,10 @@ class Crew:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_complete = True  # from now on only the group's own tasks can add another one
         stop = asyncio.create_task(self._stopping.wait())
         try:
-            if error is None and self._tasks:
+            if error is None and (self._tasks or self._ended.done()):
                 ends: set[asyncio.Future[Any]] = {self._ended, stop}
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 if self._ended.done():
@@ -59,5 +63,3 @@ class Crew:
             await asyncio.gather(*left, return_exceptions=True)
             if self._ended.done():
                 self._ended.exception()  # it was raised above, unless another one was on its way
-            if self._transport is not None:
-                await self._transport.aclose()
