@@ -8,6 +8,7 @@ from aisb import Extract, Sample
 from aisb.helpers import pattern
 from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._numbers import Number, find, find_last
+from aisb_evaluator_text._ranges import in_several
 
 
 def extract(number: Number, rule: str, *, explicit: bool = False) -> Extract:
@@ -32,6 +33,9 @@ def denied(text: str, number: Number) -> bool:
     ] in ("?", "？")
 
 
+_NO_GUESSES = frozenset(("one", "half", "a half", "a quarter", "一", "十分", "千万", "万一"))
+
+
 def likely(text: str, sample: Sample) -> Extract | None:
     """Return the last number that is not denied, a list's own number, or the number of a step."""
     last = None
@@ -48,6 +52,10 @@ def likely(text: str, sample: Sample) -> Extract | None:
         ):
             if better:
                 return extract(better, rule)
+        window = max(0, found.start - 200)
+        before = [moved(n, window) for n in find(text[window : found.start])]
+        if span := in_several(text, before, found):
+            return Extract(text[slice(*span)], "several-numbers", span)
         return extract(found, "last-number")
     if last:
         return extract(last, "last-number")
@@ -55,7 +63,7 @@ def likely(text: str, sample: Sample) -> Extract | None:
     if none:
         return Extract("0", "none-left", none.span())
     words = [
-        w for w in spelled.find(text[-2000:]) if w.text.lower() not in ("one", "一", "十分", "千万", "万一")
+        w for w in spelled.find(text[-2000:]) if w.text.lower() not in _NO_GUESSES
     ]
     if not words:
         return None

@@ -1,0 +1,81 @@
+"""Tell where a text gives several numbers for one: `5-7`, "between 5 and 7", "3 or 5", `18 ± 2`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from aisb.helpers import pattern
+from aisb_evaluator_text._numbers import Number
+
+_MONEY = r"(?:[$€£¥￥₹]\s?)?"
+_OR = pattern(
+    rf"\s?(?P<unit>[^\W\d_]{{1,15}}|%)?\s?,?(?:(?<=[\s,])(?:or|oder|ou|o|u|или|либо|au|atau|hoặc)\s|(?:หรือ|または|或者?|还是|বা|లేదా)\s?){_MONEY}",
+    re.IGNORECASE,
+)
+_TO = pattern(
+    rf"\s?(?P<dash>[-–—~〜～])\s?{_MONEY}|\s(?:to|bis|a|à|до|hadi|sampai|đến)\s{_MONEY}|\s?(?:至|到|から|ถึง|থেকে)\s?{_MONEY}",
+    re.IGNORECASE,
+)
+_AND = pattern(rf"\s(?:and|und|y|e|et|и|na|và)\s{_MONEY}|\s?(?:和|与|と|และ|এবং|మరియు)\s?{_MONEY}|,\s?{_MONEY}", re.IGNORECASE)
+_BETWEEN = pattern(
+    r"(?:\b(?:between|from|somewhere\ between|entre|zwischen|von|de|от|между|kati\sya)\s|介于|在|从|ระหว่าง)\s?[$€£¥]?\s?$",
+    re.IGNORECASE,
+)
+_PRECISION = pattern(r"\s?(?:decimals?|d\.?p|significant|s\.?f|places?|digits?)\b", re.IGNORECASE)
+_ENDS = pattern(r"\s?(?:(?:[^\W\d_]{1,15}|[%°])\s?){0,2}[.!。)*\\$}\]\s]*")
+
+
+def several(text: str, numbers: Sequence[Number], *, stated: bool) -> tuple[int, int] | None:
+    """Return the span of two numbers of which the first is given as one of several; None where it is the only one.
+
+    `numbers` has the first number and those after it. A text that states its answer there (`stated`) may also join
+    them by "to" or a comma; elsewhere "from 5 to 18" and "5, 18" are how a story goes.
+    """
+    if len(numbers) < 2:
+        return None
+    first, second = numbers[:2]
+    if _same_value(first, second):
+        return None
+    between = text[first.end : second.start]
+    if second.text.startswith("±") and not between.strip():
+        return first.start, second.end
+    after = text[second.end : second.end + 40]
+    if (found := _OR.fullmatch(between)) and (not found["unit"] or _says(after, found["unit"])):
+        return first.start, second.end
+    opened = bool(_BETWEEN.search(text[max(0, first.start - 24) : first.start]))
+    if opened and _AND.fullmatch(between):
+        return first.start, second.end
+    if "=" in after:
+        return None
+    joined = _TO.fullmatch(between)
+    if joined and not _PRECISION.match(after) and (stated or (joined["dash"] and " " not in between)):
+        spaced = joined["dash"] and " " in between
+        return None if spaced and not _ENDS.fullmatch(after) else (first.start, second.end)
+    if stated and _AND.fullmatch(between) and _ENDS.fullmatch(after) and not _readable_as_words(after):
+        return first.start, second.end
+    return None
+
+
+def _says(after: str, unit: str) -> bool:
+    return after.lstrip().lower().startswith(unit.lower())
+
+
+def _readable_as_words(after: str) -> bool:
+    """Say whether words follow, so that "18, 2 more" and "5 and 3 quarters" are no list."""
+    return any(c.isalpha() for c in after)
+
+
+def _same_value(first: Number, second: Number) -> bool:
+    """Say whether two numbers have one value, the second perhaps rounded: "1/3 or 0.33"."""
+    return any(
+        left == right or abs(left - right) * 200 < abs(left)
+        for left in first.readings
+        for right in second.readings
+    )
+
+
+def in_several(text: str, numbers: Iterable[Number], last: Number) -> tuple[int, int] | None:
+    """Return the span of the alternatives that the last number of a text closes; None where it stands alone."""
+    before = [number for number in numbers if number.end <= last.start]
+    return several(text, [before[-1], last], stated=False) if before else None
