@@ -27,7 +27,7 @@ _CORRECTS = pattern(
 _PAUSES = pattern(
     r"""
     \b(?:wait|actually|hold\ on|hmm+|let\ me\ (?:re|correct|double)|on\ (?:second\ thoughts?|reflection)
-      |reconsider\w{0,3}|rethink\w{0,3}|moment\ mal|warte|espera|attends|подожди\w{0,2}|стоп)\b
+      |reconsider\w{0,3}|rethink\w{0,3}|sorry(?=,)|or\ rather|moment\ mal|warte|espera|attends|подожди\w{0,2}|стоп)\b
     | 等等 | 等一下 | 重新 | 再(?:想|看|算)一?[下遍次想看算] | 仔细一?想 | 待って
     """,
     re.VERBOSE | re.IGNORECASE,

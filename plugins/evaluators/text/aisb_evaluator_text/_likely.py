@@ -8,7 +8,7 @@ from aisb import Extract, Sample
 from aisb.helpers import pattern
 from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._numbers import Number, find, find_last
-from aisb_evaluator_text._ranges import in_several
+from aisb_evaluator_text._ranges import in_several, without_labels
 
 
 def extract(number: Number, rule: str, *, explicit: bool = False) -> Extract:
@@ -49,13 +49,14 @@ def likely(text: str, sample: Sample) -> Extract | None:
             ("last-result", _result(text, found) or _explained(text, found)),
             ("before-reason", _before_reason(text, found)),
             ("before-year", _before_year(text, found)),
+            ("not-given", _not_given(text, found, sample)),
         ):
             if better:
                 return extract(better, rule)
         window = max(0, found.start - 200)
         before = [moved(n, window) for n in find(text[window : found.start])]
         if span := in_several(text, before, found):
-            return Extract(text[slice(*span)], "several-numbers", span)
+            return Extract(without_labels(text[slice(*span)]), "several-numbers", span)
         return extract(found, "last-number")
     if last:
         return extract(last, "last-number")
@@ -186,6 +187,27 @@ def _sentence(text: str, last: Number) -> list[Number]:
     breaks = [m.end() for m in re.finditer(r"[.!]\s|[。！\n]", text[start : last.start])]
     start += breaks[-1] if breaks else 0
     return [moved(n, start) for n in find(text[start : last.end + 12])]
+
+
+_CIRCUMSTANCE = pattern(
+    r"\b(?:in|for|at|after|over|within|with|per|by|on|from|of|during|every|für|nach|pro|mit|en|por|durante|con|pour|pendant|за|через)"
+    r"\s(?:(?:the|all|these|those|his|her|their|its|each|only|die|los|las|les)\s)?[$€£¥]?\s?$",
+    re.IGNORECASE,
+)
+
+
+def _not_given(text: str, last: Number, sample: Sample) -> Number | None:
+    """Return the one number of the closing sentence that the question does not give.
+
+    Only where the last number is the question's own and tells a circumstance: "240 miles in 4 hours".
+    """
+    question = sample.fields.get("question")
+    if not isinstance(question, str) or not _CIRCUMSTANCE.search(text[max(0, last.start - 24) : last.start]):
+        return None
+    given = {n.readings for n in find(question[-4000:])}
+    others = [n for n in _sentence(text, last) if n.start < last.start and not denied(text, n)]
+    new = [n for n in others if n.readings not in given]
+    return new[0] if last.readings in given and len(new) == 1 else None
 
 
 _REASON = pattern(r",\s(?:since|as|because)\s|\sbecause\s|[,，]?因为")

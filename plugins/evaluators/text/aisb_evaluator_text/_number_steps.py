@@ -15,7 +15,7 @@ from aisb_evaluator_text._languages import english_numbers, row_language
 from aisb_evaluator_text._likely import denied, equals, extract, likely, moved
 from aisb_evaluator_text._marked import answer_marks, find_boxes
 from aisb_evaluator_text._numbers import Number, find, find_last, join_groups
-from aisb_evaluator_text._ranges import several
+from aisb_evaluator_text._ranges import several, without_labels
 
 
 def last_number() -> Callable[[str, Sample], Extract | None]:
@@ -198,7 +198,7 @@ def _stated(clause: str, *, opens: bool, last: bool) -> Number | None:
 def _whole_range(text: str, numbers: list[Number]) -> Number | None:
     """Return a range or alternatives that begin with the first number as one piece, which has no value."""
     span = several(text, numbers, stated=True)
-    return Number(text[slice(*span)], *span) if span else None
+    return Number(without_labels(text[slice(*span)]), *span) if span else None
 
 
 def _leads(clause: str, number: Number) -> bool:
@@ -210,7 +210,7 @@ def _leads(clause: str, number: Number) -> bool:
 
 
 _CLAUSE_END = pattern(
-    r"[.!！](?=\s|$)|[。；;।\n]|(?<=[A-Za-z\u4e00-\u9fff])[,，](?=\s?(?:not|而不是|不是|because|since|as|因为))"
+    r"[.!！](?=\s(?!=)|$)|[。；;।\n]|(?<=[A-Za-z\u4e00-\u9fff])[,，](?=\s?(?:not|而不是|不是|because|since|as|因为))"
 )
 
 
@@ -223,6 +223,9 @@ def _clause(text: str, start: int) -> tuple[int, str]:
     window = text[start : start + 300]
     said = window.lstrip(" \t\r\n*_`#:：$>")
     skipped = len(window) - len(said)
+    if said[:1].isdigit() and window[skipped - 1 : skipped] == "$":  # what is paid: $2B is two billion
+        skipped -= 1
+        said = window[skipped:]
     end = _CLAUSE_END.search(said)
     clause = said[: end.start() + 1] if end else said
     return start + skipped - 1, ("\n" if "\n" in window[:skipped] else ":") + clause

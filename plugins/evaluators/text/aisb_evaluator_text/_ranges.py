@@ -10,7 +10,7 @@ from aisb_evaluator_text._numbers import Number
 
 _MONEY = r"(?:[$€£¥￥₹]\s?)?"
 _OR = pattern(
-    rf"\s?(?P<unit>[^\W\d_]{{1,15}}|%)?\s?,?(?:(?<=[\s,])(?:or|oder|ou|o|u|или|либо|au|atau|hoặc)\s|(?:หรือ|または|或者?|还是|বা|లేదా)\s?){_MONEY}",
+    rf"\s?(?P<unit>[^\W\d_]{{1,15}}|%)?\s?,?(?:(?<=[\s,])(?:or|oder|ou|o|u|или|либо|au|atau|hoặc)\s|(?:หรือ|または|或者?|还是|বা|లేదా)\s?)(?:[a-z]\s?=\s?)?{_MONEY}",
     re.IGNORECASE,
 )
 _TO = pattern(
@@ -22,8 +22,9 @@ _BETWEEN = pattern(
     r"(?:\b(?:between|from|somewhere\ between|entre|zwischen|von|de|от|между|kati\sya)\s|介于|在|从|ระหว่าง)\s?[$€£¥]?\s?$",
     re.IGNORECASE,
 )
+_BETWEEN_BEHIND = pattern(r"\s?(?:之间|之間|の間|사이)")
 _PRECISION = pattern(r"\s?(?:decimals?|d\.?p|significant|s\.?f|places?|digits?)\b", re.IGNORECASE)
-_ENDS = pattern(r"\s?(?:(?:[^\W\d_]{1,15}|[%°])\s?){0,2}[.!。)*\\$}\]\s]*")
+_ENDS = pattern(r"\s?(?:(?:[^\W\d_]{1,15}|[%°])\s?){0,2}(?:[.!。)*\\$}\]\s]*|(?:,|\sand)\s(?:and\s)?\d.*)", re.DOTALL)
 
 
 def several(text: str, numbers: Sequence[Number], *, stated: bool) -> tuple[int, int] | None:
@@ -43,7 +44,7 @@ def several(text: str, numbers: Sequence[Number], *, stated: bool) -> tuple[int,
     after = text[second.end : second.end + 40]
     if (found := _OR.fullmatch(between)) and (not found["unit"] or _says(after, found["unit"])):
         return first.start, second.end
-    opened = bool(_BETWEEN.search(text[max(0, first.start - 24) : first.start]))
+    opened = bool(_BETWEEN.search(text[max(0, first.start - 24) : first.start]) or _BETWEEN_BEHIND.match(after))
     if opened and _AND.fullmatch(between):
         return first.start, second.end
     if "=" in after:
@@ -63,7 +64,7 @@ def _says(after: str, unit: str) -> bool:
 
 def _readable_as_words(after: str) -> bool:
     """Say whether words follow, so that "18, 2 more" and "5 and 3 quarters" are no list."""
-    return any(c.isalpha() for c in after)
+    return any(c.isalpha() for c in after.replace("and", ""))
 
 
 def _same_value(first: Number, second: Number) -> bool:
@@ -79,3 +80,8 @@ def in_several(text: str, numbers: Iterable[Number], last: Number) -> tuple[int,
     """Return the span of the alternatives that the last number of a text closes; None where it stands alone."""
     before = [number for number in numbers if number.end <= last.start]
     return several(text, [before[-1], last], stated=False) if before else None
+
+
+def without_labels(said: str) -> str:
+    """Return alternatives without the names of unknowns: "3 or x = 5" would be read as an equation for 5."""
+    return re.sub(r"[A-Za-z]\s?=\s?", "", said)
