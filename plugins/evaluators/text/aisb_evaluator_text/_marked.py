@@ -135,10 +135,50 @@ def answer_line(
         for start in reversed(starts) if which == "last" else starts:
             found = _line(text, start)
             if found:
-                return Extract(text[found[0] : found[1]], "answer-line", found, explicit=True)
+                found = _without_text_command(text, *found)
+                return Extract(text[slice(*found)], "answer-line", found, explicit=True)
         return None
 
     return step
+
+
+_LABEL = pattern(r"(?:final\s)?answer\s?[:：]\s{0,9}(?=\S)", re.IGNORECASE)
+# "This answer assumes that Paris is meant" states none, unlike "the answer to the question is Paris".
+_STATES_TEXT = pattern(
+    r"answers?(?:\s(?:to|for|of|here)\b.*)?[\s\"'*_]{1,4}(?:is|are|equals|(?:would|should|must)\sbe)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def answer_text() -> Callable[[str, Sample], Extract | None]:
+    r"""An answer in words: the last of `\boxed{…}`, `<answer>…</answer>` and "Answer: …"; else the first line."""
+    in_box = boxed()
+
+    def step(text: str, sample: Sample) -> Extract | None:
+        line = _last_announced(text)
+        box = in_box(text, sample)
+        if box and box.span and (line is None or box.span[1] >= line[0]):
+            start, end = box.span
+            label = _LABEL.match(text, start, end)
+            start = label.end() if label else start
+            return Extract(text[start:end], "boxed", (start, end), explicit=True)
+        if line is not None:
+            return Extract(text[slice(*line)], "answer-line", line, explicit=True)
+        first = _line(text, 0)
+        return Extract(text[slice(*first)], "first-line", first) if first else None
+
+    return step
+
+
+def _last_announced(text: str) -> tuple[int, int] | None:
+    for mark in reversed(answer_marks(text)):
+        english = mark[0][:6].lower() == "answer"
+        if english and mark["says"] and not _STATES_TEXT.fullmatch(mark[0]):
+            continue
+        found = _line(text, mark.end())
+        if found:
+            return _without_text_command(text, *found)
+    return None
 
 
 _EDGE = " \t\r*_`#>\"'“”‘’"
