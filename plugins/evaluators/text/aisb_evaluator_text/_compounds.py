@@ -73,6 +73,7 @@ def joined(text: str, start: int, end: int, value: Fraction) -> tuple[int, int, 
 _PLACE = r"[十百千万萬亿億]"
 _PLACED = pattern(rf"(?<![\d.])\d{{1,6}}(?:\.\d{{1,4}})?{_PLACE}{{1,2}}[零〇]?(?:\d{{1,4}}{_PLACE}{{1,2}}[零〇]?){{0,6}}$")
 _PLACES_AFTER = pattern(rf"{_PLACE}{{1,2}}(?![克米瓦卡帕焦赫伏字分])")
+_BEFORE_PLACED = frozenset("十百千万萬亿億零〇")
 _PIECE = pattern(rf"(?P<zero>[零〇]?)(?P<digits>\d++(?:\.\d++)?)(?P<places>{_PLACE}*)")
 
 
@@ -81,6 +82,8 @@ def placed(text: str, start: int, end: int) -> tuple[int, int, Fraction] | None:
 
     Return where the whole stands, and its value; None where no number with its place stands directly before.
     """
+    if text[start - 1 : start] not in _BEFORE_PLACED:
+        return None
     before = _PLACED.search(text[max(0, start - 24) : start])
     if not before:
         return None

@@ -207,7 +207,9 @@ def _not_given(text: str, last: Number, sample: Sample) -> Number | None:
     given = {n.readings for n in find(question[-4000:])}
     others = [n for n in _sentence(text, last) if n.start < last.start and not denied(text, n)]
     new = [n for n in others if n.readings not in given]
-    return new[0] if last.readings in given and len(new) == 1 else None
+    if last.readings not in given or len(new) != 1 or re.search(r"[,;，；]\s", text[new[0].end : last.start]):
+        return None
+    return new[0]
 
 
 _REASON = pattern(r",\s(?:since|as|because)\s|\sbecause\s|[,，]?因为")

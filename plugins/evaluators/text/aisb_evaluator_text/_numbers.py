@@ -177,7 +177,7 @@ def _number(text: str, match: re.Match[str]) -> Number | None:
     prefix = _BEFORE.search(before)
     if before.endswith(("^", "_", "^{", "_{")) or _in_name(before, prefix):
         return None
-    if (uncertain := _UNCERTAIN.search(before)) and not match["hour"]:
+    if ("±" in before or "pm" in before or "+/-" in before) and (uncertain := _UNCERTAIN.search(before)):
         begin = start - len(before) + uncertain.start()
         return Number(f"±{_plain(match[0])}", begin, end)
     read = _read(match, "." if start > match.start() else "")

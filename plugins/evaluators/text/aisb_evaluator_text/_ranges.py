@@ -23,6 +23,7 @@ _BETWEEN = pattern(
     re.IGNORECASE,
 )
 _BETWEEN_BEHIND = pattern(r"\s?(?:之间|之間|の間|사이)")
+_OPERAND = pattern(r"[-+*/×÷]\s?[$€£¥]?$")
 _PRECISION = pattern(r"\s?(?:decimals?|d\.?p|significant|s\.?f|places?|digits?)\b", re.IGNORECASE)
 _ENDS = pattern(r"\s?(?:(?:[^\W\d_]{1,15}|[%°])\s?){0,2}(?:[.!。)*\\$}\]\s]*|(?:,|\sand)\s(?:and\s)?\d.*)", re.DOTALL)
 
@@ -42,6 +43,8 @@ def several(text: str, numbers: Sequence[Number], *, stated: bool) -> tuple[int,
     if second.text.startswith("±") and not between.strip():
         return first.start, second.end
     after = text[second.end : second.end + 40]
+    if _OPERAND.search(text[max(0, first.start - 4) : first.start]):
+        return None  # "30 + 160 or 190" gives a sum and its value
     if (found := _OR.fullmatch(between)) and (not found["unit"] or _says(after, found["unit"])):
         return first.start, second.end
     opened = bool(_BETWEEN.search(text[max(0, first.start - 24) : first.start]) or _BETWEEN_BEHIND.match(after))
