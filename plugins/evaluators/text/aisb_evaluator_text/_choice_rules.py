@@ -28,7 +28,7 @@ _FILLER = (
     "option|choice|letter|either|both|number|选项|选择|选|definitely|clearly|actually|probably|likely|indeed|therefore"
 )
 _LOCAL_FILLER = (
-    "opción|opção|option|variante|вариант|буква|letra|lettre|buchstabe|ข้อ|選択肢|보기|phương án|pilihan"
+    "antwort|respuesta|réponse|ответ|opción|opção|option|variante|вариант|буква|letra|lettre|buchstabe|ข้อ|選択肢|보기|phương án|pilihan"
     "|die|der|das|la|le|el|lo|ni|là|l['’]"
 )
 _AFTER_A = (
@@ -76,7 +76,7 @@ class Rules:
         self.others = re.compile(
             rf"(?:{_CLOSE}{{0,4}}\s?(?:[,;、/+&和与及]|\band\b|\bor\b)(?:\s?(?:and|or|also|和|或)\b)?\s?(?:option\s|选项)?[(\[*_{{$\"'`]{{0,3}}(?P<other>{upper}){edge})+"
             rf"(?={_CLOSE}{{0,6}}\s{{0,3}}(?:$|\n|[.。!！;；](?=\s|$|[^\w])|[<《]|,\s?(?:because|since|因为)|\((?!\s?(?:wrong|incorrect|false|错))"
-            r"|\b(?:because|since|both|all\ hold|are\ (?:both|all|the|correct|right|true))\b|因为|都(?!不|错)|均(?!不|错)|正确|同时))",
+            r"|\b(?:because|since|both|all\ hold|are\ (?:both|all|the|correct|right|true))\b|因为|[两三四][个项者]|都(?!不|错)|均(?!不|错)|正确|同时))",
             re.IGNORECASE,
         )
         self.others_small = re.compile(
@@ -151,7 +151,7 @@ class Rules:
                 |\b(?:so|therefore|thus|hence|no|actually|rather|instead),?\s|\b(?:switch(?:ing)?|chang(?:e|ing)[^.\n]{{1,20}}?)\ to\s
                 |\b(?:correct|right|better|best)\ (?:one|answer|option|choice)\ is\s
                 |应该?[是选为]|应?改为|改选|就是|而是|选|是|正确的是
-                |\b(?:sondern|richtig\ ist|должно\ быть|верно|debería\ ser|sino|plutôt|devrait\ être)\s
+                |\b(?:es|ist|est|это)\s(?:la\s|die\s)?|\b(?:sondern|richtig\ ist|должно\ быть|верно|debería\ ser|sino|plutôt|devrait\ être)\s
               )
               {lead}(?P<stated>{upper}){edge}{word}{ended}
             | (?P<judged>{upper}){edge}{word}[)\]*_`\"']{{0,4}}\s?(?:\([^)\n]{{0,80}}\)\s?)?

@@ -13,7 +13,7 @@ _CORRECTS = pattern(
         |the\ (?:above|answer|result|calculation)(?:\ above)?)(?:['’]s|\ is|\ was)
       \s(?:[a-z]{2,9}ly\s)?(?:wrong|incorrect|false|not\ (?:right|correct|quite)|a\ mistake|an\ error|mistaken)\b
     | \bthat\ (?:isn|wasn|can)['’]t\ (?:be\ )?(?:right|correct)\b | \bcan['’]?t\ be\ right\b
-    | \b(?:scratch|strike)\ that\b | \bcorrect(?:ion|ing)\b | \boops\b | (?<![a-z]\ )\bno\b(?=[,.:;!—–-])
+    | \b(?:scratch|strike)\ that\b | \bcorrect(?:ion|ing)\b | \boops\b | (?<![a-z]\ )\bno\b(?=[,.:;!—–-]{1,3}\s?(?:[$€£¥]?\d|[("*]?[A-J]\b|it|that|the\ (?:answer|right|correct)|wait|actually)|\s?[—–-])
     | \bI\ (?:misread|miscalculated|miscounted|misspoke|was\ wrong|forgot)\b
     | \b(?:made|is|was)\ an?\ (?:[a-z]{1,12}\ )?(?:mistake|error)\b
     | \b(?:das\ (?:ist|war)\ (?:falsch|nicht\ richtig|ein\ fehler)|korrektur|ich\ habe\ mich\ (?:geirrt|verrechnet))\b

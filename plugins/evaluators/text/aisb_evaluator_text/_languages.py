@@ -18,45 +18,48 @@ _DECIMAL_COMMA = frozenset(
 """Languages that write 1.200,50 or 1 200,50 where English writes 1,200.50."""
 
 _ANSWER_WORDS = {
-    "de": "antwort|lösung",
-    "es": "respuesta",
+    "de": "antwort|lösung|richtig ist",
+    "es": "respuesta|solución",
     "fr": "réponse|reponse",
     "ru": "ответ",
-    "it": "risposta",
+    "it": "risposta|soluzione",
     "pt": "resposta",
     "nl": "antwoord",
     "pl": "odpowiedź",
     "tr": "cevap|yanıt",
     "id": "jawaban",
-    "vi": "đáp án",
+    "vi": "đáp án|câu trả lời",
     "sw": "jibu",
     "ja": "答え|答案は|正解|解答",
-    "th": "คำตอบ",
+    "th": "คำตอบ|(?<!คำ)ตอบ",
     "bn": "উত্তর",
     "te": "సమాధానం|జవాబు",
     "hi": "उत्तर|जवाब",
     "ko": "정답|(?<![가-힣])답",
     "ar": "الإجابة|الجواب",
 }
-_BEGINS = pattern("|".join(_ANSWER_WORDS.values()))
+_WORDS = "|".join(_ANSWER_WORDS.values()).replace(" ", r"\s")
+_BEGINS = pattern(_WORDS)
 _COLON = r"[\"'*_`）)\]』」】]{0,4}\s{0,2}[:：ঃ=](?!:)"
 _MARK = pattern(
     rf"""
-    (?P<colon>(?:{"|".join(_ANSWER_WORDS.values())})(?:\s(?:final\w{{0,3}}|la\smwisho|sahihi|correct[ao]))?{_COLON})
+    (?P<colon>(?:{_WORDS})(?:\s(?:final\w{{0,3}}|la\smwisho|sahihi|correct[ao]))?{_COLON})
   | (?P<says>
       (?<!\w)(?:antwort|lösung)\b[^.:?!\n]{{0,80}}?\b(?:ist|sind|lautet|beträgt|wäre)\b
-    | (?<!\w)respuesta\b[^.:?!\n]{{0,80}}?(?<!\bno\s)\b(?:es|son|sería)\b
+    | (?<!\w)richtig\sist\b
+    | (?<!\w)(?:respuesta|solución)\b[^.:?!\n]{{0,80}}?(?<!\bno\s)\b(?:es|son|sería)\b
     | (?<!\w)r[ée]ponse\b[^.:?!\n]{{0,80}}?\b(?:est|sont|serait)\b
-    | (?<!\w)ответ\w{{0,3}}(?:\s[^.:?!\n—–]{{0,60}}?)?(?:\s[—–-](?=\s)|(?<!\sне)\s(?:равен|равно|составляет|будет|это)\b|(?=\s(?:[\d$€]|[a-j](?!\w))))
-    | (?<!\w)risposta\b[^.:?!\n]{{0,80}}?(?<!\bnon)\s(?:è|sono|sarebbe)\b
+    | (?<!\w)ответ\w{{0,3}}(?:\s[^.:?!\n—–]{{0,60}}?)?(?:\s[—–-](?=\s)|(?<!\sне)\s(?:равен|равно|составляет|будет|это)\b|(?<!\sне)(?=\s(?:[\d$€]|[a-j](?!\w))))
+    | (?<!\w)(?:risposta|soluzione)\b[^.:?!\n]{{0,80}}?(?<!\bnon)\s(?:è|sono|sarebbe)\b
     | (?<!\w)resposta\b[^.:?!\n]{{0,80}}?(?<!\bnão)\s(?:é|são|seria)\b
     | (?<!\w)antwoord\b[^.:?!\n]{{0,80}}?\b(?:is|zijn)\b
     | (?<!\w)odpowiedź\b[^.:?!\n]{{0,80}}?\b(?:to|jest)\b
     | (?<!\w)jibu(?:\s[^.:?!\n]{{0,60}}?)?\b(?:ni|litakuwa)\b
     | (?<!\w)jawaban\b[^.:?!\n]{{0,60}}?\badalah\b
-    | (?<!\w)đáp\sán\b[^.:?!\n]{{0,60}}?\slà\b
+    | (?<!\w)(?:đáp\sán|câu\strả\slời)\b[^.:?!\n]{{0,60}}?\slà\b
     | (?:答え|正解|解答|答案)[^。:：？\n]{{0,12}}?(?:は|が)、?
     | คำตอบ[^:：?\n]{{0,40}}?(?:คือ|เท่ากับ|เป็น)
+    | (?<!คำ)ตอบ(?=\s)
     | উত্তর\w{{0,3}}\s?(?:হল|হলো|হবে|হচ্ছে|(?=[\d$(]|[a-j](?![a-z])))
     | (?:సమాధానం|జవాబు)\s?(?:ఏమిటంటే,?|(?=[\d$₹(]|[a-j](?![a-z])))
     | (?:उत्तर|जवाब)\s?(?:है|होगा|(?=[\d$₹(]|[a-j](?![a-z])))

@@ -22,15 +22,17 @@ def moved(number: Number, by: int) -> Number:
 
 
 _NOT = pattern(
-    r"(?:\bnot|n't|n’t|instead\ of|rather\ than|\bnor|不是|而非|并非)\s?[\s$€£¥*(]{0,4}$", re.IGNORECASE
+    r"(?:\bnot|n't|n’t|instead\ of|rather\ than|\bnor|不是|而非|并非|\bnicht|\bне|\bno\ es|n['’]est\ pas)\s?[\s$€£¥*(]{0,4}$",
+    re.IGNORECASE,
 )
+_NOT_BEHIND = pattern(r"[?？]|[^\s\d。、,.]{0,6}(?:ではな|じゃな)")
 
 
 def denied(text: str, number: Number) -> bool:
     """Say whether a number is named as what the answer is not, or only asked about."""
-    return bool(_NOT.search(text[max(0, number.start - 20) : number.start])) or text[
-        number.end : number.end + 1
-    ] in ("?", "？")
+    return bool(
+        _NOT.search(text[max(0, number.start - 20) : number.start]) or _NOT_BEHIND.match(text, number.end)
+    )
 
 
 _NO_GUESSES = frozenset(("one", "half", "a half", "a quarter", "一", "十分", "千万", "万一"))

@@ -99,7 +99,7 @@ def _bare(text: str) -> Extract | None:
 def _in_box(text: str) -> _Mark | None:
     for start, end in reversed(find_boxes(text)):
         inner = join_groups(text[start:end])
-        numbers = [moved(n, start) for n in islice(find(inner), 8)]
+        numbers = [moved(n, start) for n in islice(find(inner + "}"), 8)]
         if not numbers:
             numbers = [moved(n, start) for n in spelled.find(inner[:200])]
         if len(numbers) > 1 and "=" in inner:
@@ -232,8 +232,8 @@ def _clause(text: str, start: int) -> tuple[int, str]:
 
 
 _STATES = pattern(
-    r"(?:[=≈:,]|\b(?:is|are|be|been|it['’]s|that['’]s|makes?|made|gets?|has|have|earns?|pays?|needs?|becomes?|gives?|so|no|only)"
-    r"|是|为|得|共|有|等于|到)\s?[$€£¥￥₹*({\\\s]{0,6}$",
+    r"(?:[=≈:,]|\b(?:is|are|be|been|it['’]s|that['’]s|makes?|made|becomes?|gives?|equals|so|no)"
+    r"|是|为|得|共|等于|到)\s?[$€£¥￥₹*({\\\s]{0,6}$",
     re.IGNORECASE,
 )
 
@@ -262,7 +262,9 @@ def _confirmed(text: str, start: int, later: list[Number], marked: Number) -> bo
     """Say whether the answer comes out again behind a pause, or is said to be right."""
     if confirms(text, start) or later[-1].readings == marked.readings:
         return True
-    results = (n for n in later if re.search(r"=\s?[$€£¥]?\s?$", text[max(0, n.start - 5) : n.start]))
+    results = [n for n in later if re.search(r"=\s?[$€£¥]?\s?$", text[max(0, n.start - 5) : n.start])]
+    if not results and later[0].readings == marked.readings:
+        return True  # "Actually, 42 is also 6 weeks" goes on about the answer
     return any(n.readings == marked.readings for n in results)
 
 

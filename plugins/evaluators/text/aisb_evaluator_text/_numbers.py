@@ -77,7 +77,7 @@ _AFTER = pattern(
         |\s?(?:thousand|million|billion|trillion|hundred|dozen|lakhs?|crores?|mil(?=\s|$)|mio|mrd|bn)(?![A-Za-z])
         |\s?(?:millones|mil\smillones|milliards?|millions?|millionen|tausend|milliarden?)(?![^\W\d_])
         |\s?(?:млн|миллион\w{0,3}|тыс|тысяч\w?|млрд|миллиард\w{0,3})(?![^\W\d_])
-        |\s?(?:千万|百万|万亿|[万萬]|[亿億])
+        |\s?(?:千万|百万|万亿|[万萬]|[亿億]|百(?!分))
         |\s?千(?![克米瓦卡帕焦赫伏字]))
       | (?:[ ]and[ ](?P<top>an?|one|two|three)[ -](?P<part>hal(?:f|ves)|thirds?|quarters?)\b|(?P<half>个半))
       | (?P<below>\s?(?:°\s?[CF]?|(?:degrees?|℃)(?:\s(?:Celsius|Fahrenheit))?)?\sbelow\szero\b)
@@ -90,7 +90,7 @@ _UNITS = {
     "миллион": 10**6, "миллиард": 10**9, "mil millones": 10**9,
     "tausend": 10**3, "millones": 10**6, "millionen": 10**6,
     "milliard": 10**9, "milliarde": 10**9, "milliarden": 10**9, "тыс": 10**3, "млн": 10**6, "млрд": 10**9,
-    "千": 10**3, "万": 10**4, "萬": 10**4, "百万": 10**6, "千万": 10**7, "亿": 10**8, "億": 10**8, "万亿": 10**12,
+    "百": 100, "千": 10**3, "万": 10**4, "萬": 10**4, "百万": 10**6, "千万": 10**7, "亿": 10**8, "億": 10**8, "万亿": 10**12,
 }  # fmt: skip
 _PARTS = {"hal": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
 _LETTERS = {"m": "million", "b": "billion", "t": "trillion"}

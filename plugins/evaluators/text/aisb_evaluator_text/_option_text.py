@@ -91,6 +91,8 @@ def _is_said(line: str, found: OptionText, words: str) -> bool:
     after = line[found.end :]
     if not _VALUE.fullmatch(words):
         return bool(_SENTENCE_ENDS.search(after)) or not _BROKEN_OFF.search(line)
+    if _BROKEN_OFF.search(line):
+        return False
     return bool(_CLOSES.fullmatch(after)) and bool(
         not line[: found.start].strip(" $*(_`") or _LEADS_TO_VALUE.search(line[: found.start])
     )

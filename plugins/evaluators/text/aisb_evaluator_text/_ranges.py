@@ -23,6 +23,8 @@ _BETWEEN = pattern(
     re.IGNORECASE,
 )
 _BETWEEN_BEHIND = pattern(r"\s?(?:之间|之間|の間|사이)")
+_ESTIMATES = pattern(r"\b(?:about|around|takes|lasts|roughly|approximately)\s[$€£¥]?$", re.IGNORECASE)
+_FROM = pattern(r"(?:\b(?:von|de|du|от|с)\s|从|由|自|から)[^\d]{0,8}$", re.IGNORECASE)
 _OPERAND = pattern(r"[-+*/×÷]\s?[$€£¥]?$")
 _PRECISION = pattern(r"\s?(?:decimals?|d\.?p|significant|s\.?f|places?|digits?)\b", re.IGNORECASE)
 _ENDS = pattern(r"\s?(?:(?:[^\W\d_]{1,15}|[%°])\s?){0,2}(?:[.!。)*\\$}\]\s]*|(?:,|\sand)\s(?:and\s)?\d.*)", re.DOTALL)
@@ -53,12 +55,21 @@ def several(text: str, numbers: Sequence[Number], *, stated: bool) -> tuple[int,
     if "=" in after:
         return None
     joined = _TO.fullmatch(between)
-    if joined and not _PRECISION.match(after) and (stated or (joined["dash"] and " " not in between)):
+    as_range = stated or (joined and joined["dash"] and " " not in between) or _estimated(text, first, between)
+    if joined and as_range and not _PRECISION.match(after):
         spaced = joined["dash"] and " " in between
         return None if spaced and not _ENDS.fullmatch(after) else (first.start, second.end)
     if stated and _AND.fullmatch(between) and _ENDS.fullmatch(after) and not _readable_as_words(after):
         return first.start, second.end
     return None
+
+
+def _estimated(text: str, first: Number, between: str) -> bool:
+    """Say whether numbers joined by "to" are a range: 4到6天, "takes 4 to 6 days"; not "rises from 4 to 6"."""
+    before = text[max(0, first.start - 16) : first.start]
+    if between.strip().lower() in ("to", "a"):
+        return bool(_ESTIMATES.search(before))
+    return not _FROM.search(before)
 
 
 def _says(after: str, unit: str) -> bool:
