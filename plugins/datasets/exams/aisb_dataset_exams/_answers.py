@@ -25,7 +25,9 @@ _ANSWERED = pattern(
     re.VERBOSE | re.IGNORECASE,
 )
 """What gives an answer. A later one replaces an earlier one."""
-_CONCLUDED = pattern(rf"(?<![不未非])(?:综上(?:所述|可知)?|由此可知|因此|所以|故)[,]?\s?(?:为|是)?{_OPEN}{_RUN}", re.IGNORECASE)
+_CONCLUDED = pattern(
+    rf"(?<![不未非])(?:综上(?:所述|可知)?|由此可知|因此|所以|故)[,]?\s?(?:为|是)?{_OPEN}{_RUN}", re.IGNORECASE
+)
 _ALONE = pattern(rf"{_OPEN}{_RUN}[)\]）】*_`\"'”」}}$.。:,]{{0,6}}(?=\s|$)")
 _WRONG = pattern(
     r"[)\]）】*_`\"'”」}$]{0,4}\s?(?:选?项|说法|表述)?(?:均|都|也|是)?(?:错误|错|不正确|不对|不选|排除)"
@@ -44,8 +46,8 @@ _SEPARATORS = pattern(r"\s*[;；]\s*|\s+(?:and|和)\s+")
 def exam_answer() -> Postprocessor:
     """The letters chosen: `ACD`, `A、C`, "Answer: A and C", 故选B; without options the value given.
 
-    What the text gives as its answer outranks what it concludes, and that the options that it judges right one
-    by one; these are chosen together.
+    What the text gives as its answer outranks what it concludes, and that outranks the options that it judges
+    right one by one; these are chosen together.
     """
     from aisb_evaluator_text import answer_line, boxed, choice
 

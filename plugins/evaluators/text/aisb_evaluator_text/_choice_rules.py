@@ -14,7 +14,7 @@ from aisb_evaluator_text._languages import local_marks
 
 
 class Found(NamedTuple):
-    """A letter that a rule found: where its rule applies, the letter or letters, their span, the rule's name."""
+    """What a rule found: where the rule applies, the letter or letters, their span, the rule's name."""
 
     at: int
     letter: str
@@ -25,10 +25,12 @@ class Found(NamedTuple):
 
 _OPEN = r"[\s*_`\"'“‘(\[{$:#>《<]|[-–—]\s|\\(?:text|mathrm|mathbf|textbf|bf|rm)?[{(\[]"
 _FILLER = (
-    "option|choice|letter|either|both|number|选项|选择|选|definitely|clearly|actually|probably|likely|indeed|therefore"
+    r"option|choice|letter|either|both|number|选项|选择|选|definitely|clearly|actually|probably|likely|indeed"
+    r"|therefore"
 )
 _LOCAL_FILLER = (
-    "antwort|respuesta|réponse|ответ|opción|opção|option|variante|вариант|буква|letra|lettre|buchstabe|ข้อ|選択肢|보기|phương án|pilihan"
+    "antwort|respuesta|réponse|ответ|opción|opção|option|variante|вариант|буква|letra|lettre|buchstabe"
+    "|ข้อ|選択肢|보기|phương án|pilihan"
     "|die|der|das|la|le|el|lo|ni|là|l['’]"
 )
 _AFTER_A = (
@@ -63,7 +65,9 @@ class Rules:
         )
         lead = rf"(?:{_OPEN}|{_FILLER}){{0,16}}+"
         self.letters = letters
-        self.alone = re.compile(rf"(?:[#>]{{1,6}}\s?)?[(\[*_`\"'$<]*(?P<letter>{either})[)\]*_`\"'.:,$。、>]*")
+        self.alone = re.compile(
+            rf"(?:[#>]{{1,6}}\s?)?[(\[*_`\"'$<]*(?P<letter>{either})[)\]*_`\"'.:,$。、>]*"
+        )
         self.listed = re.compile(
             rf"[*_`\"'$(\[]{{0,4}}{upper}(?:{_CLOSE}{{0,3}}\s?(?:[、,;/&+或和与]|\band\b|\bor\b)?\s?[(\[*]{{0,3}}{upper}){{1,9}}[)\]*_`\"'$.。]{{0,4}}"
         )
@@ -76,7 +80,8 @@ class Rules:
         self.others = re.compile(
             rf"(?:{_CLOSE}{{0,4}}\s?(?:[,;、/+&和与及]|\band\b|\bor\b)(?:\s?(?:and|or|also|和|或)\b)?\s?(?:option\s|选项)?[(\[*_{{$\"'`]{{0,3}}(?P<other>{upper}){edge})+"
             rf"(?={_CLOSE}{{0,6}}\s{{0,3}}(?:$|\n|[.。!！;；](?=\s|$|[^\w])|[<《]|,\s?(?:because|since|因为)|\((?!\s?(?:wrong|incorrect|false|错))"
-            r"|\b(?:because|since|both|all\ hold|are\ (?:both|all|the|correct|right|true))\b|因为|[两三四][个项者]|都(?!不|错)|均(?!不|错)|正确|同时))",
+            r"|\b(?:because|since|both|all\ hold|are\ (?:both|all|the|correct|right|true))\b"
+            r"|因为|[两三四][个项者]|都(?!不|错)|均(?!不|错)|正确|同时))",
             re.IGNORECASE,
         )
         self.others_small = re.compile(
@@ -117,9 +122,12 @@ class Rules:
             {capital}[)\]*_`\"'.:]{{0,6}}\s?(?:\([^)\n]{{0,80}}\)\s?)?
             (?:
               (?:is|was|(?:would|must|should)\ be|seems|appears|looks)\s
-              (?:(?:therefore|clearly|thus|probably|likely|also|to\ be|the|most|only|best|my|final|a|much)\s){{0,4}}
+              (?:(?:therefore|clearly|thus|probably|likely|also|to\ be|the|most|only|best|my|final|a|much)
+                \s){{0,4}}
               (?:correct|right|best|true|accurate|appropriate|valid|answer|suitable|likely|better\s(?:option|choice|answer|fit)|(?<=the\s)case)\b
-            | (?:correct|right|true|remains?)\b | is\ (?:left|the\ (?:only\ )?(?:one|option|choice)\ (?:left|remaining|that\ (?:remains|is\ left)))\b
+            | (?:correct|right|true|remains?)\b
+            | is\ (?:left|the\ (?:only\ )?(?:one|option|choice)
+              \ (?:left|remaining|that\ (?:remains|is\ left)))\b
             | (?:选项|项)?(?:是|为|才是|才)?最?(?:正确|对的?(?=[。，,.\s]|$)|符合|恰当|准确|合适)
             | {_RIGHT_LOCALLY}
             )
@@ -134,7 +142,8 @@ class Rules:
             rf"""
             (?:
               \b(?:so|therefore|thus|hence|consequently|leav(?:es|ing)|think|guess|believe|conclu(?:de|sion)|matches
-                |corresponds\ to|(?:must|should|has\ to)\ be|it(?:\ is|['’]s)|remaining(?:\ (?:one|option|choice))?(?:\ is|:))
+                |corresponds\ to|(?:must|should|has\ to)\ be|it(?:\ is|['’]s)
+                |remaining(?:\ (?:one|option|choice))?(?:\ is|:))
               ,?\s?(?:(?:it|it['’]s|its|that|is|must|be|only|we|are|with|left|to|the)\s){{0,4}}
             | \b(?:be|is)\s["“][^"”\n]{{1,60}}["”]\s(?=\()
             | (?:所以|因此|故|综上|应该?是|应为|就是|只有|只?剩下?的?(?:是|选项)?|留下|得出|是)[,，]?
@@ -148,10 +157,12 @@ class Rules:
             (?:
               (?:\A[\s,.:;…!)–—-]{{0,6}}
                 |\b(?:should|must|would)\ be\s|\bit(?:['’]s|\ is)\s|\bI\ me(?:an|ant)\s|\bmake\ (?:that|it)\s
-                |\b(?:so|therefore|thus|hence|no|actually|rather|instead),?\s|\b(?:switch(?:ing)?|chang(?:e|ing)[^.\n]{{1,20}}?)\ to\s
+                |\b(?:so|therefore|thus|hence|no|actually|rather|instead),?\s
+                |\b(?:switch(?:ing)?|chang(?:e|ing)[^.\n]{{1,20}}?)\ to\s
                 |\b(?:correct|right|better|best)\ (?:one|answer|option|choice)\ is\s
                 |应该?[是选为]|应?改为|改选|就是|而是|选|是|正确的是
-                |\b(?:es|ist|est|это)\s(?:la\s|die\s)?|\b(?:sondern|richtig\ ist|должно\ быть|верно|debería\ ser|sino|plutôt|devrait\ être)\s
+                |\b(?:es|ist|est|это)\s(?:la\s|die\s)?
+                |\b(?:sondern|richtig\ ist|должно\ быть|верно|debería\ ser|sino|plutôt|devrait\ être)\s
               )
               {lead}(?P<stated>{upper}){edge}{word}{ended}
             | (?P<judged>{upper}){edge}{word}[)\]*_`\"']{{0,4}}\s?(?:\([^)\n]{{0,80}}\)\s?)?
@@ -196,16 +207,20 @@ class Rules:
         return self._end_of_list(text, letter, end, choices)
 
     def _end_of_list(self, text: str, letter: str, end: int, choices: Sequence[str]) -> int | None:
-        """Return where a copy of the options ends that stands in the place of an answer: "A. ①② B. ①③ C. ②④"."""
+        """Return where a copy of the options ends that stands in the place of an answer: "A. ①② B. ①③"."""
         window = text[end - 1 : end + 1200]
-        listed = [match for match in self.option.finditer(window)]
+        listed = list(self.option.finditer(window))
         if not listed or listed[0].start() > 0 or letter != self.letters[0]:
             return None
         said = {one["letter"]: window[one.end() :].casefold() for one in reversed(listed)}
         if not choices or [one["letter"] for one in listed[: len(self.letters)]] != list(self.letters):
             return None
         plain = [choice.strip().casefold() for choice in choices]
-        if not all(said[name].startswith(option) for name, option in zip(self.letters, plain, strict=False) if name in said):
+        if not all(
+            said[name].startswith(option)
+            for name, option in zip(self.letters, plain, strict=False)
+            if name in said
+        ):
             return None
         return end - 1 + listed[len(self.letters) - 1].start("letter") + 1
 
@@ -265,9 +280,13 @@ class Rules:
                 yield Found(start, match["letter"], start, end, rule)
 
 
-_CONTRASTS = pattern(r"\b(?:but|however|instead)\b(?=[^.\n]{0,40}\b(?:should|must)\sbe\b|\s(?:actually|on\sreflection|it['’]s|it\sis)\b)|(?:但|不过)(?=[^。\n]{0,12}应该?[是为选])", re.IGNORECASE)
+_CONTRASTS = pattern(
+    r"\b(?:but|however|instead)\b(?=[^.\n]{0,40}\b(?:should|must)\sbe\b|\s(?:actually|on\sreflection|it['’]s|it\sis)\b)|(?:但|不过)(?=[^。\n]{0,12}应该?[是为选])",
+    re.IGNORECASE,
+)
 _CONDITION = pattern(
-    r"(?:\b(?:if|when|whether|unless|suppos(?:e|ing)|assum(?:e|ing))(?:\sthat)?\s|如果|假如|假设|若)(?:option\s|选项)?[(\[*]{0,3}$", re.IGNORECASE
+    r"(?:\b(?:if|when|whether|unless|suppos(?:e|ing)|assum(?:e|ing))(?:\sthat)?\s|如果|假如|假设|若)(?:option\s|选项)?[(\[*]{0,3}$",
+    re.IGNORECASE,
 )
 _SUPPOSES = pattern(r"\b(?:if|unless|were|would\s(?:only\s)?be\s\w{1,12}\sif)\b|如果|假如|若", re.IGNORECASE)
 

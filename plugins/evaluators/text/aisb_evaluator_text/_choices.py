@@ -66,8 +66,13 @@ def _extract(found: Found, *, explicit: bool) -> Extract:
 
 
 _WIDE = "".join(chr(0xFEE0 + ord(c)) for c in string.ascii_letters)
-_FOLD = str.maketrans(_WIDE + "（）：．＊［］，【】「」『』〔〕〈〉⟨⟩；", string.ascii_letters + "():.*[],[]()()()()();")
-_SPECIAL = pattern(r"<\|\w{1,30}\|>|</s>|<(?:br|p)\s?/?>|</?(?P<tag>b|strong|i|em|u|span|font|mark|center|div)(?:\s[^<>]{0,80})?>", re.IGNORECASE)
+_FOLD = str.maketrans(
+    _WIDE + "（）：．＊［］，【】「」『』〔〕〈〉⟨⟩；", string.ascii_letters + "():.*[],[]()()()()();"
+)
+_SPECIAL = pattern(
+    r"<\|\w{1,30}\|>|</s>|<(?:br|p)\s?/?>|</?(?P<tag>b|strong|i|em|u|span|font|mark|center|div)(?:\s[^<>]{0,80})?>",
+    re.IGNORECASE,
+)
 _CYRILLIC = pattern(r"(?<=[Оо]твет)(?P<said>[^.\n?]{0,24}?[:—–-][\s*_(\[«\"<]{0,6})(?P<letter>[АСВЕ])(?!\w)")
 _LATIN = str.maketrans("АСВЕ", "ACBE")
 
@@ -78,7 +83,12 @@ def _fold(text: str) -> str:
     if "<" in folded:
         lower = folded.lower()
         # Without its closing tag, <b> may be the answer.
-        folded = _SPECIAL.sub(lambda tag: " " * len(tag[0]) if not tag["tag"] or f"</{tag['tag'].lower()}>" in lower else tag[0], folded)
+        folded = _SPECIAL.sub(
+            lambda tag: (
+                " " * len(tag[0]) if not tag["tag"] or f"</{tag['tag'].lower()}>" in lower else tag[0]
+            ),
+            folded,
+        )
     if "твет" in folded and not re.search(r"(?<!\w)[БГ](?!\w)", folded):
         folded = _CYRILLIC.sub(lambda match: match["said"] + match["letter"].translate(_LATIN), folded)
     return folded

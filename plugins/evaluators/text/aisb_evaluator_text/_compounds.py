@@ -71,7 +71,9 @@ def joined(text: str, start: int, end: int, value: Fraction) -> tuple[int, int, 
 
 
 _PLACE = r"[十百千万萬亿億]"
-_PLACED = pattern(rf"(?<![\d.])\d{{1,6}}(?:\.\d{{1,4}})?{_PLACE}{{1,2}}[零〇]?(?:\d{{1,4}}{_PLACE}{{1,2}}[零〇]?){{0,6}}$")
+_PLACED = pattern(
+    rf"(?<![\d.])\d{{1,6}}(?:\.\d{{1,4}})?{_PLACE}{{1,2}}[零〇]?(?:\d{{1,4}}{_PLACE}{{1,2}}[零〇]?){{0,6}}$"
+)
 _PLACES_AFTER = pattern(rf"{_PLACE}{{1,2}}(?![克米瓦卡帕焦赫伏字分])")
 _BEFORE_PLACED = frozenset("十百千万萬亿億零〇")
 _PIECE = pattern(rf"(?P<zero>[零〇]?)(?P<digits>\d++(?:\.\d++)?)(?P<places>{_PLACE}*)")

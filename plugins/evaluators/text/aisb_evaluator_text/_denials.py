@@ -26,7 +26,8 @@ _VERDICT = r"""
         |(?:ruled\ out|eliminated|excluded))
     | \s(?:cannot|can['’]t)\ be\ (?:correct|right|true|the|it)
     | [.:]?\s(?:wrong|incorrect|false)\b
-    | \s(?:ist|sind)\s(?:falsch|nicht)\b | \s(?:es|no\ es)\s(?:incorrect|la\ respuesta\ incorrect|correct)[oa]\b(?<!\ses\scorrect[oa])
+    | \s(?:ist|sind)\s(?:falsch|nicht)\b
+    | \s(?:es|no\ es)\s(?:incorrect|la\ respuesta\ incorrect|correct)[oa]\b(?<!\ses\scorrect[oa])
     | \s(?:est|n['’]est\ pas)\s(?:faux|fausse|incorrecte?|correcte?)\b(?<!\sest\scorrect)(?<!\sest\scorrecte)
     | \s(?:неверен|неверн\w{1,3}|неправильн\w{1,3}|не\s(?:подходит|является))
     | \s?(?:选项|[两三四几]?[个项]选?项?)?\s?[.:]?(?:是|说法|描述|表述|均|都|也|显然){0,2}

@@ -12,9 +12,10 @@ _NAMES = {
     "german": "de", "spanish": "es", "french": "fr", "russian": "ru", "italian": "it", "portuguese": "pt",
     "dutch": "nl", "polish": "pl", "turkish": "tr", "ukrainian": "uk", "indonesian": "id", "vietnamese": "vi",
 }  # fmt: skip
-_DECIMAL_COMMA = frozenset(
-    "de es fr ru it pt nl pl tr uk id vi sv da nb nn no fi cs sk hu ro bg el ca hr sl sr lt lv et is".split()
-)
+_DECIMAL_COMMA = frozenset((
+    "bg", "ca", "cs", "da", "de", "el", "es", "et", "fi", "fr", "hr", "hu", "id", "is", "it", "lt", "lv", "nb", "nl",
+    "nn", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sr", "sv", "tr", "uk", "vi",
+))  # fmt: skip
 """Languages that write 1.200,50 or 1 200,50 where English writes 1,200.50."""
 
 _ANSWER_WORDS = {
@@ -49,7 +50,8 @@ _MARK = pattern(
     | (?<!\w)richtig\sist\b
     | (?<!\w)(?:respuesta|solución)\b[^.:?!\n]{{0,80}}?(?<!\bno\s)\b(?:es|son|sería)\b
     | (?<!\w)r[ée]ponse\b[^.:?!\n]{{0,80}}?\b(?:est|sont|serait)\b
-    | (?<!\w)ответ\w{{0,3}}(?:\s[^.:?!\n—–]{{0,60}}?)?(?:\s[—–-](?=\s)|(?<!\sне)\s(?:равен|равно|составляет|будет|это)\b|(?<!\sне)(?=\s(?:[\d$€]|[a-j](?!\w))))
+    | (?<!\w)ответ\w{{0,3}}(?:\s[^.:?!\n—–]{{0,60}}?)?
+      (?:\s[—–-](?=\s)|(?<!\sне)\s(?:равен|равно|составляет|будет|это)\b|(?<!\sне)(?=\s(?:[\d$€]|[a-j](?!\w))))
     | (?<!\w)(?:risposta|soluzione)\b[^.:?!\n]{{0,80}}?(?<!\bnon)\s(?:è|sono|sarebbe)\b
     | (?<!\w)resposta\b[^.:?!\n]{{0,80}}?(?<!\bnão)\s(?:é|são|seria)\b
     | (?<!\w)antwoord\b[^.:?!\n]{{0,80}}?\b(?:is|zijn)\b
@@ -72,7 +74,7 @@ _MARK = pattern(
 
 
 def local_marks(text: str) -> Iterator[re.Match[str]]:
-    """Yield what announces an answer in languages other than English and Chinese, with the groups of a mark."""
+    """Yield what announces an answer in languages other than English and Chinese, as `colon` or `says`."""
     lower = text.lower()
     if len(lower) == len(text) and _BEGINS.search(lower):
         yield from _MARK.finditer(lower)
@@ -110,8 +112,8 @@ _POINT_IS_DECIMAL = pattern(r"(?<![\d.])\d{1,6}\.\d{1,2}(?![\d.])|(?<![\d.])0\.\
 def english_numbers(text: str, language: str) -> str:
     """Write the numbers of a language as English does, one character for one, so that places stay the same.
 
-    `1.800` and `1 800` become `1,800`, and `3,5` becomes `3.5`. A form that English shares, such as `1,200`, is
-    English unless the text shows that its commas are decimal.
+    `1.800` and `1 800` become `1,800`, and `3,5` becomes `3.5`. A form that English shares, such as `1,200`,
+    is English unless the text shows that its commas are decimal.
     """
     if language not in _DECIMAL_COMMA or not _NUMERAL.search(text):
         return text

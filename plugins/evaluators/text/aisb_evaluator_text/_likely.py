@@ -22,7 +22,8 @@ def moved(number: Number, by: int) -> Number:
 
 
 _NOT = pattern(
-    r"(?:\bnot|n't|n’t|instead\ of|rather\ than|\bnor|不是|而非|并非|\bnicht|\bне|\bno\ es|n['’]est\ pas)\s?[\s$€£¥*(]{0,4}$",
+    r"(?:\bnot|n't|n’t|instead\ of|rather\ than|\bnor|不是|而非|并非|\bnicht|\bне|\bno\ es"
+    r"|n['’]est\ pas)\s?[\s$€£¥*(]{0,4}$",
     re.IGNORECASE,
 )
 _NOT_BEHIND = pattern(r"[?？]|[^\s\d。、,.]{0,6}(?:ではな|じゃな)")
@@ -60,14 +61,15 @@ def likely(text: str, sample: Sample) -> Extract | None:
         if span := in_several(text, before, found):
             return Extract(without_labels(text[slice(*span)]), "several-numbers", span)
         return extract(found, "last-number")
-    if last:
-        return extract(last, "last-number")
+    return extract(last, "last-number") if last else _without_digits(text)
+
+
+def _without_digits(text: str) -> Extract | None:
+    """Return what a text without digits says: that none is left, or its last number in words."""
     none = _NONE.search(text, max(0, len(text) - 200))
     if none:
         return Extract("0", "none-left", none.span())
-    words = [
-        w for w in spelled.find(text[-2000:]) if w.text.lower() not in _NO_GUESSES
-    ]
+    words = [w for w in spelled.find(text[-2000:]) if w.text.lower() not in _NO_GUESSES]
     if not words:
         return None
     return extract(moved(words[-1], max(0, len(text) - 2000)), "last-spelled-number")

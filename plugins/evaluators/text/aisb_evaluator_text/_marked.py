@@ -90,7 +90,7 @@ def boxed() -> Callable[[str, Sample], Extract | None]:
 
 
 def _is_placeholder(inner: str) -> bool:
-    """Say whether a box only shows where an answer goes: `\\boxed{answer}`, `\\boxed{…}`."""
+    r"""Say whether a box only shows where an answer goes: `\boxed{answer}`, `\boxed{…}`."""
     return not any(c.isdigit() for c in inner) and bool(_PLACEHOLDER.fullmatch(inner))
 
 
@@ -151,7 +151,7 @@ _STATES_TEXT = pattern(
 
 
 def answer_text() -> Callable[[str, Sample], Extract | None]:
-    r"""An answer in words: the last of `\boxed{…}`, `<answer>…</answer>` and "Answer: …"; else the first line."""
+    r"""An answer in words: the last of `\boxed{…}`, `<answer>…` and "Answer: …"; else the first line."""
     in_box = boxed()
 
     def step(text: str, sample: Sample) -> Extract | None:

@@ -11,10 +11,11 @@ from aisb import Extract, Sample
 from aisb.helpers import pattern
 from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._corrections import confirms, only_checks, retractions
+from aisb_evaluator_text._groups import join_groups
 from aisb_evaluator_text._languages import english_numbers, row_language
 from aisb_evaluator_text._likely import denied, equals, extract, likely, moved
 from aisb_evaluator_text._marked import answer_marks, find_boxes
-from aisb_evaluator_text._numbers import Number, find, find_last, join_groups
+from aisb_evaluator_text._numbers import Number, find, find_last
 from aisb_evaluator_text._ranges import several, without_labels
 
 
@@ -147,7 +148,8 @@ _LEAD = pattern(
     |therefore|thus|equal(?:s)?\ to|a\ total\ of|in\ total|[A-Za-z]\s?=|大?约|共|一共|总共|是|为|等于
     |there\ (?:are|is)|she|he
     |they|it|is|has|have|are|[$€£¥￥₹]|US|USD|RMB
-    |etwa|genau|insgesamt|unos|alrededor\ de|aproximadamente|un\ total\ de|de|environ|exactement|около|примерно
+    |etwa|genau|insgesamt|unos|alrededor\ de|aproximadamente|un\ total\ de|de|environ|exactement|около
+    |примерно
     |約|ちょうど|合計|ประมาณ|kama|takriban|kuhusu|jumla\ ya|প্রায়|মোট|మొత్తం|సుమారు
     |dola|shilingi|доллар\w{0,2}|ดอลลาร์|dólares?|euros?)*""",
     re.VERBOSE | re.IGNORECASE,
@@ -155,7 +157,8 @@ _LEAD = pattern(
 _WORKING = pattern(r"\s?(?:[^\W\d_]+\s){0,2}\s?(?:[-+*/×÷·−]|\\times|\\cdot|\\div|x\s?\d|=)")
 _DENIES_FIRST = pattern(r"[:\s]?\s?(?:not\b|不是|并非).{0,60}(?:but|rather|it['’]?s|而是)", re.IGNORECASE)
 _BETWEEN = pattern(
-    r".{0,12}?(?:\b(?:between|from|entre|zwischen|von|от|между)\s|介于|在|从|ระหว่าง)[\s$€£¥]{0,3}$", re.IGNORECASE
+    r".{0,12}?(?:\b(?:between|from|entre|zwischen|von|от|между)\s|介于|在|从|ระหว่าง)[\s$€£¥]{0,3}$",
+    re.IGNORECASE,
 )
 _VERB = pattern(
     r"\b(?:is|are|was|were|has|have|had|can|will|lay|lays|makes?|gets?|needs?|in)\b", re.IGNORECASE
@@ -173,11 +176,11 @@ def _stated(clause: str, *, opens: bool, last: bool) -> Number | None:
         numbers = list(islice(spelled.find(clause), 2))
         return numbers[0] if len(numbers) == 1 and _leads(clause, numbers[0]) else None
     first = numbers[0]
-    if not (_WORKING.match(clause, first.end) and "=" in clause[first.end :]):
-        if _leads(clause, first) or _BETWEEN.match(clause[: first.start]):
-            alternatives = _whole_range(clause, numbers)
-            if alternatives:
-                return alternatives
+    computes = bool(_WORKING.match(clause, first.end)) and "=" in clause[first.end :]
+    if not computes and (_leads(clause, first) or _BETWEEN.match(clause[: first.start])):
+        alternatives = _whole_range(clause, numbers)
+        if alternatives:
+            return alternatives
     if not _leads(clause, first):
         if len(numbers) > 1 and "=" in clause:
             return (
@@ -187,7 +190,7 @@ def _stated(clause: str, *, opens: bool, last: bool) -> Number | None:
             )
         alone = len(numbers) == 1 and not (opens and not last)
         return first if alone else None
-    if _WORKING.match(clause, first.end) and "=" in clause[first.end :]:
+    if computes:
         result = next((n for n in numbers if n.start > clause.rindex("=")), None)
         return result if last or not opens else None
     rest = clause[first.end :].strip(" .。*$\\)!")

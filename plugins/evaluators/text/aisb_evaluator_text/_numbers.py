@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from aisb.helpers import pattern
 from aisb_evaluator_text._compounds import joined, placed
+from aisb_evaluator_text._groups import fold
+from aisb_evaluator_text._units import AFTER, LETTERS, factors, word_fraction
 
 MOST_DIGITS = 400
 """Numbers with more digits, or of a higher power of ten, are kept as text: no answer is that long."""
@@ -35,7 +37,6 @@ class Number(NamedTuple):
     readings: tuple[Fraction, ...] = ()
 
 
-_FOLD = str.maketrans("．％－﹣−／⁄：＋＝（）＄￥　٫٬", ".%---//:+=()$¥ .,")
 _INT = (
     r"(?:\d{1,3}(?:(?:,\\!|,|\{,\}|\\,|\\!|[\u00a0\u202f\u2009]|，(?=[０-９]))\d{3})++(?!\d)"
     r"|\d{1,2}(?:,\d{2}(?=,))++,\d{3}(?!\d)|(?<=[$€£¥])\d{1,3}(?:[ ]\d{3})++(?![\d/])|\d++)"
@@ -71,74 +72,10 @@ _OF_HUNDRED = pattern(r"百分之[ ]?$")
 _EXPECTS_VALUE = pattern(
     r"(?:[=:(≈~{*$>]|\b(?:is|are|was|be|equals|get|gives|makes|of|to)|为|是|得|等于)$", re.IGNORECASE
 )
-_AFTER = pattern(
-    r"""(?P<percent>\s?(?:\\?%|per[ ]?cent\b|percentage\ points?\b))
-      | (?P<unit>[kK](?![A-Za-z])
-        |\s?(?:thousand|million|billion|trillion|hundred|dozen|lakhs?|crores?|mil(?=\s|$)|mio|mrd|bn)(?![A-Za-z])
-        |\s?(?:millones|mil\smillones|milliards?|millions?|millionen|tausend|milliarden?)(?![^\W\d_])
-        |\s?(?:млн|миллион\w{0,3}|тыс|тысяч\w?|млрд|миллиард\w{0,3})(?![^\W\d_])
-        |\s?(?:千万|百万|万亿|[万萬]|[亿億]|百(?!分))
-        |\s?千(?![克米瓦卡帕焦赫伏字]))
-      | (?:[ ]and[ ](?P<top>an?|one|two|three)[ -](?P<part>hal(?:f|ves)|thirds?|quarters?)\b|(?P<half>个半))
-      | (?P<below>\s?(?:°\s?[CF]?|(?:degrees?|℃)(?:\s(?:Celsius|Fahrenheit))?)?\sbelow\szero\b)
-      | (?P<letter>[mMbBtT])(?![A-Za-z0-9²³^/])""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_UNITS = {
-    "k": 10**3, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "hundred": 100,
-    "dozen": 12, "lakh": 10**5, "crore": 10**7, "mio": 10**6, "mrd": 10**9, "bn": 10**9,
-    "миллион": 10**6, "миллиард": 10**9, "mil millones": 10**9,
-    "tausend": 10**3, "millones": 10**6, "millionen": 10**6,
-    "milliard": 10**9, "milliarde": 10**9, "milliarden": 10**9, "тыс": 10**3, "млн": 10**6, "млрд": 10**9,
-    "百": 100, "千": 10**3, "万": 10**4, "萬": 10**4, "百万": 10**6, "千万": 10**7, "亿": 10**8, "億": 10**8, "万亿": 10**12,
-}  # fmt: skip
-_PARTS = {"hal": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
-_LETTERS = {"m": "million", "b": "billion", "t": "trillion"}
 _FACTORIAL = pattern(r"!(?!!)(?=\s?(?:\$|\\\)|\\\]|\}|[=+*/×]))")
 _UNCERTAIN = pattern(r"(?:±|\\pm|\+/-)\s?(?:[$€£¥]\s?)?$")
 _COMMAND = pattern(r"\\[A-Za-z]+$")
 _SUPERSCRIPTS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
-
-
-_GROUPED = pattern(r"(?<![\w.,'’])[1-9]\d{0,2}(?P<mark>['’_،]|\\[ ])\d{3}(?:(?P=mark)\d{3})*+(?![\w'’])")
-_SUM_OF_MONEY = r"(?:€|\$(?!\d)|£|¥|₽|руб|(?:euros?|dollars?|francs?|pesos?|rubles?|roubles?|kr|USD|EUR|CHF)\b)"
-_SPACED = pattern(
-    rf"(?<![\w.,])(?<!\d[ ])[1-9]\d{{0,2}}(?:[ ]\d{{3}})++(?=(?:[.,]\d++)?[ ]?{_SUM_OF_MONEY})"
-    r"|(?<=[=≈][ ])[1-9]\d{0,2}(?:[ ]\d{3})++(?![\d/]|[ ]?[-+*×/]|[.,]\d)",
-    re.IGNORECASE,
-)
-_ALONE = pattern(r"(?<![\w.,，])[1-9]\d{0,2}(?P<mark>[ ~，])\d{3}(?:(?P=mark)\d{3})*+(?![\d/:~]|[.,，]\d|[ ~]\d|-\w)")
-_SINGULAR_MEASURE = pattern(
-    r"[ -](?:meter|metre|mile|yard|foot|gram|calorie|page|piece|dollar|watt|liter|litre|gallon|pound|seat|word)\b",
-    re.IGNORECASE,
-)
-"""What shows that a number counts things of a size: "3 400 meter races" are three."""
-
-
-def fold(text: str) -> str:
-    """Write full-width signs and marks of thousands as ASCII does, one for one, so that places stay the same."""
-    folded = text if text.isascii() else text.translate(_FOLD)
-    folded = _SPACED.sub(lambda match: match[0].replace(" ", ","), folded)
-    return _GROUPED.sub(_with_commas, folded)
-
-
-def join_groups(text: str) -> str:
-    """Write `1 200`, `1，200` and `1~200` as `1,200`, one for one, in a piece that states one number.
-
-    Elsewhere these may be two numbers: "he runs 3 400 meter races", 得到100，200.
-    """
-
-    def rewrite(match: re.Match[str]) -> str:
-        if match["mark"] == " " and _SINGULAR_MEASURE.match(text, match.end()):
-            return match[0]
-        return match[0].replace(match["mark"], ",")
-
-    return _ALONE.sub(rewrite, text)
-
-
-def _with_commas(match: re.Match[str]) -> str:
-    mark = match["mark"]
-    return match[0].replace(mark, "\\," if len(mark) == 2 else ",")
 
 
 def find(text: str) -> Iterator[Number]:
@@ -186,11 +123,20 @@ def _number(text: str, match: re.Match[str]) -> Number | None:
     plain, value = read
     if whole := placed(text, start, end):
         start, end, value = whole
+        plain = text[start:end]
         before = text[max(0, start - 24) : start]
         sign = _sign(start, before, _BEFORE.search(before))
-        if sign is None:
-            return Number(text[start:end], start, end, (value,))
-        return Number(f"-{text[start:end]}", sign, end, (-value,))
+        return Number(plain, start, end, (value,)) if sign is None else _negative(plain, value, sign, end)
+    return _evaluate(text, Number(plain, start, end, (value,)), before, prefix)
+
+
+def _negative(plain: str, value: Fraction, start: int, end: int) -> Number:
+    return Number(f"-{plain}", start, end, (-value,))
+
+
+def _evaluate(text: str, number: Number, before: str, prefix: re.Match[str] | None) -> Number:
+    """Return a number with its factorial sign, power, sign, percent and unit."""
+    plain, start, end, (value,) = number
     if value.denominator == 1 and 0 <= value <= 20 and _FACTORIAL.match(text, end):
         value, end = Fraction(factorial(int(value))), end + 1
         plain = str(value)
@@ -201,12 +147,12 @@ def _number(text: str, match: re.Match[str]) -> Number | None:
             return Number(text[start : power.end()], start, power.end())
         plain, value, end = f"{plain}^{exponent}", value**exponent, power.end()
     sign = _sign(start, before, prefix)
-    if sign is not None:
-        plain, value, start = f"-{plain}", -value, sign
+    number = Number(plain, start, end, (value,)) if sign is None else _negative(plain, value, sign, end)
     if _OF_HUNDRED.search(before):
-        return Number(f"{plain}%", start, end, (value / 100, value))
+        (value,) = number.readings
+        return Number(f"{number.text}%", number.start, end, (value / 100, value))
     paid = bool(prefix and prefix["currency"])
-    return _with_unit(text, Number(plain, start, end, (value,)), signed=sign is not None, paid=paid)
+    return _with_unit(text, number, signed=sign is not None, paid=paid)
 
 
 def _in_name(before: str, prefix: re.Match[str] | None) -> bool:
@@ -225,43 +171,32 @@ def _with_unit(text: str, number: Number, *, signed: bool, paid: bool) -> Number
     if whole:
         start, end, readings = whole
         return Number(text[start:end], start, end, readings)
-    after = _AFTER.match(text, number.end)
-    if not after:
+    after = AFTER.match(text, number.end)
+    if after is None:
         return number
     value = number.readings[0]
     if after["percent"]:
         return Number(f"{number.text}%", number.start, after.end(), (value / 100, value))
     if after["half"] or after["part"]:  # 3 and a half, 3个半
         part = Fraction(1, 2) if after["half"] else word_fraction(after["top"], after["part"])
-        said = f"{number.text} {part}" if value.denominator == 1 and value > 0 else number.text
-        return Number(said, number.start, after.end(), (value + part,))
+        whole_value = value - part if signed else value + part
+        said = f"{number.text} {part}" if value.denominator == 1 else number.text
+        return Number(said, number.start, after.end(), (whole_value,))
     if after["below"]:
-        return number if signed else Number(f"-{number.text}", number.start, after.end(), (-value,))
-    if after["letter"]:
-        if not paid and after["letter"] != "M":
-            return number
-        unit = _LETTERS[after["letter"].lower()]
-    else:
-        unit = after["unit"].strip().lower()
+        return number if signed else _negative(number.text, value, number.start, after.end())
+    return _multiplied(number, after, paid=paid)
+
+
+def _multiplied(number: Number, after: re.Match[str], *, paid: bool) -> Number:
+    """Return a number with the unit that multiplies it: `70k`, `3万`, `$2B`."""
+    letter = after["letter"]
+    if letter and not paid and letter != "M":
+        return number
+    unit = LETTERS[letter.lower()] if letter else after["unit"].strip().lower()
     space = " " if unit.isascii() and unit != "k" else ""
-    readings = (*(value * factor for factor in _factors(unit)), value)
+    value = number.readings[0]
+    readings = (*(value * factor for factor in factors(unit)), value)
     return Number(f"{number.text}{space}{unit}", number.start, after.end(), readings)
-
-
-def word_fraction(top: str, part: str) -> Fraction:
-    """Return the value of a fraction in words: `a half`, `two thirds`."""
-    count = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7}
-    whole = next(n for name, n in _PARTS.items() if part.lower().startswith(name))
-    return Fraction(count[top.lower()], whole)
-
-
-def _factors(unit: str) -> tuple[int, ...]:
-    """Return what a unit may stand for: mil is a thousand in Spanish, and short for a million in English."""
-    if unit == "mil":
-        return (10**3, 10**6)
-    if unit in _UNITS:
-        return (_UNITS[unit],)
-    return (_UNITS[max((name for name in _UNITS if unit.startswith(name)), key=len)],)
 
 
 def _sign(start: int, before: str, prefix: re.Match[str] | None) -> int | None:
@@ -298,25 +233,25 @@ def _read(match: re.Match[str], lost: str) -> tuple[str, Fraction] | None:
         whole = int(match["vw"] or 0)
         part = Fraction(unicodedata.numeric(match["v"])).limit_denominator(10)
         return (f"{whole} {part}" if whole else str(part)), whole + part
-    if match["n"] or match["eu"]:
-        return _read_decimal(match, lost)
-    top, bottom, whole_text = (
-        (match["fn"].removeprefix(lost), match["fd"], None)
-        if match["fn"]
-        else (match["mn"], match["md"], match["mw"])
-        if match["mn"]
-        else (match["cn"], match["cd"], match["cw"])
-        if match["cn"]
-        else (match["ln"] or match["ln1"], match["ld"] or match["ld1"], match["lw"])
-    )
+    return _read_decimal(match, lost) if match["n"] or match["eu"] else _read_fraction(match, lost)
+
+
+def _read_fraction(match: re.Match[str], lost: str) -> tuple[str, Fraction] | None:
+    if match["fn"]:
+        top, bottom, whole = match["fn"].removeprefix(lost), match["fd"], None
+    elif match["mn"]:
+        top, bottom, whole = match["mn"], match["md"], match["mw"]
+    elif match["cn"]:
+        top, bottom, whole = match["cn"], match["cd"], match["cw"]
+    else:
+        top, bottom, whole = match["ln"] or match["ln1"], match["ld"] or match["ld1"], match["lw"]
     top, bottom = _plain(top).replace(" ", ""), _plain(bottom)
     if Fraction(bottom) == 0:
         return None
     value = Fraction(top) / Fraction(bottom)
-    plain = f"{top}/{bottom}"
-    if whole_text is None:
-        return plain, value
-    return f"{_plain(whole_text)} {plain}", int(whole_text) + value
+    if whole is None:
+        return f"{top}/{bottom}", value
+    return f"{_plain(whole)} {top}/{bottom}", int(whole) + value
 
 
 def _read_decimal(match: re.Match[str], lost: str) -> tuple[str, Fraction] | None:

@@ -22,7 +22,9 @@ _BROKEN_OFF = pattern(
 )
 # A bare value stands in any text about numbers, so it must close what the text says.
 _VALUE = pattern(r"\W{0,4}[\d.,:/\s]{1,20}(?:\W{0,3}|\s?[^\W\d_]{1,3})|\S{1,2}")
-_CLOSES = pattern(r"[)\]}*_`\"'”’»」$\\]{0,6}(?:\s?(?:[^\W\d_]{1,15}|[%°])){0,2}\s?[.!。)\]}*_`\"'”’»」$\\]{0,6}\s*$")
+_CLOSES = pattern(
+    r"[)\]}*_`\"'”’»」$\\]{0,6}(?:\s?(?:[^\W\d_]{1,15}|[%°])){0,2}\s?[.!。)\]}*_`\"'”’»」$\\]{0,6}\s*$"
+)
 _LEADS_TO_VALUE = pattern(
     r"(?:^|\b(?:is|are|be|equals|gives|get|makes|answer|so|therefore|approximately|about|exactly)\b|[:：=≈是为得])[\s$(*_`\"'“\\{\[]{0,8}$",
     re.IGNORECASE,
@@ -71,7 +73,11 @@ def find_option_text(text: str, sample: Sample, letters: str) -> OptionText | No
 def _find_words(line: str, words: str) -> int:
     """Return where the words stand last in a line, as words of their own; -1 where they do not."""
     at = line.rfind(words) if words else -1
-    if at < 0 or (at and line[at - 1].isascii() and (line[at - 1].isalnum() or (line[at - 1] in ".,-/^_" and words[0].isdigit()))):
+    if at < 0 or (
+        at
+        and line[at - 1].isascii()
+        and (line[at - 1].isalnum() or (line[at - 1] in ".,-/^_" and words[0].isdigit()))
+    ):
         return -1
     beyond = line[at + len(words) : at + len(words) + 1]
     return -1 if beyond.isalnum() and beyond.isascii() else at

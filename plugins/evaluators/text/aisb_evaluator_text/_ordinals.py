@@ -14,7 +14,10 @@ from aisb.helpers import pattern
 ENGLISH = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 CHINESE = "一二三四五六七八九十"
 _ENGLISH = "|".join((*ENGLISH, "last"))
-_WHOLE = pattern(rf"\W{{0,4}}(?:(?:option|choice) #?|选项 ?|第)(?P<place>\d|[{CHINESE}])(?:个?选?项)?\W{{0,4}}", re.IGNORECASE)
+_WHOLE = pattern(
+    rf"\W{{0,4}}(?:(?:option|choice) #?|选项 ?|第)(?P<place>\d|[{CHINESE}])(?:个?选?项)?\W{{0,4}}",
+    re.IGNORECASE,
+)
 # What the naming of a place can begin with, in lower case.
 _BEGINS = pattern(
     rf"\b(?:answer|choice\b|choose|select|pick|go with|the (?:{_ENGLISH}) |option )|第|答案|选|应|正确"
@@ -25,7 +28,8 @@ _RIGHT = r"(?:the\ )?(?:correct|right|best|most\ (?:likely|appropriate|suitable)
 _PLACED = pattern(
     rf"""
     \b(?:answer|choice|option)\b[^.\n:]{{0,40}}?(?:\bis\b|:)\s?[*_(]{{0,3}}
-      (?:the\ (?P<word>{_ENGLISH})(?=\s(?:one|{_OPTION})\b|[)*_"'”]{{0,3}}\s?(?:[.,;!]|\n|$))|(?:option|choice)\ (?:number\ )?\#?(?P<digit>\d)(?!\w))
+      (?:the\ (?P<word>{_ENGLISH})(?=\s(?:one|{_OPTION})\b|[)*_"'”]{{0,3}}\s?(?:[.,;!]|\n|$))
+        |(?:option|choice)\ (?:number\ )?\#?(?P<digit>\d)(?!\w))
   | \b(?:choose|select|pick|go\ with)\s
       (?:the\ (?P<word2>{_ENGLISH})\ {_OPTION}|option\ \#?(?P<digit2>\d)(?!\w))
   | \bthe\ (?P<word3>{_ENGLISH})\ {_OPTION}\ is\ {_RIGHT}\b

@@ -14,12 +14,16 @@ _OR = pattern(
     re.IGNORECASE,
 )
 _TO = pattern(
-    rf"\s?(?P<dash>[-–—~〜～])\s?{_MONEY}|\s(?:to|bis|a|à|до|hadi|sampai|đến)\s{_MONEY}|\s?(?:至|到|から|ถึง|থেকে)\s?{_MONEY}",
+    rf"\s?(?P<dash>[-–—~〜～])\s?{_MONEY}|\s(?:to|bis|a|à|до|hadi|sampai|đến)\s{_MONEY}"
+    rf"|\s?(?:至|到|から|ถึง|থেকে)\s?{_MONEY}",
     re.IGNORECASE,
 )
-_AND = pattern(rf"\s(?:and|und|y|e|et|и|na|và)\s{_MONEY}|\s?(?:和|与|と|และ|এবং|మరియు)\s?{_MONEY}|,\s?{_MONEY}", re.IGNORECASE)
+_AND = pattern(
+    rf"\s(?:and|und|y|e|et|и|na|và)\s{_MONEY}|\s?(?:和|与|と|และ|এবং|మరియు)\s?{_MONEY}|,\s?{_MONEY}",
+    re.IGNORECASE,
+)
 _BETWEEN = pattern(
-    r"(?:\b(?:between|from|somewhere\ between|entre|zwischen|von|de|от|между|kati\sya)\s|介于|在|从|ระหว่าง)\s?[$€£¥]?\s?$",
+    r"(?:\b(?:between|from|entre|zwischen|von|de|от|между|kati\sya)\s|介于|在|从|ระหว่าง)\s?[$€£¥]?\s?$",
     re.IGNORECASE,
 )
 _BETWEEN_BEHIND = pattern(r"\s?(?:之间|之間|の間|사이)")
@@ -27,58 +31,61 @@ _ESTIMATES = pattern(r"\b(?:about|around|takes|lasts|roughly|approximately)\s[$�
 _FROM = pattern(r"(?:\b(?:von|de|du|от|с)\s|从|由|自|から)[^\d]{0,8}$", re.IGNORECASE)
 _OPERAND = pattern(r"[-+*/×÷]\s?[$€£¥]?$")
 _PRECISION = pattern(r"\s?(?:decimals?|d\.?p|significant|s\.?f|places?|digits?)\b", re.IGNORECASE)
-_ENDS = pattern(r"\s?(?:(?:[^\W\d_]{1,15}|[%°])\s?){0,2}(?:[.!。)*\\$}\]\s]*|(?:,|\sand)\s(?:and\s)?\d.*)", re.DOTALL)
+_ENDS = pattern(
+    r"\s?(?:(?:[^\W\d_]{1,15}|[%°])\s?){0,2}(?:[.!。)*\\$}\]\s]*|(?:,|\sand)\s(?:and\s)?\d.*)", re.DOTALL
+)
 
 
 def several(text: str, numbers: Sequence[Number], *, stated: bool) -> tuple[int, int] | None:
-    """Return the span of two numbers of which the first is given as one of several; None where it is the only one.
+    """Return the span of two numbers that are given for one; None where the first stands alone.
 
-    `numbers` has the first number and those after it. A text that states its answer there (`stated`) may also join
-    them by "to" or a comma; elsewhere "from 5 to 18" and "5, 18" are how a story goes.
+    `numbers` has the first number and those after it. Where a text states its answer (`stated`), "to" and a
+    comma join them too; elsewhere "from 5 to 18" and "5, 18" are how a story goes.
     """
-    if len(numbers) < 2:
+    if len(numbers) < 2 or _same_value(numbers[0], numbers[1]):
         return None
     first, second = numbers[:2]
-    if _same_value(first, second):
-        return None
-    between = text[first.end : second.start]
+    alternatives = _are_alternatives(text, first, second) or _are_range(text, first, second, stated=stated)
+    return (first.start, second.end) if alternatives else None
+
+
+def _are_alternatives(text: str, first: Number, second: Number) -> bool:
+    """Say whether two numbers are joined by "or", "between … and" or ±."""
+    before, between = text[max(0, first.start - 24) : first.start], text[first.end : second.start]
     if second.text.startswith("±") and not between.strip():
-        return first.start, second.end
+        return True
+    if _OPERAND.search(before):
+        return False  # "30 + 160 or 190" gives a sum and its value
     after = text[second.end : second.end + 40]
-    if _OPERAND.search(text[max(0, first.start - 4) : first.start]):
-        return None  # "30 + 160 or 190" gives a sum and its value
-    if (found := _OR.fullmatch(between)) and (not found["unit"] or _says(after, found["unit"])):
-        return first.start, second.end
-    opened = bool(_BETWEEN.search(text[max(0, first.start - 24) : first.start]) or _BETWEEN_BEHIND.match(after))
-    if opened and _AND.fullmatch(between):
-        return first.start, second.end
+    joined = _OR.fullmatch(between)
+    if joined and (not joined["unit"] or after.lstrip().lower().startswith(joined["unit"].lower())):
+        return True
+    opened = _BETWEEN.search(before) or _BETWEEN_BEHIND.match(after)
+    return bool(opened and _AND.fullmatch(between))
+
+
+def _are_range(text: str, first: Number, second: Number, *, stated: bool) -> bool:
+    """Say whether two numbers are joined by a dash, by "to", or as a list that ends the statement."""
+    between, after = text[first.end : second.start], text[second.end : second.end + 40]
     if "=" in after:
-        return None
+        return False
     joined = _TO.fullmatch(between)
-    as_range = stated or (joined and joined["dash"] and " " not in between) or _estimated(text, first, between)
-    if joined and as_range and not _PRECISION.match(after):
-        spaced = joined["dash"] and " " in between
-        return None if spaced and not _ENDS.fullmatch(after) else (first.start, second.end)
-    if stated and _AND.fullmatch(between) and _ENDS.fullmatch(after) and not _readable_as_words(after):
-        return first.start, second.end
-    return None
+    dash = joined and joined["dash"]
+    if joined and (stated or (dash and " " not in between) or _is_estimate(text, first, between)):
+        # 18 - 20 may go on: "18 - 20 more than that".
+        ends = not dash or " " not in between or _ENDS.fullmatch(after)
+        return bool(ends) and not _PRECISION.match(after)
+    listed = stated and _AND.fullmatch(between) and _ENDS.fullmatch(after)
+    # Words behind the second number make it another thing: "18, 2 more", "5 and 3 quarters".
+    return bool(listed) and not any(c.isalpha() for c in after.replace("and", ""))
 
 
-def _estimated(text: str, first: Number, between: str) -> bool:
-    """Say whether numbers joined by "to" are a range: 4到6天, "takes 4 to 6 days"; not "rises from 4 to 6"."""
+def _is_estimate(text: str, first: Number, between: str) -> bool:
+    """Say whether numbers joined by "to" are a range: 4到6天, "takes 4 to 6 days"."""
     before = text[max(0, first.start - 16) : first.start]
     if between.strip().lower() in ("to", "a"):
         return bool(_ESTIMATES.search(before))
     return not _FROM.search(before)
-
-
-def _says(after: str, unit: str) -> bool:
-    return after.lstrip().lower().startswith(unit.lower())
-
-
-def _readable_as_words(after: str) -> bool:
-    """Say whether words follow, so that "18, 2 more" and "5 and 3 quarters" are no list."""
-    return any(c.isalpha() for c in after.replace("and", ""))
 
 
 def _same_value(first: Number, second: Number) -> bool:
@@ -91,7 +98,7 @@ def _same_value(first: Number, second: Number) -> bool:
 
 
 def in_several(text: str, numbers: Iterable[Number], last: Number) -> tuple[int, int] | None:
-    """Return the span of the alternatives that the last number of a text closes; None where it stands alone."""
+    """Return the span of the alternatives that the last number closes; None where it stands alone."""
     before = [number for number in numbers if number.end <= last.start]
     return several(text, [before[-1], last], stated=False) if before else None
 

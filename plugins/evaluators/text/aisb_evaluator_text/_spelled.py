@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from aisb.helpers import pattern
-from aisb_evaluator_text._numbers import Number, word_fraction
+from aisb_evaluator_text._numbers import Number
+from aisb_evaluator_text._units import word_fraction
 
 _ONES = [
     "zero",
