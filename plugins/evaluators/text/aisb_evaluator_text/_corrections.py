@@ -67,7 +67,7 @@ def retractions(text: str, start: int) -> Iterator[tuple[int, bool]]:
     found += [(match, False) for match in _PAUSES.finditer(text, start)]
     for match, corrects in sorted(found, key=lambda one: one[0].start())[:40]:
         sentence = _sentence(text, start, match)
-        if corrects and _PAST.search(sentence) and not _REPLACES.search(text, match.end()):
+        if corrects and _PAST.search(sentence) and not _REPLACES.search(text, match.end(), match.end() + 200):
             continue
         yield match.end(), corrects
 
@@ -86,4 +86,4 @@ def only_checks(text: str, start: int) -> bool:
 
 def confirms(text: str, start: int) -> bool:
     """Say whether a text finds from `start` on that what it had said was right."""
-    return bool(_CONFIRMS.search(text, start))
+    return bool(_CONFIRMS.search(text, start, start + 4000))

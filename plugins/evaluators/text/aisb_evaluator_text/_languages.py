@@ -13,8 +13,8 @@ _NAMES = {
     "dutch": "nl", "polish": "pl", "turkish": "tr", "ukrainian": "uk", "indonesian": "id", "vietnamese": "vi",
 }  # fmt: skip
 _DECIMAL_COMMA = frozenset((
-    "bg", "ca", "cs", "da", "de", "el", "es", "et", "fi", "fr", "hr", "hu", "id", "is", "it", "lt", "lv", "nb", "nl",
-    "nn", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sr", "sv", "tr", "uk", "vi",
+    "bg", "ca", "cs", "da", "de", "el", "es", "et", "fi", "fr", "hr", "hu", "id", "is", "it", "lt", "lv",
+    "nb", "nl", "nn", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sr", "sv", "tr", "uk", "vi",
 ))  # fmt: skip
 """Languages that write 1.200,50 or 1 200,50 where English writes 1,200.50."""
 
@@ -105,7 +105,8 @@ _NUMERAL = pattern(
     """,
     re.VERBOSE,
 )
-_COMMA_IS_DECIMAL = pattern(r"\d,\d{1,2}(?![\d,])|(?<!\d)0,\d|(?<![\d.,])[1-9]\d{0,2}\.\d{3}(?![\d.])")
+_COMMA_IS_DECIMAL = pattern(r"\d,\d{1,2}(?![\d,])|(?<!\d)0,\d")
+_POINT_GROUPS = pattern(r"(?<![\d.,])[1-9]\d{0,2}\.\d{3}(?![\d.])")
 _POINT_IS_DECIMAL = pattern(r"(?<![\d.])\d{1,6}\.\d{1,2}(?![\d.])|(?<![\d.])0\.\d|\d,\d{3}\.\d")
 
 
@@ -119,6 +120,7 @@ def english_numbers(text: str, language: str) -> str:
         return text
     comma_decimal = bool(_COMMA_IS_DECIMAL.search(text))
     point_decimal = not comma_decimal and bool(_POINT_IS_DECIMAL.search(text))
+    comma_decimal = comma_decimal or (not point_decimal and bool(_POINT_GROUPS.search(text)))
 
     def rewrite(match: re.Match[str]) -> str:
         said = match[0]

@@ -244,7 +244,7 @@ _STATES = pattern(
 def _taken_back(text: str, marked: Number) -> bool:
     """Say whether a text takes its marked answer back and goes on to another."""
     for start, corrects in retractions(text, marked.end):
-        later = [moved(n, start) for n in islice(find(text[start:]), 64)]
+        later = [moved(n, start) for n in islice(find(text[start : start + 4000]), 64)]
         if not later:
             return False
         if corrects:
