@@ -75,11 +75,11 @@ class Rules:
             rf"[(\[*_`\"'<]*(?P<letter>{upper})[)\]*_`\"'>]*(?P<mark>[.:,)\]、>])[*_ ]*(?!{upper}{edge})\S"
         )
         self.hedge = re.compile(
-            rf"[)\]*_`]*\s*(?:/|、|\bor\b|\band\b|&|或者?|和|与)\s*(?:option\s|选项)?[(\[*]*(?P<other>{upper}){edge}"
+            rf"[)\]*_`]*\s*(?:/|、|\b(?:or|and|oder|und|ou|et|o|y|e|или|и)\b|&|或者?|和|与|または|หรือ)\s*(?:option\s|选项)?[(\[*]*(?P<other>{upper}){edge}"
         )
         self.others = re.compile(
             rf"(?:{_CLOSE}{{0,4}}\s?(?:[,;、/+&和与及]|\band\b|\bor\b)(?:\s?(?:and|or|also|和|或)\b)?\s?(?:option\s|选项)?[(\[*_{{$\"'`]{{0,3}}(?P<other>{upper}){edge})+"
-            rf"(?={_CLOSE}{{0,6}}\s{{0,3}}(?:$|\n|[.。!！;；](?=\s|$|[^\w])|[<《]|,\s?(?:because|since|因为)|\((?!\s?(?:wrong|incorrect|false|错))"
+            rf"(?={_CLOSE}{{0,6}}\s{{0,3}}(?:$|\n|[.。!！;；](?=\s|$|[^\w])|[<《]|,\s?(?:because|since|respectively|因为)|\((?!\s?(?:wrong|incorrect|false|错))"
             r"|\b(?:because|since|both|all\ hold|are\ (?:both|all|the|correct|right|true))\b"
             r"|因为|[两三四][个项者]|都(?!不|错)|均(?!不|错)|正确|同时))",
             re.IGNORECASE,
@@ -124,9 +124,9 @@ class Rules:
               (?:is|was|(?:would|must|should)\ be|seems|appears|looks)\s
               (?:(?:therefore|clearly|thus|probably|likely|also|to\ be|the|most|only|best|my|final|a|much)
                 \s){{0,4}}
-              (?:correct|right|best|true|accurate|appropriate|valid|answer|suitable|likely|better\s(?:option|choice|answer|fit)|(?<=the\s)case)\b
-            | (?:correct|right|true|remains?)\b
-            | is\ (?:left|the\ (?:only\ )?(?:one|option|choice)
+              (?:correct|right|best|true|accurate|appropriate|valid|answer|suitable|likely|(?<=the\s)case(?!\s(?:of|in|where|when|that|for)))\b
+            | (?:correct|right|true)\b | remains?(?=\s?(?:[.,;!]|$|\n|as\ the\b))
+            | is\ (?:left(?=\s?(?:[.,;!]|$|\n))|the\ (?:only\ )?(?:one|option|choice)
               \ (?:left|remaining|that\ (?:remains|is\ left)))\b
             | (?:选项|项)?(?:是|为|才是|才)?最?(?:正确|对的?(?=[。，,.\s]|$)|符合|恰当|准确|合适)
             | {_RIGHT_LOCALLY}
@@ -158,7 +158,7 @@ class Rules:
               (?:\A[\s,.:;…!)–—-]{{0,6}}
                 |\b(?:should|must|would)\ be\s|\bit(?:['’]s|\ is)\s|\bI\ me(?:an|ant)\s|\bmake\ (?:that|it)\s
                 |\b(?:so|therefore|thus|hence|no|actually|rather|instead),?\s
-                |\b(?:switch(?:ing)?|chang(?:e|ing)[^.\n]{{1,20}}?)\ to\s
+                |\b(?:switch(?:ing)?|my\ (?:answer|choice))\ to\s
                 |\b(?:correct|right|better|best)\ (?:one|answer|option|choice)\ is\s
                 |应该?[是选为]|应?改为|改选|就是|而是|选|是|正确的是
                 |\b(?:es|ist|est|это)\s(?:la\s|die\s)?
@@ -247,6 +247,9 @@ class Rules:
             for match in self.correct.finditer(after):
                 group = "stated" if match["stated"] else "judged"
                 begin, end = (start + place for place in match.span(group))
+                own_line = "\n" in text[start:begin]
+                if match.start() == 0 and (_LISTED if own_line else _JUDGED_NEXT).match(text, end):
+                    continue
                 if denied(text, begin, end, start + match.start()) or joined(text, begin):
                     continue
                 sentence_end = re.search(r"[.。\n]", text[end : end + 120])
@@ -284,6 +287,9 @@ _CONTRASTS = pattern(
     r"\b(?:but|however|instead)\b(?=[^.\n]{0,40}\b(?:should|must)\sbe\b|\s(?:actually|on\sreflection|it['’]s|it\sis)\b)|(?:但|不过)(?=[^。\n]{0,12}应该?[是为选])",
     re.IGNORECASE,
 )
+# What stands behind the letter of an option that the text takes up next: "D: no", in a list also "D. Mars".
+_JUDGED_NEXT = pattern(r"[)\]*_`]{0,3}\s?:")
+_LISTED = pattern(r"[)\]*_`]{0,3}\s?(?::|[.)](?=[ \t]*[^\s*_`.]))")
 _CONDITION = pattern(
     r"(?:\b(?:if|when|whether|unless|suppos(?:e|ing)|assum(?:e|ing))(?:\sthat)?\s|如果|假如|假设|若)(?:option\s|选项)?[(\[*]{0,3}$",
     re.IGNORECASE,

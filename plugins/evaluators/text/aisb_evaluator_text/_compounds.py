@@ -10,7 +10,8 @@ from fractions import Fraction
 from aisb.helpers import pattern
 
 RATIOS = {
-    "week day": 7, "day hour": 24, "hour minute": 60, "minute second": 60, "year month": 12, "foot inch": 12,
+    "week day": 7, "day hour": 24, "hour minute": 60, "hour 分": 60,
+    "minute second": 60, "year month": 12, "foot inch": 12,
     "dollar cent": 100, "pound ounce": 16, "meter centimeter": 100, "kilometer meter": 1000,
     "kilogram gram": 1000, "元 角": 10, "元 分": 100, "角 分": 10,
 }  # fmt: skip

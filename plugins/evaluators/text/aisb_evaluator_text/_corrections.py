@@ -14,7 +14,8 @@ _CORRECTS = pattern(
       \s(?:[a-z]{2,9}ly\s)?(?:wrong|incorrect|false|not\ (?:right|correct|quite)
         |a\ mistake|an\ error|mistaken)\b
     | \bthat\ (?:isn|wasn|can)['’]t\ (?:be\ )?(?:right|correct)\b | \bcan['’]?t\ be\ right\b
-    | \b(?:scratch|strike)\ that\b | \bcorrect(?:ion|ing)\b | \boops\b
+    | \b(?:scratch|strike)\ that\b | \bcorrect(?:ion|ing)\b | \boops\b | \bedit:
+    | \b(?:need|have)\ to\ correct\b | (?<![\u4e00-\u9fff])不[,，。]
     | (?<![a-z]\ )\bno\b(?=[,.:;!—–-]{1,3}\s?(?:[$€£¥]?\d|[("*]?[A-J]\b|it|that|the\ (?:answer|right|correct)
         |wait|actually)|\s?[—–-])
     | \bI\ (?:misread|miscalculated|miscounted|misspoke|was\ wrong|forgot)\b
@@ -31,7 +32,7 @@ _CORRECTS = pattern(
 _PAUSES = pattern(
     r"""
     \b(?:wait|actually|hold\ on|hmm+|let\ me\ (?:re|correct|double)|on\ (?:second\ thoughts?|reflection)
-      |reconsider\w{0,3}|rethink\w{0,3}|sorry(?=,)|or\ rather
+      |reconsider\w{0,3}|rethink\w{0,3}|chang(?:e|ing)(?=\ my\ )|sorry(?=,)|or\ rather
       |moment\ mal|warte|espera|attends|подожди\w{0,2}|стоп)\b
     | 等等 | 等一下 | 重新 | 再(?:想|看|算)一?[下遍次想看算] | 仔细一?想 | 待って
     """,

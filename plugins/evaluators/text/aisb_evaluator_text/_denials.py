@@ -39,7 +39,7 @@ _VERDICT = r"""
 _WRONG = pattern(_MORE + _VERDICT, re.VERBOSE | re.IGNORECASE)
 _WRONG_ALONE = pattern(_VERDICT, re.VERBOSE | re.IGNORECASE)
 _UNCHOSEN = pattern(
-    r"(?:\bnot|n['’]t|\bnever|\bcannot|不能?|别|勿|未|无法|不可|不应|不会)"
+    r"(?:\bnot|n['’]t|\bnever|\bcannot|不能?|别|勿|未|无法|不可|不应|不会|误|错)"
     r"\s?(?:\w{1,12}\s)?(?:the\s|that\s)?$",
     re.IGNORECASE,
 )

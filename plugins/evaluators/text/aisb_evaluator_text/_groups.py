@@ -8,9 +8,7 @@ from aisb.helpers import pattern
 
 _FOLD = str.maketrans("．％－﹣−／⁄：＋＝（）＄￥　٫٬", ".%---//:+=()$¥ .,")
 _GROUPED = pattern(r"(?<![\w.,'’])[1-9]\d{0,2}(?P<mark>['’_،]|\\[ ])\d{3}(?:(?P=mark)\d{3})*+(?![\w'’])")
-_SUM_OF_MONEY = (
-    r"(?:€|\$(?!\d)|£|¥|₽|руб|(?:euros?|dollars?|francs?|pesos?|rubles?|roubles?|kr|USD|EUR|CHF)\b)"
-)
+_SUM_OF_MONEY = r"(?:€|\$(?!\d)|£|¥|₽|руб|(?:euros?|dollars|francs|pesos|rubles|roubles|kr|USD|EUR|CHF)\b)"
 _SPACED = pattern(
     rf"(?<![\w.,])(?<!\d[ ])[1-9]\d{{0,2}}(?:[ ]\d{{3}})++(?=(?:[.,]\d++)?[ ]?{_SUM_OF_MONEY})"
     r"|(?<=[=≈][ ])[1-9]\d{0,2}(?:[ ]\d{3})++(?![\d/]|[ ]?[-+*×/]|[.,]\d)",

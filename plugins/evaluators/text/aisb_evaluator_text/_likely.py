@@ -56,9 +56,7 @@ def likely(text: str, sample: Sample) -> Extract | None:
         ):
             if better:
                 return extract(better, rule)
-        window = max(0, found.start - 200)
-        before = [moved(n, window) for n in find(text[window : found.start])]
-        if span := in_several(text, before, found):
+        if span := in_several(text, found):
             return Extract(without_labels(text[slice(*span)]), "several-numbers", span)
         return extract(found, "last-number")
     return extract(last, "last-number") if last else _without_digits(text)

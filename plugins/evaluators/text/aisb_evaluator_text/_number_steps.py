@@ -235,7 +235,7 @@ def _clause(text: str, start: int) -> tuple[int, str]:
 
 
 _STATES = pattern(
-    r"(?:[=≈:,]|\b(?:is|are|be|been|it['’]s|that['’]s|makes?|made|becomes?|gives?|equals|so|no)"
+    r"(?:[=≈]|\b(?:is|are|be|been|it['’]s|that['’]s|makes?|made|becomes?|gives?|equals|so|no)"
     r"|是|为|得|共|等于|到)\s?[$€£¥￥₹*({\\\s]{0,6}$",
     re.IGNORECASE,
 )
@@ -252,6 +252,8 @@ def _taken_back(text: str, marked: Number) -> bool:
         if _confirmed(text, start, later, marked):
             continue
         stated = [n for n in later if _STATES.search(text[max(0, n.start - 16) : n.start])]
+        if not text[start : later[0].start].strip(" ,.:;…*$(–—-"):
+            stated.append(later[0])  # "Actually, 18"
         if stated and not only_checks(text, start):
             return True
         # A check that ends in a number which the solution did not have contradicts the answer.

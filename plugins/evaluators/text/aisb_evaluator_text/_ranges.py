@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from aisb.helpers import pattern
-from aisb_evaluator_text._numbers import Number
+from aisb_evaluator_text._numbers import Number, find
 
 _MONEY = r"(?:[$€£¥￥₹]\s?)?"
 _OR = pattern(
-    rf"\s?(?P<unit>[^\W\d_]{{1,15}}|%)?\s?,?(?:(?<=[\s,])(?:or|oder|ou|o|u|или|либо|au|atau|hoặc)\s|(?:หรือ|または|或者?|还是|বা|లేదా)\s?)(?:[a-z]\s?=\s?)?{_MONEY}",
+    rf"\s?(?P<unit>[^\W\d_]{{1,15}}|%)?\s?,?(?:(?<=[\s,])(?:or|oder|ou|o|u|или|либо|au|atau|hoặc|but\s(?:less|more|fewer)\sthan)\s|(?:หรือ|または|或者?|还是|বা|లేదా)\s?)(?:[a-z]\s?=\s?)?{_MONEY}",
     re.IGNORECASE,
 )
 _TO = pattern(
-    rf"\s?(?P<dash>[-–—~〜～])\s?{_MONEY}|\s(?:to|bis|a|à|до|hadi|sampai|đến)\s{_MONEY}"
+    rf"\s?(?P<dash>[-–—~〜～]|\.{{2,3}}|…)\s?{_MONEY}|\s(?:to|bis|a|à|до|hadi|sampai|đến)\s{_MONEY}"
     rf"|\s?(?:至|到|から|ถึง|থেকে)\s?{_MONEY}",
     re.IGNORECASE,
 )
 _AND = pattern(
-    rf"\s(?:and|und|y|e|et|и|na|và)\s{_MONEY}|\s?(?:和|与|と|และ|এবং|మరియు)\s?{_MONEY}|,\s?{_MONEY}",
+    rf"\s(?:and|und|y|e|et|и|na|và)\s{_MONEY}|\s?(?:和|与|と|และ|এবং|మరియు)\s?{_MONEY}|[,，、]\s?{_MONEY}",
     re.IGNORECASE,
 )
 _BETWEEN = pattern(
@@ -71,7 +71,7 @@ def _are_range(text: str, first: Number, second: Number, *, stated: bool) -> boo
         return False
     joined = _TO.fullmatch(between)
     dash = joined and joined["dash"]
-    if joined and (stated or (dash and " " not in between) or _is_estimate(text, first, between)):
+    if joined and (stated or (" " not in between if dash else _is_estimate(text, first, between))):
         # 18 - 20 may go on: "18 - 20 more than that".
         ends = not dash or " " not in between or _ENDS.fullmatch(after)
         return bool(ends) and not _PRECISION.match(after)
@@ -97,10 +97,16 @@ def _same_value(first: Number, second: Number) -> bool:
     )
 
 
-def in_several(text: str, numbers: Iterable[Number], last: Number) -> tuple[int, int] | None:
+def in_several(text: str, last: Number) -> tuple[int, int] | None:
     """Return the span of the alternatives that the last number closes; None where it stands alone."""
-    before = [number for number in numbers if number.end <= last.start]
-    return several(text, [before[-1], last], stated=False) if before else None
+    start = max(0, last.start - 40)
+    while start < last.start and text[start : start + 1].isdigit():
+        start += 1  # not in the middle of a number
+    before = list(find(text[start : last.start]))
+    if not before:
+        return None
+    first = before[-1]._replace(start=before[-1].start + start, end=before[-1].end + start)
+    return several(text, [first, last], stated=False)
 
 
 def without_labels(said: str) -> str:

@@ -47,7 +47,7 @@ _ENGLISH = pattern(
       (?:[ ]and[ ](?P<over>an?|one|two|three)[ -](?P<over_part>hal(?:f|ves)|thirds?|quarters?)
          (?:[ ](?P<scale>hundred|thousand|million|billion))?)?
       (?P<dozen>[ ]dozen)?(?P<percent>[ ]per[ ]?cent)?
-    )\b
+    )\b(?!-[a-z])
     """,
     re.IGNORECASE | re.VERBOSE,
 )
