@@ -14,8 +14,8 @@ the stamp of the piece that completed it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import orjson
 
@@ -63,7 +63,7 @@ class StreamReader:
         self, backend: HttpBackend | None = None, sink: Callable[[Chunk], None] | None = None
     ) -> None:
         self.status: int = 0
-        self.headers: dict[str, str] = {}  # names in lower case
+        self.headers: Mapping[str, str] = {}  # names in lower case
         self.headers_ns: int | None = None
         self.last_ns: int | None = None
         self.done_ns: int | None = None
@@ -78,7 +78,8 @@ class StreamReader:
         self._rest: bytes = b""  # the beginning of a line that is not whole yet
         self._left: int = 0  # bytes of the body, or of its chunk, that are still to come
         self._size_format: bytes = b"%x\r\n"
-        self._backend = backend
+        self._decode = backend.decode if backend else problems.no_events
+        self._error_statuses = backend.error_statuses if backend else {}
         self._sse: bool = backend is not None and backend.stream_format == "sse"
         self._sink = sink
         self._kind: int = DOCUMENT if backend is None else UNKNOWN
@@ -131,7 +132,7 @@ class StreamReader:
             self._state, self.done_ns = ENDED, self.last_ns
         return self._state == ENDED
 
-    def begin(self, status: int, headers: dict[str, str], stamp: int) -> None:
+    def begin(self, status: int, headers: Mapping[str, str], stamp: int) -> None:
         """Take the head of a reply from a client that reads the framing itself; then `feed` is the body."""
         self._begin_body(Head(status, headers, None, keep_alive=False), stamp)
 
@@ -142,11 +143,15 @@ class StreamReader:
         while at < end:
             state = self._state
             if state in (CHUNK, SIZED):
-                begin, at = at, min(end, at + self._left)
-                self._left -= at - begin
+                body = data[at : at + self._left]
+                self._left -= len(body)
+                at += len(body)
                 if not self._left:
                     self._state = CHUNK_END if state == CHUNK else ENDED
-                self._read_body(data[begin:at], stamp)
+                    if state == CHUNK and data.startswith(b"\r\n", at):  # nearly always
+                        self._state = CHUNK_SIZE
+                        at += 2
+                self._read_body(body, stamp)
             elif state == CHUNK_SIZE:
                 at = self._read_chunk_size(data, at)
             elif state == CHUNK_END:
@@ -331,11 +336,10 @@ class StreamReader:
         except ValueError:
             event = problems.parse_odd_json(payload, self.status)
             self.columns.has_surrogates = True
-        backend = cast("HttpBackend", self._backend)  # without one there are no events
         if type(event) is not dict or "error" in event or self._event_name == b"error":
-            statuses, named = backend.error_statuses, self._event_name == b"error"
-            event = problems.checked_event(event, payload, self.status, statuses, named_error=named)
-        return backend.decode(event)
+            name, statuses = self._event_name, self._error_statuses
+            event = problems.checked_event(event, name, payload, self.status, statuses)
+        return self._decode(event)
 
     def _add(self, stamp: int, chunk: Chunk) -> None:
         if self._matches:
@@ -354,14 +358,13 @@ class StreamReader:
             self._add_stamp(stamp)
             self._texts.append(text)
             self._matches += 1
-            if not self._matches % FOLD:
+            if self._matches % FOLD == 0:
                 self.columns.fold()
         return bool(text)
 
     def _count_matches(self) -> None:
-        if self._matches:
-            self.columns.add_run(self._text_kind, self._matches)
-            self._matches = self._misses = 0
+        self.columns.add_run(self._text_kind, self._matches)
+        self._matches = self._misses = 0
 
     def _learn(self, payload: bytes, chunk: Chunk) -> None:
         """Take the template from an event that did not match, when it is not the first of its kind."""
@@ -369,16 +372,12 @@ class StreamReader:
         if self._misses > MISSES:
             self._learns = False
             self._before = self._piece_end = b""
-        elif self.columns.run_length > 1 and self._backend is not None:
-            template = find_template(payload, chunk, self._backend.decode)
-            if template is not None:
-                self._before, self._after = template
-                self._text_kind = chunk.kind
-                self._texts = self.columns.text if chunk.text else self.columns.reasoning
-                self._piece_starts = {}
-                if self._kind == EVENTS and self.decoder is None:
-                    chunk_end = b"\n\n" if self._state == UNTIL_CLOSE else b"\n\n\r\n"
-                    self._piece_end = self._after + chunk_end
+        elif self.columns.run_length > 1 and (found := find_template(payload, chunk, self._decode)):
+            self._before, self._after = found
+            self._text_kind, self._piece_starts = chunk.kind, {}
+            self._texts = self.columns.text if chunk.text else self.columns.reasoning
+            if self._kind == EVENTS and self.decoder is None:
+                self._piece_end = self._after + (b"\n\n" if self._state == UNTIL_CLOSE else b"\n\n\r\n")
 
     def answer_began(self) -> bool:
         """Say whether more came of the body than comments."""
@@ -390,9 +389,10 @@ class StreamReader:
         """Take note that nothing more comes. Return the document, or the event that was not ended."""
         if self._kind == UNKNOWN:
             self._tell_kind()
-        self._count_matches()
+        if self._matches:
+            self._count_matches()
         self.streamed = self._kind != DOCUMENT
-        if self._kind == DOCUMENT:
+        if not self.streamed:
             return self.document()
         line = b"".join(self._line)
         if self._kind == EVENTS and line:
