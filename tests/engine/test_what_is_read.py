@@ -380,7 +380,13 @@ async def test_where_another_extractor_could_move_the_headline_is_said(plugins, 
     ((name, scores),) = (await score(task, samples, predictions, plugins, judges=judges)).items()
     steps = Steps.make(task.postprocess, plugins)
     found = await disputed(
-        task, plugins, samples=samples, predictions=predictions, scores=scores, judge=judges[name], steps=steps
+        task,
+        plugins,
+        samples=samples,
+        predictions=predictions,
+        scores=scores,
+        judge=judges[name],
+        steps=steps,
     )
     assert (found is not None) is said
     if found:
