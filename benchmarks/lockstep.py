@@ -177,13 +177,15 @@ async def aisb_client(port, cell, waves, prompt=PROMPT):
     from aisb import Request
     from aisb_backend_openai import OpenAIChat
     from aisb_engine._load.clock import RunClock
-    from aisb_engine._load.work import Share, work
+    from aisb_engine._load.runner import SubtaskRunner
+    from aisb_engine._load.share import LoadShare
     from aisb_engine._progress import Progress
+    from aisb_engine._record.log import LogWriter
     from aisb_engine._spec import Load
 
     clock, count = RunClock(time.perf_counter_ns()), cell.streams * waves
     requests = ((0, Request(str(n), text=prompt, params={"max_tokens": cell.tokens})) for n in range(count))
-    load = Load(concurrency=cell.streams, retries=0)
+    share = LoadShare(Load(concurrency=cell.streams, retries=0), cell.streams)
     backend = OpenAIChat(url=f"http://127.0.0.1:{port}", model="mock")
 
     async def start():
@@ -191,10 +193,12 @@ async def aisb_client(port, cell, waves, prompt=PROMPT):
 
     with tempfile.TemporaryDirectory() as folder:
         progress = Progress("m", "t", Path(folder) / "out", total=count)
-        await work(
-            Share(0, Path(folder), 0, load, opened=False, limit=cell.streams), backend, lambda: requests,
-            clock=clock, start=start, progress=progress, note=print, stopping=asyncio.Event(),
-        )  # fmt: skip
+        with LogWriter(share.log_file(Path(folder))) as log:
+            runner = SubtaskRunner(
+                backend, share, clock, progress, print, asyncio.Event(), log,
+                share.health_file(Path(folder)),
+            )  # fmt: skip
+            await runner.run(lambda: requests, start)
         if progress.received != count:
             sys.exit(f"{progress.received} of {count} replies: {progress.first_failure}")
 

@@ -378,8 +378,15 @@ async def test_where_another_extractor_could_move_the_headline_is_said(plugins, 
     samples, predictions = graded_replies(400, odd)
     judges = make_evaluators(task, plugins)
     ((name, scores),) = (await score(task, samples, predictions, plugins, judges=judges)).items()
+    steps = Steps.make(task.postprocess, plugins)
     found = await disputed(
-        task, plugins, samples=samples, predictions=predictions, scores=scores, judge=judges[name]
+        task,
+        plugins,
+        samples=samples,
+        predictions=predictions,
+        scores=scores,
+        judge=judges[name],
+        steps=steps,
     )
     assert (found is not None) is said
     if found:

@@ -183,7 +183,7 @@ async def score_subtask(
     except ComponentError as error:  # a step cannot be made: no answer can be graded
         faults.add(error, f"task {task.name}")
     contested: Dispute | None = None
-    if scored and not judging:
+    if scored and steps is not None and not judging:
         judge_name, judge_scores = next(iter(scored.items()))
         contested = await disputed(
             task,
@@ -192,6 +192,7 @@ async def score_subtask(
             predictions=predictions,
             scores=judge_scores,
             judge=judges[judge_name],
+            steps=steps,
             marks=marks,
         )
     areas = _areas(task, [samples[one.sample.id] for one in asked if not one.broken])

@@ -142,16 +142,18 @@ async def disputed(
     predictions: Iterable[Prediction],
     scores: Sequence[Score],
     judge: Evaluator,
+    steps: Steps,
     marks: MarksTable | None = None,
 ) -> Dispute | None:
     """Return the extractor that could move the headline most; None where none moves it enough.
 
-    Nothing is asked: answers that a model judges are not read again, nor texts that are graded as a whole.
+    `steps` are those of the task, and `judge` the evaluator that gave the scores. Nothing is asked: answers
+    that a model judges are not read again, nor texts that are graded as a whole.
     """
     reading = reading_of(task, plugins, marks)
     if task.mode == "logprob" or not reading.finds_answer or judge.questions_per_answer or not scores:
         return None
-    own = Steps.make(task.postprocess, plugins, reading=reading)
+    own = Steps(steps.steps, reading)
     others, _, _ = other_extractors(task, plugins, marks=marks)
     by_key: dict[tuple[str, int], Prediction] = {}
     for prediction in predictions:  # the last turn, as it is graded
