@@ -16,7 +16,7 @@ from typing import Any
 
 from aisb._types import TOKEN_KINDS, Chunk, ChunkKind, Usage
 
-STAMPS = 128
+STAMPS = 64
 """How many stamps are packed at a time."""
 PIECES = 32
 """From how many pieces of text on they are joined: a string each costs ten times its letters."""
@@ -42,7 +42,7 @@ class Columns:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.stamps: array[int] = array("q")
+        self.stamps: list[int] = []  # a list, as adding to an array takes three times as long
         self.text: list[str] = []
         self.reasoning: list[str] = []
         self.run_length: int = 0  # how many chunks of the latest kind came in a row
@@ -141,7 +141,7 @@ class Columns:
 
     def all_stamps(self) -> array[int]:
         """Return the stamp of every chunk."""
-        return self._old_stamps.all(self.stamps) if self._old_stamps else self.stamps
+        return self._old_stamps.all(self.stamps) if self._old_stamps else array("q", self.stamps)
 
     def all_text(self) -> str:
         """Return the whole text."""
@@ -173,21 +173,21 @@ class PackedStamps:
         # Blocks that never grow: arrays that do, in ten thousand replies at once, leave holes behind.
         self._blocks: list[bytes | array[int]] = []
 
-    def take(self, stamps: array[int]) -> None:
-        """Take whole blocks off the front of an array."""
+    def take(self, stamps: list[int]) -> None:
+        """Take whole blocks off the front of a list."""
         while len(stamps) >= STAMPS:
-            block = stamps[:STAMPS]
+            block = array("q", stamps[:STAMPS])
             if not self._blocks:
                 self._first = self._last = block[0]
             self._blocks.append(_packed(array("q", map(sub, block, chain((self._last,), block)))))
             self._last = block[-1]
             del stamps[:STAMPS]
 
-    def all(self, recent: array[int]) -> array[int]:
-        """Return every stamp that was taken, and then those in an array."""
+    def all(self, recent: list[int]) -> array[int]:
+        """Return every stamp that was taken, and then those in a list."""
         gaps = chain((self._first,), *map(_unpacked, self._blocks))
         stamps = array("q", islice(accumulate(gaps), 1, None))
-        stamps.extend(recent)
+        stamps.extend(array("q", recent))
         return stamps
 
 

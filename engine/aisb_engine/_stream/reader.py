@@ -95,7 +95,7 @@ class StreamReader:
         self._before: bytes = b""  # the template: what stands before the text of an event, and after it
         self._after: bytes = b""
         self._texts: list[str] = []  # where the text of a match belongs
-        self._add_stamp: Callable[[int], None] = self.columns.stamps.append
+        self._stamps: list[int] = self.columns.stamps
         self._text_kind: ChunkKind = "content"
         self._matches: int = 0  # since the latest other chunk
         self._matching: bool = False  # the next piece may be one whole event that matches
@@ -111,10 +111,10 @@ class StreamReader:
             if start is None:
                 framing = None if self._state == UNTIL_CLOSE else self._size_format
                 start = self._piece_starts[length] = piece_start(self._before, length, framing)
-            if data.startswith(start) and data.endswith(self._piece_end):
-                literal = data[len(start) - 1 : length - len(self._piece_end) + 1]
-                if self._add_match(stamp, literal):
-                    return False
+            text, end = len(start), length - len(self._piece_end)
+            matches = data[:text] == start and data[end:] == self._piece_end
+            if matches and self._add_match(stamp, data[text - 1 : end + 1]):
+                return False
         try:
             self._read_framing(data, stamp)
         except AttemptFailed as error:
@@ -355,7 +355,7 @@ class StreamReader:
         except ValueError:
             return False
         if text:
-            self._add_stamp(stamp)
+            self._stamps.append(stamp)
             self._texts.append(text)
             self._matches += 1
             if self._matches % FOLD == 0:
