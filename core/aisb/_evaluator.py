@@ -19,8 +19,8 @@ Ask: TypeAlias = Callable[[Request], Awaitable[Prediction]]
 """Asks the model that judges. The engine gives one to the parameter of this type of an evaluator's factory.
 
 The request is sent, tried again and logged as in any run, with the evaluator's `params` below those that the
-user gives the judge. What was asked before is answered from the log; `repeat` asks the same once more. A
-failure is part of the prediction.
+user gives the judge. What was asked before is answered from the log; `repeat` asks the same once more. The
+text of the reply is without reasoning. A failure is part of the prediction.
 """
 
 

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from aisb._backend import Backend
     from aisb._plugins import Plugins
     from aisb_engine._record.runfolder import RunFolder
-    from aisb_engine._spec import Judge, Load, RunSpec, Task
+from aisb_engine._replies.marks import known_marks
+from aisb_engine._replies.thoughts import VisibleText
+from aisb_engine._spec import Judge, Load, RunSpec, Task
 
 CONCURRENCY = 32
 
@@ -157,7 +159,7 @@ class Judging:
         }
 
     async def ask(self, request: Request) -> Prediction:
-        """Answer one question, from the log where it was asked before.
+        """Answer one question, from the log where it was asked before. The text is without reasoning.
 
         Raises:
             ServiceError: the judge cannot be reached, or does not serve its model.
@@ -188,7 +190,8 @@ class Judging:
         elif found.key not in self._counted:
             self._counted.add(found.key)
             self.tally.add(found)
-        return found
+        marks = known_marks(self.plugins, self.judge.model.marks)
+        return replace(found, text=VisibleText.of(found.text, marks).text)
 
     def _ready(self, request: Request) -> Request:
         """Return what is sent, with its content in place of the sample's id."""

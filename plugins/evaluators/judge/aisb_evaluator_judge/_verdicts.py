@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Mapping
 
-from aisb.helpers import VisibleText
 from aisb_evaluator_judge._candidate import Shown
 
 _BOX = re.compile(r"\\boxed\{(?:\\(?:text|mathrm|textbf)\{)?([^{}]*)\}{1,2}")
@@ -62,12 +61,12 @@ _KEYS = frozenset(
 
 
 def read_verdict(text: str, letters: Mapping[str, str], shown: Shown = _NOTHING) -> str | None:
-    """Return the verdict that a reply states; `letters` has the verdict that each letter stood for.
+    """Return the verdict in a reply without reasoning; `letters` has the verdict that each letter stood for.
 
     None where it states none, several, or a letter beside the word of another; also where all that would be a
     verdict is repeated from what it was `shown`.
     """
-    lines = shown.own_lines(VisibleText.of(text).text)
+    lines = shown.own_lines(text)
     if not lines:
         return None
     if (in_json := _in_json("\n".join(lines), letters, shown)) is not None:

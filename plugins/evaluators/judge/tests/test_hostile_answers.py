@@ -5,6 +5,7 @@ import re
 import pytest
 
 from aisb import Prediction, Sample
+from aisb_engine import VisibleText
 from aisb_evaluator_judge._judge import ModelJudge
 
 SAMPLE = Sample("7", {"question": "What is 1/2 as a decimal?"}, "0.5")
@@ -73,7 +74,8 @@ def judging(reply):
 
     async def ask(request):
         asked.append(request.messages[-1].content)
-        return Prediction("", text=reply(asked[-1]), finish_reason="stop")
+        text = VisibleText.of(reply(asked[-1])).text  # as the engine does
+        return Prediction("", text=text, finish_reason="stop")
 
     return ModelJudge(prompt=PROMPT, ask=ask), asked
 

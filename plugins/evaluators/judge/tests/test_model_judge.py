@@ -5,6 +5,7 @@ import re
 import pytest
 
 from aisb import Failure, Prediction, Sample, Score, UsageError
+from aisb_engine import VisibleText
 from aisb_evaluator_judge._judge import ModelJudge
 from aisb_evaluator_judge._verdicts import read_verdict
 
@@ -93,7 +94,7 @@ PROMPT = "{question}\nRight: {target}\nGiven: {prediction}\n{verdicts}"
     ],
 )
 def test_a_verdict_is_read_strictly(said, verdict):
-    assert read_verdict(said, LETTERS) == verdict
+    assert read_verdict(VisibleText.of(said).text, LETTERS) == verdict
 
 
 class Scripted:
@@ -108,7 +109,9 @@ class Scripted:
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if callable(reply):
             reply = reply(request.messages[-1].content)
-        return reply if isinstance(reply, Prediction) else Prediction("", text=reply, finish_reason="stop")
+        if isinstance(reply, Prediction):
+            return reply
+        return Prediction("", text=VisibleText.of(reply).text, finish_reason="stop")  # as the engine does
 
 
 async def judged(*replies, answer="1/2", **options) -> tuple[Score, Scripted]:
