@@ -293,7 +293,8 @@ class Score:
 class Metric:
     """A number over many scores. `value`, `low` and `high` are in `unit`; low to high is a 95 % interval.
 
-    `count` is the number of samples that were asked. `group` is None for a number over all groups. `better`
+    `count` is the number of samples that were asked. `group` is None for a number over all groups. `groups`
+    says over how many groups a number is, and how many there are, where those are fewer: (2, 57). `better`
     says which direction is an improvement, None where neither is.
     """
 
@@ -305,6 +306,7 @@ class Metric:
     count: int = 0
     group: str | None = None
     better: Literal["higher", "lower"] | None = "higher"
+    groups: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

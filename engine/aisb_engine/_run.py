@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import tomli_w
 
@@ -35,8 +36,17 @@ from aisb_engine._resolve.catalog import Catalog, Selection, read_user_file
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._resolve.names import split_names
 from aisb_engine._resolve.params import fit_params
+from aisb_engine._resolve.rules import (
+    changed_rules,
+    own_input,
+    own_spec,
+    refuse_asking_keys,
+    refuse_other_requests,
+    run_file,
+    with_own_rules,
+)
 from aisb_engine._resolve.secrets import mask_options
-from aisb_engine._resolve.tables import overlay
+from aisb_engine._resolve.tables import Setting, overlay
 from aisb_engine._spec import Judge, Load, RunSpec, RunTable
 from aisb_engine._stopper import Stopper
 
@@ -106,7 +116,7 @@ def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]
                 bind(plugins.find("reporter", name).factory, options, where=where)
         return _for_mode(spec, command.mode, plugins), None
     asked = command.asked
-    known = read_user_file(folder.config)
+    known = run_file(folder)
     _check_kind(folder, command.mode, performance=bool(known.get("run", {}).get("performance")))
     names = Catalog(plugins)
     asked = replace(
@@ -114,8 +124,13 @@ def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]
         models=[_known_as("models", name, known, names) for name in split_names(asked.models)],
         datasets=[_known_as("tasks", name, known, names) for name in split_names(asked.datasets)],
         file=folder.config,
+        tables=overlay(own_input(folder).tables, asked.tables),
     )
-    return _for_mode(resolve(plugins, asked), command.mode, plugins), folder
+    spec = resolve(plugins, asked)
+    if command.mode == "eval":
+        refuse_asking_keys(map(Setting.parse, asked.sets), folder)
+        refuse_other_requests(own_spec(folder, plugins), spec, folder)
+    return _for_mode(spec, command.mode, plugins), folder
 
 
 def _check_kind(folder: RunFolder, mode: Mode, *, performance: bool) -> None:
@@ -193,9 +208,10 @@ def execute(
     folder = found or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - local time
     display = Followable(display or Silent(), folder)
     ended, faults = Ended(folder), PluginFaults(folder)
+    own = own_spec(folder, plugins) if found else spec
     with folder.lock():
-        _save_config(folder, spec)
-        manifest = Manifest.open(folder, plugins)
+        _save_config(folder, spec, again=False)
+        manifest = Manifest.open(folder, plugins, asks=command.mode in ASKING)
         session = manifest.begin(command.words or command_line())
         try:
             if command.mode == "all":
@@ -213,23 +229,15 @@ def execute(
                         performance=command.mode == "perf",
                         stopper=stopper,
                         faults=faults,
+                        begun=partial(_save_config, folder, spec, again=True),
                     ),
                     ended,
                     faults,
                 )
             if command.mode in {"all", "eval"} and not ended.interrupted:
-                from aisb_engine._scoring.results import score_run
-
-                left_out = {
-                    name: facts["not_asked"]
-                    for name, facts in manifest.data.get("tasks", {}).items()
-                    if "not_asked" in facts
-                }
-                scoring = score_run(spec, folder, plugins, display, session, faults=faults, left_out=left_out)
-                scored = asyncio.run((stopper or Stopper()).guard(scoring))
-                ended.notes += scored.notes
-                ended.faulty = scored.unmade > 0
-                ended.failed += scored.unjudged + (0 if ended.asked else scored.failed)
+                _score(
+                    _Scoring(spec, own, folder, plugins, manifest, display, session, stopper), ended, faults
+                )
             # What a performance run measured before it was interrupted is shown: it cannot be resumed.
             if command.mode in {"perf", "perf_viz"} or (
                 command.mode in {"all", "eval", "viz"} and not ended.interrupted
@@ -296,6 +304,42 @@ def _ask(asking: Asking, ended: Ended, faults: PluginFaults) -> None:
         ended.notes.append(f"{unasked(asking.pieces)} of {ended.asked} requests have no answer yet")
 
 
+class _Scoring(NamedTuple):
+    """What one command scores: by which rules, and what the run's own are."""
+
+    spec: RunSpec
+    own: RunSpec
+    folder: RunFolder
+    plugins: Plugins
+    manifest: Manifest
+    display: Display
+    session: int
+    stopper: Stopper | None
+
+
+def _score(of: _Scoring, ended: Ended, faults: PluginFaults) -> None:
+    """Grade what was answered, and keep how that went."""
+    from aisb_engine._scoring.results import score_run
+
+    tasks = of.manifest.data.get("tasks", {})
+    if of.own.judge is None and of.spec.judge is not None:
+        _keep_late_judge(of.folder, of.spec.judge)
+    scoring = score_run(
+        of.spec,
+        of.folder,
+        of.plugins,
+        of.display,
+        of.session,
+        faults=faults,
+        left_out={name: facts["not_asked"] for name, facts in tasks.items() if "not_asked" in facts},
+        trials={name: changed_rules(of.own, of.spec, name) for name in of.spec.tasks},
+    )
+    scored = asyncio.run((of.stopper or Stopper()).guard(scoring))
+    ended.notes += scored.notes
+    ended.faulty = scored.unmade > 0
+    ended.failed += scored.unjudged + (0 if ended.asked else scored.failed)
+
+
 def report(
     run: RunTable, folder: RunFolder, plugins: Plugins, faults: PluginFaults
 ) -> tuple[FinishedRun, list[Path]]:
@@ -346,16 +390,29 @@ def _judge_table(judge: Judge) -> dict[str, Any]:
     return {**model, "params": judge.params, "forced": judge.forced, "load": _plain(judge.load)}
 
 
-def _save_config(folder: RunFolder, spec: RunSpec) -> None:
-    """Write the resolved run; what an earlier command asked for in the same folder stays in it."""
+def _keep_late_judge(folder: RunFolder, judge: Judge) -> None:
+    """Keep the judge of a run that was asked without one, so that it can be graded again."""
+    write_atomically(folder.late_judge, tomli_w.dumps(_judge_table(judge), multiline_strings=True).encode())
+
+
+def _save_config(folder: RunFolder, spec: RunSpec, *, again: bool) -> None:
+    """Write the resolved run; what an earlier command asked for in the same folder stays in it.
+
+    Unless `again`, a configuration that is there is left as it is.
+    """
     mine = resolved(spec)
     if folder.config.exists():
+        if not again:
+            return
         mine = _united(read_user_file(folder.config), mine)
     write_atomically(folder.config, (HEAD + tomli_w.dumps(mine, multiline_strings=True)).encode())
 
 
 def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two resolved runs as one: tables of the same name are the new ones."""
+    """Return two resolved runs as one: the new tables, but a task keeps the rules that it began with."""
+    tasks = dict(old.get("tasks", {}))
+    for name, table in new["tasks"].items():
+        tasks[name] = with_own_rules(tasks[name], table) if name in tasks else table
     pairs = {(s["model"], s["task"]): s for s in (*old.get("subtasks", ()), *new["subtasks"])}
     run = overlay(old.get("run", {}), new["run"])
     for key in ("models", "datasets"):
@@ -363,7 +420,7 @@ def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "run": run,
         "models": {**old.get("models", {}), **new["models"]},
-        "tasks": {**old.get("tasks", {}), **new["tasks"]},
+        "tasks": tasks,
         "subtasks": list(pairs.values()),
         **({"judge": judge} if (judge := new.get("judge", old.get("judge"))) else {}),
         **({"launcher": new["launcher"]} if "launcher" in new else {}),

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +62,8 @@ class Asking:
     faults: PluginFaults = field(default_factory=PluginFaults)
     left_out: dict[str, str] = field(default_factory=dict)
     """Why tasks are not asked, by name: a plugin raised before their rows were there."""
+    begun: Callable[[], None] = lambda: None
+    """Called once it is known that the run can be asked, and before anything is sent."""
 
     async def run(self) -> None:
         """Ask everything that has no answer yet.
@@ -77,6 +79,7 @@ class Asking:
                 raise PluginError(f"nothing can be asked: {', '.join(self.left_out)} could not be made ready")
             await self._probe()
             self._begin()
+            self.begun()
             await self._drive()
         finally:
             await self._close()

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from aisb import __version__
+from aisb._errors import RunError
 from aisb._plugins import Plugins
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
 from aisb_engine._spec import Subtask, Task
@@ -27,15 +28,20 @@ _NO_SECRET = re.compile(r"(_env|-env|_file|-file|tokens|tokenizer)$", re.IGNOREC
 
 
 class Manifest:
-    """The manifest of one run, rewritten whole at each change."""
+    """The manifest of one run, rewritten whole at each change.
 
-    def __init__(self, folder: RunFolder, data: dict[str, Any]) -> None:
+    A command that does not ask leaves it as it is, and is listed in a file of its own.
+    """
+
+    def __init__(self, folder: RunFolder, data: dict[str, Any], *, asks: bool = True) -> None:
         self.folder = folder
         self.data = data
+        self._sessions: list[dict[str, Any]] = data["sessions"] if asks else other_sessions(folder)
+        self._asks = asks
 
     @classmethod
-    def open(cls, folder: RunFolder, plugins: Plugins) -> Manifest:
-        """Read the manifest of a run, or begin one."""
+    def open(cls, folder: RunFolder, plugins: Plugins, *, asks: bool = True) -> Manifest:
+        """Read the manifest of a run, or begin one; `asks` says whether the command sends requests."""
         data = read_json(folder.manifest) if folder.manifest.exists() else {"sessions": []}
         data |= {
             "aisb": __version__,
@@ -48,18 +54,18 @@ class Manifest:
                 if info.state == "loaded"
             },
         }
-        return cls(folder, data)
+        return cls(folder, data, asks=asks)
 
     def begin(self, command: Sequence[str]) -> int:
         """Note that a command begins to work on the run; return its number, which log records carry."""
-        sessions = self.data["sessions"]
-        sessions.append({"started": now(), "command": mask(command), "ended": None, "exit_code": None})
+        begun = {"started": now(), "command": mask(command), "ended": None, "exit_code": None}
+        self._sessions.append(begun)
         self.save()
-        return len(sessions) - 1
+        return len(self.data["sessions"]) - self._asks
 
     def end(self, exit_code: int) -> None:
         """Note how the command that began last has ended."""
-        self.data["sessions"][-1] |= {"ended": now(), "exit_code": exit_code}
+        self._sessions[-1] |= {"ended": now(), "exit_code": exit_code}
         self.save()
 
     def note(self, table: str, name: str, values: Mapping[str, Any]) -> None:
@@ -68,8 +74,20 @@ class Manifest:
         known.update(values)
 
     def save(self) -> None:
-        """Write the manifest."""
-        write_atomically(self.folder.manifest, orjson.dumps(self.data, option=orjson.OPT_INDENT_2))
+        """Write the manifest, or the list of commands that do not ask."""
+        file, data = (
+            (self.folder.manifest, self.data) if self._asks else (self.folder.scorings, self._sessions)
+        )
+        write_atomically(file, orjson.dumps(data, option=orjson.OPT_INDENT_2))
+
+
+def other_sessions(folder: RunFolder) -> list[dict[str, Any]]:
+    """Return the commands that scored or showed a run, and asked nothing; those of old runs are elsewhere."""
+    try:
+        found = read_json(folder.scorings) if folder.scorings.exists() else []
+    except RunError:  # a torn list of commands is no reason not to score
+        return []
+    return found if isinstance(found, list) else []
 
 
 def now() -> str:

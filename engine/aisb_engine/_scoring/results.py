@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from aisb._plugins import Plugins
+from aisb import __version__
+from aisb._plugins import Kind, Plugins
 from aisb._templates import Template
 from aisb._types import Metric, Prediction, Sample, Score, request_id
 from aisb_engine._data.samples import SampleMaker, sample_table
@@ -49,10 +50,12 @@ async def score_run(
     *,
     faults: PluginFaults,
     left_out: Mapping[str, str] | None = None,
+    trials: Mapping[str, Sequence[str]] | None = None,
 ) -> Scored:
     """Score every subtask of a run; what plugins raise is recorded in `faults`, and ends nothing else.
 
-    `left_out` are tasks that could not be asked, with the reason.
+    `left_out` are tasks that could not be asked, with the reason. `trials` has, for each task, the keys in
+    which it is scored otherwise than by the run's own rules.
 
     Raises:
         RunError: a subtask was never asked.
@@ -84,6 +87,7 @@ async def score_run(
                 judging=judging,
                 display=display,
                 faults=faults,
+                trial=(trials or {}).get(subtask.task, ()),
             )
             scored.failed += results["failed"]
             scored.unmade += results["unmade"]
@@ -114,12 +118,13 @@ async def score_subtask(
     judging: Judging | None = None,
     display: Display | None = None,
     faults: PluginFaults | None = None,
+    trial: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Score what a subtask's log holds and write its results; return them.
 
-    Targets are made again from the rows that the log keeps, so that a task may say otherwise what is right.
-    What plugins raise is recorded in `faults`; what could not be computed is missing from the results, which
-    say so.
+    `trial` are the keys in which the rules are not the run's own. Targets are made again from the rows that
+    the log keeps, so that a task may say otherwise what is right. What plugins raise is recorded in `faults`;
+    what could not be computed is missing from the results, which say so.
 
     Raises:
         RunError: the subtask was never asked.
@@ -164,6 +169,8 @@ async def score_subtask(
         "variant": task.variant,
         "version": task_version(task),
         "mode": task.mode,
+        "trial": list(trial),
+        "graded_by": graders(task, plugins),
         **{metric.name: _rounded(metric.value) for metric in metrics if metric.group is None},
         "metrics": [asdict(metric) for metric in metrics],
         "outcomes": outcomes(first),
@@ -187,6 +194,20 @@ async def score_subtask(
     write_atomically(folder.results(model, name), data)
     _write_log(folder, subtask, results, first)
     return results
+
+
+def graders(task: Task, plugins: Plugins) -> dict[str, str]:
+    """Return the distributions whose code grades a task, with their versions.
+
+    The engine and core are among them: they cut texts, say how samples ended, and sum up.
+    """
+    uses: list[tuple[Kind, str]] = [
+        ("postprocessor", use.use) for use in (*task.postprocess, *task.sample.clean)
+    ]
+    uses += [("evaluator", use.use) for use in task.evaluate]
+    named = {plugins.find(kind, name).distribution for kind, name in uses if name in plugins.names(kind)}
+    versions = {info.distribution: info.version for info in plugins.infos}
+    return {name: versions.get(name, __version__) for name in sorted({"aisb-core", "aisb-engine", *named})}
 
 
 def _told_apart(by_evaluator: Mapping[str, Iterable[Metric]]) -> list[Metric]:
