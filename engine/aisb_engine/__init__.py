@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aisb_engine._load.capacity import ConnectionLimits
     from aisb_engine._load.capacity import cores as usable_cores
     from aisb_engine._load.capacity import room as connection_limits
+    from aisb_engine._load.selecting import select_rows
     from aisb_engine._performance.performance import measure as measure_performance
     from aisb_engine._progress import Display, Phase, Progress
     from aisb_engine._readback import (
@@ -173,6 +174,7 @@ _PLACES = {
     "run_size": "aisb_engine._reporting.runs:size",
     "safe_name": "aisb_engine._resolve.names:safe_name",
     "score_predictions": "aisb_engine._scoring.scoring:score",
+    "select_rows": "aisb_engine._load.selecting:select_rows",
     "sends": "aisb_engine._resolve.params:sends",
     "split_names": "aisb_engine._resolve.names:split_names",
     "started_at": "aisb_engine._reporting.runs:started_at",
@@ -279,6 +281,7 @@ __all__ = [
     "run_size",
     "safe_name",
     "score_predictions",
+    "select_rows",
     "sends",
     "split_names",
     "started_at",

@@ -29,7 +29,7 @@ is_being_written is_judged judge_of load_samples locate_data make_component make
 measure_performance missing_judge_error open_finished_run open_run own_task plan_run preview_requests
 prompt_of read_answers read_grades read_progress read_run read_run_json read_toml read_user_file
 replayed_judge report_run reporter_table request_latency resolve_run run_configuration run_size safe_name
-score_predictions sends split_names started_at takes_files task_version usable_cores write_atomically
+score_predictions select_rows sends split_names started_at takes_files task_version usable_cores write_atomically
 write_imported
 """
 

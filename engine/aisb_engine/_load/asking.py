@@ -23,6 +23,7 @@ from aisb._roles import CacheNonce
 from aisb._types import Request, Sample, ServiceInfo
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.media import media_hash
+from aisb_engine._data.own import grading_line
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import BrokenRow, LoadedSamples, load_samples, sample_table
 from aisb_engine._faults import RAISED, ComponentError, PluginFaults, calling, is_stop
@@ -32,6 +33,7 @@ from aisb_engine._load.engine import concurrency
 from aisb_engine._load.loads import workers
 from aisb_engine._load.pieces import Piece
 from aisb_engine._load.placing import Placing
+from aisb_engine._load.selecting import in_data_order, select_rows
 from aisb_engine._load.sending import Sending
 from aisb_engine._progress import Display, Progress
 from aisb_engine._record.log import read_folder
@@ -101,6 +103,7 @@ class Asking:
             if samples is None or renderer is None:
                 continue
             log_file = self.folder.infer_log(subtask.model, subtask.task)
+            chosen = select_rows(task, samples, subtask, self.spec.run, performance=self.performance)
             piece = Piece(
                 subtask,
                 self.spec.models[subtask.model],
@@ -109,15 +112,14 @@ class Asking:
                 samples,
                 renderer,
                 Progress(subtask.model, subtask.task, log_file),
-                [row for row in samples.rows[: subtask.load.num_prompts] if not isinstance(row, BrokenRow)],
+                [row for row in chosen if not isinstance(row, BrokenRow)],
+                in_data_order(samples, chosen),
                 nonce=f"[{self._nonce}]" if self.performance and subtask.load.nonce is not False else "",
                 faults=self.faults,
-                broken={
-                    row.id: row.error
-                    for row in samples.rows[: subtask.load.num_prompts]
-                    if isinstance(row, BrokenRow)
-                },
+                broken={row.id: row.error for row in chosen if isinstance(row, BrokenRow)},
             )
+            if not self.performance and (line := grading_line(task, samples, chosen)):
+                piece.notes.append(line)
             wanted = subtask.load.num_prompts or 0
             if self.performance and wanted > len(samples.rows):
                 rows = len(samples.rows)
@@ -247,10 +249,11 @@ class Asking:
                 )
             write_atomically(path, orjson.dumps(mine, option=orjson.OPT_INDENT_2))
             if not self.performance:  # which is never scored, and whose prompts can be many and long
-                asked = [
-                    self._asked(piece, row) for row in piece.loaded.rows[: piece.subtask.load.num_prompts]
-                ]
-                write_samples(self.folder, model, task, asked, made_by=sample_table(piece.task))
+                asked = [self._asked(piece, row) for row in piece.rows]
+                groups = piece.loaded.groups
+                write_samples(
+                    self.folder, model, task, asked, made_by=sample_table(piece.task), groups=groups
+                )
                 piece.samples = [sample for sample in piece.samples if sample.id not in piece.broken]
             self.manifest.data.get("tasks", {}).get(task, {}).pop("not_asked", None)
             facts = {

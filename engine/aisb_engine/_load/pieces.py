@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from aisb._backend import Backend
 from aisb._types import Part, Prediction, Request, Sample
 from aisb_engine._data.prompts import Renderer, cross
-from aisb_engine._data.samples import LoadedSamples
+from aisb_engine._data.samples import BrokenRow, LoadedSamples
 from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._load.engine import next_turn
 from aisb_engine._progress import Progress
@@ -22,6 +22,7 @@ Answers = Mapping[tuple[str, int, int], Prediction]
 class Piece:
     """One subtask made ready to be asked. `nonce`, where it is set, begins every prompt.
 
+    `rows` are those that are selected, as they stand in the data; `samples` can be asked, in order.
     `apart` says that its local model is in worker processes, and none in this one.
     """
 
@@ -33,6 +34,7 @@ class Piece:
     renderer: Renderer
     progress: Progress
     samples: Sequence[Sample]
+    rows: Sequence[Sample | BrokenRow]
     workers: int = 1
     nonce: str = ""
     apart: bool = False

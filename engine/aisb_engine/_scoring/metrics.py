@@ -7,7 +7,7 @@ number asked.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
 
@@ -210,6 +210,24 @@ def over_areas(metrics: Sequence[Metric], areas: Mapping[str, Sequence[str]]) ->
         if area not in first
         for average in _averages(None, of)
     ]
+
+
+def over_some_groups(
+    metrics: Sequence[Metric], present: Collection[str | None], every: Mapping[str, Sequence[str]]
+) -> list[Metric]:
+    """Say of each number over groups how many of them it is over, where the task has more.
+
+    `present` are the groups that have scores, and `every` all groups of the task, each with its areas.
+    """
+
+    def counted(metric: Metric) -> Metric:
+        if metric.group in every:
+            return metric
+        own = [name for name, of in every.items() if metric.group is None or metric.group in of]
+        there = sum(name in present for name in own)
+        return replace(metric, groups=(there, len(own))) if there < len(own) else metric
+
+    return [counted(metric) for metric in metrics]
 
 
 def _averages(overall: Metric | None, groups: Sequence[Metric]) -> list[Metric]:

@@ -13,9 +13,8 @@ import orjson
 
 from aisb import __version__
 from aisb._plugins import Kind, Plugins
-from aisb._templates import Template
 from aisb._types import Metric, Prediction, Sample, Score, request_id
-from aisb_engine._data.samples import SampleMaker, sample_table
+from aisb_engine._data.samples import SampleMaker, group_areas, sample_table
 from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._progress import Display, Silent
 from aisb_engine._record.manifest import now, task_version
@@ -23,7 +22,7 @@ from aisb_engine._record.predictions import SAMPLES, AskedTask, read_samples, wr
 from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._record.scores import write_scores
 from aisb_engine._scoring.judging import Judging, is_judged, judging_of
-from aisb_engine._scoring.metrics import bounds, outcomes, over_areas
+from aisb_engine._scoring.metrics import bounds, outcomes, over_areas, over_some_groups
 from aisb_engine._scoring.scoring import details, evaluators, measure, score
 from aisb_engine._spec import RunSpec, RunTable, Subtask, Task
 
@@ -158,11 +157,12 @@ async def score_subtask(
         by_evaluator = measure(task, scored, plugins, judges=judges, faults=faults)
     except ComponentError as error:  # a step cannot be made: no answer can be graded
         faults.add(error, f"task {task.name}")
-    areas = _areas(task, [samples[one.sample.id] for one in asked if not one.broken])
+    areas = group_areas(task, [samples[one.sample.id] for one in asked if not one.broken])
     metrics = _told_apart({key: [*own, *over_areas(own, areas)] for key, own in by_evaluator.items()})
     # The first evaluator that has metrics: outcomes and bounds stand beside its number.
     with_metrics = (key for key, own in by_evaluator.items() if own)
     first = scored.get(next(with_metrics, next(iter(scored), "")), [])
+    metrics = over_some_groups(metrics, {one.group for one in first}, before.groups)
     results: dict[str, Any] = {
         "model": model,
         "task": name,
@@ -260,17 +260,6 @@ def remade(
         except ComponentError as error:
             unmade[one.sample.id] = error
     return samples, unmade
-
-
-def _areas(task: Task, samples: Iterable[Sample]) -> dict[str, list[str]]:
-    """Return the areas of each group, as its first sample says them."""
-    templates = [Template(text, f"task.sample.areas.{at}") for at, text in enumerate(task.sample.areas)]
-    found: dict[str, list[str]] = {}
-    for sample in samples if templates else ():
-        if sample.group is not None and sample.group not in found:
-            said = (template.render(sample.fields) for template in templates)
-            found[sample.group] = [area for area in said if area]
-    return found
 
 
 def _rounded(value: float | None) -> float | None:

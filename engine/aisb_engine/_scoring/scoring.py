@@ -33,6 +33,8 @@ from aisb_engine._faults import (
 )
 from aisb_engine._scoring.metrics import summarize
 from aisb_engine._scoring.options import likeliest
+from aisb_engine._scoring.rows import GraderOfRows, for_rows, parted, use_for
+from aisb_engine._spec import GradingUse
 
 if TYPE_CHECKING:
     from aisb._plugins import Kind, Plugins
@@ -60,7 +62,13 @@ class Steps:
         """
         return cls(
             [
-                (use.use, make(plugins, "postprocessor", use.use, use.options, where=f"{where}[{position}]"))
+                (
+                    use.use,
+                    for_rows(
+                        use,
+                        make(plugins, "postprocessor", use.use, use.options, where=f"{where}[{position}]"),
+                    ),
+                )
                 for position, use in enumerate(uses)
             ]
         )
@@ -176,10 +184,17 @@ def called(prediction: Prediction) -> Extract:
     return Extract(json.dumps(calls, ensure_ascii=False), "tool_calls", explicit=True)
 
 
-def evaluator_uses(task: Task) -> dict[str, Use]:
-    """Return the evaluators that a task names, by the names that their scores have."""
-    uses: dict[str, Use] = {}
+def evaluator_uses(task: Task) -> dict[str, GradingUse]:
+    """Return the evaluators that a task names, by the names that their scores have.
+
+    Those that are for some rows only are one evaluator together: the first of them stands for all.
+    """
+    uses: dict[str, GradingUse] = {}
+    parts = parted(task.evaluate)
     for position, use in enumerate(task.evaluate):
+        if use.only:
+            uses.setdefault("+".join(part.use for part in parts), use)
+            continue
         count = sum(other.use == use.use for other in task.evaluate[:position])
         uses[f"{use.use}-{count + 1}" if count else use.use] = use
     return uses
@@ -209,15 +224,25 @@ def evaluators(
         ComponentError: the factory of one raised.
     """
     made: dict[str, Evaluator] = {}
-    for position, (name, use) in enumerate(evaluator_uses(task).items()):
-        where = f"task.evaluate[{position}]"
+    for name, use in evaluator_uses(task).items():
         try:
-            made[name] = make(plugins, "evaluator", use.use, use.options, where=where, ask=ask)
+            if use.only:
+                made[name] = GraderOfRows(
+                    [(part, _evaluator(part, task, plugins, ask)) for part in parted(task.evaluate)]
+                )
+            else:
+                made[name] = _evaluator(use, task, plugins, ask)
         except ComponentError as error:
             if faults is None:
                 raise
             faults.add(error, f"task {task.name}")
     return made
+
+
+def _evaluator(use: GradingUse, task: Task, plugins: Plugins, ask: Ask | None) -> Evaluator:
+    where = f"task.evaluate[{task.evaluate.index(use)}]"
+    evaluator: Evaluator = make(plugins, "evaluator", use.use, use.options, where=where, ask=ask)
+    return evaluator
 
 
 def measure(
@@ -354,7 +379,7 @@ class _Grader:
         for name, judge in self.judges.items():
             score = await _judged(judge, found, sample)
             if isinstance(score, BaseException):
-                use = evaluator_uses(self.task)[name].use
+                use = use_for(evaluator_uses(self.task)[name], self.task.evaluate, sample).use
                 score = self._raised(prediction, "evaluator", use, "score", score)
             scores.append(_finished(name, prediction, sample, found, score))
         return scores

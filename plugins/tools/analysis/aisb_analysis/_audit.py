@@ -224,10 +224,10 @@ def _others(
 ) -> tuple[dict[str, Steps], set[str], list[str]]:
     """Make the other extractors: those asked for, then those installed; say which cannot be made."""
     cut: list[Use] = []
-    for use in task.postprocess:
-        if use.use not in CUTTING:
+    for step in task.postprocess:
+        if step.use not in CUTTING:
             break
-        cut.append(use)
+        cut.append(step.model_copy(update={"only": {}}))
     found: dict[str, Steps] = {}
     for text in also:
         use = _use(text)
