@@ -146,8 +146,10 @@ class Logprob(NamedTuple):
     """How likely a continuation is after its context: the sum over its tokens.
 
     `greedy` says that each of them was the likeliest one. `merged` is how many tokens of the context alone
-    come out otherwise when the continuation follows, so that `tokens` begin within the context. `length` is
-    the continuation's in UTF-8 bytes; `whole` and `whole_tokens` are the sum over context and continuation.
+    come out otherwise when the continuation follows. Where that is so for any option of a question, `total`
+    and `tokens` of all its options begin at the last token boundary that they share, within the context.
+    `length` is the continuation's in UTF-8 bytes; `whole` and `whole_tokens` are the sum over context and
+    continuation.
     """
 
     total: float

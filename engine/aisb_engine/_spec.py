@@ -186,9 +186,13 @@ class LogprobTable(Table):
 
 
 class RepeatsTable(Table):
-    """For n repeats a sample (`params.num_return_sequences`): the k of pass@k, cons@k, maj@k; default [n]."""
+    """For n repeats a sample (`params.num_return_sequences`): the k of pass@k, cons@k, maj@k; default [n].
+
+    `thresholds` asks for g-pass@k as well: the share of k repeats that must be right, one metric for each.
+    """
 
     k: list[Annotated[int, Field(ge=1)]] = []
+    thresholds: list[Annotated[float, Field(gt=0, le=1)]] = []
 
 
 class Task(Table):

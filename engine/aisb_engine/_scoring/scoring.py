@@ -269,7 +269,9 @@ def measure(
         during = "summarize"
         try:
             own = _checked(judge.summarize(of))
-            metrics += summarize(of, k=task.repeats.k) if own is None else own
+            metrics += (
+                summarize(of, k=task.repeats.k, thresholds=task.repeats.thresholds) if own is None else own
+            )
             during = "extra_metrics"
             metrics += _checked(judge.extra_metrics(of)) or []
         except RAISED as error:
