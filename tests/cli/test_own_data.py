@@ -357,7 +357,7 @@ def test_a_row_without_an_answer_is_not_asked_and_changes_nothing_for_the_others
     rows.insert(1, {"question": "And this?", "answer": odd})
     said, outcomes = graded(work, rows, APPLES)
     assert outcomes == dict.fromkeys(("0", "2", "3", "4"), "correct")
-    assert "graded as number (numeric-match) 4; 1 row has no answer and is not asked: 1" in said
+    assert "graded: 4 number answers by numeric-match; 1 row has no answer and is not asked: 1" in said
     assert "n 4," in said
 
 
@@ -401,8 +401,8 @@ def test_numbers_texts_and_choices_in_one_file_are_asked_and_graded_each_in_its_
     }  # fmt: skip
     said, outcomes = graded(work, rows, replies)
     assert outcomes == {"0": "correct", "1": "correct", "2": "correct", "3": "wrong", "4": "correct"}
-    kinds = "choice (choice-match) 3, number (numeric-match) 1, text (exact-match) 1"
-    assert f"graded as {kinds}" in said or all(part in said for part in kinds.split(", "))
+    kinds = "3 choice answers by choice-match, 1 number answer by numeric-match, 1 text answer by exact-match"
+    assert f"graded: {kinds}; 1 row has no answer and is not asked: 5" in said
     (predictions,) = work.glob("outputs/default/*/predictions/sim/own.jsonl")
     prompts = [str(json.loads(line)["origin_prompt"]) for line in predictions.read_text().splitlines()]
     assert "A. sky\\nB. blood\\nAnswer:" in prompts[2]
@@ -416,7 +416,7 @@ def test_a_choice_without_an_answer_is_not_asked_and_a_file_without_any_is_kept(
     csv = "question,A,B,answer\nRed?,x,y,A\nBlue?,x,y,\nGreen?,x,y,B\n"
     said, outcomes = graded(work, csv, {"Red?": "A", "Green?": "A", "Blue?": "A"}, name="own.csv")
     assert outcomes == {"0": "correct", "2": "wrong"}
-    assert "graded as choice (choice-match) 2; 1 row has no answer and is not asked: 1" in said
+    assert "graded: 2 choice answers by choice-match; 1 row has no answer and is not asked: 1" in said
     none = "question,A,B\nRed?,x,y\nBlue?,x,y\n"
     said, outcomes = graded(work, none, {"Red?": "A", "Blue?": "A"}, name="none.csv")
     assert outcomes == {}
@@ -478,3 +478,14 @@ def test_half_a_surrogate_pair_is_an_error_with_file_and_line(work, escape, fiel
     (work / "own.jsonl").write_text(f'{{"question": "1 + 1? \\ud83d\\ude00", "answer": "2"}}\n{torn}\n')
     error = aisb("run", "--models", "sim", "--custom-dataset-path", "own.jsonl", cwd=work, code=2)
     assert "own.jsonl, line 2: half of a surrogate pair" in error
+
+
+@pytest.mark.parametrize("answers", [("Paris", "", "Rome"), ("", "", "")])
+def test_the_tasks_for_own_files_leave_rows_without_an_answer_out_unless_none_has_one(work, answers):
+    (work / "custom").mkdir()
+    rows = "".join(f"Capital {n}?,{answer}\n" for n, answer in enumerate(answers))
+    (work / "custom/qa.csv").write_text(f"question,answer\n{rows}")
+    aisb("run", "--models", "sim", "--datasets", "custom_qa", "--data-dir", ".", cwd=work)
+    (predictions,) = work.glob("outputs/default/*/predictions/sim/custom_qa.jsonl")
+    asked = [json.loads(line)["id"] for line in predictions.read_text().splitlines()]
+    assert asked == (["0", "2"] if any(answers) else ["0", "1", "2"])

@@ -166,8 +166,8 @@ def grading_line(task: Task, loaded: LoadedSamples, chosen: Iterable[Sample | Br
     for use in task.evaluate:
         mine = [row for row in fields if use.fits(row)]
         kind = use.only.get("answer_kind") or _kind_of_all(task, mine)
-        parts.append(f"{kind} ({use.use}) {len(mine):,}")
-    line = f"graded as {', '.join(parts)}"
+        parts.append(f"{len(mine):,} {kind} answer{'s' if len(mine) != 1 else ''} by {use.use}")
+    line = f"graded: {', '.join(parts)}"
     without = [row.id for row in loaded.samples if row.fields.get("answer_kind") is None]
     if not without or not task.sample.require_target:
         return line

@@ -28,7 +28,8 @@ def select_rows(
     """Return the rows that a subtask asks, in the order in which they are asked."""
     rows: Iterable[LoadedRow] = loaded.rows
     if task.sample.require_target and not performance:
-        rows = (row for row in rows if isinstance(row, BrokenRow) or has_target(row))
+        answered = [row for row in rows if isinstance(row, BrokenRow) or has_target(row)]
+        rows = answered if any(isinstance(row, Sample) for row in answered) else rows
     order = _drawn(rows, subtask.load.shuffle)
     count = subtask.load.num_prompts
     if count is None or run.selection == "first":
