@@ -118,9 +118,9 @@ def _mask(word: str) -> str:
 def task_version(task: Task) -> str:
     """Return six hex digits over everything in a task that can change its score; only keys that are set.
 
-    Not in it: paths, names, the summary, the model, and how many rows are run.
+    Not in it: paths, names, the summary, the model, and which rows are run.
     """
-    table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    table = _without_row_count(task)
     kept: dict[str, Any] = {
         k: table[k]
         for k in ("mode", "sample", "prompt", "params", "postprocess", "evaluate", "repeats", "logprob")
@@ -133,6 +133,15 @@ def task_version(task: Task) -> str:
     }
     kept["version"] = task.version
     return hashlib.sha256(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)).hexdigest()[:6]
+
+
+def _without_row_count(task: Task) -> dict[str, Any]:
+    """Return a task's keys that are set, without the one that says which of its rows are asked."""
+    table: dict[str, Any] = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    if "require_target" in table.get("sample", {}):
+        sample = {key: value for key, value in table.pop("sample").items() if key != "require_target"}
+        table |= {"sample": sample} if sample else {}
+    return table
 
 
 def identity(
@@ -151,7 +160,7 @@ def identity(
 
     What only some runs have (media, LoRA adapters) is left out where it is not there.
     """
-    table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    table = _without_row_count(task)
     sample = {k: v for k, v in table.get("sample", {}).items() if k not in {"target", "clean", "cluster"}}
     dataset = {k: v for k, v in table["dataset"].items() if k not in {"path", "layouts", "columns"}}
     params = {k: v for k, v in subtask.merged.items() if k not in IDENTITY_LEFT_OUT}
