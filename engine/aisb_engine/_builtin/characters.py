@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import orjson
-
 from aisb._errors import DataError
 from aisb._types import Row
 
@@ -14,6 +12,8 @@ def refuse_surrogates(row: Row, here: str) -> None:
     Raises:
         DataError: names the place.
     """
+    import orjson  # heavy: every command imports the readers
+
     try:
         orjson.dumps(row, default=str, option=orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
