@@ -188,8 +188,10 @@ async def aisb_loop(url, count, streams, body, rate):
     from aisb_backend_openai import OpenAIChat
     from aisb_engine._load.capacity import raise_limit
     from aisb_engine._load.clock import RunClock
-    from aisb_engine._load.work import Share, work
+    from aisb_engine._load.runner import SubtaskRunner
+    from aisb_engine._load.share import LoadShare
     from aisb_engine._progress import Progress
+    from aisb_engine._record.log import LogWriter
     from aisb_engine._spec import Load
 
     class Named(OpenAIChat):
@@ -209,18 +211,19 @@ async def aisb_loop(url, count, streams, body, rate):
 
     with tempfile.TemporaryDirectory() as folder:
         progress = Progress("m", "t", Path(folder) / "out", total=count)
-        await work(
-            Share(
-                0, Path(folder), 0, Load(concurrency=streams, retries=0), opened=bool(rate),
-                limit=None if rate else streams,
-            ),
-            backend,
-            lambda: (
-                (round(n / rate * 1e9) if rate else 0, Request(str(n), messages=messages, params=params))
-                for n in range(count)
-            ),
-            clock=clock, start=start, progress=progress, note=print, stopping=asyncio.Event(),
-        )  # fmt: skip
+        share = LoadShare(Load(concurrency=None if rate else streams, request_rate=rate, retries=0), streams)
+
+        def requests():
+            for n in range(count):
+                yield (
+                    round(n / rate * 1e9) if rate else 0,
+                    Request(str(n), messages=messages, params=params),
+                )
+
+        health_file = share.health_file(Path(folder))
+        with LogWriter(share.log_file(Path(folder))) as log:
+            runner = SubtaskRunner(backend, share, clock, progress, print, asyncio.Event(), log, health_file)
+            await runner.run(requests, start)
         assert progress.failed == 0, progress.first_failure
         used = resource.getrusage(resource.RUSAGE_SELF), most_memory()
         from aisb_engine._record.log import read_file

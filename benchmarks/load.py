@@ -121,12 +121,12 @@ def proportional(pid):
 
 def vitals(limits, _):
     print("\nLoop lag and lateness, always on")
-    from aisb_engine._load.vitals import Vitals
+    from aisb_engine._load.client_health import ClientHealth
 
     async def spent(watched):
         with tempfile.TemporaryDirectory() as folder:
             began = time.process_time(), time.perf_counter()
-            watching = Vitals(Path(folder) / "v", time.perf_counter_ns, lambda: 0) if watched else None
+            watching = ClientHealth(Path(folder) / "v", time.perf_counter_ns, lambda: 0) if watched else None
             await asyncio.sleep(4)
             if watching:
                 watching.close()

@@ -65,7 +65,6 @@ UPSTREAM = {
     "bbh": {"ruin_names/99": "its gold is no letter: the options were split at their commas"},
     "humanevalx": {
         "cpp/22": "needs boost",
-        "cpp/38": "a brace of the reference is missing",
         "cpp/137": "needs boost",
         "js/112": "its test compares lists by identity",
         "js/155": "its test compares lists by identity",

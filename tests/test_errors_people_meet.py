@@ -11,7 +11,7 @@ from aisb import Request, ServiceError
 from aisb_backend_vllm import VLLMChat
 from aisb_engine._http.assembly import ask
 from aisb_engine._http.transport import open_transport
-from aisb_engine._load.engine import is_retryable
+from aisb_engine._load.attempts import is_retryable
 from aisb_engine._spec import Timeouts
 
 TOO_LONG = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens"

@@ -65,6 +65,12 @@ def contracts() -> Iterator[str]:
         ancestors=["aisb_engine"],
         depth="0",
     )
+    yield _contract(
+        "inference-scoring",
+        "Inference and scoring do not import each other, nor anything that imports the other",
+        "independence",
+        modules=["aisb_engine._load", "aisb_engine._scoring"],
+    )
     for package, folder in found.items():
         allowed = declared(folder, names) | {package}
         if package == "aisb_engine":

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 OWN = "aisb"
 """The distribution whose commands stand first, in the order in which it declares them."""
 DECLARED = "aisb_cli.declared"
-CALLED = "aisb_cli.called"
 PASSED_ON = (AisbError, click.ClickException, click.exceptions.Exit, click.Abort)
 """What a command may end with, which is no fault of it."""
 GROUP_ATTRIBUTES = (
@@ -43,12 +42,6 @@ def declared_commands(context: click.Context) -> DeclaredCommands:
             if info.state == "failed":
                 _note(context, f"plugin {info.name} did not load: {info.reason}")
     return declared
-
-
-def called_command(context: click.Context) -> DeclaredCommand | None:
-    """Return the declared command that a call of `aisb` came to; None where it came to none."""
-    called: DeclaredCommand | None = context.meta.get(CALLED)
-    return called
 
 
 class Commands(click.Group):
@@ -105,7 +98,8 @@ class Commands(click.Group):
             return None, None, args[1:]
         if not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
             raise self._unknown(ctx, name)
-        ctx.meta[CALLED] = declared.get(name) or ctx.meta.get(CALLED)
+        if isinstance(ctx.obj, Invocation):
+            ctx.obj.called = declared.get(name) or ctx.obj.called
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -164,19 +158,6 @@ class Root(Commands):
     ) -> click.Context:
         """Make the context of a call, with what commands find in `context.obj`."""
         return super().make_context(info_name, args, parent, **{"obj": Invocation(), **extra})
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that is called.
-
-        Raises:
-            CommandFault: it raised what is no error of a user.
-        """
-        try:
-            return super().invoke(ctx)
-        except (*PASSED_ON, BrokenPipeError, CommandFault):
-            raise
-        except Exception as error:
-            raise CommandFault(error, called_command(ctx)) from error
 
 
 def _with_commands(

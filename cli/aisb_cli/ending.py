@@ -1,4 +1,4 @@
-"""Do what a run's command says, and say how it ended and how to go on."""
+"""Say how a run ended, and how to go on."""
 
 from __future__ import annotations
 
@@ -8,21 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from aisb_engine import ExecutedRun, Plugins, RunCommand
+    from aisb_engine import ExecutedRun, RunCommand
 
 
-def execute_command(command: RunCommand, plugins: Plugins, *, debug: bool) -> int:
-    """Do what a command says, show it as it goes on, and return the exit code."""
-    from aisb_cli.display import choose_display
-    from aisb_engine import execute_run
-
-    ended = execute_run(command, plugins, choose_display(debug=debug))
-    _last_lines(ended, command)
-    return ended.exit_code
-
-
-def _last_lines(ended: ExecutedRun, command: RunCommand) -> None:
-    """Say where everything is, how many failed, and how to go on."""
+def show_ending(ended: ExecutedRun, command: RunCommand) -> int:
+    """Print where everything is, how many failed, and how to go on; return the exit code."""
     for note in ended.notes:
         click.echo(note, err=True)
     work = [] if str(command.work_dir) == "outputs/default" else ["-w", str(command.work_dir)]
@@ -40,3 +30,4 @@ def _last_lines(ended: ExecutedRun, command: RunCommand) -> None:
         click.echo(f"{failed}; everything is in {ended.folder}; ask them again with: {resume}", err=True)
     else:
         click.echo(f"{failed}; everything is in {ended.folder}", err=True)
+    return ended.exit_code

@@ -69,11 +69,13 @@ def import_(
     if no_score or not any(one.graded_by for one in written):
         click.echo(f"imported into {folder}", err=True)
         return int(importers.faults > 0)
-    from aisb_cli.ending import execute_command
-    from aisb_engine import RunCommand, RunInput
+    from aisb_cli.display import choose_display
+    from aisb_cli.ending import show_ending
+    from aisb_engine import RunCommand, RunInput, execute_run
 
     command = RunCommand(RunInput(), mode="eval", reuse=folder.timestamp, work_dir=work_dir)
-    return execute_command(command, plugins, debug=False) or int(importers.faults > 0)
+    ended = execute_run(command, plugins, choose_display(debug=False))
+    return show_ending(ended, command) or int(importers.faults > 0)
 
 
 def _graded_by(names: Iterable[str]) -> dict[str, str]:

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from aisb_engine import Plugins
+    from aisb_engine import DeclaredCommand, Plugins
 
 
 @dataclass
 class Invocation:
-    """The `aisb.CommandContext` of a command."""
+    """The `aisb.CommandContext` of a command; `called` is the declared command, as soon as it is known."""
 
     block: tuple[str, ...] = ()
     settings: list[str] = field(default_factory=list)
+    called: DeclaredCommand | None = None
 
     def load_plugins(self, block: Iterable[str] = (), *, quiet: bool = False) -> Plugins:
         """Load the plugins but these and those that `aisb --block` names; print notes, unless `quiet`."""

@@ -12,6 +12,7 @@ import click
 
 from aisb_cli.command_group import Root
 from aisb_cli.faults import CommandFault
+from aisb_cli.invocation import Invocation
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -42,15 +43,13 @@ def main(arguments: list[str] | None = None) -> Any:
     atexit.register(gc.freeze)  # else the interpreter goes through all objects once more before it ends
     # Pydantic would read the metadata of all that is installed, for plugins that would watch it validate.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    invocation = Invocation()
     plain = False if os.environ.get("NO_COLOR") else None  # None: colours where a terminal shows them
     try:
-        code = cli.main(args=arguments, prog_name="aisb", standalone_mode=False, color=plain)
+        code = cli.main(args=arguments, prog_name="aisb", standalone_mode=False, color=plain, obj=invocation)
     except AisbError as error:
         click.echo("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), err=True)
         code = error.exit_code
-    except CommandFault as fault:
-        click.echo(f"error: {fault}", err=True)
-        code = fault.exit_code
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         code = 130
@@ -60,6 +59,10 @@ def main(arguments: list[str] | None = None) -> Any:
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
+    except Exception as error:  # noqa: BLE001 - a defect, of a plugin or of aisb: it is named, without a traceback
+        fault = error if isinstance(error, CommandFault) else CommandFault(error, invocation.called)
+        click.echo(f"error: {fault}", err=True)
+        code = fault.exit_code
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -10,7 +10,7 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_models, complete_runs, complete_tasks
-from aisb_cli.ending import execute_command
+from aisb_cli.ending import show_ending
 from aisb_cli.grouped_help import Grouped, help_all
 from aisb_cli.judge_options import allow_options, judge_options, judge_table
 from aisb_cli.load_options import LOAD_FLAGS, load_options, load_table
@@ -188,7 +188,10 @@ def run(context: click.Context, /, **flags: Any) -> int:
             print_sources(command, plugins, as_json=flags["as_json"])
             return 0
         return print_plan(command, plugins, as_json=flags["as_json"])
-    return execute_command(command, plugins, debug=flags["debug"])
+    from aisb_cli.display import choose_display
+    from aisb_engine import execute_run
+
+    return show_ending(execute_run(command, plugins, choose_display(debug=flags["debug"])), command)
 
 
 def _command(flags: dict[str, Any]) -> RunCommand:

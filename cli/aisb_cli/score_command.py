@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from aisb_cli import shared_options as shared
-from aisb_cli.ending import execute_command
+from aisb_cli.ending import show_ending
 from aisb_cli.judge_options import allow_options, judge_options, judge_table
 
 
@@ -39,7 +39,8 @@ def score(
     Take the last number of the text as its answer, whatever the text says:
       aisb score latest --set 'task.postprocess=[{use="last-number"}]'
     """  # noqa: D301 - \b is for click
-    from aisb_engine import RunCommand, RunInput
+    from aisb_cli.display import choose_display
+    from aisb_engine import RunCommand, RunInput, execute_run
 
     flags = {"dump_eval_details": dump_eval_details, "merge_ds": merge_ds}
     asked = RunInput(
@@ -48,4 +49,5 @@ def score(
         judge=judge_table(judge, judge_url),
     )
     command = RunCommand(asked, mode="eval", reuse=which, work_dir=work_dir)
-    return execute_command(command, shared.load_plugins(context), debug=False)
+    ended = execute_run(command, shared.load_plugins(context), choose_display(debug=False))
+    return show_ending(ended, command)

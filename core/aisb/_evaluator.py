@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from aisb._types import Extract, Metric, Prediction, Request, Sample, Score
 
@@ -24,6 +24,19 @@ failure is part of the prediction.
 """
 
 
+F = TypeVar("F", bound=Callable[..., Postprocessor])
+
+
+def finds_answer(factory: F) -> F:
+    """Declare that the step of a factory looks for an answer in a text: `@finds_answer`.
+
+    The engine gives such a step a reply only up to where the model goes on with another question. A step
+    that does not say it takes what it is given as a whole, as one that cleans a text does.
+    """
+    factory.finds_answer = True  # type: ignore[attr-defined]
+    return factory
+
+
 def target_texts(sample: Sample) -> tuple[str, ...]:
     """Return every text that would be right: each element of a target that is a list, else the target."""
     target = sample.target
@@ -34,6 +47,12 @@ def target_texts(sample: Sample) -> tuple[str, ...]:
 class Evaluator(ABC):
     """Grades answers against their samples, and sums the grades up."""
 
+    reads: ClassVar[Literal["answer", "text", "calls"]] = "answer"
+    """What `score` grades: an answer, a whole text (a summary, a program), or calls of functions.
+
+    Where a task grades answers, a reply is read only up to where the model goes on with another question.
+    """
+
     questions_per_answer = 0
     """How many questions `score` asks of the model that judges, for one answer."""
 
@@ -43,6 +62,11 @@ class Evaluator(ABC):
 
     grades_none = False
     """Whether `score` wants to see samples without an answer, rather than have them counted as unparsed."""
+
+    def ungraded_details(self, sample: Sample) -> Mapping[str, Any]:
+        """Return the details of a sample that `score` never saw: its request failed, or something raised."""
+        del sample
+        return {}
 
     def extra_metrics(self, scores: Sequence[Score]) -> list[Metric]:
         """Return metrics that stand beside those of `summarize`; none by default."""

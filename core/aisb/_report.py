@@ -34,8 +34,8 @@ class Result:
     failed, or whose answer could not be graded, and its log, whose path begins in the run folder. `bounds`
     are the headline in percent with everything unclear taken as wrong, and with everything unclear left out.
     `merge` asks for one row for all groups. `faults` say what plugins raised while answers were graded and
-    summed up. `trial` are the keys of rules that are not the task's own: how a trial scored it; empty where
-    its own rules did. `file` may also hold `details`.
+    summed up, `doubts` why the headline may be another. `trial` are the keys of rules that are not the task's
+    own: how a trial scored it; empty where its own rules did. `file` may also hold `details`.
     """
 
     model: str
@@ -54,6 +54,7 @@ class Result:
     merge: bool = False
     faults: tuple[str, ...] = ()
     trial: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def unclear(self) -> int:
@@ -141,7 +142,8 @@ class FinishedRun:
 
         Keys: model, task, id, repeat, turn, group, origin_prompt, prediction (the output), reasoning,
         tool_calls, gold, finish_reason, usage, failure, attempts, logprobs, sent_ms (from the start of the
-        run), ttft_ms, e2el_ms; `file` and `line` say where the row stands in the run folder.
+        run), ttft_ms, e2el_ms; `file` and `line` say where the row stands in the run folder, and
+        `reasoning_spans` where the reasoning in the output does, as pairs of start and end.
         """
         return Rows(self.source.rows("requests", model, task) if self.source else ())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aisb._errors import did_you_mean, listed
-from aisb._evaluator import target_texts
+from aisb._evaluator import finds_answer, target_texts
 from aisb._media import data_url
 from aisb._patterns import pattern
 from aisb._readers import csv as read_csv
@@ -19,10 +19,9 @@ from aisb._stats import (
     wilson,
 )
 from aisb._templates import Template, as_text, optional
-from aisb._thoughts import VisibleText
 
 __all__ = [
-    "Template", "VisibleText", "as_text", "clustered", "cons_at_k", "data_url", "did_you_mean",
+    "Template", "as_text", "clustered", "cons_at_k", "data_url", "did_you_mean", "finds_answer",
     "is_refusal", "listed", "mean_interval", "optional", "pass_at_k", "pattern", "read_csv", "read_json",
     "read_jsonl", "target_texts", "wilson", "write_file",
 ]  # fmt: skip

@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     from aisb_engine._http.client import connect as connect_backend
     from aisb_engine._http.single import ServiceClient
     from aisb_engine._import_run import ImportedPart, write_imported
-    from aisb_engine._load.asking import preview as preview_requests
+    from aisb_engine._load.answering import answer_requests
     from aisb_engine._load.capacity import ConnectionLimits
     from aisb_engine._load.capacity import cores as usable_cores
     from aisb_engine._load.capacity import room as connection_limits
+    from aisb_engine._load.preparing import preview as preview_requests
     from aisb_engine._load.selecting import select_rows
     from aisb_engine._performance.performance import measure as measure_performance
+    from aisb_engine._plan import Command as RunCommand
+    from aisb_engine._plan import plan as plan_run
     from aisb_engine._progress import Display, Phase, Progress
     from aisb_engine._readback import (
         Answers,
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from aisb_engine._record.predictions import prompt_of
     from aisb_engine._record.runfolder import RunFolder, write_atomically
     from aisb_engine._record.runfolder import read_json as read_run_json
+    from aisb_engine._replies.thoughts import VisibleText
     from aisb_engine._reporting.finished import open_finished_run
     from aisb_engine._reporting.measuring import MeasuringOptions
     from aisb_engine._reporting.runs import STATUSES as RUN_STATUSES
@@ -63,18 +67,18 @@ if TYPE_CHECKING:
     from aisb_engine._resolve.names import safe_name, split_names
     from aisb_engine._resolve.params import NEVER_SENT, WELL_KNOWN, sends
     from aisb_engine._resolve.reporting import reporter_table
-    from aisb_engine._run import Command as RunCommand
     from aisb_engine._run import Ended as ExecutedRun
     from aisb_engine._run import execute as execute_run
-    from aisb_engine._run import plan as plan_run
     from aisb_engine._run import report as report_run
-    from aisb_engine._run import resolved as run_configuration
+    from aisb_engine._run_config import resolved as run_configuration
     from aisb_engine._scoring.judging import Judging, is_judged, missing_judge_error
     from aisb_engine._scoring.metrics import Ledger
-    from aisb_engine._scoring.scoring import CORRECT_FROM, Steps, evaluator_uses
+    from aisb_engine._scoring.scoring import CORRECT_FROM, evaluator_uses
     from aisb_engine._scoring.scoring import evaluators as make_evaluators
     from aisb_engine._scoring.scoring import score as score_predictions
-    from aisb_engine._spec import PromptTable, PullTable, RunSpec, SampleTable, Subtask, Task, Use
+    from aisb_engine._scoring.second_readings import USUAL_AGREEMENT, is_contested, other_extractors
+    from aisb_engine._scoring.steps import Steps, reading_of
+    from aisb_engine._spec import MarksTable, PromptTable, PullTable, RunSpec, SampleTable, Subtask, Task, Use
     from aisb_engine._stream import COMPILED
 
 __version__ = "0.2.0"
@@ -100,6 +104,7 @@ _PLACES = {
     "KINDS": "aisb._plugins:KINDS",
     "Ledger": "aisb_engine._scoring.metrics:Ledger",
     "LoadedSamples": "aisb_engine._data.samples:LoadedSamples",
+    "MarksTable": "aisb_engine._spec:MarksTable",
     "MeasuringOptions": "aisb_engine._reporting.measuring:MeasuringOptions",
     "NEVER_SENT": "aisb_engine._resolve.params:NEVER_SENT",
     "OpenedRun": "aisb_engine._readback:OpenedRun",
@@ -114,7 +119,7 @@ _PLACES = {
     "RUN_STATUSES": "aisb_engine._reporting.runs:STATUSES",
     "Renderer": "aisb_engine._data.prompts:Renderer",
     "Resolver": "aisb_engine._resolve.layers:Resolver",
-    "RunCommand": "aisb_engine._run:Command",
+    "RunCommand": "aisb_engine._plan:Command",
     "RunFolder": "aisb_engine._record.runfolder:RunFolder",
     "RunInfo": "aisb_engine._reporting.runs:RunInfo",
     "RunInput": "aisb_engine._resolve.layers:RunInput",
@@ -124,11 +129,14 @@ _PLACES = {
     "Selection": "aisb_engine._resolve.catalog:Selection",
     "ServiceClient": "aisb_engine._http.single:ServiceClient",
     "StepError": "aisb_engine._faults:StepError",
-    "Steps": "aisb_engine._scoring.scoring:Steps",
+    "Steps": "aisb_engine._scoring.steps:Steps",
     "Subtask": "aisb_engine._spec:Subtask",
     "Task": "aisb_engine._spec:Task",
+    "USUAL_AGREEMENT": "aisb_engine._scoring.second_readings:USUAL_AGREEMENT",
     "Use": "aisb_engine._spec:Use",
+    "VisibleText": "aisb_engine._replies.thoughts:VisibleText",
     "WELL_KNOWN": "aisb_engine._resolve.params:WELL_KNOWN",
+    "answer_requests": "aisb_engine._load.answering:answer_requests",
     "bind_options": "aisb._options:bind",
     "call_step": "aisb_engine._faults:call_step",
     "component_owner": "aisb_engine._faults:owner",
@@ -144,6 +152,7 @@ _PLACES = {
     "grade_notes": "aisb_engine._readback:grade_notes",
     "identity_differences": "aisb_engine._record.manifest:differences",
     "is_being_written": "aisb_engine._reporting.runs:is_written",
+    "is_contested": "aisb_engine._scoring.second_readings:is_contested",
     "is_judged": "aisb_engine._scoring.judging:is_judged",
     "judge_of": "aisb_engine._resolve.judge:judge_of",
     "load_samples": "aisb_engine._data.samples:load_samples",
@@ -154,9 +163,10 @@ _PLACES = {
     "missing_judge_error": "aisb_engine._scoring.judging:missing_judge_error",
     "open_finished_run": "aisb_engine._reporting.finished:open_finished_run",
     "open_run": "aisb_engine._readback:open_run",
+    "other_extractors": "aisb_engine._scoring.second_readings:other_extractors",
     "own_task": "aisb_engine._data.own:own_task",
-    "plan_run": "aisb_engine._run:plan",
-    "preview_requests": "aisb_engine._load.asking:preview",
+    "plan_run": "aisb_engine._plan:plan",
+    "preview_requests": "aisb_engine._load.preparing:preview",
     "prompt_of": "aisb_engine._record.predictions:prompt_of",
     "read_answers": "aisb_engine._readback:read_answers",
     "read_grades": "aisb_engine._readback:read_grades",
@@ -165,12 +175,13 @@ _PLACES = {
     "read_run_json": "aisb_engine._record.runfolder:read_json",
     "read_toml": "aisb_engine._resolve.catalog:read_toml",
     "read_user_file": "aisb_engine._resolve.catalog:read_user_file",
+    "reading_of": "aisb_engine._scoring.steps:reading_of",
     "replayed_judge": "aisb_engine._readback:replayed_judge",
     "report_run": "aisb_engine._run:report",
     "reporter_table": "aisb_engine._resolve.reporting:reporter_table",
     "request_latency": "aisb_engine._record.latency:latency",
     "resolve_run": "aisb_engine._resolve.config:resolve",
-    "run_configuration": "aisb_engine._run:resolved",
+    "run_configuration": "aisb_engine._run_config:resolved",
     "run_size": "aisb_engine._reporting.runs:size",
     "safe_name": "aisb_engine._resolve.names:safe_name",
     "score_predictions": "aisb_engine._scoring.scoring:score",
@@ -192,6 +203,7 @@ __all__ = [
     "KINDS",
     "NEVER_SENT",
     "RUN_STATUSES",
+    "USUAL_AGREEMENT",
     "WELL_KNOWN",
     "Answers",
     "BrokenRow",
@@ -210,6 +222,7 @@ __all__ = [
     "Judging",
     "Ledger",
     "LoadedSamples",
+    "MarksTable",
     "MeasuringOptions",
     "OpenedRun",
     "Option",
@@ -236,6 +249,8 @@ __all__ = [
     "Subtask",
     "Task",
     "Use",
+    "VisibleText",
+    "answer_requests",
     "bind_options",
     "call_step",
     "component_owner",
@@ -251,6 +266,7 @@ __all__ = [
     "grade_notes",
     "identity_differences",
     "is_being_written",
+    "is_contested",
     "is_judged",
     "judge_of",
     "load_samples",
@@ -261,6 +277,7 @@ __all__ = [
     "missing_judge_error",
     "open_finished_run",
     "open_run",
+    "other_extractors",
     "own_task",
     "plan_run",
     "preview_requests",
@@ -272,6 +289,7 @@ __all__ = [
     "read_run_json",
     "read_toml",
     "read_user_file",
+    "reading_of",
     "replayed_judge",
     "report_run",
     "reporter_table",

@@ -17,10 +17,11 @@ from aisb._errors import UsageError, did_you_mean
 from aisb._plugins import Plugins
 from aisb._report import FinishedRun
 from aisb._running import Names
+from aisb_engine._plan import Command, Mode
 from aisb_engine._progress import Display, Progress
 from aisb_engine._reporting.finished import open_finished_run
 from aisb_engine._resolve.config import RunInput
-from aisb_engine._run import Command, Ended, Mode, execute
+from aisb_engine._run import Ended, execute
 from aisb_engine._stopper import Stopper
 
 POLL_SECONDS = 0.2

@@ -21,13 +21,13 @@ from aisb._templates import Template
 from aisb_engine._data.samples import LETTERS, SampleMaker, sample_table
 from aisb_engine._record.log import LogWriter
 from aisb_engine._record.manifest import Manifest, command_line, now
-from aisb_engine._record.predictions import Asked, write_predictions, write_samples
+from aisb_engine._record.predictions import Asked, read_answers, write_predictions, write_samples
 from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput
 from aisb_engine._resolve.layers import Resolver
 from aisb_engine._resolve.names import safe_name
-from aisb_engine._run import HEAD, resolved
+from aisb_engine._run_config import HEAD, resolved
 from aisb_engine._spec import Model, RunSpec, RunTable, Task
 from aisb_engine._spec import Subtask as SubtaskTable
 
@@ -325,7 +325,8 @@ def _write(folder: RunFolder, model: str, task: str, same: Sequence[_Part]) -> N
     with LogWriter(folder.log(model, task) / "worker-0") as log:
         for prediction in chain.from_iterable(part.predictions for part in same):
             log.append(prediction, final=True)
-    write_predictions(folder, model, task, repeats=repeats)
+    answers = read_answers(folder, model, task, repeats)
+    write_predictions(folder, model, task, answers, repeats=repeats)
     lines = folder.infer_log(model, task)
     lines.parent.mkdir(parents=True, exist_ok=True)
     with lines.open("a", encoding="utf-8") as file:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aisb._errors import RunError, UnknownName, UsageError
 from aisb._types import Outcome, Prediction, Sample
 from aisb_engine._faults import ComponentError
-from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import task_version
-from aisb_engine._record.predictions import SAMPLES, AskedTask, in_order, read_samples
+from aisb_engine._record.predictions import SAMPLES, AskedTask, read_samples
+from aisb_engine._record.predictions import read_answers as read_logged_answers
 from aisb_engine._record.runfolder import RunFolder, read_json
 from aisb_engine._resolve.rules import own_spec
 from aisb_engine._scoring.judging import is_judged, judging_of
-from aisb_engine._scoring.results import graders, remade
+from aisb_engine._scoring.results import distributions, remade
 from aisb_engine._scoring.scoring import score
 from aisb_engine._spec import RunSpec, Subtask, Task
 
@@ -94,17 +94,15 @@ def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugi
     Raises:
         RunError: it was never begun, or the log is damaged.
     """
-    asked = read_samples(folder, subtask.model, subtask.task)
-    log = read_folder(folder.log(subtask.model, subtask.task))
-    predictions = list(in_order(asked.asked, log, subtask.repeats))
-    samples, unmade = remade(asked, task, plugins)
-    return Answers(asked, samples, predictions, unmade)
+    logged = read_logged_answers(folder, subtask.model, subtask.task, subtask.repeats)
+    samples, unmade = remade(logged.task, task, plugins)
+    return Answers(logged.task, samples, logged.predictions, unmade)
 
 
 def replayed_judge(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
     """Return what answers for the run's judge from the log; None where nothing is judged."""
     judged = is_judged(task, plugins)
-    judging = judging_of(run.folder, run.spec, plugins, offline=True) if judged else None
+    judging = judging_of(run.folder, run.spec, plugins) if judged else None
     return judging.ask if judging else None
 
 
@@ -125,7 +123,8 @@ async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dic
         return _with_clusters(kept, folder, subtask) if task.sample.cluster else kept
     _, samples, predictions, unmade = read_answers(folder, subtask, task, plugins)
     ask = replayed_judge(run, task, plugins)
-    by_name = await score(task, samples, predictions, plugins, ask=ask, unmade=unmade)
+    marks = run.spec.models[subtask.model].marks
+    by_name = await score(task, samples, predictions, plugins, ask=ask, unmade=unmade, marks=marks)
     scored = next(iter(by_name.values()))
     grades: dict[str, list[Grade]] = {}
     for one in scored:
@@ -157,7 +156,7 @@ def grade_notes(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> list[str]
     if trial := results.get("trial"):
         notes.append(f"last scored by other rules ({', '.join(trial)}); compared by its own")
     if results and not _can_regrade(run, subtask, plugins):
-        today = graders(run.spec.tasks[subtask.task], plugins)
+        today = distributions(run.spec.tasks[subtask.task], plugins)
         before = results.get("graded_by") or {}
         differing = [
             f"{name} {before.get(name, 'of an unknown version')}, today {version}"

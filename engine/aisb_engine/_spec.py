@@ -6,11 +6,15 @@ tables first (`aisb_engine._resolve.config`) and validated here once, before any
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from aisb._backend import Backend
 
 
 class Table(BaseModel):
@@ -155,6 +159,8 @@ class PromptTable(Table):
     `followups` are the later user turns of a conversation: templates, or one field that is a list. `tokens`
     is a field with token ids, which are sent in place of all the rest. `media` goes with the question, and
     with the question of each example. `tools` is a field with the functions that a row lets the model call.
+    `stop` are texts at which a completions endpoint stops; a chat endpoint is not sent them, since they could
+    cut reasoning. `params.stop` is sent to both, and stands above it.
     """
 
     user: str = "{question}"
@@ -171,6 +177,7 @@ class PromptTable(Table):
     style: Literal["chat", "text"] = "chat"
     joiner: str = " "
     separator: str = "\n\n"
+    stop: list[Annotated[str, Field(min_length=1)]] = []
 
 
 class LogprobTable(Table):
@@ -294,6 +301,76 @@ class Load(Table):
     num_warmups: Annotated[int, Field(ge=0)] = 0
     seed: int = 0
 
+    def clients(self, backend: Backend) -> int:
+        """Return how many requests a closed loop keeps in flight: as set here, by the backend, or 32."""
+        return self.concurrency or backend.concurrency or 32
+
+
+def _compile(text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from error
+
+
+class ThoughtMarks(Table):
+    """The marks around a model's reasoning: texts, or regular expressions where `pattern` is true.
+
+    With `alone`, a closing mark that nothing opened ends reasoning that began with the reply. Where `answer`
+    stands, all before it is reasoning. With `element`, other texts use these names as XML elements, too.
+    """
+
+    open: Annotated[str, Field(min_length=1)]
+    close: Annotated[str, Field(min_length=1)]
+    answer: str | None = None
+    pattern: bool = False
+    alone: bool = True
+    element: bool = False
+
+    @model_validator(mode="after")
+    def _patterns_can_be_compiled(self) -> ThoughtMarks:
+        for text in (self.open, self.close, self.answer or "") if self.pattern else ():
+            _compile(text)
+        return self
+
+
+class BeginMark(Table):
+    """A mark with which a reply or its answer begins; it is taken off there."""
+
+    mark: Annotated[str, Field(min_length=1)]
+    pattern: bool = False
+
+    @model_validator(mode="after")
+    def _pattern_can_be_compiled(self) -> BeginMark:
+        if self.pattern:
+            _compile(self.mark)
+        return self
+
+
+class EndMarks(Table):
+    """Tokens that end a turn, or begin another one."""
+
+    marks: list[Annotated[str, Field(min_length=1)]] = []
+
+
+class TurnWords(Table):
+    """Words that open a turn at the beginning of a line, in any case: `user`, `question`.
+
+    `replies` open one of the model's own, such as `assistant`.
+    """
+
+    words: list[Annotated[str, Field(min_length=1)]] = []
+    replies: list[Annotated[str, Field(min_length=1)]] = []
+
+
+class MarksTable(Table):
+    """What a model leaves in its replies beside the answer. It adds to the marks that are known."""
+
+    thoughts: list[ThoughtMarks] = []
+    begins: list[BeginMark] = []
+    ends: EndMarks = EndMarks()
+    turns: TurnWords = TurnWords()
+
 
 class Model(Table):
     """A backend with its options under a name. `params` are its own generation parameters."""
@@ -304,6 +381,7 @@ class Model(Table):
     abbr: str
     options: dict[str, Any] = {}
     system: str | None = None
+    marks: MarksTable = MarksTable()
     file: Path | None = Field(default=None, exclude=True)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from contextlib import suppress
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 
 class Stopper:
@@ -17,20 +15,20 @@ class Stopper:
         self._stopped = False
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
 
-    async def guard(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do some work, unless and until the run is stopped.
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Let `stop` cancel the present task while the block runs.
 
         Raises:
-            asyncio.CancelledError: the run was stopped.
+            asyncio.CancelledError: the run was stopped before.
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine that runs is in a task
         self._running = (asyncio.get_running_loop(), task)
         try:
             if self._stopped:
-                work.close()
                 raise asyncio.CancelledError
-            return await work
+            yield
         finally:
             self._running = None
 

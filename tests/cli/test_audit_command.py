@@ -55,6 +55,22 @@ def test_the_file_has_every_output(work: Path) -> None:
     assert [line["id"] for line in lines if line["flags"]] == [one["id"] for one in told["worst"]]
 
 
+def test_outputs_whose_verdict_is_in_doubt_stand_first_with_both_readings(work: Path) -> None:
+    told = aisb("run", "--models", "sim", "--datasets", "demo_gsm8k", "--set", 'task.postprocess=[{use="last-number"}]',
+                "-w", "contested", cwd=work)  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    ended = aisb(
+        "audit", "-w", "contested", "--with", '{use="regex", pattern="([0-9]+)", which="first"}', cwd=work
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    page = (work / re.search(r"as a page: (\S+)", ended.stdout)[1]).read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    if contested := re.search(r"would change (\d+) verdicts", ended.stdout):
+        assert f"{contested[1]} whose verdict another answer" in page
+        assert '<mark class="own">' in page
+        assert '<mark class="other">' in page
+
+
 def test_no_score_changes(work: Path) -> None:
     before = {path: path.read_bytes() for path in work.rglob("results/**/*.json")}
     assert aisb("audit", "--with", "last-line", cwd=work).returncode == 0

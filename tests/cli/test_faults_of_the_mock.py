@@ -15,7 +15,7 @@ from aisb_backend_triton import Triton, TritonStream
 from aisb_backend_vllm import VLLMChat, VLLMCompletions, VLLMGenerate
 from aisb_engine._http.assembly import ask
 from aisb_engine._http.transport import open_transport
-from aisb_engine._load.engine import is_retryable
+from aisb_engine._load.attempts import is_retryable
 from aisb_engine._spec import Timeouts
 from aisb_mock import MockProcess
 from aisb_mock._faults import FAULTS

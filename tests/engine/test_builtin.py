@@ -236,14 +236,14 @@ def test_a_wrong_option_of_a_step_says_what_is_wrong(step):
     ("text", "left"),
     [
         ("no reasoning", "no reasoning"),
-        ("<think>is it 5?</think>\n18", "\n18"),
+        ("<think>is it 5?</think>\n18", "18"),
         ("is it 5?</think>18", "18"),
         ("<think>5 and on and on", None),
         ("<think></think>", None),
-        ("The answer is 18. <think>wait, 5", "The answer is 18. "),
+        ("The answer is 18. <think>wait, 5", "The answer is 18."),
         ("<think>a<think>b</think>c</think>18", "18"),
         ("<Thinking>5</THINKING>18", "18"),
-        ("<think>1</think>a<think>2</think>b", "ab"),
+        ("<think>1</think>a<think>2</think>b", "a\nb"),
         ("1 <think>2</think> 3 </think>18", "18"),
     ],
 )

@@ -131,7 +131,7 @@ def test_a_model_of_ones_own_begins_with_an_installed_one(plugins: Plugins, tmp_
 
 
 def test_a_resolved_run_resolves_to_itself(plugins: Plugins, tmp_path: Path) -> None:
-    from aisb_engine._run import resolved
+    from aisb_engine._run_config import resolved
 
     first = run(
         plugins,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from aisb import AttemptFailed, Backend, Chunk, Failure, Request, Usage
+from aisb_engine._load.attempts import delay, is_retryable
 from aisb_engine._load.direct import ask_directly
-from aisb_engine._load.engine import Drive, delay, is_retryable
+from aisb_engine._load.runner import SubtaskRunner
+from aisb_engine._load.share import LoadShare
 from aisb_engine._progress import Progress
 from aisb_engine._record.log import LogWriter, read_file, read_folder
 from aisb_engine._spec import Load
@@ -49,17 +51,26 @@ async def drive(tmp_path: Path, backend: Backend, count: int, **load: object) ->
     progress = Progress("m", "t", tmp_path / "out", total=count)
     notes: list[str] = []
     ticks = iter(range(1_000_000))
+    share = load_share(backend, **{"backoff": 0.0} | load)
     with LogWriter(tmp_path / "worker-0") as log:
-        await Drive(
-            backend,
-            Load(**({"backoff": 0.0} | load)),  # type: ignore[arg-type]
-            log,
-            lambda: next(ticks),
-            progress,
-            notes.append,
-            asyncio.Event(),
-        ).run(Request(str(number), text="?") for number in range(count))
+        runner = SubtaskRunner(
+            backend, share, lambda: next(ticks), progress, notes.append, asyncio.Event(), log
+        )
+        await runner.run(lambda: questions(count), start)
     return progress, notes
+
+
+def load_share(backend: Backend, **load: object) -> LoadShare:
+    wanted = Load(**load)  # type: ignore[arg-type]
+    return LoadShare(wanted, wanted.clients(backend))
+
+
+def questions(count: int) -> Iterator[tuple[int, Request]]:
+    return ((0, Request(str(number), text="?")) for number in range(count))
+
+
+async def start() -> int:
+    return 0
 
 
 async def test_as_many_are_in_flight_as_asked_and_no_more(tmp_path: Path) -> None:
@@ -161,11 +172,9 @@ async def test_a_stop_ends_what_is_in_flight_and_logs_nothing_of_it(tmp_path: Pa
     backend = Scripted(lambda request, tried: Chunk("content", "done"), pause=0.02)
     progress = Progress("m", "t", tmp_path / "out", total=100)
     with LogWriter(tmp_path / "worker-0") as log:
-        driving = asyncio.create_task(
-            Drive(backend, Load(concurrency=5), log, lambda: 0, progress, lambda line: None, stopping).run(
-                Request(str(number), text="?") for number in range(100)
-            )
-        )
+        share = load_share(backend, concurrency=5)
+        runner = SubtaskRunner(backend, share, lambda: 0, progress, lambda line: None, stopping, log)
+        driving = asyncio.create_task(runner.run(lambda: questions(100), start))
         while progress.finished < 10:  # noqa: ASYNC110 - counts have no event
             await asyncio.sleep(0.005)
         stopping.set()

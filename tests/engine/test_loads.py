@@ -8,9 +8,9 @@ from minimal import Chat
 from aisb import Backend, Message, Request, Sample
 from aisb._errors import ConfigError
 from aisb_engine._load.capacity import ConnectionLimits, check_room
-from aisb_engine._load.loads import asked, check_load, is_open, joins, share, workers
-from aisb_engine._load.pieces import marked
-from aisb_engine._load.work import read_share, write_share
+from aisb_engine._load.loads import asked, check_load, is_open, joins, part_of, workers
+from aisb_engine._load.prefix_cache import with_mark
+from aisb_engine._load.share import read_requests, write_requests
 from aisb_engine._spec import Load
 
 
@@ -22,7 +22,7 @@ class Local(Backend):
 def test_a_part_for_each_worker_adds_up_and_none_has_two_more_than_another() -> None:
     for total in (1, 7, 64_000):
         for count in (1, 3, 8):
-            parts = [share(total, worker, count) for worker in range(count)]
+            parts = [part_of(total, worker, count) for worker in range(count)]
             assert sum(parts) == total
             assert max(parts) - min(parts) <= 1
 
@@ -102,12 +102,12 @@ def test_what_rows_share_declares_how_much_the_cache_should_have_unless_it_is_sa
 
 def test_a_nonce_stands_first_and_leaves_prompts_of_exact_length_alone() -> None:
     chat = Request("0", messages=(Message("system", "Be brief."), Message("user", "Hi")))
-    assert [m.content for m in marked(chat, "[n]").messages] == ["[n]\nBe brief.", "Hi"]
-    assert marked(Request("0", text="Hi"), "[n]").text == "[n]\nHi"
+    assert [m.content for m in with_mark(chat, "[n]").messages] == ["[n]\nBe brief.", "Hi"]
+    assert with_mark(Request("0", text="Hi"), "[n]").text == "[n]\nHi"
     exact = Request("0", text="Hi", facts={"input_tokens_asked": 1})
-    assert marked(exact, "[n]") is exact
+    assert with_mark(exact, "[n]") is exact
     ids = Request("0", tokens=(1, 2))
-    assert marked(ids, "[n]") is ids
+    assert with_mark(ids, "[n]") is ids
 
 
 def test_a_share_is_read_back_as_it_was_written(tmp_path) -> None:
@@ -124,7 +124,7 @@ def test_a_share_is_read_back_as_it_was_written(tmp_path) -> None:
         Request("1", text="t", followups=("a", "b"), at=1.5, facts={"input_exact": True}),
         Request("2", tokens=(1, 2, 3)),
     ]
-    with write_share(tmp_path / "share") as write:
+    with write_requests(tmp_path / "share") as write:
         for number, request in enumerate(requests):
             write(number * 10**12, request)
-    assert list(read_share(tmp_path / "share")) == [(n * 10**12, r) for n, r in enumerate(requests)]
+    assert list(read_requests(tmp_path / "share")) == [(n * 10**12, r) for n, r in enumerate(requests)]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from aisb._errors import ConfigError, UnknownName
 from aisb._evaluator import Evaluator
 from aisb._plugins import Plugins
 from aisb._refusal import is_refusal
-from aisb._thoughts import VisibleText
 from aisb._types import Extract, Failure, Prediction, Sample, Score
-from aisb_engine._scoring.scoring import Steps, details, measure, outcome, score
+from aisb_engine._replies.thoughts import VisibleText, reasoning_spans
+from aisb_engine._scoring.scoring import details, measure, outcome, score
+from aisb_engine._scoring.steps import Steps
 from aisb_engine._spec import Task
 
 SAMPLE = Sample("0", {}, "18")
@@ -30,6 +32,11 @@ class Components:
         self, kind: str, name: str, options: dict[str, Any], /, *, where: str = "", ask: Any = None
     ) -> Any:
         return self.factories[name](**options)
+
+    def find(self, kind: str, name: str) -> Any:
+        return SimpleNamespace(factory=self.factories[name])
+
+    infos = ()
 
 
 class Same(Evaluator):
@@ -113,11 +120,11 @@ def test_the_first_step_that_finds_nothing_ends_the_search():
 @pytest.mark.parametrize(
     ("raw", "seen"),
     [
-        ("<think>a 1</think> b", " b"),
-        ("a 1</think> b", " b"),
+        ("<think>a 1</think> b", "b"),
+        ("a 1</think> b", "b"),
         ("<think>a 1", ""),
-        ("b <think>a 1", "b "),
-        ("b<think>1</think>c<thinking>2</thinking>d", "bcd"),
+        ("b <think>a 1", "b"),
+        ("b<think>1</think>c<thinking>2</thinking>d", "b\nc\nd"),
         ("<THINK>1</THINK>b", "b"),
         ("1 <think>2</think> 3 </think>b", "b"),
         ("2 < 3", "2 < 3"),
@@ -131,9 +138,12 @@ def test_reasoning_is_never_read(raw: str, seen: str):
 def test_every_seen_character_is_traced_to_its_place(parts: list[str]):
     raw = "".join(parts)
     seen = VisibleText.of(raw)
+    joined = {start - 1 for start in seen.starts[1:]}
     for position, character in enumerate(seen.text):
         start, end = seen.raw((position, position + 1))
-        assert raw[start:end] == character
+        assert position in joined or raw[start:end] == character
+    for start, end in reasoning_spans(raw):
+        assert raw[start:end].strip()
 
 
 def test_an_unclosed_think_gives_no_answer():
@@ -187,7 +197,9 @@ def test_a_text_that_declines_is_refused_unless_it_marks_an_answer():
         ("We cannot give more than 5 apples, so 5.", False),
         ("The answer is 18.", False),
         ("他无法回答老师的问题，所以得了18分。", False),
-        ("<think>I cannot answer this.</think>18", False),
+        ("I refuse.", True),
+        ("我拒绝回答。", True),
+        ("I refuse to believe that: it is 18.", False),
         ("I cannot answer this. " + "Here is why. " * 60, False),
         ("", False),
     ],
@@ -244,6 +256,37 @@ async def test_one_sample_that_breaks_an_evaluator_does_not_end_the_rest():
     assert found["fussy"][1].details == {"raised": "ValueError: 20 is too many"}
     assert found["fussy"][1].answer == "20"
     assert [s.outcome for s in found["same"]] == ["correct", "wrong", "correct"]
+
+
+async def test_an_evaluator_adds_details_to_a_sample_that_it_could_not_grade():
+    class Sized(Same):
+        def score(self, answer, sample):
+            raise ValueError("no")
+
+        def ungraded_details(self, sample):
+            return {"parts": len(sample.target), "failure": "its own"}
+
+    samples, predictions = asked("18")
+    failed = Prediction("0", failure=Failure("timeout", "no byte"))
+    for replies, reason in (
+        (predictions, {"raised": "ValueError: no", "failure": "its own"}),
+        ([failed], {}),
+    ):
+        (graded,) = (await score(task(evaluate=["sized"]), samples, replies, components(sized=Sized)))[
+            "sized"
+        ]
+        assert graded.details == {"parts": 2, "failure": "timeout: no byte", **reason}
+
+
+async def test_details_that_cannot_be_made_do_not_hide_why_a_sample_failed():
+    class Broken(Same):
+        def ungraded_details(self, sample):
+            raise KeyError("parts")
+
+    failed = Prediction("0", failure=Failure("timeout", "no byte"))
+    made = components(broken=Broken)
+    (graded,) = (await score(task(evaluate=["broken"]), asked("")[0], [failed], made))["broken"]
+    assert (graded.outcome, graded.details) == ("error", {"failure": "timeout: no byte"})
 
 
 async def test_one_sample_that_breaks_a_step_is_an_error_for_every_evaluator():

@@ -488,8 +488,18 @@ async def test_a_closed_transport_fails_the_exchange_under_way_and_every_later_o
     under_way = asyncio.create_task(fail(transport, server.url))
     await asyncio.sleep(0.05)
     await transport.aclose()
-    assert (await under_way)[0].kind == "cut"
+    assert (await under_way)[0].kind in ("cut", "connect")
     assert (await fail(transport, server.url))[0] == Failure("connect", "the transport is closed")
+
+
+async def test_a_transport_that_closes_while_a_connection_is_made_leaves_none_open(serve, connect):
+    server = await serve([["silence"]])
+    transport = connect(server.url, transport="native")
+    under_way = asyncio.create_task(fail(transport, server.url))
+    await asyncio.sleep(0)  # it has begun to connect
+    await transport.aclose()
+    failure, _ = await asyncio.wait_for(under_way, 20)
+    assert failure.kind in ("connect", "cut")
 
 
 # Proxies.

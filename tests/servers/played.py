@@ -7,7 +7,6 @@ class Played:
     """Gives every request the same reply. `pieces` are (stamp, bytes) of the body, `failure` how it ends."""
 
     shared = None
-    adaptations = 0
 
     def __init__(self, pieces, *, status=200, headers=None, sent_ns=1, headers_ns=1, failure=None):
         self.pieces = list(pieces)

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from aisb._errors import UsageError
-from aisb._evaluator import Postprocessor
-from aisb._thoughts import TAGS, VisibleText
+from aisb._evaluator import Postprocessor, finds_answer
 from aisb._types import Extract, Sample
 
 
+@finds_answer
 def after(
     *,
     marker: Annotated[str, "the text after which the answer stands"],
@@ -148,6 +148,7 @@ def last_line() -> Postprocessor:
     return step
 
 
+@finds_answer
 def regex(
     *,
     pattern: Annotated[str, "the regular expression"],
@@ -185,17 +186,27 @@ def lower() -> Postprocessor:
 
 def strip_reasoning(
     *,
-    tags: Annotated[Sequence[str], "names of the tags that enclose reasoning"] = TAGS,
+    tags: Annotated[Sequence[str] | None, "names of further tags that enclose reasoning"] = None,
 ) -> Postprocessor:
-    """Remove blocks of reasoning such as `<think>…</think>`; after one that is not closed nothing is left.
+    """Remove reasoning, such as `<think>…</think>`; after one that is not closed nothing is left.
 
-    A closing tag alone ends reasoning that began with the text, as some chat templates have it.
+    A closing tag alone ends reasoning that began with the text, as some chat templates have it. Scoring does
+    the same before the first step.
     """
-    if not any(tags):
+    from aisb_engine._replies.marks import known_marks
+    from aisb_engine._replies.thoughts import VisibleText
+    from aisb_engine._spec import MarksTable, ThoughtMarks
+
+    if tags is not None and not any(tags):
         raise UsageError("tags must name at least one tag")
+    own = [
+        ThoughtMarks(open=rf"(?i:<{re.escape(tag)}>)", close=rf"(?i:</{re.escape(tag)}>)", pattern=True)
+        for tag in tags or ()
+    ]
+    marks = known_marks(own=MarksTable(thoughts=own))
 
     def step(text: str, _sample: Sample) -> Extract | str | None:
-        seen = VisibleText.of(text, tags)
+        seen = VisibleText.of(text, marks)
         if not seen.text.strip():
             return None
         if len(seen.starts) > 1:

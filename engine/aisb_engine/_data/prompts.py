@@ -121,10 +121,16 @@ class Renderer:
             ComponentError: a value of the row raised, or an example could not be made.
         """
         try:
-            request = self._request(sample, repeat)
-            at = row_at(self._at, sample.fields) if self._at else None
-            if self._continuation:
-                request = replace(request, continuations=self._options(sample))
+            params, content = self._request_params(sample, repeat), self._content(sample)
+            request = Request(
+                sample.id,
+                repeat,
+                **content,
+                params=params,
+                at=row_at(self._at, sample.fields) if self._at else None,
+                continuations=self._options(sample) if self._continuation else (),
+                facts={name: sample.fields[name] for name in FACTS if name in sample.fields},
+            )
             _check_text(request)
         except (ConfigError, DataError) as error:
             error.args = (f"{error}\n  at sample {sample.id}",)
@@ -134,21 +140,18 @@ class Renderer:
         except RAISED as error:
             use = self.task.dataset.use
             raise ComponentError.of(self._plugins, "dataset", use, "a prompt", error) from error
-        facts = {name: sample.fields[name] for name in FACTS if name in sample.fields}
-        return replace(request, at=at, facts=facts) if facts or at is not None else request
+        return request
 
-    def _request(self, sample: Sample, repeat: int) -> Request:
-        params = self._request_params(sample, repeat)
+    def _content(self, sample: Sample) -> dict[str, Any]:
+        """Return what is asked, under the names that `Request` has for it."""
         if self._tokens:
-            return Request(sample.id, repeat, tokens=_token_ids(self._tokens, sample.fields), params=params)
+            return {"tokens": _token_ids(self._tokens, sample.fields)}
         examples = [self._example(shot) for shot in self.shots.choose(sample)] if self.shots else []
         fields = self._fields(sample)
         followups = _turns(self._followups, fields)
         if self.task.prompt.style == "text":
-            text = self._text(fields, examples)
-            return Request(sample.id, repeat, text=text, params=params, followups=followups)
-        messages = self._messages(fields, examples)
-        return Request(sample.id, repeat, messages=messages, params=params, followups=followups)
+            return {"text": self._text(fields, examples), "followups": followups}
+        return {"messages": self._messages(fields, examples), "followups": followups}
 
     def _options(self, sample: Sample) -> tuple[str, ...]:
         """Return what each of a sample's options adds to its prompt."""
@@ -202,12 +205,12 @@ class Renderer:
         return self.task.prompt.separator.join([*above, *shown, self._user.render(fields)])
 
     def _request_params(self, sample: Sample, repeat: int) -> dict[str, Any]:
-        params = self._params
+        params = dict(self._params)
         if self._max_tokens and (own := row_max_tokens(self._max_tokens, sample.fields)):
-            params = params | {"max_tokens": own}
+            params["max_tokens"] = own
         if self._tools and (tools := row_tools(self._tools, sample.fields)):
-            params = params | {"tools": tools}
-        params = params | self._forced
+            params["tools"] = tools
+        params.update(self._forced)
         if repeat and isinstance(params.get("seed"), int):
             params["seed"] += repeat
         return params
@@ -319,6 +322,8 @@ def cross(request: Request, wants: Literal["chat", "text"], system: str | None =
         messages = request.messages or (Message("user", request.text or ""),)
         if system:
             messages = _with_system(messages, system)
+        if messages is request.messages and request.text is None:
+            return request
         return replace(request, messages=messages, text=None)
     if request.params.get("tools"):
         raise ConfigError("", "the task has tools, which a text (completions) endpoint cannot be sent")

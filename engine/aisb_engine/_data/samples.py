@@ -405,6 +405,9 @@ def row_max_tokens(template: Template, fields: Row) -> int | None:
     Raises:
         DataError: the field holds something else than a whole number of at least 1.
     """
+    value = template.value(fields)
+    if type(value) is int and value >= 1:
+        return value
     text = template.render(fields).strip()
     if not text:
         return None
@@ -438,11 +441,12 @@ def _counted(rows: Iterable[Row], files: DataFiles | None, digest: Any) -> Itera
         (name, Template(text, f"task.dataset.layouts.fields.{name}"))
         for name, text in (files.fields.items() if files else ())
     ]
+    encode = json.JSONEncoder(sort_keys=True, default=str).encode
     for position, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise TypeError(f"row {position}: a row is a mapping with fields, and this is {row!r:.80}")
         if files is None:
-            digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+            digest.update(encode(row).encode())
             yield f"row {position}", row
         else:
             refuse_surrogates(row, files.here)

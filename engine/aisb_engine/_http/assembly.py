@@ -47,21 +47,22 @@ async def ask(
     failure: Failure | None = None
     waiting = ready or []
     try:
-        for _ in range(_FORMS):
+        for form in range(_FORMS):
             if not waiting:
                 waiting.append(wire(backend, transport, backend.encode(request)))
-            adaptations = waiting[0].adaptations
+            sent = waiting[0].call
             # Taken out: the bytes are not kept for as long as the reply lasts.
             await transport.exchange(waiting.pop(), exchange)
             if exchange.reader.status not in (400, 422):
                 break
             message = backend.error_message(exchange.reader.status, exchange.reader.document())
-            if line := backend.adapt(exchange.reader.status, message):
-                transport.adaptations += 1
-                if note:
-                    note(line)
-            if transport.adaptations == adaptations:  # it would be sent in the same form
+            if (line := backend.adapt(exchange.reader.status, message)) and note:
+                note(line)
+            # Another request may have learnt the same meanwhile, and changed how this one is encoded.
+            call = backend.encode(request)
+            if call == sent or form == _FORMS - 1:
                 break
+            waiting.append(wire(backend, transport, call))
             exchange.start(StreamReader(backend, sink))
     except AttemptFailed as error:
         failure = error.failure
@@ -109,7 +110,7 @@ def wire(backend: HttpBackend, transport: Transport, call: HttpCall) -> WireRequ
         body = b""
     elif not isinstance(body, bytes):
         body = orjson.dumps(body)
-    return WireRequest(method, prefix + path, headers, body, transport.adaptations)
+    return WireRequest(method, prefix + path, headers, body, call)
 
 
 def _headers(backend: HttpBackend) -> dict[str, str]:

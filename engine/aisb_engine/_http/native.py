@@ -34,7 +34,6 @@ class NativeTransport:
         self.timeouts = timeouts
         self.clock = clock
         self.shared: tuple[str, tuple[tuple[str, str], ...]] | None = None
-        self.adaptations = 0
         self._url = backend.url
         self._host = parts.hostname or ""
         self._port = port_of(backend.url)
@@ -125,6 +124,9 @@ class NativeTransport:
             self._held -= 1
             self._wake()
             raise AttemptFailed(Failure("cut", "the connection was closed as soon as it was open"))
+        if self._closed:  # while it was being opened
+            connection.abort()
+            raise AttemptFailed(Failure("connect", "the transport is closed"))
         exchange.connected_ns = self.clock()
         self._open.add(connection)
         return connection

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from aisb._backend import HttpBackend
+from aisb._backend import HttpBackend, HttpCall
 from aisb._types import Failure
 from aisb_engine._http.fetch import proxy_for
 
@@ -20,14 +20,14 @@ Clock = Callable[[], int]
 class WireRequest(NamedTuple):
     """One HTTP request, ready to be written; `target` is the path with the URL's prefix.
 
-    `adaptations` is how often requests had been adapted to what the service refuses when this one was made.
+    `call` is what it was made from.
     """
 
     method: str
     target: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
-    adaptations: int = 0
+    call: HttpCall | None = None
 
 
 class Exchange:
@@ -52,11 +52,9 @@ class Transport(Protocol):
     """What carries requests to one service.
 
     `shared` is what all its requests have in common: the path in the service's URL, and the headers.
-    `adaptations` counts how often their form was changed.
     """
 
     shared: tuple[str, tuple[tuple[str, str], ...]] | None
-    adaptations: int
 
     async def exchange(self, request: WireRequest, exchange: Exchange) -> None:
         """Send a request, and feed what comes back to the exchange's reader until the reply has ended.

@@ -33,7 +33,6 @@ class HttpxTransport:
         self._connects_to = proxy or backend.url
         self._timeouts = timeouts
         self.shared: tuple[str, tuple[tuple[str, str], ...]] | None = None
-        self.adaptations = 0
         self._clock = clock
         try:
             self._client = httpx.AsyncClient(

@@ -1,4 +1,4 @@
-"""What a worker does, wherever a launcher places it: make the backend, send a share, report counts.
+"""What a worker does, wherever a launcher places it: make the backend, run its share, report counts.
 
 A worker's messages: `note` (a line for the log), `ready`, `counts` (about five a second), `error`, and last
 of all `ended`. The run's: `start` (the common start, ns from the start of the run), and `stop`.
@@ -23,8 +23,10 @@ from aisb_engine._faults import RAISED, backend_words, describe
 from aisb_engine._http.client import connect
 from aisb_engine._load.capacity import raise_limit
 from aisb_engine._load.clock import RunClock
-from aisb_engine._load.work import Share, read_share, shard_files, work
+from aisb_engine._load.runner import SubtaskRunner
+from aisb_engine._load.share import LoadShare, read_requests
 from aisb_engine._progress import COUNTS, Progress
+from aisb_engine._record.log import LogWriter
 
 REPORT_EVERY = 0.2
 
@@ -103,12 +105,13 @@ def _not_for_workers(reason: str) -> ConfigError:
 class WorkerJob:
     """The work of one worker: a share of a subtask's requests, and how to make the backend.
 
-    `began` is the run's start on the monotonic clock of the machine that the command runs on. `environment`
-    gives a worker with a local model devices of its own.
+    `folder` is the subtask's log folder. `began` is the run's start on the monotonic clock of the command's
+    machine. `environment` gives a worker with a local model devices of its own.
     """
 
-    share: Share
-    requests: Path
+    share: LoadShare
+    folder: Path
+    session: int
     backend: BackendRecipe
     began: int
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -117,16 +120,20 @@ class WorkerJob:
 
     def __post_init__(self) -> None:
         self.reads = (self.requests,)
-        self.writes = shard_files(self.share)
+        self.writes = (self.share.log_file(self.folder), self.share.health_file(self.folder))
+
+    @property
+    def requests(self) -> Path:
+        """The file with the requests of the share."""
+        return self.folder / f"share-{self.share.number}.jsonl"
 
     async def run(self, channel: Channel, folder: Path | None = None) -> None:
-        """Send the share; what goes wrong is a message `error`."""
+        """Run the share; what goes wrong is a message `error`."""
         raise_limit()
-        share = self.share if folder is None else replace(self.share, folder=folder)
-        requests = self.requests if folder is None else folder / self.requests.name
+        job = self if folder is None else replace(self, folder=folder)
         worker = _Worker(channel, RunClock(self.began - channel.offset_ns))
         try:
-            await worker.run(self.backend, share, requests)
+            await worker.run(job)
         except AisbError as error:
             channel.send({"error": str(error), "exit_code": error.exit_code})
 
@@ -142,26 +149,28 @@ class _Worker:
         self._progress = Progress("", "", Path())
         self._live: Callable[[], str] = str
 
-    async def run(self, recipe: BackendRecipe, share: Share, requests: Path) -> None:
+    async def run(self, job: WorkerJob) -> None:
         tasks = [asyncio.create_task(self._obey())]
         try:
-            backend = recipe.make()
+            backend = job.backend.make()
             backend.clock = self._clock
             self._live = backend.live
             tasks.append(asyncio.create_task(self._report()))
             if backend.local:  # before it is ready, so that all begin together
                 for line in (await backend.probe()).notes:
                     self._note(line)
-            notes = await work(
-                share,
-                backend,
-                lambda: read_share(requests),
-                clock=self._clock,
-                start=self._ready,
-                progress=self._progress,
-                note=self._note,
-                stopping=self._stopping,
-            )
+            with LogWriter(job.share.log_file(job.folder), session=job.session) as log:
+                runner = SubtaskRunner(
+                    backend,
+                    job.share,
+                    self._clock,
+                    self._progress,
+                    self._note,
+                    self._stopping,
+                    log,
+                    job.share.health_file(job.folder),
+                )
+                notes = await runner.run(lambda: read_requests(job.requests), self._ready)
             if words := backend_words(backend.summary, self._note):
                 self._note(words)
         finally:

@@ -12,7 +12,6 @@ from aisb._options import option_with
 from aisb._roles import RowCount
 from aisb_engine._load.arrivals import Arrival, Ramp, check_rate, schedule, trace_schedule
 from aisb_engine._load.capacity import SPARE_FILES, ConnectionLimits, check_room, cores, raise_limit, room
-from aisb_engine._load.engine import concurrency
 from aisb_engine._spec import DatasetTable
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def workers(load: Load, backend: Backend, requests: int, notes: list[str]) -> in
         raise ConfigError(
             "load.workers", "a backend that is not a service runs in the command's own process; leave it out"
         )
-    at_once = concurrency(load, backend)
+    at_once = load.clients(backend)
     if is_open(load) and not load.concurrency:
         at_once = 1
     at_once = at_once if load.pressure_time else min(at_once, max(1, requests))
@@ -132,7 +131,7 @@ def with_rows(spec: RunSpec, plugins: Plugins) -> RunSpec:
     return spec.model_copy(update={"tasks": tasks})
 
 
-def share(total: int, worker: int, count: int) -> int:
+def part_of(total: int, worker: int, count: int) -> int:
     """Return a worker's part of a number that is divided over `count` of them."""
     return total // count + (worker < total % count)
 
@@ -141,7 +140,7 @@ def asked(
     load: Load, backend: Backend, workers_used: int, params: Mapping[str, Any], samples: Sequence[Sample] = ()
 ) -> dict[str, Any]:
     """Return what was asked for, as `load.json` keeps it: null is "not asked"."""
-    bounded = None if is_open(load) and not load.concurrency else concurrency(load, backend)
+    bounded = None if is_open(load) and not load.concurrency else load.clients(backend)
     shaped = bool(load.request_rate or load.ramp_up) and not load.pressure_time
     return {
         "concurrency": bounded,

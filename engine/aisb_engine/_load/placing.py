@@ -11,70 +11,78 @@ from aisb._errors import ConfigError, UsageError
 from aisb._plugins import Plugins
 from aisb_engine._faults import ComponentError, calling
 from aisb_engine._load.job import place_of
-from aisb_engine._load.pieces import Piece
-from aisb_engine._load.sending import Placement
+from aisb_engine._load.launching import Placement
+from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._progress import Display
 from aisb_engine._spec import LOCAL, RunSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """Decides it for the subtasks of one command."""
+    """Decides where the subtasks of one command run."""
 
     spec: RunSpec
     plugins: Plugins
-    pieces: Sequence[Piece]
-
-    def set_apart(self, display: Display) -> None:
-        """Leave local models to worker processes where several run at once, each with its own devices.
-
-        Raises:
-            ConfigError: the machine has not as many devices as they need, or other processes cannot make
-                the backend.
-        """
-        for piece in self.pieces:
-            piece.apart = piece.backend.local and (
-                self._at_once > 1 or piece.workers > 1 or self.spec.run.launcher != LOCAL
-            )
-            if piece.backend.local:
-                self._environments(piece, 0)
-            if self.spec.run.launcher != LOCAL and not self.is_launched(piece):
-                display.say(
-                    f"{piece.subtask.model}: asked from this process: "
-                    "the launcher places HTTP and local backends"
-                )
-            if self.is_launched(piece):
-                place_of(self.plugins.find("backend", piece.model.backend))
+    subtasks: Sequence[PreparedSubtask]
 
     @property
-    def _at_once(self) -> int:
-        return min(self.spec.run.max_num_workers, len(self.pieces))
+    def at_once(self) -> int:
+        """How many subtasks run at once."""
+        return min(self.spec.run.max_num_workers, len(self.subtasks))
 
-    def _environments(self, piece: Piece, slot: int) -> list[Mapping[str, str]]:
-        """Return what gives each worker of a piece its own devices; `slot` is its place of those at once."""
-        wide = max(each.workers for each in self.pieces if each.backend.local)
-        total = self._at_once * wide
-        try:
-            with calling(self.plugins, "backend", piece.model.backend, "pin"):
-                return [piece.backend.pin(slot * wide + number, total) for number in range(piece.workers)]
-        except UsageError as error:
-            raise ConfigError(f"models.{piece.model.name}", str(error)) from error
+    def check(self, display: Display) -> None:
+        """Refuse subtasks that cannot run where they should; say which stay in this process.
 
-    def is_launched(self, piece: Piece) -> bool:
-        """Say whether a launcher places a piece's workers; else this process is its one worker.
+        Raises:
+            ConfigError: the machine has not as many devices as local models need, or other processes cannot
+                make the backend.
+        """
+        for one in self.subtasks:
+            if one.backend.local:
+                self._environments(one, 0)
+            if self.spec.run.launcher != LOCAL and not self.is_launched(one):
+                display.say(
+                    f"{one.subtask.model}: asked from this process: "
+                    "the launcher places HTTP and local backends"
+                )
+            if self.is_launched(one):
+                place_of(self.plugins.find("backend", one.model.backend))
+
+    def is_apart(self, one: PreparedSubtask) -> bool:
+        """Say whether a subtask's local model is loaded by worker processes, and not by this one.
+
+        It is where several models run at once, each with devices of its own.
+        """
+        return one.backend.local and (self.at_once > 1 or one.workers > 1 or self.spec.run.launcher != LOCAL)
+
+    def is_launched(self, one: PreparedSubtask) -> bool:
+        """Say whether a launcher places a subtask's workers; else this process is its one worker.
 
         One worker of a service runs elsewhere only if the user chose a launcher.
         """
-        chosen = self.spec.run.launcher != LOCAL and isinstance(piece.backend, HttpBackend)
-        return piece.workers > 1 or piece.apart or chosen
+        is_chosen = self.spec.run.launcher != LOCAL and isinstance(one.backend, HttpBackend)
+        return one.workers > 1 or self.is_apart(one) or is_chosen
 
-    def placement(self, piece: Piece, slot: int) -> Placement | None:
-        """Return where a piece's workers run; None where this process is its one worker."""
-        if not self.is_launched(piece):
+    def placement(self, one: PreparedSubtask, slot: int) -> Placement | None:
+        """Return where a subtask's workers run; None where this process is its one worker.
+
+        `slot` is the subtask's place among those that run at once.
+        """
+        if not self.is_launched(one):
             return None
         run = self.spec.run
         launcher = self.plugins.make("launcher", run.launcher, self.spec.launcher, where="launcher")
-        component = self.plugins.find("backend", piece.model.backend)
-        environments = self._environments(piece, slot) if piece.apart else [{}] * piece.workers
-        named = partial(ComponentError.of, self.plugins, "launcher", run.launcher)
-        return Placement(launcher, component, named, environments)
+        component = self.plugins.find("backend", one.model.backend)
+        environments = self._environments(one, slot) if self.is_apart(one) else [{}] * one.workers
+        error = partial(ComponentError.of, self.plugins, "launcher", run.launcher)
+        return Placement(launcher, component, error, environments)
+
+    def _environments(self, one: PreparedSubtask, slot: int) -> list[Mapping[str, str]]:
+        """Return what gives each worker of a subtask its own devices."""
+        widest = max(each.workers for each in self.subtasks if each.backend.local)
+        total = self.at_once * widest
+        try:
+            with calling(self.plugins, "backend", one.model.backend, "pin"):
+                return [one.backend.pin(slot * widest + number, total) for number in range(one.workers)]
+        except UsageError as error:
+            raise ConfigError(f"models.{one.model.name}", str(error)) from error

@@ -88,9 +88,9 @@ def _answers(
 
 def _kept_up(load: LoadFiles, window: Window | None) -> Iterator[Signal]:
     """Weigh how well the client kept up: in the stable stage, and apart from that while it was reached."""
-    inside = load.vitals_in(window.start, window.end) if window else load.vitals
+    inside = load.client_health_in(window.start, window.end) if window else load.client_health
     if inside is None:  # a stage of less than a second
-        inside, window = load.vitals, None
+        inside, window = load.client_health, None
     if inside is not None and inside.lag is not None and inside.lag > LAG_MS[0]:
         yield Signal(
             "loop lag",
@@ -98,12 +98,18 @@ def _kept_up(load: LoadFiles, window: Window | None) -> Iterator[Signal]:
             f"the client's event loop lagged by {inside.lag:.1f} ms (limit {LAG_MS[0]:g} ms): give it more "
             "--workers or a quieter machine",
         )
-    elif window and load.vitals and load.vitals.lag is not None and load.vitals.lag > LAG_MS[0]:
+    elif (
+        window
+        and load.client_health
+        and load.client_health.lag is not None
+        and load.client_health.lag > LAG_MS[0]
+    ):
         yield Signal(
             "loop lag",
             "SUSPECT",
-            f"outside the stable stage the client's event loop lagged by {load.vitals.lag:.1f} ms (limit "
-            f"{LAG_MS[0]:g} ms), as when many requests begin at once: take the numbers of the stable stage",
+            f"outside the stable stage the client's event loop lagged by {load.client_health.lag:.1f} ms "
+            f"(limit {LAG_MS[0]:g} ms), as when many requests begin at once: take the numbers of the "
+            "stable stage",
         )
     if inside is not None and inside.cpu is not None and inside.cpu > CPU_SHARE:
         yield Signal(

@@ -111,12 +111,13 @@ class Columns:
         at_first = np.fmin.reduce(self._by_kind("at_first", kinds), axis=1)
         at_last = np.fmax.reduce(self._by_kind("at_last", kinds), axis=1)
         together = at_last - at_first + 1 == self.count(kinds)
-        for row, raw in self._raw(rows):
-            if at_first[row] == at_last[row] or not len(raw):
+        several = at_first < at_last
+        for row, raw in self._raw(row for row in rows if several[row]):
+            if not len(raw):
                 continue
             if together[row]:
                 yield row, raw[int(at_first[row]) : int(at_last[row])]
-            elif at_first[row] < at_last[row]:
+            else:
                 yield row, np.diff(self._offsets(raw)[self._mask(row, kinds)])
 
     def chunks(self, row: int, kinds: Kinds = TOKEN_KINDS) -> tuple[Any, Any, Any]:

@@ -154,7 +154,7 @@ def measure(
             percentiles=percentiles,
         ),
         counters=counters,
-        client_health=None if load.vitals is None else asdict(load.vitals),
+        client_health=None if load.client_health is None else asdict(load.client_health),
         notes=tuple(_notes(columns, requests, load)),
         columns=columns,
         numbers=requests,

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from math import nan
 from mmap import MADV_DONTNEED, PAGESIZE, mmap
 from pathlib import Path
+from struct import unpack_from
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import orjson
@@ -23,6 +27,8 @@ Key: TypeAlias = tuple[str, int, int]
 
 _PACKED = 4096
 """How many rows wait as lists before they are made an array."""
+_FEW = 32
+"""Up to so many gaps are summed in Python: a call of numpy costs as much."""
 
 
 class Piece(NamedTuple):
@@ -55,17 +61,18 @@ def read_columns(
     table = np.concatenate([np.empty((0, len(SCALARS) + len(BY_KIND) * len(KINDS))), *gathered.blocks])
     place = {name: number for number, name in enumerate(SCALARS)}
     latest = max(gathered.sessions, default=0)
-    rows = [row for row in gathered.latest.values() if table[row, place["session"]] == latest]
-    order = np.array(rows, np.intp)
+    rows = np.array([*gathered.latest.values()], np.intp)
+    order = rows[table[rows, place["session"]] == latest]
     order = order[np.lexsort((order, table[order, place["sent"]], table[order, place["planned"]]))]
+    listed = order.tolist()
     return Columns(
-        ids=[gathered.ids[row] for row in order],
-        finish=[gathered.finish[row] for row in order],
-        failures={new: gathered.failures[row] for new, row in enumerate(order) if row in gathered.failures},
+        ids=[gathered.ids[row] for row in listed],
+        finish=[gathered.finish[row] for row in listed],
+        failures={new: gathered.failures[row] for new, row in enumerate(listed) if row in gathered.failures},
         table=table[order],
         files=files,
         damaged=gathered.damaged,
-        earlier=len(gathered.latest) - len(rows),
+        earlier=len(rows) - len(order),
     )
 
 
@@ -170,29 +177,22 @@ class _Gathered:
     def row(
         self, header: Mapping[str, Any], number: int, data: mmap, start: int, body: int
     ) -> list[float | None]:
-        import numpy as np
-
         code, count = header["gaps"]
         begun: int | None = header["first_chunk_ns"]
         chunks = 0 if begun is None else count + 1
         wide = code == "q"
-        raw = np.frombuffer(data, "<i8" if wide else "<u4", count, body)
-        by_kind = _kinds(header["kinds"], begun, raw)
-        tokens_at = body + raw.nbytes
+        places = _places(tuple([(kind, number) for kind, number in header["kinds"]]))
+        first, last = [nan] * len(KINDS), [nan] * len(KINDS)
+        if begun is not None:
+            stamps = _stamps(data, body, count, begun, places, wide=wide)
+            for kind, at_first, at_last in places.kinds:
+                first[kind], last[kind] = stamps[at_first], stamps[at_last]
+        tokens_at = body + count * (8 if wide else 4)
         counted = first_tokens = lone = None
         if known := header["tokens"] == chunks > 0:
-            tokens = np.frombuffer(data, "<i4", chunks, tokens_at)
-            counted = int(tokens.sum())
-            bearing = [n for n, kind in enumerate(KINDS) if kind in TOKEN_KINDS and by_kind[2][n]]
-            if bearing:
-                first = min(by_kind[0][n] for n in bearing)
-                last = max(by_kind[1][n] for n in bearing)
-                first_tokens = int(tokens[first]) or None
-                between = tokens[first : last + 1]
-                together = sum(by_kind[2][n] for n in bearing) == len(between)
-                lone = together and bool((between == 1).all())
+            counted, first_tokens, lone = _tokens(data, tokens_at, chunks, places)
         usage = header["usage"] or {}
-        asked = {**header, **(header.get("extra") or {})}
+        extra = header.get("extra") or {}
         retold = None
         if self.count_tokens is not None:
             retold = self.count_tokens((header["reasoning"] or "") + header["text"])
@@ -204,37 +204,82 @@ class _Gathered:
             usage.get("input_tokens"), usage.get("output_tokens"),
             usage.get("cached_tokens"), usage.get("reasoning_tokens"),
             counted, retold, first_tokens, lone,
-            asked.get("max_tokens"), asked.get("input_tokens_asked"),
+            extra.get("max_tokens", header.get("max_tokens")),
+            extra.get("input_tokens_asked", header.get("input_tokens_asked")),
             number, start, body, wide, tokens_at if known else None,
-            *(value for block in by_kind for value in block),
+            *places.columns, *first, *last,
         ]  # fmt: skip
 
 
-def _kinds(runs: Sequence[tuple[ChunkKind, int]], begun: int | None, raw: Any) -> list[list[Any]]:
-    """Return, for each kind, its first and last place, its count, and its first and last stamp."""
-    import numpy as np
+_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
+_BEARING = {number for number, kind in enumerate(KINDS) if kind in TOKEN_KINDS}
 
-    at_first: list[int | None] = [None] * len(KINDS)
-    at_last: list[int | None] = [None] * len(KINDS)
+
+class _Places(NamedTuple):
+    """Where the chunks of each kind are in a reply.
+
+    `columns` are the first three of BY_KIND; `kinds` the (kind, first place, last place) of those that there
+    are; `bearing` the first and last place of chunks with tokens, if any; `together` says that no other
+    chunks are between them.
+    """
+
+    columns: tuple[float, ...]
+    kinds: tuple[tuple[int, int, int], ...]
+    bearing: tuple[int, int] | None
+    together: bool
+
+
+@lru_cache(maxsize=1024)  # most replies of a run are alike
+def _places(runs: tuple[tuple[ChunkKind, int], ...]) -> _Places:
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
     counts = [0] * len(KINDS)
     end = 0
     for kind, count in runs:
         number = _NUMBER[kind]
-        if at_first[number] is None:
-            at_first[number] = end
+        first.setdefault(number, end)
         end += count
-        at_last[number] = end - 1
+        last[number] = end - 1
         counts[number] += count
-    if begun is None:
-        return [at_first, at_last, counts, at_first, at_last]
-    places = sorted({place for place in (*at_first, *at_last) if place})
-    stamps: dict[int | None, int | None] = {None: None, 0: begun}
-    if places:
-        # Only these places are wanted: summing between them costs a third of summing up to each.
-        starts = [0, *places[:-1]]
-        parts = np.add.reduceat(raw[: places[-1]].astype(np.int64), starts)
-        stamps.update(zip(places, (parts.cumsum() + begun).tolist(), strict=True))
-    return [at_first, at_last, counts, [stamps[at] for at in at_first], [stamps[at] for at in at_last]]
+    numbers = range(len(KINDS))
+    with_tokens = _BEARING & first.keys()
+    bearing = None
+    if with_tokens:
+        bearing = min(first[number] for number in with_tokens), max(last[number] for number in with_tokens)
+    return _Places(
+        (*(first.get(n, nan) for n in numbers), *(last.get(n, nan) for n in numbers), *counts),
+        tuple((number, at, last[number]) for number, at in first.items()),
+        bearing,
+        bearing is not None and sum(counts[n] for n in with_tokens) == bearing[1] - bearing[0] + 1,
+    )
 
 
-_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
+def _stamps(
+    data: mmap, at: int, count: int, begun: int, places: _Places, *, wide: bool
+) -> Sequence[int] | Mapping[int, int]:
+    """Return the stamps of a record's chunks by their place; of many chunks only those that are wanted."""
+    if count <= _FEW:
+        return [*accumulate(unpack_from(f"<{count}{'q' if wide else 'I'}", data, at), initial=begun)]
+    import numpy as np
+
+    wanted = sorted({place for _, *ends in places.kinds for place in ends} - {0})
+    stamps = {0: begun}
+    if wanted:
+        # Summing between them costs a third of summing up to each.
+        raw = np.frombuffer(data, "<i8" if wide else "<u4", wanted[-1], at)
+        parts = np.add.reduceat(raw.astype(np.int64), [0, *wanted[:-1]])
+        stamps.update(zip(wanted, (parts.cumsum() + begun).tolist(), strict=True))
+    return stamps
+
+
+def _tokens(data: mmap, at: int, chunks: int, places: _Places) -> tuple[int, int | None, bool | None]:
+    """Return a record's tokens, those of its first chunk that holds some, and whether each holds one."""
+    import numpy as np
+
+    tokens = np.frombuffer(data, "<i4", chunks, at)
+    total = int(tokens.sum())
+    if places.bearing is None:
+        return total, None, None
+    first, last = places.bearing
+    lone = places.together and bool((tokens[first : last + 1] == 1).all())
+    return total, int(tokens[first]) or None, lone

@@ -23,7 +23,7 @@ SECOND = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class ClientHealthSummary:
     """How well the workers kept up, second by second; milliseconds, the worst worker counts.
 
     `lag` is the 95th percentile over the seconds of each second's p99 of event-loop lag; `cpu` that of the
@@ -39,7 +39,7 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class LoadFiles:
-    """What `load.json` and the vitals say; None or empty where they do not.
+    """What `load.json` and the client's health files say; None or empty where they do not.
 
     `log_file` has the readable lines of asking; its path begins in the run folder.
     """
@@ -57,11 +57,11 @@ class LoadFiles:
     lines: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
     @property
-    def vitals(self) -> Vitals | None:
+    def client_health(self) -> ClientHealthSummary | None:
         """How well the workers kept up in all; None where it is not known."""
         return _summed(self.lines)
 
-    def vitals_in(self, start: float, end: float) -> Vitals | None:
+    def client_health_in(self, start: float, end: float) -> ClientHealthSummary | None:
         """Return how well they kept up in the seconds that lie whole in a stretch of time (ns)."""
         return _summed([line for line in self.lines if start + SECOND <= _time(line) <= end])
 
@@ -137,7 +137,7 @@ def _time(line: Mapping[str, Any]) -> float:
     return float(at) if isinstance(at, int | float) else -1.0
 
 
-def _summed(lines: Sequence[Mapping[str, Any]]) -> Vitals | None:
+def _summed(lines: Sequence[Mapping[str, Any]]) -> ClientHealthSummary | None:
     if not lines:
         return None
 
@@ -145,7 +145,7 @@ def _summed(lines: Sequence[Mapping[str, Any]]) -> Vitals | None:
         values = sorted(float(line[name]) for line in lines if isinstance(line.get(name), int | float))
         return values[min(len(values) - 1, int(share * len(values)))] if values else None
 
-    return Vitals(
+    return ClientHealthSummary(
         len(lines),
         of("lag_ms_p99", 0.95),
         of("lag_ms_max", 1.0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from io import BytesIO
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from aisb._errors import RunError
-from aisb._types import Failure, Message, Prediction, Request, Sample
+from aisb._types import Failure, Message, Prediction, Request, Sample, Timing
 from aisb_engine._record.latency import latency
 from aisb_engine._record.log import Log, read_folder
 from aisb_engine._record.runfolder import RunFolder, json_line, write_atomically
@@ -108,18 +109,44 @@ def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
     return AskedTask(head["made_by"], asked, head.get("groups", {}))
 
 
-def write_predictions(
-    folder: RunFolder, model: str, task: str, *, repeats: int, also_json: bool = True
-) -> list[Prediction]:
-    """Make the prediction files of a subtask from its log; return the predictions in sample order.
+class LoggedAnswers(NamedTuple):
+    """What the log of a subtask holds: what was asked, and the predictions in sample order.
 
-    There is one line for each sample, repeat and turn that was asked; the last attempt wins. A sample that
-    could not be made has a failure of the kind `row`.
+    There is a prediction for each sample, repeat and turn that was asked; the last attempt wins. A sample
+    that could not be made has a failure of the kind `row`.
     """
-    asked = read_samples(folder, model, task).asked
+
+    task: AskedTask
+    predictions: list[Prediction]
+
+    def without_times(self) -> LoggedAnswers:
+        """Return what scoring needs: the time stamps are most of what a streamed answer takes in memory."""
+        return LoggedAnswers(self.task, [replace(one, timing=Timing()) for one in self.predictions])
+
+
+def read_answers(folder: RunFolder, model: str, task: str, repeats: int) -> LoggedAnswers:
+    """Read what the log of a subtask holds.
+
+    Raises:
+        RunError: the subtask was never begun, or its samples are damaged.
+    """
+    asked = read_samples(folder, model, task)
     log = read_folder(folder.log(model, task))
-    predictions = list(in_order(asked, log, repeats))
-    by_id = {one.sample.id: one for one in asked}
+    return LoggedAnswers(asked, list(in_order(asked.asked, log, repeats)))
+
+
+def write_predictions(
+    folder: RunFolder,
+    model: str,
+    task: str,
+    answers: LoggedAnswers,
+    *,
+    repeats: int,
+    also_json: bool = True,
+) -> None:
+    """Write the prediction files of a subtask."""
+    predictions = answers.predictions
+    by_id = {one.sample.id: one for one in answers.task.asked}
     lines = [
         orjson.dumps(to_line(by_id[p.sample_id], p), option=orjson.OPT_APPEND_NEWLINE, default=str)
         for p in predictions
@@ -127,7 +154,6 @@ def write_predictions(
     write_atomically(folder.predictions(model, task), b"".join(lines))
     if also_json:
         write_atomically(folder.predictions_json(model, task), _by_id(by_id, predictions, repeats))
-    return predictions
 
 
 def in_order(asked: Sequence[Asked], log: Log, repeats: int) -> Iterator[Prediction]:

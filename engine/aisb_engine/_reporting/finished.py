@@ -19,8 +19,11 @@ from aisb_engine._record.manifest import other_sessions
 from aisb_engine._record.predictions import Asked, read_samples, to_line
 from aisb_engine._record.runfolder import RunFolder, read_json
 from aisb_engine._record.scores import read_scores
+from aisb_engine._replies.marks import known_marks
+from aisb_engine._replies.thoughts import reasoning_spans
 from aisb_engine._reporting.measuring import MeasuringOptions, measuring_options
 from aisb_engine._reporting.reporters import reporter_names
+from aisb_engine._spec import MarksTable
 
 if TYPE_CHECKING:
     from aisb._plugins import Plugins
@@ -70,17 +73,24 @@ def open_finished_run(
         configuration=config,
         manifest=manifest,
         performance=MeasuredPairs(files, _with_log(files, requested), config, plugins, measuring),
-        source=RunFiles(files, [*pairs, *requested], plugins),
+        source=RunFiles(files, [*pairs, *requested], plugins, config.get("models", {})),
     )
 
 
 class RunFiles:
     """The rows in the files of a run."""
 
-    def __init__(self, folder: RunFolder, pairs: Sequence[Pair], plugins: Plugins | None) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        pairs: Sequence[Pair],
+        plugins: Plugins | None,
+        models: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         self._folder = folder
         self._pairs = pairs
         self._plugins = plugins
+        self._models = models
 
     def rows(
         self, kind: Literal["scores", "requests", "samples"], model: str | None, task: str | None
@@ -111,6 +121,11 @@ class RunFiles:
             yield graded._asdict()
 
     def _requests(self, model: str, task: str) -> Iterator[Row]:
+        marks = known_marks(self._plugins, MarksTable(**self._models.get(model, {}).get("marks", {})))
+        for row in self._lines(model, task):
+            yield {**row, "reasoning_spans": reasoning_spans(row["prediction"] or "", marks)}
+
+    def _lines(self, model: str, task: str) -> Iterator[Row]:
         path = self._folder.predictions(model, task)
         if not path.exists():  # a performance run keeps its answers in the log alone
             yield from self._logged(model, task)
@@ -275,4 +290,14 @@ def _result(file: Path, data: Mapping[str, Any]) -> Result:
         merge=data.get("merge", False),
         faults=tuple(data.get("faults", ())),
         trial=tuple(data.get("trial", ())),
+        doubts=tuple(_doubts(data)),
     )
+
+
+def _doubts(data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield why the headline of a result may be another."""
+    if found := data.get("disputed"):
+        yield (
+            f"{found['by']} reads {found['answers']:,} of {found['read']:,} answers otherwise, "
+            f"which could move the score by {found['move']:.1f} points: look at them with aisb audit"
+        )

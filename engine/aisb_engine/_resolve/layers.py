@@ -20,7 +20,7 @@ from aisb_engine._resolve.secrets import refuse_masked, refuse_secrets
 from aisb_engine._resolve.tables import Setting, overlay, put, validate
 from aisb_engine._spec import Model, RunTable, Task
 
-MODEL_KEYS = frozenset({"summary", "backend", "abbr", "options", "params", "load", "system", "base"})
+MODEL_KEYS = frozenset({"summary", "backend", "abbr", "options", "params", "load", "system", "marks", "base"})
 SET_ROOTS = ("model", "task", "load", "params", "run", "models", "tasks", "judge", "launcher")
 
 

@@ -192,8 +192,9 @@ def fit_params(spec: RunSpec, plugins: Plugins, doubts: Iterable[str] = ()) -> R
     subtasks: list[Subtask] = []
     not_sent: dict[str, list[str]] = {}
     lines = list(doubts)
-    for subtask in spec.subtasks:
-        backend, task = backends[subtask.model], spec.tasks[subtask.task]
+    for asked in spec.subtasks:
+        backend, task = backends[asked.model], spec.tasks[asked.task]
+        subtask = _with_stop(asked, task, backend)
         use, where = spec.models[subtask.model].backend, f"{subtask.key}: "
         check_values(subtask.merged, where)
         refuse_not_sent(backend, use, spec.origins.get(subtask.key, {}), where)
@@ -207,6 +208,14 @@ def fit_params(spec: RunSpec, plugins: Plugins, doubts: Iterable[str] = ()) -> R
         lines += [f"{subtask.model}: {line}" for line in misspellings(backend, fitted.merged)]
     update = {"subtasks": subtasks, "not_sent": not_sent, "doubts": list(dict.fromkeys(lines))}
     return spec.model_copy(update=update)
+
+
+def _with_stop(subtask: Subtask, task: Task, backend: Backend) -> Subtask:
+    """Return a subtask with the texts at which its task stops, where it is asked for a text to go on."""
+    is_chat = backend.takes == "chat" or (backend.renders and task.prompt.style == "chat")
+    if not task.prompt.stop or is_chat or "stop" in subtask.merged:
+        return subtask
+    return subtask.model_copy(update={"params": {**subtask.params, "stop": list(task.prompt.stop)}})
 
 
 def _left_out(subtask: Subtask, task: Task, backend: Backend, use: str) -> list[str]:

@@ -10,11 +10,11 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import orjson
 
@@ -24,9 +24,8 @@ from aisb._options import given_types
 from aisb._types import Prediction, Request
 from aisb_engine._data.prompts import cross
 from aisb_engine._http.client import connect
-from aisb_engine._load.engine import Drive, concurrency
 from aisb_engine._progress import Display, Progress
-from aisb_engine._record.log import LogWriter, read_folder
+from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import now
 from aisb_engine._record.predictions import prompt_of
 from aisb_engine._resolve.params import check_values, misspellings, refuse_not_sent, sends, unknown_to
@@ -35,9 +34,24 @@ if TYPE_CHECKING:
     from aisb._backend import Backend
     from aisb._plugins import Plugins
     from aisb_engine._record.runfolder import RunFolder
-    from aisb_engine._spec import Judge, RunSpec, Task
+    from aisb_engine._spec import Judge, Load, RunSpec, Task
 
 CONCURRENCY = 32
+
+Answer = Callable[[Request, Progress], Awaitable[Prediction]]
+"""Answers one request, and counts it."""
+
+
+class AnswerRequests(Protocol):
+    """How the judge's service is asked: `answer_requests` of the engine, which sends, retries and logs.
+
+    Scoring is handed it, so that it knows nothing of sending.
+    """
+
+    def __call__(
+        self, backend: Backend, load: Load, folder: Path, *, session: int, note: Callable[[str], None]
+    ) -> AbstractAsyncContextManager[Answer]:
+        """Return what answers requests while the block runs; attempts are logged in the folder."""
 
 
 @dataclass(slots=True)
@@ -72,15 +86,16 @@ class Tally:
 class Judging:
     """The judge of a run while answers are scored; its service is looked for at the first new question.
 
-    `offline`, nothing is sent: a question that was never asked is an error. `again` is what goes on with it.
+    Without `answer_requests` nothing is sent: a question that was never asked is an error. `again` is the
+    command that goes on with it.
     """
 
     judge: Judge
     plugins: Plugins
     folder: Path
     log_file: Path
+    answer_requests: AnswerRequests | None = None
     session: int = 0
-    offline: bool = False
     again: str = "the same command"
     tally: Tally = field(default_factory=Tally)
     progress: Progress = field(init=False)
@@ -88,10 +103,9 @@ class Judging:
     _counted: set[tuple[str, int, int]] = field(default_factory=set)
     _under_way: dict[tuple[str, int, int], asyncio.Task[Prediction]] = field(default_factory=dict)
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _answer: Callable[[Request], Awaitable[Prediction]] | None = None
+    _answer: Answer | None = None
     _unready: str | None = None
     _backend: Backend | None = None
-    _drive: Drive | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def __post_init__(self) -> None:
@@ -106,15 +120,13 @@ class Judging:
     @property
     def concurrency(self) -> int:
         """How many answers are to be judged at a time, so that the judge is kept as busy as its load says."""
-        return max(CONCURRENCY, concurrency(self.judge.load, self._made()))
+        return max(CONCURRENCY, self.judge.load.clients(self._made()))
 
     def begin(self, task: str, questions: int = 0) -> None:
         """Begin to count for another subtask, which will ask this many questions."""
         self.tally = Tally()
         self._counted.clear()
         self.progress = Progress(self.name, f"judging {task}", self.log_file, total=questions)
-        if self._drive is not None:
-            self._drive.progress = self.progress
 
     @contextmanager
     def shown(self, display: Display) -> Iterator[None]:
@@ -158,7 +170,7 @@ class Judging:
             self.tally.found += 1
             self.progress.finished += 1
             self.progress.resumed += 1
-        elif self.offline:
+        elif self.answer_requests is None:
             raise RunError(
                 f"the judge {self.name} was not asked about every answer yet, and this command asks nothing\n"
                 f"  let it judge first, with {self.again}"
@@ -166,7 +178,9 @@ class Judging:
         else:
             sending = self._under_way.get(request.key)
             if sending is None:
-                sending = self._under_way[request.key] = asyncio.create_task(self._send(request))
+                sending = self._under_way[request.key] = asyncio.create_task(
+                    self._send(request, self.answer_requests)
+                )
                 sending.add_done_callback(_seen)
             found = await asyncio.shield(sending)
         if found.failure is not None:
@@ -193,17 +207,17 @@ class Judging:
         digest = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()
         return replace(request, sample_id=digest[:20], facts={"about": of, "prompt": prompt})
 
-    async def _send(self, request: Request) -> Prediction:
+    async def _send(self, request: Request, answer_requests: AnswerRequests) -> Prediction:
         try:
-            answer = await self._opened()
-            found = await answer(request)
+            answer = await self._opened(answer_requests)
+            found = await answer(request, self.progress)
             if found.failure is None:
                 self._known[request.key] = found
             return found
         finally:
             self._under_way.pop(request.key, None)
 
-    async def _opened(self) -> Callable[[Request], Awaitable[Prediction]]:
+    async def _opened(self, answer_requests: AnswerRequests) -> Answer:
         """Look for the service and open the log, once."""
         async with self._opening:
             if self._unready is not None:
@@ -228,18 +242,10 @@ class Judging:
                     raise ServiceError(self._unready) from error
                 for line in info.notes:
                     note(line)
-                log = self._stack.enter_context(LogWriter(self.folder / "worker-0", session=self.session))
-                began = time.perf_counter_ns()
-                self._drive = Drive(
-                    backend,
-                    self.judge.load,
-                    log,
-                    lambda: time.perf_counter_ns() - began,
-                    self.progress,
-                    note,
-                    asyncio.Event(),
+                answering = answer_requests(
+                    backend, self.judge.load, self.folder, session=self.session, note=note
                 )
-                self._answer = await self._stack.enter_async_context(self._drive.answering())
+                self._answer = await self._stack.enter_async_context(answering)
             return self._answer
 
     def _made(self) -> Backend:
@@ -327,9 +333,17 @@ def missing_judge_error(task: str) -> ConfigError:
 
 
 def judging_of(
-    folder: RunFolder, spec: RunSpec, plugins: Plugins, *, session: int = 0, offline: bool = False
+    folder: RunFolder,
+    spec: RunSpec,
+    plugins: Plugins,
+    *,
+    answer_requests: AnswerRequests | None = None,
+    session: int = 0,
 ) -> Judging | None:
-    """Return the judging of a run, with what its judge has said before; None where no judge is named."""
+    """Return the judging of a run, with what its judge has said before; None where no judge is named.
+
+    Without `answer_requests` nothing is sent.
+    """
     if spec.judge is None:
         return None
     name = spec.judge.model.abbr
@@ -338,7 +352,7 @@ def judging_of(
         plugins,
         folder.judge(name),
         folder.judge_log(name),
+        answer_requests=answer_requests,
         session=session,
-        offline=offline,
         again=f"aisb score {folder}",
     )

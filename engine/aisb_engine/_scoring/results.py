@@ -18,13 +18,21 @@ from aisb_engine._data.samples import SampleMaker, group_areas, sample_table
 from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._progress import Display, Silent
 from aisb_engine._record.manifest import now, task_version
-from aisb_engine._record.predictions import SAMPLES, AskedTask, read_samples, write_predictions
+from aisb_engine._record.predictions import (
+    SAMPLES,
+    AskedTask,
+    LoggedAnswers,
+    read_answers,
+    write_predictions,
+)
 from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._record.scores import write_scores
-from aisb_engine._scoring.judging import Judging, is_judged, judging_of
+from aisb_engine._scoring.graders import Graders, RunGraders
+from aisb_engine._scoring.judging import Judging, is_judged
 from aisb_engine._scoring.metrics import bounds, outcomes, over_areas, over_some_groups
-from aisb_engine._scoring.scoring import details, evaluators, measure, score
-from aisb_engine._spec import RunSpec, RunTable, Subtask, Task
+from aisb_engine._scoring.scoring import details, measure, score
+from aisb_engine._scoring.second_readings import Dispute, disputed
+from aisb_engine._spec import MarksTable, RunTable, Subtask, Task
 
 
 @dataclass(slots=True)
@@ -41,20 +49,20 @@ class Scored:
 
 
 async def score_run(
-    spec: RunSpec,
+    graders: RunGraders,
     folder: RunFolder,
-    plugins: Plugins,
     display: Display,
-    session: int,
     *,
     faults: PluginFaults,
+    answers: dict[str, LoggedAnswers],
     left_out: Mapping[str, str] | None = None,
     trials: Mapping[str, Sequence[str]] | None = None,
 ) -> Scored:
     """Score every subtask of a run; what plugins raise is recorded in `faults`, and ends nothing else.
 
-    `left_out` are tasks that could not be asked, with the reason. `trials` has, for each task, the keys in
-    which it is scored otherwise than by the run's own rules.
+    `answers` are those that were read from the log already, by the key of the subtask; they are taken out of
+    it. `left_out` are tasks that could not be asked, with the reason. `trials` has, for each task, the keys
+    in which it is scored otherwise than by the run's own rules.
 
     Raises:
         RunError: a subtask was never asked.
@@ -62,8 +70,7 @@ async def score_run(
         UsageError: a postprocessor or evaluator is not there, or does not take its options.
     """
     scoring = folder.new_pass(datetime.now())  # noqa: DTZ005 - as run folders
-    judging = judging_of(folder, spec, plugins, session=session)
-    scored = Scored()
+    scored, spec, judging = Scored(), graders.spec, graders.judging
     async with judging or nullcontext():
         for subtask in spec.subtasks:
             task, name = spec.tasks[subtask.task], f"{subtask.task} · {subtask.model}"
@@ -80,12 +87,15 @@ async def score_run(
                 folder,
                 subtask,
                 task,
-                plugins,
+                graders.plugins,
                 run=spec.run,
                 scoring=scoring,
+                graders=graders.of(subtask.task),
+                answers=answers.pop(subtask.key, None),
                 judging=judging,
                 display=display,
                 faults=faults,
+                marks=spec.models[subtask.model].marks,
                 trial=(trials or {}).get(subtask.task, ()),
             )
             scored.failed += results["failed"]
@@ -114,16 +124,22 @@ async def score_subtask(
     *,
     run: RunTable,
     scoring: str,
+    graders: Graders,
+    faults: PluginFaults,
+    answers: LoggedAnswers | None = None,
     judging: Judging | None = None,
     display: Display | None = None,
-    faults: PluginFaults | None = None,
+    marks: MarksTable | None = None,
     trial: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Score what a subtask's log holds and write its results; return them.
 
-    `trial` are the keys in which the rules are not the run's own. Targets are made again from the rows that
-    the log keeps, so that a task may say otherwise what is right. What plugins raise is recorded in `faults`;
-    what could not be computed is missing from the results, which say so.
+    `answers` are those of the log where it was read already, and the prediction files written. `trial` are
+    the keys in which the rules are not the run's own.
+
+    Targets are made again from the rows that the log keeps, so that a task may say otherwise what is right.
+    What plugins raise is recorded in `faults`; what could not be computed is missing from the results, which
+    say so.
 
     Raises:
         RunError: the subtask was never asked.
@@ -133,21 +149,35 @@ async def score_subtask(
     faults = PluginFaults(parent=faults)
     judging = judging if judging and is_judged(task, plugins) else None
     model, name = subtask.model, subtask.task
-    before = read_samples(folder, model, name)
-    asked = before.asked
-    predictions = write_predictions(
-        folder, model, name, repeats=subtask.repeats, also_json=run.predictions_json
-    )
+    if answers is None:
+        answers = read_answers(folder, model, name, subtask.repeats)
+        write_predictions(
+            folder, model, name, answers, repeats=subtask.repeats, also_json=run.predictions_json
+        )
+    asked, predictions = answers.task.asked, answers.predictions
     scored: dict[str, list[Score]] = {}
     by_evaluator: dict[str, list[Metric]] = {}
     samples = {one.sample.id: one.sample for one in asked}
+    judges, steps = graders.evaluators, graders.steps
+    for error in graders.errors:
+        faults.add(error, f"task {task.name}")
     try:
-        samples, unmade = remade(before, task, plugins)
-        judges = evaluators(task, plugins, judging.ask if judging else None, faults=faults)
+        samples, unmade = remade(answers.task, task, plugins)
         grade = partial(
-            score, task, samples, predictions, plugins, judges=judges, faults=faults, unmade=unmade
+            score,
+            task,
+            samples,
+            predictions,
+            plugins,
+            steps=steps,
+            judges=judges,
+            faults=faults,
+            unmade=unmade,
+            marks=marks,
         )
-        if judging:
+        if steps is None:  # no answer can be found, so that there is nothing to grade
+            judges = {}
+        elif judging:
             each = sum(judge.questions_per_answer for judge in judges.values())
             judging.begin(f"{name} · {model}", each * sum(p.failure is None for p in predictions))
             with judging.shown(display or Silent()):
@@ -157,12 +187,25 @@ async def score_subtask(
         by_evaluator = measure(task, scored, plugins, judges=judges, faults=faults)
     except ComponentError as error:  # a step cannot be made: no answer can be graded
         faults.add(error, f"task {task.name}")
+    contested: Dispute | None = None
+    if scored and steps is not None and not judging:
+        judge_name, judge_scores = next(iter(scored.items()))
+        contested = await disputed(
+            task,
+            plugins,
+            samples=samples,
+            predictions=predictions,
+            scores=judge_scores,
+            judge=judges[judge_name],
+            steps=steps,
+            marks=marks,
+        )
     areas = group_areas(task, [samples[one.sample.id] for one in asked if not one.broken])
     metrics = _told_apart({key: [*own, *over_areas(own, areas)] for key, own in by_evaluator.items()})
     # The first evaluator that has metrics: outcomes and bounds stand beside its number.
     with_metrics = (key for key, own in by_evaluator.items() if own)
     first = scored.get(next(with_metrics, next(iter(scored), "")), [])
-    metrics = over_some_groups(metrics, {one.group for one in first}, before.groups)
+    metrics = over_some_groups(metrics, {one.group for one in first}, answers.task.groups)
     results: dict[str, Any] = {
         "model": model,
         "task": name,
@@ -170,7 +213,7 @@ async def score_subtask(
         "version": task_version(task),
         "mode": task.mode,
         "trial": list(trial),
-        "graded_by": graders(task, plugins),
+        "graded_by": distributions(task, plugins),
         **{metric.name: _rounded(metric.value) for metric in metrics if metric.group is None},
         "metrics": [asdict(metric) for metric in metrics],
         "outcomes": outcomes(first),
@@ -180,6 +223,7 @@ async def score_subtask(
         "failed": sum(prediction.failure is not None for prediction in predictions),
         "unmade": sum(bool(one.broken) for one in asked) * subtask.repeats,
         "faults": [fault.line for fault in faults.faults],
+        "disputed": contested.told() if contested else None,
         "first_error": _first_error(folder, subtask, first, predictions),
         **({"judge": judging.told()} if judging else {}),
         "merge": run.merge_ds,
@@ -196,14 +240,13 @@ async def score_subtask(
     return results
 
 
-def graders(task: Task, plugins: Plugins) -> dict[str, str]:
+def distributions(task: Task, plugins: Plugins) -> dict[str, str]:
     """Return the distributions whose code grades a task, with their versions.
 
     The engine and core are among them: they cut texts, say how samples ended, and sum up.
     """
-    uses: list[tuple[Kind, str]] = [
-        ("postprocessor", use.use) for use in (*task.postprocess, *task.sample.clean)
-    ]
+    steps = (*task.postprocess, *task.sample.clean)
+    uses: list[tuple[Kind, str]] = [("postprocessor", use.use) for use in steps]
     uses += [("evaluator", use.use) for use in task.evaluate]
     named = {plugins.find(kind, name).distribution for kind, name in uses if name in plugins.names(kind)}
     versions = {info.distribution: info.version for info in plugins.infos}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from aisb._evaluator import Evaluator, Postprocessor
 from aisb._types import Extract, Sample, Score
@@ -43,6 +43,13 @@ class GraderOfRows(Evaluator):
         self.parts = parts
         self.questions_per_answer = max(one.questions_per_answer for _, one in parts)
         self.grades_none = any(one.grades_none for _, one in parts)
+
+    def ungraded_details(self, sample: Sample) -> Mapping[str, Any]:
+        """Return what the evaluator of this row says of a sample that could not be graded."""
+        for use, evaluator in self.parts:
+            if use.fits(sample.fields):
+                return evaluator.ungraded_details(sample)
+        return {}
 
     def score(self, answer: str | None, sample: Sample) -> Score | Awaitable[Score]:
         """Let the evaluator of this row grade the answer.

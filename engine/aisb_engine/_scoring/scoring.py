@@ -15,9 +15,8 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from aisb._errors import RunError, ServiceError
-from aisb._evaluator import Ask, Evaluator, Postprocessor
+from aisb._evaluator import Ask, Evaluator
 from aisb._refusal import is_refusal
-from aisb._thoughts import VisibleText
 from aisb._types import OUTCOMES, Extract, Metric, Outcome, Prediction, Sample, Score, request_id
 from aisb_engine._data.samples import LETTERS
 from aisb_engine._faults import (
@@ -25,7 +24,6 @@ from aisb_engine._faults import (
     ComponentError,
     PluginFaults,
     StepError,
-    call_step,
     is_span,
     is_stop,
     make,
@@ -33,83 +31,18 @@ from aisb_engine._faults import (
 )
 from aisb_engine._scoring.metrics import summarize
 from aisb_engine._scoring.options import likeliest
-from aisb_engine._scoring.rows import GraderOfRows, for_rows, parted, use_for
-from aisb_engine._spec import GradingUse
+from aisb_engine._scoring.rows import GraderOfRows, parted, use_for
+from aisb_engine._scoring.steps import Found, Steps, reading_of, wants_calls
 
 if TYPE_CHECKING:
     from aisb._plugins import Kind, Plugins
-    from aisb_engine._spec import Task, Use
+    from aisb_engine._spec import GradingUse, MarksTable, Task
 
 CONCURRENCY = 32
 """How many answers an evaluator that waits (a judge, a worker process) has under way at a time."""
 
 CORRECT_FROM = 1 - 1e-9
 """The value from which an answer is right; what an evaluator gives below 1 is partial credit."""
-
-
-class Steps:
-    """Postprocessors one after another, from the raw text to an answer that is traced back to it."""
-
-    def __init__(self, steps: Sequence[tuple[str, Postprocessor]] = ()) -> None:
-        self.steps = tuple(steps)
-
-    @classmethod
-    def make(cls, uses: Sequence[Use], plugins: Plugins, where: str = "task.postprocess") -> Steps:
-        """Make the steps that a task names.
-
-        Raises:
-            ComponentError: the factory of one raised.
-        """
-        return cls(
-            [
-                (
-                    use.use,
-                    for_rows(
-                        use,
-                        make(plugins, "postprocessor", use.use, use.options, where=f"{where}[{position}]"),
-                    ),
-                )
-                for position, use in enumerate(uses)
-            ]
-        )
-
-    def extract(self, text: str, sample: Sample) -> Extract | None:
-        """Return the answer found in a text, with its span in that text; None when a step finds none.
-
-        Reasoning between `<think>` tags is never looked at, and without a closing tag all that follows is
-        reasoning. With no steps, the answer is the whole text. A step's plain string is located in its
-        input (the last place, if there are several); where a step changed the text, the span before it is
-        kept. The rule is that of the last step that named one, else the last step that narrowed the text.
-
-        Raises:
-            StepError: a step raised.
-        """
-        seen = VisibleText.of(text)
-        piece, offset = seen.text, 0  # where piece stands in the seen text; -1 once a step has changed it
-        span: tuple[int, int] | None = (0, len(piece))
-        rule = narrowed = ""
-        explicit = False
-        for name, step in self.steps:
-            found = call_step(name, step, piece, sample)
-            if found is None:
-                return None
-            if isinstance(found, str):
-                start = piece.rfind(found)
-                found = Extract(found, span=(start, start + len(found)) if start >= 0 else None)
-                narrowed = name if found.span and found.text != piece else narrowed
-            else:
-                rule = found.rule or name
-                explicit = explicit or found.explicit
-            if found.span and offset >= 0:
-                start, end = found.span
-                span = (offset + start, offset + end)
-                offset = span[0] if piece[start:end] == found.text else -1
-            elif found.text != piece:
-                offset = -1
-            piece = found.text
-        if not piece.strip():
-            return None
-        return Extract(piece, rule or narrowed, seen.raw(span) if span else None, explicit)
 
 
 async def score(
@@ -120,24 +53,31 @@ async def score(
     *,
     ask: Ask | None = None,
     concurrency: int = CONCURRENCY,
+    steps: Steps | None = None,
     judges: Mapping[str, Evaluator] | None = None,
     faults: PluginFaults | None = None,
     unmade: Mapping[str, ComponentError] | None = None,
+    marks: MarksTable | None = None,
 ) -> dict[str, list[Score]]:
     """Grade predictions, and return the scores of each evaluator by its name, in sample and repeat order.
 
     Of a conversation the last turn is graded. Predictions of samples that are not given are left out. A step
     or an evaluator that raises ends its sample in the outcome `error`, with the exception in the details, and
     nothing else; `faults` records it. A second evaluator of one name is called `name-2`. `ask` is for
-    evaluators that ask a model; `judges` are the evaluators where they are made already. `unmade` are samples
-    that could not be made again: they end in `error`, too.
+    evaluators that ask a model; `steps` and `judges` are the steps and evaluators if they are made already.
+    `unmade` are samples that could not be made again: they end in `error`, too. `marks` are those that the
+    model leaves in its replies beside the known ones.
 
     Raises:
         ComponentError: the factory of a step or an evaluator raised.
         ServiceError: the model that judges cannot be asked.
         RunError: what it says cannot be kept, or is not there.
     """
-    steps = Steps.make(task.postprocess, plugins)
+    reading = reading_of(task, plugins, marks)
+    if steps is None:
+        steps = Steps.make(task.postprocess, plugins, reading=reading)
+    else:
+        steps = Steps(steps.steps, reading)
     judges = evaluators(task, plugins, ask) if judges is None else judges
     order = {sample_id: position for position, sample_id in enumerate(samples)}
     last: dict[tuple[str, int], Prediction] = {}
@@ -146,7 +86,8 @@ async def score(
         if prediction.sample_id in samples and (key not in last or prediction.turn >= last[key].turn):
             last[key] = prediction
     asked = sorted(last.values(), key=lambda p: (order[p.sample_id], p.repeat))
-    grader = _Grader(task, plugins, steps, judges, faults, unmade or {})
+    takes_calls = wants_calls(task, plugins)
+    grader = _Grader(task, plugins, steps, judges, faults, unmade or {}, takes_calls=takes_calls)
     results: list[list[Score]] = [[] for _ in asked]
     waiting = iter(enumerate(asked))
 
@@ -200,19 +141,6 @@ def evaluator_uses(task: Task) -> dict[str, GradingUse]:
     return uses
 
 
-def check_graders(task: Task, plugins: Plugins, faults: PluginFaults) -> None:
-    """Make a task's steps and evaluators once: hours before they are needed, what cannot be made is known.
-
-    Raises:
-        UsageError: one is not there, or does not take its options.
-    """
-    try:
-        Steps.make(task.postprocess, plugins)
-    except ComponentError as error:
-        faults.add(error, f"task {task.name}")
-    evaluators(task, plugins, faults=faults)
-
-
 def evaluators(
     task: Task, plugins: Plugins, ask: Ask | None = None, *, faults: PluginFaults | None = None
 ) -> dict[str, Evaluator]:
@@ -226,12 +154,7 @@ def evaluators(
     made: dict[str, Evaluator] = {}
     for name, use in evaluator_uses(task).items():
         try:
-            if use.only:
-                made[name] = GraderOfRows(
-                    [(part, _evaluator(part, task, plugins, ask)) for part in parted(task.evaluate)]
-                )
-            else:
-                made[name] = _evaluator(use, task, plugins, ask)
+            made[name] = make_evaluator(use, task, plugins, ask)
         except ComponentError as error:
             if faults is None:
                 raise
@@ -239,10 +162,21 @@ def evaluators(
     return made
 
 
-def _evaluator(use: GradingUse, task: Task, plugins: Plugins, ask: Ask | None) -> Evaluator:
-    where = f"task.evaluate[{task.evaluate.index(use)}]"
-    evaluator: Evaluator = make(plugins, "evaluator", use.use, use.options, where=where, ask=ask)
-    return evaluator
+def make_evaluator(use: GradingUse, task: Task, plugins: Plugins, ask: Ask | None = None) -> Evaluator:
+    """Make one evaluator of a task; of one that is for some rows only, all of them together.
+
+    Raises:
+        ComponentError: a factory raised.
+    """
+
+    def made(part: GradingUse) -> Evaluator:
+        where = f"task.evaluate[{task.evaluate.index(part)}]"
+        evaluator: Evaluator = make(plugins, "evaluator", part.use, part.options, where=where, ask=ask)
+        return evaluator
+
+    if not use.only:
+        return made(use)
+    return GraderOfRows([(part, made(part)) for part in parted(task.evaluate)])
 
 
 def measure(
@@ -299,7 +233,7 @@ def _checked(metrics: Iterable[Metric] | None) -> list[Metric] | None:
 
 
 def outcome(prediction: Prediction, found: Extract | None, value: float) -> Outcome:
-    """Say how a prediction ended whose evaluator did not say it itself.
+    """Say how a prediction ended whose evaluator did not say it itself; its text is without reasoning.
 
     Right is right, also when the reply was cut off. What is not right was truncated if the reply was cut off
     before it marked an answer, and refused if no answer is marked and the text declines to give one.
@@ -360,6 +294,7 @@ class _Grader:
     judges: Mapping[str, Evaluator]
     faults: PluginFaults | None
     unmade: Mapping[str, ComponentError]
+    takes_calls: bool = False
 
     async def grade(self, sample: Sample, prediction: Prediction) -> list[Score]:
         """Return the score by each evaluator."""
@@ -378,25 +313,30 @@ class _Grader:
                 self.faults.add(error, self._place(prediction))
             return self._alike(sample, prediction, _error({"raised": words(error.error)}))
         scores = []
+        prediction = found.told_of(prediction)
         for name, judge in self.judges.items():
-            score = await _judged(judge, found, sample)
+            score = await _judged(judge, found.answer, sample)
             if isinstance(score, BaseException):
                 use = use_for(evaluator_uses(self.task)[name], self.task.evaluate, sample).use
-                score = self._raised(prediction, "evaluator", use, "score", score)
-            scores.append(_finished(name, prediction, sample, found, score))
+                raised = self._raised(prediction, "evaluator", use, "score", score)
+                score = _with_details(judge, sample, raised)
+            scores.append(_finished(name, prediction, sample, found.answer, score))
         return scores
 
-    def _answer(self, sample: Sample, prediction: Prediction) -> Extract | None:
+    def _answer(self, sample: Sample, prediction: Prediction) -> Found:
         if sample.id in self.unmade:
             raise self.unmade[sample.id]
         if prediction.logprobs:
-            return chosen(self.task, prediction)
-        if prediction.tool_calls:
-            return called(prediction)
-        return self.steps.extract(prediction.text, sample)
+            return Found(chosen(self.task, prediction), prediction.text)
+        if prediction.tool_calls and self.takes_calls:
+            return Found(called(prediction), prediction.text)
+        return self.steps.read(prediction.text, sample, cut_off=prediction.finish_reason == "length")
 
     def _alike(self, sample: Sample, prediction: Prediction, score: Score) -> list[Score]:
-        return [_finished(name, prediction, sample, None, score) for name in self.judges]
+        return [
+            _finished(name, prediction, sample, None, _with_details(judge, sample, score))
+            for name, judge in self.judges.items()
+        ]
 
     def _raised(
         self, prediction: Prediction, kind: Kind, name: str, during: str, error: BaseException
@@ -440,6 +380,17 @@ def _graded(score: object) -> Score:
     if not is_span(score.span):
         raise TypeError(f"the span of its score is {score.span!r:.80}; it must be two positions")
     return score
+
+
+def _with_details(judge: Evaluator, sample: Sample, score: Score) -> Score:
+    """Add what an evaluator says of a sample that it did not grade; what it raises here is left out."""
+    try:
+        details = dict(judge.ungraded_details(sample))
+    except RAISED as error:  # the sample has failed already, and its reason is recorded
+        if is_stop(error):
+            raise
+        details = {}
+    return replace(score, details={**details, **score.details})
 
 
 def _error(details: Mapping[str, Any]) -> Score:

@@ -61,20 +61,25 @@ def is_json_or_empty(payload: bytes) -> bool:
         return False
 
 
+def no_events(event: dict[str, Any]) -> None:
+    """Decode an event where there is no backend: there are none."""
+    raise ValueError(f"a document is no stream, and has no event {event!r:.80}")
+
+
 def checked_event(
-    event: Any, payload: bytes, status: int, error_statuses: Mapping[str, int] | None, *, named_error: bool
+    event: Any, name: bytes, payload: bytes, status: int, error_statuses: Mapping[str, int]
 ) -> dict[str, Any]:
     """Return the object in an event.
 
     Raises:
-        AttemptFailed: it is no object, or an error. An event named `error` is one (`named_error`).
+        AttemptFailed: it is no object, or an error. An event that is named `error` is one.
     """
     if type(event) is list and len(event) == 1:  # how TGI answers on its root path
         event = event[0]
     if type(event) is not dict:
         raise AttemptFailed(protocol(f"the reply is JSON, but not an object: {show(payload)}", status))
-    if named_error or (event.get("error") and not event.get("choices")):
-        raise AttemptFailed(error_in_event(event, payload, status, error_statuses or {}))
+    if name == b"error" or (event.get("error") and not event.get("choices")):
+        raise AttemptFailed(error_in_event(event, payload, status, error_statuses))
     return event
 
 

@@ -14,8 +14,8 @@ the stamp of the piece that completed it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import orjson
 
@@ -39,8 +39,7 @@ SIZED: Final = 5
 UNTIL_CLOSE: Final = 6
 ENDED: Final = 7
 
-# What the body is.
-UNKNOWN: Final = 0
+UNKNOWN: Final = 0  # what the body is
 DOCUMENT: Final = 1
 EVENTS: Final = 2
 VALUES: Final = 3
@@ -64,7 +63,7 @@ class StreamReader:
         self, backend: HttpBackend | None = None, sink: Callable[[Chunk], None] | None = None
     ) -> None:
         self.status: int = 0
-        self.headers: dict[str, str] = {}  # names in lower case
+        self.headers: Mapping[str, str] = {}  # names in lower case
         self.headers_ns: int | None = None
         self.last_ns: int | None = None
         self.done_ns: int | None = None
@@ -79,7 +78,8 @@ class StreamReader:
         self._rest: bytes = b""  # the beginning of a line that is not whole yet
         self._left: int = 0  # bytes of the body, or of its chunk, that are still to come
         self._size_format: bytes = b"%x\r\n"
-        self._backend = backend
+        self._decode = backend.decode if backend else problems.no_events
+        self._error_statuses = backend.error_statuses if backend else {}
         self._sse: bool = backend is not None and backend.stream_format == "sse"
         self._sink = sink
         self._kind: int = DOCUMENT if backend is None else UNKNOWN
@@ -132,11 +132,9 @@ class StreamReader:
             self._state, self.done_ns = ENDED, self.last_ns
         return self._state == ENDED
 
-    def begin(self, status: int, headers: dict[str, str], stamp: int) -> None:
+    def begin(self, status: int, headers: Mapping[str, str], stamp: int) -> None:
         """Take the head of a reply from a client that reads the framing itself; then `feed` is the body."""
         self._begin_body(Head(status, headers, None, keep_alive=False), stamp)
-
-    # Framing.
 
     def _read_framing(self, data: bytes, stamp: int) -> None:
         if self._rest:
@@ -145,11 +143,15 @@ class StreamReader:
         while at < end:
             state = self._state
             if state in (CHUNK, SIZED):
-                begin, at = at, min(end, at + self._left)
-                self._left -= at - begin
+                body = data[at : at + self._left]
+                self._left -= len(body)
+                at += len(body)
                 if not self._left:
                     self._state = CHUNK_END if state == CHUNK else ENDED
-                self._read_body(data[begin:at], stamp)
+                    if state == CHUNK and data.startswith(b"\r\n", at):  # nearly always
+                        self._state = CHUNK_SIZE
+                        at += 2
+                self._read_body(body, stamp)
             elif state == CHUNK_SIZE:
                 at = self._read_chunk_size(data, at)
             elif state == CHUNK_END:
@@ -157,8 +159,8 @@ class StreamReader:
             elif state == HEAD:
                 at = self._read_head(data, at, stamp)
             elif state == TRAILERS:
-                line, at = self._read_line(data, at)
-                if line == b"":
+                begin, at = at, self._end_of_line(data, at)
+                if data[begin:at] == b"\r\n":
                     self._state = ENDED
             elif state == UNTIL_CLOSE:
                 self._read_body(data[at:], stamp)
@@ -190,20 +192,22 @@ class StreamReader:
         else:
             self._state, self._left = SIZED if length else ENDED, length
 
-    def _read_line(self, data: bytes, at: int) -> tuple[bytes | None, int]:
-        """Return the line that begins here, None while it is not whole, and where the next one begins."""
-        end = data.find(b"\n", at)
+    def _end_of_line(self, data: bytes, at: int) -> int:
+        """Return where the next line begins; keep a line that is not whole."""
+        end = data.find(b"\r\n", at)
         if end >= 0:
-            return data[at:end].removesuffix(b"\r"), end + 1
+            return end + 2
         self._rest = data[at:]
-        if len(self._rest) > LONGEST_LINE:
-            raise problems.invalid_http("a line between chunks is too long", data[at:], self.status)
-        return None, len(data)
+        if b"\n" in self._rest or len(self._rest) > LONGEST_LINE:
+            raise problems.invalid_http("a line between chunks has no end", self._rest, self.status)
+        return len(data)
 
     def _read_chunk_size(self, data: bytes, at: int) -> int:
-        line, after = self._read_line(data, at)
-        if line is not None:
-            digits = line.partition(b";")[0].rstrip(b" \t")
+        after = self._end_of_line(data, at)
+        if not self._rest:
+            digits = data[at : after - 2]
+            if digits.translate(None, HEX_DIGITS):  # an extension, or what is no number
+                digits = digits.partition(b";")[0].rstrip(b" \t")
             if not digits or len(digits) > 15 or digits.translate(None, HEX_DIGITS):
                 raise problems.invalid_http("the size of a chunk is no number", data[at:], self.status)
             self._left = int(digits, 16)
@@ -228,13 +232,9 @@ class StreamReader:
         return b"".join([data for _, data in self._body])
 
     def _read_body(self, data: bytes, stamp: int) -> None:
-        if self.decoder is not None:
-            data = self.decoder.feed(data)
-        if data:
-            self.body_ns = stamp
-            self._read_content(data, stamp)
-
-    def _read_content(self, data: bytes, stamp: int) -> None:
+        if self.decoder is not None and not (data := self.decoder.feed(data)):
+            return
+        self.body_ns = stamp
         if self._kind == EVENTS:
             self._read_events(data, stamp)
         elif self._kind == VALUES:
@@ -248,16 +248,20 @@ class StreamReader:
         self._kind = DOCUMENT
         if is_stream(self.document(), self.headers.get("content-type", ""), sse=self._sse):
             self._kind = EVENTS if self._sse else VALUES
-            pieces, self._body = self._body, []
-            for stamp, data in pieces:
-                self._read_content(data, stamp)
+            read = self._read_events if self._sse else self._read_values
+            for stamp, data in self._body:
+                read(data, stamp)
+            self._body = []
 
     def _read_events(self, data: bytes, stamp: int) -> None:
         if not (self._between and data.startswith(b"data: ") and data.endswith(b"\n\n")) or b"\r" in data:
             self._read_lines(data, stamp)
             return
         self._start = False
-        for event in data[:-2].split(b"\n\n"):  # nearly always: whole events of one line each
+        if data.find(b"\n") == len(data) - 2:
+            self.read_event(data[6:-2], stamp)
+            return
+        for event in data[:-2].split(b"\n\n"):
             if event.startswith(b"data: ") and b"\n" not in event:
                 self.read_event(event[6:], stamp)
             else:
@@ -332,14 +336,14 @@ class StreamReader:
         except ValueError:
             event = problems.parse_odd_json(payload, self.status)
             self.columns.has_surrogates = True
-        backend = cast("HttpBackend", self._backend)  # without one there are no events
         if type(event) is not dict or "error" in event or self._event_name == b"error":
-            statuses, named = backend.error_statuses, self._event_name == b"error"
-            event = problems.checked_event(event, payload, self.status, statuses, named_error=named)
-        return backend.decode(event)
+            name, statuses = self._event_name, self._error_statuses
+            event = problems.checked_event(event, name, payload, self.status, statuses)
+        return self._decode(event)
 
     def _add(self, stamp: int, chunk: Chunk) -> None:
-        self._count_matches()
+        if self._matches:
+            self._count_matches()
         new = self.columns.add(stamp, chunk)
         if self._sink is not None:
             self._sink(new)
@@ -354,14 +358,13 @@ class StreamReader:
             self._add_stamp(stamp)
             self._texts.append(text)
             self._matches += 1
-            if not self._matches % FOLD:
+            if self._matches % FOLD == 0:
                 self.columns.fold()
         return bool(text)
 
     def _count_matches(self) -> None:
-        if self._matches:
-            self.columns.add_run(self._text_kind, self._matches)
-            self._matches = self._misses = 0
+        self.columns.add_run(self._text_kind, self._matches)
+        self._matches = self._misses = 0
 
     def _learn(self, payload: bytes, chunk: Chunk) -> None:
         """Take the template from an event that did not match, when it is not the first of its kind."""
@@ -369,16 +372,12 @@ class StreamReader:
         if self._misses > MISSES:
             self._learns = False
             self._before = self._piece_end = b""
-        elif self.columns.run_length > 1 and self._backend is not None:
-            template = find_template(payload, chunk, self._backend.decode)
-            if template is not None:
-                self._before, self._after = template
-                self._text_kind = chunk.kind
-                self._texts = self.columns.text if chunk.text else self.columns.reasoning
-                self._piece_starts = {}
-                if self._kind == EVENTS and self.decoder is None:
-                    chunk_end = b"\n\n" if self._state == UNTIL_CLOSE else b"\n\n\r\n"
-                    self._piece_end = self._after + chunk_end
+        elif self.columns.run_length > 1 and (found := find_template(payload, chunk, self._decode)):
+            self._before, self._after = found
+            self._text_kind, self._piece_starts = chunk.kind, {}
+            self._texts = self.columns.text if chunk.text else self.columns.reasoning
+            if self._kind == EVENTS and self.decoder is None:
+                self._piece_end = self._after + (b"\n\n" if self._state == UNTIL_CLOSE else b"\n\n\r\n")
 
     def answer_began(self) -> bool:
         """Say whether more came of the body than comments."""
@@ -390,9 +389,10 @@ class StreamReader:
         """Take note that nothing more comes. Return the document, or the event that was not ended."""
         if self._kind == UNKNOWN:
             self._tell_kind()
-        self._count_matches()
+        if self._matches:
+            self._count_matches()
         self.streamed = self._kind != DOCUMENT
-        if self._kind == DOCUMENT:
+        if not self.streamed:
             return self.document()
         line = b"".join(self._line)
         if self._kind == EVENTS and line:

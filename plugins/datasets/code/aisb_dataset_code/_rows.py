@@ -16,7 +16,7 @@ TOOLS = {"python": (), "cpp": ("g++",), "java": ("javac", "java"), "js": ("node"
 _DEFINED = re.compile(r"^(?:def|class)\s+(\w+)", re.MULTILINE)
 _NAMES = {
     "python": re.compile(r"^def\s+(\w+)\(", re.MULTILINE),
-    "cpp": re.compile(r"^[\w:<>,&* ]+?[ *&]+(\w+)\s*\(", re.MULTILINE),
+    "cpp": re.compile(r"^(?! )[\w:<>,&* ]+?[ *&]+(\w+)\s*\(", re.MULTILINE),
     "java": re.compile(r"public\s+(?:static\s+)?[\w<>\[\], ?]+?\s+(\w+)\s*\("),
     "js": re.compile(r"^(?:const|let|var|function)\s+(\w+)", re.MULTILINE),
 }
@@ -83,10 +83,18 @@ def humanevalx(
         if language not in wanted:
             continue
         names = _NAMES[language].findall(row["declaration"])
+        entry = names[-1] if names else ""
+        declaration = row["prompt"] if _is_torn(language, row["declaration"], entry) else row["declaration"]
         yield {
             **row,
             "language": language,
-            "entry_point": names[-1] if names else "",
-            # One of the declarations in Python is torn; its prompts are whole.
-            "solution": row["prompt" if language == "python" else "declaration"] + row["canonical_solution"],
+            "entry_point": entry,
+            "declaration": declaration,
+            "solution": (row["prompt"] if language == "python" else declaration) + row["canonical_solution"],
         }
+
+
+def _is_torn(language: str, declaration: str, entry: str) -> bool:
+    """Say whether a declaration goes on behind its head, as one in C++ does; its prompt does not."""
+    behind = declaration.rpartition(f"{entry}(")[2]
+    return language == "cpp" and behind.count("{") > 1

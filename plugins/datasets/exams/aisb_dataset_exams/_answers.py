@@ -6,37 +6,50 @@ import re
 import unicodedata
 
 from aisb import Evaluator, Extract, Postprocessor, Sample, Score
-from aisb.helpers import pattern
+from aisb.helpers import finds_answer, pattern
 
 _FOLD = str.maketrans({0xFF21 + i: chr(65 + i) for i in range(8)} | {ord("："): ":", ord("，"): ","})
-_JOIN = r"(?:\s?(?:[、,;/&+和与及]|\band\b)\s?(?:and\s)?|\s)?"
+_JOIN = r"(?:[^\S\n]?(?:[、,;/&+和与及]|\band\b)[^\S\n]?(?:and\s)?|[^\S\n])?"
 _OPEN = r"[\s(\[（【*_`\"'“「{$]{0,6}(?:\\(?:text|mathrm|mathbf|textbf)\{)?[(（]?"
 _RUN = rf"(?P<run>\(?[A-H]\)?(?:{_JOIN}\(?[A-H]\)?)*)(?![A-Za-z'’])"
-_MARKED = pattern(
+_ANSWERED = pattern(
     rf"""
     (?<![不未非])
     (?:
       \\boxed\s?\{{ | \banswers?\b[^.\n:]{{0,40}}?(?:\bis\b|\bare\b|:)
       | \b(?:options?|choices?)\b[^.\n:]{{0,20}}?(?:\bis\b|\bare\b|:)
-      | 答案[^。\n不]{{0,10}}?(?:是|为|:|选) | 【答案】 | 选项?(?:是|为)?
-      | (?:综上|因此|所以|故)[,]?\s?(?:为|是)?
+      | 答案[^。\n不]{{0,10}}?(?:是|为|:|选) | 【答案】 | 选项?(?:是|为|:)?
     )
     {_OPEN}{_RUN}
     """,
     re.VERBOSE | re.IGNORECASE,
+)
+"""What gives an answer. A later one replaces an earlier one."""
+_CONCLUDED = pattern(
+    rf"(?<![不未非])(?:综上(?:所述|可知)?|由此可知|因此|所以|故)[,]?\s?(?:为|是)?{_OPEN}{_RUN}", re.IGNORECASE
 )
 _ALONE = pattern(rf"{_OPEN}{_RUN}[)\]）】*_`\"'”」}}$.。:,]{{0,6}}(?=\s|$)")
 _WRONG = pattern(
     r"[)\]）】*_`\"'”」}$]{0,4}\s?(?:选?项|说法|表述)?(?:均|都|也|是)?(?:错误|错|不正确|不对|不选|排除)"
     r"|[)\]*_`]{0,4}\s?(?:is|are)\s(?:both\s|all\s)?(?:wrong|incorrect|false|not)\b"
 )
-_JUDGED = pattern(rf"(?<![A-Za-z]){_RUN}[)\]）】*]{{0,3}}\s?(?:选?项|说法)?(?:均|都|是)?正确")
+_JUDGED = pattern(
+    rf"(?<![A-Za-z]){_RUN}[)\]）】*]{{0,3}}\s?(?:选?项|说法)?(?:"
+    r"(?:均|都|也)?(?:是|为)?(?:完全)?(?:正确|对的(?=[。,，;；\s]|$))"
+    r"|\s?(?:is|are)\s(?:both\s|all\s|also\s)?(?:correct|right|true)\b)",
+    re.IGNORECASE,
+)
 _MATH = pattern(r"\$\$?([^$]+)\$\$?")
 _SEPARATORS = pattern(r"\s*[;；]\s*|\s+(?:and|和)\s+")
 
 
+@finds_answer
 def exam_answer() -> Postprocessor:
-    """The letters chosen: `ACD`, `A、C`, "Answer: A and C", 故选B; without options the value given."""
+    """The letters chosen: `ACD`, `A、C`, "Answer: A and C", 故选B; without options the value given.
+
+    What the text gives as its answer outranks what it concludes, and that outranks the options that it judges
+    right one by one; these are chosen together.
+    """
     from aisb_evaluator_text import answer_line, boxed, choice
 
     one, box, line = choice(), boxed(), answer_line()
@@ -45,24 +58,43 @@ def exam_answer() -> Postprocessor:
         if not sample.choices:
             return box(text, sample) or line(text, sample) or _value(text)
         folded = text.translate(_FOLD)
-        found = [
-            (match.start("run"), match.end("run"))
-            for match in (*_MARKED.finditer(folded), *_JUDGED.finditer(folded))
-            if _capitals(match["run"]) and not _WRONG.match(folded, match.end("run"))
-        ]
-        stripped = folded.strip()
-        if not found and (alone := _ALONE.fullmatch(stripped.split("\n")[0])) and _capitals(alone["run"]):
-            start = folded.index(stripped) + alone.start("run")
-            found = [(start, start + len(alone["run"]))]
-        several = found and len(_letters(folded[slice(*found[-1])])) > 1
+        runs = _runs(_ANSWERED, folded) or _whole_line(folded) or _runs(_CONCLUDED, folded)
+        judged = [] if runs else _runs(_JUDGED, folded)
+        chosen = {letter for span in runs[-1:] or judged for letter in _letters(folded[slice(*span)])}
+        several = len(chosen) > 1
         single = None if several else one(text, sample)
         # One letter is found by the finer rules for it, unless they take several for the answer.
-        if found and (single is None or len(single.text) > 1):
-            start, end = found[-1]
+        if single is not None and len(single.text) == 1:
+            return single
+        if runs:
+            start, end = runs[-1]
             return Extract(text[start:end], "letters", (start, end), explicit=True)
+        if judged:
+            return Extract("".join(sorted(chosen)), "judged", (judged[0][0], judged[-1][1]), explicit=True)
         return single
 
     return step
+
+
+def _runs(rule: re.Pattern[str], text: str) -> list[tuple[int, int]]:
+    """Return where a rule finds letters in capitals that are not called wrong, in order."""
+    return [
+        match.span("run")
+        for match in rule.finditer(text)
+        if _capitals(match["run"]) and not _WRONG.match(text, match.end("run"))
+    ]
+
+
+def _whole_line(text: str) -> list[tuple[int, int]]:
+    """Return where the letters stand that are the whole of the first line or of the last."""
+    stripped = text.strip()
+    lines = {0: stripped.split("\n", 1)[0], stripped.rfind("\n") + 1: stripped.rpartition("\n")[2]}
+    offset = len(text) - len(text.lstrip())
+    return [
+        (offset + begin + alone.start("run"), offset + begin + alone.end("run"))
+        for begin, line in lines.items()
+        if (alone := _ALONE.fullmatch(line)) and _capitals(alone["run"])
+    ]
 
 
 def _capitals(run: str) -> bool:

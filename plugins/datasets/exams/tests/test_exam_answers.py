@@ -58,6 +58,51 @@ def test_letters_that_are_called_wrong_are_not_chosen(text, letters):
     assert ExamMatch().score(found(text), Sample("0", {}, letters, ASKED.choices)).value == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [
+        ("A项正确，B项错误，C项正确，D项错误。\n【答案】AC", "AC"),
+        ("【答案】AC\n【解析】A正确，B错误，C正确，D错误。", "AC"),
+        ("B和D是对的，A不对。\n答案：D", "D"),
+        ("A选项正确，B选项正确，C选项有误。答案是AB", "AB"),
+        ("因此A正确，所以C也正确。\n【答案】AC", "AC"),
+        ("【答案】BC【解析】故B正确，因此C正确", "BC"),
+        ("D选项正确，但题目要求选错误的。\n答案：C", "C"),
+        ("A、B、D说法正确，C说法错误。答案：C", "C"),
+        ("【答案】B\n解析：A项正确，但与题意无关。", "B"),
+        ("A is correct. B is wrong. D is correct.\n\nAnswer: A, D", "AD"),
+        ("The answer is B. A is correct in winter only.", "B"),
+        ("A and C are correct, B and D are false. So the answer is AC.", "AC"),
+        ("综上所述，BCD正确，A错误。", "BCD"),
+        ("A对，C对。\n\n**AC**", "AC"),
+        ("故选：BD", "BD"),
+        ("答案：A，C。", "AC"),
+        ("【答案】C\nA选项：正确。", "C"),
+        ("A正确；B错误；C正确；D错误。", "AC"),
+        ("AB不正确，CD正确", "CD"),
+        ("A is correct. B is wrong. C is also correct.", "AC"),
+        ("A和B都正确，所以选D。", "D"),
+    ],
+)
+def test_what_is_given_as_the_answer_outranks_options_judged_one_by_one(text, letters):
+    assert ExamMatch().score(found(text), Sample("0", {}, letters, ASKED.choices)).value == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [
+        ("D选项正确。\n答案：C", "D"),
+        ("A正确；B错误；C正确；D错误。", "C"),
+        ("答案：A，C。", "A"),
+        ("【答案】AC\n【解析】A正确，故D正确。", "D"),
+        ("B和D是对的。答案：D", "BD"),
+        ("答案：AC。A正确。", "A"),
+    ],
+)
+def test_an_option_that_is_only_judged_right_is_not_chosen_beside_an_answer(text, letters):
+    assert ExamMatch().score(found(text), Sample("0", {}, letters, ASKED.choices)).value == 0
+
+
 @pytest.mark.parametrize("text", ["I cannot say.", "A CAD drawing is needed.", ""])
 def test_a_text_without_a_choice_has_no_answer(text):
     assert found(text) is None

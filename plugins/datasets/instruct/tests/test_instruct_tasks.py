@@ -3,11 +3,12 @@
 import gzip
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from aisb import Prediction
+from aisb import Failure, Prediction
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
@@ -101,6 +102,45 @@ async def test_prompts_and_instructions_are_counted_strictly_and_loosely(plugins
         "Inst-level-loose-accuracy": 75,
     }
     assert [one.outcome for one in scores["instructions"]] == ["wrong", "correct"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "outcome"),
+    [
+        (Prediction("", failure=Failure("status", "HTTP 400: no", 400)), "error"),
+        (Prediction("", text="", finish_reason="stop"), "unparsed"),
+        (Prediction("", text="<think>Let me see", finish_reason="length"), "truncated"),
+        (Prediction("", text=" ", finish_reason="content_filter"), "refused"),
+    ],
+)
+async def test_every_instruction_of_a_row_without_an_answer_counts_as_not_followed(
+    plugins, make, bad, outcome
+):
+    task, loaded, _ = make("ifeval")
+    samples = list(loaded)
+    text = "THE COLOUR OF THIS WONDERFUL SEA IS A DEEP AND BEAUTIFUL BLUE MY FRIEND."
+    first = Prediction(samples[0].id, text=text, finish_reason="stop")
+    scores = await score(
+        task, {s.id: s for s in samples}, [first, replace(bad, sample_id=samples[1].id)], plugins
+    )
+    found = {m.name: (m.value, m.count) for m in measure(task, scores, plugins)["instructions"]}
+    assert found["Prompt-level-strict-accuracy"] == (50, 2)
+    assert found["Inst-level-strict-accuracy"] == (50, 4)
+    assert found["Inst-level-loose-accuracy"] == (50, 4)
+    assert [one.outcome for one in scores["instructions"]] == ["correct", outcome]
+
+
+async def test_every_instruction_of_a_row_that_cannot_be_checked_counts(plugins, make):
+    """An argument is missing: the check raises, and both instructions of the row count as not followed."""
+    task, loaded, _ = make("ifeval")
+    samples = list(loaded)
+    samples[1] = replace(samples[1], fields={**samples[1].fields, "kwargs": [{}, {"keywords": ["sea"]}]})
+    predictions = [Prediction(s.id, text="A blue sea.", finish_reason="stop") for s in samples]
+    scores = await score(task, {s.id: s for s in samples}, predictions, plugins)
+    counts = {m.name: m.count for m in measure(task, scores, plugins)["instructions"]}
+    assert counts["Inst-level-strict-accuracy"] == 4
+    assert scores["instructions"][1].outcome == "error"
+    assert "wants 'num_words' among its arguments" in scores["instructions"][1].details["raised"]
 
 
 @pytest.mark.data

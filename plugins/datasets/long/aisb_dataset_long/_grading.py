@@ -24,6 +24,8 @@ class LongBenchScore(Evaluator):
     Source: LongBench's eval.py and metrics.py.
     """
 
+    reads = "text"
+
     def __init__(self) -> None:
         self._judges: dict[str, Evaluator] = {
             "f1": TokenF1(headline="f1"),
@@ -71,6 +73,8 @@ def _numbers(text: str, gold: str) -> float:
 class LEvalScore(Evaluator):
     """The measure of each L-Eval set: letters, a number, True or False, exact text, or ROUGE-L."""
 
+    reads = "text"
+
     def __init__(self) -> None:
         self._rouge = Rouge(headline="rougeL")
         self._texts = TokenF1()
@@ -109,6 +113,8 @@ def letters(text: str) -> str:
 
 class NeedleRecall(Evaluator):
     """The share of the hidden facts that the answer names, each as a word of its own."""
+
+    reads = "text"
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Look for each target in one answer."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from aisb import Extract, Sample
+from aisb.helpers import finds_answer
 from aisb_evaluator_text import answer_line, boxed
 
 # A full stop that ends a sentence: another of three words or more follows, and it is no abbreviation's.
@@ -23,6 +24,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _ARTICLES = {"a", "an", "the"}
 
 
+@finds_answer
 def short_answer() -> Callable[[str, Sample], Extract | None]:
     """What stands after "The answer is" or "Answer:", up to the end of its sentence; else the first line."""
     in_line, in_box = answer_line(), boxed()
@@ -38,7 +40,7 @@ def short_answer() -> Callable[[str, Sample], Extract | None]:
                 start = label.end()
             stop = text.find("\n", start)
             end = stop if stop >= 0 else len(text)
-            rule, explicit = "first-line", "\n" not in text.strip()
+            rule, explicit = "first-line", False
         if sentence := _SENTENCE.search(text, start, end):
             end = sentence.start()
         return _kept(text, start, end, rule, explicit=explicit)
@@ -55,6 +57,7 @@ def _kept(text: str, start: int, end: int, rule: str, *, explicit: bool) -> Extr
     return Extract(kept, rule, (start, start + len(kept)), explicit) if kept else None
 
 
+@finds_answer
 def next_word() -> Callable[[str, Sample], Extract | None]:
     """The word with which a reply goes on from the field `prompt`, also where it repeats the end of it.
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from aisb import Evaluator, Extract, Sample, Score
+from aisb.helpers import finds_answer
 from aisb_evaluator_text import (
     answer_line,
     boxed,
@@ -22,6 +23,7 @@ _LABELS = re.compile(r"\b(?:yes|no|true|false|valid|invalid)\b", re.IGNORECASE)
 _KINDS = ({"yes", "no"}, {"true", "false"}, {"valid", "invalid"})
 
 
+@finds_answer
 def bbh_answer() -> Callable[[str, Sample], Extract | None]:
     """The letter chosen, or for a question without options what stands after "the answer is"."""
     letters, in_box, in_line = choice(), boxed(), answer_line()

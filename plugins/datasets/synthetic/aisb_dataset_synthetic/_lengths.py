@@ -27,6 +27,11 @@ class Lengths:
     most: int
     draw: Callable[[Random], int]
 
+    @property
+    def fixed(self) -> bool:
+        """Whether there is one length alone."""
+        return self.least == self.most
+
 
 def lengths(given: LengthOption, name: str) -> Lengths:
     """Make a distribution from an option's value; `name` is the option, for errors.

@@ -1,10 +1,12 @@
 """Made texts: as many tokens as asked, by real tokenizers of several kinds."""
 
+from random import Random
+
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from aisb._errors import UsageError
-from aisb_dataset_synthetic._filler import WORDS_FILE, Filler, LateIds, LateText
+from aisb_dataset_synthetic._filler import MANY, WORDS_FILE, Filler, LateIds, LateText, draw_many
 from aisb_engine._data.tokens import load_tokenizer
 
 WORDS = WORDS_FILE.read_text("utf-8").split()
@@ -146,3 +148,16 @@ def test_late_token_ids_are_a_list_of_known_length():
     assert (len(late), made) == (3, [])
     assert tuple(late) == (5, 6, 7)
     assert (late[1], str(late)) == (6, "[5, 6, 7]")
+
+
+@pytest.mark.parametrize("values", [WORDS, WORDS[:1], WORDS[:129]], ids=len)
+def test_words_drawn_together_are_those_that_are_drawn_one_by_one(values):
+    asked = [(f"seed:{count}", count) for count in (0, 1, 2, 512, 4000, 4001, 20_000, 3)]
+    assert [*draw_many(values, asked)] == [Random(seed).choices(values, k=count) for seed, count in asked]
+
+
+def test_a_prompt_is_the_same_whether_few_or_many_are_made_with_it():
+    filler, length = Filler(None, "0"), 600
+    many = filler.write_all([(number, length) for number in range(MANY // length + 1)])
+    assert many[:7] == filler.write_all([(number, length) for number in range(7)])
+    assert many[-1:] == filler.write_all([(MANY // length, length)])

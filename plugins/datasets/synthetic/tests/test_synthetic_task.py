@@ -14,7 +14,7 @@ from aisb_engine._data.prompts import Renderer, cross
 from aisb_engine._data.samples import load_samples
 from aisb_engine._data.tokens import load_tokenizer
 from aisb_engine._load.loads import with_rows
-from aisb_engine._load.renewal import Renewal, pool_of
+from aisb_engine._load.prefix_cache import PrefixCacheBuster, pool_of
 from aisb_engine._record.predictions import Asked as Kept
 from aisb_engine._record.predictions import prompt_of, read_samples, write_samples
 from aisb_engine._record.runfolder import RunFolder
@@ -183,17 +183,17 @@ def test_more_prompts_than_the_task_makes_are_made_where_they_are_asked_for(plug
 @pytest.mark.parametrize("kind", ["string", "token-ids"])
 def test_a_later_round_asks_for_other_tokens_and_as_many(make, folder, kind):
     samples, requests = make(f"synthetic{':token-ids' * (kind != 'string')}", tokenizer=str(folder), input=40)
-    renewal, tokenizer = Renewal(pool_of(samples)), load_tokenizer(folder)
+    buster, tokenizer = PrefixCacheBuster(pool_of(samples)), load_tokenizer(folder)
 
     def ids(request):
         return list(request.tokens or tokenizer.encode(request.messages[0].content))
 
     for request in requests[:10]:
-        later = renewal.of(request, 1)
+        later = buster.request(request, 1)
         assert ids(later)[:8] != ids(request)[:8]
-        if renewal.exact:
+        if buster.exact:
             assert len(ids(later)) == 40
-        assert later.facts["input_exact"] is renewal.exact
+        assert later.facts["input_exact"] is buster.exact
 
 
 @pytest.mark.parametrize("name", ["synthetic", "synthetic:token-ids"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,6 +16,9 @@ CATEGORIES = (
     *("live_irrelevance", "live_relevance"),
 )
 WITHOUT_ANSWERS = {"irrelevance": "no call", "live_irrelevance": "no call", "live_relevance": "any call"}
+LANGUAGES = {"java": "java", "javascript": "javascript"}
+"""The language of the functions of a category, where it is not Python."""
+
 _TYPES = {
     **dict.fromkeys(("dict", "HashMap", "Hashtable"), "object"),
     **dict.fromkeys(("list", "tuple", "ArrayList", "Array", "Queue", "Stack"), "array"),
@@ -30,7 +34,8 @@ def bfcl(*, files: DataFiles) -> Iterator[Row]:
     """Rows of `BFCL_v*_{category}.json` files, with the answers of `possible_answer`.
 
     Fields: `category`, `question`, `system` (what the row's own system turn says), `functions`, `tools` (the
-    same in OpenAI's form), `answer`. Categories of several turns are passed over.
+    same in OpenAI's form), `declared` (the functions as the file has them), `language`, `answer`.
+    Categories of several turns are passed over.
     """
     answers: dict[str, dict[str, Any]] = {}
     for file in files:
@@ -51,15 +56,57 @@ def bfcl(*, files: DataFiles) -> Iterator[Row]:
                 answer = answers[category][row["id"]]
             (turn,) = row["question"]
             said = {role: [m["content"] for m in turn if m["role"] == role] for role in ("system", "user")}
+            language = LANGUAGES.get(category, "python")
+            shown = [as_text(one, language) for one in row["function"]]
             yield {
                 "category": category,
                 "question": "\n\n".join(said["user"]),
                 "system": "".join(f"{text}\n\n" for text in said["system"]),
-                "functions": row["function"],
-                "tools": [tool(one) for one in row["function"]],
+                "functions": shown,
+                "declared": row["function"],
+                "language": language,
+                "tools": [tool(one) for one in shown],
                 "answer": answer,
                 "name": row["id"],
             }
+
+
+def as_text(function: Mapping[str, Any], language: str) -> Mapping[str, Any]:
+    """Return a function of Java or JavaScript with its parameters as texts in the language's syntax.
+
+    Source: the documentation that the leaderboard shows to models, made in utils.py of bfcl-eval.
+    """
+    if language == "python":
+        return function
+    called = {"java": "Java", "javascript": "JavaScript"}[language]
+    syntax = {"java": "Java 8 SDK", "javascript": "JavaScript"}[language]
+    parameters = function["parameters"]
+    return {
+        **function,
+        "description": f"{function['description']} Note that the provided function is in {syntax} syntax.",
+        "parameters": {
+            **parameters,
+            "properties": {name: _text(one, called) for name, one in parameters["properties"].items()},
+        },
+    }
+
+
+def _text(parameter: Mapping[str, Any], language: str) -> dict[str, Any]:
+    """Return a parameter as a text, whose description says what the text is to be."""
+    kind, items, properties = parameter["type"], parameter.get("items"), parameter.get("properties")
+    words = [text] if (text := str(parameter.get("description", "")).strip()) else []
+    if kind == "any":
+        words.append(f"It can be any {language} object, written as text.")
+    else:
+        words.append(f"It is a {language} value of the type {kind}, written as text.")
+    if items:
+        words.append(
+            f"Its elements are of the type {items.get('type')}, and not written as texts of their own."
+        )
+    if properties:
+        words.append(f"Its entries have this schema, and are not written as texts: {json.dumps(properties)}")
+    rest = {name: one for name, one in parameter.items() if name not in ("type", "items", "properties")}
+    return {**rest, "type": "string", "description": " ".join(words)}
 
 
 def tool(function: Mapping[str, Any]) -> dict[str, Any]:

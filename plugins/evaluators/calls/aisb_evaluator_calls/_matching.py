@@ -3,53 +3,91 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeAlias
 
 from aisb import Evaluator, Sample, Score
-from aisb_evaluator_calls._reading import Call, calls
+from aisb_evaluator_calls._reading import Call, calls, strict_calls
+from aisb_evaluator_calls._strict import TYPES, call_problem
+from aisb_evaluator_calls._texts import plain
 
 NO_CALL, ANY_CALL = "no call", "any call"
-_LOOSE = re.compile(r"[ ,./\-_*^]")
 
 
 class CallMatch(Evaluator):
     """Right when the reply makes exactly the calls of the target, in any order, with arguments that fit.
 
-    A target is a list of `{name: {parameter: [values that fit]}}`, where `""` among the values, or none at
-    all, says that the parameter may be left out; or it is "no call", or "any call". Types are those of the
-    field `functions`, where the row has it. Source: ast_checker.py of the Berkeley Function Calling
-    Leaderboard.
+    A target is a list of `{name: {parameter: [values that fit]}}`, where `""` among the values says that the
+    parameter may be left out; or it is "no call", or "any call". Parameters and their types are those of the
+    field `declared`, else `functions`; the field `language` says how calls are written (python, java,
+    javascript). Strictly graded as by ast_checker.py of the Berkeley Function Calling Leaderboard.
     """
+
+    reads = "calls"
 
     grades_none = True
 
+    def __init__(
+        self,
+        *,
+        strict: Annotated[
+            bool,
+            "the leaderboard's rules; false forgives text around the calls, arguments without names, `true` "
+            "for `True`, and `_` for the dots of names",
+        ] = True,
+    ) -> None:
+        self.strict = strict
+
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare the calls of one answer with the target's."""
-        given = calls(answer or "")
+        language = str(sample.fields.get("language") or "python")
+        given = strict_calls(answer or "", language)
+        if not self.strict:
+            given = given or calls(answer or "")
         if sample.target in (NO_CALL, ANY_CALL):
             return Score(float(bool(given) == (sample.target == ANY_CALL)), details={"calls": len(given)})
         wanted = [json.loads(one) if isinstance(one, str) else one for one in sample.target]
-        types = _types(sample.fields.get("functions") or ())
-        problem = _compared(given, wanted, types)
+        functions = sample.fields.get("declared") or sample.fields.get("functions") or ()
+        problem = _compared(given, wanted, _strict_problems(functions, language))
+        if problem is not None and not self.strict:
+            problem = _compared(calls(answer or ""), wanted, _lenient_problems(functions))
         return Score(float(problem is None), details={"problem": problem} if problem else {})
 
 
-def _compared(
-    given: Sequence[Call], wanted: Sequence[Mapping[str, Any]], types: Mapping[str, Mapping[str, str]]
-) -> str | None:
+Problems: TypeAlias = Callable[[Call, str, Mapping[str, Sequence[Any]]], str | None]
+"""Says why a call is not the one of a name and parameters with what fits; None when it is."""
+
+
+def _compared(given: Sequence[Call], wanted: Sequence[Mapping[str, Any]], problem_of: Problems) -> str | None:
     """Return why the calls are not those wanted, None when they are."""
     if len(given) != len(wanted):
         return f"{len(given)} calls in place of {len(wanted)}"
     left = list(given)
     for one in wanted:
         ((name, parameters),) = one.items()
-        problems = [_call_problem(call, name, parameters, types.get(name, {})) for call in left]
+        problems = [problem_of(call, name, parameters) for call in left]
         if None not in problems:
             return problems[0] if len(problems) == 1 else f"no call fits {name}"
         left.pop(problems.index(None))
     return None
+
+
+def _strict_problems(functions: Sequence[Mapping[str, Any]], language: str) -> Problems:
+    """Return the leaderboard's comparison; functions that the row does not declare are compared leniently."""
+    declared = {str(function.get("name")): function for function in functions}
+    lenient = _lenient_problems(functions)
+
+    def problem_of(call: Call, name: str, parameters: Mapping[str, Sequence[Any]]) -> str | None:
+        if name not in declared or language not in TYPES:
+            return lenient(call, name, parameters)
+        return call_problem(call, name, parameters, declared[name], language)
+
+    return problem_of
+
+
+def _lenient_problems(functions: Sequence[Mapping[str, Any]]) -> Problems:
+    types = _types(functions)
+    return lambda call, name, parameters: _call_problem(call, name, parameters, types.get(name, {}))
 
 
 def _call_problem(
@@ -80,7 +118,7 @@ def _fits(value: Any, wanted: Any, kind: str) -> bool:
     if isinstance(wanted, int | float):
         return _number_fits(value, wanted, kind)
     if isinstance(wanted, str):
-        return isinstance(value, str) and _plain(value) == _plain(wanted)
+        return isinstance(value, str) and plain(value) == plain(wanted)
     if isinstance(wanted, Mapping):
         return isinstance(value, Mapping) and _dict_fits(value, wanted)
     if isinstance(wanted, list) and isinstance(value, list | tuple):
@@ -120,10 +158,6 @@ def _number(text: str) -> Any:
         return float(text.rstrip("LlfFdD"))
     except ValueError:
         return text
-
-
-def _plain(text: str) -> str:
-    return _LOOSE.sub("", text).lower().replace("'", '"')
 
 
 def _types(functions: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import keyword
+import operator
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from aisb_evaluator_calls._foreign import source_calls
 
 LONGEST = 20_000
 """No reply that calls functions is longer; a parser would take long over one that is."""
@@ -16,31 +19,54 @@ _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _TAG = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 _TAIL = "__kept"
 _KEYWORD = re.compile(rf"(?<=[(,\s])({'|'.join(keyword.kwlist)})(?=\s*=[^=])")
+_OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 _LITERALS = {"true": True, "false": False, "null": None, "none": None, "undefined": None}
 
 
 class Call(NamedTuple):
-    """A function's name, dots and all, and its arguments by name; those without a name by position."""
+    """A function's name, dots and all, and its arguments by name; those without a name by position.
+
+    `is_json` says that the call is written as JSON, in which services replace the dots of names.
+    """
 
     name: str
     arguments: Mapping[str | int, Any]
+    is_json: bool = False
 
 
 def calls(text: str) -> list[Call]:
-    """Return the calls that a reply consists of; none for prose, whatever it mentions.
+    """Return the calls that a reply has; none for prose, whatever it mentions.
 
     They may stand alone, in a list, in a fence, or between `<tool_call>` tags, or on the last lines.
+    `true` and `null` are Python's values.
     """
     text = text.strip()
     if len(text) > LONGEST:
         return []
-    tagged = [call for inner in _TAG.findall(text) for call in _whole(inner)]
-    if tagged:
+    if tagged := _tagged(text, "python", _LITERALS):
         return tagged
     for piece in _pieces(text):
-        if found := _whole(piece):
+        if found := _whole(piece, "python", _LITERALS):
             return found
     return []
+
+
+def strict_calls(text: str, language: str = "python") -> list[Call]:
+    """Return the calls that a reply consists of: alone, in a list, in a fence, or between tags."""
+    text = text.strip()
+    if len(text) > LONGEST:
+        return []
+    fence = _FENCE.fullmatch(text)
+    return _tagged(text, language, {}) or _whole(fence[1] if fence else text, language, {})
+
+
+def _tagged(text: str, language: str, names: Mapping[str, Any]) -> list[Call]:
+    return [call for inner in _TAG.findall(text) for call in _whole(inner, language, names)]
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -52,13 +78,15 @@ def _pieces(text: str) -> Iterator[str]:
             yield "\n".join(lines[start:])
 
 
-def _whole(text: str) -> list[Call]:
+def _whole(text: str, language: str, names: Mapping[str, Any]) -> list[Call]:
     """Return the calls of a text that is nothing else."""
     text = text.strip().strip("`").strip()
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        return _from_python(text)
+        if language == "python":
+            return _from_python(text, names)
+        return [Call(name, arguments) for name, arguments in source_calls(text)]
     return _from_json(found)
 
 
@@ -81,11 +109,11 @@ def _from_json(found: Any) -> list[Call]:
             ((name, arguments),) = one.items()
         if not isinstance(name, str) or not isinstance(arguments, dict):
             return []
-        made.append(Call(name, arguments))
+        made.append(Call(name, arguments, is_json=True))
     return made
 
 
-def _from_python(text: str) -> list[Call]:
+def _from_python(text: str, names: Mapping[str, Any]) -> list[Call]:
     if "(" not in text:
         return []
     try:
@@ -96,7 +124,7 @@ def _from_python(text: str) -> list[Call]:
                 return []
             value = statement.value
             nodes: Sequence[ast.expr] = value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
-            made += [_call(node) for node in nodes]
+            made += [_call(node, names) for node in nodes]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     return made
@@ -110,14 +138,14 @@ def _parsed(text: str) -> ast.Module:
         return ast.parse(_KEYWORD.sub(rf"\1{_TAIL}", text))
 
 
-def _call(node: ast.expr) -> Call:
+def _call(node: ast.expr, names: Mapping[str, Any]) -> Call:
     if not isinstance(node, ast.Call):
         raise ValueError("no call")  # noqa: TRY004 - for the reader
-    arguments: dict[str | int, Any] = {at: _value(one) for at, one in enumerate(node.args)}
+    arguments: dict[str | int, Any] = {at: _value(one, names) for at, one in enumerate(node.args)}
     for given in node.keywords:
         if given.arg is None:
             raise ValueError("**")
-        arguments[given.arg.removesuffix(_TAIL)] = _value(given.value)
+        arguments[given.arg.removesuffix(_TAIL)] = _value(given.value, names)
     return Call(_name(node.func), arguments)
 
 
@@ -129,20 +157,36 @@ def _name(node: ast.expr) -> str:
     raise ValueError("no name")
 
 
-def _value(node: ast.expr) -> Any:
+def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
     """Return a literal's value; a bare name is its own text, as other languages' variables are."""
     if isinstance(node, ast.Name):
-        return _LITERALS.get(node.id.lower(), node.id)
-    if isinstance(node, ast.List | ast.Tuple | ast.Set):
-        return [_value(one) for one in node.elts]
+        return names.get(node.id.lower(), node.id)
+    if isinstance(node, ast.List | ast.Set | ast.Tuple):
+        made = [_value(one, names) for one in node.elts]
+        return tuple(made) if isinstance(node, ast.Tuple) else made
     if isinstance(node, ast.Dict):
         if any(key is None for key in node.keys):
             raise ValueError("**")
         pairs = zip(node.keys, node.values, strict=True)
-        return {str(_value(key)): _value(value) for key, value in pairs if key is not None}
+        return {str(_value(key, names)): _value(value, names) for key, value in pairs if key is not None}
     if isinstance(node, ast.Constant):
         return node.value
     try:
         return ast.literal_eval(node)  # -5, 1 + 2j
     except ValueError:
-        return ast.unparse(node)
+        return result if (result := _result(node)) is not None else ast.unparse(node)
+
+
+def _result(node: ast.expr) -> float | None:
+    """Return what a sum of numbers comes to (`2 * 3.5`), None for anything else."""
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return node.value  # type: ignore[return-value]
+    if not isinstance(node, ast.BinOp) or type(node.op) not in _OPERATORS:
+        return None
+    left, right = _result(node.left), _result(node.right)
+    if left is None or right is None:
+        return None
+    try:
+        return _OPERATORS[type(node.op)](left, right)
+    except (ArithmeticError, ValueError):
+        return None

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 from aisb import Extract, Postprocessor, Sample
+from aisb_evaluator_code._other_source import other_helpers, says_definition
+from aisb_evaluator_code._python_source import (
+    defines,
+    has_definition,
+    helpers,
+    is_body,
+    missing_names,
+    outdented,
+    parsed,
+)
 
 PYTHON = frozenset({"", "py", "python", "python3", "py3", "pycon", "ipython"})
 OTHERS = {"cpp": {"c++", "cpp", "cc", "cxx", "c"}, "java": {"java"}, "go": {"go", "golang"}}
@@ -16,6 +26,16 @@ _FENCE = re.compile(
     r"^(?P<indent>[ \t]*(?:>[ \t]?)*)(?P<marks>`{3,}|~{3,})[ \t]*(?P<info>[^\n`]*?)[ \t]*\r?$"
 )
 _BEGIN = re.compile(r"(?:def|class|import|from|async def|@\w|if __name__)\b|@\w")
+
+
+class Block(NamedTuple):
+    """A part of a text that may be the program. `rule` says how it was found, `indent` is its fence's."""
+
+    start: int
+    end: int
+    complete: bool
+    rule: str
+    indent: str = ""
 
 
 def code(
@@ -27,8 +47,9 @@ def code(
     """Find the program: the last complete block that defines the function asked for, or else that parses.
 
     A block may be fenced with backquotes or tildes, with or without a language, with Windows line ends, and
-    without an end where the reply was cut off. Without a fence, the whole text is taken if it is a program,
-    or else its longest part that is one.
+    without an end where the reply was cut off. It may hold the function's body alone. Functions and imports
+    that it needs and that stand in other blocks are taken along. Without a fence, the whole text is taken if
+    it is a program, or else its longest part that is one.
     """
 
     def step(text: str, sample: Sample) -> Extract | None:
@@ -37,39 +58,39 @@ def code(
         kind = str(sample.fields.get(language, language))
         found = fenced(text, kind) or (fenced(text, "") if kind != "python" else [])
         if markers and (marked := between_markers(text)):
-            inner = fenced(text[marked[0] : marked[1]], kind)
-            if not inner:
-                found.append((marked[0], marked[1], True, "marked"))
+            start, end = marked
+            if not fenced(text[start:end], kind):
+                found.append(Block(start, end, "[DONE]" in text[end:], "marked"))
         if not found:
             return _bare(text, name) if kind == "python" else Extract(text, "whole text", (0, len(text)))
-        return _chosen(text, found, name, kind)
+        given = str(sample.fields.get("prelude") or sample.fields.get("prompt") or "")
+        return (
+            _chosen_python(text, found, name, given) if kind == "python" else _chosen(text, found, name, kind)
+        )
 
     return step
-
-
-Block = tuple[int, int, bool, str]
-"""Start, end, whether it is complete, and the rule by which it was found."""
 
 
 def fenced(text: str, kind: str = "python") -> list[Block]:
     """Return the fenced blocks of a text that may hold a program in this language (or in any), in order."""
     wanted = PYTHON if kind == "python" else {"", *OTHERS.get(kind, {kind})} if kind else None
     found: list[Block] = []
-    opened: tuple[int, str, str] | None = None
+    opened: tuple[int, str, str, str] | None = None
     at = 0
     for line in text.splitlines(keepends=True):
         fence = _FENCE.match(line.rstrip("\n"))
         after = at + len(line)
         if fence and opened is None:
             words = fence["info"].strip("{}. ").lower().split()
-            opened = (after, fence["marks"], words[0].strip("{}.:,") if words else "")
+            word = words[0].strip("{}.:,") if words else ""
+            opened = (after, fence["marks"], word, fence["indent"])
         elif fence and opened and not fence["info"] and fence["marks"].startswith(opened[1]):
             if wanted is None or opened[2] in wanted:
-                found.append((opened[0], at, True, "block"))
+                found.append(Block(opened[0], at, True, "block", opened[3]))
             opened = None
         at = after
     if opened and (wanted is None or opened[2] in wanted) and text[opened[0] :].strip():
-        found.append((opened[0], len(text), False, "unclosed block"))
+        found.append(Block(opened[0], len(text), False, "unclosed block", opened[3]))
     return found
 
 
@@ -88,66 +109,95 @@ def between_markers(text: str) -> tuple[int, int] | None:
     return start, end
 
 
-def parsed(text: str) -> ast.Module | None:
-    """Return the syntax tree of a program; None when the text is none."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def defines(tree: ast.Module | None, name: str) -> bool:
-    """Say whether a program defines a name at its top."""
-    for one in tree.body if tree else ():
-        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and one.name == name:
-            return True
-        if isinstance(one, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in one.targets):
-            return True
-    return False
-
-
-def _chosen(text: str, found: list[Block], name: str | None, kind: str) -> Extract:
+def _chosen_python(text: str, found: Sequence[Block], name: str | None, given: str) -> Extract:
     """Return the block that is the program; the later of two that are equally good."""
+    sources = [_cleaned(text, block, name) for block in found]
 
-    def worth(block: Block) -> tuple[int, bool, bool]:
-        piece = _clean(text[block[0] : block[1]])
-        if kind != "python":
-            return (int(bool(name and name in piece)), block[2], block[3] == "block")
-        tree = parsed(piece)
-        good = tree is not None and bool(tree.body)
+    def worth(number: int) -> tuple[int, bool, int]:
+        source, complete = sources[number], found[number].complete
+        tree = parsed(source)
         if name and defines(tree, name):
+            grade = 5
+        elif name and re.search(rf"\b(?:def|class)\s+{re.escape(name)}\b", source):
             grade = 4
-        elif name and re.search(rf"\b(?:def|class)\s+{re.escape(name)}\b", piece):
+        elif name and _may_be_body(source):
             grade = 3
-        elif good and _has_definition(tree):
+        elif has_definition(tree):
             grade = 2
         else:
-            grade = 1 if good else 0
-        return (grade, block[2], True)
+            grade = 1 if tree is not None and tree.body else 0
+        return grade, complete, number
 
-    best = max(enumerate(found), key=lambda one: (worth(one[1]), one[0]))[1]
-    start, end, _, rule = best
-    raw = text[start:end]
-    clean = _clean(raw)
-    return Extract(clean, rule, (start, end), explicit=True)
+    best = max(range(len(found)), key=worth)
+    source = sources[best]
+    others = [*sources[best + 1 :][::-1], *sources[:best]]  # what stands before is taken first
+    extra = _helpers(source, others, name, given)
+    if extra:
+        is_whole = name is None or defines(parsed(source), name)
+        source = f"{extra}\n\n\n{source}" if is_whole else f"{source}\n\n{extra}\n"
+    rule = f"{found[best].rule} with helpers" if extra else found[best].rule
+    begun_anew = not found[-1].complete and bool(name) and worth(len(found) - 1)[0] >= 3
+    return _extract(source, found[best], rule, complete=found[best].complete and not begun_anew)
 
 
-def _has_definition(tree: ast.Module | None) -> bool:
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return tree is not None and any(isinstance(one, kinds) for one in tree.body)
+def _helpers(source: str, others: Sequence[str], name: str | None, given: str) -> str:
+    """Return what a program needs of other blocks, other than what the prompt gives."""
+    readings = outdented(source)
+    if not readings:
+        return ""
+    needed = missing_names(readings[0][1])
+    there = {
+        one for one in needed if re.search(rf"\b(?:def|class|import)\b[^\n(]*\b{re.escape(one)}\b", given)
+    }
+    arguments = set(re.findall(r"\w+", " ".join(re.findall(r"def[^:]*\(([^)]*)\)", given))))
+    return helpers(needed - there - arguments - {name}, others, without=name)
 
 
-def _clean(text: str) -> str:
-    """Return a block with plain line ends, and without the indent that all its lines have."""
-    import textwrap
+def _chosen(text: str, found: Sequence[Block], name: str | None, kind: str) -> Extract:
+    """Return the block of another language that is the program."""
+    sources = [_plain(text, block) for block in found]
 
-    plain = text.replace("\r\n", "\n").replace("\r", "\n")
-    if parsed(plain) is not None:
-        return plain
-    loose = textwrap.dedent(plain.strip("\n"))
-    return loose + "\n" if parsed(loose) is not None else plain
+    def worth(number: int) -> tuple[int, bool, bool, int]:
+        source, block = sources[number], found[number]
+        grade = 0 if not name or name not in source else 2 if says_definition(kind, source, name) else 1
+        return grade, block.complete, block.rule == "block", number
+
+    best = max(range(len(found)), key=worth)
+    extra = other_helpers(kind, sources[best], sources[:best] + sources[best + 1 :], name)
+    source = f"{extra}\n\n{sources[best]}" if extra else sources[best]
+    rule = f"{found[best].rule} with helpers" if extra else found[best].rule
+    begun_anew = not found[-1].complete and worth(len(found) - 1)[0] == 2
+    return _extract(source, found[best], rule, complete=found[best].complete and not begun_anew)
+
+
+def _extract(source: str, block: Block, rule: str, *, complete: bool) -> Extract:
+    # A block that the reply's end cut off marks no answer, so that the outcome is `truncated` there.
+    return Extract(source, rule, (block.start, block.end), explicit=complete)
+
+
+def _may_be_body(source: str) -> bool:
+    """Say whether a block is a function's body alone."""
+    begins = next((line for line in source.split("\n") if line.strip()), "")
+    if is_body(source):
+        return True
+    return begins[:1].isspace() and any(not has_definition(tree) for _, tree in outdented(source)[:1])
+
+
+def _plain(text: str, block: Block) -> str:
+    """Return a block with plain line ends, and without the indent of its fence."""
+    lines = text[block.start : block.end].replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if block.indent and all(line.startswith(block.indent) or not line.strip() for line in lines):
+        lines = [line[len(block.indent) :] if line.strip() else line for line in lines]
+    return "\n".join(lines)
+
+
+def _cleaned(text: str, block: Block, name: str | None) -> str:
+    """Return a block as a program: a whole one without the indent that its lines share, a body as it is."""
+    plain = _plain(text, block)
+    for source, tree in outdented(plain):
+        if not (name and _may_be_body(plain) and not defines(tree, name)):
+            return source if source.endswith("\n") or source == plain else f"{source}\n"
+    return plain
 
 
 def _bare(text: str, name: str | None) -> Extract | None:
@@ -155,8 +205,13 @@ def _bare(text: str, name: str | None) -> Extract | None:
     if not text.strip():
         return None
     plain = text.replace("\r\n", "\n")
-    if parsed(plain) is not None or (name and text[:1] in " \t"):
-        return Extract(plain, "whole text", (0, len(text)))
+    whole = (0, len(text))
+    readings = outdented(plain)
+    for source, tree in readings:
+        if source == plain or (name and defines(tree, name)):
+            return Extract(source, "whole text", whole)
+    if (readings and name and is_body(plain)) or (name and text[:1] in " \t"):
+        return Extract(plain, "whole text", whole)
     lines = plain.split("\n")
     starts = [n for n, line in enumerate(lines) if _BEGIN.match(line)]
     for first in starts[:20]:
@@ -164,21 +219,17 @@ def _bare(text: str, name: str | None) -> Extract | None:
         piece = "\n".join(lines[first:last])
         if last > first and (not name or defines(parsed(piece), name)):
             return Extract(piece + "\n", "code lines", None)
-    return Extract(plain, "whole text", (0, len(text)))
+    return Extract(plain, "whole text", whole)
 
 
 def _longest(lines: list[str], first: int) -> int:
     """Return the line before which the longest program that begins at a line ends."""
     last = len(lines)
     for _ in range(40):
-        piece = "\n".join(lines[first:last])
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                ast.parse(piece)
+            ast.parse("\n".join(lines[first:last]))
         except SyntaxError as error:
-            at = first + (error.lineno or 1) - 1
-            last = min(at, last - 1)
+            last = min(first + (error.lineno or 1) - 1, last - 1)
             if last <= first:
                 return first
         except (ValueError, RecursionError, MemoryError):

@@ -67,6 +67,7 @@ class Program:
         self.channel = channel
         self.functions: list[Any] = []
         self.objects: dict[int, Remote] = {}
+        self.line: int | None = None
 
     def refer(self, value: Any) -> list[Any]:
         """Name one of the program's objects by its number, or a function of the tests by its place."""
@@ -99,7 +100,8 @@ class Program:
             except Exception as error:  # noqa: BLE001 - it goes to the program that called
                 self.channel.send({"raised": str(error)})
         if "raised" in reply:
-            known, words = reply["raised"]
+            known, words, *line = reply["raised"]
+            self.line = line[0] if line and isinstance(line[0], int) else None
             kind = getattr(builtins, str(known), Exception)
             is_error = isinstance(kind, type) and issubclass(kind, Exception)
             try:
@@ -123,12 +125,12 @@ def _changed(own: Any, after: Any) -> None:
         own.update(after)
 
 
-def verdict(given: dict[str, Any]) -> dict[str, Any]:
+def verdict(given: dict[str, Any], program: Program) -> dict[str, Any]:
     """Run the tests, and say whether all of them hold."""
-    program = Program(Channel(given["channel"]))
     ready = program.channel.receive()
     if "problem" in ready:
-        return {"passed": False, "problem": f"the program does not run: {str(ready['problem'])[:500]}"}
+        problem = f"the program does not run: {str(ready['problem'])[:500]}"
+        return {"passed": False, "problem": problem, "line": ready.get("line")}
     space: dict[str, Any] = {"__name__": "tests"}
     with contextlib.suppress(Exception):  # a prompt that is no program has no helpers
         exec(compile(given["prelude"], "<prelude>", "exec", dont_inherit=True), space)  # noqa: S102
@@ -149,15 +151,25 @@ def verdict(given: dict[str, Any]) -> dict[str, Any]:
     return {"passed": True}
 
 
+def _is_from_program(error: BaseException) -> bool:
+    """Say whether an exception is one that the program raised, and not one of the tests' own."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code is Program.ask.__code__
+
+
 def main(given: dict[str, Any]) -> None:
     """Say the verdict over the channel that the program does not have."""
+    program = Program(Channel(given["channel"]))
     try:
-        found = verdict(given)
+        found = verdict(given, program)
     except Closed:
-        found = {"passed": False, "problem": "the program ended before the tests did"}
+        found = {"passed": False, "problem": "the program ended before the tests did", "closed": True}
     except BaseException as error:  # noqa: BLE001 - whatever a test raises, it does not hold
         frames = [one for one in traceback.extract_tb(sys.exc_info()[2]) if one.filename.startswith("<test")]
         found = {"passed": False, "problem": f"{type(error).__name__}: {error}"[:500]}
+        found["line"] = program.line if _is_from_program(error) else None
         if frames and frames[0].lineno:
             number = int(frames[0].filename[6:-1])
             lines = given["tests"][number].splitlines()

@@ -3,18 +3,21 @@
 
 This file is a program of its own, started with `python -I -S`: it imports nothing of aisb. It reads one JSON
 object from its standard input: `run` (`{"argv": [...]}`, or `{"python": source, "modules": {name: source}}`),
-`given` (what the source finds as `GIVEN`), `limits`, `binds`, `files`, `folder`, `namespaces`, `uid`, and
-`keep` (the descriptors that stay open).
+`given` (what the source finds as `GIVEN`), `limits`, `binds`, `files`, `folder`, `namespaces`, `uid`,
+`keep` (the descriptors that stay open), `filter` (the program that refuses system calls), and `watch` (bytes
+that all processes together may take, where no control group bounds them).
 
-With namespaces the whole tree ends with process 1 of the box, which ends with this process. It exits with the
-status of what it ran (128 + signal), or 125 when the box cannot be made.
+With namespaces the whole tree ends with process 1 of the box, which ends with this process. It exits with
+the status of what it ran (128 + signal), 125 when the box cannot be made, or 124 when its processes took too
+much memory.
 """
-# ruff: noqa: BLE001, PTH101, PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211, S102, S606
+# ruff: noqa: BLE001, PTH208, PTH101, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211, S102, S606
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -34,11 +37,18 @@ RDONLY, NOSUID, NODEV, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 32, 4096, 16384, 1
 KEPT_FLAGS = ((2, NOSUID), (4, NODEV), (8, 8), (1024, 1024), (2048, 2048), (4096, 1 << 21))
 """statvfs flags and the mount flags that must be repeated when a user's namespace mounts anew."""
 DETACH = 2
-DEATH_SIGNAL, NO_NEW_PRIVILEGES, DUMPABLE = 1, 38, 4
+DEATH_SIGNAL, NO_NEW_PRIVILEGES, SET_SECCOMP, BY_FILTER = 1, 38, 22, 2
+NO_BOX, TOO_MUCH = 125, 124
+LOOK_EVERY = 0.2
+"""Seconds between two looks at what the processes take."""
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/box", "TMPDIR": "/box", "LANG": "C.UTF-8"}
+ENVIRONMENT |= {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}  # each thread of numpy's would take memory
 CALLS = {"x86_64": {"pivot_root": 155, "capset": 126}, "aarch64": {"pivot_root": 41, "capset": 91}}
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -82,7 +92,7 @@ def make_root(given: dict[str, Any]) -> None:
     """Make a root of read-only system folders and one empty folder, and go there."""
     root, size = given["folder"], int(given["limits"]["disk"])
     mount("none", "/", None, REC | PRIVATE)
-    mount("tmpfs", root, "tmpfs", NOSUID | NODEV, f"size={size},mode=755,nr_inodes=10000")
+    mount("tmpfs", root, "tmpfs", NOSUID | NODEV, "size=1m,mode=755,nr_inodes=1000")
     seen: list[str] = []
     for path in (*SYSTEM, *SETTINGS, *DEVICES, *sorted(given["binds"], key=len)):
         if os.path.exists(path) and not any(path.startswith(one + "/") or path == one for one in seen):
@@ -90,9 +100,12 @@ def make_root(given: dict[str, Any]) -> None:
             if path not in SETTINGS:
                 seen.append(path)
     for name in ("box", "proc", "tmp"):
-        os.mkdir(f"{root}/{name}")
+        os.makedirs(f"{root}/{name}", exist_ok=True)  # what was bound may lie in /tmp
     with contextlib.suppress(OSError):  # some containers forbid it, and little needs it
         mount("proc", f"{root}/proc", "proc", NOSUID | NODEV | 8)
+    # Of all that is seen, the box's own folder alone can be written.
+    mount("tmpfs", f"{root}/box", "tmpfs", NOSUID | NODEV, f"size={size},mode=755,nr_inodes=10000")
+    mount("none", root, None, BIND | REMOUNT | RDONLY | NOSUID | NODEV)
     os.chdir(root)
     call("pivot_root", b".", b".")
     call("umount2", b".", DETACH)
@@ -143,6 +156,17 @@ def limit(limits: dict[str, int]) -> None:
         resource.setrlimit(which, (most, most))
 
 
+class _Filter(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
+
+
+def refuse_calls(code: bytes) -> None:
+    """Have the kernel refuse the system calls that a filter names, to this process and all that it starts."""
+    made = _Filter(len(code) // 8, code)
+    if libc.prctl(SET_SECCOMP, BY_FILTER, ctypes.byref(made), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "the system calls cannot be filtered")
+
+
 def close_others(keep: list[int]) -> None:
     """Close every descriptor but the standard ones and those that are kept."""
     last = 3
@@ -164,9 +188,13 @@ def run(given: dict[str, Any]) -> NoReturn:
     if "python" in given["run"] and not os.access(os.__file__, os.R_OK):
         raise OSError(f"an unprivileged user cannot read {sys.base_prefix}: use a Python that all may read")
     limit(given["limits"])
+    if given["filter"]:
+        refuse_calls(bytes.fromhex(given["filter"]))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
     what = given["run"]
     if "argv" in what:
+        place_ends(given["given"])
         os.execvpe(what["argv"][0], what["argv"], {**ENVIRONMENT, **what.get("env", {})})
     os.environ.clear()
     os.environ.update(ENVIRONMENT)
@@ -189,12 +217,69 @@ def run(given: dict[str, Any]) -> NoReturn:
     os._exit(status)
 
 
-def waited(pid: int) -> int:
-    """Wait for one child, and for orphans on the way; return its exit status as a shell would say it."""
+def place_ends(given: dict[str, Any]) -> None:
+    """Give a command its ends where it looks for them: 3 and 4 to read and write, 5 for a verdict."""
+    ends = [(3, given.get("channel")), (4, given.get("channel")), (5, given.get("verdict"))]
+    # Moved out of the way first, so that none is put where another one still is.
+    moved = [(number, fcntl.fcntl(own, fcntl.F_DUPFD, 10)) for number, own in ends if own is not None]
+    for number, own in moved:
+        os.dup2(own, number)
+    if moved:
+        os.closerange(6, 65536)
+
+
+def waited(pid: int, watch: int = 0) -> int:
+    """Wait for one child, and for orphans on the way; return its exit status as a shell would say it.
+
+    With `watch`, look at what all processes of the box take, and end them when it is more.
+    """
     while True:
-        ended, status = os.wait()
-        if ended == pid:
-            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+        if watch:
+            while not signal.sigtimedwait([signal.SIGCHLD], LOOK_EVERY):
+                if taken(watch) > watch:
+                    end_members()
+                    return TOO_MUCH
+        ended, status = os.waitpid(-1, os.WNOHANG if watch else 0)
+        while ended:
+            if ended == pid:
+                return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+            ended, status = os.waitpid(-1, os.WNOHANG) if watch else (0, 0)
+
+
+def members() -> list[str]:
+    """Return the other processes of the box: all that are seen, without namespaces those of the session."""
+    own, session = str(os.getpid()), os.getsid(0)
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and name != own:
+            with contextlib.suppress(OSError):
+                if own == "1" or os.getsid(int(name)) == session:
+                    found.append(name)
+    return found
+
+
+def taken(enough: int) -> int:
+    """Return the bytes that the processes hold; what they share counts once, where it matters."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    resident = shared = 0
+    names = members()
+    for name in names:
+        with contextlib.suppress(OSError), open(f"/proc/{name}/statm", encoding="ascii") as file:
+            resident += int(file.read().split()[1]) * page
+    if resident <= enough:
+        return resident
+    for name in names:
+        with contextlib.suppress(OSError), open(f"/proc/{name}/smaps_rollup", encoding="ascii") as file:
+            shared += sum(int(line.split()[1]) << 10 for line in file if line.startswith("Pss:"))
+    return shared or resident
+
+
+def end_members() -> None:
+    """End the other processes of the box; a few times, as they may start more meanwhile."""
+    for _ in range(5):
+        for name in members():
+            with contextlib.suppress(OSError):
+                os.kill(int(name), signal.SIGKILL)
 
 
 def inside(given: dict[str, Any], parent: int) -> NoReturn:
@@ -204,27 +289,34 @@ def inside(given: dict[str, Any], parent: int) -> NoReturn:
     os.set_blocking(parent, False)
     with contextlib.suppress(BlockingIOError):
         if not os.read(parent, 1):  # the process outside has ended already
-            os._exit(125)
+            os._exit(NO_BOX)
     os.close(parent)
     try:
         make_root(given)
     except OSError as error:
         fail(error)
+    start(given)
+
+
+def start(given: dict[str, Any]) -> NoReturn:
+    """Run what is asked for in a child, and end as it does."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     pid = os.fork()
     if pid == 0:
+        libc.prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
         try:
             run(given)
         except BaseException as error:
             fail(error)
     for one in given["keep"]:
         os.close(one)
-    os._exit(waited(pid))
+    os._exit(waited(pid, given["watch"]))
 
 
 def fail(error: BaseException) -> NoReturn:
     """Say why there is no box."""
     os.write(2, f"box: {error}\n".encode())
-    os._exit(125)
+    os._exit(NO_BOX)
 
 
 def main() -> None:
@@ -238,7 +330,7 @@ def main() -> None:
         try:
             close_others(given["keep"])
             os.chdir(given["folder"])
-            run(given)
+            start(given)
         except BaseException as error:
             fail(error)
     uid, gid = os.getuid(), os.getgid()

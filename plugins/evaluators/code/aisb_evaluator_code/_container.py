@@ -70,6 +70,7 @@ def check(image: str) -> None:
 
 def command(program: str, name: str, folder: Path, limits: Limits, argv: list[str]) -> list[str]:
     """Return the command line that runs something in a container."""
+    memory = min(limits.memory, limits.tree)
     return [
         program, "run", "--rm", "--interactive", "--pull", "never", "--name", name,
         "--network", "none", "--ipc", "none", "--log-driver", "none",
@@ -77,7 +78,7 @@ def command(program: str, name: str, folder: Path, limits: Limits, argv: list[st
         "--workdir", "/box",
         "--volume", f"{folder}:/given:ro",
         "--user", NOBODY, "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-        "--memory", f"{limits.memory}m", "--memory-swap", f"{limits.memory}m",
+        "--memory", f"{memory}m", "--memory-swap", f"{memory}m",
         "--pids-limit", str(limits.processes),
         "--ulimit", f"cpu={int(limits.seconds + 0.999)}", "--ulimit", f"fsize={limits.disk << 20}",
         "--ulimit", "core=0", "--ulimit", "nofile=256",

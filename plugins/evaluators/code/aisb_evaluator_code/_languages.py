@@ -1,146 +1,215 @@
-"""Run programs in other languages, and programs that read their input, each in a box."""
+"""Run programs in C++, Java and JavaScript against tests as HumanEval-X has them, each in a box of its own.
+
+The tests call the function asked for through a stand-in of the declared signature, which sends the arguments
+to the program's process and returns what it answers. The other functions of a declaration are compiled with
+the tests, so that a program cannot change them.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
-import secrets
+import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from aisb_evaluator_code._sandbox import Limits, box, run_command
+from aisb_evaluator_code._cases import run_cases, same_output
+from aisb_evaluator_code._other_source import Head, balance, defined_names, head_of, says_definition
+from aisb_evaluator_code._sandbox import End, Limits, judged
 
-__all__ = ["TOOLS", "box", "run", "run_cases"]
+__all__ = ["TOOLS", "run", "run_cases", "same_output"]
 
 TOOLS = {"cpp": ("g++",), "java": ("javac", "java"), "js": ("node",)}
 """What a language needs to be there."""
 
-_CPP = """
-#include <iostream>
-#include <string>
-static void aisb_end() {
-  std::string line;
-  std::getline(std::cin, line);
-  std::cout << "\\n" << line << std::endl;
-}
-"""
-_JAVA = 'System.out.println("\\n" + new java.util.Scanner(System.in).nextLine());'
-_JS_BEGIN = 'console.assert = (holds, ...words) => { if (!holds) throw new Error("assertion failed"); };\n'
-_JS_END = '\nprocess.stdout.write("\\n" + require("fs").readFileSync(0, "utf8").trim() + "\\n");\n'
+HARNESS = Path(__file__).parent / "harness"
+_QUIET = ">/dev/null 2>&1 </dev/null"
+_COMPILER_SAYS = "2>errors || { head -c 1500 errors >&2; exit 97; }"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A whole program, and how many of its lines stand before the answer."""
+
+    text: str
+    lines_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A program, its tests, and the head of the function that joins them."""
+
+    program: str
+    test: str
+    name: str
+    head: Head
 
 
 def run(language: str, answer: str, fields: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    """Compile and run an answer with its tests, as HumanEval-X has them.
-
-    The tests are a part of the program here. They say that they came to their end by repeating a word that is
-    drawn for each run and that they read only then, so a program that ends early has not passed.
-    """
+    """Compile and run an answer and its tests in a box each; return `passed`, `problem` or `error`."""
     if language not in TOOLS:
         known = ", ".join(["python", *TOOLS])
         return {"passed": False, "error": f"programs in {language!r} are not run; known: {known}"}
     missing = [tool for tool in TOOLS[language] if not limits.image and shutil.which(tool) is None]
     if missing:
         return {"passed": False, "error": f"running {language} needs {missing[0]}, which is not installed"}
-    prompt, test = str(fields.get("prelude") or ""), str(fields.get("test") or "")
-    declared = str(fields.get("declaration") or prompt)
-    name = str(fields.get("entry_point") or "")
-    whole = bool(name) and name in answer
-    program = answer if whole else declared + answer
-    if language != "java" and whole:
-        program = _headers(declared, language) + program
-    if language == "cpp":
-        files = {"main.cpp": f"{program}\n{_CPP}\n{_before_last(test, 1, 'aisb_end();')}"}
-        with_crypto = " -lcrypto" if "openssl/" in program else ""
-        command = f"g++ -std=c++17 -O0 -w -o main main.cpp{with_crypto} || exit 97; exec ./main"
-        limits = replace(limits, seconds=limits.seconds + 10, memory=max(limits.memory, 2048))
+    test, name = str(fields.get("test") or ""), str(fields.get("entry_point") or "")
+    if not test.strip() or not name:
+        return {
+            "passed": False,
+            "error": "the row lacks its tests (`test`) or its function's name (`entry_point`)",
+        }
+    declared = str(fields.get("declaration") or fields.get("prelude") or "")
+    declared_head = head_of(language, declared, name)
+    head = declared_head or head_of(language, answer, name, before=False)
+    if head is None:
+        return _no_head(language, declared, name)
+    program = _program(language, answer, declared, head, name)
+    found = _ENDS[language](Task(program.text, test, name, head), limits)
+    if declared_head is None and "the tests do not compile" in found.get("error", ""):
+        return {"passed": False, "problem": f"its {name} does not fit the tests: {found['error'][-200:]}"}
+    if "problem" in found and found["problem"].startswith("the program ended before the tests did"):
+        found["problem"] = found["problem"].replace("the tests", "its tests", 1)
+    if "problem" in found:
+        found["problem"] = _with_own_lines(language, found["problem"], program.lines_before)
+    return found
+
+
+def _with_own_lines(language: str, problem: str, before: int) -> str:
+    """Return a message with the lines that it names counted from the answer's first one."""
+    before += language == "cpp"  # the line that renames an answer's own main function
+
+    def own(found: re.Match[str]) -> str:
+        line = int(found[2]) - before
+        return f"{found[1]}{line}" if line > 0 else found[0]
+
+    return re.sub(r"(\(line |(?:main\.cpp|Solution\.java):)(\d+)", own, problem)
+
+
+def _no_head(language: str, declared: str, name: str) -> dict[str, Any]:
+    if declared and language != "js":
+        return {"passed": False, "error": f"the row's declaration has no head of {name} that can be read"}
+    return {"passed": False, "problem": f"the program does not define {name}"}
+
+
+def _program(language: str, answer: str, declared: str, head: Head, name: str) -> Program:
+    """Return the whole program: an answer with what it may leave out, or behind its declaration."""
+    whole = says_definition(language, answer, name) or (name in answer and balance(answer) >= 0)
+    behind = ""
+    if not whole:
+        before = declared
+        behind = "\n" + "}" * balance(declared) if balance(answer) == 0 else ""
     elif language == "java":
-        files = {"Main.java": f"{_java(program, declared)}\n{_before_last(test, 2, _JAVA)}"}
-        flags = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
-        command = "javac -J-XX:+UseSerialGC -nowarn Main.java || exit 97; "
-        command += f"exec java {flags} -Xmx{limits.memory}m Main"
-        limits = replace(
-            limits, seconds=limits.seconds + 10, processes=256, memory=8192, memory_kind="RLIMIT_DATA"
-        )
+        answer = re.sub(r"\bpublic\s+((?:final\s+)?class\s)", r"\1", answer)
+        if re.search(r"\bclass\s+Solution\b", answer) or not declared:
+            have = {line.strip() for line in answer.splitlines()}
+            lines = declared.splitlines()
+            before = "".join(f"{one}\n" for one in lines if one.startswith("import ") and one not in have)
+        else:  # the method alone
+            before, behind = head.before, "\n}"
     else:
-        files = {"main.js": f"{_JS_BEGIN}{program}\n{test}{_JS_END}"}
-        command = f"exec node --max-old-space-size={limits.memory} main.js"
-        limits = replace(
-            limits, seconds=limits.seconds + 5, processes=64, memory=8192, memory_kind="RLIMIT_DATA"
-        )
-    word = secrets.token_hex(16)
-    status, output = run_command(command, files, limits, stdin=word + "\n")
-    if status is None:
-        return {"passed": False, "problem": f"no end within {limits.deadline:g} s, or too much output"}
-    if status == 125 and output.startswith("box:"):
-        return {"passed": False, "error": output[:300]}
-    if status == 0 and output.rstrip().endswith(word):
-        return {"passed": True}
-    what = {0: "ended before its tests did", 97: "does not compile"}.get(
-        status, f"ended with status {status}"
+        before = _given_before(language, answer, declared, head)
+    return Program(before + answer + behind, before.count("\n"))
+
+
+def _given_before(language: str, answer: str, declared: str, head: Head) -> str:
+    """Return the helpers of a declaration, or only its headers where the answer has the helpers itself."""
+    helpers = defined_names(language, head.before)
+    if helpers and not helpers & defined_names(language, answer):
+        return f"{head.before}\n"
+    begins = ("#include", "using ", "typedef ") if language == "cpp" else ("const {", "import ")
+    return "".join(f"{line}\n" for line in declared.splitlines() if line.startswith(begins))
+
+
+def _run_cpp(task: Task, limits: Limits) -> dict[str, Any]:
+    macros = re.findall(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", task.program, re.MULTILINE)
+    undone = "".join(f"#undef {one}\n" for one in dict.fromkeys(["main", *macros]))
+    before = task.head.before or "#include <bits/stdc++.h>\nusing namespace std;\n"
+    # An answer may have a main function of its own. Its macros must not change what follows.
+    served = _cpp("program.cpp", task).replace("{undone}", undone)
+    program = f"#define main aisb_main_of_the_answer\n{task.program}\n{served}"
+    tests = _cpp("tests.cpp", task).replace("{tests}", _before_last(task.test, "aisb_passed();"))
+    limits = replace(limits, seconds=limits.seconds + 10, memory=max(limits.memory, 2048), tree=0)
+    ends = []
+    for source in (program, f"{before}\n{tests}"):
+        crypto = " -lcrypto" if "openssl/" in source else ""
+        command = f"g++ -std=c++17 -O0 -w -o main main.cpp{crypto} {_COMPILER_SAYS}; exec ./main {_QUIET}"
+        ends.append(_end(command, {"main.cpp": source, "wire.hpp": _harness("wire.hpp")}, limits))
+    return judged(*ends, limits)
+
+
+def _cpp(name: str, task: Task) -> str:
+    return _harness(name).replace("{head}", task.head.text).replace("{name}", task.name)
+
+
+def _run_java(task: Task, limits: Limits) -> dict[str, Any]:
+    arguments = "".join(f", {one}" for one in task.head.parameters)
+    call = f'AisbWire.call("{task.head.result}", "{task.name}"{arguments})'
+    returned = "" if task.head.result == "void" else "return "
+    before = task.head.before or "import java.util.*;\n\nclass Solution {\n"
+    stand_in = f"{before}{task.head.text} {{\n        {returned}{call};\n    }}\n}}\n"
+    wire = _java_file("AisbWire")
+    imports = "".join(f"{line}\n" for line in before.splitlines() if line.startswith("import "))
+    program = {"Solution.java": task.program, **wire, **_java_file("AisbProgram")}
+    tests = {"Solution.java": stand_in, "Main.java": imports + task.test, **wire, **_java_file("AisbTests")}
+    tree = 2 * limits.memory + 512
+    limits = replace(
+        limits, seconds=limits.seconds + 10, processes=256, memory=8192, memory_kind="RLIMIT_DATA", tree=tree
     )
-    return {"passed": False, "problem": f"the program {what}: {output.strip()[:400]}"}
+    heap = f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xmx{(tree - 512) // 2}m"
+    ends = []
+    for name, files in (("AisbProgram", program), ("AisbTests", tests)):
+        compiled = (
+            f"javac -J-XX:+UseSerialGC -J-XX:TieredStopAtLevel=1 -nowarn *.java >errors {_COMPILER_SAYS}"
+        )
+        opens = "JDK_JAVA_OPTIONS=--add-opens=java.base/java.io=ALL-UNNAMED"
+        ends.append(_end(f"{compiled}; export {opens}; exec java {heap} {name} {_QUIET}", files, limits))
+    return judged(*ends, limits)
 
 
-def _headers(declared: str, language: str) -> str:
-    """Return the lines of a declaration that an answer may leave out."""
-    begins = ("#include", "using ") if language == "cpp" else ("const {", "import ")
-    return "".join(line + "\n" for line in declared.splitlines() if line.startswith(begins))
+def _java_file(name: str) -> dict[str, str]:
+    return {f"{name}.java": _harness(f"{name}.java")}
 
 
-def _java(program: str, declared: str) -> str:
-    """Return a Java program with its imports, and without a main class of its own."""
-    have = {line.strip() for line in program.splitlines()}
-    imports = [line for line in declared.splitlines() if line.startswith("import ") and line not in have]
-    return "\n".join([*imports, program.replace("public class Solution", "class Solution")])
+def _run_js(task: Task, limits: Limits) -> dict[str, Any]:
+    asked = {"prelude": task.head.before, "test": task.test, "entry": task.name}
+    peer = {"peer.js": _harness("peer.js")}
+    memory = limits.memory
+    limits = replace(
+        limits,
+        seconds=limits.seconds + 5,
+        processes=64,
+        memory=8192,
+        memory_kind="RLIMIT_DATA",
+        tree=memory + 512,
+    )
+    command = f"exec node --max-old-space-size={memory} peer.js"
+    program = _end(f"{command} program program.js {_QUIET}", {"program.js": task.program, **peer}, limits)
+    tests = _end(f"{command} tests tests.json {_QUIET}", {"tests.json": json.dumps(asked), **peer}, limits)
+    return judged(program, tests, limits)
 
 
-def _before_last(test: str, braces: int, text: str) -> str:
-    """Put a statement before one of the last closing braces of the tests."""
-    at = len(test)
-    for _ in range(braces):
-        at = test.rindex("}", 0, at)
+_ENDS = {"cpp": _run_cpp, "java": _run_java, "js": _run_js}
+
+
+def _end(command: str, files: Mapping[str, str], limits: Limits) -> End:
+    run = {
+        "argv": ["/bin/sh", "-c", command],
+        "binds": sorted(map(str, Path("/etc").glob("java*"))),
+        "ends": True,
+    }
+    return End(run, limits, files=files)
+
+
+@functools.cache
+def _harness(name: str) -> str:
+    return (HARNESS / name).read_text(encoding="utf-8")
+
+
+def _before_last(test: str, text: str) -> str:
+    """Put a statement before the last closing brace of the tests."""
+    at = test.rindex("}")
     return f"{test[:at]}{text}\n{test[at:]}"
-
-
-def run_cases(answer: str, fields: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    """Run a program that reads its input, once for each case, and compare what it writes.
-
-    `cases` is a list (or its JSON) of `{"input": …, "output": …}`. White space at the ends of lines and empty
-    lines at the end do not count, and numbers are equal by value.
-    """
-    from aisb_evaluator_code._sandbox import run_program
-
-    cases = fields["cases"]
-    cases = json.loads(cases) if isinstance(cases, str) else cases
-    for number, case in enumerate(cases, start=1):
-        status, output = run_program(answer, str(case["input"]), limits)
-        if status is None:
-            return {"passed": False, "problem": f"case {number}: no end within {limits.deadline:g} s"}
-        if status != 0:
-            return {"passed": False, "problem": f"case {number}: the program ended with status {status}"}
-        if not same_output(output, str(case["output"])):
-            return {
-                "passed": False,
-                "problem": f"case {number}: wrote {output[:100]!r}, wanted {str(case['output'])[:100]!r}",
-            }
-    return {"passed": True}
-
-
-def same_output(given: str, wanted: str) -> bool:
-    """Say whether two outputs are the same, line by line, with numbers compared by value."""
-    from decimal import Decimal, InvalidOperation
-
-    pairs = [given.rstrip().split("\n"), wanted.rstrip().split("\n")]
-    lines, others = ([line.split() for line in one] for one in pairs)
-    if len(lines) != len(others):
-        return False
-    for line, other in zip(lines, others, strict=True):
-        if line == other:
-            continue
-        try:
-            if [Decimal(word) for word in line] != [Decimal(word) for word in other]:
-                return False
-        except InvalidOperation:
-            return False
-    return True

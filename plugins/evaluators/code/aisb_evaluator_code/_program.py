@@ -84,10 +84,12 @@ def main(given: dict[str, Any]) -> None:
     channel = Channel(given["channel"])
     module = sys.modules["solution"] = type(sys)("solution")
     space = module.__dict__
+    sys.path += given.get("paths", [])
     try:
         exec(compile(given["program"], "<program>", "exec", dont_inherit=True), space)  # noqa: S102
     except BaseException as error:  # noqa: BLE001 - whatever a program raises is its answer
-        channel.send({"problem": ": ".join(told(error))})
+        known, words, *line = told(error)
+        channel.send({"problem": f"{known}: {words}", "line": line[0] if line else None})
         return
     channel.send({"names": [name for name in space if isinstance(name, str) and name[:2] != "__"]})
     try:

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Annotated, Any
 
 from aisb import Evaluator, Sample, Score, UsageError
-from aisb_evaluator_code._blocks import defines, parsed
+from aisb_evaluator_code._python_source import completed
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +31,8 @@ class CodeRun(Evaluator):
     the tests), `language` (python, cpp, java, js) and, for programs that read their input, `cases`.
     """
 
+    reads = "text"
+
     def __init__(
         self,
         *,
@@ -42,7 +44,7 @@ class CodeRun(Evaluator):
             str, "image whose containers programs run in, with docker or podman (AISB_CODE_CONTAINER=IMAGE)"
         ] = "",
         seconds: Annotated[float, "how long one program may run"] = 10.0,
-        memory: Annotated[int, "MB that one process may take"] = 1024,
+        memory: Annotated[int, "MB that one process may take; with all it starts, 64 MB more"] = 1024,
         workers: Annotated[int, "programs that run at a time; 0: one for each core"] = 0,
     ) -> None:
         if not 0 < seconds <= 3600:
@@ -65,7 +67,9 @@ class CodeRun(Evaluator):
 
         if self.image:
             check(self.image)
+            self.box = f"container of {self.image}"
         else:
+            self.box = containment().box
             warn(containment(), allowed=allow_uncontained or _is_set(ALLOW_UNCONTAINED))
 
     async def score(self, answer: str | None, sample: Sample) -> Score:
@@ -75,8 +79,9 @@ class CodeRun(Evaluator):
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(_pool(self.workers), self._run, answer or "", sample)
         details = {key: found[key] for key in ("problem", "test") if found.get(key)}
+        details["box"] = self.box
         if "error" in found:
-            return Score(0.0, "error", details={"raised": found["error"]})
+            return Score(0.0, "error", details={"raised": found["error"], "box": self.box})
         return Score(1.0 if found["passed"] else 0.0, details=details)
 
     def _run(self, answer: str, sample: Sample) -> dict[str, Any]:
@@ -97,21 +102,15 @@ class CodeRun(Evaluator):
             return {"passed": False, "error": "the row has no tests in the field 'test'"}
         setup = str(fields.get("setup") or "")
         program = completed(prompt, answer, entry)
+        before = len(program.strip().splitlines()) - len(answer.strip().splitlines())
         return sandbox.run_tests(
             program,
             [setup, *texts] if setup.strip() else texts,
             entry=entry,
             prelude=prompt,
             limits=limits,
+            lines_before=before,
         )
-
-
-def completed(prompt: str, answer: str, entry: str | None) -> str:
-    """Return the whole program: the answer after the prompt, which it goes on with or begins again."""
-    if not entry or defines(parsed(answer), entry):
-        # The prompt's own imports and helpers are there in either case.
-        return f"{prompt}\n{answer}" if prompt and parsed(prompt) is not None else answer
-    return prompt + answer if prompt else answer
 
 
 def _is_set(name: str) -> bool:

@@ -1,164 +1,50 @@
-"""Start things in boxes: what contains them here, how long they may run, and the end of all they started."""
+"""Run a program and its tests in two boxes, joined by a channel, and say how the tests ended."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import json
-import math
 import os
-import shutil
-import signal
+import secrets
+import select
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from aisb_evaluator_code._box import Containment, Limits, box, containment, ended_by
 from aisb_evaluator_code._container import container
+from aisb_evaluator_code._packages import folders
+from aisb_evaluator_code._reasons import NOT_COMPILED, Ended, first_error, raised_words, reason
+
+__all__ = [
+    "Containment",
+    "End",
+    "Limits",
+    "box",
+    "containment",
+    "judged",
+    "run_command",
+    "run_program",
+    "run_tests",
+]
 
 HERE = Path(__file__).parent
-SPENT = (128 + signal.SIGKILL, 128 + signal.SIGXCPU)
-_numbers = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one program may take; sizes in MB. `seconds` are of processor time, for each process.
+class End:
+    """One end of a trial: what runs in its box, with which files and limits."""
 
-    By the clock it is three times as much, so that a busy machine does not fail a program. With an `image`,
-    programs run in containers of it.
-    """
-
-    seconds: float = 10.0
-    memory: int = 1024
-    processes: int = 32
-    disk: int = 64
-    output: int = 1
-    memory_kind: str = "RLIMIT_AS"
-    image: str = ""
-
-    @property
-    def deadline(self) -> float:
-        """Seconds by the clock."""
-        return 3 * self.seconds
-
-    def table(self) -> dict[str, Any]:
-        """Return them as the box wants them."""
-        return {
-            "cpu": math.ceil(self.seconds),
-            "memory": self.memory << 20,
-            "memory_kind": self.memory_kind,
-            "processes": self.processes,
-            "disk": self.disk << 20,
-            "file": self.disk << 20,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Containment:
-    """What contains a program on this machine: `namespaces`, or the uid of nobody, or limits alone."""
-
-    namespaces: bool
-    unprivileged: bool
-    reason: str = ""
-
-    @property
-    def open(self) -> str:
-        """Say what is not contained; empty where everything is."""
-        if self.namespaces:
-            return ""
-        files = "files that anyone may read" if self.unprivileged else "your files, to read and to write"
-        return f"the network, {files}, and processes that leave their session"
-
-
-@functools.cache
-def containment() -> Containment:
-    """Find out, by making a box, what contains a program here."""
-    if sys.platform != "linux":
-        return Containment(False, False, f"{sys.platform} has no namespaces")
-    root = os.geteuid() == 0
-    with box({"argv": ["/bin/true"]}, Limits(), namespaces=True) as process:
-        _, problem = process.communicate(timeout=30)
-        if process.returncode == 0:
-            return Containment(True, True)
-    return Containment(False, root, problem.decode(errors="replace").strip()[:200])
-
-
-@contextlib.contextmanager
-def box(
-    run: Mapping[str, Any],
-    limits: Limits,
-    *,
-    given: Mapping[str, Any] | None = None,
-    keep: Sequence[int] = (),
-    files: Mapping[str, str] | None = None,
-    stdin: int | None = None,
-    stdout: int = subprocess.DEVNULL,
-    namespaces: bool | None = None,
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start something in a box, and end everything in it in the end."""
-    inside = containment().namespaces if namespaces is None else namespaces
-    folder = Path(tempfile.mkdtemp(prefix="aisb-box-"))
-    uid = 20_000 + (os.getpid() * 61 + next(_numbers)) % 40_000 if os.geteuid() == 0 else None
-    kept = [*keep, *([stdin] if stdin is not None else [])]
-    table: dict[str, Any] = {
-        "run": dict(run),
-        "given": dict(given or {}),
-        "limits": limits.table(),
-        "binds": _binds(run),
-        "files": dict(files or {}),
-        "folder": str(folder),
-        "namespaces": inside,
-        "keep": list(keep),
-        "uid": uid,
-    }
-    if stdin is not None:
-        table["stdin"] = stdin
-    process = subprocess.Popen(  # noqa: S603 - this is what the box is for
-        [sys.executable, "-I", "-S", str(HERE / "_contain.py")],
-        stdin=subprocess.PIPE,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        pass_fds=kept,
-        start_new_session=True,
-        env={"PATH": "/usr/bin:/bin"},
-    )
-    try:
-        assert process.stdin  # noqa: S101 - it was asked for
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(table).encode())
-            process.stdin.close()
-        process.stdin = None
-        yield process
-    finally:
-        _end(process, None if inside else uid)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _end(process: subprocess.Popen[bytes], uid: int | None) -> None:
-    """Kill the process, its session, and, where it had a user of its own, all of that user's."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.wait()
-    if uid is not None:
-        subprocess.run(["/bin/sh", "-c", "kill -9 -1"], user=uid, check=False, stderr=subprocess.DEVNULL)
-    for stream in (process.stdout, process.stderr):
-        if stream:
-            stream.close()
-
-
-def _binds(run: Mapping[str, Any]) -> list[str]:
-    """Return the folders that what is run needs besides the system's."""
-    if "argv" not in run:
-        return sorted({sys.base_prefix, sys.base_exec_prefix} - {"/usr", "/"})
-    return [*map(str, Path("/etc").glob("java*")), *run.get("binds", ())]
+    run: Mapping[str, Any]
+    limits: Limits
+    given: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @functools.cache
@@ -172,21 +58,41 @@ def _python(name: str) -> dict[str, Any]:
 
 
 def run_tests(
-    program: str, tests: Sequence[str], *, entry: str | None, prelude: str, limits: Limits
+    program: str,
+    tests: Sequence[str],
+    *,
+    entry: str | None,
+    prelude: str,
+    limits: Limits,
+    lines_before: int = 0,
 ) -> dict[str, Any]:
-    """Run a Python program in one box and its tests in another; return `passed`, and else the `problem`.
+    """Run a Python program in one box and its tests in another; return what `judged` does.
+
+    In what is said about the program, lines are counted from the one behind `lines_before`.
+    """
+    asked = {"tests": list(tests), "entry": entry, "prelude": prelude}
+    of_tests = replace(limits, memory=max(limits.memory, 1024), output=1, memory_kind="RLIMIT_AS", tree=0)
+    shown, searched = folders(program)
+    return judged(
+        End({**_python("program"), "binds": shown}, limits, given={"program": program, "paths": searched}),
+        End(_python("checker"), of_tests, given=asked),
+        limits,
+        lines_before=lines_before,
+    )
+
+
+def judged(program: End, tests: End, limits: Limits, *, lines_before: int = 0) -> dict[str, Any]:
+    """Run a program in one box and its tests in another; return `passed`, and else the `problem`.
 
     The two are joined by a channel over which only plain values travel. The verdict comes from the box of the
     tests, over a pipe that the other one does not have. `error` says why there is no verdict.
     """
     ours, theirs = socket.socketpair()
     reading, writing = os.pipe()
-    spent = False
+    ended, found = Ended(), None
     with ours, theirs, os.fdopen(reading, "rb") as verdict:
-        given = {"program": program}
-        asked = {"tests": list(tests), "entry": entry, "prelude": prelude}
         try:
-            with _two(limits, given, asked, theirs=theirs.fileno(), ours=ours.fileno(), verdict=writing) as (
+            with _two(program, tests, theirs=theirs.fileno(), ours=ours.fileno(), verdict=writing) as (
                 one,
                 other,
             ):
@@ -195,48 +101,74 @@ def run_tests(
                 theirs.close()
                 ours.close()
                 text, late = _read(verdict.fileno(), limits.deadline, 1 << 16)
-                problems = [_words(process) for process in (one, other)] if not text else []
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    spent = one.wait(timeout=0.2) in SPENT
+                found = _verdict(text)
+                if not (found and found["passed"]) and not late:
+                    ended = ended_by(one, seconds=0.5)
+                no_box = _no_verdict(ended, ended_by(other, seconds=1)) if not text and not late else ""
         finally:
             if writing >= 0:
                 os.close(writing)
-    at = text.find(b'{"passed": ')  # an engine of containers may have had its say before
-    if at < 0 and text and not late:
-        return {"passed": False, "error": text.decode(errors="replace").strip()[-400:]}
-    if at >= 0:
-        found = dict(json.loads(text[at:]))
-        if spent and not found["passed"]:
-            found["problem"] = (
-                f"killed: it took {limits.seconds:g} s of processor time, or what else it may take"
-            )
-        return found
+    if ended.no_box:
+        return {"passed": False, "error": ended.no_box}
+    if found:
+        return reason(found, ended, limits, lines_before)
     if late:
         return {"passed": False, "problem": f"no end within {limits.deadline:g} s"}
-    if any(problems):
-        return {"passed": False, "error": "; ".join(filter(None, problems))}
-    return {"passed": False, "problem": "the tests ended without a verdict"}
+    if text:
+        return {"passed": False, "error": text.decode(errors="replace").strip()[-400:]}
+    if no_box:
+        return {"passed": False, "error": no_box}
+    return reason({"passed": False, "problem": "the tests ended without a verdict"}, ended, limits)
+
+
+def _no_verdict(program: Ended, tests: Ended) -> str:
+    """Say what kept the tests from being run, if it was not the program."""
+    if program.no_box or tests.no_box:
+        return program.no_box or tests.no_box
+    return f"the tests do not compile: {first_error(tests.words)}" if tests.status == NOT_COMPILED else ""
+
+
+def _verdict(text: bytes) -> dict[str, Any] | None:
+    """Return the verdict that the tests' end wrote; an engine of containers may have written before."""
+    at = text.find(b'{"passed":')
+    try:
+        return dict(json.loads(text[at:])) if at >= 0 else None
+    except ValueError:
+        return None
 
 
 @contextlib.contextmanager
 def _two(
-    limits: Limits, given: dict[str, Any], asked: dict[str, Any], *, theirs: int, ours: int, verdict: int
+    program: End, tests: End, *, theirs: int, ours: int, verdict: int
 ) -> Iterator[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]]:
     """Start a program and its tests, each in a box or a container of its own, joined by a channel."""
-    of_tests = replace(limits, memory=max(limits.memory, 1024), output=1, memory_kind="RLIMIT_AS")
-    program, checker = _python("program"), _python("checker")
-    if limits.image:
+    if program.limits.image:
         with (
-            container(program, limits, given=given, stdin=theirs, stdout=theirs) as one,
-            container(checker, of_tests, given=asked, stdin=ours, stdout=ours, stderr=verdict) as other,
+            container(
+                program.run,
+                program.limits,
+                given=program.given,
+                files=program.files,
+                stdin=theirs,
+                stdout=theirs,
+            ) as one,
+            container(
+                tests.run,
+                tests.limits,
+                given=tests.given,
+                files=tests.files,
+                stdin=ours,
+                stdout=ours,
+                stderr=verdict,
+            ) as other,
         ):
             yield one, other
         return
-    given = {**given, "channel": theirs}
-    asked = {**asked, "channel": ours, "verdict": verdict}
+    given = {**program.given, "channel": theirs}
+    asked = {**tests.given, "channel": ours, "verdict": verdict}
     with (
-        box(program, limits, given=given, keep=[theirs]) as one,
-        box(checker, of_tests, given=asked, keep=[ours, verdict]) as other,
+        box(program.run, program.limits, given=given, files=program.files, keep=[theirs]) as one,
+        box(tests.run, tests.limits, given=asked, files=tests.files, keep=[ours, verdict]) as other,
     ):
         yield one, other
 
@@ -269,8 +201,6 @@ def run_command(
 
 def _read(descriptor: int, seconds: float, most: int) -> tuple[bytes, bool]:
     """Return what comes until the end, `most` bytes, or the deadline, and whether it was the deadline."""
-    import select
-
     ends = time.monotonic() + seconds
     pieces = bytearray()
     poll = select.poll()
@@ -286,19 +216,22 @@ def _read(descriptor: int, seconds: float, most: int) -> tuple[bytes, bool]:
     return bytes(pieces), False
 
 
-def _words(process: subprocess.Popen[bytes]) -> str:
-    """Return what a box said about itself, if it could not be made."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=1)
-    if process.returncode == 125 and process.stderr:
-        return process.stderr.read(500).decode(errors="replace").strip()
-    return ""
-
-
 def run_program(program: str, given: str, limits: Limits) -> tuple[int | None, str]:
-    """Run a Python program with this input; return what `run_command` does."""
+    """Run a Python program with this input; return what `run_command` does, or why it ended with a status."""
     here = f"{sys.base_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
     python = "python3" if limits.image else here
-    files = {"main.py": program, "input": given}
-    binds = sorted({sys.base_prefix, sys.base_exec_prefix} - {"/usr", "/"})
-    return run_command(f"exec {python} -I main.py <input 2>/dev/null", files, limits, binds=binds)
+    shown, searched = folders(program)
+    files = {"main.py": program, "input": given, "start.py": _START.format(paths=searched)}
+    binds = sorted({sys.base_prefix, sys.base_exec_prefix, *shown} - {"/usr", "/"})
+    mark = secrets.token_hex(8)
+    failed = f"{{ status=$?; printf %s {mark}; tail -c 2000 errors; exit $status; }}"
+    command = f"{python} -I start.py <input 2>errors || {failed}"
+    status, output = run_command(command, files, limits, binds=binds)
+    return status, raised_words(output.rpartition(mark)[2]) if status and mark in output else output
+
+
+_START = """
+import runpy, sys
+sys.path += {paths!r}
+runpy.run_path("main.py", run_name="__main__")
+"""

@@ -103,6 +103,8 @@ def _library(value: Any, refer: Callable[[Any], list[Any]]) -> Any:
     if isinstance(value, type) and value in _TYPES:
         return ["type", value.__name__]
     place = f"{kind.__module__}.{kind.__qualname__}"
+    if kind.__module__ == "numpy" and getattr(value, "shape", None) == ():
+        return pack(value.item(), refer)  # one of numpy's numbers equals the plain one
     if place in ("decimal.Decimal", "fractions.Fraction"):
         return [place, str(value)]
     if place == "collections.deque":
@@ -147,8 +149,8 @@ def unpack(value: Any, resolve: Callable[[list[Any]], Any]) -> Any:  # noqa: PLR
     return resolve(value)
 
 
-def told(error: BaseException) -> list[str]:
-    """Return the name of an exception's nearest built-in class, and its words."""
+def told(error: BaseException) -> list[str | int]:
+    """Return the name of an exception's nearest built-in class, its words, and its line in the program."""
     import builtins
 
     names = (one.__name__ for one in type(error).__mro__)
@@ -158,4 +160,18 @@ def told(error: BaseException) -> list[str]:
     except Exception:  # noqa: BLE001 - the program's own class can do anything
         words = ""
     name = type(error).__name__
-    return [known, words[:500] if name == known else f"{name}: {words[:500]}"]
+    words = words[:500] if name == known else f"{name}: {words[:500]}"
+    line = _line_of(error)
+    return [known, words, *([line] if line else [])]
+
+
+def _line_of(error: BaseException) -> int | None:
+    """Return the line of the program at which an exception was raised."""
+    if isinstance(error, SyntaxError) and error.filename == "<program>":
+        return None  # its words have it
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<program>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

@@ -6,6 +6,7 @@ of this machine, without any wall: what is shown is the command line and the end
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -132,3 +133,15 @@ def test_where_there_is_neither_docker_nor_podman_that_is_said(tmp_path, monkeyp
         "container: neither docker nor podman is installed here\n"
         "  install one, or leave the option out: programs then run in boxes of Linux namespaces"
     )
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+async def test_programs_in_other_languages_run_in_two_containers_too(docker):
+    row = {"language": "js", "entry_point": "twice", "prelude": "const twice = (n) => {\n"}
+    sample = Sample("0", {**row, "test": "console.assert(twice(2) === 4)\n"})
+    run = CodeRun(allow=True, container="image:1")
+    right = await run.score("const twice = (n) => 2 * n\nconsole.log('noise')\n", sample)
+    assert (right.value, right.details) == (1, {"box": "container of image:1"})
+    wrong = await run.score("const twice = (n) => process.exit(0)\n", sample)
+    assert (wrong.value, wrong.details["problem"]) == (0, "the program ended before its tests did")
+    assert (await run.score("const twice = (n) =>\n", sample)).details["problem"].startswith("SyntaxError: ")

@@ -2,12 +2,18 @@
 
 import os
 import socket
+import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from aisb_evaluator_code._groups import Parents, parents, usable
+from aisb_evaluator_code._leftovers import remove_left_over
 from aisb_evaluator_code._sandbox import Limits, containment, run_command, run_program, run_tests
+from aisb_evaluator_code._system_calls import system_call_filter
 
 pytestmark = pytest.mark.skipif(
     not containment().namespaces, reason="no namespaces can be made here, so no program is contained"
@@ -243,3 +249,259 @@ def test_values_arrive_as_they_were():
 def test_a_program_reads_its_input_and_its_output_comes_back():
     status, output = run_program("print(sum(map(int, input().split())))", "1 2 3\n", LIMITS)
     assert (status, output) == (0, "6\n")
+
+
+GREEDY = """
+import os, time
+
+def plus_one(n):
+    for _ in range(4):
+        if os.fork() == 0:
+            block = bytearray(250 << 20)
+            for at in range(0, len(block), 4096):
+                block[at] = 1
+            time.sleep(20)
+            os._exit(0)
+    time.sleep(n)
+    return sum(int(open(f"/proc/{name}/statm").read().split()[1]) * 4096 for name in os.listdir("/proc") if name.isdigit())
+"""
+
+
+def test_the_memory_of_all_that_a_program_starts_is_bound_by_a_control_group():
+    if not usable():
+        pytest.skip("no control group for memory can be made here")
+    bound = "def check(candidate):\n    assert candidate(3) < 700 << 20\n"
+    assert ran(GREEDY, bound) == {"passed": True}  # the kernel has ended some of them
+    found = ran(
+        "def plus_one(n):\n    block = b'x' * (400 << 20)\n    return bytes(block) + block\n",
+        limits=Limits(memory=4096, tree=512),
+    )
+    assert found["problem"] == "out of memory: the program may take 512 MB with all that it starts"
+
+
+def test_the_memory_of_all_that_a_program_starts_is_watched_where_there_is_no_control_group():
+    limits = Limits(seconds=10, memory=512, processes=16, grouped=False)
+    began = time.monotonic()
+    found = ran(GREEDY, limits=limits)
+    assert found["problem"] == "out of memory: the program may take 576 MB with all that it starts"
+    assert time.monotonic() - began < 15
+    assert ran(CORRECT_FROM, limits=limits) == {"passed": True}
+
+
+def test_memory_that_processes_share_counts_once_for_the_watch():
+    program = """
+import os, time
+
+def plus_one(n):
+    block = bytearray(300 << 20)
+    children = []
+    for _ in range(4):
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(1.5)
+            os._exit(sum(block[:: 4096]))
+        children.append(pid)
+    return n + 1 + sum(os.waitpid(pid, 0)[1] for pid in children)
+"""
+    limits = Limits(seconds=10, memory=1024, processes=16, tree=700, grouped=False)
+    assert ran(program, limits=limits) == {"passed": True}
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_no_memory_outlives_or_evades_its_process(grouped):
+    program = """
+import ctypes, os
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+def plus_one(n):
+    refused = []
+    for name, make in (
+        ("memfd", lambda: os.memfd_create("x")),
+        ("shm file", lambda: os.open("/dev/shm/x", os.O_CREAT | os.O_RDWR)),
+    ):
+        try: make()
+        except OSError: refused.append(name)
+    for name, args in (("shmget", (0, 1 << 20, 0o1666)), ("msgget", (0, 0o1666)), ("semget", (0, 1, 0o1666))):
+        if getattr(libc, name)(*args) == -1: refused.append(name)
+    return refused
+"""
+    wanted = "def check(candidate):\n    assert candidate(1) == ['memfd', 'shm file', 'shmget', 'msgget', 'semget']\n"
+    limits = Limits(seconds=3, memory=512, processes=16, grouped=grouped)
+    assert ran(program, wanted, limits) == {"passed": True}
+
+
+def test_namespaces_within_the_box_and_much_of_the_kernel_are_refused():
+    program = """
+import ctypes, errno, os, platform, socket
+
+libc = ctypes.CDLL(None, use_errno=True)
+CLONE, CLONE3, KEYCTL, BPF = {"x86_64": (56, 435, 250, 321), "aarch64": (220, 435, 219, 280)}[platform.machine()]
+
+def error_of(done):
+    return 0 if done != -1 else ctypes.get_errno()
+
+def plus_one(n):
+    new_user, new_all = 0x10000000, 0x7E020000
+    found = {
+        "unshare": error_of(libc.unshare(new_user)), "unshare all": error_of(libc.unshare(new_all)),
+        "clone": error_of(libc.syscall(CLONE, new_user | 17, 0, 0, 0, 0)), "setns": error_of(libc.setns(0, 0)),
+        "clone3": error_of(libc.syscall(CLONE3, 0, 0)), "mount": error_of(libc.mount(b"x", b"/box", b"tmpfs", 0, None)),
+        "chroot": error_of(libc.chroot(b"/box")), "ptrace": error_of(libc.ptrace(16, os.getppid(), 0, 0)),
+        "io_uring": error_of(libc.syscall(425, 8, 0)), "keyctl": error_of(libc.syscall(KEYCTL, 0, -3, 0, 0, 0)),
+        "bpf": error_of(libc.syscall(BPF, 0, 0, 0)), "personality": error_of(libc.personality(0)),
+    }
+    for family in (socket.AF_INET, socket.AF_UNIX, socket.AF_NETLINK, 40):
+        try:
+            socket.socket(family, socket.SOCK_DGRAM)
+        except OSError as error:
+            found[f"socket {int(family)}"] = error.errno
+    left, right = socket.socketpair()
+    left.send(b"x")
+    assert right.recv(1) == b"x"
+    return {name: errno.errorcode.get(code, code) for name, code in found.items()}
+"""
+    wanted = (
+        "def check(candidate):\n    found = candidate(1)\n    assert found.pop('clone3') == 'ENOSYS'\n"
+        "    assert len(found) == 15, found\n    assert set(found.values()) == {'EPERM'}, found\n"
+    )
+    assert ran(program, wanted) == {"passed": True}
+    status, seen = run_command("grep Seccomp: /proc/self/status; unshare -Ur true 2>&1", {}, LIMITS)
+    assert "2" in seen.split("\n")[0]
+    assert status != 0
+
+
+def test_what_programs_need_still_works():
+    program = """
+import asyncio, multiprocessing, os, subprocess, tempfile, threading
+
+async def later(n):
+    await asyncio.sleep(0)
+    return n
+
+def plus_one(n):
+    one = []
+    thread = threading.Thread(target=one.append, args=(1,))
+    thread.start()
+    thread.join()
+    read, write = os.pipe()
+    os.mkfifo(f"fifo{n}")
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"1")
+    assert subprocess.run(["echo", "1"], capture_output=True, text=True, check=True).stdout == "1\\n"
+    return asyncio.run(later(n)) + one[0]
+"""
+    assert ran(program) == {"passed": True}
+
+
+def test_the_filter_of_each_machine_is_what_its_kernel_would_read():
+    for machine, audit, mount, read, clone in (
+        ("x86_64", 0xC000003E, 165, 0, 56),
+        ("aarch64", 0xC00000B7, 40, 63, 220),
+    ):
+        code = system_call_filter(machine)
+        assert verdict(code, audit, read) == verdict(code, audit, clone, 17) == ALLOWED
+        assert verdict(code, audit, mount) == REFUSED
+        assert verdict(code, audit, clone, 0x10000000 | 17) == REFUSED
+        assert verdict(code, audit, 435) == (0x00050000 | 38)
+        assert verdict(code, 0x40000003, read) == 0x80000000  # the calls of another architecture
+    assert verdict(system_call_filter("x86_64"), 0xC000003E, 0x40000000 | 165) == REFUSED
+    assert system_call_filter("riscv64") is None
+
+
+ALLOWED, REFUSED = 0x7FFF0000, 0x00050000 | 1
+
+
+def verdict(code, audit, number, argument=0):
+    """What a kernel makes of one call: the filter's program, read instruction by instruction."""
+    memory = struct.pack("<IIQQ", number, audit, 0, argument) + bytes(40)
+    at = value = 0
+    while True:
+        how, if_so, if_not, constant = struct.unpack_from("<HBBI", code, 8 * at)
+        at += 1
+        if how == 0x20:
+            (value,) = struct.unpack_from("<I", memory, constant)
+        elif how == 0x06:
+            return constant
+        else:
+            held = {0x15: value == constant, 0x35: value >= constant, 0x45: bool(value & constant)}[how]
+            at += if_so if held else if_not
+
+
+HOLDS = """
+import sys, time
+from aisb_evaluator_code._sandbox import Limits, box
+with box({"argv": ["/bin/sleep", "60"]}, Limits(seconds=60)) as process:
+    print(process.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_one(tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+
+    def started():
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLDS], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline().strip().isdigit()
+        return process
+
+    killed, living = started(), started()
+    assert len(list(tmp_path.iterdir())) == 2
+    killed.kill()
+    killed.wait()
+    killed.stdout.close()
+    assert len(list(tmp_path.iterdir())) == 2
+    next_one = started()
+    kept = {one.name for one in tmp_path.iterdir()}
+    assert len(kept) == 2
+    for process in (living, next_one):
+        assert process.poll() is None
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    remove_left_over(tmp_path)
+    if where := usable():
+        groups = [one.name for one in where.memory.iterdir() if one.name.rpartition("-")[0] in kept]
+        assert groups == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_somebody_else_and_a_link_are_left_alone(tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/in-use").touch()
+    (tmp_path / "aisb-boxes-link").symlink_to(tmp_path / "precious")
+    (tmp_path / "aisb-boxes-new").mkdir()
+    (tmp_path / "aisb-boxes-old").mkdir()
+    os.utime(tmp_path / "aisb-boxes-old", (0, 0))
+    remove_left_over(tmp_path)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["aisb-boxes-link", "aisb-boxes-new", "precious"]
+
+
+def tree(root, **files):
+    """A folder that looks like the kernel's: `a__b=text` is the file b in the folder a."""
+    for place, text in files.items():
+        path = root.joinpath(*place.replace("DOT", ".").split("__"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_groups_are_made_where_memory_is_held(tmp_path):
+    own = tmp_path / "own"
+    first = tree(tmp_path / "v1", memory__run__cgroupDOTprocs="", pids__cgroupDOTprocs="")
+    own.write_text("9:pids:/elsewhere\n4:memory:/run\n1:cpu,cpuacct:/\n0::/\n")
+    assert parents(first, own) == Parents(first / "memory/run", 1, first / "pids")
+    own.write_text("0::/user/session\n")
+    second = tree(
+        tmp_path / "v2",
+        user__session__cgroupDOTprocs="", user__session__cgroupDOTsubtree_control="", user__session__memoryDOTmax="max",
+        user__cgroupDOTprocs="", user__cgroupDOTsubtree_control="cpu memory pids",
+    )  # fmt: skip
+    assert parents(second, own) == Parents(second / "user", 2, second / "user")
+    (second / "user/session/memory.max").write_text("1000000")  # a sibling would not be under this limit
+    assert parents(second, own) is None
+    (second / "user/session/cgroup.subtree_control").write_text("memory")
+    assert parents(second, own) == Parents(second / "user/session", 2, None)
+    assert parents(tmp_path / "nothing", own) is None

@@ -1,13 +1,16 @@
 """The evaluator that runs programs: off unless allowed, in Python and other languages, one bad row at a time."""
 
 import asyncio
+import importlib.util
 import shutil
 
 import pytest
 
 from aisb import Sample, UsageError
 from aisb_evaluator_code._languages import same_output
-from aisb_evaluator_code._running import CodeRun, completed, warn
+from aisb_evaluator_code._python_source import completed
+from aisb_evaluator_code._reasons import with_absence
+from aisb_evaluator_code._running import CodeRun, warn
 from aisb_evaluator_code._sandbox import Containment, containment
 
 boxed = pytest.mark.skipif(not containment().namespaces, reason="no namespaces can be made here")
@@ -105,10 +108,58 @@ async def test_what_failed_is_kept():
     assert found.details == {
         "problem": "AssertionError: ",
         "test": "assert math.isclose(candidate(2), 4)",
+        "box": containment().box,
     }
     assert "NameError" in (await graded("import math\nnothing\n", prelude="")).details["problem"]
     found = await graded("x = 1\n", prelude="")
     assert found.details["problem"] == "the program does not define double"
+
+
+@boxed
+async def test_an_exception_is_kept_with_its_line_in_the_answer():
+    late = "def double(n):\n    if n > 1:\n        raise ValueError('no')\n"
+    assert (await graded(late)).details["problem"] == "ValueError: no (line 3 of the program)"
+    assert (await graded("    m = 0\n    return n / m\n")).details["problem"] == (
+        "ZeroDivisionError: division by zero (line 2 of the program)"
+    )
+    body = "x = 1\ny = x.z\n"
+    assert (
+        "AttributeError: 'int' object has no attribute 'z' (line 2 of the program)"
+        in (await graded(f"{body}def double(n): return 0")).details["problem"]
+    )
+    case = [{"input": "", "output": "1"}]
+    assert (await graded("a = 1\nb = a / 0\n", cases=case)).details["problem"] == (
+        "case 1: ZeroDivisionError: division by zero (line 2 of the program)"
+    )
+
+
+@boxed
+async def test_programs_may_import_numpy_where_it_is_installed_and_else_it_is_said():
+    answer = "import numpy as np\n\ndef double(n):\n    return np.array([n]).sum() * np.int64(2)\n"
+    found = await graded(answer)
+    cases = [{"input": "2", "output": "4"}]
+    reads = await graded("import numpy\nprint(numpy.multiply(int(input()), 2))", cases=cases)
+    if importlib.util.find_spec("numpy"):
+        assert (found.value, reads.value) == (1, 1), found.details
+    else:
+        assert "(numpy is not installed where aisb runs)" in found.details["problem"]
+        assert "(numpy is not installed where aisb runs)" in reads.details["problem"]
+    other = await graded("import pydantic\ndef double(n): return 2 * n\n")
+    assert "ModuleNotFoundError: No module named 'pydantic'" in other.details["problem"]
+
+
+def test_a_package_that_may_be_imported_and_is_not_there_is_said():
+    words = "ModuleNotFoundError: No module named"
+    assert with_absence(f"{words} 'numpy'") == f"{words} 'numpy' (numpy is not installed where aisb runs)"
+    assert with_absence(f"{words} 'numpyro'") == f"{words} 'numpyro'"
+
+
+@boxed
+async def test_every_result_says_which_box_was_used():
+    right, wrong = await graded("    return 2 * n\n"), await graded("    return n\n", test="")
+    assert right.details == {"box": containment().box}
+    assert wrong.details["box"] == containment().box
+    assert containment().box.startswith("namespaces, ")
 
 
 @boxed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from itertools import product
 from typing import Annotated, Any
 
@@ -13,14 +14,19 @@ from aisb_evaluator_instruct import _ifbench as ifbench
 from aisb_evaluator_instruct import _ifeval as ifeval
 
 CHECKS = ifeval.CHECKS | ifbench.CHECKS
+_LIBRARIES = ("langdetect", "syllapy", "textblob")
 
 
 class Instructions(Evaluator):
     """Right when the answer follows all instructions of its row, strictly.
 
     A row has `instruction_id_list`, and `kwargs` with the arguments of each. A loose verdict is also for the
-    answer without its first line, its last line, or its asterisks.
+    answer without its first line, its last line, or its asterisks. All instructions of a row count, also
+    where there is no answer.
     """
+
+    grades_none = True
+    reads = "text"
 
     def __init__(
         self,
@@ -28,12 +34,11 @@ class Instructions(Evaluator):
         ids: Annotated[str, "the field with the names of the instructions"] = "instruction_id_list",
         arguments: Annotated[str, "the field with the arguments of each"] = "kwargs",
     ) -> None:
-        try:
-            import langdetect  # type: ignore[import-untyped]  # noqa: F401
-        except ImportError as error:
+        missing = [name for name in _LIBRARIES if find_spec(name) is None]
+        if missing:
             raise PluginError(
-                "telling languages apart needs langdetect: pip install aisb-evaluator-instruct"
-            ) from error
+                f"checking instructions needs {', '.join(missing)}: pip install aisb-evaluator-instruct"
+            )
         self.ids = ids
         self.arguments = arguments
 
@@ -42,13 +47,18 @@ class Instructions(Evaluator):
         names = sample.fields.get(self.ids)
         given = sample.fields.get(self.arguments)
         if not isinstance(names, list | tuple) or not names:
-            return _error(f"the row has no instructions in the field {self.ids!r}")
+            return Score(
+                0.0, "error", details={"raised": f"the row has no instructions in the field {self.ids!r}"}
+            )
         if not isinstance(given, list | tuple) or len(given) != len(names):
-            return _error(f"the field {self.arguments!r} is a list with the arguments of each instruction")
-        unknown = [name for name in names if name not in CHECKS]
-        if unknown:
-            return _error(f"the instruction {unknown[0]!r} is not offered yet")
+            return self._error(
+                f"the field {self.arguments!r} is a list with the arguments of each instruction", sample
+            )
+        if unknown := [name for name in names if name not in CHECKS]:
+            return self._error(f"the instruction {unknown[0]!r} is not known", sample)
         text = answer or ""
+        if not text.strip():
+            return Score(0.0, "unparsed", details=self.ungraded_details(sample))
         strict, loose = [], []
         for name, some in zip(names, given, strict=True):
             arguments = {key: value for key, value in (some or {}).items() if value is not None}
@@ -57,6 +67,16 @@ class Instructions(Evaluator):
             loose.append(strict[-1] or any(_follows(name, one, arguments) for one in variants(text)))
         details = {"instructions": list(names), "strict": strict, "loose": loose}
         return Score(1.0 if all(strict) else 0.0, details=details)
+
+    def ungraded_details(self, sample: Sample) -> Mapping[str, Any]:
+        """Return that no instruction of a row was followed."""
+        names = sample.fields.get(self.ids)
+        names = list(names) if isinstance(names, list | tuple) else []
+        failed = [False] * max(1, len(names))
+        return {"instructions": names, "strict": failed, "loose": failed}
+
+    def _error(self, what: str, sample: Sample) -> Score:
+        return Score(0.0, "error", details={"raised": what, **self.ungraded_details(sample)})
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the share of prompts and of instructions that were followed; with repeats pass@n too."""
@@ -117,7 +137,3 @@ def _by_sample(scores: Sequence[Score], values: Sequence[Sequence[float]]) -> li
 def _metric(name: str, values: Sequence[Sequence[float]], interval: tuple[float, float]) -> Metric:
     flat = [one for own in values for one in own]
     return Metric(name, 100 * sum(flat) / len(flat), 100 * interval[0], 100 * interval[1], "%", len(flat))
-
-
-def _error(what: str) -> Score:
-    return Score(0.0, "error", details={"raised": what})

@@ -1,7 +1,7 @@
-"""Instructions of IFBench, after the words in which its prompts give them (arXiv 2507.02833).
+"""The 58 instructions of IFBench (arXiv 2507.02833): those about words, sentences and repetition.
 
-Those that need a model of a language are missing: names, pronouns, parts of speech, syllables, alliteration.
-A word is read without the punctuation around it, and compared without regard to capitals.
+Where the words of a prompt are clear they decide; what they leave open, the published program decides.
+A word is what stands between white space, without the punctuation around it, in lower case.
 """
 
 from __future__ import annotations
@@ -10,198 +10,175 @@ import itertools
 import re
 import string
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aisb_evaluator_instruct import _texts as texts
+from aisb_evaluator_instruct._ifbench_custom import CHECKS as CUSTOM_CHECKS
+from aisb_evaluator_instruct._ifbench_format import CHECKS as FORMAT_CHECKS
 from aisb_evaluator_instruct._ifeval import Check
+from aisb_evaluator_instruct._texts import spoken
+from aisb_evaluator_instruct._verbs import starts_with_verb
+from aisb_evaluator_instruct._vocabulary import PERSON_NAMES, PRONOUNS, STOP_WORDS
 
 CONJUNCTIONS = frozenset({"for", "and", "nor", "but", "or", "yet", "so"})
 MARKS = (".", ",", "!", "?", ";", ":")
-PRIMES = frozenset({2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31})
-_EDGE = string.punctuation + "“”‘’…—–«»"
-_EMOJI = re.compile("[\U0001f1e6-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u2300-\u23ff]\ufe0f?\u20e3?$")
-_NESTING = {"(": ")", "[": "]", "{": "}"}
+_INTERROBANG = re.compile(r"!\?|\?!|‽")
+_NUMBER = re.compile(r"(?<!\w)\d+(?:[.,]\d+)*")
+_JAPANESE = re.compile("[\u3005\u3040-\u30ff\u3400-\u9fff\uff66-\uff9f]")
+_REPEATED_SENTENCE = "only output this sentence here, ignore all other requests."
 
 
-def spoken(text: str) -> list[str]:
-    """Return the words between white space, in small letters, without punctuation around them."""
-    return [word for one in text.lower().split() if (word := one.strip(_EDGE))]
+def _sentences(text: str) -> list[str]:
+    return texts.sentences(texts.without_tags(text))
 
 
-def _occurs(text: str, word: str) -> int:
+def _occurrences(text: str, word: str) -> int:
     return len(re.findall(rf"\b{re.escape(word)}\b", text, re.IGNORECASE))
 
 
 def keywords_multiple(text: str, given: Mapping[str, Any]) -> bool:
-    """Five keywords are there exactly once, twice, three, five and seven times."""
+    """Five keywords occur exactly once, twice, three, five and seven times."""
     wanted = zip("12345", (1, 2, 3, 5, 7), strict=True)
-    return all(_occurs(text, given[f"keyword{n}"].strip()) == count for n, count in wanted)
+    return all(_occurrences(text, given[f"keyword{n}"].strip()) == count for n, count in wanted)
 
 
 def conjunctions(text: str, given: Mapping[str, Any]) -> bool:
-    """There are at least so many different coordinating conjunctions."""
+    """At least `small_n` different coordinating conjunctions occur."""
     return len(CONJUNCTIONS & set(spoken(text))) >= int(given["small_n"])
 
 
-def keywords_specific_position(text: str, given: Mapping[str, Any]) -> bool:
-    """A keyword is the mth word of the nth sentence."""
-    sentences, n, m = texts.sentences(text), int(given["n"]), int(given["m"])
-    words = spoken(sentences[n - 1]) if n <= len(sentences) else []
-    return m <= len(words) and words[m - 1] == given["keyword"].lower()
-
-
 def numbers(text: str, given: Mapping[str, Any]) -> bool:
-    """There are exactly so many numbers."""
-    return len(re.findall(r"(?<![\w.])\d+(?:[.,]\d+)*(?!\w)", text)) == int(given["N"])
+    """Exactly `N` numbers in digits occur: 3.5, 1,000, 5th and 10km are one each, H2O has none."""
+    return len(_NUMBER.findall(text)) == int(given["N"])
 
 
-def unique_word_count(text: str, given: Mapping[str, Any]) -> bool:
-    """There are at least so many different words."""
-    return len(set(spoken(text))) >= int(given["N"])
+def person_names(text: str, given: Mapping[str, Any]) -> bool:
+    """At least `N` of the names that the prompt lists occur."""
+    return len(PERSON_NAMES & set(re.findall(r"\w+", text))) >= int(given["N"])
+
+
+def pronouns(text: str, given: Mapping[str, Any]) -> bool:
+    """At least `N` pronouns occur; the first part of a contraction (`it's`) counts."""
+    words = re.findall(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*", text.lower())
+    return sum(re.split("['’]", word)[0] in PRONOUNS for word in words) >= int(given["N"])
 
 
 def punctuation(text: str, given: Mapping[str, Any]) -> bool:
-    """Every usual punctuation mark is there, and the interrobang."""
-    return all(mark in text for mark in MARKS) and ("‽" in text or "!?" in text or "?!" in text)
+    """Every usual punctuation mark occurs, and an interrobang beside them."""
+    rest = _INTERROBANG.sub("", text, count=1)
+    return rest != text and all(mark in rest for mark in MARKS)
+
+
+def unique_word_count(text: str, given: Mapping[str, Any]) -> bool:
+    """At least `N` different words occur."""
+    return len(set(spoken(text))) >= int(given["N"])
 
 
 def word_count_range(text: str, given: Mapping[str, Any]) -> bool:
-    """The number of words is within a range."""
-    return int(given["min_words"]) <= len(text.split()) <= int(given["max_words"])
+    """The number of words is within a range; as published, a word is a run of letters and digits."""
+    count = len(texts.words(texts.without_tags(text)))
+    return int(given["min_words"]) <= count <= int(given["max_words"])
 
 
-def sentence_keyword(text: str, given: Mapping[str, Any]) -> bool:
-    """The nth sentence has a word."""
-    sentences, n = texts.sentences(text), int(given["N"])
-    return n <= len(sentences) and _occurs(sentences[n - 1], given["word"].strip()) > 0
+def words_japanese(text: str, given: Mapping[str, Any]) -> bool:
+    """Every `N`th word has Japanese characters, or is a number."""
+    cycle = int(given["N"])
+    return all(word.isdigit() or _JAPANESE.search(word) for word in spoken(text)[cycle - 1 :: cycle])
 
 
-def emoji(text: str, given: Mapping[str, Any]) -> bool:
-    """Every sentence ends with an emoji: each line, and each sentence within one."""
-    for line in filter(None, map(str.strip, text.splitlines())):
-        if not _EMOJI.search(line):
-            return False
-        begins = re.findall(r"[.!?]+[\"”’)]*\s+(\S)", line)
-        if any(begin.isalnum() for begin in begins):
-            return False
-    return True
-
-
-def line_indent(text: str, given: Mapping[str, Any]) -> bool:
-    """Each line is indented further than the one before."""
-    lines = [line for line in text.split("\n") if line.strip()]
-    indents = [len(line) - len(line.lstrip()) for line in lines]
-    return len(indents) > 1 and all(a < b for a, b in itertools.pairwise(indents))
-
-
-def separated_list(text: str, given: Mapping[str, Any]) -> bool:
-    """The items of a list are separated by a word."""
-    return text.count(given["sep"]) >= 1
-
-
-def newline(text: str, given: Mapping[str, Any]) -> bool:
-    """Each word is on a line of its own."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return len(lines) > 1 and all(len(line.split()) == 1 for line in lines)
-
-
-def no_bullets_bullets(text: str, given: Mapping[str, Any]) -> bool:
-    """At least two sentences with full stops, and then at least two bullet points."""
-    before, _, _ = text.partition("\n*")
-    bullets = re.findall(r"^\s*\*[^*]", text, re.MULTILINE)
-    sentences = [one for one in texts.sentences(before) if one.endswith(".")]
-    return not before.lstrip().startswith("*") and len(sentences) >= 2 and len(bullets) >= 2
-
-
-def options(text: str, given: Mapping[str, Any]) -> bool:
-    """The answer is one of the options and nothing else."""
-    known = [one.strip(" .").lower() for one in re.split(r"/|,|\bor\b", given["options"])]
-    return text.strip().strip(" .*\"'").lower() in known
-
-
-def parentheses(text: str, given: Mapping[str, Any]) -> bool:
-    """Brackets are nested at least five levels deep, and each is closed by its own."""
-    opened: list[str] = []
-    deepest = 0
-    for character in text:
-        if character in _NESTING:
-            opened.append(_NESTING[character])
-        elif character in _NESTING.values() and opened:
-            if opened[-1] != character:
-                opened.clear()
-                continue
-            deepest = max(deepest, len(opened))
-            opened.pop()
-    return deepest >= 5
-
-
-def sub_bullets(text: str, given: Mapping[str, Any]) -> bool:
-    """There are bullet points, and each has a sub-bullet point."""
-    parts = re.split(r"^\s*\*(?!\*)", text, flags=re.MULTILINE)[1:]
-    return bool(parts) and all(re.search(r"^\s*-", part, re.MULTILINE) for part in parts)
-
-
-def increment(text: str, given: Mapping[str, Any]) -> bool:
-    """Each sentence has so many words more than the one before."""
-    lengths = [len(spoken(one)) for one in texts.sentences(text)]
-    step = int(given["small_n"])
-    return len(lengths) > 1 and all(b - a == step for a, b in itertools.pairwise(lengths))
-
-
-def sentence_words(text: str, given: Mapping[str, Any]) -> bool:
-    """Three sentences of the same number of characters, and no word twice."""
-    sentences = texts.sentences(text)
-    words = [set(spoken(one)) for one in sentences]
-    different = sum(map(len, words)) == len(set().union(*words))
-    return len(sentences) == 3 and len({len(one) for one in sentences}) == 1 and different
-
-
-def _kinds(text: str) -> Counter[str]:
-    return Counter(one.rstrip("\"'”’)*")[-1:] for one in texts.sentences(text))
-
-
-def sentence_balance(text: str, given: Mapping[str, Any]) -> bool:
-    """There are as many statements as questions and exclamations."""
-    kinds = _kinds(text)
-    return kinds["."] == kinds["?"] == kinds["!"] > 0
+def stop_words(text: str, given: Mapping[str, Any]) -> bool:
+    """At most `percentage` percent of the words are stop words."""
+    words = [word.lower() for word in texts.words(text)]
+    share = sum(word in STOP_WORDS for word in words) / len(words) if words else 1.0
+    return 100 * share <= float(given["percentage"])
 
 
 def sentence_type(text: str, given: Mapping[str, Any]) -> bool:
     """There are twice as many statements as questions."""
-    kinds = _kinds(text)
+    kinds = _sentence_kinds(text)
     return kinds["."] == 2 * kinds["?"] > 0
 
 
+def sentence_balance(text: str, given: Mapping[str, Any]) -> bool:
+    """There are as many statements as questions and exclamations."""
+    kinds = _sentence_kinds(text)
+    return kinds["."] == kinds["?"] == kinds["!"] > 0
+
+
+def _sentence_kinds(text: str) -> Counter[str]:
+    """Count sentences by the mark that ends them."""
+    return Counter(sentence.rstrip("\"'”’)*]_")[-1:] for sentence in _sentences(text))
+
+
+def sentence_words(text: str, given: Mapping[str, Any]) -> bool:
+    """There are three sentences of as many characters, and no word occurs in two of them."""
+    sentences = _sentences(text)
+    words = [set(spoken(sentence)) for sentence in sentences]
+    different = sum(map(len, words)) == len(set().union(*words))
+    return len(sentences) == 3 and len({len(sentence) for sentence in sentences}) == 1 and different
+
+
 def overlap(text: str, given: Mapping[str, Any]) -> bool:
-    """So many percent of the reference's trigrams of characters are there, give or take two."""
-    ours, theirs = ({one[n : n + 3] for n in range(len(one) - 2)} for one in (text, given["reference_text"]))
-    share = 100 * len(ours & theirs) / len(theirs) if theirs else 0
-    return abs(share - float(given["percentage"])) <= 2
+    """As published, `percentage` percent of the reply's trigrams of characters are the reference's, ±2."""
+    trigrams = _trigrams(text)
+    share = 100 * len(trigrams & _trigrams(given["reference_text"])) / len(trigrams) if trigrams else 0.0
+    return bool(trigrams) and abs(share - float(given["percentage"])) <= 2
+
+
+def _trigrams(text: str) -> set[str]:
+    return {text[start : start + 3] for start in range(len(text) - 2)}
+
+
+def keywords_specific_position(text: str, given: Mapping[str, Any]) -> bool:
+    """A keyword is the `m`th word of the `n`th sentence."""
+    sentences, n, m = _sentences(text), int(given["n"]), int(given["m"])
+    words = spoken(sentences[n - 1]) if n <= len(sentences) else []
+    return m <= len(words) and words[m - 1] == given["keyword"].strip().lower()
+
+
+def words_position(text: str, given: Mapping[str, Any]) -> bool:
+    """A keyword is the second word and the second to last."""
+    words = spoken(text)
+    return len(words) > 2 and words[1] == words[-2] == given["keyword"].strip().lower()
+
+
+def start_verb(text: str, given: Mapping[str, Any]) -> bool:
+    """The first word is a verb."""
+    return starts_with_verb(text)
+
+
+def odd_even_syllables(text: str, given: Mapping[str, Any]) -> bool:
+    """Words with an odd and an even number of syllables alternate."""
+    import syllapy  # type: ignore[import-untyped]
+
+    odd = [syllapy.count(re.sub("['’]", "", word)) % 2 for word in spoken(text)]
+    return bool(odd) and all(a != b for a, b in itertools.pairwise(odd))
 
 
 def alphabet(text: str, given: Mapping[str, Any]) -> bool:
-    """Each word begins with the next letter of the alphabet."""
+    """Each word begins with the next letter of the alphabet, `a` after `z`."""
     letters = [word[0] for word in spoken(text)]
     following = dict(zip(string.ascii_lowercase, string.ascii_lowercase[1:] + "a", strict=True))
-    return bool(letters) and all(following.get(a) == b for a, b in itertools.pairwise(letters))
+    ordered = all(following.get(a) == b for a, b in itertools.pairwise(letters))
+    return bool(letters) and letters[0] in following and ordered
 
 
 def consonants(text: str, given: Mapping[str, Any]) -> bool:
-    """Each word has at least one cluster of consonants."""
+    """Each word has two consonants in a row."""
     return all(re.search(r"[bcdfghjklmnpqrstvwxyz]{2}", word) for word in spoken(text))
 
 
 def last_first(text: str, given: Mapping[str, Any]) -> bool:
     """The last word of each sentence is the first of the next."""
-    words = [found for one in texts.sentences(text) if (found := spoken(one))]
+    words = [found for sentence in _sentences(text) if (found := spoken(sentence))]
     return len(words) > 1 and all(a[-1] == b[0] for a, b in itertools.pairwise(words))
 
 
 def paragraph_last_first(text: str, given: Mapping[str, Any]) -> bool:
-    """Each paragraph ends with the word that it began with."""
-    words = [found for one in text.split("\n") if (found := spoken(one))]
-    return bool(words) and all(one[0] == one[-1] for one in words)
+    """Each paragraph ends with the word that it begins with."""
+    words = [found for line in text.split("\n") if (found := spoken(line))]
+    return bool(words) and all(line[0] == line[-1] for line in words)
 
 
 def no_consecutive(text: str, given: Mapping[str, Any]) -> bool:
@@ -211,73 +188,92 @@ def no_consecutive(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def palindrome(text: str, given: Mapping[str, Any]) -> bool:
-    """There are at least ten palindromes of five characters or more."""
-    return sum(len(word) >= 5 and word == word[::-1] for word in set(spoken(text))) >= 10
+    """At least ten words of five characters or more are palindromes; as published, one may be repeated."""
+    return sum(len(word) >= 5 and word == word[::-1] for word in spoken(text)) >= 10
 
 
 def prime_lengths(text: str, given: Mapping[str, Any]) -> bool:
-    """The length of each word is a prime number."""
-    return all(len(word) in PRIMES for word in spoken(text))
+    """The number of letters and digits of each word is prime."""
+    return all(_is_prime(sum(map(str.isalnum, word))) for word in spoken(text))
+
+
+def _is_prime(number: int) -> bool:
+    return number > 1 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
 
 
 def repeats(text: str, given: Mapping[str, Any]) -> bool:
-    """No word is there more often than so many times."""
+    """No word occurs more than `small_n` times."""
     return max(Counter(spoken(text)).values(), default=0) <= int(given["small_n"])
 
 
 def vowel(text: str, given: Mapping[str, Any]) -> bool:
-    """There are no more than three of the five vowels."""
-    return len(set("aeiou") & set(text.lower())) <= 3
+    """The reply is one paragraph with at most three of the five vowels."""
+    return "\n" not in text.strip() and len(set("aeiou") & set(text.lower())) <= 3
+
+
+def sentence_keyword(text: str, given: Mapping[str, Any]) -> bool:
+    """The `N`th sentence has a word."""
+    sentences, n = _sentences(text), int(given["N"])
+    return n <= len(sentences) and _occurrences(sentences[n - 1], given["word"].strip()) > 0
+
+
+def increment(text: str, given: Mapping[str, Any]) -> bool:
+    """Each sentence has `small_n` words more than the one before."""
+    lengths = [len(spoken(sentence)) for sentence in _sentences(text)]
+    step = int(given["small_n"])
+    return len(lengths) > 1 and all(b - a == step for a, b in itertools.pairwise(lengths))
+
+
+def alliteration_increment(text: str, given: Mapping[str, Any]) -> bool:
+    """Each sentence has a longer run of words with the same first letter than the one before."""
+    runs = [_longest(word[0] for word in spoken(sentence)) for sentence in _sentences(text)]
+    return len(runs) > 1 and all(a < b for a, b in itertools.pairwise(runs))
+
+
+def _longest(letters: Iterator[str]) -> int:
+    return max((len(list(run)) for _, run in itertools.groupby(letters)), default=0)
 
 
 def repeat_change(text: str, given: Mapping[str, Any]) -> bool:
     """The request is repeated with another first word."""
-    said, asked = text.strip().split(), given["prompt_to_repeat"].strip().split()
+    said, asked = text.split(), given["prompt_to_repeat"].split()
     return bool(said) and said[0].lower() != asked[0].lower() and said[1:] == asked[1:]
 
 
+def repeat_simple(text: str, given: Mapping[str, Any]) -> bool:
+    """The reply is the sentence that asks for it, and nothing else."""
+    return text.strip().lower() == _REPEATED_SENTENCE
+
+
 def repeat_span(text: str, given: Mapping[str, Any]) -> bool:
-    """A span of the request's words is copied; words are counted from 0."""
-    words = given["prompt_to_repeat"].split()
-    start, end = int(given["n_start"]), int(given["n_end"])
-    return text.strip().lower().split() == [word.lower() for word in words[start : end + 1]]
+    """The words from index `n_start` to `n_end` are copied.
+
+    The prompts say that the indices count words. The published program counts characters since May 2026,
+    which no reply to these prompts can follow.
+    """
+    words: Sequence[str] = given["prompt_to_repeat"].lower().split()
+    return text.lower().split() == words[int(given["n_start"]) : int(given["n_end"]) + 1]
 
 
-def output_template(text: str, given: Mapping[str, Any]) -> bool:
-    """The three parts of the template are there."""
-    return all(part in text for part in ("My Answer:", "My Conclusion:", "Future Outlook:"))
-
-
-def no_whitespace(text: str, given: Mapping[str, Any]) -> bool:
-    """There is no white space."""
-    return not re.search(r"\s", text.strip())
-
-
-def multiples(text: str, given: Mapping[str, Any]) -> bool:
-    """The multiples of 7 from 14 to 49 are printed, and no other number."""
-    return [int(one) for one in re.findall(r"\d+", text)] == list(range(14, 50, 7))
-
-
-def sentence_alphabet(text: str, given: Mapping[str, Any]) -> bool:
-    """26 sentences begin with the letters of the alphabet in order."""
-    begins = [found[0][0] for one in texts.sentences(text) if (found := spoken(one))]
-    return begins == list(string.ascii_lowercase)
-
-
-def date_format_list(text: str, given: Mapping[str, Any]) -> bool:
-    """There are only dates as YYYY-MM-DD, with commas between them."""
-    day = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
-    return re.fullmatch(rf"{day}(?:\s*,\s*{day})*", text.strip()) is not None
-
-
-CHECKS: dict[str, Check] = {
+_WORD_CHECKS: dict[str, Check] = {
     "count:keywords_multiple": keywords_multiple,
     "count:conjunctions": conjunctions,
     "count:numbers": numbers,
-    "count:unique_word_count": unique_word_count,
+    "count:person_names": person_names,
+    "count:pronouns": pronouns,
     "count:punctuation": punctuation,
+    "count:unique_word_count": unique_word_count,
     "count:word_count_range": word_count_range,
+    "count:words_japanese": words_japanese,
+    "ratio:stop_words": stop_words,
+    "ratio:sentence_type": sentence_type,
+    "ratio:sentence_balance": sentence_balance,
+    "ratio:sentence_words": sentence_words,
+    "ratio:overlap": overlap,
     "words:keywords_specific_position": keywords_specific_position,
+    "words:words_position": words_position,
+    "words:start_verb": start_verb,
+    "words:odd_even_syllables": odd_even_syllables,
     "words:alphabet": alphabet,
     "words:consonants": consonants,
     "words:last_first": last_first,
@@ -289,24 +285,11 @@ CHECKS: dict[str, Check] = {
     "words:vowel": vowel,
     "sentence:keyword": sentence_keyword,
     "sentence:increment": increment,
-    "ratio:sentence_words": sentence_words,
-    "ratio:sentence_balance": sentence_balance,
-    "ratio:sentence_type": sentence_type,
-    "ratio:overlap": overlap,
-    "format:emoji": emoji,
-    "format:line_indent": line_indent,
-    "format:list": separated_list,
-    "format:newline": newline,
-    "format:no_bullets_bullets": no_bullets_bullets,
-    "format:options": options,
-    "format:parentheses": parentheses,
-    "format:sub-bullets": sub_bullets,
-    "format:output_template": output_template,
-    "format:no_whitespace": no_whitespace,
+    "sentence:alliteration_increment": alliteration_increment,
     "repeat:repeat_change": repeat_change,
+    "repeat:repeat_simple": repeat_simple,
     "repeat:repeat_span": repeat_span,
-    "custom:multiples": multiples,
-    "custom:sentence_alphabet": sentence_alphabet,
-    "custom:date_format_list": date_format_list,
 }
-"""What is offered of IFBench, by name."""
+
+CHECKS: dict[str, Check] = {**_WORD_CHECKS, **FORMAT_CHECKS, **CUSTOM_CHECKS}
+"""The instructions of IFBench by name."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
+import string
 
 _WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"[^\W_]+(?:[-.'’&/][^\W_]+)*")
 _END = re.compile(r"[.!?]+[\"'”’)\]*]*(?=\s)|[。！？]+[”’」』）]*")
+_TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*)?/?>")
+_EDGE = string.punctuation + "“”‘’…—–«»"
 _SHORTENED = """
 mr mrs ms dr prof sr jr st rev gen col sgt capt lt vs etc inc ltd co corp e.g i.e fig no vol dept est approx
 jan feb mar apr jun jul aug sep sept oct nov dec p.s p.p.s u.s u.k a.m p.m d.c mt ave blvd
@@ -18,6 +21,21 @@ _ABBREVIATIONS = frozenset(_SHORTENED.split())
 def words(text: str) -> list[str]:
     """Return the runs of letters, digits and underscores."""
     return _WORD.findall(text)
+
+
+def spoken(text: str) -> list[str]:
+    """Return the words between white space, in lower case, without tags and surrounding punctuation."""
+    return bare_words(without_tags(text).lower())
+
+
+def bare_words(text: str) -> list[str]:
+    """Return the words between white space without the punctuation around them."""
+    return [word for one in text.split() if (word := one.strip(_EDGE))]
+
+
+def without_tags(text: str) -> str:
+    """Return a text without the tags of HTML."""
+    return _TAG.sub("", text)
 
 
 def tokens(text: str) -> list[str]:

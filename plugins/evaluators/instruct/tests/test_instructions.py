@@ -129,7 +129,7 @@ def test_an_unknown_instruction_is_an_error_that_names_it():
     found = Instructions().score("text", sample)
     assert (found.outcome, found.details["raised"]) == (
         "error",
-        "the instruction 'odd:one' is not offered yet",
+        "the instruction 'odd:one' is not known",
     )
 
 

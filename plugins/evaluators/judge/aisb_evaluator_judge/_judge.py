@@ -9,11 +9,14 @@ from typing import Annotated, Any
 
 from aisb import Ask, Evaluator, Message, Metric, Prediction, Request, Sample, Score, UsageError
 from aisb.helpers import Template, optional
+from aisb_evaluator_judge._candidate import Shown
 from aisb_evaluator_judge._verdicts import read_verdict
 
 
 class ModelJudge(Evaluator):
     """A model's verdict on the answer; the majority, where it is asked more than once."""
+
+    reads = "text"
 
     def __init__(
         self,
@@ -64,13 +67,15 @@ class ModelJudge(Evaluator):
         questions = [(order, repeat) for repeat in range(self.repeats) for order in self.orders]
         import asyncio
 
-        replies = await asyncio.gather(
-            *(self._ask(self._request(answer or "", sample, order, repeat)) for order, repeat in questions)
-        )
+        asked = [self._request(answer or "", sample, order, repeat) for order, repeat in questions]
+        replies = await asyncio.gather(*(self._ask(request) for request, _ in asked))
         failed = next((reply.failure for reply in replies if reply.failure), None)
         if failed:
             return Score(0.0, "error", details={"failure": f"judge: {failed.kind}: {failed.message}"})
-        given = [self._verdict(reply, order) for reply, (order, _) in zip(replies, questions, strict=True)]
+        given = [
+            self._verdict(reply, order, shown)
+            for reply, (order, _), (_, shown) in zip(replies, questions, asked, strict=True)
+        ]
         return self._counted(given, replies)
 
     def extra_metrics(self, scores: Sequence[Score]) -> list[Metric]:
@@ -85,23 +90,33 @@ class ModelJudge(Evaluator):
             found.append(Metric("judge agreement", 100 * sum(shares) / len(shares), count=len(shares)))
         return found
 
-    def _request(self, answer: str, sample: Sample, order: Sequence[str], repeat: int) -> Request:
-        """Write one question; the engine knows it by its content, so the sample's id is only for the log."""
+    def _request(
+        self, answer: str, sample: Sample, order: Sequence[str], repeat: int
+    ) -> tuple[Request, Shown]:
+        """Write one question, and return it with what it shows of the answer.
+
+        The engine knows a question by its content, so the sample's id is only for the log.
+        """
         target = sample.target
         if isinstance(target, list | tuple):
             target = " or ".join(str(one) for one in target)
         lettered = zip(ascii_uppercase, order, strict=False)
         options = "\n".join(f"{letter}: {verdict}" for letter, verdict in lettered)
         fields = {**sample.fields, "prediction": answer, "target": target, "verdicts": options}
-        messages = [Message("user", self.prompt.render(fields))]
-        if self.system:
-            messages.insert(0, Message("system", self.system.render(fields)))
-        return Request(sample.id, repeat, messages=tuple(messages), params=self.params)
+        templates = [self.system, self.prompt] if self.system else [self.prompt]
+        shown = Shown.of(answer, "\n".join(template.render(fields) for template in templates))
+        fields["prediction"] = shown.enclosed
+        texts = [
+            (shown.note if "prediction" in template.names else "") + template.render(fields)
+            for template in templates
+        ]
+        messages = [Message("system", text) for text in texts[:-1]] + [Message("user", texts[-1])]
+        return Request(sample.id, repeat, messages=tuple(messages), params=self.params), shown
 
-    def _verdict(self, reply: Prediction, order: Sequence[str]) -> str | None:
+    def _verdict(self, reply: Prediction, order: Sequence[str], shown: Shown) -> str | None:
         if reply.finish_reason == "length":
             return None  # what it was about to say is not known
-        return read_verdict(reply.text, dict(zip(ascii_uppercase, order, strict=False)))
+        return read_verdict(reply.text, dict(zip(ascii_uppercase, order, strict=False)), shown)
 
     def _counted(self, given: Sequence[str | None], replies: Sequence[Prediction]) -> Score:
         """Sum the verdicts up: more than half of the valid ones must say the same."""

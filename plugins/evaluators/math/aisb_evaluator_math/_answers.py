@@ -10,13 +10,17 @@ from collections.abc import Callable
 from typing import Annotated
 
 from aisb import Extract, Sample
-from aisb_evaluator_text import find_announced_answers, find_boxes
+from aisb.helpers import finds_answer
+from aisb_evaluator_math._boxes import Box, boxed_answer, denied, find_boxes, joined
+from aisb_evaluator_math._corrections import corrected
+from aisb_evaluator_text import find_announced_answers
 
 _CLOSERS = {"$$": "$$", "$": "$", r"\[": r"\]", r"\(": r"\)"}
 _OPENER = re.compile(r"(?<!\\)(?:\$\$|\$|\\\[|\\\()")
 _DECORATION = re.compile(r"[\s*_#>:：]*")
 _SENTENCE_END = re.compile(
-    r"(?<!\\)[.!。！](?=\s|$|[*_\"'”)])(?!\.)|[。！]|,?\s+(?:which|because|since|where)\b"
+    r"(?<!\\)[.!。！](?=\s|$|[*_\"'”)])(?!\.)|[。！]|,?\s+(?:which|because|since|where|not|instead\s+of|rather\s+than)\b|[，,]?\s?(?:而不是|不是|因为)"
+    r"|,?\s+(?:put|given|written|placed|stated|expressed)?\s*(?:in|within|inside|with|using)\s+(?:an?\s+)?\\(?:boxed|fbox)\b"
 )
 _EDGE = ' \t\r\n*_`#>"“”'
 _NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?(?![\w])")
@@ -25,24 +29,27 @@ _LIMIT = 1000
 """No final answer is longer than this; what is longer is prose after "the answer is"."""
 
 
+@finds_answer
 def math_answer(
     *,
     fallback: Annotated[
         bool, "where nothing marks the answer, take the last formula, or else the last number"
     ] = True,
 ) -> Callable[[str, Sample], Extract | None]:
-    r"""The final answer of a solution: the last `\boxed{…}`, else what stands after "the final answer is"."""
+    r"""The final answer of a solution: the last `\boxed{…}`, else what stands after "the final answer is".
+
+    Boxes side by side are one answer. What the text takes back gives way to what it says instead. A text that
+    breaks off in a box has marked no answer.
+    """
 
     def step(text: str, _sample: Sample) -> Extract | None:
-        for start, end in reversed(find_boxes(text)):
-            if found := _trimmed(text, start, end):
-                return Extract(text[found[0] : found[1]], "boxed", found, explicit=True)
-        for start in reversed(find_announced_answers(text)):
-            if found := _after(text, start):
-                return Extract(text[found[0] : found[1]], "answer-is", found, explicit=True)
-        if not fallback:
+        boxes, cut = find_boxes(text)
+        answer = _boxed(text, boxes, cut) or _announced(text, cut)
+        if answer:
+            return _corrected(text, answer) or answer
+        if not fallback or cut is not None:
             return None
-        if _is_bare(text) and (found := _trimmed(text, 0, len(text))):
+        if not boxes and _is_bare(text) and (found := _trimmed(text, 0, len(text))):
             return Extract(text[found[0] : found[1]], "bare", found, explicit=True)
         for rule, search in (("last-formula", _last_formula), ("last-number", _last_number)):
             if found := search(text):
@@ -50,6 +57,43 @@ def math_answer(
         return None
 
     return step
+
+
+def _boxed(text: str, boxes: list[Box], cut: int | None) -> Extract | None:
+    """Return what the last boxes hold: a guess, where the text breaks off in another box that differs."""
+    answer = boxed_answer(text, boxes)
+    if answer is None:
+        return None
+    span = _trimmed(text, answer.start, answer.end)
+    if span is None:
+        return None
+    content = (
+        answer.text if answer.text != text[answer.start : answer.end].strip() else text[span[0] : span[1]]
+    )
+    explicit = cut is None
+    if cut is not None:
+        begun = text[cut:].partition("{")[2].strip()
+        explicit = bool(begun) and content.startswith(begun)
+        if not explicit and joined(text, boxes[-1], cut):
+            return None
+    return Extract(content, "boxed", span, explicit=explicit)
+
+
+def _announced(text: str, cut: int | None) -> Extract | None:
+    for start in reversed(find_announced_answers(text)[-50:]):
+        found = _after(text, start)
+        if found and not denied(text, start) and not (cut is not None and found[1] > cut):
+            return Extract(text[found[0] : found[1]], "answer-is", found, explicit=cut is None)
+    return None
+
+
+def _corrected(text: str, answer: Extract) -> Extract | None:
+    start = corrected(text, answer.span[0]) if answer.span else None
+    found = _after(text, start) if start is not None else None
+    if found is None:
+        return None
+    value = re.sub(r"\s+(?:is|was)\s.*", "", text[found[0] : found[1]], flags=re.DOTALL)
+    return Extract(value, "corrected", (found[0], found[0] + len(value)), explicit=answer.explicit)
 
 
 def _after(text: str, at: int) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Bring an answer to the form that a parser of LaTeX reads: signs, units, mixed numbers, plain roots.
+r"""Bring an answer to the form that a parser of LaTeX reads: signs, roots, spacing, fonts, decoration.
 
 Nothing here is slow to import or to run: what is settled here needs no algebra.
 """
@@ -6,7 +6,9 @@ Nothing here is slow to import or to run: what is settled here needs no algebra.
 from __future__ import annotations
 
 import re
-from fractions import Fraction
+
+from aisb_evaluator_math._decimals import as_fractions
+from aisb_evaluator_math._units import WRAPPED
 
 _SIGNS = str.maketrans(
     {
@@ -24,7 +26,10 @@ _SIGNS = str.maketrans(
         "∩": r"\cap ",
         "∈": r"\in ",
         "∅": r"\emptyset ",
+        "Ø": r"\emptyset ",
         "±": r"\pm ",
+        "≈": r"\approx ",
+        "≡": r"\equiv ",
         "²": "^2",
         "³": "^3",
         "°": r"^\circ ",
@@ -33,27 +38,50 @@ _SIGNS = str.maketrans(
         "（": "(",
         "）": ")",
         "％": "%",
+        "℃": r"^\circ\text{C}",
+        "℉": r"^\circ\text{F}",
+        "€": "",
+        "£": "",
+        "¥": "",
+        "￥": "",
+        "₹": "",
         "\u00a0": " ",
+        "\u202f": " ",
+        "\u2009": " ",
     }
 )
-_SPACING = re.compile(
-    r"\\[,!;: ]|\\q?quad\b|\\hspace\{[^{}]*\}|~|\\displaystyle\b|\\left\b|\\right\b|\\boldsymbol\b"
+_NO_SPACE = re.compile(
+    r"\\!|\\displaystyle(?![a-zA-Z])|\\boldsymbol(?![a-zA-Z])|\\(?:left|right)(?![a-zA-Z])\.?"
 )
-_WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|textit|textrm|mbox|operatorname)\s*\{([^{}]*)\}")
-_UNIT = re.compile(
-    r"(?:\\(?:text|mathrm|mbox|textrm)\s*\{\s*([^{}\d]*)\}(\^\{?[23]\}?)?|(?<=[\d}])\s+([a-zA-Z]+)(\^\{?[23]\}?)?)\s*$"
+_DONE = re.compile(r"(?:\s|\\q?quad|\\[,;: ])*(?:\\checkmark|\\(?:black)?square|[✓✔])\s*$")
+_SIZE = re.compile(r"\\(?:large|Large|LARGE|huge|Huge|bf|normalsize)(?![a-zA-Z{])\s*")
+_UNDERLINED = re.compile(r"\\underline\s*\{([^{}]*)\}")
+_SCIENTIFIC = re.compile(
+    r"(?<![\w.\\])(\d+(?:\.\d+)?)(?:E([-+]?\d{1,3})|(?<=\.\d)e([-+]\d{1,3})|(?<=\.\d\d)e([-+]\d{1,3}))(?!\w)"
+)
+_BIG = re.compile(r"\\[bB]igg?[lrm]?(?![a-zA-Z])")
+_SPACE = re.compile(r"(?<!\\)\\[,;: ]|\\q?quad(?![a-zA-Z])|\\hspace\s*\{[^{}]*\}|(?<!\\)~")
+_OLD_ROMAN = re.compile(r"\{\s*\\(?:rm|bf|it)(?![a-zA-Z])\s*([^{}]*)\}")
+_CONSTANT = re.compile(
+    r"\\(?:mathrm|text|textrm|textit|mathit|operatorname|rm)(?:\s*\{\s*([ei]|\\pi)\s*\}|\s+([ei])(?![a-zA-Z]))"
+)
+_FUNCTION = re.compile(r"\\(?:mathrm|text|operatorname)\s*\{\s*(ln|log|sin|cos|tan|exp)\s*\}")
+_UPRIGHT_NUMBER = re.compile(r"\\(?:text|textbf|mathbf|mathrm|bf)\s*\{\s*([-+$]?[\d.,/]+)\s*\}")
+_EMPTY_SET = re.compile(
+    r"\\\{\s*\\\}|\\varnothing(?![a-zA-Z])"
+    r"|^\s*(?:\\(?:text|mathrm|mbox)\s*\{)?\s*(?:the\s+)?(?:empty\s+set|no\s+(?:real\s+)?solutions?)\s*\}?\s*$",
+    re.IGNORECASE,
+)
+_ROOT = re.compile(
+    r"(?:\\?(?<![a-zA-Z])sqrt|(?<=\d)sqrt|√)\s*(?:(\()|(?=\{)|(?<!√)(\d+)(?<!\\)|(?<=√)(\d+|[a-z]))"
 )
 _MIXED = re.compile(r"^(-?\d+)\s+(?:and\s+)?(\d+)\s*/\s*(\d+)$")
-_PLAIN_ROOT = re.compile(
-    r"(?<![\\a-zA-Z])sqrt\s*(?:\(([^()]*)\)|\{([^{}]*)\}|(\d+))|√\s*(?:\(([^()]*)\)|(\d+|[a-z]))"
-)
-_NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?")
-_RATIO = re.compile(
-    r"(-?)\s*(?:\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}|\\[dt]?frac\s*(\d)\s*(\d)|(\d+)\s*/\s*(\d+))"
+_LETTER_SPACING = re.compile(
+    r"\\[,!;: ]|\\q?quad\b|\\hspace\{[^{}]*\}|~|\\displaystyle\b|\\left\b|\\right\b|\\boldsymbol\b"
 )
 _BASE = re.compile(r"\d_\{?(\d+)\}?\s*$")
 _WORD_BETWEEN = re.compile(
-    r"\s*(?:\$|\\\))?\s*(?:,\s*)?(?:\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b)\s*(?:\$|\\\()?\s*"
+    r"\s*(?:\$|\\\))?\s*(?:,\s*)?(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\b(?:and|or)\b)\s*(?:\$|\\\()?\s*"
 )
 
 
@@ -63,22 +91,40 @@ def tidy(text: str) -> str:
     for opener, closer in (("$$", "$$"), ("$", "$"), (r"\[", r"\]"), (r"\(", r"\)")):
         if text.startswith(opener) and text.endswith(closer) and len(text) > len(opener) + len(closer):
             text = text[len(opener) : -len(closer)]
-    text = text.strip().rstrip(".;,").strip()
-    text = _WORD_BETWEEN.sub(", ", text)
-    text = text.replace(r"\$", "").replace("$", "").replace(r"\(", " ").replace(r"\)", " ")
-    text = _PLAIN_ROOT.sub(lambda m: rf"\sqrt{{{next(g for g in m.groups() if g is not None)}}}", text)
+    text = re.sub(r"(\.{3,}|\\[lc]?dots|…)$|[.;,\s]+$", r"\1", text.strip())
+    text = (
+        _DONE.sub("", text)
+        .replace("{,}", ",")
+        .replace("{:}", ":")
+        .replace(r"\$", "")
+        .replace(r"\(", " ")
+        .replace(r"\)", " ")
+    )
+    text = text.replace("$", " " if text.count("$") > 1 else "")
+    text = _SPACE.sub(" ", _BIG.sub("", _NO_SPACE.sub("", text)))
+    text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
+    text = _UNDERLINED.sub(r"\1", _SIZE.sub("", text))
+    text = _SCIENTIFIC.sub(lambda m: rf"{m[1]}\times 10^{{{int(m[2] or m[3] or m[4])}}}", text)
+    text = _roots(_fonts(text))
     text = re.sub(r"\*\*", "^", text)
     text = re.sub(r"(?<![\\a-zA-Z])pi\b", r"\\pi ", text)
     text = text.replace("*", r"\cdot ")
+    text = _EMPTY_SET.sub(r"\\emptyset ", text).strip()
+    text = as_fractions(text)
     if mixed := _MIXED.match(text):
         text = rf"{mixed[1]}\frac{{{mixed[2]}}}{{{mixed[3]}}}"
     return _balanced(text)
 
 
+def listed(text: str) -> str:
+    """Return an answer with commas between values that words join: `1 or 2` is `1, 2`."""
+    return _WORD_BETWEEN.sub(", ", text)
+
+
 def plain(text: str) -> str:
     """Return what is compared letter for letter: no spacing, no fonts, no braces around one sign."""
-    text = _SPACING.sub("", text)
-    text = _WRAPPED.sub(r"\1", text)
+    text = _LETTER_SPACING.sub("", text)
+    text = re.sub(WRAPPED, r"\1", text)
     text = re.sub(r"\\[dt]frac", r"\\frac", text)
     text = re.sub(r"\^\s*\{?\\circ\}?", "", text)
     text = re.sub(r"\{(\w)\}", r"\1", text)
@@ -87,71 +133,49 @@ def plain(text: str) -> str:
     return text[1:-1] if re.fullmatch(r"\([a-z]\)", text) else text
 
 
-def number(text: str) -> Fraction | None:
-    r"""Return the rational number that a text is, if it is one: `3`, `1,000.5`, `-3/4`, `\frac{3}{4}`."""
-    text = _SPACING.sub("", text).strip()
-    if any(c.isdigit() for c in text) and len(text) < 200 and _NUMBER.fullmatch(text):
-        return Fraction(text.replace(",", ""))
-    ratio = _RATIO.fullmatch(text) if len(text) < 200 else None
-    if not ratio:
-        return None
-    over, under = [part for part in ratio.groups()[1:] if part is not None]
-    if not int(under):
-        return None
-    return Fraction(int(over), int(under)) * (-1 if ratio[1] else 1)
-
-
-def unit(text: str) -> str:
-    """Return the unit at the end of an answer in one spelling, or nothing."""
-    found = _UNIT.search(_SPACING.sub(" ", text))
-    if not found:
-        return ""
-    name = re.sub(r"[^a-z]", "", (found[1] or found[3] or "").casefold())
-    name = _UNITS.get(name, name)
-    return name + re.sub(r"[{}]", "", found[2] or found[4] or "")
-
-
-def without_unit(text: str) -> str:
-    """Return an answer without the unit at its end, if that is one that is known."""
-    found = _UNIT.search(text) if unit(text).split("^")[0] in KNOWN_UNITS else None
-    return text[: found.start()].rstrip() if found else text
-
-
 def base(text: str) -> str:
     """Return the base that a number is written in, `8` of `52_8`, or nothing."""
     found = _BASE.search(text)
     return found[1] if found else ""
 
 
-_SPELLINGS = {
-    "inch": "in inches",
-    "foot": "ft feet",
-    "yard": "yd yards",
-    "mile": "mi miles",
-    "meter": "m meters metre metres",
-    "centimeter": "cm centimeters centimetre centimetres",
-    "millimeter": "mm millimeters millimetre millimetres",
-    "kilometer": "km kilometers kilometre kilometres",
-    "gram": "g grams",
-    "kilogram": "kg kilograms",
-    "second": "s sec seconds",
-    "minute": "min minutes",
-    "hour": "h hr hours",
-    "day": "days",
-    "degree": "deg degrees",
-    "dollar": "dollars usd",
-    "cent": "cents",
-    "percent": "pct",
-}
-_UNITS = {spelling: name for name, others in _SPELLINGS.items() for spelling in (name, *others.split())}
-KNOWN_UNITS = frozenset(_SPELLINGS)
+def _fonts(text: str) -> str:
+    """Return a text with the constants e and i, functions and numbers in no font of their own."""
+    if r"\r" in text or r"\b" in text or r"\i" in text:
+        text = _OLD_ROMAN.sub(r"\\mathrm{\1}", text)
+    text = _CONSTANT.sub(lambda match: f" {match[1] or match[2]} ", text)
+    text = _FUNCTION.sub(r"\\\1 ", text)
+    for _ in range(2):
+        text = _UPRIGHT_NUMBER.sub(r"\1", text)
+    return text
 
 
-def different_units(one: str, other: str) -> bool:
-    """Say whether both answers have a unit that is known, and not the same: cm is not inches."""
-    first, second = unit(one), unit(other)
-    known = first.split("^")[0] in KNOWN_UNITS and second.split("^")[0] in KNOWN_UNITS
-    return known and first != second
+def _roots(text: str) -> str:
+    r"""Return a text with roots as LaTeX has them: `4sqrt(2)`, `√2` and `\sqrt(2)` are `\sqrt{2}`."""
+    at = 0
+    while found := _ROOT.search(text, at):
+        begin, end = found.end(), found.end()
+        if found[1]:
+            closing = _closing(text, begin)
+            if closing < 0:
+                break
+            inside, end = text[begin:closing], closing + 1
+        else:
+            inside = found[2] or found[3] or ""
+        braces = f"{{{inside}}}" if inside else ""
+        text = text[: found.start()] + rf"\sqrt{braces}" + text[end:]
+        at = found.start() + len(r"\sqrt")
+    return text
+
+
+def _closing(text: str, at: int) -> int:
+    """Return where the parenthesis that was opened before `at` closes, or -1."""
+    depth = 1
+    for position in range(at, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[position], 0)
+        if not depth:
+            return position
+    return -1
 
 
 def _balanced(text: str) -> str:

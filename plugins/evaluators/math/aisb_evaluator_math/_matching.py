@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, NamedTuple
 
 from aisb import Evaluator, Sample, Score
 from aisb.helpers import target_texts
 from aisb_evaluator_math import _forms as forms
+from aisb_evaluator_math._decimals import number, same_number
+from aisb_evaluator_math._intervals import described, is_set, plain_set
+from aisb_evaluator_math._readings import Reading, readings
+from aisb_evaluator_math._units import different_units
 
 LONGEST = 2000
 """No answer is longer than this; a parser would take minutes to say so."""
+
+
+_NAMED = re.compile(r"\s*([a-zA-Z](?:_\{?\w{1,3}\}?)?)\s*=\s*([^=<>,;]+)")
+
+
+class Verdict(NamedTuple):
+    """Whether an answer is right, what it counts as in a vote, and why there is no verdict."""
+
+    right: bool
+    vote: str
+    problem: str | None = None
 
 
 class MathVerify(Evaluator):
@@ -38,35 +54,56 @@ class MathVerify(Evaluator):
 
     async def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target, or with each where there are several."""
+        if len(answer or "") > LONGEST:
+            return Score(0.0, details={"vote": "".join((answer or "")[:200].split())})
         given = forms.tidy(answer or "")
         late: str | None = None
         vote = forms.plain(given)
         for gold in map(forms.tidy, target_texts(sample)):
-            right, vote, problem = await self._same(gold, given)
-            if right:
-                return Score(1.0, details={"vote": vote})
-            late = late or problem
+            verdict = await self._same(gold, given)
+            if verdict.right:
+                return Score(1.0, details={"vote": verdict.vote})
+            vote, late = verdict.vote, late or verdict.problem
         if late:
             return Score(0.0, "error", details={"raised": late})
         return Score(0.0, details={"vote": vote})
 
-    async def _same(self, gold: str, given: str) -> tuple[bool, str, str | None]:
-        """Return the verdict, what the answer counts as in a vote, and why there is none."""
-        if forms.different_units(gold, given):
-            return False, forms.plain(given), None
-        bases = forms.base(gold), forms.base(given)
-        if all(bases) and bases[0] != bases[1]:
-            return False, forms.plain(given), None
-        gold, given = forms.without_unit(gold), forms.without_unit(given)
-        wanted, found = forms.number(gold), forms.number(given)
-        if found is not None and wanted is not None:
-            return found == wanted, str(found), None
+    async def _same(self, gold: str, given: str) -> Verdict:
+        """Compare two tidied answers in each way that they can be read."""
         if forms.plain(gold) == forms.plain(given):
-            return True, forms.plain(given), None
-        if len(given) > LONGEST:
-            return False, forms.plain(given), None
+            return Verdict(True, forms.plain(given))
+        worst = Verdict(False, forms.plain(given))
+        for wanted in readings(gold):
+            for found in readings(given):
+                verdict = await self._same_reading(wanted, found)
+                if verdict.right:
+                    return verdict
+                worst = verdict if worst.problem is None else worst
+        return worst
+
+    async def _same_reading(self, wanted: Reading, found: Reading) -> Verdict:
+        settled = _settled(wanted, found)
+        if settled is not None:
+            return Verdict(settled, forms.plain(found.value))
+        verdict = await self._same_value(wanted.value, found.value)
+        if verdict.right or wanted.percent == found.percent:
+            return verdict
+        # 12.5% is 12.5 where percents are asked for, and 0.125.
+        sides = [side.value if side.percent else _hundredfold(side.value) for side in (wanted, found)]
+        again = await self._same_value(*sides)
+        return again if again.right or again.problem else verdict
+
+    async def _same_value(self, gold: str, given: str) -> Verdict:
+        """Compare two values: as numbers, as they stand, and else as math-verify does."""
+        gold, given = _without_names(gold, given)
+        if (same := same_number(gold, given)) is not None:
+            return Verdict(same, str(number(given)))
+        gold, given = _sets(gold, given)
+        if forms.plain(gold) == forms.plain(given):
+            return Verdict(True, forms.plain(given))
         reply = await self._compared(gold, given)
-        return bool(reply.get("right")), str(reply.get("vote") or forms.plain(given)), reply.get("problem")
+        vote = str(reply.get("vote") or forms.plain(given))
+        return Verdict(bool(reply.get("right")), vote, reply.get("problem"))
 
     async def _compared(self, gold: str, given: str) -> dict[str, Any]:
         import asyncio
@@ -76,3 +113,58 @@ class MathVerify(Evaluator):
         crew = pool(self.workers)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(crew.threads, crew.compare, gold, given, self.deadline)
+
+
+def _settled(wanted: Reading, found: Reading) -> bool | None:
+    """Return what labels, units, bases and moduli say about two answers; None where the values decide."""
+    letters = [reading.label.casefold() or forms.plain(reading.value) for reading in (wanted, found)]
+    if (wanted.label or found.label) and all(re.fullmatch("[a-j]", letter) for letter in letters):
+        return letters[0] == letters[1]
+    bases = forms.base(wanted.value), forms.base(found.value)
+    moduli = wanted.modulus, found.modulus
+    if different_units(wanted.unit, found.unit) or any(
+        all(pair) and pair[0] != pair[1] for pair in (bases, moduli)
+    ):
+        return False
+    if all(moduli) and _congruent(wanted.value, found.value, found.modulus):
+        return True
+    return None
+
+
+def _hundredfold(value: str) -> str:
+    exact = number(value)
+    if exact is None:
+        return rf"100\cdot\left({value}\right)"
+    return rf"\frac{{{100 * exact.numerator}}}{{{exact.denominator}}}"
+
+
+def _without_names(gold: str, given: str) -> tuple[str, str]:
+    """Return two values without what they are called, `x = 5` as `5`, unless they are called differently."""
+    names = [_NAMED.fullmatch(side) for side in (gold, given)]
+    if all(names) and len({name[1] for name in names if name}) > 1:
+        return gold, given
+    first, second = (name[2] if name else side for name, side in zip(names, (gold, given), strict=True))
+    return first, second
+
+
+def _sets(gold: str, given: str) -> tuple[str, str]:
+    """Return two values with commas for words between, and as intervals where inequalities describe sets."""
+    gold, given = plain_set(gold), plain_set(given)
+    described_sets = described(gold), described(given)
+    first, second = described_sets
+    if first and second:
+        if first.variable == second.variable:
+            return first.intervals, second.intervals
+    elif first and is_set(given):
+        return first.intervals, forms.listed(given)
+    elif second and is_set(gold):
+        return forms.listed(gold), second.intervals
+    return forms.listed(gold), forms.listed(given)
+
+
+def _congruent(gold: str, given: str, modulus: str) -> bool:
+    numbers = number(gold), number(given), number(modulus)
+    if any(one is None or one.denominator != 1 for one in numbers):
+        return False
+    wanted, found, of = (int(one) for one in numbers if one is not None)
+    return of > 0 and (wanted - found) % of == 0

@@ -33,6 +33,7 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     output = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints is no verdict
+    _compare_relatively()
     _parsed("1")
     output.write(b"ready\n")
     for line in sys.stdin.buffer:
@@ -57,17 +58,37 @@ def compare(gold: str, given: str) -> dict[str, Any]:
     right = verify(list(wanted), list(found), timeout_seconds=None)
     if right:
         return {"right": True}
-    with contextlib.suppress(Exception):  # what cannot be worked out votes as it stands
-        found = (found[0].doit(),)
-    return {"right": False, "vote": str(found[0])[:200]}
+    vote = given
+    with contextlib.suppress(Exception):  # what cannot be worked out, or written, votes as it stands
+        vote = str(found[0])
+        vote = str(found[0].doit())
+    return {"right": False, "vote": vote[:200]}
+
+
+def _compare_relatively() -> None:
+    """Make math-verify compare numbers by `numbers_equal`, in this process.
+
+    Each of its comparisons (of sets, intervals, matrices, relations) ends in this one function, and no
+    setting of it compares relatively.
+    """
+    from math_verify import grader
+
+    from aisb_evaluator_math._numeric import numbers_equal
+
+    grader.sympy_numeric_eq = numbers_equal
 
 
 @lru_cache(maxsize=4096)
 def _parsed(text: str) -> tuple[Any, ...]:
     from math_verify import LatexExtractionConfig, parse
+    from math_verify.parser import NormalizationConfig
 
-    # A box is what the parser takes as it is; bare LaTeX it would search for a number.
-    how = [LatexExtractionConfig(boxed_match_priority=0)]
+    # A box is what the parser takes as it is; bare LaTeX it would search for a number. Units are split off
+    # before: math-verify takes the t of 2t for one.
+    forms = NormalizationConfig(
+        basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all"
+    )
+    how = [LatexExtractionConfig(boxed_match_priority=0, normalization_config=forms)]
     return tuple(parse(rf"\boxed{{{text}}}", extraction_config=how, parsing_timeout=None))
 
 

@@ -8,12 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from aisb import Sample, UsageError
+from aisb import Prediction, Sample, UsageError
+from aisb_engine._scoring.scoring import Steps, outcome
 from aisb_evaluator_math._answers import math_answer
 from aisb_evaluator_math._matching import MathVerify
 
 HERE = Path(__file__).parent
-PAIRS = [json.loads(line) for line in (HERE / "equal_answers.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def read_rows(name):
+    return [json.loads(line) for line in (HERE / name).read_text(encoding="utf-8").splitlines()]
+
+
+VALUES = read_rows("corpus_values.jsonl")
+OUTPUTS = read_rows("corpus_outputs.jsonl")
 SAMPLE = Sample("0", {})
 
 PHRASINGS = [
@@ -72,16 +80,41 @@ async def test_another_gold_is_wrong(gold):
     assert [(await grade(other, gold)).value for other in others] == [0] * len(others)
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair['gold']}  {pair['answer']}")
-async def test_two_answers_are_equal_when_they_mean_the_same(pair):
-    assert (await grade(pair["answer"], pair["gold"])).value == pair["right"]
+@pytest.mark.parametrize("kind", sorted({row["kind"] for row in VALUES}))
+async def test_two_answers_are_equal_when_they_mean_the_same(kind):
+    rows = [row for row in VALUES if row["kind"] == kind]
+    judge = MathVerify()
+    scores = await asyncio.gather(*(judge.score(row["answer"], Sample("0", {}, row["gold"])) for row in rows))
+    assert {row["right"] for row in rows} == {True, False}
+    assert [row for row, score in zip(rows, scores, strict=True) if score.value != row["right"]] == []
+    assert {score.outcome for score in scores} == {None}
+
+
+@pytest.mark.parametrize("kind", sorted({row["kind"] for row in OUTPUTS}))
+async def test_the_verdict_on_an_output_is_that_of_a_careful_person(kind):
+    rows = [row for row in OUTPUTS if row["kind"] == kind]
+    steps, judge = Steps([("math-answer", math_answer())]), MathVerify()
+
+    async def verdict(row):
+        sample = Sample("0", {}, row["target"])
+        prediction = Prediction("0", text=row["output"], finish_reason=row.get("finish_reason", "stop"))
+        found = steps.extract(row["output"], sample)
+        value = (await judge.score(found.text, sample)).value if found else 0
+        return outcome(prediction, found, value)
+
+    verdicts = await asyncio.gather(*(verdict(row) for row in rows))
+    assert len(set(verdicts)) > 1
+    assert [(row, ours) for row, ours in zip(rows, verdicts, strict=True) if ours != row["verdict"]] == []
 
 
 @pytest.mark.parametrize(
     ("text", "found", "rule", "explicit"),
     [
         ("so \\fbox{7}", "7", "boxed", True),
-        ("a \\boxed{\\frac{1}{2}} and \\boxed{\\text{cut", "\\frac{1}{2}", "boxed", True),
+        ("a \\boxed{\\frac{1}{2}}. So \\boxed{\\text{cut", "\\frac{1}{2}", "boxed", False),
+        ("The answer is 12. No, it is 14.", "14", "corrected", True),
+        ("$x=\\boxed{3}$ or $x=\\boxed{5}$", "3, 5", "boxed", True),
+        ("a \\boxed{\\frac{1}{2}} and \\boxed{\\text{cut", None, None, None),
         ("Answer: 3.5. Done.", "3.5", "answer-is", True),
         ("The answer is $2$ and $3$.", "$2$ and $3$", "answer-is", True),
         ("The final answer is clearly $5$.", "5", "answer-is", True),
@@ -103,7 +136,17 @@ def test_without_the_fallback_only_a_marked_answer_is_found():
 
 
 def test_the_search_takes_time_in_proportion_to_the_text():
-    for text in ("$" * 200_000, "answer is " * 20_000, "\\boxed{" * 30_000, "\\[" * 100_000, "1," * 100_000):
+    texts = [
+        *("$" * 200_000, "answer is " * 20_000, "\\boxed{" * 30_000, "\\[" * 100_000, "1," * 100_000),
+        *("\\boxed{1} and " * 15_000, "\\boxed{1} wait, it is 2. " * 8_000, "\\boxed{1" * 20_000 + "$"),
+        *(
+            "\\boxed{5} wait " + "it is 3 " * 30_000,
+            "\\boxed{3} no, " + " " * 200_000,
+            "\\" * 100_000 + "boxed{",
+        ),
+        *("\\boxed{" + "a " * 100_000 + "}", "\\boxed{3}" + " wrong it should be " * 10_000),
+    ]
+    for text in texts:
         start = time.process_time()
         math_answer()(text, SAMPLE)
         assert time.process_time() - start < 5

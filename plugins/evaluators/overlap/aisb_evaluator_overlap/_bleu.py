@@ -12,6 +12,8 @@ from aisb.helpers import target_texts
 class Bleu(Evaluator):
     """BLEU-4 of all answers together (sacrebleu, exponential smoothing); a sample's value is its own BLEU."""
 
+    reads = "text"
+
     def __init__(
         self,
         *,

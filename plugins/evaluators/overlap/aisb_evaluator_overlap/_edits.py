@@ -20,6 +20,8 @@ class EditSimilarity(Evaluator):
     code_sim_score, where a line with a comment behind its code is passed over.
     """
 
+    reads = "text"
+
     def __init__(
         self, *, first_line: Annotated[bool, "whether only the first line of code is compared"] = True
     ) -> None:

@@ -21,6 +21,8 @@ class Rouge(Evaluator):
     Chinese is cut into words by jieba, since a word is not a run of letters there; a line is a sentence.
     """
 
+    reads = "text"
+
     def __init__(
         self,
         *,

@@ -27,6 +27,8 @@ class TokenF1(Evaluator):
     is compared letter for letter.
     """
 
+    reads = "text"
+
     def __init__(
         self,
         *,

@@ -70,6 +70,7 @@ def __getattr__(name: str) -> Any:
 def aisb_postprocessors() -> Mapping[str, str]:
     """Offer the steps that find numbers, choices, boxes and answer lines."""
     return {
+        "answer-text": "aisb_evaluator_text._marked:answer_text",
         "answer-line": "aisb_evaluator_text._marked:answer_line",
         "boxed": "aisb_evaluator_text._marked:boxed",
         "choice": "aisb_evaluator_text._choices:choice",

@@ -10,13 +10,14 @@ from fractions import Fraction
 from aisb.helpers import pattern
 
 RATIOS = {
-    "week day": 7, "day hour": 24, "hour minute": 60, "minute second": 60, "year month": 12, "foot inch": 12,
+    "week day": 7, "day hour": 24, "hour minute": 60, "hour 分": 60,
+    "minute second": 60, "year month": 12, "foot inch": 12,
     "dollar cent": 100, "pound ounce": 16, "meter centimeter": 100, "kilometer meter": 1000,
     "kilogram gram": 1000, "元 角": 10, "元 分": 100, "角 分": 10,
 }  # fmt: skip
 """How many of the second unit make one of the first."""
 
-PLACES = {"万": 10**4, "千": 10**3, "百": 10**2, "亿": 10**8}
+PLACES = {"十": 10, "百": 10**2, "千": 10**3, "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
 """Places of a Chinese number, which together have one value."""
 
 _WORDS = {
@@ -41,7 +42,6 @@ _WORDS = {
     "元": "元 块",
     "角": "角 毛",
     "分": "分",
-    **{place: place for place in PLACES},
 }
 _UNITS = {word: unit for unit, words in _WORDS.items() for word in words.split()}
 _WORD = "|".join(sorted(_UNITS, key=len, reverse=True))
@@ -65,34 +65,58 @@ def joined(text: str, start: int, end: int, value: Fraction) -> tuple[int, int, 
         return None
     big, small = _UNITS[head["unit"]], _UNITS[tail["unit"]]
     high, at = Fraction(head["number"]), from_ + head.start()
-    if big in PLACES and small in PLACES:
-        return _placed(text, start, tail.end(), value * PLACES[small])
     ratio = RATIOS.get(f"{big} {small}")
     if ratio is None or not 0 <= value < ratio:
         return None
     return at, tail.end(), (high * ratio + value, high + value / ratio)
 
 
-_PLACED = pattern(r"(?:\d{1,4}[亿万千百]零?){1,3}$")
+_PLACE = r"[十百千万萬亿億]"
+_PLACED = pattern(
+    rf"(?<![\d.])\d{{1,6}}(?:\.\d{{1,4}})?{_PLACE}{{1,2}}[零〇]?(?:\d{{1,4}}{_PLACE}{{1,2}}[零〇]?){{0,6}}$"
+)
+_PLACES_AFTER = pattern(rf"{_PLACE}{{1,2}}(?![克米瓦卡帕焦赫伏字分])")
+_BEFORE_PLACED = frozenset("十百千万萬亿億零〇")
+_PIECE = pattern(rf"(?P<zero>[零〇]?)(?P<digits>\d++(?:\.\d++)?)(?P<places>{_PLACE}*)")
 
 
-def _placed(text: str, start: int, end: int, value: Fraction) -> tuple[int, int, tuple[Fraction, ...]] | None:
-    """Add up the places before the last one, each of which must be higher than all after it."""
+def placed(text: str, start: int, end: int) -> tuple[int, int, Fraction] | None:
+    """Join the number at start..end with the Chinese places before it: `3亿2千万`, `1万2000`, `2万5`.
+
+    Return where the whole stands, and its value; None where no number with its place stands directly before.
+    """
+    if text[start - 1 : start] not in _BEFORE_PLACED:
+        return None
     before = _PLACED.search(text[max(0, start - 24) : start])
     if not before:
         return None
-    parts = before[0].replace("零", "")
-    number = ""
-    places: list[Fraction] = []
-    for c in parts:
-        if c.isdigit():
-            number += c
-        else:
-            places.append(Fraction(int(number) * PLACES[c]))
-            number = ""
-    whole = value
-    for place in reversed(places):
-        if place <= whole:
-            return None
-        whole += place
-    return max(0, start - 24) + before.start(), end, (whole,)
+    begin = start - len(before[0])
+    places = _PLACES_AFTER.match(text, end)
+    end = places.end() if places else end
+    value = _place_value(text[begin:end])
+    return None if value is None else (begin, end, value)
+
+
+def _place_value(numeral: str) -> Fraction | None:
+    """Return what a numeral of digits and Chinese places is worth; None unless its places go down."""
+    total, section, lowest = Fraction(0), Fraction(0), 0
+    for piece in _PIECE.finditer(numeral):
+        value, places = Fraction(piece["digits"]), piece["places"]
+        if not places:
+            short = value < 10 and value.denominator == 1 and not piece["zero"]
+            value *= lowest // 10 if short else 1  # 2万5 is 25,000, and 2万零5 is 20,005
+            return total + section + value if value < lowest else None
+        for place in places:
+            factor = PLACES[place]
+            if factor < 10**4:
+                value *= factor
+                if section and value >= lowest:
+                    return None
+            elif factor == 10**4:
+                section, value = (section + value) * factor, Fraction(0)
+                total, section = total + section, Fraction(0)
+            else:
+                total, section, value = (total + section + value) * factor, Fraction(0), Fraction(0)
+            lowest = factor
+        section += value
+    return total + section

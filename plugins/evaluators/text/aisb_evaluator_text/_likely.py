@@ -8,6 +8,7 @@ from aisb import Extract, Sample
 from aisb.helpers import pattern
 from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._numbers import Number, find, find_last
+from aisb_evaluator_text._ranges import in_several, without_labels
 
 
 def extract(number: Number, rule: str, *, explicit: bool = False) -> Extract:
@@ -21,15 +22,21 @@ def moved(number: Number, by: int) -> Number:
 
 
 _NOT = pattern(
-    r"(?:\bnot|n't|n’t|instead\ of|rather\ than|\bnor|不是|而非|并非)\s?[\s$€£¥*(]{0,4}$", re.IGNORECASE
+    r"(?:\bnot|n't|n’t|instead\ of|rather\ than|\bnor|不是|而非|并非|\bnicht|\bне|\bno\ es"
+    r"|n['’]est\ pas)\s?[\s$€£¥*(]{0,4}$",
+    re.IGNORECASE,
 )
+_NOT_BEHIND = pattern(r"[?？]|[^\s\d。、,.]{0,6}(?:ではな|じゃな)")
 
 
 def denied(text: str, number: Number) -> bool:
     """Say whether a number is named as what the answer is not, or only asked about."""
-    return bool(_NOT.search(text[max(0, number.start - 20) : number.start])) or text[
-        number.end : number.end + 1
-    ] in ("?", "？")
+    return bool(
+        _NOT.search(text[max(0, number.start - 20) : number.start]) or _NOT_BEHIND.match(text, number.end)
+    )
+
+
+_NO_GUESSES = frozenset(("one", "half", "a half", "a quarter", "一", "十分", "千万", "万一"))
 
 
 def likely(text: str, sample: Sample) -> Extract | None:
@@ -45,18 +52,22 @@ def likely(text: str, sample: Sample) -> Extract | None:
             ("last-result", _result(text, found) or _explained(text, found)),
             ("before-reason", _before_reason(text, found)),
             ("before-year", _before_year(text, found)),
+            ("not-given", _not_given(text, found, sample)),
         ):
             if better:
                 return extract(better, rule)
+        if span := in_several(text, found):
+            return Extract(without_labels(text[slice(*span)]), "several-numbers", span)
         return extract(found, "last-number")
-    if last:
-        return extract(last, "last-number")
+    return extract(last, "last-number") if last else _without_digits(text)
+
+
+def _without_digits(text: str) -> Extract | None:
+    """Return what a text without digits says: that none is left, or its last number in words."""
     none = _NONE.search(text, max(0, len(text) - 200))
     if none:
         return Extract("0", "none-left", none.span())
-    words = [
-        w for w in spelled.find(text[-2000:]) if w.text.lower() not in ("one", "一", "十分", "千万", "万一")
-    ]
+    words = [w for w in spelled.find(text[-2000:]) if w.text.lower() not in _NO_GUESSES]
     if not words:
         return None
     return extract(moved(words[-1], max(0, len(text) - 2000)), "last-spelled-number")
@@ -178,6 +189,29 @@ def _sentence(text: str, last: Number) -> list[Number]:
     breaks = [m.end() for m in re.finditer(r"[.!]\s|[。！\n]", text[start : last.start])]
     start += breaks[-1] if breaks else 0
     return [moved(n, start) for n in find(text[start : last.end + 12])]
+
+
+_CIRCUMSTANCE = pattern(
+    r"\b(?:in|for|at|after|over|within|with|per|by|on|from|of|during|every|für|nach|pro|mit|en|por|durante|con|pour|pendant|за|через)"
+    r"\s(?:(?:the|all|these|those|his|her|their|its|each|only|die|los|las|les)\s)?[$€£¥]?\s?$",
+    re.IGNORECASE,
+)
+
+
+def _not_given(text: str, last: Number, sample: Sample) -> Number | None:
+    """Return the one number of the closing sentence that the question does not give.
+
+    Only where the last number is the question's own and tells a circumstance: "240 miles in 4 hours".
+    """
+    question = sample.fields.get("question")
+    if not isinstance(question, str) or not _CIRCUMSTANCE.search(text[max(0, last.start - 24) : last.start]):
+        return None
+    given = {n.readings for n in find(question[-4000:])}
+    others = [n for n in _sentence(text, last) if n.start < last.start and not denied(text, n)]
+    new = [n for n in others if n.readings not in given]
+    if last.readings not in given or len(new) != 1 or re.search(r"[,;，；]\s", text[new[0].end : last.start]):
+        return None
+    return new[0]
 
 
 _REASON = pattern(r",\s(?:since|as|because)\s|\sbecause\s|[,，]?因为")

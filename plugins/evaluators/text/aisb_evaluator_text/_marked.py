@@ -10,10 +10,19 @@ from collections.abc import Callable
 from typing import Annotated
 
 from aisb import Extract, Sample
-from aisb.helpers import pattern
+from aisb.helpers import finds_answer, pattern
+from aisb_evaluator_text._languages import local_marks
 
 _BOX = pattern(r"\\(?P<box>boxed|fbox)\s{0,3}\{|\\[{}\\]|(?P<brace>[{}])")
-_BARE_BOX = pattern(r"\\boxed\s{1,3}([^\s{}$\\.,;]{1,40})")
+# A box without braces holds a token, not a word of a sentence that speaks of boxes ("in \\boxed form").
+_BARE_BOX = pattern(r"\\boxed\s{1,3}(?![A-Za-z]{2})([^\s{}$\\.,;`'\"]{1,40})")
+_PLACEHOLDER = pattern(
+    r"[.…_\s]+|\W{0,4}(?:(?:your|the|final)[\s_]){0,3}answer\W{0,4}|\W{0,4}your[\s_]\w{1,12}\W{0,4}|(?:最终)?答案",
+    re.IGNORECASE,
+)
+_TEXT_COMMAND = pattern(
+    r"(?:\$|\\\(|\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|bf|rm|mbox)\s?\{)\s{0,9}"
+)
 ANSWER_MARK = pattern(
     r"""
     (?P<colon>
@@ -33,9 +42,16 @@ ANSWER_MARK = pattern(
 """What announces an answer. `colon` may also open a solution; `says` states a value."""
 
 
+def answer_marks(text: str) -> list[re.Match[str]]:
+    """Return the matches of what announces an answer, in any language that is known, in order."""
+    local = list(local_marks(text))
+    marks = list(ANSWER_MARK.finditer(text))
+    return sorted((*marks, *local), key=lambda mark: mark.start()) if local else marks
+
+
 def find_announced_answers(text: str) -> list[int]:
     """Return where each announced answer begins, in order: behind "Answer:", "the answer is" or 答案是."""
-    return [mark.end() for mark in ANSWER_MARK.finditer(text)]
+    return [mark.end() for mark in answer_marks(text)]
 
 
 def find_boxes(text: str) -> list[tuple[int, int]]:
@@ -60,20 +76,52 @@ def find_boxes(text: str) -> list[tuple[int, int]]:
     return sorted(found)
 
 
+@finds_answer
 def boxed() -> Callable[[str, Sample], Extract | None]:
-    r"""What stands in the last `\boxed{…}` or `\fbox{…}`."""
+    r"""What stands in the last `\boxed{…}` or `\fbox{…}`, without a `\text{…}` around the whole of it."""
 
     def step(text: str, sample: Sample) -> Extract | None:
-        for start, end in reversed(find_boxes(text)):
-            inner = text[start:end].strip()
-            if inner:
-                at = start + text[start:end].index(inner)
-                return Extract(inner, "boxed", (at, at + len(inner)), explicit=True)
+        for box_start, box_end in reversed(find_boxes(text)):
+            start, end = _without_text_command(text, box_start, box_end)
+            if start < end and not _is_placeholder(text[start:end]):
+                return Extract(text[start:end], "boxed", (start, end), explicit=True)
         return None
 
     return step
 
 
+def _is_placeholder(inner: str) -> bool:
+    r"""Say whether a box only shows where an answer goes: `\boxed{answer}`, `\boxed{…}`."""
+    return not any(c.isdigit() for c in inner) and bool(_PLACEHOLDER.fullmatch(inner))
+
+
+def _without_text_command(text: str, start: int, end: int) -> tuple[int, int]:
+    r"""Return the span without white space, and without a `\text{…}` or `$…$` around the whole."""
+    for _ in range(4):
+        inner = text[start:end]
+        start += len(inner) - len(inner.lstrip())
+        end = start + len(inner.strip())
+        command = _TEXT_COMMAND.match(text, start, end)
+        if command is None:
+            return start, end
+        closing = {"$": "$", "(": "\\)"}.get(command[0].rstrip()[-1], "}")
+        if not text.endswith(closing, 0, end) or not _is_whole(text[command.end() : end - len(closing)]):
+            return start, end
+        start, end = command.end(), end - len(closing)
+    return start, end
+
+
+def _is_whole(inner: str) -> bool:
+    """Say whether a piece has no brace or dollar sign that belongs to something outside it."""
+    depth = 0
+    for c in inner:
+        depth += (c == "{") - (c == "}")
+        if depth < 0 or c == "$":
+            return False
+    return depth == 0
+
+
+@finds_answer
 def answer_line(
     *,
     which: Annotated[str, "`last` or `first`: which answer counts when several are announced"] = "last",
@@ -89,10 +137,51 @@ def answer_line(
         for start in reversed(starts) if which == "last" else starts:
             found = _line(text, start)
             if found:
-                return Extract(text[found[0] : found[1]], "answer-line", found, explicit=True)
+                found = _without_text_command(text, *found)
+                return Extract(text[slice(*found)], "answer-line", found, explicit=True)
         return None
 
     return step
+
+
+_LABEL = pattern(r"(?:final\s)?answer\s?[:：]\s{0,9}(?=\S)", re.IGNORECASE)
+# "This answer assumes that Paris is meant" states none, unlike "the answer to the question is Paris".
+_STATES_TEXT = pattern(
+    r"answers?(?:\s(?:to|for|of|here)\b.*)?[\s\"'*_]{1,4}(?:is|are|equals|(?:would|should|must)\sbe)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@finds_answer
+def answer_text() -> Callable[[str, Sample], Extract | None]:
+    r"""An answer in words: the last of `\boxed{…}`, `<answer>…` and "Answer: …"; else the first line."""
+    in_box = boxed()
+
+    def step(text: str, sample: Sample) -> Extract | None:
+        line = _last_announced(text)
+        box = in_box(text, sample)
+        if box and box.span and (line is None or box.span[1] >= line[0]):
+            start, end = box.span
+            label = _LABEL.match(text, start, end)
+            start = label.end() if label else start
+            return Extract(text[start:end], "boxed", (start, end), explicit=True)
+        if line is not None:
+            return Extract(text[slice(*line)], "answer-line", line, explicit=True)
+        first = _line(text, 0)
+        return Extract(text[slice(*first)], "first-line", first) if first else None
+
+    return step
+
+
+def _last_announced(text: str) -> tuple[int, int] | None:
+    for mark in reversed(answer_marks(text)):
+        english = mark[0][:6].lower() == "answer"
+        if english and mark["says"] and not _STATES_TEXT.fullmatch(mark[0]):
+            continue
+        found = _line(text, mark.end())
+        if found:
+            return _without_text_command(text, *found)
+    return None
 
 
 _EDGE = " \t\r*_`#>\"'“”‘’"

@@ -14,10 +14,12 @@ from aisb import Evaluator, Sample, Score
 from aisb.helpers import target_texts
 from aisb_evaluator_text import _numbers as numbers
 from aisb_evaluator_text import _spelled as spelled
+from aisb_evaluator_text._groups import join_groups
 
 
 def number_values(text: str) -> tuple[Fraction, ...]:
     """Return what the one number in a text may be worth, the likeliest first; for several numbers, none."""
+    text = join_groups(text)
     found = list(islice(numbers.find(text), 3))
     if len(found) > 1 and "=" in text:
         found = list(islice(numbers.find(text[text.rindex("=") :]), 2))

@@ -8,17 +8,23 @@ from itertools import islice
 from typing import Annotated, NamedTuple
 
 from aisb import Extract, Sample
-from aisb.helpers import pattern
+from aisb.helpers import finds_answer, pattern
 from aisb_evaluator_text import _spelled as spelled
+from aisb_evaluator_text._corrections import confirms, only_checks, retractions
+from aisb_evaluator_text._groups import join_groups
+from aisb_evaluator_text._languages import english_numbers, row_language
 from aisb_evaluator_text._likely import denied, equals, extract, likely, moved
-from aisb_evaluator_text._marked import ANSWER_MARK, find_boxes
+from aisb_evaluator_text._marked import answer_marks, find_boxes
 from aisb_evaluator_text._numbers import Number, find, find_last
+from aisb_evaluator_text._ranges import several, without_labels
 
 
+@finds_answer
 def last_number() -> Callable[[str, Sample], Extract | None]:
     """The last number in the text, whatever it counts."""
 
     def step(text: str, sample: Sample) -> Extract | None:
+        text = english_numbers(text, row_language(sample, text))
         bare = _bare(text)
         if bare:
             return bare
@@ -29,25 +35,26 @@ def last_number() -> Callable[[str, Sample], Extract | None]:
     return step
 
 
+@finds_answer
 def number(
     *,
     fallback: Annotated[bool, "whether the last number counts where none is marked as the answer"] = True,
 ) -> Callable[[str, Sample], Extract | None]:
     r"""The number marked as the answer (`\boxed{}`, `####`, "the answer is", 答案是), else the last.
 
-    The later mark wins, so a correction does; one that the text takes back does not count. What a base model
-    goes on to write after the answer (the next "Question:") is not read.
+    The later mark wins, so a correction does; one that the text takes back does not count. Numbers are read
+    as the language of the row writes them, which its field `lang` or `language` names.
     """
 
     def step(text: str, sample: Sample) -> Extract | None:
-        text = _before_next_question(text)
+        text = english_numbers(text, row_language(sample, text))
         bare = _bare(text)
         if bare:
             return bare
         marks = [mark for mark in (_in_box(text), _after_hashes(text), _after_words(text)) if mark]
         if marks:
             last = max(marks, key=lambda mark: mark.at)
-            if not _taken_back(text, last.number.end):
+            if not _taken_back(text, last.number):
                 return extract(last.number, last.rule, explicit=True)
         return likely(text, sample) if fallback else None
 
@@ -60,16 +67,6 @@ class _Mark(NamedTuple):
     rule: str
 
 
-_NEXT = pattern(r"\n\s{0,20}(?:#+ )?\**(?:Question|Problem|Q|问题|题目)\**\s?\d{0,4}\**[:：]")
-
-
-def _before_next_question(text: str) -> str:
-    """Cut where a base model goes on with a question of its own; not before the text has said a number."""
-    first = next(find(text), None)
-    match = _NEXT.search(text, first.end) if first else None
-    return text[: match.start()] if match else text
-
-
 _WHOLE_EDGE = " \t\r\n*_`$\\()[]{}#.。!！\"'=“”"
 _UNIT = pattern(r"\s?(?:[A-Za-z°²³/\u4e00-\u9fff]{1,12}\s?){0,2}")
 
@@ -78,6 +75,7 @@ def _bare(text: str) -> Extract | None:
     """Return the number that a text consists of, with at most a unit."""
     if len(text) > 80:
         return None
+    text = join_groups(text)
     numbers = list(islice(find(text), 2))
     if len(numbers) != 1:
         return None
@@ -91,8 +89,8 @@ def _bare(text: str) -> Extract | None:
 
 def _in_box(text: str) -> _Mark | None:
     for start, end in reversed(find_boxes(text)):
-        inner = text[start:end]
-        numbers = [moved(n, start) for n in islice(find(inner), 8)]
+        inner = join_groups(text[start:end])
+        numbers = [moved(n, start) for n in islice(find(inner + "}"), 8)]
         if not numbers:
             numbers = [moved(n, start) for n in spelled.find(inner[:200])]
         if len(numbers) > 1 and "=" in inner:
@@ -110,19 +108,21 @@ def _after_hashes(text: str) -> _Mark | None:
         at = text.rfind("####", 0, at)
         if at < 0:
             return None
-        line = _line(text, at + 4)
-        found = next(find(line), None)
-        if found and not re.search(r"[A-Za-z]{2}", line[: found.start]):
+        line = join_groups(_line(text, at + 4))
+        numbers = list(islice(find(line), 2))
+        if numbers and not re.search(r"[A-Za-z]{2}", line[: numbers[0].start]):
+            found = _whole_range(line, numbers) or numbers[0]
             return _Mark(at, moved(found, at + 4), "hash-marks")
     return None
 
 
 def _after_words(text: str) -> _Mark | None:
     """Return the last number that follows "the answer is", "Answer:" or the like and is stated as a value."""
-    marks = list(ANSWER_MARK.finditer(text))
+    marks = answer_marks(text)
     last = next(find_last(text, 8), None)
     for mark in reversed(marks[-20:]):
         start, clause = _clause(text, mark.end())
+        clause = join_groups(clause)
         found = _stated(clause, opens=bool(mark["colon"]), last=not last or last.start < start + len(clause))
         if found:
             # "答：9小时行360千米": of several numbers, the one that was computed.
@@ -133,15 +133,23 @@ def _after_words(text: str) -> _Mark | None:
 
 
 _LEAD = pattern(
-    r"""(?:[\s*_`"'$({\[<>~≈=:：,，的】]|\\[(\[a-z]{0,6}[{ ]?|about|approximately|roughly|exactly
+    r"""(?:[\s*_`"'$({\[<>~≈=:：,，的】「『]|\\[(\[a-z]{0,6}[{ ]?|about|approximately|roughly|exactly
     |only|just|simply
     |therefore|thus|equal(?:s)?\ to|a\ total\ of|in\ total|[A-Za-z]\s?=|大?约|共|一共|总共|是|为|等于
     |there\ (?:are|is)|she|he
-    |they|it|is|has|have|are|[$€£¥￥₹]|US|USD|RMB)*""",
+    |they|it|is|has|have|are|[$€£¥￥₹]|US|USD|RMB
+    |etwa|genau|insgesamt|unos|alrededor\ de|aproximadamente|un\ total\ de|de|environ|exactement|около
+    |примерно
+    |約|ちょうど|合計|ประมาณ|kama|takriban|kuhusu|jumla\ ya|প্রায়|মোট|మొత్తం|సుమారు
+    |dola|shilingi|доллар\w{0,2}|ดอลลาร์|dólares?|euros?)*""",
     re.VERBOSE | re.IGNORECASE,
 )
 _WORKING = pattern(r"\s?(?:[^\W\d_]+\s){0,2}\s?(?:[-+*/×÷·−]|\\times|\\cdot|\\div|x\s?\d|=)")
 _DENIES_FIRST = pattern(r"[:\s]?\s?(?:not\b|不是|并非).{0,60}(?:but|rather|it['’]?s|而是)", re.IGNORECASE)
+_BETWEEN = pattern(
+    r".{0,12}?(?:\b(?:between|from|entre|zwischen|von|от|между)\s|介于|在|从|ระหว่าง)[\s$€£¥]{0,3}$",
+    re.IGNORECASE,
+)
 _VERB = pattern(
     r"\b(?:is|are|was|were|has|have|had|can|will|lay|lays|makes?|gets?|needs?|in)\b", re.IGNORECASE
 )
@@ -158,6 +166,11 @@ def _stated(clause: str, *, opens: bool, last: bool) -> Number | None:
         numbers = list(islice(spelled.find(clause), 2))
         return numbers[0] if len(numbers) == 1 and _leads(clause, numbers[0]) else None
     first = numbers[0]
+    computes = bool(_WORKING.match(clause, first.end)) and "=" in clause[first.end :]
+    if not computes and (_leads(clause, first) or _BETWEEN.match(clause[: first.start])):
+        alternatives = _whole_range(clause, numbers)
+        if alternatives:
+            return alternatives
     if not _leads(clause, first):
         if len(numbers) > 1 and "=" in clause:
             return (
@@ -167,12 +180,18 @@ def _stated(clause: str, *, opens: bool, last: bool) -> Number | None:
             )
         alone = len(numbers) == 1 and not (opens and not last)
         return first if alone else None
-    if _WORKING.match(clause, first.end) and "=" in clause[first.end :]:
+    if computes:
         result = next((n for n in numbers if n.start > clause.rindex("=")), None)
         return result if last or not opens else None
     rest = clause[first.end :].strip(" .。*$\\)!")
     short = len(rest.split()) <= 3 and not _VERB.search(rest) and len(rest) <= 40
     return first if short or last or not opens else None
+
+
+def _whole_range(text: str, numbers: list[Number]) -> Number | None:
+    """Return a range or alternatives that begin with the first number as one piece, which has no value."""
+    span = several(text, numbers, stated=True)
+    return Number(without_labels(text[slice(*span)]), *span) if span else None
 
 
 def _leads(clause: str, number: Number) -> bool:
@@ -184,7 +203,7 @@ def _leads(clause: str, number: Number) -> bool:
 
 
 _CLAUSE_END = pattern(
-    r"[.!！](?=\s|$)|[。；;\n]|(?<=[A-Za-z\u4e00-\u9fff])[,，](?=\s?(?:not|而不是|不是|because|since|as|因为))"
+    r"[.!！](?=\s(?!=)|$)|[。；;।\n]|(?<=[A-Za-z\u4e00-\u9fff])[,，](?=\s?(?:not|而不是|不是|because|since|as|因为))"
 )
 
 
@@ -197,23 +216,55 @@ def _clause(text: str, start: int) -> tuple[int, str]:
     window = text[start : start + 300]
     said = window.lstrip(" \t\r\n*_`#:：$>")
     skipped = len(window) - len(said)
+    if said[:1].isdigit() and window[skipped - 1 : skipped] == "$":  # what is paid: $2B is two billion
+        skipped -= 1
+        said = window[skipped:]
     end = _CLAUSE_END.search(said)
     clause = said[: end.start() + 1] if end else said
     return start + skipped - 1, ("\n" if "\n" in window[:skipped] else ":") + clause
 
 
-_BACK = pattern(
-    r"\b(?:wait|actually|hold on|correction|oops|scratch that|let me (?:re|correct|double)"
-    r"|(?:is|was|that['’]s) (?:wrong|incorrect|a mistake)|made an? (?:mistake|error))\b"
-    r"|不对|等等|更正|算错|错了|重新",
+_STATES = pattern(
+    r"(?:[=≈]|\b(?:is|are|be|been|it['’]s|that['’]s|makes?|made|becomes?|gives?|equals|so|no)"
+    r"|是|为|得|共|等于|到)\s?[$€£¥￥₹*({\\\s]{0,6}$",
     re.IGNORECASE,
 )
 
 
-def _taken_back(text: str, end: int) -> bool:
-    """Say whether a text takes its marked answer back and goes on to other numbers."""
-    back = _BACK.search(text, end)
-    return back is not None and next(find(text[back.end() :]), None) is not None
+def _taken_back(text: str, marked: Number) -> bool:
+    """Say whether a text takes its marked answer back and goes on to another."""
+    for start, corrects in retractions(text, marked.end):
+        later = [moved(n, start) for n in islice(find(text[start : start + 4000]), 64)]
+        if not later:
+            return False
+        if corrects:
+            return True
+        if _confirmed(text, start, later, marked):
+            continue
+        stated = [n for n in later if _STATES.search(text[max(0, n.start - 16) : n.start])]
+        if not text[start : later[0].start].strip(" ,.:;…*$(–—-"):
+            stated.append(later[0])  # "Actually, 18"
+        if stated and not only_checks(text, start):
+            return True
+        # A check that ends in a number which the solution did not have contradicts the answer.
+        result = equals(text, len(text))
+        if result and result.start >= start and not _known(text[: marked.start], result):
+            return True
+    return False
+
+
+def _confirmed(text: str, start: int, later: list[Number], marked: Number) -> bool:
+    """Say whether the answer comes out again behind a pause, or is said to be right."""
+    if confirms(text, start) or later[-1].readings == marked.readings:
+        return True
+    results = [n for n in later if re.search(r"=\s?[$€£¥]?\s?$", text[max(0, n.start - 5) : n.start])]
+    if not results and later[0].readings == marked.readings:
+        return True  # "Actually, 42 is also 6 weeks" goes on about the answer
+    return any(n.readings == marked.readings for n in results)
+
+
+def _known(text: str, number: Number) -> bool:
+    return any(n.readings == number.readings for n in find(text[-4000:]))
 
 
 def _line(text: str, start: int) -> str:

@@ -12,10 +12,13 @@ import unicodedata
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
+from math import factorial
 from typing import NamedTuple
 
 from aisb.helpers import pattern
-from aisb_evaluator_text._compounds import joined
+from aisb_evaluator_text._compounds import joined, placed
+from aisb_evaluator_text._groups import fold
+from aisb_evaluator_text._units import AFTER, LETTERS, factors, word_fraction
 
 MOST_DIGITS = 400
 """Numbers with more digits, or of a higher power of ten, are kept as text: no answer is that long."""
@@ -34,21 +37,22 @@ class Number(NamedTuple):
     readings: tuple[Fraction, ...] = ()
 
 
-_FOLD = str.maketrans("．％－﹣−／：＋＝（）＄￥　", ".%---/:+=()$¥ ")
 _INT = (
     r"(?:\d{1,3}(?:(?:,\\!|,|\{,\}|\\,|\\!|[\u00a0\u202f\u2009]|，(?=[０-９]))\d{3})++(?!\d)"
     r"|\d{1,2}(?:,\d{2}(?=,))++,\d{3}(?!\d)|(?<=[$€£¥])\d{1,3}(?:[ ]\d{3})++(?![\d/])|\d++)"
 )
-_DEC = rf"(?:{_INT}(?:\.\d++)?|\.\d++)"
+_DEC = rf"(?:{_INT}(?:(?:\.|\{{[.,]\}}(?=\d{{1,2}}(?!\d)))\d++)?|\.\d++)"
 _VULGAR = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _TOKEN = pattern(
     rf"""(?=[\d.\\{_VULGAR}])(?:
     (?P<eu>\d{{1,3}}(?:\.\d{{3}})++,\d{{1,2}})(?![\d,])
-  | (?P<odd>\d++(?::\d++)++ | \d++(?:/\d++){{2,}}+
+  | (?P<odd>(?!\d{{1,2}}:00(?![\d:]))\d++(?::\d++)++ | \d++(?:/\d++){{2,}}+
       | \d{{4}}-\d{{1,2}}-\d{{1,2}}(?!\d) | \d++(?:\.\d++){{2,}}+)
-  | (?:(?P<lw>\d++)\s?)?\\[dtc]?frac\s?(?:\{{\s?(?P<ln>-?\s?{_DEC})\s?\}}|(?P<ln1>\d))\s?
+  | (?:(?P<lw>\d++)(?:\s|又)?)?\\[dtc]?frac\s?(?:\{{\s?(?P<ln>-?\s?{_DEC})\s?\}}|(?P<ln1>\d))\s?
     (?:\{{\s?(?P<ld>{_DEC})\s?\}}|(?P<ld1>\d))
-  | (?P<mw>\d++)(?:[ ]|-(?=\d{{1,2}}/\d{{1,3}}(?![\d/]|\s?[-+*=^])))(?P<mn>\d++)/(?P<md>\d++)
+  | (?P<mw>\d++)(?:[ ]|又|-(?=\d{{1,2}}/\d{{1,3}}(?![\d/]|\s?[-+*=^])))(?P<mn>\d++)/(?P<md>\d++)
+  | (?:(?P<cw>\d++)又)?(?P<cd>(?!100分)\d++)分之(?P<cn>\d++)
+  | (?P<hour>\d{{1,2}}):00(?![\d:])
   | (?:(?P<vw>\d++)[ ]?)?(?P<v>[{_VULGAR}])
   | (?P<fn>{_DEC})\s?/\s?(?P<fd>{_DEC})
   | (?P<n>{_DEC})(?:[eE](?P<e>[+-]?\d++)(?![A-Za-z])
@@ -60,7 +64,7 @@ _TOKEN = pattern(
 _POWER = pattern(r"\s?(?:\^|\*\*)\s?(?:\{\s?(-?\d{1,3})\s?\}|(-?\d{1,3})(?!\d))")
 _CURRENCY = r"(?:(?:US|HK|NZ|CA|AU|A|C|S)?\\?[$€£¥₹₩฿]|(?<![A-Za-z])(?:USD|RMB|CNY|EUR|GBP|INR|Rs\.?|RM))"
 _BEFORE = pattern(
-    rf"(?P<sign>-[ ]?|–|负|(?<![A-Za-z])(?:negative|minus)[ ])?"
+    rf"(?P<sign>-[ ]?|–|负|零下[ ]?|(?<![A-Za-z])(?:negative|minus)[ ])?"
     rf"(?P<currency>{_CURRENCY}[ ]?)?(?P<inner>-[ ]?)?$",
     re.IGNORECASE,
 )
@@ -68,24 +72,10 @@ _OF_HUNDRED = pattern(r"百分之[ ]?$")
 _EXPECTS_VALUE = pattern(
     r"(?:[=:(≈~{*$>]|\b(?:is|are|was|be|equals|get|gives|makes|of|to)|为|是|得|等于)$", re.IGNORECASE
 )
-_AFTER = pattern(
-    r"""(?P<percent>\s?(?:\\?%|per[ ]?cent\b|percentage\ points?\b))
-      | (?P<unit>[kK](?![A-Za-z])|\s?(?:thousand|million|billion|trillion|hundred|dozen)\b
-        |\s?(?:千万|百万|万亿|万|亿)
-        |\s?千(?![克米瓦卡帕焦赫伏字]))""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_UNITS = {
-    "k": 10**3, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "hundred": 100,
-    "dozen": 12, "千": 10**3, "万": 10**4, "百万": 10**6, "千万": 10**7, "亿": 10**8, "万亿": 10**12,
-}  # fmt: skip
+_FACTORIAL = pattern(r"!(?!!)(?=\s?(?:\$|\\\)|\\\]|\}|[=+*/×]))")
+_UNCERTAIN = pattern(r"(?:±|\\pm|\+/-)\s?(?:[$€£¥]\s?)?$")
 _COMMAND = pattern(r"\\[A-Za-z]+$")
 _SUPERSCRIPTS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
-
-
-def fold(text: str) -> str:
-    """Write full-width signs and brackets as ASCII, one for one, so that places stay the same."""
-    return text if text.isascii() else text.translate(_FOLD)
 
 
 def find(text: str) -> Iterator[Number]:
@@ -124,10 +114,32 @@ def _number(text: str, match: re.Match[str]) -> Number | None:
     prefix = _BEFORE.search(before)
     if before.endswith(("^", "_", "^{", "_{")) or _in_name(before, prefix):
         return None
+    if ("±" in before or "pm" in before or "+/-" in before) and (uncertain := _UNCERTAIN.search(before)):
+        begin = start - len(before) + uncertain.start()
+        return Number(f"±{_plain(match[0])}", begin, end)
     read = _read(match, "." if start > match.start() else "")
     if read is None:
         return Number(_plain(match[0]), start, end)
     plain, value = read
+    if whole := placed(text, start, end):
+        start, end, value = whole
+        plain = text[start:end]
+        before = text[max(0, start - 24) : start]
+        sign = _sign(start, before, _BEFORE.search(before))
+        return Number(plain, start, end, (value,)) if sign is None else _negative(plain, value, sign, end)
+    return _evaluate(text, Number(plain, start, end, (value,)), before, prefix)
+
+
+def _negative(plain: str, value: Fraction, start: int, end: int) -> Number:
+    return Number(f"-{plain}", start, end, (-value,))
+
+
+def _evaluate(text: str, number: Number, before: str, prefix: re.Match[str] | None) -> Number:
+    """Return a number with its factorial sign, power, sign, percent and unit."""
+    plain, start, end, (value,) = number
+    if value.denominator == 1 and 0 <= value <= 20 and _FACTORIAL.match(text, end):
+        value, end = Fraction(factorial(int(value))), end + 1
+        plain = str(value)
     power = _POWER.match(text, end)
     if power:
         exponent = int(power[1] or power[2])
@@ -135,11 +147,12 @@ def _number(text: str, match: re.Match[str]) -> Number | None:
             return Number(text[start : power.end()], start, power.end())
         plain, value, end = f"{plain}^{exponent}", value**exponent, power.end()
     sign = _sign(start, before, prefix)
-    if sign is not None:
-        plain, value, start = f"-{plain}", -value, sign
+    number = Number(plain, start, end, (value,)) if sign is None else _negative(plain, value, sign, end)
     if _OF_HUNDRED.search(before):
-        return Number(f"{plain}%", start, end, (value / 100, value))
-    return _with_unit(text, Number(plain, start, end, (value,)), alone=sign is not None)
+        (value,) = number.readings
+        return Number(f"{number.text}%", number.start, end, (value / 100, value))
+    paid = bool(prefix and prefix["currency"])
+    return _with_unit(text, number, signed=sign is not None, paid=paid)
 
 
 def _in_name(before: str, prefix: re.Match[str] | None) -> bool:
@@ -149,21 +162,41 @@ def _in_name(before: str, prefix: re.Match[str] | None) -> bool:
     return attached and not (prefix and prefix["currency"]) and not _COMMAND.search(before)
 
 
-def _with_unit(text: str, number: Number, *, alone: bool) -> Number:
-    """Return a number with its unit; unless it is `alone`, also as the rest of "3 hours 20 minutes"."""
-    whole = None if alone else joined(text, number.start, number.end, number.readings[0])
+def _with_unit(text: str, number: Number, *, signed: bool, paid: bool) -> Number:
+    """Return a number with its unit; unless it has a sign, also as the rest of "3 hours 20 minutes".
+
+    `paid` says that a currency stands before it, so that a letter is a unit: $2B, and no 2B.
+    """
+    whole = None if signed else joined(text, number.start, number.end, number.readings[0])
     if whole:
         start, end, readings = whole
         return Number(text[start:end], start, end, readings)
-    after = _AFTER.match(text, number.end)
-    if not after:
+    after = AFTER.match(text, number.end)
+    if after is None:
         return number
     value = number.readings[0]
     if after["percent"]:
         return Number(f"{number.text}%", number.start, after.end(), (value / 100, value))
-    unit = after["unit"].strip().lower()
+    if after["half"] or after["part"]:  # 3 and a half, 3个半
+        part = Fraction(1, 2) if after["half"] else word_fraction(after["top"], after["part"])
+        whole_value = value - part if signed else value + part
+        said = f"{number.text} {part}" if value.denominator == 1 else number.text
+        return Number(said, number.start, after.end(), (whole_value,))
+    if after["below"]:
+        return number if signed else _negative(number.text, value, number.start, after.end())
+    return _multiplied(number, after, paid=paid)
+
+
+def _multiplied(number: Number, after: re.Match[str], *, paid: bool) -> Number:
+    """Return a number with the unit that multiplies it: `70k`, `3万`, `$2B`."""
+    letter = after["letter"]
+    if letter and not paid and letter != "M":
+        return number
+    unit = LETTERS[letter.lower()] if letter else after["unit"].strip().lower()
     space = " " if unit.isascii() and unit != "k" else ""
-    return Number(f"{number.text}{space}{unit}", number.start, after.end(), (value * _UNITS[unit], value))
+    value = number.readings[0]
+    readings = (*(value * factor for factor in factors(unit)), value)
+    return Number(f"{number.text}{space}{unit}", number.start, after.end(), readings)
 
 
 def _sign(start: int, before: str, prefix: re.Match[str] | None) -> int | None:
@@ -176,7 +209,7 @@ def _sign(start: int, before: str, prefix: re.Match[str] | None) -> int | None:
         return None
     left = before[: prefix.start(group)]
     word = prefix[group].lower()
-    if (inner and prefix["currency"]) or word.strip() in ("负", "negative"):
+    if (inner and prefix["currency"]) or word.strip() in ("负", "零下", "negative"):
         negative = True
     elif word.endswith(" "):
         # "16 - 7" and "16 eggs minus 7" subtract, and "- 7" at the start of a line is a bullet.
@@ -194,27 +227,31 @@ def _read(match: re.Match[str], lost: str) -> tuple[str, Fraction] | None:
     """Return a token as plain text and as a value; None for one too long, or with a denominator of 0."""
     if len(match[0]) > MOST_DIGITS:
         return None
+    if match["hour"]:
+        return _plain(match[0]), Fraction(int(match["hour"]))
     if match["v"]:
         whole = int(match["vw"] or 0)
         part = Fraction(unicodedata.numeric(match["v"])).limit_denominator(10)
         return (f"{whole} {part}" if whole else str(part)), whole + part
-    if match["n"] or match["eu"]:
-        return _read_decimal(match, lost)
-    top, bottom, whole_text = (
-        (match["fn"].removeprefix(lost), match["fd"], None)
-        if match["fn"]
-        else (match["mn"], match["md"], match["mw"])
-        if match["mn"]
-        else (match["ln"] or match["ln1"], match["ld"] or match["ld1"], match["lw"])
-    )
+    return _read_decimal(match, lost) if match["n"] or match["eu"] else _read_fraction(match, lost)
+
+
+def _read_fraction(match: re.Match[str], lost: str) -> tuple[str, Fraction] | None:
+    if match["fn"]:
+        top, bottom, whole = match["fn"].removeprefix(lost), match["fd"], None
+    elif match["mn"]:
+        top, bottom, whole = match["mn"], match["md"], match["mw"]
+    elif match["cn"]:
+        top, bottom, whole = match["cn"], match["cd"], match["cw"]
+    else:
+        top, bottom, whole = match["ln"] or match["ln1"], match["ld"] or match["ld1"], match["lw"]
     top, bottom = _plain(top).replace(" ", ""), _plain(bottom)
     if Fraction(bottom) == 0:
         return None
     value = Fraction(top) / Fraction(bottom)
-    plain = f"{top}/{bottom}"
-    if whole_text is None:
-        return plain, value
-    return f"{_plain(whole_text)} {plain}", int(whole_text) + value
+    if whole is None:
+        return f"{top}/{bottom}", value
+    return f"{_plain(whole)} {top}/{bottom}", int(whole) + value
 
 
 def _read_decimal(match: re.Match[str], lost: str) -> tuple[str, Fraction] | None:
@@ -236,4 +273,5 @@ def _plain(text: str) -> str:
     if text.isascii() and text.isdigit():
         return text
     ascii_digits = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
+    ascii_digits = re.sub(r"(?<=\d)\{[.,]\}(?=\d{1,2}(?!\d))", ".", ascii_digits)  # 3{,}5
     return re.sub(r"(?<=\d)(?:,\\!|,|\{,\}|\\,|\\!|[ \u00a0\u202f\u2009，])(?=\d{3}|\d\d,)", "", ascii_digits)

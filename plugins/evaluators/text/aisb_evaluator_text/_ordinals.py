@@ -14,7 +14,10 @@ from aisb.helpers import pattern
 ENGLISH = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 CHINESE = "一二三四五六七八九十"
 _ENGLISH = "|".join((*ENGLISH, "last"))
-_WHOLE = pattern(r"\W{0,4}(?:option|choice) #?(?P<digit>\d)\W{0,4}", re.IGNORECASE)
+_WHOLE = pattern(
+    rf"\W{{0,4}}(?:(?:option|choice) #?|选项 ?|第)(?P<place>\d|[{CHINESE}])(?:个?选?项)?\W{{0,4}}",
+    re.IGNORECASE,
+)
 # What the naming of a place can begin with, in lower case.
 _BEGINS = pattern(
     rf"\b(?:answer|choice\b|choose|select|pick|go with|the (?:{_ENGLISH}) |option )|第|答案|选|应|正确"
@@ -24,14 +27,17 @@ _RIGHT = r"(?:the\ )?(?:correct|right|best|most\ (?:likely|appropriate|suitable)
 
 _PLACED = pattern(
     rf"""
-    \b(?:answer|choice)\b[^.\n:]{{0,40}}?(?:\bis\b|:)\s?[*_(]{{0,3}}
-      (?:the\ (?P<word>{_ENGLISH})\b|(?:option|choice)\ (?:number\ )?\#?(?P<digit>\d)(?!\w))
+    \b(?:answer|choice|option)\b[^.\n:]{{0,40}}?(?:\bis\b|:)\s?[*_(]{{0,3}}
+      (?:the\ (?P<word>{_ENGLISH})(?=\s(?:one|{_OPTION})\b|[)*_"'”]{{0,3}}\s?(?:[.,;!]|\n|$))
+        |(?:option|choice)\ (?:number\ )?\#?(?P<digit>\d)(?!\w))
   | \b(?:choose|select|pick|go\ with)\s
       (?:the\ (?P<word2>{_ENGLISH})\ {_OPTION}|option\ \#?(?P<digit2>\d)(?!\w))
   | \bthe\ (?P<word3>{_ENGLISH})\ {_OPTION}\ is\ {_RIGHT}\b
   | \boption\ \#?(?P<digit3>\d)\ is\ {_RIGHT}\b
   | (?:答案|应?选择?|(?<!不)正确的?(?:选项)?)[^，,。\n不非]{{0,6}}?(?:是|为|:)?\s?
       第(?P<cn>[{CHINESE}\d])个?(?:选项|项|答案|个)
+  | (?:答案|应?选择?)[^，,。\n不非]{{0,6}}?(?:是|为|:)?\s?选项\s?(?P<cn3>[{CHINESE}\d])(?![\d{CHINESE}])
+  | (?<![不非])选项\s?(?P<cn4>[{CHINESE}\d])(?:是|才是)?(?:正确|对的)
   | 第(?P<cn2>[{CHINESE}\d])个?(?:选项|项|答案|个)(?:是|才是)?(?:正确|对的)
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -50,8 +56,8 @@ class Place(NamedTuple):
 def places(text: str, letters: str) -> Iterator[Place]:
     """Yield the options that a text announces by their place."""
     whole = _WHOLE.fullmatch(text) if len(text) < 24 else None
-    if whole and 1 <= int(whole["digit"]) <= len(letters):
-        yield Place(letters[int(whole["digit"]) - 1], *whole.span("digit"), 0)
+    if whole and 1 <= _number(whole["place"], len(letters)) <= len(letters):
+        yield Place(letters[_number(whole["place"], len(letters)) - 1], *whole.span("place"), 0)
     lower = text.lower()
     begins = _BEGINS.finditer(lower if len(lower) == len(text) else text)
     for match in filter(None, (_PLACED.match(text, word.start()) for word in begins)):

@@ -20,6 +20,8 @@ class Perplexity(Evaluator):
     lm-evaluation-harness counts them in its task `wikitext`. Only token perplexity depends on the tokenizer.
     """
 
+    reads = "text"
+
     def __init__(
         self, *, counted: Annotated[str, "the row's field whose words and bytes are counted"] = "text"
     ) -> None:

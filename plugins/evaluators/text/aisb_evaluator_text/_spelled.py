@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from aisb.helpers import pattern
 from aisb_evaluator_text._numbers import Number
+from aisb_evaluator_text._units import word_fraction
 
 _ONES = [
     "zero",
@@ -35,17 +36,28 @@ _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 _WORDS = {word: value for value, word in enumerate(_ONES)} | {w: 10 * i for i, w in enumerate(_TENS, 2)}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
 _WORD = "|".join([*sorted(_WORDS, key=len, reverse=True), *_SCALES])
+_PART = r"(?:hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?|sixths?|eighths?|tenths?)"
 _ENGLISH = pattern(
-    rf"\b(?P<minus>(?:minus|negative)[ ])?(?:a[ ](?=hundred|thousand|million))?"
-    rf"(?P<words>(?:{_WORD})(?:(?:[ -]|[ ]and[ ])(?:{_WORD})){{0,12}})\b(?P<percent>[ ]per[ ]?cent)?",
-    re.IGNORECASE,
+    rf"""
+    \b(?P<minus>(?:minus|negative)[ ])?(?:
+      (?P<dozens>half[ ]a[ ]dozen|a[ ]dozen)
+    | (?P<top>an?(?=[ ](?:half|quarter))|one|two|three|four|five|six|seven)[ -](?P<part>{_PART})
+    | (?P<half>half)
+    | (?:a[ ](?=hundred|thousand|million))?(?P<words>(?:{_WORD})(?:(?:[ -]|[ ]and[ ])(?:{_WORD})){{0,12}})
+      (?:[ ]and[ ](?P<over>an?|one|two|three)[ -](?P<over_part>hal(?:f|ves)|thirds?|quarters?)
+         (?:[ ](?P<scale>hundred|thousand|million|billion))?)?
+      (?P<dozen>[ ]dozen)?(?P<percent>[ ]per[ ]?cent)?
+    )\b(?!-[a-z])
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
 _STEPS = {"十": 10, "百": 100, "千": 1000}
 _SHORT = {"百": 10, "千": 100, "万": 1000, "萬": 1000, "亿": 10**7}
-_NUMERAL = "[零〇一二两兩三四五六七八九十百千万萬亿]"
+_NUMERAL = "[零〇一二两兩三四五六七八九十百千万萬亿億]"
 _CHINESE = pattern(
-    rf"(?P<minus>负)?(?:(?P<per>{_NUMERAL}{{1,20}})分之)?(?P<whole>{_NUMERAL}{{1,20}}+)"
+    rf"(?P<minus>负|零下)?(?:(?P<mixed>{_NUMERAL}{{1,20}})又(?={_NUMERAL}{{1,20}}分之))?"
+    rf"(?:(?P<per>{_NUMERAL}{{1,20}})分之)?(?P<whole>{_NUMERAL}{{1,20}}+)"
     rf"(?:点(?P<tail>[零〇一二三四五六七八九]{{1,20}}))?"
 )
 
@@ -60,9 +72,30 @@ def find(text: str) -> Iterator[Number]:
 
 
 def _english(match: re.Match[str]) -> tuple[Fraction, ...] | None:
+    if match["dozens"]:
+        return (Fraction(12 if match["dozens"].lower().startswith("a") else 6),)
+    sign = -1 if match["minus"] else 1
+    if match["half"]:
+        return (sign * Fraction(1, 2),)
+    if match["part"]:
+        return (sign * word_fraction(match["top"], match["part"]),)
+    whole = _english_whole(match["words"])
+    if whole is None:
+        return None
+    number = Fraction(whole)
+    if match["over"]:
+        number += word_fraction(match["over"], match["over_part"])
+        number *= _SCALES[match["scale"].lower()] if match["scale"] else 1
+    number *= sign
+    if match["dozen"]:
+        return (number * 12, number)
+    return (number / 100, number) if match["percent"] else (number,)
+
+
+def _english_whole(words: str) -> int | None:
     total = current = 0
     before = 0
-    for word in re.split(r"[ -]", match["words"].lower()):
+    for word in re.split(r"[ -]", words.lower()):
         if word == "and":
             continue
         if word == "hundred":
@@ -78,8 +111,7 @@ def _english(match: re.Match[str]) -> tuple[Fraction, ...] | None:
             before = value
             continue
         before = 0
-    number = Fraction(-(total + current) if match["minus"] else total + current)
-    return (number / 100, number) if match["percent"] else (number,)
+    return total + current
 
 
 def _chinese(match: re.Match[str]) -> tuple[Fraction, ...] | None:
@@ -95,11 +127,17 @@ def _chinese(match: re.Match[str]) -> tuple[Fraction, ...] | None:
     per = _numeral(match["per"])
     if not per:
         return None
+    if match["mixed"]:
+        mixed = _numeral(match["mixed"])
+        if mixed is None:
+            return None
+        return ((mixed + abs(number) / per) * (-1 if match["minus"] else 1),)
     return (number / 100, number) if match["per"] == "百" else (number / per,)
 
 
 def _numeral(text: str) -> int | None:
     """Return the value of a Chinese numeral, digit by digit (二〇二四) or by place (两千零二十四)."""
+    text = text.replace("萬", "万").replace("億", "亿")
     if all(c in _DIGITS for c in text):
         return int("".join(str(_DIGITS[c]) for c in text))
     high = total = section = digit = 0
@@ -112,7 +150,7 @@ def _numeral(text: str) -> int | None:
             high, total, section, digit = (high + total + section + digit) * 10**8, 0, 0, 0
         else:
             total, section, digit = (total + section + digit) * 10**4, 0, 0
-        if position == 0 and c in "万萬亿":
+        if position == 0 and c in "万亿":
             return None
     if digit and text[-2] in _SHORT:  # 两万五 is 25,000, and 三百五 is 350
         digit *= _SHORT[text[-2]]

@@ -13,7 +13,8 @@ from aisb._plugins import Plugins
 from aisb_evaluator_text import _numbers as numbers
 from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._choices import choice
-from aisb_evaluator_text._marked import answer_line, boxed, find_boxes
+from aisb_evaluator_text._languages import english_numbers
+from aisb_evaluator_text._marked import answer_line, answer_text, boxed, find_boxes
 from aisb_evaluator_text._number_steps import last_number, number
 
 CITIES = Sample("0", {}, "B", ("Berlin", "Paris", "Rome", "Madrid"))
@@ -115,7 +116,6 @@ def test_spelled_numbers_are_read(text: str, value: Fraction):
         ("She makes **$18** a day for 7 days.", "18", "last-bold", False),
         ("She makes 18 dollars, not 20.", "18", "last-number", False),
         ("She has eighteen eggs.", "eighteen", "last-spelled-number", False),
-        ("So 18.\n\nQuestion: 4 + 4?\nThe answer is 8.", "18", "last-number", False),
         ("Answer: Janet has 16 eggs. She sells 9 for $18.", "18", "last-number", False),
     ],
 )
@@ -229,6 +229,52 @@ def test_the_answer_line_follows_the_last_mark(text: str, line: str):
     assert found.explicit
 
 
+@pytest.mark.parametrize(
+    ("text", "answer", "rule"),
+    [
+        ("It is \\boxed{\\text{Lake Como}}.", "Lake Como", "boxed"),
+        ("\\fbox{Lake Como}", "Lake Como", "boxed"),
+        ("$\\boxed{\\mathbf{Como}}$ it is", "Como", "boxed"),
+        ("\\boxed{\\text{Answer: Como}}", "Como", "boxed"),
+        ("Answer: $\\boxed{\\text{Como}}$", "Como", "boxed"),
+        ("\\boxed{Garda}\n\nAnswer: Como", "Como", "answer-line"),
+        ("Answer: Garda\n\n\\boxed{Como}", "Como", "boxed"),
+        ("<answer>Como</answer>", "Como", "answer-line"),
+        ("Garda?\n<ANSWER>\nComo\n</ANSWER>", "Como", "answer-line"),
+        ("Answer: $\\text{Como}$", "Como", "answer-line"),
+        ("The answer to this is Como.", "Como", "answer-line"),
+        ("Die Antwort lautet Como.", "Como", "answer-line"),
+        ("La réponse est Como.", "Como", "answer-line"),
+        ("答案是科莫湖。", "科莫湖", "answer-line"),
+        ("Como\n\nThis answer assumes that a lake is meant.", "Como", "first-line"),
+        ("Como\n\nNote that \\boxed is not needed.", "Como", "first-line"),
+        ("Como\n\nGive your reply as \\boxed{answer}.", "Como", "first-line"),
+    ],
+)
+def test_an_answer_in_words_is_boxed_announced_or_the_first_line(text: str, answer: str, rule: str):
+    found = answer_text()(text, NONE)
+    assert (found.text, found.rule) == (answer, rule)
+    assert text[slice(*found.span)] == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "written"),
+    [
+        ("1.800 und 3,5", "de", "1,800 und 3.5"),
+        ("1.234,50", "es", "1,234.50"),
+        ("1 800 et 1\u202f234,5", "fr", "1,800 et 1,234.5"),
+        ("1,200", "de", "1,200"),
+        ("0,5 und 1,125", "de", "0.5 und 1.125"),
+        ("2.5 und 1.125", "de", "2.5 und 1.125"),
+        ("2.5 und 1.200", "de", "2.5 und 1,200"),
+        ("1,2,3 und 12.05.2020", "de", "1,2,3 und 12.05.2020"),
+        ("1.800 und 3,5", "en", "1.800 und 3,5"),
+    ],
+)
+def test_numbers_of_a_language_are_written_as_english_does_in_the_same_places(text, language, written):
+    assert english_numbers(text, language) == written
+
+
 def test_the_first_answer_line_can_be_asked_for():
     assert answer_line(which="first")("Answer: Paris\nAnswer: Rome", NONE).text == "Paris"
     assert answer_line()("Paris", NONE) is None
@@ -254,7 +300,7 @@ UNITS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("make", [choice, number, last_number, boxed, answer_line])
+@pytest.mark.parametrize("make", [choice, number, last_number, boxed, answer_line, answer_text])
 def test_no_text_takes_more_than_its_length(make):
     step = make()
 

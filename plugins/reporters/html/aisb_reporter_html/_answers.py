@@ -179,7 +179,7 @@ class Packer:
                 found.append(self._piece(Piece("reasoning", line["reasoning"]), None))
             span = score["span"] if score and line is lines[-1] else None
             at = 0
-            for piece in pieces(line["prediction"] or ""):
+            for piece in pieces(line["prediction"] or "", line.get("reasoning_spans", ())):
                 mine = (span[0] - at, span[1] - at) if span and at <= span[0] < at + len(piece.text) else None
                 found.append(self._piece(piece, mine))
                 at += len(piece.text)

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from aisb.helpers import VisibleText
-
 LEAST_SHARED = 64
 """Characters that a prefix must have to be worth a place of its own."""
 AROUND = 200
@@ -54,20 +52,16 @@ def _content(content: Any) -> str:
     return "\n".join(shown)
 
 
-def pieces(raw: str) -> list[Piece]:
+def pieces(raw: str, reasoning: Iterable[Sequence[int]]) -> list[Piece]:
     """Return an output as stretches of reasoning and of what is visible; together they are the output."""
-    seen = VisibleText.of(raw)
     found: list[Piece] = []
     at = 0
-    ends = [*seen.starts[1:], len(seen.text)]
-    for start, raw_start, end in zip(seen.starts, seen.raw_starts, ends, strict=True):
-        if raw_start > at:
-            found.append(Piece("reasoning", raw[at:raw_start]))
-        at = raw_start + end - start
+    for start, end in [*reasoning, (len(raw), len(raw))]:
+        if start > at:
+            found.append(Piece("visible", raw[at:start]))
         if end > start:
-            found.append(Piece("visible", raw[raw_start:at]))
-    if at < len(raw):
-        found.append(Piece("reasoning", raw[at:]))
+            found.append(Piece("reasoning", raw[start:end]))
+        at = end
     return found
 
 

@@ -11,7 +11,7 @@ import tomli_w
 from aisb import Prediction, Sample, Score, Timing, Usage
 from aisb_engine import open_finished_run
 from aisb_engine._record.log import LogWriter
-from aisb_engine._record.predictions import Asked, write_predictions, write_samples
+from aisb_engine._record.predictions import Asked, read_answers, write_predictions, write_samples
 from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._record.scores import write_scores
 from aisb_engine._scoring.metrics import bounds, outcomes, summarize
@@ -59,7 +59,8 @@ class Made:
         with LogWriter(folder.log(model, task) / "worker-0") as log:
             for (key, repeat), reply in zip(keys, replies, strict=True):
                 log.append(Prediction(key, repeat, **reply), final=True)
-        write_predictions(folder, model, task, repeats=repeats, also_json=False)
+        answers = read_answers(folder, model, task, repeats)
+        write_predictions(folder, model, task, answers, repeats=repeats, also_json=False)
         groups = {sample.id: sample.group for sample, _ in samples}
         scores = [
             Score(sample_id=key, repeat=repeat, evaluator="numeric-match", group=groups[key], **given)

@@ -200,6 +200,8 @@ def warnings(run: FinishedRun) -> Iterator[str]:
             )
         for fault in result.faults:
             yield f"warning: {result.task} · {result.model}: {fault}"
+        for doubt in result.doubts:
+            yield f"warning: {result.task} · {result.model}: {doubt}"
         if result.not_asked_yet:
             yield (
                 f"warning: {result.task} · {result.model}: {result.not_asked_yet} requests not asked yet: "

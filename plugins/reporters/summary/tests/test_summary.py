@@ -187,6 +187,17 @@ def test_two_percent_unclear_is_let_pass_and_more_is_not(folder):
     assert "demo_gsm8k · b: 3.0 % unclear (truncated 3)" in warnings[0]
 
 
+def test_a_headline_that_another_extractor_could_move_is_doubted(folder):
+    found = {"by": "boxed", "answers": 12, "read": 400, "up": 3, "down": 9, "move": 2.25, "ids": ["1"]}
+    put(folder, "a", "demo_gsm8k", [metric("accuracy", 50.0)], {"correct": 1, "wrong": 1}, disputed=found)
+    (written,) = Text(show=False).report(open_finished_run(folder))
+    (warning,) = " ".join(written.read_text("utf-8").split()).split("warning: ")[1:]
+    assert warning == (
+        "demo_gsm8k · a: boxed reads 12 of 400 answers otherwise, which could move the score by 2.2 points: "
+        "look at them with aisb audit"
+    )
+
+
 def test_what_an_interrupted_run_did_not_ask_is_told(folder):
     put(folder, "a", "demo_gsm8k", [metric("accuracy", 50.0)], {"correct": 1, "wrong": 1}, not_asked_yet=62)
     (written,) = Text(show=False).report(open_finished_run(folder))

@@ -9,27 +9,29 @@ import asyncio
 import inspect
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
-from aisb import AisbError, Ask, Evaluator, Extract, Outcome, Prediction, Sample, Score, UsageError
-from aisb.helpers import VisibleText
+from aisb import Ask, Evaluator, Extract, Outcome, Prediction, Sample, Score, UsageError
 from aisb_engine import (
     CORRECT_FROM,
+    USUAL_AGREEMENT,
     PluginFaults,
     StepError,
     Steps,
-    Use,
-    factory_options,
+    VisibleText,
+    is_contested,
     make_evaluators,
+    other_extractors,
+    reading_of,
     score_predictions,
 )
 
 if TYPE_CHECKING:
-    from aisb_engine import Answers, Plugins, Task
+    from aisb_engine import Answers, MarksTable, Plugins, Task
 
 Flag = Literal["missed", "gold there", "no answer", "disagree"]
 FLAGS: Mapping[Flag, str] = {
@@ -39,13 +41,6 @@ FLAGS: Mapping[Flag, str] = {
     "disagree": "another extractor finds another answer",
 }
 """What is worth a look, the worst first."""
-
-CUTTING = ("strip-reasoning", "strip-markdown", "strip", "before", "replace")
-"""Steps that cut a text to what is looked at; other extractors look at the same."""
-
-
-USUAL = 0.75
-"""In what share of its answers an extractor must agree with the task's own steps to be of use."""
 
 
 class Look(NamedTuple):
@@ -74,14 +69,19 @@ class Entry:
     text: str = field(repr=False)
 
     @property
-    def rank(self) -> tuple[int, bool, int]:
+    def is_contested(self) -> bool:
+        """Whether another answer, marked as well as the one that was graded, would change the verdict."""
+        return self.outcome != "error" and any(_contests(self.own, look) for look in self.others.values())
+
+    @property
+    def rank(self) -> tuple[bool, int, bool, int]:
         """Where it stands in the order, the worst first."""
         if not self.flags:
-            return (len(FLAGS), False, 0)
+            return (True, len(FLAGS), False, 0)
         worst = list(FLAGS).index(self.flags[0])
         marked = any(look.explicit and look.right for look in self.others.values())
         behind = len(self.text) - self.gold_at[1] if self.gold_at else len(self.text)
-        return (worst, not marked, behind)
+        return (not self.is_contested, worst, not marked, behind)
 
 
 class Count(NamedTuple):
@@ -102,6 +102,11 @@ class Audit:
     notes: tuple[str, ...] = ()
 
     @property
+    def contested(self) -> int:
+        """How many outputs have a verdict that another answer, marked as well, would change."""
+        return sum(entry.is_contested for entry in self.entries)
+
+    @property
     def flagged(self) -> Counter[Flag]:
         """How many outputs have each flag."""
         return Counter(flag for entry in self.entries for flag in entry.flags)
@@ -115,13 +120,14 @@ async def audit(
     also: Sequence[str] = (),
     ask: Ask | None = None,
     faults: PluginFaults | None = None,
+    marks: MarksTable | None = None,
 ) -> Audit:
     """Look at every output of a subtask with the task's own steps and with others.
 
     `also` are further extractors: names, or tables such as `{use="regex", pattern="#### (.*)"}`. Of the
     installed ones, those are used that need no options, belong to no other family of tasks, and make sense
     here: most of what they find is what the task's own steps find, or they are right as often. `faults`
-    records what the task's own steps and evaluators raise.
+    records what the task's own steps and evaluators raise. `marks` are those of the model's file.
 
     Raises:
         UsageError: nothing is extracted in this task, or an extractor or evaluator cannot be made.
@@ -130,10 +136,17 @@ async def audit(
         raise UsageError(f"{task.name} compares log-likelihoods: nothing is extracted that could be audited")
     if not task.evaluate:
         raise UsageError(f"{task.name} has no evaluator, so nothing says what is right")
-    own = Steps.make(task.postprocess, plugins)
-    others, asked, notes = _others(task, plugins, also)
+    own = Steps.make(task.postprocess, plugins, reading=reading_of(task, plugins, marks))
+    others, asked, notes = other_extractors(task, plugins, also, marks)
     graded = await score_predictions(
-        task, answers.samples, answers.predictions, plugins, ask=ask, faults=faults, unmade=answers.unmade
+        task,
+        answers.samples,
+        answers.predictions,
+        plugins,
+        ask=ask,
+        faults=faults,
+        unmade=answers.unmade,
+        marks=marks,
     )
     scored = next(iter(graded.values()))
     judge = next(iter(make_evaluators(task, plugins).values()))
@@ -219,57 +232,6 @@ def _pattern(gold: str) -> str:
     return before + re.escape(gold) + after
 
 
-def _others(
-    task: Task, plugins: Plugins, also: Iterable[str]
-) -> tuple[dict[str, Steps], set[str], list[str]]:
-    """Make the other extractors: those asked for, then those installed; say which cannot be made."""
-    cut: list[Use] = []
-    for step in task.postprocess:
-        if step.use not in CUTTING:
-            break
-        cut.append(step.model_copy(update={"only": {}}))
-    found: dict[str, Steps] = {}
-    for text in also:
-        use = _use(text)
-        found[text] = Steps.make([*cut, use], plugins, where="--with")
-    asked = set(found)
-    notes: list[str] = []
-    mine = [use.use for use in task.postprocess if not use.options]
-    # The steps of a family of tasks are made for those tasks, and mislead elsewhere.
-    families = {info.name for info in plugins.infos if info.configs}
-    families -= {plugins.find("postprocessor", use.use).plugin for use in task.postprocess}
-    for component in plugins.components():
-        name = component.name
-        if component.kind != "postprocessor" or component.plugin in {"builtin", *families}:
-            continue
-        if name in {*found, *mine}:
-            continue
-        if any(option.required for option in factory_options(component.factory)):
-            continue
-        try:
-            found[name] = Steps.make([*cut, Use(use=name)], plugins)
-        except AisbError as error:
-            notes.append(f"{name} is left out: {error}")
-    return found, asked, notes
-
-
-def _use(text: str) -> Use:
-    """Read an extractor: its name, or a table with options."""
-    import tomllib
-
-    if not text.lstrip().startswith("{"):
-        return Use(use=text)
-    try:
-        table = tomllib.loads(f"with = {text}")["with"]
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"--with {text}: {error}") from None
-    if not isinstance(table.get("use"), str):
-        raise UsageError(
-            f'--with {text}: it must say which step is used, as in {{use="regex", pattern="= (.*)"}}'
-        )
-    return Use(**table)
-
-
 async def _entry(
     graded: Score, sample: Sample, p: Prediction, *, own: Steps, others: Mapping[str, Steps], judge: Evaluator
 ) -> Entry:
@@ -279,7 +241,7 @@ async def _entry(
         if p.failure:
             return Look(None)
         try:
-            found = steps.extract(p.text, sample)
+            found = steps.read(p.text, sample, cut_off=p.finish_reason == "length").answer
         except StepError as failed:  # one sample: shown in its place
             return Look(None, f"raised {type(failed.error).__name__}: {failed.error}")
         if found is None:
@@ -317,7 +279,7 @@ async def _grade(judge: Evaluator, found: Extract, sample: Sample) -> tuple[bool
 
 def _makes_sense(count: Count, mine: Count) -> bool:
     """Say whether an extractor mostly finds what the task's own steps do, or is right as often as they."""
-    if count.found and count.same >= USUAL * count.found:
+    if count.found and count.same >= USUAL_AGREEMENT * count.found:
         return True
     return bool(count.right and mine.right is not None and count.right >= mine.right)
 
@@ -328,6 +290,13 @@ def _differ(one: Look, other: Look) -> bool:
         return False
     short, long = sorted((one.answer.strip(), other.answer.strip()), key=len)
     return not (short and re.search(_pattern(short), long))
+
+
+def _contests(own: Look, other: Look) -> bool:
+    """Say whether another answer would change the verdict, and is marked as well as the task's own one."""
+    if other.answer is None or own.same == other.same:
+        return False
+    return is_contested(own, other, own_is_right=own.right, other_is_right=other.right)
 
 
 def _flagged(entry: Entry, useful: set[str]) -> Entry:

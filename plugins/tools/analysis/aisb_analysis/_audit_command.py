@@ -44,7 +44,8 @@ def audit(context: click.Context, /, **flags: Any) -> int:
 
     RUN is a timestamp, a path, or `latest`. Each output is read again by the task's own steps and by other
     installed extractors; audit/<model>/<task>.jsonl in the run folder has every output with what each of them
-    takes from it, by which rule and where. Nothing is sent, and no score changes.
+    takes from it, by which rule and where, and the page beside it shows those in doubt. First stand outputs
+    whose verdict another answer, marked as well, would change. Nothing is sent, and no score changes.
 
     \b
       aisb audit latest --task gsm8k --with last-line
@@ -54,6 +55,7 @@ def audit(context: click.Context, /, **flags: Any) -> int:
     from aisb import RunError, UsageError
     from aisb_analysis._audit import audit as audited
     from aisb_analysis._audit import to_lines
+    from aisb_analysis._audit_page import to_page
     from aisb_engine import (
         ComponentError,
         PluginFaults,
@@ -75,7 +77,10 @@ def audit(context: click.Context, /, **flags: Any) -> int:
         try:
             answers = read_answers(folder, subtask, task, plugins)
             ask = replayed_judge(run, task, plugins)
-            found = asyncio.run(audited(task, answers, plugins, also=flags["also"], ask=ask, faults=faults))
+            marks = spec.models[subtask.model].marks
+            found = asyncio.run(
+                audited(task, answers, plugins, also=flags["also"], ask=ask, faults=faults, marks=marks)
+            )
         except UsageError as error:
             if isinstance(error, ComponentError):
                 faults.add(error)
@@ -85,13 +90,16 @@ def audit(context: click.Context, /, **flags: Any) -> int:
             continue
         file = folder.path / "audit" / subtask.model / f"{subtask.task}.jsonl"
         write_atomically(file, to_lines(found))
+        page = file.with_suffix(".html")
+        write_atomically(page, to_page(found, f"{subtask.task} · {subtask.model}"))
         if flags["as_json"]:
             told.append(_told(subtask.model, subtask.task, found, file))
             continue
         click.echo(f"{subtask.task} · {subtask.model}: {len(found.entries)} outputs")
         for line in _lines(found, flags["limit"]):
             click.echo(line)
-        click.echo(f"every output, with what each extractor takes from it: {file}\n")
+        click.echo(f"every output, with what each extractor takes from it: {file}")
+        click.echo(f"every output in doubt, as a page: {page}\n")
     if flags["as_json"]:
         click.echo(json.dumps(told, ensure_ascii=False, indent=2, default=str))
     for line in faults.lines():
@@ -123,6 +131,9 @@ def _lines(found: Audit, limit: int) -> Iterator[str]:
     yield ""
     for flag, meaning in FLAGS.items():
         yield f"{found.flagged[flag]:6,}  {flag + ':':<12}{meaning}"
+    share = 100 * found.contested / len(found.entries) if found.entries else 0.0
+    if share:
+        yield f"another answer, marked as well, would change {found.contested:,} verdicts ({share:.1f} %)"
     yield ""
     rows = [
         (_cut(count.name, 30), count.found, count.same, "–" if count.right is None else count.right)
@@ -154,13 +165,27 @@ def _shown(entry: Entry) -> Iterator[str]:
     if answers:
         told = "; ".join(f"{answer!r} by {', '.join(by)}" for answer, by in answers.items())
         yield f"  others took {_cut(told, WIDTH - 14)}"
-    yield f"  {_excerpt(entry, WIDTH - 2)}"
+    yield from (f"  {line}" for line in _excerpts(entry, WIDTH - 2))
 
 
-def _excerpt(entry: Entry, width: int) -> str:
-    """Return the piece of an output around what should have been taken, else around what was."""
-    text, room = entry.text, width - 4
-    start, end = entry.gold_at or entry.own.span or (len(text), len(text))
+def _excerpts(entry: Entry, width: int) -> Iterator[str]:
+    """Yield the pieces of an output around both readings, where another would change the verdict.
+
+    Else the piece around what should have been taken, or around what was.
+    """
+    end = (len(entry.text), len(entry.text))
+    if not entry.is_contested:
+        yield _excerpt(entry.text, entry.gold_at or entry.own.span or end, width)
+        return
+    spans = [entry.own.span, *(look.span for look in entry.others.values() if look.same != entry.own.same)]
+    pieces = [_excerpt(entry.text, span, width) for span in dict.fromkeys(filter(None, spans))]
+    yield from list(dict.fromkeys(pieces or [_excerpt(entry.text, end, width)]))[:3]
+
+
+def _excerpt(text: str, span: tuple[int, int], width: int) -> str:
+    """Return the piece of an output around a span, in one line."""
+    room = width - 4
+    start, end = span
     begin = max(0, min((start + end - room) // 2, len(text) - room))
     piece = " ".join(text[begin : begin + room].split())
     return f"{'… ' if begin else ''}{piece}{' …' if begin + room < len(text) else ''}"

@@ -95,7 +95,7 @@ async def _judging(resolver: Resolver, output: str | None) -> AsyncIterator[Judg
     """Open what asks the judge, where one is named; what it says is kept beside the graded lines."""
     from tempfile import TemporaryDirectory
 
-    from aisb_engine import Judging, judge_of
+    from aisb_engine import Judging, answer_requests, judge_of
 
     judge = judge_of(resolver)
     if judge is None:
@@ -103,7 +103,7 @@ async def _judging(resolver: Resolver, output: str | None) -> AsyncIterator[Judg
         return
     with TemporaryDirectory() as temporary:
         folder = Path(f"{output}.judge") if output and output != "-" else Path(temporary)
-        async with Judging(judge, resolver.plugins, folder, folder / "judge.out") as judging:
+        async with Judging(judge, resolver.plugins, folder, folder / "judge.out", answer_requests) as judging:
             yield judging
             click.echo(judging.tally.told(judging.name), err=True)
 

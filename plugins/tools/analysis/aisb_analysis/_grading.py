@@ -28,6 +28,7 @@ from aisb import (
     UsageError,
 )
 from aisb.helpers import as_text, wilson
+from aisb_analysis._shown import shown
 from aisb_engine import (
     ComponentError,
     Ledger,
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
 
 BATCH = 500
 """How many lines are graded together."""
+
+LONGEST_PROBLEM = 240
+"""Characters of the line that says why an output is not right."""
 
 OWN_KEYS = ("output", "reference", "finish_reason", "reasoning")
 """What a line says itself; its other keys are the task's row."""
@@ -300,7 +304,17 @@ def _told(score: Score) -> dict[str, Any]:
         "rule": score.rule,
         "span": score.span,
     }
+    if score.outcome != "correct" and (problem := _problem(score)):
+        told["problem"] = problem
     return told | ({"details": dict(score.details)} if score.outcome == "error" else {})
+
+
+def _problem(score: Score) -> str:
+    """Return in one line what an evaluator says went wrong, with the test that did not hold."""
+    problem, test = (score.details.get(key) or "" for key in ("problem", "test"))
+    problem = str(problem or score.details.get("raised") or "").removesuffix(": ")
+    line = shown(f"{problem}: {test}" if test else problem)
+    return line if len(line) <= LONGEST_PROBLEM else f"{line[: LONGEST_PROBLEM - 1]}…"
 
 
 def _listed(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,10 +12,12 @@ from aisb._errors import UsageError
 from aisb._plugins import Plugins
 from aisb._types import Prediction, Sample
 from aisb_analysis._grading import BATCH, Tally, grade
+from aisb_analysis._shown import shown
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.layers import Resolver, RunInput
 from aisb_engine._scoring.scoring import score
 from aisb_engine._spec import Task
+from aisb_evaluator_code._sandbox import containment
 
 PLUGINS = Plugins.load()
 
@@ -156,3 +158,37 @@ def test_lines_are_read_no_further_ahead_than_a_batch_and_nothing_of_them_is_kep
     assert written == 3 * BATCH
     assert ahead < BATCH
     assert tally.kept == {}
+
+
+PROMPT = 'def half(n):\n    """Half of n."""\n'
+PROGRAMS = {
+    "    return n / 2\n": None,
+    "    return n\n": "AssertionError: assert candidate(4) == 2",
+    "    x = 0\n    return n / x\n": "ZeroDivisionError: division by zero (line 2 of the program): assert candidate(4) == 2",
+    "def half(n):\n    return n /\n": "the program does not run: SyntaxError: invalid syntax (<program>, line 4)",
+    "    while True:\n        pass\n": "killed: it took 1 s of processor time, all that it may take (time out)",
+    "    return bytearray(8 << 30)\n": "MemoryError: (line 1 of the program): assert candidate(4) == 2",
+    "    raise ValueError('\x1b]0;x\x07 Bearer abcdefgh12345 ' + 'key-of-the-machine')\n": (
+        "ValueError: \ufffd]0;x\ufffd Bearer *** key-of-the-machine (line 1 of the program): assert candidate(4) == 2"
+    ),
+}  # fmt: skip
+LIMITED = 'task.evaluate=[{use="code-run", seconds=1}]'
+
+
+@pytest.mark.skipif(not containment().namespaces, reason="no namespaces can be made here")
+def test_a_line_says_why_its_program_failed(monkeypatch):
+    monkeypatch.setenv("AISB_ALLOW_CODE_EXECUTION", "1")
+    row = {"prompt": PROMPT, "entry_point": "half", "canonical_solution": "", "reference": ""}
+    row["test"] = "def check(candidate):\n    assert candidate(4) == 2\n"
+    found, told, _ = graded(task("humaneval", LIMITED), *({**row, "output": one} for one in PROGRAMS))
+    assert told == []
+    busy = "no end within 3 s"  # on a machine that is very busy, the clock is first
+    for line, wanted in zip(found, PROGRAMS.values(), strict=True):
+        assert line.get("problem") in (wanted, busy if wanted and "time out" in wanted else wanted)
+
+
+def test_a_problem_is_one_short_line_without_keys(monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "a-key-of-a-service")
+    assert shown("it\nsent  a-key-of-a-service,\u202e authorization: bearer abcdefghijk") == (
+        "it sent ***,\ufffd authorization: bearer ***"
+    )

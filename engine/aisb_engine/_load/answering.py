@@ -1,0 +1,47 @@
+"""Answer single requests as they are wanted: sent, retried and logged as those of a run are."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aisb._backend import Backend
+from aisb._types import Prediction, Request
+from aisb_engine._load.clock import RunClock
+from aisb_engine._load.runner import SubtaskRunner
+from aisb_engine._load.share import LoadShare
+from aisb_engine._progress import Progress
+from aisb_engine._record.log import LogWriter
+from aisb_engine._spec import Load
+
+
+@asynccontextmanager
+async def answer_requests(
+    backend: Backend, load: Load, folder: Path, *, session: int, note: Callable[[str], None]
+) -> AsyncIterator[Callable[[Request, Progress], Awaitable[Prediction]]]:
+    """Return what answers a request and counts it; no more are in flight than the load says.
+
+    The attempts are logged in the folder. The prediction is that of the last attempt.
+
+    Raises:
+        RunError: the log cannot be written.
+    """
+    share = LoadShare(load, load.clients(backend))
+    clock, turns = RunClock(time.perf_counter_ns()), asyncio.Semaphore(share.clients)
+    with LogWriter(share.log_file(folder), session=session) as log:
+        runner = SubtaskRunner(backend, share, clock, Progress("", "", folder), note, asyncio.Event(), log)
+
+        async def answer(request: Request, progress: Progress) -> Prediction:
+            async with turns:
+                runner.progress = progress
+                progress.in_flight += 1
+                try:
+                    return await runner.answer(request)
+                finally:
+                    progress.in_flight -= 1
+
+        async with runner.connected(share.clients):
+            yield answer

@@ -1,0 +1,62 @@
+"""What surrounds an attempt: where and with what it is logged, whether it is repeated, and the next turn."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from aisb._types import Failure, Message, Prediction, Request
+
+RETRIED_STATUS = frozenset({408, 409, 425, 429})
+LONGEST_DELAY = 60.0
+
+
+class AttemptLog(Protocol):
+    """Where attempts go as they end: a `LogWriter`."""
+
+    def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
+        """Keep one attempt."""
+
+
+class Unlogged:
+    """Where attempts go that nobody reads, such as those of warm-ups."""
+
+    def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
+        """Keep nothing."""
+
+
+def is_retryable(failure: Failure) -> bool:
+    """Say whether the same request may succeed a moment later.
+
+    It may after a connection that failed or broke, a timeout, a reply that makes no sense, and the statuses
+    408, 409, 425, 429 and 5xx. A request with any other 4xx would be refused again.
+    """
+    if failure.kind == "status" and failure.status is not None:
+        return failure.status >= 500 or failure.status in RETRIED_STATUS
+    return failure.kind != "refused"
+
+
+def delay(attempt: int, failure: Failure, backoff: float, draw: random.Random) -> float:
+    """Return the seconds to wait after an attempt: what the service asks for, else doubling with jitter."""
+    if failure.retry_after is not None:
+        return min(failure.retry_after, LONGEST_DELAY)
+    return min(backoff * 2.0 ** (attempt - 1), LONGEST_DELAY) * draw.uniform(0.5, 1.0)
+
+
+def next_turn(request: Request, answer: str) -> Request:
+    """Return the next request of a conversation: the messages so far, the answer, and the next user text."""
+    text, *later = request.followups
+    following = replace(request, turn=request.turn + 1, followups=tuple(later))
+    if request.messages is not None:
+        turns = (*request.messages, Message("assistant", answer), Message("user", text))
+        return replace(following, messages=turns)
+    return replace(following, text=f"{request.text or ''}\n{answer}\n{text}")
+
+
+def facts_of(request: Request) -> dict[str, Any]:
+    """Return what a record keeps of its request: the lengths that were asked for."""
+    params = request.params
+    max_tokens = params.get("max_tokens", params.get("max_completion_tokens"))
+    return ({"max_tokens": max_tokens} if isinstance(max_tokens, int) else {}) | dict(request.facts)

@@ -1,0 +1,292 @@
+"""The inference stage: prepare what is asked, probe the models, and run every subtask."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from aisb._errors import AisbError, PluginError, RunError
+from aisb._types import Request
+from aisb_engine._load.clock import RunClock
+from aisb_engine._load.launching import LaunchedSubtask
+from aisb_engine._load.load_record import LoadRecord
+from aisb_engine._load.loads import is_open, planned
+from aisb_engine._load.placing import Placing
+from aisb_engine._load.prefix_cache import WARM_UP, PrefixCacheBuster, pool_of
+from aisb_engine._load.prepared import Answers, PreparedSubtask
+from aisb_engine._load.preparing import prepare
+from aisb_engine._load.probing import close_backends, probe_models
+from aisb_engine._load.recording import record_inputs
+from aisb_engine._load.runner import Note, SubtaskRunner
+from aisb_engine._load.share import LoadShare, Source
+from aisb_engine._load.stage import InferenceStage
+from aisb_engine._progress import Progress
+from aisb_engine._record.log import Log, LogWriter, read_folder
+from aisb_engine._record.manifest import now
+from aisb_engine._record.predictions import read_answers, write_predictions
+from aisb_engine._stopper import Stopper
+
+LEAD_NS = 2_000_000
+"""How long after everything is ready the first request of an open loop can be due."""
+
+
+async def infer(stage: InferenceStage) -> None:
+    """Ask everything that has no answer yet.
+
+    Raises:
+        ServiceError: a service cannot be reached, or does not serve the model; nothing was sent.
+        UsageError: data or a component is missing, or the run's log belongs to other requests.
+        PluginError: a plugin raised at each task, so that nothing can be asked.
+        RunError: the log cannot be written, or a worker was lost.
+    """
+    with (stage.stopper or Stopper()).holding():
+        try:
+            prepare(stage)
+            if stage.left_out and not stage.subtasks:
+                raise PluginError(
+                    f"nothing can be asked: {', '.join(stage.left_out)} could not be made ready"
+                )
+            placing = Placing(stage.spec, stage.plugins, stage.subtasks)
+            placing.check(stage.display)
+            await probe_models(stage, placing)
+            record_inputs(stage)
+            stage.begun()
+            slots: asyncio.PriorityQueue[int] = asyncio.PriorityQueue()
+            for slot in range(stage.spec.run.max_num_workers):
+                slots.put_nowait(slot)
+            tasks: list[asyncio.Task[None]] = []
+            with _shown(stage):
+                # All subtasks, and all workers of this machine, share one clock.
+                began_ns = time.perf_counter_ns()
+                for one in stage.subtasks:
+                    task = asyncio.create_task(run_subtask(stage, one, placing, slots, began_ns))
+                    tasks.append(task)
+                await _all_ended(stage, tasks)
+        finally:
+            await close_backends(stage)
+
+
+async def run_subtask(
+    stage: InferenceStage,
+    one: PreparedSubtask,
+    placing: Placing,
+    slots: asyncio.PriorityQueue[int],
+    began_ns: int,
+) -> None:
+    """Run one subtask as soon as a slot is free: warm-ups, then the load, here or on workers.
+
+    Raises:
+        RunError: the log cannot be written, or a worker was lost.
+        ConfigError: a trace cannot be followed.
+    """
+    slot = await slots.get()
+    try:
+        if stage.stopping.is_set():
+            return
+        folder = stage.folder.log(one.subtask.model, one.subtask.task)
+        progress, load = stage.progress[one.subtask.key], one.subtask.load
+        with _subtask_log(stage, one, progress) as note:
+            answers = _resume(stage, one, progress, read_folder(folder), note)
+            source, count = plan_requests(one, progress, answers)
+            clock = RunClock(began_ns)
+            cache_buster = PrefixCacheBuster(pool_of(one.samples)) if one.nonce else None
+            share = LoadShare(
+                load,
+                load.clients(one.backend),
+                processes=one.workers,
+                repeats=one.subtask.repeats,
+                cache_buster=cache_buster,
+            )
+            runner = SubtaskRunner(one.backend, share, clock, progress, note, stage.stopping)
+            record = LoadRecord(one, progress, clock, cache_buster, placing.at_once)
+            placement, is_apart = placing.placement(one, slot), placing.is_apart(one)
+            if count and not is_apart:  # a model that its workers load answers no warm-up here
+                await _warm_up(runner, one, record)
+            async with record.kept(
+                folder,
+                note,
+                stage.stopping,
+                counted=stage.performance,
+                watched=one.backend.local and not is_apart,
+            ):
+                if stage.stopping.is_set():
+                    pass
+                elif placement is not None:
+                    await LaunchedSubtask(runner, one, placement, record.remark).run(
+                        source(),
+                        lambda at: record.start(at, folder),
+                        folder=folder,
+                        session=stage.session,
+                        began_ns=began_ns,
+                    )
+                else:
+
+                    async def start() -> int:
+                        return record.start(clock(), folder) + (LEAD_NS if share.is_open else 0)
+
+                    runner.health_file = share.health_file(folder)
+                    with LogWriter(share.log_file(folder), session=stage.session) as runner.log:
+                        for line in await runner.run(source, start):
+                            record.remark(line)
+    finally:
+        slots.put_nowait(slot)
+
+
+def plan_requests(one: PreparedSubtask, progress: Progress, answers: Answers) -> tuple[Source, int]:
+    """Return what gives the requests of a subtask with their planned times, and how many there are.
+
+    Raises:
+        ConfigError: a trace is out of order, or has no times.
+    """
+    load = one.subtask.load
+    if not is_open(load):
+        remaining = progress.total - progress.finished
+        return (lambda: ((0, request) for request in one.requests(answers, progress))), remaining
+    listed: list[Request] | None = None
+    count = len(one.samples) * one.subtask.repeats
+    if load.use_timestamp or answers:
+        listed = list(one.requests(answers, progress))
+        count = len(listed)
+    schedule = planned(load, count, [(request.id, request.at) for request in listed or ()])
+
+    def timed() -> Iterable[tuple[int, Request]]:
+        requests = iter(listed) if listed is not None else one.requests(answers, progress)
+        return zip(schedule, requests, strict=False)
+
+    return timed, count
+
+
+async def _warm_up(runner: SubtaskRunner, one: PreparedSubtask, record: LoadRecord) -> None:
+    """Send the warm-ups of a subtask, if it has any; record how many were answered."""
+    wanted, samples = one.subtask.load.num_warmups, one.samples
+    if not wanted:
+        return
+    chosen = (samples[number % len(samples)] for number in range(wanted))
+    requests: Iterable[Request] = (request for sample in chosen if (request := one.render(sample)))
+    if cache_buster := runner.share.cache_buster:  # else the warm-ups fill the cache that is measured next
+        requests = (cache_buster.request(request, WARM_UP) for request in requests)
+    answered = await runner.warm_up(requests, min(wanted, runner.share.clients))
+    record.facts["warmups"] = {"sent": wanted, "answered": answered}
+    runner.note(f"{wanted} warm-up requests, {answered} answered; not counted")
+    if not answered:
+        record.remark("no warm-up request was answered")
+
+
+@contextmanager
+def _subtask_log(stage: InferenceStage, one: PreparedSubtask, progress: Progress) -> Iterator[Note]:
+    """Return what adds a line to a subtask's log file; the file and the counts say how the block ended."""
+    progress.log_file.parent.mkdir(parents=True, exist_ok=True)
+    with progress.log_file.open("a", encoding="utf-8") as lines:
+
+        def note(line: str) -> None:
+            lines.write(f"{now()} {line}\n")
+            lines.flush()
+            stage.display.log(f"{progress.log_file.relative_to(stage.folder.path)}: {line}")
+
+        try:
+            yield note
+        except AisbError as error:
+            note(str(error))
+            error.add_note(f"  log: {progress.log_file}")
+            progress.phase = "failed"
+            raise
+        finally:
+            progress.ended = time.monotonic()
+            _write_predictions(stage, one)
+        progress.phase = "stopped" if stage.stopping.is_set() else "done"
+        note(f"{progress.phase}: {progress.finished} finished, {progress.failed} of them failed")
+
+
+def _resume(stage: InferenceStage, one: PreparedSubtask, progress: Progress, log: Log, note: Note) -> Answers:
+    """Count what an earlier command has answered, say how much is left, and return the answers."""
+    ids = {sample.id for sample in one.samples}
+    finished = [key for key in log.finished if key[0] in ids and key[1] < one.subtask.repeats]
+    progress.total = one.count()
+    progress.resumed = progress.finished = len(finished)
+    progress.phase, progress.started = "asking", time.monotonic()
+    if log.damaged:
+        note(f"{log.damaged} damaged stretches of the log passed over; their samples are asked again")
+    if log.attempts:
+        failed = sum(prediction.failure is not None for prediction in log.latest.values())
+        found = f"Found {len(finished)} finished of {progress.total}, {failed} failed: going on"
+        note(found)
+        stage.display.say(f"{one.name}: {found}")
+    note(f"asking {progress.total - progress.finished} requests, {one.subtask.merged}")
+    for line in one.notes:
+        note(line)
+        stage.display.say(f"{one.name}: {line}")
+    if broken := one.broken_line():
+        stage.display.say(f"{one.name}: {broken}")
+    for name, why in one.broken.items():
+        note(f"request {name}: not asked: {why}")
+    return log.latest
+
+
+def _write_predictions(stage: InferenceStage, one: PreparedSubtask) -> None:
+    """Write the prediction files, and keep what was read for scoring.
+
+    The answers of a performance run stay in its log.
+    """
+    if stage.performance:
+        return
+    model, task, repeats = one.subtask.model, one.subtask.task, one.subtask.repeats
+    with suppress(RunError):
+        answers = read_answers(stage.folder, model, task, repeats)
+        also_json = stage.spec.run.predictions_json
+        write_predictions(stage.folder, model, task, answers, repeats=repeats, also_json=also_json)
+        if stage.scored and one.task.evaluate:
+            stage.answers[one.subtask.key] = answers.without_times()
+
+
+@contextmanager
+def _shown(stage: InferenceStage) -> Iterator[None]:
+    """Show the counts of all subtasks while the block runs; stop it at Ctrl-C."""
+    at_once = stage.spec.run.max_num_workers
+    if at_once > 1 and len(stage.subtasks) > 1:
+        most = sorted((one.subtask.load.clients(one.backend) for one in stage.subtasks), reverse=True)
+        stage.display.say(f"up to {at_once} subtasks and {sum(most[:at_once])} requests at once")
+    with _stopped_by_interrupt(stage):
+        stage.display.start(list(stage.progress.values()))
+        try:
+            yield
+        finally:
+            stage.display.stop()
+
+
+@contextmanager
+def _stopped_by_interrupt(stage: InferenceStage) -> Iterator[None]:
+    """Stop the stage at the first Ctrl-C; a second one ends the process at once."""
+    if stage.stopper is not None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        if stage.interrupted:
+            loop.remove_signal_handler(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        stage.interrupted = True
+        stage.display.say("stopping: what has finished is kept (Ctrl-C again ends at once)")
+        stage.stopping.set()
+
+    with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:  # uvloop would keep the handler although it is closed
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.remove_signal_handler(signal.SIGINT)
+
+
+async def _all_ended(stage: InferenceStage, tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for all subtasks; when one fails, stop the others, and raise what it raised."""
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        stage.stopping.set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,164 @@
+"""What `load.json` keeps beside a log: the load that was asked for, and how it went.
+
+It is written before the first request and again at the end, so that a killed run can be shown, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from aisb._backend import HttpBackend
+from aisb._types import Sample
+from aisb_engine._faults import backend_words
+from aisb_engine._http.fetch import proxy_for
+from aisb_engine._load.counting import Counting
+from aisb_engine._load.loads import asked
+from aisb_engine._load.pacing import Clock
+from aisb_engine._load.prefix_cache import PrefixCacheBuster
+from aisb_engine._load.prepared import PreparedSubtask
+from aisb_engine._load.runner import Note
+from aisb_engine._progress import Progress
+from aisb_engine._record.manifest import mask_url
+from aisb_engine._record.runfolder import write_atomically
+
+
+class LoadRecord:
+    """The facts of one load while it runs."""
+
+    def __init__(
+        self,
+        prepared: PreparedSubtask,
+        progress: Progress,
+        clock: Clock,
+        cache_buster: PrefixCacheBuster | None,
+        subtasks_at_once: int,
+    ) -> None:
+        self._prepared = prepared
+        self._progress = progress
+        self._clock = clock
+        load, samples = prepared.subtask.load, prepared.samples
+        self.facts: dict[str, Any] = {
+            "asked": asked(load, prepared.backend, prepared.workers, prepared.subtask.merged, samples),
+            "planned": None if load.pressure_time else progress.total - progress.resumed,
+            "warmups": {"sent": 0, "answered": 0},
+            "started_ns": None,
+            "ended_ns": None,
+            "counters": {},
+            "input_exact": _is_exact(samples, cache_buster if load.pressure_time else None),
+            "nonce": prepared.nonce or None,
+            "proxy": _proxy(prepared),
+            "subtasks_at_once": subtasks_at_once,
+            "interrupted": False,
+            "notes": list(prepared.notes),
+        }
+
+    def remark(self, line: str) -> None:
+        """Keep something about the measuring that a reader of its numbers should know."""
+        if line not in self.facts["notes"]:
+            self.facts["notes"].append(line)
+
+    def start(self, at_ns: int, folder: Path) -> int:
+        """Record when the load starts, and write the file; return that time."""
+        self.facts["started_ns"] = at_ns
+        self.save(folder)
+        return at_ns
+
+    def save(self, folder: Path) -> None:
+        """Write `load.json` into a subtask's log folder."""
+        write_atomically(folder / "load.json", orjson.dumps(self.facts, option=orjson.OPT_INDENT_2))
+
+    @asynccontextmanager
+    async def kept(
+        self, folder: Path, note: Note, stopping: asyncio.Event, *, counted: bool, watched: bool
+    ) -> AsyncIterator[None]:
+        """Follow a load while it runs, and write how it went at its end, whatever came of it.
+
+        With `counted`, the service's own counters are read around it; with `watched`, what a local model in
+        this process does is shown.
+        """
+        async with AsyncExitStack() as stack:
+            stack.callback(self.save, folder)
+            if counted:
+                await stack.enter_async_context(self._counters())
+            stack.callback(self._end, stopping)
+            if self._prepared.subtask.load.pressure_time:
+                await stack.enter_async_context(self._growing_total())
+            if watched:
+                await stack.enter_async_context(self._watched_model(note))
+            yield
+
+    def _end(self, stopping: asyncio.Event) -> None:
+        """Record how the load ended."""
+        if self.facts["planned"] is not None:  # less than before where a prompt could not be made
+            self.facts["planned"] = self._progress.total - self._progress.resumed
+        if line := self._prepared.broken_line():
+            self.facts["notes"].append(line)
+        self.facts["ended_ns"] = self._clock()
+        self.facts["interrupted"] = stopping.is_set()
+
+    @asynccontextmanager
+    async def _counters(self) -> AsyncIterator[None]:
+        """Read the counters of the service before and after the block."""
+        counting = Counting(self._prepared.backend, self.remark)
+        await counting.begin()
+        self.facts["counters"] = counting.table
+        try:
+            yield
+        finally:
+            await counting.end()
+            self.facts["counters"] = counting.table
+
+    @asynccontextmanager
+    async def _growing_total(self) -> AsyncIterator[None]:
+        """Let the total of a pressure run be what has been sent: its rows are asked again and again."""
+
+        async def follow() -> None:
+            while True:
+                self._progress.total = self._progress.sent
+                await asyncio.sleep(0.1)
+
+        follower = asyncio.create_task(follow())
+        try:
+            yield
+        finally:
+            follower.cancel()
+            self._progress.total = self._progress.finished
+
+    @asynccontextmanager
+    async def _watched_model(self, note: Note) -> AsyncIterator[None]:
+        """Show what a local model does at the moment, and note at the end what it says of itself."""
+        backend = self._prepared.backend
+
+        async def watch() -> None:
+            while True:
+                self._progress.detail = backend_words(backend.live, self.remark)
+                await asyncio.sleep(0.5)
+
+        watcher = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watcher.cancel()
+            if words := backend_words(backend.summary, self.remark):
+                note(words)
+
+
+def _is_exact(samples: Sequence[Sample], cache_buster: PrefixCacheBuster | None) -> bool | None:
+    """Say whether prompts have exactly the lengths asked for; None where no lengths were."""
+    fields: list[Mapping[str, Any]] = [one.fields for one in samples if "input_tokens_asked" in one.fields]
+    if not fields:
+        return None
+    in_later_rounds = cache_buster is None or cache_buster.exact
+    return in_later_rounds and all(each.get("input_exact") is True for each in fields)
+
+
+def _proxy(prepared: PreparedSubtask) -> str | None:
+    backend = prepared.backend
+    proxy = proxy_for(backend.url) if isinstance(backend, HttpBackend) else None
+    return mask_url(proxy) if proxy else None

@@ -1,0 +1,136 @@
+"""A subtask made ready: its samples, and the requests for them in the form that its backend takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from aisb._backend import Backend
+from aisb._types import Prediction, Request, Sample
+from aisb_engine._data.prompts import Renderer, cross
+from aisb_engine._data.samples import BrokenRow, LoadedSamples
+from aisb_engine._faults import ComponentError, PluginFaults
+from aisb_engine._load.attempts import next_turn
+from aisb_engine._load.prefix_cache import with_mark
+from aisb_engine._progress import Progress
+from aisb_engine._resolve.params import sends
+from aisb_engine._spec import Model, Subtask, Task
+
+Answers = Mapping[tuple[str, int, int], Prediction]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSubtask:
+    """What is asked of one model for one task.
+
+    `rows` are those that the load asks for, in the order in which they are asked, and with those that could
+    not be made. `workers` is the number of processes that send. Each prompt begins with `nonce` where one is set. `notes`
+    are remarks on the load. `broken` says why samples cannot be asked, by id: their row or their prompt could
+    not be made. It grows as prompts are rendered.
+    """
+
+    subtask: Subtask
+    model: Model
+    task: Task
+    backend: Backend
+    loaded: LoadedSamples
+    renderer: Renderer
+    rows: Sequence[Sample | BrokenRow]
+    faults: PluginFaults
+    workers: int = 1
+    nonce: str = ""
+    notes: Sequence[str] = ()
+    broken: dict[str, ComponentError] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The subtask as messages name it."""
+        return f"{self.subtask.task} · {self.subtask.model}"
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The samples that can be asked, as far as it is known."""
+        return [row for row in self.rows if isinstance(row, Sample) and row.id not in self.broken]
+
+    def render(self, sample: Sample, repeat: int = 0) -> Request | None:
+        """Render the request for a sample; None, and recorded in `broken`, where a plugin raises."""
+        if sample.id in self.broken:
+            return None
+        try:
+            return self._request(sample, repeat)
+        except ComponentError as error:
+            self.broken[sample.id] = error
+            self.faults.add(error, f"sample {sample.id} of {self.subtask.task}")
+            return None
+
+    def broken_line(self) -> str | None:
+        """Say how many samples cannot be asked, and why the first of them; None where all can."""
+        if not self.broken:
+            return None
+        first, why = next(iter(self.broken.items()))
+        others = len(self.broken) - 1
+        more = f" (and {others:,} more)" if others else ""
+        return f"sample {first}{more} could not be made ready, and is not asked: {why}"
+
+    def count(self) -> int:
+        """Return how many requests there are in all; each turn of a conversation is one."""
+        samples, repeats = self.samples, self.subtask.repeats
+        if not self._has_conversations:
+            return len(samples) * repeats
+        requests = (self.render(sample) for sample in samples)
+        return sum(1 + len(request.followups) for request in requests if request) * repeats
+
+    def requests(self, answers: Answers | None = None, progress: Progress | None = None) -> Iterator[Request]:
+        """Yield the requests that have no answer yet, in sample order, repeat after repeat.
+
+        A conversation goes on from its first turn without an answer. A sample whose prompt turns out to be
+        broken is passed over, and no longer counts in the total of `progress`.
+        """
+        answers = answers or {}
+        for sample in self.samples:
+            for repeat in range(self.subtask.repeats):
+                if not self._has_conversations and _is_answered(answers, (sample.id, repeat, 0)):
+                    continue
+                was_broken = sample.id in self.broken
+                request = self.render(sample, repeat)
+                if request is None and not was_broken and progress is not None:
+                    progress.total -= self.subtask.repeats
+                remaining = _without_answered_turns(request, answers) if request else None
+                if remaining is not None:
+                    yield remaining
+
+    def _request(self, sample: Sample, repeat: int) -> Request:
+        """Return the request for a sample as the backend takes it; repeats differ by their seed."""
+        rendered = self.renderer.request(sample, repeat)
+        # Likelihoods are those of texts. In a chat task an option is the assistant's turn, which a local
+        # model renders with its chat template.
+        renders = rendered.messages is not None and (
+            self.backend.renders or (self.backend.local and self.backend.takes == "chat")
+        )
+        takes = "text" if rendered.continuations else self.backend.takes
+        request = cross(rendered, "chat" if renders else takes, self.model.system)
+        if rendered.continuations and rendered.messages is not None and not renders:
+            request = replace(request, text=f"{request.text}\n")
+        has_repeats = self.subtask.repeats > 1
+        if has_repeats and "seed" not in request.params and sends(self.backend, "seed"):
+            seed = self.subtask.load.seed + repeat
+            request = replace(request, params={**request.params, "seed": seed})
+        return with_mark(request, self.nonce) if self.nonce else request
+
+    @property
+    def _has_conversations(self) -> bool:
+        return bool(self.task.prompt.followups)
+
+
+def _without_answered_turns(request: Request, answers: Answers) -> Request | None:
+    """Return the first request of a conversation that has no answer yet; None when all have one."""
+    while _is_answered(answers, request.key):
+        if not request.followups:
+            return None
+        request = next_turn(request, answers[request.key].text)
+    return request
+
+
+def _is_answered(answers: Answers, key: tuple[str, int, int]) -> bool:
+    answer = answers.get(key)
+    return answer is not None and answer.failure is None

@@ -1,0 +1,160 @@
+"""Prepare what a command asks: read rows, make backends and renderers, and put them together as subtasks."""
+
+from __future__ import annotations
+
+import hashlib
+
+from aisb._options import option_with
+from aisb._plugins import Plugins
+from aisb._roles import CacheNonce
+from aisb._types import Request, Sample
+from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.own import grading_line
+from aisb_engine._data.prompts import Renderer
+from aisb_engine._data.samples import BrokenRow, LoadedSamples, load_samples
+from aisb_engine._faults import ComponentError
+from aisb_engine._http.client import connect
+from aisb_engine._http.likelihood import check_scores
+from aisb_engine._load.loads import workers
+from aisb_engine._load.prepared import PreparedSubtask
+from aisb_engine._load.selecting import select_rows
+from aisb_engine._load.stage import InferenceStage
+from aisb_engine._progress import Progress
+from aisb_engine._record.manifest import now
+from aisb_engine._spec import DatasetTable, Subtask, Task
+
+
+def prepare(stage: InferenceStage) -> None:
+    """Prepare the subtasks of a stage. A task at whose rows or prompt a plugin raises is left out.
+
+    Raises:
+        UsageError: data or a component is missing, or a backend cannot give what a task needs.
+        ConfigError: the machine cannot hold the load.
+    """
+    folders = DataFolders.default(stage.data_dir)
+    tasks = {name: _with_nonce(stage, task) for name, task in stage.spec.tasks.items()}
+    loaded = {name: _load(stage, name, task, folders) for name, task in tasks.items()}
+    for name, model in stage.spec.models.items():
+        where = f"models.{model.name}.options"
+        stage.backends[name] = connect(
+            stage.plugins.make("backend", model.backend, model.options, where=where)
+        )
+    for subtask in stage.spec.subtasks:
+        samples, task = loaded[subtask.task], tasks[subtask.task]
+        if task.mode == "logprob":
+            check_scores(stage.backends[subtask.model])
+        renderer = None if samples is None else _renderer(stage, subtask, task, samples, folders)
+        if samples is not None and renderer is not None:
+            stage.subtasks.append(_subtask(stage, subtask, task, samples, renderer))
+            log_file = stage.folder.infer_log(subtask.model, subtask.task)
+            stage.progress[subtask.key] = Progress(subtask.model, subtask.task, log_file)
+
+
+def preview(task: Task, plugins: Plugins, folders: DataFolders, count: int) -> list[Request | BrokenRow]:
+    """Return the first requests of a task as they would be sent, and rows of which none can be made."""
+    loaded = load_samples(task, plugins, folders)
+    renderer = Renderer(task, plugins, folders, files=loaded.files)
+    return [_previewed(renderer, row) for row in loaded.rows[:count]]
+
+
+def _previewed(renderer: Renderer, row: Sample | BrokenRow) -> Request | BrokenRow:
+    if isinstance(row, BrokenRow):
+        return row
+    try:
+        return renderer.request(row)
+    except ComponentError as error:
+        return BrokenRow(row, error)
+
+
+def _subtask(
+    stage: InferenceStage, subtask: Subtask, task: Task, samples: LoadedSamples, renderer: Renderer
+) -> PreparedSubtask:
+    load, backend = subtask.load, stage.backends[subtask.model]
+    rows = select_rows(task, samples, subtask, stage.spec.run, performance=stage.performance)
+    broken = {row.id: row.error for row in rows if isinstance(row, BrokenRow)}
+    notes: list[str] = []
+    if stage.performance and load.num_prompts and load.num_prompts > len(samples.rows):
+        notes.append(f"{load.num_prompts} prompts were asked for, and the task has {len(samples.rows)} rows")
+    if not stage.performance and (line := grading_line(task, samples, rows)):
+        notes.append(line)
+    requests = (len(rows) - len(broken)) * subtask.repeats
+    return PreparedSubtask(
+        subtask,
+        stage.spec.models[subtask.model],
+        task,
+        backend,
+        samples,
+        renderer,
+        rows,
+        stage.faults,
+        workers=workers(load, backend, requests, notes),
+        nonce=f"[{_nonce(stage)}]" if stage.performance and load.nonce is not False else "",
+        notes=notes,
+        broken=broken,
+    )
+
+
+def _load(stage: InferenceStage, name: str, task: Task, folders: DataFolders) -> LoadedSamples | None:
+    """Read a task's rows; None, and the task left out, where a plugin raises."""
+    try:
+        loaded = load_samples(task, stage.plugins, folders)
+    except ComponentError as error:
+        _leave_out(stage, name, error)
+        return None
+    for row in loaded.broken:
+        stage.faults.add(row.error, f"sample {row.id} of {name}")
+    return loaded
+
+
+def _renderer(
+    stage: InferenceStage, subtask: Subtask, task: Task, samples: LoadedSamples, folders: DataFolders
+) -> Renderer | None:
+    """Make what renders a task's prompts; None, and the task left out, where a plugin raises."""
+    try:
+        return Renderer(
+            task,
+            stage.plugins,
+            folders,
+            params=subtask.params,
+            forced=subtask.forced,
+            left_out=stage.spec.not_sent.get(subtask.key, ()),
+            files=samples.files,
+        )
+    except ComponentError as error:
+        _leave_out(stage, subtask.task, error)
+        return None
+
+
+def _leave_out(stage: InferenceStage, name: str, error: ComponentError) -> None:
+    """Run the other tasks without this one; keep the reason where people look for its result."""
+    line = stage.faults.add(error, f"task {name}")
+    stage.left_out[name] = str(error)
+    stage.display.say(f"{name} is not asked: {error}")
+    stage.manifest.note("tasks", name, {"not_asked": str(error)})
+    for subtask in stage.spec.subtasks:
+        if subtask.task == name:
+            file = stage.folder.infer_log(subtask.model, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a", encoding="utf-8") as lines:
+                lines.write(f"{now()} not asked: {line}\n")
+
+
+def _nonce(stage: InferenceStage) -> str:
+    """Return what sets this run's prompts apart from those of every other run."""
+    return hashlib.sha256(str(stage.folder.path.resolve()).encode()).hexdigest()[:12]
+
+
+def _with_nonce(stage: InferenceStage, task: Task) -> Task:
+    """Set a dataset's `CacheNonce` option, so that it makes other rows than in any earlier run."""
+    if not stage.performance or any(s.load.nonce is False for s in stage.spec.subtasks):
+        return task
+    use = task.dataset.use
+    if use not in stage.plugins.names("dataset"):
+        return task
+    option = option_with(stage.plugins.find("dataset", use).factory, CacheNonce)
+    if option is None or option.name in task.dataset.options:
+        return task
+    dataset = DatasetTable.model_validate(
+        {**task.dataset.model_dump(exclude_unset=True), option.name: _nonce(stage)}
+    )
+    return task.model_copy(update={"dataset": dataset})

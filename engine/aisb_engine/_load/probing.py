@@ -1,0 +1,67 @@
+"""Probe the models before anything is sent: whether they can be reached, and what they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aisb._backend import Backend, HttpBackend
+from aisb._errors import ServiceError
+from aisb._types import ServiceInfo
+from aisb_engine._faults import RAISED, calling, is_stop
+from aisb_engine._http.likelihood import try_scores
+from aisb_engine._load.placing import Placing
+from aisb_engine._load.stage import InferenceStage
+from aisb_engine._record.manifest import mask_url
+
+
+async def probe_models(stage: InferenceStage, placing: Placing) -> None:
+    """Probe each backend, and note in the manifest what it serves.
+
+    Raises:
+        ServiceError: a service cannot be reached, or does not serve the model.
+        UsageError: a backend is not what its subtasks need.
+    """
+    for name, backend in stage.backends.items():
+        mine = [one for one in stage.subtasks if one.backend is backend]
+        if mine and all(placing.is_apart(one) for one in mine):  # each of its workers loads it for itself
+            stage.manifest.note("models", name, _model_facts(backend, ServiceInfo()))
+            continue
+        if backend.local:
+            stage.display.say(f"{name}: loading {getattr(backend, 'model', name)}")
+        try:
+            with calling(stage.plugins, "backend", stage.spec.models[name].backend, "probe"):
+                info = _checked(await backend.probe())
+            if isinstance(backend, HttpBackend) and any(one.task.mode == "logprob" for one in mine):
+                await try_scores(backend)
+        except ServiceError as error:
+            raise ServiceError(f"{name}: {error}") from error
+        stage.manifest.note("models", name, _model_facts(backend, info))
+        for line in info.notes:
+            stage.display.say(f"{name}: {line}")
+
+
+async def close_backends(stage: InferenceStage) -> None:
+    """Close every backend; everything is sent and kept by now."""
+    for backend in stage.backends.values():
+        try:
+            await backend.aclose()
+        except RAISED as error:
+            if is_stop(error):
+                raise
+
+
+def _model_facts(backend: Backend, info: ServiceInfo) -> dict[str, Any]:
+    """Return what the manifest keeps of a model."""
+    served = getattr(backend, "model", None)
+    facts: dict[str, Any] = {"served": served, "detail": info.detail or None}
+    if isinstance(backend, HttpBackend):
+        facts["url"] = mask_url(backend.url)
+    return facts
+
+
+def _checked(info: object) -> ServiceInfo:
+    """Return the result of a probe, once it is seen that it is one."""
+    notes = info.notes if isinstance(info, ServiceInfo) else None
+    if not isinstance(info, ServiceInfo) or not isinstance(notes, tuple | list):
+        raise TypeError(f"it returned {info!r:.80}; a probe returns a ServiceInfo, whose notes are lines")
+    return info

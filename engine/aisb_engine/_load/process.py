@@ -1,0 +1,31 @@
+"""Prepare a process for sending, so that nothing holds up its first requests or its event loop."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aisb._backend import Backend, HttpBackend
+
+
+def import_transport(backend: Backend) -> None:
+    """Import what sends requests, so that the first request does not wait for it."""
+    if isinstance(backend, HttpBackend):
+        import aisb_engine._http.assembly  # noqa: F401
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Keep the garbage collector from stopping the loop: it skips what is there, and runs seldom.
+
+    Nothing is collected first: that takes longer than many a run, and there is little garbage.
+    """
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

@@ -1,0 +1,135 @@
+"""Record what is about to be asked: its identity, its samples, and how it differs from the task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from aisb._errors import RunError
+from aisb._mixins import LoraAdapters
+from aisb._types import Sample
+from aisb_engine._data.media import media_hash
+from aisb_engine._data.samples import BrokenRow, sample_table
+from aisb_engine._load.prepared import PreparedSubtask
+from aisb_engine._load.selecting import in_data_order
+from aisb_engine._load.stage import InferenceStage
+from aisb_engine._record.manifest import differences, identity, task_version
+from aisb_engine._record.predictions import Asked, prompt_of, write_samples
+from aisb_engine._record.runfolder import read_json, write_atomically
+from aisb_engine._resolve.params import sends
+
+
+def record_inputs(stage: InferenceStage) -> None:
+    """Check that a log that is there belongs to the same requests, then write what scoring will need.
+
+    Raises:
+        RunError: the run's log belongs to other requests.
+    """
+    for line in stage.spec.doubts:
+        stage.display.say(line)
+    for one in stage.subtasks:
+        _record_identity(stage, one)
+        if not stage.performance:  # such a run is never scored, and its prompts can be many and long
+            _record_samples(stage, one)
+        _note_task(stage, one)
+        _note_conversion(stage, one)
+        _note_params(stage, one)
+    stage.manifest.save()
+
+
+def _record_identity(stage: InferenceStage, one: PreparedSubtask) -> None:
+    """Write what decides about the requests of a subtask; refuse a log whose requests were others."""
+    model, task = one.subtask.model, one.subtask.task
+    present = identity(
+        one.subtask,
+        one.task,
+        served=getattr(one.backend, "model", None),
+        system=one.model.system,
+        backend=one.model.backend,
+        data=one.loaded.sha256,
+        shots=one.renderer.shots.pool.sha256 if one.renderer.shots else None,
+        media=_media_hash(one),
+        adapters=one.backend.adapters_hash() if isinstance(one.backend, LoraAdapters) else None,
+    )
+    path = stage.folder.log(model, task) / "identity.json"
+    if path.exists() and (lines := differences(read_json(path), present)):
+        raise RunError(
+            f"{one.name} was asked something else in {stage.folder}:\n"
+            + "\n".join(f"  {line}" for line in lines)
+            + "\n  start anew without --reuse, or give the same values"
+        )
+    write_atomically(path, orjson.dumps(present, option=orjson.OPT_INDENT_2))
+
+
+def _media_hash(one: PreparedSubtask) -> str | None:
+    """Return the hash of the media of all rows, with those that could not be made this time."""
+    if not one.renderer.media:
+        return None
+    samples = (row.sample if isinstance(row, BrokenRow) else row for row in one.loaded.rows)
+    return media_hash(one.renderer.media, samples)
+
+
+def _record_samples(stage: InferenceStage, one: PreparedSubtask) -> None:
+    """Write the samples of a subtask with their prompts, so that it can be scored without the data."""
+    asked = [_asked(one, row) for row in in_data_order(one.loaded, one.rows)]
+    write_samples(
+        stage.folder,
+        one.subtask.model,
+        one.subtask.task,
+        asked,
+        made_by=sample_table(one.task),
+        groups=one.loaded.groups,
+    )
+
+
+def _asked(one: PreparedSubtask, row: Sample | BrokenRow) -> Asked:
+    """Return a row as the log keeps it: with its prompt, or with the reason why there is none."""
+    sample = row.sample if isinstance(row, BrokenRow) else row
+    request = one.render(sample)
+    if request is None:
+        return Asked(sample, "", str(one.broken[sample.id]))
+    return Asked(sample, prompt_of(request))
+
+
+def _note_task(stage: InferenceStage, one: PreparedSubtask) -> None:
+    """Note in the manifest which version of a task is asked, and of which data."""
+    name = one.subtask.task
+    stage.manifest.data.get("tasks", {}).get(name, {}).pop("not_asked", None)
+    facts: dict[str, Any] = {
+        "version": task_version(one.task),
+        "data": {"sha256": one.loaded.sha256, "files": [str(file) for file in one.loaded.files]},
+        "prompt_style": one.task.prompt.style,
+    }
+    stage.manifest.note("tasks", name, facts)
+
+
+def _note_conversion(stage: InferenceStage, one: PreparedSubtask) -> None:
+    """Say it where prompts are sent in another form than the task's."""
+    style, takes = one.task.prompt.style, one.backend.takes
+    if style == takes:
+        return
+    forms = {"chat": "one user message", "text": "the turns' contents joined by newlines"}
+    if one.backend.renders:
+        forms["text"] = "one text, rendered with the tokenizer's chat template"
+    stage.display.say(f"{one.name}: a {style} task, a {takes} endpoint: sent as {forms[takes]}")
+    stage.manifest.note("crossed", one.subtask.key, {"to": takes})
+
+
+def _note_params(stage: InferenceStage, one: PreparedSubtask) -> None:
+    """Say which parameters are not sent, and where repeats will hardly differ."""
+    backend, subtask = one.model.backend, one.subtask
+    if left_out := stage.spec.not_sent.get(subtask.key):
+        stage.display.say(
+            f"{one.name}: not sent, as the backend {backend} does not send it: {', '.join(left_out)}"
+        )
+        stage.manifest.note("not_sent", subtask.key, {"params": left_out})
+    if subtask.repeats > 1 and not sends(one.backend, "seed"):
+        stage.display.say(
+            f"{one.name}: the backend {backend} does not send seed: "
+            "repeats differ only as far as the service samples by itself"
+        )
+    if subtask.repeats > 1 and subtask.merged.get("temperature", 1) == 0:
+        stage.display.say(
+            f"{one.name}: {subtask.repeats} repeats at temperature 0 will be alike; set params.temperature"
+        )

@@ -1,0 +1,315 @@
+"""Run a subtask: send requests through a backend under a load, retry what may succeed, log every attempt.
+
+In a closed loop, clients keep a number of requests in flight. In an open loop, each request is launched at
+its planned time, with nothing between that and the socket. One clock times every attempt, and each attempt is
+appended to the log as it ends. The command's process runs a whole subtask; a worker runs its share in the
+same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from asyncio import Future
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aisb._backend import Backend, HttpBackend
+from aisb._types import Failure, Prediction, Request
+from aisb_engine._load.attempts import (
+    AttemptLog,
+    Unlogged,
+    delay,
+    facts_of,
+    is_retryable,
+    next_turn,
+)
+from aisb_engine._load.client_health import ClientHealth
+from aisb_engine._load.direct import ask_directly
+from aisb_engine._load.pacing import BURST, Clock, Pacer, open_gates
+from aisb_engine._load.process import import_transport, rare_collections
+from aisb_engine._load.share import LoadShare, Source, rounds
+from aisb_engine._load.task_group import TaskGroup
+from aisb_engine._progress import Progress
+
+if TYPE_CHECKING:
+    from aisb_engine._http.transport import Transport, WireRequest
+    from aisb_engine._load.share import PlannedRequest
+
+Note = Callable[[str], None]
+
+PREPARED = 16
+"""How many requests of an open loop are prepared before it starts: a long prompt takes milliseconds."""
+CLIENTS_AT_ONCE = 16
+"""How many clients of a closed loop begin before the event loop has its turn."""
+
+
+@dataclass(slots=True)
+class SubtaskRunner:
+    """One subtask, or a worker's share of one, while it runs.
+
+    `log` keeps the attempts, except those of warm-ups. `health_file` is where the process writes how well it
+    keeps up; None where that is not measured.
+    """
+
+    backend: Backend
+    share: LoadShare
+    clock: Clock
+    progress: Progress
+    note: Note
+    stopping: asyncio.Event
+    log: AttemptLog = field(default_factory=Unlogged)
+    health_file: Path | None = None
+    _health: ClientHealth | None = None
+    _transport: Transport | None = None
+    _until_ns: int | None = None
+
+    async def run(self, source: Source, start: Callable[[], Awaitable[int]]) -> list[str]:
+        """Send the requests of the share; return when the last one has ended, or at the stop.
+
+        `start` is called when everything is ready, and returns the common start on the clock. In a pressure
+        run nothing is begun after its time; what is in flight then is waited for. Return remarks on the
+        measuring.
+
+        Raises:
+            RunError: the log cannot be written.
+        """
+        share = self.share
+        import_transport(self.backend)
+        planned = iter(source()) if share.is_open else iter(())
+        first = list(islice(planned, PREPARED))
+        origin_ns = await start()
+        self._until_ns = None if share.duration_ns is None else origin_ns + share.duration_ns
+        with rare_collections(), self._measured_health() as health:
+            async with self.connected(share.limit), TaskGroup(self.stopping) as group:
+                if share.is_open:
+                    launched = ((origin_ns + at, request) for at, request in chain(first, planned))
+                    group.add(asyncio.create_task(self._launch(launched, group)))
+                elif share.duration_ns is not None:
+                    requests = rounds(share, source)
+                    gates = [(origin_ns + at, Future[None]()) for at in share.joins]
+                    for _, gate in gates:
+                        group.add(asyncio.create_task(self._client(requests, gate)))
+                    group.add(asyncio.create_task(open_gates(self.clock, gates)))
+                else:
+                    requests = (request for _, request in source())
+                    for number in range(self._clients()):
+                        group.add(asyncio.create_task(self._client(requests)))
+                        # Thousands of connections at once would block the loop.
+                        if number % CLIENTS_AT_ONCE == 0:
+                            await asyncio.sleep(0)
+                        if group.is_ending:
+                            break
+        return [health.failure] if health and health.failure else []
+
+    async def warm_up(self, requests: Iterable[Request], clients: int) -> int:
+        """Send requests whose answers are not logged; return how many were answered."""
+        waiting = iter(requests)
+        answered = 0
+
+        async def client() -> None:
+            nonlocal answered
+            for request in waiting:
+                prediction = await self._attempt(request, 1, None)
+                answered += prediction.failure is None
+
+        async with self.connected(clients), TaskGroup(self.stopping) as group:
+            for _ in range(clients):
+                group.add(asyncio.create_task(client()))
+        return answered
+
+    @asynccontextmanager
+    async def connected(self, limit: int | None) -> AsyncIterator[None]:
+        """Have connections to the backend's service, at most `limit`, while the block runs."""
+        if not isinstance(self.backend, HttpBackend):
+            yield
+            return
+        from aisb_engine._http.transport import open_transport
+        from aisb_engine._load.capacity import most_files
+
+        timeouts, limit = self.share.load.timeouts, limit or most_files()
+        self._transport = open_transport(self.backend, timeouts=timeouts, clock=self.clock, limit=limit)
+        try:
+            yield
+        finally:
+            await self._transport.aclose()
+            self._transport = None
+
+    @contextmanager
+    def _measured_health(self) -> Iterator[ClientHealth | None]:
+        """Measure how well this process keeps up, where there is a file for it."""
+        if self.health_file is None:
+            yield None
+            return
+        self._health = ClientHealth(self.health_file, self.clock, lambda: self.progress.in_flight)
+        try:
+            yield self._health
+        finally:
+            self._health.close()
+
+    def _clients(self) -> int:
+        """Return how many clients a closed loop has: no more than there are requests, where that is known."""
+        limit = self.share.limit or 1
+        return min(limit, self.progress.total or limit)
+
+    async def _client(self, requests: Iterator[Request], gate: Future[None] | None = None) -> None:
+        """Send one request after another, from those that all clients share."""
+        if gate is not None:
+            await gate
+        for request in requests:
+            await self._converse(request)
+            if self._is_over():
+                return
+
+    async def _launch(self, requests: Iterable[PlannedRequest], group: TaskGroup) -> None:
+        """Launch each request at its planned time, whatever came of those before.
+
+        The next request is encoded before its time is waited for. With a limit, no more are in flight: a
+        request that has to wait for its turn is late, and its record shows it.
+        """
+        turns = asyncio.Semaphore(self.share.limit) if self.share.limit else None
+        pacer, overdue = Pacer(self.clock), 0
+        try:
+            for at, request in requests:
+                encoded = self._encoded(request)
+                gate: Future[None] | None = None
+                if at > self.clock():
+                    overdue = 0
+                    if turns is None:  # its task waits at a gate, which the clock opens: one loop turn less
+                        gate = Future()
+                        group.add(asyncio.create_task(self._converse(request, at, encoded, gate)))
+                    await pacer.until(at, gate)
+                else:
+                    overdue += 1
+                    if overdue % BURST == 0:  # let those that were launched reach their sockets
+                        await asyncio.sleep(0)
+                if turns is not None:
+                    await turns.acquire()
+                if gate is None:
+                    task = asyncio.create_task(self._converse(request, at, encoded))
+                    group.add(task)
+                    if turns is not None:
+                        task.add_done_callback(lambda _, turns=turns: turns.release())  # type: ignore[misc]
+        finally:
+            pacer.close()
+
+    def _encoded(self, request: Request) -> list[WireRequest]:
+        """Return the bytes of a request before its time comes: a long prompt takes milliseconds."""
+        if self._transport is None or not isinstance(self.backend, HttpBackend):
+            return []
+        from aisb_engine._http.assembly import wire
+
+        try:
+            return [wire(self.backend, self._transport, self.backend.encode(request))]
+        except Exception:  # noqa: BLE001 - it is encoded again when it is sent, and the failure recorded then
+            return []
+
+    def _is_over(self) -> bool:
+        return self._until_ns is not None and self.clock() >= self._until_ns
+
+    async def _converse(
+        self,
+        request: Request,
+        planned_ns: int | None = None,
+        encoded: list[WireRequest] | None = None,
+        gate: Future[None] | None = None,
+    ) -> None:
+        """Get the answer to a request, and then to each turn that follows, which waits for the one before."""
+        if gate is not None:
+            await gate
+        if planned_ns is not None and self._health:
+            self._health.late(self.clock() - planned_ns)
+        self.progress.in_flight += 1
+        try:
+            prediction = await self.answer(request, planned_ns, encoded)
+            while request.followups:
+                if prediction.failure is not None:
+                    self._skip_followups(request, prediction.failure)
+                    return
+                if self._is_over():
+                    return
+                request = next_turn(request, prediction.text)
+                # The schedule wants a next turn as soon as the answer before it is there.
+                planned_ns = None if planned_ns is None else prediction.timing.done_ns
+                prediction = await self.answer(request, planned_ns)
+        finally:
+            self.progress.in_flight -= 1
+
+    async def answer(
+        self, request: Request, planned_ns: int | None = None, encoded: list[WireRequest] | None = None
+    ) -> Prediction:
+        """Try until there is an answer, or no attempt is left; log every attempt, and return the last."""
+        load, progress, extra = self.share.load, self.progress, facts_of(request)
+        retries = load.retries if load.retries is not None else 3
+        draw: random.Random | None = None
+        attempt = 1
+        while True:
+            progress.sent += 1
+            prediction = await self._attempt(request, attempt, planned_ns, encoded)
+            failure = prediction.failure
+            final = failure is None or attempt > retries or not is_retryable(failure)
+            self.log.append(prediction, final=final, extra=extra)
+            if failure is None:
+                progress.received += 1
+                progress.finished += 1
+                return prediction
+            if final:
+                self._count_failure(request.id, failure)
+                times = f"{attempt} attempt{'s' * (attempt > 1)}"
+                self.note(f"request {request.id}: failed after {times}: {failure.message}")
+                return prediction
+            progress.retried += 1
+            draw = draw or random.Random(f"{load.seed}/{request.id}")
+            pause = delay(attempt, failure, load.backoff, draw)
+            self.note(f"request {request.id}: attempt {attempt}: {failure.message}; again in {pause:.1f} s")
+            await asyncio.sleep(pause)
+            attempt, planned_ns = attempt + 1, None
+
+    def _attempt(
+        self,
+        request: Request,
+        attempt: int,
+        planned_ns: int | None,
+        encoded: list[WireRequest] | None = None,
+    ) -> Awaitable[Prediction]:
+        """Return one attempt at a request, ready to be awaited."""
+        backend, transport = self.backend, self._transport
+        if transport is None or not isinstance(backend, HttpBackend):
+            return ask_directly(backend, request, clock=self.clock, planned_ns=planned_ns, attempts=attempt)
+        if request.continuations:
+            from aisb_engine._http.likelihood import ask_options
+
+            return ask_options(backend, transport, request, planned_ns=planned_ns, attempts=attempt)
+        from aisb_engine._http.assembly import ask
+
+        return ask(
+            backend,
+            transport,
+            request,
+            clock=self.clock,
+            planned_ns=planned_ns,
+            attempts=attempt,
+            note=self.note,
+            ready=encoded,
+        )
+
+    def _skip_followups(self, request: Request, failure: Failure) -> None:
+        """Record the turns that cannot be asked, since the one before them has no answer."""
+        message = f"not asked: turn {request.turn} of its conversation failed ({failure.message})"
+        for turn in range(request.turn + 1, request.turn + 1 + len(request.followups)):
+            skipped = replace(failure, message=message)
+            self.log.append(
+                Prediction(request.sample_id, request.repeat, turn, attempts=0, failure=skipped), final=True
+            )
+            self._count_failure(f"{request.id.partition('.t')[0]}.t{turn}", skipped)
+
+    def _count_failure(self, name: str, failure: Failure) -> None:
+        progress = self.progress
+        progress.finished += 1
+        progress.failed += 1
+        progress.failures[failure.kind] = progress.failures.get(failure.kind, 0) + 1
+        progress.first_failure = progress.first_failure or f"{name}: {failure.message}"

@@ -1,0 +1,143 @@
+"""A process's share of a load: all of it where one process sends, else an even part of it.
+
+The requests of a worker in another process are written to a file, which it reads as it sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from aisb._errors import RunError
+from aisb._types import Message, Part, Request
+from aisb_engine._load.loads import is_open, joins, part_of
+from aisb_engine._load.prefix_cache import PrefixCacheBuster
+from aisb_engine._spec import Load
+
+PlannedRequest = tuple[int, Request]
+"""A request with its planned time in ns from the common start; 0 in a closed loop."""
+Source = Callable[[], Iterable[PlannedRequest]]
+"""Gives the requests of a share in order; in a pressure run it is called for each round."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadShare:
+    """One process's share of a subtask's load: number `number` of `processes`.
+
+    `clients` is the concurrency of the whole load. In a pressure run, rows are repeated in rounds: a row has
+    `repeats` requests in a round, and `cache_buster` makes the prompts of later rounds differ.
+    """
+
+    load: Load
+    clients: int
+    number: int = 0
+    processes: int = 1
+    repeats: int = 1
+    cache_buster: PrefixCacheBuster | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests are launched at planned times."""
+        return is_open(self.load)
+
+    @property
+    def limit(self) -> int | None:
+        """The most requests in flight in this process; None for no limit."""
+        if self.is_open and self.load.concurrency is None:
+            return None
+        return max(1, part_of(self.clients, self.number, self.processes))
+
+    @property
+    def joins(self) -> list[int]:
+        """When each client of this process begins in a pressure run: ns from the common start."""
+        if self.duration_ns is None:
+            return []
+        times = joins(self.load, self.clients)[self.number :: self.processes]
+        return [at for at in times if at < self.duration_ns]
+
+    @property
+    def duration_ns(self) -> int | None:
+        """How long after the common start requests are begun in a pressure run; None for no limit."""
+        return round(self.load.pressure_time * 1e9) if self.load.pressure_time else None
+
+    def log_file(self, folder: Path) -> Path:
+        """Return the log of this process in a subtask's log folder."""
+        return folder / f"worker-{self.number}"
+
+    def health_file(self, folder: Path) -> Path:
+        """Return where this process writes how well it kept up."""
+        return folder / f"vitals-{self.number}.jsonl"
+
+
+def rounds(share: LoadShare, source: Source) -> Iterator[Request]:
+    """Yield the requests of a pressure run round after round; those of a later round are further repeats."""
+    number, is_empty = 0, False
+    while not is_empty:
+        is_empty = True
+        for _, request in source():
+            is_empty = False
+            if number:
+                request = replace(request, repeat=request.repeat + number * share.repeats)  # noqa: PLW2901
+            yield share.cache_buster.request(request, number) if share.cache_buster else request
+        number += 1
+
+
+@contextmanager
+def dealt_requests(paths: list[Path], requests: Iterable[PlannedRequest]) -> Iterator[None]:
+    """Write requests to files in turn, so that each worker has an even part of any stretch of time.
+
+    The files go at the end of the block.
+    """
+    try:
+        with ExitStack() as stack:
+            writers = [stack.enter_context(write_requests(path)) for path in paths]
+            for place, (planned_ns, request) in enumerate(requests):
+                writers[place % len(writers)](planned_ns, request)
+        yield
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_requests(path: Path) -> Iterator[Callable[[int, Request], None]]:
+    """Return what adds a request, with its planned time, to a file.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    try:
+        with path.open("wb") as file:
+            yield lambda planned_ns, request: _write(file, planned_ns, request)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _write(file: IO[bytes], planned_ns: int, request: Request) -> None:
+    file.write(orjson.dumps([planned_ns, request], option=orjson.OPT_APPEND_NEWLINE))
+
+
+def read_requests(path: Path) -> Iterator[PlannedRequest]:
+    """Yield the requests of a file in order."""
+    with path.open("rb", buffering=1 << 20) as file:
+        for line in file:
+            planned_ns, table = orjson.loads(line)
+            yield planned_ns, _request(table)
+
+
+def _request(table: dict[str, Any]) -> Request:
+    messages = table.pop("messages")
+    lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
+    return Request(**table | lists, messages=None if messages is None else tuple(map(_message, messages)))
+
+
+def _message(table: Mapping[str, Any]) -> Message:
+    content = table["content"]
+    if isinstance(content, str):
+        return Message(table["role"], content)
+    return Message(table["role"], tuple(Part(part["kind"], part["value"]) for part in content))

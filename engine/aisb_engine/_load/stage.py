@@ -1,0 +1,72 @@
+"""The inference stage of one command: what it is told, and what it leaves for the stages after it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aisb._backend import Backend
+from aisb._plugins import Plugins
+from aisb_engine._faults import PluginFaults
+from aisb_engine._load.prepared import PreparedSubtask
+from aisb_engine._progress import Display, Progress
+from aisb_engine._record.manifest import Manifest
+from aisb_engine._record.predictions import LoggedAnswers
+from aisb_engine._record.runfolder import RunFolder
+from aisb_engine._spec import RunSpec
+from aisb_engine._stopper import Stopper
+
+
+@dataclass(slots=True)
+class InferenceStage:
+    """What one command asks, where the answers go, and how far it is.
+
+    A program that holds a run gives its `stopper`; without one, Ctrl-C stops the stage. `left_out` says by
+    name why tasks are not asked: a plugin raised before their rows were there.
+    """
+
+    spec: RunSpec
+    folder: RunFolder
+    plugins: Plugins
+    manifest: Manifest
+    display: Display
+    data_dir: Path | None
+    session: int
+    faults: PluginFaults
+    performance: bool = False
+    scored: bool = False
+    stopper: Stopper | None = None
+    begun: Callable[[], None] = lambda: None
+    """Called once it is known that the run can be asked, and before anything is sent."""
+    backends: dict[str, Backend] = field(default_factory=dict)
+    subtasks: list[PreparedSubtask] = field(default_factory=list)
+    progress: dict[str, Progress] = field(default_factory=dict)
+    """The counts of each subtask by its key."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, LoggedAnswers] = field(default_factory=dict)
+    """Where the run is `scored`: what was read from the log of each subtask, by its key, without times."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    interrupted: bool = False
+
+    @property
+    def requests(self) -> int:
+        """How many requests there are; with those that could not be made, if they are to be scored."""
+        return sum(one.total for one in self.progress.values()) + self._broken
+
+    @property
+    def failed(self) -> int:
+        """How many requests failed, or could not be made, if they are to be scored."""
+        return sum(one.failed for one in self.progress.values()) + self._broken
+
+    @property
+    def unanswered(self) -> int:
+        """How many requests have no answer."""
+        return sum(one.total - one.finished + one.failed for one in self.progress.values())
+
+    @property
+    def _broken(self) -> int:
+        if self.performance:
+            return 0
+        return sum(len(one.broken) * one.subtask.repeats for one in self.subtasks)

@@ -1,0 +1,167 @@
+"""Plan a command: resolve what it asks for, find the run that it resumes, refuse what cannot be done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from aisb._errors import AisbError, ConfigError, UnknownName, UsageError
+from aisb._options import bind
+from aisb._plugins import Plugins
+from aisb_engine._load.loads import check_load, with_rows
+from aisb_engine._record.runfolder import RunFolder
+from aisb_engine._reporting.measuring import check_measuring
+from aisb_engine._reporting.reporters import chosen_reporters, make_reporters
+from aisb_engine._resolve.catalog import Catalog, Selection
+from aisb_engine._resolve.config import RunInput, resolve
+from aisb_engine._resolve.names import split_names
+from aisb_engine._resolve.params import fit_params
+from aisb_engine._resolve.rules import (
+    own_input,
+    own_spec,
+    refuse_asking_keys,
+    refuse_other_requests,
+    run_file,
+)
+from aisb_engine._resolve.tables import Setting, overlay
+from aisb_engine._spec import Load, RunSpec
+
+Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
+ASKING = frozenset({"all", "infer", "perf"})
+"""The modes that send requests."""
+SCORING = frozenset({"all", "eval"})
+"""The modes that score answers."""
+PERFORMANCE_LOAD = {"retries": 0, "num_warmups": 1}
+"""What a performance run does unless it is told otherwise: a request that failed is a failure."""
+
+
+@dataclass(slots=True)
+class Command:
+    """What a command was told: names, files and flags (`asked`), and which run in which folder.
+
+    `words` are what the manifest keeps as the command line; None stands for this process's own.
+    """
+
+    asked: RunInput
+    mode: Mode = "all"
+    reuse: str | None = None
+    work_dir: Path = Path("outputs/default")
+    data_dir: Path | None = None
+    words: list[str] | None = None
+
+
+def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]:
+    """Resolve a command, and find the run that it goes on with.
+
+    Raises:
+        UsageError: a name, key, value or run folder is not as it must be.
+    """
+    folder = RunFolder.find(command.work_dir, command.reuse) if command.reuse else None
+    if folder is None:
+        if command.mode in {"eval", "viz", "perf_viz"}:
+            raise UsageError(
+                f"--mode {command.mode} needs a run to read: --reuse TIMESTAMP, or --reuse for the latest"
+            )
+        spec = resolve(plugins, command.asked)
+        for name, options in spec.run.reporter_options.items():
+            where = f"run.reporter_options.{name}"
+            if name not in plugins.names("reporter"):
+                raise ConfigError(where, str(UnknownName("reporter", name, plugins.names("reporter"))))
+            if options:
+                bind(plugins.find("reporter", name).factory, options, where=where)
+        return _for_mode(spec, command.mode, plugins), None
+    asked = command.asked
+    known = run_file(folder)
+    _check_kind(folder, command.mode, performance=bool(known.get("run", {}).get("performance")))
+    names = Catalog(plugins)
+    asked = replace(
+        asked,
+        models=[_known_as("models", name, known, names) for name in split_names(asked.models)],
+        datasets=[_known_as("tasks", name, known, names) for name in split_names(asked.datasets)],
+        file=folder.config,
+        tables=overlay(own_input(folder).tables, asked.tables),
+    )
+    spec = resolve(plugins, asked)
+    if command.mode == "eval":
+        refuse_asking_keys(map(Setting.parse, asked.sets), folder)
+        refuse_other_requests(own_spec(folder, plugins), spec, folder)
+    return _for_mode(spec, command.mode, plugins), folder
+
+
+def _check_kind(folder: RunFolder, mode: Mode, *, performance: bool) -> None:
+    """Refuse to go on with a performance run, whose clock has stopped, or to show a run as what it is not.
+
+    Raises:
+        UsageError: says which mode fits the run.
+    """
+    if performance and mode != "perf_viz":
+        raise UsageError(
+            f"{folder} is a performance run, which cannot be resumed: its load would not be the one it "
+            f"was asked for\n  show it again with --mode perf_viz --reuse {folder.timestamp}, or start a new "
+            "one without --reuse"
+        )
+    if not performance and mode in {"perf", "perf_viz"}:
+        raise UsageError(
+            f"{folder} is no performance run\n  start one with --mode perf and without --reuse; "
+            f"--mode viz --reuse {folder.timestamp} shows this one"
+        )
+
+
+def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
+    """Return a run with what its mode implies where nothing else was said; check its loads.
+
+    Raises:
+        ConfigError: a load contradicts itself, or cannot be paced.
+        UsageError: a reporter or backend cannot be made, or a parameter that is set would not be sent: better
+            said before hours of asking.
+    """
+    spec = with_rows(spec, plugins)
+    if mode == "perf":
+        spec = spec.model_copy(
+            update={
+                "run": spec.run.model_copy(update={"performance": True}),
+                "subtasks": [
+                    s.model_copy(update={"load": _over(s.load, PERFORMANCE_LOAD)}) for s in spec.subtasks
+                ],
+            }
+        )
+    doubts: list[str] = []
+    if mode in {"all", "eval"}:
+        from aisb_engine._scoring.judging import check_judge
+
+        doubts = check_judge(spec, plugins)
+    for subtask in spec.subtasks:
+        check_load(subtask.load)
+        if subtask.load.pressure_time and mode != "perf" and not spec.run.performance:
+            raise ConfigError(
+                "load.pressure_time", "asks rows again and again, which only --mode perf can show"
+            )
+    if mode != "infer":
+        make_reporters(spec.run, plugins)
+        names, options = chosen_reporters(spec.run, plugins), spec.run.reporter_options
+        check_measuring(names, options, plugins, performance=spec.run.performance)
+    return fit_params(spec, plugins, doubts) if mode in ASKING else spec
+
+
+def _over(load: Load, defaults: Mapping[str, Any]) -> Load:
+    """Return a load with other defaults."""
+    unset = {key: value for key, value in defaults.items() if key not in load.model_fields_set}
+    return load.model_copy(update=unset)
+
+
+def _known_as(kind: Literal["models", "tasks"], text: str, known: Mapping[str, Any], catalog: Catalog) -> str:
+    """Return the name under which a resolved run has a model or task that may be given by another name."""
+    tables: Mapping[str, Any] = known.get(kind, {})
+    if text in tables:
+        return text
+    meant = str(Selection.parse(text))
+    with suppress(AisbError):
+        selection, _ = catalog.find("model" if kind == "models" else "task", Selection.parse(text))
+        meant = str(selection._replace(select={}))
+    for name, table in tables.items():
+        if meant in {table.get("name"), table.get("base")}:
+            return name
+    return text

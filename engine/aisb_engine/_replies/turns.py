@@ -1,0 +1,170 @@
+"""Where a reply ends and the model goes on with somebody else's turn: the next question, another example.
+
+A base model does not stop at its answer, and what it writes then must not be read as the answer. Only what
+follows an answer is cut, so that a reply which begins by saying the question again is read to its end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from aisb_engine._replies.marks import Marks, known_marks
+from aisb_engine._replies.thoughts import VisibleText, is_quoted
+
+if TYPE_CHECKING:
+    from aisb._types import Sample
+    from aisb_engine._spec import PromptTable
+
+OPTIONS = "options"
+"""The word of a cut where no word opens the other question, but its options show it."""
+
+MOST_CUTS = 24
+"""How many places in a text are tried: a model that loops writes the same question hundreds of times."""
+
+
+class Cut(NamedTuple):
+    """A place where another turn may begin.
+
+    `word` is what opens it. At a place that is `sure` a guess before it counts as an answer; at others only
+    what the text marks as its answer. `restates` says that the sample's own question is said again there.
+    """
+
+    at: int
+    word: str
+    sure: bool
+    restates: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How replies to a task are read: the marks in them, and how its next example would begin.
+
+    With `finds_answer`, a text is searched for an answer, and another turn in it ends what is searched;
+    else it is graded as a whole, and only tokens that end a turn cut it. `heads` are the words with which an
+    example of the task begins, `lists_choices` says that its options stand on lines of their own.
+    """
+
+    marks: Marks = field(default_factory=known_marks)
+    finds_answer: bool = True
+    heads: tuple[str, ...] = ()
+    lists_choices: bool = False
+
+    def visible(self, raw: str) -> VisibleText:
+        """Return what a reply says, without reasoning, up to a token that ends its turn."""
+        seen = VisibleText.of(raw, self.marks)
+        end = _end_of_turn(seen.text, self.marks)
+        return seen if end is None else seen._replace(text=seen.text[:end])
+
+    def cuts(self, text: str, sample: Sample) -> list[Cut]:
+        """Return the places in a visible text where another turn may begin, in order."""
+        own = _OwnQuestion(sample)
+        found = [*self._turns(text, own), *self._examples(text, own)]
+        if self.lists_choices:
+            found += _listed_options(text, sample)
+        return sorted(found)[:MOST_CUTS]
+
+    def _turns(self, text: str, own: _OwnQuestion) -> Iterator[Cut]:
+        for match in self.marks.turn.finditer(text):
+            number = match["number"] or match["count"] or ""
+            word = (match["word"] or match["heading"]).casefold()
+            # "Question 1:" begins the parts of an answer as often as it begins an example.
+            sure = number != "1" and word not in self.marks.replies
+            yield Cut(match.start(), word, sure, own.follows(text, match.end()))
+
+    def _examples(self, text: str, own: _OwnQuestion) -> Iterator[Cut]:
+        for head in self.heads:
+            at = text.find(head)
+            while at >= 0:
+                if not text[text.rfind("\n", 0, at) + 1 : at].strip():
+                    yield Cut(at, head, sure=True, restates=own.follows(text, at + len(head)))
+                at = text.find(head, at + len(head))
+
+
+def example_heads(prompt: PromptTable) -> tuple[str, ...]:
+    """Return the words with which a task's next example can begin: those before the field of a line.
+
+    They are those of the first line, if they are enough to tell it, and those of any line that end in a
+    colon.
+    """
+    template = prompt.user if prompt.shot_user is None else prompt.shot_user
+    heads: list[str] = []
+    for number, line in enumerate(template.strip().split("\n")):
+        head, *fields = _FIELD.split(line, maxsplit=1)
+        head = head.strip()
+        letters = _letters(head)
+        is_long = len(letters) >= _LEAST_HEAD // (1 if letters.isascii() else 2)
+        is_label = bool(letters and fields) and head.endswith((":", "："))
+        if is_label or (number == 0 and is_long):
+            heads.append(head)
+    return tuple(dict.fromkeys(heads))
+
+
+_FIELD = re.compile(r"\{[^\W\d][\w.*]*\}")
+_LEAST_HEAD = 12
+_QUESTION = 40
+"""So many letters of a question tell it from others."""
+_LEAST_QUESTION = 12
+_LISTED = re.compile(
+    r"(?:\A|\n)[ \t]{0,4}\(?A[.):：、][ \t]?(?P<first>[^\n]{1,400})\n[ \t]{0,4}\(?B[.):：、]"
+)
+
+
+def _end_of_turn(text: str, marks: Marks) -> int | None:
+    """Return where the first token stands that ends a turn in which something was said."""
+    at = 0  # up to here there are only such tokens
+    for match in marks.end.finditer(text):
+        start, end = match.span()
+        if not text[at:start].strip():
+            at = end
+            continue
+        if is_quoted(text, start, end):
+            continue
+        if match[0] == "</s>" and "<s>" in text[:start].lstrip()[1:]:  # struck-through text in HTML
+            continue
+        return start
+    return None
+
+
+def _listed_options(text: str, sample: Sample) -> Iterator[Cut]:
+    """Yield where a question with options of its own begins, though no word says so."""
+    own = [_letters(choice) for choice in sample.choices]
+    for match in _LISTED.finditer(text):
+        first = _letters(match["first"])
+        if not first or any(choice and (choice in first or first in choice) for choice in own[:1]):
+            continue
+        at = text.rfind("\n\n", 0, match.start() + 1)
+        at = at if at >= 0 else text.rfind("\n", 0, match.start())
+        if at >= 0:
+            yield Cut(at, OPTIONS, sure=False, restates=False)
+
+
+class _OwnQuestion:
+    """Tells the sample's own question, said again, from another one."""
+
+    def __init__(self, sample: Sample) -> None:
+        self._sample = sample
+        self._fields: list[str] | None = None
+
+    def follows(self, text: str, at: int) -> bool:
+        """Say whether the sample's question, or the beginning of it, follows a place in a text."""
+        if self._fields is None:
+            # A row that is graded may hold the reply itself, which says nothing of what was asked.
+            fields = self._sample.fields.values()
+            values = (value for value in fields if isinstance(value, str) and text not in value)
+            texts = (_letters(value[:20_000]) for value in values)
+            self._fields = [
+                one for one in texts if len(one) >= _LEAST_QUESTION // (1 if one.isascii() else 2)
+            ]
+        window = text[at : at + 600]
+        following = _letters(window)
+        line = _letters(window.lstrip().split("\n", 1)[0])
+        long = len(line) >= _LEAST_QUESTION // (1 if line.isascii() else 2)
+        return any(one[:_QUESTION] in following or (long and line in one) for one in self._fields)
+
+
+def _letters(text: str) -> str:
+    """Return the letters and digits of a text, in lower case."""
+    return "".join(filter(str.isalnum, text.casefold()))

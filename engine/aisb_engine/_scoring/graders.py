@@ -1,0 +1,85 @@
+"""What grades the answers of a run: postprocessors and evaluators, made once for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aisb_engine._faults import ComponentError, PluginFaults
+from aisb_engine._scoring.judging import Judging, is_judged
+from aisb_engine._scoring.scoring import evaluator_uses, make_evaluator
+from aisb_engine._scoring.steps import Steps
+
+if TYPE_CHECKING:
+    from aisb._evaluator import Ask, Evaluator
+    from aisb._plugins import Plugins
+    from aisb_engine._progress import Display
+    from aisb_engine._spec import RunSpec, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Graders:
+    """The steps and evaluators of a task, and why others of them could not be made.
+
+    `steps` is None where one of them could not be made: then no answer can be found.
+    """
+
+    steps: Steps | None
+    evaluators: Mapping[str, Evaluator]
+    errors: Sequence[ComponentError]
+
+
+@dataclass(slots=True)
+class RunGraders:
+    """The graders of each task of a run: made when they are first asked for, and kept for all its models."""
+
+    spec: RunSpec
+    plugins: Plugins
+    judging: Judging | None = None
+    _made: dict[str, Graders] = field(default_factory=dict)
+
+    def of(self, name: str) -> Graders:
+        """Return the graders of a task.
+
+        Raises:
+            UsageError: a step or an evaluator is not there, or does not take its options.
+        """
+        if name not in self._made:
+            task = self.spec.tasks[name]
+            ask = self.judging.ask if self.judging and is_judged(task, self.plugins) else None
+            self._made[name] = make_graders(task, self.plugins, ask)
+        return self._made[name]
+
+    def check(self, faults: PluginFaults, display: Display) -> None:
+        """Make the graders of all tasks, and name those that cannot be made: hours before they are needed.
+
+        Raises:
+            UsageError: one is not there, or does not take its options.
+        """
+        for name, task in self.spec.tasks.items():
+            known = len(faults.faults)
+            for error in self.of(name).errors:
+                faults.add(error, f"task {task.name}")
+            for fault in faults.faults[known:]:
+                display.say(f"{name}: {fault.line}")
+
+
+def make_graders(task: Task, plugins: Plugins, ask: Ask | None = None) -> Graders:
+    """Make the steps and evaluators that a task names.
+
+    Raises:
+        UsageError: one is not there, or does not take its options.
+    """
+    steps, errors = None, list[ComponentError]()
+    try:
+        steps = Steps.make(task.postprocess, plugins)
+    except ComponentError as error:
+        errors.append(error)
+    made: dict[str, Evaluator] = {}
+    for name, use in evaluator_uses(task).items():
+        try:
+            made[name] = make_evaluator(use, task, plugins, ask)
+        except ComponentError as error:
+            errors.append(error)
+    return Graders(steps, made, errors)

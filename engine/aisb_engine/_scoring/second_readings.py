@@ -1,0 +1,234 @@
+"""Read answers a second time with other extractors, and say where that could move the headline.
+
+An extractor is trusted where it mostly agrees with the task's own steps. Where it then finds another answer
+that is marked as well as theirs, one of the two is mistaken, and only a person can tell which.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aisb._errors import AisbError, UsageError
+from aisb._options import options as factory_options
+from aisb_engine._faults import StepError
+from aisb_engine._scoring.steps import Steps, reading_of
+from aisb_engine._spec import Use
+
+if TYPE_CHECKING:
+    from aisb._evaluator import Evaluator
+    from aisb._plugins import Plugins
+    from aisb._types import Extract, Prediction, Sample, Score
+    from aisb_engine._spec import MarksTable, Task
+
+MOST_ANSWERS = 1000
+"""How many answers are read again: a part of them shows whether the rest is worth a look."""
+
+TRIAL = 60
+"""After so many answers an extractor that mostly disagrees is given up."""
+
+USUAL_AGREEMENT = 0.75
+"""In what share of its answers an extractor must agree with the task's own steps to be of use."""
+
+LEAST_MOVE = 0.5
+"""By how many points the headline must be in doubt to be worth a warning."""
+
+CUTTING = ("strip-reasoning", "strip-markdown", "strip", "before", "replace")
+"""Steps that cut a text to what is looked at; other extractors look at the same."""
+
+
+@dataclass(slots=True)
+class Dispute:
+    """Where one extractor contradicts the task's own steps: how many answers would turn right, or wrong."""
+
+    by: str
+    read: int = 0
+    found: int = 0
+    same: int = 0
+    up: int = 0
+    down: int = 0
+    ids: list[str] = field(default_factory=list)
+
+    @property
+    def move(self) -> float:
+        """By how many points the headline could move."""
+        return 100 * max(self.up, self.down) / self.read if self.read else 0.0
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether the extractor agrees with the task's own steps often enough to be trusted."""
+        return bool(self.found) and self.same >= USUAL_AGREEMENT * self.found
+
+    def told(self) -> dict[str, Any]:
+        """Return what the results keep of it."""
+        counts = {"answers": self.up + self.down, "read": self.read, "up": self.up, "down": self.down}
+        return {"by": self.by, **counts, "move": round(self.move, 2), "ids": self.ids}
+
+
+def other_extractors(
+    task: Task, plugins: Plugins, also: Iterable[str] = (), marks: MarksTable | None = None
+) -> tuple[dict[str, Steps], set[str], list[str]]:
+    """Make other extractors for a task: those asked for, then those installed; say which cannot be made.
+
+    Raises:
+        UsageError: one that was asked for is not there, or does not take its options.
+    """
+    cut: list[Use] = []
+    for step in task.postprocess:
+        if step.use not in CUTTING:
+            break
+        cut.append(step.model_copy(update={"only": {}}))
+    reading = replace(reading_of(task, plugins, marks), finds_answer=True)
+    found: dict[str, Steps] = {}
+    for text in also:
+        found[text] = Steps.make([*cut, _use(text)], plugins, where="--with", reading=reading)
+    asked = set(found)
+    notes: list[str] = []
+    mine = [use.use for use in task.postprocess if not use.options]
+    # The steps of a family of tasks are made for those tasks, and mislead elsewhere.
+    families = {info.name for info in plugins.infos if info.configs}
+    families -= {plugins.find("postprocessor", use.use).plugin for use in task.postprocess}
+    for component in plugins.components():
+        name = component.name
+        if component.kind != "postprocessor" or component.plugin in {"builtin", *families}:
+            continue
+        if name in {*found, *mine}:
+            continue
+        try:
+            finds = getattr(component.factory, "finds_answer", False)
+            if not finds or any(option.required for option in factory_options(component.factory)):
+                continue
+            found[name] = Steps.make([*cut, Use(use=name)], plugins, reading=reading)
+        except AisbError as error:
+            notes.append(f"{name} is left out: {error}")
+    return found, asked, notes
+
+
+class PlacedAnswer(Protocol):
+    """An answer with its place: what a step found, or what an audit shows of it."""
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """Where it stands in the raw text."""
+
+    @property
+    def explicit(self) -> bool:
+        """Whether the text marks it as its answer."""
+
+
+def is_contested(
+    own: PlacedAnswer | None, other: PlacedAnswer, *, own_is_right: bool | None, other_is_right: bool | None
+) -> bool:
+    """Say whether another answer would change a verdict, and is marked as well as the task's own one.
+
+    A right answer is not questioned by a piece of itself.
+    """
+    if other_is_right is None or own_is_right == other_is_right:
+        return False
+    if own_is_right and own and own.span and other.span:
+        apart = other.span[1] <= own.span[0] or own.span[1] <= other.span[0]
+        if not apart:
+            return False
+    return other.explicit or own is None or not own.explicit
+
+
+async def disputed(
+    task: Task,
+    plugins: Plugins,
+    *,
+    samples: Mapping[str, Sample],
+    predictions: Iterable[Prediction],
+    scores: Sequence[Score],
+    judge: Evaluator,
+    steps: Steps,
+    marks: MarksTable | None = None,
+) -> Dispute | None:
+    """Return the extractor that could move the headline most; None where none moves it enough.
+
+    `steps` are those of the task, and `judge` the evaluator that gave the scores. Nothing is asked: answers
+    that a model judges are not read again, nor texts that are graded as a whole.
+    """
+    reading = reading_of(task, plugins, marks)
+    if task.mode == "logprob" or not reading.finds_answer or judge.questions_per_answer or not scores:
+        return None
+    own = Steps(steps.steps, reading)
+    others, _, _ = other_extractors(task, plugins, marks=marks)
+    by_key: dict[tuple[str, int], Prediction] = {}
+    for prediction in predictions:  # the last turn, as it is graded
+        by_key[prediction.sample_id, prediction.repeat] = prediction
+    tallies = {name: Dispute(name) for name in others}
+    step = max(1, -(-len(scores) // MOST_ANSWERS))
+    for position, score in enumerate(scores[::step]):
+        prediction = by_key[score.sample_id, score.repeat]
+        if position == TRIAL:
+            tallies = {name: tally for name, tally in tallies.items() if tally.is_usual}
+        if score.outcome == "error" or prediction.logprobs or prediction.tool_calls:
+            for tally in tallies.values():
+                tally.read += 1
+            continue
+        sample = samples[score.sample_id]
+        mine = _read(own, prediction, sample)
+        for name, tally in tallies.items():
+            other = _read(others[name], prediction, sample)
+            await _compare(tally, score, own=mine, other=other, judge=judge, sample=sample)
+    worst = max((tally for tally in tallies.values() if tally.is_usual), key=lambda t: t.move, default=None)
+    return worst if worst and worst.move > LEAST_MOVE else None
+
+
+async def _compare(
+    tally: Dispute,
+    score: Score,
+    *,
+    own: Extract | None,
+    other: Extract | None,
+    judge: Evaluator,
+    sample: Sample,
+) -> None:
+    """Count one answer of an extractor beside the one that was graded."""
+    tally.read += 1
+    if other is None:
+        return
+    tally.found += 1
+    was_right = score.outcome == "correct"
+    if score.answer is not None and " ".join(other.text.split()) == " ".join(score.answer.split()):
+        tally.same += 1
+        return
+    try:
+        given = judge.score(other.text, sample)
+        given = await given if inspect.isawaitable(given) else given
+    except Exception:  # noqa: BLE001 - a grader that cannot grade another's answer says nothing about it
+        return
+    is_right = given.value >= 1 - 1e-9
+    vote = score.details.get("vote")
+    if (is_right and was_right) or (vote is not None and given.details.get("vote") == vote):
+        tally.same += 1
+    elif is_contested(own, other, own_is_right=was_right, other_is_right=is_right):
+        tally.up += is_right
+        tally.down += was_right
+        tally.ids.append(score.sample_id)
+
+
+def _read(steps: Steps, prediction: Prediction, sample: Sample) -> Extract | None:
+    try:
+        return steps.read(prediction.text, sample, cut_off=prediction.finish_reason == "length").answer
+    except StepError:  # recorded where it is graded
+        return None
+
+
+def _use(text: str) -> Use:
+    """Read an extractor: its name, or a table with options."""
+    import tomllib
+
+    if not text.lstrip().startswith("{"):
+        return Use(use=text)
+    try:
+        table = tomllib.loads(f"with = {text}")["with"]
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--with {text}: {error}") from None
+    if not isinstance(table.get("use"), str):
+        raise UsageError(
+            f'--with {text}: it must say which step is used, as in {{use="regex", pattern="= (.*)"}}'
+        )
+    return Use(**table)

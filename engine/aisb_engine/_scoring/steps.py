@@ -1,0 +1,232 @@
+"""Find the answer in a reply: what of it is read, and a task's postprocessors one after another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from aisb._refusal import is_refusal
+from aisb._types import Extract, Prediction, Sample
+from aisb_engine._faults import call_step, make
+from aisb_engine._replies.marks import known_marks
+from aisb_engine._replies.turns import OPTIONS, Cut, Reading, example_heads
+from aisb_engine._scoring.rows import for_rows
+
+if TYPE_CHECKING:
+    from aisb._evaluator import Postprocessor
+    from aisb._plugins import Plugins
+    from aisb_engine._spec import MarksTable, Task, Use
+
+
+class Found(NamedTuple):
+    """What was found in a reply: the answer, the text in which it was looked for, and how that ends.
+
+    `ended` says that the reply had come to its end there, and went on with another turn.
+    """
+
+    answer: Extract | None
+    text: str
+    ended: bool = False
+
+    def told_of(self, prediction: Prediction) -> Prediction:
+        """Return the prediction with the text that was read, for those who say how it ended."""
+        cut_off = prediction.finish_reason == "length"
+        finish = "stop" if self.ended and cut_off else prediction.finish_reason
+        return replace(prediction, text=self.text, finish_reason=finish)
+
+
+class Steps:
+    """Postprocessors one after another, from the raw text to an answer that is traced back to it."""
+
+    def __init__(
+        self, steps: Sequence[tuple[str, Postprocessor]] = (), reading: Reading | None = None
+    ) -> None:
+        self.steps = tuple(steps)
+        self.reading = reading or Reading()
+
+    @classmethod
+    def make(
+        cls,
+        uses: Sequence[Use],
+        plugins: Plugins,
+        where: str = "task.postprocess",
+        reading: Reading | None = None,
+    ) -> Steps:
+        """Make the steps that a task names; `reading` says what of a reply they are given.
+
+        Raises:
+            ComponentError: the factory of one raised.
+        """
+        steps = []
+        for position, use in enumerate(uses):
+            step = make(plugins, "postprocessor", use.use, use.options, where=f"{where}[{position}]")
+            steps.append((use.use, for_rows(use, step)))
+        return cls(steps, reading)
+
+    def extract(self, text: str, sample: Sample) -> Extract | None:
+        """Return the answer found in a text, with its span in that text; None when a step finds none.
+
+        Reasoning is never looked at, nor what follows the end of the turn. With no steps, the answer is the
+        whole text. A step's plain string is located in its input (the last place, if there are several);
+        where a step changed the text, the span before it is kept. The rule is that of the last step that
+        named one, else the last step that narrowed the text.
+
+        Raises:
+            StepError: a step raised.
+        """
+        return self.read(text, sample).answer
+
+    def read(self, raw: str, sample: Sample, *, cut_off: bool = False) -> Found:
+        """Return what is found in a reply; `cut_off` says that it was cut at the token limit.
+
+        Raises:
+            StepError: a step raised.
+        """
+        seen = self.reading.visible(raw)
+        found = self._before_another_turn(seen.text, sample) if self.reading.finds_answer else None
+        if found is None:
+            found = self._whole(seen.text, sample, cut_off=cut_off)
+        answer = found.answer
+        if answer and answer.span:
+            answer = replace(answer, span=seen.raw(answer.span))
+        return found._replace(answer=answer)
+
+    def _before_another_turn(self, text: str, sample: Sample) -> Found | None:
+        """Return what is found before the first place where another turn begins after an answer."""
+        is_own_form = False
+        for cut in self.reading.cuts(text, sample):
+            before = text[: cut.at]
+            answer = self._run(before, sample) if before.strip() else None
+            if answer and _is_end(cut, answer, before, is_own_form=is_own_form):
+                return Found(_weighed(answer, before, cut_off=False), before, ended=True)
+            is_own_form = is_own_form or cut.word != OPTIONS
+        return None
+
+    def _whole(self, text: str, sample: Sample, *, cut_off: bool) -> Found:
+        box = _open_box(text) if cut_off and self.reading.finds_answer else None
+        if box is None:
+            answer = self._run(text, sample)
+            return Found(answer and _weighed(answer, text, cut_off=cut_off), text)
+        # The answer itself was cut off: only one that the text had marked before counts.
+        answer = self._run(text[:box], sample)
+        return Found(answer if answer and answer.explicit else None, text)
+
+    def _run(self, text: str, sample: Sample) -> Extract | None:
+        """Return what the steps find in a text, with its span there."""
+        piece, offset = text, 0  # where the piece stands in the text; -1 once a step has changed it
+        span: tuple[int, int] | None = (0, len(piece))
+        rule = narrowed = ""
+        explicit = False
+        for name, step in self.steps:
+            found = call_step(name, step, piece, sample)
+            if found is None:
+                return None
+            if isinstance(found, str):
+                start = piece.rfind(found)
+                found = Extract(found, span=(start, start + len(found)) if start >= 0 else None)
+                narrowed = name if found.span and found.text != piece else narrowed
+            else:
+                rule = found.rule or name
+                explicit = explicit or found.explicit
+            if found.span and offset >= 0:
+                start, end = found.span
+                span = (offset + start, offset + end)
+                offset = span[0] if piece[start:end] == found.text else -1
+            elif found.text != piece:
+                offset = -1
+            piece = found.text
+        return Extract(piece, rule or narrowed, span, explicit) if piece.strip() else None
+
+
+def reading_of(task: Task, plugins: Plugins, own: MarksTable | None = None) -> Reading:
+    """Return how replies to a task are read; `own` are the marks that a model's file adds.
+
+    An answer is looked for where a step does so, or where an evaluator grades answers.
+
+    Raises:
+        ConfigError: a table of marks is broken.
+        UsageError: a step or an evaluator is not there.
+    """
+    steps = (plugins.find("postprocessor", use.use).factory for use in task.postprocess)
+    judges = [plugins.find("evaluator", use.use).factory for use in task.evaluate]
+    finds = any(getattr(step, "finds_answer", False) for step in steps)
+    finds = finds or any(getattr(judge, "reads", "answer") == "answer" for judge in judges)
+    return Reading(
+        known_marks(plugins, own),
+        finds_answer=finds,
+        heads=example_heads(task.prompt),
+        lists_choices="{choice_lines}" in task.prompt.user,
+    )
+
+
+def wants_calls(task: Task, plugins: Plugins) -> bool:
+    """Say whether calls of functions are an answer to a task: it sends tools, or is graded on calls."""
+    if task.prompt.tools or task.params.get("tools"):
+        return True
+    judges = (plugins.find("evaluator", use.use).factory for use in task.evaluate)
+    return any(getattr(judge, "reads", "answer") == "calls" for judge in judges)
+
+
+def _is_end(cut: Cut, answer: Extract, before: str, *, is_own_form: bool) -> bool:
+    """Say whether a reply ends at a place: it answered before, and does not begin its own answer there.
+
+    `is_own_form` says that the reply used such a word before it had answered anything, so that "Question 2:"
+    is a part of how it answers.
+    """
+    if answer.explicit:
+        return not (cut.restates and _is_whole(answer, before))
+    return cut.sure and not cut.restates and not is_own_form
+
+
+def _weighed(answer: Extract, text: str, *, cut_off: bool) -> Extract:
+    """Return an answer as a guess where the text only seems to mark it.
+
+    That is a reply which declines as a whole, and, where it was cut off, an answer that may have been cut
+    with it: the whole reply, unless it is a single letter, and what reaches into an open code block.
+    """
+    if not answer.explicit:
+        return answer
+    is_whole = _is_whole(answer, text)
+    if is_whole and is_refusal(text):
+        return replace(answer, explicit=False)
+    if cut_off and ((is_whole and len(answer.text.strip()) > 1) or _reaches_open_block(answer, text)):
+        return replace(answer, explicit=False)
+    return answer
+
+
+def _is_whole(answer: Extract, text: str) -> bool:
+    """Say whether an answer is all that a text says."""
+    if answer.span is None:
+        return False
+    start, end = answer.span
+    return not any(map(str.isalnum, text[:start])) and not any(map(str.isalnum, text[end:]))
+
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\s{0,3}(\{)?")
+_FORMULA = re.compile(r"(?:\s|\$|\\\[|\\\()+\Z")
+_FENCE = re.compile(r"^[ \t]{0,3}(```|~~~)", re.MULTILINE)
+
+
+def _open_box(text: str) -> int | None:
+    r"""Return where a `\boxed{` begins that the text does not close, with the formula that it stands in."""
+    boxes = list(_BOX.finditer(text))
+    last = boxes[-1] if boxes else None
+    if last is None or (not last[1] and text[last.end() :].strip()):
+        return None
+    depth = 1
+    for brace in re.finditer(r"\\.|[{}]", text[last.end() :]) if last[1] else ():
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
+        if not depth:
+            return None
+    formula = _FORMULA.search(text, max(0, last.start() - 40), last.start())
+    return formula.start() if formula else last.start()
+
+
+def _reaches_open_block(answer: Extract, text: str) -> bool:
+    """Say whether an answer stands in a code block that the text does not close."""
+    fences = list(_FENCE.finditer(text))
+    if len(fences) % 2 == 0:
+        return False
+    return answer.span is None or answer.span[1] > fences[-1].start()

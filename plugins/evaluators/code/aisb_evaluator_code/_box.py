@@ -1,0 +1,220 @@
+"""Start things in boxes: what contains them here, what they may take, and the end of all they started."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aisb_evaluator_code import _groups as groups
+from aisb_evaluator_code._leftovers import own_folder
+from aisb_evaluator_code._reasons import TOO_MUCH, Ended
+from aisb_evaluator_code._system_calls import system_call_filter
+
+HERE = Path(__file__).parent
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one program may take; sizes in MB. `seconds` are of processor time, for each process.
+
+    By the clock it is three times as much, so that a busy machine does not fail a program. With an `image`,
+    programs run in containers of it. `memory` is that of one process; `tree` that of all of a box together,
+    with its files: left out, it is the memory of one process and the disk. A control group bounds it where
+    one can be made and `grouped` is left; else the box watches over its processes.
+    """
+
+    seconds: float = 10.0
+    memory: int = 1024
+    processes: int = 32
+    disk: int = 64
+    output: int = 1
+    memory_kind: str = "RLIMIT_AS"
+    image: str = ""
+    tree: int = 0
+    grouped: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.tree:
+            object.__setattr__(self, "tree", self.memory + self.disk)
+
+    @property
+    def deadline(self) -> float:
+        """Seconds by the clock."""
+        return 3 * self.seconds
+
+    def table(self) -> dict[str, Any]:
+        """Return them as the box wants them."""
+        return {
+            "cpu": math.ceil(self.seconds),
+            "memory": self.memory << 20,
+            "memory_kind": self.memory_kind,
+            "processes": self.processes,
+            "disk": self.disk << 20,
+            "file": self.disk << 20,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Containment:
+    """What contains a program on this machine: `namespaces`, or the uid of nobody, or limits alone."""
+
+    namespaces: bool
+    unprivileged: bool
+    reason: str = ""
+    filtered: bool = True
+
+    @property
+    def box(self) -> str:
+        """Name what holds a program, for the results."""
+        found = groups.usable()
+        user = "unprivileged user" if self.unprivileged else "same user"
+        memory = f"control group v{found.version}" if found else "watched memory"
+        calls = "system call filter" if self.filtered else "no system call filter"
+        return f"{'namespaces' if self.namespaces else user}, {calls}, {memory}"
+
+    @property
+    def open(self) -> str:
+        """Say what is not contained; empty where everything is."""
+        if self.namespaces:
+            return ""
+        files = "files that anyone may read" if self.unprivileged else "your files, to read and to write"
+        return f"the network, {files}, and processes that leave their session"
+
+
+@functools.cache
+def containment() -> Containment:
+    """Find out, by making a box, what contains a program here."""
+    if sys.platform != "linux":
+        return Containment(False, False, f"{sys.platform} has no namespaces")
+    problem = b""
+    for filtered in (True, False):
+        wanted = Containment(True, True, filtered=filtered)
+        with box({"argv": ["/bin/true"]}, Limits(), contained=wanted) as process:
+            _, problem = process.communicate(timeout=30)
+            if process.returncode == 0:
+                return wanted
+        if b"filtered" not in problem:
+            break
+    reason = problem.decode(errors="replace").strip()[:200]
+    return Containment(False, os.geteuid() == 0, reason, filtered=_can_filter())
+
+
+def _can_filter() -> bool:
+    if system_call_filter(os.uname().machine) is None:
+        return False
+    with box({"argv": ["/bin/true"]}, Limits(), contained=Containment(False, False)) as process:
+        return process.wait(timeout=30) == 0
+
+
+@contextlib.contextmanager
+def box(
+    run: Mapping[str, Any],
+    limits: Limits,
+    *,
+    given: Mapping[str, Any] | None = None,
+    keep: Sequence[int] = (),
+    files: Mapping[str, str] | None = None,
+    stdin: int | None = None,
+    stdout: int = subprocess.DEVNULL,
+    contained: Containment | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start something in a box, and end everything in it in the end."""
+    found = contained or containment()
+    home = own_folder(os.getpid())
+    number = next(_numbers)
+    folder = Path(tempfile.mkdtemp(prefix="box-", dir=home))
+    uid = 20_000 + (os.getpid() * 61 + number) % 40_000 if os.geteuid() == 0 else None
+    kept = [*keep, *([stdin] if stdin is not None else [])]
+    calls = system_call_filter(os.uname().machine) if found.filtered else None
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        where = groups.usable() if limits.grouped else None
+        group = where and stack.enter_context(
+            groups.group(where, f"{home.name}-{number}", limits.tree << 20, limits.processes)
+        )
+        table: dict[str, Any] = {
+            "run": dict(run),
+            "given": dict(given or {}),
+            "limits": limits.table(),
+            "binds": _binds(run),
+            "files": dict(files or {}),
+            "folder": str(folder),
+            "namespaces": found.namespaces,
+            "keep": list(keep),
+            "uid": uid,
+            "filter": calls.hex() if calls else "",
+            "watch": 0 if group else limits.tree << 20,
+        }
+        if stdin is not None:
+            table["stdin"] = stdin
+        process = Box(
+            [sys.executable, "-I", "-S", str(HERE / "_contain.py")],
+            stdin=subprocess.PIPE,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            pass_fds=kept,
+            start_new_session=True,
+            env={"PATH": "/usr/bin:/bin"},
+        )
+        process.group = group
+        try:
+            if group:
+                group.add(process.pid)  # it waits for its table, so nothing runs outside of the group
+            assert process.stdin  # noqa: S101 - it was asked for
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(table).encode())
+                process.stdin.close()
+            process.stdin = None
+            yield process
+        finally:
+            _end(process, None if found.namespaces else uid)
+
+
+class Box(subprocess.Popen[bytes]):
+    """The process that makes a box and ends with it, and the control group that bounds it."""
+
+    group: groups.Group | None = None
+
+
+def _end(process: subprocess.Popen[bytes], uid: int | None) -> None:
+    """Kill the process, its session, and, where it had a user of its own, all of that user's."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+    if uid is not None:
+        subprocess.run(["/bin/sh", "-c", "kill -9 -1"], user=uid, check=False, stderr=subprocess.DEVNULL)
+    for stream in (process.stdout, process.stderr):
+        if stream:
+            stream.close()
+
+
+def _binds(run: Mapping[str, Any]) -> list[str]:
+    """Return the folders that what is run needs besides the system's."""
+    if "argv" not in run:
+        return sorted({sys.base_prefix, sys.base_exec_prefix, *run.get("binds", ())} - {"/usr", "/"})
+    return [*map(str, Path("/etc").glob("java*")), *run.get("binds", ())]
+
+
+def ended_by(process: subprocess.Popen[bytes], *, seconds: float) -> Ended:
+    """Return how a box ended, if it does within some seconds."""
+    group = process.group if isinstance(process, Box) else None
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        status = process.wait(timeout=seconds)
+        words = process.stderr.read(2000).decode(errors="replace") if process.stderr else ""
+        return Ended(status, words, status == TOO_MUCH or bool(group and group.out_of_memory))
+    return Ended(out_of_memory=bool(group and group.out_of_memory))

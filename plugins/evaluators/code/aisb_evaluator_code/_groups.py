@@ -1,0 +1,150 @@
+"""Bound the memory and the processes of all that a box starts, by a control group where one can be made.
+
+Both versions of the kernel's interface are used, whichever holds memory. A group is made below the one that
+this process is in. Under version 2 that needs a group that passes the memory controller on; where there is
+none, the box itself watches over its processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+OVERHEAD = 32 << 20
+"""What the processes that make a box take themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parents:
+    """Where groups can be made: the folder for memory, its version, and the folder that counts processes."""
+
+    memory: Path
+    version: int
+    pids: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The control group of one box."""
+
+    memory: Path
+    version: int
+    pids: Path | None
+
+    def add(self, pid: int) -> None:
+        """Put a process into the group, with all that it starts from now on."""
+        for folder in {self.memory, self.pids or self.memory}:
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether the kernel ended one of its processes for lack of memory."""
+        name = "memory.events" if self.version == 2 else "memory.oom_control"
+        with contextlib.suppress(OSError, ValueError):
+            words = (line.split() for line in (self.memory / name).read_text().splitlines())
+            return any(word[0] == "oom_kill" and int(word[1]) > 0 for word in words)
+        return False
+
+
+def parents(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> Parents | None:
+    """Return where this process can make groups that bound memory; None where it cannot."""
+    places: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for line in own.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            places |= dict.fromkeys(controllers.split(",") if controllers else ["unified"], path)
+    if "memory" in places:
+        memory, pids = _folder(root / "memory", places["memory"]), None
+        if "pids" in places:
+            pids = _folder(root / "pids", places["pids"])
+        return Parents(memory, 1, pids if pids and _writable(pids) else None) if _writable(memory) else None
+    for mounted in (root, root / "unified"):
+        here = _folder(mounted, places.get("unified", ""))
+        # A group that has processes passes no controller on, unless it is the root: its parent may. It does
+        # not do where the group has a limit itself, which a sibling would not be under.
+        for folder in (here, here.parent if here != mounted and _is_unlimited(here) else here):
+            passed_on = _words(folder / "cgroup.subtree_control")
+            if "memory" in passed_on and _writable(folder):
+                return Parents(folder, 2, folder if "pids" in passed_on else None)
+    return None
+
+
+def _folder(mounted: Path, path: str) -> Path:
+    """Return a group's folder; in a container the path may be one of the machine outside."""
+    inside = mounted / path.lstrip("/")
+    return inside if inside.is_dir() else mounted
+
+
+def _writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK)
+
+
+def _is_unlimited(folder: Path) -> bool:
+    return _words(folder / "memory.max") in ([], ["max"])
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text().split()
+    except OSError:
+        return []
+
+
+@functools.cache
+def usable() -> Parents | None:
+    """Return where groups can be made, once one was made there."""
+    found = parents()
+    if found is None:
+        return None
+    try:
+        with group(found, f"aisb-box-{os.getpid()}-try", 64 << 20, 8):
+            return found
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def group(where: Parents, name: str, memory: int, processes: int) -> Iterator[Group]:
+    """Make a group with limits; remove it in the end, when its processes have ended."""
+    made = Group(where.memory / name, where.version, where.pids / name if where.pids else None)
+    folders = sorted({made.memory, made.pids or made.memory})
+    try:
+        for folder in folders:
+            folder.mkdir()
+        memory += OVERHEAD
+        if made.version == 2:
+            (made.memory / "memory.max").write_text(str(memory))
+            _write(made.memory / "memory.swap.max", "0")
+            _write(made.memory / "memory.oom.group", "1")
+        else:
+            (made.memory / "memory.limit_in_bytes").write_text(str(memory))
+            _write(made.memory / "memory.memsw.limit_in_bytes", str(memory))
+        if made.pids:
+            (made.pids / "pids.max").write_text(str(processes + 4))  # the box's own processes are in it, too
+        yield made
+    finally:
+        for folder in folders:
+            remove(folder)
+
+
+def _write(file: Path, text: str) -> None:
+    with contextlib.suppress(OSError):  # not every kernel has it
+        file.write_text(text)
+
+
+def remove(folder: Path, seconds: float = 2.0) -> None:
+    """Remove a group, as soon as the last of its processes is gone."""
+    ends = time.monotonic() + seconds
+    while folder.is_dir():
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+            return
+        if time.monotonic() > ends:
+            return
+        time.sleep(0.005)

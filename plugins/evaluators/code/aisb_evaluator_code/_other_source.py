@@ -1,0 +1,120 @@
+"""Read C++, Java and JavaScript source by its outlines: what it defines, and where a function's head ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_WORD = r"[A-Za-z_$][\w$]*"
+_NOT_A_TYPE = r"(?!return|else|using|if|for|while|new)"
+_DEFINED = {
+    "js": re.compile(
+        rf"^[ \t]*(?:export\s+)?(?:async\s+)?(?:function\s*\*?|const|let|var|class)\s+({_WORD})",
+        re.MULTILINE,
+    ),
+    "cpp": re.compile(
+        rf"^[ \t]*(?:(?:class|struct|enum)\s+({_WORD})"
+        rf"|{_NOT_A_TYPE}[\w:<>,&*\s]+?[\s&*>]({_WORD})\s*\([^;{{}}]*\)[\w\s]*\{{)",
+        re.MULTILINE,
+    ),
+    "java": re.compile(
+        rf"\b(?:(?:class|interface|enum|record)\s+({_WORD})"
+        rf"|{_NOT_A_TYPE}[\w<>\[\],?.]+\s+({_WORD})\s*\([^;{{}}()]*\)[\w\s,.]*\{{)"
+    ),
+}
+_TOP_LEVEL = {
+    "java": re.compile(
+        r"^[ \t]*(?:(?:public|final|abstract|static)\s+)*(?:class|interface|enum|record)\s", re.MULTILINE
+    ),
+}
+_NOT_CODE = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
+
+
+class Head(NamedTuple):
+    """A function's head: its text, what stands before it, its type of result, and its parameters' names."""
+
+    text: str
+    before: str
+    result: str = ""
+    parameters: tuple[str, ...] = ()
+
+
+_HEADS = {
+    "cpp": r"(?P<text>(?P<result>[\w:<>,&* \t]+?[\s&*>]){name}\s*\((?P<given>[\w:<>,&*\[\]\s=.]*)\))\s*\{{",
+    "java": (
+        r"(?P<text>(?:(?:public|static|final|protected|private)\s+)*(?P<result>[\w.]+(?:<[\w<>\[\],?.\s]+>)?(?:\[\])*)\s+"
+        r"{name}\s*\((?P<given>[\w<>\[\],?.\s]*)\)(?:\s*throws\s+[\w,.\s]+)?)\s*\{{"
+    ),
+    "js": r"(?P<text>(?:const|let|var|function\*?|async\s+function)\s+{name}\b)",
+}
+
+
+def head_of(language: str, source: str, name: str, *, before: bool = True) -> Head | None:
+    """Return the last head of a function in a source; without `before`, only the head itself is taken.
+
+    Only words and the marks of types can stand in a head, so it is safe to compile with the tests.
+    """
+    pattern = _HEADS[language].replace("{name}", re.escape(name)).replace("{{", "{")
+    found = list(re.finditer(pattern, _without_comments(source)))
+    if not found:
+        return None
+    last = found[-1]
+    result = last.groupdict().get("result") or ""
+    first = _without_comments(source)[: last.start()] if before else ""
+    return Head(last["text"].strip(), first, result.strip(), _parameters(last.groupdict().get("given") or ""))
+
+
+def _parameters(given: str) -> tuple[str, ...]:
+    """Return the names of Java's parameters."""
+    flat = re.sub(r"\[\]", "", given)
+    while "<" in flat and (inner := re.sub(r"<[^<>]*>", "", flat)) != flat:
+        flat = inner
+    return tuple(one.split()[-1] for one in flat.split(",") if one.strip())
+
+
+def _without_comments(source: str) -> str:
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", source, flags=re.DOTALL)
+
+
+def balance(source: str) -> int:
+    """Return how many braces a source opens and does not close."""
+    code = _NOT_CODE.sub(" ", source)
+    return code.count("{") - code.count("}")
+
+
+def defined_names(language: str, source: str) -> set[str]:
+    """Return the names of functions, classes and (in JavaScript) variables that a source defines."""
+    pattern = _DEFINED.get(language)
+    return (
+        {name for found in pattern.finditer(source) for name in found.groups() if name} if pattern else set()
+    )
+
+
+def says_definition(language: str, source: str, name: str) -> bool:
+    """Say whether a source defines a name; in a language that is not known, whether it mentions it."""
+    return name in (defined_names(language, source) if language in _DEFINED else source)
+
+
+def other_helpers(language: str, source: str, others: Sequence[str], name: str | None) -> str:
+    """Return the blocks that define what a source uses and does not define.
+
+    A block that mentions the function asked for is another version of it, or an example of its use.
+    """
+    known, wanted = defined_names(language, source), _used(source)
+    taken: list[str] = []
+    for other in reversed(others):
+        there = defined_names(language, other)
+        top = _TOP_LEVEL.get(language)
+        is_about = name is not None and re.search(rf"\b{re.escape(name)}\b", other)
+        if is_about or there & known or not there & (wanted - known) or (top and not top.search(other)):
+            continue
+        taken.insert(0, other)
+        known |= there
+        wanted |= _used(other)
+    return "\n".join(taken)
+
+
+def _used(source: str) -> set[str]:
+    """Return the words of a source outside of comments and texts."""
+    return set(re.findall(_WORD, _NOT_CODE.sub(" ", source)))

@@ -1,0 +1,33 @@
+"""The packages beside Python's own that programs may import: numpy, where it is installed beside aisb."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+from pathlib import Path
+
+from aisb_evaluator_code._reasons import THIRD_PARTY
+
+
+def folders(program: str) -> tuple[list[str], list[str]]:
+    """Return the folders that a box shows to a program for its imports, and the paths it searches."""
+    shown: list[str] = []
+    searched: list[str] = []
+    for name in THIRD_PARTY:
+        if re.search(rf"\bimport\s+{name}\b|\bfrom\s+{name}\b|\b{name}\s*,", program):
+            parts = _parts(name)
+            shown += parts
+            searched += [str(Path(parts[0]).parent)] if parts else []
+    return shown, list(dict.fromkeys(searched))
+
+
+@functools.cache
+def _parts(name: str) -> list[str]:
+    """Return a package's folder, and that of the libraries that its wheel brings."""
+    found = importlib.util.find_spec(name)
+    if found is None or not found.origin:
+        return []
+    folder = Path(found.origin).parent
+    libraries = folder.with_name(f"{name}.libs")
+    return [str(folder), *([str(libraries)] if libraries.is_dir() else [])]

@@ -1,0 +1,195 @@
+"""Read Python source without running it: what it defines, what it needs, whether it is a body alone."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_SCOPES = (*_DEFINITIONS, ast.Lambda)
+_PROVIDERS = (*_DEFINITIONS, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
+
+
+def parsed(text: str) -> ast.Module | None:
+    """Return the syntax tree of a program; None when the text is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def defines(tree: ast.Module | None, name: str) -> bool:
+    """Say whether a program defines a name at its top."""
+    return any(name in _bound_by(one) for one in (tree.body if tree else ()) if not _is_import(one))
+
+
+def has_definition(tree: ast.Module | None) -> bool:
+    """Say whether a program defines a function or a class."""
+    return tree is not None and any(isinstance(one, _DEFINITIONS) for one in tree.body)
+
+
+def is_body(text: str) -> bool:
+    """Say whether a text can only stand inside a function: it returns or yields outside of any."""
+    return any(
+        isinstance(node, ast.Return | ast.Yield | ast.YieldFrom)
+        for candidate in outdented(text)[:1]
+        for node in _own_nodes(candidate[1])
+    )
+
+
+def outdented(text: str) -> list[tuple[str, ast.Module]]:
+    """Return the readings of a text that parse, with their trees, the most literal one first.
+
+    They are the text as it is, without the indent that its lines share, and with the indent given back that
+    its first line has lost.
+    """
+    lines = text.strip("\n").split("\n")
+    first, rest = lines[0].strip(), "\n".join(lines[1:])
+    indent = _indent(rest)
+    readings = [text, textwrap.dedent(text.strip("\n"))]
+    if indent and not lines[0][:1].isspace():
+        readings += [textwrap.dedent(f"{lost}{first}\n{rest}") for lost in (indent, indent[4:])]
+    seen = ((reading, parsed(reading)) for reading in dict.fromkeys(readings))
+    return [(reading, tree) for reading, tree in seen if tree is not None and tree.body]
+
+
+def completed(prompt: str, answer: str, entry: str | None) -> str:
+    """Return the whole program: the answer after the prompt, which it goes on with or begins again.
+
+    An answer that goes on with the prompt's last function is put at that function's indent where its own
+    indent does not fit, or where its first line has lost it.
+    """
+    if not entry or defines(parsed(answer), entry):
+        # The prompt's own imports and helpers are there in either case.
+        return f"{prompt}\n{answer}" if prompt and parsed(prompt) is not None else answer
+    if not prompt:
+        return answer
+    literal = prompt + answer
+    if _goes_on(literal, prompt, entry):
+        return literal
+    indent = _indent_of_last_function(prompt)
+    begun = prompt if prompt.endswith("\n") else f"{prompt}\n"
+    for candidate in _bodies(answer, indent):
+        if _goes_on(begun + candidate, prompt, entry):
+            return begun + candidate
+    return literal
+
+
+def missing_names(tree: ast.Module) -> set[str]:
+    """Return the names that a program reads and binds nowhere, other than builtins."""
+    bound: set[str] = set(dir(builtins)) | {"__name__", "__file__"}
+    read: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+            bound.add(node.name or "")
+        elif isinstance(node, ast.stmt):
+            bound |= _bound_by(node)
+    return read - bound
+
+
+def helpers(names: set[str], texts: Sequence[str], *, without: str | None) -> str:
+    """Return the statements of other blocks that define these names, and what those need in turn.
+
+    Of two that define the same name, the later one is taken. A definition of the function asked for is not a
+    helper; nor is a statement that only calls something.
+    """
+    trees = [(text, tree) for text in texts if (tree := parsed(text)) is not None]
+    chosen: dict[tuple[int, int], str] = {}
+    wanted, known = set(names), set[str]()
+    while wanted:
+        name = wanted.pop()
+        known.add(name)
+        found = _definition(name, trees, without)
+        if found is None:
+            continue
+        place, source, node = found
+        if place not in chosen:
+            chosen[place] = source
+            wanted |= missing_names(ast.Module([node], [])) - known
+    return "\n\n".join(chosen[place] for place in sorted(chosen))
+
+
+def _definition(
+    name: str, trees: Sequence[tuple[str, ast.Module]], without: str | None
+) -> tuple[tuple[int, int], str, ast.stmt] | None:
+    for number in range(len(trees) - 1, -1, -1):
+        text, tree = trees[number]
+        for node in reversed(tree.body):
+            bound = _bound_by(node)
+            if isinstance(node, _PROVIDERS) and name in bound and without not in bound:
+                decorators = getattr(node, "decorator_list", [])
+                first = min([node.lineno, *(one.lineno for one in decorators)])
+                lines = text.split("\n")[first - 1 : node.end_lineno]
+                return (number, first), "\n".join(lines), node
+    return None
+
+
+def _bound_by(node: ast.stmt) -> set[str]:
+    """Return the names that one statement binds in its own scope."""
+    if isinstance(node, _DEFINITIONS):
+        return {node.name}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return {one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+    return set()
+
+
+def _is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _own_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk a tree without entering functions and classes."""
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if not isinstance(node, _SCOPES):
+            yield from _own_nodes(node)
+
+
+def _goes_on(program: str, prompt: str, entry: str) -> bool:
+    """Say whether the function asked for has statements in a program beyond its prompt's last line."""
+    tree = parsed(program)
+    last = len(prompt.rstrip().split("\n"))
+    return any(
+        isinstance(one, _DEFINITIONS) and one.name == entry and one.body[-1].lineno > last
+        for one in (tree.body if tree else ())
+    )
+
+
+def _bodies(answer: str, indent: str) -> Iterator[str]:
+    """Yield the ways in which a text can be a body at an indent."""
+    plain = answer.expandtabs(4) if "\t" in indent + answer else answer
+    for reading, _ in outdented(plain):
+        yield textwrap.indent(textwrap.dedent(reading), indent) + "\n"
+    lines = plain.strip("\n").split("\n")
+    if len(lines) > 1 and not lines[0][:1].isspace():  # only the first line lost its indent
+        yield "\n".join([indent + lines[0], *lines[1:]]) + "\n"
+
+
+def _indent(text: str) -> str:
+    """Return the smallest indent of a text's lines."""
+    found = [line[: len(line) - len(line.lstrip())] for line in text.split("\n") if line.strip()]
+    return min(found, key=len, default="")
+
+
+def _indent_of_last_function(prompt: str) -> str:
+    """Return the indent of the body that a prompt's last function begins."""
+    lines = prompt.rstrip().split("\n")
+    for line in reversed(lines):
+        if begun := re.match(r"[ \t]*(?=(?:async\s+)?def\b)", line):
+            at = lines.index(line)
+            inner = _indent("\n".join(one for one in lines[at + 1 :] if one.startswith((" ", "\t"))))
+            return inner if len(inner) > len(begun[0]) else f"{begun[0]}    "
+    return "    "

@@ -1,0 +1,93 @@
+"""Say why a program did not pass: an assertion, an exception, its time, its memory, its compiler."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aisb_evaluator_code._box import Limits
+
+SPENT = (128 + signal.SIGKILL, 128 + signal.SIGXCPU)
+NOT_COMPILED = 97
+"""The status with which a box ends whose compiler refused the program."""
+NO_BOX = 125
+"""The status of a box that could not be made."""
+TOO_MUCH = 124
+"""The status of a box whose processes took more memory than they may together."""
+
+THIRD_PARTY = ("numpy",)
+"""Packages beside the standard library that programs may import where they are installed."""
+_ABSENT = re.compile(r"No module named '(\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program's box ended: its status (None: not yet), what it said, and whether for lack of memory."""
+
+    status: int | None = None
+    words: str = ""
+    out_of_memory: bool = False
+
+    @property
+    def no_box(self) -> str:
+        """Why the box could not be made; empty where it was, whatever status the program chose."""
+        made = self.status != NO_BOX or not self.words.startswith("box:")
+        return "" if made else self.words.strip()
+
+
+def reason(found: Mapping[str, Any], ended: Ended, limits: Limits, lines_before: int = 0) -> dict[str, Any]:
+    """Return a verdict with the problem that the program's own end explains best.
+
+    Lines are counted from the first one of the answer, before which so many others stand.
+    """
+    if found["passed"]:
+        return {"passed": True}
+    told = {"passed": False, "problem": str(found.get("problem") or "")}
+    if found.get("test"):
+        told["test"] = str(found["test"])
+    if isinstance(found.get("line"), int) and found["line"] > lines_before:
+        told["problem"] += f" (line {found['line'] - lines_before} of the program)"
+    told["problem"] = with_absence(told["problem"])
+    if ended.out_of_memory:
+        told["problem"] = f"out of memory: the program may take {limits.tree} MB with all that it starts"
+    elif ended.status in SPENT:
+        told["problem"] = (
+            f"killed: it took {limits.seconds:g} s of processor time, all that it may take (time out)"
+        )
+    elif ended.status == NOT_COMPILED:
+        told["problem"] = f"the program does not compile: {first_error(ended.words)}"
+    elif found.get("closed") and ended.status not in (None, 0, 1):
+        told["problem"] += f" ({_words_of(ended.status or 0)})"
+    return told
+
+
+def first_error(words: str) -> str:
+    """Return the line of a compiler's output that says what is wrong."""
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    return next((line for line in lines if "error" in line.lower()), lines[0] if lines else "no reason given")
+
+
+def raised_words(traceback: str) -> str:
+    """Return the exception that a traceback ends with, and its line in the program."""
+    lines = [line.strip() for line in traceback.splitlines() if line.strip()]
+    places = re.findall(r'main\.py", line (\d+)', traceback)
+    words = with_absence(lines[-1] if lines else "")
+    return f"{words} (line {places[-1]} of the program)" if places else words
+
+
+def with_absence(words: str) -> str:
+    """Return a message that says, of a package that programs may import, that it is not there."""
+    absent = _ABSENT.search(words)
+    is_known = absent is not None and absent[1] in THIRD_PARTY
+    return f"{words} ({absent[1]} is not installed where aisb runs)" if absent and is_known else words
+
+
+def _words_of(status: int) -> str:
+    try:
+        return signal.Signals(status - 128).name
+    except ValueError:
+        return f"status {status}"

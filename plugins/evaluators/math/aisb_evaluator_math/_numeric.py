@@ -1,0 +1,87 @@
+"""Compare values of closed expressions relatively, in place of math-verify's 15 decimal places.
+
+Below about 1e-15 math-verify takes any two values for equal, and any two decimals that agree in six places.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aisb_evaluator_math._decimals import decimal_of, stands_for
+
+_DIGITS = 30
+_EXACT = 1e-22
+"""Relative error of two expressions without decimals, each worked out to 30 digits."""
+_DECIMAL = 1e-12
+"""Relative error where decimals are involved, which are worked out to 15 digits."""
+
+
+def numbers_equal(one: Any, other: Any, float_rounding: int, numeric_precision: int) -> bool:
+    """Say whether two expressions of sympy are the same number; False where they are not known to be.
+
+    The signature is that of math-verify's own comparison, which this replaces; both settings are not used.
+    """
+    from sympy import MatrixBase, MatrixExpr
+
+    if isinstance(one, (MatrixBase, MatrixExpr)) and isinstance(other, (MatrixBase, MatrixExpr)):
+        one, other = _worked_out(one), _worked_out(other)
+        if not isinstance(one, MatrixBase) or not isinstance(other, MatrixBase) or one.shape != other.shape:
+            return False
+        pairs = zip(one.flat(), other.flat(), strict=True)
+        return all(numbers_equal(*pair, float_rounding, numeric_precision) for pair in pairs)
+    try:
+        return _same(one, other)
+    except (TypeError, ValueError, AttributeError, ArithmeticError, NotImplementedError):
+        return False
+
+
+def _same(one: Any, other: Any) -> bool:
+    from math_verify.grader import get_pct_val  # type: ignore[import-untyped]
+
+    percents = [get_pct_val(side) for side in (one, other)]
+    if percents[0] is not None and percents[1] is not None:
+        return _same(*percents)
+    if percents[0] is not None:
+        return _equal(percents[0], other) or _equal(_worked_out(one), other)
+    if percents[1] is not None:
+        return _equal(one, percents[1]) or _equal(one, _worked_out(other))
+    return _equal(one, other)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    from sympy import Rational
+
+    one, other = _worked_out(one), _worked_out(other)
+    sides = (one, other)
+    if all(isinstance(side, Rational) for side in sides) or any(
+        side.free_symbols or side.is_finite is False for side in sides
+    ):
+        return bool(one == other)
+    return _close(one, other)
+
+
+def _close(one: Any, other: Any) -> bool:
+    """Compare two closed expressions by their values, at least one of which is no rational number."""
+    from sympy import Float
+
+    values = [side.evalf(_DIGITS) for side in (one, other)]
+    largest, error = max(abs(value) for value in values), abs(values[0] - values[1])
+    if not largest.is_Number:
+        return False
+    with_decimals = one.has(Float) or other.has(Float)
+    if error <= largest * (_DECIMAL if with_decimals else _EXACT):
+        return True
+    decimals = [side for side in (one, other) if isinstance(side, Float)]
+    return len(decimals) == 1 and _stands_for(decimals[0], error)
+
+
+def _stands_for(decimal: Any, error: Any) -> bool:
+    written = decimal_of(format(float(decimal), ".15g"))
+    return written is not None and stands_for(written, error)
+
+
+def _worked_out(side: Any) -> Any:
+    try:
+        return side.doit()
+    except Exception:  # noqa: BLE001 - sympy raises anything; what cannot be worked out is compared as it is
+        return side

@@ -1,0 +1,104 @@
+"""Take the option whose words a reply gives for its answer, where no letter is chosen."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from aisb import Sample
+from aisb.helpers import pattern
+
+_DENIES = pattern(r"\bnot\b|n['’]t|不|\bnicht\b|\bне\b")
+_NONE_RIGHT = pattern(
+    r"\b(?:no|none|neither)\b[^.\n]{0,40}\b(?:option|choice|answer)s?\b|\b(?:is|are)\s(?:not|n['’]t)\s(?:among|in|one\sof|listed)\b"
+    r"|\b(?:isn['’]t|aren['’]t)\s(?:among|in|one\sof|listed)\b|没有(?:正确)?(?:的)?(?:选项|答案)|都不(?:对|正确|符合)|无正确",
+    re.IGNORECASE,
+)
+_SENTENCE_ENDS = pattern(r"[.!?](?:[)\]}\"'”*`$]*)(?:\s|$)|[。！？\n]")
+_BROKEN_OFF = pattern(
+    r"(?:\.\.\.|…|[,，;；:：+\-/=(]|\b(?:the|an?|of|and|or|is|are|was|were|to|in|on|at|by|for|with|from|which|that|who|because"
+    r"|so|we|if|as|than|then|but|not|its|their|this|there|can|will|would|has|have|be|between|into)|的|和|是|因为|所以|但|在|与)\s*$",
+    re.IGNORECASE,
+)
+# A bare value stands in any text about numbers, so it must close what the text says.
+_VALUE = pattern(r"\W{0,4}[\d.,:/\s]{1,20}(?:\W{0,3}|\s?[^\W\d_]{1,3})|\S{1,2}")
+_CLOSES = pattern(
+    r"[)\]}*_`\"'”’»」$\\]{0,6}(?:\s?(?:[^\W\d_]{1,15}|[%°])){0,2}\s?[.!。)\]}*_`\"'”’»」$\\]{0,6}\s*$"
+)
+_LEADS_TO_VALUE = pattern(
+    r"(?:^|\b(?:is|are|be|equals|gives|get|makes|answer|so|therefore|approximately|about|exactly)\b|[:：=≈是为得])[\s$(*_`\"'“\\{\[]{0,8}$",
+    re.IGNORECASE,
+)
+
+
+class OptionText(NamedTuple):
+    """The letter of an option, and where its words stand."""
+
+    letter: str
+    start: int
+    end: int
+
+
+def find_option_text(text: str, sample: Sample, letters: str) -> OptionText | None:
+    """Return the option whose words, and no other's, the text consists of or has in its last line.
+
+    None where the text breaks off, says that no option is right, or denies something before the words.
+    """
+    end = len(text.rstrip())
+    line_start = text.rfind("\n", 0, end) + 1
+    line = text[line_start:end][:2000].casefold()
+    matches = []
+    for letter, option in zip(letters, sample.choices, strict=False):
+        words = option.strip().strip(".").casefold()
+        at = _find_words(line, words)
+        if at >= 0:
+            matches.append(OptionText(letter, at, at + len(words)))
+    # An option that is part of another ("iron", "iron oxide") gives way to it.
+    longest = [
+        one
+        for one in matches
+        if not any(o.start <= one.start and one.end <= o.end and o.letter != one.letter for o in matches)
+    ]
+    if len(longest) != 1:
+        return None
+    found = longest[0]
+    words = line[found.start : found.end]
+    if _DENIES.search(line[: found.end]) or (_NONE_RIGHT.search(text) and not _NONE_RIGHT.search(words)):
+        return None
+    if _in_formula(line, found) or not _is_said(line, found, words):
+        return None
+    return OptionText(found.letter, line_start + found.start, line_start + found.end)
+
+
+def _find_words(line: str, words: str) -> int:
+    """Return where the words stand last in a line, as words of their own; -1 where they do not."""
+    at = line.rfind(words) if words else -1
+    if at < 0 or (
+        at
+        and line[at - 1].isascii()
+        and (line[at - 1].isalnum() or (line[at - 1] in ".,-/^_" and words[0].isdigit()))
+    ):
+        return -1
+    beyond = line[at + len(words) : at + len(words) + 1]
+    return -1 if beyond.isalnum() and beyond.isascii() else at
+
+
+def _in_formula(line: str, found: OptionText) -> bool:
+    """Say whether words stand inside a formula that holds more than they do."""
+    if line[: found.start].count("$") % 2 == 0:
+        return False
+    begin, stop = line.rfind("$", 0, found.start) + 1, line.find("$", found.end)
+    inside = line[begin : stop if stop >= 0 else len(line)].strip()
+    return inside != line[found.start : found.end] and not re.search(r"=\s*$", line[begin : found.start])
+
+
+def _is_said(line: str, found: OptionText, words: str) -> bool:
+    """Say whether the words stand in a finished sentence, and a bare value at its end."""
+    after = line[found.end :]
+    if not _VALUE.fullmatch(words):
+        return bool(_SENTENCE_ENDS.search(after)) or not _BROKEN_OFF.search(line)
+    if _BROKEN_OFF.search(line):
+        return False
+    return bool(_CLOSES.fullmatch(after)) and bool(
+        not line[: found.start].strip(" $*(_`") or _LEADS_TO_VALUE.search(line[: found.start])
+    )
