@@ -24,9 +24,9 @@ class PreparedSubtask:
     """What is asked of one model for one task.
 
     `rows` are those that the load asks for, in the order in which they are asked, and with those that could
-    not be made. `workers` is the number of processes that send. Each prompt begins with `nonce` where one is set. `notes`
-    are remarks on the load. `broken` says why samples cannot be asked, by id: their row or their prompt could
-    not be made. It grows as prompts are rendered.
+    not be made. `workers` is the number of processes that send. Each prompt begins with `nonce` where one is
+    set. `notes` are remarks on the load. `broken` says why samples cannot be asked, by id: their row or their
+    prompt could not be made. It grows as prompts are rendered.
     """
 
     subtask: Subtask
