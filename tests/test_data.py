@@ -269,7 +269,7 @@ async def test_every_row_renders_and_its_gold_answer_is_right(plugins, ready):
     task, samples, renderer = ready
     for sample in samples:
         request = renderer.request(sample)
-        assert request.text or request.messages or request.tokens
+        assert request.text or request.messages or request.tokens or request.continuations
     assert len({sample.id for sample in samples}) == len(samples)
     forms(task)
     assert all(sample.target not in (None, "", []) for sample in samples)

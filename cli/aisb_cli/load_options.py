@@ -9,7 +9,7 @@ import click
 
 LOAD_FLAGS = (
     "concurrency", "request_rate", "arrival", "burstiness", "ramp_up", "use_timestamp", "pressure",
-    "pressure_time", "num_prompts", "num_warmups", "workers",
+    "pressure_time", "num_prompts", "shuffle", "num_warmups", "workers",
 )  # fmt: skip
 PRESSURE_SECONDS = 15.0
 
@@ -52,7 +52,10 @@ _OPTIONS = (
         "--num-prompts",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Only the first N samples of each task.",
+        help="Only N samples of each task; of a grouped task N of each group, in perf N in all.",
+    ),
+    click.option(
+        "--shuffle", type=int, metavar="SEED", help="Ask samples in a drawn order; a larger N extends a run."
     ),
     click.option(
         "--num-warmups", type=click.IntRange(min=0), metavar="N", help="Requests sent first and not counted."

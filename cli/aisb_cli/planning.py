@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from aisb import Sample
-    from aisb_engine import BrokenRow, PluginFaults, Plugins, RunCommand, RunSpec
+    from aisb_engine import LoadedSamples, PluginFaults, Plugins, RunCommand, RunSpec
 
 
 OVERRIDING = (
@@ -91,25 +90,30 @@ def _asked(
         PluginError: that is so of every task.
     """
     from aisb import PluginError
-    from aisb_engine import BrokenRow, ComponentError, DataFolders, load_samples
+    from aisb_engine import BrokenRow, ComponentError, DataFolders, load_samples, select_rows
 
     folders = DataFolders.default(command.data_dir)
-    rows: dict[str, Sequence[Sample | BrokenRow]] = {}
+    loads: dict[str, LoadedSamples] = {}
     for name, task in spec.tasks.items():
         try:
             loaded = load_samples(task, plugins, folders)
         except ComponentError as error:
             faults.add(error, f"task {name}")
             continue
-        rows[name] = loaded.rows
+        loads[name] = loaded
         for row in loaded.broken:
             faults.add(row.error, f"sample {row.id} of {name}")
-    if faults.faults and not rows:
+    if faults.faults and not loads:
         raise PluginError("\n  ".join(["nothing can be asked", *faults.lines()]))
     for subtask in spec.subtasks:
-        wanted = rows.get(subtask.task, ())[: subtask.load.num_prompts]
+        task, all_rows = spec.tasks[subtask.task], loads.get(subtask.task)
+        wanted = (
+            select_rows(task, all_rows, subtask, spec.run, performance=command.mode == "perf")
+            if all_rows
+            else []
+        )
         samples = sum(not isinstance(row, BrokenRow) for row in wanted)
-        prompt = spec.tasks[subtask.task].prompt
+        prompt = task.prompt
         yield {
             "model": subtask.model,
             "task": subtask.task,

@@ -163,7 +163,8 @@ def record(one: RunInfo) -> dict[str, Any]:
         "command": list(one.command),
         "imported": one.imported,
         "scores": [
-            {"model": model, "task": task, "value": value} for (model, task), value in one.scores.items()
+            {"model": model, "task": task, "value": value, "remark": one.remarks.get((model, task))}
+            for (model, task), value in one.scores.items()
         ],
         "figures": [{"model": model, "task": task, **table} for (model, task), table in one.figures.items()],
         "pages": [str(page.relative_to(one.folder.path)) for page in one.pages],
@@ -222,7 +223,8 @@ def _came_out(one: RunInfo) -> Iterator[str]:
     """Say what came out, a line a subtask; of many subtasks the first ones."""
     many = len(one.models) > 1
     rows = [
-        f"{task}{f' · {model}' if many else ''}: {value:.2f}" for (model, task), value in one.scores.items()
+        f"{task}{f' · {model}' if many else ''}: {value:.2f}{_in_brackets(one.remarks.get((model, task)))}"
+        for (model, task), value in one.scores.items()
     ]
     for (model, task), table in one.figures.items():
         told = [table[name] for name in ("Request Throughput", "Output Token Throughput") if name in table]
@@ -230,6 +232,10 @@ def _came_out(one: RunInfo) -> Iterator[str]:
     yield from rows[:8]
     if len(rows) > 8:
         yield f"and {len(rows) - 8} more: aisb runs show {one.folder.timestamp} --json"
+
+
+def _in_brackets(remark: str | None) -> str:
+    return f" ({remark})" if remark else ""
 
 
 def _progress(table: dict[str, Any]) -> Iterator[str]:

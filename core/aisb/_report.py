@@ -34,7 +34,8 @@ class Result:
     failed, or whose answer could not be graded, and its log, whose path begins in the run folder. `bounds`
     are the headline in percent with everything unclear taken as wrong, and with everything unclear left out.
     `merge` asks for one row for all groups. `faults` say what plugins raised while answers were graded and
-    summed up, `doubts` why the headline may be another. `file` may also hold `details`.
+    summed up, `doubts` why the headline may be another. `trial` are the keys of rules that are not the task's
+    own: how a trial scored it; empty where its own rules did. `file` may also hold `details`.
     """
 
     model: str
@@ -52,6 +53,7 @@ class Result:
     first_error: tuple[str, str] | None = None
     merge: bool = False
     faults: tuple[str, ...] = ()
+    trial: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
     @property

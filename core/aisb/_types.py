@@ -146,8 +146,10 @@ class Logprob(NamedTuple):
     """How likely a continuation is after its context: the sum over its tokens.
 
     `greedy` says that each of them was the likeliest one. `merged` is how many tokens of the context alone
-    come out otherwise when the continuation follows, so that `tokens` begin within the context. `length` is
-    the continuation's in UTF-8 bytes; `whole` and `whole_tokens` are the sum over context and continuation.
+    come out otherwise when the continuation follows. Where that is so for any option of a question, `total`
+    and `tokens` of all its options begin at the last token boundary that they share, within the context.
+    `length` is the continuation's in UTF-8 bytes; `whole` and `whole_tokens` are the sum over context and
+    continuation.
     """
 
     total: float
@@ -293,7 +295,8 @@ class Score:
 class Metric:
     """A number over many scores. `value`, `low` and `high` are in `unit`; low to high is a 95 % interval.
 
-    `count` is the number of samples that were asked. `group` is None for a number over all groups. `better`
+    `count` is the number of samples that were asked. `group` is None for a number over all groups. `groups`
+    says over how many groups a number is, and how many there are, where those are fewer: (2, 57). `better`
     says which direction is an improvement, None where neither is.
     """
 
@@ -305,6 +308,7 @@ class Metric:
     count: int = 0
     group: str | None = None
     better: Literal["higher", "lower"] | None = "higher"
+    groups: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

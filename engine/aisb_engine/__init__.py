@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aisb_engine._load.capacity import cores as usable_cores
     from aisb_engine._load.capacity import room as connection_limits
     from aisb_engine._load.preparing import preview as preview_requests
+    from aisb_engine._load.selecting import select_rows
     from aisb_engine._performance.performance import measure as measure_performance
     from aisb_engine._plan import Command as RunCommand
     from aisb_engine._plan import plan as plan_run
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         Answers,
         Grade,
         OpenedRun,
+        grade_notes,
         open_run,
         read_answers,
         read_grades,
@@ -147,6 +149,7 @@ _PLACES = {
     "factory_options": "aisb._options:options",
     "factory_summary": "aisb._options:summary",
     "find_removable_run": "aisb_engine._reporting.runs:removable",
+    "grade_notes": "aisb_engine._readback:grade_notes",
     "identity_differences": "aisb_engine._record.manifest:differences",
     "is_being_written": "aisb_engine._reporting.runs:is_written",
     "is_contested": "aisb_engine._scoring.second_readings:is_contested",
@@ -182,6 +185,7 @@ _PLACES = {
     "run_size": "aisb_engine._reporting.runs:size",
     "safe_name": "aisb_engine._resolve.names:safe_name",
     "score_predictions": "aisb_engine._scoring.scoring:score",
+    "select_rows": "aisb_engine._load.selecting:select_rows",
     "sends": "aisb_engine._resolve.params:sends",
     "split_names": "aisb_engine._resolve.names:split_names",
     "started_at": "aisb_engine._reporting.runs:started_at",
@@ -259,6 +263,7 @@ __all__ = [
     "factory_options",
     "factory_summary",
     "find_removable_run",
+    "grade_notes",
     "identity_differences",
     "is_being_written",
     "is_contested",
@@ -294,6 +299,7 @@ __all__ = [
     "run_size",
     "safe_name",
     "score_predictions",
+    "select_rows",
     "sends",
     "split_names",
     "started_at",

@@ -15,10 +15,18 @@ from aisb_engine._load.loads import check_load, with_rows
 from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._reporting.measuring import check_measuring
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters
-from aisb_engine._resolve.catalog import Catalog, Selection, read_user_file
+from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._resolve.names import split_names
 from aisb_engine._resolve.params import fit_params
+from aisb_engine._resolve.rules import (
+    own_input,
+    own_spec,
+    refuse_asking_keys,
+    refuse_other_requests,
+    run_file,
+)
+from aisb_engine._resolve.tables import Setting, overlay
 from aisb_engine._spec import Load, RunSpec
 
 Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
@@ -66,7 +74,7 @@ def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]
                 bind(plugins.find("reporter", name).factory, options, where=where)
         return _for_mode(spec, command.mode, plugins), None
     asked = command.asked
-    known = read_user_file(folder.config)
+    known = run_file(folder)
     _check_kind(folder, command.mode, performance=bool(known.get("run", {}).get("performance")))
     names = Catalog(plugins)
     asked = replace(
@@ -74,8 +82,13 @@ def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]
         models=[_known_as("models", name, known, names) for name in split_names(asked.models)],
         datasets=[_known_as("tasks", name, known, names) for name in split_names(asked.datasets)],
         file=folder.config,
+        tables=overlay(own_input(folder).tables, asked.tables),
     )
-    return _for_mode(resolve(plugins, asked), command.mode, plugins), folder
+    spec = resolve(plugins, asked)
+    if command.mode == "eval":
+        refuse_asking_keys(map(Setting.parse, asked.sets), folder)
+        refuse_other_requests(own_spec(folder, plugins), spec, folder)
+    return _for_mode(spec, command.mode, plugins), folder
 
 
 def _check_kind(folder: RunFolder, mode: Mode, *, performance: bool) -> None:

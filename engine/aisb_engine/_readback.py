@@ -10,12 +10,12 @@ from aisb._errors import RunError, UnknownName, UsageError
 from aisb._types import Outcome, Prediction, Sample
 from aisb_engine._faults import ComponentError
 from aisb_engine._record.manifest import task_version
-from aisb_engine._record.predictions import AskedTask, read_samples
+from aisb_engine._record.predictions import SAMPLES, AskedTask, read_samples
 from aisb_engine._record.predictions import read_answers as read_logged_answers
 from aisb_engine._record.runfolder import RunFolder, read_json
-from aisb_engine._resolve.config import RunInput, resolve
+from aisb_engine._resolve.rules import own_spec
 from aisb_engine._scoring.judging import is_judged, judging_of
-from aisb_engine._scoring.results import remade
+from aisb_engine._scoring.results import distributions, remade
 from aisb_engine._scoring.scoring import score
 from aisb_engine._spec import RunSpec, Subtask, Task
 
@@ -73,15 +73,7 @@ def open_run(work_dir: Path, name: str, plugins: Plugins) -> OpenedRun:
         UsageError: its configuration cannot be resolved any more.
     """
     folder = RunFolder.find(work_dir, name)
-    return OpenedRun(folder, resolve(plugins, RunInput(file=_config(folder))))
-
-
-def _config(folder: RunFolder) -> Path:
-    """Return the configuration of a run, whose folder may have another name now: a baseline that is kept."""
-    found = sorted(folder.config.parent.glob("*.toml"))
-    if not folder.config.exists() and len(found) == 1:
-        return found[0]
-    return folder.config
+    return OpenedRun(folder, own_spec(folder, plugins))
 
 
 class Answers(NamedTuple):
@@ -117,7 +109,8 @@ def replayed_judge(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
 async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dict[str, list[Grade]]:
     """Return the grades of a subtask by sample, in repeat order.
 
-    They are read where the latest scoring pass kept them (`--dump-eval-details`), else made again.
+    They are made again from the log, by the run's own rules and today's code. Only where the log is gone, or
+    a judge's, are they those that the latest scoring pass kept (`--dump-eval-details`).
 
     Raises:
         RunError: nothing was answered, or a judge was not asked about all of it.
@@ -126,8 +119,7 @@ async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dic
     folder, task = run.folder, run.spec.tasks[subtask.task]
     if not task.evaluate:
         raise UsageError(f"{task.name} has no evaluator, so nothing says what is right")
-    kept = _kept(folder, subtask, task)
-    if kept is not None:
+    if not _can_regrade(run, subtask, plugins) and (kept := _kept(folder, subtask, task)) is not None:
         return _with_clusters(kept, folder, subtask) if task.sample.cluster else kept
     _, samples, predictions, unmade = read_answers(folder, subtask, task, plugins)
     ask = replayed_judge(run, task, plugins)
@@ -145,12 +137,44 @@ async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dic
     return grades
 
 
+def _can_regrade(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> bool:
+    log = run.folder.log(subtask.model, subtask.task)
+    judge = run.spec.judge if is_judged(run.spec.tasks[subtask.task], plugins) else None
+    logs = [log, *([run.folder.judge(judge.model.abbr)] if judge else [])]
+    return (log / SAMPLES).exists() and all(any(folder.glob("worker-*")) for folder in logs)
+
+
+def grade_notes(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> list[str]:
+    """Say what `read_grades` returns for a subtask where that is not what its results in the folder say.
+
+    There is a line where those are of a trial by other rules, and one where the grades cannot be made again,
+    and are of other versions of the rules than today's.
+    """
+    path = run.folder.results(subtask.model, subtask.task)
+    results = read_json(path) if path.exists() else {}
+    notes = []
+    if trial := results.get("trial"):
+        notes.append(f"last scored by other rules ({', '.join(trial)}); compared by its own")
+    if results and not _can_regrade(run, subtask, plugins):
+        today = distributions(run.spec.tasks[subtask.task], plugins)
+        before = results.get("graded_by") or {}
+        differing = [
+            f"{name} {before.get(name, 'of an unknown version')}, today {version}"
+            for name, version in today.items()
+            if before.get(name) != version
+        ]
+        if differing:
+            notes.append(f"its log is gone, and it was graded by other rules: {'; '.join(differing)}")
+    return notes
+
+
 def _kept(folder: RunFolder, subtask: Subtask, task: Task) -> dict[str, list[Grade]] | None:
     path = folder.results(subtask.model, subtask.task)
     if not path.exists():
         return None
     results = read_json(path)
-    if not results.get("details") or results.get("version") != task_version(task):
+    own = results.get("version") == task_version(task) and not results.get("trial")
+    if not results.get("details") or not own:
         return None
     try:
         return {

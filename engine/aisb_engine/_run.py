@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,8 @@ from aisb_engine._reporting.finished import open_finished_run
 from aisb_engine._reporting.following import Followable
 from aisb_engine._reporting.measuring import check_measuring, measuring_options
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters, show
-from aisb_engine._run_config import save_config
+from aisb_engine._resolve.rules import changed_rules, own_spec
+from aisb_engine._run_config import keep_late_judge, save_config
 from aisb_engine._spec import RunSpec, RunTable
 from aisb_engine._stopper import Stopper
 
@@ -73,9 +75,10 @@ def execute(
     folder = found or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - local time
     display = Followable(display or Silent(), folder)
     ended, faults = Ended(folder), PluginFaults(folder)
+    own = own_spec(folder, plugins) if found else spec
     with folder.lock():
-        save_config(folder, spec)
-        manifest = Manifest.open(folder, plugins)
+        save_config(folder, spec, again=False)
+        manifest = Manifest.open(folder, plugins, asks=command.mode in ASKING)
         session = manifest.begin(command.words or command_line())
         with _ending(ended, faults, manifest, resumed=found is not None):
             graders = _graders(spec, folder, plugins, session) if command.mode in SCORING else None
@@ -95,6 +98,7 @@ def execute(
                     performance=command.mode == "perf",
                     scored=graders is not None,
                     stopper=stopper,
+                    begun=partial(save_config, folder, spec, again=True),
                 )
                 run_async = _event_loop()
                 with _summed_up(stage, ended):
@@ -105,6 +109,7 @@ def execute(
                 scored = asyncio.run(
                     _score(
                         graders,
+                        own,
                         folder,
                         display,
                         faults=faults,
@@ -159,6 +164,7 @@ def _graders(spec: RunSpec, folder: RunFolder, plugins: Plugins, session: int) -
 
 async def _score(
     graders: RunGraders,
+    own: RunSpec,
     folder: RunFolder,
     display: Display,
     *,
@@ -167,13 +173,27 @@ async def _score(
     manifest: Manifest,
     stopper: Stopper | None,
 ) -> Scored:
-    """Score every subtask, unless and until the program that holds the run stops it."""
+    """Score every subtask, unless and until the program that holds the run stops it.
+
+    `own` is the run as it was asked; scoring it by other rules is a trial.
+    """
     from aisb_engine._scoring.results import score_run
 
     tasks = manifest.data.get("tasks", {})
     left_out = {name: facts["not_asked"] for name, facts in tasks.items() if "not_asked" in facts}
+    spec = graders.spec
+    if own.judge is None and spec.judge is not None:
+        keep_late_judge(folder, spec.judge)
     with (stopper or Stopper()).holding():
-        return await score_run(graders, folder, display, faults=faults, answers=answers, left_out=left_out)
+        return await score_run(
+            graders,
+            folder,
+            display,
+            faults=faults,
+            answers=answers,
+            left_out=left_out,
+            trials={name: changed_rules(own, spec, name) for name in spec.tasks},
+        )
 
 
 def _is_shown(mode: Mode, ended: Ended) -> bool:

@@ -9,6 +9,7 @@ import tomli_w
 
 from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._resolve.catalog import read_user_file
+from aisb_engine._resolve.rules import with_own_rules
 from aisb_engine._resolve.secrets import mask_options
 from aisb_engine._resolve.tables import overlay
 from aisb_engine._spec import Judge, RunSpec
@@ -39,16 +40,29 @@ def _judge_table(judge: Judge) -> dict[str, Any]:
     return {**model, "params": judge.params, "forced": judge.forced, "load": _plain(judge.load)}
 
 
-def save_config(folder: RunFolder, spec: RunSpec) -> None:
-    """Write the resolved run; what an earlier command asked for in the same folder stays in it."""
+def keep_late_judge(folder: RunFolder, judge: Judge) -> None:
+    """Keep the judge of a run that was asked without one, so that it can be graded again."""
+    write_atomically(folder.late_judge, tomli_w.dumps(_judge_table(judge), multiline_strings=True).encode())
+
+
+def save_config(folder: RunFolder, spec: RunSpec, *, again: bool) -> None:
+    """Write the resolved run; what an earlier command asked for in the same folder stays in it.
+
+    Unless `again`, a configuration that is there is left as it is.
+    """
     mine = resolved(spec)
     if folder.config.exists():
+        if not again:
+            return
         mine = _united(read_user_file(folder.config), mine)
     write_atomically(folder.config, (HEAD + tomli_w.dumps(mine, multiline_strings=True)).encode())
 
 
 def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two resolved runs as one: tables of the same name are the new ones."""
+    """Return two resolved runs as one: the new tables, but a task keeps the rules that it began with."""
+    tasks = dict(old.get("tasks", {}))
+    for name, table in new["tasks"].items():
+        tasks[name] = with_own_rules(tasks[name], table) if name in tasks else table
     pairs = {(s["model"], s["task"]): s for s in (*old.get("subtasks", ()), *new["subtasks"])}
     run = overlay(old.get("run", {}), new["run"])
     for key in ("models", "datasets"):
@@ -56,7 +70,7 @@ def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "run": run,
         "models": {**old.get("models", {}), **new["models"]},
-        "tasks": {**old.get("tasks", {}), **new["tasks"]},
+        "tasks": tasks,
         "subtasks": list(pairs.values()),
         **({"judge": judge} if (judge := new.get("judge", old.get("judge"))) else {}),
         **({"launcher": new["launcher"]} if "launcher" in new else {}),

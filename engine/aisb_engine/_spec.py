@@ -7,6 +7,7 @@ tables first (`aisb_engine._resolve.config`) and validated here once, before any
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -55,6 +56,16 @@ class Layout(Table):
         return dict(self.model_extra or {})
 
 
+class GradingUse(Use):
+    """A step or an evaluator of answers. `only` keeps it to the rows whose fields have these values."""
+
+    only: dict[str, str] = {}
+
+    def fits(self, fields: Mapping[str, Any]) -> bool:
+        """Say whether it is for a row."""
+        return all(fields.get(name) == value for name, value in self.only.items())
+
+
 class DatasetTable(Use):
     """Where rows come from: a dataset component, its options, and its files.
 
@@ -94,7 +105,8 @@ class SampleTable(Table):
     """How a row becomes a sample. All strings are templates over the row's fields.
 
     `areas` are what groups belong to, such as all subjects of mathematics: each has averages of its own.
-    `at` is the row's own time in seconds, for a trace that is replayed. `cluster` is what samples share, such
+    With `require_target`, rows that say nothing of what is right are asked in performance runs alone. `at` is
+    the row's own time in seconds, for a trace that is replayed. `cluster` is what samples share, such
     as a passage: the interval of their score allows for it.
     """
 
@@ -103,6 +115,7 @@ class SampleTable(Table):
     clean: list[Use] = []
     choices: str | list[str] | None = None
     choice_line: str = "{letter}. {choice}"
+    require_target: bool = False
     target_letter: str | None = None
     target_index: str | None = None
     shuffle: int | None = None
@@ -180,9 +193,13 @@ class LogprobTable(Table):
 
 
 class RepeatsTable(Table):
-    """For n repeats a sample (`params.num_return_sequences`): the k of pass@k, cons@k, maj@k; default [n]."""
+    """For n repeats a sample (`params.num_return_sequences`): the k of pass@k, cons@k, maj@k; default [n].
+
+    `thresholds` asks for g-pass@k as well: the share of k repeats that must be right, one metric for each.
+    """
 
     k: list[Annotated[int, Field(ge=1)]] = []
+    thresholds: list[Annotated[float, Field(gt=0, le=1)]] = []
 
 
 class Task(Table):
@@ -207,8 +224,8 @@ class Task(Table):
     logprob: LogprobTable = LogprobTable()
     params: dict[str, Any] = {}
     required_params: list[Annotated[str, Field(min_length=1)]] = []
-    postprocess: list[Use] = []
-    evaluate: list[Use] = []
+    postprocess: list[GradingUse] = []
+    evaluate: list[GradingUse] = []
     repeats: RepeatsTable = RepeatsTable()
     base: str | None = None
     file: Path | None = Field(default=None, exclude=True)
@@ -262,7 +279,8 @@ class Load(Table):
     `concurrency` only bounds them where it is given. `request_rate` 0 is no pacing. `pressure_time` (seconds)
     adds clients step by step, and asks the rows again and again for that long. `nonce` begins each prompt of
     a performance run with words of this run's own; left out, where it is needed. `cache_share` is the part of
-    the input that the server is expected to have in its prefix cache. `workers` 0 is chosen.
+    the input that the server is expected to have in its prefix cache. `workers` 0 is chosen. `shuffle` is a
+    seed: rows are asked in a drawn order.
     """
 
     concurrency: Annotated[int, Field(ge=1, le=64_000)] | None = None
@@ -279,6 +297,7 @@ class Load(Table):
     backoff: Annotated[float, Field(ge=0)] = 1.0
     timeouts: Timeouts = Timeouts()
     num_prompts: Annotated[int, Field(ge=1)] | None = None
+    shuffle: int | None = None
     num_warmups: Annotated[int, Field(ge=0)] = 0
     seed: int = 0
 
@@ -415,11 +434,14 @@ class RunTable(Table):
 
     `performance` marks the configuration of a performance run, which can be shown again and not resumed.
     Where `reporters` is not set, those show the run that declare themselves as the default for its kind.
+    `selection` says what `load.num_prompts` counts: `groups` is rows of each group (in a performance run, of
+    all groups by turns), `first` the first rows of the task, as in runs that older versions made.
     """
 
     models: list[str] = []
     datasets: list[str] = []
     resolved: bool = False
+    selection: Literal["groups", "first"] = "first"
     performance: bool = False
     merge_ds: bool = False
     dump_eval_details: bool = False

@@ -142,7 +142,7 @@ def test_a_judge_that_is_not_there_costs_no_answer(tmp_path, data, model, judge)
     code, _, err = aisb("score", "latest", "--judge-url", judge, cwd=tmp_path)
     assert code == 0, err
     assert len(requests(model)) == before
-    assert results(tmp_path)["judge"]["questions"] == 2 * ROWS
+    assert results(tmp_path)["judge"]["questions"] == ROWS
 
 
 def test_a_run_without_a_judge_says_how_to_name_one_before_anything_is_asked(tmp_path, data, model):

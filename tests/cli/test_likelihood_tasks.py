@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -94,3 +97,57 @@ def test_a_server_that_ignores_the_request_for_them_is_found_out_before_the_firs
         "them need vLLM, or another service that has prompt_logprobs or echo with logprobs" in ended.stderr
     )
     assert [body["prompt"] for body in service.bodies] == ["Yes, no"]
+
+
+class Merging(BaseHTTPRequestHandler):
+    """Completions that echo log-probabilities; where `merges`, ": no" at the end is one token."""
+
+    merges = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._answer({"object": "list", "data": [{"id": "m", "object": "model"}]})
+
+    def do_POST(self) -> None:
+        prompt = json.loads(self.rfile.read(int(self.headers["content-length"])))["prompt"]
+        merged = r": no$|" if self.merges else ""
+        tokens = re.findall(merged + r"\s?\w+|\s|.", prompt, re.DOTALL)
+        known = {": no": -3.0, ":": -2.0, " yes": -1.5, " no": -1.0}
+        values = [None, *(known.get(token, -0.5) for token in tokens[1:])]
+        found = {"tokens": tokens, "token_logprobs": values, "top_logprobs": [{} for _ in tokens]}
+        usage = {"prompt_tokens": len(tokens), "completion_tokens": 0}
+        choice = {"index": 0, "text": prompt, "finish_reason": "length", "logprobs": found}
+        self._answer({"choices": [choice], "usage": usage})
+
+    def _answer(self, table: dict[str, object]) -> None:
+        body = json.dumps(table).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.mark.parametrize("merges", [True, False])
+def test_an_option_whose_token_holds_a_part_of_the_prompt_is_compared_as_the_others(
+    tmp_path: Path, merges: bool
+) -> None:
+    (tmp_path / "own.csv").write_text("question,A,B,answer\nIs it?,yes,no,B\nWill it?,yes,no,A\n")
+    handler = type("Handler", (Merging,), {"merges": merges})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        ended = aisb(
+            "run", "--models", "vllm_api_general", "--url", url, "--model-name", "m", "--custom-dataset-path",
+            "own.csv", "--custom-dataset-infer-method", "ppl", "--set", "model.prompt_scores=echo",
+            "--set", "task.logprob.continuation= {choice}", cwd=tmp_path,
+        )  # fmt: skip
+        server.shutdown()
+    assert ended.returncode == 0, ended.stderr
+    (path,) = tmp_path.glob("outputs/default/*/results/vllm-api-general/own_scores.jsonl")
+    assert [json.loads(line)["answer"] for line in path.read_text().splitlines()] == ["B", "B"]
+    (path,) = tmp_path.glob("outputs/default/*/predictions/vllm-api-general/own.jsonl")
+    first = json.loads(path.read_text().splitlines()[0])["logprobs"]
+    assert [one["merged"] for one in first] == ([0, 1] if merges else [0, 0])

@@ -330,3 +330,162 @@ def test_options_that_cannot_be_are_refused(work, options, said):
     with pytest.raises(UsageError) as error:
         read(work / "qa.jsonl", **options)
     assert said in str(error.value)
+
+
+def graded(work, rows, replies, *words, name="own.jsonl"):
+    """Ask rows of a file whose replies are known; return what was said, and the outcome of each sample by id."""
+    (work / name).write_text(rows if isinstance(rows, str) else lines(rows))
+    (work / "known.jsonl").write_text(lines({"question": q, "reply": r} for q, r in replies.items()))
+    known = f"model.answers={work / 'known.jsonl'}"
+    ended = subprocess.run(
+        [sys.executable, "-m", "aisb_cli.main", "run", "--models", "sim", "--set", known,
+         "--custom-dataset-path", name, *words],
+        cwd=work, capture_output=True, text=True, check=False, timeout=120, env=os.environ | {"COLUMNS": "200"},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    *_, folder = sorted((work / "outputs/default").iterdir(), key=lambda path: path.stat().st_mtime)
+    scores = [json.loads(line) for path in folder.glob("results/*/*_scores.jsonl") for line in path.open()]
+    return ended.stdout + ended.stderr, {one["id"]: one["outcome"] for one in scores}
+
+
+APPLES = {f"{n} + 4 apples?": "That makes 7 apples." for n in range(4)}
+
+
+@pytest.mark.parametrize("odd", ["", "  ", None, []])
+def test_a_row_without_an_answer_is_not_asked_and_changes_nothing_for_the_others(work, odd):
+    rows = [{"question": question, "answer": "7"} for question in APPLES]
+    rows.insert(1, {"question": "And this?", "answer": odd})
+    said, outcomes = graded(work, rows, APPLES)
+    assert outcomes == dict.fromkeys(("0", "2", "3", "4"), "correct")
+    assert "graded: 4 number answers by numeric-match; 1 row has no answer and is not asked: 1" in said
+    assert "n 4," in said
+
+
+@pytest.mark.parametrize(
+    ("odd", "reply", "outcome"),
+    [
+        ("N/A", "N/A", "correct"),
+        ("N/A", "There are 7.", "wrong"),
+        ("1/2", "So it is one half, 1/2.", "correct"),
+        ("$8", "It costs $8.00 in all.", "correct"),
+        ("1e3", "That is 1,000 in all.", "correct"),
+        ("3 1/2", "We get 3.5 of them.", "correct"),
+        ("8 apples", "The answer is 8 apples.", "correct"),
+        ("八个", "答案是八个。", "correct"),
+        ("Paris", "The answer is Lyon.", "wrong"),
+        ([8], "We get 8.", "correct"),
+        ([8, 9], "We get 9.", "correct"),
+        ([8, 9], "We get 10.", "wrong"),
+        (True, "True", "correct"),
+    ],
+)
+def test_each_row_is_graded_by_its_own_kind(work, odd, reply, outcome):
+    rows = [{"question": question, "answer": 7} for question in APPLES]
+    rows.append({"question": "What else?", "answer": odd})
+    _, outcomes = graded(work, rows, APPLES | {"What else?": reply})
+    assert outcomes == dict.fromkeys("0123", "correct") | {"4": outcome}
+
+
+def test_numbers_texts_and_choices_in_one_file_are_asked_and_graded_each_in_its_way(work):
+    rows = [
+        {"question": "2 + 5?", "answer": "7"},
+        {"question": "The capital of France?", "answer": "Paris"},
+        {"question": "Which is red?", "A": "sky", "B": "blood", "answer": "B"},
+        {"question": "Which is blue?", "A": "sky", "B": "blood", "answer": "1"},
+        {"question": "Which is green?", "options": ["grass", "snow"], "answer": "grass"},
+        {"question": "And this?"},
+    ]
+    replies = {
+        "2 + 5?": "We get 7, I think.", "France?": "The answer is Paris.", "red?": "The second option: B.",
+        "blue?": "B", "green?": "The answer is (A).",
+    }  # fmt: skip
+    said, outcomes = graded(work, rows, replies)
+    assert outcomes == {"0": "correct", "1": "correct", "2": "correct", "3": "wrong", "4": "correct"}
+    kinds = "3 choice answers by choice-match, 1 number answer by numeric-match, 1 text answer by exact-match"
+    assert f"graded: {kinds}; 1 row has no answer and is not asked: 5" in said
+    (predictions,) = work.glob("outputs/default/*/predictions/sim/own.jsonl")
+    prompts = [str(json.loads(line)["origin_prompt"]) for line in predictions.read_text().splitlines()]
+    assert "A. sky\\nB. blood\\nAnswer:" in prompts[2]
+    assert "2 + 5?\\nAnswer:" in prompts[0]
+    again = aisb("score", "latest", cwd=work)
+    assert "80.00" in again
+    assert "own" in aisb("audit", "latest", cwd=work)
+
+
+def test_a_choice_without_an_answer_is_not_asked_and_a_file_without_any_is_kept(work):
+    csv = "question,A,B,answer\nRed?,x,y,A\nBlue?,x,y,\nGreen?,x,y,B\n"
+    said, outcomes = graded(work, csv, {"Red?": "A", "Green?": "A", "Blue?": "A"}, name="own.csv")
+    assert outcomes == {"0": "correct", "2": "wrong"}
+    assert "graded: 2 choice answers by choice-match; 1 row has no answer and is not asked: 1" in said
+    none = "question,A,B\nRed?,x,y\nBlue?,x,y\n"
+    said, outcomes = graded(work, none, {"Red?": "A", "Blue?": "A"}, name="none.csv")
+    assert outcomes == {}
+    assert "its predictions are kept, and not scored" in said
+
+
+def test_a_performance_run_asks_every_row(work):
+    rows = [{"question": "2 + 5?", "answer": "7"}, {"question": "And this?", "answer": ""}]
+    said, _ = graded(work, rows, {"2 + 5?": "7", "this?": "8"}, "--mode", "perf", "--num-prompts", "5")
+    assert "2/2 finished" in said
+    assert "not asked" not in said
+
+
+def test_a_run_without_a_mark_for_rows_without_an_answer_asks_them_as_it_did(work):
+    rows = [{"question": "2 + 5?", "answer": "7"}, {"question": "And this?", "answer": ""}]
+    graded(work, rows, {"2 + 5?": "7", "this?": "8"}, "--num-prompts", "1")
+    (config,) = work.glob("outputs/default/*/configs/*.toml")
+    old = config.read_text().replace("require_target = true\n", "").replace('selection = "groups"\n', "")
+    (work / "old.toml").write_text(old)
+    aisb("run", "-c", "old.toml", "-w", "again", "--num-prompts", "2", cwd=work)
+    (predictions,) = work.glob("again/*/predictions/sim/own.jsonl")
+    assert len(predictions.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_csv_file_with_another_mark_between_cells_is_read(work, mark):
+    text = MCQ.replace('"3, then 4?"', "3 then 4?").replace(",", mark)
+    said, outcomes = graded(work, f"\ufeff{text}", {"2 + 3=": "B", "7 + 9=": "A", "4?": "A"}, name="own.csv")
+    assert outcomes == dict.fromkeys("012", "correct")
+    quoted = f'"question"{mark}"answer"\n"How much, {mark} say?"{mark}"7"\n'
+    assert graded(work, quoted, {"say?": "7"}, name="quoted.csv")[1] == {"0": "correct"}
+    del said
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"A": "x", "C": "y", "answer": "C"}, "line 2: the options are A, C, without B: letters must go on"),
+        ({"B": "x", "C": "y", "answer": "C"}, "line 2: the options are B, C, without A: letters must go on"),
+        ({"A": "x", "B": " ", "C": "y", "answer": "A"}, "line 2: the options are A, C, without B"),
+        ({"A": "x", "B": "y", "answer": "z"}, "the answer of row 2 is 'z', which is none of its options"),
+    ],
+)
+def test_options_with_a_gap_or_without_the_answer_are_an_error_with_their_place(work, row, said):
+    (work / "own.jsonl").write_text(lines([{"question": "One?", "answer": "1"}, {"question": "Two?", **row}]))
+    assert said in aisb("run", "--models", "sim", "--custom-dataset-path", "own.jsonl", cwd=work, code=2)
+
+
+def test_a_column_that_only_looks_like_an_option_is_left_alone(work):
+    rows = [{"question": "How long?", "N": "5", "T": "3", "answer": "7"}]
+    assert graded(work, rows, {"long?": "7"})[1] == {"0": "correct"}
+
+
+@pytest.mark.parametrize("escape", ["\\ud83d", "\\uDE00", "\\ude00\\ud83d"])
+@pytest.mark.parametrize("field", ["question", "answer", "note"])
+def test_half_a_surrogate_pair_is_an_error_with_file_and_line(work, escape, field):
+    row = {"question": "3 + 4?", "answer": "7", "note": ""} | {field: "x MARK"}
+    torn = json.dumps(row).replace("MARK", escape)
+    (work / "own.jsonl").write_text(f'{{"question": "1 + 1? \\ud83d\\ude00", "answer": "2"}}\n{torn}\n')
+    error = aisb("run", "--models", "sim", "--custom-dataset-path", "own.jsonl", cwd=work, code=2)
+    assert "own.jsonl, line 2: half of a surrogate pair" in error
+
+
+@pytest.mark.parametrize("answers", [("Paris", "", "Rome"), ("", "", "")])
+def test_the_tasks_for_own_files_leave_rows_without_an_answer_out_unless_none_has_one(work, answers):
+    (work / "custom").mkdir()
+    rows = "".join(f"Capital {n}?,{answer}\n" for n, answer in enumerate(answers))
+    (work / "custom/qa.csv").write_text(f"question,answer\n{rows}")
+    aisb("run", "--models", "sim", "--datasets", "custom_qa", "--data-dir", ".", cwd=work)
+    (predictions,) = work.glob("outputs/default/*/predictions/sim/custom_qa.jsonl")
+    asked = [json.loads(line)["id"] for line in predictions.read_text().splitlines()]
+    assert asked == (["0", "2"] if any(answers) else ["0", "1", "2"])

@@ -4,7 +4,7 @@ import pytest
 
 from aisb._errors import AttemptFailed
 from aisb._types import Logprob, TokenScores
-from aisb_engine._http.likelihood import continuation
+from aisb_engine._http.likelihood import continuation, options
 
 
 def scores(text, *logprobs, greedy=None):
@@ -44,3 +44,21 @@ def test_what_cannot_be_scored_is_a_failure():
         continuation(same, same)
     with pytest.raises(AttemptFailed, match="a token of the continuation has no log-probability"):
         continuation(same, TokenScores(("a", "b", "c"), (None, -1.0, None), (False, True, True)))
+
+
+def test_all_options_are_scored_from_the_last_boundary_that_they_share():
+    context = scores("So|:", -2.0)
+    yes = scores("So|:| yes", -2.0, -1.5)
+    no = scores("So|: no", -3.0)
+    assert [(one.total, one.tokens, one.merged) for one in options(context, [yes, no], [" yes", " no"])] == [
+        (-3.5, 2, 0),
+        (-3.0, 1, 1),
+    ]
+    other = scores("So|:| no", -2.0, -1.0)
+    assert [one.total for one in options(context, [yes, other], [" yes", " no"])] == [-1.5, -1.0]
+    assert [one.length for one in options(context, [yes, no], [" yes", " ñ"])] == [4, 3]
+
+
+def test_an_option_that_merges_with_the_whole_context_leaves_out_the_first_token_of_all():
+    context, first, second = scores("a"), scores("ab|c", -0.5), scores("a|d", -0.25)
+    assert [one.total for one in options(context, [first, second], ["bc", "d"])] == [-0.5, -0.25]

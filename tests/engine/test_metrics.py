@@ -5,7 +5,7 @@ import pytest
 from aisb._stats import clustered, wilson
 from aisb._types import OUTCOMES, Metric, Score
 from aisb_engine._scoring.metrics import UNCLEAR_WARNING, bounds, ledger, outcomes, over_areas, summarize
-from aisb_engine._scoring.repeats import mean_of_shares
+from aisb_engine._scoring.repeats import g_pass_at_k, mean_of_shares
 
 
 def score(
@@ -199,3 +199,37 @@ def test_samples_that_share_a_passage_widen_the_interval_where_the_task_says_so(
     low, high = wilson(0.5, 10)
     assert (shared.low, shared.high) == pytest.approx((100 * low, 100 * high))
     assert alone.high - alone.low < shared.high - shared.low
+
+
+@pytest.mark.parametrize(
+    ("right", "k", "threshold", "share"),
+    [
+        (2, 4, 0.5, 1.0),  # two of four are half of them
+        (2, 4, 0.75, 0.0),
+        (2, 2, 1.0, 1 / 6),
+        (2, 2, 0.5, 5 / 6),
+        (2, 2, 0.01, 5 / 6),  # at least one: pass@2
+        (0, 2, 0.01, 0.0),
+        (4, 4, 1.0, 1.0),
+    ],
+)
+def test_g_pass_counts_samples_by_the_share_of_k_that_is_right(right, k, threshold, share):
+    assert g_pass_at_k(4, right, k, threshold) == pytest.approx(share)
+
+
+def test_a_threshold_is_taken_as_it_is_written():
+    assert g_pass_at_k(100, 7, 100, 0.07) == 1.0
+    assert g_pass_at_k(100, 6, 100, 0.07) == 0.0
+
+
+def test_g_pass_is_summed_up_only_where_thresholds_are_given():
+    scores = [
+        Score(1.0, "correct" if right else "wrong", sample, repeat)
+        for sample, all_of in (("a", (1, 1)), ("b", (1, 0)), ("c", (0, 0)))
+        for repeat, right in enumerate(all_of)
+    ]
+    assert not [name for name in by_name(summarize(scores)) if name.startswith("g-pass")]
+    found = by_name(summarize(scores, thresholds=[0.5, 1.0]))
+    assert found["g-pass@2_0.5"].value == pytest.approx(200 / 3)
+    assert found["g-pass@2_1"].value == pytest.approx(100 / 3)
+    assert found["g-pass@2_1"].count == 3

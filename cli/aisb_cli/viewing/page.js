@@ -106,11 +106,12 @@ function fits(run) {
 }
 
 function outcome(run) {
-  if (run.scores.length) return run.scores.length === 1 ? run.scores[0].value.toFixed(2) : `${run.scores.length} results`;
+  if (run.scores.length) return run.scores.length === 1 ? scored(run.scores[0]) : `${run.scores.length} results`;
   if (run.figures.length) return run.figures.map((one) => one["Request Throughput"]).filter(Boolean).slice(0, 2).map(short).join(", ");
   return run.exit_code === null ? "" : `exit code ${run.exit_code}`;
 }
 
+function scored(one) { return one.value.toFixed(2) + (one.remark ? ` (${one.remark})` : ""); }
 function short(figure) { return figure.replace(/^[\d.]+/, (value) => Number(Number(value).toPrecision(4))); }
 function moment(iso) { return iso && iso.replace("T", " ").replace(/(\.\d+)?\+00:00$/, " UTC"); }
 
@@ -175,7 +176,7 @@ function results(run) {
   if (!run.scores.length && !run.figures.length) return "";
   const figures = [...new Set(run.figures.flatMap(Object.keys))].filter((key) => key !== "model" && key !== "task");
   const made = run.scores.length
-    ? table(["task", "model", ["result", "number"]], run.scores.map((one) => [one.task, one.model, one.value.toFixed(2)]))
+    ? table(["task", "model", ["result", "number"]], run.scores.map((one) => [one.task, one.model, scored(one)]))
     : table(["", ...run.figures.map((one) => [`${one.task} · ${one.model}`, "number"])], figures.map((key) => [key, ...run.figures.map((one) => one[key] ?? "–")]));
   return el("section", { id: "results" }, el("h2", {}, "Results"), made);
 }

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle, islice
 from random import Random
 from typing import Annotated, Any, Literal
 
-from aisb._data import DataFiles
+from aisb._data import DataFile, DataFiles
 from aisb._errors import UsageError
 from aisb._readers import csv, jsonl
 from aisb._types import Row
+from aisb_engine._builtin.characters import refuse_surrogates
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Sampling = Literal["default", "shuffle", "random"]
+AnswerKind = Literal["choice", "number", "text"]
+
+_NUMBER = re.compile(
+    r"""\s*[-+−]?\s*[$€£¥￥]?\s*[-+−]?
+    (?:
+        (?:\d+\s+)?\d+/\d*[1-9]\d*                               # 1/2, 3 1/2
+      | (?:\d{1,3}(?:,\d{2,3})+|\d+)(?:[.,]\d+)?(?:[eE][-+]?\d{1,3})?\.?  # 1,000  3.5  3,5  1e3  7.
+      | \.\d+                                                    # .5
+    )
+    \s*[%％$€£¥]?\s*""",
+    re.VERBOSE,
+)
 
 
 def custom(
@@ -33,7 +47,11 @@ def custom(
     ] = None,
     seed: Annotated[int, "what all draws begin with"] = 0,
 ) -> Iterator[Row]:
-    """Rows of a .jsonl or .csv file of your own, with their `options` (A, B, …) as a list."""
+    """Rows of a .jsonl or .csv file of your own.
+
+    The columns A, B, … become the list `options`. `answer_kind` is how a row's answer is graded: `choice`,
+    `number` or `text`, or None where it has no answer.
+    """
     if request_count is not None and request_count < 1:
         raise UsageError(f"request_count = {request_count} must be at least 1")
     lengths = _lengths(output_range, output_shares, seed)
@@ -45,25 +63,88 @@ def custom(
 
 def _rows(files: DataFiles) -> Iterator[Row]:
     for name in files.files:
-        one = DataFiles([name])
         files.current = name
-        for row in (csv if name.path.name.removesuffix(".gz").endswith(".csv") else jsonl)(files=one):
+        for row in _read(name):
             if not isinstance(row.get("question"), str):
                 there = ", ".join(row) or "nothing"
                 raise name.wrong(f"a row has a text `question`, and this one has {there}")
+            refuse_surrogates(row, name.here)
             said = {key: value for key, value in row.items() if value != ""}
-            made = {"options": _options(row), "max_tokens": None, "answer": None}
-            yield {**made, **said, "question": row["question"]}
+            made: dict[str, Any] = {"options": _options(row, name), "max_tokens": None, "answer": None}
+            made |= said
+            made["answer"] = None if _is_empty(made["answer"]) else made["answer"]
+            made["answer_kind"] = answer_kind(made["answer"], made["options"])
+            made["gold"] = _gold(made["answer"], made["options"])
+            made["option_lines"] = _option_lines(made["options"])
+            yield {**made, "question": row["question"]}
 
 
-def _options(row: Row) -> list[str] | None:
-    """Return the options in the columns A, B, … as far as they go on without a gap."""
-    found: list[str] = []
-    for letter in LETTERS:
-        if row.get(letter) in (None, ""):
-            break
-        found.append(str(row[letter]))
+def _read(name: DataFile) -> Iterator[Row]:
+    """Yield the rows of one file; of a CSV file with what its header has between two names."""
+    one = DataFiles([name])
+    if not name.path.name.removesuffix(".gz").endswith(".csv"):
+        return jsonl(files=one)
+    header = next(name.lines(), "").lstrip("\ufeff")
+    between = [mark for mark in (",", ";", "\t") if _is_header(header.split(mark))]
+    return csv(files=one, delimiter=between[0] if between else ",")
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    return "question" in [cell.strip().strip('"') for cell in cells]
+
+
+def _is_empty(value: Any) -> bool:
+    """Say whether a cell holds nothing: no text, white space alone, or a list of nothing."""
+    return value is None or value == [] or (isinstance(value, str) and not value.strip())
+
+
+def answer_kind(answer: Any, options: Sequence[Any] | None) -> AnswerKind | None:
+    """Return how an answer is graded: as a choice where there are options, as a number, or as text."""
+    if answer is None:
+        return None
+    if options and len(options) > 1:
+        return "choice"
+    several = answer if isinstance(answer, list) else [answer]
+    numbers = (not isinstance(one, bool) and _NUMBER.fullmatch(str(one)) for one in several)
+    return "number" if all(numbers) else "text"
+
+
+def _options(row: Row, file: DataFile) -> list[str] | None:
+    """Return the options in the columns A, B and so on.
+
+    Raises:
+        DataError: there is a gap in the letters.
+    """
+    given = [letter for letter in LETTERS if not _is_empty(row.get(letter))]
+    wanted = list(LETTERS[: len(given)])
+    if given != wanted and len(given) > 1 and (given[0] == "A" or row.get("answer") in given):
+        missing = next(letter for letter in wanted if letter not in given)
+        raise file.wrong(
+            f"the options are {', '.join(given)}, without {missing}: letters must go on without a gap"
+        )
+    found = [str(row[letter]) for letter in given] if given == wanted else []
     return found or None
+
+
+def _gold(answer: Any, options: Any) -> Any:
+    """Return what would be right: of a row with options the letter, where the answer names one of them."""
+    if not isinstance(options, list) or len(options) < 2 or answer is None or isinstance(answer, list):
+        return answer
+    text = str(answer).strip()
+    label = text.strip("().").upper()
+    if label.isdecimal() and 1 <= int(label) <= len(options):
+        return LETTERS[int(label) - 1]
+    if len(label) == 1 and label in LETTERS[: len(options)]:
+        return label
+    same = [letter for letter, option in zip(LETTERS, options, strict=False) if str(option).strip() == text]
+    return same[0] if len(same) == 1 else answer
+
+
+def _option_lines(options: Any) -> str:
+    """Return the options a line each, for a prompt that rows without options share; empty without any."""
+    if not isinstance(options, list) or len(options) < 2:
+        return ""
+    return "".join(f"{letter}. {option}\n" for letter, option in zip(LETTERS, options, strict=False))
 
 
 def _counted(rows: Iterable[Row], count: int | None) -> Iterator[Row]:

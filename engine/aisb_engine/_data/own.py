@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from aisb._data import DataFile, DataFiles
 from aisb._errors import UsageError
-from aisb._types import Row
+from aisb._types import Row, Sample
+from aisb_engine._builtin.custom import LETTERS, answer_kind
+
+if TYPE_CHECKING:
+    from aisb_engine._data.samples import BrokenRow, LoadedSamples
+    from aisb_engine._spec import Task
 
 DataType = Literal["mcq", "qa", "media"]
 Method = Literal["gen", "ppl"]
@@ -19,7 +23,9 @@ ENDINGS = (".jsonl", ".csv", ".jsonl.gz", ".csv.gz")
 Grading = Callable[[str], Mapping[str, Any]]
 """Returns `postprocess` and `evaluate` for a kind of answer: `choice`, `number` or `text`."""
 
-_NUMBER = re.compile(r"\s*[-+]?[\d,]*\.?\d+\s*%?\s*")
+MADE_FIELDS = frozenset({"answer_kind", "gold", "option_lines"})
+SHOWN = 8
+"""How many rows without an answer are named."""
 
 
 def own_task(
@@ -46,13 +52,7 @@ def own_task(
     _known("data type", data_type, ("mcq", "qa", "media"))
     _known("infer method", method, ("gen", "ppl"))
     rows = _read(path)
-    kind = data_type or _type_of(rows[0])
-    needs = {"mcq": "A and B, its options,", "media": "type and path"}.get(kind)
-    if needs and kind != _type_of(rows[0]):
-        there = ", ".join(name for name, value in rows[0].items() if value is not None)
-        raise UsageError(f"{path}: rows of type {kind} have {needs} and these have {there}")
-    if method == "ppl" and kind != "mcq":
-        raise UsageError(f"{path}: the method ppl compares options, and rows of type {kind} have none")
+    kind = _data_type(rows, path, data_type, method)
     table: dict[str, Any] = {
         "summary": f"Rows of {path.name}",
         "source": path.name,
@@ -63,33 +63,124 @@ def own_task(
     drawn = any(name.startswith("output_") for name in table["dataset"])
     if drawn or any(row.get("max_tokens") is not None for row in rows):
         table["sample"]["max_tokens"] = "{max_tokens}"
+    answered = [row for row in rows if row["answer"] is not None]
+    if answered and len(answered) < len(rows):
+        table["sample"]["require_target"] = True
+    ppl = method == "ppl"
     if kind == "mcq":
-        table |= _multiple_choice(table, grading, ppl=method == "ppl")
+        table |= _multiple_choice(table, grading, graded=bool(answered), ppl=ppl)
     else:
-        table |= _open(table, rows, kind, grading)
+        table |= _open(table, answered, kind, grading)
     return {key: value for key, value in table.items() if value != {}}
 
 
-def _multiple_choice(table: Mapping[str, Any], grading: Grading, *, ppl: bool) -> dict[str, Any]:
-    sample = {"choices": "{options}", "target_letter": "{answer}", **table["sample"]}
+def _data_type(rows: Sequence[Row], path: Path, data_type: str | None, method: str | None) -> str:
+    """Return the type of a file's rows: as it is said, else as their columns say.
+
+    Raises:
+        UsageError: a row lacks what the type needs.
+    """
+    kind = data_type or _type_of(rows[0])
+    needs = {"mcq": "A and B, its options,", "media": "type and path"}.get(kind)
+    if needs and kind != _type_of(rows[0]):
+        there = ", ".join(
+            name for name, value in rows[0].items() if value is not None and name not in MADE_FIELDS
+        )
+        raise UsageError(f"{path}: rows of type {kind} have {needs} and these have {there}")
+    if method == "ppl" and kind != "mcq":
+        raise UsageError(f"{path}: the method ppl compares options, and rows of type {kind} have none")
+    if kind in {"mcq", "qa"}:
+        without = [position for position, row in enumerate(rows) if _type_of(row) != "mcq"]
+        if kind == "mcq" and without and (data_type or method == "ppl"):
+            raise UsageError(f"{path}: rows of type mcq have options, and row {without[0] + 1} has none")
+        if not data_type and 0 < len(without) < len(rows):
+            _check_letters(rows, path)
+            return "mixed"
+    return kind
+
+
+def _check_letters(rows: Iterable[Row], path: Path) -> None:
+    """Refuse a row with options whose answer is none of them."""
+    for position, row in enumerate(rows, 1):
+        if row["answer_kind"] == "choice" and row["gold"] not in list(LETTERS[: len(row["options"])]):
+            raise UsageError(
+                f"{path}: the answer of row {position} is {row['gold']!r}, which is none of its options"
+            )
+
+
+def _multiple_choice(
+    table: Mapping[str, Any], grading: Grading, *, graded: bool, ppl: bool
+) -> dict[str, Any]:
+    target = {"target_letter": "{answer}"} if graded else {}
+    sample = {"choices": "{options}", **target, **table["sample"]}
     prompt = {"user": "Question: {question}\n{choice_lines}\nAnswer:"}
-    graded = grading("choice")
+    rules = grading("choice") if graded else {}
     if ppl:  # options are compared, so no text is read for an answer
         text = {**prompt, "style": "text"}
-        return {"mode": "logprob", "sample": sample, "prompt": text, "evaluate": graded["evaluate"]}
-    return {"sample": sample, "prompt": prompt, **graded}
+        rules = {"evaluate": rules["evaluate"]} if graded else {}
+        return {"mode": "logprob", "sample": sample, "prompt": text, **rules}
+    return {"sample": sample, "prompt": prompt, **rules}
 
 
-def _open(table: Mapping[str, Any], rows: Iterable[Row], kind: str, grading: Grading) -> dict[str, Any]:
+def _open(table: Mapping[str, Any], answered: Sequence[Row], kind: str, grading: Grading) -> dict[str, Any]:
+    """Return how open questions are asked; in a file of type `mixed` some have options."""
     prompt: dict[str, Any] = {"user": "Question: {question}\nAnswer:"}
     if kind == "media":
         prompt = {"user": "{question}", "media": [{"kind": "{type}", "file": "{path}"}]}
-    answers = [row["answer"] for row in rows]
-    if all(answer is None for answer in answers):
-        return {"prompt": prompt}
-    numbers = all(not isinstance(answer, list) and _NUMBER.fullmatch(str(answer)) for answer in answers)
-    sample = {"target": "{answer}", **table["sample"]}
-    return {"sample": sample, "prompt": prompt, **grading("number" if numbers else "text")}
+    choices = {}
+    if kind == "mixed":
+        prompt = {"user": "Question: {question}\n{option_lines}Answer:"}
+        choices = {"choices": "{options}"}
+    if not answered:
+        return {"prompt": prompt, **({"sample": {**choices, **table["sample"]}} if choices else {})}
+    target = "{gold}" if kind == "mixed" else "{answer}"
+    sample = {**choices, "target": target, **table["sample"]}
+    open_kinds = {answer_kind(row["answer"], None) or "text" for row in answered}
+    kinds = {row["answer_kind"] for row in answered} if kind == "mixed" else open_kinds
+    if kind != "mixed" and any(row["answer_kind"] == "choice" for row in answered):
+        # Rows with options that are asked without them, as the user says: no row's own kind fits.
+        kinds = {"number"} if open_kinds == {"number"} else {"text"}
+    return {"sample": sample, "prompt": prompt, **_graded_by_row(sorted(kinds), grading)}
+
+
+def _graded_by_row(kinds: Sequence[str], grading: Grading) -> dict[str, Any]:
+    """Return how answers of these kinds are graded: with several, each row by the rules of its own."""
+    if len(kinds) == 1:
+        return dict(grading(kinds[0]))
+    graded: dict[str, list[Any]] = {"postprocess": [], "evaluate": []}
+    for kind in kinds:
+        for key, uses in grading(kind).items():
+            graded[key] += [{**use, "only": {"answer_kind": kind}} for use in uses]
+    return graded
+
+
+def grading_line(task: Task, loaded: LoadedSamples, chosen: Iterable[Sample | BrokenRow]) -> str | None:
+    """Say how many of the chosen rows of a user's own file are graded in which way, and which are not asked.
+
+    None for other tasks, and for files without any answer.
+    """
+    if task.dataset.use != "custom" or not task.evaluate:
+        return None
+    fields = [row.fields for row in chosen if isinstance(row, Sample)]
+    parts = []
+    for use in task.evaluate:
+        mine = [row for row in fields if use.fits(row)]
+        kind = use.only.get("answer_kind") or _kind_of_all(task, mine)
+        parts.append(f"{len(mine):,} {kind} answer{'s' if len(mine) != 1 else ''} by {use.use}")
+    line = f"graded: {', '.join(parts)}"
+    without = [row.id for row in loaded.samples if row.fields.get("answer_kind") is None]
+    if not without or not task.sample.require_target:
+        return line
+    ids = ", ".join(without[:SHOWN]) + (", …" if len(without) > SHOWN else "")
+    several = "rows have no answer and are" if len(without) > 1 else "row has no answer and is"
+    return f"{line}; {len(without):,} {several} not asked: {ids}"
+
+
+def _kind_of_all(task: Task, rows: Iterable[Row]) -> str:
+    """Return the kind of a file whose answers are all of one."""
+    if task.sample.choices:
+        return "choice"
+    return "number" if {row.get("answer_kind") for row in rows} == {"number"} else "text"
 
 
 def _read(path: Path) -> list[Row]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from aisb._evaluator import Postprocessor
 from aisb._options import given_types
 from aisb._templates import Template, as_text, optional
 from aisb._types import Extract, Row, Sample
+from aisb_engine._builtin.characters import refuse_surrogates
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.places import locate
 from aisb_engine._faults import RAISED, ComponentError, StepError, call_step, make
@@ -54,7 +55,8 @@ class BrokenRow:
 class LoadedSamples:
     """The rows of a task as samples, in order, and what they were read from.
 
-    `count` is the number of rows before any selection, `sha256` the data's hash, `layout` the path that was
+    `count` is the number of rows before any selection, `groups` are the groups of those, each with its areas,
+    `sha256` the data's hash, `layout` the path that was
     found as the task writes it (None for a dataset without files). Iterating it, and its length, leave out
     the rows that could not be made.
     """
@@ -64,6 +66,7 @@ class LoadedSamples:
     sha256: str
     files: tuple[Path, ...] = ()
     layout: str | None = None
+    groups: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -116,6 +119,7 @@ def load_samples(
         files.sha256 if files else digest.hexdigest() if digest else "",
         tuple(file.path for file in files.files) if files else (),
         files.layout if files else None,
+        group_areas(task, [row for row in samples if isinstance(row, Sample)]),
     )
 
 
@@ -155,6 +159,17 @@ def takes_files(plugins: Plugins, use: str) -> bool:
     return DataFiles in given_types(plugins.find("dataset", use).factory).values()
 
 
+def group_areas(task: Task, samples: Iterable[Sample]) -> dict[str, list[str]]:
+    """Return the groups of samples, each with its areas as its first sample says them."""
+    templates = [Template(text, f"task.sample.areas.{at}") for at, text in enumerate(task.sample.areas)]
+    found: dict[str, list[str]] = {}
+    for sample in samples if task.sample.group else ():
+        if sample.group is not None and sample.group not in found:
+            said = (template.render(sample.fields) for template in templates)
+            found[sample.group] = [area for area in said if area]
+    return found
+
+
 def sample_table(task: Task) -> dict[str, Any]:
     """Return a task's `[sample]` table as the log keeps it."""
     return task.sample.model_dump(mode="json", exclude_unset=True, exclude_none=True)
@@ -180,6 +195,7 @@ class SampleMaker:
         self._clean = self._steps(table.clean, "")
         self._letter = optional(table.target_letter, "task.sample.target_letter")
         self._index = optional(table.target_index, "task.sample.target_index")
+        self._may_lack_target = table.require_target
         self._group = optional(table.group, "task.sample.group")
         self._cluster = optional(table.cluster, "task.sample.cluster")
         self._max_tokens = optional(table.max_tokens, "task.sample.max_tokens")
@@ -323,15 +339,8 @@ class SampleMaker:
         return choices
 
     def _target_of(self, fields: Row, count: int) -> Any:
-        if self._letter:
-            return LETTERS[_letter_index(self._letter.render(fields), count)]
-        if self._index:
-            text = self._index.render(fields).strip()
-            if not text.isdecimal() or int(text) >= count:
-                raise DataError(
-                    f"task.sample.target_index: {text!r} is none of the {count} choices, counted from 0"
-                )
-            return LETTERS[int(text)]
+        if self._letter or self._index:
+            return self._letter_of(fields, count)
         if self._target is None:
             return None
         value = self._target.value(fields)
@@ -341,6 +350,20 @@ class SampleMaker:
         if isinstance(value, Mapping) and not self._clean:
             return value
         return _cleaned(as_text(value), self._clean, sample, "task.sample.target")
+
+    def _letter_of(self, fields: Row, count: int) -> str | None:
+        """Return the letter of the right option; None where a row may say none, and says none."""
+        label = self._letter or self._index
+        text = label.render(fields).strip() if label else ""
+        if self._may_lack_target and not text:
+            return None
+        if self._letter:
+            return LETTERS[_letter_index(text, count)]
+        if not text.isdecimal() or int(text) >= count:
+            raise DataError(
+                f"task.sample.target_index: {text!r} is none of the {count} choices, counted from 0"
+            )
+        return LETTERS[int(text)]
 
     def _steps(self, uses: Iterable[Use], path: str) -> list[tuple[str, Postprocessor]]:
         return [
@@ -426,6 +449,7 @@ def _counted(rows: Iterable[Row], files: DataFiles | None, digest: Any) -> Itera
             digest.update(encode(row).encode())
             yield f"row {position}", row
         else:
+            refuse_surrogates(row, files.here)
             current = files.current
             told = {**row, **current.fields} if current and current.fields else row
             more = {name: template.value(told) for name, template in made}
@@ -460,11 +484,14 @@ def _letter_index(text: str, count: int) -> int:
     return index
 
 
-def _shuffled(choices: tuple[str, ...], target: str, random: Random) -> tuple[tuple[str, ...], str]:
+def _shuffled(
+    choices: tuple[str, ...], target: str | None, random: Random
+) -> tuple[tuple[str, ...], str | None]:
     """Return the choices in a drawn order, and the letter that the right one has then."""
     drawn = [random.random() for _ in choices]
     order = sorted(range(len(choices)), key=drawn.__getitem__)
-    return tuple(choices[index] for index in order), LETTERS[order.index(LETTERS.index(target))]
+    right = target and LETTERS[order.index(LETTERS.index(target))]
+    return tuple(choices[index] for index in order), right
 
 
 def _select(

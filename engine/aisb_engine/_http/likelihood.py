@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -33,15 +33,16 @@ async def ask_options(
 
     exchange = Exchange(StreamReader())
     sent: int | None = None
-    found: list[Logprob] = []
+    found: tuple[Logprob, ...] = ()
     failure: Failure | None = None
     context = request.text or ""
     try:
         alone = await _scores(backend, transport, context, exchange)
         sent = exchange.sent_ns
-        for text in request.continuations:
-            whole = await _scores(backend, transport, context + text, exchange)
-            found.append(continuation(alone, whole)._replace(length=len(text.encode())))
+        wholes = [
+            await _scores(backend, transport, context + text, exchange) for text in request.continuations
+        ]
+        found = options(alone, wholes, request.continuations)
     except AttemptFailed as error:
         failure = error.failure
     except AisbError as error:
@@ -60,7 +61,7 @@ async def ask_options(
         ),
         attempts=attempts,
         failure=failure,
-        logprobs=() if failure else tuple(found),
+        logprobs=() if failure else found,
     )
 
 
@@ -121,22 +122,43 @@ async def _scores(backend: HttpBackend, transport: Transport, text: str, exchang
     return backend.decode_logprob(event)
 
 
-def continuation(context: TokenScores, whole: TokenScores) -> Logprob:
+def options(context: TokenScores, wholes: Sequence[TokenScores], texts: Sequence[str]) -> tuple[Logprob, ...]:
+    """Score each option that follows the context, given the whole text with it.
+
+    All are scored from the last token boundary that they share: a tokenizer may draw the end of the context
+    and the beginning of one option into one token, whose log-probability would then stand against a part of
+    it in the other options.
+
+    Raises:
+        AttemptFailed: a whole text has no token of its own, or one of them has no log-probability.
+    """
+    begin = min((_shared(context, whole) for whole in wholes), default=0)
+    return tuple(
+        continuation(context, whole, begin)._replace(length=len(text.encode()))
+        for whole, text in zip(wholes, texts, strict=True)
+    )
+
+
+def _shared(context: TokenScores, whole: TokenScores) -> int:
+    """Return how many tokens a whole text begins with as its context alone does."""
+    pairs = enumerate(zip(context.tokens, whole.tokens, strict=False))
+    fewest = min(len(context.tokens), len(whole.tokens))
+    return next((position for position, (ours, theirs) in pairs if ours != theirs), fewest)
+
+
+def continuation(context: TokenScores, whole: TokenScores, begin: int | None = None) -> Logprob:
     """Score what follows the context in the whole text.
 
-    The continuation begins where the tokens of the context and of the whole text cease to be the same, as a
-    tokenizer may draw the context's end and the continuation's beginning into one token.
+    It begins where the tokens of the context and of the whole text cease to be the same, or earlier, at
+    `begin`. `merged` counts the tokens of the context that come out otherwise in this whole text.
 
     Raises:
         AttemptFailed: the whole text has no token of its own, or one of them has no log-probability.
     """
-    shared = 0
-    for ours, theirs in zip(context.tokens, whole.tokens, strict=False):
-        if ours != theirs:
-            break
-        shared += 1
+    own = _shared(context, whole)
+    shared = own if begin is None else begin
     logprobs = whole.logprobs[shared:]
-    if not logprobs:
+    if own == len(whole.tokens):
         raise AttemptFailed(Failure("protocol", "the continuation adds no token to its context"))
     if shared == 0 and logprobs[0] is None:  # nothing stands before the first token of all
         logprobs = logprobs[1:]
@@ -146,7 +168,7 @@ def continuation(context: TokenScores, whole: TokenScores) -> Logprob:
         total=sum(logprob for logprob in logprobs if logprob is not None),
         tokens=len(logprobs),
         greedy=all(whole.greedy[len(whole.tokens) - len(logprobs) :]),
-        merged=len(context.tokens) - shared,
+        merged=len(context.tokens) - own,
         whole=sum(logprob for logprob in whole.logprobs if logprob is not None),
         whole_tokens=sum(logprob is not None for logprob in whole.logprobs),
     )

@@ -70,13 +70,10 @@ async def ask_directly(
 
 async def _options(backend: Backend, request: Request) -> tuple[Logprob, ...]:
     """Ask how likely a request's continuations are."""
-    from aisb_engine._http.likelihood import continuation
+    from aisb_engine._http.likelihood import options
 
     alone, *wholes = await backend.logprob(request)
-    return tuple(
-        continuation(alone, whole)._replace(length=len(text.encode()))
-        for text, whole in zip(request.continuations, wholes, strict=True)
-    )
+    return options(alone, wholes, request.continuations)
 
 
 class _Gathered:

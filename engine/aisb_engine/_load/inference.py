@@ -53,6 +53,7 @@ async def infer(stage: InferenceStage) -> None:
             placing.check(stage.display)
             await probe_models(stage, placing)
             record_inputs(stage)
+            stage.begun()
             slots: asyncio.PriorityQueue[int] = asyncio.PriorityQueue()
             for slot in range(stage.spec.run.max_num_workers):
                 slots.put_nowait(slot)

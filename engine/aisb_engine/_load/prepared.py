@@ -23,9 +23,10 @@ Answers = Mapping[tuple[str, int, int], Prediction]
 class PreparedSubtask:
     """What is asked of one model for one task.
 
-    `workers` is the number of processes that send. Each prompt begins with `nonce` where one is set. `notes`
-    are remarks on the load. `broken` says why samples cannot be asked, by id: their row or their prompt could
-    not be made. It grows as prompts are rendered.
+    `rows` are those that the load asks for, in the order in which they are asked, and with those that could
+    not be made. `workers` is the number of processes that send. Each prompt begins with `nonce` where one is
+    set. `notes` are remarks on the load. `broken` says why samples cannot be asked, by id: their row or their
+    prompt could not be made. It grows as prompts are rendered.
     """
 
     subtask: Subtask
@@ -34,6 +35,7 @@ class PreparedSubtask:
     backend: Backend
     loaded: LoadedSamples
     renderer: Renderer
+    rows: Sequence[Sample | BrokenRow]
     faults: PluginFaults
     workers: int = 1
     nonce: str = ""
@@ -44,11 +46,6 @@ class PreparedSubtask:
     def name(self) -> str:
         """The subtask as messages name it."""
         return f"{self.subtask.task} · {self.subtask.model}"
-
-    @property
-    def rows(self) -> Sequence[Sample | BrokenRow]:
-        """The rows that the load asks for; with those that could not be made."""
-        return self.loaded.rows[: self.subtask.load.num_prompts]
 
     @property
     def samples(self) -> list[Sample]:

@@ -9,6 +9,7 @@ from aisb._plugins import Plugins
 from aisb._roles import CacheNonce
 from aisb._types import Request, Sample
 from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.own import grading_line
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import BrokenRow, LoadedSamples, load_samples
 from aisb_engine._faults import ComponentError
@@ -16,6 +17,7 @@ from aisb_engine._http.client import connect
 from aisb_engine._http.likelihood import check_scores
 from aisb_engine._load.loads import workers
 from aisb_engine._load.prepared import PreparedSubtask
+from aisb_engine._load.selecting import select_rows
 from aisb_engine._load.stage import InferenceStage
 from aisb_engine._progress import Progress
 from aisb_engine._record.manifest import now
@@ -68,11 +70,13 @@ def _subtask(
     stage: InferenceStage, subtask: Subtask, task: Task, samples: LoadedSamples, renderer: Renderer
 ) -> PreparedSubtask:
     load, backend = subtask.load, stage.backends[subtask.model]
-    rows = samples.rows[: load.num_prompts]
+    rows = select_rows(task, samples, subtask, stage.spec.run, performance=stage.performance)
     broken = {row.id: row.error for row in rows if isinstance(row, BrokenRow)}
     notes: list[str] = []
     if stage.performance and load.num_prompts and load.num_prompts > len(samples.rows):
         notes.append(f"{load.num_prompts} prompts were asked for, and the task has {len(samples.rows)} rows")
+    if not stage.performance and (line := grading_line(task, samples, rows)):
+        notes.append(line)
     requests = (len(rows) - len(broken)) * subtask.repeats
     return PreparedSubtask(
         subtask,
@@ -81,6 +85,7 @@ def _subtask(
         backend,
         samples,
         renderer,
+        rows,
         stage.faults,
         workers=workers(load, backend, requests, notes),
         nonce=f"[{_nonce(stage)}]" if stage.performance and load.nonce is not False else "",

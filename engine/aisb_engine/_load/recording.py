@@ -12,6 +12,7 @@ from aisb._types import Sample
 from aisb_engine._data.media import media_hash
 from aisb_engine._data.samples import BrokenRow, sample_table
 from aisb_engine._load.prepared import PreparedSubtask
+from aisb_engine._load.selecting import in_data_order
 from aisb_engine._load.stage import InferenceStage
 from aisb_engine._record.manifest import differences, identity, task_version
 from aisb_engine._record.predictions import Asked, prompt_of, write_samples
@@ -71,8 +72,15 @@ def _media_hash(one: PreparedSubtask) -> str | None:
 
 def _record_samples(stage: InferenceStage, one: PreparedSubtask) -> None:
     """Write the samples of a subtask with their prompts, so that it can be scored without the data."""
-    asked = [_asked(one, row) for row in one.rows]
-    write_samples(stage.folder, one.subtask.model, one.subtask.task, asked, made_by=sample_table(one.task))
+    asked = [_asked(one, row) for row in in_data_order(one.loaded, one.rows)]
+    write_samples(
+        stage.folder,
+        one.subtask.model,
+        one.subtask.task,
+        asked,
+        made_by=sample_table(one.task),
+        groups=one.loaded.groups,
+    )
 
 
 def _asked(one: PreparedSubtask, row: Sample | BrokenRow) -> Asked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class InferenceStage:
     performance: bool = False
     scored: bool = False
     stopper: Stopper | None = None
+    begun: Callable[[], None] = lambda: None
+    """Called once it is known that the run can be asked, and before anything is sent."""
     backends: dict[str, Backend] = field(default_factory=dict)
     subtasks: list[PreparedSubtask] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)

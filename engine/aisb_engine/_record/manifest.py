@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from aisb import __version__
+from aisb._errors import RunError
 from aisb._plugins import Plugins
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
 from aisb_engine._spec import Subtask, Task
@@ -27,15 +28,20 @@ _NO_SECRET = re.compile(r"(_env|-env|_file|-file|tokens|tokenizer)$", re.IGNOREC
 
 
 class Manifest:
-    """The manifest of one run, rewritten whole at each change."""
+    """The manifest of one run, rewritten whole at each change.
 
-    def __init__(self, folder: RunFolder, data: dict[str, Any]) -> None:
+    A command that does not ask leaves it as it is, and is listed in a file of its own.
+    """
+
+    def __init__(self, folder: RunFolder, data: dict[str, Any], *, asks: bool = True) -> None:
         self.folder = folder
         self.data = data
+        self._sessions: list[dict[str, Any]] = data["sessions"] if asks else other_sessions(folder)
+        self._asks = asks
 
     @classmethod
-    def open(cls, folder: RunFolder, plugins: Plugins) -> Manifest:
-        """Read the manifest of a run, or begin one."""
+    def open(cls, folder: RunFolder, plugins: Plugins, *, asks: bool = True) -> Manifest:
+        """Read the manifest of a run, or begin one; `asks` says whether the command sends requests."""
         data = read_json(folder.manifest) if folder.manifest.exists() else {"sessions": []}
         data |= {
             "aisb": __version__,
@@ -48,18 +54,18 @@ class Manifest:
                 if info.state == "loaded"
             },
         }
-        return cls(folder, data)
+        return cls(folder, data, asks=asks)
 
     def begin(self, command: Sequence[str]) -> int:
         """Note that a command begins to work on the run; return its number, which log records carry."""
-        sessions = self.data["sessions"]
-        sessions.append({"started": now(), "command": mask(command), "ended": None, "exit_code": None})
+        begun = {"started": now(), "command": mask(command), "ended": None, "exit_code": None}
+        self._sessions.append(begun)
         self.save()
-        return len(sessions) - 1
+        return len(self.data["sessions"]) - self._asks
 
     def end(self, exit_code: int) -> None:
         """Note how the command that began last has ended."""
-        self.data["sessions"][-1] |= {"ended": now(), "exit_code": exit_code}
+        self._sessions[-1] |= {"ended": now(), "exit_code": exit_code}
         self.save()
 
     def note(self, table: str, name: str, values: Mapping[str, Any]) -> None:
@@ -68,8 +74,20 @@ class Manifest:
         known.update(values)
 
     def save(self) -> None:
-        """Write the manifest."""
-        write_atomically(self.folder.manifest, orjson.dumps(self.data, option=orjson.OPT_INDENT_2))
+        """Write the manifest, or the list of commands that do not ask."""
+        file, data = (
+            (self.folder.manifest, self.data) if self._asks else (self.folder.scorings, self._sessions)
+        )
+        write_atomically(file, orjson.dumps(data, option=orjson.OPT_INDENT_2))
+
+
+def other_sessions(folder: RunFolder) -> list[dict[str, Any]]:
+    """Return the commands that scored or showed a run, and asked nothing; those of old runs are elsewhere."""
+    try:
+        found = read_json(folder.scorings) if folder.scorings.exists() else []
+    except RunError:  # a torn list of commands is no reason not to score
+        return []
+    return found if isinstance(found, list) else []
 
 
 def now() -> str:
@@ -100,9 +118,9 @@ def _mask(word: str) -> str:
 def task_version(task: Task) -> str:
     """Return six hex digits over everything in a task that can change its score; only keys that are set.
 
-    Not in it: paths, names, the summary, the model, and how many rows are run.
+    Not in it: paths, names, the summary, the model, and which rows are run.
     """
-    table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    table = _without_row_count(task)
     kept: dict[str, Any] = {
         k: table[k]
         for k in ("mode", "sample", "prompt", "params", "postprocess", "evaluate", "repeats", "logprob")
@@ -115,6 +133,15 @@ def task_version(task: Task) -> str:
     }
     kept["version"] = task.version
     return hashlib.sha256(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)).hexdigest()[:6]
+
+
+def _without_row_count(task: Task) -> dict[str, Any]:
+    """Return a task's keys that are set, without the one that says which of its rows are asked."""
+    table: dict[str, Any] = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    if "require_target" in table.get("sample", {}):
+        sample = {key: value for key, value in table.pop("sample").items() if key != "require_target"}
+        table |= {"sample": sample} if sample else {}
+    return table
 
 
 def identity(
@@ -133,7 +160,7 @@ def identity(
 
     What only some runs have (media, LoRA adapters) is left out where it is not there.
     """
-    table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    table = _without_row_count(task)
     sample = {k: v for k, v in table.get("sample", {}).items() if k not in {"target", "clean", "cluster"}}
     dataset = {k: v for k, v in table["dataset"].items() if k not in {"path", "layouts", "columns"}}
     params = {k: v for k, v in subtask.merged.items() if k not in IDENTITY_LEFT_OUT}

@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
@@ -31,10 +32,15 @@ class Asked(NamedTuple):
 
 
 class AskedTask(NamedTuple):
-    """Everything that was asked of a model for a task, and the `[sample]` table that made the samples."""
+    """Everything that was asked of a model for a task, and the `[sample]` table that made the samples.
+
+    `groups` are all groups that the task's data has, also those that were not asked, each with its areas;
+    empty where there are none, and in logs that do not say it.
+    """
 
     made_by: dict[str, Any]
     asked: list[Asked]
+    groups: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 def prompt_of(request: Request) -> str | list[dict[str, Any]]:
@@ -47,12 +53,19 @@ def prompt_of(request: Request) -> str | list[dict[str, Any]]:
 
 
 def write_samples(
-    folder: RunFolder, model: str, task: str, asked: Iterable[Asked], *, made_by: Mapping[str, Any]
+    folder: RunFolder,
+    model: str,
+    task: str,
+    asked: Iterable[Asked],
+    *,
+    made_by: Mapping[str, Any],
+    groups: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Keep the samples of a subtask beside its log, so that it can be scored without the data."""
     buffer = BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=3, mtime=0) as file:
-        file.write(orjson.dumps({"made_by": made_by}, option=orjson.OPT_APPEND_NEWLINE))
+        head = {"made_by": made_by, **({"groups": groups} if groups else {})}
+        file.write(orjson.dumps(head, option=orjson.OPT_APPEND_NEWLINE))
         for sample, prompt, broken in asked:
             line = {
                 "id": sample.id,
@@ -93,7 +106,7 @@ def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
         )
         for r in rows
     ]
-    return AskedTask(head["made_by"], asked)
+    return AskedTask(head["made_by"], asked, head.get("groups", {}))
 
 
 class LoggedAnswers(NamedTuple):

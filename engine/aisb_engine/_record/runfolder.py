@@ -111,6 +111,16 @@ class RunFolder:
         """The folder with everything that a judge was asked, for any subtask."""
         return self.path / "judge" / judge
 
+    @property
+    def late_judge(self) -> Path:
+        """The judge of a run that was asked without one, and scored with one later."""
+        return self.path / "judge" / "judge.toml"
+
+    @property
+    def scorings(self) -> Path:
+        """The commands that scored or showed the run, which change nothing in `configs/`."""
+        return self.path / "logs" / "commands.json"
+
     def judge_log(self, judge: str) -> Path:
         """The readable lines of asking a judge."""
         return self.path / "logs" / "judge" / f"{judge}.out"

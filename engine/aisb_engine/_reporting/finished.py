@@ -15,6 +15,7 @@ from aisb import FinishedRun, PerformanceResult, Prediction, Result, Sample
 from aisb._errors import RunError
 from aisb._types import OUTCOMES, Metric, Row
 from aisb_engine._record.log import read_folder
+from aisb_engine._record.manifest import other_sessions
 from aisb_engine._record.predictions import Asked, read_samples, to_line
 from aisb_engine._record.runfolder import RunFolder, read_json
 from aisb_engine._record.scores import read_scores
@@ -60,6 +61,7 @@ def open_finished_run(
     manifest: Mapping[str, Any] = {}
     with suppress(RunError):  # a run without one can be shown all the same
         manifest = read_json(files.manifest)
+        manifest = {**manifest, "sessions": [*manifest.get("sessions", ()), *other_sessions(files)]}
     return FinishedRun(
         folder=folder,
         timestamp=folder.resolve().name,
@@ -273,7 +275,10 @@ def _result(file: Path, data: Mapping[str, Any]) -> Result:
         file=file,
         variant=data.get("variant"),
         metrics=tuple(
-            Metric(**{key: value for key, value in metric.items() if key in known})
+            Metric(
+                **{key: value for key, value in metric.items() if key in known},
+                groups=tuple(metric["groups"]) if metric.get("groups") else None,
+            )
             for metric in data["metrics"]
         ),
         outcomes={outcome: data.get("outcomes", {}).get(outcome, 0) for outcome in OUTCOMES},
@@ -284,6 +289,7 @@ def _result(file: Path, data: Mapping[str, Any]) -> Result:
         first_error=(error["request"], error["log"]) if error else None,
         merge=data.get("merge", False),
         faults=tuple(data.get("faults", ())),
+        trial=tuple(data.get("trial", ())),
         doubts=tuple(_doubts(data)),
     )
 

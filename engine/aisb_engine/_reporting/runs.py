@@ -16,7 +16,9 @@ from typing import Any, Literal
 
 import orjson
 
+from aisb import Result
 from aisb._errors import AisbError, RunError
+from aisb_engine._record.manifest import other_sessions
 from aisb_engine._record.runfolder import TIMESTAMP, RunFolder
 
 Status = Literal["running", "done", "failed", "stopped", "killed"]
@@ -34,6 +36,7 @@ PROGRESS = "progress.json"
 class RunInfo:
     """One run as its folder tells of it. `scores` are the headline metrics, in percent, by model and task.
 
+    `remarks` say what must be known beside a score: rules on trial, or an average over some of the groups.
     `figures` are those of a performance run, by model and task. `unreadable` says why nothing more is known.
     """
 
@@ -49,6 +52,7 @@ class RunInfo:
     command: tuple[str, ...] = ()
     imported: str | None = None
     scores: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    remarks: Mapping[tuple[str, str], str] = field(default_factory=dict)
     figures: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
     unreadable: str = ""
 
@@ -75,7 +79,10 @@ def read_run(folder: RunFolder) -> RunInfo:
     """Read what one run was, and how it stands."""
     written = is_written(folder)
     manifest = _table(folder.manifest)
-    sessions = [s for s in manifest.get("sessions") or () if isinstance(s, Mapping)]
+    every = [*(manifest.get("sessions") or ()), *other_sessions(folder)]
+    sessions = sorted(
+        (s for s in every if isinstance(s, Mapping)), key=lambda session: str(session.get("started"))
+    )
     last = sessions[-1] if sessions else {}
     code = last.get("exit_code")
     known: dict[str, Any] = {
@@ -90,6 +97,7 @@ def read_run(folder: RunFolder) -> RunInfo:
         config = tomllib.loads(folder.config.read_text("utf-8"))
         subtasks = tuple((s["model"], s["task"]) for s in config.get("subtasks", ()))
         performance = bool(config.get("run", {}).get("performance"))
+        scored = [] if performance else _scores(folder)
         return RunInfo(
             folder,
             status,
@@ -97,7 +105,8 @@ def read_run(folder: RunFolder) -> RunInfo:
             tuple(dict.fromkeys(model for model, _ in subtasks)),
             tuple(dict.fromkeys(task for _, task in subtasks)),
             subtasks,
-            scores={} if performance else _scores(folder),
+            scores={(one.model, one.task): value for one, value in scored},
+            remarks={(one.model, one.task): remark for one, _ in scored if (remark := _remark(one))},
             figures=_figures(folder, subtasks) if performance else {},
             **known,
         )
@@ -158,16 +167,25 @@ def _status(code: Any, *, written: bool) -> Status:
     return "done" if code == 0 else "stopped" if code == 130 else "failed"
 
 
-def _scores(folder: RunFolder) -> dict[tuple[str, str], float]:
+def _scores(folder: RunFolder) -> list[tuple[Result, float]]:
+    """Return the results that have a headline, with its value."""
     from aisb_engine._reporting.finished import open_finished_run
 
     with suppress(AisbError):
-        return {
-            (one.model, one.task): one.headline.value
+        return [
+            (one, one.headline.value)
             for one in open_finished_run(folder.path).results
             if one.headline is not None and one.headline.value is not None
-        }
-    return {}
+        ]
+    return []
+
+
+def _remark(result: Result) -> str:
+    groups = result.headline.groups if result.headline else None
+    parts = ["{} of {} groups".format(*groups)] if groups else []
+    if result.trial:
+        parts.append(f"other rules than the task's own: {', '.join(result.trial)}")
+    return "; ".join(parts)
 
 
 def _figures(

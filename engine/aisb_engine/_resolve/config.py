@@ -52,6 +52,8 @@ def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
     for what, chosen in (("models", spec_models), ("datasets", spec_tasks)):
         if not chosen:
             raise UsageError(f"nothing to run: no --{what} given (aisb run --search shows what there is)")
+    if not run.resolved and "selection" not in run.model_fields_set:
+        run = run.model_copy(update={"selection": "groups"})
     run = run.model_copy(update={"models": list(spec_models), "datasets": list(spec_tasks)})
     return RunSpec(
         run=run,

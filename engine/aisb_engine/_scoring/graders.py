@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aisb_engine._faults import ComponentError, PluginFaults, make
+from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._scoring.judging import Judging, is_judged
-from aisb_engine._scoring.scoring import evaluator_uses
+from aisb_engine._scoring.scoring import evaluator_uses, make_evaluator
 from aisb_engine._scoring.steps import Steps
 
 if TYPE_CHECKING:
@@ -77,10 +77,9 @@ def make_graders(task: Task, plugins: Plugins, ask: Ask | None = None) -> Grader
     except ComponentError as error:
         errors.append(error)
     made: dict[str, Evaluator] = {}
-    for position, (name, use) in enumerate(evaluator_uses(task).items()):
-        where = f"task.evaluate[{position}]"
+    for name, use in evaluator_uses(task).items():
         try:
-            made[name] = make(plugins, "evaluator", use.use, use.options, where=where, ask=ask)
+            made[name] = make_evaluator(use, task, plugins, ask)
         except ComponentError as error:
             errors.append(error)
     return Graders(steps, made, errors)

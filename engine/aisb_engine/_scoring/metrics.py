@@ -7,25 +7,38 @@ number asked.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
+from typing import NamedTuple
 
 from aisb._stats import Interval, clustered, cons_at_k, pass_at_k, wilson
 from aisb._types import OUTCOMES, Metric, Outcome, Score
-from aisb_engine._scoring.repeats import maj_at_k, mean_of_shares
+from aisb_engine._scoring.repeats import g_pass_at_k, maj_at_k, mean_of_shares
 
 UNCLEAR_WARNING = 2.0
 """The percentage of unclear outcomes above which a result is to carry a warning."""
 
 
+class _Wanted(NamedTuple):
+    """Which numbers over repeats are wanted: for each k, and for each threshold of g-pass@k."""
+
+    k: Sequence[int]
+    thresholds: Sequence[float]
+
+
 def summarize(
-    scores: Sequence[Score], *, k: Sequence[int] = (), clusters: Mapping[str, str] | None = None
+    scores: Sequence[Score],
+    *,
+    k: Sequence[int] = (),
+    thresholds: Sequence[float] = (),
+    clusters: Mapping[str, str] | None = None,
 ) -> list[Metric]:
     """Return the metrics of right-or-wrong scores, the headline first.
 
     One run: `accuracy`. With n repeats a sample: `accuracy (n runs average)`, `avg@n`, and `pass@k`,
-    `cons@k`, `maj@k` for each k asked for (default n). With groups, each of these again for every group,
+    `cons@k`, `maj@k` for each k asked for (default n), and `g-pass@k_t` for each of `thresholds`. With
+    groups, each of these again for every group,
     then `naive_average` (the mean over groups) and `weighted_average` (over all samples). The interval is
     Wilson's for one run, clustered by sample for repeats, and clustered by what samples share, such as a
     passage: `clusters` (by sample id), or else what the scores say.
@@ -40,7 +53,7 @@ def summarize(
         raise ValueError(
             f"repeats.k = {list(k)}: each k must be 1 to {repeats}, the number of repeats of a sample"
         )
-    wanted = tuple(k) or (repeats,)
+    wanted = _Wanted(tuple(dict.fromkeys(k)) or (repeats,), tuple(dict.fromkeys(thresholds)))
     if clusters is None:
         clusters = {score.sample_id: score.cluster for score in scores if score.cluster is not None}
 
@@ -143,7 +156,7 @@ class _Votes:
 def _measures(
     scores: Sequence[Score],
     repeats: int,
-    wanted: Sequence[int],
+    wanted: _Wanted,
     clusters: Mapping[str, str],
     group: str | None,
 ) -> list[Metric]:
@@ -182,11 +195,18 @@ def _measures(
         metric(f"accuracy ({repeats} runs average)", right / asked, interval, asked),
         metric(f"avg@{repeats}", right / asked, interval, len(samples)),
     ]
-    for k in dict.fromkeys(wanted):
+    for k in wanted.k:
         found += [
             over_samples(f"pass@{k}", (pass_at_k(repeats, votes.right, k) for votes in samples.values())),
             over_samples(f"cons@{k}", (cons_at_k(repeats, votes.right, k) for votes in samples.values())),
             over_samples(f"maj@{k}", (votes.majority(repeats, k) for votes in samples.values())),
+            *(
+                over_samples(
+                    f"g-pass@{k}_{share:g}",
+                    (g_pass_at_k(repeats, votes.right, k, share) for votes in samples.values()),
+                )
+                for share in wanted.thresholds
+            ),
         ]
     return found
 
@@ -210,6 +230,24 @@ def over_areas(metrics: Sequence[Metric], areas: Mapping[str, Sequence[str]]) ->
         if area not in first
         for average in _averages(None, of)
     ]
+
+
+def over_some_groups(
+    metrics: Sequence[Metric], present: Collection[str | None], every: Mapping[str, Sequence[str]]
+) -> list[Metric]:
+    """Say of each number over groups how many of them it is over, where the task has more.
+
+    `present` are the groups that have scores, and `every` all groups of the task, each with its areas.
+    """
+
+    def counted(metric: Metric) -> Metric:
+        if metric.group in every:
+            return metric
+        own = [name for name, of in every.items() if metric.group is None or metric.group in of]
+        there = sum(name in present for name in own)
+        return replace(metric, groups=(there, len(own))) if there < len(own) else metric
+
+    return [counted(metric) for metric in metrics]
 
 
 def _averages(overall: Metric | None, groups: Sequence[Metric]) -> list[Metric]:

@@ -1,9 +1,10 @@
-"""What n repeats of a sample say beside pass@k and cons@k: maj@k; and the mean over groups."""
+"""What n repeats of a sample say beside pass@k and cons@k: maj@k, g-pass@k; and the mean over groups."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import comb, fsum, sqrt
+from fractions import Fraction
+from math import ceil, comb, fsum, sqrt
 
 from aisb._stats import Interval, check_repeats
 
@@ -20,6 +21,19 @@ def mean_of_shares(shares: Sequence[tuple[float, Interval]]) -> Interval:
     down = sqrt(fsum((share - low) ** 2 for share, (low, _) in shares)) / len(shares)
     up = sqrt(fsum((high - share) ** 2 for share, (_, high) in shares)) / len(shares)
     return (max(0.0, mean - down), min(1.0, mean + up))
+
+
+def g_pass_at_k(repeats: int, right: int, k: int, threshold: float) -> float:
+    """Return the chance that at least ⌈threshold · k⌉ of `k` repeats, drawn without replacement, are right.
+
+    Σ_{j≥⌈τk⌉} C(c, j)·C(n−c, k−j) / C(n, k); at least one must be right, so that a small threshold is pass@k.
+    Source: Liu et al., "Are your LLMs capable of stable reasoning?" (2024), equation 3.
+    """
+    check_repeats(repeats, right, k)
+    # As written: 0.07 · 100 is 7, and not a little more.
+    least = max(1, ceil(Fraction(str(threshold)) * k))
+    ways = sum(comb(right, j) * comb(repeats - right, k - j) for j in range(least, min(right, k) + 1))
+    return ways / comb(repeats, k)
 
 
 def maj_at_k(right: int, others: Sequence[int], silent: int, k: int) -> float:

@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from aisb._plugins import Plugins
-from aisb._templates import Template
+from aisb import __version__
+from aisb._plugins import Kind, Plugins
 from aisb._types import Metric, Prediction, Sample, Score, request_id
-from aisb_engine._data.samples import SampleMaker, sample_table
+from aisb_engine._data.samples import SampleMaker, group_areas, sample_table
 from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._progress import Display, Silent
 from aisb_engine._record.manifest import now, task_version
@@ -29,7 +29,7 @@ from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._record.scores import write_scores
 from aisb_engine._scoring.graders import Graders, RunGraders
 from aisb_engine._scoring.judging import Judging, is_judged
-from aisb_engine._scoring.metrics import bounds, outcomes, over_areas
+from aisb_engine._scoring.metrics import bounds, outcomes, over_areas, over_some_groups
 from aisb_engine._scoring.scoring import details, measure, score
 from aisb_engine._scoring.second_readings import Dispute, disputed
 from aisb_engine._spec import MarksTable, RunTable, Subtask, Task
@@ -56,11 +56,13 @@ async def score_run(
     faults: PluginFaults,
     answers: dict[str, LoggedAnswers],
     left_out: Mapping[str, str] | None = None,
+    trials: Mapping[str, Sequence[str]] | None = None,
 ) -> Scored:
     """Score every subtask of a run; what plugins raise is recorded in `faults`, and ends nothing else.
 
     `answers` are those that were read from the log already, by the key of the subtask; they are taken out of
-    it. `left_out` are tasks that could not be asked, with the reason.
+    it. `left_out` are tasks that could not be asked, with the reason. `trials` has, for each task, the keys
+    in which it is scored otherwise than by the run's own rules.
 
     Raises:
         RunError: a subtask was never asked.
@@ -94,6 +96,7 @@ async def score_run(
                 display=display,
                 faults=faults,
                 marks=spec.models[subtask.model].marks,
+                trial=(trials or {}).get(subtask.task, ()),
             )
             scored.failed += results["failed"]
             scored.unmade += results["unmade"]
@@ -127,10 +130,12 @@ async def score_subtask(
     judging: Judging | None = None,
     display: Display | None = None,
     marks: MarksTable | None = None,
+    trial: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Score what a subtask's log holds and write its results; return them.
 
-    `answers` are those of the log where it was read already, and the prediction files written.
+    `answers` are those of the log where it was read already, and the prediction files written. `trial` are
+    the keys in which the rules are not the run's own.
 
     Targets are made again from the rows that the log keeps, so that a task may say otherwise what is right.
     What plugins raise is recorded in `faults`; what could not be computed is missing from the results, which
@@ -195,17 +200,20 @@ async def score_subtask(
             steps=steps,
             marks=marks,
         )
-    areas = _areas(task, [samples[one.sample.id] for one in asked if not one.broken])
+    areas = group_areas(task, [samples[one.sample.id] for one in asked if not one.broken])
     metrics = _told_apart({key: [*own, *over_areas(own, areas)] for key, own in by_evaluator.items()})
     # The first evaluator that has metrics: outcomes and bounds stand beside its number.
     with_metrics = (key for key, own in by_evaluator.items() if own)
     first = scored.get(next(with_metrics, next(iter(scored), "")), [])
+    metrics = over_some_groups(metrics, {one.group for one in first}, answers.task.groups)
     results: dict[str, Any] = {
         "model": model,
         "task": name,
         "variant": task.variant,
         "version": task_version(task),
         "mode": task.mode,
+        "trial": list(trial),
+        "graded_by": distributions(task, plugins),
         **{metric.name: _rounded(metric.value) for metric in metrics if metric.group is None},
         "metrics": [asdict(metric) for metric in metrics],
         "outcomes": outcomes(first),
@@ -230,6 +238,19 @@ async def score_subtask(
     write_atomically(folder.results(model, name), data)
     _write_log(folder, subtask, results, first)
     return results
+
+
+def distributions(task: Task, plugins: Plugins) -> dict[str, str]:
+    """Return the distributions whose code grades a task, with their versions.
+
+    The engine and core are among them: they cut texts, say how samples ended, and sum up.
+    """
+    steps = (*task.postprocess, *task.sample.clean)
+    uses: list[tuple[Kind, str]] = [("postprocessor", use.use) for use in steps]
+    uses += [("evaluator", use.use) for use in task.evaluate]
+    named = {plugins.find(kind, name).distribution for kind, name in uses if name in plugins.names(kind)}
+    versions = {info.distribution: info.version for info in plugins.infos}
+    return {name: versions.get(name, __version__) for name in sorted({"aisb-core", "aisb-engine", *named})}
 
 
 def _told_apart(by_evaluator: Mapping[str, Iterable[Metric]]) -> list[Metric]:
@@ -282,17 +303,6 @@ def remade(
         except ComponentError as error:
             unmade[one.sample.id] = error
     return samples, unmade
-
-
-def _areas(task: Task, samples: Iterable[Sample]) -> dict[str, list[str]]:
-    """Return the areas of each group, as its first sample says them."""
-    templates = [Template(text, f"task.sample.areas.{at}") for at, text in enumerate(task.sample.areas)]
-    found: dict[str, list[str]] = {}
-    for sample in samples if templates else ():
-        if sample.group is not None and sample.group not in found:
-            said = (template.render(sample.fields) for template in templates)
-            found[sample.group] = [area for area in said if area]
-    return found
 
 
 def _rounded(value: float | None) -> float | None:

@@ -31,11 +31,12 @@ from aisb_engine._faults import (
 )
 from aisb_engine._scoring.metrics import summarize
 from aisb_engine._scoring.options import likeliest
+from aisb_engine._scoring.rows import GraderOfRows, parted, use_for
 from aisb_engine._scoring.steps import Found, Steps, reading_of, wants_calls
 
 if TYPE_CHECKING:
     from aisb._plugins import Kind, Plugins
-    from aisb_engine._spec import MarksTable, Task, Use
+    from aisb_engine._spec import GradingUse, MarksTable, Task
 
 CONCURRENCY = 32
 """How many answers an evaluator that waits (a judge, a worker process) has under way at a time."""
@@ -124,10 +125,17 @@ def called(prediction: Prediction) -> Extract:
     return Extract(json.dumps(calls, ensure_ascii=False), "tool_calls", explicit=True)
 
 
-def evaluator_uses(task: Task) -> dict[str, Use]:
-    """Return the evaluators that a task names, by the names that their scores have."""
-    uses: dict[str, Use] = {}
+def evaluator_uses(task: Task) -> dict[str, GradingUse]:
+    """Return the evaluators that a task names, by the names that their scores have.
+
+    Those that are for some rows only are one evaluator together: the first of them stands for all.
+    """
+    uses: dict[str, GradingUse] = {}
+    parts = parted(task.evaluate)
     for position, use in enumerate(task.evaluate):
+        if use.only:
+            uses.setdefault("+".join(part.use for part in parts), use)
+            continue
         count = sum(other.use == use.use for other in task.evaluate[:position])
         uses[f"{use.use}-{count + 1}" if count else use.use] = use
     return uses
@@ -144,15 +152,31 @@ def evaluators(
         ComponentError: the factory of one raised.
     """
     made: dict[str, Evaluator] = {}
-    for position, (name, use) in enumerate(evaluator_uses(task).items()):
-        where = f"task.evaluate[{position}]"
+    for name, use in evaluator_uses(task).items():
         try:
-            made[name] = make(plugins, "evaluator", use.use, use.options, where=where, ask=ask)
+            made[name] = make_evaluator(use, task, plugins, ask)
         except ComponentError as error:
             if faults is None:
                 raise
             faults.add(error, f"task {task.name}")
     return made
+
+
+def make_evaluator(use: GradingUse, task: Task, plugins: Plugins, ask: Ask | None = None) -> Evaluator:
+    """Make one evaluator of a task; of one that is for some rows only, all of them together.
+
+    Raises:
+        ComponentError: a factory raised.
+    """
+
+    def made(part: GradingUse) -> Evaluator:
+        where = f"task.evaluate[{task.evaluate.index(part)}]"
+        evaluator: Evaluator = make(plugins, "evaluator", part.use, part.options, where=where, ask=ask)
+        return evaluator
+
+    if not use.only:
+        return made(use)
+    return GraderOfRows([(part, made(part)) for part in parted(task.evaluate)])
 
 
 def measure(
@@ -179,7 +203,9 @@ def measure(
         during = "summarize"
         try:
             own = _checked(judge.summarize(of))
-            metrics += summarize(of, k=task.repeats.k) if own is None else own
+            metrics += (
+                summarize(of, k=task.repeats.k, thresholds=task.repeats.thresholds) if own is None else own
+            )
             during = "extra_metrics"
             metrics += _checked(judge.extra_metrics(of)) or []
         except RAISED as error:
@@ -291,7 +317,7 @@ class _Grader:
         for name, judge in self.judges.items():
             score = await _judged(judge, found.answer, sample)
             if isinstance(score, BaseException):
-                use = evaluator_uses(self.task)[name].use
+                use = use_for(evaluator_uses(self.task)[name], self.task.evaluate, sample).use
                 raised = self._raised(prediction, "evaluator", use, "score", score)
                 score = _with_details(judge, sample, raised)
             scores.append(_finished(name, prediction, sample, found.answer, score))

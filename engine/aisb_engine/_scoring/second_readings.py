@@ -76,10 +76,10 @@ def other_extractors(
         UsageError: one that was asked for is not there, or does not take its options.
     """
     cut: list[Use] = []
-    for use in task.postprocess:
-        if use.use not in CUTTING:
+    for step in task.postprocess:
+        if step.use not in CUTTING:
             break
-        cut.append(use)
+        cut.append(step.model_copy(update={"only": {}}))
     reading = replace(reading_of(task, plugins, marks), finds_answer=True)
     found: dict[str, Steps] = {}
     for text in also:

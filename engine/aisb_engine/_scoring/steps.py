@@ -12,6 +12,7 @@ from aisb._types import Extract, Prediction, Sample
 from aisb_engine._faults import call_step, make
 from aisb_engine._replies.marks import known_marks
 from aisb_engine._replies.turns import OPTIONS, Cut, Reading, example_heads
+from aisb_engine._scoring.rows import for_rows
 
 if TYPE_CHECKING:
     from aisb._evaluator import Postprocessor
@@ -58,10 +59,10 @@ class Steps:
         Raises:
             ComponentError: the factory of one raised.
         """
-        steps = [
-            (use.use, make(plugins, "postprocessor", use.use, use.options, where=f"{where}[{position}]"))
-            for position, use in enumerate(uses)
-        ]
+        steps = []
+        for position, use in enumerate(uses):
+            step = make(plugins, "postprocessor", use.use, use.options, where=f"{where}[{position}]")
+            steps.append((use.use, for_rows(use, step)))
         return cls(steps, reading)
 
     def extract(self, text: str, sample: Sample) -> Extract | None:

@@ -72,6 +72,7 @@ def _result(result: Result) -> dict[str, Any]:
         "not_asked_yet": result.not_asked_yet,
         "failed": result.failed,
         "merge": result.merge,
+        "trial": list(result.trial),
     }
 
 

@@ -31,7 +31,12 @@ def as_junit(run: FinishedRun, least: float | None = None) -> bytes:
     for result in run.results:
         tests = list(_answers(run, result) if least is None else _score(result, least))
         tests += [Test("plugins", failed=fault, kind="error") for fault in result.faults]
-        root.append(_suite(f"{result.task} · {result.model}", result.model, result.task, tests))
+        suite = _suite(f"{result.task} · {result.model}", result.model, result.task, tests)
+        if result.trial:
+            properties = ET.Element("properties")
+            ET.SubElement(properties, "property", {"name": "trial", "value": " ".join(result.trial)})
+            suite.insert(0, properties)
+        root.append(suite)
     for found in performances(run):
         certificate = found.certificate
         failed = "\n".join(certificate.reasons) if certificate.verdict == "INVALID" else ""

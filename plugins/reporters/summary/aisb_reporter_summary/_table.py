@@ -109,17 +109,32 @@ def as_markdown(run: FinishedRun) -> str:
 
 def as_csv(run: FinishedRun) -> str:
     """Return the table as CSV, unknown cells empty; what stands beside a number follows after all models."""
-    beside = ("n", "low", "high", "bound_low", "bound_high", *OUTCOMES)
+    table = rows(run)
+    cells = [cell for row in table for cell in row.cells.values()]
+    remarks = {
+        name: remark
+        for name, remark in (("groups", lambda _, metric: some_groups(metric)), ("trial", _trial))
+        if any(remark(*cell) for cell in cells)
+    }
+    beside = ("n", "low", "high", "bound_low", "bound_high", *OUTCOMES, *remarks)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*LABELS, *run.models, *(f"{model} {name}" for model in run.models for name in beside)])
-    for row in rows(run):
-        cells = [row.cells.get(model) for model in run.models]
+    for row in table:
+        found = [row.cells.get(model) for model in run.models]
         writer.writerow(
             [
                 *row.labels,
-                *(_exact(cell[1].value) if cell else "" for cell in cells),
-                *(value for cell in cells for value in (_beside(*cell) if cell else [""] * len(beside))),
+                *(_exact(cell[1].value) if cell else "" for cell in found),
+                *(
+                    value
+                    for cell in found
+                    for value in (
+                        [*_beside(*cell), *(remark(*cell) for remark in remarks.values())]
+                        if cell
+                        else [""] * len(beside)
+                    )
+                ),
             ]
         )
     return text.getvalue()
@@ -137,13 +152,24 @@ def _beside(result: Result, metric: Metric) -> list[str]:
     return known + bounds + [str(result.outcomes[outcome]) for outcome in OUTCOMES]
 
 
+def _trial(result: Result, _metric: Metric) -> str:
+    return " ".join(result.trial)
+
+
+def some_groups(metric: Metric) -> str:
+    """Say over how many of a task's groups a number is; nothing where it is over all of them."""
+    return "{} of {} groups".format(*metric.groups) if metric.groups else ""
+
+
 def _notes(table: Sequence[Row]) -> Iterator[str]:
     """Yield what each number rests on: how many samples, how sure, and how they ended."""
     for row in (row for row in table if row.mode != PERF):
         for model, (result, metric) in row.cells.items():
-            said = [f"n {metric.count}"]
+            said = [f"n {metric.count}", some_groups(metric)]
             if metric.low is not None and metric.high is not None:
                 said.append(f"95 % [{metric.low:.1f}, {metric.high:.1f}]")
+            if metric.name.startswith("cons@"):
+                said.append("more than half of k right")
             if metric is result.headline:
                 if result.bounds:
                     said.append(f"bounds [{result.bounds[0]:.1f}, {result.bounds[1]:.1f}]")
@@ -166,6 +192,11 @@ def warnings(run: FinishedRun) -> Iterator[str]:
                 f"warning: {result.task} · {result.model}: {100 * share:.1f} % unclear ({found}): "
                 f"{REMEDIES[most] if most != 'error' or result.failed else GRADED_BADLY}"
                 f"{_where(result)}"
+            )
+        if result.trial:
+            yield (
+                f"warning: {result.task} · {result.model}: scored by other rules than the task's own "
+                f"({', '.join(result.trial)}); aisb score {run.timestamp} scores by its own"
             )
         for fault in result.faults:
             yield f"warning: {result.task} · {result.model}: {fault}"

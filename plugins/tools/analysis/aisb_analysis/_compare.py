@@ -26,6 +26,7 @@ from aisb_engine import (
     Grade,
     OpenedRun,
     RunFolder,
+    grade_notes,
     identity_differences,
     is_judged,
     read_grades,
@@ -183,7 +184,12 @@ async def compare(
         one = compare_grades(left, right, tests=len(pairs), seed=seed, names=(pair.a, pair.b))
         versions = (task_version(ours), task_version(theirs))
         unequal = [*_unequal(a.folder, b.folder, pair, versions), *_judges(a, b, pair, plugins)]
-        found.append(replace(one, unequal=(*unequal, *one.unequal)))
+        notes = [
+            f"{side}: {line}"
+            for side, run, subtask in (("A", a, pair.a), ("B", b, pair.b))
+            for line in grade_notes(run, subtask, plugins)
+        ]
+        found.append(replace(one, unequal=(*unequal, *one.unequal), notes=(*notes, *one.notes)))
     return corrected(found)
 
 

@@ -37,7 +37,7 @@ function groupTable(results) {
         const metric = one.of(result);
         if (!metric || metric.value === null) return "–";
         const title = metric.low === null ? "" : `95 % ${percent(metric.low, 1)} to ${percent(metric.high, 1)}`;
-        return h("span", { class: "barred", title }, h("i", { style: { "--share": `${metric.value}%` } }), h("b", {}, percent(metric.value)));
+        return h("span", { class: "barred", title }, h("i", { style: { "--share": `${metric.value}%` } }), h("b", {}, percent(metric.value)), metric.groups ? ` ${someGroups(metric)}` : "");
       },
     })),
     ...(by.length === 1

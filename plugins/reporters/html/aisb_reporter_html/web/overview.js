@@ -103,6 +103,11 @@ function whisker(metric, bounds) {
   );
 }
 
+// Over how many of a task's groups a number is.
+function someGroups({ groups }) {
+  return groups ? `${groups[0]} of ${groups[1]} groups` : "";
+}
+
 // The rows of a result in a table: what is over all its samples.
 function overall(result) {
   const rows = result.metrics.filter((metric) => metric.group === null);
@@ -121,12 +126,12 @@ function scores({ summary: { results } }) {
     { name: "task", left: true, value: ({ result }) => result.task, show: ({ result }) => result.task },
     several && { name: "model", left: true, value: ({ result }) => result.model, show: ({ result }) => result.model },
     { name: "metric", left: true, value: ({ metric }) => metric.name, show: ({ metric }) => metric.name },
-    { name: "score", value: ({ metric }) => metric.value, show: ({ metric }) => h("strong", {}, percent(metric.value)) },
+    { name: "score", value: ({ metric }) => metric.value, show: ({ metric }) => [h("strong", {}, percent(metric.value)), metric.groups ? h("small", { class: "quiet" }, ` ${someGroups(metric)}`) : ""] },
     { name: "95 %", title: "the interval that covers the score in 95 of 100 such runs", value: ({ metric }) => metric.low, show: ({ metric }) => (metric.low === null ? "–" : `${percent(metric.low, 1)} – ${percent(metric.high, 1)}`) },
     { name: "0 to 100", title: "score, interval, and (outlined) bounds", left: true, value: ({ metric }) => metric.value, show: ({ metric, bounds }) => whisker(metric, bounds) },
     { name: "bounds", title: "everything unclear taken as wrong, and left out of the count", value: ({ bounds }) => (bounds ? bounds[0] : null), show: ({ bounds }) => (bounds ? `${percent(bounds[0], 1)} – ${percent(bounds[1], 1)}` : "") },
     { name: "n", value: ({ metric }) => metric.count, show: ({ metric }) => whole(metric.count) },
-    { name: "version", left: true, title: "of the task, and how it is asked", value: ({ result }) => result.version, show: ({ result }) => [h("code", {}, result.version), ` ${result.mode}`] },
+    { name: "version", left: true, title: "of the task, and how it is asked", value: ({ result }) => result.version, show: ({ result }) => [h("code", {}, result.version), ` ${result.mode}`, result.trial.length ? h("small", { title: result.trial.join(", ") }, " other rules than its own") : ""] },
   ].filter(Boolean);
   shown("scores", scrolled(sortable(columns, rows)));
 }
@@ -176,7 +181,7 @@ function matrix({ summary: { results } }) {
       show: ({ task, best }) => {
         const metric = cell(task, model);
         if (!metric || metric.value === null) return "–";
-        const title = `${metric.name}${metric.low === null ? "" : `, 95 % ${percent(metric.low, 1)} to ${percent(metric.high, 1)}`}, n ${metric.count}`;
+        const title = `${metric.name}${metric.low === null ? "" : `, 95 % ${percent(metric.low, 1)} to ${percent(metric.high, 1)}`}, n ${metric.count}${metric.groups ? `, ${someGroups(metric)}` : ""}`;
         const shade = metric.unit === "%" ? { "--shade": `${Math.round(metric.value * 0.32)}%` } : {};
         return h("span", { class: `heat${metric.value === best ? " best" : ""}`, style: shade, title }, percent(metric.value));
       },

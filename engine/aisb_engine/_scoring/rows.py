@@ -1,0 +1,66 @@
+"""Steps and evaluators that are for some rows of a task only: in a file, say, with numbers and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aisb._evaluator import Evaluator, Postprocessor
+from aisb._types import Extract, Sample, Score
+from aisb_engine._spec import GradingUse
+
+if TYPE_CHECKING:
+    from aisb_engine._spec import Use
+
+
+def for_rows(use: Use, step: Postprocessor) -> Postprocessor:
+    """Return a step that leaves the text of rows as it is which the step is not for."""
+    if not isinstance(use, GradingUse) or not use.only:
+        return step
+
+    def kept_to(text: str, sample: Sample) -> Extract | str | None:
+        return step(text, sample) if use.fits(sample.fields) else text
+
+    return kept_to
+
+
+def parted(uses: Sequence[GradingUse]) -> list[GradingUse]:
+    """Return the evaluators that are for some rows only."""
+    return [use for use in uses if use.only]
+
+
+def use_for(use: GradingUse, uses: Sequence[GradingUse], sample: Sample) -> GradingUse:
+    """Return the evaluator that grades a row, where several together stand under the name of one."""
+    if not use.only:
+        return use
+    return next((part for part in parted(uses) if part.fits(sample.fields)), use)
+
+
+class GraderOfRows(Evaluator):
+    """Evaluators that share the rows of a task, as one: each answer is graded by the one for its row."""
+
+    def __init__(self, parts: Sequence[tuple[GradingUse, Evaluator]]) -> None:
+        self.parts = parts
+        self.questions_per_answer = max(one.questions_per_answer for _, one in parts)
+        self.grades_none = any(one.grades_none for _, one in parts)
+
+    def ungraded_details(self, sample: Sample) -> Mapping[str, Any]:
+        """Return what the evaluator of this row says of a sample that could not be graded."""
+        for use, evaluator in self.parts:
+            if use.fits(sample.fields):
+                return evaluator.ungraded_details(sample)
+        return {}
+
+    def score(self, answer: str | None, sample: Sample) -> Score | Awaitable[Score]:
+        """Let the evaluator of this row grade the answer.
+
+        Raises:
+            ValueError: none is for this row.
+        """
+        for use, evaluator in self.parts:
+            if use.fits(sample.fields):
+                if answer is None and not evaluator.grades_none:
+                    return Score(0.0, "unparsed")
+                return evaluator.score(answer, sample)
+        only = "; ".join(str(use.only) for use, _ in self.parts)
+        raise ValueError(f"no evaluator is for this row: they are only for {only}")
