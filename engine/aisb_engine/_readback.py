@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aisb._errors import RunError, UnknownName, UsageError
-from aisb._types import Outcome, Prediction, Sample
+from aisb._types import Outcome, Prediction, Sample, Score
 from aisb_engine._faults import ComponentError
 from aisb_engine._record.manifest import task_version
 from aisb_engine._record.predictions import SAMPLES, AskedTask, read_samples
 from aisb_engine._record.predictions import read_answers as read_logged_answers
 from aisb_engine._record.runfolder import RunFolder, read_json
+from aisb_engine._record.scores import read_scores
 from aisb_engine._resolve.rules import own_spec
 from aisb_engine._scoring.judging import is_judged, judging_of
 from aisb_engine._scoring.results import distributions, remade
@@ -106,11 +107,14 @@ def replayed_judge(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
     return judging.ask if judging else None
 
 
-async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dict[str, list[Grade]]:
+async def read_grades(
+    run: OpenedRun, subtask: Subtask, plugins: Plugins, note: Callable[[str], None] | None = None
+) -> dict[str, list[Grade]]:
     """Return the grades of a subtask by sample, in repeat order.
 
     They are made again from the log, by the run's own rules and today's code. Only where the log is gone, or
-    a judge's, are they those that the latest scoring pass kept (`--dump-eval-details`).
+    a judge's, are they those that the latest scoring pass kept (`--dump-eval-details`). Where the judge was
+    asked in another form than today's, they are the scores of that pass, and `note` is told.
 
     Raises:
         RunError: nothing was answered, or a judge was not asked about all of it.
@@ -124,8 +128,17 @@ async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dic
     _, samples, predictions, unmade = read_answers(folder, subtask, task, plugins)
     ask = replayed_judge(run, task, plugins)
     marks = run.spec.models[subtask.model].marks
-    by_name = await score(task, samples, predictions, plugins, ask=ask, unmade=unmade, marks=marks)
-    scored = next(iter(by_name.values()))
+    try:
+        by_name = await score(task, samples, predictions, plugins, ask=ask, unmade=unmade, marks=marks)
+    except RunError:
+        stored = _stored_scores(folder, subtask, predictions)
+        if ask is None or stored is None:
+            raise
+        if note:
+            note("its judge was asked in another form than today's; the verdicts of its last scoring count")
+        scored = stored
+    else:
+        scored = next(iter(by_name.values()))
     grades: dict[str, list[Grade]] = {}
     for one in scored:
         target = samples[one.sample_id].target
@@ -135,6 +148,23 @@ async def read_grades(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> dic
     if not grades:
         raise RunError(f"{folder}: {subtask.model} has not answered anything of {subtask.task} yet")
     return grades
+
+
+def _stored_scores(
+    folder: RunFolder, subtask: Subtask, predictions: Sequence[Prediction]
+) -> list[Score] | None:
+    """Return the scores of the first evaluator as scoring kept them; None where an answer has none."""
+    verdicts = read_scores(folder, subtask.model, subtask.task) or []
+    scores = {
+        (one.id, one.repeat): Score(one.value, one.outcome, one.id, one.repeat, one.evaluator, one.answer)
+        for one in verdicts
+        if one.evaluator == verdicts[0].evaluator
+    }
+    for prediction in predictions:
+        score = scores.get((prediction.sample_id, prediction.repeat))
+        if score is None or (score.outcome == "error" and prediction.failure is None):
+            return None
+    return list(scores.values())
 
 
 def _can_regrade(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> bool:

@@ -163,7 +163,7 @@ def test_the_text_variant_is_one_string_that_ends_where_the_answer_begins(make_t
     request = renderer.request(samples.samples[7])
     assert request.text.count("Let's think step by step\nAnswer: It is") == 4
     assert request.text.endswith("\n\nQuestion: test 7: 2 * 7?\nLet's think step by step\nAnswer:")
-    assert request.params == {"max_tokens": 512, "stop": ["\nQuestion:"]}
+    assert request.params == {"max_tokens": 512}
 
 
 def test_the_demo_takes_its_examples_from_its_own_rows_but_never_the_question_itself(make_task):

@@ -179,15 +179,16 @@ async def compare(
     found: list[Comparison] = []
     for pair in pairs:
         ours, theirs = a.spec.tasks[pair.a.task], b.spec.tasks[pair.b.task]
-        left = await read_grades(a, pair.a, plugins)
-        right = await read_grades(b, pair.b, plugins)
+        told: dict[str, list[str]] = {"A": [], "B": []}
+        left = await read_grades(a, pair.a, plugins, note=told["A"].append)
+        right = await read_grades(b, pair.b, plugins, note=told["B"].append)
         one = compare_grades(left, right, tests=len(pairs), seed=seed, names=(pair.a, pair.b))
         versions = (task_version(ours), task_version(theirs))
         unequal = [*_unequal(a.folder, b.folder, pair, versions), *_judges(a, b, pair, plugins)]
         notes = [
             f"{side}: {line}"
             for side, run, subtask in (("A", a, pair.a), ("B", b, pair.b))
-            for line in grade_notes(run, subtask, plugins)
+            for line in (*told[side], *grade_notes(run, subtask, plugins))
         ]
         found.append(replace(one, unequal=(*unequal, *one.unequal), notes=(*notes, *one.notes)))
     return corrected(found)
