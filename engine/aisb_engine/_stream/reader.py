@@ -120,8 +120,9 @@ class StreamReader:
         except AttemptFailed as error:
             self.failure = self.failure or error.failure
             self._state, self.keep_alive = ENDED, False
-        at_boundary = self._between and not self._rest and self._state in (CHUNK_SIZE, UNTIL_CLOSE)
-        self._matching = at_boundary and self._piece_end != b"" and self.failure is None
+        if self._piece_end:
+            at_boundary = self._between and not self._rest and self._state in (CHUNK_SIZE, UNTIL_CLOSE)
+            self._matching = at_boundary and self.failure is None
         if self._state == ENDED and self.done_ns is None:
             self.done_ns = stamp
         return self._state == ENDED
@@ -159,9 +160,10 @@ class StreamReader:
             elif state == HEAD:
                 at = self._read_head(data, at, stamp)
             elif state == TRAILERS:
-                begin, at = at, self._end_of_line(data, at)
-                if data[begin:at] == b"\r\n":
+                line = data.find(b"\r\n", at)
+                if line == at:
                     self._state = ENDED
+                at = line + 2 if line >= 0 else self._keep_line(data, at)
             elif state == UNTIL_CLOSE:
                 self._read_body(data[at:], stamp)
                 return
@@ -192,29 +194,27 @@ class StreamReader:
         else:
             self._state, self._left = SIZED if length else ENDED, length
 
-    def _end_of_line(self, data: bytes, at: int) -> int:
-        """Return where the next line begins; keep a line that is not whole."""
-        end = data.find(b"\r\n", at)
-        if end >= 0:
-            return end + 2
+    def _keep_line(self, data: bytes, at: int) -> int:
+        """Keep the beginning of a line until the rest of it comes."""
         self._rest = data[at:]
         if b"\n" in self._rest or len(self._rest) > LONGEST_LINE:
             raise problems.invalid_http("a line between chunks has no end", self._rest, self.status)
         return len(data)
 
     def _read_chunk_size(self, data: bytes, at: int) -> int:
-        after = self._end_of_line(data, at)
-        if not self._rest:
-            digits = data[at : after - 2]
-            if digits.translate(None, HEX_DIGITS):  # an extension, or what is no number
-                digits = digits.partition(b";")[0].rstrip(b" \t")
-            if not digits or len(digits) > 15 or digits.translate(None, HEX_DIGITS):
-                raise problems.invalid_http("the size of a chunk is no number", data[at:], self.status)
-            self._left = int(digits, 16)
-            self._state = CHUNK if self._left else TRAILERS
-            if digits.isupper():
-                self._size_format = b"%X\r\n"
-        return after
+        end = data.find(b"\r\n", at)
+        if end < 0:
+            return self._keep_line(data, at)
+        digits = data[at:end]
+        if digits.translate(None, HEX_DIGITS):  # an extension, or what is no number
+            digits = digits.partition(b";")[0].rstrip(b" \t")
+        if not digits or len(digits) > 15 or digits.translate(None, HEX_DIGITS):
+            raise problems.invalid_http("the size of a chunk is no number", data[at:], self.status)
+        self._left = int(digits, 16)
+        self._state = CHUNK if self._left else TRAILERS
+        if digits.isupper():
+            self._size_format = b"%X\r\n"
+        return end + 2
 
     def _read_chunk_end(self, data: bytes, at: int) -> int:
         if data.startswith(b"\r\n", at):
@@ -370,7 +370,7 @@ class StreamReader:
         """Take the template from an event that did not match, when it is not the first of its kind."""
         self._misses += 1
         if self._misses > MISSES:
-            self._learns = False
+            self._learns = self._matching = False
             self._before = self._piece_end = b""
         elif self.columns.run_length > 1 and (found := find_template(payload, chunk, self._decode)):
             self._before, self._after = found
