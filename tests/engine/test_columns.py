@@ -99,7 +99,7 @@ def test_thousands_of_stamps_take_little_more_than_their_gaps(jitter: int, each:
 
 
 def test_a_long_text_takes_less_than_its_letters() -> None:
-    said = [f"The {n}th wave — as ever — follows the {n - 1}th. " for n in range(20 * PIECES)]
+    said = [f"The {n}th wave — as ever — follows the {n - 1}th. " for n in range(40 * PIECES)]
 
     def make() -> Columns:
         columns = Columns()

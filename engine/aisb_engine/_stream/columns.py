@@ -16,7 +16,7 @@ from typing import Any
 
 from aisb._types import TOKEN_KINDS, Chunk, ChunkKind, Usage
 
-STAMPS = 64
+STAMPS = 128
 """How many stamps are packed at a time."""
 PIECES = 32
 """From how many pieces of text on they are joined: a string each costs ten times its letters."""
