@@ -306,7 +306,7 @@ def without_stamps(found):
 def test_a_golden_stream_cut_anywhere_is_the_same_in_both_forms(name, framing):
     data = wire(GOLDEN[name], framing)
     whole = outcome(FORMS["plain"], data, [])
-    step = max(1, len(data) // 400)
+    step = max(1, len(data) // (400 if len(data) < 100_000 else 12))
     for cut in range(1, len(data), step):
         found = [outcome(form, data, [cut]) for form in FORMS.values()]
         assert all(one == found[0] for one in found)

@@ -142,14 +142,18 @@ async def graded(language, answers, **fields):
     return await asyncio.gather(*(run.score(answer, row) for answer in answers))
 
 
-@pytest.mark.parametrize("language", ROWS)
+# Each program is compiled twice; JavaScript needs no compiler, and stays in the quick tests.
+SLOWLY = [pytest.param(one, marks=() if one == "js" else pytest.mark.slow) for one in ROWS]
+
+
+@pytest.mark.parametrize("language", SLOWLY)
 async def test_right_programs_pass_in_every_form(language):
     needs(language)
     scores = await graded(language, RIGHT[language])
     assert [one.value for one in scores] == [1] * len(scores), [dict(one.details) for one in scores]
 
 
-@pytest.mark.parametrize("language", ROWS)
+@pytest.mark.parametrize("language", SLOWLY)
 async def test_what_deceives_its_tests_is_wrong(language):
     needs(language)
     cheats = [one if "grow" in one else one + CPP_WRONG for one in CHEATS[language]]
