@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+import zlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -264,8 +265,8 @@ def test_any_split_of_any_stream_gives_what_the_standard_says(stream, data):
 # Both forms, and every cut.
 
 
-def framed(pieces):
-    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+def framed(pieces, size=b"%x"):
+    return b"".join(size % len(piece) + b"\r\n%b\r\n" % piece for piece in pieces) + b"0\r\n\r\n"
 
 
 def wire(golden, framing):
@@ -287,9 +288,9 @@ def wire(golden, framing):
     return head + b"Transfer-Encoding: chunked\r\n\r\n" + framed(pieces)
 
 
-def outcome(form, data, cuts):
+def outcome(form, data, cuts, backend=None):
     ends = sorted({0, len(data), *cuts})
-    made = form(Chat())
+    made = form(backend or Chat())
     for stamp, (a, b) in enumerate(pairwise(ends), start=1):
         made.feed(stamp, data[a:b])
     made.close()
@@ -316,6 +317,59 @@ def test_a_golden_stream_cut_anywhere_is_the_same_in_both_forms(name, framing):
         found = [outcome(form, data, range(len(data))) for form in FORMS.values()]
         assert all(one == found[0] for one in found)
         assert without_stamps(found[0]) == without_stamps(whole)
+
+
+TWO = [b"data: %b\n\n" % n(1), b"data: %b\n\n" % n(2)]
+JSON_HEAD = HEAD.replace(b"text/event-stream", b"application/json")
+RAW = zlib.compress(b"".join(TWO), wbits=-15)
+LONG = b"X: %b\r\nTransfer-Encoding" % (b"y" * 70_000)
+ODD_REPLIES = {
+    "empty lines before the head": (b"\r\n\r\n\n" + HEAD + framed(TWO), "12", None),
+    "no CR in the head": (HEAD.replace(b"\r", b"") + framed(TWO), "12", None),
+    "a status of two digits": (b"HTTP/1.1 20\r\n\r\n" + HEAD + framed(TWO), "", "no status line"),
+    "a status of four digits": (HEAD.replace(b"200", b"2000") + framed(TWO), "", "no status line"),
+    "a long head": (HEAD.replace(b"Transfer-Encoding", LONG) + framed(TWO), "", "longer than 65536 bytes"),
+    "sizes with zeros": (HEAD + framed(TWO, b"%020X \t;a=b;c"), "12", None),
+    "a size of nothing": (HEAD + b";a=b\r\n" + framed(TWO), "", "is no number"),
+    "a size without CR": (HEAD + b"5;a\nhello\r\n" + framed(TWO), "", "has no end"),
+    "a long extension": (HEAD + b"5;" + b"a" * 5_000 + b"\r\nhello\r\n", "", "has no end"),
+    "white space before events": (JSON_HEAD + framed([b" " * 9, b"\r\n" * 9, *TWO]), "12", None),
+    "white space before a document": (HEAD + framed([b"\n" * 20, n(1)]), "", None),
+    "an error of several chunks": (HEAD + framed([TWO[0], b"event: error\n", *TWO]), "1", "reports an error"),
+    "an error without data": (HEAD + framed([TWO[0], b"event: error\n", b"data:\n\n", TWO[1]]), "12", None),
+    "an error at the end": (HEAD + framed([TWO[0], b"event: error\n", b"data: [DONE]\n\n", TWO[1]]), "12", None),
+    "gzip in members": (
+        HEAD.replace(b"Tr", b"Content-Encoding: gzip\r\nTr")
+        + framed([*map(gzip.compress, TWO), b"\0\0", gzip.compress(b"padding ends it")]),
+        "12",
+        None,
+    ),
+    "deflate without its header": (
+        HEAD.replace(b"Tr", b"Content-Encoding: deflate\r\nTr") + framed([RAW]), "12", None
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_REPLIES)
+def test_an_odd_reply_cut_anywhere_says_the_same(form, name):
+    data, text, problem = ODD_REPLIES[name]
+    whole = without_stamps(outcome(form, data, [], Echo()))
+    assert whole["text"] == text
+    assert problem in whole["failure"].message if problem else whole["failure"] is None
+    # What the failure shows of the bytes may depend on how many had come.
+    known = {"failure": whole["failure"] and whole["failure"].kind}
+    step = max(1, len(data) // 400)
+    for cuts in ([], *([cut] for cut in range(1, len(data), step)), range(0, len(data), step)):
+        found = without_stamps(outcome(form, data, cuts, Echo()))
+        found["failure"] = found["failure"] and found["failure"].kind
+        assert {**found, "rest": whole["rest"]} == whole | known
+
+
+def test_a_failure_of_the_framing_or_the_compression_has_the_status(form):
+    for body in (b"zz\r\nabc\r\n", framed([b"no gzip"])):
+        made = form(Echo())
+        assert made.feed(1, HEAD.replace(b"Tr", b"Content-Encoding: gzip\r\nTr") + body)
+        assert (made.failure.kind, made.failure.status) == ("protocol", 200)
 
 
 def test_a_template_is_learnt_for_reasoning_and_then_for_text(form):

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import gzip
 import socket
 import time
 import warnings
@@ -168,7 +169,11 @@ async def test_compressed_replies_are_decoded(serve, connect):
     scripts = []
     for coding, packer in bodies.items():
         packed = packer.compress(b"word " * 1000) + packer.flush()
-        scripts.append(chunked(packed[:20], packed[20:], more=b"Content-Encoding: %s\r\n" % coding))
+        scripts.append(
+            chunked(packed[:1], packed[1:20], packed[20:], more=b"Content-Encoding: %s\r\n" % coding)
+        )
+    members = [gzip.compress(b"word " * 400), gzip.compress(b"word " * 600)]
+    scripts.append(chunked(*members, more=b"Content-Encoding: gzip\r\n"))
     server = await serve(scripts)
     transport = connect(server.url)
     for _ in scripts:

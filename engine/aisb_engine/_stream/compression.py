@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 from aisb._errors import AttemptFailed
 from aisb._types import Failure
 
+_GZIP = b"\x1f\x8b"
+_GZIP_OR_ZLIB = 47  # for zlib: by what the data begins with
+
 
 class Decoder:
-    """Undoes gzip or deflate, piece by piece."""
+    """Undoes gzip, of one member or several, or deflate, piece by piece."""
 
     def __init__(self, coding: str) -> None:
-        self._inflate = zlib.decompressobj(47)  # 47: gzip or zlib, by what the data begins with
         self._may_be_raw = coding == "deflate"  # some servers leave the zlib header out
+        self._inflate: Any = None  # of the member that is under way, or the last one
+        self._first = b""  # the first byte of a member, whose second has not come
+        self._over = False  # what follows is no member: it counts for nothing
 
     @property
     def complete(self) -> bool:
         """Whether the end of the compressed data was seen."""
-        return self._inflate.eof
+        return self._inflate is not None and self._inflate.eof
 
     def feed(self, data: bytes) -> bytes:
         """Return what these bytes decompress to.
@@ -27,17 +33,35 @@ class Decoder:
         Raises:
             AttemptFailed: the data is damaged.
         """
-        if self._inflate.eof:
-            return b""
-        try:
-            return self._inflate.decompress(data)
-        except zlib.error as error:
-            if not self._may_be_raw:
+        data, self._first, parts = self._first + data, b"", []
+        while data and not self._over:
+            if self._inflate is None or self._inflate.eof:
+                if len(data) < 2:
+                    self._first = data
+                    break
+                self._begin_member(data[:2])
+                continue
+            try:
+                parts.append(self._inflate.decompress(data))
+            except zlib.error as error:
                 failure = Failure("protocol", f"the compressed reply is damaged ({error})")
                 raise AttemptFailed(failure) from error
-            self._may_be_raw = False
-            self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-            return self.feed(data)
+            data = self._inflate.unused_data
+        return b"".join(parts)
+
+    def _begin_member(self, first: bytes) -> None:
+        if self._inflate is None:
+            raw = self._may_be_raw and not _is_zlib(first) and first != _GZIP
+            self._inflate = zlib.decompressobj(-zlib.MAX_WBITS if raw else _GZIP_OR_ZLIB)
+        elif first == _GZIP:
+            self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
+        else:
+            self._over = True
+
+
+def _is_zlib(first: bytes) -> bool:
+    """Say whether two bytes are the header of zlib (RFC 1950, 2.2)."""
+    return first[0] & 15 == 8 and int.from_bytes(first, "big") % 31 == 0
 
 
 def decoder_for(headers: Mapping[str, str]) -> Decoder | None:

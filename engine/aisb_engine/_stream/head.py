@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -11,9 +12,8 @@ from aisb_engine._stream.problems import invalid_http
 LONGEST_HEAD = 65_536
 CHUNKED = -1
 """The length of a body that says its length chunk by chunk."""
-BOM = b"\xef\xbb\xbf"
-_FIELDS = (b"data", b"event", b"id:", b"retry", b":")
 _VERSION = b"HTTP/1."
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
 
 
 class Head(NamedTuple):
@@ -35,18 +35,17 @@ def end_of_head(data: bytes, at: int) -> int:
     Raises:
         AttemptFailed: this is no HTTP/1, or the head is too long.
     """
+    begun = data[at:].lstrip(b"\r\n")  # empty lines may come before it
+    at = len(data) - len(begun)
     end, size = data.find(b"\r\n\r\n", at), 4
     bare = data.find(b"\n\n", at, end if end >= 0 else len(data))  # some servers leave the CR out
     if bare >= 0:
         end, size = bare, 2
-    if end >= 0:
-        return end + size
-    begun = data[at:].lstrip(b"\r\n")
     if begun[: len(_VERSION)] != _VERSION[: len(begun)]:
-        raise invalid_http("it does not begin with HTTP/1", data[at:])
-    if len(data) - at > LONGEST_HEAD:
-        raise invalid_http(f"its head is longer than {LONGEST_HEAD} bytes", data[at:])
-    return -1
+        raise invalid_http("it does not begin with HTTP/1", begun)
+    if (end if end >= 0 else len(data)) - at > LONGEST_HEAD:
+        raise invalid_http(f"its head is longer than {LONGEST_HEAD} bytes", begun)
+    return end + size if end >= 0 else -1
 
 
 @lru_cache(maxsize=64)
@@ -57,9 +56,8 @@ def parse_head(head: bytes) -> Head:
         AttemptFailed: the head is not valid.
     """
     first, *lines = head.strip(b"\r\n").splitlines()
-    version, _, rest = first.partition(b" ")
-    code = rest[:3]
-    if version not in (b"HTTP/1.1", b"HTTP/1.0") or not code.isdigit() or rest[3:4] not in (b" ", b""):
+    found = _STATUS_LINE.fullmatch(first)
+    if not found:
         raise invalid_http("its first line is no status line", head)
     headers: dict[str, str] = {}
     for line in lines:
@@ -69,10 +67,10 @@ def parse_head(head: bytes) -> Head:
         key, text = name.decode("latin-1").lower(), value.strip().decode("latin-1")
         known = headers.get(key)
         headers[key] = text if known is None or known == text else f"{known}, {text}"
-    status, connection = int(code), headers.get("connection", "").lower()
+    status, connection = int(found[2]), headers.get("connection", "").lower()
     length = _body_length(status, headers)
     both = "content-length" in headers and "transfer-encoding" in headers  # RFC 9112, 6.3: suspicious
-    keeps = version == b"HTTP/1.1" or "keep-alive" in connection
+    keeps = found[1] == b"1" or "keep-alive" in connection
     keep_alive = keeps and "close" not in connection and length is not None and not both
     return Head(status, headers, length, keep_alive)
 
@@ -89,21 +87,3 @@ def _body_length(status: int, headers: Mapping[str, str]) -> int | None:
     if not (length.isascii() and length.isdigit() and len(length) < 19):
         raise invalid_http("its content-length is no number", length.encode("latin-1"))
     return int(length)
-
-
-def is_stream(body: bytes, content_type: str, *, sse: bool) -> bool:
-    """Tell a stream from a document by how the body begins, since some services name the wrong type.
-
-    A stream of JSON values begins as a document does, but is not called one.
-    """
-    if not sse:
-        return not content_type.startswith(("application/json", "text/html"))
-    begun = body.removeprefix(BOM).lstrip()
-    if begun[:1] in (b"{", b"[", b"<"):
-        return False
-    return begun.startswith(_FIELDS) or content_type.startswith("text/event-stream")
-
-
-def only_comments(body: bytes) -> bool:
-    """Say whether the beginning of an event stream holds nothing but comments."""
-    return all(not line or line[:1] == b":" for line in body.removeprefix(BOM).splitlines())

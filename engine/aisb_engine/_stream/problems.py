@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aisb._backend import error_text
@@ -29,9 +30,14 @@ def cut(text: str, status: int) -> Failure:
     return Failure("cut", text, status or None)
 
 
-def invalid_http(reason: str, data: bytes, status: int = 0) -> AttemptFailed:
+def invalid_http(reason: str, data: bytes) -> AttemptFailed:
     """Return the exception for bytes that are not HTTP."""
-    return AttemptFailed(protocol(f"the reply is not valid HTTP ({reason}): {data[:_SHOWN]!r}", status))
+    return AttemptFailed(Failure("protocol", f"the reply is not valid HTTP ({reason}): {data[:_SHOWN]!r}"))
+
+
+def with_status(failure: Failure, status: int) -> Failure:
+    """Return a failure of framing or compression with the status of its reply."""
+    return replace(failure, status=status or None)
 
 
 def unreadable(payload: bytes, error: BaseException, status: int) -> Failure:

@@ -26,7 +26,9 @@ from aisb_engine._faults import RAISED
 from aisb_engine._stream import problems
 from aisb_engine._stream.columns import Columns
 from aisb_engine._stream.compression import Decoder, decoder_for
-from aisb_engine._stream.head import BOM, CHUNKED, Head, end_of_head, is_stream, only_comments, parse_head
+from aisb_engine._stream.head import CHUNKED, Head, end_of_head, parse_head
+from aisb_engine._stream.kind import BOM, is_stream, only_comments, shows_kind
+from aisb_engine._stream.lines import HEX_DIGITS, bare_size, check_line
 from aisb_engine._stream.template import find_template, piece_start
 
 # Where the reader is in the framing.
@@ -44,9 +46,6 @@ DOCUMENT: Final = 1
 EVENTS: Final = 2
 VALUES: Final = 3
 
-LONGEST_LINE: Final = 4_096  # between chunks
-HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
-ENOUGH: Final = 16  # bytes of a body, from which on one can tell what it is
 MISSES: Final = 8  # events in a row without a match, after which nothing is learnt: some hold a counter
 FOLD: Final = 32  # matches, after which older chunks are packed: ten thousand replies may be in memory
 loads: Final = orjson.loads
@@ -118,7 +117,7 @@ class StreamReader:
         try:
             self._read_framing(data, stamp)
         except AttemptFailed as error:
-            self.failure = self.failure or error.failure
+            self.failure = self.failure or problems.with_status(error.failure, self.status)
             self._state, self.keep_alive = ENDED, False
         if self._piece_end:
             at_boundary = self._between and not self._rest and self._state in (CHUNK_SIZE, UNTIL_CLOSE)
@@ -163,6 +162,7 @@ class StreamReader:
                 line = data.find(b"\r\n", at)
                 if line == at:
                     self._state = ENDED
+                check_line(data[at:line])
                 at = line + 2 if line >= 0 else self._keep_line(data, at)
             elif state == UNTIL_CLOSE:
                 self._read_body(data[at:], stamp)
@@ -197,8 +197,7 @@ class StreamReader:
     def _keep_line(self, data: bytes, at: int) -> int:
         """Keep the beginning of a line until the rest of it comes."""
         self._rest = data[at:]
-        if b"\n" in self._rest or len(self._rest) > LONGEST_LINE:
-            raise problems.invalid_http("a line between chunks has no end", self._rest, self.status)
+        check_line(self._rest.removesuffix(b"\r"))
         return len(data)
 
     def _read_chunk_size(self, data: bytes, at: int) -> int:
@@ -206,10 +205,8 @@ class StreamReader:
         if end < 0:
             return self._keep_line(data, at)
         digits = data[at:end]
-        if digits.translate(None, HEX_DIGITS):  # an extension, or what is no number
-            digits = digits.partition(b";")[0].rstrip(b" \t")
-        if not digits or len(digits) > 15 or digits.translate(None, HEX_DIGITS):
-            raise problems.invalid_http("the size of a chunk is no number", data[at:], self.status)
+        if not 0 < len(digits) < 16 or digits.translate(None, HEX_DIGITS):
+            digits = bare_size(digits)
         self._left = int(digits, 16)
         self._state = CHUNK if self._left else TRAILERS
         if digits.isupper():
@@ -221,7 +218,7 @@ class StreamReader:
             self._state = CHUNK_SIZE
             return at + 2
         if data[at:] != b"\r":
-            raise problems.invalid_http("a chunk is longer than its size", data[at:], self.status)
+            raise problems.invalid_http("a chunk is longer than its size", data[at:])
         self._rest = b"\r"
         return len(data)
 
@@ -241,7 +238,7 @@ class StreamReader:
             self._read_values(data, stamp)
         else:
             self._body.append((stamp, data))
-            if self._kind == UNKNOWN and (data.startswith(b"data:") or len(self.document()) >= ENOUGH):
+            if self._kind == UNKNOWN and (data.startswith(b"data:") or shows_kind(self.document())):
                 self._tell_kind()
 
     def _tell_kind(self) -> None:
@@ -278,7 +275,7 @@ class StreamReader:
                 self._line.clear()
                 self._end_line(whole, stamp)
         self._after_cr = data.endswith(b"\r")
-        self._between = not (self._line or self._data or self._after_cr)
+        self._between = not (self._line or self._data or self._event_name or self._after_cr)
 
     def _end_line(self, line: bytes, stamp: int) -> None:
         if self._start:
