@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from email import message_from_string
@@ -134,6 +135,21 @@ def test_the_speedups_are_compiled_where_a_compiler_is_there_and_plain_where_non
         "the reader could not be compiled: aisb will use more of the processor" in plain.stdout + plain.stderr
     )
     assert [wheel.name for wheel in tmp_path.iterdir()] == ["aisb_speedups-0.2.0-py3-none-any.whl"]
+
+
+def test_the_speedups_are_built_from_their_sdist_which_holds_nothing_compiled(tmp_path):
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path), "-t"]
+    subprocess.run([*build, "sdist"], cwd=ROOT / "plugins/tools/speedups", capture_output=True, check=True)
+    with tarfile.open(tmp_path / "aisb_speedups-0.2.0.tar.gz") as sdist:
+        sdist.extractall(tmp_path, filter="data")
+    unpacked = tmp_path / "aisb_speedups-0.2.0"
+    source = ROOT / "engine/aisb_engine/_stream/reader.py"
+    assert (unpacked / "source/reader.py").read_bytes() == source.read_bytes()
+    assert {file.name for file in (unpacked / "aisb_speedups").iterdir()} == {"__init__.py", "py.typed"}
+    plain = os.environ | {"CC": "/bin/false", "CXX": "/bin/false"}
+    subprocess.run([*build, "wheel"], cwd=unpacked, env=plain, capture_output=True, check=True)
+    with zipfile.ZipFile(tmp_path / "aisb_speedups-0.2.0-py3-none-any.whl") as wheel:
+        assert not [name for name in wheel.namelist() if "_reader" in name or "_source" in name]
 
 
 FACTORIES = """

@@ -391,6 +391,38 @@ def test_a_template_is_learnt_for_reasoning_and_then_for_text(form):
     assert list(made.columns.all_stamps()) == [*range(2, 122)]
 
 
+def said_by_text(words, *others):
+    """Return events that differ in their text, each as one chunk of HTTP, and then other pieces."""
+    events = [
+        b"data: %b\n\n" % orjson.dumps({"choices": [{"delta": {"content": word}, "finish_reason": None}]})
+        for word in words
+    ]
+    return [HEAD, *(framed([body])[:-5] for body in [*events, *others, events[0]]), b"0\r\n\r\n"]
+
+
+def test_pieces_of_hundreds_of_lengths_are_all_read(form):
+    words = ["x" * (length * 7 % 300 + 1) for length in range(900)]
+    made = form(Chat())
+    for stamp, piece in enumerate(said_by_text(words)):
+        made.feed(stamp, piece)
+    assert made.end() == b""
+    assert made.columns.all_text() == "".join(words) + words[0]
+    assert list(made.columns.all_stamps()) == [*range(1, 902)]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_an_event_named_error_is_one_also_where_its_data_looks_like_text(form, apart):
+    words = [f"w{i}" for i in range(9)]
+    data = said_by_text(["late"])[1].partition(b"\r\n")[2][:-2]
+    others = [b"event: error\n", data] if apart else [b"event: error\n" + data]
+    made = form(Chat())
+    for stamp, piece in enumerate(said_by_text(words, *others)):
+        made.feed(stamp, piece)
+    assert made.columns.all_text().startswith("".join(words))
+    assert "late" not in made.columns.all_text()
+    assert made.failure.message.startswith("the service reports an error inside its reply")
+
+
 def test_a_text_that_stands_elsewhere_in_its_event_too_teaches_no_template(form):
     event = b'data: {"id":"x","choices":[{"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
     made, _ = read(

@@ -109,7 +109,7 @@ class StreamReader:
             start = self._piece_starts.get(length)
             if start is None:
                 framing = None if self._state == UNTIL_CLOSE else self._size_format
-                start = self._piece_starts[length] = piece_start(self._before, length, framing)
+                start = piece_start(self._before, length, framing, self._piece_starts)
             text, end = len(start), length - len(self._piece_end)
             matches = data[:text] == start and data[end:] == self._piece_end
             if matches and self._add_match(stamp, data[text - 1 : end + 1]):
@@ -311,7 +311,7 @@ class StreamReader:
             return
         if self._before and payload.startswith(self._before) and payload.endswith(self._after):
             literal = payload[len(self._before) - 1 : len(payload) - len(self._after) + 1]
-            if self._add_match(stamp, literal):
+            if self._event_name != b"error" and self._add_match(stamp, literal):
                 return
         if payload == b"[DONE]":
             self.done = True

@@ -11,6 +11,7 @@ from aisb._types import Chunk
 from aisb_engine._faults import RAISED
 
 _OTHER = "~another text~"
+_MOST_KNOWN = 64  # beginnings of pieces that one reply keeps: pieces of many tokens have hundreds of lengths
 
 
 def find_template(
@@ -34,13 +35,19 @@ def find_template(
     return (before + b'"', b'"' + after) if is_text else None
 
 
-def piece_start(before: bytes, length: int, size_format: bytes | None) -> bytes:
+def piece_start(before: bytes, length: int, size_format: bytes | None, known: dict[int, bytes]) -> bytes:
     """Return what a piece of this length begins with when it is one whole event that matches.
 
     With a `size_format` (`%x` or `%X`, and a line end) the event is one chunk of HTTP; then the size of the
-    chunk comes first, which does not count itself and the two line ends.
+    chunk comes first, which does not count itself and the two line ends. `known` keeps what was returned.
     """
-    start = b"data: " + before
+    if len(known) >= _MOST_KNOWN:
+        known.clear()
+    start = known[length] = _made_start(b"data: " + before, length, size_format)
+    return start
+
+
+def _made_start(start: bytes, length: int, size_format: bytes | None) -> bytes:
     if size_format is None:
         return start
     for digits in range(1, 9):
