@@ -320,12 +320,17 @@ def test_a_golden_stream_cut_anywhere_is_the_same_in_both_forms(name, framing):
 
 
 TWO = [b"data: %b\n\n" % n(1), b"data: %b\n\n" % n(2)]
+SIZED = HEAD.replace(b"Transfer-Encoding: chunked", b"Content-Length: %b")
 JSON_HEAD = HEAD.replace(b"text/event-stream", b"application/json")
 RAW = zlib.compress(b"".join(TWO), wbits=-15)
 LONG = b"X: %b\r\nTransfer-Encoding" % (b"y" * 70_000)
 ODD_REPLIES = {
     "empty lines before the head": (b"\r\n\r\n\n" + HEAD + framed(TWO), "12", None),
     "no CR in the head": (HEAD.replace(b"\r", b"") + framed(TWO), "12", None),
+    "a header of two lines": (HEAD.replace(b"Tr", b"X: a\r\n\t b\r\nTr") + framed(TWO), "12", None),
+    "a later minor version": (HEAD.replace(b"1.1", b"1.2") + framed(TWO), "12", None),
+    "a length twice": (SIZED % b"30, 30" + b"".join(TWO), "12", None),
+    "two lengths": (SIZED % b"30, 31" + b"".join(TWO), "", "is no number"),
     "a status of two digits": (b"HTTP/1.1 20\r\n\r\n" + HEAD + framed(TWO), "", "no status line"),
     "a status of four digits": (HEAD.replace(b"200", b"2000") + framed(TWO), "", "no status line"),
     "a long head": (HEAD.replace(b"Transfer-Encoding", LONG) + framed(TWO), "", "longer than 65536 bytes"),

@@ -13,7 +13,8 @@ LONGEST_HEAD = 65_536
 CHUNKED = -1
 """The length of a body that says its length chunk by chunk."""
 _VERSION = b"HTTP/1."
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: .*)?")
+_FOLD = re.compile(rb"\r?\n[ \t]+")  # a header that goes on in the next line (RFC 9112, 5.2)
 
 
 class Head(NamedTuple):
@@ -55,7 +56,7 @@ def parse_head(head: bytes) -> Head:
     Raises:
         AttemptFailed: the head is not valid.
     """
-    first, *lines = head.strip(b"\r\n").splitlines()
+    first, *lines = _FOLD.sub(b" ", head.strip(b"\r\n")).splitlines()
     found = _STATUS_LINE.fullmatch(first)
     if not found:
         raise invalid_http("its first line is no status line", head)
@@ -70,7 +71,7 @@ def parse_head(head: bytes) -> Head:
     status, connection = int(found[2]), headers.get("connection", "").lower()
     length = _body_length(status, headers)
     both = "content-length" in headers and "transfer-encoding" in headers  # RFC 9112, 6.3: suspicious
-    keeps = found[1] == b"1" or "keep-alive" in connection
+    keeps = found[1] != b"0" or "keep-alive" in connection
     keep_alive = keeps and "close" not in connection and length is not None and not both
     return Head(status, headers, length, keep_alive)
 
@@ -84,6 +85,7 @@ def _body_length(status: int, headers: Mapping[str, str]) -> int | None:
     length = headers.get("content-length")
     if length is None:
         return None
-    if not (length.isascii() and length.isdigit() and len(length) < 19):
+    number, *others = {one.strip() for one in length.split(",")}  # the same twice is allowed
+    if others or not (number.isascii() and number.isdigit() and len(number) < 19):
         raise invalid_http("its content-length is no number", length.encode("latin-1"))
-    return int(length)
+    return int(number)
