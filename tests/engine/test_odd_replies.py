@@ -15,10 +15,10 @@ from aisb_engine._record.log import decode, encode, extents
 from aisb_engine._spec import Timeouts
 
 
-async def asked(serve, factory, script):
+async def asked(serve, factory, script, **timeouts):
     server = await serve([script])
     backend = factory(url=server.url, model="m")
-    transport = open_transport(backend, timeouts=Timeouts(), clock=time.monotonic_ns, limit=1)
+    transport = open_transport(backend, timeouts=Timeouts(**timeouts), clock=time.monotonic_ns, limit=1)
     try:
         made = await ask(backend, transport, Request("17", text="6 x 7?"), clock=time.monotonic_ns)
     finally:
@@ -69,3 +69,10 @@ async def test_a_large_error_page_with_nothing_closed_is_read_at_once(serve):
     page = b"<html>" + b"<script" * 300_000
     made = await asked(serve, OpenAICompletions, [sized(page, b"text/html", b"502 X")])
     assert made.failure.status == 502
+
+
+async def test_an_event_that_the_backend_makes_nothing_of_counts_as_the_first_byte(serve):
+    filtered = b'data: {"choices": [], "prompt_filter_results": []}\n\n'
+    answer = b'data: {"choices": [{"text": "42", "finish_reason": "stop"}]}\n\n'
+    made = await asked(serve, OpenAICompletions, chunked(filtered, 0.8, answer), first_byte=0.4)
+    assert (made.text, made.failure) == ("42", None)

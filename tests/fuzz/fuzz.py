@@ -4,8 +4,8 @@
 
 `replies` sends whole HTTP replies (heads, framing, compression, events, JSON) through the transport and every backend's
 `decode`, cut into pieces twice: there must be a prediction that the log can keep, and the same one both times.
-`events` holds the compiled form of the reader to the plain one. What is found is written to a file, which reproduces
-it when it is given as the last argument.
+`events` holds the compiled form of the reader to the plain one, and events that are read by a template to decoded ones.
+What is found is written to a file, which reproduces it when it is given as the last argument.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ HEADS = (
     b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
     b"HTTP/1.1 500 X\r\nContent-Length: %d\r\n\r\n",
 )
+COMPILED = compiled_module()
+FORMS = [reader.StreamReader, *([COMPILED.StreamReader] if COMPILED else [])]
 ENDS = ("open", "close", "reset")
 TIMEOUTS = Timeouts(connect=1, first_byte=2, between_bytes=2, total=9)
 LOOP = MemoryLoop()
@@ -105,11 +107,13 @@ def framed(head: bytes, body: bytes) -> bytes:
 
 
 def cut(raw: bytes, seed: int) -> list[bytes]:
-    """Return the bytes in pieces: all at once, one by one, or at places drawn."""
+    """Return the bytes in pieces: all at once, one by one, an event at a time, or at places drawn."""
     if seed % 4 == 0 or not raw:
         return [raw]
     if seed % 4 == 1 and len(raw) < 256:
         return [raw[at : at + 1] for at in range(len(raw))]
+    if seed % 4 == 2:
+        return [piece for piece in re.split(rb"(?<=\n\n\r\n)|(?<=\r\n\r\n)|(?<=\n\n)(?!\r\n)", raw) if piece]
     random = Random(seed)
     places = sorted(
         {random.randrange(len(raw) + 1) for _ in range(1 + len(raw) // (8 + seed))} | {0, len(raw)}
@@ -170,22 +174,24 @@ def said(made: Prediction) -> tuple[Any, ...]:
 
 
 def events(data: bytes) -> None:
-    """Compare the two forms of the reader, and two ways of cutting, on a whole reply."""
+    """Compare the two forms of the reader, with and without a template, on a whole reply cut in two ways."""
     if len(data) < 3:
         return
     backend, head = BACKENDS[data[0] % len(BACKENDS)], HEADS[data[1] % len(HEADS)]
-    raw, forms = framed(head, data[3:]), [reader.StreamReader]
-    if (compiled := compiled_module()) is not None:
-        forms.append(compiled.StreamReader)
+    raw = framed(head, data[3:])
     for pieces in (cut(raw, data[2]), cut(raw, data[2] + 1)):
-        found = [read(form, backend, pieces) for form in forms]
-        if any(one != found[0] for one in found):
-            raise AssertionError(f"the two forms differ:\n{found[0]}\n{found[1]}")
+        found = [read(form, backend, pieces, copies=copies) for form in FORMS for copies in (True, False)]
+        for one in found:
+            if one != found[0]:
+                raise AssertionError(f"two ways of reading differ:\n{found[0]}\n{one}")
 
 
-def read(form: Any, backend: HttpBackend, pieces: list[bytes]) -> tuple[Any, ...]:
-    """Return everything that a form of the reader makes of the pieces of a reply."""
-    made = form(unlearnt(backend))
+def read(form: Any, backend: HttpBackend, pieces: list[bytes], *, copies: bool) -> tuple[Any, ...]:
+    """Return everything that a form of the reader makes of the pieces of a reply, with a template or without."""
+    fresh = unlearnt(backend)
+    if not copies:
+        fresh.__dict__["copies_text"] = False
+    made = form(fresh)
     ended = [made.feed(stamp, piece) for stamp, piece in enumerate(pieces, start=1)]
     rest, columns = made.end(), made.columns
     return (

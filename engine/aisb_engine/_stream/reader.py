@@ -78,7 +78,7 @@ class StreamReader:
         self._left: int = 0  # bytes of the body, or of its chunk, that are still to come
         self._size_format: bytes = b"%x\r\n"
         self._decode = backend.decode if backend else problems.no_events
-        self._error_statuses = backend.error_statuses if backend else {}
+        self._statuses = backend.error_statuses if backend else {}
         self._sse: bool = backend is not None and backend.stream_format == "sse"
         self._sink = sink
         self._kind: int = DOCUMENT if backend is None else UNKNOWN
@@ -89,6 +89,7 @@ class StreamReader:
         self._line: list[bytes] = []  # the parts of a line that has not ended
         self._data: list[bytes] = []  # the data lines of an event that has not ended
         self._event_name: bytes = b""
+        self._had_event: bool = False
         self._learns: bool = backend is not None and backend.copies_text and sink is None
         self._misses: int = 0
         self._before: bytes = b""  # the template: what stands before the text of an event, and after it
@@ -309,6 +310,7 @@ class StreamReader:
         """Read the data of one event, or a document: take its text by the template, or decode it."""
         if self.failure is not None or not payload:
             return
+        self._had_event = True
         if self._before and payload.startswith(self._before) and payload.endswith(self._after):
             literal = payload[len(self._before) - 1 : len(payload) - len(self._after) + 1]
             if self._event_name != b"error" and self._add_match(stamp, literal):
@@ -334,8 +336,7 @@ class StreamReader:
             event = problems.parse_odd_json(payload, self.status)
             self.columns.has_surrogates = True
         if type(event) is not dict or "error" in event or self._event_name == b"error":
-            name, statuses = self._event_name, self._error_statuses
-            event = problems.checked_event(event, name, payload, self.status, statuses)
+            event = problems.checked_event(event, self._event_name, payload, self.status, self._statuses)
         return self._decode(event)
 
     def _add(self, stamp: int, chunk: Chunk) -> None:
@@ -378,7 +379,7 @@ class StreamReader:
 
     def answer_began(self) -> bool:
         """Say whether more came of the body than comments."""
-        if self._matches or self._data or self.columns.says_something():
+        if self._had_event or self._data:
             return True
         return not only_comments(b"".join(self._line) or self.document())
 
