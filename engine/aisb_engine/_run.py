@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from aisb_engine._scoring.results import Scored
 
 INTERRUPTED = 130
+DEFECT = 70
+"""The exit code of a defect of this program: an exception that nobody expected."""
 
 
 @dataclass(slots=True)
@@ -98,11 +100,14 @@ def execute(
                     performance=command.mode == "perf",
                     scored=graders is not None,
                     stopper=stopper,
-                    begun=partial(save_config, folder, spec, again=True),
+                    begun=partial(_begin, manifest, folder, spec),
                 )
                 run_async = _event_loop()
                 with _summed_up(stage, ended):
-                    run_async(infer(stage))
+                    try:
+                        run_async(infer(stage))
+                    finally:
+                        _note_not_asked(stage)
                 answers = stage.answers
                 del stage  # with all rows, which scoring does not need
             if graders is not None and not ended.interrupted:
@@ -131,10 +136,29 @@ def execute(
     return ended
 
 
+def _begin(manifest: Manifest, folder: RunFolder, spec: RunSpec) -> None:
+    """Keep in the run folder that a command asks, and with which configuration: it was not refused."""
+    save_config(folder, spec, again=True)
+    manifest.note_begun()
+
+
+def _note_not_asked(stage: InferenceStage) -> None:
+    """Keep in the manifest how many requests are left of each subtask, unless the command was refused."""
+    if not stage.manifest.has_begun:
+        return
+    for one in stage.subtasks:
+        progress = stage.progress[one.subtask.key]
+        waiting = progress.phase == "waiting"
+        stage.manifest.note_not_asked(
+            one.subtask.key, one.count() if waiting else progress.total - progress.finished
+        )
+
+
 @contextmanager
 def _ending(ended: Ended, faults: PluginFaults, manifest: Manifest, *, resumed: bool) -> Iterator[None]:
     """Keep in the manifest how the run in the block ended; remove its folder if nothing was sent."""
     folder = ended.folder
+    ended.exit_code = DEFECT  # unless the block says otherwise
     try:
         yield
     except AisbError as error:
