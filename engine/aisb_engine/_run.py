@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -34,7 +34,7 @@ from aisb_engine._reporting.reporters import chosen_reporters, make_reporters, s
 from aisb_engine._resolve.rules import changed_rules, own_spec
 from aisb_engine._run_config import keep_late_judge, save_config
 from aisb_engine._spec import RunSpec, RunTable
-from aisb_engine._stopper import Stopper
+from aisb_engine._stopper import Stopper, sigterm_as_ctrl_c
 
 if TYPE_CHECKING:
     from aisb_engine._record.predictions import LoggedAnswers
@@ -68,7 +68,7 @@ def execute(
 ) -> Ended:
     """Run the parts of the line that the mode chooses.
 
-    With a stopper, which a program holds, no signal handler is set.
+    With a stopper, which a program holds, no signal handler is set; else SIGTERM ends it as Ctrl-C does.
 
     Raises:
         AisbError: see its kinds; what had finished before is kept in the run folder.
@@ -78,7 +78,7 @@ def execute(
     display = Followable(display or Silent(), folder)
     ended, faults = Ended(folder), PluginFaults(folder)
     own = own_spec(folder, plugins) if found else spec
-    with folder.lock():
+    with folder.lock(), nullcontext() if stopper else sigterm_as_ctrl_c():
         save_config(folder, spec, again=False)
         manifest = Manifest.open(folder, plugins, asks=command.mode in ASKING)
         session = manifest.begin(command.words or command_line())
