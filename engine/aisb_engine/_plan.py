@@ -26,6 +26,7 @@ from aisb_engine._resolve.rules import (
     refuse_other_requests,
     run_file,
 )
+from aisb_engine._resolve.secrets import refuse_masked
 from aisb_engine._resolve.tables import Setting, overlay
 from aisb_engine._spec import Load, RunSpec
 
@@ -133,6 +134,11 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
         UsageError: a reporter or backend cannot be made, or a parameter that is set would not be sent: better
             said before hours of asking.
     """
+    if mode in ASKING:
+        for model in spec.models.values():
+            refuse_masked(model.options, f"models.{model.name}")
+    if spec.judge and mode in SCORING:
+        refuse_masked(spec.judge.model.options, "judge")
     spec = with_rows(spec, plugins)
     if mode == "perf":
         spec = spec.model_copy(

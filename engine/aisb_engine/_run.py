@@ -32,6 +32,7 @@ from aisb_engine._reporting.following import Followable
 from aisb_engine._reporting.measuring import check_measuring, measuring_options
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters, show
 from aisb_engine._resolve.rules import changed_rules, own_spec
+from aisb_engine._resolve.secrets import keys_to_give_again
 from aisb_engine._run_config import keep_late_judge, save_config
 from aisb_engine._spec import RunSpec, RunTable
 from aisb_engine._stopper import Stopper, sigterm_as_ctrl_c
@@ -50,7 +51,8 @@ DEFECT = 70
 class Ended:
     """How a run ended: what the last lines say, and the exit code.
 
-    `faulty` says that a plugin raised somewhere, so that what is shown is not all that was wanted.
+    `give_again` are the settings that the run folder does not keep, being secrets. `faulty` says that a
+    plugin raised somewhere, so that what is shown is not all that was wanted.
     """
 
     folder: RunFolder
@@ -61,6 +63,7 @@ class Ended:
     exit_code: int = 0
     reports: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    give_again: list[str] = field(default_factory=list)
 
 
 def execute(
@@ -76,7 +79,7 @@ def execute(
     spec, found = plan(command, plugins)
     folder = found or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - local time
     display = Followable(display or Silent(), folder)
-    ended, faults = Ended(folder), PluginFaults(folder)
+    ended, faults = Ended(folder, give_again=keys_to_give_again(spec)), PluginFaults(folder)
     own = own_spec(folder, plugins) if found else spec
     with folder.lock(), nullcontext() if stopper else sigterm_as_ctrl_c():
         save_config(folder, spec, again=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from aisb_mock import MockOptions, start_mock
 
 ACCURACY = ("run", "--models", "sim", "--datasets", "demo_gsm8k", "--concurrency", "2")
 PERFORMANCE = (*ACCURACY, "--mode", "perf", "--pressure", "--pressure-time", "60")
@@ -102,3 +105,82 @@ def test_ctrl_c_while_workers_start_stops_the_run(tmp_path: Path, after_ms: int)
     assert "stopping: what has finished is kept" in output
     assert "64/64" not in output
     assert "Traceback" not in output
+
+
+TASK = """
+version = 1
+summary = "Sums"
+[dataset]
+use = "jsonl"
+path = "sums/rows.jsonl"
+[prompt]
+user = "{q}"
+[sample]
+target = "{a}"
+"""
+
+
+def stopped(run: subprocess.Popen[str], work: Path) -> str:
+    """Stop a run by Ctrl-C when it has answers; return the last lines: how to go on with it."""
+    wait_for_answers(run, work)
+    run.send_signal(signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, output
+    return output.partition("go on with: ")[2]
+
+
+def go_on(printed: str, cwd: Path) -> str:
+    """Run the printed command as it is printed."""
+    program, *words = shlex.split(printed.splitlines()[0])
+    assert program == "aisb"
+    again = start(*words, cwd=cwd)
+    output, _ = again.communicate(timeout=100)
+    assert again.returncode == 0, output
+    return output
+
+
+def test_the_printed_continuation_works_as_printed(tmp_path: Path) -> None:
+    (tmp_path / "my data/sums").mkdir(parents=True)
+    rows = "".join(json.dumps({"q": f"What is {n} + 1?", "a": str(n + 1)}) + "\n" for n in range(40))
+    (tmp_path / "my data/sums/rows.jsonl").write_text(rows)
+    (tmp_path / "sums.toml").write_text(TASK)
+    run = start(
+        "run", "--models", "sim", "--datasets", "./sums.toml", "--concurrency", "2", *SLOW, "--mode", "infer",
+        "--data-dir", "my data", "-w", "elsewhere", "--block", "reporter-plots", cwd=tmp_path,
+    )  # fmt: skip
+    while sum(path.stat().st_size for path in tmp_path.glob("elsewhere/*/log/*/*/worker-*")) < 3_000:
+        time.sleep(0.01)
+        assert run.poll() is None
+    run.send_signal(signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    printed = output.partition("go on with: ")[2]
+    assert "--block reporter-plots --mode infer --data-dir 'my data'" in printed
+    assert "40/40 finished" in go_on(printed, tmp_path)
+
+
+def test_the_printed_continuation_names_secrets_that_have_to_be_given_again(tmp_path: Path) -> None:
+    with start_mock(MockOptions(ttft_ms=50)) as mock:
+        words = ("run", "--models", "vllm_api_stream_chat", "--datasets", "demo_gsm8k", "--url", mock.url)
+        header = 'model.headers={"X-Api-Key"="hidden-word"}'
+        run = start(*words, "--concurrency", "2", "--set", header, cwd=tmp_path)
+        printed = stopped(run, tmp_path)
+        assert "hidden-word" not in printed
+        assert "--set 'model.headers.X-Api-Key=…'" in printed
+        assert "… stands for a secret, which the run folder does not keep: give it again" in printed
+        assert "64/64 finished" in go_on(printed.replace("…", "hidden-word"), tmp_path)
+
+
+def test_a_run_whose_secret_is_not_kept_is_scored_and_shown_without_it(tmp_path: Path) -> None:
+    with start_mock(MockOptions()) as mock:
+        words = ("--models", "vllm_api_stream_chat", "--datasets", "demo_gsm8k", "--url", mock.url)
+        run = start("run", *words, "--set", "model.headers.X-Api-Key=hidden-word", cwd=tmp_path)
+        assert run.wait(60) == 0
+        run.communicate()
+    for again in (["score", "latest"], ["run", "--mode", "viz", "--reuse"]):
+        scored = start(*again, cwd=tmp_path)
+        output, _ = scored.communicate(timeout=60)
+        assert scored.returncode == 0, output
+    refused = start("run", "--reuse", cwd=tmp_path)
+    output, _ = refused.communicate(timeout=60)
+    assert refused.returncode == 2
+    assert "give it again, as in --set model.headers.X-Api-Key=…" in output
