@@ -116,7 +116,7 @@ def _at_once(folder: RunFolder) -> int:
     """Return how many subtasks the run's configuration let run at the same time."""
     import tomllib
 
-    with suppress(OSError, ValueError, TypeError, AttributeError):
+    with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
         config = tomllib.loads(folder.config.read_text("utf-8"))
         at_once = int(config["run"].get("max_num_workers", 1))
         return max(1, min(at_once, len(config.get("subtasks", [1]))))

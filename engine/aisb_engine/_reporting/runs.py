@@ -116,7 +116,7 @@ def read_run(folder: RunFolder) -> RunInfo:
             figures=_figures(folder, subtasks) if performance else {},
             **known,
         )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return RunInfo(folder, status, unreadable=f"{folder.config} cannot be read: {error}", **known)
 
 
