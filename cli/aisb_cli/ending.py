@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -11,12 +12,15 @@ if TYPE_CHECKING:
     from aisb_engine import ExecutedRun, RunCommand
 
 
-def show_ending(ended: ExecutedRun, command: RunCommand) -> int:
-    """Print where everything is, how many failed, and how to go on; return the exit code."""
+def show_ending(ended: ExecutedRun, command: RunCommand, flags: Sequence[str] = ()) -> int:
+    """Print where everything is, how many failed, and how to go on; return the exit code.
+
+    `flags` are those of this command that no run folder keeps, and that the next one needs.
+    """
     for note in ended.notes:
         click.echo(note, err=True)
     work = [] if str(command.work_dir) == "outputs/default" else ["-w", str(command.work_dir)]
-    resume = shlex.join(["aisb", "run", "--reuse", ended.folder.timestamp, *work])
+    resume = _resuming(ended, command, [*work, *flags])
     failed = f"{ended.failed} failed"
     if command.mode in {"perf", "perf_viz"}:
         again = shlex.join(["aisb", "run", "--mode", "perf_viz", "--reuse", ended.folder.timestamp, *work])
@@ -31,3 +35,16 @@ def show_ending(ended: ExecutedRun, command: RunCommand) -> int:
     else:
         click.echo(f"{failed}; everything is in {ended.folder}", err=True)
     return ended.exit_code
+
+
+def _resuming(ended: ExecutedRun, command: RunCommand, flags: Sequence[str]) -> str:
+    """Return the command that goes on with a run, and say what has to be filled in."""
+    words = ["aisb", "run", "--reuse", ended.folder.timestamp, *flags]
+    if command.mode == "infer":
+        words += ["--mode", "infer"]
+    if command.data_dir is not None:
+        words += ["--data-dir", str(command.data_dir)]
+    for key in ended.give_again:
+        words += ["--set", f"{key}=…"]
+    told = "\n  … stands for a secret, which the run folder does not keep: give it again"
+    return shlex.join(words) + (told if ended.give_again else "")

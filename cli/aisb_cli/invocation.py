@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Invocation:
-    """The `aisb.CommandContext` of a command; `called` is the declared command, as soon as it is known."""
+    """The `aisb.CommandContext` of a command; `called` is the declared command, as soon as it is known.
+
+    `allowed` are the flags that allow something to this command alone.
+    """
 
     block: tuple[str, ...] = ()
     settings: list[str] = field(default_factory=list)
+    allowed: list[str] = field(default_factory=list)
     called: DeclaredCommand | None = None
 
     def load_plugins(self, block: Iterable[str] = (), *, quiet: bool = False) -> Plugins:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from aisb_cli.invocation import Invocation
+
 
 def judge_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--judge` and `--judge-url` to a command."""
@@ -37,6 +39,8 @@ def _allowing(flag: str, words: str) -> Callable[[Any], Any]:
         del parameter
         if value and not context.resilient_parsing:
             os.environ[f"AISB_{flag.strip('-').replace('-', '_').upper()}"] = "1"
+            if isinstance(context.obj, Invocation):
+                context.obj.allowed.append(flag)
 
     return click.option(flag, is_flag=True, expose_value=False, callback=allow, help=words)
 

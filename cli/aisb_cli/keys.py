@@ -13,8 +13,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
 
-ENDING = (signal.SIGTERM, signal.SIGHUP)
-"""Signals that end the process at once: the terminal is given back first."""
+ENDING = (signal.SIGHUP,)
+"""Signals that end the process at once: the terminal is given back first. SIGTERM ends it as Ctrl-C does."""
 
 
 class Keys:

@@ -191,7 +191,9 @@ def run(context: click.Context, /, **flags: Any) -> int:
     from aisb_cli.display import choose_display
     from aisb_engine import execute_run
 
-    return show_ending(execute_run(command, plugins, choose_display(debug=flags["debug"])), command)
+    ended = execute_run(command, plugins, choose_display(debug=flags["debug"]))
+    blocked = [word for name in (*context.obj.block, *flags["block"]) for word in ("--block", name)]
+    return show_ending(ended, command, [*context.obj.allowed, *blocked])
 
 
 def _command(flags: dict[str, Any]) -> RunCommand:

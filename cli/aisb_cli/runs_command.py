@@ -16,7 +16,7 @@ from aisb_cli.completing import complete_runs
 if TYPE_CHECKING:
     from aisb_engine import RunInfo
 
-STATES = ("running", "done", "failed", "stopped", "killed")
+STATES = ("running", "done", "partial", "failed", "stopped", "killed", "crashed")
 DATES = ("%Y-%m-%d", "%Y%m%d", "%Y-%m-%d %H:%M", "%Y%m%d_%H%M%S")
 
 
@@ -96,6 +96,7 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
         ("began", one.started),
         ("ended", one.ended),
         ("exit code", one.exit_code),
+        ("not asked", f"{one.not_asked} requests" if one.not_asked and one.status != "running" else None),
         ("size", f"{run_size(one.folder) / 1e6:.1f} MB"),
     ):
         if value not in (None, ""):
@@ -160,6 +161,7 @@ def record(one: RunInfo) -> dict[str, Any]:
         "started": one.started,
         "ended": one.ended,
         "exit_code": one.exit_code,
+        "not_asked": one.not_asked,
         "command": list(one.command),
         "imported": one.imported,
         "scores": [

@@ -43,7 +43,7 @@ class Fetched(NamedTuple):
 
         try:
             return json.loads(self.body) if self.status == 200 else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
@@ -388,7 +388,7 @@ def error_text(body: bytes) -> str:
     text = body.decode("utf-8", "replace").strip()
     try:
         data: Any = json.loads(text.removeprefix("data:"))
-    except ValueError:
+    except (ValueError, RecursionError):
         # No more of it than any message has: what is never closed would be looked for from every mark on.
         start = text[:20_000]
         plain = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", start, flags=re.DOTALL | re.IGNORECASE)

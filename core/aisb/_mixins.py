@@ -72,7 +72,7 @@ def read_adapters(file: str) -> dict[str, str]:
         data = json.loads(Path(file).expanduser().read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"lora_map = {file!r} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"lora_map = {file!r} is not JSON: {error}") from error
     if isinstance(data, dict) and all(isinstance(name, str | int) for name in data.values()):
         return {sample: str(name) for sample, name in data.items()}

@@ -15,6 +15,8 @@ from aisb._data import DataFile, DataFiles
 from aisb._errors import UsageError
 from aisb._types import Row
 
+TOO_DEEP = "not JSON: it is nested too deeply"
+
 
 def jsonl(*, files: DataFiles) -> Iterator[Row]:
     """Rows of JSON lines files: one object a line; empty lines are passed over."""
@@ -37,6 +39,8 @@ def json(
             file.line = error.lineno
             more = "; for one object a line write use = 'jsonl'" if error.msg == "Extra data" else ""
             raise file.wrong(f"not JSON: {error.msg} at column {error.colno}{more}") from error
+        except RecursionError as error:
+            raise file.wrong(TOO_DEEP) from error
         file.line = None
         rows = _inside(file, content, key)
         if isinstance(rows, Mapping) and rows and all(isinstance(row, Mapping) for row in rows.values()):
@@ -131,6 +135,8 @@ def _parsed_line(file: DataFile, text: str) -> Any:
         else:
             more = ""
         raise file.wrong(f"not JSON: {error.msg} at column {error.colno}{more}") from error
+    except RecursionError as error:
+        raise file.wrong(TOO_DEEP) from error
 
 
 def _object(file: DataFile, row: Any) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._reporting.measuring import check_measuring
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters
 from aisb_engine._resolve.catalog import Catalog, Selection
-from aisb_engine._resolve.config import RunInput, resolve
+from aisb_engine._resolve.config import RunInput, resolve, run_limits
 from aisb_engine._resolve.names import split_names
 from aisb_engine._resolve.params import fit_params
 from aisb_engine._resolve.rules import (
@@ -26,6 +26,7 @@ from aisb_engine._resolve.rules import (
     refuse_other_requests,
     run_file,
 )
+from aisb_engine._resolve.secrets import refuse_masked
 from aisb_engine._resolve.tables import Setting, overlay
 from aisb_engine._spec import Load, RunSpec
 
@@ -88,7 +89,22 @@ def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]
     if command.mode == "eval":
         refuse_asking_keys(map(Setting.parse, asked.sets), folder)
         refuse_other_requests(own_spec(folder, plugins), spec, folder)
-    return _for_mode(spec, command.mode, plugins), folder
+    return _for_mode(spec, command.mode, plugins, doubts=_joining(spec, known)), folder
+
+
+def _joining(spec: RunSpec, known: Mapping[str, Any]) -> list[str]:
+    """Say which limits of a run a subtask takes that joins it."""
+    before = {(table.get("model"), table.get("task")) for table in known.get("subtasks", ())}
+    lines = []
+    for subtask in spec.subtasks:
+        if (subtask.model, subtask.task) in before:
+            continue
+        taken = {**run_limits(known, subtask.model)["load"], **run_limits(known, subtask.model)["forced"]}
+        present = {**subtask.load.model_dump(mode="json", exclude_unset=True), **subtask.forced}
+        kept = ", ".join(f"{key} {value}" for key, value in taken.items() if present.get(key) == value)
+        if kept:
+            lines.append(f"{subtask.task} · {subtask.model} joins the run and takes its limits: {kept}")
+    return lines
 
 
 def _check_kind(folder: RunFolder, mode: Mode, *, performance: bool) -> None:
@@ -110,7 +126,7 @@ def _check_kind(folder: RunFolder, mode: Mode, *, performance: bool) -> None:
         )
 
 
-def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
+def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[str] = ()) -> RunSpec:
     """Return a run with what its mode implies where nothing else was said; check its loads.
 
     Raises:
@@ -118,6 +134,11 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
         UsageError: a reporter or backend cannot be made, or a parameter that is set would not be sent: better
             said before hours of asking.
     """
+    if mode in ASKING:
+        for model in spec.models.values():
+            refuse_masked(model.options, f"models.{model.name}")
+    if spec.judge and mode in SCORING:
+        refuse_masked(spec.judge.model.options, "judge")
     spec = with_rows(spec, plugins)
     if mode == "perf":
         spec = spec.model_copy(
@@ -128,11 +149,11 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins) -> RunSpec:
                 ],
             }
         )
-    doubts: list[str] = []
+    doubts = list(doubts)
     if mode in {"all", "eval"}:
         from aisb_engine._scoring.judging import check_judge
 
-        doubts = check_judge(spec, plugins)
+        doubts += check_judge(spec, plugins)
     for subtask in spec.subtasks:
         check_load(subtask.load)
         if subtask.load.pressure_time and mode != "perf" and not spec.run.performance:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -32,9 +32,10 @@ from aisb_engine._reporting.following import Followable
 from aisb_engine._reporting.measuring import check_measuring, measuring_options
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters, show
 from aisb_engine._resolve.rules import changed_rules, own_spec
+from aisb_engine._resolve.secrets import keys_to_give_again
 from aisb_engine._run_config import keep_late_judge, save_config
 from aisb_engine._spec import RunSpec, RunTable
-from aisb_engine._stopper import Stopper
+from aisb_engine._stopper import Stopper, sigterm_as_ctrl_c
 
 if TYPE_CHECKING:
     from aisb_engine._record.predictions import LoggedAnswers
@@ -42,13 +43,16 @@ if TYPE_CHECKING:
     from aisb_engine._scoring.results import Scored
 
 INTERRUPTED = 130
+DEFECT = 70
+"""The exit code of a defect of this program: an exception that nobody expected."""
 
 
 @dataclass(slots=True)
 class Ended:
     """How a run ended: what the last lines say, and the exit code.
 
-    `faulty` says that a plugin raised somewhere, so that what is shown is not all that was wanted.
+    `give_again` are the settings that the run folder does not keep, being secrets. `faulty` says that a
+    plugin raised somewhere, so that what is shown is not all that was wanted.
     """
 
     folder: RunFolder
@@ -59,6 +63,7 @@ class Ended:
     exit_code: int = 0
     reports: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    give_again: list[str] = field(default_factory=list)
 
 
 def execute(
@@ -66,7 +71,7 @@ def execute(
 ) -> Ended:
     """Run the parts of the line that the mode chooses.
 
-    With a stopper, which a program holds, no signal handler is set.
+    With a stopper, which a program holds, no signal handler is set; else SIGTERM ends it as Ctrl-C does.
 
     Raises:
         AisbError: see its kinds; what had finished before is kept in the run folder.
@@ -74,9 +79,9 @@ def execute(
     spec, found = plan(command, plugins)
     folder = found or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - local time
     display = Followable(display or Silent(), folder)
-    ended, faults = Ended(folder), PluginFaults(folder)
+    ended, faults = Ended(folder, give_again=keys_to_give_again(spec)), PluginFaults(folder)
     own = own_spec(folder, plugins) if found else spec
-    with folder.lock():
+    with folder.lock(), nullcontext() if stopper else sigterm_as_ctrl_c():
         save_config(folder, spec, again=False)
         manifest = Manifest.open(folder, plugins, asks=command.mode in ASKING)
         session = manifest.begin(command.words or command_line())
@@ -98,11 +103,14 @@ def execute(
                     performance=command.mode == "perf",
                     scored=graders is not None,
                     stopper=stopper,
-                    begun=partial(save_config, folder, spec, again=True),
+                    begun=partial(_begin, manifest, folder, spec),
                 )
                 run_async = _event_loop()
                 with _summed_up(stage, ended):
-                    run_async(infer(stage))
+                    try:
+                        run_async(infer(stage))
+                    finally:
+                        _note_not_asked(stage)
                 answers = stage.answers
                 del stage  # with all rows, which scoring does not need
             if graders is not None and not ended.interrupted:
@@ -131,10 +139,29 @@ def execute(
     return ended
 
 
+def _begin(manifest: Manifest, folder: RunFolder, spec: RunSpec) -> None:
+    """Keep in the run folder that a command asks, and with which configuration: it was not refused."""
+    save_config(folder, spec, again=True)
+    manifest.note_begun()
+
+
+def _note_not_asked(stage: InferenceStage) -> None:
+    """Keep in the manifest how many requests are left of each subtask, unless the command was refused."""
+    if not stage.manifest.has_begun:
+        return
+    for one in stage.subtasks:
+        progress = stage.progress[one.subtask.key]
+        waiting = progress.phase == "waiting"
+        stage.manifest.note_not_asked(
+            one.subtask.key, one.count() if waiting else progress.total - progress.finished
+        )
+
+
 @contextmanager
 def _ending(ended: Ended, faults: PluginFaults, manifest: Manifest, *, resumed: bool) -> Iterator[None]:
     """Keep in the manifest how the run in the block ended; remove its folder if nothing was sent."""
     folder = ended.folder
+    ended.exit_code = DEFECT  # unless the block says otherwise
     try:
         yield
     except AisbError as error:

@@ -380,7 +380,7 @@ def test_the_terminal_is_given_back_on_every_way_out(terminal, number):
     assert not terminal.as_before()
     terminal.process.send_signal(number)
     code = terminal.end()
-    assert code == (130 if number == signal.SIGINT else -number)
+    assert code == (-number if number == signal.SIGHUP else 130)
     assert terminal.as_before()
 
 

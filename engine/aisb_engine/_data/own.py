@@ -210,7 +210,7 @@ def _options(path: Path, meta: Path | None) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(meta.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise UsageError(f"{meta}: not JSON: {error}") from error
     return meta_options(content, str(meta))
 

@@ -163,7 +163,7 @@ def _refuse_own_code(folder: Path) -> None:
     """Refuse a tokenizer that is a Python file beside it, before anything could ask whether to run that."""
     try:
         config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return
     if isinstance(config, dict) and "AutoTokenizer" in (config.get("auto_map") or ()):
         raise _own_code(folder)

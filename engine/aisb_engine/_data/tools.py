@@ -20,7 +20,7 @@ def row_tools(template: Template, fields: Mapping[str, Any]) -> list[Mapping[str
     if isinstance(found, str) and found.strip():
         try:
             found = json.loads(found)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _wrong(template, found) from error
     if not found:
         return []

@@ -135,7 +135,15 @@ def refusal(backend: HttpBackend, exchange: Exchange) -> Failure:
     if 300 <= status < 400:
         target = reader.headers.get("location", "an address that it does not name")
         return Failure("status", f"HTTP {status}: the service redirects to {target}; set url to that", status)
-    message = backend.error_message(status, reader.document())
+    body = reader.document()
+    if problems.is_too_deep(body):
+        return problems.protocol(
+            f"HTTP {status}, with JSON that is nested too deeply: {problems.show(body)}", status
+        )
+    try:
+        message = backend.error_message(status, body)
+    except RAISED as error:  # one request: recorded as its failure, and counted
+        return problems.unreadable(body, error, status)
     text = message if message.startswith("HTTP ") else f"HTTP {status}: {message}"
     text += _ADVICE.get(status, "")
     return Failure("status", text, status, _retry_after(reader.headers.get("retry-after")))

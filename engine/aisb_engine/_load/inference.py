@@ -258,7 +258,7 @@ def _shown(stage: InferenceStage) -> Iterator[None]:
 
 @contextmanager
 def _stopped_by_interrupt(stage: InferenceStage) -> Iterator[None]:
-    """Stop the stage at the first Ctrl-C; a second one ends the process at once."""
+    """Stop the stage at the first Ctrl-C or SIGTERM; a second Ctrl-C ends the process at once."""
     if stage.stopper is not None:
         yield
         return
@@ -272,13 +272,22 @@ def _stopped_by_interrupt(stage: InferenceStage) -> Iterator[None]:
         stage.display.say("stopping: what has finished is kept (Ctrl-C again ends at once)")
         stage.stopping.set()
 
+    def terminate() -> None:
+        if not stage.interrupted:  # some clusters send SIGTERM twice
+            interrupt()
+
+    before = signal.getsignal(signal.SIGTERM)
     with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
         loop.add_signal_handler(signal.SIGINT, interrupt)
+        if before is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGTERM, terminate)
     try:
         yield
-    finally:  # uvloop would keep the handler although it is closed
+    finally:  # uvloop would keep the handlers although it is closed
         with suppress(NotImplementedError, RuntimeError, ValueError):
             loop.remove_signal_handler(signal.SIGINT)
+            if loop.remove_signal_handler(signal.SIGTERM):
+                signal.signal(signal.SIGTERM, before)
 
 
 async def _all_ended(stage: InferenceStage, tasks: list[asyncio.Task[None]]) -> None:

@@ -73,8 +73,9 @@ class LaunchedSubtask:
                 cleanup.push_async_exit(self._at_end(launcher.collect))
                 cleanup.push_async_exit(self._at_end(lambda: launcher.stop(PATIENCE)))
                 cleanup.push_async_exit(self._at_end(lambda: launcher.send({"stop": True})))
-                await cleanup.enter_async_context(_stopped_workers(stopping, launcher))
                 await launcher.start(jobs)
+                # Not before: a worker takes no message until it has its job.
+                await cleanup.enter_async_context(_stopped_workers(stopping, launcher))
                 await self._follow(len(jobs), start)
 
     def _jobs(self, folder: Path, session: int, began_ns: int) -> list[WorkerJob]:
@@ -104,7 +105,7 @@ class LaunchedSubtask:
                 raise RunError(message["error"])
             if "ready" in message:
                 preparing.discard(number)
-                if not preparing:
+                if not preparing and not runner.stopping.is_set():
                     await launcher.send({"start": start(runner.clock() + LEAD_NS)})
             if "counts" in message:
                 self._counts[number] = message
@@ -164,7 +165,7 @@ class LaunchedSubtask:
 
 @asynccontextmanager
 async def _stopped_workers(stopping: asyncio.Event, launcher: Launcher) -> AsyncIterator[None]:
-    """Tell the workers to stop as soon as the run is stopped."""
+    """Tell the workers to stop as soon as the run is stopped, or at once where it was stopped before."""
 
     async def stop() -> None:
         await stopping.wait()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,21 +87,21 @@ class LoadRecord:
             stack.callback(self.save, folder)
             if counted:
                 await stack.enter_async_context(self._counters())
-            stack.callback(self._end, stopping)
+            stack.push(partial(self._end, stopping))
             if self._prepared.subtask.load.pressure_time:
                 await stack.enter_async_context(self._growing_total())
             if watched:
                 await stack.enter_async_context(self._watched_model(note))
             yield
 
-    def _end(self, stopping: asyncio.Event) -> None:
-        """Record how the load ended."""
+    def _end(self, stopping: asyncio.Event, _kind: object, error: BaseException | None, _at: object) -> None:
+        """Record how the load ended. An exception, as of a lost worker, interrupts it."""
         if self.facts["planned"] is not None:  # less than before where a prompt could not be made
             self.facts["planned"] = self._progress.total - self._progress.resumed
         if line := self._prepared.broken_line():
             self.facts["notes"].append(line)
         self.facts["ended_ns"] = self._clock()
-        self.facts["interrupted"] = stopping.is_set()
+        self.facts["interrupted"] = stopping.is_set() or error is not None
 
     @asynccontextmanager
     async def _counters(self) -> AsyncIterator[None]:

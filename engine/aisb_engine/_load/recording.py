@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -28,19 +29,26 @@ def record_inputs(stage: InferenceStage) -> None:
     """
     for line in stage.spec.doubts:
         stage.display.say(line)
-    for one in stage.subtasks:
-        _record_identity(stage, one)
+    identities = [_checked_identity(stage, one) for one in stage.subtasks]
+    for one, present in zip(stage.subtasks, identities, strict=True):
+        path = _identity_file(stage, one)
+        if not path.exists():
+            write_atomically(path, orjson.dumps(present, option=orjson.OPT_INDENT_2))
         if not stage.performance:  # such a run is never scored, and its prompts can be many and long
             _record_samples(stage, one)
+        stage.manifest.note_not_asked(one.subtask.key, len(one.samples) * one.subtask.repeats)
         _note_task(stage, one)
         _note_conversion(stage, one)
         _note_params(stage, one)
     stage.manifest.save()
 
 
-def _record_identity(stage: InferenceStage, one: PreparedSubtask) -> None:
-    """Write what decides about the requests of a subtask; refuse a log whose requests were others."""
-    model, task = one.subtask.model, one.subtask.task
+def _identity_file(stage: InferenceStage, one: PreparedSubtask) -> Path:
+    return stage.folder.log(one.subtask.model, one.subtask.task) / "identity.json"
+
+
+def _checked_identity(stage: InferenceStage, one: PreparedSubtask) -> dict[str, Any]:
+    """Return what decides about the requests of a subtask; refuse a log whose requests were others."""
     present = identity(
         one.subtask,
         one.task,
@@ -52,14 +60,14 @@ def _record_identity(stage: InferenceStage, one: PreparedSubtask) -> None:
         media=_media_hash(one),
         adapters=one.backend.adapters_hash() if isinstance(one.backend, LoraAdapters) else None,
     )
-    path = stage.folder.log(model, task) / "identity.json"
+    path = _identity_file(stage, one)
     if path.exists() and (lines := differences(read_json(path), present)):
         raise RunError(
             f"{one.name} was asked something else in {stage.folder}:\n"
             + "\n".join(f"  {line}" for line in lines)
             + "\n  start anew without --reuse, or give the same values"
         )
-    write_atomically(path, orjson.dumps(present, option=orjson.OPT_INDENT_2))
+    return present
 
 
 def _media_hash(one: PreparedSubtask) -> str | None:

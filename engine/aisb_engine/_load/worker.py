@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -84,6 +85,9 @@ def main() -> int:
     import traceback
 
     # Read past all buffers: what follows the job belongs to the event loop. The pipe is the parent's own.
+    # A cluster sends SIGTERM to all processes of a job, and the command tells its workers to stop. SIG_IGN
+    # would be inherited by the processes of a local model.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     job: Job = pickle.loads(_exactly(int.from_bytes(_exactly(8), "big")))  # noqa: S301
     with suppress(KeyboardInterrupt):
         code = 0

@@ -78,10 +78,8 @@ def _answers(
         )
         yield Signal("failures", verdict, f"{words}; log: {load.log_file}")
     if load.interrupted or achieved.offered > total:
-        planned = achieved.offered if achieved.offered > total else "all"
-        yield Signal(
-            "interrupted", "SUSPECT", f"the run was interrupted: {total} of {planned} requests ended"
-        )
+        planned = f" of {achieved.offered}" if achieved.offered > total else ""
+        yield Signal("interrupted", "SUSPECT", f"the run was interrupted: {total}{planned} requests ended")
     if columns.damaged:
         yield Signal("log", "SUSPECT", f"{columns.damaged} stretches of the log could not be read")
 

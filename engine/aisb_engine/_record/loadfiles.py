@@ -41,7 +41,8 @@ class ClientHealthSummary:
 class LoadFiles:
     """What `load.json` and the client's health files say; None or empty where they do not.
 
-    `log_file` has the readable lines of asking; its path begins in the run folder.
+    A load whose end was not recorded, as after a kill, was interrupted. `log_file` has the readable lines of
+    asking; its path begins in the run folder.
     """
 
     asked: Mapping[str, Any] = field(default_factory=dict)
@@ -105,7 +106,7 @@ def read_load_files(folder: RunFolder, model: str, task: str) -> LoadFiles:
         notes=tuple(map(str, table.get("notes") or ())),
         proxy=str(proxy) if proxy else None,
         subtasks_at_once=int(table.get("subtasks_at_once") or _at_once(folder)),
-        interrupted=bool(table.get("interrupted")),
+        interrupted=bool(table.get("interrupted")) or table.get("ended_ns", 0) is None,
         log_file=str(folder.infer_log(model, task).relative_to(folder.path)),
         lines=_lines(log),
     )
@@ -115,7 +116,7 @@ def _at_once(folder: RunFolder) -> int:
     """Return how many subtasks the run's configuration let run at the same time."""
     import tomllib
 
-    with suppress(OSError, ValueError, TypeError, AttributeError):
+    with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
         config = tomllib.loads(folder.config.read_text("utf-8"))
         at_once = int(config["run"].get("max_num_workers", 1))
         return max(1, min(at_once, len(config.get("subtasks", [1]))))

@@ -58,10 +58,24 @@ class Manifest:
 
     def begin(self, command: Sequence[str]) -> int:
         """Note that a command begins to work on the run; return its number, which log records carry."""
-        begun = {"started": now(), "command": mask(command), "ended": None, "exit_code": None}
-        self._sessions.append(begun)
+        session = {"started": now(), "command": mask(command), "ended": None, "exit_code": None}
+        self._sessions.append(session | ({"begun": False} if self._asks else {}))
         self.save()
         return len(self.data["sessions"]) - self._asks
+
+    def note_begun(self) -> None:
+        """Note that the command asks: what it wants was compared with the run, and accepted."""
+        self._sessions[-1]["begun"] = True
+        self.save()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the present command has begun to ask."""
+        return bool(self._sessions[-1].get("begun"))
+
+    def note_not_asked(self, subtask: str, requests: int) -> None:
+        """Keep how many requests of a subtask have not been asked; `save` writes it."""
+        self.data.setdefault("remaining", {})[subtask] = requests
 
     def end(self, exit_code: int) -> None:
         """Note how the command that began last has ended."""

@@ -246,7 +246,7 @@ def _read_config(file: Path) -> dict[str, Any]:
         return config
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise RunError(
             f"{file} is broken: {error}\n  it says what the run was asked for: restore it, or start a new run"
         ) from error
@@ -255,7 +255,7 @@ def _read_config(file: Path) -> dict[str, Any]:
 def _read_result(file: Path) -> Result:
     try:
         return _result(file, json.loads(file.read_bytes()))
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         timestamp = file.parents[2].resolve().name
         raise RunError(

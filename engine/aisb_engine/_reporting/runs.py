@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,13 +21,15 @@ from aisb._errors import AisbError, RunError
 from aisb_engine._record.manifest import other_sessions
 from aisb_engine._record.runfolder import TIMESTAMP, RunFolder
 
-Status = Literal["running", "done", "failed", "stopped", "killed"]
+Status = Literal["running", "done", "partial", "failed", "stopped", "killed", "crashed"]
 STATUSES: Mapping[Status, str] = {
     "running": "a command is writing it now",
     "done": "it ended with exit code 0",
-    "failed": "it ended with another exit code than 0 and 130",
-    "stopped": "it was stopped by a person (exit code 130)",
+    "partial": "it ended, and some of its requests were not asked",
+    "failed": "it ended with another exit code than 0",
+    "stopped": "it was stopped by Ctrl-C or SIGTERM (exit code 130)",
     "killed": "its command ended without saying so, or is on another machine",
+    "crashed": "it ended at an exception that nobody expected (exit code 70)",
 }
 PROGRESS = "progress.json"
 
@@ -37,7 +39,9 @@ class RunInfo:
     """One run as its folder tells of it. `scores` are the headline metrics, in percent, by model and task.
 
     `remarks` say what must be known beside a score: rules on trial, or an average over some of the groups.
-    `figures` are those of a performance run, by model and task. `unreadable` says why nothing more is known.
+    `not_asked` is how many requests were still to be asked when the last command that asked ended. How a run
+    stands follows from that command: scoring it, or showing it, changes nothing. `figures` are those of a
+    performance run, by model and task. `unreadable` says why nothing more is known.
     """
 
     folder: RunFolder
@@ -49,6 +53,7 @@ class RunInfo:
     started: str | None = None
     ended: str | None = None
     exit_code: int | None = None
+    not_asked: int = 0
     command: tuple[str, ...] = ()
     imported: str | None = None
     scores: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -79,11 +84,10 @@ def read_run(folder: RunFolder) -> RunInfo:
     """Read what one run was, and how it stands."""
     written = is_written(folder)
     manifest = _table(folder.manifest)
-    every = [*(manifest.get("sessions") or ()), *other_sessions(folder)]
-    sessions = sorted(
-        (s for s in every if isinstance(s, Mapping)), key=lambda session: str(session.get("started"))
-    )
-    last = sessions[-1] if sessions else {}
+    asking = [one for one in manifest.get("sessions") or () if isinstance(one, Mapping)]
+    every = [*asking, *(one for one in other_sessions(folder) if isinstance(one, Mapping))]
+    sessions = sorted(every, key=lambda session: str(session.get("started")))
+    last = _deciding(asking or sessions)
     code = last.get("exit_code")
     known: dict[str, Any] = {
         "started": sessions[0].get("started") if sessions else None,
@@ -92,7 +96,9 @@ def read_run(folder: RunFolder) -> RunInfo:
         "command": tuple(map(str, last.get("command") or ())),
         "imported": manifest.get("imported"),
     }
-    status = _status(code, written=written)
+    not_asked = _not_asked(manifest)
+    status = _status(code, written=written, partial=not_asked > 0 or _left_out(manifest))
+    known["not_asked"] = not_asked
     try:
         config = tomllib.loads(folder.config.read_text("utf-8"))
         subtasks = tuple((s["model"], s["task"]) for s in config.get("subtasks", ()))
@@ -110,7 +116,7 @@ def read_run(folder: RunFolder) -> RunInfo:
             figures=_figures(folder, subtasks) if performance else {},
             **known,
         )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return RunInfo(folder, status, unreadable=f"{folder.config} cannot be read: {error}", **known)
 
 
@@ -159,12 +165,33 @@ def size(folder: RunFolder) -> int:
     return total
 
 
-def _status(code: Any, *, written: bool) -> Status:
+def _deciding(sessions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the command that says how a run stands: the last that asked, and was not refused before."""
+    begun = [one for one in sessions if one.get("begun", True)]
+    return next(reversed([*sessions[-1:], *begun]), {})
+
+
+def _status(code: Any, *, written: bool, partial: bool) -> Status:
     if written:
         return "running"
     if code is None:
         return "killed"
-    return "done" if code == 0 else "stopped" if code == 130 else "failed"
+    ends: Mapping[Any, Status] = {130: "stopped", 70: "crashed"}
+    return ends.get(code) or ("partial" if partial else "done" if code == 0 else "failed")
+
+
+def _not_asked(manifest: Mapping[str, Any]) -> int:
+    """Return how many requests of a run have not been asked, as far as its manifest says it."""
+    table = manifest.get("remaining")
+    counts = table.values() if isinstance(table, Mapping) else ()
+    return sum(count for count in counts if isinstance(count, int))
+
+
+def _left_out(manifest: Mapping[str, Any]) -> bool:
+    """Say whether a whole task could not be asked."""
+    tasks = manifest.get("tasks")
+    tables = tasks.values() if isinstance(tasks, Mapping) else ()
+    return any(isinstance(table, Mapping) and "not_asked" in table for table in tables)
 
 
 def _scores(folder: RunFolder) -> list[tuple[Result, float]]:

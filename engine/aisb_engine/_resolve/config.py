@@ -7,7 +7,7 @@ Layers are plain tables laid over each other; the result is validated once, befo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aisb._errors import ConfigError, UsageError, did_you_mean
@@ -107,10 +107,32 @@ def _subtask(resolver: Resolver, model: Layers, task: Layers) -> Subtask:
 
 
 def _before(user: Mapping[str, Any], names: tuple[str, str]) -> Mapping[str, Any]:
+    """Return what a resolved run says of a subtask; of one that joins it, the limits that it takes."""
     for table in user.get("subtasks", ()):
         if (table.get("model"), table.get("task")) == names:
             return dict(table)
-    return {}
+    return run_limits(user, names[0])
+
+
+def run_limits(user: Mapping[str, Any], model: str) -> dict[str, dict[str, Any]]:
+    """Return the load and forced parameters that all subtasks of a resolved run share.
+
+    The subtasks of `model` decide alone where there are any. A model or task that joins the run takes these
+    limits.
+    """
+    tables = list(user.get("subtasks", ()))
+    tables = [table for table in tables if table.get("model") == model] or tables
+    return {key: _shared([table.get(key, {}) for table in tables]) for key in ("forced", "load")}
+
+
+def _shared(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the items that all tables have."""
+    first, *others = tables or [{}]
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in other and other[key] == value for other in others)
+    }
 
 
 def _check_named(resolver: Resolver, models: Iterable[Layers], tasks: Iterable[Layers]) -> None:

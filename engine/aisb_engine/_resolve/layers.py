@@ -16,7 +16,7 @@ from aisb._plugins import Plugins
 from aisb._roles import BatchSize
 from aisb_engine._resolve.catalog import Catalog, Selection, read_toml, read_user_file
 from aisb_engine._resolve.names import safe_name
-from aisb_engine._resolve.secrets import refuse_masked, refuse_secrets
+from aisb_engine._resolve.secrets import refuse_secrets
 from aisb_engine._resolve.tables import Setting, overlay, put, validate
 from aisb_engine._spec import Model, RunTable, Task
 
@@ -210,7 +210,6 @@ class Resolver:
         """Validate a model's layers, and its options against its backend."""
         where = where or f"models.{layers.table['name']}"
         refuse_secrets(layers.table, where)
-        refuse_masked(layers.table.get("options", {}), where)
         model = validate(Model, layers.table, where)
         component = self.plugins.find("backend", model.backend)
         bind(component.factory, model.options, where=f"{where}.options")

@@ -7,6 +7,7 @@ from typing import Any
 
 from aisb._errors import ConfigError
 from aisb_engine._record.manifest import MASK, is_secret, mask_url
+from aisb_engine._spec import RunSpec
 
 SECRETS = ("api_key", "apikey", "token", "secret", "password")
 
@@ -37,13 +38,27 @@ def mask_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def refuse_masked(options: Mapping[str, Any], where: str) -> None:
     """Refuse a value that was masked when a run kept its configuration."""
-    headers = options.get("headers", {})
-    found = [f"headers.{name}" for name, value in headers.items() if value == MASK] if headers else []
-    if f"//{MASK}@" in str(options.get("url", "")):
-        found.append("url")
-    for name in found:
+    for name in masked_keys(options):
         raise ConfigError(
             f"{where}.{name}",
             "this was a secret, which a run folder does not keep; give it again, as in "
             f"--set {'judge' if where == 'judge' else 'model'}.{name}=…, or use api_key_env",
         )
+
+
+def masked_keys(options: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a model's options whose values were masked."""
+    headers = options.get("headers") or {}
+    found = [f"headers.{name}" for name, value in headers.items() if value == MASK]
+    return [*found, "url"] if f"//{MASK}@" in str(options.get("url", "")) else found
+
+
+def keys_to_give_again(spec: RunSpec) -> list[str]:
+    """Return the paths of the settings that a run folder does not keep, as `--set` takes them."""
+    tables = {
+        "model" if len(spec.models) == 1 else f"models.{model.name}": model.options
+        for model in spec.models.values()
+    }
+    if spec.judge:
+        tables["judge"] = spec.judge.model.options
+    return [f"{root}.{key}" for root, options in tables.items() for key in masked_keys(mask_options(options))]

@@ -119,8 +119,11 @@ def called(prediction: Prediction) -> Extract:
     calls = []
     for call in prediction.tool_calls:
         arguments = call.get("arguments") or "{}"
-        with suppress(ValueError):  # what is no JSON is kept as the model wrote it
-            arguments = json.loads(arguments)
+        # What is no JSON, or is nested too deeply, is kept as the model wrote it.
+        with suppress(ValueError, RecursionError):
+            parsed = json.loads(arguments)
+            json.dumps([[parsed]])
+            arguments = parsed
         calls.append({"name": call.get("name"), "arguments": arguments})
     return Extract(json.dumps(calls, ensure_ascii=False), "tool_calls", explicit=True)
 

@@ -60,11 +60,24 @@ def parse_odd_json(payload: bytes, status: int) -> Any:
 
 
 def is_json_or_empty(payload: bytes) -> bool:
-    """Say whether these bytes are one JSON value, or none."""
+    """Say whether these bytes are one JSON value, or none; what is nested too deeply may be one."""
     try:
         return not payload or json.loads(payload) is not ...
-    except (ValueError, RecursionError):
+    except RecursionError:
+        return True
+    except ValueError:
         return False
+
+
+def is_too_deep(payload: bytes) -> bool:
+    """Say whether these bytes are JSON that is nested too deeply to be read."""
+    try:
+        json.loads(payload)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return False
 
 
 def no_events(event: dict[str, Any]) -> None:

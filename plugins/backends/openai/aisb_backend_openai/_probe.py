@@ -53,7 +53,7 @@ def _entries(service: OpenAIService, answer: Fetched) -> tuple[Sequence[Mapping[
         return [], f"the service gives no list of models ({answer.status}{said})"
     try:
         data = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         words = " ".join(answer.body[:60].decode("utf-8", "replace").split())
         return [], f"the service's list of models is not JSON (it begins {words!r})"
     entries = data.get("data", data.get("models")) if isinstance(data, Mapping) else data

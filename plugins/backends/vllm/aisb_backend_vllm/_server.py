@@ -39,7 +39,7 @@ async def with_version(service: HttpBackend, info: ServiceInfo) -> ServiceInfo:
     try:
         answer = await service.fetch("/version")
         said = json.loads(answer.body)["version"] if answer.status == 200 else None
-    except (ServiceError, ValueError, LookupError, TypeError):
+    except (ServiceError, ValueError, LookupError, TypeError, RecursionError):
         said = None
     if not isinstance(said, str):
         return info

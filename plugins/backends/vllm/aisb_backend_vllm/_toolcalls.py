@@ -38,7 +38,7 @@ def find_tool_calls(text: str) -> tuple[tuple[Mapping[str, Any], ...], str]:
 def _calls(piece: str) -> Iterator[Mapping[str, Any]]:
     try:
         data = json.loads(piece)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     for call in data if isinstance(data, list) else [data]:
         if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):

@@ -25,7 +25,7 @@ def fewclue(*, files: DataFiles) -> Iterator[Row]:
             try:
                 row = json.loads(line)
                 yield {**row, **_made(row), "part": part}
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise file.wrong("a row is an object of one line, as FewCLUE has it") from error
 
 

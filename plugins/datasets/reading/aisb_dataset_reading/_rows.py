@@ -18,7 +18,7 @@ def drop_rows(*, files: DataFiles) -> Iterator[Row]:
             try:
                 row = json.loads(line)
                 given = row["ref_text"].split("|")
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise file.wrong("a row is an object with context and ref_text, a text") from error
             answers = list(dict.fromkeys(one.strip() for one in given if one.strip()))
             if not answers:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from aisb import FinishedRun, Result, Row, RunError
 from aisb_reporter_summary._json import first_scores
+from aisb_reporter_summary._not_asked import requests_not_asked
 from aisb_reporter_summary._speeds import performances
 
 LONGEST = 2000
@@ -17,20 +18,26 @@ NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Test(NamedTuple):
-    """One test: `failed` is why it failed, `kind` in which way; an error is a request without an answer."""
+    """One test: `failed` is why it failed, `kind` in which way; an error is a request without an answer.
+
+    `skipped` is why it was not made.
+    """
 
     name: str
     said: str = ""
     failed: str = ""
     kind: str = ""
+    skipped: str = ""
 
 
 def as_junit(run: FinishedRun, least: float | None = None) -> bytes:
     """Return the XML of a run."""
     root = ET.Element("testsuites", {"name": f"aisb {run.timestamp}"})
+    not_asked = requests_not_asked(run)
     for result in run.results:
         tests = list(_answers(run, result) if least is None else _score(result, least))
         tests += [Test("plugins", failed=fault, kind="error") for fault in result.faults]
+        tests += _skipped(not_asked, result.model, result.task)
         suite = _suite(f"{result.task} · {result.model}", result.model, result.task, tests)
         if result.trial:
             properties = ET.Element("properties")
@@ -41,7 +48,11 @@ def as_junit(run: FinishedRun, least: float | None = None) -> bytes:
         certificate = found.certificate
         failed = "\n".join(certificate.reasons) if certificate.verdict == "INVALID" else ""
         test = Test("certificate", certificate.verdict, failed, certificate.verdict)
-        root.append(_suite(f"{found.task} · {found.model}", found.model, found.task, [test]))
+        tests = [test, *_skipped(not_asked, found.model, found.task)]
+        root.append(_suite(f"{found.task} · {found.model}", found.model, found.task, tests))
+    for model, task in () if run.is_performance else run.unscored:
+        if tests := list(_skipped(not_asked, model, task)):
+            root.append(_suite(f"{task} · {model}", model, task, tests))
     ET.indent(root)
     xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return xml + b"\n"
@@ -78,10 +89,18 @@ def _score(result: Result, least: float) -> Iterator[Test]:
     yield Test(f"{name} >= {least:g}", said, f"{name} is {said}, less than {least:g}" if low else "", "score")
 
 
+def _skipped(not_asked: Mapping[tuple[str, str], int], model: str, task: str) -> Iterator[Test]:
+    """Yield one test that was skipped, for all requests that were not asked."""
+    if count := not_asked.get((model, task)):
+        yield Test("not asked", skipped=f"{count} requests were not asked")
+
+
 def _suite(name: str, model: str, task: str, tests: list[Test]) -> ET.Element:
     errors = sum(bool(test.failed) and test.kind == "error" for test in tests)
     failures = sum(bool(test.failed) for test in tests) - errors
     counts = {"tests": str(len(tests)), "failures": str(failures), "errors": str(errors)}
+    if skipped := sum(bool(test.skipped) for test in tests):
+        counts["skipped"] = str(skipped)
     suite = ET.Element("testsuite", {"name": _clean(name), **counts})
     for test in tests:
         case = ET.SubElement(
@@ -92,6 +111,8 @@ def _suite(name: str, model: str, task: str, tests: list[Test]) -> ET.Element:
             text = _clean(test.failed)
             message = {"message": text.split("\n", 1)[0][:200], "type": test.kind}
             ET.SubElement(case, tag, message).text = text
+        if test.skipped:
+            ET.SubElement(case, "skipped", {"message": test.skipped})
         if test.said:
             ET.SubElement(case, "system-out").text = _clean(test.said)
     return suite

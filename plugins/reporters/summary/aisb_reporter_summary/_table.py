@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aisb import OUTCOMES, FinishedRun, Metric, Outcome, Result
+from aisb_reporter_summary._not_asked import requests_not_asked
 from aisb_reporter_summary._speeds import numbers, performances
 
 UNKNOWN = "–"
@@ -66,7 +67,8 @@ def _speeds(run: FinishedRun) -> list[Row]:
     """Return a row for each task and number of a performance run."""
     found: dict[tuple[str, str], Row] = {}
     for one in performances(run):
-        result = Result(one.model, one.task, "", PERF, run.folder)
+        left = requests_not_asked(run).get((one.model, one.task), 0)
+        result = Result(one.model, one.task, "", PERF, run.folder, not_asked_yet=left)
         for name, value in numbers(one):
             row = found.setdefault((one.task, name), Row(one.task, "", name, PERF))
             row.cells[one.model] = (result, Metric(name, value, count=one.stages[0].totals.succeeded))
@@ -110,10 +112,15 @@ def as_markdown(run: FinishedRun) -> str:
 def as_csv(run: FinishedRun) -> str:
     """Return the table as CSV, unknown cells empty; what stands beside a number follows after all models."""
     table = rows(run)
+    table = [*table, *_unscored(run)]
     cells = [cell for row in table for cell in row.cells.values()]
     remarks = {
         name: remark
-        for name, remark in (("groups", lambda _, metric: some_groups(metric)), ("trial", _trial))
+        for name, remark in (
+            ("groups", lambda _, metric: some_groups(metric)),
+            ("trial", _trial),
+            ("not asked", _not_asked),
+        )
         if any(remark(*cell) for cell in cells)
     }
     beside = ("n", "low", "high", "bound_low", "bound_high", *OUTCOMES, *remarks)
@@ -140,6 +147,14 @@ def as_csv(run: FinishedRun) -> str:
     return text.getvalue()
 
 
+def _unscored(run: FinishedRun) -> Iterator[Row]:
+    """Yield a row without a number for each task that was asked in part, and not scored."""
+    for (model, task), left in requests_not_asked(run).items():
+        if (model, task) in run.unscored and not run.is_performance:
+            result = Result(model, task, "", "", run.folder, not_asked_yet=left)
+            yield Row(task, "", "", "", {model: (result, Metric("", None, count=0))})
+
+
 def _exact(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
@@ -154,6 +169,10 @@ def _beside(result: Result, metric: Metric) -> list[str]:
 
 def _trial(result: Result, _metric: Metric) -> str:
     return " ".join(result.trial)
+
+
+def _not_asked(result: Result, _metric: Metric) -> str:
+    return str(result.not_asked_yet or "")
 
 
 def some_groups(metric: Metric) -> str:
@@ -213,8 +232,10 @@ def warnings(run: FinishedRun) -> Iterator[str]:
             yield f"warning: {one.task} · {one.model}: {one.certificate.verdict}: {reasons}"
     for model, task in () if run.is_performance else run.unscored:
         why = run.manifest.get("tasks", {}).get(task, {}).get("not_asked")
+        left = requests_not_asked(run).get((model, task), 0)
+        asked = f"; {left} requests not asked yet: go on with --reuse" if left else ""
         yield f"warning: {task} · {model}: no result" + (
-            f": {why}" if why else f"; logs/infer/{model}/{task}.out says why"
+            f": {why}" if why else asked or f"; logs/infer/{model}/{task}.out says why"
         )
 
 

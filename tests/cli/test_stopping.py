@@ -1,0 +1,186 @@
+"""Ctrl-C and SIGTERM end a run at any moment, with what had finished kept and shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aisb_mock import MockOptions, start_mock
+
+ACCURACY = ("run", "--models", "sim", "--datasets", "demo_gsm8k", "--concurrency", "2")
+PERFORMANCE = (*ACCURACY, "--mode", "perf", "--pressure", "--pressure-time", "60")
+SLOW = ("--set", "model.ttft_ms=100", "--set", "model.tpot_ms=0.1")
+
+
+def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AISB_", "OPENAI_"))}
+    return subprocess.Popen(
+        [sys.executable, "-m", "aisb_cli.main", *words],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**environment, "COLUMNS": "200"},
+    )
+
+
+def wait_for_answers(run: subprocess.Popen[str], work: Path) -> None:
+    while sum(path.stat().st_size for path in work.glob("outputs/default/*/log/*/*/worker-*")) < 10_000:
+        time.sleep(0.01)
+        assert run.poll() is None
+
+
+def workers(run: subprocess.Popen[str]) -> list[int]:
+    """Return the worker processes of a command."""
+    try:
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        found = [(int(pid), Path(f"/proc/{pid}/cmdline").read_bytes()) for pid in children]
+    except FileNotFoundError:  # one ended meanwhile
+        return []
+    return [pid for pid, command in found if b"aisb_engine._load.worker" in command]
+
+
+def last_session(work: Path) -> dict[str, object]:
+    (manifest,) = work.glob("outputs/default/*/configs/manifest.json")
+    session: dict[str, object] = json.loads(manifest.read_text())["sessions"][-1]
+    return session
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_sigterm_ends_an_accuracy_run_as_ctrl_c_does(tmp_path: Path, count: str) -> None:
+    run = start(*ACCURACY, *SLOW, "--workers", count, cwd=tmp_path)
+    wait_for_answers(run, tmp_path)
+    for pid in (*workers(run), run.pid, run.pid):  # a cluster ends all processes of a job, some twice
+        os.kill(pid, signal.SIGTERM)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, output
+    assert "stopping: what has finished is kept" in output
+    assert "go on with: aisb run --reuse" in output
+    assert last_session(tmp_path)["exit_code"] == 130
+
+
+def test_sigterm_ends_a_performance_run_with_its_report(tmp_path: Path) -> None:
+    run = start(*PERFORMANCE, *SLOW, cwd=tmp_path)
+    wait_for_answers(run, tmp_path)
+    run.terminate()
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, output
+    assert "Performance Parameters" in output
+    assert "the run was interrupted" in output
+
+
+def test_sigterm_ends_a_run_in_the_background_of_a_shell_which_ignores_ctrl_c(tmp_path: Path) -> None:
+    words = " ".join([sys.executable, "-m", "aisb_cli.main", *ACCURACY, *SLOW])
+    shell = subprocess.Popen(
+        ["sh", "-c", f"{words} & echo $!; wait $!; echo ended $?"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert shell.stdout is not None
+    pid = int(shell.stdout.readline())
+    wait_for_answers(shell, tmp_path)
+    os.kill(pid, signal.SIGTERM)
+    output, _ = shell.communicate(timeout=60)
+    assert "ended 130" in output
+    assert "go on with: aisb run --reuse" in output
+
+
+@pytest.mark.parametrize("after_ms", [0, 100, 300])
+def test_ctrl_c_while_workers_start_stops_the_run(tmp_path: Path, after_ms: int) -> None:
+    run = start(*ACCURACY, *SLOW, "--workers", "2", cwd=tmp_path)
+    while not workers(run):
+        time.sleep(0.001)
+        assert run.poll() is None
+    time.sleep(after_ms / 1000)
+    run.send_signal(signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, output
+    assert "stopping: what has finished is kept" in output
+    assert "64/64" not in output
+    assert "Traceback" not in output
+
+
+TASK = """
+version = 1
+summary = "Sums"
+[dataset]
+use = "jsonl"
+path = "sums/rows.jsonl"
+[prompt]
+user = "{q}"
+[sample]
+target = "{a}"
+"""
+
+
+def stopped(run: subprocess.Popen[str], work: Path) -> str:
+    """Stop a run by Ctrl-C when it has answers; return the last lines: how to go on with it."""
+    wait_for_answers(run, work)
+    run.send_signal(signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, output
+    return output.partition("go on with: ")[2]
+
+
+def go_on(printed: str, cwd: Path) -> str:
+    """Run the printed command as it is printed."""
+    program, *words = shlex.split(printed.splitlines()[0])
+    assert program == "aisb"
+    again = start(*words, cwd=cwd)
+    output, _ = again.communicate(timeout=100)
+    assert again.returncode == 0, output
+    return output
+
+
+def test_the_printed_continuation_works_as_printed(tmp_path: Path) -> None:
+    (tmp_path / "my data/sums").mkdir(parents=True)
+    rows = "".join(json.dumps({"q": f"What is {n} + 1?", "a": str(n + 1)}) + "\n" for n in range(40))
+    (tmp_path / "my data/sums/rows.jsonl").write_text(rows)
+    (tmp_path / "sums.toml").write_text(TASK)
+    run = start(
+        "run", "--models", "sim", "--datasets", "./sums.toml", "--concurrency", "2", *SLOW, "--mode", "infer",
+        "--data-dir", "my data", "-w", "elsewhere", "--block", "reporter-plots", cwd=tmp_path,
+    )  # fmt: skip
+    while sum(path.stat().st_size for path in tmp_path.glob("elsewhere/*/log/*/*/worker-*")) < 3_000:
+        time.sleep(0.01)
+        assert run.poll() is None
+    run.send_signal(signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    printed = output.partition("go on with: ")[2]
+    assert "--block reporter-plots --mode infer --data-dir 'my data'" in printed
+    assert "40/40 finished" in go_on(printed, tmp_path)
+
+
+def test_the_printed_continuation_names_secrets_that_have_to_be_given_again(tmp_path: Path) -> None:
+    with start_mock(MockOptions(ttft_ms=50)) as mock:
+        words = ("run", "--models", "vllm_api_stream_chat", "--datasets", "demo_gsm8k", "--url", mock.url)
+        header = 'model.headers={"X-Api-Key"="hidden-word"}'
+        run = start(*words, "--concurrency", "2", "--set", header, cwd=tmp_path)
+        printed = stopped(run, tmp_path)
+        assert "hidden-word" not in printed
+        assert "--set 'model.headers.X-Api-Key=…'" in printed
+        assert "… stands for a secret, which the run folder does not keep: give it again" in printed
+        assert "64/64 finished" in go_on(printed.replace("…", "hidden-word"), tmp_path)
+
+
+def test_a_run_whose_secret_is_not_kept_is_scored_and_shown_without_it(tmp_path: Path) -> None:
+    with start_mock(MockOptions()) as mock:
+        words = ("--models", "vllm_api_stream_chat", "--datasets", "demo_gsm8k", "--url", mock.url)
+        run = start("run", *words, "--set", "model.headers.X-Api-Key=hidden-word", cwd=tmp_path)
+        assert run.wait(60) == 0
+        run.communicate()
+    for again in (["score", "latest"], ["run", "--mode", "viz", "--reuse"]):
+        scored = start(*again, cwd=tmp_path)
+        output, _ = scored.communicate(timeout=60)
+        assert scored.returncode == 0, output
+    refused = start("run", "--reuse", cwd=tmp_path)
+    output, _ = refused.communicate(timeout=60)
+    assert refused.returncode == 2
+    assert "give it again, as in --set model.headers.X-Api-Key=…" in output
