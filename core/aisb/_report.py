@@ -6,6 +6,7 @@ Only reporters know how things look. What they show was scored and measured befo
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -181,6 +182,20 @@ class Reporter(ABC):
     @abstractmethod
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write or print what is shown, and return the files written."""
+
+
+def csv_cell(value: object) -> object:
+    """Return a value as a cell of CSV that no spreadsheet runs as a formula: a text may get a `'` before it.
+
+    Numbers, with or without a unit, stay as they are.
+    """
+    if not isinstance(value, str) or not _FORMULA.match(value) or _NUMBER.fullmatch(value):
+        return value
+    return f"'{value}"
+
+
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
+_NUMBER = re.compile(r"\s*[+-]?([\d.,]+(e[+-]?\d+)?|inf|nan)( ?[a-zµ%/]{1,12})?\s*|-+", re.IGNORECASE)
 
 
 def write_file(path: Path, data: bytes) -> None:
