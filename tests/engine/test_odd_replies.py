@@ -8,7 +8,7 @@ from scripted import chunked, sized
 
 from aisb import Request
 from aisb_backend_mindie import MindIEStream
-from aisb_backend_openai import OpenAICompletions
+from aisb_backend_openai import OpenAIChat, OpenAICompletions
 from aisb_engine._http.assembly import ask
 from aisb_engine._http.transport import open_transport
 from aisb_engine._record.log import decode, encode, extents
@@ -69,3 +69,17 @@ async def test_a_large_error_page_with_nothing_closed_is_read_at_once(serve):
     page = b"<html>" + b"<script" * 300_000
     made = await asked(serve, OpenAICompletions, [sized(page, b"text/html", b"502 X")])
     assert made.failure.status == 502
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"message":{"content":""},"finish_reason":"stop"}',
+        '{"message":{"content":null,"refusal":"I will not."}}',
+        '{"message":{"content":null,"reasoning_content":"hm"}}',
+        '{"message":{"content":null,"tool_calls":[{"id":"1","function":{"name":"f","arguments":"{}"}}]}}',
+    ],
+)
+async def test_a_reply_that_says_why_it_has_no_text_is_an_answer(serve, message):
+    made = await asked(serve, OpenAIChat, [sized(f'{{"choices":[{message}]}}'.encode())])
+    assert made.failure is None
