@@ -133,7 +133,13 @@ class SubtaskRunner:
         from aisb_engine._load.capacity import most_files
 
         timeouts, limit = self.share.load.timeouts, limit or most_files()
-        self._transport = open_transport(self.backend, timeouts=timeouts, clock=self.clock, limit=limit)
+        self._transport = open_transport(
+            self.backend,
+            timeouts=timeouts,
+            clock=self.clock,
+            limit=limit,
+            max_reply=self.share.load.max_reply,
+        )
         try:
             yield
         finally:
