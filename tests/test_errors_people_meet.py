@@ -112,6 +112,26 @@ TABLE = {
         "the reply is empty: a stream without an event that says anything",
         True,
     ),
+    "a reply whose message is null": (
+        [sized(b'{"choices":[{"message":null}]}')],
+        'the reply holds no answer: \'{"choices":[{"message":null}]}\'',
+        True,
+    ),
+    "a reply with usage alone": (
+        [sized(b'{"usage":{"completion_tokens":5}}')],
+        'the reply holds no answer: \'{"usage":{"completion_tokens":5}}\'',
+        True,
+    ),
+    "a reply with an empty text and no finish reason": (
+        [sized(b'{"choices":[{"message":{"content":""}}]}')],
+        'the reply holds no answer: \'{"choices":[{"message":{"content":""}}]}\'',
+        True,
+    ),
+    "a stream with a role alone": (
+        chunked(b'data: {"choices":[{"delta":{"role":"assistant"}}]}\n\n', b"data: [DONE]\n\n"),
+        "the reply holds no answer: a stream without text, reasoning, tool call and finish reason",
+        True,
+    ),
     "another encoding": (
         [sized('{"choices":[{"message":{"content":"ä"}}]}'.encode("latin-1"))],
         'the reply is not UTF-8: \'{"choices":[{"message":{"content":"\ufffd"}}]}\'',

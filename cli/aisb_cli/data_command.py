@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
+from aisb_cli.terminal import as_json_text
 
 if TYPE_CHECKING:
     from aisb_cli.data_sets.inventory import Standing
@@ -234,4 +234,4 @@ def _print_lock(found: Sequence[Standing]) -> None:
 
 
 def _print_json(found: Sequence[Standing]) -> None:
-    click.echo(json.dumps([one.as_table() for one in found], ensure_ascii=False, indent=2))
+    click.echo(as_json_text([one.as_table() for one in found]))

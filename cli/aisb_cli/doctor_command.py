@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +13,7 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_models
+from aisb_cli.terminal import as_json_text, plain_stream
 
 if TYPE_CHECKING:
     from aisb_cli.doctor import Finding
@@ -73,7 +74,7 @@ def doctor(
         tell(_service(url, plugins, model, options))
     problems = [finding for finding in found if finding.state == "problem"]
     if as_json:
-        click.echo(json.dumps([one._asdict() for one in found], ensure_ascii=False, indent=2))
+        click.echo(as_json_text([one._asdict() for one in found]))
     else:
         click.echo(f"\n{len(problems)} to fix" if problems else "\nnothing to fix")
     return 1 if problems else 0
@@ -93,12 +94,16 @@ def _service(url: str, plugins: Plugins, model: str | None, options: dict[str, s
 def _print(finding: Finding, area: str) -> None:
     if finding.area != area:
         click.echo(f"{'' if not area else chr(10)}{finding.area}")
+    from aisb_engine import printable
+
     word, colour = MARKS[finding.state]
     width = max(shutil.get_terminal_size((80, 24)).columns, 40)
     lines = textwrap.wrap(
         f"{finding.name}: {finding.text}", width - 8, break_long_words=False, break_on_hyphens=False
     )
-    click.echo(f"  {click.style(f'{word:4}', fg=colour)}  {lines[0]}")
+    # The colour is a control sequence of our own; the rest of the line is cleaned here.
+    marked = f"  {click.style(f'{word:4}', fg=colour)}  {printable(lines[0])}"
+    click.echo(marked, file=plain_stream(sys.stdout))
     more = [*lines[1:]]
     if finding.remedy:
         more += textwrap.wrap(

@@ -37,7 +37,9 @@ def traceback_note(error: BaseException) -> str:
     import tempfile
     import traceback
 
-    text = "".join(traceback.format_exception(error))
+    from aisb_engine import mask_secrets
+
+    text = mask_secrets("".join(traceback.format_exception(error)))
     if os.environ.get("AISB_DEBUG"):
         return text.rstrip()
     with tempfile.NamedTemporaryFile(

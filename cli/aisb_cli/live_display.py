@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +21,8 @@ from aisb_cli.counts import (
     totals,
 )
 from aisb_cli.keys import Keys, interrupt
-from aisb_engine import Phase, Progress
+from aisb_cli.terminal import plain_stream
+from aisb_engine import Phase, Progress, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -46,7 +48,7 @@ class LiveDisplay:
     ) -> None:
         from rich.console import Console
 
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or Console(file=plain_stream(sys.stderr), highlight=False)
         self._clock = clock
         self._keys = keys
         self._stop_run = stop
@@ -125,7 +127,9 @@ class LiveDisplay:
         if len(shown) < len(self._subtasks):
             hidden = [subtask for subtask in self._subtasks if not any(subtask is other for other in shown)]
             below.insert(0, f"and {len(hidden)} more: {phases(hidden)}")
-        return Group(self._table(shown, now), *(Text(line, overflow="fold") for line in below if line))
+        return Group(
+            self._table(shown, now), *(Text(printable(line), overflow="fold") for line in below if line)
+        )
 
     def _watch(self) -> None:
         while not self._ended.is_set():
@@ -148,7 +152,7 @@ class LiveDisplay:
             self._print(line)
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     def _failed(self) -> list[str]:
         """Return what failed, with its log; then the log of what runs now, if it was not named."""
@@ -214,7 +218,7 @@ class LiveDisplay:
         for subtask in subtasks:
             rate, left = pace(subtask, now)
             table.add_row(
-                Text(name_of(subtask)),
+                Text(printable(name_of(subtask))),
                 ProgressBar(total=max(1, subtask.total), completed=subtask.finished, width=bar),
                 f"{subtask.finished}/{subtask.total}" if subtask.total else "–",
                 per_second(rate),

@@ -13,6 +13,7 @@ import click
 from aisb_cli.command_group import Root
 from aisb_cli.faults import CommandFault
 from aisb_cli.invocation import Invocation
+from aisb_cli.terminal import clean_streams
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -38,31 +39,36 @@ def main(arguments: list[str] | None = None) -> Any:
     if sys.platform == "win32":
         click.echo("aisb needs Linux or macOS; on Windows, run it inside WSL", err=True)
         sys.exit(2)
-    from aisb import AisbError
-
     atexit.register(gc.freeze)  # else the interpreter goes through all objects once more before it ends
     # Pydantic would read the metadata of all that is installed, for plugins that would watch it validate.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     invocation = Invocation()
     plain = False if os.environ.get("NO_COLOR") else None  # None: colours where a terminal shows them
-    try:
-        code = cli.main(args=arguments, prog_name="aisb", standalone_mode=False, color=plain, obj=invocation)
-    except AisbError as error:
-        click.echo("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), err=True)
-        code = error.exit_code
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
-        code = 130
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 0
-    except Exception as error:  # noqa: BLE001 - a defect, of a plugin or of aisb: it is named, without a traceback
-        fault = error if isinstance(error, CommandFault) else CommandFault(error, invocation.called)
-        click.echo(f"error: {fault}", err=True)
-        code = fault.exit_code
+    from aisb import AisbError
+    from aisb_engine import mask_secrets
+
+    with clean_streams():
+        try:
+            code = cli.main(
+                args=arguments, prog_name="aisb", standalone_mode=False, color=plain, obj=invocation
+            )
+        except AisbError as error:
+            lines = [f"error: {error}", *getattr(error, "__notes__", ())]
+            click.echo(mask_secrets("\n".join(lines)), err=True)
+            code = error.exit_code
+        except click.exceptions.Abort:
+            click.echo("interrupted", err=True)
+            code = 130
+        except click.ClickException as error:
+            error.show()
+            code = error.exit_code
+        except BrokenPipeError:
+            sys.stderr.close()
+            code = 0
+        except Exception as error:  # noqa: BLE001 - a defect, of a plugin or of aisb: named, without a traceback
+            fault = error if isinstance(error, CommandFault) else CommandFault(error, invocation.called)
+            click.echo(mask_secrets(f"error: {fault}"), err=True)
+            code = fault.exit_code
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from aisb_cli.terminal import as_json_text
 
 if TYPE_CHECKING:
     from aisb_engine import LoadedSamples, PluginFaults, Plugins, RunCommand, RunSpec
@@ -24,7 +25,7 @@ def print_sources(command: RunCommand, plugins: Plugins, *, as_json: bool) -> No
     if as_json:
         keys = ("kind", "name", "source")
         rows = [dict(zip(keys, (flag.strip("-"), name, source), strict=True)) for flag, name, source in found]
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        click.echo(as_json_text(rows))
         return
     from tabulate import tabulate
 
@@ -67,7 +68,7 @@ def print_plan(command: RunCommand, plugins: Plugins, *, as_json: bool) -> int:
     code = 1 if faults.faults else 0
     if as_json:
         table = {"subtasks": rows, "configuration": run_configuration(spec)}
-        click.echo(json.dumps(table, ensure_ascii=False, indent=2))
+        click.echo(as_json_text(table))
         return code
     import tomli_w
     from tabulate import tabulate

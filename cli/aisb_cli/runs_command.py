@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_runs
+from aisb_cli.terminal import as_json_text
 
 if TYPE_CHECKING:
     from aisb_engine import RunInfo
@@ -58,7 +58,7 @@ def list_command(work_dir: Path, limit: int, *, as_json: bool, **wanted: Any) ->
     """  # noqa: D301 - \b is for click
     found = list(_chosen(work_dir, limit, **wanted))
     if as_json:
-        click.echo(json.dumps([record(one) for one in found], ensure_ascii=False, indent=2))
+        click.echo(as_json_text([record(one) for one in found]))
         return
     if not found:
         click.echo(f"no such run in {work_dir}; -w names another work folder", err=True)
@@ -86,7 +86,7 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
     one = read_run(RunFolder.find(work_dir, which))
     if as_json:
         more = {"bytes": run_size(one.folder), "progress": read_progress(one.folder)}
-        click.echo(json.dumps(record(one) | more, ensure_ascii=False, indent=2))
+        click.echo(as_json_text(record(one) | more))
         return
     click.echo(f"{one.folder}: {one.status}, {RUN_STATUSES[one.status]}")
     click.echo(f"  {_what(one)}")

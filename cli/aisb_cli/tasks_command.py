@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import textwrap
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
+from aisb_cli.terminal import as_json_text
 
 if TYPE_CHECKING:
     from aisb import Message, Request
@@ -62,7 +62,7 @@ def list_command(context: click.Context, as_json: bool, markdown: bool) -> None:
             }
         )
     if as_json:
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        click.echo(as_json_text(rows))
         return
     for row in rows:
         _wrapped(f"{row['task']}: {row['summary']} ({row['plugin']})", "")
@@ -98,7 +98,7 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     if as_json:
         prompts = [_prompt(request) for request in requests]
-        click.echo(json.dumps({**table, "prompts": prompts}, ensure_ascii=False, indent=2))
+        click.echo(as_json_text({**table, "prompts": prompts}))
         return code
     import tomli_w
 

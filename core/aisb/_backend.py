@@ -173,6 +173,12 @@ class HttpBackend(Backend):
         "http://127.0.0.1:8000"
     )
     headers: Annotated[Mapping[str, str], "extra headers of every request"] = field(default_factory=dict)
+    headers_env: Annotated[
+        Mapping[str, str], "extra headers whose values are in environment variables: header to variable"
+    ] = field(default_factory=dict)
+    plain_headers: Annotated[
+        Sequence[str], "headers whose values a run folder may keep; all others are masked there"
+    ] = ()
     api_key_env: Annotated[str | None, "environment variable that holds the API key"] = None
     api_key_file: Annotated[str | None, "file that holds the API key and nothing else"] = None
     verify: Annotated[bool, "check the service's TLS certificate"] = True
@@ -345,8 +351,12 @@ class HttpBackend(Backend):
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
+            url = _without_user(self.url)
+            scheme, separator, rest = url.partition("://")
             raise UsageError(
-                f"url = {self.url!r} has no scheme; write http://{self.url} or https://{self.url}"
+                f"url = {url!r} is {scheme}, not HTTP; write http://{rest} or https://{rest}"
+                if separator
+                else f"url = {url!r} has no scheme; write http://{url} or https://{url}"
             )
         self.url = self.url.rstrip("/")
 
@@ -373,8 +383,16 @@ def port_of(url: str) -> int:
         return parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError as error:
         raise UsageError(
-            f"url = {url!r}: the port must be a number from 1 to 65535, as in http://127.0.0.1:8000"
+            f"url = {_without_user(url)!r}: the port must be a number from 1 to 65535, as in http://127.0.0.1:8000"
         ) from error
+
+
+def _without_user(url: str) -> str:
+    """Return a URL that is not valid as an error may show it: nothing before the last `@`, no query."""
+    scheme, separator, rest = url.rpartition("://")
+    _, at, rest = rest.rpartition("@")
+    rest, query, _ = rest.partition("?")
+    return f"{scheme}{separator}{'***@' if at else ''}{rest}{'?***' if query else ''}"
 
 
 def error_text(body: bytes) -> str:

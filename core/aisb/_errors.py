@@ -8,6 +8,7 @@ AisbError
 │   │   └── DataMissing       nothing is where a task's data may lie
 │   ├── PluginError           a component cannot be made
 │   └── RunError              a run folder cannot be used as asked
+│       └── StorageError  5       this machine does not let it be written
 ├── ServiceError          3   the service cannot be reached, or does not serve what is asked
 └── CheckFailed           4   a requested check did not hold
 
@@ -69,6 +70,12 @@ class PluginError(UsageError):
 
 class RunError(UsageError):
     """A run folder is missing, locked, or does not fit what is asked."""
+
+
+class StorageError(RunError):
+    """This machine does not let a run be written: a full disk, permissions, or too few open files."""
+
+    exit_code = 5
 
 
 class ServiceError(AisbError):

@@ -6,6 +6,7 @@ Only reporters know how things look. What they show was scored and measured befo
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -14,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
-from aisb._errors import AisbError, RunError
+from aisb._errors import AisbError, RunError, StorageError
 from aisb._performance import PerformanceResult
 from aisb._types import Metric, Outcome, Row
 
@@ -183,18 +184,35 @@ class Reporter(ABC):
         """Write or print what is shown, and return the files written."""
 
 
-def write_file(path: Path, data: bytes) -> None:
+def csv_cell(value: object) -> object:
+    """Return a value as a cell of CSV that no spreadsheet runs as a formula: a text may get a `'` before it.
+
+    Numbers, with or without a unit, stay as they are.
+    """
+    if not isinstance(value, str) or not _FORMULA.match(value) or _NUMBER.fullmatch(value):
+        return value
+    return f"'{value}"
+
+
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
+_NUMBER = re.compile(r"\s*[+-]?([\d.,]+(e[+-]?\d+)?|inf|nan)( ?[a-zµ%/]{1,12})?\s*|-+", re.IGNORECASE)
+
+
+def write_file(path: Path, data: bytes | Iterable[bytes]) -> None:
     """Write a file, its folder made, so that a reader sees the old content or the new, never a part.
 
+    `data` may come in pieces, of which no more than one is in memory at a time.
+
     Raises:
-        RunError: the file cannot be written.
+        StorageError: the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
+        with temporary.open("wb") as file:
+            file.writelines((data,) if isinstance(data, bytes) else data)
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        raise RunError(f"{path} cannot be written: {error.strerror}") from error
+        raise StorageError(f"{path} cannot be written: {error.strerror}") from error

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aisb_engine._load.capacity import room as connection_limits
     from aisb_engine._load.preparing import preview as preview_requests
     from aisb_engine._load.selecting import select_rows
+    from aisb_engine._masking import mask_secrets, mask_url, printable
     from aisb_engine._performance.performance import measure as measure_performance
     from aisb_engine._plan import Command as RunCommand
     from aisb_engine._plan import plan as plan_run
@@ -159,6 +160,8 @@ _PLACES = {
     "locate_data": "aisb_engine._data.places:locate",
     "make_component": "aisb_engine._faults:make",
     "make_evaluators": "aisb_engine._scoring.scoring:evaluators",
+    "mask_secrets": "aisb_engine._masking:mask_secrets",
+    "mask_url": "aisb_engine._masking:mask_url",
     "measure_performance": "aisb_engine._performance.performance:measure",
     "missing_judge_error": "aisb_engine._scoring.judging:missing_judge_error",
     "open_finished_run": "aisb_engine._reporting.finished:open_finished_run",
@@ -167,6 +170,7 @@ _PLACES = {
     "own_task": "aisb_engine._data.own:own_task",
     "plan_run": "aisb_engine._plan:plan",
     "preview_requests": "aisb_engine._load.preparing:preview",
+    "printable": "aisb_engine._masking:printable",
     "prompt_of": "aisb_engine._record.predictions:prompt_of",
     "read_answers": "aisb_engine._readback:read_answers",
     "read_grades": "aisb_engine._readback:read_grades",
@@ -273,6 +277,8 @@ __all__ = [
     "locate_data",
     "make_component",
     "make_evaluators",
+    "mask_secrets",
+    "mask_url",
     "measure_performance",
     "missing_judge_error",
     "open_finished_run",
@@ -281,6 +287,7 @@ __all__ = [
     "own_task",
     "plan_run",
     "preview_requests",
+    "printable",
     "prompt_of",
     "read_answers",
     "read_grades",

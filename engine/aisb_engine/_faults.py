@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from aisb._errors import AisbError, PluginError
 from aisb._plugins import exception_location, exception_message
 from aisb._types import Extract
+from aisb_engine._masking import mask_secrets
 
 if TYPE_CHECKING:
     from aisb._evaluator import Postprocessor
@@ -164,7 +165,7 @@ class PluginFaults:
 
     def _write(self, text: str) -> None:
         """Append to the log; before there is a run folder, keep the text for later."""
-        self._unwritten.append(text)
+        self._unwritten.append(mask_secrets(text))
         if self._folder is None or self.log is None or not self._folder.path.is_dir():
             return
         with suppress(OSError):  # a full disk: the fault itself is still counted and named
@@ -244,7 +245,7 @@ def describe(error: BaseException) -> str:
     """Return an exception's kind, message and place in one line; of an `AisbError` the message alone."""
     if isinstance(error, AisbError):  # it says what to do
         return str(error)
-    text = words(error)
+    text = mask_secrets(words(error))
     location = exception_location(error)
     return f"{text} ({location})" if location else text
 

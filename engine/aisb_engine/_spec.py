@@ -280,7 +280,7 @@ class Load(Table):
     adds clients step by step, and asks the rows again and again for that long. `nonce` begins each prompt of
     a performance run with words of this run's own; left out, where it is needed. `cache_share` is the part of
     the input that the server is expected to have in its prefix cache. `workers` 0 is chosen. `shuffle` is a
-    seed: rows are asked in a drawn order.
+    seed: rows are asked in a drawn order. A reply of more bytes than `max_reply`, decompressed, is a failure.
     """
 
     concurrency: Annotated[int, Field(ge=1, le=64_000)] | None = None
@@ -296,6 +296,7 @@ class Load(Table):
     retries: Annotated[int, Field(ge=0)] | None = None
     backoff: Annotated[float, Field(ge=0)] = 1.0
     timeouts: Timeouts = Timeouts()
+    max_reply: Annotated[int, Field(ge=65_536)] = 64_000_000
     num_prompts: Annotated[int, Field(ge=1)] | None = None
     shuffle: int | None = None
     num_warmups: Annotated[int, Field(ge=0)] = 0

@@ -115,7 +115,7 @@ def test_a_full_disk_ends_the_run_with_a_line_and_shows_what_was_measured(
             tmp_path, mock.url, "--datasets", "synthetic", *made, "--workers", workers, "--concurrency", "8",
             limit_kb=400,
         )  # fmt: skip
-    assert ended.returncode == 2, ended.stderr
+    assert ended.returncode == 5, ended.stderr
     assert re.search(r"worker-\d cannot be written: (File too large|No space left on device)\n", ended.stderr)
     assert "everything that had finished is kept; make room" in ended.stderr
     assert "what was answered is kept in" in ended.stderr

@@ -26,7 +26,7 @@ ServedModel ServiceError ServiceInfo Signal Stage StageTotals Timing TokenScores
 UnknownName Usage UsageError Window hookimpl run
 """,
     "aisb.helpers": """
-Template as_text clustered cons_at_k data_url did_you_mean finds_answer is_refusal listed
+Template as_text clustered cons_at_k csv_cell data_url did_you_mean finds_answer is_refusal listed
 mean_interval optional pass_at_k pattern read_csv read_json read_jsonl target_texts wilson
 write_file
 """,

@@ -8,7 +8,7 @@ from scripted import chunked, sized
 
 from aisb import Request
 from aisb_backend_mindie import MindIEStream
-from aisb_backend_openai import OpenAICompletions
+from aisb_backend_openai import OpenAIChat, OpenAICompletions
 from aisb_engine._http.assembly import ask
 from aisb_engine._http.transport import open_transport
 from aisb_engine._record.log import decode, encode, extents
@@ -76,3 +76,17 @@ async def test_an_event_that_the_backend_makes_nothing_of_counts_as_the_first_by
     answer = b'data: {"choices": [{"text": "42", "finish_reason": "stop"}]}\n\n'
     made = await asked(serve, OpenAICompletions, chunked(filtered, 0.8, answer), first_byte=0.4)
     assert (made.text, made.failure) == ("42", None)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"message":{"content":""},"finish_reason":"stop"}',
+        '{"message":{"content":null,"refusal":"I will not."}}',
+        '{"message":{"content":null,"reasoning_content":"hm"}}',
+        '{"message":{"content":null,"tool_calls":[{"id":"1","function":{"name":"f","arguments":"{}"}}]}}',
+    ],
+)
+async def test_a_reply_that_says_why_it_has_no_text_is_an_answer(serve, message):
+    made = await asked(serve, OpenAIChat, [sized(f'{{"choices":[{message}]}}'.encode())])
+    assert made.failure is None

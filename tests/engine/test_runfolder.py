@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from aisb._errors import RunError
-from aisb_engine._record.manifest import differences, mask, mask_url
+from aisb_engine._masking import mask_command, mask_url
+from aisb_engine._record.manifest import differences
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
 
 NOON = datetime(2026, 11, 21, 12, 0, 0)  # noqa: DTZ001 - folders carry local time
@@ -105,7 +106,7 @@ def test_keys_and_passwords_are_masked_in_commands_and_urls() -> None:
         "https://me:pw@h/v1",
         "max_tokens=5",
     ]
-    assert mask(command) == [
+    assert mask_command(command) == [
         "aisb",
         "--set",
         "model.headers.Authorization=***",

@@ -16,6 +16,8 @@ from aisb_engine import (
     RunInput,
     ServiceClient,
     connect_backend,
+    mask_secrets,
+    mask_url,
     request_latency,
     sends,
 )
@@ -45,13 +47,13 @@ async def look_at_service(
 
     `model` is a model file or backend; left out, it is chosen by the pages that the service has.
     """
-    area = f"service {url}"
+    area = f"service {mask_url(url) if '://' in url else mask_url(f'http://{url}').removeprefix('http://')}"
     name = model
     if name is None:
         try:
             name = await recognize(url, plugins)
         except AisbError as error:
-            yield Finding(area, "reachable", "problem", *_split(str(error)))
+            yield Finding(area, "reachable", "problem", *_split(mask_secrets(str(error))))
             return
         yield Finding(area, "asked as", "ok", name)
     backend = make_backend(url, plugins, name, options or {})
@@ -113,7 +115,7 @@ class _Service:
             return
         served = ", ".join(info.models[:5]) or "gives no list"
         more = f" and {len(info.models) - 5} more" if len(info.models) > 5 else ""
-        yield self._ok("reachable", info.detail or "it answers")
+        yield self._ok("reachable", mask_secrets(info.detail) or "it answers")
         asked = getattr(self.backend, "model", None)
         yield self._ok("models", f"{served}{more}" + (f"; asked for: {asked}" if asked else ""))
         client = ServiceClient(self.backend)
@@ -217,7 +219,8 @@ class _Service:
     def _completions(self) -> HttpBackend:
         """Return a backend for the same service that asks for texts, not for conversations."""
         given = {
-            name: getattr(self.backend, name) for name in ("model", "api_key_env", "api_key_file", "headers")
+            name: getattr(self.backend, name)
+            for name in ("model", "api_key_env", "api_key_file", "headers", "headers_env")
         }
         return make_backend(self.backend.url, self.plugins, "vllm-completions", given)
 
@@ -235,10 +238,10 @@ class _Service:
         return Finding(self.area, name, "ok", text)
 
     def _note(self, name: str, text: str, remedy: str) -> Finding:
-        return Finding(self.area, name, "note", text, remedy)
+        return Finding(self.area, name, "note", mask_secrets(text), remedy)
 
     def _problem(self, name: str, text: str, remedy: str = "") -> Finding:
-        return Finding(self.area, name, "problem", text, remedy)
+        return Finding(self.area, name, "problem", mask_secrets(text), mask_secrets(remedy))
 
 
 def _split(words: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from aisb._types import Chunk, Failure, Prediction, Request
 from aisb_engine._faults import RAISED, is_stop, words
 from aisb_engine._http.reply import finish, predict
 from aisb_engine._http.transport import Clock, Exchange, Transport, WireRequest, open_transport
+from aisb_engine._masking import headers_from_environment
 from aisb_engine._stream import StreamReader
 
 Note = Callable[[str], None]
@@ -127,7 +128,8 @@ def _headers(backend: HttpBackend) -> dict[str, str]:
 
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
-    return headers | _checked(backend.headers.items()) | _checked(backend.auth_headers().items())
+    own = {**backend.headers, **headers_from_environment(backend), **backend.auth_headers()}
+    return headers | _checked(own.items())
 
 
 def _checked(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

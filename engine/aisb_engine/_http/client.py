@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from aisb._backend import Backend, Fetched, HttpBackend
 from aisb_engine._http.fetch import fetch
+from aisb_engine._masking import remember
 
 B = TypeVar("B", bound=Backend)
 
@@ -31,7 +32,8 @@ class EngineClient:
 
 
 def connect(backend: B) -> B:
-    """Give a backend the engine's client, unless it has one; return the backend."""
+    """Give a backend the engine's client, unless it has one, and remember its secrets; return the backend."""
+    remember(backend)
     if backend.client is None:
         backend.client = EngineClient()
     return backend

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from aisb._backend import Fetched, HttpBackend, host_and_port
 from aisb._errors import ServiceError, UsageError
 from aisb._types import Failure
+from aisb_engine._masking import headers_from_environment
 
 if TYPE_CHECKING:
     import ssl
@@ -39,7 +40,8 @@ async def fetch(
     import orjson
 
     url = backend.url + path
-    headers = {"accept-encoding": "identity", **backend.headers, **backend.auth_headers()}
+    own = {**backend.headers, **headers_from_environment(backend), **backend.auth_headers()}
+    headers = {"accept-encoding": "identity", **own}
     content = None
     if body is not None:
         headers["content-type"] = "application/json"

@@ -17,6 +17,8 @@ from aisb._errors import AttemptFailed
 from aisb._types import Failure
 from aisb_engine._http.fetch import tls_context, why_unreachable
 from aisb_engine._http.transport import Clock, Deadlines, Exchange, WireRequest
+from aisb_engine._stream.compression import LARGEST_REPLY, too_large
+from aisb_engine._stream.head import LONGEST_HEAD
 
 if TYPE_CHECKING:
     from aisb_engine._spec import Timeouts
@@ -29,7 +31,16 @@ class StaleConnection(Exception):  # noqa: N818 - the pool catches it, nobody el
 class NativeTransport:
     """The pool of connections to one service, at most `limit` of them."""
 
-    def __init__(self, backend: HttpBackend, *, timeouts: Timeouts, clock: Clock, limit: int) -> None:
+    def __init__(
+        self,
+        backend: HttpBackend,
+        *,
+        timeouts: Timeouts,
+        clock: Clock,
+        limit: int,
+        max_reply: int = LARGEST_REPLY,
+    ) -> None:
+        self.max_reply = max_reply
         parts = urlsplit(backend.url)
         self.timeouts = timeouts
         self.clock = clock
@@ -158,8 +169,8 @@ class Connection(asyncio.Protocol):
     """One connection, which carries one exchange at a time."""
 
     __slots__ = (
-        "_answer", "_clock", "_deadlines", "_exchange", "_feed", "_loop", "_paused", "_pool", "_transport",
-        "_used",
+        "_answer", "_clock", "_deadlines", "_exchange", "_feed", "_left", "_loop", "_paused", "_pool",
+        "_transport", "_used",
     )  # fmt: skip
 
     def __init__(self, pool: NativeTransport) -> None:
@@ -169,6 +180,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._feed: Callable[[int, bytes], bool] = _not_asked
+        self._left = 0
         self._paused = False
         self._used = False
         self._deadlines = Deadlines(pool.timeouts, pool.clock, self._fail)
@@ -182,6 +194,9 @@ class Connection(asyncio.Protocol):
             raise AttemptFailed(Failure("cut", "the connection was closed before the request was sent"))
         self._answer: asyncio.Future[None] = self._loop.create_future()
         self._exchange = exchange
+        # The head comes on top.
+        self._left = self._pool.max_reply + LONGEST_HEAD
+        exchange.reader.max_reply = self._pool.max_reply
         self._feed = exchange.reader.feed
         # Stamped before the call that sends: a process that loses its processor right after it would else
         # take the service's first milliseconds for its own, and report a first token sooner than it came.
@@ -211,7 +226,11 @@ class Connection(asyncio.Protocol):
     # What the event loop calls.
 
     def data_received(self, data: bytes) -> None:
-        if self._feed(self._clock(), data):
+        stamp = self._clock()
+        self._left -= len(data)
+        if self._left < 0 and self._exchange is not None:
+            self._fail(too_large(self._pool.max_reply))
+        elif self._feed(stamp, data):
             self._finish()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -32,20 +32,29 @@ def finish(backend: HttpBackend, exchange: Exchange, failure: Failure | None) ->
         return refusal(backend, exchange)
     failure = failure or _unpacked(reader)
     if failure is not None:  # after [DONE] it matters no more that the connection was cut
-        return reader.failure or (None if failure.kind == "cut" and reader.done else failure)
+        whole = failure.kind == "cut" and reader.done and reader.columns.holds_answer()
+        return reader.failure or (None if whole else failure)
     if reader.failure is None:
         reader.failure = (
             _finish_stream(backend, reader, rest) if reader.streamed else _finish_document(reader, rest)
         )
+    if reader.failure is None and not reader.columns.holds_answer():
+        reader.failure = _empty(backend, reader, rest)
     return reader.failure
+
+
+def _empty(backend: HttpBackend, reader: StreamReader, body: bytes) -> Failure | None:
+    """Say that a whole reply holds no answer; None where it could not say more, since its close ends it."""
+    if not reader.streamed:
+        return problems.no_answer(body, reader.status)
+    return None if backend.stream_end == "close" else problems.empty_stream(reader.status)
 
 
 def _finish_document(reader: StreamReader, body: bytes) -> Failure | None:
     if problem := problems.in_document(body, reader.status):
         return problem
     reader.read_event(body, reader.body_ns or 0)
-    empty = None if reader.columns.stamps else problems.no_answer(body, reader.status)
-    return reader.failure or empty
+    return reader.failure
 
 
 def _finish_stream(backend: HttpBackend, reader: StreamReader, rest: bytes) -> Failure | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from aisb import HttpBackend, Prediction, Request
 from aisb_engine._http.assembly import ask
 from aisb_engine._http.transport import open_transport
+from aisb_engine._masking import mask_failure
 from aisb_engine._spec import Timeouts
 
 
@@ -31,7 +33,10 @@ class ServiceClient:
 
     async def ask(self, request: Request) -> Prediction:
         """Make one attempt at a request; a failure is part of the prediction."""
-        return await ask(self._backend, self._transport, request, clock=time.monotonic_ns)
+        prediction = await ask(self._backend, self._transport, request, clock=time.monotonic_ns)
+        if prediction.failure is None:
+            return prediction
+        return replace(prediction, failure=mask_failure(prediction.failure))
 
     async def aclose(self) -> None:
         """Close the connection."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from aisb._backend import HttpBackend, HttpCall
 from aisb._types import Failure
 from aisb_engine._http.fetch import proxy_for
+from aisb_engine._stream.compression import LARGEST_REPLY
 
 if TYPE_CHECKING:
     from aisb_engine._spec import Timeouts
@@ -67,8 +68,17 @@ class Transport(Protocol):
         """Close every connection."""
 
 
-def open_transport(backend: HttpBackend, *, timeouts: Timeouts, clock: Clock, limit: int) -> Transport:
+def open_transport(
+    backend: HttpBackend,
+    *,
+    timeouts: Timeouts,
+    clock: Clock,
+    limit: int,
+    max_reply: int = LARGEST_REPLY,
+) -> Transport:
     """Return what carries requests to a backend's service, over at most `limit` connections.
+
+    A reply of more bytes than `max_reply`, decompressed, is a failure.
 
     Raises:
         UsageError: a certificate file or the port is wrong.
@@ -78,10 +88,12 @@ def open_transport(backend: HttpBackend, *, timeouts: Timeouts, clock: Clock, li
     if proxy or backend.transport == "httpx":
         from aisb_engine._http.transport_httpx import HttpxTransport
 
-        return HttpxTransport(backend, proxy=proxy, timeouts=timeouts, clock=clock, limit=limit)
+        return HttpxTransport(
+            backend, proxy=proxy, timeouts=timeouts, clock=clock, limit=limit, max_reply=max_reply
+        )
     from aisb_engine._http.native import NativeTransport
 
-    return NativeTransport(backend, timeouts=timeouts, clock=clock, limit=limit)
+    return NativeTransport(backend, timeouts=timeouts, clock=clock, limit=limit, max_reply=max_reply)
 
 
 class Deadlines:

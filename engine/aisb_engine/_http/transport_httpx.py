@@ -18,6 +18,7 @@ from aisb._errors import AttemptFailed, ServiceError
 from aisb._types import Failure
 from aisb_engine._http.fetch import tls_context, why_unreachable
 from aisb_engine._http.transport import Clock, Deadlines, Exchange, WireRequest
+from aisb_engine._stream.compression import LARGEST_REPLY, too_large
 
 if TYPE_CHECKING:
     from aisb_engine._spec import Timeouts
@@ -27,8 +28,16 @@ class HttpxTransport:
     """Requests over one httpx client."""
 
     def __init__(
-        self, backend: HttpBackend, *, proxy: str | None, timeouts: Timeouts, clock: Clock, limit: int
+        self,
+        backend: HttpBackend,
+        *,
+        proxy: str | None,
+        timeouts: Timeouts,
+        clock: Clock,
+        limit: int,
+        max_reply: int = LARGEST_REPLY,
     ) -> None:
+        self._max_reply = max_reply
         self._base = f"{urlsplit(backend.url).scheme}://{host_and_port(backend.url)}"
         self._connects_to = proxy or backend.url
         self._timeouts = timeouts
@@ -103,9 +112,13 @@ class HttpxTransport:
             deadlines.close()
 
     async def _read(self, reply: httpx.Response, exchange: Exchange) -> None:
-        reader = exchange.reader
+        reader, left = exchange.reader, self._max_reply
+        reader.max_reply = left
         reader.begin(reply.status_code, dict(reply.headers), self._clock())
         async for data in reply.aiter_raw():
+            left -= len(data)
+            if left < 0:
+                raise AttemptFailed(too_large(self._max_reply))
             if reader.feed(self._clock(), data):
                 return
         reader.last_ns = self._clock()

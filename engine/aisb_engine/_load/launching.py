@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aisb._errors import AisbError, RunError
+from aisb._errors import AisbError, RunError, StorageError
 from aisb._plugins import Component
 from aisb._running import Launcher
 from aisb_engine._faults import RAISED, ComponentError, describe, is_stop
@@ -102,7 +102,7 @@ class LaunchedSubtask:
                     f"it was given the workers 0 to {workers - 1}"
                 )
             if "error" in message:
-                raise RunError(message["error"])
+                raise _error_of(message)
             if "ready" in message:
                 preparing.discard(number)
                 if not preparing and not runner.stopping.is_set():
@@ -139,7 +139,7 @@ class LaunchedSubtask:
         try:
             yield
         except RunError as error:
-            raise RunError(f"{error}\n{kept}") from error
+            raise type(error)(f"{error}\n{kept}") from error
         except AisbError:
             raise
         except RAISED as error:
@@ -161,6 +161,12 @@ class LaunchedSubtask:
                 self.runner.note(f"the launcher failed: {describe(failure)}")
 
         return leave
+
+
+def _error_of(message: Mapping[str, Any]) -> RunError:
+    """Return the error that ended a worker, of the kind that it had there."""
+    kind = StorageError if message.get("exit_code") == StorageError.exit_code else RunError
+    return kind(message["error"])
 
 
 @asynccontextmanager

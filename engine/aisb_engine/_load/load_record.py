@@ -24,8 +24,8 @@ from aisb_engine._load.pacing import Clock
 from aisb_engine._load.prefix_cache import PrefixCacheBuster
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.runner import Note
+from aisb_engine._masking import mask_url
 from aisb_engine._progress import Progress
-from aisb_engine._record.manifest import mask_url
 from aisb_engine._record.runfolder import write_atomically
 
 

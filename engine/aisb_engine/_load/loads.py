@@ -73,6 +73,10 @@ def planned(load: Load, requests: int, times: Sequence[tuple[str, float | None]]
     return schedule(requests, rate=load.request_rate or None, ramp=ramp, seed=load.seed, **_shape(load))
 
 
+FILES_A_WORKER = 8
+"""Files that the command's own process has open for each worker, with room for its own."""
+
+
 def joins(load: Load, clients: int) -> array[int]:
     """Return when each client of a pressure run begins: at `request_rate` a second, or over a tenth of it."""
     wanted = clients / (JOINING * (load.pressure_time or 1.0))
@@ -105,6 +109,7 @@ def workers(load: Load, backend: Backend, requests: int, notes: list[str]) -> in
         count = min(cores(), max(-(-at_once // STREAMS_A_WORKER), -(-int(rate) // int(RATE_A_WORKER)), 1))
         if has.files is not None:
             count = max(count, -(-at_once // max(1, has.files - SPARE_FILES)))
+            count = min(count, max(1, has.files // FILES_A_WORKER))
         count = count if shared else 1
     if count > at_once and not is_open(load):
         notes.append(f"{count} workers were asked for, and {at_once} requests are in flight: {at_once} work")

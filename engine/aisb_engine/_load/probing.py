@@ -11,7 +11,7 @@ from aisb_engine._faults import RAISED, calling, is_stop
 from aisb_engine._http.likelihood import try_scores
 from aisb_engine._load.placing import Placing
 from aisb_engine._load.stage import InferenceStage
-from aisb_engine._record.manifest import mask_url
+from aisb_engine._masking import mask_secrets, mask_url
 
 
 async def probe_models(stage: InferenceStage, placing: Placing) -> None:
@@ -34,10 +34,10 @@ async def probe_models(stage: InferenceStage, placing: Placing) -> None:
             if isinstance(backend, HttpBackend) and any(one.task.mode == "logprob" for one in mine):
                 await try_scores(backend)
         except ServiceError as error:
-            raise ServiceError(f"{name}: {error}") from error
+            raise ServiceError(mask_secrets(f"{name}: {error}")) from error
         stage.manifest.note("models", name, _model_facts(backend, info))
         for line in info.notes:
-            stage.display.say(f"{name}: {line}")
+            stage.display.say(mask_secrets(f"{name}: {line}"))
 
 
 async def close_backends(stage: InferenceStage) -> None:
@@ -53,7 +53,7 @@ async def close_backends(stage: InferenceStage) -> None:
 def _model_facts(backend: Backend, info: ServiceInfo) -> dict[str, Any]:
     """Return what the manifest keeps of a model."""
     served = getattr(backend, "model", None)
-    facts: dict[str, Any] = {"served": served, "detail": info.detail or None}
+    facts: dict[str, Any] = {"served": served, "detail": mask_secrets(info.detail) or None}
     if isinstance(backend, HttpBackend):
         facts["url"] = mask_url(backend.url)
     return facts

@@ -34,6 +34,7 @@ from aisb_engine._load.pacing import BURST, Clock, Pacer, open_gates
 from aisb_engine._load.process import import_transport, rare_collections
 from aisb_engine._load.share import LoadShare, Source, rounds
 from aisb_engine._load.task_group import TaskGroup
+from aisb_engine._masking import mask_failure
 from aisb_engine._progress import Progress
 
 if TYPE_CHECKING:
@@ -132,7 +133,13 @@ class SubtaskRunner:
         from aisb_engine._load.capacity import most_files
 
         timeouts, limit = self.share.load.timeouts, limit or most_files()
-        self._transport = open_transport(self.backend, timeouts=timeouts, clock=self.clock, limit=limit)
+        self._transport = open_transport(
+            self.backend,
+            timeouts=timeouts,
+            clock=self.clock,
+            limit=limit,
+            max_reply=self.share.load.max_reply,
+        )
         try:
             yield
         finally:
@@ -250,6 +257,8 @@ class SubtaskRunner:
         while True:
             progress.sent += 1
             prediction = await self._attempt(request, attempt, planned_ns, encoded)
+            if prediction.failure is not None:
+                prediction = replace(prediction, failure=mask_failure(prediction.failure))
             failure = prediction.failure
             final = failure is None or attempt > retries or not is_retryable(failure)
             self.log.append(prediction, final=final, extra=extra)

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import orjson
 
-from aisb._errors import RunError
+from aisb._errors import StorageError
 from aisb._types import Message, Part, Request
 from aisb_engine._load.loads import is_open, joins, part_of
 from aisb_engine._load.prefix_cache import PrefixCacheBuster
@@ -115,7 +115,7 @@ def write_requests(path: Path) -> Iterator[Callable[[int, Request], None]]:
         with path.open("wb") as file:
             yield lambda planned_ns, request: _write(file, planned_ns, request)
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}") from error
+        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _write(file: IO[bytes], planned_ns: int, request: Request) -> None:

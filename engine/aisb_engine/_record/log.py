@@ -29,7 +29,7 @@ from zlib import crc32
 
 import orjson
 
-from aisb._errors import RunError
+from aisb._errors import StorageError
 from aisb._types import ChunkKind, Failure, Logprob, Prediction, Timing, Usage
 from aisb_engine._record.kinds import Kinds
 
@@ -73,7 +73,7 @@ class LogWriter:
         except OSError as error:
             os.ftruncate(self._file, self._end)
             os.lseek(self._file, self._end, os.SEEK_SET)
-            raise RunError(
+            raise StorageError(
                 f"the log {self.path} cannot be written: {error.strerror}\n"
                 f"  everything that had finished is kept; make room, then go on with --reuse (a performance "
                 "run: start it anew)"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,15 +15,12 @@ import orjson
 from aisb import __version__
 from aisb._errors import RunError
 from aisb._plugins import Plugins
+from aisb_engine._masking import mask_command
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
 from aisb_engine._spec import Subtask, Task
 
 IDENTITY_LEFT_OUT = {"num_return_sequences"}
 """Parameters that say how many requests are made, and nothing about one of them."""
-
-MASK = "***"
-_SECRET = re.compile(r"(key|token|secret|authorization|password|cookie)", re.IGNORECASE)
-_NO_SECRET = re.compile(r"(_env|-env|_file|-file|tokens|tokenizer)$", re.IGNORECASE)
 
 
 class Manifest:
@@ -58,7 +54,7 @@ class Manifest:
 
     def begin(self, command: Sequence[str]) -> int:
         """Note that a command begins to work on the run; return its number, which log records carry."""
-        session = {"started": now(), "command": mask(command), "ended": None, "exit_code": None}
+        session = {"started": now(), "command": mask_command(command), "ended": None, "exit_code": None}
         self._sessions.append(session | ({"begun": False} if self._asks else {}))
         self.save()
         return len(self.data["sessions"]) - self._asks
@@ -107,26 +103,6 @@ def other_sessions(folder: RunFolder) -> list[dict[str, Any]]:
 def now() -> str:
     """Return the wall-clock time, as ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def mask(command: Sequence[str]) -> list[str]:
-    """Return a command line in which keys, tokens and passwords are hidden."""
-    return [_mask(word) for word in command]
-
-
-def mask_url(url: str) -> str:
-    """Return a URL without the user and password in it."""
-    return re.sub(r"(https?://)[^/@\s]*@", rf"\1{MASK}@", url)
-
-
-def is_secret(name: str) -> bool:
-    """Say whether a header or key of this name holds something that must not be written down."""
-    return bool(_SECRET.search(name)) and not _NO_SECRET.search(name)
-
-
-def _mask(word: str) -> str:
-    name, equals, _ = word.partition("=")
-    return f"{name}={MASK}" if equals and is_secret(name) else mask_url(word)
 
 
 def task_version(task: Task) -> str:

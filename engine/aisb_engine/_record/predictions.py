@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -147,11 +148,11 @@ def write_predictions(
     """Write the prediction files of a subtask."""
     predictions = answers.predictions
     by_id = {one.sample.id: one for one in answers.task.asked}
-    lines = [
+    lines = (
         orjson.dumps(to_line(by_id[p.sample_id], p), option=orjson.OPT_APPEND_NEWLINE, default=str)
         for p in predictions
-    ]
-    write_atomically(folder.predictions(model, task), b"".join(lines))
+    )
+    write_atomically(folder.predictions(model, task), lines)  # a line at a time: answers can be large
     if also_json:
         write_atomically(folder.predictions_json(model, task), _by_id(by_id, predictions, repeats))
 
@@ -195,20 +196,20 @@ def to_line(asked: Asked, prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _by_id(by_id: Mapping[str, Asked], predictions: Iterable[Prediction], repeats: int) -> bytes:
-    """Return the predictions as one JSON object by id, an entry a line; with repeats a list per id."""
-    entries: dict[str, list[dict[str, Any]]] = {}
-    for prediction in predictions:
-        asked = by_id[prediction.sample_id]
-        entry = {"origin_prompt": asked.prompt, "prediction": prediction.text, "gold": asked.sample.target}
-        if prediction.tool_calls:
-            entry["tool_calls"] = prediction.tool_calls
-        entries.setdefault(prediction.sample_id, []).append(entry)
-    lines = [
-        orjson.dumps(key) + b": " + orjson.dumps(found if repeats > 1 else found[0], default=str)
-        for key, found in entries.items()
-    ]
-    return b"{\n" + b",\n".join(lines) + b"\n}\n"
+def _by_id(by_id: Mapping[str, Asked], predictions: Iterable[Prediction], repeats: int) -> Iterator[bytes]:
+    """Yield the predictions as one JSON object by id, an entry a line; with repeats a list per id."""
+    before = b"{\n"
+    for key, together in groupby(predictions, lambda prediction: prediction.sample_id):
+        entries = [_entry(by_id[key], prediction) for prediction in together]
+        yield before + orjson.dumps(key) + b": "
+        yield orjson.dumps(entries if repeats > 1 else entries[0], default=str)
+        before = b",\n"
+    yield b"\n}\n" if before == b",\n" else b"{\n\n}\n"
+
+
+def _entry(asked: Asked, prediction: Prediction) -> dict[str, Any]:
+    entry = {"origin_prompt": asked.prompt, "prediction": prediction.text, "gold": asked.sample.target}
+    return entry | ({"tool_calls": prediction.tool_calls} if prediction.tool_calls else {})
 
 
 def _turn(message: Message) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from aisb._errors import RunError
+from aisb._errors import RunError, StorageError
 from aisb._report import write_file
 
 TIMESTAMP = re.compile(r"\d{8}_\d{6}(_\d+)?")
@@ -50,7 +50,7 @@ class RunFolder:
                     continue
                 return cls(path)
         except OSError as error:
-            raise RunError(
+            raise StorageError(
                 f"the work folder {work_dir} cannot be written: {error.strerror}; name another with -w"
             ) from error
         raise RunError(f"{work_dir} holds a thousand runs of this second")
@@ -165,15 +165,32 @@ class RunFolder:
         """Remove a run in which nothing was asked."""
         shutil.rmtree(self.path)
 
+    def _refuse_links(self) -> None:
+        """Refuse a run with a symbolic link in it: what is written there would land outside the run."""
+        for path in self.path.rglob("*"):
+            if path.is_symlink():
+                raise RunError(
+                    f"{path} is a symbolic link, through which nothing is written; "
+                    "put the file or folder itself in its place"
+                )
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other commands from writing this run; the lock goes with the process, however it ends.
 
         Raises:
-            RunError: another process holds it.
+            RunError: another process holds it, or something in the run is a symbolic link.
+            StorageError: the folder cannot be written.
         """
+        self._refuse_links()
         path = self.path / ".lock"
-        with path.open("a+") as file:
+        try:
+            file = path.open("a+")
+        except OSError as error:
+            raise StorageError(
+                f"{self.path} cannot be written: {error.strerror}; it can still be read, as by aisb runs show"
+            ) from error
+        with file:
             try:
                 _take(file)
             except OSError as error:

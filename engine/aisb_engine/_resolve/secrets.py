@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aisb._errors import ConfigError
-from aisb_engine._record.manifest import MASK, is_secret, mask_url
+from aisb_engine._masking import MASK, mask_headers, mask_url
 from aisb_engine._spec import RunSpec
 
 SECRETS = ("api_key", "apikey", "token", "secret", "password")
@@ -25,14 +25,15 @@ def refuse_secrets(table: Mapping[str, Any], where: str) -> None:
 
 
 def mask_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a model's options as a run folder may keep them: no keys in headers, no password in the URL."""
+    """Return a model's options as a run folder may keep them: no values of headers, no secrets in the URL.
+
+    Headers that `plain_headers` lists keep their values.
+    """
     masked = dict(options)
     if isinstance(options.get("url"), str):
         masked["url"] = mask_url(options["url"])
     if isinstance(options.get("headers"), Mapping):
-        masked["headers"] = {
-            name: MASK if is_secret(name) else value for name, value in options["headers"].items()
-        }
+        masked["headers"] = mask_headers(options["headers"], options.get("plain_headers", ()))
     return masked
 
 
@@ -42,7 +43,8 @@ def refuse_masked(options: Mapping[str, Any], where: str) -> None:
         raise ConfigError(
             f"{where}.{name}",
             "this was a secret, which a run folder does not keep; give it again, as in "
-            f"--set {'judge' if where == 'judge' else 'model'}.{name}=…, or use api_key_env",
+            f"--set {'judge' if where == 'judge' else 'model'}.{name}=…, or use api_key_env or headers_env; "
+            "headers that are no secrets can be listed in plain_headers",
         )
 
 
@@ -50,7 +52,8 @@ def masked_keys(options: Mapping[str, Any]) -> list[str]:
     """Return the keys of a model's options whose values were masked."""
     headers = options.get("headers") or {}
     found = [f"headers.{name}" for name, value in headers.items() if value == MASK]
-    return [*found, "url"] if f"//{MASK}@" in str(options.get("url", "")) else found
+    url = str(options.get("url", ""))
+    return [*found, "url"] if f"//{MASK}@" in url or f"={MASK}" in url else found
 
 
 def keys_to_give_again(spec: RunSpec) -> list[str]:

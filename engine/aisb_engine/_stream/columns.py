@@ -139,6 +139,18 @@ class Columns:
         """Say whether any chunk is more than a comment."""
         return any(kind != "keepalive" for kind, _ in self.runs())
 
+    def holds_answer(self) -> bool:
+        """Say whether there is text, reasoning, a tool call, or a reason why there is no more of them."""
+        if (
+            self.finish_reason
+            or self._old_text
+            or self._old_reasoning
+            or any(self.text)
+            or any(self.reasoning)
+        ):
+            return True
+        return any(any(call.values()) for call in self.calls.values())
+
     def all_stamps(self) -> array[int]:
         """Return the stamp of every chunk."""
         return self._old_stamps.all(self.stamps) if self._old_stamps else array("q", self.stamps)

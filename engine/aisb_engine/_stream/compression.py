@@ -11,12 +11,20 @@ from aisb._types import Failure
 
 _GZIP = b"\x1f\x8b"
 _GZIP_OR_ZLIB = 47  # for zlib: by what the data begins with
+LARGEST_REPLY = 64_000_000
+"""Bytes that a reply has at most, decompressed, where `load.max_reply` says nothing else."""
+
+
+def too_large(most: int, status: int | None = None) -> Failure:
+    """Return the failure of a reply that is larger than it may be."""
+    return Failure("protocol", f"the reply is larger than {most:,} bytes (load.max_reply)", status)
 
 
 class Decoder:
-    """Undoes gzip, of one member or several, or deflate, piece by piece."""
+    """Undoes gzip, of one member or several, or deflate, piece by piece, up to `most` bytes in all."""
 
-    def __init__(self, coding: str) -> None:
+    def __init__(self, coding: str, most: int = LARGEST_REPLY) -> None:
+        self._most = self._left = most
         self._may_be_raw = coding == "deflate"  # some servers leave the zlib header out
         self._inflate: Any = None  # of the member that is under way, or the last one
         self._first = b""  # the first byte of a member, whose second has not come
@@ -31,7 +39,7 @@ class Decoder:
         """Return what these bytes decompress to.
 
         Raises:
-            AttemptFailed: the data is damaged.
+            AttemptFailed: the data is damaged, or more than it may be.
         """
         data, self._first, parts = self._first + data, b"", []
         while data and not self._over:
@@ -42,10 +50,14 @@ class Decoder:
                 self._begin_member(data[:2])
                 continue
             try:
-                parts.append(self._inflate.decompress(data))
+                part = self._inflate.decompress(data, self._left + 1)
             except zlib.error as error:
                 failure = Failure("protocol", f"the compressed reply is damaged ({error})")
                 raise AttemptFailed(failure) from error
+            self._left -= len(part)
+            if self._left < 0:
+                raise AttemptFailed(too_large(self._most))
+            parts.append(part)
             data = self._inflate.unused_data
         return b"".join(parts)
 
@@ -64,7 +76,7 @@ def _is_zlib(first: bytes) -> bool:
     return first[0] & 15 == 8 and int.from_bytes(first, "big") % 31 == 0
 
 
-def decoder_for(headers: Mapping[str, str]) -> Decoder | None:
+def decoder_for(headers: Mapping[str, str], most: int = LARGEST_REPLY) -> Decoder | None:
     """Return what undoes a reply's compression, None where it has none.
 
     Raises:
@@ -77,6 +89,6 @@ def decoder_for(headers: Mapping[str, str]) -> Decoder | None:
     if coding in ("", "identity"):
         return None
     if coding in ("gzip", "x-gzip", "deflate"):
-        return Decoder(coding)
+        return Decoder(coding, most)
     text = f"the reply is compressed with {coding!r} although none was asked for"
     raise AttemptFailed(Failure("protocol", text))

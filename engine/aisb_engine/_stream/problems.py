@@ -129,6 +129,12 @@ def no_answer(body: bytes, status: int) -> Failure:
     return protocol(f"the reply holds no answer: {show(body)}", status)
 
 
+def empty_stream(status: int) -> Failure:
+    """Return the failure of a stream that ended as it should, and in which there was no answer."""
+    text = "the reply holds no answer: a stream without text, reasoning, tool call and finish reason"
+    return protocol(text, status)
+
+
 def cut_in_event(payload: bytes, status: int) -> Failure:
     """Return the failure of a stream whose last event is not whole."""
     return cut(f"the stream ends in the middle of an event: {show(payload)}", status)

@@ -25,7 +25,7 @@ from aisb._types import Chunk, ChunkKind, Failure
 from aisb_engine._faults import RAISED
 from aisb_engine._stream import problems
 from aisb_engine._stream.columns import Columns
-from aisb_engine._stream.compression import Decoder, decoder_for
+from aisb_engine._stream.compression import LARGEST_REPLY, Decoder, decoder_for
 from aisb_engine._stream.head import CHUNKED, Head, end_of_head, parse_head
 from aisb_engine._stream.kind import BOM, is_stream, only_comments, shows_kind
 from aisb_engine._stream.lines import HEX_DIGITS, bare_size, check_line
@@ -72,6 +72,7 @@ class StreamReader:
         self.done: bool = False  # [DONE] came
         self.streamed: bool = True
         self.decoder: Decoder | None = None
+        self.max_reply: int = LARGEST_REPLY  # bytes, decompressed
         self.columns = Columns()
         self._state: int = HEAD
         self._rest: bytes = b""  # the beginning of a line that is not whole yet
@@ -91,13 +92,12 @@ class StreamReader:
         self._event_name: bytes = b""
         self._had_event: bool = False
         self._learns: bool = backend is not None and backend.copies_text and sink is None
-        self._misses: int = 0
         self._before: bytes = b""  # the template: what stands before the text of an event, and after it
         self._after: bytes = b""
         self._texts: list[str] = []  # where the text of a match belongs
         self._stamps: list[int] = self.columns.stamps
         self._text_kind: ChunkKind = "content"
-        self._matches: int = 0  # since the latest other chunk
+        self._misses = self._matches = 0  # since the latest other chunk
         self._matching: bool = False  # the next piece may be one whole event that matches
         self._piece_starts: dict[int, bytes] = {}  # what such a piece begins with, by its length
         self._piece_end: bytes = b""
@@ -185,7 +185,7 @@ class StreamReader:
     def _begin_body(self, head: Head, stamp: int) -> None:
         self.status, self.headers, length, self.keep_alive = head
         self.headers_ns = stamp
-        self.decoder = decoder_for(self.headers)
+        self.decoder = decoder_for(self.headers, self.max_reply)
         if not 200 <= self.status < 300:
             self._kind = DOCUMENT
         if length is None:

@@ -1,11 +1,14 @@
 """Answers of a local model: the same tokens as one by one, whatever is computed together."""
 
+import asyncio
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 import torch
-from hf_small import ask, plain, plainly, prompts, request, texts
+from hf_small import ask, ask_directly, plain, plainly, prompts, request, texts
 
 from aisb import UsageError
 from aisb_backend_hf import HFBase, HFChat
@@ -66,11 +69,43 @@ def test_shared_beginnings_are_computed_once_and_change_nothing(folder):
     assert meter.prompts < 8 * 40 + 120
 
 
+class Gate:
+    """What keeps the model's thread waiting until it is opened, and is dropped then as a cancelled request."""
+
+    def __init__(self):
+        self.opened = threading.Event()
+
+    @property
+    def cancelled(self):
+        assert self.opened.wait(60)
+        return True
+
+
+def ask_together(backend, requests):
+    """Ask all before the model looks at one of them, however busy the machine is."""
+
+    async def all_of_them():
+        await backend.probe()
+        gate = Gate()
+        backend._engine._scheduler.submit(gate)
+        tasks = [
+            asyncio.create_task(ask_directly(backend, one, clock=time.perf_counter_ns)) for one in requests
+        ]
+        await asyncio.sleep(0)  # each has handed its request over
+        gate.opened.set()
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            await backend.aclose()
+
+    return asyncio.run(all_of_them())
+
+
 def test_repeats_of_a_sample_share_its_prompt(folder):
     (text,) = prompts(1, least=60, most=60)
     backend = HFBase(path=str(folder))
     wanted = [request(number, text, temperature=1, seed=number) for number in range(8)]
-    answers = ask(backend, wanted)
+    answers = ask_together(backend, wanted)
     assert len({answer.text for answer in answers}) > 1
     assert backend._engine.meter.prompts < 2 * 60
     assert answers[-1].usage.cached_tokens > 50

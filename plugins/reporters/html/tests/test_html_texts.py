@@ -1,7 +1,7 @@
 """How the page holds texts: prefixes once, long ones without their middle, positions as scripts count them."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aisb_reporter_html._texts import Shared, beginnings, cut, excerpt, pieces, turns
@@ -64,6 +64,9 @@ def test_what_was_extracted_is_kept_wherever_it_stands():
 
 @settings(deadline=None)  # a busy machine is no mistake
 @given(st.text(alphabet="aé😀", max_size=60), st.integers(0, 60), st.integers(1, 8), st.integers(2, 40))
+@example(text="aaa", start=0, length=2, most=2)
+@example(text="a" * 900, start=0, length=451, most=40)
+@example(text="é" * 900, start=650, length=250, most=3)
 def test_a_span_marks_the_same_words_in_what_is_left(text, start, length, most):
     span = (min(start, len(text)), min(start + length, len(text)))
     short, gaps, moved = cut(text, most, span)

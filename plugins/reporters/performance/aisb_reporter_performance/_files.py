@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aisb import DialectResult, Distribution, PerformanceResult
-from aisb.helpers import write_file
+from aisb.helpers import csv_cell, write_file
 from aisb_reporter_performance._tables import COMMON, PARAMETERS, UNITS, exact, headers, values
 
 REQUEST_COLUMNS = (
@@ -150,7 +150,7 @@ def _counts(column: Any) -> list[str]:
 
 def _csv(rows: Iterable[Sequence[object]]) -> bytes:
     text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(map(csv_cell, row) for row in rows)
     return text.getvalue().encode()
 
 

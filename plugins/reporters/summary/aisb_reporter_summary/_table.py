@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aisb import OUTCOMES, FinishedRun, Metric, Outcome, Result
+from aisb.helpers import csv_cell
 from aisb_reporter_summary._not_asked import requests_not_asked
 from aisb_reporter_summary._speeds import numbers, performances
 
@@ -113,7 +114,7 @@ def as_csv(run: FinishedRun) -> str:
     """Return the table as CSV, unknown cells empty; what stands beside a number follows after all models."""
     table = rows(run)
     table = [*table, *_unscored(run)]
-    cells = [cell for row in table for cell in row.cells.values()]
+    numbers_there = [cell for row in table for cell in row.cells.values()]
     remarks = {
         name: remark
         for name, remark in (
@@ -121,29 +122,29 @@ def as_csv(run: FinishedRun) -> str:
             ("trial", _trial),
             ("not asked", _not_asked),
         )
-        if any(remark(*cell) for cell in cells)
+        if any(remark(*cell) for cell in numbers_there)
     }
     beside = ("n", "low", "high", "bound_low", "bound_high", *OUTCOMES, *remarks)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*LABELS, *run.models, *(f"{model} {name}" for model in run.models for name in beside)])
+    heads = [*LABELS, *run.models, *(f"{model} {name}" for model in run.models for name in beside)]
+    writer.writerow(map(csv_cell, heads))
     for row in table:
         found = [row.cells.get(model) for model in run.models]
-        writer.writerow(
-            [
-                *row.labels,
-                *(_exact(cell[1].value) if cell else "" for cell in found),
-                *(
-                    value
-                    for cell in found
-                    for value in (
-                        [*_beside(*cell), *(remark(*cell) for remark in remarks.values())]
-                        if cell
-                        else [""] * len(beside)
-                    )
-                ),
-            ]
-        )
+        cells = [
+            *row.labels,
+            *(_exact(cell[1].value) if cell else "" for cell in found),
+            *(
+                value
+                for cell in found
+                for value in (
+                    [*_beside(*cell), *(remark(*cell) for remark in remarks.values())]
+                    if cell
+                    else [""] * len(beside)
+                )
+            ),
+        ]
+        writer.writerow(map(csv_cell, cells))
     return text.getvalue()
 
 

@@ -1,0 +1,71 @@
+"""Print names and texts of services and foreign files without what a terminal would obey."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+
+class CleanStream:
+    """A text stream on which control characters become U+FFFD; `plain` is the stream behind it.
+
+    Bytes, which commands write as data for other programs, go to its `buffer` as they are.
+    """
+
+    def __init__(self, plain: TextIO, clean: Callable[[str], str]) -> None:
+        self.plain = plain
+        self._clean = clean
+
+    def write(self, text: str) -> int:
+        """Write a text without control characters."""
+        if not isinstance(text, str):
+            raise TypeError(f"a text stream takes texts, not {type(text).__name__}")
+        self.plain.write(self._clean(text))
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.plain)
+
+
+@contextmanager
+def clean_streams() -> Iterator[None]:
+    """Clean all that is printed while the block runs."""
+    from aisb_engine import printable
+
+    out, errors = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = CleanStream(out, printable), CleanStream(errors, printable)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = out, errors
+
+
+def plain_stream(stream: TextIO) -> TextIO:
+    """Return the stream behind one that is cleaned, for what draws with control sequences of its own."""
+    return stream.plain if isinstance(stream, CleanStream) else stream
+
+
+def as_json_text(value: object) -> str:
+    """Return JSON whose control characters are escaped: the same values, harmless on a terminal."""
+    import json
+
+    from aisb_engine import printable
+
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return "".join(one if one == "\n" or printable(one) == one else _escaped(one) for one in text)
+
+
+def _escaped(character: str) -> str:
+    import json
+
+    return json.dumps(character)[1:-1]
