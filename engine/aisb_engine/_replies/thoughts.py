@@ -75,6 +75,14 @@ def is_quoted(text: str, start: int, end: int) -> bool:
     return len(re.findall(pattern, line)) % 2 == 1
 
 
+def is_named(text: str, start: int, end: int) -> bool:
+    """Say whether the words beside a mark name what it is: "the token </s>", "the </s> tag"."""
+    return bool(_NAMED.search(text, max(0, start - 20), start) and text[end : end + 40].strip()) or bool(
+        _NAMED_AFTER.match(text, end)
+    )
+
+
+_NAMED = re.compile(r"(?:\b(?:tag|token|marker?|called|named)\s|标签|标记)$", re.IGNORECASE)
 _QUOTES = {
     **{quote: quote for quote in "\"'`"},
     **dict(zip("“‘「『《«", "”’」』》»", strict=True)),

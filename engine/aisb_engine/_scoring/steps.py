@@ -109,7 +109,7 @@ class Steps:
         if box is None:
             answer = self._run(text, sample)
             return Found(answer and _weighed(answer, text, cut_off=cut_off), text)
-        # The answer itself was cut off: only one that the text had marked before counts, not all that it said.
+        # The answer itself was cut off. One that the text had marked before counts, but not all that it said.
         before = text[:box]
         answer = self._run(before, sample)
         marked = answer is not None and answer.explicit and not _is_whole(answer, before)

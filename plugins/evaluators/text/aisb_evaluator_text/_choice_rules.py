@@ -135,8 +135,8 @@ class Rules:
             re.VERBOSE | re.IGNORECASE,
         )
         self.each = re.compile(
-            rf"{capital}(?:选?项)?[.,，:、]\s?[^；;。\n]{{0,120}}?[,，]\s?"
-            r"(?:(?P<right>正确|符合题意)|错误|不正确|不符合题意)(?=[；;。\n]|\Z)"
+            rf"{capital}(?:选?项)?[.,，:、]\s?(?:[^；;。\n]{{0,120}}?[,，]\s?)?"
+            r"(?:(?P<right>正确|符合题意)|错误|不正确|不符合题意)(?=[；;。\n]|\Z|\s{1,3}[A-Z]\s?[:.、])"
         )
         self.conclude = re.compile(
             rf"""

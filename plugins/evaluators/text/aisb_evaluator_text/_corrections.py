@@ -18,7 +18,8 @@ _CORRECTS = pattern(
     | \b(?:need|have)\ to\ correct\b | (?<![\u4e00-\u9fff])不[,，。]
     | (?<![a-z]\ )\bno\b(?=[,.:;!—–-]{1,3}\s?(?:[$€£¥]?\d|[("*]?[A-J]\b|it|that|the\ (?:answer|right|correct)
         |wait|actually)|\s?[—–-])
-    | (?<!\w\ )\b(?:nein|non|нет)(?=[,.:;!—–-]{1,3}\s?(?:\d+(?=[.!]?\s*\Z)|[("*]?[A-J]\b|(?:es\ ist|die|das|moment|warte
+    | (?<!\w\ )\b(?:nein|non|нет)(?=[,.:;!—–-]{1,3}\s?
+        (?:\d+(?=[.!]?\s*\Z)|[("*]?[A-J]\b|(?:es\ ist|die|das|moment|warte
         |c['’]est|la|attends|это|правильн\w{2})\b))
     | (?<!\w\ )\bno(?=,\s(?:es|la\ (?:respuesta|correcta)|espera)\b)
     | \bI\ (?:misread|miscalculated|miscounted|misspoke|was\ wrong|forgot)\b
