@@ -1,4 +1,4 @@
-"""Tell whether a text declines to answer, in English or Chinese."""
+"""Tell whether a text declines to answer, in English, Chinese and some other languages."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ _REFUSAL = pattern(
   | (?:抱歉|对不起|不好意思|遗憾)[^。！？\n]{{0,20}}(?:无法|不能|没法|不可以|不便|拒绝|没有办法)
   | 我(?:无法|不能|没法|不便|拒绝)[^。！？\n]{{0,8}}(?:{_ASKED_IN_CHINESE})
   | 作为(?:一个|一名|一款)?(?:AI|人工智能|大?语言模型)
+  | \b(?:lo\ siento|lamento|désolée?|leid|entschuldigung|извините|простите|к\ сожалению)\b[^.!?\n]{{0,40}}
+    \b(?:no\ puedo|ne\ (?:peux|puis)|kann|не\ могу)\b
+  | (?:申し訳|すみません|ごめんなさい)[^！？\n]{{0,40}}(?:できません|できない|かねます)
   | ^(?:
       I['’]m\ sorry|sorry|很?抱歉|对不起|我?拒绝(?:回答)?
       |I\ (?:refuse|decline)(?:\ to\ (?:answer|respond|comply)[\w\ ]{{0,40}})?

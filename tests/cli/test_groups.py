@@ -148,6 +148,9 @@ def test_an_average_over_some_of_the_groups_says_so_everywhere(work: Path) -> No
     metrics = json.loads(summary[".json"])["results"][0]["metrics"]
     assert [one["groups"] for one in metrics if one["group"] is None] == [[2, 3]] * 3
     assert "(2 of 3 groups)" in aisb("runs", "show", "latest", cwd=work)
+    aisb("report", "latest", "--reporters", "junit", "--set", "junit.least=1", cwd=work)
+    (suites,) = latest(work).glob("summary/*.xml")
+    assert " over 2 of 3 groups" in suites.read_text()
     merged = aisb("score", "latest", "--merge-ds", cwd=work)
     assert "sums · small: n 8, 2 of 3 groups, 95 %" in merged
 

@@ -202,6 +202,13 @@ def test_a_text_that_declines_is_refused_unless_it_marks_an_answer():
         ("I refuse to believe that: it is 18.", False),
         ("I cannot answer this. " + "Here is why. " * 60, False),
         ("", False),
+        ("Lo siento, pero no puedo responder a eso.", True),
+        ("Je suis désolé, mais je ne peux pas vous aider.", True),
+        ("Es tut mir leid, aber das kann ich nicht sagen.", True),
+        ("Извините, но я не могу ответить.", True),
+        ("申し訳ありませんが、お答えできません。", True),
+        ("Lo siento", False),
+        ("Es tut mir leid um die 3 Eier. Er kann 18 verkaufen.", False),
     ],
 )
 def test_refusals_are_told_from_answers(text: str, refuses: bool):

@@ -114,6 +114,12 @@ def test_reasoning_that_was_cut_off_is_never_credited(steps, opening):
         "<response>\n<reasoning>since 9</reasoning>\n<answer>B</answer>\n</response>",
         "Write <thought>your idea</thought> in one line. B",
         "def strip(x):\n    return x.split('</think>')[-1]",
+        "```python\ndef f(x):\n    # </think> ends a thought\n    return x\n```",
+        "The tag </s> strikes a text through: B",
+        "Behind the <|im_end|> token nothing is read: B",
+        "<thinking about it> B",
+        "We don't print '<think>' here. B",
+        "„<think>“ heißt die Marke. B",
         "analysis of the data shows B",
         "Analysis: B",
         "2 < 3 and [THINKING] is a word: B",
@@ -134,6 +140,13 @@ def test_a_text_that_only_mentions_such_a_mark_keeps_all_of_it(text):
         ("<think>x</think>\n\nAlpha one.\n\nBeta two.", "Alpha one.\n\nBeta two."),
         ("<think>x</think>\n    return x\n    y", "    return x\n    y"),
         ("\n\nAlpha", "\n\nAlpha"),
+        # What is quoted beside a mark does not quote the mark.
+        ("<think>`9`</think>`18`", "`18`"),
+        ('<think>"9"</think>"18"', '"18"'),
+        ("<think>“9”</think>“18”", "“18”"),
+        ("<think>```\n9\n```</think>```\n18\n```", "```\n18\n```"),
+        ("analysis Let me try.```\n9\n```assistantfinal```\n18\n```", "```\n18\n```"),
+        ("Try:\n```python\n9\n```</think>```python\n18\n```", "```python\n18\n```"),
     ],
 )
 def test_pieces_are_joined_by_a_line_end_and_lose_white_space_only_where_a_thought_was(raw, seen):
@@ -175,7 +188,7 @@ def test_a_broken_mark_of_a_model_is_an_error_before_anything_is_asked(plugins):
 
 
 @pytest.mark.parametrize(
-    "unit", ["<think>", "a <reasoning> ", "</reasoning>", "```\n<think>", "<a>", "`<think>`", "a <thought>x</thought> b"]
+    "unit", ["<think>", "a <reasoning> ", "</reasoning>", "```\n<think>", "<a>", "`<think>`", "a <thought>x</thought> b", "\n```</think>```"]
 )  # fmt: skip
 def test_marks_are_found_in_time_that_grows_with_the_text(unit):
     def seconds(text):
@@ -313,6 +326,8 @@ def test_whole_texts_are_cut_at_the_end_of_their_turn_alone(plugins, steps):
         ("math500", "So it is 18, and the final answer is:\n\\[\n\\boxed", "length", "truncated"),
         ("demo_gsm8k", "9 * 2 = 18, so \\boxed{18", "length", "truncated"),
         ("mmlu", "The answer is \\boxed{\\text{B", "length", "truncated"),
+        ("math500", "Hence \\boxed{\\frac{1}{2", "length", "truncated"),
+        ("math500", "18. So \\boxed{1", "length", "truncated"),
         ("math500", "\\boxed{7} Let me check: \\boxed{1", "length", "wrong"),
         ("math500", "\\boxed{18} Let me check: \\boxed{1", "length", "correct"),
         ("triviaqa", "The answer is Rome.", "length", "wrong"),

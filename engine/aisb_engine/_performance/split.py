@@ -31,7 +31,7 @@ class Split:
         self.count = count
         self._processes = [
             subprocess.Popen(
-                [sys.executable, "-m", "aisb_engine._performance.split"],
+                [sys.executable, "-P", "-m", "aisb_engine._performance.split"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C in a terminal is for the command, which ends them

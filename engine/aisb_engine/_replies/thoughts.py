@@ -59,11 +59,40 @@ def reasoning_spans(raw: str, marks: Marks | None = None) -> list[Span]:
 
 
 def is_quoted(text: str, start: int, end: int) -> bool:
-    """Say whether a mark is only mentioned: it stands between quotation marks or backquotes."""
-    return start > 0 and end < len(text) and text[start - 1] in _QUOTES and text[end] in _QUOTES
+    """Say whether a mark is only mentioned: it stands between quotation marks or backquotes.
+
+    A quotation or a block that ends right before the mark does not hold it.
+    """
+    if start == 0 or end >= len(text) or text[end] not in _QUOTES.get(text[start - 1], ""):
+        return False
+    quote = text[start - 1]
+    if quote not in "\"'`":
+        return True
+    line = text[max(text.rfind("\n", 0, start) + 1, start - _LONGEST_LINE) : start]
+    if _BLOCK_END.fullmatch(line):
+        return False
+    pattern = rf"(?<![^\W_]){quote}" if quote == "'" else rf"{quote}+"  # an apostrophe quotes nothing
+    return len(re.findall(pattern, line)) % 2 == 1
 
 
-_QUOTES = "\"'`“”‘’「」『』《》"
+def is_named(text: str, start: int, end: int) -> bool:
+    """Say whether the words beside a mark name what it is: "the token </s>", "the </s> tag"."""
+    return bool(_NAMED.search(text, max(0, start - 20), start) and text[end : end + 40].strip()) or bool(
+        _NAMED_AFTER.match(text, end)
+    )
+
+
+_NAMED = re.compile(r"(?:\b(?:tag|token|marker?|called|named)\s|标签|标记)$", re.IGNORECASE)
+_QUOTES = {
+    **{quote: quote for quote in "\"'`"},
+    **dict(zip("“‘「『《«", "”’」』》»", strict=True)),
+    "„": "“”",
+    "”": "”",
+}
+"""What may stand behind a mark, by what stands before it."""
+_LONGEST_LINE = 2_000
+"""How far back the beginning of a quotation is looked for."""
+_BLOCK_END = re.compile(r"[ \t]{0,3}`{3,}")
 _FENCE = re.compile(r"^[ \t]{0,3}(```|~~~)([^\n]*)$", re.MULTILINE)
 _NAMED_AFTER = re.compile(
     r"\s?(?:(?:tags?|tokens?|blocks?|marks?|markers?|elements?|sections?|delimiters?)\b|标签|标记|标识|符号)",
@@ -170,7 +199,12 @@ class _Context:
             return True
         if not one.alone or _NAMED_AFTER.match(self.raw, match.end()):
             return False
-        return not (one.element and self._in_fence(match.start()))
+        if not self._in_fence(match.start()):
+            return True
+        # In a block, a mark with text on both sides is a part of its line: a comment about it.
+        before = self.raw[max(0, match.start() - 200) : match.start()].rpartition("\n")[2]
+        after = self.raw[match.end() : match.end() + 200].partition("\n")[0]
+        return not one.element and not (before.strip(" \t`~") and after.strip())
 
     def end_of_pair(self, position: int) -> int:
         """Return where the pair of a mark that opens ends, or the mark itself where nothing closes it."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from aisb_engine._replies.marks import Marks, known_marks
-from aisb_engine._replies.thoughts import VisibleText, is_quoted
+from aisb_engine._replies.thoughts import VisibleText, is_named, is_quoted
 
 if TYPE_CHECKING:
     from aisb._types import Sample
@@ -120,7 +120,7 @@ def _end_of_turn(text: str, marks: Marks) -> int | None:
         if not text[at:start].strip():
             at = end
             continue
-        if is_quoted(text, start, end):
+        if is_quoted(text, start, end) or is_named(text, start, end):
             continue
         if match[0] == "</s>" and "<s>" in text[:start].lstrip()[1:]:  # struck-through text in HTML
             continue

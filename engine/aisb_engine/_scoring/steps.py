@@ -109,9 +109,11 @@ class Steps:
         if box is None:
             answer = self._run(text, sample)
             return Found(answer and _weighed(answer, text, cut_off=cut_off), text)
-        # The answer itself was cut off: only one that the text had marked before counts.
-        answer = self._run(text[:box], sample)
-        return Found(answer if answer and answer.explicit else None, text)
+        # The answer itself was cut off. One that the text had marked before counts, but not all that it said.
+        before = text[:box]
+        answer = self._run(before, sample)
+        marked = answer is not None and answer.explicit and not _is_whole(answer, before)
+        return Found(answer if marked else None, text)
 
     def _run(self, text: str, sample: Sample) -> Extract | None:
         """Return what the steps find in a text, with its span there."""

@@ -12,6 +12,7 @@ _STRONG = re.compile(
     r"|\b(?:isn|wasn)['’]t\s{1,9}(?:right|correct)\b|\bmade\s{1,9}an?\s{1,9}(?:\w+\s{1,9})?(?:mistake|error)\b|\bmy\s{1,9}mistake\b"
     r"|\bcorrection\b|\bcorrecting\b|\bscratch\s{1,9}that\b|\boops\b|\bsorry\b|\bI\s{1,9}mean[t]?\b"
     r"|(?<![\w.])no\b(?=\s{0,9}[,:;—–-]|\s{1,9}(?:it|the\s{1,9}answer)\b)"
+    r"|(?<![\w.])(?:nein|non|нет)(?=\s{0,9}[,:;—–-])"
     r"|(?<![\u4e00-\u9fff])不(?=[，,])|不对|错了|算错|有误|更正|纠正|修正|抱歉",
     re.IGNORECASE,
 )
@@ -24,6 +25,7 @@ _STATES = re.compile(
     r"(?:\b(?:it|that|this|(?:the\s{1,9})?(?:\w+\s{1,9}){0,2}(?:answer|result|value|total|sum))"
     r"(?:\s{1,9}(?:is|should\s{1,9}be|should\s{1,9}have\s{1,9}been|must\s{1,9}be|would\s{1,9}be|equals|comes\s{1,9}(?:out\s{1,9})?to)|['’]s)"
     r"(?:\s{1,9}(?:actually|really|in\s{1,9}fact|rather|instead|indeed|simply|just))?"
+    r"|\b(?:es\s{1,9}(?:ist|sind|es)|c['’]est|die\s{1,9}antwort\s{1,9}ist|la\s{1,9}(?:réponse\s{1,9}est|respuesta\s{1,9}es)|(?:это|ответ)(?:\s{0,9}[:—–-])?(?=\s))"
     r"|\b(?:correction|answer)\s{0,9}[:：]|\bscratch\s{1,9}that\s{0,9}[:：,.]?|\bno\s{0,9}[,:;—–-]|\bI\s{1,9}mean[t]?"
     r"|应该?是|应为|应当是|(?:更正|修正|纠正)(?:为|[:：])|(?<=[，,])是|答案(?:应该?)?(?:是|为|[:：])|而是)\s{0,9}[*_]{0,2}\s{0,9}"
     + _VALUE,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 _RELATION = re.compile(r"\s*(\\(?:leqslant|geqslant|leqq?|geqq?|neq?|le|ge|lt|gt)(?![a-zA-Z])|<=|>=|<|>)\s*")
 _OPPOSITE = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "!=": "!="}
 _VARIABLE = re.compile(r"[a-zA-Z]|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega)")
+_SIZE = re.compile(r"(?:\\left)?\|\s*([a-zA-Z])\s*(?:\\right)?\|")
 _MEMBER = re.compile(r"^([a-zA-Z]|\\[a-z]+)\s*\\in(?![a-zA-Z])\s*")
 _BUILDER = re.compile(
     r"^\\\{\s*([a-zA-Z])\s*(?:\\in\s*\\mathbb\s*(?:\{\s*R\s*\}|R)\s*)?(?:\\mid|\\vert|\||:|\\colon)\s*(.+?)\s*\\\}$"
@@ -94,6 +95,10 @@ def _range(text: str) -> _Range | None:
     if any(not value or "," in value or "=" in value for value in values):
         return None
     if len(relations) == 1:
+        size = _SIZE.fullmatch(values[0])
+        if size and relations[0] in {"<", "<="} and not _has_variable(values[1], size[1]):
+            closed = relations[0] == "<="
+            return _Range(_Bound(f"-({values[1]})", closed), _Bound(values[1], closed), size[1])
         if not _VARIABLE.fullmatch(values[0]):
             values, relations = values[::-1], [_OPPOSITE[relations[0]]]
         return _one_sided(values[0], relations[0], values[1])

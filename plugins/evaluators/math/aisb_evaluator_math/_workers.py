@@ -57,7 +57,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "aisb_evaluator_math._worker"],
+            [sys.executable, "-P", "-m", "aisb_evaluator_math._worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -175,6 +177,20 @@ async def test_one_of_several_targets_is_enough():
 def test_an_option_that_cannot_be_is_refused(options):
     with pytest.raises(UsageError, match=f"{next(iter(options))} = .* it must be"):
         MathVerify(**options)
+
+
+def test_files_of_the_folder_that_are_named_as_modules_are_not_taken_for_them(tmp_path):
+    (tmp_path / "math.py").write_text("raise RuntimeError('not the standard library')")
+    asks = "from aisb_evaluator_math._workers import Worker; w = Worker(); print(w.compare('5x', 'x*5', 9)); w.end()"
+    asked = subprocess.run(
+        [sys.executable, "-P", "-c", asks],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "'right': True" in asked.stdout, asked.stderr
 
 
 @pytest.mark.data

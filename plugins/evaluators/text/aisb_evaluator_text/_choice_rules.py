@@ -135,8 +135,8 @@ class Rules:
             re.VERBOSE | re.IGNORECASE,
         )
         self.each = re.compile(
-            rf"{capital}(?:选?项)?[.,，:、]\s?[^；;。\n]{{0,120}}?[,，]\s?"
-            r"(?:(?P<right>正确|符合题意)|错误|不正确|不符合题意)(?=[；;。\n]|\Z)"
+            rf"{capital}(?:选?项)?[.,，:、]\s?(?:[^；;。\n]{{0,120}}?[,，]\s?)?"
+            r"(?:(?P<right>正确|符合题意)|错误|不正确|不符合题意)(?=[；;。\n]|\Z|\s{1,3}[A-Z]\s?[:.、])"
         )
         self.conclude = re.compile(
             rf"""
@@ -160,7 +160,7 @@ class Rules:
                 |\b(?:so|therefore|thus|hence|no|actually|rather|instead),?\s
                 |\b(?:switch(?:ing)?|my\ (?:answer|choice))\ to\s
                 |\b(?:correct|right|better|best)\ (?:one|answer|option|choice)\ is\s
-                |应该?[是选为]|应?改为|改选|就是|而是|选|是|正确的是
+                |应该?[是选为]|应?改为|改选|就是|而是|选|是|正确的是|正しくは|正解は
                 |\b(?:es|ist|est|это)\s(?:la\s|die\s)?
                 |\b(?:sondern|richtig\ ist|должно\ быть|верно|debería\ ser|sino|plutôt|devrait\ être)\s
               )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
 from aisb import Extract, Sample
@@ -67,8 +67,10 @@ def _extract(found: Found, *, explicit: bool) -> Extract:
 
 
 _WIDE = "".join(chr(0xFEE0 + ord(c)) for c in string.ascii_letters)
+_CIRCLED = "".join(map(chr, range(0x24B6, 0x24B6 + len(string.ascii_uppercase))))
 _FOLD = str.maketrans(
-    _WIDE + "（）：．＊［］，【】「」『』〔〕〈〉⟨⟩；", string.ascii_letters + "():.*[],[]()()()()();"
+    _WIDE + _CIRCLED + "（）：．＊［］，【】「」『』〔〕〈〉⟨⟩；",
+    string.ascii_letters + string.ascii_uppercase + "():.*[],[]()()()()();",
 )
 _SPECIAL = pattern(
     r"<\|\w{1,30}\|>|</s>|<(?:br|p)\s?/?>|</?(?P<tag>b|strong|i|em|u|span|font|mark|center|div)(?:\s[^<>]{0,80})?>",
@@ -153,8 +155,16 @@ def _placed(text: str, letters: str) -> Iterator[Found]:
 
 
 def _lists_options(text: str, rules: Rules) -> bool:
-    lines = (rules.first.match(line.strip()) for line in text[:4000].split("\n"))
-    return len({match["letter"] for match in lines if match}) > 1
+    return (
+        _count_options(text[:4000].split("\n"), rules) > 1
+        or _count_options(text[:4000].split(";"), rules) > 2
+    )
+
+
+def _count_options(pieces: Sequence[str], rules: Rules) -> int:
+    """Count the letters with which the pieces of a text begin as options do: "A. Mars"."""
+    options = (rules.first.match(piece.strip()) for piece in pieces)
+    return len({option["letter"] for option in options if option})
 
 
 def _at_end(text: str, rules: Rules) -> Found | None:

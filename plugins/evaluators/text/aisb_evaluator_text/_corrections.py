@@ -18,6 +18,10 @@ _CORRECTS = pattern(
     | \b(?:need|have)\ to\ correct\b | (?<![\u4e00-\u9fff])不[,，。]
     | (?<![a-z]\ )\bno\b(?=[,.:;!—–-]{1,3}\s?(?:[$€£¥]?\d|[("*]?[A-J]\b|it|that|the\ (?:answer|right|correct)
         |wait|actually)|\s?[—–-])
+    | (?<!\w\ )\b(?:nein|non|нет)(?=[,.:;!—–-]{1,3}\s?
+        (?:\d+(?=[.!]?\s*\Z)|[("*]?[A-J]\b|(?:es\ ist|die|das|moment|warte
+        |c['’]est|la|attends|это|правильн\w{2})\b))
+    | (?<!\w\ )\bno(?=,\s(?:es|la\ (?:respuesta|correcta)|espera)\b)
     | \bI\ (?:misread|miscalculated|miscounted|misspoke|was\ wrong|forgot)\b
     | \b(?:made|is|was)\ an?\ (?:[a-z]{1,12}\ )?(?:mistake|error)\b
     | \b(?:das\ (?:ist|war)\ (?:falsch|nicht\ richtig|ein\ fehler)|korrektur
@@ -26,6 +30,7 @@ _CORRECTS = pattern(
     | \b(?:c['’]est\ (?:faux|incorrect)|je\ me\ suis\ trompée?)\b
     | \b(?:это\ (?:неверно|неправильно|не\ так)|исправление|поправка|я\ ошиб\w{2,4})\b
     | 不对(?!应) | 错了 | 算错 | 看错 | 弄错 | 搞错 | 有误 | 更正 | 修正 | 間違い | 間違え | 訂正
+    | (?:いや|いいえ)(?=[、,。]) | (?<!と)違います[、。]
     """,
     re.VERBOSE | re.IGNORECASE,
 )

@@ -8,7 +8,7 @@ from aisb import Extract, Sample
 from aisb.helpers import pattern
 from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._numbers import Number, find, find_last
-from aisb_evaluator_text._ranges import in_several, without_labels
+from aisb_evaluator_text._ranges import in_several, several, without_labels
 
 
 def extract(number: Number, rule: str, *, explicit: bool = False) -> Extract:
@@ -70,7 +70,11 @@ def _without_digits(text: str) -> Extract | None:
     words = [w for w in spelled.find(text[-2000:]) if w.text.lower() not in _NO_GUESSES]
     if not words:
         return None
-    return extract(moved(words[-1], max(0, len(text) - 2000)), "last-spelled-number")
+    start = max(0, len(text) - 2000)
+    if span := several(text[start:], words[-2:], stated=False):
+        said = slice(start + span[0], start + span[1])
+        return Extract(text[said], "several-numbers", (said.start, said.stop))
+    return extract(moved(words[-1], start), "last-spelled-number")
 
 
 _COUNTER = pattern(r"(?:^|\n)\s{0,8}$|(?:\b(?:step|part|question|problem|case)|步骤?|第)\s?$", re.IGNORECASE)

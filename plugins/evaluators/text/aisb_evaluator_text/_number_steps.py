@@ -135,7 +135,8 @@ def _after_words(text: str) -> _Mark | None:
 _LEAD = pattern(
     r"""(?:[\s*_`"'$({\[<>~≈=:：,，的】「『]|\\[(\[a-z]{0,6}[{ ]?|about|approximately|roughly|exactly
     |only|just|simply
-    |therefore|thus|equal(?:s)?\ to|a\ total\ of|in\ total|[A-Za-z]\s?=|大?约|共|一共|总共|是|为|等于
+    |therefore|thus|donc|also|entonces|итак|значит
+    |equal(?:s)?\ to|a\ total\ of|in\ total|[A-Za-z]\s?=|大?约|共|一共|总共|是|为|等于
     |there\ (?:are|is)|she|he
     |they|it|is|has|have|are|[$€£¥￥₹]|US|USD|RMB
     |etwa|genau|insgesamt|unos|alrededor\ de|aproximadamente|un\ total\ de|de|environ|exactement|около

@@ -64,7 +64,7 @@ _TOKEN = pattern(
 _POWER = pattern(r"\s?(?:\^|\*\*)\s?(?:\{\s?(-?\d{1,3})\s?\}|(-?\d{1,3})(?!\d))")
 _CURRENCY = r"(?:(?:US|HK|NZ|CA|AU|A|C|S)?\\?[$€£¥₹₩฿]|(?<![A-Za-z])(?:USD|RMB|CNY|EUR|GBP|INR|Rs\.?|RM))"
 _BEFORE = pattern(
-    rf"(?P<sign>-[ ]?|–|负|零下[ ]?|(?<![A-Za-z])(?:negative|minus)[ ])?"
+    rf"(?P<sign>-[ ]?|–|负|零下[ ]?|(?<![A-Za-z])(?:negative|minus|menos|moins|минус)[ ])?"
     rf"(?P<currency>{_CURRENCY}[ ]?)?(?P<inner>-[ ]?)?$",
     re.IGNORECASE,
 )
@@ -213,7 +213,7 @@ def _sign(start: int, before: str, prefix: re.Match[str] | None) -> int | None:
         negative = True
     elif word.endswith(" "):
         # "16 - 7" and "16 eggs minus 7" subtract, and "- 7" at the start of a line is a bullet.
-        opens = word == "minus " and not left and start == len(before)
+        opens = word != "- " and not left and start == len(before)
         negative = opens or bool(_EXPECTS_VALUE.search(left.rstrip(" ")))
     elif left[-1:].isascii() and left[-1:].isalnum():
         negative = False

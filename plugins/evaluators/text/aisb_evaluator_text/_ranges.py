@@ -100,7 +100,7 @@ def _same_value(first: Number, second: Number) -> bool:
 def in_several(text: str, last: Number) -> tuple[int, int] | None:
     """Return the span of the alternatives that the last number closes; None where it stands alone."""
     start = max(0, last.start - 40)
-    while start < last.start and text[start : start + 1].isdigit():
+    while 0 < start < last.start and text[start : start + 1].isdigit():
         start += 1  # not in the middle of a number
     before = list(find(text[start : last.start]))
     if not before:

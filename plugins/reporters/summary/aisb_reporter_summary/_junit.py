@@ -11,6 +11,7 @@ from aisb import FinishedRun, Result, Row, RunError
 from aisb_reporter_summary._json import first_scores
 from aisb_reporter_summary._not_asked import requests_not_asked
 from aisb_reporter_summary._speeds import performances
+from aisb_reporter_summary._table import some_groups
 
 LONGEST = 2000
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -85,6 +86,8 @@ def _score(result: Result, least: float) -> Iterator[Test]:
     value = headline.value if headline else None
     name = headline.name if headline else "score"
     said = "no score" if value is None else f"{value:.2f}"
+    if headline and (groups := some_groups(headline)):
+        said += f" over {groups}"
     low = value is None or value < least
     yield Test(f"{name} >= {least:g}", said, f"{name} is {said}, less than {least:g}" if low else "", "score")
 

@@ -60,7 +60,7 @@ def start_mock(options: MockOptions | None = None) -> MockProcess:
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the child is stopped
     # A process group of its own: Ctrl-C in a terminal is for the parent, which ends this child when done.
     child = subprocess.Popen(  # noqa: S603 - this very Python, and flags made from options
-        [sys.executable, "-m", "aisb_mock", "--parent-pipe", *arguments],
+        [sys.executable, "-P", "-m", "aisb_mock", "--parent-pipe", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
