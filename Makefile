@@ -9,10 +9,10 @@ WORKERS ?= $(shell [ "$$(getconf _NPROCESSORS_ONLN)" -ge 4 ] && echo 4 || echo 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-local bench-metrics size wheels test-slow test-data test-servers test-properties docs fuzz ready-demo ready-test python
+.PHONY: help demo test lint bench bench-local bench-metrics size wheels test-slow test-data test-servers test-random docs fuzz ready-demo ready-test python
 
 help:  ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: ready-demo  ## Evaluate the built-in simulator on the built-in task
 	@$(BIN)/aisb run --models sim --datasets demo_gsm8k
@@ -50,11 +50,11 @@ test-data: ready-test  ## Run the tests that read the data sets in $AISB_DATA
 	@test -n "$$AISB_DATA" || { echo "AISB_DATA is not set: let it name the folder with the data sets"; exit 2; }
 	@$(BIN)/pytest -m data $(ARGS)
 
-test-servers: ready-test  ## Run the tests that ask real servers, those that are installed
+test-servers: ready-test  ## Run the tests that ask real servers that are installed
 	@$(BIN)/python tests/servers/real_servers.py setup llamacpp || echo "llama.cpp cannot be installed here"
 	@$(BIN)/pytest -m servers -rs $(ARGS)
 
-test-properties: ready-test  ## Run the property tests on examples that are drawn anew
+test-random: ready-test  ## Run the property tests on examples that are drawn anew
 	@$(BIN)/pytest -n $(WORKERS) --timeout 600 --hypothesis-profile=default \
 	  $$(grep -rlE "^from hypothesis import" --include="test_*.py" tests plugins) $(ARGS)
 

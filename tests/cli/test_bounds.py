@@ -87,7 +87,7 @@ def reply_of(size: int) -> bytes:
     return json.dumps({"choices": [{"message": {"content": "7" * size}, "finish_reason": "stop"}]}).encode()
 
 
-@pytest.mark.parametrize("transport", ["native", "httpx"])
+@pytest.mark.parametrize("transport", ["native", pytest.param("httpx", marks=pytest.mark.slow)])
 def test_a_gzip_bomb_is_a_failure_and_takes_little_memory(
     service: Any, tmp_path: Path, transport: str
 ) -> None:
@@ -98,7 +98,7 @@ def test_a_gzip_bomb_is_a_failure_and_takes_little_memory(
     assert "the reply is larger than 64,000,000 bytes (load.max_reply)" in " ".join(ended.said.split())
 
 
-@pytest.mark.parametrize("transport", ["native", "httpx"])
+@pytest.mark.parametrize("transport", ["native", pytest.param("httpx", marks=pytest.mark.slow)])
 def test_the_largest_reply_is_an_option(service: Any, tmp_path: Path, transport: str) -> None:
     service.body = reply_of(300_000)
     given = ("--set", f"model.transport={transport}", "--set")
