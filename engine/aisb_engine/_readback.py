@@ -175,14 +175,17 @@ def _can_regrade(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> bool:
 
 
 def grade_notes(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> list[str]:
-    """Say what `read_grades` returns for a subtask where that is not what its results in the folder say.
+    """Say what one must know beside the grades that `read_grades` returns for a subtask.
 
-    There is a line where those are of a trial by other rules, and one where the grades cannot be made again,
-    and are of other versions of the rules than today's.
+    There is a line where some groups were left out, one where the results in the folder are of a trial by
+    other rules, and one where the grades cannot be made again and are of other versions of the rules.
     """
     path = run.folder.results(subtask.model, subtask.task)
     results = read_json(path) if path.exists() else {}
     notes = []
+    some = next((metric["groups"] for metric in results.get("metrics", ()) if metric.get("groups")), None)
+    if some:
+        notes.append("over {} of {} groups".format(*some))
     if trial := results.get("trial"):
         notes.append(f"last scored by other rules ({', '.join(trial)}); compared by its own")
     if results and not _can_regrade(run, subtask, plugins):

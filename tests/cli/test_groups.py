@@ -155,6 +155,16 @@ def test_an_average_over_some_of_the_groups_says_so_everywhere(work: Path) -> No
     assert "sums · small: n 8, 2 of 3 groups, 95 %" in merged
 
 
+def test_a_comparison_says_which_side_is_over_some_of_the_groups(work: Path) -> None:
+    words = ("run", "--models", "small", "--data-dir", ".", "--datasets")
+    aisb(*words, "sums", cwd=work)
+    aisb(*words, "sums:kind=add+double", cwd=work)
+    whole, some = sorted((work / "outputs/default").iterdir())
+    said = aisb("compare", str(some), str(whole), cwd=work)
+    assert "A: over 2 of 3 groups" in said
+    assert "B: over" not in said
+
+
 def test_an_average_over_all_groups_says_nothing_of_them(work: Path) -> None:
     out = aisb(
         "run", "--models", "small", "--datasets", "sums", "--data-dir", ".", "--num-prompts", "1", cwd=work
