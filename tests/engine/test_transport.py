@@ -4,6 +4,7 @@ import asyncio
 import gc
 import gzip
 import socket
+import threading
 import time
 import warnings
 import zlib
@@ -495,6 +496,33 @@ async def test_a_closed_transport_fails_the_exchange_under_way_and_every_later_o
     await transport.aclose()
     assert (await under_way)[0].kind in ("cut", "connect")
     assert (await fail(transport, server.url))[0] == Failure("connect", "the transport is closed")
+
+
+async def test_a_reply_that_nobody_asked_for_is_not_given_to_the_next_request(connect):
+    """It arrives while the loop is busy, so that nothing has read it when the next request is sent."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.settimeout(10)
+
+    def serve():
+        for replies in ([sized(b"1"), sized(b"unasked")], [sized(b"2")]):
+            connection, _ = listening.accept()
+            connection.recv(65_536)
+            for reply in replies:
+                connection.sendall(reply)
+                time.sleep(0.1)
+            connections.append(connection)
+
+    connections = []
+    server = threading.Thread(target=serve)
+    server.start()
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    transport = connect(url, transport="native")
+    assert body(await get(transport, url)) == b"1"
+    time.sleep(0.5)  # noqa: ASYNC251 - the loop is busy
+    assert body(await asyncio.wait_for(get(transport, url), 10)) == b"2"
+    server.join()
+    for one in (*connections, listening):
+        one.close()
 
 
 async def test_a_transport_that_closes_while_a_connection_is_made_leaves_none_open(serve, connect):

@@ -6,6 +6,7 @@ Every piece of a reply is stamped before anything looks at it, and then read by 
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -49,12 +50,13 @@ class NativeTransport:
         self._host = parts.hostname or ""
         self._port = port_of(backend.url)
         self._tls = tls_context(backend)
+        self.is_tls = self._tls is not None
         if self._tls:
             self._tls.set_alpn_protocols(["http/1.1"])
         self._limit = limit
         self._held = 0  # connections that are open or being opened
         self._open: set[Connection] = set()
-        # The one used last is used first: it is the least likely to be stale.
+        # The one that is idle for longest is used first: what a service sent unasked has had time to arrive.
         self._idle: dict[Connection, None] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
@@ -68,9 +70,8 @@ class NativeTransport:
         del request  # its body is in `data` a second time, and may stay for as long as the reply lasts
         fresh = False
         while True:
-            if self._idle and not (fresh or self._closed):
-                connection = self._idle.popitem()[0]
-            else:
+            connection = None if fresh or self._closed else self._kept()
+            if connection is None:
                 connection = await self._connection(exchange, fresh=fresh)
             try:
                 await connection.carry(data, exchange, begun)
@@ -91,10 +92,20 @@ class NativeTransport:
             self._empty = asyncio.Event()
             await self._empty.wait()
 
+    def _kept(self) -> Connection | None:
+        """Return an idle connection on which nothing waits to be read; None where there is none."""
+        while self._idle:
+            connection = next(iter(self._idle))
+            del self._idle[connection]
+            if not connection.has_input():
+                return connection
+            connection.abort()
+        return None
+
     async def _connection(self, exchange: Exchange, *, fresh: bool) -> Connection:
         while not self._closed:
-            if self._idle and not fresh:
-                return self._idle.popitem()[0]
+            if not fresh and (kept := self._kept()) is not None:
+                return kept
             if self._held >= self._limit and self._idle:
                 next(iter(self._idle)).abort()
             elif self._held < self._limit:
@@ -169,8 +180,8 @@ class Connection(asyncio.Protocol):
     """One connection, which carries one exchange at a time."""
 
     __slots__ = (
-        "_answer", "_clock", "_deadlines", "_exchange", "_feed", "_left", "_loop", "_paused", "_pool",
-        "_transport", "_used",
+        "_answer", "_clock", "_deadlines", "_exchange", "_feed", "_left", "_loop", "_paused", "_poll",
+        "_pool", "_transport", "_used",
     )  # fmt: skip
 
     def __init__(self, pool: NativeTransport) -> None:
@@ -181,6 +192,7 @@ class Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._feed: Callable[[int, bytes], bool] = _not_asked
         self._left = 0
+        self._poll: select.poll | None = None
         self._paused = False
         self._used = False
         self._deadlines = Deadlines(pool.timeouts, pool.clock, self._fail)
@@ -218,6 +230,13 @@ class Connection(asyncio.Protocol):
         """Whether the connection was made and is not lost."""
         return self._transport is not None
 
+    def has_input(self) -> bool:
+        """Say whether bytes, or the end, wait on an idle connection: they would be taken for the next reply.
+
+        Under TLS they may be of the protocol itself, so nothing is said there.
+        """
+        return self._poll is not None and bool(self._poll.poll(0))
+
     def abort(self) -> None:
         """Close at once; `connection_lost` follows."""
         if self._transport is not None:
@@ -238,6 +257,10 @@ class Connection(asyncio.Protocol):
         # Waiting bytes pause, so "not paused" means that the request was handed over; and uvloop writes at
         # once instead of at the end of the loop's turn. Not 0, at which asyncio's TLS would pause always.
         self._transport.set_write_buffer_limits(high=1, low=0)
+        opened = transport.get_extra_info("socket")
+        if opened is not None and not self._pool.is_tls and hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(opened.fileno(), select.POLLIN)
 
     def pause_writing(self) -> None:
         self._paused = True
