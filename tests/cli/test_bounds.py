@@ -87,6 +87,7 @@ def reply_of(size: int) -> bytes:
     return json.dumps({"choices": [{"message": {"content": "7" * size}, "finish_reason": "stop"}]}).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["native", pytest.param("httpx", marks=pytest.mark.slow)])
 def test_a_gzip_bomb_is_a_failure_and_takes_little_memory(
     service: Any, tmp_path: Path, transport: str
@@ -98,6 +99,7 @@ def test_a_gzip_bomb_is_a_failure_and_takes_little_memory(
     assert "the reply is larger than 64,000,000 bytes (load.max_reply)" in " ".join(ended.said.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["native", pytest.param("httpx", marks=pytest.mark.slow)])
 def test_the_largest_reply_is_an_option(service: Any, tmp_path: Path, transport: str) -> None:
     service.body = reply_of(300_000)
@@ -125,6 +127,7 @@ def test_scoring_does_not_write_through_a_symbolic_link(tmp_path: Path) -> None:
     assert list(elsewhere.iterdir()) == [kept]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", ["8", "512"])
 def test_few_open_files_are_answered_with_fewer_workers_or_one_line(tmp_path: Path, concurrency: str) -> None:
     with start_mock(MockOptions()) as mock:

@@ -120,6 +120,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [deep_manifest, deep_result, deep_configuration])
 def test_a_run_folder_with_a_file_nested_too_deeply_is_an_error_in_a_line(
     made: Path, tmp_path: Path, damage: Callable[[Path], None]

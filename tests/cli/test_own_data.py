@@ -164,6 +164,7 @@ def test_a_meta_file_that_says_what_cannot_be_is_named(work, meta, said):
     assert said in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -222,6 +223,7 @@ def test_the_likelihood_of_options_is_compared_on_request(work):
     assert shown["prompts"][0] == "Question: 2 + 3=\nA. 4\nB. 5\nC. 6\nAnswer:"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["mcq.csv", "qa.jsonl", "words.jsonl"])
 def test_a_task_file_that_is_written_for_a_data_file_runs(work, data):
     out = aisb("tasks", "new", data, cwd=work)
@@ -231,6 +233,7 @@ def test_a_task_file_that_is_written_for_a_data_file_runs(work, data):
     assert "100.00" in run(work, "--datasets", f"./{name}")[0]
 
 
+@pytest.mark.slow
 def test_a_task_file_elsewhere_finds_its_data_and_a_run_of_it_goes_on(work):
     (work / "mine").mkdir()
     (work / "mine/qa.jsonl").write_text(lines(QA))
@@ -361,6 +364,7 @@ def test_a_row_without_an_answer_is_not_asked_and_changes_nothing_for_the_others
     assert "n 4," in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("odd", "reply", "outcome"),
     [
@@ -386,6 +390,7 @@ def test_each_row_is_graded_by_its_own_kind(work, odd, reply, outcome):
     assert outcomes == dict.fromkeys("0123", "correct") | {"4": outcome}
 
 
+@pytest.mark.slow
 def test_numbers_texts_and_choices_in_one_file_are_asked_and_graded_each_in_its_way(work):
     rows = [
         {"question": "2 + 5?", "answer": "7"},

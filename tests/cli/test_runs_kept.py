@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
+import pytest
+
 
 class Ended(NamedTuple):
     code: int
@@ -235,6 +237,7 @@ def check_reports(work: Path, left: int) -> None:
     assert f"{left} requests not asked yet" in head_data.decode()
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_with_a_task_not_asked_is_partial_until_it_was(tmp_path: Path) -> None:
     write_sums(tmp_path)
     words = ("--models", "sim", "--datasets", "demo_gsm8k", "./sums.toml", *SLOW)

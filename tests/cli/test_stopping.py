@@ -92,6 +92,7 @@ def test_sigterm_ends_a_run_in_the_background_of_a_shell_which_ignores_ctrl_c(tm
     assert "go on with: aisb run --reuse" in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after_ms", [0, 100, 300])
 def test_ctrl_c_while_workers_start_stops_the_run(tmp_path: Path, after_ms: int) -> None:
     run = start(*ACCURACY, *SLOW, "--workers", "2", cwd=tmp_path)
@@ -158,6 +159,7 @@ def test_the_printed_continuation_works_as_printed(tmp_path: Path) -> None:
     assert "40/40 finished" in go_on(printed, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_printed_continuation_names_secrets_that_have_to_be_given_again(tmp_path: Path) -> None:
     with start_mock(MockOptions(ttft_ms=50)) as mock:
         words = ("run", "--models", "vllm_api_stream_chat", "--datasets", "demo_gsm8k", "--url", mock.url)

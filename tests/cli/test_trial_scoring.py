@@ -120,6 +120,7 @@ def test_grades_that_are_kept_are_made_again_where_the_log_is_there(work):
     assert found["difference"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [SCORE, EVAL])
 @pytest.mark.parametrize(
     "setting",

@@ -300,6 +300,7 @@ UNITS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [choice, number, last_number, boxed, answer_line, answer_text])
 def test_no_text_takes_more_than_its_length(make):
     step = make()
