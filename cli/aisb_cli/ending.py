@@ -38,7 +38,7 @@ def show_ending(ended: ExecutedRun, command: RunCommand, flags: Sequence[str] = 
 
 
 def _resuming(ended: ExecutedRun, command: RunCommand, flags: Sequence[str]) -> str:
-    """Return the command that goes on with a run, and say what has to be filled in."""
+    """Return the command that resumes a run, and say what has to be filled in."""
     words = ["aisb", "run", "--reuse", ended.folder.timestamp, *flags]
     if command.mode == "infer":
         words += ["--mode", "infer"]

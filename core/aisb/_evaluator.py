@@ -30,7 +30,7 @@ F = TypeVar("F", bound=Callable[..., Postprocessor])
 def finds_answer(factory: F) -> F:
     """Declare that the step of a factory looks for an answer in a text: `@finds_answer`.
 
-    The engine gives such a step a reply only up to where the model goes on with another question. A step
+    The engine gives such a step a reply only up to where the model begins another question. A step
     that does not say it takes what it is given as a whole, as one that cleans a text does.
     """
     factory.finds_answer = True  # type: ignore[attr-defined]
@@ -50,7 +50,7 @@ class Evaluator(ABC):
     reads: ClassVar[Literal["answer", "text", "calls"]] = "answer"
     """What `score` grades: an answer, a whole text (a summary, a program), or calls of functions.
 
-    Where a task grades answers, a reply is read only up to where the model goes on with another question.
+    Where a task grades answers, a reply is read only up to where the model begins another question.
     """
 
     questions_per_answer = 0
