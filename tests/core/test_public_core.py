@@ -34,8 +34,9 @@ write_file
 Ask Behaviour Dialect Event MockOptions MockProcess Refused Reply ToolCall dialect_of start_mock
 """,
     "aisb_testing": """
-check_backend check_command check_dataset check_evaluator check_importer check_launcher check_plugin
-check_postprocessor check_reporter
+DONE ScriptedService ServedRequest ServiceTruth Step chat_event chat_stream check_backend check_command
+check_dataset check_evaluator check_importer check_launcher check_plugin check_postprocessor check_reporter
+event_stream sse usage_of whole_reply
 """,
 }
 

@@ -1,4 +1,4 @@
-"""What the tests of a plugin run against: a suite for each kind of component, and fixtures for pytest."""
+"""What tests of plugins run against: suites for components, a scripted service, fixtures for pytest."""
 
 from aisb_testing._conformance import check_backend, check_plugin
 from aisb_testing._kinds import (
@@ -10,8 +10,27 @@ from aisb_testing._kinds import (
     check_reporter,
 )
 from aisb_testing._launching import check_launcher
+from aisb_testing._scripted import ScriptedService
+from aisb_testing._steps import (
+    DONE,
+    Step,
+    chat_event,
+    chat_stream,
+    event_stream,
+    sse,
+    usage_of,
+    whole_reply,
+)
+from aisb_testing._truth import ServedRequest, ServiceTruth
 
 __all__ = [
+    "DONE",
+    "ScriptedService",
+    "ServedRequest",
+    "ServiceTruth",
+    "Step",
+    "chat_event",
+    "chat_stream",
     "check_backend",
     "check_command",
     "check_dataset",
@@ -21,4 +40,8 @@ __all__ = [
     "check_plugin",
     "check_postprocessor",
     "check_reporter",
+    "event_stream",
+    "sse",
+    "usage_of",
+    "whole_reply",
 ]

@@ -2,7 +2,8 @@
 
 `mock(accuracy=1, faults=("cut:0.1",))` starts a mock server with these options, and
 `answering({"/v1/models": (200, {"data": []})})` a service that answers by path, for what no mock server says.
-Both stop with the test. `make_task("gsm8k")` resolves a task over rows that the test wrote, see `_tasks.py`.
+`scripted(script)` starts a `ScriptedService`. All stop with the test.
+`make_task("gsm8k")` resolves a task over rows that the test wrote, see `_tasks.py`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from aisb import Backend
 from aisb_engine import EngineClient
 from aisb_mock import MockOptions, MockProcess, start_mock
 from aisb_testing._browser import browser, chromium
+from aisb_testing._scripted import ScriptedService
 from aisb_testing._tasks import make_task, plugins
 
-__all__ = ["answering", "browser", "chromium", "make_task", "mock", "plugins"]
+__all__ = ["answering", "browser", "chromium", "make_task", "mock", "plugins", "scripted"]
 
 Answer = tuple[int, Any] | tuple[int, Any, Mapping[str, str]]
 """Status, body (JSON, or a text as it is), and headers."""
@@ -116,3 +118,17 @@ def answering() -> Iterator[Callable[..., Answering]]:
     yield start
     for service in running:
         service.close()
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., ScriptedService]]:
+    """Start services that play a script and know the truth."""
+    running: list[ScriptedService] = []
+
+    def start(script: Any, **options: Any) -> ScriptedService:
+        running.append(ScriptedService(script, **options).start())
+        return running[-1]
+
+    yield start
+    for service in running:
+        service.stop()
