@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 if TYPE_CHECKING:
     from aisb._backend import Backend
@@ -280,7 +280,9 @@ class Load(Table):
     adds clients step by step, and asks the rows again and again for that long. `nonce` begins each prompt of
     a performance run with words of this run's own; left out, where it is needed. `cache_share` is the part of
     the input that the server is expected to have in its prefix cache. `workers` 0 is chosen. `shuffle` is a
-    seed: rows are asked in a drawn order. A reply of more bytes than `max_reply`, decompressed, is a failure.
+    seed: rows are asked in a drawn order. `rows` is the range of rows that may be asked, as in Python
+    (`0:100`, `-20:`): positions in the data, in each group of a task that has groups; `num_prompts` then
+    counts among these. A reply of more bytes than `max_reply`, decompressed, is a failure.
     """
 
     concurrency: Annotated[int, Field(ge=1, le=64_000)] | None = None
@@ -298,13 +300,38 @@ class Load(Table):
     timeouts: Timeouts = Timeouts()
     max_reply: Annotated[int, Field(ge=65_536)] = 64_000_000
     num_prompts: Annotated[int, Field(ge=1)] | None = None
+    rows: str | None = None
     shuffle: int | None = None
     num_warmups: Annotated[int, Field(ge=0)] = 0
     seed: int = 0
 
+    @field_validator("rows")
+    @classmethod
+    def _rows_are_a_range(cls, text: str | None) -> str | None:
+        return None if text is None else _range_text(text)
+
     def clients(self, backend: Backend) -> int:
         """Return how many requests a closed loop keeps in flight: as set here, by the backend, or 32."""
         return self.concurrency or backend.concurrency or 32
+
+
+ROWS = re.compile(r"(-?\d+)?:(-?\d+)?(?::(\d+))?")
+"""A range of rows, as in Python: from, to, and a step that goes forward."""
+
+
+def _range_text(text: str) -> str:
+    """Return a range of rows in its plain form; it may stand in brackets."""
+    plain = text.replace(" ", "").removeprefix("[").removesuffix("]")
+    found = ROWS.fullmatch(plain)
+    if not found or found[3] == "0" or len(plain) > 60:
+        raise ValueError("a range of rows is FROM:TO, as 0:100, 100: or -20:")
+    return plain
+
+
+def row_slice(text: str) -> slice:
+    """Return the slice that a range of rows stands for."""
+    found = ROWS.fullmatch(text)
+    return slice(*(int(part) if part else None for part in (found.groups() if found else ())))
 
 
 def _compile(text: str) -> None:
@@ -430,6 +457,13 @@ LOCAL = "local"
 """The launcher of worker processes on this machine, which the engine brings."""
 
 
+class Combination(Table):
+    """Models and tasks of which each pair is asked."""
+
+    models: Annotated[list[str], Field(min_length=1)]
+    datasets: Annotated[list[str], Field(min_length=1)]
+
+
 class RunTable(Table):
     """What a run does as a whole. `resolved` marks a file in which every table stands alone.
 
@@ -437,10 +471,12 @@ class RunTable(Table):
     Where `reporters` is not set, those show the run that declare themselves as the default for its kind.
     `selection` says what `load.num_prompts` counts: `groups` is rows of each group (in a performance run, of
     all groups by turns), `first` the first rows of the task, as in runs that older versions made.
+    With `combinations` only their pairs are asked, unless a command names models and tasks itself.
     """
 
     models: list[str] = []
     datasets: list[str] = []
+    combinations: list[Combination] = []
     resolved: bool = False
     selection: Literal["groups", "first"] = "first"
     performance: bool = False

@@ -8,7 +8,7 @@ Layers are plain tables laid over each other; the result is validated once, befo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from aisb._errors import ConfigError, UsageError, did_you_mean
 from aisb._options import bind
@@ -20,7 +20,7 @@ from aisb_engine._resolve.names import name_apart, split_names, unique
 from aisb_engine._resolve.params import refuse_unfit
 from aisb_engine._resolve.secrets import refuse_secrets
 from aisb_engine._resolve.tables import overlay, put, validate
-from aisb_engine._spec import Load, RunSpec, Subtask
+from aisb_engine._spec import Load, RunSpec, RunTable, Subtask
 
 __all__ = ["RunInput", "resolve"]
 
@@ -33,15 +33,19 @@ def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
     """
     resolver = Resolver(plugins, Catalog(plugins), asked)
     run, user = resolver.run, resolver.user
-    models = [resolver.model(name) for name in unique(split_names(asked.models) or run.models)]
-    tasks = [resolver.task(name) for name in unique(split_names(asked.datasets) or run.datasets)]
+    model_names = unique(split_names(asked.models) or _names_of(run, "models"))
+    task_names = unique(split_names(asked.datasets) or _names_of(run, "datasets"))
+    models = [resolver.model(name) for name in model_names]
+    tasks = [resolver.task(name) for name in task_names]
+    pairs = _pairs(resolver, zip(model_names, models, strict=True), zip(task_names, tasks, strict=True))
+    models = [layers for layers in models if any(layers is model for model, _ in pairs)] if tasks else models
+    tasks = [layers for layers in tasks if any(layers is task for _, task in pairs)] if models else tasks
     name_apart([layers.table for layers in models], "abbr")
     name_apart([layers.table for layers in tasks], "name")
     judge = judge_of(resolver, models)
     _check_named(resolver, models, tasks)
     spec_models = {layers.table["abbr"]: resolver.valid_model(layers) for layers in models}
     spec_tasks = {layers.table["name"]: resolver.valid_task(layers) for layers in tasks}
-    pairs = [(model, task) for model in models for task in tasks]
     subtasks = [_subtask(resolver, *pair) for pair in pairs]
     origins = {
         subtask.key: _origins(resolver, subtask, *pair) for subtask, pair in zip(subtasks, pairs, strict=True)
@@ -54,6 +58,7 @@ def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
             raise UsageError(f"nothing to run: no --{what} given (aisb run --search shows what there is)")
     if not run.resolved and "selection" not in run.model_fields_set:
         run = run.model_copy(update={"selection": "groups"})
+    run = _without_combinations(run)
     run = run.model_copy(update={"models": list(spec_models), "datasets": list(spec_tasks)})
     return RunSpec(
         run=run,
@@ -64,6 +69,41 @@ def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
         judge=judge,
         origins=origins,
     )
+
+
+def _names_of(run: RunTable, key: Literal["models", "datasets"]) -> list[str]:
+    """Return the names that a file selects: those of `[run]`, then those of its combinations."""
+    return [*getattr(run, key), *(name for one in run.combinations for name in getattr(one, key))]
+
+
+def _pairs(
+    resolver: Resolver, models: Iterable[tuple[str, Layers]], tasks: Iterable[tuple[str, Layers]]
+) -> list[tuple[Layers, Layers]]:
+    """Return the models and tasks that are asked together: all pairs, or those of the combinations.
+
+    Raises:
+        UsageError: no combination has the models or tasks that the command names.
+    """
+    asked, combinations = resolver.asked, resolver.run.combinations
+    if asked.models and asked.datasets:
+        combinations = []
+    tasks = list(tasks)
+    every = [(model, task) for model in models for task in tasks]
+    pairs = [
+        (model, task)
+        for (model_name, model), (task_name, task) in every
+        if not combinations
+        or any(model_name in one.models and task_name in one.datasets for one in combinations)
+    ]
+    if every and not pairs:
+        named = ", ".join([*split_names(asked.models), *split_names(asked.datasets)])
+        raise UsageError(f"run.combinations of {resolver.where} has no pair with {named}")
+    return pairs
+
+
+def _without_combinations(run: RunTable) -> RunTable:
+    """Return the table without its combinations, which the subtasks of a resolved run say."""
+    return RunTable.model_validate(run.model_dump(exclude_unset=True, exclude={"combinations"}))
 
 
 def _launcher_options(resolver: Resolver) -> dict[str, Any]:
@@ -94,7 +134,7 @@ def _subtask(resolver: Resolver, model: Layers, task: Layers) -> Subtask:
         before.get("params", {}),
     )
     forced = overlay(before.get("forced", {}), resolver.forced(task, model))
-    load = overlay(model.load, before.get("load", {}), resolver.asked.load)
+    load = overlay(model.load, task.load, before.get("load", {}), resolver.asked.load)
     for setting in resolver.sets:
         if setting.path[0] == "load":
             put(load, setting.path[1:], setting.value, unset=setting.unset)

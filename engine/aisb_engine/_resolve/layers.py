@@ -21,6 +21,8 @@ from aisb_engine._resolve.tables import Setting, overlay, put, validate
 from aisb_engine._spec import Model, RunTable, Task
 
 MODEL_KEYS = frozenset({"summary", "backend", "abbr", "options", "params", "load", "system", "marks", "base"})
+TASK_LIMITS = ("num_prompts", "rows")
+"""Keys of `[load]` that a task's table may have for itself."""
 SET_ROOTS = ("model", "task", "load", "params", "run", "models", "tasks", "judge", "launcher")
 
 
@@ -164,6 +166,7 @@ class Resolver:
                 _set_param(layers, path[1:], setting)
             else:
                 put(layers.table, path, setting.value, unset=setting.unset)
+        layers.load = {key: layers.table.pop(key) for key in TASK_LIMITS if key in layers.table}
         return layers
 
     def show(self, text: str) -> Task:
