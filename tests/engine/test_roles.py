@@ -190,6 +190,7 @@ def test_each_real_option_needs_a_help_text_whatever_its_name(python):
         "except AssertionError as error:\n    print(error)\n"
     )
     assert python("-c", script) == (
-        "aisb-test-roles does not keep the contract:\n"
+        "the plugin aisb-test-roles does not keep the contract:\n"
         'evaluator bare: the option model has no help text; write Annotated[…, "help"]\n'
+        "  why: aisb plugins show prints what it is and what its options mean\n"
     )

@@ -14,36 +14,48 @@ Both raise `AssertionError` with everything that is wrong, and return what they 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from aisb import HttpBackend
+from aisb_testing._cases import NONE_EXPECTED, CheckedCase, ExpectedFailures, require
 
 if TYPE_CHECKING:
-    from aisb_engine import Component, Plugins
+    from aisb_engine import Component, DeclaredCommand, PluginInfo, Plugins
     from aisb_mock import Dialect
 
 HEAVY = ("torch", "transformers", "pydantic", "httpx", "numpy", "pandas", "sympy", "plotly")
 """What declaring a plugin must not import: every command loads every plugin."""
 
 
-def check_plugin(target: ModuleType | str) -> list[str]:
+def check_plugin(
+    target: ModuleType | str, *, expected_failures: ExpectedFailures = NONE_EXPECTED
+) -> list[str]:
     """Check an installed plugin, given as its module or the name of its distribution.
 
     It must load, import nothing heavy to declare itself, have a help text for each component, option and
     command, and offer model and task files that fit its components: model files set parameters that their
     backends send. The class attributes of backends and reporters must hold values that aisb knows.
 
-    Return what was checked, a line each.
+    Return the names of the checks.
 
     Raises:
         AssertionError: the plugin does not keep the contract, with a line for all that is wrong.
     """
+    name = target if isinstance(target, str) else target.__name__
+    return require(f"plugin {name}", plugin_cases(name), expected_failures)
+
+
+def plugin_cases(name: str) -> Iterator[CheckedCase]:
+    """Yield the checks of an installed plugin, given by the name of its distribution or module.
+
+    Raises:
+        AssertionError: nothing of this name is installed.
+    """
     from aisb_engine import Plugins
 
-    name = target if isinstance(target, str) else target.__name__
     plugins = Plugins.load()
     entries, commands = _entries(name, "aisb"), _entries(name, "aisb.commands")
     if not entries and not commands:
@@ -51,30 +63,36 @@ def check_plugin(target: ModuleType | str) -> list[str]:
             f"no installed distribution or module {name!r} has an entry point in the group aisb"
             " or aisb.commands"
         )
-    looked, wrong = _check_commands(commands)
+    yield from _command_cases(commands)
     for info in plugins.infos:
         if info.name not in entries:
             continue
-        looked.append(f"plugin {info.name}")
-        if info.state != "loaded":
-            wrong.append(f"plugin {info.name} {info.state}: {info.reason}")
-        if imported := _heavy_imports(entries[info.name]):
-            wrong.append(f"importing {entries[info.name]} imports {', '.join(imported)}")
+        yield _loading_case(f"plugin {info.name}", info, entries[info.name])
         for component in plugins.components():
             if component.plugin == info.name:
-                looked.append(f"{component.kind} {component.name}")
-                wrong += _component(component)
+                reason = "aisb plugins show prints what it is and what its options mean"
+                named = f"{component.kind} {component.name}"
+                yield CheckedCase(named, reason, tuple(_component(component)))
         for folder in info.configs:
             for file in sorted([*folder.glob("models/*.toml"), *folder.glob("tasks/*.toml")]):
-                looked.append(f"file {file.name}")
-                wrong += _file(file, plugins)
-    if wrong:
-        raise AssertionError("\n".join([f"{name} does not keep the contract:", *wrong]))
-    return looked
+                reason = "it has a summary, and sets what its component takes"
+                yield CheckedCase(f"file {file.name}", reason, tuple(_file(file, plugins)))
+
+
+def _loading_case(name: str, info: PluginInfo, module: str) -> CheckedCase:
+    """Return whether a plugin loads, and is quick to import."""
+    problems = [] if info.state == "loaded" else [f"{info.state}: {info.reason}"]
+    if imported := _heavy_imports(module):
+        problems.append(f"importing {module} imports {', '.join(imported)}")
+    return CheckedCase(name, "every command loads every plugin: it loads, and quickly", tuple(problems))
 
 
 def check_backend(
-    factory: Callable[..., HttpBackend], *, dialect: Dialect | None = None, **options: Any
+    factory: Callable[..., HttpBackend],
+    *,
+    dialect: Dialect | None = None,
+    expected_failures: ExpectedFailures = NONE_EXPECTED,
+    **options: Any,
 ) -> list[str]:
     """Check a backend over real sockets: every kind of stream that services send, and every failure.
 
@@ -91,37 +109,36 @@ def check_backend(
 
     from aisb_testing._exchanges import run_cases
 
-    return asyncio.run(run_cases(factory, dialect, options))
+    cases = asyncio.run(run_cases(factory, dialect, options))
+    return require("backend", cases, expected_failures)
 
 
-def _check_commands(entries: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Return what was looked at among the commands that these entry points declare, and what is wrong."""
-    from aisb import PluginError
+def _command_cases(entries: Mapping[str, str]) -> Iterator[CheckedCase]:
+    """Yield the checks of the commands that these entry points declare."""
     from aisb_engine import DeclaredCommands
 
-    looked: list[str] = []
-    wrong: list[str] = []
     declared = DeclaredCommands()
     for info in declared.infos:
         if info.name in entries:
-            looked.append(f"commands of {info.name}")
-            if info.state != "loaded":
-                wrong.append(f"commands of {info.name} {info.state}: {info.reason}")
-            if imported := _heavy_imports(entries[info.name]):
-                wrong.append(f"importing {entries[info.name]} imports {', '.join(imported)}")
+            yield _loading_case(f"commands of {info.name}", info, entries[info.name])
     for one in declared.all():
         if one.plugin in entries:
-            looked.append(f"command {one.command.name}")
-            try:
-                command, _ = one.load(), one.run_options()
-            except PluginError as error:
-                wrong.append(str(error))
-                continue
-            if not callable(getattr(command, "make_context", None)):
-                wrong.append(f"command {one.command.name}: {one.command.place} is no click command")
-            if not one.command.help or not getattr(command, "help", None):
-                wrong.append(f"command {one.command.name} has no help text")
-    return looked, wrong
+            reason = "it can be imported, and has a help text"
+            yield CheckedCase(f"command {one.command.name}", reason, tuple(_command_problems(one)))
+
+
+def _command_problems(one: DeclaredCommand) -> Iterator[str]:
+    from aisb import PluginError
+
+    try:
+        command, _ = one.load(), one.run_options()
+    except PluginError as error:
+        yield str(error)
+        return
+    if not callable(getattr(command, "make_context", None)):
+        yield f"{one.command.place} is no click command"
+    if not one.command.help or not getattr(command, "help", None):
+        yield "it has no help text"
 
 
 def _entries(name: str, group: str) -> dict[str, str]:
@@ -151,17 +168,16 @@ def _component(component: Component) -> list[str]:
     from aisb_engine import factory_options as options
     from aisb_engine import factory_summary as summary
 
-    where = f"{component.kind} {component.name}"
     wrong: list[str] = []
     try:
         if not summary(component.factory):
-            wrong.append(f"{where} has no docstring, which is its help text")
+            wrong.append("it has no docstring, which is its help text")
         found = options(component.factory)
     except PluginError as error:
-        return [*wrong, f"{where}: {error}"]
-    wrong += [f"{where}: {line}" for line in _attributes(component.factory)]
+        return [*wrong, str(error)]
+    wrong += _attributes(component.factory)
     return wrong + [
-        f'{where}: the option {option.name} has no help text; write Annotated[…, "help"]'
+        f'the option {option.name} has no help text; write Annotated[…, "help"]'
         for option in found
         if not option.help
     ]

@@ -13,6 +13,7 @@ import orjson
 from aisb import TOKEN_KINDS, HttpBackend, Message, Prediction, Request, UsageError
 from aisb_engine import NEVER_SENT, WELL_KNOWN, ServiceClient, sends
 from aisb_mock import Ask, Dialect, Event, Refused, Reply, ToolCall
+from aisb_testing._cases import CheckedCase
 
 PROMPT = "How much is 6 x 7?"
 WORDS = ["It", " is", " 42", ",", " I", " am", " quite", " sure", " of", " it"]
@@ -48,9 +49,10 @@ class UnevenReply(Reply):
 
 @dataclass(slots=True)
 class Case:
-    """One exchange: what is sent, and what is to come of it. `failures` are the kinds that are right."""
+    """One exchange: what is sent, why, and what is to come of it. `failures` are the kinds that are right."""
 
     name: str
+    reason: str
     script: Script
     reply: Reply | None = None
     streamed: bool = True
@@ -63,8 +65,12 @@ class Case:
 
 async def run_cases(
     factory: Callable[..., HttpBackend], dialect: Dialect | None, options: Mapping[str, Any]
-) -> list[str]:
-    """Put a backend through every exchange; raise `AssertionError` with all that came out wrong."""
+) -> list[CheckedCase]:
+    """Put a backend through every exchange; return what came of each.
+
+    Raises:
+        AssertionError: no dialect is given, and the mock server knows none for the backend's path.
+    """
     probe = factory(url="http://127.0.0.1:9", **options)
     call = probe.encode(request_for(probe))
     body = call.body if isinstance(call.body, bytes) else orjson.dumps(call.body)
@@ -77,14 +83,12 @@ async def run_cases(
                 f"the mock server has no endpoint {call.path}; give check_backend a dialect for it"
             )
     ask = dialect.read(orjson.loads(body), call.path)
-    wrong = [f"parameters: {text}" for text in undeclared_parameters(probe)]
-    looked = ["parameters"]
+    reason = "a user's parameter that is not sent, or sent and not declared, changes scores unseen"
+    checked = [CheckedCase("parameters", reason, tuple(undeclared_parameters(probe)))]
     for case in cases(dialect, ask, probe):
-        looked.append(case.name)
-        wrong += [f"{case.name}: {text}" for text in await _run(case, factory, dialect, ask, options)]
-    if wrong:
-        raise AssertionError("\n".join(["the backend does not keep the contract:", *wrong]))
-    return looked
+        problems = await _run(case, factory, dialect, options)
+        checked.append(CheckedCase(case.name, case.reason, tuple(problems)))
+    return checked
 
 
 def request_for(backend: HttpBackend) -> Request:
@@ -134,33 +138,46 @@ def streams(dialect: Dialect, ask: Ask, *, events: bool) -> Iterator[Case]:
     """Yield the golden streams, each in the dialect's own bytes."""
     make = partial(write, ask)
     plain = make(WORDS)
-    yield streamed("plain", dialect, plain)
-    yield streamed("early role-only chunk", dialect, plain, pause_after="role")
-    yield streamed("usage late", dialect, plain, pause_after="finish")
-    yield streamed("no usage", dialect, make(WORDS, usage=False))
+    yield streamed("plain", "the usual reply", dialect, plain)
+    early = "some services send the role at once, and the first token much later"
+    yield streamed("early role-only chunk", early, dialect, plain, pause_after="role")
+    late = "usage may come after the finish reason, in an event of its own"
+    yield streamed("usage late", late, dialect, plain, pause_after="finish")
+    yield streamed("no usage", "not every service counts tokens", dialect, make(WORDS, usage=False))
     for name in ("reasoning_content", "reasoning"):
-        yield streamed(name, dialect, make(WORDS, reasoning=["Hm", " so"], reasoning_field=name))
+        reason = "services name the field of reasoning in either way"
+        reply = make(WORDS, reasoning=["Hm", " so"], reasoning_field=name)
+        yield streamed(name, reason, dialect, reply)
     cut = make([], reasoning=["Hm", " so", " on"], finish_reason="length")
-    yield streamed("reasoning only, cut by length", dialect, cut)
-    yield streamed("4 tokens a chunk", dialect, make(WORDS, tokens_per_chunk=4))
+    reason = "a model may think until its last token, and answer nothing"
+    yield streamed("reasoning only, cut by length", reason, dialect, cut)
+    reason = "services bundle tokens under load, and with speculative decoding"
+    yield streamed("4 tokens a chunk", reason, dialect, make(WORDS, tokens_per_chunk=4))
     uneven = UnevenReply(**{name: getattr(plain, name) for name in Reply.__slots__})
-    yield streamed("5 tokens in the first chunk", dialect, uneven)
+    yield streamed("5 tokens in the first chunk", reason, dialect, uneven)
     if dialect.calls_tools:
         call = make(['{"a":', " 1}"], tool=ToolCall("call_1", "add", '{"a": 1}'), tokens_per_chunk=2)
-        yield streamed("tool call in one chunk", dialect, call)
+        reason = "some services send a whole tool call in one event"
+        yield streamed("tool call in one chunk", reason, dialect, call)
     data = b"".join(event.data for event in dialect.events(plain))
     if events:
         odd = b": ping\n\n" + data.replace(b"\n\n", b"\n\n: ping\n\n")
-        yield from_bytes("CRLF and keep-alive comments", dialect, plain, [odd.replace(b"\n", b"\r\n")])
+        reason = "gateways end lines with CRLF, and send comments to keep connections open"
+        pieces = [odd.replace(b"\n", b"\r\n")]
+        yield from_bytes("CRLF and keep-alive comments", reason, dialect, plain, pieces)
     foreign = make(["你好", "🙂", " ä"])
     letters = b"".join(event.data for event in dialect.events(foreign))
     for size in (1, 7):
         split = [letters[at : at + size] for at in range(0, len(letters), size)]
-        yield from_bytes(f"cut into pieces of {size}", dialect, foreign, split)
-    yield from_bytes("all events in one packet", dialect, plain, [data])
-    yield streamed("an event of 1 MB", dialect, make(["a", "x" * 1_000_000, "b"]))
-    yield streamed("N = 1", dialect, make(["42"]))
-    yield streamed("cut by length", dialect, make(WORDS, finish_reason="length"))
+        reason = "a network cuts bytes anywhere, also within a character"
+        yield from_bytes(f"cut into pieces of {size}", reason, dialect, foreign, split)
+    reason = "a proxy may collect a stream"
+    yield from_bytes("all events in one packet", reason, dialect, plain, [data])
+    reason = "an event can be longer than any buffer"
+    yield streamed("an event of 1 MB", reason, dialect, make(["a", "x" * 1_000_000, "b"]))
+    yield streamed("N = 1", "answers of one token are common: A, B, yes", dialect, make(["42"]))
+    reason = "an answer that was cut is told apart from a wrong one"
+    yield streamed("cut by length", reason, dialect, make(WORDS, finish_reason="length"))
 
 
 def documents(dialect: Dialect, ask: Ask) -> Iterator[Case]:
@@ -169,7 +186,8 @@ def documents(dialect: Dialect, ask: Ask) -> Iterator[Case]:
         ("not streamed", write(ask, WORDS)),
         ("not streamed, cut by length", write(ask, WORDS, finish_reason="length")),
     ):
-        yield Case(name, [sized(200, dialect.whole(reply))], reply, streamed=False)
+        reason = "gateways may answer with one document where a stream was asked for"
+        yield Case(name, reason, [sized(200, dialect.whole(reply))], reply, streamed=False)
 
 
 def failures(dialect: Dialect, ask: Ask) -> Iterator[Case]:
@@ -185,27 +203,38 @@ def failures(dialect: Dialect, ask: Ask) -> Iterator[Case]:
     ):
         body = dialect.error(Refused(status, text))
         said = "" if b"unknown model" in body else text
-        yield Case(f"status {status}", [sized(status, body)], failures=("status",), words=said)
+        reason = "the user is told what the service says"
+        script = [sized(status, body)]
+        yield Case(f"status {status}", reason, script, failures=("status",), words=said)
     page = b"<html><head><title>Welcome</title></head><body>It works</body></html>"
-    yield Case("HTML", [sized(200, page, b"text/html")], failures=("protocol",), words="web page")
-    yield Case("nothing at all", [sized(200, b"")], failures=("protocol",), words="empty")
-    yield Case("not JSON", [sized(200, b'{"a": ')], failures=("protocol",), words="JSON")
-    yield Case("another encoding", [sized(200, '{"ä": 1}'.encode("latin-1"))], failures=("protocol",))
-    yield Case("closed without a reply", [SHUT], failures=("cut", "connect"))
-    yield Case("never answered", [HALT], failures=("timeout",))
+    protocol, reason = ("protocol",), "what cannot be read is a failure, never an answer"
+    yield Case("HTML", reason, [sized(200, page, b"text/html")], failures=protocol, words="web page")
+    yield Case("nothing at all", reason, [sized(200, b"")], failures=protocol, words="empty")
+    yield Case("not JSON", reason, [sized(200, b'{"a": ')], failures=protocol, words="JSON")
+    latin = [sized(200, '{"ä": 1}'.encode("latin-1"))]
+    yield Case("another encoding", reason, latin, failures=protocol)
+    yield Case("closed without a reply", "services restart", [SHUT], failures=("cut", "connect"))
+    yield Case("never answered", "services hang", [HALT], failures=("timeout",))
     events = [event.data for event in dialect.events(write(ask, WORDS))]
     half = b"".join(events[: len(events) // 2])
-    for name, steps, kinds in (
-        ("cut mid-stream", [chunk(half), SHUT], ("cut",)),
-        ("stopped mid-stream", [chunk(half), HALT], ("timeout",)),
-        ("an event that is not JSON", [chunk(half + dialect.garbage), LAST], ("protocol", "cut")),
+    failed = dialect.error_event(Refused(500, "out of memory"))
+    for name, reason, steps, kinds in (
+        ("cut mid-stream", "half an answer is a failure", [chunk(half), SHUT], ("cut",)),
+        ("stopped mid-stream", "services hang", [chunk(half), HALT], ("timeout",)),
+        (
+            "an event that is not JSON",
+            "what cannot be read is a failure",
+            [chunk(half + dialect.garbage), LAST],
+            ("protocol", "cut"),
+        ),
         (
             "an error inside the stream",
-            [chunk(half + dialect.error_event(Refused(500, "out of memory"))), LAST],
+            "a service that has begun to answer can only report an error inside the stream",
+            [chunk(half + failed), LAST],
             ("protocol", "status"),
         ),
     ):
-        yield Case(name, [head(dialect), *steps], write(ask, WORDS), failures=kinds, partial=True)
+        yield Case(name, reason, [head(dialect), *steps], write(ask, WORDS), failures=kinds, partial=True)
 
 
 def write(ask: Ask, said: list[str], **more: Any) -> Reply:
@@ -218,20 +247,20 @@ def write(ask: Ask, said: list[str], **more: Any) -> Reply:
 LAST = b"0\r\n\r\n"
 
 
-def streamed(name: str, dialect: Dialect, reply: Reply, *, pause_after: str = "") -> Case:
+def streamed(name: str, reason: str, dialect: Dialect, reply: Reply, *, pause_after: str = "") -> Case:
     """Return the case of a stream whose events arrive one by one."""
     steps: list[Any] = [head(dialect)]
     for event in dialect.events(reply):
         steps.append(chunk(event.data))
         if event.kind == pause_after:
             steps.append(0.02)
-    return Case(name, [*steps, LAST], reply, tokens=tokens_of(dialect.events(reply)))
+    return Case(name, reason, [*steps, LAST], reply, tokens=tokens_of(dialect.events(reply)))
 
 
-def from_bytes(name: str, dialect: Dialect, reply: Reply, pieces: Sequence[bytes]) -> Case:
+def from_bytes(name: str, reason: str, dialect: Dialect, reply: Reply, pieces: Sequence[bytes]) -> Case:
     """Return the case of a stream whose bytes arrive in these pieces."""
     script = [head(dialect), *(chunk(piece) for piece in pieces), LAST]
-    return Case(name, script, reply, tokens=tokens_of(dialect.events(reply)))
+    return Case(name, reason, script, reply, tokens=tokens_of(dialect.events(reply)))
 
 
 def tokens_of(events: Iterator[Event]) -> tuple[int, ...]:
@@ -260,7 +289,6 @@ async def _run(
     case: Case,
     factory: Callable[..., HttpBackend],
     dialect: Dialect,
-    ask: Ask,
     options: Mapping[str, Any],
 ) -> list[str]:
     async with await _play(case.script) as server:
@@ -273,7 +301,6 @@ async def _run(
             made = await client.ask(request_for(backend))
         finally:
             await client.aclose()
-    del ask
     if case.failures:
         return list(_not_failed(case, made))
     assert case.reply is not None  # noqa: S101 - only failures have none

@@ -1,13 +1,14 @@
 """Contract suites for the kinds of component that need no service: one line each in pytest.
 
-Each raises `AssertionError` with everything that is wrong, and returns what it tried.
+Each returns the names of its checks, and raises `AssertionError` with everything that is wrong. Checks that
+may fail for a good reason are named in `expected_failures`, with the reason.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,135 +27,183 @@ from aisb import (
     Sample,
     Score,
 )
+from aisb_testing._cases import NONE_EXPECTED, CheckedCase, ExpectedFailures, require
 
 if TYPE_CHECKING:
     import click
 
-ODD_TEXTS = (
-    "",
-    " \n\t ",
-    "I cannot help with that.",
-    "答案是 B。",
-    "<think>Perhaps 7.</think>",
-    "\\boxed{\\frac{1}{2}}",
-    "x" * 20_000,
-    "🙂 é \u0000 \ufffd",
-    "The answer is (C) 1,234.5 %.",
-)
+ODD_TEXTS = {
+    "an empty text": "",
+    "white space": " \n\t ",
+    "a refusal": "I cannot help with that.",
+    "Chinese": "答案是 B。",
+    "reasoning alone": "<think>Perhaps 7.</think>",
+    "LaTeX": "\\boxed{\\frac{1}{2}}",
+    "a long text": "x" * 20_000,
+    "odd characters": "🙂 é \u0000 \ufffd",
+    "a marked option": "The answer is (C) 1,234.5 %.",
+}
 """Outputs that every step and every evaluator meets sooner or later."""
 
 NOTHING = Sample("0", {"question": "How much is 6 x 7?", "answer": "42"}, "42")
 
 
-def check_dataset(make: Callable[[], Iterable[Row]]) -> list[str]:
+def check_dataset(
+    make: Callable[[], Iterable[Row]], *, expected_failures: ExpectedFailures = NONE_EXPECTED
+) -> list[str]:
     """Check a dataset: `make()` gives its rows, as in `lambda: dice(count=10)`.
 
     Rows must be mappings with text keys and values that JSON can keep, and come out the same a second time.
 
-    Return what was tried.
-
     Raises:
         AssertionError: the dataset does not keep the contract, with a line for all that is wrong.
     """
-    wrong: list[str] = []
+    return require("dataset", dataset_cases(make), expected_failures)
+
+
+def dataset_cases(make: Callable[[], Iterable[Row]]) -> Iterator[CheckedCase]:
+    """Yield the checks of a dataset."""
     rows = list(make())
-    if not rows:
-        wrong.append("it yields no rows")
-    for position, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            wrong.append(f"row {position} is {type(row).__name__}, not a mapping")
-            continue
-        if names := [name for name in row if not isinstance(name, str)]:
-            wrong.append(f"row {position} has the field {names[0]!r}, whose name is not a text")
-            continue
-        try:
-            json.dumps(row, default=str)
-        except (TypeError, ValueError) as error:
-            wrong.append(f"row {position} cannot be kept as JSON: {error}")
-    if [str(row) for row in make()] != [str(row) for row in rows]:
-        wrong.append("a second reading yields other rows: a run could not be resumed")
-    return _checked("dataset", wrong, [f"{len(rows)} rows, twice"])
+    yield CheckedCase(
+        "has rows",
+        "a task without rows cannot be run",
+        () if rows else ("it yields no rows",),
+    )
+    yield CheckedCase(
+        "rows are mappings",
+        "templates read a row's fields by name, and the run folder keeps rows as JSON",
+        tuple(problem for position, row in enumerate(rows) if (problem := _row_problem(position, row))),
+    )
+    same = [str(row) for row in make()] == [str(row) for row in rows]
+    yield CheckedCase(
+        "the same rows twice",
+        "a run that is resumed reads the rows again, and finds its samples by their place",
+        () if same else ("a second reading yields other rows",),
+    )
 
 
-def check_postprocessor(step: Postprocessor, sample: Sample = NOTHING) -> list[str]:
+def _row_problem(position: int, row: object) -> str:
+    if not isinstance(row, Mapping):
+        return f"row {position} is {type(row).__name__}, not a mapping"
+    if names := [name for name in row if not isinstance(name, str)]:
+        return f"row {position} has the field {names[0]!r}, whose name is not a text"
+    try:
+        json.dumps(row, default=str)
+    except (TypeError, ValueError) as error:
+        return f"row {position} cannot be kept as JSON: {error}"
+    return ""
+
+
+def check_postprocessor(
+    step: Postprocessor, sample: Sample = NOTHING, *, expected_failures: ExpectedFailures = NONE_EXPECTED
+) -> list[str]:
     """Check a step: it must return a text, an `Extract` or None for every text, and never raise.
-
-    Return what was tried.
 
     Raises:
         AssertionError: the postprocessor does not keep the contract, with a line for all that is wrong.
     """
-    wrong: list[str] = []
-    for text in ODD_TEXTS:
-        shown = repr(text[:30])
-        try:
-            answer = step(text, sample)
-        except Exception as error:  # noqa: BLE001 - whatever a step raises is what is to be shown
-            wrong.append(f"{shown}: it raises {type(error).__name__}: {error}")
-            continue
-        if isinstance(answer, Extract):
-            if answer.span and not 0 <= answer.span[0] <= answer.span[1] <= len(text):
-                wrong.append(f"{shown}: the span {answer.span} lies outside of the text")
-        elif answer is not None and not isinstance(answer, str):
-            wrong.append(f"{shown}: it returns {type(answer).__name__}; a text, an Extract or None is right")
-    return _checked("postprocessor", wrong, [repr(text[:30]) for text in ODD_TEXTS])
+    return require("postprocessor", postprocessor_cases(step, sample), expected_failures)
 
 
-def check_evaluator(evaluator: Evaluator, sample: Sample = NOTHING, right: str | None = None) -> list[str]:
+def postprocessor_cases(step: Postprocessor, sample: Sample = NOTHING) -> Iterator[CheckedCase]:
+    """Yield the checks of a step, one for each kind of text that models produce."""
+    for name, text in ODD_TEXTS.items():
+        reason = "models produce such texts; a step that raises costs the sample its grade"
+        yield CheckedCase(name, reason, _step_problems(step, text, sample))
+
+
+def _step_problems(step: Postprocessor, text: str, sample: Sample) -> tuple[str, ...]:
+    shown = repr(text[:30])
+    try:
+        answer = step(text, sample)
+    except Exception as error:  # noqa: BLE001 - whatever a step raises is what is to be shown
+        return (f"{shown}: it raises {type(error).__name__}: {error}",)
+    if isinstance(answer, Extract):
+        if answer.span and not 0 <= answer.span[0] <= answer.span[1] <= len(text):
+            return (f"{shown}: the span {answer.span} lies outside of the text",)
+    elif answer is not None and not isinstance(answer, str):
+        return (f"{shown}: it returns {type(answer).__name__}; a text, an Extract or None is right",)
+    return ()
+
+
+def check_evaluator(
+    evaluator: Evaluator,
+    sample: Sample = NOTHING,
+    right: str | None = None,
+    *,
+    expected_failures: ExpectedFailures = NONE_EXPECTED,
+) -> list[str]:
     """Check an evaluator: scores lie in 0 to 1 for every answer, and metrics can be made of them.
 
     `right` is an answer that must score 1; left out, the sample's own target where it is a text. An evaluator
     that asks a judge is to be made with an `ask` that answers.
 
-    Return what was tried.
-
     Raises:
         AssertionError: the evaluator does not keep the contract, with a line for all that is wrong.
     """
-    wrong: list[str] = []
+    return require("evaluator", evaluator_cases(evaluator, sample, right), expected_failures)
+
+
+def evaluator_cases(
+    evaluator: Evaluator, sample: Sample = NOTHING, right: str | None = None
+) -> Iterator[CheckedCase]:
+    """Yield the checks of an evaluator."""
     right = right if right is not None else sample.target if isinstance(sample.target, str) else None
-    answers: list[str | None] = [*ODD_TEXTS, *([None] if evaluator.grades_none else [])]
-    scores = [score for text in answers if (score := _score(evaluator, text, sample, wrong)) is not None]
-    best = _score(evaluator, right, sample, wrong) if right is not None else None
-    if best is not None and best.value != 1:
-        wrong.append(f"the right answer {right!r} scores {best.value:g}, not 1")
-    for some in ((), scores):
-        wrong += _metrics(evaluator, some)
-    return _checked("evaluator", wrong, [repr(text and text[:30]) for text in [*answers, right]])
+    answers: dict[str, str | None] = dict(ODD_TEXTS)
+    if evaluator.grades_none:
+        answers["no answer"] = None
+    scores: list[Score] = []
+    for name, text in answers.items():
+        score, problems = _score(evaluator, text, sample)
+        scores += [score] if score else []
+        yield CheckedCase(name, "models give such answers; a grade is a number from 0 to 1", problems)
+    if right is not None:
+        best, problems = _score(evaluator, right, sample)
+        if best is not None and best.value != 1:
+            problems = (*problems, f"the right answer {right!r} scores {best.value:g}, not 1")
+        yield CheckedCase("the right answer", "reference answers score 1", problems)
+    for number, some in ((0, ()), (len(scores), scores)):
+        yield CheckedCase(
+            f"metrics of {number} scores",
+            "a run may end before any answer came, and its report is written all the same",
+            tuple(_metric_problems(evaluator, some)),
+        )
 
 
-def check_reporter(reporter: Reporter) -> list[str]:
+def check_reporter(reporter: Reporter, *, expected_failures: ExpectedFailures = NONE_EXPECTED) -> list[str]:
     """Check a reporter: it shows runs with and without results, and returns the files that it wrote.
 
     The runs are made up: one of two tasks, of which one has groups and one no result, and one of nothing.
 
-    Return what was tried.
-
     Raises:
         AssertionError: the reporter does not keep the contract, with a line for all that is wrong.
     """
+    return require("reporter", reporter_cases(reporter), expected_failures)
+
+
+def reporter_cases(reporter: Reporter) -> Iterator[CheckedCase]:
+    """Yield the checks of a reporter, one for each made-up run."""
     import tempfile
 
-    wrong: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, run in _made_runs(Path(folder)):
+        for name, reason, run in _made_runs(Path(folder)):
             (run.folder / "summary").mkdir(parents=True)
-            try:
-                files = list(reporter.report(run))
-            except Exception as error:  # noqa: BLE001 - whatever a reporter raises is what is to be shown
-                wrong.append(f"{name}: it raises {type(error).__name__}: {error}")
-                continue
-            wrong += [
-                f"{name}: it returns {file!r}, which is no file" for file in files if not _is_file(file)
-            ]
-    return _checked("reporter", wrong, ["a run with results", "a run without results"])
+            yield CheckedCase(name, reason, _report_problems(reporter, run))
+
+
+def _report_problems(reporter: Reporter, run: FinishedRun) -> tuple[str, ...]:
+    try:
+        files = list(reporter.report(run))
+    except Exception as error:  # noqa: BLE001 - whatever a reporter raises is what is to be shown
+        return (f"it raises {type(error).__name__}: {error}",)
+    return tuple(f"it returns {file!r}, which is no file" for file in files if not _is_file(file))
 
 
 def _is_file(file: object) -> bool:
     return isinstance(file, Path) and file.is_file()
 
 
-def _made_runs(folder: Path) -> list[tuple[str, FinishedRun]]:
+def _made_runs(folder: Path) -> list[tuple[str, str, FinishedRun]]:
     metrics = (
         Metric("accuracy", 75.0, 30.1, 95.4, "%", 4),
         Metric("accuracy", 50.0, 9.5, 90.5, "%", 2, "anatomy"),
@@ -182,58 +231,87 @@ def _made_runs(folder: Path) -> list[tuple[str, FinishedRun]]:
         results=(shown,),
         unscored=(("model-a", "essay"),),
     )
+    empty = FinishedRun(folder / "20261121_220302", "20261121_220302")
     return [
-        ("a run with results", full),
-        ("a run without results", FinishedRun(folder / "20261121_220302", "20261121_220302")),
+        ("a run with results", "it has a task with groups and a task without a result", full),
+        ("a run without results", "a run that failed at once is reported, too", empty),
     ]
 
 
-def check_importer(importer: Importer, path: Path, foreign: Path) -> list[str]:
+def check_importer(
+    importer: Importer,
+    path: Path,
+    foreign: Path,
+    *,
+    expected_failures: ExpectedFailures = NONE_EXPECTED,
+) -> list[str]:
     """Check an importer: it reads `path`, and returns None for `foreign`, which another tool wrote.
-
-    Return what was tried.
 
     Raises:
         AssertionError: the importer does not keep the contract, with a line for all that is wrong.
     """
-    wrong: list[str] = []
+    return require("importer", importer_cases(importer, path, foreign), expected_failures)
+
+
+def importer_cases(importer: Importer, path: Path, foreign: Path) -> Iterator[CheckedCase]:
+    """Yield the checks of an importer."""
+    yield CheckedCase(
+        "says what it reads",
+        "`reads` stands in the help text of aisb import",
+        () if importer.reads else ("`reads` is empty",),
+    )
     tasks = list(importer.read(path) or ())
+    problems = [problem for task in tasks for problem in _task_problems(task)]
     if not tasks:
-        wrong.append(f"it reads nothing in {path}")
-    if importer.read(foreign) is not None:
-        wrong.append(f"it takes {foreign} for its own; None is right")
-    if not importer.reads:
-        wrong.append("`reads` is empty: it says what the importer reads, for the help text")
-    for task in tasks:
-        if not isinstance(task, ImportedTask):
-            wrong.append(f"it yields {type(task).__name__}, not ImportedTask")
-        elif len({row.position for row in task.rows}) != len(task.rows):
-            wrong.append(f"{task.task}: two rows have the same position")
-        elif not all(row.answers for row in task.rows):
-            wrong.append(f"{task.task}: a row has no answer")
-    return _checked("importer", wrong, [str(path), str(foreign)])
+        problems.append(f"it reads nothing in {path}")
+    yield CheckedCase("its own file", "each row has one place and at least one answer", tuple(problems))
+    taken = importer.read(foreign) is not None
+    yield CheckedCase(
+        "another tool's file",
+        "all importers are tried in turn, and the first that does not return None is used",
+        (f"it takes {foreign} for its own; None is right",) if taken else (),
+    )
 
 
-def check_command(command: click.Command) -> list[str]:
+def _task_problems(task: object) -> Iterator[str]:
+    if not isinstance(task, ImportedTask):
+        yield f"it yields {type(task).__name__}, not ImportedTask"
+        return
+    if len({row.position for row in task.rows}) != len(task.rows):
+        yield f"{task.task}: two rows have the same position"
+    if not all(row.answers for row in task.rows):
+        yield f"{task.task}: a row has no answer"
+
+
+def check_command(
+    command: click.Command, *, expected_failures: ExpectedFailures = NONE_EXPECTED
+) -> list[str]:
     """Check a click command: it has a help text, and explains each of its options.
-
-    Return what was tried.
 
     Raises:
         AssertionError: the command does not keep the contract, with a line for all that is wrong.
     """
-    wrong: list[str] = []
-    if not (command.help or command.short_help):
-        wrong.append(f"{command.name} has no help text; its function's docstring is one")
-    wrong += [
-        f"{command.name}: {parameter.opts[0]} has no help text"
+    return require("command", command_cases(command), expected_failures)
+
+
+def command_cases(command: click.Command) -> Iterator[CheckedCase]:
+    """Yield the checks of a click command."""
+    has_help = bool(command.help or command.short_help)
+    yield CheckedCase(
+        "help text",
+        "aisb COMMAND --help begins with it",
+        () if has_help else (f"{command.name} has no help text; its function's docstring is one",),
+    )
+    unexplained = [
+        f"{parameter.opts[0]} has no help text"
         for parameter in command.params
         if parameter.param_type_name == "option" and not getattr(parameter, "help", None)
     ]
-    return _checked("command", wrong, [str(command.name)])
+    yield CheckedCase("help of its options", "aisb COMMAND --help explains each", tuple(unexplained))
 
 
-def _score(evaluator: Evaluator, text: str | None, sample: Sample, wrong: list[str]) -> Score | None:
+def _score(evaluator: Evaluator, text: str | None, sample: Sample) -> tuple[Score | None, tuple[str, ...]]:
+    """Return the score of an answer, and what is wrong with it."""
     import asyncio
 
     shown = repr(text and text[:30])
@@ -246,30 +324,20 @@ def _score(evaluator: Evaluator, text: str | None, sample: Sample, wrong: list[s
         if inspect.isawaitable(score):
             score = asyncio.run(wait(score))
     except Exception as error:  # noqa: BLE001 - whatever an evaluator raises is what is to be shown
-        wrong.append(f"{shown}: score raises {type(error).__name__}: {error}")
-        return None
+        return None, (f"{shown}: score raises {type(error).__name__}: {error}",)
     if not isinstance(score, Score):
-        wrong.append(f"{shown}: score returns {type(score).__name__}, not Score")
-        return None
+        return None, (f"{shown}: score returns {type(score).__name__}, not Score",)
     if not 0 <= score.value <= 1:
-        wrong.append(f"{shown}: the value {score.value} lies outside of 0 to 1")
-    return score
+        return score, (f"{shown}: the value {score.value} lies outside of 0 to 1",)
+    return score, ()
 
 
-def _metrics(evaluator: Evaluator, scores: Sequence[Score]) -> list[str]:
-    wrong: list[str] = []
+def _metric_problems(evaluator: Evaluator, scores: Sequence[Score]) -> Iterator[str]:
     for name, make in (("summarize", evaluator.summarize), ("extra_metrics", evaluator.extra_metrics)):
         try:
             metrics = make(scores)
         except Exception as error:  # noqa: BLE001 - as above
-            wrong.append(f"{name} raises {type(error).__name__} for {len(scores)} scores: {error}")
+            yield f"{name} raises {type(error).__name__}: {error}"
             continue
         if any(not isinstance(metric, Metric) for metric in metrics or ()):
-            wrong.append(f"{name} returns something else than Metric")
-    return wrong
-
-
-def _checked(kind: str, wrong: list[str], tried: list[str]) -> list[str]:
-    if wrong:
-        raise AssertionError("\n".join([f"the {kind} does not keep the contract:", *wrong]))
-    return tried
+            yield f"{name} returns something else than Metric"

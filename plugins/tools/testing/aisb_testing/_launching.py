@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from aisb import Channel, Launcher, RunError
+from aisb_testing._cases import NONE_EXPECTED, CheckedCase, ExpectedFailures, require
 
 Check: TypeAlias = Callable[[Launcher, Path], Coroutine[Any, Any, list[str]]]
 PATIENCE = 60.0
@@ -50,7 +51,12 @@ class TrialJob:
         channel.send({"ended": True})
 
 
-def check_launcher(factory: Callable[..., Launcher], **options: Any) -> list[str]:
+def check_launcher(
+    factory: Callable[..., Launcher],
+    *,
+    expected_failures: ExpectedFailures = NONE_EXPECTED,
+    **options: Any,
+) -> list[str]:
     """Check a launcher with small jobs; `options` are given to the factory, which is called for each check.
 
     Jobs run in processes of their own with the variables that they ask for; messages arrive both ways, in
@@ -60,21 +66,24 @@ def check_launcher(factory: Callable[..., Launcher], **options: Any) -> list[str
     Raises:
         AssertionError: what is wrong, all of it.
     """
-    checks = (_work_and_end, _lose_a_worker, _stop_a_worker)
-    wrong: list[str] = []
-    for check in checks:
+    return require("launcher", launcher_cases(factory, options), expected_failures)
+
+
+def launcher_cases(factory: Callable[..., Launcher], options: Mapping[str, Any]) -> Iterator[CheckedCase]:
+    """Yield the checks of a launcher."""
+    for check, reason in (
+        (_work_and_end, "messages, variables and files reach each worker, and come back"),
+        (_lose_a_worker, "a worker that died must not be waited for"),
+        (_stop_a_worker, "a worker that does not end by itself must not outlive the run"),
+    ):
         with tempfile.TemporaryDirectory() as folder:
-            name = check.__name__.strip("_").replace("_", " ")
             try:
                 problems = asyncio.run(_tried(check, factory(**options), Path(folder)))
             except TimeoutError:
                 problems = [f"nothing happened for {PATIENCE:.0f} seconds"]
             except Exception as error:  # noqa: BLE001 - whatever a launcher raises is a finding
                 problems = [f"{type(error).__name__}: {error}"]
-            wrong += [f"{name}: {problem}" for problem in problems]
-    if wrong:
-        raise AssertionError("\n".join(["the launcher does not keep the contract:", *wrong]))
-    return [check.__name__.strip("_").replace("_", " ") for check in checks]
+        yield CheckedCase(check.__name__.strip("_").replace("_", " "), reason, tuple(problems))
 
 
 async def _tried(check: Check, launcher: Launcher, folder: Path) -> list[str]:
