@@ -1,6 +1,7 @@
 """What tests of plugins run against: suites for components, a scripted service, fixtures for pytest."""
 
 from aisb_testing._conformance import check_backend, check_plugin
+from aisb_testing._installed import check_installed
 from aisb_testing._kinds import (
     check_command,
     check_dataset,
@@ -36,6 +37,7 @@ __all__ = [
     "check_dataset",
     "check_evaluator",
     "check_importer",
+    "check_installed",
     "check_launcher",
     "check_plugin",
     "check_postprocessor",

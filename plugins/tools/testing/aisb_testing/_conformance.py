@@ -56,13 +56,9 @@ def plugin_cases(name: str) -> Iterator[CheckedCase]:
     """
     from aisb_engine import Plugins
 
+    entry_modules(name)  # so that a name that means nothing is said
     plugins = Plugins.load()
     entries, commands = _entries(name, "aisb"), _entries(name, "aisb.commands")
-    if not entries and not commands:
-        raise AssertionError(
-            f"no installed distribution or module {name!r} has an entry point in the group aisb"
-            " or aisb.commands"
-        )
     yield from _command_cases(commands)
     for info in plugins.infos:
         if info.name not in entries:
@@ -139,6 +135,21 @@ def _command_problems(one: DeclaredCommand) -> Iterator[str]:
         yield f"{one.command.place} is no click command"
     if not one.command.help or not getattr(command, "help", None):
         yield "it has no help text"
+
+
+def entry_modules(name: str) -> dict[str, str]:
+    """Return the modules of a plugin's components and commands by their entry points' names.
+
+    Raises:
+        AssertionError: nothing of this name is installed.
+    """
+    entries = {**_entries(name, "aisb.commands"), **_entries(name, "aisb")}
+    if not entries:
+        raise AssertionError(
+            f"no installed distribution or module {name!r} has an entry point in the group aisb"
+            " or aisb.commands"
+        )
+    return entries
 
 
 def _entries(name: str, group: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aisb import (
+    OUTCOMES,
     Evaluator,
     Extract,
     FinishedRun,
@@ -210,7 +211,7 @@ def _made_runs(folder: Path) -> list[tuple[str, str, FinishedRun]]:
         Metric("accuracy", 100.0, 34.2, 100.0, "%", 2, "virology"),
         Metric("naive_average", 75.0, None, None, "%", 4),
     )
-    outcomes: dict[Outcome, int] = {"correct": 3, "wrong": 1}
+    outcomes: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0) | {"correct": 3, "wrong": 1}
     file = folder / "results.json"
     shown = Result(
         "model-a",

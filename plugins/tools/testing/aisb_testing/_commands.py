@@ -1,0 +1,14 @@
+"""The commands that this package brings."""
+
+from __future__ import annotations
+
+from aisb import Command, hookimpl
+
+
+@hookimpl
+def aisb_commands() -> list[Command]:
+    """Declare `aisb plugins new` and `aisb plugins check`."""
+    return [
+        Command("plugins new", "Write a new plugin that passes its own tests.", "aisb_testing._new:new"),
+        Command("plugins check", "Run the conformance kit on a plugin.", "aisb_testing._check_command:check"),
+    ]

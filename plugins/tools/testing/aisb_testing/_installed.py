@@ -1,0 +1,284 @@
+"""Check an installed plugin as a whole: what it declares, and each component by the suite of its kind.
+
+Some components cannot be tried without more: a dataset reads files, an importer another tool's file, and a
+backend with an API of its own needs a dialect that plays its service. The plugin's package has that in a
+folder `conformance`, beside a file `conformance.toml`:
+
+    [backend.parrot]
+    dialect = "aisb_parrot.conformance.dialect:Parrot"
+    [dataset.dice]
+    options = { count = 3 }
+    [dataset.letters]
+    files = ["letters.jsonl"]
+    [evaluator.close-to]
+    target = "7"
+    right = "8"
+    [evaluator.answer-key]
+    sample = { keys = ["A", "C"] }
+    [evaluator.most-likely]
+    skip = "it compares log-likelihoods, and reads no answer"
+    [importer.sheet]
+    file = "sheet.csv"
+    foreign = "other.csv"
+    [expected_failures]
+    "backend parrot: 4 tokens a chunk" = "the service sends each word by itself"
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aisb import (
+    AisbError,
+    DataError,
+    DataFile,
+    DataFiles,
+    Evaluator,
+    HttpBackend,
+    Prediction,
+    Request,
+    UsageError,
+)
+from aisb_testing._cases import CheckedCase, require
+from aisb_testing._conformance import entry_modules, plugin_cases
+from aisb_testing._kinds import (
+    NOTHING,
+    command_cases,
+    dataset_cases,
+    evaluator_cases,
+    importer_cases,
+    postprocessor_cases,
+    reporter_cases,
+)
+
+if TYPE_CHECKING:
+    from aisb_engine import Component, Plugins
+
+FOLDER, FILE = "conformance", "conformance.toml"
+SECTIONS = ("backend", "dataset", "evaluator", "importer", "launcher", "postprocessor", "reporter")
+KEYS = frozenset({"options", "files", "dialect", "sample", "target", "right", "file", "foreign", "skip"})
+
+
+class CheckedComponent(NamedTuple):
+    """A component and its checks; or `skipped`, the reason why it cannot be tried as it is."""
+
+    name: str
+    cases: tuple[CheckedCase, ...] = ()
+    skipped: str = ""
+
+
+class Setup(NamedTuple):
+    """How a plugin's components are made for the checks: the tables of its `conformance.toml`."""
+
+    folder: Path
+    tables: Mapping[str, Mapping[str, Any]]
+    expected_failures: Mapping[str, str]
+
+    def of(self, component: Component) -> Mapping[str, Any]:
+        """Return the table of a component; it may be empty."""
+        table: Mapping[str, Any] = self.tables.get(component.kind, {}).get(component.name, {})
+        return table
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file beside the tables.
+
+        Raises:
+            DataError: it is not there.
+        """
+        path = self.folder / name
+        if not path.is_file():
+            raise DataError(str(path), f"{FILE} names this file, and it is not there")
+        return path
+
+
+def check_installed(name: str) -> list[str]:
+    """Check an installed plugin, given as its module or distribution, with all of its components.
+
+    Return the names of the checks, each with its component before it.
+
+    Raises:
+        AssertionError: what is wrong, all of it.
+        AisbError: the plugin's `conformance.toml` cannot be read.
+    """
+    setup = read_setup(name)
+    cases = [
+        case._replace(name=f"{component.name}: {case.name}")
+        for component in checked_components(name, setup)
+        for case in component.cases
+    ]
+    return require(f"plugin {name}", cases, setup.expected_failures)
+
+
+def checked_components(name: str, setup: Setup) -> Iterator[CheckedComponent]:
+    """Check what a plugin declares, then each of its components, and yield what came of it.
+
+    Raises:
+        AssertionError: nothing of this name is installed.
+    """
+    from aisb_engine import DeclaredCommands, Plugins
+
+    yield CheckedComponent("declarations", tuple(plugin_cases(name)))
+    plugins, entries = Plugins.load(), entry_modules(name)
+    for component in plugins.components():
+        if component.plugin in entries:
+            yield _checked(component, plugins, setup)
+    for one in DeclaredCommands().all():
+        if one.plugin in entries:
+            label = f"command {one.command.name}"
+            try:
+                yield CheckedComponent(label, tuple(command_cases(one.load())))
+            except AisbError as error:
+                yield CheckedComponent(label, (CheckedCase("loads", "it can be called", (str(error),)),))
+
+
+def read_setup(name: str) -> Setup:
+    """Read the `conformance.toml` of a plugin; without one, everything has its defaults.
+
+    Raises:
+        UsageError: it is not TOML, or has a table or key that means nothing.
+    """
+    for module in entry_modules(name).values():
+        folder = Path(str(files(module.partition(".")[0]))) / FOLDER
+        file = folder / FILE
+        if not file.is_file():
+            continue
+        try:
+            table = tomllib.loads(file.read_text("utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{file} is not TOML: {error}") from error
+        expected = table.pop("expected_failures", {})
+        for kind, components in table.items():
+            _check_keys(file, kind, components)
+        return Setup(folder, table, expected)
+    return Setup(Path(), {}, {})
+
+
+def _check_keys(file: Path, kind: str, components: Any) -> None:
+    if kind not in SECTIONS or not isinstance(components, Mapping):
+        raise UsageError(f"{file}: [{kind}] means nothing; tables are {', '.join(SECTIONS)}.NAME")
+    for name, table in components.items():
+        if unknown := sorted(set(table) - KEYS):
+            known = ", ".join(sorted(KEYS))
+            raise UsageError(f"{file}: {kind}.{name}.{unknown[0]} means nothing; keys are {known}")
+
+
+class _Skipped(Exception):  # noqa: N818 - it is no error
+    """The component cannot be tried; the text says why."""
+
+
+def _checked(component: Component, plugins: Plugins, setup: Setup) -> CheckedComponent:
+    name = f"{component.kind} {component.name}"
+    checks: Mapping[str, Callable[..., Iterator[CheckedCase]]] = {
+        "backend": _backend,
+        "dataset": _dataset,
+        "evaluator": _evaluator,
+        "importer": _importer,
+        "launcher": _launcher,
+        "postprocessor": lambda c, p, s: postprocessor_cases(_made(c, p, s)),
+        "reporter": lambda c, p, s: reporter_cases(_made(c, p, s)),
+    }
+    if reason := setup.of(component).get("skip"):
+        return CheckedComponent(name, skipped=reason)
+    try:
+        return CheckedComponent(name, tuple(checks[component.kind](component, plugins, setup)))
+    except _Skipped as error:
+        return CheckedComponent(name, skipped=str(error))
+    except AisbError as error:
+        return CheckedComponent(name, (CheckedCase("can be made", "a user can name it", (str(error),)),))
+
+
+def _made(component: Component, plugins: Plugins, setup: Setup, **context: Any) -> Any:
+    """Make a component with its options of `conformance.toml`."""
+    from aisb_engine import factory_options
+
+    options = setup.of(component).get("options", {})
+    for option in factory_options(component.factory):
+        if option.required and option.name not in options:
+            raise _Skipped(
+                f"its option {option.name} has no default: write [{component.kind}.{component.name}] "
+                f"options = {{ {option.name} = … }} into {FOLDER}/{FILE} of the plugin's package"
+            )
+    return plugins.make(component.kind, component.name, options, where="options", **context)
+
+
+def _backend(component: Component, plugins: Plugins, setup: Setup) -> Iterator[CheckedCase]:
+    from aisb_testing._exchanges import run_cases
+
+    table = setup.of(component)
+    factory = component.factory
+    if not (isinstance(factory, type) and issubclass(factory, HttpBackend)):
+        raise _Skipped("it is no backend over HTTP, and there is no suite for others")
+    _made(component, plugins, setup)  # so that a missing option is said
+    dialect = _dialect(table["dialect"]) if "dialect" in table else None
+    try:
+        yield from asyncio.run(run_cases(factory, dialect, table.get("options", {})))
+    except AssertionError as error:
+        text = f'write [backend.{component.name}] dialect = "package.module:Class" into {FOLDER}/{FILE}'
+        raise _Skipped(f"{error} ({text})") from error
+
+
+def _dialect(place: str) -> Any:
+    module, _, name = place.partition(":")
+    try:
+        return getattr(import_module(module), name)()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{FILE}: the dialect {place!r} cannot be imported: {error}") from error
+
+
+def _dataset(component: Component, plugins: Plugins, setup: Setup) -> Iterator[CheckedCase]:
+    from aisb_engine import takes_files
+
+    names = setup.of(component).get("files", ())
+    if takes_files(plugins, component.name) and not names:
+        raise _Skipped(
+            f'it reads files: write [dataset.{component.name}] files = ["NAME"] into {FOLDER}/{FILE}, '
+            "and put a small file beside it"
+        )
+
+    def rows() -> Any:
+        given = DataFiles([DataFile(setup.path(name)) for name in names]) if names else None
+        return _made(component, plugins, setup, files=given)
+
+    yield from dataset_cases(rows)
+
+
+def _evaluator(component: Component, plugins: Plugins, setup: Setup) -> Iterator[CheckedCase]:
+    table = setup.of(component)
+
+    async def answer_a(request: Request) -> Prediction:
+        return Prediction(request.sample_id, text="A")
+
+    evaluator: Evaluator = _made(component, plugins, setup, ask=answer_a)
+    sample = replace(
+        NOTHING,
+        fields={**NOTHING.fields, **table.get("sample", {})},
+        target=table.get("target", NOTHING.target),
+    )
+    for case in evaluator_cases(evaluator, sample, table.get("right")):
+        if case.name != "the right answer" or {"target", "right"} & table.keys():
+            yield case
+
+
+def _importer(component: Component, plugins: Plugins, setup: Setup) -> Iterator[CheckedCase]:
+    table = setup.of(component)
+    if not {"file", "foreign"} <= table.keys():
+        raise _Skipped(
+            f'write [importer.{component.name}] file = "…" and foreign = "…" into {FOLDER}/{FILE}: '
+            "a file that it reads, and one of another tool"
+        )
+    importer = _made(component, plugins, setup)
+    yield from importer_cases(importer, setup.path(table["file"]), setup.path(table["foreign"]))
+
+
+def _launcher(component: Component, plugins: Plugins, setup: Setup) -> Iterator[CheckedCase]:
+    from aisb_testing._launching import launcher_cases
+
+    _made(component, plugins, setup)
+    yield from launcher_cases(component.factory, setup.of(component).get("options", {}))
