@@ -31,8 +31,8 @@ def finish(backend: HttpBackend, exchange: Exchange, failure: Failure | None) ->
     if reader.status and not 200 <= reader.status < 300:
         return refusal(backend, exchange)
     failure = failure or _unpacked(reader)
-    if failure is not None:  # after [DONE] it matters no more that the connection was cut
-        whole = failure.kind == "cut" and reader.done and reader.columns.holds_answer()
+    if failure is not None:  # after [DONE] it matters no more what became of the connection
+        whole = reader.done and reader.columns.holds_answer()
         return reader.failure or (None if whole else failure)
     if reader.failure is None:
         reader.failure = (
@@ -124,7 +124,7 @@ def predict(
             reader.done_ns,
             reader.streamed or not 200 <= reader.status < 300,
         ),
-        attempts,
+        attempts + exchange.resent,
         failure,
     )
     try:

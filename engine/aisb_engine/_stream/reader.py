@@ -103,7 +103,7 @@ class StreamReader:
         self._piece_end: bytes = b""
 
     def feed(self, stamp: int, data: bytes) -> bool:
-        """Read what the connection brings. Return whether the reply has ended, or cannot be read further."""
+        """Read what comes. Return whether the reply is whole (its HTTP may not be), or cannot be read on."""
         self.last_ns = stamp
         if self._matching:  # the framing of a piece that matches need not be read
             length = len(data)
@@ -118,14 +118,15 @@ class StreamReader:
         try:
             self._read_framing(data, stamp)
         except AttemptFailed as error:
-            self.failure = self.failure or problems.with_status(error.failure, self.status)
+            if not self.done:
+                self.failure = self.failure or problems.with_status(error.failure, self.status)
             self._state, self.keep_alive = ENDED, False
         if self._piece_end:
             at_boundary = self._between and not self._rest and self._state in (CHUNK_SIZE, UNTIL_CLOSE)
             self._matching = at_boundary and self.failure is None
         if self._state == ENDED and self.done_ns is None:
             self.done_ns = stamp
-        return self._state == ENDED
+        return self.done or self._state == ENDED
 
     def close(self) -> bool:
         """Take note that the connection has closed. Return whether the reply is whole all the same."""
@@ -309,6 +310,7 @@ class StreamReader:
     def read_event(self, payload: bytes, stamp: int) -> None:
         """Read the data of one event, or a document: take its text by the template, or decode it."""
         if self.failure is not None or not payload:
+            self.done = self.done or payload == b"[DONE]"
             return
         self._had_event = True
         if self._before and payload.startswith(self._before) and payload.endswith(self._after):
@@ -325,9 +327,9 @@ class StreamReader:
                 if self._learns:
                     self._learn(payload, chunk)
         except AttemptFailed as error:
-            self.failure = error.failure
+            self.failure = None if self.done else error.failure
         except RAISED as error:  # of the backend: this one request fails, and is counted
-            self.failure = problems.unreadable(payload, error, self.status)
+            self.failure = None if self.done else problems.unreadable(payload, error, self.status)
 
     def _decode_event(self, payload: bytes) -> Chunk | None:
         try:
