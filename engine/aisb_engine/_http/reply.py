@@ -14,6 +14,7 @@ from aisb_engine._http.transport import Exchange
 from aisb_engine._record.kinds import Kinds
 from aisb_engine._stream import StreamReader, problems
 from aisb_engine._stream.columns import Columns
+from aisb_engine._stream.failures import failed_finish
 
 _ADVICE = {
     401: "; give the right key with --api-key-env",
@@ -38,6 +39,8 @@ def finish(backend: HttpBackend, exchange: Exchange, failure: Failure | None) ->
         reader.failure = (
             _finish_stream(backend, reader, rest) if reader.streamed else _finish_document(reader, rest)
         )
+    if reader.failure is None:
+        reader.failure = failed_finish(reader.columns.finish_reason, reader.status)
     if reader.failure is None and not reader.columns.holds_answer():
         reader.failure = _empty(backend, reader, rest)
     return reader.failure
