@@ -187,8 +187,9 @@ class HttpBackend(Backend):
         Literal["native", "httpx"], "what carries requests; httpx where a proxy is needed"
     ] = "native"
 
-    stream_end: ClassVar[Literal["finish", "close"]] = "finish"
-    """How a whole stream is told from one cut short: by a finish reason or `[DONE]`, or by its close."""
+    stream_end: ClassVar[Literal["finish", "close", "final"]] = "finish"
+    """How a whole stream is told from one cut short: by a finish reason or `[DONE]`, or by its close; "final"
+    means that the event with the finish reason is the last."""
 
     stream_format: ClassVar[Literal["sse", "json"]] = "sse"
     """What a stream is made of: server-sent events, or JSON values, each ended by a newline or a NUL."""

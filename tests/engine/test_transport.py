@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import gzip
+import itertools
 import socket
 import threading
 import time
@@ -11,14 +12,14 @@ import zlib
 
 import pytest
 import uvloop
-from minimal import Chat
+from minimal import DONE, Chat, event
 from scripted import chunk, chunked, sized
 
 from aisb._errors import AttemptFailed, ServiceError, UsageError
 from aisb._types import Failure
 from aisb_engine._http.fetch import fetch, proxy_for
 from aisb_engine._http.reply import document
-from aisb_engine._http.transport import Exchange, WireRequest, open_transport
+from aisb_engine._http.transport import Exchange, WireRequest, is_close_race, open_transport
 from aisb_engine._spec import Timeouts
 from aisb_engine._stream import StreamReader
 
@@ -40,10 +41,10 @@ async def connect(carrier):
     """Open a transport to a URL; it is closed with the test."""
     opened = []
 
-    def open_one(url, *, limit=4, timeouts=None, **options):
+    def open_one(url, *, limit=4, timeouts=None, clock=time.monotonic_ns, **options):
         backend = Chat(url=url, transport=options.pop("transport", carrier), **options)
         limits = Timeouts(**(timeouts or {}))
-        opened.append(open_transport(backend, timeouts=limits, clock=time.monotonic_ns, limit=limit))
+        opened.append(open_transport(backend, timeouts=limits, clock=clock, limit=limit))
         return opened[-1]
 
     yield open_one
@@ -79,6 +80,11 @@ async def fail(transport, url, **options):
 
 def body(exchange):
     return exchange.reader.document()
+
+
+def ticking():
+    """Return a clock that counts its looks: on it nothing takes long, however busy the machine is."""
+    return itertools.count(1).__next__
 
 
 # Replies that are well.
@@ -294,21 +300,149 @@ async def test_a_kept_connection_closed_before_the_reply_is_no_failure_and_sent_
     serve, connect, end
 ):
     server = await serve([[sized(b"1")], [end], [sized(b"2")]])
-    transport = connect(server.url)
+    transport = connect(server.url, clock=ticking())
     await get(transport, server.url)
     exchange = await get(transport, server.url)
     assert body(exchange) == b"2"
-    assert exchange.connected_ns is not None
+    assert exchange.resent
+    assert exchange.sent_ns < exchange.connected_ns  # of the first time
     assert (len(server.requests), server.connections) == (3, 2)
 
 
 async def test_a_request_is_never_sent_more_than_once_more(serve, connect):
     server = await serve([[sized(b"1")], ["close"]])
-    transport = connect(server.url)
+    transport = connect(server.url, clock=ticking())
     await get(transport, server.url)
     failure, _ = await fail(transport, server.url)
     assert failure.kind == "cut"
     assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("end", ["close", "eof", "reset"])
+async def test_a_request_that_was_worked_on_and_dropped_is_a_cut_on_a_kept_connection_too(
+    serve, connect, end
+):
+    server = await serve([[sized(b"1")], [0.3, end], [sized(b"2")]])
+    transport = connect(server.url)
+    await get(transport, server.url)
+    exchange = Exchange(StreamReader())
+    with pytest.raises(AttemptFailed) as caught:
+        await transport.exchange(post(server.url), exchange)
+    assert caught.value.failure == Failure("cut", "the connection was closed before the reply began")
+    assert not exchange.resent
+    assert (len(server.requests), server.connections) == (2, 1)
+    assert body(await get(transport, server.url)) == b"2"
+
+
+async def test_a_close_race_is_as_long_as_two_connects_where_those_take_longer(carrier):
+    exchange = Exchange(StreamReader())
+    assert is_close_race(exchange, 0, 10**12)  # it could not be written
+    exchange.sent_ns = 0
+    assert is_close_race(exchange, 1_000_000, 10_000_000)
+    assert not is_close_race(exchange, 1_000_000, 10_000_001)
+    assert is_close_race(exchange, 30_000_000, 60_000_000)
+    assert not is_close_race(exchange, 30_000_000, 60_000_001)
+    exchange.reader.feed(1, b"HTTP/1.1 100 Continue\r\n")
+    assert not is_close_race(exchange, 0, 1)
+
+
+async def test_a_large_request_that_could_not_be_written_is_sent_again(connect):
+    """The service reads a part of it and closes: what it did not get it cannot have worked on."""
+    requests = []
+
+    async def serve(reader, writer):
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            requests.append(None)
+            if len(requests) == 2:
+                await asyncio.sleep(0.3)
+                writer.transport.abort()
+                return
+            await reader.readexactly(2 if len(requests) == 1 else 20_000_000)
+            writer.write(sized(b"%d" % len(requests)))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    transport = connect(url, transport="native")
+    await get(transport, url)
+    exchange = await get(transport, url, body=b"x" * 20_000_000)
+    assert (body(exchange), exchange.resent) == (b"3", True)
+    assert exchange.sent_ns < exchange.connected_ns
+    server.close()
+
+
+# After the last event.
+
+SAID = [event("4"), event("2"), event(finish="stop")]
+
+
+async def answer(transport, url):
+    """Return the exchange of a chat stream, and the seconds that it took."""
+    exchange = Exchange(StreamReader(Chat(url=url)))
+    begun = time.monotonic()
+    await transport.exchange(post(url), exchange)
+    exchange.reader.end()
+    return exchange, time.monotonic() - begun
+
+
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+@pytest.mark.parametrize("end", ["silence", "reset", "close", "late"])
+async def test_a_reply_is_whole_with_done_whatever_the_connection_does_next(serve, connect, end, framing):
+    after = [1.5, "close"] if end == "late" else [end]
+    if framing == "chunked":
+        script = chunked(*SAID, DONE, end=False)
+    else:
+        script = [b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", *SAID, DONE]
+    server = await serve([[*script, *after]])
+    transport = connect(server.url, limit=1, timeouts={"between_bytes": 5})
+    for _ in range(3):
+        exchange, seconds = await answer(transport, server.url)
+        assert (exchange.reader.columns.all_text(), exchange.reader.failure) == ("42", None)
+        assert exchange.reader.done_ns >= exchange.reader.body_ns
+        assert seconds < 1.2
+
+
+async def test_a_connection_whose_reply_ends_right_after_done_is_used_again(serve, connect):
+    server = await serve([[*chunked(*SAID, DONE, end=False), 0.001, b"0\r\n\r\n"]])
+    transport = connect(server.url, transport="native")
+    for _ in range(10):
+        exchange, _ = await answer(transport, server.url)
+        assert exchange.reader.columns.all_text() == "42"
+    assert server.connections < 10  # on a machine that stands still for a moment the end comes too late
+
+
+async def test_a_connection_whose_reply_ended_late_is_used_again_when_it_has(serve, connect):
+    server = await serve([[*chunked(*SAID, DONE, end=False), 0.2, b"0\r\n\r\n"]])
+    transport = connect(server.url, transport="native")
+    await answer(transport, server.url)
+    _, seconds = await answer(transport, server.url)
+    assert seconds < 0.15
+    assert server.connections == 2
+    await asyncio.sleep(0.5)
+    await answer(transport, server.url)
+    assert server.connections == 2
+
+
+async def test_usage_right_after_done_is_still_read(serve, connect):
+    server = await serve([chunked(*SAID, DONE, event(choices=False, usage=(5, 2)))])
+    exchange, _ = await answer(connect(server.url), server.url)
+    assert exchange.reader.columns.usage.output_tokens == 2
+
+
+async def test_what_cannot_be_read_after_done_spoils_nothing(serve, connect):
+    for surplus in ([b"zz\r\n"], [chunk(b"data: {\n\n")], [chunk(b'data: {"error": "late"}\n\n')]):
+        server = await serve([[*chunked(*SAID, DONE, end=False), *surplus, "close"]])
+        exchange, _ = await answer(connect(server.url), server.url)
+        assert (exchange.reader.columns.all_text(), exchange.reader.failure) == ("42", None)
+
+
+async def test_a_failed_stream_is_over_with_done_too(serve, connect):
+    script = chunked(event("4"), b'data: {"error": "boom"}\n\n', DONE, end=False)
+    server = await serve([[*script, "silence"]])
+    exchange, seconds = await answer(connect(server.url), server.url)
+    assert "boom" in exchange.reader.failure.message
+    assert seconds < 1.2
 
 
 async def test_a_kept_connection_closed_after_a_byte_of_the_reply_is_a_cut(serve, connect):

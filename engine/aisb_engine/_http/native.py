@@ -10,6 +10,7 @@ import select
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -17,7 +18,14 @@ from aisb._backend import HttpBackend, host_and_port, port_of
 from aisb._errors import AttemptFailed
 from aisb._types import Failure
 from aisb_engine._http.fetch import tls_context, why_unreachable
-from aisb_engine._http.transport import Clock, Deadlines, Exchange, WireRequest
+from aisb_engine._http.transport import (
+    END_WAIT,
+    Clock,
+    Deadlines,
+    Exchange,
+    WireRequest,
+    is_close_race,
+)
 from aisb_engine._stream.compression import LARGEST_REPLY, too_large
 from aisb_engine._stream.head import LONGEST_HEAD
 
@@ -25,8 +33,13 @@ if TYPE_CHECKING:
     from aisb_engine._spec import Timeouts
 
 
+DRAIN = 1.0
+"""Seconds that a connection waits for the end of a reply whose last event has come, before it is closed."""
+MOST_DRAINING = 64
+
+
 class StaleConnection(Exception):  # noqa: N818 - the pool catches it, nobody else sees it
-    """A kept connection was closed before anything of the reply arrived."""
+    """A kept connection was closed before the service can have read the request."""
 
 
 class NativeTransport:
@@ -58,6 +71,9 @@ class NativeTransport:
         self._open: set[Connection] = set()
         # The one that is idle for longest is used first: what a service sent unasked has had time to arrive.
         self._idle: dict[Connection, None] = {}
+        # Those whose reply is known while the end of its HTTP is not there yet. They count for no limit.
+        self._draining: dict[Connection, None] = {}
+        self.ends_late = False  # the latest reply whose HTTP did not end with its last event
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
         self._empty: asyncio.Event | None = None
@@ -77,8 +93,7 @@ class NativeTransport:
                 await connection.carry(data, exchange, begun)
                 return
             except StaleConnection:
-                # The server closed a kept connection while the request was on its way, and answered nothing.
-                exchange.sent_ns = None
+                exchange.resent = exchange.sent_ns is not None
                 fresh = True
 
     async def aclose(self) -> None:
@@ -122,6 +137,7 @@ class NativeTransport:
 
     async def _connect(self, exchange: Exchange) -> Connection:
         self._held += 1
+        begun = self.clock()
         connection = Connection(self)
         try:
             async with asyncio.timeout(self.timeouts.connect) as limit:
@@ -150,19 +166,38 @@ class NativeTransport:
             connection.abort()
             raise AttemptFailed(Failure("connect", "the transport is closed"))
         exchange.connected_ns = self.clock()
+        connection.connect_ns = exchange.connected_ns - begun
         self._open.add(connection)
         return connection
 
     def release(self, connection: Connection) -> None:
         """Take back a connection that can carry another request."""
+        if connection in self._draining:
+            del self._draining[connection]
+            if self._held >= self._limit:
+                self._draining[connection] = None
+                connection.abort()
+                return
+            self._held += 1
         self._idle[connection] = None
+        self._wake()
+
+    def drain(self, connection: Connection) -> None:
+        """Give the place of a connection to others, while the end of its reply is still to come."""
+        if len(self._draining) >= MOST_DRAINING:
+            next(iter(self._draining)).abort()
+        self._draining[connection] = None
+        self._held -= 1
         self._wake()
 
     def forget(self, connection: Connection) -> None:
         """Take note that a connection is gone."""
         if connection in self._open:
             self._open.remove(connection)
-            self._held -= 1
+            if connection in self._draining:
+                del self._draining[connection]
+            else:
+                self._held -= 1
             self._idle.pop(connection, None)
             if self._empty is not None and not self._open:
                 self._empty.set()
@@ -180,8 +215,8 @@ class Connection(asyncio.Protocol):
     """One connection, which carries one exchange at a time."""
 
     __slots__ = (
-        "_answer", "_clock", "_deadlines", "_exchange", "_feed", "_left", "_loop", "_paused", "_poll",
-        "_pool", "_transport", "_used",
+        "_answer", "_clock", "_deadlines", "_end_timer", "_exchange", "_feed", "_handed_ns", "_last_event",
+        "_left", "_loop", "_paused", "_poll", "_pool", "_transport", "_used", "connect_ns",
     )  # fmt: skip
 
     def __init__(self, pool: NativeTransport) -> None:
@@ -195,6 +230,10 @@ class Connection(asyncio.Protocol):
         self._poll: select.poll | None = None
         self._paused = False
         self._used = False
+        self.connect_ns = 0  # how long it took to be opened
+        self._handed_ns = 0  # when the latest request was given to the socket
+        self._last_event = 0.0  # when the reply was known whose HTTP has not ended, by the loop's time
+        self._end_timer: asyncio.TimerHandle | None = None
         self._deadlines = Deadlines(pool.timeouts, pool.clock, self._fail)
 
     async def carry(self, data: bytes, exchange: Exchange, begun: int) -> None:
@@ -212,10 +251,10 @@ class Connection(asyncio.Protocol):
         self._feed = exchange.reader.feed
         # Stamped before the call that sends: a process that loses its processor right after it would else
         # take the service's first milliseconds for its own, and report a first token sooner than it came.
-        handed = self._clock()
+        self._handed_ns = self._clock()
         transport.write(data)
-        if not self._paused:
-            exchange.sent_ns = handed
+        if not self._paused and exchange.sent_ns is None:
+            exchange.sent_ns = self._handed_ns
         self._deadlines.begin(exchange, begun, self._loop)
         try:
             await self._answer
@@ -282,15 +321,19 @@ class Connection(asyncio.Protocol):
             reader = exchange.reader
             if exc is None and reader.close():
                 self._finish()
+            elif reader.done:
+                self._settle(exchange)
             elif reader.status:
                 self._fail(Failure("cut", "the connection was closed in the middle of the reply"))
-            elif self._used and reader.last_ns is None:
+            elif self._used and is_close_race(exchange, self.connect_ns, self._clock()):
+                exchange.sent_ns = exchange.sent_ns or self._handed_ns
                 self._detach()
                 if not self._answer.done():
                     self._answer.set_exception(StaleConnection())
             else:
                 self._fail(Failure("cut", "the connection was closed before the reply began"))
         self._deadlines.close()
+        self._stop_end_timer()
 
     # The end of an exchange.
 
@@ -300,19 +343,74 @@ class Connection(asyncio.Protocol):
         self._deadlines.stop()
 
     def _finish(self) -> None:
+        """Settle the exchange: its reply has ended, or its last event has come, which is all that matters.
+
+        The end of the HTTP nearly always comes with the last event, or right after it, and is waited for so
+        that the connection can be used again. Where it did not come in time, the next reply does not wait.
+        """
         exchange = self._exchange
         if exchange is None:  # a late error page, or a server out of step
             self.abort()
+        elif exchange.reader.done_ns is not None:
+            self._settle(exchange)
+        elif self._end_timer is None:
+            self._last_event = self._loop.time()
+            if self._pool.ends_late:
+                self._settle_early()
+            else:
+                self._end_timer = self._loop.call_later(END_WAIT, self._settle_early)
+
+    def _settle(self, exchange: Exchange) -> None:
+        """Hand over the reply, and the connection to the next request."""
+        reader = exchange.reader
+        reader.done_ns = reader.done_ns if reader.done_ns is not None else reader.last_ns
+        self._hand_over()
+        self._free(exchange)
+
+    def _settle_early(self) -> None:
+        """Hand over a reply whose HTTP has not ended, and let the connection wait for that apart."""
+        exchange = self._exchange
+        if exchange is None:
             return
+        self._pool.ends_late = True
+        exchange.reader.done_ns = exchange.reader.last_ns
+        self._hand_over()
+        if exchange.reader.keep_alive:
+            self._feed = partial(self._drain, exchange)
+            self._end_timer = self._loop.call_later(DRAIN, self.abort)
+            self._pool.drain(self)
+        else:
+            self.abort()
+
+    def _hand_over(self) -> None:
+        self._stop_end_timer()
         self._detach()
         self._used = True
         if not self._answer.done():
             self._answer.set_result(None)
+
+    def _drain(self, exchange: Exchange, stamp_ns: int, data: bytes) -> bool:
+        """Read on to the end of a reply that was handed over."""
+        exchange.reader.feed(stamp_ns, data)
+        if exchange.reader.close():
+            self._stop_end_timer()
+            self._feed = _not_asked
+            self._pool.ends_late = self._loop.time() - self._last_event > END_WAIT
+            self._free(exchange)
+        return False
+
+    def _free(self, exchange: Exchange) -> None:
+        """Give the connection back to the pool; close it where it cannot be used again."""
         transport = self._transport
         if exchange.reader.keep_alive and not self._paused and transport and not transport.is_closing():
             self._pool.release(self)
         else:
             self.abort()
+
+    def _stop_end_timer(self) -> None:
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+            self._end_timer = None
 
     def _fail(self, failure: Failure) -> None:
         exchange = self._exchange

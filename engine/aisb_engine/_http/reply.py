@@ -14,6 +14,7 @@ from aisb_engine._http.transport import Exchange
 from aisb_engine._record.kinds import Kinds
 from aisb_engine._stream import StreamReader, problems
 from aisb_engine._stream.columns import Columns
+from aisb_engine._stream.failures import failed_finish
 
 _ADVICE = {
     401: "; give the right key with --api-key-env",
@@ -31,13 +32,15 @@ def finish(backend: HttpBackend, exchange: Exchange, failure: Failure | None) ->
     if reader.status and not 200 <= reader.status < 300:
         return refusal(backend, exchange)
     failure = failure or _unpacked(reader)
-    if failure is not None:  # after [DONE] it matters no more that the connection was cut
-        whole = failure.kind == "cut" and reader.done and reader.columns.holds_answer()
+    if failure is not None:  # after [DONE] it matters no more what became of the connection
+        whole = reader.done and reader.columns.holds_answer()
         return reader.failure or (None if whole else failure)
     if reader.failure is None:
         reader.failure = (
             _finish_stream(backend, reader, rest) if reader.streamed else _finish_document(reader, rest)
         )
+    if reader.failure is None:
+        reader.failure = failed_finish(reader.columns.finish_reason, reader.status)
     if reader.failure is None and not reader.columns.holds_answer():
         reader.failure = _empty(backend, reader, rest)
     return reader.failure
@@ -124,7 +127,7 @@ def predict(
             reader.done_ns,
             reader.streamed or not 200 <= reader.status < 300,
         ),
-        attempts,
+        attempts + exchange.resent,
         failure,
     )
     try:

@@ -34,10 +34,11 @@ class WireRequest(NamedTuple):
 class Exchange:
     """One request on its way, and the reader of its reply. Stamps are in nanoseconds of the run's clock.
 
-    `connected_ns` is None on a connection that was open already.
+    `connected_ns` is None on a connection that was open already. `resent` says that the request was written
+    twice, since its first connection was closed as it was written; `sent_ns` is then of the first time.
     """
 
-    __slots__ = ("connected_ns", "reader", "sent_ns")
+    __slots__ = ("connected_ns", "reader", "resent", "sent_ns")
 
     def __init__(self, reader: StreamReader) -> None:
         self.start(reader)
@@ -47,6 +48,7 @@ class Exchange:
         self.reader = reader
         self.connected_ns: int | None = None
         self.sent_ns: int | None = None
+        self.resent = False
 
 
 class Transport(Protocol):
@@ -94,6 +96,23 @@ def open_transport(
     from aisb_engine._http.native import NativeTransport
 
     return NativeTransport(backend, timeouts=timeouts, clock=clock, limit=limit, max_reply=max_reply)
+
+
+END_WAIT = 0.01
+"""Seconds that a reply waits for the end of its HTTP after its last event: usually both come at once."""
+_RACE_NS = 10_000_000
+
+
+def is_close_race(exchange: Exchange, connect_ns: int, now_ns: int) -> bool:
+    """Say whether a kept connection was closed before the service can have worked on the request.
+
+    A service may close an idle connection while a request is on its way (RFC 9112, 9.3.1). Then nothing was
+    received, and either the request could not be written, or the close came within two connect times of it.
+    A close that comes later is the service's answer to the request: sent again, it would hide a failure.
+    """
+    if exchange.reader.status or exchange.reader.last_ns is not None:
+        return False
+    return exchange.sent_ns is None or now_ns - exchange.sent_ns <= max(_RACE_NS, 2 * connect_ns)
 
 
 class Deadlines:

@@ -17,11 +17,21 @@ from aisb._backend import HttpBackend, host_and_port
 from aisb._errors import AttemptFailed, ServiceError
 from aisb._types import Failure
 from aisb_engine._http.fetch import tls_context, why_unreachable
-from aisb_engine._http.transport import Clock, Deadlines, Exchange, WireRequest
+from aisb_engine._http.transport import (
+    END_WAIT,
+    Clock,
+    Deadlines,
+    Exchange,
+    WireRequest,
+    is_close_race,
+)
 from aisb_engine._stream.compression import LARGEST_REPLY, too_large
 
 if TYPE_CHECKING:
     from aisb_engine._spec import Timeouts
+
+HASTY = 16
+"""After a reply whose HTTP ended late, so many do not wait for that; then one looks whether it still does."""
 
 
 class HttpxTransport:
@@ -43,6 +53,8 @@ class HttpxTransport:
         self._timeouts = timeouts
         self.shared: tuple[str, tuple[tuple[str, str], ...]] | None = None
         self._clock = clock
+        self._connect_ns = 0  # how long the latest connection took to be opened
+        self._hasty = 0  # how many replies do not wait for the end of their HTTP, since one waited in vain
         try:
             self._client = httpx.AsyncClient(
                 verify=tls_context(backend) or True,
@@ -61,16 +73,19 @@ class HttpxTransport:
         try:
             try:
                 await self._carry(request, exchange, begun)
-            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-                if exchange.connected_ns is not None or exchange.reader.status:
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+                is_kept_and_cut = exchange.connected_ns is None and is_cut(error)
+                if not is_kept_and_cut or not is_close_race(exchange, self._connect_ns, self._clock()):
                     raise
-                # A kept connection was closed while the request was on its way, and nothing was answered.
-                exchange.sent_ns = None
+                exchange.resent = True
+                exchange.sent_ns = exchange.sent_ns or begun
                 await self._carry(request, exchange, begun)
         except AttemptFailed as error:
             raise AttemptFailed(replace(error.failure, status=exchange.reader.status or None)) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError) as error:
-            raise AttemptFailed(self._failure(error, exchange)) from error
+            if not exchange.reader.done:
+                raise AttemptFailed(self._failure(error, exchange)) from error
+            exchange.reader.done_ns = exchange.reader.last_ns
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -78,16 +93,21 @@ class HttpxTransport:
 
     async def _carry(self, request: WireRequest, exchange: Exchange, begun: int) -> None:
         late: list[Failure] = []
+        connecting_ns = 0
 
         def give_up(failure: Failure) -> None:
             late.append(failure)
             scope.reschedule(asyncio.get_running_loop().time())
 
         async def trace(name: str, info: dict[str, Any]) -> None:
+            nonlocal connecting_ns
             del info
-            if name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            if name == "connection.connect_tcp.started":
+                connecting_ns = self._clock()
+            elif name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
                 exchange.connected_ns = self._clock()
-            elif name.endswith(".send_request_body.complete"):
+                self._connect_ns = exchange.connected_ns - connecting_ns
+            elif name.endswith(".send_request_body.complete") and exchange.sent_ns is None:
                 exchange.sent_ns = self._clock()
 
         deadlines = Deadlines(self._timeouts, self._clock, give_up)
@@ -103,15 +123,19 @@ class HttpxTransport:
                     extensions={"trace": trace},
                 ) as reply,
             ):
-                await self._read(reply, exchange)
+                await self._read(reply, exchange, scope)
         except TimeoutError:
-            if not late:
-                raise
-            raise AttemptFailed(late[0]) from None
+            if not exchange.reader.done:
+                if not late:
+                    raise
+                raise AttemptFailed(late[0]) from None
+            self._hasty = HASTY
+            exchange.reader.done_ns = exchange.reader.last_ns
         finally:
             deadlines.close()
 
-    async def _read(self, reply: httpx.Response, exchange: Exchange) -> None:
+    async def _read(self, reply: httpx.Response, exchange: Exchange, scope: asyncio.Timeout) -> None:
+        """Read a reply; after its last event wait for the end of its HTTP, so that the connection is kept."""
         reader, left = exchange.reader, self._max_reply
         reader.max_reply = left
         reader.begin(reply.status_code, dict(reply.headers), self._clock())
@@ -120,7 +144,11 @@ class HttpxTransport:
             if left < 0:
                 raise AttemptFailed(too_large(self._max_reply))
             if reader.feed(self._clock(), data):
-                return
+                if not reader.done or reader.done_ns is not None:
+                    return
+                wait = 0.0 if self._hasty else END_WAIT
+                self._hasty = max(0, self._hasty - 1)
+                scope.reschedule(asyncio.get_running_loop().time() + wait)
         reader.last_ns = self._clock()
         reader.close()
 
@@ -129,7 +157,7 @@ class HttpxTransport:
         if isinstance(error, httpx.ConnectTimeout):
             text = f"no connection to {host_and_port(self._connects_to)} within {self._timeouts.connect:g} s"
             return Failure("connect", text)
-        if isinstance(error, httpx.ReadError | httpx.WriteError | httpx.CloseError) or _is_cut(error):
+        if is_cut(error):
             where = "in the middle of the reply" if status else "before the reply began"
             return Failure("cut", f"the connection was closed {where}", status)
         if isinstance(error, httpx.RemoteProtocolError):
@@ -139,7 +167,10 @@ class HttpxTransport:
         return Failure("protocol", f"the reply cannot be read ({error or type(error).__name__})", status)
 
 
-def _is_cut(error: Exception) -> bool:
+def is_cut(error: Exception) -> bool:
+    """Say whether an error is that of a connection that was closed."""
+    if isinstance(error, httpx.ReadError | httpx.WriteError | httpx.CloseError):
+        return True
     # h11 tells a closed connection from a malformed reply by its words alone.
     words = str(error)
     return isinstance(error, httpx.RemoteProtocolError) and (

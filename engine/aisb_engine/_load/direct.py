@@ -10,6 +10,7 @@ from aisb._backend import Backend
 from aisb._errors import AttemptFailed, RunError, UsageError
 from aisb._types import Chunk, ChunkKind, Failure, Logprob, Prediction, Request, Timing, Usage
 from aisb_engine._faults import RAISED, is_stop, words
+from aisb_engine._stream.failures import failed_finish
 
 Clock = Callable[[], int]
 
@@ -48,6 +49,7 @@ async def ask_directly(
         if is_stop(error):
             raise
         failure = Failure("protocol", words(error))
+    failure = failure or failed_finish(gathered.finish_reason)
     return replace(
         gathered.prediction(),
         logprobs=logprobs,

@@ -253,10 +253,11 @@ class SubtaskRunner:
         load, progress, extra = self.share.load, self.progress, facts_of(request)
         retries = load.retries if load.retries is not None else 3
         draw: random.Random | None = None
-        attempt = 1
+        attempt, sent = 1, 0
         while True:
             progress.sent += 1
-            prediction = await self._attempt(request, attempt, planned_ns, encoded)
+            prediction = await self._attempt(request, sent + 1, planned_ns, encoded)
+            sent = prediction.attempts  # a transport may have had to send it twice
             if prediction.failure is not None:
                 prediction = replace(prediction, failure=mask_failure(prediction.failure))
             failure = prediction.failure
@@ -268,7 +269,7 @@ class SubtaskRunner:
                 return prediction
             if final:
                 self._count_failure(request.id, failure)
-                times = f"{attempt} attempt{'s' * (attempt > 1)}"
+                times = f"{sent} attempt{'s' * (sent > 1)}"
                 self.note(f"request {request.id}: failed after {times}: {failure.message}")
                 return prediction
             progress.retried += 1

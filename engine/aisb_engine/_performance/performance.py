@@ -328,6 +328,8 @@ def _notes(columns: Columns, requests: Requests, load: LoadFiles) -> Iterator[st
             yield f"replies that were not streamed: {whole}; without TTFT, TPOT, ICL and ITL"
         if unknown := int((np.isnan(requests.one_each) & ok & (columns.count() > 1)).sum()):
             yield f"replies that do not say how many tokens a chunk holds: {unknown}; not in ITL"
+    if again := int((columns["attempts"] > 1).sum()):
+        yield f"requests that were sent more than once: {again} (their attempts are in the table of requests)"
     if load.input_exact is False:
         yield "the prompts' lengths in tokens are not exactly those asked"
     if columns.earlier:

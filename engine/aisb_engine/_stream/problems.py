@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from aisb._backend import error_text
 from aisb._errors import AttemptFailed
 from aisb._types import Failure
 from aisb_engine._faults import words
@@ -35,13 +33,15 @@ def invalid_http(reason: str, data: bytes) -> AttemptFailed:
     return AttemptFailed(Failure("protocol", f"the reply is not valid HTTP ({reason}): {data[:_SHOWN]!r}"))
 
 
-def with_status(failure: Failure, status: int) -> Failure:
-    """Return a failure of framing or compression with the status of its reply."""
-    return replace(failure, status=status or None)
+def of_framing(failure: Failure, status: int, done: bool) -> Failure | None:
+    """Return a failure of framing or compression with the status of its reply; None when [DONE] had come."""
+    return None if done else replace(failure, status=status or None)
 
 
 def unreadable(payload: bytes, error: BaseException, status: int) -> Failure:
-    """Return the failure of an event at which the backend raised."""
+    """Return the failure of an event at which the backend, or who looked at it before, raised."""
+    if isinstance(error, AttemptFailed):
+        return error.failure
     return protocol(f"the backend cannot read {show(payload)} ({words(error)})", status)
 
 
@@ -83,37 +83,6 @@ def is_too_deep(payload: bytes) -> bool:
 def no_events(event: dict[str, Any]) -> None:
     """Decode an event where there is no backend: there are none."""
     raise ValueError(f"a document is no stream, and has no event {event!r:.80}")
-
-
-def checked_event(
-    event: Any, name: bytes, payload: bytes, status: int, error_statuses: Mapping[str, int]
-) -> dict[str, Any]:
-    """Return the object in an event.
-
-    Raises:
-        AttemptFailed: it is no object, or an error. An event that is named `error` is one.
-    """
-    if type(event) is list and len(event) == 1:  # how TGI answers on its root path
-        event = event[0]
-    if type(event) is not dict:
-        raise AttemptFailed(protocol(f"the reply is JSON, but not an object: {show(payload)}", status))
-    if name == b"error" or (event.get("error") and not event.get("choices")):
-        raise AttemptFailed(error_in_event(event, payload, status, error_statuses))
-    return event
-
-
-def error_in_event(
-    event: Mapping[str, Any], payload: bytes, status: int, statuses: Mapping[str, int]
-) -> Failure:
-    """Read an error that comes inside a successful reply; its own code, when it has one, is the status."""
-    error = event.get("error")
-    code = error.get("code") if isinstance(error, Mapping) else event.get("code")
-    if code is None:
-        code = statuses.get(str(event.get("error_type")))
-    text = f"the service reports an error inside its reply: {error_text(payload)}"
-    if isinstance(code, int) and 400 <= code < 600:
-        return Failure("status", text, code)
-    return Failure("protocol", text, status)
 
 
 def in_document(body: bytes, status: int) -> Failure | None:

@@ -1,15 +1,13 @@
 """Read one HTTP/1.1 reply while it arrives: its framing, its events, and the chunks in them.
 
-`StreamReader` is the only reader of replies, and this file its specification; aisb-speedups compiles it as it
-is. Bytes come in pieces that may be cut anywhere. Each has a stamp, taken before it is looked at; a chunk has
-the stamp of the piece that completed it.
+`StreamReader` is the only reader of replies, and this file its specification; aisb-speedups compiles it.
+Bytes come in pieces, cut anywhere, with stamps; a chunk has the stamp of the piece that completed it.
 
 - Framing: RFC 9112. A body is chunked, sized, or ends with its connection; gzip and deflate are undone.
 - Events: https://html.spec.whatwg.org/multipage/server-sent-events.html; also, a last event without its blank
   line counts, and comments are chunks of kind "keepalive". Or JSON values, each ended by a newline or a NUL.
-- Chunks: each event is parsed as JSON and given to the backend's `decode`. Most events of a reply differ in
-  their text alone. Where the backend copies that text (`copies_text`), the reader learns the bytes around it
-  (the template) and reads only the text of the events that match.
+- Chunks: each event is parsed as JSON and given to the backend's `decode`. Most events differ in their text
+  alone: where the backend copies that (`copies_text`), the reader learns the bytes around it (the template).
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from aisb._backend import HttpBackend
 from aisb._errors import AttemptFailed
 from aisb._types import Chunk, ChunkKind, Failure
 from aisb_engine._faults import RAISED
-from aisb_engine._stream import problems
+from aisb_engine._stream import failures, problems
 from aisb_engine._stream.columns import Columns
 from aisb_engine._stream.compression import LARGEST_REPLY, Decoder, decoder_for
 from aisb_engine._stream.head import CHUNKED, Head, end_of_head, parse_head
@@ -54,8 +52,8 @@ loads: Final = orjson.loads
 class StreamReader:
     """Reads one reply: `feed` it pieces, `close` it when the connection closes, `end` it when all has come.
 
-    `backend` decodes events; without one the body is kept. `sink` gets each chunk as it is read, which rules
-    out a template. Stamps are in nanoseconds, None until they come; `failure` says why it cannot be read.
+    `backend` decodes events; without one the body is kept. `sink` gets each chunk as it is read, without a
+    template. Stamps are in nanoseconds, None until they come; `failure` says why it cannot be read.
     """
 
     def __init__(
@@ -89,7 +87,8 @@ class StreamReader:
         self._after_cr: bool = False  # an LF that comes next belongs to a line that has ended
         self._line: list[bytes] = []  # the parts of a line that has not ended
         self._data: list[bytes] = []  # the data lines of an event that has not ended
-        self._event_name: bytes = b""
+        self._is_error: bool = False  # the event that has not ended is named as an error
+        self._last_is_final: bool = backend is not None and backend.stream_end == "final"
         self._had_event: bool = False
         self._learns: bool = backend is not None and backend.copies_text and sink is None
         self._before: bytes = b""  # the template: what stands before the text of an event, and after it
@@ -103,7 +102,7 @@ class StreamReader:
         self._piece_end: bytes = b""
 
     def feed(self, stamp: int, data: bytes) -> bool:
-        """Read what the connection brings. Return whether the reply has ended, or cannot be read further."""
+        """Read what comes. Return whether the reply is whole (its HTTP may not be), or cannot be read on."""
         self.last_ns = stamp
         if self._matching:  # the framing of a piece that matches need not be read
             length = len(data)
@@ -118,14 +117,14 @@ class StreamReader:
         try:
             self._read_framing(data, stamp)
         except AttemptFailed as error:
-            self.failure = self.failure or problems.with_status(error.failure, self.status)
+            self.failure = self.failure or problems.of_framing(error.failure, self.status, self.done)
             self._state, self.keep_alive = ENDED, False
         if self._piece_end:
             at_boundary = self._between and not self._rest and self._state in (CHUNK_SIZE, UNTIL_CLOSE)
             self._matching = at_boundary and self.failure is None
         if self._state == ENDED and self.done_ns is None:
             self.done_ns = stamp
-        return self._state == ENDED
+        return self.done or self._state == ENDED
 
     def close(self) -> bool:
         """Take note that the connection has closed. Return whether the reply is whole all the same."""
@@ -276,7 +275,7 @@ class StreamReader:
                 self._line.clear()
                 self._end_line(whole, stamp)
         self._after_cr = data.endswith(b"\r")
-        self._between = not (self._line or self._data or self._event_name or self._after_cr)
+        self._between = not (self._line or self._data or self._is_error or self._after_cr)
 
     def _end_line(self, line: bytes, stamp: int) -> None:
         if self._start:
@@ -287,11 +286,11 @@ class StreamReader:
             payload = b"\n".join(self._data)
             self._data.clear()
             self.read_event(payload, stamp)
-            self._event_name = b""
-        elif field == b"data":
+            self._is_error = False
+        elif field == b"data" or (self._is_error and not field):
             self._data.append(value.removeprefix(b" "))
-        elif field == b"event":
-            self._event_name = value.strip()
+        elif field in failures.EVENT_FIELDS:
+            self._is_error = failures.begins_error(line, self._data)
         elif not field:
             self._add(stamp, Chunk("keepalive"))
 
@@ -308,40 +307,44 @@ class StreamReader:
 
     def read_event(self, payload: bytes, stamp: int) -> None:
         """Read the data of one event, or a document: take its text by the template, or decode it."""
-        if self.failure is not None or not payload:
+        if self.failure is not None or not (payload or self._is_error):
+            self.done = self.done or payload == b"[DONE]"
             return
         self._had_event = True
         if self._before and payload.startswith(self._before) and payload.endswith(self._after):
             literal = payload[len(self._before) - 1 : len(payload) - len(self._after) + 1]
-            if self._event_name != b"error" and self._add_match(stamp, literal):
+            if not self._is_error and self._add_match(stamp, literal):
                 return
-        if payload == b"[DONE]":
+        if payload == b"[DONE]" and not self._is_error:
             self.done = True
             return
         try:
             chunk = self._decode_event(payload)
             if chunk is not None:
                 self._add(stamp, chunk)
+                self.done = self.done or (self._last_is_final and chunk.finish_reason is not None)
                 if self._learns:
                     self._learn(payload, chunk)
-        except AttemptFailed as error:
-            self.failure = error.failure
-        except RAISED as error:  # of the backend: this one request fails, and is counted
-            self.failure = problems.unreadable(payload, error, self.status)
+        except RAISED as error:  # this one request fails, and is counted
+            self.failure = None if self.done else problems.unreadable(payload, error, self.status)
 
     def _decode_event(self, payload: bytes) -> Chunk | None:
+        if self._is_error:
+            raise failures.error_event(payload, self.status, self._statuses)
         try:
             event: Any = loads(payload)
         except ValueError:
             event = problems.parse_odd_json(payload, self.status)
             self.columns.has_surrogates = True
-        if type(event) is not dict or "error" in event or self._event_name == b"error":
-            event = problems.checked_event(event, self._event_name, payload, self.status, self._statuses)
-        return self._decode(event)
+        if type(event) is not dict or b"rror" in payload:
+            event = failures.checked_event(event, payload, self.status, self._statuses)
+        chunk = self._decode(event)
+        if chunk is None or chunk.kind == "role":
+            failures.check_silent(event, payload, self.status, self._statuses)
+        return chunk
 
     def _add(self, stamp: int, chunk: Chunk) -> None:
-        if self._matches:
-            self._count_matches()
+        self._count_matches()
         new = self.columns.add(stamp, chunk)
         if self._sink is not None:
             self._sink(new)
@@ -361,8 +364,9 @@ class StreamReader:
         return bool(text)
 
     def _count_matches(self) -> None:
-        self.columns.add_run(self._text_kind, self._matches)
-        self._matches = self._misses = 0
+        if self._matches:
+            self.columns.add_run(self._text_kind, self._matches)
+            self._matches = self._misses = 0
 
     def _learn(self, payload: bytes, chunk: Chunk) -> None:
         """Take the template from an event that did not match, when it is not the first of its kind."""
@@ -387,12 +391,10 @@ class StreamReader:
         """Take note that nothing more comes. Return the document, or the event that was not ended."""
         if self._kind == UNKNOWN:
             self._tell_kind()
-        if self._matches:
-            self._count_matches()
+        self._count_matches()
         self.streamed = self._kind != DOCUMENT
-        if not self.streamed:
-            return self.document()
         line = b"".join(self._line)
         if self._kind == EVENTS and line:
             self._end_line(line, self.body_ns or 0)
-        return b"\n".join(self._data) if self._kind == EVENTS else line.strip()
+        rest = b"\n".join(self._data) if self._kind == EVENTS else line.strip()
+        return rest if self.streamed else self.document()

@@ -44,6 +44,7 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
 
     params: ClassVar[frozenset[str] | Literal["any"]] = "any"
     takes: ClassVar[Literal["chat", "text"]] = "text"
+    stream_end: ClassVar[Literal["finish", "close", "final"]] = "final"
     error_statuses: ClassVar[Mapping[str, int]] = {
         "generation": 500,  # 424 as a status of its own, which means the same: the model failed
         "incomplete_generation": 500,

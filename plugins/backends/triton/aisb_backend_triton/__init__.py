@@ -49,7 +49,7 @@ class Triton(EndpointPath, ServedModel, LoraAdapters):
 
     params: ClassVar[frozenset[str] | Literal["any"]] = "any"
     takes: ClassVar[Literal["chat", "text"]] = "text"
-    stream_end: ClassVar[Literal["finish", "close"]] = "close"
+    stream_end: ClassVar[Literal["finish", "close", "final"]] = "close"
 
     _inputs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
 

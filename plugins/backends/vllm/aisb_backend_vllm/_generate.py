@@ -25,7 +25,7 @@ class VLLMGenerate(EndpointPath, LoraAdapters):
 
     params: ClassVar[frozenset[str] | Literal["any"]] = "any"
     takes: ClassVar[Literal["chat", "text"]] = "text"
-    stream_end: ClassVar[Literal["finish", "close"]] = "close"
+    stream_end: ClassVar[Literal["finish", "close", "final"]] = "close"
     stream_format: ClassVar[Literal["sse", "json"]] = "json"
     endpoint: ClassVar[str] = "/generate"
 

@@ -194,7 +194,11 @@ def _component(component: Component) -> list[str]:
     ]
 
 
-ONE_OF = {"takes": ("chat", "text"), "stream_end": ("finish", "close"), "stream_format": ("sse", "json")}
+ONE_OF = {
+    "takes": ("chat", "text"),
+    "stream_end": ("finish", "close", "final"),
+    "stream_format": ("sse", "json"),
+}
 """Which words the class attributes of a backend may hold."""
 
 KINDS_OF_RUN = {"accuracy", "performance"}

@@ -332,7 +332,7 @@ def _not_as_sent(
         return
     yield from _not_as_said(reply, made, dialect)
     reason = "tool_calls" if reply.tool else reply.finish_reason
-    if made.finish_reason != reason and (backend.stream_end == "finish" or made.finish_reason):
+    if made.finish_reason != reason and (backend.stream_end != "close" or made.finish_reason):
         yield f"the finish reason is {made.finish_reason!r}, not {reason!r}"
     counted = made.usage and made.usage.output_tokens
     if counted is not None and counted != (reply.output_tokens if reply.usage else None):

@@ -1,0 +1,226 @@
+"""Failures that a service reports inside a reply that began as a success, in the forms that services have.
+
+The table in docs/servers.md says which service has which form. An error is an object or a text under `error`
+in an event, in its choice, or in what either holds; an event with a name such as `error`; an event that has a
+code and a message and nothing of an answer; or a finish reason such as `abort`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from aisb._backend import error_text
+from aisb._errors import AttemptFailed
+from aisb._types import Failure, FailureKind
+from aisb_engine._stream import problems
+
+_ERROR_NAME = re.compile(
+    r"(?:^|[._\-\s])(?:errors?|failed|failure|exceptions?|abort(?:ed)?|cancell?ed)(?:$|[._\-\s])"
+)
+EVENT_FIELDS = (b"event", b"error", b'{"error"')
+"""Fields that say what an event is; llama.cpp writes `error: {…}`, and some a line of JSON with no field."""
+
+_CONTAINERS = {
+    "choices", "delta", "message", "x_groq", "response", "data", "result", "details", "detail", "meta_info",
+    "output", "outputs", "token", "body", "payload", "extra", "base_resp",
+}  # fmt: skip
+"""Where an error is looked for: not in what a model wrote (calls, too), nor in what a content filter says."""
+_DEEPEST = 5
+_FINE = frozenset(("", "0", "200", "ok", "none", "null", "success", "successful", "false", "no error"))
+"""What stands in the fields of an error when there was none."""
+
+_CODES = (
+    "code", "status", "status_code", "http_status_code", "http_code", "http_status", "error_code",
+    "statusCode",
+)  # fmt: skip
+_TYPES = ("type", "code", "status", "err_type", "error_type")
+_WORDS = ("message", "detail", "error_msg", "error_message", "msg", "status_msg", "err_msg")
+_HTTP_STATUS = re.compile(r"^HTTP_STATUS/(\d{3})$", re.MULTILINE)
+
+_STATUSES = {
+    400: r"invalidrequest|badrequest|invalidargument|invalidparameter|context(length|window|size)",
+    422: r"unprocessable|validation",
+    401: r"authentication|unauthori[sz]ed|unauthenticated|invalidapikey",
+    402: r"insufficientbalance|paymentrequired",
+    403: r"permission|forbidden|accessdenied",
+    404: r"notfound",
+    429: r"ratelimit|toomanyrequests|insufficientquota|resourceexhausted|throttling",
+    501: r"notsupported|notimplemented|unimplemented",
+    502: r"badgateway|upstream|connectionerror|providererror",
+    503: r"overload|unavailable|insufficientsystemresource",
+    504: r"timeout|timedout|deadlineexceeded",
+    500: r"internal|servererror|apierror|backenderror|engineerror|enginedead",
+}
+"""The HTTP status that the name of an error stands for, by what it holds; the first counts."""
+
+_CUT_REASONS = {
+    "abort", "aborted", "cancel", "cancelled", "canceled", "user_cancel", "interrupted", "preempt",
+    "preempted", "not_finished",
+}  # fmt: skip
+_TIMEOUT_REASONS = {"timeout", "timed_out", "deadline_exceeded"}
+_ERROR_REASON = re.compile(r"(?:.*_)?(?:errors?|failed|failure|exception)(?:_.*)?")
+_STATUS_REASONS = {"insufficient_system_resource": 503, "overloaded": 503, "rate_limit_exceeded": 429}
+
+
+def begins_error(line: bytes, data: list[bytes]) -> bool:
+    """Say whether a line of one of `EVENT_FIELDS` makes its event an error; its data is added to the others.
+
+    The name of an event is one such as `error`, `stream_error` or `response.failed`.
+    """
+    if line.startswith(b"event"):
+        name = line.partition(b":")[2].decode("utf-8", "replace").strip().lower()
+        return _ERROR_NAME.search(name) is not None
+    data.append(line.removeprefix(b"error:"))
+    return True
+
+
+def error_event(data: bytes, status: int, statuses: Mapping[str, int]) -> AttemptFailed:
+    """Return the exception for an event that is named as an error. Its data may be any text, or none.
+
+    A line `HTTP_STATUS/429` before the data, in a comment, is DashScope's.
+    """
+    text = data.decode("utf-8", "replace")
+    said = _HTTP_STATUS.search(text)
+    text = _HTTP_STATUS.sub("", text).strip()
+    try:
+        event = json.loads(text)
+    except (ValueError, RecursionError):
+        event = None
+    error = event.get("error") if isinstance(event, Mapping) else None
+    code = int(said[1]) if said else None
+    return AttemptFailed(_failure(_Found(error or event, event, text.encode()), status, statuses, code))
+
+
+def checked_event(event: Any, payload: bytes, status: int, statuses: Mapping[str, int]) -> dict[str, Any]:
+    """Return the object in an event.
+
+    Raises:
+        AttemptFailed: it is no object, or there is an error in it.
+    """
+    if type(event) is list and len(event) == 1:  # how TGI answers on its root path
+        event = event[0]
+    if type(event) is not dict:
+        text = f"the reply is JSON, but not an object: {problems.show(payload)}"
+        raise AttemptFailed(problems.protocol(text, status))
+    for error in _errors(event, _DEEPEST):
+        raise AttemptFailed(_failure(_Found(error, event, payload), status, statuses))
+    return event
+
+
+def check_silent(event: Mapping[str, Any], payload: bytes, status: int, statuses: Mapping[str, int]) -> None:
+    """Look for an error in an event in which the backend finds nothing: a code or a type, and a message.
+
+    Raises:
+        AttemptFailed: it is one.
+    """
+    if event.get("choices"):
+        return
+    for place in (event, event.get("base_resp")):
+        if isinstance(place, Mapping) and _is_flat_error(place):
+            raise AttemptFailed(_failure(_Found(place, event, payload), status, statuses))
+
+
+def failed_finish(reason: str | None, status: int | None = None) -> Failure | None:
+    """Return the failure that a finish reason stands for; None for one that ends an answer.
+
+    `abort` and `error` are vLLM's and SGLang's, `cancelled`, `timeout` and `not_finished` TensorRT-LLM's,
+    `insufficient_system_resource` DeepSeek's, `network_error` Zhipu's, `preempt` MLC's.
+    """
+    if not reason:
+        return None
+    word = re.sub(r"[\s\-.]+", "_", reason.strip().lower())
+    text = f"the service ended its reply with the finish reason {reason!r:.60}: it did not complete it"
+    if word in _CUT_REASONS:
+        return Failure("cut", text, status)
+    if word in _TIMEOUT_REASONS:
+        return Failure("timeout", text, status)
+    if word in _STATUS_REASONS:
+        return Failure("status", text, _STATUS_REASONS[word])
+    return Failure("protocol", text, status) if _ERROR_REASON.fullmatch(word) else None
+
+
+def _errors(place: Any, depth: int) -> Iterator[Any]:
+    """Yield what stands under `error` in an object, and in the objects that it holds."""
+    if isinstance(place, list):
+        for one in place:
+            yield from _errors(one, depth)
+        return
+    if not isinstance(place, Mapping) or not depth:
+        return
+    for key, value in place.items():
+        if key in ("error", "errors", "Error") and _is_said(value):
+            yield value
+        elif key in _CONTAINERS:
+            yield from _errors(value, depth - 1)
+    code = _as_status(place.get("error_code"))
+    if code is not None:
+        yield place
+
+
+def _is_said(value: Any) -> bool:
+    """Say whether a value speaks of an error, and not of there being none."""
+    if isinstance(value, Mapping):
+        return any(_is_said(one) for one in value.values())
+    if isinstance(value, list):
+        return any(map(_is_said, value))
+    return str(value if value is not None else "").strip().lower() not in _FINE
+
+
+def _is_flat_error(place: Mapping[str, Any]) -> bool:
+    if place.get("object") == "error" or place.get("type") == "error":
+        return True
+    words = any(isinstance(place.get(key), str) and _is_said(place[key]) for key in _WORDS)
+    if not words:
+        return isinstance(place.get("detail"), list) and bool(place["detail"])
+    coded = any(_is_said(place.get(key)) for key in (*_CODES, "err_type", "error_type"))
+    return coded or set(place) <= {*_WORDS, "request_id", "id"}
+
+
+class _Found(NamedTuple):
+    """An error, the event that it stands in, and the bytes of that."""
+
+    error: Any
+    event: Any
+    payload: bytes
+
+
+def _failure(found: _Found, status: int, statuses: Mapping[str, int], code: int | None = None) -> Failure:
+    """Return the failure that an error stands for: with its own status, where it says or names one."""
+    for place in (found.error, found.event):
+        if code is None and isinstance(place, Mapping):
+            code = _coded(place, statuses)
+    text = f"the service reports an error inside its reply: {_words(found.error, found.payload)}"
+    kind: FailureKind = "protocol" if code is None else "status"
+    return Failure(kind, text, status or None if code is None else code)
+
+
+def _coded(place: Mapping[str, Any], statuses: Mapping[str, int]) -> int | None:
+    for key in _CODES:
+        if (code := _as_status(place.get(key))) is not None:
+            return code
+    if (code := statuses.get(str(place.get("error_type")))) is not None:
+        return code
+    for key in _TYPES:
+        name = re.sub(r"[^a-z]", "", str(place.get(key) or "").lower())
+        for code, names in _STATUSES.items():
+            if re.search(names, name):
+                return code
+    return None
+
+
+def _as_status(code: Any) -> int | None:
+    """Return a code that is an HTTP status of an error, as a number."""
+    if isinstance(code, str) and code.isdecimal():
+        code = int(code)
+    return code if type(code) is int and 400 <= code < 600 else None
+
+
+def _words(error: Any, payload: bytes) -> str:
+    if isinstance(error, str):
+        return error[:500]
+    if isinstance(error, Mapping):
+        return error_text(json.dumps(error, ensure_ascii=False).encode("utf-8", "replace"))
+    return error_text(payload) or "an event that says no more"
