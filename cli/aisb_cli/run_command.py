@@ -49,7 +49,7 @@ HEADINGS = {
     "Repeat": ("reuse", "max_failures"),
     "Where": ("work_dir", "data_dir", "dump_eval_details", "no_predictions_json", "debug"),
     "Grade": ("judge", "judge_url", "allow_code_execution", "allow_uncontained"),
-    "Show": ("reporters", "merge_ds", "dialect", "percentiles", "spec_decode", "require_valid"),
+    "Show": ("reporters", "merge_ds", "dialect", "percentiles", "tables", "spec_decode", "require_valid"),
 }
 
 
@@ -147,6 +147,7 @@ def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
     "--dialect", multiple=True, metavar="TOOL", help="Show a performance run in another tool's numbers, too."
 )
 @click.option("--percentiles", metavar="P,P…", help="Percentiles of a performance run [default: 75,90,99].")
+@click.option("--tables", is_flag=True, help="Show all tables of a performance run, too.")
 @click.option("--spec-decode", is_flag=True, help="Show how a service's speculative decoding did, too.")
 @click.option(
     "--require-valid", is_flag=True, help="End with 4 unless the certificate of every result is VALID."
@@ -260,6 +261,7 @@ def _performance_options(flags: dict[str, Any]) -> dict[str, Any]:
             options["percentiles"] = [float(text) for text in flags["percentiles"].split(",")]
         except ValueError:
             raise click.UsageError(f"--percentiles {flags['percentiles']} is no list like 50,90,99") from None
-    if flags["spec_decode"]:
-        options["spec_decode"] = True
+    for name in ("tables", "spec_decode"):
+        if flags[name]:
+            options[name] = True
     return options

@@ -277,7 +277,7 @@ def test_ctrl_c_keeps_what_was_measured_and_ends_the_workers(tmp_path: Path, slo
     assert process.returncode == 130, output
     assert "stopping: what has finished is kept" in output
     assert "show it again with: aisb run --mode perf_viz --reuse" in output
-    assert "Common Metric" in output
+    assert "certificate: " in output
     assert not any(map(alive, workers))
     assert len(everything(tmp_path)) > 8
     assert load(tmp_path)["interrupted"] is True

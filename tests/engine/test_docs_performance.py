@@ -77,3 +77,8 @@ def test_every_metric_and_every_column_of_the_files_is_named(tmp_path: Path) -> 
         columns = next(csv.reader(file))
     for name in (*columns, *np.load(folder / "demo_gsm8k_details.npz").files):
         assert f"`{name}`" in section("Files")
+
+
+def test_the_headline_of_the_page_is_that_of_the_reporter() -> None:
+    golden = Path(__file__).parents[2] / "plugins/reporters/performance/tests/golden/headline.txt"
+    assert golden.read_text("utf-8").rstrip() in section("The headline")

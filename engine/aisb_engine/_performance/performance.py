@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
 
 PERCENTILES = (75.0, 90.0, 99.0)
+HEADLINE_PERCENTILES = (95.0, 99.0)
+"""Percentiles that are always computed, for the headline of a run."""
 OBJECTIVES = ("ttft", "ttfc", "tpot", "e2el", "ttft_planned", "e2el_planned")
 NOTHING_SENT = Certificate("INVALID", (Signal("failures", "INVALID", "nothing was sent"),))
 RAMP_POINTS = 400
@@ -119,6 +121,7 @@ def measure(
         RunError: the log cannot be read.
     """
     percentiles, objectives = checked(percentiles, objectives)
+    computed = tuple(dict.fromkeys([*percentiles, *HEADLINE_PERCENTILES]))
     load = read_load_files(folder, model, task)
     log = folder.log(model, task)
     with split_for(log) as split:
@@ -128,7 +131,7 @@ def measure(
         window, unsteady = steady(sent, end, requests.e2el)
         flight = in_flight(sent, end)
         stages = tuple(
-            _stages(columns, requests, flight, window, load=load, percentiles=percentiles, split=split)
+            _stages(columns, requests, flight, window, load=load, percentiles=computed, split=split)
         )
     achieved = _achieved(columns, flight, load)
     counters = gained(load.counters)
