@@ -63,6 +63,22 @@ def test_the_tables_are_printed_where_they_are_wanted(work: Path) -> None:
     assert "Performance" in wanted
 
 
+def test_goodput_is_counted_by_the_limits_of_a_flag(work: Path) -> None:
+    again = ("run", "--mode", "perf_viz", "--reuse", "latest", "-w", str(work))
+    assert "good requests/s" in aisb(*again, "--goodput", "ttft=10s,tpot:10s")
+    found = figures(aisb("runs", "show", "--json", "-w", str(work)))["goodput"]
+    assert (found["objectives"], found["good"], found["share"]) == ({"ttft": 10_000, "tpot": 10_000}, 64, 1)
+    told = aisb(*again, "--goodput", "e2el=0.001us", "--tables")  # it replaces the limits before
+    assert "goodput: 0 requests/s, 0.00 % of those offered, with e2el ≤ 1e-06 ms" in told
+    assert "good requests/s" not in aisb(*again)
+
+
+def test_a_limit_that_makes_no_sense_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["run", *PERFORMANCE, "--goodput", "tttf=5", "-w", str(tmp_path / "work")])
+    assert str(done.exception).startswith("no objective named 'tttf'; did you mean 'ttft'?")
+    assert not (tmp_path / "work").exists()
+
+
 def test_runs_show_prints_the_same_headline(work: Path) -> None:
     assert aisb("runs", "show", "-w", str(work)).endswith("\n".join(["", *headline(work), ""]))
 

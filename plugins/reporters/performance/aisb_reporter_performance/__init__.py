@@ -30,7 +30,7 @@ class Performance(Reporter):
         default_factory=list
     )
     objectives: Annotated[
-        dict[str, float], "upper limits in ms for goodput, as in {ttft = 500}", Objectives
+        dict[str, float | str], "limits for goodput, as in {ttft = 500, tpot = '0.05s'}", Objectives
     ] = field(default_factory=dict)
     tokenizer: Annotated[
         str | None,
