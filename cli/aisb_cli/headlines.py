@@ -40,6 +40,8 @@ def _requested(load: Mapping[str, Any]) -> str:
         parts.append("the trace's own times")
     if load["in_flight"]:
         parts.append(f"at most {load['in_flight']} in flight")
+    if seconds := load["duration_seconds"] or load["pressure_seconds"]:
+        parts.append(f"for {seconds:g} s")
     return ", ".join(parts) or "no limit"
 
 

@@ -22,7 +22,7 @@ def perf(
     work: Path, url: str, *words: str, model: str = "vllm_api_stream_chat", limit_kb: int | None = None
 ) -> subprocess.CompletedProcess[str]:
     command = [
-        sys.executable, "-m", "aisb_cli.main", "run", "--mode", "perf", "--models", model, "--url", url,
+        sys.executable, "-m", "aisb_cli.main", "run", "--mode", "perf", "--tables", "--models", model, "--url", url,
         *(() if "--datasets" in words else ("--datasets", "demo_gsm8k")), *words,
     ]  # fmt: skip
     if limit_kb is not None:  # no file may grow beyond it, as on a disk that is full

@@ -56,6 +56,7 @@ def _numbers(details: Mapping[str, Any]) -> dict[str, Any]:
             "ramp_up": asked.get("ramp_up"),
             "use_timestamp": bool(asked.get("use_timestamp")),
             "pressure_seconds": asked.get("pressure_time"),
+            "duration_seconds": asked.get("duration"),
         },
         "achieved": {
             "requests_per_second": achieved["rate"],

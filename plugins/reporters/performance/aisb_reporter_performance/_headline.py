@@ -102,7 +102,9 @@ def requested_rate(result: PerformanceResult) -> str:
         rate = f"the ramp {ramp}"
     if seconds := options.get("pressure_time"):
         rate = f"clients step by step for {seconds:g} s"
-    return f"{rate} ({arrival})" if arrival else rate
+    if arrival:
+        rate = f"{rate} ({arrival})"
+    return f"{rate} for {options['duration']:g} s" if options.get("duration") else rate
 
 
 def _cut(line: str) -> str:
