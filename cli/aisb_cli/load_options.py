@@ -9,7 +9,7 @@ import click
 
 LOAD_FLAGS = (
     "concurrency", "request_rate", "arrival", "burstiness", "ramp_up", "use_timestamp", "pressure",
-    "pressure_time", "num_prompts", "shuffle", "num_warmups", "workers",
+    "pressure_time", "duration", "num_prompts", "shuffle", "num_warmups", "workers",
 )  # fmt: skip
 PRESSURE_SECONDS = 15.0
 
@@ -44,6 +44,12 @@ _OPTIONS = (
         type=click.FloatRange(1, 86_400),
         metavar="S",
         help="For how many seconds [default with --pressure: 15].",
+    ),
+    click.option(
+        "--duration",
+        type=click.FloatRange(0, 1_000_000, min_open=True),
+        metavar="S",
+        help="Begin nothing after S seconds; rows repeat, and --num-prompts may end it before.",
     ),
     click.option(
         "--workers", type=click.IntRange(min=0), metavar="N", help="Processes that send; 0: chosen."

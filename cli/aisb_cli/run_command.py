@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,16 @@ HEADINGS = {
     "Repeat": ("reuse", "max_failures"),
     "Where": ("work_dir", "data_dir", "dump_eval_details", "no_predictions_json", "debug"),
     "Grade": ("judge", "judge_url", "allow_code_execution", "allow_uncontained"),
-    "Show": ("reporters", "merge_ds", "dialect", "percentiles", "spec_decode", "require_valid"),
+    "Show": (
+        "reporters",
+        "merge_ds",
+        "dialect",
+        "percentiles",
+        "goodput",
+        "tables",
+        "spec_decode",
+        "require_valid",
+    ),
 }
 
 
@@ -147,6 +156,13 @@ def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
     "--dialect", multiple=True, metavar="TOOL", help="Show a performance run in another tool's numbers, too."
 )
 @click.option("--percentiles", metavar="P,P…", help="Percentiles of a performance run [default: 75,90,99].")
+@click.option(
+    "--goodput",
+    multiple=True,
+    metavar="NAME=LIMIT,…",
+    help="Count the requests that keep to all limits: ttft=300,tpot=50 (ms), e2el=2s.",
+)
+@click.option("--tables", is_flag=True, help="Show all tables of a performance run, too.")
 @click.option("--spec-decode", is_flag=True, help="Show how a service's speculative decoding did, too.")
 @click.option(
     "--require-valid", is_flag=True, help="End with 4 unless the certificate of every result is VALID."
@@ -239,7 +255,7 @@ def _command(flags: dict[str, Any]) -> RunCommand:
         load=load_table(flags),
         run=run_table,
         judge=judge_table(flags["judge"], flags["judge_url"], own=not flags["reuse"]),
-        sets=flags["sets"],
+        sets=(*_goodput_setting(flags["goodput"]), *flags["sets"]),
     )
     return RunCommand(
         asked,
@@ -248,6 +264,16 @@ def _command(flags: dict[str, Any]) -> RunCommand:
         work_dir=flags["work_dir"],
         data_dir=flags["data_dir"],
     )
+
+
+def _goodput_setting(texts: Sequence[str]) -> list[str]:
+    """Return the setting that a flag `--goodput` is short for: it replaces all objectives there were."""
+    if not texts:
+        return []
+    from aisb_engine import parse_goodput
+
+    limits = ", ".join(f"{name} = {limit!r}" for name, limit in parse_goodput(",".join(texts)).items())
+    return [f"run.reporter_options.performance.objectives={{{limits}}}"]
 
 
 def _performance_options(flags: dict[str, Any]) -> dict[str, Any]:
@@ -260,6 +286,7 @@ def _performance_options(flags: dict[str, Any]) -> dict[str, Any]:
             options["percentiles"] = [float(text) for text in flags["percentiles"].split(",")]
         except ValueError:
             raise click.UsageError(f"--percentiles {flags['percentiles']} is no list like 50,90,99") from None
-    if flags["spec_decode"]:
-        options["spec_decode"] = True
+    for name in ("tables", "spec_decode"):
+        if flags[name]:
+            options[name] = True
     return options

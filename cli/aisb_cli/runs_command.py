@@ -11,6 +11,7 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_runs
+from aisb_cli.headlines import compact_lines
 from aisb_cli.terminal import as_json_text
 
 if TYPE_CHECKING:
@@ -101,10 +102,13 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
     ):
         if value not in (None, ""):
             click.echo(f"  {name}: {value}")
-    for line in (*_came_out(one), *_progress(read_progress(one.folder))):
+    scores = () if one.figures else _came_out(one)
+    for line in (*scores, *_progress(read_progress(one.folder))):
         click.echo(f"  {line}")
     for page in one.pages:
         click.echo(f"  page: {page}")
+    for line in _headlines(one):
+        click.echo(line)
 
 
 @runs.command("path")
@@ -222,18 +226,27 @@ def _few(names: tuple[str, ...]) -> str:
 
 
 def _came_out(one: RunInfo) -> Iterator[str]:
-    """Say what came out, a line a subtask; of many subtasks the first ones."""
-    many = len(one.models) > 1
-    rows = [
-        f"{task}{f' · {model}' if many else ''}: {value:.2f}{_in_brackets(one.remarks.get((model, task)))}"
-        for (model, task), value in one.scores.items()
+    """Say what came out of each subtask; of many subtasks the first ones."""
+    blocks = [
+        [f"{_subtask(one, *pair)}: {value:.2f}{_in_brackets(one.remarks.get(pair))}"]
+        for pair, value in one.scores.items()
     ]
-    for (model, task), table in one.figures.items():
-        told = [table[name] for name in ("Request Throughput", "Output Token Throughput") if name in table]
-        rows.append(f"{task}{f' · {model}' if many else ''}: {', '.join(told)}")
-    yield from rows[:8]
-    if len(rows) > 8:
-        yield f"and {len(rows) - 8} more: aisb runs show {one.folder.timestamp} --json"
+    blocks += [compact_lines(_subtask(one, *pair), headline) for pair, headline in one.figures.items()]
+    for block in blocks[:8]:
+        yield from block
+    if len(blocks) > 8:
+        yield f"and {len(blocks) - 8} more: aisb runs show {one.folder.timestamp} --json"
+
+
+def _headlines(one: RunInfo) -> Iterator[str]:
+    """Yield the headlines of a performance run as it printed them; those of older versions in fewer lines."""
+    for pair, headline in one.figures.items():
+        yield ""
+        yield from headline["text"] or compact_lines(_subtask(one, *pair), headline)
+
+
+def _subtask(one: RunInfo, model: str, task: str) -> str:
+    return f"{task} · {model}" if len(one.models) > 1 else task
 
 
 def _in_brackets(remark: str | None) -> str:

@@ -16,7 +16,7 @@ CertificateVerdict: TypeAlias = Literal["VALID", "SUSPECT", "INVALID"]
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """What is known about `n` values of one number. `percentiles` has a value for each percentile."""
+    """What is known about `n` values of one number. `percentiles` has those that are shown, 95 and 99."""
 
     n: int
     average: float

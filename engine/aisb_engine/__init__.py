@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from aisb_engine._load.preparing import preview as preview_requests
     from aisb_engine._load.selecting import select_rows
     from aisb_engine._masking import mask_secrets, mask_url, printable
+    from aisb_engine._performance.objectives import request_limits as parse_goodput
     from aisb_engine._performance.performance import measure as measure_performance
     from aisb_engine._plan import Command as RunCommand
     from aisb_engine._plan import plan as plan_run
@@ -168,6 +169,7 @@ _PLACES = {
     "open_run": "aisb_engine._readback:open_run",
     "other_extractors": "aisb_engine._scoring.second_readings:other_extractors",
     "own_task": "aisb_engine._data.own:own_task",
+    "parse_goodput": "aisb_engine._performance.objectives:request_limits",
     "plan_run": "aisb_engine._plan:plan",
     "preview_requests": "aisb_engine._load.preparing:preview",
     "printable": "aisb_engine._masking:printable",
@@ -285,6 +287,7 @@ __all__ = [
     "open_run",
     "other_extractors",
     "own_task",
+    "parse_goodput",
     "plan_run",
     "preview_requests",
     "printable",

@@ -156,10 +156,9 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
         doubts += check_judge(spec, plugins)
     for subtask in spec.subtasks:
         check_load(subtask.load)
-        if subtask.load.pressure_time and mode != "perf" and not spec.run.performance:
-            raise ConfigError(
-                "load.pressure_time", "asks rows again and again, which only --mode perf can show"
-            )
+        for key in ("pressure_time", "duration"):
+            if getattr(subtask.load, key) and mode != "perf" and not spec.run.performance:
+                raise ConfigError(f"load.{key}", "asks rows again and again, which only --mode perf can show")
     if mode != "infer":
         make_reporters(spec.run, plugins)
         names, options = chosen_reporters(spec.run, plugins), spec.run.reporter_options

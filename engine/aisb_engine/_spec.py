@@ -277,12 +277,13 @@ class Load(Table):
 
     With a rate, a ramp or a trace's own times the loop is open: requests are launched at planned times, and
     `concurrency` only bounds them where it is given. `request_rate` 0 is no pacing. `pressure_time` (seconds)
-    adds clients step by step, and asks the rows again and again for that long. `nonce` begins each prompt of
-    a performance run with words of this run's own; left out, where it is needed. `cache_share` is the part of
-    the input that the server is expected to have in its prefix cache. `workers` 0 is chosen. `shuffle` is a
-    seed: rows are asked in a drawn order. `rows` is the range of rows that may be asked, as in Python
-    (`0:100`, `-20:`): positions in the data, in each group of a task that has groups; `num_prompts` then
-    counts among these. A reply of more bytes than `max_reply`, decompressed, is a failure.
+    adds clients step by step, and asks the rows again and again for that long. After `duration` (seconds)
+    nothing new begins; until then rows are asked again and again, up to `num_prompts`. `nonce` begins each
+    prompt of a performance run with words of this run's own; left out, where it is needed. `cache_share` is
+    the part of the input that the server is expected to have in its prefix cache. `workers` 0 is chosen.
+    `shuffle` is a seed: rows are asked in a drawn order. `rows` is the range of rows that may be asked, as in
+    Python (`0:100`, `-20:`): positions in the data, in each group of a task that has groups; `num_prompts`
+    then counts among these. A reply of more bytes than `max_reply`, decompressed, is a failure.
     """
 
     concurrency: Annotated[int, Field(ge=1, le=64_000)] | None = None
@@ -292,6 +293,7 @@ class Load(Table):
     ramp_up: str | None = None
     use_timestamp: bool = False
     pressure_time: Annotated[float, Field(ge=1, le=86_400)] | None = None
+    duration: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
     nonce: bool | None = None
     cache_share: Annotated[float, Field(ge=0, le=1)] | None = None

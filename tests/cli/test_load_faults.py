@@ -22,7 +22,7 @@ def perf(
     work: Path, url: str, *words: str, model: str = "vllm_api_stream_chat", limit_kb: int | None = None
 ) -> subprocess.CompletedProcess[str]:
     command = [
-        sys.executable, "-m", "aisb_cli.main", "run", "--mode", "perf", "--models", model, "--url", url,
+        sys.executable, "-m", "aisb_cli.main", "run", "--mode", "perf", "--tables", "--models", model, "--url", url,
         *(() if "--datasets" in words else ("--datasets", "demo_gsm8k")), *words,
     ]  # fmt: skip
     if limit_kb is not None:  # no file may grow beyond it, as on a disk that is full
@@ -120,7 +120,7 @@ def test_a_full_disk_ends_the_run_with_a_line_and_shows_what_was_measured(
     assert "everything that had finished is kept; make room" in ended.stderr
     assert "what was answered is kept in" in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert "Common Metric" in ended.stdout
+    assert "certificate: " in ended.stdout
     assert "of 800 requests ended" in ended.stdout
     assert len(requests(tmp_path)) > 10
 
@@ -169,7 +169,7 @@ def test_a_traces_own_times_are_kept_by_several_workers(tmp_path: Path) -> None:
     with start_mock(MockOptions(tokens=2)) as mock:
         ended = perf(tmp_path, mock.url, "--datasets", "trace", "--use-timestamp", "--workers", "2")
     assert ended.returncode == 0, ended.stderr
-    assert "rate: asked the trace's own times" in ended.stdout
+    assert "requested: the trace's own times" in ended.stdout
     found = planned(tmp_path)
     assert [at - found[0][0] for at, _ in found] == pytest.approx([1000 * (at - 3.0) for at in times])
     assert [number for _, number in found] == [str(n) for n in range(10)]

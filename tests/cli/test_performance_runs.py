@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from aisb_engine._record.log import read_file
+from aisb_engine._record.log import extents, read_file
 from aisb_mock import MockOptions, start_mock
 
 ROWS = 64
@@ -238,18 +239,120 @@ def test_a_warm_up_is_none_of_the_prompts_that_are_measured(tmp_path: Path) -> N
         assert len(seen) == 8
 
 
-def test_more_prompts_than_rows_are_made_or_said_to_be_missing(tmp_path: Path, mock) -> None:
-    (made := tmp_path / "made").mkdir()
+def test_more_prompts_than_rows_are_made_where_a_dataset_makes_its_rows(tmp_path: Path, mock) -> None:
     code, output = run(
-        made, mock.url, "--num-prompts", "130", "--set", "task.dataset.input=8", task="synthetic"
+        tmp_path, mock.url, "--num-prompts", "130", "--set", "task.dataset.input=8", task="synthetic"
     )
     assert code == 0, output
-    assert len(everything(made)) == 130
-    (rows := tmp_path / "rows").mkdir()
-    code, output = run(rows, mock.url, "--num-prompts", "99")
+    assert len({p.sample_id for p in everything(tmp_path)}) == 130
+
+
+def rounds_in_log(work: Path) -> list[int]:
+    """The round that each record of the log names; 0 where it names none."""
+    found = []
+    for path in log_folder(work).glob("worker-*"):
+        data = path.read_bytes()
+        for start, _ in extents(data):
+            size = int.from_bytes(data[start : start + 4], "little")
+            header = json.loads(data[start + 4 : start + 4 + size])
+            found.append((header["extra"] or {}).get("round", 0))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("load_words", [(), ("--request-rate", "2000"), ("--workers", "2")])
+def test_more_prompts_than_rows_are_further_rounds_that_no_cache_answers(
+    tmp_path: Path, load_words: tuple[str, ...]
+) -> None:
+    with prompts() as (url, seen):
+        words = ("--num-prompts", "150", "--concurrency", "8", "--set", "task.prompt.shots=0")
+        code, output = run(tmp_path, url, *words, *load_words)
     assert code == 0, output
-    assert f"99 prompts were asked for, and the task has {ROWS} rows" in output
-    assert len(everything(rows)) == ROWS
+    assert f"150 prompts of {ROWS} rows: rows are asked again in further rounds, marked so that no" in output
+    assert "150/150 finished, 0 failed" in output
+    found = everything(tmp_path)
+    assert len({p.key for p in found}) == 150
+    assert rounds_in_log(tmp_path) == [0] * ROWS + [1] * ROWS + [2] * (150 - 2 * ROWS)
+    measured = seen[1:]  # after the warm-up
+    assert len(measured) == len(set(measured)) == 150
+    assert sum(prompt.startswith("[round 1]\n") for prompt in measured) == ROWS
+    assert (load(tmp_path)["planned"], load(tmp_path)["asked"]["num_prompts"]) == (150, 150)
+
+
+def test_rounds_repeat_whole_conversations_and_repeats(tmp_path: Path, mock) -> None:
+    words = ("--num-prompts", "70", "--set", "params.num_return_sequences=2", "--concurrency", "16")
+    code, output = run(tmp_path, mock.url, *words, "--set", 'task.prompt.followups=["And then?"]')
+    assert code == 0, output
+    found = everything(tmp_path)
+    assert len({p.key for p in found}) == len(found) == 70 * 2 * 2
+    assert rounds_in_log(tmp_path).count(1) == 6 * 2 * 2
+
+
+def test_a_trace_is_sent_once_and_an_accuracy_run_never_repeats_rows(tmp_path: Path, mock) -> None:
+    rows = "".join(
+        json.dumps({"timestamp": 10 * n, "input_length": 8, "output_length": 2, "hash_ids": [n]}) + "\n"
+        for n in range(4)
+    )
+    (tmp_path / "trace.jsonl").write_text(rows)
+    (traced := tmp_path / "traced").mkdir()
+    file = ("--set", f"task.dataset.path={tmp_path / 'trace.jsonl'}")
+    words = ("--num-prompts", "9", "--use-timestamp", *file)
+    code, output = run(traced, mock.url, *words, task="mooncake_trace")
+    assert code == 0, output
+    assert "9 prompts were asked for, and the trace has 4 rows: each is sent once" in output
+    assert len(everything(traced)) == 4
+    (scored := tmp_path / "scored").mkdir()
+    code, output = run(scored, mock.url, "--num-prompts", "99", mode="infer")
+    assert code == 0, output
+    assert len(everything(scored)) == ROWS
+
+
+@pytest.mark.parametrize(
+    "load_words",
+    [
+        ("--concurrency", "6"),
+        ("--concurrency", "6", "--workers", "2"),
+        ("--request-rate", "200", "--arrival", "constant"),
+        ("--request-rate", "500", "--concurrency", "2"),
+        ("--ramp-up", "linear:50:350"),
+    ],
+)
+def test_a_duration_ends_the_load_and_what_is_in_flight_is_waited_for(
+    tmp_path: Path, slow, load_words: tuple[str, ...]
+) -> None:
+    code, output = run(tmp_path, slow.url, "--duration", "0.8", *load_words)
+    assert code == 0, output
+    told, found = load(tmp_path), everything(tmp_path)
+    begun = min(p.timing.sent_ns for p in found)
+    # A request is sent a little after it begins; the common start is a little before the first.
+    assert max(p.timing.sent_ns for p in found) < begun + 1e9
+    assert all(p.failure is None for p in found)
+    assert max(p.timing.done_ns for p in found) > begun + 0.8e9
+    assert f"{len(found)}/{len(found)} finished, 0 failed" in output
+    assert told["asked"]["duration"] == 0.8
+    assert "interrupted" not in output
+    assert "for 0.8 s" in output
+    if load_words[:2] == ("--request-rate", "200"):
+        assert len(found) == told["planned"] == 160
+        assert rounds_in_log(tmp_path).count(2) == 160 - 2 * ROWS
+    if load_words[0] == "--ramp-up":  # the ramp reaches its end with the duration
+        assert told["planned"] == pytest.approx(0.8 * 300 / math.log(350 / 50), rel=0.02)
+
+
+def test_the_first_of_duration_and_number_ends_a_load(tmp_path: Path, mock) -> None:
+    for name, words, count in (
+        ("number", ("--duration", "60", "--num-prompts", "70"), 70),
+        ("rate", ("--duration", "60", "--num-prompts", "70", "--request-rate", "1000"), 70),
+        ("few", ("--duration", "60", "--num-prompts", "5"), 5),
+    ):
+        (work := tmp_path / name).mkdir()
+        code, output = run(work, mock.url, *words)
+        assert code == 0, output
+        assert len(everything(work)) == count
+    (work := tmp_path / "time").mkdir()
+    code, output = run(work, mock.url, "--duration", "0.3", "--num-prompts", "100000", "--concurrency", "2")
+    assert code == 0, output
+    assert 10 < len(everything(work)) < 10_000
+    assert "interrupted" not in output
 
 
 def test_rows_are_not_served_from_the_cache_of_an_earlier_run_unless_asked(tmp_path: Path, mock) -> None:
@@ -277,7 +380,7 @@ def test_ctrl_c_keeps_what_was_measured_and_ends_the_workers(tmp_path: Path, slo
     assert process.returncode == 130, output
     assert "stopping: what has finished is kept" in output
     assert "show it again with: aisb run --mode perf_viz --reuse" in output
-    assert "Common Metric" in output
+    assert "certificate: " in output
     assert not any(map(alive, workers))
     assert len(everything(tmp_path)) > 8
     assert load(tmp_path)["interrupted"] is True
@@ -354,10 +457,10 @@ def test_an_accuracy_run_is_not_shown_as_a_performance_run(tmp_path: Path, mock)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--request-rate", "-1"), "load.request_rate: must be requests a second, at least 0.01 (it is -1)"),
+        (("--request-rate", "-1"), "load.request_rate: must be requests a second, at least 0.001 (it is -1)"),
         (
             ("--request-rate", "nan"),
-            "load.request_rate: must be requests a second, at least 0.01 (it is nan)",
+            "load.request_rate: must be requests a second, at least 0.001 (it is nan)",
         ),
         (("--ramp-up", "linear:9:1"), "load.ramp_up: 'linear:9:1' goes down"),
         (
@@ -368,6 +471,7 @@ def test_an_accuracy_run_is_not_shown_as_a_performance_run(tmp_path: Path, mock)
         (("--use-timestamp", "--request-rate", "5"), "load.use_timestamp: sends at the trace's own times"),
         (("--burstiness", "2"), "load.burstiness: has nothing to shape without request_rate or ramp_up"),
         (("--pressure", "--ramp-up", "linear:1:9"), "load.pressure_time: adds clients step by step"),
+        (("--pressure", "--duration", "9"), "load.pressure_time: adds clients step by step"),
         (("--concurrency", "64000", "--pressure"), "load.concurrency: 64,000 cannot be in flight"),
     ],
 )
@@ -387,10 +491,13 @@ def test_a_load_that_cannot_be_had_is_refused_before_the_first_request(
     assert not list(tmp_path.glob("outputs/default/*"))
 
 
-def test_pressure_belongs_to_performance_runs(tmp_path: Path, mock) -> None:
+def test_pressure_and_duration_belong_to_performance_runs(tmp_path: Path, mock) -> None:
     code, output = run(tmp_path, mock.url, "--pressure", mode="all")
     assert code == 2
     assert "load.pressure_time: asks rows again and again, which only --mode perf can show" in output
+    code, output = run(tmp_path, mock.url, "--duration", "5", mode="all")
+    assert code == 2
+    assert "load.duration: asks rows again and again, which only --mode perf can show" in output
 
 
 def test_failures_are_failures_and_not_tried_again(tmp_path: Path) -> None:

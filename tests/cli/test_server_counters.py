@@ -93,7 +93,7 @@ def service(*, metrics: str) -> Iterator[str]:
 
 def perf(work: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
     command = [
-        sys.executable, "-m", "aisb_cli.main", "run", "--mode", "perf", "--models", "vllm_api_stream_chat",
+        sys.executable, "-m", "aisb_cli.main", "run", "--mode", "perf", "--tables", "--models", "vllm_api_stream_chat",
         "--datasets", "demo_gsm8k", "--url", url, "--num-prompts", "12", "--concurrency", "2", *words,
     ]  # fmt: skip
     return subprocess.run(command, cwd=work, capture_output=True, text=True, check=False, timeout=90)
@@ -123,7 +123,7 @@ def test_speculative_decoding_and_what_runs_at_the_server_are_shown(tmp_path: Pa
 def test_a_server_that_does_not_speculate_says_so_where_it_was_asked(tmp_path: Path) -> None:
     ended = subprocess.run(
         [
-            sys.executable, "-m", "aisb_cli.main", "run", "--mode", "perf", "--models", "sim", "--datasets",
+            sys.executable, "-m", "aisb_cli.main", "run", "--mode", "perf", "--tables", "--models", "sim", "--datasets",
             "demo_gsm8k", "--num-prompts", "3", "--spec-decode",
         ],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,

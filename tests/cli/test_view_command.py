@@ -280,5 +280,5 @@ def test_no_page_is_wider_than_the_screen(opened, view, names, width):
     page = opened(width, 800)
     for place in ("", f"#run/{names[0]}", f"#run/{names[2]}", f"#compare/{names[0]}/{names[1]}"):
         page.go("about:blank", "true")
-        page.go(view.url + place, "document.querySelector('main table')")
+        page.go(view.url + place, "document.querySelector('main table, main pre')")
         assert page.run("document.documentElement.scrollWidth") <= width, place

@@ -81,7 +81,8 @@ def test_a_drawn_ramp_takes_as_long_as_an_even_one() -> None:
 
 def test_schedules_of_no_and_of_one_request() -> None:
     assert list(schedule(0, rate=1)) == []
-    assert list(schedule(1, rate=0.01)) == [0]
+    assert list(schedule(1, rate=0.001)) == [0]
+    assert list(schedule(2, rate=0.001, arrival="constant")) == [0, 1_000_000_000_000]
 
 
 def test_a_trace_begins_at_once_and_keeps_its_gaps() -> None:
@@ -93,10 +94,10 @@ def test_a_trace_begins_at_once_and_keeps_its_gaps() -> None:
     [
         (
             -1.0,
-            "load.request_rate: must be requests a second, at least 0.01 (it is -1); 0 sends without pacing",
+            "load.request_rate: must be requests a second, at least 0.001 (it is -1); 0 sends without pacing",
         ),
-        (math.nan, "at least 0.01 (it is nan)"),
-        (0.001, "can be from 0.01 to 1,000,000 a second (it is 0.001)"),
+        (math.nan, "at least 0.001 (it is nan)"),
+        (0.0001, "can be from 0.001 to 1,000,000 a second (it is 0.0001)"),
         (math.inf, "(it is inf)"),
     ],
 )
@@ -113,8 +114,8 @@ def test_a_rate_that_cannot_be_paced_is_refused(rate: float, words: str) -> None
         ("cubic:1:2", "'cubic:1:2' is not linear:START:END or exponential:START:END, as in linear:1:50"),
         ("linear:1", "is not linear:START:END"),
         ("linear:a:b", "START and END are requests a second"),
-        ("exponential:0:5", "can be from 0.01"),
-        ("linear:-1:5", "at least 0.01 (it is -1)"),
+        ("exponential:0:5", "can be from 0.001"),
+        ("linear:-1:5", "at least 0.001 (it is -1)"),
         ("linear:nan:5", "(it is nan)"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from aisb_engine._performance import certificate, performance
+from aisb_engine._performance import certificate, objectives
 from aisb_engine._performance.columns import KINDS
 from aisb_engine._performance.dialects import DIALECTS
 from aisb_mock import MockOptions, start_mock
@@ -53,7 +53,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         assert words in text
 
 
-@pytest.mark.parametrize("name", [*DIALECTS, *performance.OBJECTIVES, *KINDS])
+@pytest.mark.parametrize("name", [*DIALECTS, *objectives.LATENCIES, *KINDS])
 def test_dialects_objectives_and_kinds_of_chunk_are_named(name: str) -> None:
     assert f"`{name}`" in PAGE or f"| {name} |" in PAGE
 
@@ -77,3 +77,8 @@ def test_every_metric_and_every_column_of_the_files_is_named(tmp_path: Path) -> 
         columns = next(csv.reader(file))
     for name in (*columns, *np.load(folder / "demo_gsm8k_details.npz").files):
         assert f"`{name}`" in section("Files")
+
+
+def test_the_headline_of_the_page_is_that_of_the_reporter() -> None:
+    golden = Path(__file__).parents[2] / "plugins/reporters/performance/tests/golden/headline.txt"
+    assert golden.read_text("utf-8").rstrip() in section("The headline")

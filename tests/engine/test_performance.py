@@ -155,11 +155,17 @@ def test_goodput_counts_every_objective_and_failures_and_drops_as_misses(tmp_pat
     assert found.goodput.per_second == pytest.approx(1 / 1.0)
 
 
+def test_a_reply_of_one_token_does_not_miss_an_objective_of_tpot(tmp_path):
+    replies = [reply(0, 0, tokens=1), reply(1, 0, tokens=1, ttft=300), reply(2, 0, gap=100)]
+    found = run(tmp_path, replies, objectives={"tpot": "0.05s", "ttft": 200})
+    assert (found.goodput.good, dict(found.goodput.objectives)) == (1, {"tpot": 50, "ttft": 200})
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"objectives": {"ttfs": 5}}, "no objective named 'ttfs'; did you mean 'ttft'\\?; known: ttft, ttfc"),
-        ({"objectives": {"ttft": -5}}, "the objective ttft = -5: it must be more than 0 milliseconds"),
+        ({"objectives": {"ttft": -5}}, "the objective 'ttft=-5': a time must be more than 0 milliseconds"),
         ({"percentiles": [100]}, "a percentile of 100: it must lie between 0 and 100, as in 99 or 99.9"),
     ],
 )

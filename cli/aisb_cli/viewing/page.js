@@ -107,12 +107,14 @@ function fits(run) {
 
 function outcome(run) {
   if (run.scores.length) return run.scores.length === 1 ? scored(run.scores[0]) : `${run.scores.length} results`;
-  if (run.figures.length) return run.figures.map((one) => one["Request Throughput"]).filter(Boolean).slice(0, 2).map(short).join(", ");
+  if (run.figures.length === 1) return speed(run.figures[0]);
+  if (run.figures.length) return `${run.figures.length} results`;
   return run.exit_code === null ? "" : `exit code ${run.exit_code}`;
 }
 
 function scored(one) { return one.value.toFixed(2) + (one.remark ? ` (${one.remark})` : ""); }
-function short(figure) { return figure.replace(/^[\d.]+/, (value) => Number(Number(value).toPrecision(4))); }
+function short(value) { return value === null || value === undefined ? "–" : String(Number(value.toPrecision(4))); }
+function speed(one) { return `${one.certificate}, ${short(one.requests_per_second)} req/s, TTFT p50 ${short(one.ttft_ms.p50)} ms`; }
 function moment(iso) { return iso && iso.replace("T", " ").replace(/(\.\d+)?\+00:00$/, " UTC"); }
 
 // What stands beside the name in the page's head: the folder, or the way back to it.
@@ -174,11 +176,17 @@ function seconds(value) { const whole = Math.round(value); return whole < 60 ? `
 
 function results(run) {
   if (!run.scores.length && !run.figures.length) return "";
-  const figures = [...new Set(run.figures.flatMap(Object.keys))].filter((key) => key !== "model" && key !== "task");
   const made = run.scores.length
     ? table(["task", "model", ["result", "number"]], run.scores.map((one) => [one.task, one.model, scored(one)]))
-    : table(["", ...run.figures.map((one) => [`${one.task} · ${one.model}`, "number"])], figures.map((key) => [key, ...run.figures.map((one) => one[key] ?? "–")]));
+    : run.figures.flatMap(headline);
   return el("section", { id: "results" }, el("h2", {}, "Results"), made);
+}
+
+// The headline as the run printed it; in a run of an older version, made of its numbers.
+function headline(one) {
+  if (one.text.length) return el("pre", {}, one.text.join("\n"));
+  const times = ["ttft", "tpot", "itl", "e2el"].map((name) => [name.toUpperCase() + " (ms)", ...["p50", "p95", "p99"].map((at) => short(one[`${name}_ms`][at]))]);
+  return [el("p", {}, `${one.task} · ${one.model}: ${speed(one)}`), table(["", ["p50", "number"], ["p95", "number"], ["p99", "number"]], times)];
 }
 
 function pages(run) {

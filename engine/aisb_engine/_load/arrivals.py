@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from aisb._errors import ConfigError
 
 Arrival = Literal["constant", "poisson", "gamma"]
-SLOWEST = 0.01
+SLOWEST = 0.001
 FASTEST = 1_000_000.0
 
 

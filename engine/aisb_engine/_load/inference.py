@@ -15,7 +15,7 @@ from aisb_engine._load.launching import LaunchedSubtask
 from aisb_engine._load.load_record import LoadRecord
 from aisb_engine._load.loads import is_open, planned
 from aisb_engine._load.placing import Placing
-from aisb_engine._load.prefix_cache import WARM_UP, PrefixCacheBuster, pool_of
+from aisb_engine._load.prefix_cache import WARM_UP
 from aisb_engine._load.prepared import Answers, PreparedSubtask
 from aisb_engine._load.preparing import prepare
 from aisb_engine._load.probing import close_backends, probe_models
@@ -92,7 +92,7 @@ async def run_subtask(
             answers = _resume(stage, one, progress, read_folder(folder), note)
             source, count = plan_requests(one, progress, answers)
             clock = RunClock(began_ns)
-            cache_buster = PrefixCacheBuster(pool_of(one.samples)) if one.nonce else None
+            cache_buster = one.cache_buster()
             share = LoadShare(
                 load,
                 load.clients(one.backend),
@@ -146,11 +146,14 @@ def plan_requests(one: PreparedSubtask, progress: Progress, answers: Answers) ->
         remaining = progress.total - progress.finished
         return (lambda: ((0, request) for request in one.requests(answers, progress))), remaining
     listed: list[Request] | None = None
-    count = len(one.samples) * one.subtask.repeats
+    count = one.row_count * one.subtask.repeats
     if load.use_timestamp or answers:
         listed = list(one.requests(answers, progress))
         count = len(listed)
     schedule = planned(load, count, [(request.id, request.at) for request in listed or ()])
+    if len(schedule) < count:  # the duration ends it
+        progress.total -= count - len(schedule)
+        count = len(schedule)
 
     def timed() -> Iterable[tuple[int, Request]]:
         requests = iter(listed) if listed is not None else one.requests(answers, progress)

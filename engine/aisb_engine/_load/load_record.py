@@ -19,7 +19,7 @@ from aisb._types import Sample
 from aisb_engine._faults import backend_words
 from aisb_engine._http.fetch import proxy_for
 from aisb_engine._load.counting import Counting
-from aisb_engine._load.loads import asked
+from aisb_engine._load.loads import asked, is_endless
 from aisb_engine._load.pacing import Clock
 from aisb_engine._load.prefix_cache import PrefixCacheBuster
 from aisb_engine._load.prepared import PreparedSubtask
@@ -46,12 +46,12 @@ class LoadRecord:
         load, samples = prepared.subtask.load, prepared.samples
         self.facts: dict[str, Any] = {
             "asked": asked(load, prepared.backend, prepared.workers, prepared.subtask.merged, samples),
-            "planned": None if load.pressure_time else progress.total - progress.resumed,
+            "planned": None if prepared.ends_by_time else progress.total - progress.resumed,
             "warmups": {"sent": 0, "answered": 0},
             "started_ns": None,
             "ended_ns": None,
             "counters": {},
-            "input_exact": _is_exact(samples, cache_buster if load.pressure_time else None),
+            "input_exact": _is_exact(samples, cache_buster if _has_rounds(prepared) else None),
             "nonce": prepared.nonce or None,
             "proxy": _proxy(prepared),
             "subtasks_at_once": subtasks_at_once,
@@ -88,7 +88,7 @@ class LoadRecord:
             if counted:
                 await stack.enter_async_context(self._counters())
             stack.push(partial(self._end, stopping))
-            if self._prepared.subtask.load.pressure_time:
+            if self._prepared.ends_by_time:
                 await stack.enter_async_context(self._growing_total())
             if watched:
                 await stack.enter_async_context(self._watched_model(note))
@@ -117,7 +117,7 @@ class LoadRecord:
 
     @asynccontextmanager
     async def _growing_total(self) -> AsyncIterator[None]:
-        """Let the total of a pressure run be what has been sent: its rows are asked again and again."""
+        """Let the total of a load that its time ends be what has been sent."""
 
         async def follow() -> None:
             while True:
@@ -157,6 +157,10 @@ def _is_exact(samples: Sequence[Sample], cache_buster: PrefixCacheBuster | None)
         return None
     in_later_rounds = cache_buster is None or cache_buster.exact
     return in_later_rounds and all(each.get("input_exact") is True for each in fields)
+
+
+def _has_rounds(prepared: PreparedSubtask) -> bool:
+    return is_endless(prepared.subtask.load) or prepared.row_count > len(prepared.samples)
 
 
 def _proxy(prepared: PreparedSubtask) -> str | None:

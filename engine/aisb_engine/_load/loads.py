@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from aisb._backend import Backend, HttpBackend
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 STREAMS_A_WORKER = 1024
 RATE_A_WORKER = 2000.0
+RAMP_PARTS = 1000
+"""Into how many parts a ramp is cut to know how many requests it sends in a time."""
 JOINING = 0.1
 """Over which part of a pressure run its clients are added, where no rate says it."""
 
@@ -28,7 +32,11 @@ JOINING = 0.1
 _APART = (
     ("ramp_up", "gives the rates itself", ("request_rate",)),
     ("use_timestamp", "sends at the trace's own times", ("request_rate", "ramp_up")),
-    ("pressure_time", "adds clients step by step, up to the concurrency", ("ramp_up", "use_timestamp")),
+    (
+        "pressure_time",
+        "adds clients step by step, up to the concurrency",
+        ("ramp_up", "use_timestamp", "duration"),
+    ),
 )
 
 BLOCK = 64
@@ -61,16 +69,56 @@ def is_open(load: Load) -> bool:
     return not load.pressure_time and bool(load.request_rate or load.ramp_up or load.use_timestamp)
 
 
+def is_endless(load: Load) -> bool:
+    """Say whether a closed loop asks the rows again and again until its time is over."""
+    return bool(load.pressure_time or (load.duration and not load.num_prompts and not is_open(load)))
+
+
+def ends_by_time(load: Load) -> bool:
+    """Say whether it depends on the service how many requests the time of a load lets begin."""
+    return bool(load.pressure_time or (load.duration and (load.concurrency or not is_open(load))))
+
+
+def wanted_rows(load: Load, repeats: int) -> int | None:
+    """Return how many rows a performance run asks, where they may be more than there are; None for all once.
+
+    A trace is sent once at its own times, and an endless load asks rows until its time is over.
+    """
+    if load.use_timestamp or is_endless(load):
+        return None
+    counts = [load.num_prompts] if load.num_prompts else []
+    if load.duration and is_open(load):
+        counts.append(ceil(_requests_within(load, load.duration) / repeats))
+    return min(counts, default=None)
+
+
+def _requests_within(load: Load, seconds: float) -> int:
+    """Return how many requests are planned in so many seconds. A ramp reaches its end in that time."""
+    ramp = Ramp.parse(load.ramp_up) if load.ramp_up else None
+    if ramp is None:
+        return max(1, ceil(seconds * (load.request_rate or 0.0)))
+    gaps = [1 / ramp.rate((part + 0.5) / RAMP_PARTS) for part in range(RAMP_PARTS)]
+    return max(1, ceil(seconds * RAMP_PARTS / sum(gaps)))
+
+
 def planned(load: Load, requests: int, times: Sequence[tuple[str, float | None]] = ()) -> array[int]:
-    """Return when each request of an open loop is sent; `times` are a trace's own, with the ids.
+    """Return when each request of an open loop is sent, up to its duration.
+
+    `times` are a trace's own, with the ids.
 
     Raises:
         ConfigError: a trace is out of order, or has no times.
     """
     if load.use_timestamp:
-        return trace_schedule((at for _, at in times), [name for name, _ in times])
-    ramp = Ramp.parse(load.ramp_up) if load.ramp_up else None
-    return schedule(requests, rate=load.request_rate or None, ramp=ramp, seed=load.seed, **_shape(load))
+        moments = trace_schedule((at for _, at in times), [name for name, _ in times])
+    else:
+        ramp = Ramp.parse(load.ramp_up) if load.ramp_up else None
+        moments = schedule(
+            requests, rate=load.request_rate or None, ramp=ramp, seed=load.seed, **_shape(load)
+        )
+    if load.duration:
+        del moments[bisect_left(moments, round(load.duration * 1e9)) :]
+    return moments
 
 
 FILES_A_WORKER = 8
@@ -102,7 +150,7 @@ def workers(load: Load, backend: Backend, requests: int, notes: list[str]) -> in
     at_once = load.clients(backend)
     if is_open(load) and not load.concurrency:
         at_once = 1
-    at_once = at_once if load.pressure_time else min(at_once, max(1, requests))
+    at_once = at_once if is_endless(load) else min(at_once, max(1, requests))
     count = load.workers
     if not count:
         rate = Ramp.parse(load.ramp_up).end if load.ramp_up else load.request_rate or 0.0
@@ -155,6 +203,7 @@ def asked(
         "ramp_up": load.ramp_up,
         "use_timestamp": load.use_timestamp,
         "pressure_time": load.pressure_time,
+        "duration": load.duration,
         "num_prompts": load.num_prompts,
         "num_warmups": load.num_warmups,
         "workers": workers_used,

@@ -1,6 +1,6 @@
 """Prefix-cache busting: no prompt of a measured round was in the server's prefix cache before.
 
-Warm-ups and later rounds of a pressure run repeat prompts. A server would answer them from what the round
+Warm-ups and later rounds over the rows repeat prompts. A server would answer them from what the round
 before left in its cache, and look faster than it is.
 """
 
@@ -21,8 +21,8 @@ class PrefixCacheBuster:
     """Makes the requests of another round out of those of the first.
 
     In a prompt made of a pool of words or token ids, each is replaced by the one that many places further on
-    in the pool: the number of tokens stays, and so does what two prompts share. Any other prompt gets a mark
-    at its beginning.
+    in the pool: the number of tokens stays, and so does what two prompts share. Other token ids are rotated,
+    so that they begin with another one. Any other prompt gets a mark at its beginning.
     """
 
     def __init__(self, pool: PromptPool | None = None) -> None:
@@ -41,6 +41,9 @@ class PrefixCacheBuster:
         """Return a request of the first round as one of round `number`."""
         if number == 0:
             return request
+        if self._pool is None and request.tokens:
+            turn = number % len(request.tokens)
+            return replace(request, tokens=request.tokens[turn:] + request.tokens[:turn])
         if self._pool is None or not (request.facts or request.tokens is not None):
             return with_mark(request, "[warm-up]" if number == WARM_UP else f"[round {number}]")
         facts = dict(request.facts)
@@ -71,6 +74,20 @@ class PrefixCacheBuster:
         return [
             part if (place := places.get(part)) is None else values[(place + number) % size] for part in parts
         ]
+
+
+def in_round(request: Request, number: int, repeats: int, cache_buster: PrefixCacheBuster | None) -> Request:
+    """Return a request as round `number` over the rows sends it; its log record has the field `round`.
+
+    A row has `repeats` requests in a round. The key of a request is its own in every round, and those of
+    later rounds lie beyond the repeats that are scored.
+    """
+    if number == 0:
+        return request
+    request = replace(request, repeat=request.repeat + number * repeats)
+    if cache_buster is not None:
+        request = cache_buster.request(request, number)
+    return replace(request, facts={**request.facts, "round": number})
 
 
 def pool_of(samples: Iterable[Sample]) -> PromptPool | None:

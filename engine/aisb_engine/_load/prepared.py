@@ -11,7 +11,8 @@ from aisb_engine._data.prompts import Renderer, cross
 from aisb_engine._data.samples import BrokenRow, LoadedSamples
 from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._load.attempts import next_turn
-from aisb_engine._load.prefix_cache import with_mark
+from aisb_engine._load.loads import ends_by_time
+from aisb_engine._load.prefix_cache import PrefixCacheBuster, in_round, pool_of, with_mark
 from aisb_engine._progress import Progress
 from aisb_engine._resolve.params import sends
 from aisb_engine._spec import Model, Subtask, Task
@@ -24,9 +25,10 @@ class PreparedSubtask:
     """What is asked of one model for one task.
 
     `rows` are those that the load asks for, in the order in which they are asked, and with those that could
-    not be made. `workers` is the number of processes that send. Each prompt begins with `nonce` where one is
-    set. `notes` are remarks on the load. `broken` says why samples cannot be asked, by id: their row or their
-    prompt could not be made. It grows as prompts are rendered.
+    not be made. `wanted` is how many rows are asked in all, where that may be more than there are: they are
+    asked again then, in further rounds. `workers` is the number of processes that send. Each prompt begins
+    with `nonce` where one is set. `notes` are remarks on the load. `broken` says why samples cannot be asked,
+    by id: their row or their prompt could not be made. It grows as prompts are rendered.
     """
 
     subtask: Subtask
@@ -37,6 +39,7 @@ class PreparedSubtask:
     renderer: Renderer
     rows: Sequence[Sample | BrokenRow]
     faults: PluginFaults
+    wanted: int | None = None
     workers: int = 1
     nonce: str = ""
     notes: Sequence[str] = ()
@@ -51,6 +54,22 @@ class PreparedSubtask:
     def samples(self) -> list[Sample]:
         """The samples that can be asked, as far as it is known."""
         return [row for row in self.rows if isinstance(row, Sample) and row.id not in self.broken]
+
+    @property
+    def row_count(self) -> int:
+        """How many rows are asked, those of further rounds included."""
+        samples = len(self.samples)
+        return max(samples, self.wanted or 0) if samples else 0
+
+    @property
+    def ends_by_time(self) -> bool:
+        """Whether it depends on the service how many requests the time of the load lets begin."""
+        load = self.subtask.load
+        return ends_by_time(load) or (load.duration is not None and self._has_conversations)
+
+    def cache_buster(self) -> PrefixCacheBuster | None:
+        """Return what keeps prompts of other rounds out of prefix caches; None where nothing does."""
+        return PrefixCacheBuster(pool_of(self.samples)) if self.nonce else None
 
     def render(self, sample: Sample, repeat: int = 0) -> Request | None:
         """Render the request for a sample; None, and recorded in `broken`, where a plugin raises."""
@@ -76,28 +95,40 @@ class PreparedSubtask:
         """Return how many requests there are in all; each turn of a conversation is one."""
         samples, repeats = self.samples, self.subtask.repeats
         if not self._has_conversations:
-            return len(samples) * repeats
+            return self.row_count * repeats
         requests = (self.render(sample) for sample in samples)
-        return sum(1 + len(request.followups) for request in requests if request) * repeats
+        turns = [1 + len(request.followups) if request else 0 for request in requests]
+        rounds, rest = divmod(self.row_count, max(1, len(turns)))
+        return (rounds * sum(turns) + sum(turns[:rest])) * repeats
 
     def requests(self, answers: Answers | None = None, progress: Progress | None = None) -> Iterator[Request]:
         """Yield the requests that have no answer yet, in sample order, repeat after repeat.
 
-        A conversation goes on from its first turn without an answer. A sample whose prompt turns out to be
-        broken is passed over, and no longer counts in the total of `progress`.
+        Where more rows are wanted than there are, they come again in further rounds. A conversation goes on
+        from its first turn without an answer. A sample whose prompt turns out to be broken is passed over,
+        and no longer counts in the total of `progress`.
         """
         answers = answers or {}
-        for sample in self.samples:
+        cache_buster = self.cache_buster()
+        for number, sample in self._rows_in_rounds():
             for repeat in range(self.subtask.repeats):
                 if not self._has_conversations and _is_answered(answers, (sample.id, repeat, 0)):
                     continue
                 was_broken = sample.id in self.broken
                 request = self.render(sample, repeat)
-                if request is None and not was_broken and progress is not None:
+                is_new = not was_broken or (number > 0 and repeat == 0)
+                if request is None and is_new and progress is not None:
                     progress.total -= self.subtask.repeats
                 remaining = _without_answered_turns(request, answers) if request else None
                 if remaining is not None:
-                    yield remaining
+                    yield in_round(remaining, number, self.subtask.repeats, cache_buster)
+
+    def _rows_in_rounds(self) -> Iterator[tuple[int, Sample]]:
+        """Yield the rows that are asked, each with its round."""
+        samples = self.samples
+        for position in range(self.row_count):
+            number, place = divmod(position, len(samples))
+            yield number, samples[place]
 
     def _request(self, sample: Sample, repeat: int) -> Request:
         """Return the request for a sample as the backend takes it; repeats differ by their seed."""

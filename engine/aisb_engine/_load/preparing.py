@@ -15,13 +15,13 @@ from aisb_engine._data.samples import BrokenRow, LoadedSamples, load_samples
 from aisb_engine._faults import ComponentError
 from aisb_engine._http.client import connect
 from aisb_engine._http.likelihood import check_scores
-from aisb_engine._load.loads import workers
+from aisb_engine._load.loads import wanted_rows, workers
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.selecting import select_rows
 from aisb_engine._load.stage import InferenceStage
 from aisb_engine._progress import Progress
 from aisb_engine._record.manifest import now
-from aisb_engine._spec import DatasetTable, Subtask, Task
+from aisb_engine._spec import DatasetTable, Load, Subtask, Task
 
 
 def prepare(stage: InferenceStage) -> None:
@@ -73,11 +73,14 @@ def _subtask(
     rows = select_rows(task, samples, subtask, stage.spec.run, performance=stage.performance)
     broken = {row.id: row.error for row in rows if isinstance(row, BrokenRow)}
     notes: list[str] = []
-    if stage.performance and load.num_prompts and load.num_prompts > len(samples.rows):
-        notes.append(f"{load.num_prompts} prompts were asked for, and the task has {len(samples.rows)} rows")
+    nonce = f"[{_nonce(stage)}]" if stage.performance and load.nonce is not False else ""
+    wanted = wanted_rows(load, subtask.repeats) if stage.performance else None
+    if stage.performance and (line := _rounds_line(load, wanted, len(rows), has_mark=bool(nonce))):
+        notes.append(line)
     if not stage.performance and (line := grading_line(task, samples, rows)):
         notes.append(line)
-    requests = (len(rows) - len(broken)) * subtask.repeats
+    usable = len(rows) - len(broken)
+    requests = max(usable, wanted or 0) * subtask.repeats if usable else 0
     return PreparedSubtask(
         subtask,
         stage.spec.models[subtask.model],
@@ -87,11 +90,22 @@ def _subtask(
         renderer,
         rows,
         stage.faults,
+        wanted=wanted,
         workers=workers(load, backend, requests, notes),
-        nonce=f"[{_nonce(stage)}]" if stage.performance and load.nonce is not False else "",
+        nonce=nonce,
         notes=notes,
         broken=broken,
     )
+
+
+def _rounds_line(load: Load, wanted: int | None, rows: int, *, has_mark: bool) -> str | None:
+    """Say that more prompts are asked than there are rows, and what comes of it."""
+    if load.use_timestamp and load.num_prompts and load.num_prompts > rows:
+        return f"{load.num_prompts} prompts were asked for, and the trace has {rows} rows: each is sent once"
+    if not (wanted and rows and wanted > rows):
+        return None
+    mark = "marked so that no prefix cache answers" if has_mark else "which a prefix cache may answer"
+    return f"{wanted} prompts of {rows} rows: rows are asked again in further rounds, {mark}"
 
 
 def _load(stage: InferenceStage, name: str, task: Task, folders: DataFolders) -> LoadedSamples | None:

@@ -72,8 +72,8 @@ class SubtaskRunner:
     async def run(self, source: Source, start: Callable[[], Awaitable[int]]) -> list[str]:
         """Send the requests of the share; return when the last one has ended, or at the stop.
 
-        `start` is called when everything is ready, and returns the common start on the clock. In a pressure
-        run nothing is begun after its time; what is in flight then is waited for. Return remarks on the
+        `start` is called when everything is ready, and returns the common start on the clock. Where the load
+        has a time, nothing is begun after it; what is in flight then is waited for. Return remarks on the
         measuring.
 
         Raises:
@@ -90,14 +90,15 @@ class SubtaskRunner:
                 if share.is_open:
                     launched = ((origin_ns + at, request) for at, request in chain(first, planned))
                     group.add(asyncio.create_task(self._launch(launched, group)))
-                elif share.duration_ns is not None:
+                elif share.load.pressure_time:
                     requests = rounds(share, source)
                     gates = [(origin_ns + at, Future[None]()) for at in share.joins]
                     for _, gate in gates:
                         group.add(asyncio.create_task(self._client(requests, gate)))
                     group.add(asyncio.create_task(open_gates(self.clock, gates)))
                 else:
-                    requests = (request for _, request in source())
+                    once = (request for _, request in source())
+                    requests = rounds(share, source) if share.is_endless else once
                     for number in range(self._clients()):
                         group.add(asyncio.create_task(self._client(requests)))
                         # Thousands of connections at once would block the loop.
@@ -161,6 +162,8 @@ class SubtaskRunner:
     def _clients(self) -> int:
         """Return how many clients a closed loop has: no more than there are requests, where that is known."""
         limit = self.share.limit or 1
+        if self.share.is_endless:
+            return limit
         return min(limit, self.progress.total or limit)
 
     async def _client(self, requests: Iterator[Request], gate: Future[None] | None = None) -> None:
@@ -196,6 +199,8 @@ class SubtaskRunner:
                         await asyncio.sleep(0)
                 if turns is not None:
                     await turns.acquire()
+                    if self._is_over():
+                        return
                 if gate is None:
                     task = asyncio.create_task(self._converse(request, at, encoded))
                     group.add(task)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,21 +15,21 @@ import orjson
 
 from aisb._errors import StorageError
 from aisb._types import Message, Part, Request
-from aisb_engine._load.loads import is_open, joins, part_of
-from aisb_engine._load.prefix_cache import PrefixCacheBuster
+from aisb_engine._load.loads import is_endless, is_open, joins, part_of
+from aisb_engine._load.prefix_cache import PrefixCacheBuster, in_round
 from aisb_engine._spec import Load
 
 PlannedRequest = tuple[int, Request]
 """A request with its planned time in ns from the common start; 0 in a closed loop."""
 Source = Callable[[], Iterable[PlannedRequest]]
-"""Gives the requests of a share in order; in a pressure run it is called for each round."""
+"""Gives the requests of a share in order; in an endless load it is called for each round."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadShare:
     """One process's share of a subtask's load: number `number` of `processes`.
 
-    `clients` is the concurrency of the whole load. In a pressure run, rows are repeated in rounds: a row has
+    `clients` is the concurrency of the whole load. In an endless load, rows are repeated in rounds: a row has
     `repeats` requests in a round, and `cache_buster` makes the prompts of later rounds differ.
     """
 
@@ -61,9 +61,15 @@ class LoadShare:
         return [at for at in times if at < self.duration_ns]
 
     @property
+    def is_endless(self) -> bool:
+        """Whether rows are asked again and again until the time is over."""
+        return is_endless(self.load)
+
+    @property
     def duration_ns(self) -> int | None:
-        """How long after the common start requests are begun in a pressure run; None for no limit."""
-        return round(self.load.pressure_time * 1e9) if self.load.pressure_time else None
+        """How long after the common start requests are begun; None for no limit."""
+        seconds = self.load.pressure_time or self.load.duration
+        return round(seconds * 1e9) if seconds else None
 
     def log_file(self, folder: Path) -> Path:
         """Return the log of this process in a subtask's log folder."""
@@ -75,15 +81,13 @@ class LoadShare:
 
 
 def rounds(share: LoadShare, source: Source) -> Iterator[Request]:
-    """Yield the requests of a pressure run round after round; those of a later round are further repeats."""
+    """Yield the requests of an endless load, round after round."""
     number, is_empty = 0, False
     while not is_empty:
         is_empty = True
         for _, request in source():
             is_empty = False
-            if number:
-                request = replace(request, repeat=request.repeat + number * share.repeats)  # noqa: PLW2901
-            yield share.cache_buster.request(request, number) if share.cache_buster else request
+            yield in_round(request, number, share.repeats, share.cache_buster)
         number += 1
 
 

@@ -25,7 +25,7 @@ from aisb import (
     Stage,
     Window,
 )
-from aisb._errors import CheckFailed, UsageError, did_you_mean
+from aisb._errors import CheckFailed, UsageError
 from aisb_engine._load.arrivals import Ramp
 from aisb_engine._performance.certificate import certify
 from aisb_engine._performance.columns import Columns
@@ -33,6 +33,7 @@ from aisb_engine._performance.counters import gained
 from aisb_engine._performance.dialects import dialect, speak
 from aisb_engine._performance.gaps import gap_distributions
 from aisb_engine._performance.latency import SOURCES, Requests, each_request
+from aisb_engine._performance.objectives import checked_limits, kept
 from aisb_engine._performance.reading import CountTokens, read_columns
 from aisb_engine._performance.split import Split, split_for
 from aisb_engine._performance.spreads import distribution_of
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
 
 PERCENTILES = (75.0, 90.0, 99.0)
-OBJECTIVES = ("ttft", "ttfc", "tpot", "e2el", "ttft_planned", "e2el_planned")
+HEADLINE_PERCENTILES = (95.0, 99.0)
+"""Percentiles that are always computed, for the headline of a run."""
 NOTHING_SENT = Certificate("INVALID", (Signal("failures", "INVALID", "nothing was sent"),))
 RAMP_POINTS = 400
 """Into how many parts a ramp's planned rate is cut."""
@@ -111,7 +113,7 @@ def measure(
 ) -> MeasuredPerformance:
     """Compute everything that the log of a subtask says about its performance.
 
-    `objectives` are upper limits in milliseconds by name, as in OBJECTIVES; `count_tokens` tells the tokens
+    `objectives` are upper limits for each request, in milliseconds by name; `count_tokens` tells the tokens
     of a text, for services that do not count them.
 
     Raises:
@@ -119,6 +121,7 @@ def measure(
         RunError: the log cannot be read.
     """
     percentiles, objectives = checked(percentiles, objectives)
+    computed = tuple(dict.fromkeys([*percentiles, *HEADLINE_PERCENTILES]))
     load = read_load_files(folder, model, task)
     log = folder.log(model, task)
     with split_for(log) as split:
@@ -128,7 +131,7 @@ def measure(
         window, unsteady = steady(sent, end, requests.e2el)
         flight = in_flight(sent, end)
         stages = tuple(
-            _stages(columns, requests, flight, window, load=load, percentiles=percentiles, split=split)
+            _stages(columns, requests, flight, window, load=load, percentiles=computed, split=split)
         )
     achieved = _achieved(columns, flight, load)
     counters = gained(load.counters)
@@ -162,28 +165,21 @@ def measure(
 
 
 def checked(
-    percentiles: Sequence[float], objectives: Mapping[str, float] | None
+    percentiles: Sequence[float], objectives: Mapping[str, Any] | None
 ) -> tuple[tuple[float, ...], Mapping[str, float]]:
-    """Return percentiles and objectives as numbers. Raise `UsageError` where they make no sense."""
+    """Return percentiles, and objectives in milliseconds. Raise `UsageError` where they make no sense."""
     try:
         percentiles = tuple(dict.fromkeys(map(float, percentiles)))
-        objectives = {name: float(limit) for name, limit in (objectives or {}).items()}
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError):
         raise UsageError(
-            f"percentiles {percentiles!r} and objectives {objectives!r}: these are numbers, as in "
-            "percentiles = [50, 99] and objectives = {ttft = 300}"
+            f"percentiles {percentiles!r}: these are numbers, as in percentiles = [50, 99]"
         ) from None
+    if objectives is not None and not isinstance(objectives, Mapping):
+        raise UsageError(f"objectives {objectives!r}: this is a table, as in objectives = {{ttft = 300}}")
     for percent in percentiles:
         if not 0 < percent < 100:
             raise UsageError(f"a percentile of {percent:g}: it must lie between 0 and 100, as in 99 or 99.9")
-    for name, limit in objectives.items():
-        if name not in OBJECTIVES:
-            raise UsageError(
-                f"no objective named {name!r}{did_you_mean(name, OBJECTIVES)}; known: {', '.join(OBJECTIVES)}"
-            )
-        if not limit > 0:
-            raise UsageError(f"the objective {name} = {limit:g}: it must be more than 0 milliseconds")
-    return percentiles, objectives
+    return percentiles, checked_limits(objectives)
 
 
 def require_valid(
@@ -304,10 +300,7 @@ def _goodput(
 ) -> Goodput | None:
     if not objectives:
         return None
-    good = requests.ok.copy()
-    for name, limit in objectives.items():
-        good &= getattr(requests, name) <= limit  # unknown compares false: a miss
-    count = int(good.sum())
+    count = int(kept(requests, objectives).sum())
     seconds = None if duration_ms is None else duration_ms / 1000
     return Goodput(objectives, count, per(count, seconds), per(count, achieved.offered))
 

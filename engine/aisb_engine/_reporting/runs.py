@@ -20,6 +20,7 @@ from aisb import Result
 from aisb._errors import AisbError, RunError
 from aisb_engine._record.manifest import other_sessions
 from aisb_engine._record.runfolder import TIMESTAMP, RunFolder
+from aisb_engine._reporting.headlines import read_headline
 
 Status = Literal["running", "done", "partial", "failed", "stopped", "killed", "crashed"]
 STATUSES: Mapping[Status, str] = {
@@ -40,8 +41,8 @@ class RunInfo:
 
     `remarks` say what must be known beside a score: rules on trial, or an average over some of the groups.
     `not_asked` is how many requests were still to be asked when the last command that asked ended. How a run
-    stands follows from that command: scoring it, or showing it, changes nothing. `figures` are those of a
-    performance run, by model and task. `unreadable` says why nothing more is known.
+    stands follows from that command: scoring it, or showing it, changes nothing. `figures` are the
+    headline of a performance run, by model and task. `unreadable` says why nothing more is known.
     """
 
     folder: RunFolder
@@ -58,7 +59,7 @@ class RunInfo:
     imported: str | None = None
     scores: Mapping[tuple[str, str], float] = field(default_factory=dict)
     remarks: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    figures: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
+    figures: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     unreadable: str = ""
 
     @property
@@ -217,18 +218,10 @@ def _remark(result: Result) -> str:
 
 def _figures(
     folder: RunFolder, subtasks: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], Mapping[str, str]]:
-    """Return the "Common Metric" tables of a performance run, as it was shown."""
-    found = {}
-    for model, task in subtasks:
-        base = folder.performances(model, task)
-        table = _table(base.with_name(f"{base.name}.json"))
-        found[model, task] = {
-            str(name): str(value["total"])
-            for name, value in table.items()
-            if isinstance(value, Mapping) and "total" in value
-        }
-    return {key: table for key, table in found.items() if table}
+) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Return the headlines of a performance run, as far as it has been shown."""
+    headlines = {(model, task): read_headline(folder, model, task) for model, task in subtasks}
+    return {pair: headline for pair, headline in headlines.items() if headline is not None}
 
 
 def _table(path: Path) -> dict[str, Any]:

@@ -441,7 +441,7 @@ def test_a_performance_run_has_certificate_percentiles_and_plots_on_one_page(tmp
     assert "SUSPECT demo · sim" in text(shown, ".certificate")
     assert "1 of 151 requests failed" in text(shown, ".certificate")
     heads = texts(shown, "#speed .columns > :first-child thead th")
-    assert heads[-4:] == ["P75", "P90", "P99", "n"]
+    assert heads[-5:] == ["P75", "P90", "P95", "P99", "n"]
     first = texts(shown, "#speed tbody tr:first-child > *")
     assert (first[0], first[1]) == ("E2EL", "ms")
     for chart in ("requests", "flight", "tokens", "latencies", "rate", "intervals"):

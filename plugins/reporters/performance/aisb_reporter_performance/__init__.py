@@ -1,4 +1,4 @@
-"""Show how fast a run was: two tables, a certificate, other tools' numbers; and write them as files."""
+"""Show how fast a run was: a headline, tables, other tools' numbers; and write them as files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Performance", "details"]
 
 @dataclass(kw_only=True)
 class Performance(Reporter):
-    """How fast each model was on each task: tables, certificate, files under performances/."""
+    """How fast each model was on each task: certificate, headline, files under performances/."""
 
     default_for = frozenset({"performance"})
 
@@ -30,19 +30,20 @@ class Performance(Reporter):
         default_factory=list
     )
     objectives: Annotated[
-        dict[str, float], "upper limits in ms for goodput, as in {ttft = 500}", Objectives
+        dict[str, float | str], "limits for goodput, as in {ttft = 500, tpot = '0.05s'}", Objectives
     ] = field(default_factory=dict)
     tokenizer: Annotated[
         str | None,
         "a tokenizer's folder: counts output tokens where the service does not, and for aiperf",
         ReplyTokenizer,
     ] = None
+    tables: Annotated[bool, "all tables below the headline, too"] = False
     spec_decode: Annotated[bool, "a table of the server's speculative decoding, too"] = False
     width: Annotated[int, "columns it may take; 0: as wide as the terminal"] = 0
     show: Annotated[bool, "print it, too"] = True
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
-        """Write `performances/<model>/<task>…` for everything that was asked, and print the tables.
+        """Write `performances/<model>/<task>…` for everything that was asked, and print the headline.
 
         What is measured follows from the options in the run's configuration, the same for all reporters.
         """
@@ -54,7 +55,7 @@ class Performance(Reporter):
             dialects = [result.dialect(name) for name in self.dialects]
             if self.show:
                 width = self.width or shutil.get_terminal_size((80, 24)).columns
-                _print(as_text(result, dialects, width, spec_decode=self.spec_decode))
+                _print(as_text(result, dialects, width, tables=self.tables, spec_decode=self.spec_decode))
             written += write(run.folder, result, dialects)  # last, since a disk can be full
         return written
 

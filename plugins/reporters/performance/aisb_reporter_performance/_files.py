@@ -11,6 +11,7 @@ from typing import Any
 
 from aisb import DialectResult, Distribution, PerformanceResult
 from aisb.helpers import csv_cell, write_file
+from aisb_reporter_performance._headline import headline
 from aisb_reporter_performance._tables import COMMON, PARAMETERS, UNITS, exact, headers, values
 
 REQUEST_COLUMNS = (
@@ -33,6 +34,7 @@ def write(folder: Path, result: PerformanceResult, dialects: Sequence[DialectRes
     content = {
         ".csv": _csv(parameters_rows(result)),
         ".json": _json(common_metrics(result)),
+        "_headline.txt": ("\n".join(headline(result)) + "\n").encode(),
         "_requests.csv": _csv(request_rows(result)),
         "_details.json": _json(details(result, dialects)),
         "_details.npz": columns_file(result),

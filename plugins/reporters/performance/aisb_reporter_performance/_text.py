@@ -1,4 +1,4 @@
-"""Lay a measured performance out for a terminal: tables, what was asked and achieved, the certificate."""
+"""Lay a measured performance out for a terminal: the headline, and all tables where they are wanted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from aisb import DialectResult, PerformanceResult, Stage
+from aisb_reporter_performance._headline import headline, requested_rate
 from aisb_reporter_performance._tables import (
     COMMON,
     FURTHER_PARAMETERS,
@@ -35,18 +36,21 @@ def as_text(
     dialects: Sequence[DialectResult] = (),
     width: int = 80,
     *,
+    tables: bool = False,
     spec_decode: bool = False,
 ) -> str:
-    """Return everything that is shown of one subtask, in at most `width` columns where that can be."""
-    blocks = [
-        f"Performance of {result.model} on {result.task}",
-        _parameters(result, width),
-        _common(result),
-        "\n".join(_folded(_load(result), width)),
-        "\n".join(_certificate(result, width)),
-    ]
+    """Return what is shown of one subtask: the headline, and what else was asked for.
+
+    With `tables`, everything that is known follows, in at most `width` columns where that can be.
+    """
+    blocks = ["\n".join(headline(result))]
+    if tables:
+        blocks += [_parameters(result, width), _common(result)]
     if spec_decode:
-        blocks.insert(3, _speculation(result, width))
+        blocks.append(_speculation(result, width))
+    if tables:
+        blocks.append("\n".join(_folded(_load(result), width)))
+        blocks.append("\n".join(_certificate(result, width)))
     if dialects:
         blocks.append(_dialects(result, dialects, width))
     return "\n\n".join(blocks) + "\n\n"
@@ -104,16 +108,7 @@ def _common(result: PerformanceResult) -> str:
 def _load(result: PerformanceResult) -> Iterator[str]:
     """Yield what was asked beside what was achieved, then what else is known."""
     requested, achieved = result.requested, result.achieved
-    options = requested.options
-    rate = f"{requested.rate:g} requests/s" if requested.rate else "no pacing"
-    if options.get("use_timestamp"):
-        rate = "the trace's own times"
-    if ramp := options.get("ramp_up"):
-        rate = f"the ramp {ramp}"
-    if seconds := options.get("pressure_time"):
-        rate = f"clients step by step for {seconds:g} s"
-    arrival = options.get("arrival")
-    yield (f"rate: asked {rate}{f' ({arrival})' if arrival else ''}, sent {short(achieved.rate)} requests/s")
+    yield f"rate: asked {requested_rate(result)}, sent {short(achieved.rate)} requests/s"
     limit = f"at most {requested.concurrency}" if requested.concurrency else "no limit"
     had = f"{short(achieved.concurrency)} on average and {achieved.peak} at the peak"
     yield f"concurrency: asked {limit}, had {had}"

@@ -86,14 +86,22 @@ def broken():
 
 
 CASES = {
-    "steady": ({"replies": steady(), "load": LOAD}, {"objectives": {"ttft": 42.0, "tpot": 50.0}}),
-    "wide": ({"replies": steady(), "load": LOAD}, {"width": 200, "percentiles": [50.0, 99.9]}),
+    "headline": ({"replies": steady(), "load": LOAD}, {"objectives": {"ttft": 42.0, "tpot": 50.0}}),
+    "doubtful": ({"replies": broken(), "load": LOAD}, {}),
+    "steady": (
+        {"replies": steady(), "load": LOAD},
+        {"objectives": {"ttft": 42.0, "tpot": 50.0}, "tables": True},
+    ),
+    "wide": (
+        {"replies": steady(), "load": LOAD},
+        {"width": 200, "percentiles": [50.0, 99.9], "tables": True},
+    ),
     "dialects": (
         {"replies": steady(), "load": LOAD},
         {"dialects": ["vllm", "aisbench", "aiperf", "guidellm", "sglang", "evalscope"]},
     ),
     "speculating": ({"replies": steady(), "load": LOAD}, {"spec_decode": True}),
-    "broken": ({"replies": broken(), "load": None}, {}),
+    "broken": ({"replies": broken(), "load": None}, {"tables": True}),
 }
 
 
@@ -150,7 +158,7 @@ def test_a_whole_report_looks_like_this(name, make, capsys):
     ],
 )
 def test_what_was_asked_stands_beside_what_was_sent(make, capsys, asked, said):
-    Performance(width=200).report(make(steady(), {"asked": asked}))
+    Performance(width=200, tables=True).report(make(steady(), {"asked": asked}))
     assert f"\nrate: {said}" in capsys.readouterr().out
 
 
@@ -168,7 +176,7 @@ def test_the_files_stand_under_performances_by_model_and_task(make):
     files = list(Performance(show=False).report(run))
     assert [str(file.relative_to(run.folder)) for file in files] == [
         f"performances/sim/demo{ending}"
-        for ending in (".csv", ".json", "_requests.csv", "_details.json", "_details.npz")
+        for ending in (".csv", ".json", "_headline.txt", "_requests.csv", "_details.json", "_details.npz")
     ]
 
 
@@ -214,7 +222,7 @@ def test_the_columns_file_can_be_computed_with(make):
 
 
 def test_what_is_not_printed_is_still_written(make, capsys):
-    assert len(list(Performance(show=False).report(make(steady(), LOAD)))) == 5
+    assert len(list(Performance(show=False).report(make(steady(), LOAD)))) == 6
     assert capsys.readouterr().out == ""
 
 

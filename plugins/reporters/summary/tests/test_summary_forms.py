@@ -71,7 +71,7 @@ def test_a_run_of_load_keeps_to_the_schema(performance):
     found = table(performance)
     (speed,) = found["performance"]
     assert speed["stages"]["total"]["common"]["requests"] == 20
-    assert set(speed["stages"]["total"]["parameters"]["E2EL"]["percentiles"]) == {"75", "90", "99"}
+    assert set(speed["stages"]["total"]["parameters"]["E2EL"]["percentiles"]) == {"75", "90", "95", "99"}
     assert speed["certificate"]["verdict"] in {"SUSPECT", "INVALID"}  # twenty are too few for P99
     assert found["warnings"][0].startswith("warning: demo_gsm8k · sim: ")
 

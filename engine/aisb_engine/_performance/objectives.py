@@ -1,0 +1,140 @@
+"""Objectives: what requests, or a whole run, must keep to, as people write it.
+
+    ttft=300,tpot=50          each request: at most 300 ms to the first token, and 50 ms a token after it
+    ttft_p95=500ms            the run: 95 % of the requests within half a second
+    failures=1%               the run: at most 1 % of the requests failed
+
+`=` and `:` are the same; a bare number is milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aisb._errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from aisb_engine._performance.latency import Requests
+
+LATENCIES = ("ttft", "ttfc", "tpot", "e2el", "ttft_planned", "e2el_planned")
+FAILURES = "failures"
+_MILLISECONDS = {"": 1.0, "ms": 1.0, "s": 1000.0, "us": 0.001, "µs": 0.001}
+_LIMIT = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(ms|s|us|µs|%|)", re.IGNORECASE)
+_BEFORE_UNIT = re.compile(r"(\d)\s+(?=(?:ms|s|us|µs|%)(?:[,;\s]|$))", re.IGNORECASE)
+_PERCENTILE = re.compile(r"(\w+?)_p(\d{1,2}(?:\.\d+)?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One upper limit. `limit` is milliseconds, of failures a share from 0 to 1.
+
+    With `percentile` it is about that percentile over all requests, else about each request.
+    """
+
+    name: str
+    limit: float
+    percentile: float | None = None
+
+    @property
+    def is_per_request(self) -> bool:
+        """Whether a single request can keep to it."""
+        return self.percentile is None and self.name != FAILURES
+
+
+def parse_objectives(text: str) -> list[Objective]:
+    """Read objectives with commas or spaces between them.
+
+    Raises:
+        UsageError: one is not NAME=LIMIT, its name is unknown, or its limit makes no sense.
+    """
+    joined = _BEFORE_UNIT.sub(r"\1", re.sub(r"\s*([=:])\s*", r"\1", text))
+    parts = [part for part in re.split(r"[,;\s]+", joined) if part]
+    if not parts:
+        raise UsageError(f"{text!r} states no objective: write NAME=LIMIT, as in ttft=300,tpot=50")
+    objectives = [_parsed(part) for part in parts]
+    keys = [(objective.name, objective.percentile) for objective in objectives]
+    for number, key in enumerate(keys):
+        if key in keys[:number]:
+            raise UsageError(f"{text!r} states {parts[number]!r} after another limit for the same: state one")
+    return objectives
+
+
+def request_limits(text: str) -> dict[str, float]:
+    """Return the limits in milliseconds that each request has to keep to, by name.
+
+    Raises:
+        UsageError: as `parse_objectives`; or one is about the whole run.
+    """
+    objectives = parse_objectives(text)
+    for objective in objectives:
+        if not objective.is_per_request:
+            raise UsageError(
+                f"the objective {objective.name!r} of {text!r} is about the whole run, and goodput counts "
+                f"requests: state a limit that each request can keep to, as in ttft=300"
+            )
+    return {objective.name: objective.limit for objective in objectives}
+
+
+def checked_limits(limits: Mapping[str, Any] | None) -> dict[str, float]:
+    """Return a table of limits for each request in milliseconds; values may be numbers or texts ("0.3s").
+
+    Raises:
+        UsageError: a name is unknown, or a limit makes no sense.
+    """
+    found: dict[str, float] = {}
+    for name, limit in (limits or {}).items():
+        found |= request_limits(f"{name}={limit}")
+    return found
+
+
+def kept(requests: Requests, limits: Mapping[str, float]) -> Any:
+    """Return which requests succeeded and kept to every limit. An unknown number is a miss.
+
+    A reply of one token has no time between tokens, and keeps to every limit of TPOT.
+    """
+    good = requests.ok.copy()
+    for name, limit in limits.items():
+        within = getattr(requests, name) <= limit  # NaN compares false
+        if name == "tpot":
+            within |= requests.output_tokens <= 1
+        good &= within
+    return good
+
+
+def _parsed(part: str) -> Objective:
+    written, separator, limit = part.replace(":", "=", 1).partition("=")
+    if not (written and separator and limit):
+        raise UsageError(f"the objective {part!r} is not NAME=LIMIT, as in ttft=300 or tpot:0.05s")
+    key = written.lower().replace("-", "_")
+    percentile = None
+    if matched := _PERCENTILE.fullmatch(key):
+        key, percentile = matched[1], float(matched[2])
+    if key not in LATENCIES and (key != FAILURES or percentile is not None):
+        known = (*LATENCIES, FAILURES)
+        raise UsageError(
+            f"no objective named {written!r}{did_you_mean(key, known)}; known: {', '.join(known)}"
+        )
+    if percentile is not None and not 0 < percentile < 100:
+        raise UsageError(f"the objective {part!r}: a percentile must lie between 0 and 100, as in ttft_p95")
+    return Objective(key, _limit(part, key, limit), percentile)
+
+
+def _limit(part: str, name: str, text: str) -> float:
+    matched = _LIMIT.fullmatch(text)
+    if not matched:
+        example = "failures=1%" if name == FAILURES else f"{name}=300, {name}=300ms or {name}=0.3s"
+        raise UsageError(f"the objective {part!r}: {text!r} is no limit; write {example}")
+    value, unit = float(matched[1]), matched[2].lower()
+    if name == FAILURES:
+        if unit != "%" or not 0 <= value <= 100:
+            raise UsageError(f"the objective {part!r}: failures are limited in percent, as in failures=1%")
+        return value / 100
+    if unit == "%":
+        raise UsageError(f"the objective {part!r}: a time is in ms or s, as in {name}=300ms")
+    if not (value > 0 and math.isfinite(value)):
+        raise UsageError(f"the objective {part!r}: a time must be more than 0 milliseconds")
+    return value * _MILLISECONDS[unit]

@@ -1,0 +1,79 @@
+"""How fast a performance run was, in a few numbers: read from the files of its folder, not from its log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from aisb_engine._record.runfolder import RunFolder
+
+TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
+PERCENTILES = ("95", "99")
+
+
+def read_headline(folder: RunFolder, model: str, task: str) -> dict[str, Any] | None:
+    """Return the headline of a subtask as plain values; None where the run has not been shown yet.
+
+    Times are milliseconds at p50, p95 and p99, rates are per second, None is unknown. They are those of the
+    stable stage where there is one, else of all requests, as `stage` says. `text` are the lines that the run
+    printed; none for runs of versions that printed no headline.
+    """
+    base = folder.performances(model, task)
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {
+            **_numbers(orjson.loads(base.with_name(f"{base.name}_details.json").read_bytes())),
+            "text": _lines(base.with_name(f"{base.name}_headline.txt")),
+        }
+    return None
+
+
+def _numbers(details: Mapping[str, Any]) -> dict[str, Any]:
+    stages, asked, achieved = details["stages"], details["asked"], details["achieved"]
+    stage = "stable" if "stable" in stages else "total"
+    total, rates, times = stages["total"]["common"], stages[stage]["common"], stages[stage]["parameters"]
+    duration = total["duration_ms"]
+    return {
+        "certificate": details["certificate"]["verdict"],
+        "reasons": [signal["reason"] for signal in details["certificate"]["signals"]],
+        "stage": stage,
+        "requests": total["requests"],
+        "failed": total["failed"],
+        "seconds": None if duration is None else duration / 1000,
+        **{f"{name.lower()}_ms": _percentiles(times[name]) for name in TIMES},
+        "requests_per_second": rates["request_rate"],
+        "input_tokens_per_second": rates["input_rate"],
+        "output_tokens_per_second": rates["output_rate"],
+        "total_tokens_per_second": rates["total_rate"],
+        "goodput": details.get("goodput"),
+        "requested": {
+            "requests_per_second": asked.get("request_rate"),
+            "in_flight": asked.get("concurrency"),
+            "arrival": asked.get("arrival"),
+            "ramp_up": asked.get("ramp_up"),
+            "use_timestamp": bool(asked.get("use_timestamp")),
+            "pressure_seconds": asked.get("pressure_time"),
+            "duration_seconds": asked.get("duration"),
+        },
+        "achieved": {
+            "requests_per_second": achieved["rate"],
+            "in_flight": achieved["concurrency"],
+            "peak": achieved["peak"],
+        },
+    }
+
+
+def _percentiles(distribution: Mapping[str, Any] | None) -> dict[str, float | None]:
+    known = distribution or {"median": None, "percentiles": {}}
+    return {"p50": known["median"]} | {
+        f"p{percent}": known["percentiles"].get(percent) for percent in PERCENTILES
+    }
+
+
+def _lines(file: Path) -> list[str]:
+    with suppress(OSError, UnicodeDecodeError):
+        return file.read_text("utf-8").splitlines()
+    return []

@@ -1,0 +1,111 @@
+"""Say in at most twelve lines whether a run can be trusted, how fast it was, and under which load."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from aisb import PerformanceResult, Stage
+from aisb_reporter_performance._tables import UNKNOWN, short
+
+LINES = 12
+WIDTH = 80
+"""The headline is no wider than this, however wide the terminal is."""
+TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
+PERCENTILES = (95.0, 99.0)
+"""The percentiles beside the median."""
+
+
+def headline(result: PerformanceResult) -> list[str]:
+    """Return the lines: the certificate with its reasons first, then times, rates and loads.
+
+    Times and rates are those of the stable stage where the run has one, else of all requests.
+    """
+    facts = [_scope(result), *_numbers(result), *_loads(result)]
+    first = f"certificate: {result.certificate.verdict} · {result.model} on {result.task}"
+    reasons = _reasons(result, LINES - 1 - len(facts))
+    return [_cut(line) for line in (first, *reasons, *facts)]
+
+
+def _reasons(result: PerformanceResult, most: int) -> list[str]:
+    """Return why the certificate is not VALID, in at most so many lines; cut where they would be more."""
+    lines = [f"  {signal.verdict}: {signal.reason}" for signal in result.certificate.signals]
+    folded = [
+        part
+        for line in lines
+        for part in textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+    ]
+    if len(folded) <= most:
+        return folded
+    if len(lines) <= most:
+        return lines
+    return [*lines[: most - 1], f"  … {len(lines) - most + 1} more reasons: --tables"]
+
+
+def _scope(result: PerformanceResult) -> str:
+    """Say how many requests there were, and which of them the numbers are about."""
+    totals = result.stages[0].totals
+    seconds = None if totals.duration_ms is None else totals.duration_ms / 1000
+    counts = f"{totals.requests} requests, {totals.failed} failed, in {short(seconds)} s"
+    if result.window is None:
+        return f"{counts}; the numbers are of all of them"
+    return f"{counts}; the numbers are of the stable stage, {short(result.window.seconds)} s"
+
+
+def _numbers(result: PerformanceResult) -> Iterator[str]:
+    """Yield the times as a table of milliseconds, with the rates on its right."""
+    stage = result.stages[-1]
+    yield f"{'ms':<6}{'p50':>9}{'p95':>9}{'p99':>9}"
+    for name, (label, value) in zip(TIMES, _rates(result, stage), strict=True):
+        times = "".join(f"{short(value):>9}" for value in _times(stage, name))
+        yield f"{name:<6}{times}    {label:<18}{value}"
+
+
+def _times(stage: Stage, name: str) -> list[float | None]:
+    distribution = stage.parameters[name]
+    if distribution is None:
+        return [None, *(None for _ in PERCENTILES)]
+    return [distribution.median, *(distribution.percentiles.get(percent) for percent in PERCENTILES)]
+
+
+def _rates(result: PerformanceResult, stage: Stage) -> Iterator[tuple[str, str]]:
+    totals = stage.totals
+    yield "requests/s", short(totals.request_rate)
+    yield "output tokens/s", short(totals.output_rate)
+    yield "all tokens/s", short(totals.total_rate)
+    good = result.goodput
+    if good is None:
+        yield "input tokens/s", short(totals.input_rate)
+    else:
+        share = UNKNOWN if good.share is None else f"{100 * good.share:.1f} %"
+        yield "good requests/s", f"{short(good.per_second)} ({share})"
+
+
+def _loads(result: PerformanceResult) -> Iterator[str]:
+    """Yield the load that was requested and the load that was achieved."""
+    requested, achieved = result.requested, result.achieved
+    limit = f"at most {requested.concurrency} in flight" if requested.concurrency else "no limit in flight"
+    yield f"requested: {requested_rate(result)}, {limit}"
+    yield (
+        f"achieved:  {short(achieved.rate)} requests/s sent, {short(achieved.concurrency)} in flight "
+        f"on average, {achieved.peak} at the peak"
+    )
+
+
+def requested_rate(result: PerformanceResult) -> str:
+    """Return how requests were to be paced, in words."""
+    options, arrival = result.requested.options, result.requested.options.get("arrival")
+    rate = f"{result.requested.rate:g} requests/s" if result.requested.rate else "no pacing"
+    if options.get("use_timestamp"):
+        rate = "the trace's own times"
+    if ramp := options.get("ramp_up"):
+        rate = f"the ramp {ramp}"
+    if seconds := options.get("pressure_time"):
+        rate = f"clients step by step for {seconds:g} s"
+    if arrival:
+        rate = f"{rate} ({arrival})"
+    return f"{rate} for {options['duration']:g} s" if options.get("duration") else rate
+
+
+def _cut(line: str) -> str:
+    return line.rstrip() if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
