@@ -1,4 +1,4 @@
-"""The tutorial is followed from top to bottom, as a reader would: files are written, commands are run."""
+"""The pages on plugins are followed from first to last, as a reader would: files are written, commands run."""
 
 import os
 import re
@@ -13,9 +13,17 @@ import pytest
 from aisb import _hookspecs as hookspecs
 
 ROOT = Path(__file__).parents[1]
-TUTORIAL = ROOT / "docs" / "write-a-plugin.md"
+PAGES = ("index", "backend", "dataset", "postprocessor", "evaluator", "reporter", "command", "importer",
+         "launcher", "testing")  # fmt: skip
+"""The pages in the order in which they build on each other."""
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORT = "9876"
+
+
+def tutorial():
+    """Return all pages as one text."""
+    folder = ROOT / "docs" / "plugins"
+    return "\n".join((folder / f"{page}.md").read_text(encoding="utf-8") for page in PAGES)
 
 
 class Ran(NamedTuple):
@@ -40,9 +48,7 @@ def followed(tmp_path_factory, parrot_port):
     """Every command of the tutorial with what it should print and what it printed."""
     project, work = tmp_path_factory.mktemp("aisb-parrot"), tmp_path_factory.mktemp("work")
     installed, ran = None, []
-    for language, name, text in BLOCK.findall(
-        TUTORIAL.read_text(encoding="utf-8").replace(PORT, parrot_port)
-    ):
+    for language, name, text in BLOCK.findall(tutorial().replace(PORT, parrot_port)):
         if name == "aisb.toml":
             (work / name).write_text(text, encoding="utf-8")
         elif name:
@@ -103,7 +109,7 @@ def test_every_command_prints_what_the_tutorial_says(followed):
 
 
 def test_the_first_plugin_and_its_task_are_under_forty_lines():
-    blocks = {name: text for _, name, text in reversed(BLOCK.findall(TUTORIAL.read_text(encoding="utf-8")))}
+    blocks = {name: text for _, name, text in reversed(BLOCK.findall(tutorial()))}
     sizes = [
         len(blocks[name].splitlines())
         for name in ("aisb_parrot/__init__.py", "aisb_parrot/tasks/letters.toml")
@@ -113,7 +119,7 @@ def test_the_first_plugin_and_its_task_are_under_forty_lines():
 
 @pytest.mark.parametrize("hook", [name for name in vars(hookspecs) if name.startswith("aisb_")])
 def test_every_hook_is_in_the_tutorial_and_is_used_there(hook):
-    text = TUTORIAL.read_text(encoding="utf-8")
+    text = tutorial()
     assert f"| `{hook}` |" in text
     assert f"\ndef {hook}():\n" in text
 
@@ -124,9 +130,7 @@ def test_the_reasons_in_the_tutorial_are_what_broken_plugins_are_told(installed)
     reasons = subprocess.run(
         [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
     ).stdout
-    section = (
-        TUTORIAL.read_text(encoding="utf-8").split("## When a plugin does not work")[1].split("\n## ")[0]
-    )
+    section = tutorial().split("## When a plugin does not load")[1].split("\n## ")[0]
     told = re.findall(r"^\| `(.*?)` \|", section, re.MULTILINE)
     assert len(told) >= 6
     for reason in told:
