@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 SignalName = Literal[
     "failures", "no tokens", "interrupted", "log", "loop lag", "client CPU", "lateness", "proxy",
-    "subtasks", "rate", "concurrency", "token counts", "output lengths", "cache hits", "not steady", "too few samples",
+    "subtasks", "rate", "concurrency", "token counts", "output lengths", "cache hits", "not steady",
+    "too few samples",
 ]  # fmt: skip
 _WORSE: tuple[CertificateVerdict, ...] = ("VALID", "SUSPECT", "INVALID")
 
