@@ -55,7 +55,7 @@ def test_bytes_are_written_at_their_times_and_recorded():
     late = [(ns - request.received_ns) / MS - at for (ns, _), at in zip(request.written, due, strict=True)]
     assert min(late) >= -0.001
     assert request.ttft_ms >= 50
-    assert request.e2el_ms - request.ttft_ms >= 59
+    assert request.e2el_ms >= 110
     assert request.whole_ns == request.written[-1].ns
 
 

@@ -2,6 +2,7 @@
 
 import json
 from array import array
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -250,6 +251,21 @@ def test_a_reply_that_stops_by_itself_may_be_shorter_than_its_limit_unless_it_wa
     assert "output lengths" not in reasons(run(tmp_path / "free", replies, load=ASKED, extra=extra))
     forced = {"asked": {"concurrency": 4, "ignore_eos": True}}
     assert "output lengths" in reasons(run(tmp_path / "forced", replies, load=forced, extra=extra))
+
+
+def test_answers_without_a_token_are_a_signal_where_they_are_more_than_one_in_a_hundred(tmp_path):
+    def replies(*empty):
+        return [
+            replace(one, timing=replace(one.timing, chunk_kinds=("role",) * 9 + ("finish",)))
+            if number in empty
+            else one
+            for number, one in enumerate(closed())
+        ]
+
+    found = run(tmp_path / "two", replies(3, 90), load=ASKED)
+    words = "2 of 120 replies that count as answered hold no token"
+    assert reasons(found)["no tokens"] == ("SUSPECT", words)
+    assert "no tokens" not in reasons(run(tmp_path / "one", replies(3), load=ASKED))
 
 
 def test_counts_that_disagree_and_cache_hits_nobody_declared_are_signals(tmp_path):

@@ -344,8 +344,14 @@ ODD_REPLIES = {
     "white space before events": (JSON_HEAD + framed([b" " * 9, b"\r\n" * 9, *TWO]), "12", None),
     "white space before a document": (HEAD + framed([b"\n" * 20, n(1)]), "", None),
     "an error of several chunks": (HEAD + framed([TWO[0], b"event: error\n", *TWO]), "1", "reports an error"),
-    "an error without data": (HEAD + framed([TWO[0], b"event: error\n", b"data:\n\n", TWO[1]]), "12", None),
-    "an error at the end": (HEAD + framed([TWO[0], b"event: error\n", b"data: [DONE]\n\n", TWO[1]]), "12", None),
+    "an error without data": (HEAD + framed([TWO[0], b"event: error\n", b"data:\n\n", TWO[1]]), "1", "reports"),
+    "an error that says it is done": (
+        HEAD + framed([TWO[0], b"event: error\n", b"data: [DONE]\n\n", TWO[1]]), "1", "reports an error"
+    ),
+    "an error as a field of its own": (HEAD + framed([TWO[0], b'error: {"code":500}\n\n']), "1", "reports an error"),
+    "an error after nothing": (HEAD + framed([b'error: {"code":500}\n\n', *TWO]), "", "reports an error"),
+    "an error in a bare line": (HEAD + framed([TWO[0], b'{"error": "boom"}\n', TWO[1]]), "1", "boom"),
+    "an error after [DONE]": (HEAD + framed([*TWO, b"data: [DONE]\n\n", b"event: error\ndata: x\n\n"]), "12", None),
     "gzip in members": (
         HEAD.replace(b"Tr", b"Content-Encoding: gzip\r\nTr")
         + framed([*map(gzip.compress, TWO), b"\0\0", gzip.compress(b"padding ends it")]),

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from aisb_engine._record.loadfiles import LoadFiles
 
 SignalName = Literal[
-    "failures", "interrupted", "log", "loop lag", "client CPU", "lateness", "proxy", "subtasks", "rate",
-    "concurrency", "token counts", "output lengths", "cache hits", "not steady", "too few samples",
+    "failures", "no tokens", "interrupted", "log", "loop lag", "client CPU", "lateness", "proxy",
+    "subtasks", "rate", "concurrency", "token counts", "output lengths", "cache hits", "not steady",
+    "too few samples",
 ]  # fmt: skip
 _WORSE: tuple[CertificateVerdict, ...] = ("VALID", "SUSPECT", "INVALID")
 
@@ -77,6 +78,10 @@ def _answers(
             f"{failed} of {total} requests failed, the first is request {columns.ids[row]}: {kind}: {message}"
         )
         yield Signal("failures", verdict, f"{words}; log: {load.log_file}")
+    empty = int((requests.ok & (columns.count() == 0)).sum())
+    if empty > DIFFERS * requests.ok.sum():
+        reason = f"{empty} of {requests.ok.sum()} replies that count as answered hold no token"
+        yield Signal("no tokens", "SUSPECT", reason)
     if load.interrupted or achieved.offered > total:
         planned = f" of {achieved.offered}" if achieved.offered > total else ""
         yield Signal("interrupted", "SUSPECT", f"the run was interrupted: {total}{planned} requests ended")

@@ -30,6 +30,9 @@ FINISH_REASONS = {
     "eos_token": "stop",
     "stop_sequence": "stop",
     "max_length": "length",
+    "model_length": "length",  # Mistral
+    "model_context_window_exceeded": "length",  # Zhipu
+    "sensitive": "content_filter",  # Zhipu
 }
 """Words of some services for what the OpenAI API calls by another name."""
 

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from aisb import Chunk, EndpointPath, HttpCall, LoraAdapters, Prediction, Request, ServiceInfo
+from aisb import (
+    AttemptFailed,
+    Chunk,
+    EndpointPath,
+    Failure,
+    HttpCall,
+    LoraAdapters,
+    Prediction,
+    Request,
+    ServiceInfo,
+)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -49,9 +59,10 @@ class VLLMGenerate(EndpointPath, LoraAdapters):
             text = text[0] if text else ""
         if not isinstance(text, str):
             return None
+        reason = _finish_reason(event)
         if self.stream and not self.cumulative:
-            return Chunk("content", text) if text else Chunk("role")
-        return Chunk("content", whole=text)
+            return Chunk("content" if text else "role", text, finish_reason=reason)
+        return Chunk("content", finish_reason=reason, whole=text)
 
     def finalize(self, prediction: Prediction, request: Request) -> Prediction:
         """Take the prompt away, which the service repeats."""
@@ -61,3 +72,19 @@ class VLLMGenerate(EndpointPath, LoraAdapters):
         """See that a server answers; this one has no list of models."""
         answer = await self.look("/health")
         return ServiceInfo(notes=() if answer.status == 200 else (f"/health says {answer.status}",))
+
+
+def _finish_reason(event: Mapping[str, Any]) -> str | None:
+    """Return why a reply ended, which SGLang's `/generate` says in `meta_info`.
+
+    Raises:
+        AttemptFailed: it was aborted, with a status.
+    """
+    meta = event.get("meta_info")
+    reason = meta.get("finish_reason") if isinstance(meta, Mapping) else None
+    if not isinstance(reason, Mapping):
+        return reason if isinstance(reason, str) else None
+    status = reason.get("status_code")
+    if reason.get("type") == "abort" and isinstance(status, int):
+        raise AttemptFailed(Failure("status", str(reason.get("message") or "aborted"), status))
+    return str(reason.get("type"))
