@@ -43,7 +43,7 @@ class Mode(click.ParamType[str]):
 HEADINGS = {
     "Choose": ("models", "datasets", "mode", "search", "dry_run", "as_json", "config_file", "sets", "block"),
     "Data of your own": OWN_DATA_FLAGS,
-    "Service": ("url", "model_name", "api_key_env", "max_out_len"),
+    "Service": ("url", "model_name", "api_key_env", "max_out_len", "wait"),
     "Local model": ("allow_download",),
     "Load": (*LOAD_FLAGS, "launcher", "max_num_workers"),
     "Repeat": ("reuse", "max_failures"),
@@ -124,6 +124,12 @@ def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
 @shared.api_key_env
 @click.option(
     "--allow-download", is_flag=True, help="Fetch a local model by its name, where it is no folder."
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Wait up to S seconds for a service that is still loading.",
 )
 @click.option("--max-out-len", type=click.IntRange(min=1), metavar="N", help="Longest answer, in tokens.")
 @load_options
@@ -233,6 +239,7 @@ def _command(flags: dict[str, Any]) -> RunCommand:
         launcher="launcher",
         max_num_workers="max_num_workers",
         max_failures="max_failures",
+        wait="wait",
     )
     if reporters := split_names(flags["reporters"]):
         run_table["reporters"] = reporters

@@ -473,6 +473,7 @@ class RunTable(Table):
     Where `reporters` is not set, those show the run that declare themselves as the default for its kind.
     `selection` says what `load.num_prompts` counts: `groups` is rows of each group (in a performance run, of
     all groups by turns), `first` the first rows of the task, as in runs that older versions made.
+    `wait` is how many seconds a service that is still loading is waited for.
     With `combinations` only their pairs are asked, unless a command names models and tasks itself.
     """
 
@@ -487,6 +488,7 @@ class RunTable(Table):
     predictions_json: bool = True
     max_num_workers: Annotated[int, Field(ge=1)] = 1
     max_failures: Annotated[int, Field(ge=0)] = 0
+    wait: Annotated[float, Field(ge=0)] = 0.0
     launcher: str = LOCAL
     reporters: list[str] = []
     reporter_options: dict[str, dict[str, Any]] = {}

@@ -431,7 +431,7 @@ def test_a_choice_without_an_answer_is_not_asked_and_a_file_without_any_is_kept(
 def test_a_performance_run_asks_every_row(work):
     rows = [{"question": "2 + 5?", "answer": "7"}, {"question": "And this?", "answer": ""}]
     said, _ = graded(work, rows, {"2 + 5?": "7", "this?": "8"}, "--mode", "perf", "--num-prompts", "5")
-    assert "2/2 finished" in said
+    assert "5/5 finished" in said  # two rows, in three rounds
     assert "not asked" not in said
 
 

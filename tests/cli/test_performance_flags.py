@@ -57,10 +57,11 @@ def test_what_is_demanded_is_the_certificate_that_is_shown_also_with_a_tokenizer
     with start_mock(MockOptions(usage="absent")) as mock:
         service = ["--models", "vllm_api_stream_chat", "--url", mock.url, "--max-out-len", "5"]
         task = ["--datasets", "demo_gsm8k", "--num-prompts", "6"]
-        words = ["run", "--mode", "perf", *service, *task, "--set", option, "--require-valid"]
+        words = ["run", "--mode", "perf", *service, *task, "--set", option, "--tables", "--require-valid"]
         ended = aisb(*words, cwd=tmp_path)
     assert ended.returncode == 4
-    shown = re.findall(r"^  SUSPECT: (.*(?:\n    .*)*)", ended.stdout, re.MULTILINE)
+    whole = ended.stdout.rpartition("certificate: ")[2]
+    shown = re.findall(r"^  SUSPECT: (.*(?:\n    .*)*)", whole, re.MULTILINE)
     demanded = re.findall(r"^  (.*)", ended.stderr.partition("is SUSPECT:\n")[2], re.MULTILINE)[:-1]
     assert [" ".join(one.split()) for one in shown] == demanded
     assert any("replies have another length than was asked" in one for one in demanded)

@@ -20,6 +20,20 @@ if TYPE_CHECKING:
     import ssl
 
 
+class SilentServiceError(ServiceError):
+    """Nothing answers at the moment, as where a service is still starting."""
+
+
+_SILENT = ("refused the connection", "closed the connection", "did not answer", "no connection to")
+_NOT_SILENT = ("too many open files", "free file handles", "no free local port")
+
+
+def _unreachable(message: str) -> ServiceError:
+    """Return the error for a service that cannot be reached, by what the message says of the reason."""
+    silent = any(words in message for words in _SILENT) and not any(words in message for words in _NOT_SILENT)
+    return SilentServiceError(message) if silent else ServiceError(message)
+
+
 async def fetch(
     backend: HttpBackend,
     path: str,
@@ -58,16 +72,16 @@ async def fetch(
             )
             return Fetched(reply.status_code, dict(reply.headers), reply.content)
     except httpx.ConnectTimeout as error:
-        raise ServiceError(
+        raise SilentServiceError(
             f"no connection to {host_and_port(url)} within {timeout:g} s; {_CHECK_URL}"
         ) from error
     except httpx.TimeoutException as error:
-        raise ServiceError(
+        raise SilentServiceError(
             f"{host_and_port(url)} accepted a connection but did not answer {path} within {timeout:g} s; "
             f"it may still be loading its model"
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError, ValueError) as error:
-        raise ServiceError(why_unreachable(error, url)) from error
+        raise _unreachable(why_unreachable(error, url)) from error
 
 
 async def _fetch_natively(
@@ -96,7 +110,7 @@ async def _fetch_natively(
         await transport.exchange(wire(backend, transport, call), exchange)
         data = document(exchange)
     except AttemptFailed as error:
-        raise ServiceError(_why_not_fetched(error.failure, backend.url, path, timeout)) from error
+        raise _unreachable(_why_not_fetched(error.failure, backend.url, path, timeout)) from error
     finally:
         await transport.aclose()
     return Fetched(exchange.reader.status, exchange.reader.headers, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from aisb._backend import Backend, HttpBackend
@@ -9,6 +10,7 @@ from aisb._errors import ServiceError
 from aisb._types import ServiceInfo
 from aisb_engine._faults import RAISED, calling, is_stop
 from aisb_engine._http.likelihood import try_scores
+from aisb_engine._http.waiting import waiting_for
 from aisb_engine._load.placing import Placing
 from aisb_engine._load.stage import InferenceStage
 from aisb_engine._masking import mask_secrets, mask_url
@@ -29,8 +31,9 @@ async def probe_models(stage: InferenceStage, placing: Placing) -> None:
         if backend.local:
             stage.display.say(f"{name}: loading {getattr(backend, 'model', name)}")
         try:
-            with calling(stage.plugins, "backend", stage.spec.models[name].backend, "probe"):
-                info = _checked(await backend.probe())
+            async with waiting_for(backend, stage.spec.run.wait, _teller(stage, name)):
+                with calling(stage.plugins, "backend", stage.spec.models[name].backend, "probe"):
+                    info = _checked(await backend.probe())
             if isinstance(backend, HttpBackend) and any(one.task.mode == "logprob" for one in mine):
                 await try_scores(backend)
         except ServiceError as error:
@@ -38,6 +41,10 @@ async def probe_models(stage: InferenceStage, placing: Placing) -> None:
         stage.manifest.note("models", name, _model_facts(backend, info))
         for line in info.notes:
             stage.display.say(mask_secrets(f"{name}: {line}"))
+
+
+def _teller(stage: InferenceStage, name: str) -> Callable[[str], None]:
+    return lambda line: stage.display.say(mask_secrets(f"{name}: {line}"))
 
 
 async def close_backends(stage: InferenceStage) -> None:

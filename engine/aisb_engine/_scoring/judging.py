@@ -24,6 +24,7 @@ from aisb._options import given_types
 from aisb._types import Prediction, Request
 from aisb_engine._data.prompts import cross
 from aisb_engine._http.client import connect
+from aisb_engine._http.waiting import waiting_for
 from aisb_engine._progress import Display, Progress
 from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import now
@@ -89,7 +90,7 @@ class Judging:
     """The judge of a run while answers are scored; its service is looked for at the first new question.
 
     Without `answer_requests` nothing is sent: a question that was never asked is an error. `again` is the
-    command that goes on with it.
+    command that goes on with it. `wait` is how many seconds a service that is still loading is waited for.
     """
 
     judge: Judge
@@ -99,6 +100,7 @@ class Judging:
     answer_requests: AnswerRequests | None = None
     session: int = 0
     again: str = "the same command"
+    wait: float = 0.0
     tally: Tally = field(default_factory=Tally)
     progress: Progress = field(init=False)
     _known: dict[tuple[str, int, int], Prediction] = field(default_factory=dict)
@@ -235,7 +237,8 @@ class Judging:
                     lines.flush()
 
                 try:
-                    info = await backend.probe()
+                    async with waiting_for(backend, self.wait, note):
+                        info = await backend.probe()
                 except ServiceError as error:
                     note(str(error))
                     self._unready = (
@@ -358,4 +361,5 @@ def judging_of(
         answer_requests=answer_requests,
         session=session,
         again=f"aisb score {folder}",
+        wait=spec.run.wait,
     )

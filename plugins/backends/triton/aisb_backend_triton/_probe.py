@@ -11,6 +11,8 @@ from aisb.helpers import listed
 if TYPE_CHECKING:
     from aisb_backend_triton import Triton
 
+NOT_THERE = (403, 404, 405, 501)
+"""What a gateway says of a path that it does not pass on."""
 ENSEMBLE = "ensemble"
 """What TensorRT-LLM calls the model that takes text: beside it are its parts, which take tokens."""
 
@@ -29,13 +31,15 @@ async def probe(service: Triton) -> ServiceInfo:
         service.model, note = _choose(where, there)
         notes.append(note)
     ready = await service.fetch(f"{service.model_path()}/ready")
-    if ready.status != 200:
+    if ready.status in NOT_THERE and not service.check_model:
+        notes.append(f"nothing says whether the model is ready: {where} has no such path ({ready.status})")
+    elif ready.status != 200:
         if there and service.check_model and service.model not in there:
             raise service.wrong_model("", there)
         words = service.error_message(ready.status, ready.body)
         raise ServiceError(
             f"{where}: the model {service.model!r} is not ready ({ready.status}: {words}); check its name "
-            f"and version, or try again when it is loaded"
+            f"and version, or try again when it is loaded{_pass_over(ready.status)}"
         )
     model = (await service.look(service.model_path())).json()
     if isinstance(model, Mapping):
@@ -43,6 +47,12 @@ async def probe(service: Triton) -> ServiceInfo:
     return ServiceInfo(
         models=tuple(there) or (service.model,), detail=_detail(about, model), notes=tuple(notes)
     )
+
+
+def _pass_over(status: int) -> str:
+    if status not in NOT_THERE:
+        return ""
+    return "\n  where a gateway does not have this path: --set model.check_model=false passes over it"
 
 
 async def _models(service: Triton) -> Sequence[str]:
