@@ -474,6 +474,8 @@ class RunTable(Table):
     `selection` says what `load.num_prompts` counts: `groups` is rows of each group (in a performance run, of
     all groups by turns), `first` the first rows of the task, as in runs that older versions made.
     With `combinations` only their pairs are asked, unless a command names models and tasks itself.
+    `work_dir` is where `aisb run` makes run folders unless `-w` names another place. With `files_apart`
+    predictions and results lie in a folder `aisb` of the run, for a reporter that writes another tool's.
     """
 
     models: list[str] = []
@@ -488,6 +490,8 @@ class RunTable(Table):
     max_num_workers: Annotated[int, Field(ge=1)] = 1
     max_failures: Annotated[int, Field(ge=0)] = 0
     launcher: str = LOCAL
+    work_dir: str | None = None
+    files_apart: bool = False
     reporters: list[str] = []
     reporter_options: dict[str, dict[str, Any]] = {}
     require_valid: bool = False
