@@ -79,9 +79,7 @@ class TaskMapper:
         kind = config.get("type")
         name = kind.name if isinstance(kind, Symbol) else str(kind or "").rpartition(".")[2]
         by_class = known_datasets()["types"].get(name)
-        tried = (
-            [origin, by_class, config.get("abbr")] if origin in known_datasets()["datasets"] else [by_class]
-        )
+        tried = [origin] if origin in known_datasets()["datasets"] else [by_class]
         error: AisbError | None = None
         for text in filter(None, tried):
             try:
@@ -190,7 +188,7 @@ class TaskMapper:
 
     def _move(self, selection: Selection, path: str, table: dict[str, Any]) -> None:
         """Let a task read its data at another place than the usual one."""
-        if path.startswith(DATA_ROOT):
+        if path.startswith(DATA_ROOT) or "/" not in path:  # the name of a loader, such as json
             return
         if path.endswith(FILES):
             table.setdefault("dataset", {})["path"] = path

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
 from aisb import ConfigError
 from aisb_compat_aisbench._evaluator import Evaluator, parse
 from aisb_compat_aisbench._expressions import Scope
-from aisb_compat_aisbench._known import ORIGIN, stub
+from aisb_compat_aisbench._known import ORIGIN, known_abbrs, stub
 from aisb_compat_aisbench._values import Budget, TooMuchError, UnreadableError
 
 LARGEST = 1_000_000
@@ -158,13 +157,19 @@ def _resolved(path: Path) -> Path:
 
 
 def _mark_origin(scope: Scope, name: str) -> None:
-    """Keep in each data set of a file which file it comes from, unless an included file did."""
+    """Keep in each data set of a file which file it comes from: the included one, or this one.
+
+    A file that gathers the data sets of several others, all that it has there, is where they come from.
+    """
     for variable, values in scope.items():
         if variable.endswith("datasets") and isinstance(values, list):
-            for value in values:
-                _mark(value, name)
+            mark([value for value in values if isinstance(value, dict)], name)
 
 
-def _mark(value: Any, name: str) -> None:
-    if isinstance(value, dict) and ORIGIN not in value:
-        value[ORIGIN] = {"config": name, "abbr": value.get("abbr")}
+def mark(members: Sequence[dict[str, Any]], name: str) -> None:
+    """Keep in the data sets of a list which file they come from; see `_mark_origin`."""
+    origins = {str(value[ORIGIN]) for value in members if ORIGIN in value}
+    whole = len(origins) > 1 and {str(value.get("abbr")) for value in members} == set(known_abbrs(name))
+    for value in members:
+        if whole or ORIGIN not in value:
+            value[ORIGIN] = {"config": name, "abbr": value.get("abbr")}

@@ -11,9 +11,9 @@ import click
 
 from aisb import UsageError
 from aisb_compat_aisbench._convert import Converted, convert, keep_secrets
-from aisb_compat_aisbench._datasets import TaskMapper
-from aisb_compat_aisbench._files import config_folders, find_config, read_config
-from aisb_compat_aisbench._known import known_model
+from aisb_compat_aisbench._datasets import TaskMapper, map_synthetic
+from aisb_compat_aisbench._files import config_folders, find_config, mark, read_config
+from aisb_compat_aisbench._known import known_datasets, known_model
 from aisb_compat_aisbench._models import RETRIES, TIMEOUTS
 
 if TYPE_CHECKING:
@@ -123,17 +123,31 @@ def _dataset(
     name = name.removesuffix(".py")
     path = find_config("datasets", name, [*folders])
     if path is None:
-        return [name if not variable else text]
+        return [_known_dataset(name, converted)] if not variable else [text]
     names.files["--datasets", name] = path
     ending = variable or "_datasets"
     scope = read_config(path, [*folders]).scope
-    lists = {key: value for key, value in scope.items() if key.endswith(ending) and isinstance(value, list)}
+    lists = [value for key, value in scope.items() if key.endswith(ending) and isinstance(value, list)]
     if not lists:
         raise UsageError(f"{path} has no list whose name ends with {ending}")
-    found: list[str] = []
-    for key, value in lists.items():
-        found += converted.add_tasks(value, mapper, f"{path}: {key}")
-    return list(dict.fromkeys(found))
+    members = {str(one.get("abbr")): one for value in lists for one in value if isinstance(one, dict)}
+    mark([*members.values()], name)
+    return converted.add_tasks([*members.values()], mapper, str(path))
+
+
+def _known_dataset(name: str, converted: Converted) -> str:
+    """Return the task of a name without a config file here, with what its config says there."""
+    known = known_datasets()
+    if config := known["synthetic"].get(name):
+        table: dict[str, Any] = {}
+        map_synthetic(config, table, name)
+        converted.tasks["synthetic"] = {"base": name, **table}
+        return "synthetic"
+    if judge := known["judged"].get(name):
+        part = Converted()
+        (mapped,) = part.add_models([{**(known_model(judge) or {}), "abbr": "judge"}], name)
+        converted.judge = part.models[mapped]
+    return name
 
 
 def _user_tables(flags: Mapping[str, Any]) -> dict[str, Any]:
