@@ -15,6 +15,9 @@ from aisb_compat_aisbench._values import Budget, Opaque, Symbol, UnreadableError
 Scope: TypeAlias = dict[str, Any]
 WRONG = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RuntimeError, MemoryError)
 
+GENERIC = ("dict", "list", "tuple")
+"""Types that take others in brackets."""
+
 
 class Expressions:
     """Works out expressions. `scope` has the names of the file; those of a comprehension are its own."""
@@ -227,7 +230,7 @@ class Expressions:
             if not -len(container) <= key < len(container):
                 raise UnreadableError(f"there is no item {key}")
             return container[key]
-        if isinstance(container, Symbol):
+        if isinstance(container, Symbol) and container.path in GENERIC:
             return container  # a type such as list[str]
         raise UnreadableError("this subscript is not read in a config file")
 
