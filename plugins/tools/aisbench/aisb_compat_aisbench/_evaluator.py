@@ -22,7 +22,7 @@ class Includes(Protocol):
     """Finds what `with read_base():` includes."""
 
     def include(self, module: str, level: int) -> Scope:
-        """Return the names that an included config file defines; raise UnreadableError where there is none."""
+        """Return the names that an included file defines; raise UnreadableError where there is none."""
 
 
 class _NextError(Exception):
@@ -44,7 +44,7 @@ def parse(text: str) -> ast.Module:
 
 
 class Evaluator(Expressions):
-    """Works out the statements of one file. `problems` are what could not be read, each with its line."""
+    """Works out the statements of a file. `problems` are what could not be read, each with its line."""
 
     def __init__(self, includes: Includes, budget: Budget) -> None:
         super().__init__(budget)

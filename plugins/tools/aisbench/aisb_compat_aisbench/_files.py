@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
 from aisb import ConfigError
 from aisb_compat_aisbench._evaluator import Evaluator, parse
 from aisb_compat_aisbench._expressions import Scope

@@ -27,6 +27,9 @@ JUDGING = {
 DEFAULT_LOAD = {"concurrency": 1, "retries": RETRIES, "timeouts": TIMEOUTS}
 """What the reference does where nothing is said; models of its config files say it themselves."""
 
+TABLE_KEYS = ("summary", "backend", "abbr", "options", "params", "load", "system", "marks", "base")
+"""The keys of a model's table that are no options of its backend."""
+
 
 @dataclass(slots=True)
 class Names:
@@ -60,8 +63,9 @@ def translate(
     flags["models"] = tuple(names.models)
     flags["datasets"] = tuple(names.datasets)
     flags["config_files"] = names.files
-    if not names.models:
-        tables["run"].pop("models", None)
+    for key, chosen in (("models", names.models), ("datasets", names.datasets)):
+        if not chosen and not converted.combinations:
+            tables["run"].pop(key, None)  # a run that is resumed knows its own
     for key in ("config", "config_dir", "summarizer", "dump_extract_rate"):
         flags.pop(key)
     return tables, flags
@@ -157,7 +161,27 @@ def _user_tables(flags: Mapping[str, Any]) -> dict[str, Any]:
     file = flags["config_file"] or Path("aisb.toml")
     if flags["config_file"] is None and (flags["config"] is not None or not file.is_file()):
         return {}
-    return read_user_file(file)
+    tables = read_user_file(file)
+    if models := tables.get("models"):
+        tables["models"] = {name: _in_one_form(table) for name, table in models.items()}
+    return tables
+
+
+def _in_one_form(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's table with each key at one place, as the tables of this package have it."""
+    own: dict[str, Any] = {}
+    for key, value in table.items():
+        if key == "generation_kwargs":
+            own = _over(own, {"params": value})
+        elif key == "max_out_len":
+            own = _over(own, {"params": {"max_tokens": value}})
+        elif key == "batch_size" and isinstance(value, int):
+            own = _over(own, {"load": {"concurrency": value}})
+        elif key in TABLE_KEYS:
+            own = _over(own, {key: value})
+        else:
+            own = _over(own, {"options": {key: value}})
+    return own
 
 
 def _put_mode(flags: dict[str, Any]) -> None:

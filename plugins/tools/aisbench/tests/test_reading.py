@@ -65,8 +65,7 @@ IDIOMS = {
     "conditions": ("a = ['q']\nx = 'yes' if a and not None and 1 < 2 <= 2 and 'q' in a else 'no'", "yes"),
     "if and del": ("x = [1]\ny = 2\nif y == 2:\n    x.append(y)\nelse:\n    x = None\ndel y", [1, 2]),
     "sum of locals()": (
-        "a_datasets = [1]\nb_datasets = [2]\n"
-        "x = sum((v for k, v in locals().items() if k.endswith('_datasets')), [])",
+        "a_datasets = [1]\nb_datasets = [2]\nx = sum((v for k, v in locals().items() if k.endswith('_datasets')), [])",
         [1, 2],
     ),
     "globals()": ("a = []\nglobals()['a'].append(1)\nx = a", [1]),
