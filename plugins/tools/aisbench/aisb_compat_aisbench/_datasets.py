@@ -126,29 +126,24 @@ class TaskMapper:
             selection = selection._replace(select={field_name: [str(group) for group in groups]})
         abbrs = [str(one.get("abbr")) for one in members]
         renamed = {str(g): a for g, a, old in zip(groups, abbrs, there, strict=True) if g and a != old}
-        own = abbrs[0] if len(members) == 1 and not groups[0] else None
-        name = self._name(selection, own, there[0], renamed, table)
+        usual = {abbr_of(selection.name, {"base": str(selection)}, None), *known}
+        own = abbrs[0] if len(members) == 1 and not groups[0] and abbrs[0] not in usual else None
+        name = self._name(selection, own, renamed, table)
         task = MappedTask(name, notes=notes)
-        if name != str(selection):
+        if table or name != str(selection):
             task.table = {"base": str(selection._replace(select={})), **table}
             if selection.select:
                 task.table.setdefault("dataset", {})["select"] = dict(selection.select)
-        usual = abbr_of(selection.name, {"base": str(selection)}, None)
-        task.abbrs = renamed or (own if own and own not in (name, usual) else None)
+        task.abbrs = renamed or (own if own != name else None)
         judge = members[0].get("judge_infer_cfg")
         task.judge = judge.get("judge_model") if isinstance(judge, Mapping) else None
         return task
 
     def _name(
-        self,
-        selection: Selection,
-        own: str | None,
-        there: str,
-        renamed: Mapping[str, str],
-        table: Mapping[str, Any],
+        self, selection: Selection, own: str | None, renamed: Mapping[str, str], table: Mapping[str, Any]
     ) -> str:
         """Return the task's name: the installed one where nothing is changed, else one for its table."""
-        if own and own != there:
+        if own:
             return safe_name(own)
         if renamed:
             group, abbr = next(iter(renamed.items()))
@@ -175,10 +170,10 @@ class TaskMapper:
         if longest := inferencer.get("max_out_len"):
             table.setdefault("params", {})["max_tokens"] = longest
         prompt = config.get("infer_cfg") or {}
-        if not _is_known(prompt, entry.get("prompts"), stub="type" not in config):
+        if prompt and not _is_known(prompt, entry.get("prompts"), stub="type" not in config):
             map_prompt(prompt, config.get("reader_cfg") or {}, table, f"{where}.infer_cfg")
         grading = config.get("eval_cfg") or {}
-        if not _is_known(grading, entry.get("grading"), stub="type" not in config):
+        if grading and not _is_known(grading, entry.get("grading"), stub="type" not in config):
             _refuse_code(grading, f"{where}.eval_cfg")
             notes.append(f"{where}.eval_cfg: graded as the task {selection.name} is graded here")
         for key in config:
