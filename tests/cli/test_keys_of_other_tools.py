@@ -38,9 +38,7 @@ def test_a_key_that_stands_elsewhere_is_refused_with_its_place(key: str, value: 
     assert place in str(caught.value)
 
 
-def test_the_empty_key_of_a_template_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_empty_key_of_a_template_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("aisb.toml").write_text('[models.vllm_api_general_chat]\napi_key = ""\n', encoding="utf-8")
     assert "demo_gsm8k" in plan()
