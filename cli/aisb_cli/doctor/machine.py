@@ -113,8 +113,8 @@ def shared_commands(scripts: Iterable[tuple[str, str]]) -> Iterator[Finding]:
                 command,
                 "note",
                 f"{', '.join(ours)} and {', '.join(others)} both install it; the one installed last is there",
-                f"for that of aisb: pip install --force-reinstall --no-deps {ours[0]}; better keep {others[0]} in "
-                "an environment of its own",
+                f"for that of aisb: pip install --force-reinstall --no-deps {ours[0]}; "
+                f"better keep {others[0]} in an environment of its own",
             )
 
 
