@@ -6,7 +6,7 @@ import atexit
 import gc
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -36,6 +36,11 @@ def cli(context: click.Context, block: tuple[str, ...]) -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command; print an error in the user's words and exit with its code."""
+    call(cli, "aisb", arguments)
+
+
+def call(command: click.Command, name: str, arguments: list[str] | None = None) -> NoReturn:
+    """Run a command as `aisb` runs: what it raises becomes lines on stderr and an exit code."""
     if sys.platform == "win32":
         click.echo("aisb needs Linux or macOS; on Windows, run it inside WSL", err=True)
         sys.exit(2)
@@ -49,8 +54,8 @@ def main(arguments: list[str] | None = None) -> Any:
 
     with clean_streams():
         try:
-            code = cli.main(
-                args=arguments, prog_name="aisb", standalone_mode=False, color=plain, obj=invocation
+            code = command.main(
+                args=arguments, prog_name=name, standalone_mode=False, color=plain, obj=invocation
             )
         except AisbError as error:
             lines = [f"error: {error}", *getattr(error, "__notes__", ())]

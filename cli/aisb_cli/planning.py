@@ -21,7 +21,7 @@ OVERRIDING = (
 
 def print_sources(command: RunCommand, plugins: Plugins, *, as_json: bool) -> None:
     """Print where each selected name comes from; all of them when none is selected."""
-    found = list(_sources(command, plugins))
+    found = list(sources(command, plugins))
     if as_json:
         keys = ("kind", "name", "source")
         rows = [dict(zip(keys, (flag.strip("-"), name, source), strict=True)) for flag, name, source in found]
@@ -33,7 +33,7 @@ def print_sources(command: RunCommand, plugins: Plugins, *, as_json: bool) -> No
     click.echo(OVERRIDING)
 
 
-def _sources(command: RunCommand, plugins: Plugins) -> Iterator[tuple[str, str, str]]:
+def sources(command: RunCommand, plugins: Plugins) -> Iterator[tuple[str, str, str]]:
     """Yield the flag, the name and the place of each name: a file, or `plugin:NAME` for a bare backend."""
     from aisb_engine import Catalog, Selection, read_user_file, split_names
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_models, complete_runs, complete_tasks
@@ -196,13 +197,21 @@ def run(context: click.Context, /, **flags: Any) -> int:
     Go on with the run that was interrupted last:
       aisb run --reuse
     """  # noqa: D301 - \b is for click
+    return run_with(context, flags)
+
+
+def run_with(context: click.Context, flags: dict[str, Any], tables: Mapping[str, Any] | None = None) -> int:
+    """Do what `aisb run` does with these values of its flags; return the exit code.
+
+    `tables` are those of an `aisb.toml`, laid over the file that the flags name.
+    """
     if flags["as_json"] and not (flags["search"] or flags["dry_run"]):
         raise click.UsageError(
             "--json goes with --search or --dry-run; a run itself is shown as JSON by --reporters text,json"
         )
     plugins = shared.load_plugins(context, flags["block"])
     flags["sets"] = (*context.obj.settings, *flags["sets"])  # of two settings of a key the later holds
-    command = _command(flags)
+    command = run_command(context, flags, tables)
     if flags["search"] or flags["dry_run"]:
         from aisb_cli.planning import print_plan, print_sources
 
@@ -218,9 +227,11 @@ def run(context: click.Context, /, **flags: Any) -> int:
     return show_ending(ended, command, [*context.obj.allowed, *blocked])
 
 
-def _command(flags: dict[str, Any]) -> RunCommand:
+def run_command(
+    context: click.Context, flags: dict[str, Any], tables: Mapping[str, Any] | None = None
+) -> RunCommand:
     """Sort flags into the tables they are short for; a flag that was not given says nothing."""
-    from aisb_engine import RunCommand, RunInput, split_names
+    from aisb_engine import RunCommand, RunInput, read_user_file, split_names
 
     def given(**names: str) -> dict[str, Any]:
         return {
@@ -263,12 +274,17 @@ def _command(flags: dict[str, Any]) -> RunCommand:
         run=run_table,
         judge=judge_table(flags["judge"], flags["judge_url"], own=not flags["reuse"]),
         sets=(*_goodput_setting(flags["goodput"]), *flags["sets"]),
+        tables=tables or {},
     )
+    work_dir = flags["work_dir"]
+    if context.get_parameter_source("work_dir") is ParameterSource.DEFAULT:
+        table = {**(read_user_file(file) if file else {}), **(tables or {})}
+        work_dir = Path(table.get("run", {}).get("work_dir", work_dir))
     return RunCommand(
         asked,
         mode=flags["mode"],
         reuse=flags["reuse"],
-        work_dir=flags["work_dir"],
+        work_dir=work_dir,
         data_dir=flags["data_dir"],
     )
 

@@ -78,6 +78,8 @@ def execute(
     """
     spec, found = plan(command, plugins)
     folder = found or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - local time
+    if found is None and spec.run.files_apart:
+        folder.keep_apart()
     display = Followable(display or Silent(), folder)
     ended, faults = Ended(folder, give_again=keys_to_give_again(spec)), PluginFaults(folder)
     own = own_spec(folder, plugins) if found else spec

@@ -475,6 +475,8 @@ class RunTable(Table):
     all groups by turns), `first` the first rows of the task, as in runs that older versions made.
     `wait` is how many seconds a service that is still loading is waited for.
     With `combinations` only their pairs are asked, unless a command names models and tasks itself.
+    `work_dir` is where `aisb run` makes run folders unless `-w` names another place. With `files_apart`
+    predictions and results lie in a folder `aisb` of the run, for a reporter that writes another tool's.
     """
 
     models: list[str] = []
@@ -490,6 +492,8 @@ class RunTable(Table):
     max_failures: Annotated[int, Field(ge=0)] = 0
     wait: Annotated[float, Field(ge=0)] = 0.0
     launcher: str = LOCAL
+    work_dir: str | None = None
+    files_apart: bool = False
     reporters: list[str] = []
     reporter_options: dict[str, dict[str, Any]] = {}
     require_valid: bool = False

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aisb_cli.doctor.machine import compiled_parts, limits, torch_fits
+from aisb_cli.doctor.machine import compiled_parts, limits, shared_commands, torch_fits
 from aisb_engine._load.capacity import ConnectionLimits
 from aisb_mock import MockOptions, start_mock
 
@@ -194,6 +194,15 @@ def test_torch_and_what_was_built_for_it_are_held_together(versions, requires, s
     *_, last = torch_fits(versions, {"torchvision": [requires, "numpy"]})
     assert (last.state, last.text) == (state, text)
     assert bool(last.remedy) == (state == "problem")
+
+
+def test_a_command_that_another_distribution_installs_too_is_said():
+    scripts = [("ais_bench", "aisb-compat-aisbench"), ("ais_bench", "ais_bench_benchmark"), ("aisb", "aisb")]
+    (found,) = shared_commands([*scripts, ("pip", "pip"), ("pip", "other")])
+    assert (found.name, found.state) == ("ais_bench", "note")
+    assert found.text.startswith("aisb-compat-aisbench and ais-bench-benchmark both install it")
+    assert "pip install --force-reinstall --no-deps aisb-compat-aisbench" in found.remedy
+    assert not list(shared_commands(scripts[:1]))
 
 
 def test_few_open_files_are_to_be_fixed_and_one_processor_is_worth_a_note():

@@ -32,6 +32,7 @@ def look_at_machine(plugins: Plugins, work_dir: Path, data_dir: Path | None = No
     """Yield what was found, area by area; nothing is asked of any other machine."""
     yield from _python()
     yield from _distributions()
+    yield from shared_commands(_scripts())
     yield from _plugins(plugins)
     built = ("torch", "torchvision", "torchaudio")
     yield from torch_fits(_versions(built), {name: _requires(name) for name in built})
@@ -89,6 +90,32 @@ def _distributions() -> Iterator[Finding]:
                     f"it needs {wanted.strip()}, which is not installed",
                     f"pip install '{wanted.strip()}'",
                 )
+
+
+def _scripts() -> Iterator[tuple[str, str]]:
+    """Yield each command that is installed, with its distribution."""
+    for dist in importlib.metadata.distributions():
+        if dist.name:
+            yield from ((one.name, dist.name) for one in dist.entry_points if one.group == "console_scripts")
+
+
+def shared_commands(scripts: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+    """Say which command of this project another distribution installs, too: whichever came last is there."""
+    owners: dict[str, set[str]] = {}
+    for command, distribution in scripts:
+        owners.setdefault(command, set()).add(distribution.lower().replace("_", "-"))
+    for command, names in sorted(owners.items()):
+        ours = sorted(name for name in names if name.startswith("aisb-") or name == "aisb")
+        others = sorted(names - set(ours))
+        if ours and others:
+            yield Finding(
+                "distributions",
+                command,
+                "note",
+                f"{', '.join(ours)} and {', '.join(others)} both install it; the one installed last is there",
+                f"for that of aisb: pip install --force-reinstall --no-deps {ours[0]}; "
+                f"better keep {others[0]} in an environment of its own",
+            )
 
 
 def _plugins(plugins: Plugins) -> Iterator[Finding]:

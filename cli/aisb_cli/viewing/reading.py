@@ -50,7 +50,13 @@ class Reading:
             ],
             "files": [
                 str(path.relative_to(folder.path))
-                for pattern in ("configs/*", "summary/*", "performances/*/*", "results/*/*.json")
+                for pattern in (
+                    "configs/*",
+                    "summary/*",
+                    "performances/*/*",
+                    "results/*/*.json",
+                    "aisb/results/*/*.json",
+                )
                 for path in sorted(folder.path.glob(pattern))
                 if path.is_file() and not path.name.startswith(".")
             ],

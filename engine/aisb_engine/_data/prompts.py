@@ -90,8 +90,8 @@ class Renderer:
             table.user if table.shot_user is None else table.shot_user, f"{where}shot_user"
         )
         self._shot = optional(table.shot, f"{where}shot")
-        self._system = optional(table.system, f"{where}system")
-        self._intro = optional(table.intro, f"{where}intro")
+        self._system = optional(table.system or None, f"{where}system")
+        self._intro = optional(table.intro or None, f"{where}intro")
         self._line = Template(task.sample.choice_line, "task.sample.choice_line")
         compares = task.mode == "logprob"
         self._continuation = optional(

@@ -197,9 +197,13 @@ def to_line(asked: Asked, prediction: Prediction) -> dict[str, Any]:
 
 
 def _by_id(by_id: Mapping[str, Asked], predictions: Iterable[Prediction], repeats: int) -> Iterator[bytes]:
-    """Yield the predictions as one JSON object by id, an entry a line; with repeats a list per id."""
+    """Yield the predictions as one JSON object by id, an entry a line; with repeats a list per id.
+
+    A request that failed has no entry, so that what came of a cut stream is not taken for an answer.
+    """
     before = b"{\n"
-    for key, together in groupby(predictions, lambda prediction: prediction.sample_id):
+    answered = (prediction for prediction in predictions if prediction.failure is None)
+    for key, together in groupby(answered, lambda prediction: prediction.sample_id):
         entries = [_entry(by_id[key], prediction) for prediction in together]
         yield before + orjson.dumps(key) + b": "
         yield orjson.dumps(entries if repeats > 1 else entries[0], default=str)

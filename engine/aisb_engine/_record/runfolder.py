@@ -20,6 +20,8 @@ from aisb._report import write_file
 TIMESTAMP = re.compile(r"\d{8}_\d{6}(_\d+)?")
 MOST = 1000
 """Runs, or scoring passes, of one second."""
+APART = "aisb"
+"""The folder of a run that has its own files apart from those of another tool's layout."""
 write_atomically = write_file
 
 
@@ -83,6 +85,16 @@ class RunFolder:
         return [cls(path) for path in sorted(found, key=_order)]
 
     @property
+    def own_files(self) -> Path:
+        """Where predictions and results lie: in the run folder, or apart from another tool's files."""
+        apart = self.path / APART
+        return apart if apart.is_dir() else self.path
+
+    def keep_apart(self) -> None:
+        """Leave the usual places of predictions and results to the layout of another tool."""
+        (self.path / APART).mkdir(exist_ok=True)
+
+    @property
     def config(self) -> Path:
         """The resolved run, in the form of an `aisb.toml`."""
         usual = self.path / "configs" / f"{self.timestamp}.toml"
@@ -132,25 +144,25 @@ class RunFolder:
 
     def predictions(self, model: str, task: str) -> Path:
         """One line for each sample, repeat and turn."""
-        return self.path / "predictions" / model / f"{task}.jsonl"
+        return self.own_files / "predictions" / model / f"{task}.jsonl"
 
     def predictions_json(self, model: str, task: str) -> Path:
         """The predictions once more, by id, in the form that other tools read."""
-        return self.path / "predictions" / model / f"{task}.json"
+        return self.own_files / "predictions" / model / f"{task}.json"
 
     def results(self, model: str, task: str, scoring: str | None = None) -> Path:
         """The metrics of the latest scoring pass, or of the pass of a given time."""
-        folder = self.path / "results" / (f"passes/{scoring}" if scoring else "")
+        folder = self.own_files / "results" / (f"passes/{scoring}" if scoring else "")
         return folder / model / f"{task}.json"
 
     def new_pass(self, now: datetime) -> str:
         """Return the name of a new scoring pass: the time; a second one in the same second gets `_2`."""
-        passes = self.path / "results" / "passes"
+        passes = self.own_files / "results" / "passes"
         return next(stamp for stamp in _stamps(now) if not (passes / stamp).exists())
 
     def scores(self, model: str, task: str) -> Path:
         """How each answer was graded in the latest scoring pass, one line each."""
-        return self.path / "results" / model / f"{task}_scores.jsonl"
+        return self.own_files / "results" / model / f"{task}_scores.jsonl"
 
     def performances(self, model: str, task: str) -> Path:
         """Where performance files stand; each adds its ending to the task's name."""

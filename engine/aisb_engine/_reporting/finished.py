@@ -52,7 +52,7 @@ def open_finished_run(
     config = _read_config(files.config)
     found = {
         (result.model, result.task): result
-        for result in map(_read_result, sorted(folder.glob("results/*/*.json")))
+        for result in map(_read_result, sorted(files.own_files.glob("results/*/*.json")))
     }
     requested = [(pair["model"], pair["task"]) for pair in config.get("subtasks", ())]
     tasks = config.get("tasks", {})
@@ -108,8 +108,8 @@ class RunFiles:
 
     def _all_pairs(self) -> list[Pair]:
         """Return the pairs of the run, then others that have files."""
-        path = self._folder.path
-        files = sorted([*path.glob("predictions/*/*.jsonl"), *path.glob("log/*/*/worker-*")])
+        own, path = self._folder.own_files, self._folder.path
+        files = sorted([*own.glob("predictions/*/*.jsonl"), *path.glob("log/*/*/worker-*")])
         others = [
             (file.parent.name, file.stem) if file.suffix == ".jsonl" else (file.parts[-3], file.parts[-2])
             for file in files

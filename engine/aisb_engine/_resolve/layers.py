@@ -15,6 +15,7 @@ from aisb._options import bind, option_with
 from aisb._plugins import Plugins
 from aisb._roles import BatchSize
 from aisb_engine._resolve.catalog import Catalog, Selection, read_toml, read_user_file
+from aisb_engine._resolve.moved import refuse_moved
 from aisb_engine._resolve.names import safe_name
 from aisb_engine._resolve.secrets import refuse_secrets
 from aisb_engine._resolve.tables import Setting, overlay, put, validate
@@ -215,6 +216,7 @@ class Resolver:
         refuse_secrets(layers.table, where)
         model = validate(Model, layers.table, where)
         component = self.plugins.find("backend", model.backend)
+        refuse_moved(model.options, component.factory, where)
         bind(component.factory, model.options, where=f"{where}.options")
         return model
 
@@ -242,7 +244,7 @@ def model_table(table: Mapping[str, Any], where: str, *, batch_option: str | Non
     """
     result: dict[str, Any] = {}
     for key, value in table.items():
-        if key == "name":
+        if key == "name" or (key == "api_key" and value == ""):  # templates of other tools have no key there
             continue
         if key == "max_out_len":
             result = overlay(result, {"params": {"max_tokens": value}})

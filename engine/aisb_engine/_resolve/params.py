@@ -116,6 +116,11 @@ def refuse_unfit(params: Mapping[str, Any], where: str = "") -> None:
                 f"{params[name]!r}: several answers in one reply cannot be timed or resumed; "
                 f"write num_return_sequences = {params[name]!r}, which sends a request for each",
             )
+    if "lora_data_map_file" in params:
+        raise ConfigError(
+            f"{where}params.lora_data_map_file",
+            "would be sent as it stands, and no adapter used; write lora_map = FILE under [options]",
+        )
     if "stream" in params:
         raise ConfigError(
             f"{where}params.stream",

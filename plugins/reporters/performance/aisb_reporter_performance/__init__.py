@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from aisb import Dialects, FinishedRun, Objectives, Percentiles, ReplyTokenizer, Reporter, hookimpl
 
 if TYPE_CHECKING:
-    from aisb_reporter_performance._files import details
+    from aisb_reporter_performance._files import common_metrics, details, parameters_rows
 
-__all__ = ["Performance", "details"]
+__all__ = ["Performance", "common_metrics", "details", "parameters_rows"]
 
 
 @dataclass(kw_only=True)
@@ -61,11 +61,11 @@ class Performance(Reporter):
 
 
 def __getattr__(name: str) -> Any:
-    """Return `details`, what `_details.json` holds of a result, from where it is dear to import."""
-    if name == "details":
-        from aisb_reporter_performance._files import details
+    """Return what files hold of a result, from where it is dear to import."""
+    if name in ("common_metrics", "details", "parameters_rows"):
+        from aisb_reporter_performance import _files
 
-        return details
+        return getattr(_files, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

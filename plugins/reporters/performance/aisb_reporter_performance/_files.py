@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
-from aisb import DialectResult, Distribution, PerformanceResult
+from aisb import DialectResult, Distribution, PerformanceResult, Stage
 from aisb.helpers import csv_cell, write_file
 from aisb_reporter_performance._headline import headline
 from aisb_reporter_performance._tables import COMMON, PARAMETERS, UNITS, exact, headers, values
@@ -47,26 +47,37 @@ def write(folder: Path, result: PerformanceResult, dialects: Sequence[DialectRes
     return files
 
 
-def parameters_rows(result: PerformanceResult) -> Iterator[Sequence[str]]:
-    """Yield the table "Performance Parameters": units in the cells, unknown cells empty."""
+def parameters_rows(
+    result: PerformanceResult, stages: Collection[str] | None = None
+) -> Iterator[Sequence[str]]:
+    """Yield the table "Performance Parameters": units in the cells, unknown cells empty.
+
+    `stages` are the names of those that are in it, None for all.
+    """
     yield headers(result.percentiles)
     for name in PARAMETERS:
-        for stage in result.stages:
+        for stage in _chosen(result, stages):
             distribution = stage.parameters[name]
             cells = [exact(value, UNITS[name]) for value in values(distribution, result.percentiles)]
             yield [name, stage.name, *cells, str(distribution.n if distribution else 0)]
 
 
-def common_metrics(result: PerformanceResult) -> dict[str, dict[str, Any]]:
+def common_metrics(
+    result: PerformanceResult, stages: Collection[str] | None = None
+) -> dict[str, dict[str, Any]]:
     """Return the table "Common Metric" by name and stage: numbers where there is no unit, null if unknown."""
     table: dict[str, dict[str, Any]] = {}
     for name, (key, unit) in COMMON.items():
-        for stage in result.stages:
+        for stage in _chosen(result, stages):
             value = getattr(stage.totals, key)
             if isinstance(value, float):
                 value = round(value, 4) if not value.is_integer() or unit else int(value)
             table.setdefault(name, {})[stage.name] = f"{value}{unit}" if unit and value is not None else value
     return table
+
+
+def _chosen(result: PerformanceResult, stages: Collection[str] | None) -> list[Stage]:
+    return [stage for stage in result.stages if stages is None or stage.name in stages]
 
 
 def request_rows(result: PerformanceResult) -> Iterator[Sequence[object]]:

@@ -12,7 +12,7 @@ from aisb import FinishedRun, Reporter, hookimpl
 
 if TYPE_CHECKING:
     from aisb_reporter_plots._data import pack_rates, pack_requests, place_requests
-    from aisb_reporter_plots._page import embed, fill, frame, page_part, plotly_bundle
+    from aisb_reporter_plots._page import embed, fill, frame, page_part, pages, plotly_bundle
 
 __all__ = [
     "Plots",
@@ -22,12 +22,13 @@ __all__ = [
     "pack_rates",
     "pack_requests",
     "page_part",
+    "pages",
     "place_requests",
     "plotly_bundle",
 ]
 _MODULES = {
     "_data": ("pack_rates", "pack_requests", "place_requests"),
-    "_page": ("embed", "fill", "frame", "page_part", "plotly_bundle"),
+    "_page": ("embed", "fill", "frame", "page_part", "pages", "plotly_bundle"),
 }
 """Where the parts of pages are that other reporters build on: imported at their first use."""
 

@@ -1,0 +1,56 @@
+"""Keys that other tools have in a model's table, and that stand elsewhere here, or mean something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aisb import EndpointPath
+from aisb._errors import ConfigError
+from aisb._options import options as options_of
+
+PLACES = {
+    "host_ip": 'url = "http://HOST:PORT" says where a service is',
+    "host_port": 'url = "http://HOST:PORT" says where a service is',
+    "enable_ssl": 'url = "https://HOST:PORT" says how a service is reached',
+    "retry": "write load = { retries = N }",
+    "request_rate": "write load = { request_rate = R }, or --request-rate R",
+    "use_timestamp": "write load = { use_timestamp = true }, or --use-timestamp",
+    "traffic_cfg": 'write load = { arrival = "gamma", burstiness = B } or { ramp_up = "linear:A:B" }',
+    "type": "write backend = NAME; aisb plugins list shows them",
+    "attr": "leave it out: the backend says whether a model is local",
+    "model_name": "write model = NAME",
+    "pred_postprocessor": "leave it out: reasoning is never graded; postprocess of a task finds answers",
+    "meta_template": "write system = TEXT; a service writes turns by its own chat template",
+    "max_seq_len": "leave it out: a service knows its window",
+    "trust_remote_code": "leave it out: it belongs to local models",
+    "verbose": "use --debug",
+    "response_anomaly": "leave it out: anomalies of replies are not looked for",
+}
+"""Keys of other tools, and what to write in their place."""
+TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "config.json")
+
+
+def refuse_moved(options: Mapping[str, Any], factory: Callable[..., Any], where: str) -> None:
+    """Refuse an option of another tool that the backend does not have, and a tokenizer's folder as `path`.
+
+    Raises:
+        ConfigError: says what to write in its place.
+    """
+    known = {option.name for option in options_of(factory)}
+    for name in options:
+        if name in PLACES and name not in known:
+            raise ConfigError(f"{where}.options.{name}", f"there is no such option: {PLACES[name]}")
+    path = options.get("path")
+    is_service = isinstance(factory, type) and issubclass(factory, EndpointPath)
+    if is_service and isinstance(path, str) and path and _holds_tokenizer(path):
+        raise ConfigError(
+            f"{where}.options.path",
+            f"{path} is a model's folder, and path is where the service has its endpoint; the folder of a "
+            "tokenizer is run.reporter_options.performance.tokenizer",
+        )
+
+
+def _holds_tokenizer(path: str) -> bool:
+    return any((Path(path).expanduser() / name).is_file() for name in TOKENIZER_FILES)

@@ -1,0 +1,176 @@
+"""Config files and what they include: found by name in config folders, read once, and never run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aisb import ConfigError
+from aisb_compat_aisbench._evaluator import Evaluator, parse
+from aisb_compat_aisbench._expressions import Scope
+from aisb_compat_aisbench._known import ORIGIN, known_abbrs, stub
+from aisb_compat_aisbench._values import Budget, TooMuchError, UnreadableError
+
+LARGEST = 1_000_000
+"""The largest config file that is read, in bytes; the reference's largest has 51,230."""
+NESTED = 8
+PACKAGE = "ais_bench.benchmark.configs"
+"""The package under which config files include those that come with the reference."""
+
+
+@dataclass(slots=True)
+class ConfigFile:
+    """A config file that was read: its names, and the files that it includes."""
+
+    path: Path
+    scope: Scope
+    included: list[Path] = field(default_factory=list)
+
+
+def read_config(path: Path, folders: Sequence[Path] = ()) -> ConfigFile:
+    """Read a config file. It may include files below its own folder and below `folders`.
+
+    Raises:
+        ConfigError: what cannot be read, each with its line.
+    """
+    reader = _Reader([_resolved(path.parent), *map(_resolved, folders)], Budget())
+    scope = reader.read(path, [])
+    return ConfigFile(path, scope, list(reader.files))
+
+
+def config_folders(given: Path | None) -> list[Path]:
+    """Return the folders in which names of config files are looked up, first things first.
+
+    A folder that was named must be there. `./configs` is the reference's own default, and
+    `./ais_bench/benchmark/configs` is where its config files lie in a copy of its repository.
+    """
+    if given is not None and not given.is_dir():
+        raise ConfigError(f"--config-dir {given}", "there is no such folder")
+    places = [given] if given else [Path("configs")]
+    places.append(Path("ais_bench/benchmark/configs"))
+    return [place for place in places if (place / "models").is_dir() or (place / "datasets").is_dir()]
+
+
+def find_config(kind: str, name: str, folders: Sequence[Path]) -> Path | None:
+    """Return the config file of a name below `models/` or `datasets/` of the folders; the first one found."""
+    for folder in folders:
+        found = sorted((folder / kind).rglob(f"{name.removesuffix('.py')}.py"))
+        if found:
+            return found[0]
+    return None
+
+
+def config_files(folder: Path) -> Iterator[Path]:
+    """Yield the config files below a folder, in order."""
+    yield from (path for path in sorted(folder.rglob("*.py")) if not path.name.startswith("_"))
+
+
+class _Reader:
+    """Reads a file and all that it includes, within one budget."""
+
+    def __init__(self, roots: Sequence[Path], budget: Budget) -> None:
+        self.roots = roots
+        self.budget = budget
+        self.files: dict[Path, Scope] = {}
+
+    def read(self, path: Path, above: list[Path]) -> Scope:
+        try:
+            evaluator = Evaluator(_Includes(self, path, above), self.budget)
+            evaluator.run(parse(_text(path)))
+        except UnreadableError as error:
+            where = f"{path}: line {error.line}" if error.line else str(path)
+            raise ConfigError(where, error.reason) from error
+        if evaluator.problems:
+            lines = [f"line {line}: {reason}" for line, reason in evaluator.problems]
+            raise ConfigError(
+                str(path), "\n  ".join(["a config file is read and not run, and this is not read:", *lines])
+            )
+        _mark_origin(evaluator.scope, path.stem)
+        return evaluator.scope
+
+    def include(self, path: Path, above: list[Path]) -> Scope:
+        if path in self.files:
+            return self.files[path]
+        if path in above:
+            raise UnreadableError(f"{path.name} includes itself")
+        if len(above) >= NESTED:
+            raise UnreadableError(f"includes are nested more than {NESTED} deep")
+        try:
+            self.files[path] = self.read(path, above)
+        except ConfigError as error:
+            raise TooMuchError(f"includes {error}") from error
+        return self.files[path]
+
+
+class _Includes:
+    """Finds what one file includes."""
+
+    def __init__(self, reader: _Reader, path: Path, above: list[Path]) -> None:
+        self.reader = reader
+        self.path = path
+        self.above = above
+
+    def include(self, module: str, level: int) -> Scope:
+        """Return the names of an included file, or those of a config that comes with the reference."""
+        parts = module.split(".") if module else []
+        if level:
+            folder = _resolved(self.path).parent
+            for _ in range(level - 1):
+                folder = folder.parent
+            return self._file(folder.joinpath(*parts).with_suffix(".py"), module)
+        inside = module.startswith(f"{PACKAGE}.")
+        rest = parts[len(PACKAGE.split(".")) :] if inside else parts
+        for root in self.reader.roots:
+            place = root.joinpath(*rest).with_suffix(".py")
+            if place.is_file():
+                return self._file(place, module)
+        if inside and (found := stub(rest[0], rest[-1])) is not None:
+            return found
+        where = "the config folder" if inside else "this file's folder or the config folder"
+        raise UnreadableError(f"{module} is not below {where}, and no config of this name is known")
+
+    def _file(self, place: Path, module: str) -> Scope:
+        real = place.resolve()
+        if not any(real.is_relative_to(root) for root in self.reader.roots):
+            raise UnreadableError(
+                f"{module or place.name} lies outside of this file's folder and the config folder"
+            )
+        if not real.is_file():
+            raise UnreadableError(f"there is no file {place} to include")
+        return self.reader.include(real, [*self.above, _resolved(self.path)])
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UnreadableError(f"is larger than {LARGEST} bytes")
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UnreadableError(f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UnreadableError("is not UTF-8") from error
+
+
+def _resolved(path: Path) -> Path:
+    return path.resolve()
+
+
+def _mark_origin(scope: Scope, name: str) -> None:
+    """Keep in each data set of a file which file it comes from: the included one, or this one.
+
+    A file that gathers the data sets of several others, all that it has there, is where they come from.
+    """
+    for variable, values in scope.items():
+        if variable.endswith("datasets") and isinstance(values, list):
+            mark([value for value in values if isinstance(value, dict)], name)
+
+
+def mark(members: Sequence[dict[str, Any]], name: str) -> None:
+    """Keep in the data sets of a list which file they come from; see `_mark_origin`."""
+    origins = {str(value[ORIGIN]) for value in members if ORIGIN in value}
+    whole = len(origins) > 1 and {str(value.get("abbr")) for value in members} == set(known_abbrs(name))
+    for value in members:
+        if whole or ORIGIN not in value:
+            value[ORIGIN] = {"config": name, "abbr": value.get("abbr")}

@@ -1,0 +1,100 @@
+"""`aisb config import`: config files of AISBench as an `aisb.toml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aisb import UsageError
+from aisb_compat_aisbench._convert import Converted, add_file, convert, keep_secrets
+from aisb_compat_aisbench._datasets import TaskMapper
+from aisb_compat_aisbench._files import config_files, read_config
+
+if TYPE_CHECKING:
+    from aisb_engine import Plugins
+
+HEAD = """\
+# Read from {source} by aisb config import: `aisb run` runs what it runs. It says what AISBench does where a
+# key is left out: one request at a time, {retries} retries, no limit of time. Flags and --set stand above it.
+"""
+
+
+@click.command("import")
+@click.argument("source", type=click.Path(path_type=Path), metavar="FILE.py|FOLDER")
+@click.option(
+    "--config-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A folder below which the file may include others, such as a copy of ais_bench/benchmark/configs.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("aisb.toml"),
+    show_default=True,
+    metavar="FILE",
+    help="File to write.",
+)
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@click.pass_context
+def import_(
+    context: click.Context, source: Path, config_dir: Path | None, output: Path, *, force: bool
+) -> None:
+    """Read Python config files of AISBench and write an aisb.toml that runs the same thing.
+
+    A file is read and not run: what cannot be read is named by its line. Of a folder every file is read that
+    defines models or data sets.
+
+    \b
+      aisb config import demo_infer_vllm_api.py
+      aisb config import ais_bench/benchmark/configs/models -o models.toml
+    """  # noqa: D301 - \b is for click
+    if output.exists() and not force:
+        raise UsageError(f"{output} is there already; --force replaces it, -o names another file")
+    if config_dir is not None and not config_dir.is_dir():
+        raise UsageError(f"--config-dir {config_dir}: there is no such folder")
+    folders = [config_dir] if config_dir else []
+    plugins = context.obj.load_plugins()
+    converted = (
+        _folder(source, folders, plugins)
+        if source.is_dir()
+        else convert(read_config(source, folders), plugins)
+    )
+    keys = keep_secrets(converted, output if source.is_dir() else output.with_name(source.name))
+    output.write_text(_text(source, converted), encoding="utf-8")
+    for note in converted.notes:
+        click.echo(note, err=True)
+    for file in keys:
+        click.echo(f"the API key is kept in {file}, which only you can read; it is not in {output}", err=True)
+    models, tasks = len(converted.models), len(converted.selected)
+    click.echo(f"wrote {output}: {_count(models, 'model')}, {_count(tasks, 'task')}")
+
+
+def _folder(source: Path, folders: list[Path], plugins: Plugins) -> Converted:
+    """Read all files of a folder that define models or data sets; one that has both is a run, and refused."""
+    converted, mapper = Converted(), TaskMapper.of(plugins)
+    for path in config_files(source):
+        add_file(converted, read_config(path, [source, *folders]), mapper)
+    if not converted.models and not converted.selected:
+        raise UsageError(f"{source} holds no config file with models or data sets")
+    return converted
+
+
+def _text(source: Path, converted: Converted) -> str:
+    import tomli_w
+
+    from aisb_compat_aisbench._models import RETRIES
+
+    tables: dict[str, Any] = converted.tables()
+    if not converted.models or not converted.selected:
+        tables["run"] = {key: value for key, value in tables["run"].items() if value}
+    head = HEAD.format(source=source.name, retries=RETRIES)
+    notes = "".join(f"# {note}\n" for note in converted.notes)
+    return head + notes + "\n" + tomli_w.dumps(tables, multiline_strings=True)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,96 @@
+"""What is known of the config files that come with AISBench: their names, and what they hold."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from aisb_compat_aisbench._values import Symbol
+
+ORIGIN = "aisb_config"
+"""The key under which a data set keeps which config file it comes from, and its abbreviation there."""
+REASONING = "ais_bench.benchmark.utils.postprocess.model_postprocessors.extract_non_reasoning_content"
+
+
+@cache
+def known_datasets() -> Mapping[str, Any]:
+    """Return the tables of data set configs, of classes, and of tasks here."""
+    return _read("configs.toml")
+
+
+@cache
+def known_models() -> Mapping[str, Any]:
+    """Return the tables of model configs and of classes."""
+    return _read("models.toml")
+
+
+def _read(name: str) -> Mapping[str, Any]:
+    return tomllib.loads((files("aisb_compat_aisbench") / name).read_text("utf-8"))
+
+
+def known_model(name: str) -> dict[str, Any] | None:
+    """Return the table of a model as its config file has it, None where there is no such file."""
+    tables = known_models()
+    entry = tables["models"].get(name)
+    if entry is None:
+        return None
+    table = {**deepcopy(tables[entry["kind"]]), "type": entry["type"], "abbr": entry["abbr"], **entry["keys"]}
+    if entry.get("reasoning"):
+        table["pred_postprocessor"] = {"type": Symbol(REASONING)}
+    return table
+
+
+def known_abbrs(name: str) -> list[str]:
+    """Return the abbreviations of the data sets of a config, by its name; none where it is not known."""
+    table = known_datasets()
+    entry = table["datasets"].get(name, {})
+    return list(
+        dict.fromkeys(abbr for value in entry.get("variables", {}).values() for abbr in _listed(value))
+    )
+
+
+def stub(kind: str, name: str) -> dict[str, Any] | None:
+    """Return the names of a config that comes with AISBench, for a file that includes it; None where unknown.
+
+    A data set has the parts that files change: its abbreviation, `path`, `reader_cfg` and the like, empty.
+    """
+    if kind == "models":
+        model = known_model(name)
+        return None if model is None else {"models": [model]}
+    if kind == "datasets" and (entry := known_datasets()["datasets"].get(name)):
+        return {
+            variable: [_dataset(name, abbr) for abbr in _listed(value)]
+            for variable, value in entry["variables"].items()
+        }
+    return _Anything() if kind == "summarizers" else None
+
+
+def _listed(value: str) -> Sequence[str]:
+    if value.startswith("@"):
+        abbrs: Sequence[str] = known_datasets()["abbrs"][value[1:]]
+        return abbrs
+    return [value]
+
+
+def _dataset(name: str, abbr: str) -> dict[str, Any]:
+    return {
+        ORIGIN: {"config": name, "abbr": abbr},
+        "abbr": abbr,
+        "reader_cfg": {},
+        "infer_cfg": {"prompt_template": {}, "retriever": {}, "inferencer": {}},
+        "eval_cfg": {"evaluator": {}},
+    }
+
+
+class _Anything(dict[str, Any]):
+    """The names of a summarizer's config, which decides nothing here: each is an empty list or table."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: str) -> Any:
+        return [] if key.endswith("groups") else {}

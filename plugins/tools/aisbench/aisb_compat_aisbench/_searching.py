@@ -1,0 +1,36 @@
+"""What `ais_bench --search` prints: where each name comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from aisb_cli.planning import sources
+from aisb_cli.run_command import run_command
+
+HEADERS = ("Task Type", "Task Name", "Config File Path")
+
+
+def print_places(context: click.Context, flags: dict[str, Any], tables: Mapping[str, Any]) -> int:
+    """Print a table of the selected names, each with its config file or the file used in its place."""
+    from tabulate import tabulate
+
+    plugins = context.obj.load_plugins(flags["block"], quiet=True)
+    files = dict(flags["config_files"])
+    rows = [(flag, name, str(path.resolve())) for (flag, name), path in files.items()]
+    taken = {name for _, name in files} | set(tables.get("models", {})) | set(tables.get("tasks", {}))
+    rest = {
+        **flags,
+        "models": tuple(name for name in flags["models"] if name not in taken or not files),
+        "datasets": tuple(name for name in flags["datasets"] if name not in taken or not files),
+    }
+    if rest["models"] or rest["datasets"] or not rows:
+        rows += sources(run_command(context, rest), plugins)
+    click.echo(tabulate(rows, headers=HEADERS, tablefmt="fancy_grid"))
+    if len(rows) > len(files):
+        click.echo(
+            "files that come with aisb stay as they are: --set PATH=VALUE or aisb.toml overrides any key"
+        )
+    return 0

@@ -1,0 +1,237 @@
+"""What an `ais_bench` command line asks for, as flags and tables of `aisb run`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aisb import UsageError
+from aisb_compat_aisbench._convert import Converted, convert, keep_secrets
+from aisb_compat_aisbench._datasets import TaskMapper, map_synthetic
+from aisb_compat_aisbench._files import config_folders, find_config, mark, read_config
+from aisb_compat_aisbench._known import known_datasets, known_model
+from aisb_compat_aisbench._models import RETRIES, TIMEOUTS
+
+if TYPE_CHECKING:
+    from aisb_engine import Plugins
+
+REPORTER = "aisbench"
+JUDGING = {
+    "judge": ("eval", "judging is a part of scoring here: --mode eval"),
+    "infer_judge": ("all", "judging is a part of scoring here: --mode all"),
+}
+DEFAULT_LOAD = {"concurrency": 1, "retries": RETRIES, "timeouts": TIMEOUTS}
+"""What the reference does where nothing is said; models of its config files say it themselves."""
+
+TABLE_KEYS = ("summary", "backend", "abbr", "options", "params", "load", "system", "marks", "base")
+"""The keys of a model's table that are no options of its backend."""
+
+
+@dataclass(slots=True)
+class Names:
+    """The names that a command selects, and the config file of each that has one."""
+
+    models: list[str] = field(default_factory=list)
+    datasets: list[str] = field(default_factory=list)
+    files: dict[tuple[str, str], Path] = field(default_factory=dict)
+
+
+def translate(
+    context: click.Context, flags: Mapping[str, Any], plugins: Plugins
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the tables and the flags of `aisb run` that do what a command line asks for.
+
+    Raises:
+        UsageError: a flag contradicts another, or a config file cannot be read or mapped.
+    """
+    flags = dict(flags)
+    converted, names = _asked(flags, plugins)
+    for note in converted.notes:
+        click.echo(note, err=True)
+    tables = converted.tables()
+    tables["load"] = dict(DEFAULT_LOAD)
+    tables = _over(tables, _user_tables(flags))
+    _put_mode(flags)
+    _put_limits(flags, tables, names.datasets or converted.selected)
+    _put_reporter(flags, tables)
+    if converted.work_dir and not _is_given(context, "work_dir"):
+        flags["work_dir"] = Path(converted.work_dir)
+    flags["models"] = tuple(names.models)
+    flags["datasets"] = tuple(names.datasets)
+    flags["config_files"] = names.files
+    for key, chosen in (("models", names.models), ("datasets", names.datasets)):
+        if not chosen and not converted.combinations:
+            tables["run"].pop(key, None)  # a run that is resumed knows its own
+    for key in ("config", "config_dir", "summarizer", "dump_extract_rate"):
+        flags.pop(key)
+    return tables, flags
+
+
+def _asked(flags: Mapping[str, Any], plugins: Plugins) -> tuple[Converted, Names]:
+    folders = config_folders(flags["config_dir"])
+    if flags["config"] is not None:
+        if flags["models"] or flags["datasets"]:
+            raise UsageError(f"{flags['config']} says what is asked: leave out --models and --datasets")
+        path = _with_suffix(flags["config"])
+        converted = convert(read_config(path, folders), plugins)
+        _keep(converted, path)
+        names = Names() if converted.combinations else Names([*converted.models], [*converted.selected])
+        return converted, names
+    from aisb_engine import split_names
+
+    converted, names, mapper = Converted(), Names(), TaskMapper.of(plugins)
+    for text in split_names(flags["models"]):
+        names.models += _model(text.removesuffix(".py"), folders, converted, names)
+    for text in split_names(flags["datasets"]):
+        names.datasets += _dataset(text, folders, converted, names, mapper)
+    return converted, names
+
+
+def _with_suffix(path: Path) -> Path:
+    return path if path.suffix == ".py" or not path.with_suffix(".py").is_file() else path.with_suffix(".py")
+
+
+def _keep(converted: Converted, path: Path) -> None:
+    for file in keep_secrets(converted, path):
+        click.echo(f"the API key of {path} is kept in {file} (0600)", err=True)
+
+
+def _model(name: str, folders: Iterable[Path], converted: Converted, names: Names) -> list[str]:
+    """Return the models of a name: those of its config file, else a known one, else what aisb has."""
+    if path := find_config("models", name, [*folders]):
+        names.files["--models", name] = path
+        part = Converted()
+        found = part.add_models(read_config(path, [*folders]).scope.get("models"), f"{path}: models")
+        _keep(part, path)
+        converted.models |= part.models
+        converted.tokenizers |= part.tokenizers
+        converted.notes += part.notes
+        return found
+    if (config := known_model(name)) is not None:
+        part = Converted()
+        (mapped,) = part.add_models([{**config, "path": ""}], name)
+        converted.models[name] = part.models[mapped]
+        return [name]
+    return [name]
+
+
+def _dataset(
+    text: str, folders: Iterable[Path], converted: Converted, names: Names, mapper: TaskMapper
+) -> list[str]:
+    """Return the tasks of a name: `NAME`, `NAME.py`, or `NAME/VARIABLE` of a config file."""
+    name, _, variable = text.partition("/")
+    name = name.removesuffix(".py")
+    path = find_config("datasets", name, [*folders])
+    if path is None:
+        return [_known_dataset(name, converted)] if not variable else [text]
+    names.files["--datasets", name] = path
+    ending = variable or "_datasets"
+    scope = read_config(path, [*folders]).scope
+    lists = [value for key, value in scope.items() if key.endswith(ending) and isinstance(value, list)]
+    if not lists:
+        raise UsageError(f"{path} has no list whose name ends with {ending}")
+    members = {str(one.get("abbr")): one for value in lists for one in value if isinstance(one, dict)}
+    mark([*members.values()], name)
+    return converted.add_tasks([*members.values()], mapper, str(path))
+
+
+def _known_dataset(name: str, converted: Converted) -> str:
+    """Return the task of a name without a config file here, with what its config says there."""
+    known = known_datasets()
+    if config := known["synthetic"].get(name):
+        table: dict[str, Any] = {}
+        map_synthetic(config, table, name)
+        converted.tasks["synthetic"] = {"base": name, **table}
+        return "synthetic"
+    if judge := known["judged"].get(name):
+        part = Converted()
+        (mapped,) = part.add_models([{**(known_model(judge) or {}), "abbr": "judge"}], name)
+        converted.judge = part.models[mapped]
+    return name
+
+
+def _user_tables(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the user's own `aisb.toml`, which stands above all that a name or config file says."""
+    from aisb_engine import read_user_file
+
+    file = flags["config_file"] or Path("aisb.toml")
+    if flags["config_file"] is None and (flags["config"] is not None or not file.is_file()):
+        return {}
+    tables = read_user_file(file)
+    if models := tables.get("models"):
+        tables["models"] = {name: _in_one_form(table) for name, table in models.items()}
+    return tables
+
+
+def _in_one_form(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's table with each key at one place, as the tables of this package have it."""
+    own: dict[str, Any] = {}
+    for key, value in table.items():
+        if key == "generation_kwargs":
+            own = _over(own, {"params": value})
+        elif key == "max_out_len":
+            own = _over(own, {"params": {"max_tokens": value}})
+        elif key == "batch_size" and isinstance(value, int):
+            own = _over(own, {"load": {"concurrency": value}})
+        elif key in TABLE_KEYS:
+            own = _over(own, {key: value})
+        else:
+            own = _over(own, {"options": {key: value}})
+    return own
+
+
+def _put_mode(flags: dict[str, Any]) -> None:
+    if found := JUDGING.get(flags["mode"]):
+        click.echo(f"--mode {flags['mode']}: {found[1]}", err=True)
+        flags["mode"] = found[0]
+
+
+def _put_limits(flags: dict[str, Any], tables: dict[str, Any], tasks: Iterable[str]) -> None:
+    """Ask the first rows of each data set, as `--num-prompts` does there; a `test_range` stands above it."""
+    count = flags["num_prompts"]
+    if count is None:
+        return
+    flags["num_prompts"] = None
+    own = tables.get("tasks", {})
+    ranged = [name for name in tasks if "rows" in own.get(name, {})]
+    for name in ranged:
+        click.echo(f"{name}: its config file sets test_range, which stands above --num-prompts", err=True)
+    if ranged:
+        for name in tasks:
+            if name not in ranged:
+                tables.setdefault("tasks", {}).setdefault(name.partition(":")[0], {})["rows"] = f"0:{count}"
+    else:
+        flags["sets"] = (*flags["sets"], f"load.rows=0:{count}")
+
+
+def _put_reporter(flags: dict[str, Any], tables: dict[str, Any]) -> None:
+    """Let the reporter of this package write, in place of those of aisb, unless the command names others."""
+    options = tables.setdefault("run", {}).setdefault("reporter_options", {}).setdefault(REPORTER, {})
+    tables["run"]["files_apart"] = True
+    if flags["dump_extract_rate"]:
+        options["extract_rate"] = True
+    if flags["spec_decode"]:
+        options["spec_decode"] = True
+    if flags["summarizer"] == "stable_stage":
+        options["stage"] = "stable"
+    elif flags["summarizer"]:
+        click.echo(f"--summarizer {flags['summarizer']}: tables follow from the results here", err=True)
+    if not flags["reporters"]:
+        flags["reporters"] = (REPORTER,)
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay tables over each other: tables merge, everything else is replaced."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = _over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result

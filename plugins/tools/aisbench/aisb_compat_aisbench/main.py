@@ -1,0 +1,95 @@
+"""`ais_bench`: the command lines of AISBench as they are, with the defaults that they have there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aisb_cli.main import call
+from aisb_cli.run_command import MODES, Run, run, run_with
+
+MODES_THERE = (*MODES, "judge", "infer_judge")
+REPLACED = ("mode", "config_dir", "summarizer")
+"""Parameters of `aisb run` that are others here, or mean something."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run `ais_bench` with these arguments, or those of the process; exit with its code."""
+    call(ais_bench, "ais_bench", arguments)
+
+
+def _answered(flag: str, why: str, **more: Any) -> Callable[[Any], Any]:
+    """Accept a flag that means nothing here, and say why in one line."""
+
+    def say(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        del parameter
+        if value is not None and not context.resilient_parsing:
+            click.echo(f"{flag.partition('/')[0]}: {why}", err=True)
+
+    return click.option(flag, expose_value=False, callback=say, hidden=True, default=None, **more)
+
+
+@click.command(
+    "ais_bench", cls=Run, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.argument("config", required=False, type=click.Path(path_type=Path), metavar="[CONFIG.py]")
+@click.option(
+    "-m",
+    "--mode",
+    type=click.Choice(MODES_THERE),
+    default="all",
+    metavar="MODE",
+    help=f"{', '.join(MODES_THERE)} [default: all].",
+)
+@click.option(
+    "--config-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where config files are looked up first: DIR/models and DIR/datasets [default: ./configs].",
+)
+@click.option(
+    "--summarizer", metavar="NAME", help="stable_stage shows the steady stage of a performance run."
+)
+@click.option(
+    "--dump-extract-rate", is_flag=True, help="Keep in results/ in how many replies an answer was found."
+)
+@_answered("--response-anomaly/--no-response-anomaly", "anomalies of replies are not looked for here")
+@_answered(
+    "--response-anomaly-payload-retention", "anomalies of replies are not looked for here", metavar="WHICH"
+)
+@click.pass_context
+def ais_bench(context: click.Context, /, **flags: Any) -> int:
+    """Run a command line or a config file of AISBench, unchanged.
+
+    \b
+    Names of models and data sets, with .py or without:
+      ais_bench --models vllm_api_general_chat --datasets gsm8k_gen_4_shot_cot_str
+    A config file, which is read and not run:
+      ais_bench CONFIG.py
+    """  # noqa: D301 - \b is for click
+    from aisb_compat_aisbench._translate import translate
+
+    plugins = context.obj.load_plugins(flags["block"], quiet=True)
+    tables, kept = translate(context, flags, plugins)
+    if kept["search"]:
+        from aisb_compat_aisbench._searching import print_places
+
+        return print_places(context, kept, tables)
+    return run_with(context, kept, tables)
+
+
+def _with_flags_of_run() -> None:
+    """Give the command the other flags of `aisb run`: what a service is, and settings of any key."""
+    own = {parameter.name for parameter in ais_bench.params}
+    ais_bench.params += [
+        parameter for parameter in run.params if parameter.name not in own and parameter.name not in REPLACED
+    ]
+
+
+_with_flags_of_run()
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""All names that AISBench's config files have resolve, or say why not."""
+
+from __future__ import annotations
+
+import pytest
+
+from aisb import AisbError, UnknownName
+from aisb_cli.index import explain
+from aisb_compat_aisbench._abbrs import abbr_of, group_of
+from aisb_compat_aisbench._convert import Converted
+from aisb_compat_aisbench._datasets import TaskMapper
+from aisb_compat_aisbench._known import known_abbrs, known_datasets, known_model, known_models, stub
+from aisb_engine import Catalog, Plugins, Selection
+
+NOT_OFFERED = {"vita_generate_chat", "hf_qwenvl_model", "vllm_offline_vl_model", "qwen_image_edit"}
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Plugins:
+    return Plugins.load(explain=explain)
+
+
+def test_every_data_set_is_a_task_or_says_that_it_is_not_offered(loaded: Plugins) -> None:
+    catalog = Catalog(loaded)
+    said = {}
+    for name in known_datasets()["datasets"]:
+        try:
+            catalog.find("task", Selection.parse(name))
+        except UnknownName as error:
+            said[name] = str(error)
+    assert (len(known_datasets()["datasets"]), len(said)) == (266, 38)
+    assert all(f"the task {name} is not offered yet" in words for name, words in said.items())
+
+
+def test_every_model_has_a_backend_or_says_why_not() -> None:
+    said = {}
+    for name in known_models()["models"]:
+        try:
+            Converted().add_models([known_model(name)], name)
+        except AisbError as error:
+            said[name] = str(error)
+    assert len(known_models()["models"]) == 20  # 19 files, and the old API of vLLM, which the documents name
+    assert set(said) == NOT_OFFERED
+    assert all("not offered" in words for words in said.values())
+
+
+def test_a_known_data_set_that_nobody_changes_is_the_task_of_its_name(loaded: Plugins) -> None:
+    mapper, catalog = TaskMapper.of(loaded), Catalog(loaded)
+    for name, entry in known_datasets()["datasets"].items():
+        try:
+            expected = str(catalog.find("task", Selection.parse(name))[0])
+        except UnknownName:
+            continue
+        for variable in entry["variables"]:
+            found = mapper.map_all((stub("datasets", name) or {})[variable], variable)
+            assert len(found) == 1, name
+            assert (found[0].table, found[0].abbrs) == ({}, None), name
+            assert found[0].name.partition(":")[0] == expected.partition(":")[0], name
+
+
+def test_groups_and_abbreviations_lead_to_each_other(loaded: Plugins) -> None:
+    catalog, checked = Catalog(loaded), 0
+    for name in known_datasets()["datasets"]:
+        try:
+            selection = catalog.find("task", Selection.parse(name))[0]
+        except UnknownName:
+            continue
+        for abbr in known_abbrs(name):
+            group = group_of(selection.name, abbr)
+            if group is not None:
+                checked += 1
+                assert abbr_of(selection.name, {}, group) == abbr
+            elif selection.name != "needle":
+                table = {"base": str(selection), "variant": selection.variant}
+                assert abbr_of(selection.name, table, None) == abbr, name
+    assert checked > 500
