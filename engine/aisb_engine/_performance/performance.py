@@ -49,6 +49,7 @@ PERCENTILES = (75.0, 90.0, 99.0)
 HEADLINE_PERCENTILES = (95.0, 99.0)
 """Percentiles that are always computed, for the headline of a run."""
 NOTHING_SENT = Certificate("INVALID", (Signal("failures", "INVALID", "nothing was sent"),))
+RAMPS = "the rate ramps as it was asked to, so there is only the stage total"
 RAMP_POINTS = 400
 """Into how many parts a ramp's planned rate is cut."""
 
@@ -128,7 +129,9 @@ def measure(
         columns = read_columns(log, count_tokens=count_tokens, split=split)
         requests = each_request(columns)
         sent, end = columns["sent"], columns.end
-        window, unsteady = steady(sent, end, requests.e2el)
+        window, unsteady = steady(sent, end, requests.e2el, requests.output_tokens)
+        if load.ramps:
+            window, unsteady = None, RAMPS
         flight = in_flight(sent, end)
         stages = tuple(
             _stages(columns, requests, flight, window, load=load, percentiles=computed, split=split)
@@ -153,7 +156,7 @@ def measure(
             load=load,
             counters=counters,
             window=window,
-            unsteady=unsteady,
+            unsteady="" if load.ramps else unsteady,
             percentiles=percentiles,
         ),
         counters=counters,
