@@ -176,6 +176,35 @@ def test_what_cannot_be_measured_is_refused(tmp_path, options, message):
         run(tmp_path, [reply(0, 0)], **options)
 
 
+def many(count):
+    """Requests one after the other, of which the n-th takes n ms."""
+    return [reply(n, 4 * n, ttft=1 + n, tokens=1) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "known", "bounds"),
+    [(20, {75, 90, 95, 99}, set()), (999, {75, 90, 95, 99}, {75, 90, 95, 99})],
+)
+def test_p95_and_p999_are_measured_beside_those_shown(tmp_path, count, known, bounds):
+    found = run(tmp_path, many(count)).stages[0].parameters["E2EL"]
+    assert (set(found.percentiles), set(found.certified)) == (known, bounds)
+
+
+def test_p999_needs_a_thousand_requests_unless_it_was_asked_for(tmp_path):
+    found = run(tmp_path / "thousand", many(1000))
+    times = found.stages[0].parameters["E2EL"]
+    assert times.percentiles[99.9] == pytest.approx(np.percentile(np.arange(1, 1001), 99.9))
+    assert found.percentiles == (75, 90, 99)
+    assert times.certified[99] == 999  # the second of the slowest
+    spoken = found.dialect("mlperf").parameters
+    assert spoken["E2EL"].percentiles == times.certified
+    assert spoken["ITL"] is None
+    asked = run(tmp_path / "asked", many(20), percentiles=[99.9])
+    assert set(asked.stages[0].parameters["E2EL"].percentiles) == {95, 99.9}
+    assert reasons(asked)["too few samples"][1] == "20 requests are too few for P99.9: it needs 1000"
+    assert "too few samples" not in reasons(run(tmp_path / "enough", many(100)))
+
+
 LAGGED = [{"t_ns": 4e9, "lag_ms_p99": 8.0, "lag_ms_max": 9.0, "late_ms_max": 0.1, "cpu_share": 0.2}]
 STALLED = [{"t_ns": 4e9, "lag_ms_p99": 80.0, "lag_ms_max": 90.0, "cpu_share": 0.95}]
 LOAD = {"concurrency": 4}
