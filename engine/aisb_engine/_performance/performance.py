@@ -153,6 +153,7 @@ def measure(
             columns,
             requests,
             stages=stages,
+            flight=flight,
             achieved=achieved,
             load=load,
             counters=counters,
@@ -299,7 +300,11 @@ def _achieved(columns: Columns, flight: InFlight, load: LoadFiles) -> AchievedLo
 
 def _requested(load: LoadFiles, sent: int) -> RequestedLoad:
     return RequestedLoad(
-        load.asked, load.planned, load.concurrency, load.rate, tuple(_planned_rates(load, sent))
+        load.asked,
+        load.planned,
+        load.concurrency,
+        None if load.asked.get("pressure_time") else load.rate,
+        tuple(_planned_rates(load, sent)),
     )
 
 
