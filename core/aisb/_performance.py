@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 CertificateVerdict: TypeAlias = Literal["VALID", "SUSPECT", "INVALID"]
@@ -16,7 +16,10 @@ CertificateVerdict: TypeAlias = Literal["VALID", "SUSPECT", "INVALID"]
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """What is known about `n` values of one number. `percentiles` has those that are shown, 95 and 99."""
+    """What is known about `n` values of one number. `percentiles` has those that are shown, 95 and 99.
+
+    `certified` has an upper bound for each percentile, at 99 % confidence, where there are enough values.
+    """
 
     n: int
     average: float
@@ -24,6 +27,7 @@ class Distribution:
     maximum: float
     median: float
     percentiles: Mapping[float, float]
+    certified: Mapping[float, float] = field(default_factory=dict)
 
     def too_few_for(self, percent: float) -> bool:
         """Whether less than one value lies beyond a percentile: it is then little more than the maximum."""

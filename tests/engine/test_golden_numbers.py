@@ -89,6 +89,7 @@ EXPECTED = {
         "sglang": (500, 701, 22.333, 20, 10),
         "evalscope": (480, 700, 24.444, 20, 10),
         "aiperf": (500, 680, None, 20, 10),
+        "mlperf": (500, 680, 20, None, 10),
     },
     "early role-only chunk": {
         "aisb": (50, 500, 500, 680, 680, 20, 10, 690, 20, 20),
@@ -98,6 +99,7 @@ EXPECTED = {
         "sglang": (500, 680, 20, 20, 10),
         "evalscope": (50, 680, 70, 57.273, 10),
         "aiperf": (500, 680, None, 20, 10),
+        "mlperf": (500, 680, 20, None, 10),
     },
     "usage chunk 200 ms late": {
         "aisb": (100, 100, 100, 280, 480, 20, 10, 290, 20, 20),
@@ -107,6 +109,7 @@ EXPECTED = {
         "sglang": (100, 480, 42.222, 20, 10),
         "evalscope": (100, 480, 42.222, 18, 10),
         "aiperf": (100, 280, None, 20, 10),
+        "mlperf": (100, 280, 20, None, 10),
     },
     "no usage": {
         "aisb": (100, 100, 100, 140, 160, None, None, 150, 20, None),
@@ -116,6 +119,7 @@ EXPECTED = {
         "sglang": (100, 160, None, 20, None),
         "evalscope": (100, 160, None, 20, None),
         "aiperf": (100, 140, None, 20, 3),
+        "mlperf": (100, 140, None, None, None),
     },
     "reasoning_content": {
         "aisb": (100, 100, 150, 150, 150, 25, 3, 160, 25, 25),
@@ -125,6 +129,7 @@ EXPECTED = {
         "sglang": (150, 150, 0, None, 3),
         "evalscope": (100, 150, 25, 25, 3),
         "aiperf": (100, 150, None, 25, 3),
+        "mlperf": (100, 150, 25, None, 3),
     },
     "reasoning": {
         "aisb": (100, 100, 150, 150, 150, 25, 3, 160, 25, 25),
@@ -134,6 +139,7 @@ EXPECTED = {
         "sglang": (150, 150, 0, None, 3),
         "evalscope": (100, 150, 25, 25, 3),
         "aiperf": (100, 150, None, 25, 3),
+        "mlperf": (100, 150, 25, None, 3),
     },
     "reasoning only, cut by length": {
         "aisb": (100, 100, None, 120, 131, 20, 2, 130, 20, 20),
@@ -143,6 +149,7 @@ EXPECTED = {
         "sglang": (None, 131, None, None, 2),
         "evalscope": (100, 130, 30, 15, 2),
         "aiperf": (100, 120, None, 20, 2),
+        "mlperf": (100, 120, 20, None, 2),
     },
     "4 tokens a chunk": {
         "aisb": (100, 100, 100, 260, 260, 20, 12, 270, 80, 20),
@@ -152,6 +159,7 @@ EXPECTED = {
         "sglang": (100, 260, None, 20, None),
         "evalscope": (100, 260, None, 80, None),
         "aiperf": (100, 260, None, 14.545, 12),
+        "mlperf": (100, 260, 14.545, None, 12),
     },
     "5 tokens in the first chunk": {
         "aisb": (100, 100, 100, 140, 140, 20, 7, 150, 20, 20),
@@ -161,6 +169,7 @@ EXPECTED = {
         "sglang": (100, 140, 6.667, 20, 7),
         "evalscope": (100, 140, 6.667, 13.333, 7),
         "aiperf": (100, 140, None, 6.667, 7),
+        "mlperf": (100, 140, 6.667, None, 7),
     },
     "tool call in one chunk": {
         "aisb": (100, 100, 100, 100, 110, None, 12, 110, None, None),
@@ -170,6 +179,7 @@ EXPECTED = {
         "sglang": (None, 110, None, None, 12),
         "evalscope": (100, 110, 0.909, 10, 12),
         "aiperf": (None, None, None, None, 0),
+        "mlperf": (100, 100, 0, None, 12),
     },
     "CRLF and keep-alive comments": {
         "aisb": (50, 100, 100, 140, 160, 20, 3, 150, 20, 20),
@@ -179,6 +189,7 @@ EXPECTED = {
         "sglang": (100, 160, 30, 20, 3),
         "evalscope": (100, 160, 30, 20, 3),
         "aiperf": (100, 140, None, 20, 3),
+        "mlperf": (100, 140, 20, None, 3),
     },
     "a UTF-8 character split across packets": {
         "aisb": (100, 100, 100, 150, 160, 50, 2, 160, 50, 50),
@@ -188,6 +199,7 @@ EXPECTED = {
         "sglang": (100, 160, 60, 50, 2),
         "evalscope": (100, 160, 60, 30, 2),
         "aiperf": (100, 150, None, 50, 2),
+        "mlperf": (100, 150, 50, None, 2),
     },
     "two events in one packet": {
         "aisb": (100, 100, 100, 120, 120, 10, 3, 130, 10, 10),
@@ -197,6 +209,7 @@ EXPECTED = {
         "sglang": (100, 120, 10, 10, 3),
         "evalscope": (100, 120, 10, 6.667, 3),
         "aiperf": (100, 120, None, 10, 3),
+        "mlperf": (100, 120, 10, None, 3),
     },
     "an event of 1 MB": {
         "aisb": (100, 100, 100, 140, 160, 40, 2, 150, 40, 40),
@@ -206,6 +219,7 @@ EXPECTED = {
         "sglang": (100, 160, 60, 40, 2),
         "evalscope": (100, 160, 60, 30, 2),
         "aiperf": (100, 140, None, 40, 2),
+        "mlperf": (100, 140, 40, None, 2),
     },
     "cut mid-stream": {
         "aisb": (100, 100, 100, 140, None, None, None, 150, 20, None),
@@ -215,6 +229,7 @@ EXPECTED = {
         "sglang": None,
         "evalscope": None,
         "aiperf": None,
+        "mlperf": None,
     },
     "N = 1": {
         "aisb": (100, 100, 100, 100, 103, None, 1, 110, None, None),
@@ -224,6 +239,7 @@ EXPECTED = {
         "sglang": (100, 103, None, None, 1),
         "evalscope": (100, 101, None, 1, 1),
         "aiperf": (100, 100, None, None, 1),
+        "mlperf": (100, 100, None, None, 1),
     },
     "not streamed": {
         "aisb": (None, None, None, 120, 120, None, 1, 130, None, None),
@@ -233,6 +249,7 @@ EXPECTED = {
         "sglang": (None, 120, None, None, 1),
         "evalscope": (None, 120, None, None, 1),
         "aiperf": (None, 120, None, None, 1),
+        "mlperf": (None, 120, None, None, 1),
     },
 }
 
@@ -319,4 +336,4 @@ async def test_a_tokenizer_tells_n_and_tpot_where_the_service_does_not(tmp_path)
 def test_a_dialect_that_is_not_there_names_those_that_are():
     with pytest.raises(UnknownName, match="no dialect named 'vlm'; did you mean 'vllm'") as caught:
         dialect("vlm")
-    assert "aiperf, aisbench, evalscope, guidellm, sglang, vllm" in str(caught.value)
+    assert "aiperf, aisbench, evalscope, guidellm, mlperf, sglang, vllm" in str(caught.value)

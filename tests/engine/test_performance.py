@@ -80,10 +80,11 @@ def test_the_numbers_of_a_whole_run(tmp_path):
     assert common.total_rate == pytest.approx(7200 / 8.415)
     assert found.achieved.peak == 4
     assert found.achieved.concurrency == pytest.approx(120 * 280 / 8415)
-    assert (found.window.start, found.window.end) == (15 * MS, 8400 * MS)
+    assert (found.window.start, found.window.end) == (295 * MS, 8400 * MS)  # from the end of the first wave
     assert stable.totals.concurrency == pytest.approx(4)
     assert stable.totals.output_rate == pytest.approx(4 * 10 / 0.280, rel=0.01)
-    assert stable.totals.request_rate == pytest.approx(116 / 8.385)  # one round less: the first is cut
+    assert stable.totals.request_rate == pytest.approx(4 / 0.280)
+    assert stable.totals.input_rate == pytest.approx(50 * 4 / 0.280)
     assert found.certificate.verdict == "VALID"
     require_valid({("m", "t"): found}, [("m", "t")])
 
@@ -175,6 +176,35 @@ def test_what_cannot_be_measured_is_refused(tmp_path, options, message):
         run(tmp_path, [reply(0, 0)], **options)
 
 
+def many(count):
+    """Requests one after the other, of which the n-th takes n ms."""
+    return [reply(n, 4 * n, ttft=1 + n, tokens=1) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "known", "bounds"),
+    [(20, {75, 90, 95, 99}, set()), (999, {75, 90, 95, 99}, {75, 90, 95, 99})],
+)
+def test_p95_and_p999_are_measured_beside_those_shown(tmp_path, count, known, bounds):
+    found = run(tmp_path, many(count)).stages[0].parameters["E2EL"]
+    assert (set(found.percentiles), set(found.certified)) == (known, bounds)
+
+
+def test_p999_needs_a_thousand_requests_unless_it_was_asked_for(tmp_path):
+    found = run(tmp_path / "thousand", many(1000))
+    times = found.stages[0].parameters["E2EL"]
+    assert times.percentiles[99.9] == pytest.approx(np.percentile(np.arange(1, 1001), 99.9))
+    assert found.percentiles == (75, 90, 99)
+    assert times.certified[99] == 999  # the second of the slowest
+    spoken = found.dialect("mlperf").parameters
+    assert spoken["E2EL"].percentiles == times.certified
+    assert spoken["ITL"] is None
+    asked = run(tmp_path / "asked", many(20), percentiles=[99.9])
+    assert set(asked.stages[0].parameters["E2EL"].percentiles) == {95, 99.9}
+    assert reasons(asked)["too few samples"][1] == "20 requests are too few for P99.9: it needs 1000"
+    assert "too few samples" not in reasons(run(tmp_path / "enough", many(100)))
+
+
 LAGGED = [{"t_ns": 4e9, "lag_ms_p99": 8.0, "lag_ms_max": 9.0, "late_ms_max": 0.1, "cpu_share": 0.2}]
 STALLED = [{"t_ns": 4e9, "lag_ms_p99": 80.0, "lag_ms_max": 90.0, "cpu_share": 0.95}]
 LOAD = {"concurrency": 4}
@@ -243,6 +273,122 @@ def test_a_burst_before_the_stable_stage_does_not_make_that_stage_invalid(tmp_pa
     few = run(tmp_path / "few", closed(each=1), load=ASKED, vitals=[second(0.2, 80.0)])
     assert few.window is None
     assert reasons(few)["loop lag"][0] == "INVALID"
+
+
+def alternating(clients=4, each=20, workers=2):
+    """Workers that deal requests by their number: the one with the slow rows is still at work alone."""
+    replies, number = [], 0
+    for worker in range(workers):
+        took = 100 if worker else 1000
+        for client in range(clients // workers):
+            for n in range(each):
+                replies.append(reply(number, 2 * client + took * n, ttft=took - 20, tokens=2))
+                number += 1
+    return sorted(replies, key=lambda one: one.timing.sent_ns)
+
+
+def test_the_average_in_flight_counts_and_not_only_the_peak(tmp_path):
+    found = run(tmp_path / "dealt", alternating(), load=ASKED)
+    assert found.achieved.peak == 4
+    verdict, reason = reasons(found)["concurrency"]
+    assert verdict == "INVALID"
+    assert reason.startswith("4 requests could be in flight and 2.")
+    assert reason.endswith(" were on average")
+    assert "concurrency" not in reasons(run(tmp_path / "shared", closed(each=5), load=ASKED))
+
+
+@pytest.mark.parametrize("clients", [3, 4])
+def test_what_drains_or_was_all_sent_at_once_is_no_lack_of_concurrency(tmp_path, clients):
+    slow_end = [*closed(each=3), reply(99, 841, ttft=5000)]
+    assert "concurrency" not in reasons(run(tmp_path / "drains", slow_end, load=ASKED))
+    once = [reply(n, 0.1 * n, ttft=100 + 400 * n) for n in range(clients)]
+    assert "concurrency" not in reasons(run(tmp_path / "once", once, load=ASKED))
+
+
+def conversations(count, turns=2, each=280):
+    return sorted(
+        (reply(n, 5 * n + turn * (each + 1), turn=turn) for n in range(count) for turn in range(turns)),
+        key=lambda one: one.timing.sent_ns,
+    )
+
+
+def test_no_more_can_be_in_flight_than_there_are_conversations(tmp_path):
+    load = {"asked": {"concurrency": 32}}
+    assert "concurrency" not in reasons(run(tmp_path / "all", conversations(10), load=load))
+    one_by_one = [reply(n, 600 * n + 300 * turn, turn=turn) for n in range(10) for turn in range(2)]
+    found = reasons(run(tmp_path / "one", one_by_one, load=load))
+    assert found["concurrency"] == ("INVALID", "10 conversations could be in flight and 1 were at most")
+
+
+def test_the_rate_of_a_pressure_run_is_that_of_its_clients(tmp_path):
+    load = {"asked": {"concurrency": 4, "request_rate": 2, "pressure_time": 9}}
+    found = run(tmp_path / "pressure", closed(), load=load)
+    assert "rate" not in reasons(found)
+    assert found.requested.rate is None
+    half = run(tmp_path / "half", closed(clients=2), load=load)
+    assert reasons(half)["concurrency"][1] == "4 requests could be in flight and 2 were at most"
+
+
+def test_a_ramp_has_the_stage_total_only_and_is_not_suspect_for_it(tmp_path):
+    load = {"asked": {"ramp_up": "linear:1:50"}}
+    found = run(tmp_path, closed(), load=load)
+    assert [stage.name for stage in found.stages] == ["total"]
+    assert found.unsteady == "the rate ramps as it was asked to, so there is only the stage total"
+    assert found.certificate.verdict == "VALID"
+
+
+@pytest.mark.parametrize(
+    ("exact", "asked", "told", "wrong"),
+    [
+        (True, 500, 1000, True), (True, 500, 58, True), (True, 500, 460, True), (True, 500, 600, True),
+        (True, 500, 500, False), (True, 500, 505, False), (True, 500, 560, False), (True, 500, 490, False),
+        (True, 16, 60, False), (True, 16, 10, True),
+        (False, 500, 1000, True), (False, 500, 58, True), (False, 500, 700, False), (False, 16, 10, False),
+        (None, 500, 1000, False),
+    ],
+)  # fmt: skip
+def test_input_tokens_other_than_asked_are_a_signal(tmp_path, exact, asked, told, wrong):
+    replies = closed(usage=Usage(told, 10, cached_tokens=0))
+    extra = {"input_tokens_asked": asked}
+    found = reasons(run(tmp_path, replies, load=ASKED | {"input_exact": exact}, extra=extra))
+    assert ("input lengths" in found) == wrong
+    if wrong:
+        assert f"of 120 of 120 prompts (the first: {told} of {asked} tokens)" in found["input lengths"][1]
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "wrong"),
+    [(1, "content", True), (0, "reasoning", True), (9, "content", False), (10, "content", False),
+     (30, "content", False), (1, "tool", False)],
+)  # fmt: skip
+def test_usage_below_the_number_of_chunks_with_text_is_a_signal(tmp_path, told, kind, wrong):
+    replies = closed(usage=Usage(50, told, cached_tokens=0))
+    for one in replies:
+        one.timing.chunk_kinds = (kind,) * 10
+    found = reasons(run(tmp_path, replies, load=ASKED))
+    assert ("token counts" in found) == wrong
+    if wrong:
+        assert f"in 120 of 120 replies (the first: {told} tokens in 10 chunks)" in found["token counts"][1]
+
+
+@pytest.mark.parametrize(
+    ("gap", "said"),
+    [(0.5, "30 requests in 0.0145 s: are they in seconds"), (700_000, "every 700 s: are they in micro"),
+     (5, ""), (150, ""), (60_000, "")],
+)  # fmt: skip
+def test_times_of_a_trace_that_are_plainly_in_another_unit_are_a_signal(tmp_path, gap, said):
+    replies = [reply(n, gap * n) for n in range(30)]
+    found = reasons(run(tmp_path / "trace", replies, load={"asked": {"use_timestamp": True}}))
+    assert ("trace times" in found) == bool(said)
+    assert said in found.get("trace times", ("", ""))[1]
+    assert "trace times" not in reasons(run(tmp_path / "rate", replies))
+
+
+def test_a_service_that_refuses_ignore_eos_is_told_how_to_be_asked(tmp_path):
+    refused = Failure("refused", "HTTP 422: extra fields not permitted: ignore_eos")
+    found = run(tmp_path, [reply(n, n, tokens=0, usage=None, failure=refused) for n in range(3)])
+    assert found.certificate.verdict == "INVALID"
+    assert any("leave it out with --set params.ignore_eos=" in reason for reason in found.certificate.reasons)
 
 
 def test_a_reply_that_stops_by_itself_may_be_shorter_than_its_limit_unless_it_was_told_to_go_on(tmp_path):

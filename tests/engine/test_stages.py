@@ -38,7 +38,7 @@ def test_a_closed_loop_is_steady_between_its_filling_and_its_draining():
     window, reason = steady(sent, end, e2el)
     assert reason == ""
     assert window.level == 50
-    assert 450 * MS < window.start < 550 * MS  # the fiftieth client joins at 490 ms
+    assert 890 * MS < window.start < 1090 * MS  # the fiftieth client joins at 490 ms, and has one reply
     assert window.end <= sent[-1] + 20 * MS
     assert window.seconds > 8
 
@@ -64,7 +64,7 @@ def test_an_open_loop_that_falls_behind_is_not_steady():
     sent, end, e2el = open_loop(100, 20, lambda at, draw: 200 + at / 2 + draw.uniform(0, 50))
     window, reason = steady(sent, end, e2el)
     assert window is None
-    assert "drifts" in reason or "held" in reason
+    assert "drifts" in reason or "held" in reason or "swings" in reason or "waves" in reason
 
 
 def test_a_server_that_gets_slower_at_the_same_concurrency_is_not_steady():
@@ -78,13 +78,13 @@ def test_a_burst_that_is_answered_once_is_not_steady():
     sent, end, e2el = closed_loop(64, 64, noisy(500), stagger=0.1)
     window, reason = steady(sent, end, e2el)
     assert window is None
-    assert "less than two median requests" in reason
+    assert reason == "0 waves of 64 in flight; ask for at least 384 prompts"
 
 
 def test_few_requests_are_not_steady():
     window, reason = steady(*closed_loop(1, 6, lambda _: 100.0))
     assert window is None
-    assert "only 6 requests" in reason
+    assert reason == "only 5 requests lie in the window; ask for at least 11 prompts"
 
 
 def test_a_peak_that_was_reached_once_is_not_the_level():

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Literal
 
 from aisb import AchievedLoad, Certificate, Counters, Signal, Stage, Window
 from aisb._performance import CertificateVerdict
+from aisb._types import ChunkKind
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Columns
     from aisb_engine._performance.latency import Requests
+    from aisb_engine._performance.stages import InFlight
     from aisb_engine._record.loadfiles import LoadFiles
 
 SignalName = Literal[
     "failures", "no tokens", "interrupted", "log", "loop lag", "client CPU", "lateness", "proxy",
-    "subtasks", "rate", "concurrency", "token counts", "output lengths", "cache hits", "not steady",
-    "too few samples",
+    "subtasks", "rate", "concurrency", "trace times", "token counts", "input lengths", "output lengths",
+    "cache hits", "not steady", "too few samples",
 ]  # fmt: skip
 _WORSE: tuple[CertificateVerdict, ...] = ("VALID", "SUSPECT", "INVALID")
 
@@ -37,6 +39,16 @@ MISSED = (0.05, 0.2)
 CACHE_POINTS = 0.05
 END_TOKEN = 1
 """Servers count the end token, which no chunk shows: one token apart is no disagreement."""
+TEXT: frozenset[ChunkKind] = frozenset(("content", "reasoning"))
+INPUT_APART = {True: 0.05, False: 0.6}
+"""The share by which the input tokens that the server counts may differ from those asked: of prompts that a
+tokenizer made to an exact length, and of others."""
+INPUT_FEWER, INPUT_MORE = 2, 64
+"""So many fewer they may be anyway, and so many more, which a chat template adds."""
+TRACE_REQUESTS = 20
+TRACE_GAPS = (0.002, 600.0)
+"""Average seconds between the requests of a trace beyond which its times are in another unit. Published
+traces have up to some tens of requests a second; read 1000 times too fast, most have more than 500."""
 
 
 def certify(
@@ -44,6 +56,7 @@ def certify(
     requests: Requests,
     *,
     stages: Sequence[Stage],
+    flight: InFlight,
     achieved: AchievedLoad,
     load: LoadFiles,
     counters: Counters | None,
@@ -56,8 +69,12 @@ def certify(
         *_answers(columns, requests, achieved, load),
         *_kept_up(load, window),
         *_client(requests, achieved, load),
-        *_asked(requests, achieved, load),
-        *_tokens(columns, requests, load),
+        *_rate(achieved, load),
+        *_concurrency(columns, flight, load, window),
+        *_trace_times(columns, load),
+        *_token_counts(columns, requests),
+        *_input_lengths(columns, requests, load),
+        *_output_lengths(columns, requests, load),
         *_cache(columns, requests, load, counters),
         *_size(stages, percentiles, unsteady),
     ]
@@ -70,14 +87,15 @@ def _answers(
 ) -> Iterator[Signal]:
     total, failed = len(columns), len(columns.failures)
     if not requests.ok.any():
-        yield Signal("failures", "INVALID", "no request was answered" if total else "nothing was sent")
+        reason = "no request was answered" if total else "nothing was sent"
+        yield Signal("failures", "INVALID", reason + _refused(columns))
     elif failed:
         verdict: CertificateVerdict = "INVALID" if failed > FAILED_SHARE * total else "SUSPECT"
         row, (kind, message) = next(iter(columns.failures.items()))
         words = (
             f"{failed} of {total} requests failed, the first is request {columns.ids[row]}: {kind}: {message}"
         )
-        yield Signal("failures", verdict, f"{words}; log: {load.log_file}")
+        yield Signal("failures", verdict, f"{words}{_refused(columns)}; log: {load.log_file}")
     empty = int((requests.ok & (columns.count() == 0)).sum())
     if empty > DIFFERS * requests.ok.sum():
         reason = f"{empty} of {requests.ok.sum()} replies that count as answered hold no token"
@@ -87,6 +105,13 @@ def _answers(
         yield Signal("interrupted", "SUSPECT", f"the run was interrupted: {total}{planned} requests ended")
     if columns.damaged:
         yield Signal("log", "SUSPECT", f"{columns.damaged} stretches of the log could not be read")
+
+
+def _refused(columns: Columns) -> str:
+    """Return what to do where the service refuses `ignore_eos`, which performance tasks set."""
+    if not any("ignore_eos" in message for _, message in columns.failures.values()):
+        return ""
+    return "; the service refuses ignore_eos: leave it out with --set params.ignore_eos="
 
 
 def _kept_up(load: LoadFiles, window: Window | None) -> Iterator[Signal]:
@@ -145,22 +170,81 @@ def _client(requests: Requests, achieved: AchievedLoad, load: LoadFiles) -> Iter
         yield Signal("subtasks", "SUSPECT", reason)
 
 
-def _asked(requests: Requests, achieved: AchievedLoad, load: LoadFiles) -> Iterator[Signal]:
-    if load.rate and achieved.rate is not None and achieved.sent > 20:
+def _rate(achieved: AchievedLoad, load: LoadFiles) -> Iterator[Signal]:
+    # In a pressure run the rate is that at which clients join.
+    if not load.rate or load.ramps or load.asked.get("pressure_time"):
+        return
+    if achieved.rate is not None and achieved.sent > 20:
         off = abs(achieved.rate - load.rate) / load.rate
-        if off > MISSED[0] and not load.asked.get("ramp_up"):
+        if off > MISSED[0]:
             reason = f"{load.rate:g} requests/s were asked and {achieved.rate:.4g} sent"
             yield Signal("rate", _grade(off, MISSED), reason)
-    paced = load.rate or load.asked.get("ramp_up") or load.asked.get("use_timestamp")
-    if load.concurrency and not paced:
-        possible = min(load.concurrency, len(requests.ok))
-        off = 1 - achieved.peak / possible if possible else 0.0
-        if off > MISSED[0]:
-            reason = f"{possible} requests could be in flight and {achieved.peak} were at most"
-            yield Signal("concurrency", _grade(off, MISSED), reason)
 
 
-def _tokens(columns: Columns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
+def _concurrency(
+    columns: Columns, flight: InFlight, load: LoadFiles, window: Window | None
+) -> Iterator[Signal]:
+    """Compare the number in flight of a closed loop with what was possible: its peak, then its average.
+
+    The turns of a conversation wait for each other, so no more can be in flight than there are conversations.
+    """
+    pressure = load.asked.get("pressure_time")
+    paced = load.rate or load.ramps or load.asked.get("use_timestamp")
+    if not load.concurrency or (paced and not pressure) or not len(columns):
+        return
+    conversations = len(set(zip(columns.ids, columns["repeat"].tolist(), strict=True)))
+    what = "requests" if conversations == len(columns) else "conversations"
+    possible = min(load.concurrency, conversations)
+    off = 1 - flight.peak / possible
+    if off > MISSED[0]:
+        reason = f"{possible} {what} could be in flight and {flight.peak} were at most"
+        yield Signal("concurrency", _grade(off, MISSED), reason)
+        return
+    average = _average_in_flight(columns, flight, window)
+    off = 0.0 if average is None else 1 - average / possible
+    if off > MISSED[0]:
+        reason = f"{possible} {what} could be in flight and {average:.4g} were on average"
+        yield Signal("concurrency", _grade(off, MISSED), reason)
+
+
+def _average_in_flight(columns: Columns, flight: InFlight, window: Window | None) -> float | None:
+    """Return how many were in flight on average while there was something to begin; None where at no time.
+
+    That is in the stable stage; where there is none, until the last request began (of a conversation: its
+    first turn), since when the peak was reached for the first time, if that was in the first half.
+    """
+    import numpy as np
+
+    if window is not None:
+        return flight.mean(window.start, window.end)
+    sent = columns["sent"]
+    begun, until = float(np.nanmin(sent)), float(np.nanmax(sent[columns["turn"] == columns["turn"].min()]))
+    reached = float(flight.times[(flight.levels >= (1 - MISSED[0]) * flight.peak).argmax()])
+    start = reached if reached < (begun + until) / 2 else begun
+    ends = int(((columns.end > start) & (columns.end <= until)).sum())
+    # A wave at least: the first ones to end are not yet what comes.
+    return flight.mean(start, until) if ends >= flight.peak else None
+
+
+def _trace_times(columns: Columns, load: LoadFiles) -> Iterator[Signal]:
+    """Say when the times of a trace are plainly in another unit than they were taken for."""
+    import numpy as np
+
+    planned = columns["planned"][~np.isnan(columns["planned"])]
+    if not load.asked.get("use_timestamp") or len(planned) < TRACE_REQUESTS:
+        return
+    seconds = float(planned.max() - planned.min()) / 1e9
+    gap = seconds / (len(planned) - 1)
+    if gap < TRACE_GAPS[0]:
+        reason = f"{len(planned)} requests in {seconds:.4g} s: are they in seconds, not milliseconds?"
+    elif gap > TRACE_GAPS[1]:
+        reason = f"one request every {gap:.4g} s: are they in microseconds or smaller, not milliseconds?"
+    else:
+        return
+    yield Signal("trace times", "SUSPECT", f"the trace's times ask for {reason}")
+
+
+def _token_counts(columns: Columns, requests: Requests) -> Iterator[Signal]:
     import numpy as np
 
     ok = requests.ok
@@ -173,12 +257,50 @@ def _tokens(columns: Columns, requests: Requests, load: LoadFiles) -> Iterator[S
                 f"the server's count and {name} disagree on the output tokens of {differ} of {known.sum()}"
             )
             yield Signal("token counts", "SUSPECT", f"{reason} replies")
+    told = columns["usage_tokens"]
+    # Calls of tools may be sent in more pieces than they have tokens.
+    fewer = ok & (columns["streamed"] == 1) & (told < columns.count(TEXT) - END_TOKEN)
+    if fewer.sum() > DIFFERS * (ok & ~np.isnan(told)).sum():
+        row = int(fewer.argmax())
+        reason = (
+            f"the server counts fewer output tokens than chunks with text in {fewer.sum()} of {ok.sum()} "
+            f"replies (the first: {told[row]:.0f} tokens in {columns.count(TEXT)[row]:.0f} chunks)"
+        )
+        yield Signal("token counts", "SUSPECT", reason)
     unknown = int((np.isnan(requests.output_tokens) & ok).sum())
     if 0 < unknown < ok.sum():
         reason = f"the output tokens of {unknown} of {ok.sum()} replies are not known and not in any sum"
         yield Signal("token counts", "SUSPECT", reason)
+
+
+def _input_lengths(columns: Columns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
+    """Say when prompts made to a length have another one by the server's count.
+
+    A chat template adds tokens and takes none away.
+    """
+    import numpy as np
+
+    asked, told = columns["asked_input"], requests.input_tokens
+    # Later turns carry what was said before.
+    known = requests.ok & ~np.isnan(asked) & ~np.isnan(told) & (columns["turn"] == 0)
+    if load.input_exact is None or not known.any():
+        return
+    apart = INPUT_APART[load.input_exact] * asked
+    wrong = known & ((told < asked - apart - INPUT_FEWER) | (told > asked + apart + INPUT_MORE))
+    if wrong.sum() > DIFFERS * known.sum():
+        row = int(wrong.argmax())
+        reason = (
+            f"the server counts another length than was asked of {wrong.sum()} of {known.sum()} prompts "
+            f"(the first: {told[row]:.0f} of {asked[row]:.0f} tokens): is the tokenizer that of the model?"
+        )
+        yield Signal("input lengths", "SUSPECT", reason)
+
+
+def _output_lengths(columns: Columns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
+    import numpy as np
+
     asked, told = columns["asked_tokens"], requests.output_tokens
-    known = ok & ~np.isnan(asked) & ~np.isnan(told)
+    known = requests.ok & ~np.isnan(asked) & ~np.isnan(told)
     # A reply may end before its limit, unless it was told to go on; it may never be longer.
     forced = bool(load.asked.get("ignore_eos"))
     cut = np.array([reason == "length" for reason in columns.finish], bool)

@@ -7,7 +7,7 @@ of output tokens. The events are the same; only the rules differ.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from aisb import Distribution
@@ -35,19 +35,21 @@ class Dialect:
 
     `last` None means the reply's end, `[DONE]` included. `tpot` and `itl` name a formula: `rest` is
     (E2EL − TTFT)/(N − 1), `rest or 0` the same with 0 where N ≤ 1, `whole` is E2EL/N, `gaps` pools the gaps
-    between chunks of `pooled`, `shares` those gaps a token. `tokens` are the sources of N in their order;
-    `otherwise` is N where none of them knows it; `summary` says it all in a line.
+    between chunks of `pooled`, `shares` those gaps a token, None has none. `tokens` are the sources of N in
+    their order; `otherwise` is N where none of them knows it; `summary` says it all in a line. With
+    `certified` the percentiles are upper bounds at 99 % confidence, and left out where values are too few.
     """
 
     name: str
     first: Kinds
     last: Kinds | None
     tpot: Literal["rest", "rest or 0", "whole"] | None
-    itl: Literal["gaps", "shares", "rest", "between"]
+    itl: Literal["gaps", "shares", "rest", "between"] | None
     pooled: Kinds
     tokens: tuple[str, ...]
     otherwise: Literal["asked", "chunks"] | float | None
     summary: str
+    certified: bool = False
 
 
 DIALECTS: Mapping[str, Dialect] = {
@@ -76,6 +78,11 @@ DIALECTS: Mapping[str, Dialect] = {
         Dialect(
             "evalscope", CHOICES, EVENTS, "rest", "gaps", CHOICES, ("usage", "tokenizer"), None,
             "first chunk with choices to the usage chunk; TPOT (E2EL−TTFT)/(N−1)",
+        ),
+        Dialect(
+            "mlperf", TOKEN_KINDS, TOKEN_KINDS, "rest", None, TOKEN_KINDS, ("usage", "chunks", "tokenizer"),
+            None, "first to last token; TPOT (E2EL−TTFT)/(N−1); percentiles are early-stopping estimates",
+            certified=True,
         ),
     )
 }  # fmt: skip
@@ -129,7 +136,12 @@ def speak(columns: Columns, rules: Dialect, percentiles: Sequence[float]) -> Spo
             (columns.last(rules.pooled) - columns.first(rules.pooled)) / 1e6 / (tokens - 1),
             nan,
         )
-    itl = {"rest": rest, "between": between}.get(rules.itl)
+    itl = {"rest": rest, "between": between, None: nan}.get(rules.itl)
+
+    def of(values: Floats) -> Distribution | None:
+        found = distribution_of(values[ok], percentiles)
+        return replace(found, percentiles=found.certified) if found and rules.certified else found
+
     return Spoken(
         rules,
         ttft[ok],
@@ -138,13 +150,11 @@ def speak(columns: Columns, rules: Dialect, percentiles: Sequence[float]) -> Spo
         tokens[ok],
         None if itl is None else itl[ok],
         {
-            "E2EL": distribution_of(e2el[ok], percentiles),
-            "TTFT": distribution_of(ttft[ok], percentiles),
-            "TPOT": distribution_of(tpot[ok], percentiles),
-            "ITL": _pooled(columns, rules, percentiles)
-            if itl is None
-            else distribution_of(itl[ok], percentiles),
-            "OutputTokens": distribution_of(tokens[ok], percentiles),
+            "E2EL": of(e2el),
+            "TTFT": of(ttft),
+            "TPOT": of(tpot),
+            "ITL": _pooled(columns, rules, percentiles) if itl is None else of(itl),
+            "OutputTokens": of(tokens),
         },
     )
 

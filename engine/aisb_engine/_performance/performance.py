@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -46,9 +46,10 @@ if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
 
 PERCENTILES = (75.0, 90.0, 99.0)
-HEADLINE_PERCENTILES = (95.0, 99.0)
-"""Percentiles that are always computed, for the headline of a run."""
+FURTHER_PERCENTILES = {95.0: 1, 99.0: 1, 99.9: 1000}
+"""Percentiles that are measured beside those shown, and how many values each needs."""
 NOTHING_SENT = Certificate("INVALID", (Signal("failures", "INVALID", "nothing was sent"),))
+RAMPS = "the rate ramps as it was asked to, so there is only the stage total"
 RAMP_POINTS = 400
 """Into how many parts a ramp's planned rate is cut."""
 
@@ -71,7 +72,9 @@ class MeasuredPerformance(PerformanceResult):
     def dialect(self, name: str) -> DialectResult:
         """Return the same run by the rules of another tool."""
         rules = dialect(name)
-        return DialectResult(name, rules.summary, speak(self.columns, rules, self.percentiles).parameters)
+        parameters = speak(self.columns, rules, _with_further(self.percentiles)).parameters
+        found = {key: _enough(one, self.percentiles) for key, one in parameters.items()}
+        return DialectResult(name, rules.summary, found)
 
     @cached_property
     def _requests(self) -> Mapping[str, Any]:
@@ -121,17 +124,18 @@ def measure(
         RunError: the log cannot be read.
     """
     percentiles, objectives = checked(percentiles, objectives)
-    computed = tuple(dict.fromkeys([*percentiles, *HEADLINE_PERCENTILES]))
     load = read_load_files(folder, model, task)
     log = folder.log(model, task)
     with split_for(log) as split:
         columns = read_columns(log, count_tokens=count_tokens, split=split)
         requests = each_request(columns)
         sent, end = columns["sent"], columns.end
-        window, unsteady = steady(sent, end, requests.e2el)
+        window, unsteady = steady(sent, end, requests.e2el, requests.output_tokens)
+        if load.ramps:
+            window, unsteady = None, RAMPS
         flight = in_flight(sent, end)
         stages = tuple(
-            _stages(columns, requests, flight, window, load=load, percentiles=computed, split=split)
+            _stages(columns, requests, flight, window, load=load, percentiles=percentiles, split=split)
         )
     achieved = _achieved(columns, flight, load)
     counters = gained(load.counters)
@@ -149,11 +153,12 @@ def measure(
             columns,
             requests,
             stages=stages,
+            flight=flight,
             achieved=achieved,
             load=load,
             counters=counters,
             window=window,
-            unsteady=unsteady,
+            unsteady="" if load.ramps else unsteady,
             percentiles=percentiles,
         ),
         counters=counters,
@@ -219,7 +224,7 @@ def _stages(
     inside = np.zeros(len(columns), bool)
     if window is not None:
         inside = (sent >= window.start) & (sent < window.end)
-    gaps = gap_distributions(columns, requests, inside, percentiles, split)
+    gaps = gap_distributions(columns, requests, inside, _with_further(percentiles), split)
     yield Stage(
         "total",
         _parameters(requests, ok, percentiles, gaps["ICL total"], gaps["ITL total"]),
@@ -241,9 +246,9 @@ def _parameters(
     itl: Distribution | None,
 ) -> dict[str, Distribution | None]:
     def of(values: Floats) -> Distribution | None:
-        return distribution_of(values[chosen], percentiles)
+        return distribution_of(values[chosen], _with_further(percentiles))
 
-    return {
+    parameters = {
         "E2EL": of(requests.e2el),
         "TTFT": of(requests.ttft),
         "TPOT": of(requests.tpot),
@@ -260,6 +265,23 @@ def _parameters(
         "E2EL(planned)": of(requests.e2el_planned),
         "Lateness": of(requests.lateness),
     }
+    return {name: _enough(one, percentiles) for name, one in parameters.items()}
+
+
+def _with_further(percentiles: Sequence[float]) -> tuple[float, ...]:
+    return tuple(sorted({*percentiles, *FURTHER_PERCENTILES}))
+
+
+def _enough(distribution: Distribution | None, percentiles: Sequence[float]) -> Distribution | None:
+    """Return a distribution without the percentiles that nobody asked for and that need more values."""
+    if distribution is None:
+        return None
+    kept = {
+        percent: value
+        for percent, value in distribution.percentiles.items()
+        if percent in percentiles or distribution.n >= FURTHER_PERCENTILES[percent]
+    }
+    return replace(distribution, percentiles=kept)
 
 
 def _achieved(columns: Columns, flight: InFlight, load: LoadFiles) -> AchievedLoad:
@@ -278,7 +300,11 @@ def _achieved(columns: Columns, flight: InFlight, load: LoadFiles) -> AchievedLo
 
 def _requested(load: LoadFiles, sent: int) -> RequestedLoad:
     return RequestedLoad(
-        load.asked, load.planned, load.concurrency, load.rate, tuple(_planned_rates(load, sent))
+        load.asked,
+        load.planned,
+        load.concurrency,
+        None if load.asked.get("pressure_time") else load.rate,
+        tuple(_planned_rates(load, sent)),
     )
 
 

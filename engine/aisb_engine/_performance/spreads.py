@@ -12,6 +12,7 @@ from math import floor
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from aisb import Distribution
+from aisb_engine._performance.early_stopping import certified
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +41,7 @@ def distribution_of(values: NDArray[np.float64], percentiles: Sequence[float]) -
     known = values[~np.isnan(values)]
     if not len(known):
         return None
+    known = np.sort(known)
     found = np.percentile(known, [50, *percentiles])
     return Distribution(
         len(known),
@@ -48,6 +50,7 @@ def distribution_of(values: NDArray[np.float64], percentiles: Sequence[float]) -
         float(known.max()),
         float(found[0]),
         dict(zip(percentiles, map(float, found[1:]), strict=True)),
+        certified(known, percentiles),
     )
 
 

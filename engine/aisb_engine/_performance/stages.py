@@ -9,21 +9,28 @@ The window comes from the events alone, not from a number that was wanted and on
    request; in an open loop within 10 %, or three standard deviations of what Poisson arrivals of that level
    show in a part of its length.
 3. The longest stretch of parts that hold is the window; one part in ten inside it may be off. Its ends are
-   then moved to the moments at which the level was reached and left; in an open loop it begins no earlier
-   than a P90 of E2EL after the first request was sent, and ends with the last one sent.
-4. It must be as long as two median requests, hold ten of them, and not drift: the number in flight may not
-   differ by more than 10 % (in an open loop: or three such deviations) between its first and its last third,
-   nor the median E2EL by more than 10 % between its halves, unless that can be chance (Mann and Whitney's z
-   up to 4).
+   then moved to the moments at which the level was reached and left. In a closed loop it begins when each
+   client has had one reply: all clients begin at once, and their first wave is not the load that follows. In
+   an open loop it begins no earlier than a P90 of E2EL after the first request was sent, and ends with the
+   last one sent.
+4. It must hold four waves (ends ÷ level), ten requests and two median requests. In an open loop the average
+   number in flight must be known to 15 % (by averages over parts of two E2ELs or more, ten such E2ELs in
+   all), unless the number hardly moves.
+5. It must not drift: the number in flight may not differ by more than 10 % (in an open loop: or three such
+   deviations) between its first and its last third, nor the median E2EL by more than 10 % between its halves,
+   unless that can be chance (Mann and Whitney's z up to 4); and the speed of the service, in replies and in
+   tokens, must hold (drift.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from aisb import Window
+from aisb_engine._performance.drift import MISPLACED, Change, Work, find_change
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
@@ -31,6 +38,16 @@ if TYPE_CHECKING:
 PARTS = 200
 DRIFT = 0.10
 FEWEST = 10
+WAVES = 4
+"""The fewest waves (ends ÷ level) that a window holds."""
+OPEN_WAVES = 10
+"""In an open loop: it takes a wave until the number in flight is another, and some to know its average."""
+KNOWN_TO = 0.15
+"""The standard error of the average number in flight of an open loop, as a share of it."""
+HARDLY = 0.25
+"""A number in flight that stays so close to its average does not swing, however short the window is."""
+OPEN_MISPLACED = 3 * MISPLACED
+"""In an open loop replies wait for each other at random: their times are alike for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +109,56 @@ def in_flight(sent: Floats, end: Floats) -> InFlight:
     return InFlight(times[last], np.maximum(levels[last], 0))
 
 
-def steady(sent: Floats, end: Floats, e2el: Floats) -> tuple[Window | None, str]:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The requests of a run: stamps, milliseconds, output tokens; NaN is unknown.
+
+    `closed` says that a peak held for more than half of the time, `typical` is the median E2EL in ns.
+    """
+
+    sent: Floats
+    end: Floats
+    e2el: Floats
+    tokens: Floats | None
+    flight: InFlight
+    closed: bool
+    typical: float
+
+
+def steady(
+    sent: Floats, end: Floats, e2el: Floats, tokens: Floats | None = None
+) -> tuple[Window | None, str]:
     """Return the window in which concurrency held its plateau, or None with the reason.
 
-    `sent` and `end` are stamps of all requests, `e2el` their milliseconds where known.
+    `sent` and `end` are stamps of all requests, `e2el` their milliseconds and `tokens` their output tokens,
+    where known.
     """
     import numpy as np
 
     flight = in_flight(sent, end)
     if len(flight.times) < 2 or np.isnan(e2el).all():
         return None, "nothing was answered"
-    begun, over = float(flight.times[0]), float(flight.times[-1])
-    if over <= begun:
+    if flight.times[-1] <= flight.times[0]:
         return None, "the run took no time"
-    typical = float(np.nanmedian(e2el)) * 1e6
     closed = flight.share_at(0.95 * flight.peak) > 0.5
-    parts = PARTS if closed else int(np.clip((over - begun) / max(4 * typical, 1), 10, PARTS))
+    run = _Run(sent, end, e2el, tokens, flight, closed, float(np.nanmedian(e2el)) * 1e6)
+    window = _plateau(run)
+    if window is None:
+        return None, "the number in flight never held a level"
+    reason = next(_objections(run, window), "")
+    return (None, reason) if reason else (window, "")
+
+
+def _plateau(run: _Run) -> Window | None:
+    """Return the longest window in which the number in flight held a level; it may end before it begins."""
+    import numpy as np
+
+    flight, typical = run.flight, run.typical
+    begun, over = float(flight.times[0]), float(flight.times[-1])
+    parts = PARTS if run.closed else int(np.clip((over - begun) / max(4 * typical, 1), 10, PARTS))
     edges = np.linspace(begun, over, parts + 1)
     means = flight.over(edges)
-    if closed:
+    if run.closed:
         level = float(flight.peak)
         band = max(0.05 * level, 0.5)
     else:
@@ -120,25 +168,60 @@ def steady(sent: Floats, end: Floats, e2el: Floats) -> tuple[Window | None, str]
         band = min(max(0.1 * level, noise), level)
     first, last = _longest(np.abs(means - level) <= band)
     if first > last:
-        return None, "the number in flight never held a level"
-    window = _trimmed(flight, edges[first], edges[last + 1], level if closed else level - band, level)
-    if not closed:
-        # Until as many end as begin, and once none begins any more, the number is not the load's.
-        slow = float(np.nanpercentile(e2el, 90)) * 1e6
-        window = Window(max(window.start, begun + slow), min(window.end, float(np.nanmax(sent))), level)
-    if window.end <= window.start:
-        return None, f"the run was over before {window.level:.4g} in flight, its level, could hold"
-    if window.end - window.start < 2 * typical:
-        return None, (
-            f"{window.level:.4g} in flight held for {window.seconds:.4g} s only, "
-            f"less than two median requests ({2 * typical / 1e9:.4g} s)"
+        return None
+    least = level if run.closed else level - band
+    window = _trimmed(flight, edges[first], edges[last + 1], least, level)
+    if run.closed:
+        return Window(max(window.start, first_wave_end(run.sent, run.end)), window.end, level)
+    # Until as many end as begin, and once none begins any more, the number is not the load's.
+    slow = float(np.nanpercentile(run.e2el, 90)) * 1e6
+    start, end = max(window.start, begun + slow), min(window.end, float(np.nanmax(run.sent)))
+    # Where few are in flight, the busiest parts of the run say little about their number.
+    return Window(start, end, flight.mean(start, end) or level)
+
+
+def _objections(run: _Run, window: Window) -> Iterator[str]:
+    """Yield what speaks against a window being the steady stage."""
+    import numpy as np
+
+    length, level = window.end - window.start, window.level
+    if length <= 0 and not run.closed:
+        yield f"the run was over before {level:.4g} in flight, its level, could hold"
+    yield from _too_short(window, run.sent, run.end)
+    if length < 2 * run.typical:
+        yield (
+            f"{level:.4g} in flight held for {window.seconds:.4g} s only, "
+            f"less than two median requests ({2 * run.typical / 1e9:.4g} s)"
         )
-    if not closed:  # where few are in flight, the busiest parts of the run say little about their number
-        level = flight.mean(window.start, window.end) or 0.0
-        window = Window(window.start, window.end, level)
     # How far the averages of two thirds of such a window may lie apart by chance: three standard deviations.
-    chance = 0.0 if closed else 3 * np.sqrt(2 * level * min(1.0, 6 * typical / (window.end - window.start)))
-    return _tested(window, flight.over, max(DRIFT * level, chance), sent=sent, end=end, e2el=e2el)
+    chance = 0.0 if run.closed else 3 * np.sqrt(2 * level * min(1.0, 6 * run.typical / length))
+    thirds = run.flight.over(np.linspace(window.start, window.end, 4))
+    if abs(thirds[2] - thirds[0]) > max(DRIFT * level, chance):
+        yield f"the number in flight drifts from {thirds[0]:.4g} to {thirds[2]:.4g}"
+    yield from _slower(window, run.sent, run.e2el)
+    if not run.closed:
+        yield from _swings(window, run)
+    if change := _changes(window, run):
+        yield str(change)
+
+
+def first_wave_end(sent: Floats, end: Floats) -> float:
+    """Return when each client of a closed loop has had one reply.
+
+    A request that makes the number in flight larger than ever before is the first one of a client.
+    """
+    import numpy as np
+
+    known = ~(np.isnan(sent) | np.isnan(end))
+    sent, end = sent[known], end[known]
+    times = np.concatenate([end, sent])
+    steps = np.repeat([-1, 1], len(sent))
+    order = np.lexsort((steps, times))
+    levels = np.cumsum(steps[order])
+    starts = order >= len(sent)
+    highest = np.maximum.accumulate(np.where(starts, levels, 0))
+    grows = starts & (highest > np.concatenate([[0], highest[:-1]]))
+    return float(end[order[grows] - len(sent)].max())
 
 
 def _longest(holds: Any) -> tuple[int, int]:
@@ -174,31 +257,112 @@ def _trimmed(flight: InFlight, start: float, end: float, least: float, level: fl
     return Window(float(start), float(end), float(level))
 
 
-def _tested(
-    window: Window,
-    over: Callable[[Floats], Floats],
-    drift: float,
-    *,
-    sent: Floats,
-    end: Floats,
-    e2el: Floats,
-) -> tuple[Window | None, str]:
-    """Return the window if it holds enough and does not drift, else None with the reason."""
+def _too_short(window: Window, sent: Floats, end: Floats) -> Iterator[str]:
+    """Say when a window holds too few ends, and how many prompts would do."""
+    inside = int(((end > window.start) & (end <= window.end)).sum()) if window.end > window.start else 0
+    waves = inside / window.level if window.level else 0.0
+    wanted = max(ceil(WAVES * window.level), FEWEST)
+    if inside >= wanted:
+        return
+    total = _known(sent)
+    # The last wave ends after the window. Where all lies before its beginning, that is missing, too.
+    reached = min(inside, total - round(window.level) + 1 - int((end <= window.start).sum()))
+    prompts = _rounded(total + wanted - reached, window.level)
+    if waves >= WAVES:
+        yield f"only {inside} requests lie in the window; ask for at least {prompts} prompts"
+    else:
+        yield f"{waves:.2g} waves of {window.level:.4g} in flight; ask for at least {prompts} prompts"
+
+
+def _known(values: Floats) -> int:
     import numpy as np
 
-    inside = (sent >= window.start) & (end <= window.end) & ~np.isnan(e2el)
-    if inside.sum() < FEWEST:
-        return None, f"only {inside.sum()} requests lie in the {window.seconds:.4g} s that it held"
-    thirds = over(np.linspace(window.start, window.end, 4))
-    if abs(thirds[2] - thirds[0]) > drift:
-        return None, f"the number in flight drifts from {thirds[0]:.4g} to {thirds[2]:.4g}"
+    return int((~np.isnan(values)).sum())
+
+
+def _rounded(prompts: float, level: float) -> int:
+    """Return a number of prompts rounded up to whole waves."""
+    wave = max(1, round(level))
+    return ceil(prompts / wave) * wave
+
+
+def _slower(window: Window, sent: Floats, e2el: Floats) -> Iterator[str]:
+    """Say when the median E2EL drifts from the first half of the requests to the second."""
+    import numpy as np
+
     began = (sent >= window.start) & (sent < window.end) & ~np.isnan(e2el)
     taken = e2el[began][np.argsort(sent[began], kind="stable")]
     before, after = taken[: len(taken) // 2], taken[len(taken) // 2 :]
+    if not len(before):
+        return
     medians = float(np.median(before)), float(np.median(after))
     if abs(medians[1] - medians[0]) > DRIFT * min(medians) and abs(_rank_z(before, after)) > 4:
-        return None, f"the median E2EL drifts from {medians[0]:.4g} to {medians[1]:.4g} ms"
-    return window, ""
+        yield f"the median E2EL drifts from {medians[0]:.4g} to {medians[1]:.4g} ms"
+
+
+def _swings(window: Window, run: _Run) -> Iterator[str]:
+    """Say how the number in flight of an open loop swings, where its average is hardly known."""
+    import numpy as np
+
+    times, level = run.flight.times, window.level
+    levels = run.flight.levels[(times >= window.start) & (times <= window.end)]
+    low, high = int(levels.min()), int(levels.max())
+    if max(high - level, level - low) <= max(1.0, HARDLY * level):
+        return
+    inside = (run.end > window.start) & (run.end <= window.end)
+    waves = inside.sum() / level
+    typical = float((run.end - run.sent)[inside].mean())
+    parts = int(np.clip((window.end - window.start) / (2 * typical), 2, 20))
+    means = run.flight.over(np.linspace(window.start, window.end, parts + 1))
+    error = float(means.std(ddof=1) / np.sqrt(parts)) / level
+    more = max(OPEN_WAVES / waves, (error / KNOWN_TO) ** 2)
+    if more > 1:
+        yield (
+            f"{waves:.2g} waves, in which the number in flight swings from {low} to {high}; "
+            f"ask for at least {_rounded(more * _known(run.sent), level)} prompts"
+        )
+
+
+def _changes(window: Window, run: _Run) -> Change | None:
+    """Return the first change of speed in a window: in tokens where they tell of the time, and in replies.
+
+    Of tokens the part counts that lies in the window, since a service is faster once fewer are in flight.
+    Replies count whole: those that a moment meets in flight are longer than most, and would look like a slow
+    stretch. A slow wave that is in flight when the window begins is found by a test of its own over the parts
+    of all requests; it allows for that.
+    """
+    import numpy as np
+
+    sent, end = run.sent, run.end
+    touched = (end > window.start) & (sent < window.end) & ~np.isnan(run.e2el) & (end > sent)
+    rows = touched.nonzero()[0]
+    rows = rows[np.argsort(sent[rows], kind="stable")]
+    whole, began = end[rows] - sent[rows], sent[rows] >= window.start
+    seen = np.minimum(end[rows], window.end) - np.maximum(sent[rows], window.start)
+    parts = Work("replies", seen, seen / whole)
+    works = [Work("replies", whole[began], np.ones(int(began.sum())))]
+    if run.tokens is not None and _tells_time(run.tokens[rows], whole):
+        parts = Work("tokens", seen, run.tokens[rows] * seen / whole)
+        works.insert(0, Work("tokens", parts.time[began], parts.done[began]))
+    misplaced = MISPLACED if run.closed else OPEN_MISPLACED
+    for work in works:
+        if change := find_change(work, misplaced=misplaced):
+            return change
+    return find_change(parts, misplaced=2 * misplaced, halves=2)
+
+
+def _tells_time(tokens: Floats, time: Floats) -> bool:
+    """Say whether the time a token varies less than that a reply: else tokens are as good as at random.
+
+    Quartiles tell, which a stall of a few requests does not move.
+    """
+    import numpy as np
+
+    if not len(tokens) or np.isnan(tokens).any() or not (tokens > 0).all():
+        return False
+    low, median, high = np.percentile([time / tokens, time], [25, 50, 75], axis=1)
+    spread = (high - low) / median
+    return bool(spread[0] < spread[1])
 
 
 def _rank_z(before: Floats, after: Floats) -> float:

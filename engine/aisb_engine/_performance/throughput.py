@@ -37,25 +37,41 @@ def whole_totals(columns: Columns, requests: Requests, limit: int | None) -> Sta
 def window_totals(
     columns: Columns, requests: Requests, flight: InFlight, window: Window, limit: int | None
 ) -> StageTotals:
-    """Sum up a window: requests sent in it, and what was finished, read and made inside it."""
+    """Sum up a window: requests sent in it, and the share of each request's work that lies in it.
+
+    Replies, input tokens and the tokens of replies that came in one piece are credited by the share of
+    sent → end that lies in the window. To count ends would lose a wave: a window begins where all requests
+    are new, and ends just as one of them does.
+    """
     import numpy as np
 
     ok = requests.ok
     sent = (columns["sent"] >= window.start) & (columns["sent"] < window.end)
-    end = columns.end
-    # Input tokens are credited when the first token shows that they were read.
-    read = np.where(np.isnan(columns.first()), end, columns.first())
-    inputs = requests.input_tokens[ok & (read >= window.start) & (read < window.end)]
+    share = np.where(ok, shares(columns["sent"], columns.end, window), 0.0)
+    inputs = requests.input_tokens * share
     return _totals(
         requests,
         ok & sent,
         window.seconds,
         failed=int((~ok & sent).sum()),
-        finished=int((ok & (end >= window.start) & (end < window.end)).sum()),
+        finished=float(share.sum()),
         concurrency=flight.mean(window.start, window.end),
         limit=limit,
-        tokens=(_total(inputs), credited(columns, requests, window)),
+        tokens=(_total(inputs[share > 0]), credited(columns, requests, window, share)),
     )
+
+
+def shares(sent: Floats, end: Floats, window: Window) -> Floats:
+    """Return the share of each request's time, sent → end, that lies in a window."""
+    import numpy as np
+
+    inside = np.minimum(end, window.end) - np.maximum(sent, window.start)
+    took = end - sent
+    # One that took no time lies in the window or not.
+    at_once = (sent >= window.start) & (sent < window.end)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Floats = np.where(took > 0, np.clip(inside, 0, None) / took, at_once)
+    return np.nan_to_num(found)
 
 
 def _totals(
@@ -64,7 +80,7 @@ def _totals(
     seconds: float | None,
     *,
     failed: int,
-    finished: int,
+    finished: float,
     concurrency: float | None,
     limit: int | None,
     tokens: tuple[float | None, float | None],
@@ -91,21 +107,25 @@ def _totals(
     )
 
 
-def credited(columns: Columns, requests: Requests, window: Window) -> float | None:
-    """Return the output tokens whose chunks came inside a window.
+def credited(columns: Columns, requests: Requests, window: Window, share: Floats) -> float | None:
+    """Return the output tokens made inside a window.
 
-    A request's tokens are shared out over its chunks: by the tokens of each where they are known, evenly
-    where not. Only requests that cross an edge need their chunks read.
+    A streamed reply's tokens are shared out over its chunks: by the tokens of each where they are known,
+    evenly where not. Only requests that cross an edge need their chunks read. A reply that came in one piece
+    says nothing of when its tokens were made: they are credited by `share`, that of its time in the window.
     """
     import numpy as np
 
     first, last = columns.first(), columns.last()
-    known = requests.ok & ~np.isnan(requests.output_tokens) & ~np.isnan(first)
+    known = requests.ok & ~np.isnan(requests.output_tokens)
     if not known.any():
         return None
-    touched = known & (last >= window.start) & (first < window.end)
+    streamed = (columns["streamed"] == 1) & (first < last)
+    pieces = known & ~streamed & (share > 0)
+    total = float((requests.output_tokens * share)[pieces].sum())
+    touched = known & streamed & (last >= window.start) & (first < window.end)
     whole = touched & (first >= window.start) & (last < window.end)
-    total = float(requests.output_tokens[whole].sum())
+    total += float(requests.output_tokens[whole].sum())
     for row in (touched & ~whole).nonzero()[0]:
         stamps, bearing, tokens = columns.chunks(row)
         weights = tokens[bearing] if len(tokens) and tokens[bearing].sum() else np.ones(int(bearing.sum()))

@@ -77,6 +77,11 @@ class LoadFiles:
         """Requests a second that were asked; None where there was no pacing."""
         return self.number("request_rate") or None
 
+    @property
+    def ramps(self) -> bool:
+        """Whether the rate was to grow over the run."""
+        return bool(self.asked.get("ramp_up"))
+
     def number(self, name: str) -> float | None:
         """Return a number that was asked, None where it is none."""
         value = self.asked.get(name)

@@ -25,7 +25,7 @@ def point(found: PerformanceResult, run: str) -> dict[str, Any]:
         times = stage.parameters[name]
         latencies[name] = times and {
             "median": times.median,
-            **{f"P{percent:g}": value for percent, value in times.percentiles.items()},
+            **{f"P{percent:g}": times.percentiles[percent] for percent in found.percentiles},
         }
     return {
         "run": run,

@@ -20,6 +20,8 @@ REQUEST_COLUMNS = (
 )  # fmt: skip
 
 
+PERCENTILES_IN_DETAILS = (95.0, 99.9)
+"""Those that `_details.json` has beside the ones shown; null where values are too few."""
 ARRAYS = (
     "first_token_ns", "last_token_ns", "chunks", "output_tokens",
     "planned_ns", "connected_ns", "sent_ns", "headers_ns", "done_ns",
@@ -149,8 +151,12 @@ def _parameters(parameters: Mapping[str, Distribution | None]) -> dict[str, dict
 
 
 def _distribution(distribution: Distribution) -> dict[str, Any]:
-    percentiles = {f"{percent:g}": value for percent, value in distribution.percentiles.items()}
-    return {**asdict(distribution), "percentiles": percentiles}
+    def by_text(values: Mapping[float, float]) -> dict[str, float | None]:
+        percents = sorted({*PERCENTILES_IN_DETAILS, *distribution.percentiles, *distribution.certified})
+        return {f"{percent:g}": values.get(percent) for percent in percents}
+
+    percentiles, certified = by_text(distribution.percentiles), by_text(distribution.certified)
+    return {**asdict(distribution), "percentiles": percentiles, "certified": certified}
 
 
 def _times(column: Any) -> list[str]:

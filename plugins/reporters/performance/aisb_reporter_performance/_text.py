@@ -117,6 +117,8 @@ def _load(result: PerformanceResult) -> Iterator[str]:
             f"stable: {short(result.window.seconds)} s from {short(result.window.start / 1e9)} s on, "
             f"with {short(result.window.level)} in flight"
         )
+    elif ramp:
+        yield f"stable: {result.unsteady}"
     else:
         yield f"stable: not steady: {result.unsteady}"
     if result.goodput is not None:

@@ -147,7 +147,9 @@ def _facts(result: PerformanceResult) -> Iterator[tuple[str, str]]:
     limit = f"at most {requested.concurrency:,}" if requested.concurrency else "no limit"
     had = "" if achieved.concurrency is None else f", had {achieved.concurrency:,.4g}, peak {achieved.peak:,}"
     yield "concurrency", f"asked {limit}{had}"
-    if result.window is None:
+    if ramp:
+        yield "stable", result.unsteady
+    elif result.window is None:
         yield "stable", f"not steady: {result.unsteady}"
     else:
         yield "stable", f"{result.window.seconds:,.4g} s with {result.window.level:,.4g} in flight"

@@ -4,7 +4,8 @@
 function loadTable({ summary: { performance: found } }) {
   if (!found.length) return;
   const spread = (one, name, key) => (key === "median" ? one.stages.total.parameters[name]?.median : one.stages.total.parameters[name]?.percentiles[key]);
-  const last = Object.keys(found[0].stages.total.parameters.E2EL?.percentiles || {}).pop();
+  const known = knownPercentiles(found[0]);
+  const last = known.includes("99") ? "99" : known.at(-1);
   const value = (name, read, show = measure, title) => ({ name, title, value: read, show: (one) => show(read(one)) });
   const columns = [
     { name: "task", left: true, value: (one) => one.task, show: (one) => one.task },
@@ -24,9 +25,15 @@ const PARAMETER_ROWS = ["E2EL", "TTFT", "TPOT", "ITL", "InputTokens", "OutputTok
 const PARAMETER_UNITS = { InputTokens: "tokens", OutputTokens: "tokens", OutputTokenThroughput: "token/s", PrefillTokenThroughput: "token/s" };
 const COMMON_ROWS = [["Benchmark duration", "duration_ms", "ms"], ["Requests", "requests"], ["Failed", "failed"], ["Succeeded", "succeeded"], ["Concurrency", "concurrency"], ["Max concurrency", "max_concurrency"], ["Requests a second", "request_rate"], ["Input tokens", "input_tokens"], ["Prefill tokens a second", "prefill_rate"], ["Output tokens", "output_tokens"], ["Input tokens a second", "input_rate"], ["Output tokens a second", "output_rate"], ["All tokens a second", "total_rate"]];
 
+// Percentiles for which there are enough values: the others are null.
+function knownPercentiles(one) {
+  const percentiles = one.stages.total.parameters.E2EL?.percentiles || {};
+  return Object.keys(percentiles).filter((key) => percentiles[key] !== null).sort((a, b) => a - b);
+}
+
 function percentilesTable(one) {
   const stages = Object.keys(one.stages);
-  const percents = Object.keys(one.stages.total.parameters.E2EL?.percentiles || {});
+  const percents = knownPercentiles(one);
   const lines = PARAMETER_ROWS.flatMap((name) => stages.filter((stage) => one.stages[stage].parameters[name]).map((stage) => ({ name, stage, spread: one.stages[stage].parameters[name] })));
   const cells = ({ spread }) => [spread.average, spread.minimum, spread.maximum, spread.median, ...percents.map((key) => spread.percentiles[key])];
   return h("table", {},

@@ -1,0 +1,110 @@
+"""Whether a service worked at one speed: a test of the rates of replies and of tokens for drift and changes.
+
+Requests are taken in the order of sending. Two curves run from 0 to 1: the share of the time that was spent
+on the requests so far, and the share of the work that was done in it (replies, or output tokens). At one
+speed both rise together. Where the service is slower or faster for a while, they move apart: by as much as
+the share of the work that is misplaced. The distance between the highest and the lowest difference of the
+two (Kuiper's statistic) finds a slow start, a stall in the middle, a step and a slow drift alike.
+
+Random lengths move the curves apart, too, the more the heavier their tails. Whether that is all is told by
+the same requests in shuffled orders: a service at one speed could have answered them in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aisb_engine._performance.columns import Floats
+
+MISPLACED = 0.06
+"""The share of the work that has to be misplaced before a window is not steady."""
+HALVES = 0.12
+"""By how much the speeds of the two halves of a window may differ."""
+CHANCE = 0.001
+"""A difference is more than chance where at most this share of the shuffled orders has as large a one."""
+SHUFFLES = 1000
+POINTS = 500
+"""Longer series are summed up to so many points before they are shuffled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What was done of each request, in the order of sending, and the nanoseconds that it took."""
+
+    what: str
+    time: Floats
+    done: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of speed: `what` a second of a request's time, before and after a moment."""
+
+    what: str
+    before: float
+    after: float
+
+    def __str__(self) -> str:
+        return f"the speed of a request changes from {self.before:.4g} to {self.after:.4g} {self.what}/s"
+
+
+def find_change(work: Work, *, misplaced: float = MISPLACED, halves: float = HALVES) -> Change | None:
+    """Return how the speed of a service changed, or None where it held."""
+    import numpy as np
+
+    if len(work.time) < 2 or work.time.sum() <= 0 or not work.done.sum() > 0:
+        return None
+    time, done = _summed(work.time), _summed(work.done)
+    apart = _apart(time, done)
+    size, half = _range(apart), len(time) // 2
+    # Halves whose speeds differ by a share d move the curves apart by d/4 in the middle.
+    changes, drifts = size > misplaced, abs(apart[half]) > halves / 4
+    if not (changes or drifts):
+        return None
+    draw = np.random.default_rng(0)  # the same log has the same verdict every time
+    orders = draw.permuted(np.tile(np.arange(len(time)), (SHUFFLES, 1)), axis=1)
+    shuffled = _apart(time[orders], done[orders])
+    if changes and _beyond(size, _range(shuffled)):
+        first, last = sorted((int(apart.argmax()), int(apart.argmin())))
+    elif drifts and _beyond(abs(apart[half]), np.abs(shuffled[:, half])):
+        first, last = 0, half
+    else:
+        return None
+    inside = _speed(time[first:last], done[first:last])
+    rest = _speed(np.delete(time, slice(first, last)), np.delete(done, slice(first, last)))
+    return Change(work.what, *((inside, rest) if first == 0 else (rest, inside)))
+
+
+def _apart(time: Floats, done: Floats) -> Floats:
+    """Return how far the curve of work is above that of time, before and after each request."""
+    import numpy as np
+
+    curve = np.cumsum(done, axis=-1) / done.sum(axis=-1, keepdims=True)
+    curve -= np.cumsum(time, axis=-1) / time.sum(axis=-1, keepdims=True)
+    apart: Floats = np.concatenate([np.zeros((*curve.shape[:-1], 1)), curve], axis=-1)
+    return apart
+
+
+def _range(apart: Floats) -> Floats:
+    sizes: Floats = apart.max(axis=-1) - apart.min(axis=-1)
+    return sizes
+
+
+def _beyond(value: Floats, by_chance: Floats) -> bool:
+    return bool((by_chance >= value).sum() <= CHANCE * len(by_chance))
+
+
+def _speed(time: Floats, done: Floats) -> float:
+    return float(1e9 * done.sum() / time.sum()) if time.sum() > 0 else 0.0
+
+
+def _summed(values: Floats) -> Floats:
+    import numpy as np
+
+    if len(values) <= POINTS:
+        return values
+    edges = np.linspace(0, len(values), POINTS + 1).astype(int)[:-1]
+    summed: Floats = np.add.reduceat(values, edges)
+    return summed
