@@ -383,11 +383,12 @@ def test_the_folder_that_a_task_itself_names_may_lie_anywhere(plugins, tmp_path)
         ("a.png", "image", make_wav(), "a.png is audio/wav, which is no image"),
         ("a.wav", "audio", PIXEL, "a.wav is image/png, which is no audio"),
         ("a.mp4", "video", make_wav(), "a.mp4 is audio/wav, which is no video"),
+        ("a.mp4", "video", b"<html>404 Not Found</html>", "a.mp4 is text/plain, which is no video"),
         ("a.wav", "audio", make_wav(), None),
         ("a.mp4", "video", make_mp4(), None),
         ("a.m4a", "audio", make_mp4(), None),
         ("a.mp3", "audio", b"\xff\xfb\x90\x64" + bytes(80), None),
-        ("a.ogg", "audio", b"a form that is not known here", None),
+        ("a.ogg", "audio", b"a form that is not known here\0", None),
         ("a.jpg", "image", PIXEL, None),
     ],
 )

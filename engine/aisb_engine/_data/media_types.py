@@ -14,6 +14,9 @@ from aisb._media import TYPES
 HEAD = 64
 """How many bytes decide about the type."""
 
+SHORTEST_TEXT = 16
+"""So many printed characters at the beginning are a text: an error page in place of a file, say."""
+
 
 class Content(NamedTuple):
     """The media type of some bytes; an image has a width and a height in pixels."""
@@ -62,7 +65,8 @@ def media_type(head: bytes) -> str | None:
         return "image/bmp"
     if len(head) > 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         return "audio/aac" if head[1] & 0x06 == 0 else "audio/mpeg"
-    return None
+    words = len(head) >= SHORTEST_TEXT and all(byte in _PRINTED for byte in head)
+    return "text/plain" if words else None
 
 
 def fits(kind: str, found: str) -> bool:
@@ -75,6 +79,7 @@ def ending(found: str) -> str | None:
     return _ENDINGS.get(found)
 
 
+_PRINTED = frozenset({*range(0x20, 0x7F), *b"\t\r\n"})
 _MARKS = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
