@@ -167,7 +167,7 @@ def mathvision(root, layout=0):
             "options": [] if number % 3 == 0 else [f"{n}" for n in range(5)],
             "image": f"images/{number}.jpg",
             "decoded_image": hub(number),
-            "answer": str(number % 7 + 2) if number % 3 == 0 else letter(number, 5),
+            "answer": str(number % 7 + 20) if number % 3 == 0 else letter(number, 5),
             "solution": None,
             "level": number % 5 + 1,
             "subject": ("algebra", "topology")[number % 2],
@@ -215,7 +215,7 @@ def infovqa(root, layout=0):
 
 
 def textvqa(root, layout=0):
-    said = [[WORDS[number * 3 % 10]] * 8 + ["unanswerable", ""] for number in range(COUNT)]
+    said = [[WORDS[number * 3 % 10]] * 8 + [f"sign {number}", f"{number}"] for number in range(COUNT)]
     questions = [f"What does sign {number} say?" for number in range(COUNT)]
     if layout == 2:
         rows = [
@@ -269,7 +269,7 @@ def places(root, folder, splits):
     for at, split in enumerate(splits):
         rows = []
         for number in range(at * 50, at * 50 + 55):
-            width, height = 40 + number % 3 * 40, 20 + number % 2 * 20
+            width, height = 40 + at * 40, 20 + at % 2 * 20
             column, line = number * 3 % 4, number * 5 % 2
             rows.append(
                 {
@@ -493,7 +493,7 @@ PROMPTS = {
     ("docvqa", 7): [sent(7), "What is the total on page 7?\nAnswer the question using a single word or phrase."],
     ("textvqa", 8): [sent(8), "What does sign 8 say? Answer the question using a single word or phrase."],
     ("refcoco", 0): [
-        sent(50, 120, 20),
+        sent(50, 80, 40),
         ('Locate every object that matches the description "the thing 50" in the image. Report bbox coordinates in JSON '
         "format."),
     ],
@@ -521,7 +521,7 @@ def test_the_splits_of_refcoco_are_groups_and_each_expression_is_a_row(make_task
         "number 50 from the left",
     )
     assert (first.target, first.cluster) == (second.target, second.cluster)
-    assert first.fields["image"]["width"] == 120
+    assert first.fields["image"]["width"] == 80
     assert "segmentation" not in first.fields
 
 
