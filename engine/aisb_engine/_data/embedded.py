@@ -12,6 +12,7 @@ import binascii
 import os
 import re
 from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -51,13 +52,14 @@ def cache_folder() -> Path:
 class EmbeddedContent:
     """Takes content out of a task's rows: the fields that `prompt.media` attaches become tables.
 
-    Bytes in other fields are left out: no prompt, grade or log can hold them.
+    Bytes in other fields are left out: no prompt, grade or log can hold them. Content of a dataset that is
+    `generated` is another in each run: it is kept while the process runs, and all of it must be attached.
     """
 
-    def __init__(self, task: Task, folder: Path | None = None) -> None:
+    def __init__(self, task: Task, *, generated: bool = False) -> None:
         templates = (Template(one.file) for one in task.prompt.media)
         self._attached = {name for template in templates if template.single for name in template.names}
-        self._folder = folder
+        self._generated = generated
 
     def row(self, row: Row) -> Row:
         """Return a row without bytes.
@@ -72,6 +74,10 @@ class EmbeddedContent:
                 if made is not value:
                     changed[name] = made
             elif _has_bytes(value):
+                if self._generated:
+                    raise DataError(
+                        f"the field {name!r} has images or sounds, and prompt.media attaches none"
+                    )
                 changed[name] = _without_bytes(value)
         return {**row, **changed} if changed else row
 
@@ -116,12 +122,25 @@ class EmbeddedContent:
                 f"the field {name!r} holds {len(content):,} bytes {shown}: no known image, audio or video"
             )
         digest = sha256(content).hexdigest()
-        path = (self._folder or cache_folder()) / digest[:2] / f"{digest[:40]}{suffix}"
+        folder = _folder_of_this_process() if self._generated else cache_folder()
+        path = folder / digest[:2] / f"{digest[:40]}{suffix}"
         _write_once(path, content)
         table = Embedded(file=str(path), type=found.type, size=len(content))
         if found.width is not None:
             table |= {"width": found.width, "height": found.height}
         return table
+
+
+@cache
+def _folder_of_this_process() -> Path:
+    """Return a folder that is removed when the process ends."""
+    import atexit
+    import shutil
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="aisb-media-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _is_base64(text: str) -> bool:

@@ -107,7 +107,7 @@ def load_samples(
     files, rows, use = _opened(task, plugins, folders, split)
     digest = None if files else hashlib.sha256()
     maker = SampleMaker(task, plugins)
-    counted = _counted(rows, files, digest, EmbeddedContent(task))
+    counted = _counted(rows, files, digest, EmbeddedContent(task, generated=files is None))
     samples = tuple(maker.make(_guarded(counted, use, plugins)))
     if not samples:
         raise DataError(f"{files.here if files else task.dataset.use}: there are no rows")
