@@ -236,7 +236,10 @@ def test_images_have_the_sizes_asked_for_and_are_others_for_each_row_and_run(mak
     assert [one.fields["images"] for one in again] == [one.fields["images"] for one in samples]
     other, _ = make("synthetic:images", requests=8, images=2, image_size=sizes, input=12, nonce="b")
     assert not {one["file"] for one in found} & {one["file"] for row in other for one in row.fields["images"]}
-    assert (samples.samples[0].fields["input_tokens_asked"], samples.samples[0].fields["input_exact"]) == (12, False)
+    assert (samples.samples[0].fields["input_tokens_asked"], samples.samples[0].fields["input_exact"]) == (
+        12,
+        False,
+    )
 
 
 def test_the_content_of_an_image_is_a_png_that_others_read():

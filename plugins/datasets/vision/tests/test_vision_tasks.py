@@ -561,7 +561,8 @@ def test_a_wrong_image_names_the_row(make_task, tmp_path):
     rows[4]["decoded_image"]["bytes"] = b"<html>404</html>"
     parquet.write_table(Table.from_pylist(rows), file)
     with pytest.raises(
-        DataError, match=r"parquet, row 5: the field 'decoded_image' holds 16 bytes of the type text/plain: no known image"
+        DataError,
+        match=r"parquet, row 5: the field 'decoded_image' holds 16 bytes of the type text/plain: no known image",
     ):
         make_task("mathvision", tmp_path)
 
