@@ -26,6 +26,7 @@ from aisb_engine._resolve.catalog import Catalog, read_toml
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import score
 from aisb_evaluator_code._sandbox import containment
+from aisb_testing import make_png
 
 ENOUGH = 200
 MOST = 1000
@@ -103,7 +104,7 @@ def write_own_rows(root):
     (root / "mm_custom").mkdir()
     (root / "custom/mcq.csv").write_text("question,A,B,answer\n1 + 1?,2,3,A\n2 + 3?,4,5,B\n")
     (root / "custom/qa.csv").write_text("question,answer\nThe capital of France?,Paris\nOf Italy?,Rome\n")
-    (root / "mm_custom/seen.png").write_bytes(b"a picture")
+    (root / "mm_custom/seen.png").write_bytes(make_png())
     rows = [
         {"type": "image", "path": ["seen.png"], "question": f"{n}?", "answer": f"thing {n}"} for n in (1, 2)
     ]

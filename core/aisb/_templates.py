@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aisb._errors import ConfigError, did_you_mean
+from aisb._errors import ConfigError, DataError, did_you_mean
 
 _PATH = r"[^\W\d]\w*(?:\.(?:\w+|\*))*"
 _FIELD = re.compile(rf"\{{\{{\{{({_PATH})\}}\}}\}}|\{{\{{({_PATH})\}}\}}|\{{({_PATH})\}}")
@@ -108,7 +108,9 @@ def as_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool | Mapping | list | tuple):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json.dumps(value, ensure_ascii=False, default=as_text)
+    if isinstance(value, bytes):
+        raise DataError("a field holds bytes, which are no text; prompt.media attaches images and sounds")
     return str(value)
 
 

@@ -143,12 +143,14 @@ class MediaTable(Table):
     """Images, audio or video of a question: `file` is a template for a path, an address, or a list of them.
 
     A file's content is sent as a data URL. `at` is the mark in the text where it stands; else it comes first.
+    An image of more than `max_pixels` is refused, however small its file: who decodes it needs the memory.
     """
 
     kind: str = "image"
     file: str
     at: str = ""
     max_mb: Annotated[float, Field(gt=0)] = 50.0
+    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
 
 
 class PromptTable(Table):

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from aisb_testing import make_png
 from aisb_testing._fixtures import Answering
 
 TASK = """
@@ -66,10 +67,10 @@ def test_pictures_are_sent_kept_by_name_and_compared_when_a_run_goes_on(
     url, bodies = asked
     words = ["--models", "vllm_api_general_chat", "--url", url]
     picture = tmp_path / "dot.png"
-    picture.write_bytes(b"\x89PNG")
+    picture.write_bytes(make_png())
     ended = run(tmp_path, *words)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    address = f"data:image/png;base64,{base64.b64encode(b'%cPNG' % 0x89).decode()}"
+    address = f"data:image/png;base64,{base64.b64encode(make_png()).decode()}"
     contents = [body["messages"][0]["content"] for body in bodies]
     assert sorted(contents, key=str) == [
         "Which colour is the sky?",
@@ -87,7 +88,7 @@ def test_pictures_are_sent_kept_by_name_and_compared_when_a_run_goes_on(
     first = json.loads(file.read_text().splitlines()[0])
     assert first["origin_prompt"][0]["content"][1] == {"type": "image", "image": picture.as_uri()}
 
-    picture.write_bytes(b"\x89PNG, and more")
+    picture.write_bytes(make_png(90, 90))
     again = run(tmp_path, *words, "--reuse", "latest")
     assert again.returncode == 2
     assert "data.media_sha256: was " in again.stderr
@@ -107,7 +108,7 @@ def test_a_text_endpoint_is_told_to_be_none_for_pictures(
     tmp_path: Path, asked: tuple[str, list[Any]]
 ) -> None:
     url, bodies = asked
-    (tmp_path / "dot.png").write_bytes(b"\x89PNG")
+    (tmp_path / "dot.png").write_bytes(make_png())
     ended = run(tmp_path, "--models", "vllm_api_general", "--url", url)
     assert (ended.returncode, bodies) == (2, [])
     assert "the task has image parts, which a text (completions) endpoint cannot be sent" in ended.stderr

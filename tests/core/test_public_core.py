@@ -36,7 +36,7 @@ Ask Behaviour Dialect Event MockOptions MockProcess Refused Reply ToolCall diale
     "aisb_testing": """
 DONE ScriptedService ServedRequest ServiceTruth Step chat_event chat_stream check_backend check_command
 check_dataset check_evaluator check_importer check_installed check_launcher check_plugin check_postprocessor check_reporter
-event_stream sse usage_of whole_reply
+event_stream make_mp4 make_png make_wav sse usage_of whole_reply
 """,
 }
 

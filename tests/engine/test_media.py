@@ -1,8 +1,10 @@
 """Images, audio and video of a task's rows: what is attached, where it stands, and what is wrong with it."""
 
 import base64
+import io
 import json
 import os
+import struct
 
 import pytest
 from pydantic import ValidationError
@@ -13,13 +15,20 @@ from aisb._plugins import Plugins
 from aisb._types import Part
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.media import Attached, attach, media_hash
+from aisb_engine._data.media_types import Content, TornMediaError, inspect
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import load_samples
 from aisb_engine._spec import Task
+from aisb_testing import make_mp4, make_png, make_wav
 
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg=="
+PIXEL = make_png(1, 1)
+JPEG = (
+    b"\xff\xd8\xff\xe0"
+    + struct.pack(">H", 16)
+    + b"JFIF\0".ljust(14, b"\0")
+    + (b"\xff\xc0" + struct.pack(">HBHHB", 11, 8, 30, 40, 1) + b"\1\x11\0" + b"\xff\xd9")
 )
+"""The header of a picture of 40 × 30, without the picture."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +44,7 @@ def ready(plugins, tmp_path):
         folder = tmp_path / "rows"
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
         (folder / "pictures" / "dot ä.png").write_bytes(PIXEL)
-        (tmp_path / "elsewhere.jpg").write_bytes(b"JPEG")
+        (tmp_path / "elsewhere.jpg").write_bytes(JPEG)
         (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         table = {"user": "{question}", "media": media, **prompt}
         task = Task(name="toy", summary="", dataset={"path": "rows/rows.jsonl"}, prompt=table)
@@ -75,7 +84,7 @@ def test_a_path_may_also_be_under_the_data_folders_or_absolute(content, tmp_path
         assert content({"question": "?", "p": given}, [{"file": "{p}"}])[0] == elsewhere
 
 
-@pytest.mark.parametrize("address", ["https://example.org/a", "http://x/y.jpg", "data:image/png;base64,AAAA"])
+@pytest.mark.parametrize("address", ["https://example.org/a", "http://x/y.jpg", "data:image/jxl;base64,AAAA"])
 def test_an_address_is_sent_as_it_is(content, address):
     made = content({"question": "?", "p": address}, [{"file": "{p}"}])
     assert made == (Part("image", address), Part("text", "?"))
@@ -84,8 +93,8 @@ def test_an_address_is_sent_as_it_is(content, address):
 
 def test_content_in_base64_is_put_into_a_data_url_by_the_template(content):
     media = [{"file": "data:image/jpeg;base64,{picture}"}]
-    made = content({"question": "?", "picture": "/9j/4AAQ"}, media)
-    assert made[0].value == "data:image/jpeg;base64,/9j/4AAQ"
+    made = content({"question": "?", "picture": base64.b64encode(JPEG).decode()}, media)
+    assert made[0].value == "data:image/jpeg;base64," + base64.b64encode(JPEG).decode()
 
 
 def test_a_row_says_the_kind_itself(content):
@@ -178,7 +187,7 @@ def test_the_hash_sees_another_name_and_another_size(ready, tmp_path):
     renderer, loaded = ready(rows, [{"file": "{p}"}])
     before = media_hash(renderer.media, loaded)
     assert before == media_hash(renderer.media, loaded)
-    (tmp_path / "elsewhere.jpg").write_bytes(b"another")
+    (tmp_path / "elsewhere.jpg").write_bytes(JPEG + b"another")
     assert media_hash(renderer.media, loaded) != before
 
 
@@ -192,3 +201,241 @@ def test_a_field_that_is_not_there_names_the_entry(content):
         ConfigError, match=r"task.prompt.media.0.file: \{picture\}: no field 'picture' in row"
     ):
         content({"question": "?"}, [{"file": "{picture}"}])
+
+
+def test_content_in_a_row_is_written_to_a_file_once_and_the_row_says_what_it_is(ready):
+    text = base64.b64encode(make_png(7, 5)).decode()
+    rows = [{"question": f"{n}?", "image": text} for n in range(2)]
+    renderer, loaded = ready(rows, [{"file": "{image}"}], user="{question} {image.width}x{image.height}")
+    table = loaded.samples[0].fields["image"]
+    assert {key: table[key] for key in ("type", "width", "height", "size")} == {
+        "type": "image/png", "width": 7, "height": 5, "size": len(make_png(7, 5)),
+    }  # fmt: skip
+    assert loaded.samples[1].fields["image"] == table
+    picture, question = renderer.request(loaded.samples[0]).messages[-1].content
+    assert (question.value, data_url(picture)) == ("0? 7x5", f"data:image/png;base64,{text}")
+    assert os.environ["AISB_CACHE"] in picture.value
+
+
+def test_lists_of_content_and_a_data_url_are_taken_too(content):
+    texts = [base64.b64encode(make_png(3, n)).decode() for n in (3, 4)]
+    first, second, _ = content({"question": "?", "image": texts}, [{"file": "{image}"}])
+    assert [data_url(one).partition(",")[2] for one in (first, second)] == texts
+    url = f"data:image/png;base64,{texts[0]}"
+    picture, _ = content({"question": "?", "image": url}, [{"file": "{image}"}])
+    assert picture == first
+
+
+def test_the_hash_of_content_does_not_depend_on_where_it_is_kept(ready, monkeypatch, tmp_path):
+    rows = [{"question": "?", "image": base64.b64encode(make_png(6, 6)).decode()}]
+    renderer, loaded = ready(rows, [{"file": "{image}"}])
+    before = media_hash(renderer.media, loaded)
+    monkeypatch.setenv("AISB_CACHE", str(tmp_path / "another cache"))
+    renderer, loaded = ready(rows, [{"file": "{image}"}])
+    assert (tmp_path / "another cache").is_dir()
+    assert media_hash(renderer.media, loaded) == before
+
+
+def parquet(tmp_path, rows):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet as parquets
+
+    (tmp_path / "rows").mkdir(exist_ok=True)
+    parquets.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows" / "rows.parquet")
+
+
+def from_parquet(plugins, tmp_path, prompt):
+    dataset = {"use": "parquet", "path": "rows/rows.parquet"}
+    task = Task(name="toy", summary="", dataset=dataset, prompt=prompt)
+    loaded = load_samples(task, plugins, DataFolders([tmp_path]))
+    return Renderer(task, plugins, DataFolders([tmp_path]), files=loaded.files), loaded
+
+
+def test_bytes_in_parquet_become_parts_by_what_they_hold(plugins, tmp_path):
+    rows = [{"q": f"{n}?", "image": {"bytes": make_png(4, n + 1), "path": "x.jpg"}} for n in range(3)]
+    rows.append({"q": "none?", "image": {"bytes": None, "path": None}})
+    parquet(tmp_path, rows)
+    renderer, loaded = from_parquet(plugins, tmp_path, {"user": "{q}", "media": [{"file": "{image}"}]})
+    for number, sample in enumerate(loaded.samples[:3]):
+        picture, question = renderer.request(sample).messages[-1].content
+        assert (
+            data_url(picture) == "data:image/png;base64," + base64.b64encode(make_png(4, number + 1)).decode()
+        )
+        assert question.value == f"{number}?"
+    assert renderer.request(loaded.samples[3]).messages[-1].content == "none?"
+
+
+def test_bytes_that_nothing_attaches_are_no_text(plugins, tmp_path):
+    parquet(tmp_path, [{"q": "?", "image": {"bytes": make_png(), "path": "x.png"}, "raw": make_png()}])
+    renderer, loaded = from_parquet(plugins, tmp_path, {"user": "{q}"})
+    assert renderer.request(loaded.samples[0]).messages[-1].content == "?"
+    assert loaded.samples[0].fields["raw"] == b""
+    for named in ("{image}", "{raw}", "data:image/png;base64,{image.bytes}"):
+        renderer, loaded = from_parquet(plugins, tmp_path, {"user": named})
+        with pytest.raises(DataError, match=r"a field holds bytes, which are no text; prompt.media attaches"):
+            renderer.request(loaded.samples[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"plain words", "holds 11 bytes that begin with b'plain words': no known image, audio or video"),
+        (make_png()[:-20], "the image/png is cut off"),
+        (make_png()[:20], "the image/png is cut off"),
+        (JPEG[:20], "the image/jpeg is cut off before its size"),
+        (b"", "holds 0 bytes that begin with b'': no known"),
+        (make_png(0, 3), "the image/png says that it has 0 × 3 pixels"),
+    ],
+)
+def test_a_wrong_picture_in_parquet_names_its_row(plugins, tmp_path, content, told):
+    parquet(tmp_path, [{"q": "?", "image": {"bytes": one, "path": ""}} for one in (make_png(), content)])
+    with pytest.raises(DataError) as caught:
+        from_parquet(plugins, tmp_path, {"user": "{q}", "media": [{"file": "{image}"}]})
+    assert str(caught.value).startswith(f"{tmp_path}/rows/rows.parquet, row 2: the field 'image'")
+    assert told in str(caught.value)
+
+
+def test_base64_that_is_torn_names_its_row(ready):
+    text = base64.b64encode(make_png(40, 40)).decode()
+    with pytest.raises(DataError, match=r"rows\.jsonl, line 2: the field 'image'.* (?:no base64|cut off)"):
+        ready([{"question": "?", "image": one} for one in (text, text[:-9])], [{"file": "{image}"}])
+
+
+def test_a_picture_of_too_many_pixels_is_refused_however_small_its_file(content, tmp_path):
+    bomb = make_png(1, 1)
+    bomb = bomb[:16] + struct.pack(">II", 40_000, 40_000) + bomb[24:]
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    said = r"has 40,000 × 40,000 = 1,600,000,000 pixels, and max_pixels allows 100,000,000; who decodes it needs 4,800 MB"
+    for given in (
+        "bomb.png",
+        base64.b64encode(bomb).decode(),
+        "data:image/png;base64," + base64.b64encode(bomb).decode(),
+    ):
+        with pytest.raises(DataError, match=said):
+            content({"question": "?", "p": given}, [{"file": "{p}"}])
+        made = content({"question": "?", "p": given}, [{"file": "{p}", "max_pixels": 2_000_000_000}])
+        assert made[0].kind == "image"
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.png", "pictures/../../secret.png", "{root}/secret.png", "file://{root}/secret.png"]
+)
+def test_a_row_names_no_file_outside_of_the_datas_folders(plugins, tmp_path, name):
+    root, data = tmp_path, tmp_path / "data"
+    (data / "pictures").mkdir(parents=True)
+    (root / "secret.png").write_bytes(PIXEL)
+    (data / "rows.jsonl").write_text(json.dumps({"q": "?", "p": name.replace("{root}", str(root))}))
+    table = {"user": "{q}", "media": [{"file": "{p}"}]}
+    task = Task(name="toy", summary="", dataset={"path": "rows.jsonl"}, prompt=table)
+    loaded = load_samples(task, plugins, DataFolders([data]))
+    renderer = Renderer(task, plugins, DataFolders([data]), files=loaded.files)
+    with pytest.raises(DataError, match=r"secret.png is outside of the data's folders") as caught:
+        renderer.request(loaded.samples[0])
+    assert "let --data-dir name the folder that holds both\n  at sample 0" in str(caught.value)
+    wider = Renderer(task, plugins, DataFolders([data, root]), files=loaded.files)
+    assert wider.request(loaded.samples[0]).messages[-1].content[0].value == uri(root / "secret.png")
+
+
+def test_a_link_in_the_data_does_not_lead_out_of_it_but_one_to_a_whole_data_set_does(plugins, tmp_path):
+    data, other = tmp_path / "data", tmp_path / "other disk"
+    (data / "mine").mkdir(parents=True)
+    other.mkdir()
+    (other / "a.png").write_bytes(PIXEL)
+    (data / "mine/a.png").symlink_to(other / "a.png")
+    (data / "linked").symlink_to(other)
+    rows = [{"q": "?", "p": name} for name in ("mine/a.png", "linked/a.png")]
+    (data / "mine/rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table = {"user": "{q}", "media": [{"file": "{p}"}]}
+    task = Task(name="toy", summary="", dataset={"path": "mine/rows.jsonl"}, prompt=table)
+    loaded = load_samples(task, plugins, DataFolders([data]))
+    task_folders = DataFolders([data])
+    renderer = Renderer(task, plugins, task_folders, files=loaded.files)
+    assert renderer.request(loaded.samples[1]).messages[-1].content[0].value == uri(other / "a.png")
+    # With the link among the data folders' own, its target is a place of the data; without, it is not.
+    (data / "linked").unlink()
+    renderer = Renderer(task, plugins, task_folders, files=loaded.files)
+    with pytest.raises(DataError, match="outside of the data's folders"):
+        renderer.request(loaded.samples[0])
+
+
+def test_the_folder_that_a_task_itself_names_may_lie_anywhere(plugins, tmp_path):
+    data, pictures = tmp_path / "data", tmp_path / "pictures"
+    data.mkdir()
+    pictures.mkdir()
+    (pictures / "a.png").write_bytes(PIXEL)
+    (tmp_path / "b.png").write_bytes(PIXEL)
+    rows = [{"q": "?", "p": "a"}, {"q": "?", "p": "../b"}]
+    (data / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for named in (f"{pictures}/{{p}}.png", "../pictures/{p}.png"):
+        table = {"user": "{q}", "media": [{"file": named}]}
+        task = Task(name="toy", summary="", dataset={"path": "rows.jsonl"}, prompt=table)
+        loaded = load_samples(task, plugins, DataFolders([data]))
+        renderer = Renderer(task, plugins, DataFolders([data]), files=loaded.files)
+        assert renderer.request(loaded.samples[0]).messages[-1].content[0].value == uri(pictures / "a.png")
+        with pytest.raises(DataError, match="outside of the data's folders"):
+            renderer.request(loaded.samples[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "content", "told"),
+    [
+        ("a.png", "image", b"root:x:0:0", "a.png is no image of a known type, whatever its name says"),
+        ("a.png", "image", make_wav(), "a.png is audio/wav, which is no image"),
+        ("a.wav", "audio", PIXEL, "a.wav is image/png, which is no audio"),
+        ("a.mp4", "video", make_wav(), "a.mp4 is audio/wav, which is no video"),
+        ("a.mp4", "video", b"<html>404 Not Found</html>", "a.mp4 is text/plain, which is no video"),
+        ("a.wav", "audio", make_wav(), None),
+        ("a.mp4", "video", make_mp4(), None),
+        ("a.m4a", "audio", make_mp4(), None),
+        ("a.mp3", "audio", b"\xff\xfb\x90\x64" + bytes(80), None),
+        ("a.ogg", "audio", b"a form that is not known here\0", None),
+        ("a.jpg", "image", PIXEL, None),
+    ],
+)
+def test_what_a_file_holds_decides_and_not_its_name(ready, tmp_path, name, kind, content, told):
+    (tmp_path / name).write_bytes(content)
+    renderer, loaded = ready([{"question": "?", "p": name}], [{"file": "{p}", "kind": kind}])
+    if told is None:
+        assert renderer.request(loaded.samples[0]).messages[-1].content[0].kind == kind
+        return
+    with pytest.raises(DataError) as caught:
+        renderer.request(loaded.samples[0])
+    assert told in str(caught.value)
+
+
+def test_the_size_of_every_known_kind_of_picture_is_read_from_its_header():
+    pictures = pytest.importorskip("PIL.Image")
+    for form, kind in {
+        "PNG": "png",
+        "JPEG": "jpeg",
+        "GIF": "gif",
+        "BMP": "bmp",
+        "TIFF": "tiff",
+        "WEBP": "webp",
+    }.items():
+        for size in ((1, 1), (31, 17), (300, 2)):
+            buffer = io.BytesIO()
+            pictures.new("RGB", size, (9, 99, 199)).save(buffer, form)
+            content = buffer.getvalue()
+            assert inspect(io.BytesIO(content), len(content)) == Content(f"image/{kind}", *size)
+    for more in ({"lossless": True}, {"exif": b"Exif\0\0" + bytes(20)}):
+        buffer = io.BytesIO()
+        pictures.new("RGB", (31, 17)).save(buffer, "WEBP", **more)
+        assert inspect(io.BytesIO(buffer.getvalue()), len(buffer.getvalue())) == Content("image/webp", 31, 17)
+
+
+def test_headers_of_nonsense_end_in_an_error_or_in_nothing():
+    from random import Random
+
+    random = Random(3)
+    wholes = [make_png(20, 20), JPEG, make_wav(), b"GIF89a\5\0\5\0", b"II*\0\x08\0\0\0\1\0" + bytes(12)]
+    for _ in range(3000):
+        whole = bytearray(random.choice(wholes))
+        for _ in range(random.randint(1, 4)):
+            whole[random.randrange(len(whole))] = random.randrange(256)
+        cut = bytes(whole[: random.randint(0, len(whole))])
+        try:
+            found = inspect(io.BytesIO(cut), len(cut))
+        except TornMediaError:
+            continue
+        assert found is None or found.type

@@ -9,6 +9,9 @@ from typing import Annotated, Any
 from aisb import DataFiles, PluginError, Row
 from aisb._readers import column_name, csv
 
+ROWS_AT_ONCE = 256
+"""So few that rows with an image each are not all in memory beside their file."""
+
 
 def tsv(
     *,
@@ -41,7 +44,8 @@ def _batches(files: DataFiles, columns: Sequence[str] | None, pyarrow: Any, parq
         try:
             table = parquets.ParquetFile(io.BytesIO(file.read()))
             position = 0
-            for batch in table.iter_batches(columns=list(columns) if columns else None):
+            wanted = list(columns) if columns else None
+            for batch in table.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted):
                 for row in batch.to_pylist():
                     position += 1
                     file.row = position

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from aisb._errors import ConfigError, DataError
 from aisb._templates import Template, as_text, optional
 from aisb._types import Message, Request, Sample
-from aisb_engine._data.media import Attached, Media, attach, roots_for
+from aisb_engine._data.media import Attached, Media, MediaFolders, attach
 from aisb_engine._data.samples import (
     LETTERS,
     BrokenRow,
@@ -109,8 +109,10 @@ class Renderer:
             pool = load_samples(task, plugins, folders, split=table.shots_from.split, selected=False)
             self.shots = Shots(task, pool, lambda sample: self._user.render(self._fields(sample)))
             files = (*files, *pool.files)
-        roots = roots_for(files, folders.roots)
-        self.media = [Media(one, f"{where}media.{at}", roots) for at, one in enumerate(table.media)]
+        self.media: list[Media] = []
+        if table.media:
+            places = MediaFolders.of(files, folders.roots)
+            self.media = [Media(one, f"{where}media.{at}", places) for at, one in enumerate(table.media)]
 
     def request(self, sample: Sample, repeat: int = 0) -> Request:
         """Return the request of one sample.

@@ -23,6 +23,7 @@ from aisb._templates import Template, as_text, optional
 from aisb._types import Extract, Row, Sample
 from aisb_engine._builtin.characters import refuse_surrogates
 from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.embedded import Embedded, EmbeddedContent
 from aisb_engine._data.places import locate
 from aisb_engine._faults import RAISED, ComponentError, StepError, call_step, make
 
@@ -106,7 +107,8 @@ def load_samples(
     files, rows, use = _opened(task, plugins, folders, split)
     digest = None if files else hashlib.sha256()
     maker = SampleMaker(task, plugins)
-    samples = tuple(maker.make(_guarded(_counted(rows, files, digest), use, plugins)))
+    counted = _counted(rows, files, digest, EmbeddedContent(task, generated=files is None))
+    samples = tuple(maker.make(_guarded(counted, use, plugins)))
     if not samples:
         raise DataError(f"{files.here if files else task.dataset.use}: there are no rows")
     kept = samples
@@ -435,7 +437,9 @@ def row_at(template: Template, fields: Row) -> float | None:
     return seconds
 
 
-def _counted(rows: Iterable[Row], files: DataFiles | None, digest: Any) -> Iterator[tuple[str, Row]]:
+def _counted(
+    rows: Iterable[Row], files: DataFiles | None, digest: Any, content: EmbeddedContent
+) -> Iterator[tuple[str, Row]]:
     """Yield rows with their place; add what a file's path and layout say, or hash the rows without files."""
     made = [
         (name, Template(text, f"task.dataset.layouts.fields.{name}"))
@@ -446,14 +450,29 @@ def _counted(rows: Iterable[Row], files: DataFiles | None, digest: Any) -> Itera
         if not isinstance(row, Mapping):
             raise TypeError(f"row {position}: a row is a mapping with fields, and this is {row!r:.80}")
         if files is None:
-            digest.update(encode(row).encode())
-            yield f"row {position}", row
+            told = _without_content(row, content, f"row {position}")
+            digest.update(encode({key: _hashed(value) for key, value in told.items()}).encode())
+            yield f"row {position}", told
         else:
-            refuse_surrogates(row, files.here)
             current = files.current
             told = {**row, **current.fields} if current and current.fields else row
             more = {name: template.value(told) for name, template in made}
-            yield files.here, {**told, **more} if more else told
+            told = _without_content({**told, **more} if more else told, content, files.here)
+            refuse_surrogates(told, files.here)
+            yield files.here, told
+
+
+def _hashed(value: Any) -> Any:
+    """Return what the data's hash is over: of content its own hash, not where this machine keeps it."""
+    return Path(value["file"]).stem if isinstance(value, Embedded) else value
+
+
+def _without_content(row: Row, content: EmbeddedContent, here: str) -> Row:
+    try:
+        return content.row(row)
+    except DataError as error:
+        error.args = (f"{here}: {error}",)
+        raise
 
 
 def _cleaned(text: str, steps: Sequence[tuple[str, Postprocessor]], sample: Sample, where: str) -> str:

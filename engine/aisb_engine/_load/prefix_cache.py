@@ -54,12 +54,21 @@ class PrefixCacheBuster:
         if request.messages is None:
             return replace(request, text=self._with_other_words(request.text or "", number), facts=facts)
         messages = tuple(
-            replace(message, content=self._with_other_words(message.content, number))
-            if message.role == "user" and isinstance(message.content, str)
+            replace(message, content=self._with_other_content(message.content, number))
+            if message.role == "user"
             else message
             for message in request.messages
         )
         return replace(request, messages=messages, facts=facts)
+
+    def _with_other_content(self, content: str | tuple[Part, ...], number: int) -> str | tuple[Part, ...]:
+        """Return a turn with other words. Images stay: they stand behind words that no cache knows."""
+        if isinstance(content, str):
+            return self._with_other_words(content, number)
+        return tuple(
+            replace(part, value=self._with_other_words(part.value, number)) if part.kind == "text" else part
+            for part in content
+        )
 
     def _with_other_words(self, text: str, number: int) -> str:
         return " ".join(self._shifted(text.split(" "), number))

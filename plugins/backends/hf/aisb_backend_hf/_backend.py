@@ -1,11 +1,11 @@
-"""The two backends: what can be set, and how a request gets to the model."""
+"""The backends: what can be set, and how a request gets to the model."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from aisb import Backend, BatchSize, Chunk, Request, ServiceInfo, TokenScores, UsageError
 from aisb_backend_hf._sampling import PARAMS, check
@@ -13,19 +13,19 @@ from aisb_backend_hf._sampling import PARAMS, check
 if TYPE_CHECKING:
     from aisb_backend_hf._engine import Engine
     from aisb_backend_hf._loading import Source
+    from aisb_backend_hf._vision import VisionEngine
+
+    AnyEngine: TypeAlias = Engine | VisionEngine
 
 _LOADING = threading.Lock()
 """One model is loaded at a time: two that load at once need the memory of both twice."""
 
 
 @dataclass(kw_only=True, eq=False)
-class HFModel(Backend):
-    """A model of Hugging Face Transformers on this machine."""
+class LocalModel(Backend):
+    """A model of Hugging Face Transformers on this machine, in whatever way it is asked."""
 
     path: Annotated[str, "the model's folder, or a .gguf file"] = ""
-    tokenizer_path: Annotated[
-        str | None, "the tokenizer's folder, where it is another; its chat template renders chat tasks"
-    ] = None
     dtype: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"], "kind of the weights; auto: as they were saved"
     ] = "auto"
@@ -33,16 +33,7 @@ class HFModel(Backend):
         Literal["auto", "cpu", "cuda", "npu", "mps"], "where the model runs; auto: the best there is"
     ] = "auto"
     device_map: Annotated[str | Mapping[str, Any] | None, "spreads one model over devices, as in auto"] = None
-    batch_size: Annotated[
-        int | Literal["auto"], "rows answered at once; auto grows until memory says no", BatchSize
-    ] = "auto"
-    batch_padding: Annotated[bool, "rows of unlike length are computed together, with padding"] = True
-    max_batch_tokens: Annotated[int | None, "most prompt tokens that are computed at once"] = None
     max_seq_len: Annotated[int | None, "the window in tokens; left out, the model's own"] = None
-    truncate: Annotated[
-        Literal["never", "left"], "a prompt beyond the window fails, or loses what comes first"
-    ] = "never"
-    prefix_cache: Annotated[bool, "beginnings that prompts share are computed once"] = True
     stream: Annotated[bool, "each token is timed as it comes"] = True
     adapter: Annotated[str | None, "folder of a PEFT adapter, laid over the weights"] = None
     trust_remote_code: Annotated[bool, "run the code that comes with a model"] = False
@@ -52,24 +43,23 @@ class HFModel(Backend):
     model_kwargs: Annotated[Mapping[str, Any], "more for the model's from_pretrained"] = field(
         default_factory=dict
     )
-    tokenizer_kwargs: Annotated[Mapping[str, Any], "more for the tokenizer's from_pretrained"] = field(
-        default_factory=dict
-    )
+    tokenizer_kwargs: Annotated[
+        Mapping[str, Any], "more for the from_pretrained of the tokenizer, or of the processor"
+    ] = field(default_factory=dict)
     run_cfg: Annotated[Mapping[str, int], "num_gpus: how many devices each worker process has"] = field(
         default_factory=dict
     )
 
     local: ClassVar[bool] = True
     params: ClassVar[frozenset[str] | Literal["any"]] = PARAMS
-    _turns: ClassVar[bool] = False
 
-    _engine: Engine | None = field(default=None, init=False, repr=False)
+    _engine: AnyEngine | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.path:
             raise UsageError("path is not set: give the model's folder, as in --set model.path=FOLDER")
         for name in ("batch_size", "max_batch_tokens", "max_seq_len"):
-            value = getattr(self, name)
+            value = getattr(self, name, None)
             if isinstance(value, int) and value < 1:
                 raise UsageError(f"{name} = {value} is not right: at least 1")
         if unknown := set(self.run_cfg) - {"num_gpus", "num_procs"}:
@@ -81,15 +71,13 @@ class HFModel(Backend):
     def model(self) -> str:
         """What is asked: a resumed run must not ask another model."""
         more = {"adapter": self.adapter, "dtype": self.dtype if self.dtype != "auto" else None}
-        if self.truncate != "never" or self.max_seq_len:
-            more["window"] = f"{self.max_seq_len or 'own'}, truncate {self.truncate}"
+        more |= self._asked_otherwise()
         said = [f"{key} {value}" for key, value in more.items() if value]
         return self.path + (f" ({', '.join(said)})" if said else "")
 
-    @property
-    def concurrency(self) -> int:  # type: ignore[override]
-        """How many requests wait here at a time: enough to sort them, and to fill every batch."""
-        return 512 if self.batch_size == "auto" else max(64, 8 * self.batch_size)
+    def _asked_otherwise(self) -> dict[str, str]:
+        """Return what else changes the answers, by a word for it."""
+        return {"window": f"{self.max_seq_len}"} if self.max_seq_len else {}
 
     def check_params(self, params: Mapping[str, Any]) -> None:
         """Refuse beam search."""
@@ -134,17 +122,6 @@ class HFModel(Backend):
         finally:
             row.cancelled = True
 
-    async def logprob(self, request: Request) -> Sequence[TokenScores]:
-        """Score the request's context alone, then with each of its continuations."""
-        engine = self._engine or await self._ready()
-        alone, item = engine.score(request)
-        try:
-            wholes: Sequence[TokenScores] = await item.stream.get()
-        finally:
-            item.cancelled = True
-        unknown = (None,) * len(alone)
-        return [TokenScores(tuple(alone), unknown, (False,) * len(alone)), *wholes]
-
     async def counters(self) -> Mapping[str, float]:
         """Return what the model has done so far."""
         return self._engine.meter.counters() if self._engine else {}
@@ -170,7 +147,6 @@ class HFModel(Backend):
 
         return Source(
             path=self.path,
-            tokenizer_path=self.tokenizer_path,
             dtype=self.dtype,
             device=self.device,
             device_map=self.device_map,
@@ -181,7 +157,7 @@ class HFModel(Backend):
             tokenizer_kwargs=self.tokenizer_kwargs,
         )
 
-    async def _ready(self) -> Engine:
+    async def _ready(self) -> AnyEngine:
         """Load the model once, in a thread, as loading takes its time.
 
         The thread ends then, and OpenMP's threads with it. If they stayed, there would be more of them than
@@ -193,11 +169,62 @@ class HFModel(Backend):
         with ThreadPoolExecutor(1, "loading") as threads:
             return await asyncio.get_running_loop().run_in_executor(threads, self._load)
 
-    def _load(self) -> Engine:
+    def _load(self) -> AnyEngine:
         with _LOADING:
             if self._engine is None:
                 self._engine = self._made()
             return self._engine
+
+    def _made(self) -> AnyEngine:
+        """Load the model, and return what asks it."""
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True, eq=False)
+class HFModel(LocalModel):
+    """A model of text of Hugging Face Transformers on this machine."""
+
+    tokenizer_path: Annotated[
+        str | None, "the tokenizer's folder, where it is another; its chat template renders chat tasks"
+    ] = None
+    batch_size: Annotated[
+        int | Literal["auto"], "rows answered at once; auto grows until memory says no", BatchSize
+    ] = "auto"
+    batch_padding: Annotated[bool, "rows of unlike length are computed together, with padding"] = True
+    max_batch_tokens: Annotated[int | None, "most prompt tokens that are computed at once"] = None
+    truncate: Annotated[
+        Literal["never", "left"], "a prompt beyond the window fails, or loses what comes first"
+    ] = "never"
+    prefix_cache: Annotated[bool, "beginnings that prompts share are computed once"] = True
+
+    _turns: ClassVar[bool] = False
+
+    _engine: Engine | None = field(default=None, init=False, repr=False)
+
+    def _asked_otherwise(self) -> dict[str, str]:
+        if self.truncate == "never" and not self.max_seq_len:
+            return {}
+        return {"window": f"{self.max_seq_len or 'own'}, truncate {self.truncate}"}
+
+    @property
+    def concurrency(self) -> int:  # type: ignore[override]
+        """How many requests wait here at a time: enough to sort them, and to fill every batch."""
+        return 512 if self.batch_size == "auto" else max(64, 8 * self.batch_size)
+
+    async def logprob(self, request: Request) -> Sequence[TokenScores]:
+        """Score the request's context alone, then with each of its continuations."""
+        engine = cast("Engine", self._engine or await self._ready())
+        alone, item = engine.score(request)
+        try:
+            wholes: Sequence[TokenScores] = await item.stream.get()
+        finally:
+            item.cancelled = True
+        unknown = (None,) * len(alone)
+        return [TokenScores(tuple(alone), unknown, (False,) * len(alone)), *wholes]
+
+    def source(self) -> Source:
+        """Return what is loaded."""
+        return replace(super().source(), tokenizer_path=self.tokenizer_path)
 
     def _made(self) -> Engine:
         from aisb_backend_hf._loading import load
@@ -247,3 +274,29 @@ class HFChat(HFModel):
         from aisb_backend_hf._chat import set_template
 
         set_template(tokenizer, self.chat_template, self.path)
+
+
+@dataclass(kw_only=True, eq=False)
+class HFVision(LocalModel):
+    """A local model of Hugging Face Transformers that sees: any AutoModelForImageTextToText.
+
+    Its own processor renders messages and reads images. It is asked one row at a time.
+    """
+
+    chat_template: Annotated[str | None, "file of another chat template (Jinja), or its text"] = None
+
+    takes: ClassVar[Literal["chat", "text"]] = "chat"
+    concurrency: ClassVar[int] = 4  # type: ignore[assignment]  # one is answered; some wait
+
+    def source(self) -> Source:
+        """Return what is loaded."""
+        return replace(super().source(), sees=True)
+
+    def _made(self) -> VisionEngine:
+        from aisb_backend_hf._loading import load
+        from aisb_backend_hf._vision import VisionEngine, set_template
+
+        loaded = load(self.source())
+        set_template(loaded, self.chat_template, self.path)
+        window = self.max_seq_len
+        return VisionEngine(loaded, lambda: self.clock(), window=window, streamed=self.stream)

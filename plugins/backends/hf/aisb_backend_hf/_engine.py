@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
@@ -93,36 +93,16 @@ class Engine:
         Raises:
             AttemptFailed: the prompt is longer than the model's window.
         """
-        import torch
-
-        params = {
-            sampling.OTHER_NAMES.get(name, name): value
-            for name, value in request.params.items()
-            if value is not None
-        }
-        prompt = self._prompt(request)
-        longest = int(params.get("max_tokens") or DEFAULT_MAX_TOKENS)
-        prompt = self._within(prompt, longest)
-        ends = (
-            self._ends
-            | frozenset(_ids(params.get("stop_token_ids")))
-            | frozenset(_ids(params.get("eos_token_id")))
-        )
-        wanted = sampling.read(params, self._loaded.defaults, ends)
-        chance = None
-        if wanted.temperature:
-            chance = torch.Generator()
-            seed = params.get("seed")
-            chance.manual_seed(int(seed)) if seed is not None else chance.seed()
-        row = Row(
-            stream=Stream(asyncio.get_running_loop()),
-            prompt=prompt,
-            sampling=wanted,
-            longest=min(longest, self.window - len(prompt)),
-            ends=frozenset() if params.get("ignore_eos") else ends,
-            spelling=Spelling(self._decoder(bool(params.get("skip_special_tokens", True))), prompt),
-            stops=Stops(stop_strings(params.get("stop"))),
-            chance=chance,
+        params = own_names(request.params)
+        prompt = self._within(self._prompt(request), most_tokens(params))
+        stream = Stream(asyncio.get_running_loop())
+        row = make_row(
+            self._loaded,
+            params,
+            prompt,
+            stream,
+            ends=self._ends,
+            window=self.window,
             streamed=self._settings.stream,
         )
         self._scheduler.submit(row)
@@ -208,16 +188,59 @@ class Engine:
     def _encode(self, text: str, *, special: bool) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=special)["input_ids"])
 
-    def _decoder(self, skips: bool) -> Callable[[list[int]], str]:
-        made = getattr(self._tokenizer, "backend_tokenizer", None) or getattr(
-            self._tokenizer, "_tokenizer", None
-        )
-        if made is not None and hasattr(made, "decode"):
-            return lambda ids: str(made.decode(ids, skip_special_tokens=skips))
-        whole = self._tokenizer
-        return lambda ids: str(
-            whole.decode(ids, skip_special_tokens=skips, clean_up_tokenization_spaces=False)
-        )
+
+def own_names(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that are set, under the names that are used here."""
+    return {
+        sampling.OTHER_NAMES.get(name, name): value for name, value in params.items() if value is not None
+    }
+
+
+def most_tokens(params: Mapping[str, Any]) -> int:
+    """Return how many tokens an answer may have."""
+    return int(params.get("max_tokens") or DEFAULT_MAX_TOKENS)
+
+
+def make_row(
+    loaded: Loaded,
+    params: Mapping[str, Any],
+    prompt: list[int],
+    stream: Stream,
+    *,
+    ends: frozenset[int],
+    window: int,
+    streamed: bool,
+) -> Row:
+    """Return a prompt, shorter than the window, with all that decides how it is answered."""
+    import torch
+
+    ends = ends | frozenset(_ids(params.get("stop_token_ids"))) | frozenset(_ids(params.get("eos_token_id")))
+    wanted = sampling.read(params, loaded.defaults, ends)
+    chance = None
+    if wanted.temperature:
+        chance = torch.Generator()
+        seed = params.get("seed")
+        chance.manual_seed(int(seed)) if seed is not None else chance.seed()
+    return Row(
+        stream=stream,
+        prompt=prompt,
+        sampling=wanted,
+        longest=min(most_tokens(params), window - len(prompt)),
+        ends=frozenset() if params.get("ignore_eos") else ends,
+        spelling=Spelling(_decoder(loaded.tokenizer, bool(params.get("skip_special_tokens", True))), prompt),
+        stops=Stops(stop_strings(params.get("stop"))),
+        chance=chance,
+        streamed=streamed,
+    )
+
+
+def _decoder(tokenizer: Any, skips: bool) -> Callable[[list[int]], str]:
+    made = getattr(tokenizer, "backend_tokenizer", None) or getattr(tokenizer, "_tokenizer", None)
+    if made is not None and hasattr(made, "decode"):
+        return lambda ids: str(made.decode(ids, skip_special_tokens=skips))
+    return lambda ids: str(
+        tokenizer.decode(ids, skip_special_tokens=skips, clean_up_tokenization_spaces=False)
+    )
 
 
 def _ids(given: int | Sequence[int] | None) -> Sequence[int]:

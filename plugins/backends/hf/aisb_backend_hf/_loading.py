@@ -20,9 +20,10 @@ BEYOND = 1 << 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What is loaded, and how."""
+    """What is loaded, and how. A model that `sees` is loaded with the processor of its images."""
 
     path: str
+    sees: bool = False
     tokenizer_path: str | None = None
     dtype: str = "auto"
     device: str = "auto"
@@ -41,7 +42,10 @@ class Source:
 
 @dataclass(slots=True)
 class Loaded:
-    """A model that is ready. `window` is its context in tokens, None where it says none."""
+    """A model that is ready. `window` is its context in tokens, None where it says none.
+
+    `processor` makes images and texts into what a model takes that sees.
+    """
 
     model: Any
     tokenizer: Any
@@ -49,6 +53,7 @@ class Loaded:
     ends: frozenset[int]
     defaults: dict[str, Any]
     seconds: float
+    processor: Any = None
 
     def line(self) -> str:
         """Say what was loaded, in how many seconds, and where it is."""
@@ -77,7 +82,12 @@ def load(source: Source) -> Loaded:
     transformers.utils.logging.disable_progress_bar()
     check_path(source)
     place = devices.resolve(source.device)
-    tokenizer = _guarded(source, "the tokenizer", lambda: _tokenizer(transformers, source))
+    processor = None
+    if source.sees:
+        processor = _guarded(source, "the processor", lambda: _processor(transformers, source))
+        tokenizer = processor.tokenizer
+    else:
+        tokenizer = _guarded(source, "the tokenizer", lambda: _tokenizer(transformers, source))
     model = _guarded(source, "the model", lambda: _model(transformers, source, place))
     model.eval()
     return Loaded(
@@ -87,6 +97,7 @@ def load(source: Source) -> Loaded:
         _ends(model, tokenizer, source),
         _defaults(model),
         time.monotonic() - began,
+        processor,
     )
 
 
@@ -134,6 +145,18 @@ def _tokenizer(transformers: Any, source: Source) -> Any:
     return transformers.AutoTokenizer.from_pretrained(name, **{**more, **source.tokenizer_kwargs})
 
 
+def _processor(transformers: Any, source: Source) -> Any:
+    need("PIL", why="images", install="pip install 'aisb-backend-hf[vision]'")
+    name, more = _named(source, source.path)
+    processor = transformers.AutoProcessor.from_pretrained(name, **{**more, **source.tokenizer_kwargs})
+    if not (hasattr(processor, "tokenizer") and hasattr(processor, "image_processor")):
+        raise UsageError(
+            f"path = {source.path!r}: it has no processor of images, so it is a model of text alone\n"
+            "  for such a model use hf_chat_model"
+        )
+    return processor
+
+
 def _model(transformers: Any, source: Source, place: str) -> Any:
     import torch
 
@@ -143,7 +166,8 @@ def _model(transformers: Any, source: Source, place: str) -> Any:
         more["device_map"] = source.device_map
     dtype = source.dtype if source.dtype == "auto" else getattr(torch, source.dtype)
     given = {"dtype": dtype, **more, **source.model_kwargs}
-    model, info = transformers.AutoModelForCausalLM.from_pretrained(name, output_loading_info=True, **given)
+    kind = "AutoModelForImageTextToText" if source.sees else "AutoModelForCausalLM"
+    model, info = getattr(transformers, kind).from_pretrained(name, output_loading_info=True, **given)
     for key, what in (
         ("missing_keys", "are not in its files"),
         ("mismatched_keys", "have another shape there"),

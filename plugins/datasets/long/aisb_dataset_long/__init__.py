@@ -13,6 +13,7 @@ from aisb import hookimpl
 def aisb_datasets() -> Mapping[str, str]:
     """Offer the readers of long texts, and the maker of texts with hidden facts."""
     return {
+        "aa-lcr": "aisb_dataset_long._documents:aa_lcr",
         "key-values": "aisb_dataset_long._rows:key_values",
         "leval": "aisb_dataset_long._rows:leval",
         "longbench": "aisb_dataset_long._rows:longbench",

@@ -1,9 +1,12 @@
 """Every long-text task renders and scores rows of its formats; hidden facts stand where they are said to."""
 
+import csv
 import importlib.resources
 import json
 import os
 import tomllib
+import unicodedata
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -99,7 +102,39 @@ def write_rows(root):
     for name, text in FILES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
+    write_documents(root)
     return root
+
+
+def write_documents(root, folder="aa_lcr"):
+    """Write rows of AA-LCR, two on each set of documents, and the zip file with these."""
+    (root / folder / "extracted_text").mkdir(parents=True)
+    with zipfile.ZipFile(root / folder / "extracted_text/AA-LCR_extracted-text.zip", "w") as archive:
+        rows = []
+        for number in range(6):
+            category, name = ("Company Reports", "Law")[number % 2], f"set_{number // 2}"
+            files = [
+                f"Re\u0301port {number // 2}.txt",
+                "annex.txt",
+            ]  # the zip has the accent as one character
+            for file in files:
+                text = f"\ufeffThe {file} of {category} {name}: {STORY}\n"
+                archive.writestr(f"lcr/{category}/{name}/{unicodedata.normalize('NFC', file)}", text)
+            rows.append(
+                {
+                    "document_category": category,
+                    "document_set_id": name,
+                    "question_id": str(number),
+                    "question": f"Who walks in set {number}?",
+                    "answer": f"the miller {number}",
+                    "data_source_filenames": ";".join(files),
+                    "data_source_urls": "",
+                }
+            )
+    with (root / folder / "AA-LCR_Dataset.csv").open("w", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +147,7 @@ def said(sample):
     return ", ".join(target) if isinstance(target, list) else target
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [name for name in SMALL if name != "aa_lcr"])
 @pytest.mark.parametrize("form", ["%s", "<think>\\boxed{no}</think>\n%s"])
 async def test_a_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong(
     plugins, make_task, name, form
@@ -323,3 +358,34 @@ async def test_all_real_golds_are_right(plugins, make_task, name, count):
     assert [one.value for one in scores] == pytest.approx([1] * count)
     # One question of L-Eval stands there twice.
     assert len({renderer.request(sample).messages for sample in samples}) >= count - 1
+
+
+def test_a_question_of_aa_lcr_has_its_documents_in_the_order_of_the_table(make_task, tmp_path):
+    _, samples, renderer = make_task("aa_lcr")
+    sample = samples.samples[3]
+    assert (sample.target, sample.cluster) != (samples.samples[1].target, samples.samples[1].cluster)
+    (turn,) = renderer.request(sample).messages
+    assert turn.content == (
+        "BEGIN INPUT DOCUMENTS\n\n"
+        f"BEGIN DOCUMENT 1:\nThe Re\u0301port 1.txt of Law set_1: {STORY}\nEND DOCUMENT 1\n\n"
+        f"BEGIN DOCUMENT 2:\nThe annex.txt of Law set_1: {STORY}\nEND DOCUMENT 2\n\n"
+        "END INPUT DOCUMENTS\n\nAnswer the following question using the input documents provided above.\n\n"
+        "START QUESTION\n\nWho walks in set 3?\n\nEND QUESTION"
+    )
+    write_documents(tmp_path, "AA-LCR")
+    _, other, _ = make_task("aa_lcr", tmp_path)
+    assert [one.fields["documents"] for one in other] == [one.fields["documents"] for one in samples]
+
+
+def test_a_document_that_is_missing_and_a_torn_zip_are_named(make_task, tmp_path):
+    write_documents(tmp_path)
+    table = tmp_path / "aa_lcr/AA-LCR_Dataset.csv"
+    table.write_text(table.read_text("utf-8").replace("annex.txt", "lost.txt", 1), "utf-8")
+    with pytest.raises(
+        DataError, match=r"Dataset.csv, line 2: the document Company Reports/set_0/lost.txt is not in the"
+    ):
+        make_task("aa_lcr", tmp_path)
+    packed = tmp_path / "aa_lcr/extracted_text/AA-LCR_extracted-text.zip"
+    packed.write_bytes(packed.read_bytes()[:-30])
+    with pytest.raises(DataError, match=r"extracted-text.zip: not a zip file that can be read"):
+        make_task("aa_lcr", tmp_path)

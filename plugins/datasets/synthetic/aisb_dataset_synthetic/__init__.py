@@ -22,6 +22,9 @@ AT_ONCE = 1024
 
 SMALLEST_VOCABULARY = 16
 
+MARK = "<image>"
+"""Where an image stands in a prompt."""
+
 
 def synthetic(
     *,
@@ -36,6 +39,10 @@ def synthetic(
         Tokenizer | None, "folder of the model's tokenizer; without it lengths are not exact"
     ] = None,
     vocabulary: Annotated[int | None, "tokens of the model, for token ids without a tokenizer"] = None,
+    images: Annotated[int, "images of each prompt; the variant synthetic:images sends them"] = 0,
+    image_size: Annotated[
+        str | list[str], "width and height in pixels, as in 1024x768; of several one is drawn for each image"
+    ] = "512x512",
     seed: Annotated[int, "another seed draws other lengths and other prompts"] = 0,
     nonce: Annotated[
         str, "another nonce makes other prompts of the same lengths; a run gives its own", CacheNonce
@@ -62,9 +69,33 @@ def synthetic(
         raise UsageError(
             "kind = 'token-ids' needs tokenizer = FOLDER, or vocabulary = N, how many tokens the model knows"
         )
+    if images < 0 or (images and kind == "token-ids"):
+        raise UsageError(f"images = {images} must be 0 or more, and 0 for token ids, which go without images")
     filler = Filler(tokenizer, f"{seed}:{nonce}")
     make = _token_ids if kind == "token-ids" else _strings
-    return make(filler, _sizes(requests, seed, inputs, outputs), prefix, vocabulary, {"nonce": nonce})
+    rows = make(filler, _sizes(requests, seed, inputs, outputs), prefix, vocabulary, {"nonce": nonce})
+    return _with_images(rows, images, image_size, seed, nonce) if images else rows
+
+
+def _with_images(
+    rows: Iterator[Row], count: int, size: str | list[str], seed: int, nonce: str
+) -> Iterator[Row]:
+    """Add images to rows. How many tokens a model makes of one, the service alone knows."""
+    from aisb_dataset_synthetic._images import make_image, read_sizes
+
+    sizes = read_sizes(size)
+
+    def made(number: int) -> Iterator[bytes]:
+        random = Random(f"{seed}:{number}:images")
+        for at in range(count):
+            yield make_image(f"{seed}:{nonce}:{number}:{at}", random.choice(sizes))
+
+    def add(number: int, row: Row) -> Row:
+        kept = {key: value for key, value in row.items() if key != "shared_tokens"}
+        unknown = {"input_tokens": None, "input_exact": False}
+        return {**kept, **unknown, "images": list(made(number)), "image_marks": MARK * count}
+
+    return (add(number, row) for number, row in enumerate(rows))
 
 
 def _sizes(requests: int, seed: int, inputs: Lengths, outputs: Lengths) -> Iterator[tuple[int, int, int]]:

@@ -1,6 +1,10 @@
 """Made prompts have the lengths asked for, are replayed by seed and nonce, and refuse what cannot be."""
 
+import csv
+import io
 import json
+import subprocess
+import sys
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -8,7 +12,9 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from aisb import ConfigError, UsageError
+from aisb import ConfigError, DataError, UsageError
+from aisb.helpers import data_url
+from aisb_dataset_synthetic._images import make_image
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer, cross
 from aisb_engine._data.samples import load_samples
@@ -215,3 +221,91 @@ def test_an_alias_leads_to_the_task_and_its_variant(plugins, alias, target):
     assert Catalog(plugins).aliases[alias] == target
     (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert (task.name, task.variant or "") == (name, variant)
+
+
+def test_images_have_the_sizes_asked_for_and_are_others_for_each_row_and_run(make):
+    sizes = ["64x32", "33x17"]
+    samples, requests = make("synthetic:images", requests=8, images=2, image_size=sizes, input=12)
+    found = [one for sample in samples for one in sample.fields["images"]]
+    assert {(one["width"], one["height"]) for one in found} == {(64, 32), (33, 17)}
+    assert len({one["file"] for one in found}) == 16
+    text, first, second = requests[0].messages[0].content
+    assert (text.value, first.kind, second.kind) == (samples.samples[0].fields["prompt"], "image", "image")
+    assert data_url(first).startswith("data:image/png;base64,")
+    again, _ = make("synthetic:images", requests=8, images=2, image_size=sizes, input=12)
+    assert [one.fields["images"] for one in again] == [one.fields["images"] for one in samples]
+    other, _ = make("synthetic:images", requests=8, images=2, image_size=sizes, input=12, nonce="b")
+    assert not {one["file"] for one in found} & {one["file"] for row in other for one in row.fields["images"]}
+    assert (samples.samples[0].fields["input_tokens_asked"], samples.samples[0].fields["input_exact"]) == (
+        12,
+        False,
+    )
+
+
+def test_the_content_of_an_image_is_a_png_that_others_read():
+    pictures = pytest.importorskip("PIL.Image")
+    for size in ((1, 1), (16, 16), (100, 37)):
+        picture = pictures.open(io.BytesIO(make_image("a", size)))
+        picture.load()
+        assert (picture.size, picture.mode) == (size, "RGB")
+    assert make_image("a", (20, 20)) != make_image("b", (20, 20))
+
+
+def test_a_round_asks_other_words_with_the_same_images(make, folder):
+    samples, requests = make(
+        "synthetic:images", requests=2, input=8, image_size="16x16", tokenizer=str(folder)
+    )
+    buster = PrefixCacheBuster(pool_of(samples))
+    text, image = buster.request(requests[0], 1).messages[0].content
+    first_text, first_image = requests[0].messages[0].content
+    assert image == first_image
+    assert text.value != first_text.value
+    assert len(text.value.split()) == len(first_text.value.split())
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"images": -1}, "images = -1 must be 0 or more"),
+        ({"image_size": "wide"}, "image_size = 'wide' must be a size such as '1024x768'"),
+        ({"image_size": "99999x2"}, "sides of 1 to 16,384 pixels"),
+        ({"image_size": []}, "must be a size such as"),
+        ({"kind": "token-ids", "vocabulary": 100}, "token ids, which go without images"),
+    ],
+)
+def test_images_that_cannot_be_are_refused(make, values, told):
+    with pytest.raises(UsageError, match=told):
+        make("synthetic:images", requests=1, **values)
+
+
+def test_images_that_the_prompt_does_not_attach_are_an_error(make):
+    with pytest.raises(
+        DataError, match=r"row 0: the field 'images' has images or sounds, and prompt.media attaches none"
+    ):
+        make("synthetic", requests=1, images=1)
+
+
+def test_a_run_measures_images_by_what_the_service_says_it_read(tmp_path, answering):
+    def answer(asked):
+        *_, content = (message["content"] for message in asked["messages"])
+        pictures = [part for part in content if part["type"] == "image_url"]
+        usage = {"prompt_tokens": 10 + 50 * len(pictures), "completion_tokens": 1, "total_tokens": 11}
+        return 200, {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "usage": usage}
+
+    service = answering({"/v1/models": (200, {"data": [{"id": "m"}]}), "/v1/chat/completions": answer})
+    words = [
+        "run", "--models", "vllm_api_general_chat", "--url", service.url, "--datasets", "synthetic:images",
+        "--mode", "perf", "--num-prompts", "6", "--set", "task.dataset.requests=6", "--set", "task.dataset.images=2",
+        "--set", "task.dataset.image_size='40x30'", "-w", "out",
+    ]  # fmt: skip
+    ended = subprocess.run(
+        [sys.executable, "-m", "aisb_cli.main", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (file,) = tmp_path.glob("out/*/performances/*/*_requests.csv")
+    with file.open() as lines:
+        assert {row["input_tokens"] for row in csv.DictReader(lines)} == {"110"}

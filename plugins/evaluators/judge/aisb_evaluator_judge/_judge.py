@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from string import ascii_uppercase
 from typing import Annotated, Any
 
 from aisb import Ask, Evaluator, Message, Metric, Prediction, Request, Sample, Score, UsageError
 from aisb.helpers import Template, optional
+from aisb_evaluator_judge._calibration import calibration_error, compiled, judged_well, stated
 from aisb_evaluator_judge._candidate import Shown
 from aisb_evaluator_judge._verdicts import read_verdict
 
@@ -31,6 +33,10 @@ class ModelJudge(Evaluator):
         repeats: Annotated[int, "how often each of these is asked"] = 1,
         params: Annotated[
             dict[str, Any] | None, "generation parameters, below those of [judge]; left out, temperature 0"
+        ] = None,
+        confidence: Annotated[
+            str | None,
+            "a pattern whose group is the percent that an answer says it is sure: adds calibration_error",
         ] = None,
         ask: Ask | None = None,
     ) -> None:
@@ -58,6 +64,7 @@ class ModelJudge(Evaluator):
         self.repeats = repeats
         self.params = {"temperature": 0} if params is None else params
         self.questions_per_answer = len(self.orders) * repeats
+        self.confidence = None if confidence is None else compiled(confidence)
         self._ask = ask
 
     async def score(self, answer: str | None, sample: Sample) -> Score:
@@ -76,7 +83,10 @@ class ModelJudge(Evaluator):
             self._verdict(reply, order, shown)
             for reply, (order, _), (_, shown) in zip(replies, questions, asked, strict=True)
         ]
-        return self._counted(given, replies)
+        score = self._counted(given, replies)
+        if self.confidence is None:
+            return score
+        return replace(score, details={**score.details, "confidence": stated(self.confidence, answer or "")})
 
     def extra_metrics(self, scores: Sequence[Score]) -> list[Metric]:
         """Return how often the judge gave no verdict, and how often it agreed with itself."""
@@ -88,6 +98,10 @@ class ModelJudge(Evaluator):
         if self.questions_per_answer > 1:
             shares = [details["agreement"] for details in judged]
             found.append(Metric("judge agreement", 100 * sum(shares) / len(shares), count=len(shares)))
+        if self.confidence is not None:
+            pairs = [(score.details["confidence"], score.value) for score in scores if judged_well(score)]
+            error = calibration_error(pairs)
+            found.append(Metric("calibration_error", error, unit="%", count=len(pairs), better="lower"))
         return found
 
     def _request(

@@ -6,6 +6,7 @@ import pytest
 
 from aisb import Failure, Prediction, Sample, Score, UsageError
 from aisb_engine import VisibleText
+from aisb_evaluator_judge._calibration import calibration_error
 from aisb_evaluator_judge._judge import ModelJudge
 from aisb_evaluator_judge._verdicts import read_verdict
 
@@ -224,3 +225,35 @@ def test_options_that_make_no_sense_are_refused(options, text):
     with pytest.raises(UsageError) as caught:
         ModelJudge(**{"prompt": PROMPT, **options})
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answers", "error"),
+    [
+        ([], 0),
+        ([(100, 1)] * 10, 0),
+        ([(100, 0)] * 10, 100),
+        ([(80, 1)] * 8 + [(80, 0)] * 2, 0),
+        ([(90, 1), (90, 0)], 40),
+        # Two bins of 100: sure of 50 % and right in none; sure of 100 % and right in 90 %.
+        ([(100, 1)] * 90 + [(50, 0)] * 100 + [(100, 0)] * 10, ((50**2 + 10**2) / 2) ** 0.5),
+        # What does not fill a bin belongs to the last: 100 of 150 are right, sure of 60 %.
+        ([(60, 1)] * 100 + [(60, 0)] * 50, 100 * (2 / 3 - 0.6)),
+    ],
+)
+def test_the_calibration_error_is_the_mean_gap_over_bins(answers, error):
+    assert calibration_error(answers) == pytest.approx(error)
+
+
+async def test_the_confidence_that_an_answer_states_last_stands_beside_its_grade():
+    pattern = r"(?i)confidence:\s*([\d.]+)"
+    said = "Confidence: 10%\nNo.\nAnswer: 0.5\nConfidence: 70.5%"
+    right, _ = await judged("A", answer=said, confidence=pattern)
+    none, _ = await judged("B", answer="0.4", confidence=pattern)
+    assert (right.value, right.details["confidence"], none.details["confidence"]) == (1, 70.5, 100)
+    judge = ModelJudge(prompt=PROMPT, confidence=pattern)
+    metrics = {metric.name: metric for metric in judge.extra_metrics([right, none])}
+    assert metrics["calibration_error"].value == pytest.approx((70.5 + 100) / 2 - 50)
+    for wrong, told in (("(", "not a regular expression"), ("a", "must have one group")):
+        with pytest.raises(UsageError, match=told):
+            ModelJudge(prompt=PROMPT, confidence=wrong)

@@ -11,6 +11,7 @@ from aisb_testing._kinds import (
     check_reporter,
 )
 from aisb_testing._launching import check_launcher
+from aisb_testing._media import make_mp4, make_png, make_wav
 from aisb_testing._scripted import ScriptedService
 from aisb_testing._steps import (
     DONE,
@@ -43,6 +44,9 @@ __all__ = [
     "check_postprocessor",
     "check_reporter",
     "event_stream",
+    "make_mp4",
+    "make_png",
+    "make_wav",
     "sse",
     "usage_of",
     "whole_reply",

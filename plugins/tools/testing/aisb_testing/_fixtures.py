@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
 import threading
@@ -37,6 +38,12 @@ Answers = Mapping[str, Answer | Callable[[Any], Answer]]
 def _client() -> None:
     """Give the engine's client to backends that a test makes itself."""
     Backend.client = EngineClient()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what runs take out of rows in a folder of the tests."""
+    os.environ["AISB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

@@ -1,0 +1,179 @@
+"""Images, audio and video that stand in the rows themselves: as bytes in Parquet, or in base64.
+
+Content that a task attaches is written to files, once for each content, and the row's field becomes a table
+that says where: rows of a gigabyte of pages then take little memory, the log keeps addresses alone, and a
+service that may read files can be sent one. The files are a cache: they can be removed between runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aisb._errors import DataError
+from aisb._templates import Template
+from aisb._types import Row
+from aisb_engine._data.media_types import TornMediaError, ending, inspect
+
+if TYPE_CHECKING:
+    from aisb_engine._spec import Task
+
+_BASE64 = re.compile(
+    r"iVBORw0KGgo|/9j/|R0lGOD|UklGR|Qk[0-3]|SUkqA|TU0AK|T2dnU|SUQz|ZkxhQ|GkXfo|AAAA[A-Za-z0-9+/]{2}Z0eX"
+)
+"""How the known types begin in base64."""
+
+_LETTERS = re.compile(r"[A-Za-z0-9+/=\s]+")
+_DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w=.+-]+)*;base64,")
+SHORTEST, LOOKED_AT = 64, 256
+"""A text of fewer characters than the first is a path; so is one with a dot among as many as the second."""
+
+
+class Embedded(dict[str, Any]):
+    """Content that stood in a row: `file`, `type`, `size` in bytes, and of an image `width` and `height`."""
+
+
+def cache_folder() -> Path:
+    """Return the folder for content out of rows: `$AISB_CACHE`, else the user's own cache."""
+    given = os.environ.get("AISB_CACHE")
+    if given:
+        return Path(given).expanduser() / "media"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "aisb" / "media"
+
+
+class EmbeddedContent:
+    """Takes content out of a task's rows: the fields that `prompt.media` attaches become tables.
+
+    Bytes in other fields are left out: no prompt, grade or log can hold them. Content of a dataset that is
+    `generated` is another in each run: it is kept while the process runs, and all of it must be attached.
+    """
+
+    def __init__(self, task: Task, *, generated: bool = False) -> None:
+        templates = (Template(one.file) for one in task.prompt.media)
+        self._attached = {name for template in templates if template.single for name in template.names}
+        self._generated = generated
+
+    def row(self, row: Row) -> Row:
+        """Return a row without bytes.
+
+        Raises:
+            DataError: what an attached field holds is no image, audio or video, or is not whole.
+        """
+        changed: dict[str, Any] = {}
+        for name, value in row.items():
+            if name in self._attached:
+                made = self._taken(name, value)
+                if made is not value:
+                    changed[name] = made
+            elif _has_bytes(value):
+                if self._generated:
+                    raise DataError(
+                        f"the field {name!r} has images or sounds, and prompt.media attaches none"
+                    )
+                changed[name] = _without_bytes(value)
+        return {**row, **changed} if changed else row
+
+    def _taken(self, name: str, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text(name, value)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return self._stored(name, bytes(value))
+        if isinstance(value, Mapping):
+            if "bytes" in value:
+                content = value["bytes"]
+                return value.get("path") if content is None else self._taken(name, content)
+            return {key: self._taken(name, one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._taken(name, one) for one in value]
+        return value
+
+    def _text(self, name: str, text: str) -> Any:
+        """Return what a text holds in base64; the text itself where it is a path or an address."""
+        url = _DATA_URL.match(text)
+        begin = url.end() if url else 0
+        if not url and not _is_base64(text):
+            return text
+        try:
+            content = base64.b64decode("".join(text[begin:].split()), validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise DataError(f"the field {name!r} is no base64 that can be read: {error}") from error
+        return self._stored(name, content, text if url else None)
+
+    def _stored(self, name: str, content: bytes, address: str | None = None) -> Any:
+        """Write content to its file; content of a type that an `address` alone can name stays there."""
+        try:
+            found = inspect(BytesIO(content), len(content))
+        except TornMediaError as error:
+            raise DataError(f"the field {name!r}: {error}") from error
+        suffix = ending(found.type) if found else None
+        if found is None or suffix is None:
+            if address:
+                return address
+            shown = f"of the type {found.type}" if found else "that begin with " + repr(content[:12])
+            raise DataError(
+                f"the field {name!r} holds {len(content):,} bytes {shown}: no known image, audio or video"
+            )
+        digest = sha256(content).hexdigest()
+        folder = _folder_of_this_process() if self._generated else cache_folder()
+        path = folder / digest[:2] / f"{digest[:40]}{suffix}"
+        _write_once(path, content)
+        table = Embedded(file=str(path), type=found.type, size=len(content))
+        if found.width is not None:
+            table |= {"width": found.width, "height": found.height}
+        return table
+
+
+@cache
+def _folder_of_this_process() -> Path:
+    """Return a folder that is removed when the process ends."""
+    import atexit
+    import shutil
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="aisb-media-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _is_base64(text: str) -> bool:
+    """Say whether a text without an address is content in base64, and no path."""
+    return len(text) >= SHORTEST and bool(_BASE64.match(text) and _LETTERS.fullmatch(text[:LOOKED_AT]))
+
+
+def _has_bytes(value: Any) -> bool:
+    """Say whether a field is content, as Parquet has it: bytes, a table with bytes, or a list of these."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, bytes) or (isinstance(value, dict) and isinstance(value.get("bytes"), bytes))
+
+
+def _without_bytes(value: Any) -> Any:
+    """Return a value with empty bytes in place of content, so that a template that names it is an error."""
+    if isinstance(value, list):
+        return [_without_bytes(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _without_bytes(one) for key, one in value.items()}
+    return b"" if isinstance(value, bytes) else value
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    if path.is_file() and path.stat().st_size == len(content):
+        return
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written: {error.strerror}; "
+            "content of rows is kept there while it is sent: AISB_CACHE names another folder"
+        ) from error

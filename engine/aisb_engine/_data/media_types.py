@@ -1,0 +1,192 @@
+"""What a file holds by its first bytes: an image, audio or video, and how large an image is in pixels.
+
+Only headers are read and nothing is decoded, so that a small file that claims to be huge costs nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import BinaryIO, NamedTuple
+
+from aisb._media import TYPES
+
+HEAD = 64
+"""How many bytes decide about the type."""
+
+SHORTEST_TEXT = 16
+"""So many printed characters at the beginning are a text: an error page in place of a file, say."""
+
+
+class Content(NamedTuple):
+    """The media type of some bytes; an image has a width and a height in pixels."""
+
+    type: str
+    width: int | None = None
+    height: int | None = None
+
+
+class TornMediaError(ValueError):
+    """The bytes begin as a known type and are not whole."""
+
+
+def inspect(stream: BinaryIO, size: int) -> Content | None:
+    """Return what a stream of `size` bytes holds; None for an unknown type.
+
+    Raises:
+        TornMediaError: the header is that of a known image, and the rest is not there or makes no sense.
+    """
+    kind = media_type(stream.read(HEAD))
+    if kind is None:
+        return None
+    measure = _SIZES.get(kind)
+    if measure is None:
+        return Content(kind)
+    stream.seek(0)
+    try:
+        width, height = measure(stream, size)
+    except (struct.error, IndexError) as error:
+        raise TornMediaError(f"the {kind} is cut off") from error
+    if width < 1 or height < 1:
+        raise TornMediaError(f"the {kind} says that it has {width} × {height} pixels")
+    return Content(kind, width, height)
+
+
+def media_type(head: bytes) -> str | None:
+    """Return the media type that the first bytes of a file show; None for an unknown one."""
+    for mark, kind in _MARKS:
+        if head.startswith(mark):
+            return kind
+    if head[:4] in {b"RIFF", b"RF64"}:
+        return _RIFF.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "video/mp4")
+    if head[:2] == b"BM" and len(head) >= 26 and head[6:10] == bytes(4):
+        return "image/bmp"
+    if len(head) > 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
+        return "audio/aac" if head[1] & 0x06 == 0 else "audio/mpeg"
+    words = len(head) >= SHORTEST_TEXT and all(byte in _PRINTED for byte in head)
+    return "text/plain" if words else None
+
+
+def fits(kind: str, found: str) -> bool:
+    """Say whether content of a media type can be an `image`, `audio` or `video`; containers can be both."""
+    return found.startswith(f"{kind}/") or (kind != "image" and found in _CONTAINERS)
+
+
+def ending(found: str) -> str | None:
+    """Return the file ending by which `data_url` knows a media type again; None where it knows none."""
+    return _ENDINGS.get(found)
+
+
+_PRINTED = frozenset({*range(0x20, 0x7F), *b"\t\r\n"})
+_MARKS = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"II*\0", "image/tiff"),
+    (b"MM\0*", "image/tiff"),
+    (b"fLaC", "audio/flac"),
+    (b"OggS", "audio/ogg"),
+    (b"ID3", "audio/mpeg"),
+    (b"\x1a\x45\xdf\xa3", "video/webm"),
+    (b"\0\0\1\xba", "video/mpeg"),
+    (b"\0\0\1\xb3", "video/mpeg"),
+)
+_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
+_BRANDS = {
+    b"M4A ": "audio/mp4",
+    b"qt  ": "video/quicktime",
+    b"heic": "image/heic",
+    b"heix": "image/heic",
+    b"mif1": "image/heif",
+    b"avif": "image/avif",
+}
+_CONTAINERS = frozenset({"audio/ogg", "audio/mp4", "video/webm", "video/mp4", "video/quicktime"})
+_ENDINGS = {type_: suffix for kinds in TYPES.values() for suffix, type_ in kinds.items()}
+
+
+def _png(stream: BinaryIO, size: int) -> tuple[int, int]:
+    head = stream.read(24)
+    if head[12:16] != b"IHDR":
+        raise TornMediaError("the image/png has no header")
+    width, height = struct.unpack(">II", head[16:24])
+    at, name = 8, b""
+    while name != b"IEND":
+        stream.seek(at)
+        length, name = struct.unpack(">I4s", stream.read(8))
+        at += 12 + length
+        if at > size:
+            raise TornMediaError("the image/png is cut off")
+    return width, height
+
+
+def _jpeg(stream: BinaryIO, size: int) -> tuple[int, int]:
+    at = 2
+    while at < size:
+        stream.seek(at)
+        mark, name = struct.unpack(">BB", stream.read(2))
+        if mark != 0xFF:
+            raise TornMediaError("the image/jpeg has no size where one should be")
+        if name in {0xFF, 0x01} or 0xD0 <= name <= 0xD8:  # filling, and marks without content
+            at += 1 if name == 0xFF else 2
+            continue
+        (length,) = struct.unpack(">H", stream.read(2))
+        if 0xC0 <= name <= 0xCF and name not in {0xC4, 0xC8, 0xCC}:
+            _, height, width = struct.unpack(">BHH", stream.read(5))
+            return width, height
+        if name in {0xD9, 0xDA}:
+            break
+        at += 2 + length
+    raise TornMediaError("the image/jpeg is cut off before its size")
+
+
+def _gif(stream: BinaryIO, _: int) -> tuple[int, int]:
+    width, height = struct.unpack("<6xHH", stream.read(10))
+    return width, height
+
+
+def _bmp(stream: BinaryIO, _: int) -> tuple[int, int]:
+    head = stream.read(26)
+    (header,) = struct.unpack("<I", head[14:18])
+    width, height = struct.unpack("<HH" if header == 12 else "<ii", head[18 : 22 if header == 12 else 26])
+    return abs(width), abs(height)
+
+
+def _webp(stream: BinaryIO, size: int) -> tuple[int, int]:
+    head = stream.read(30)
+    (length,) = struct.unpack("<I", head[4:8])
+    if length + 8 > size + 1:  # one byte of padding may be missing
+        raise TornMediaError("the image/webp is cut off")
+    if head[12:16] == b"VP8X":
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    if head[12:16] == b"VP8L":
+        (bits,) = struct.unpack("<I", head[21:25])
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    width, height = struct.unpack("<HH", head[26:30])
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _tiff(stream: BinaryIO, _: int) -> tuple[int, int]:
+    order = "<" if stream.read(2) == b"II" else ">"
+    (at,) = struct.unpack(f"{order}2xI", stream.read(6))
+    stream.seek(at)
+    (count,) = struct.unpack(f"{order}H", stream.read(2))
+    found: dict[int, int] = {}
+    for _entry in range(count):
+        tag, kind, _count = struct.unpack(f"{order}HHI", stream.read(8))
+        value = stream.read(4)
+        if tag in {256, 257}:
+            (found[tag],) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", value)
+    return found.get(256, 0), found.get(257, 0)
+
+
+_SIZES: dict[str, Callable[[BinaryIO, int], tuple[int, int]]] = {
+    "image/png": _png,
+    "image/jpeg": _jpeg,
+    "image/gif": _gif,
+    "image/bmp": _bmp,
+    "image/webp": _webp,
+    "image/tiff": _tiff,
+}

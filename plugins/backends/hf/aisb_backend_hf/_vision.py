@@ -1,0 +1,237 @@
+"""A model that sees at work: one request at a time, through its own processor and its own `generate`.
+
+What a model makes of images (tokens in the prompt, places in two dimensions) is its own, so that nothing here
+lays rows out beside each other. The next token is chosen as for a model of text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import torch
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria
+from transformers.generation.stopping_criteria import StoppingCriteriaList
+
+from aisb import AttemptFailed, DataError, Failure, Message, Part, Request, UsageError
+from aisb.helpers import data_url
+from aisb_backend_hf import _chat as chat
+from aisb_backend_hf._device import is_out_of_memory, release
+from aisb_backend_hf._engine import NO_WINDOW, make_row, own_names
+from aisb_backend_hf._live import Meter
+from aisb_backend_hf._loading import Loaded
+from aisb_backend_hf._requests import Row, Stream, deliver, failed
+from aisb_backend_hf._sampling import choose
+from aisb_backend_hf._scheduler import NOT_NUMBERS
+
+
+@dataclass(eq=False, slots=True)
+class Asked:
+    """A request that waits or is answered, and the way its text takes back."""
+
+    stream: Stream
+    request: Request
+    cancelled: bool = False
+
+
+class VisionEngine:
+    """One model that sees, and the thread in which it answers requests in the order they come."""
+
+    def __init__(
+        self, loaded: Loaded, clock: Callable[[], int], *, window: int | None = None, streamed: bool = True
+    ) -> None:
+        self._loaded = loaded
+        self._clock = clock
+        self._streamed = streamed
+        own = loaded.window or NO_WINDOW
+        self.window = min(window or own, own)
+        self._ends = loaded.ends | chat.end_of_turn(loaded.tokenizer)
+        loaded.model.generation_config = GenerationConfig(do_sample=False, pad_token_id=0)
+        self.meter = Meter()
+        self.notes = [loaded.line(), "a model that sees is asked one row at a time"]
+        self._inbox: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._thread.start()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to travel: a model is loaded by each process for itself."""
+        raise TypeError("a model stays in its process")
+
+    def ask(self, request: Request) -> Asked:
+        """Take a request; its answer comes through its stream."""
+        asked = Asked(Stream(asyncio.get_running_loop()), request)
+        self._inbox.put(asked)
+        return asked
+
+    def close(self) -> None:
+        """End the thread; what is not answered stays so."""
+        self._inbox.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        with torch.inference_mode():
+            while (asked := self._inbox.get()) is not None:
+                if asked.cancelled:
+                    continue
+                try:
+                    self._answer(asked)
+                except AttemptFailed as error:
+                    deliver([(asked.stream, error)])
+                except Exception as error:  # noqa: BLE001 - a request: it fails with it, and is counted
+                    deliver([(asked.stream, self._failure(error))])
+                self.meter.rows = 0
+
+    def _failure(self, error: Exception) -> AttemptFailed:
+        words = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        if isinstance(error, UsageError | DataError):
+            return failed(str(error))
+        if is_out_of_memory(error):
+            self.meter.out_of_memory += 1
+            release(self._loaded.model.device)
+            return failed(f"memory ran out with this request alone: {words}; make its images smaller")
+        return AttemptFailed(Failure("protocol", f"the model failed: {words}"))
+
+    def _answer(self, asked: Asked) -> None:
+        inputs = self._inputs(asked.request)
+        prompt = inputs["input_ids"][0].tolist()
+        if len(prompt) >= self.window:
+            raise failed(f"too long: {len(prompt)} tokens with its images, and the window is {self.window}")
+        row = make_row(
+            self._loaded,
+            own_names(asked.request.params),
+            prompt,
+            asked.stream,
+            ends=self._ends,
+            window=self.window,
+            streamed=self._streamed,
+        )
+        self.meter.prompts += len(prompt)
+        self.meter.computed += len(prompt)
+        self.meter.rows = self.meter.most_rows = 1
+        choosing = _Choosing(asked, row, self._clock, self.meter)
+        self._loaded.model.generate(
+            **inputs,
+            max_new_tokens=row.longest,
+            logits_processor=LogitsProcessorList([choosing]),
+            stopping_criteria=StoppingCriteriaList([_Ended(choosing)]),
+        )
+        self.meter.look()
+
+    def _inputs(self, request: Request) -> dict[str, Any]:
+        """Return what the model takes: the tokens of the messages, and the pixels of their images."""
+        params, processor = request.params, self._loaded.processor
+        more = dict(params.get("chat_template_kwargs") or {})
+        if params.get("tools"):
+            more["tools"] = params["tools"]
+        turns = [_turn(message) for message in request.messages or ()]
+        try:
+            made = processor.apply_chat_template(
+                [turns],
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                **{"add_generation_prompt": True, **more},
+            )
+        except Exception as error:  # what a processor raises is its own
+            words = " ".join(str(error).split())[:300]
+            raise UsageError(
+                f"the processor refuses these messages: {type(error).__name__}: {words}"
+            ) from error
+        model = self._loaded.model
+        return {
+            name: value.to(model.device, model.dtype if value.is_floating_point() else None)
+            for name, value in made.items()
+            if isinstance(value, torch.Tensor)
+        }
+
+
+class _Choosing(LogitsProcessor):
+    """Chooses the next token, tells it to who asked, and leaves `generate` no other."""
+
+    def __init__(self, asked: Asked, row: Row, clock: Callable[[], int], meter: Meter) -> None:
+        self._asked = asked
+        self._row = row
+        self._clock = clock
+        self._meter = meter
+        self.ended = False
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Return logits that only the chosen token can win."""
+        del input_ids
+        chosen = choose(scores, [self._row])
+        if chosen.broken:
+            raise failed(NOT_NUMBERS)
+        token = chosen.tokens[0]
+        self._meter.generated += 1
+        chunk, ended = self._row.take(token, self._clock())
+        if chunk is not None:
+            deliver([(self._asked.stream, chunk)])
+        self.ended = ended or self._asked.cancelled
+        only = torch.full_like(scores, float("-inf"))
+        only[:, token] = 0
+        return only
+
+
+class _Ended(StoppingCriteria):
+    """Says when an answer has ended."""
+
+    def __init__(self, choosing: _Choosing) -> None:
+        self._choosing = choosing
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        """Return for each row whether it is done."""
+        del scores, kwargs
+        return torch.full((input_ids.shape[0],), self._choosing.ended, device=input_ids.device)
+
+
+def set_template(loaded: Loaded, given: str | None, path: str) -> None:
+    """Give processor and tokenizer one chat template.
+
+    Raises:
+        UsageError: there is none, or the file that is named cannot be read.
+    """
+    own = getattr(loaded.processor, "chat_template", None)
+    if own and not loaded.tokenizer.chat_template:
+        loaded.tokenizer.chat_template = own if isinstance(own, str) else own.get("default")
+    chat.set_template(loaded.tokenizer, given, path)
+    if given is not None or not own:
+        loaded.processor.chat_template = loaded.tokenizer.chat_template
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    if isinstance(message.content, str):
+        return {"role": message.role, "content": [{"type": "text", "text": message.content}]}
+    return {"role": message.role, "content": [_part(part) for part in message.content]}
+
+
+def _part(part: Part) -> Mapping[str, Any]:
+    """Return a part as processors take it: an image decoded, a video by the path of its file.
+
+    Raises:
+        UsageError: it is a sound, or lies elsewhere than on this machine.
+    """
+    if part.kind == "text":
+        return {"type": "text", "text": part.value}
+    if part.kind == "audio":
+        raise UsageError("the task has audio parts, which this backend gives to no model")
+    if not part.value.startswith(("file:", "data:")):
+        raise UsageError(f"{part.value[:200]} is an address, and a local model downloads nothing")
+    if part.kind == "video":
+        if part.value.startswith("data:"):
+            raise UsageError("a video must be a file of this machine; its content in base64 is not read")
+        from urllib.parse import unquote, urlsplit
+
+        return {"type": "video", "path": unquote(urlsplit(part.value).path)}
+    from PIL import Image
+
+    content = base64.b64decode(data_url(part).partition(",")[2])
+    try:
+        return {"type": "image", "image": Image.open(io.BytesIO(content)).convert("RGB")}
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"an image cannot be decoded: {error}") from error

@@ -1,0 +1,18 @@
+"""Read VocalSound: sounds whose file names say what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aisb import DataFiles, Row
+
+KINDS = ("laughter", "sigh", "cough", "throatclearing", "sneeze", "sniff")
+
+
+def vocalsound(*, files: DataFiles) -> Iterator[Row]:
+    """A row for each sound: `audio`, where it lies, and `letter`, the kind that its name ends in."""
+    for file in files:
+        label = file.path.stem.rpartition("_")[2].lower()
+        if label not in KINDS:
+            raise file.wrong(f"its name ends in {label!r}, which is none of {', '.join(KINDS)}")
+        yield {"audio": str(file.path), "label": label, "letter": "ABCDEF"[KINDS.index(label)]}

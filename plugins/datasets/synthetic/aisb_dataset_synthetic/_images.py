@@ -1,0 +1,57 @@
+"""Make images of the sizes asked for, each of its own content, so that no cache of a service knows them."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Sequence
+from random import Random
+
+from aisb import UsageError
+
+BLOCK = 16
+"""An image is made of squares of one color each: quick to make, and of a size as a photograph's file has."""
+
+WIDEST = 16_384
+_SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})")
+
+Size = tuple[int, int]
+
+
+def read_sizes(given: str | Sequence[str]) -> list[Size]:
+    """Return sizes in pixels that are written as 1024x768.
+
+    Raises:
+        UsageError: one is no size, or larger than an image can be.
+    """
+    texts = [given] if isinstance(given, str) else list(given)
+    found = [_SIZE.fullmatch(text.strip()) for text in texts]
+    sizes = [(int(one[1]), int(one[2])) for one in found if one]
+    if (
+        not texts
+        or len(sizes) < len(texts)
+        or not all(1 <= side <= WIDEST for size in sizes for side in size)
+    ):
+        raise UsageError(
+            f"image_size = {given!r} must be a size such as '1024x768', or a list of sizes, "
+            f"with sides of 1 to {WIDEST:,} pixels"
+        )
+    return sizes
+
+
+def make_image(key: str, size: Size) -> bytes:
+    """Return a PNG of a size; the key alone decides about its content."""
+    width, height = size
+    across = -(-width // BLOCK)
+    random, lines = Random(key), []
+    for top in range(0, height, BLOCK):
+        colors = random.randbytes(3 * across)
+        line = b"".join(colors[at : at + 3] * BLOCK for at in range(0, 3 * across, 3))[: 3 * width]
+        lines += [b"\0" + line] * min(BLOCK, height - top)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(lines), 1)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    )

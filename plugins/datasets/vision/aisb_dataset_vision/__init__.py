@@ -1,0 +1,26 @@
+"""Questions on images as tasks: subjects of study, pages, scenes, geometry, and where things are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from aisb import hookimpl
+
+
+@hookimpl
+def aisb_configs() -> Iterable[Traversable]:
+    """Return the folder with this family's tasks and their other names."""
+    return [files("aisb_dataset_vision")]
+
+
+@hookimpl
+def aisb_datasets() -> Mapping[str, str]:
+    """Offer the readers of rows with images that a template cannot put together."""
+    return {
+        "image-questions": "aisb_dataset_vision._questions:image_questions",
+        "refcoco": "aisb_dataset_vision._places:refcoco",
+        "textvqa": "aisb_dataset_vision._texts:textvqa",
+        "vlmeval-tsv": "aisb_dataset_vision._sheets:vlmeval_tsv",
+    }

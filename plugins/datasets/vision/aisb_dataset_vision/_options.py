@@ -1,0 +1,48 @@
+"""Options and answers as data sets on images write them: lists, and lists written in a text."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from string import ascii_uppercase
+from typing import Any
+
+MOST = 26
+
+
+def listed(value: Any) -> list[str]:
+    """Return the elements of a list, of a text that writes one (`['a', "b"]`), or of a table A, B, C.
+
+    Any other text is one element; null, and a text of white space, is none.
+    """
+    if isinstance(value, str):
+        value = _written(value)
+    if value is None:
+        return []
+    if isinstance(value, Mapping):
+        value = [value.get(letter) for letter in ascii_uppercase]
+    if not isinstance(value, list | tuple):
+        value = [value]
+    return [str(one) for one in value if one is not None and str(one).strip()]
+
+
+def _written(text: str) -> Any:
+    """Return what a text writes as a list; the text itself where it writes none."""
+    text = text.strip()
+    if not text:
+        return None
+    if text[0] not in "[{(" or text[-1] not in "]})":
+        return text
+    for read in (json.loads, ast.literal_eval):  # literals alone: nothing in the data is run
+        try:
+            found = read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        return found if isinstance(found, list | tuple | dict) else text
+    return text
+
+
+def lettered(options: list[str]) -> str:
+    """Return the letters of options as a prompt names them: `A,B,C,D`."""
+    return ",".join(ascii_uppercase[: len(options)])

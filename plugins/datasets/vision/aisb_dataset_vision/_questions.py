@@ -1,0 +1,67 @@
+"""Read questions with or without options, each asked in its own way: MMMU, MMMU-Pro, MathVision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from aisb import DataError, DataFiles, Row
+from aisb.helpers import Template
+from aisb_dataset_vision._options import MOST, lettered, listed
+from aisb_dataset_vision._parquet import parquet_rows
+
+IMAGES = 7
+"""The columns image_1 to image_7 are there in every row, empty where a row has fewer."""
+
+
+def image_questions(
+    *,
+    files: DataFiles,
+    choice_prompt: Annotated[str, "how a question with options is asked: a template over its row"],
+    open_prompt: Annotated[str | None, "how one without options is asked; left out, it is an error"] = None,
+    choice_line: Annotated[str, "how an option is shown in {choice_lines}"] = "{letter}) {choice}",
+) -> Iterator[Row]:
+    """Rows of Parquet files with the fields `prompt`, `options`, `answer` and `kind`: choice or open.
+
+    Options may be a list, or a text that writes one. Prompts can name `{choice_lines}` and `{letters}` beside
+    the row's own fields.
+    """
+    asked = {"choice": Template(choice_prompt, "choice_prompt")}
+    if open_prompt is not None:
+        asked["open"] = Template(open_prompt, "open_prompt")
+    line = Template(choice_line, "choice_line")
+    for row in parquet_rows(files):
+        yield _made(files, row, asked, line)
+
+
+def _made(files: DataFiles, row: Mapping[str, Any], asked: Mapping[str, Template], line: Template) -> Row:
+    options = listed(row.get("options"))
+    kind = "choice" if options and row.get("question_type") != "open" else "open"
+    if kind not in asked:
+        raise DataError(f"{files.here}: the row has no options, and open_prompt is not set")
+    if len(options) > MOST:
+        raise DataError(f"{files.here}: {len(options)} options are more than there are letters")
+    letters = lettered(options)
+    lines = [
+        line.render({"letter": letter, "choice": option})
+        for letter, option in zip(letters.split(","), options, strict=False)
+    ]
+    fields = {
+        **{f"image_{number}": None for number in range(1, IMAGES + 1)},
+        **row,
+        "question": str(row.get("question") or "").strip(),
+    }
+    fields["prompt"] = asked[kind].render({**fields, "letters": letters, "choice_lines": "\n".join(lines)})
+    answers = (
+        [_letter(str(row.get("answer") or ""), options)] if kind == "choice" else listed(row.get("answer"))
+    )
+    return {**fields, "kind": kind, "options": options or None, "answer": answers}
+
+
+def _letter(answer: str, options: list[str]) -> str:
+    """Return the letter of the right option, which some rows of MathVision give by its text."""
+    answer = answer.strip()
+    if len(answer) == 1 and answer.upper() in lettered(options):
+        return answer.upper()
+    same = [at for at, option in enumerate(options) if option.strip() == answer]
+    return lettered(options).split(",")[same[0]] if len(same) == 1 else answer

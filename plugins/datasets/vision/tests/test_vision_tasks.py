@@ -1,0 +1,640 @@
+"""Every task on images renders rows in the formats of upstream and scores them: gold is right, shuffled is chance."""
+
+import base64
+import csv
+import importlib.resources
+import io
+import json
+import tomllib
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from aisb import DataError, Prediction
+from aisb.helpers import data_url, wilson
+from aisb_dataset_vision._options import lettered, listed
+from aisb_engine._resolve.catalog import Catalog, Selection
+from aisb_engine._resolve.config import RunInput, resolve
+from aisb_engine._scoring.scoring import score
+from aisb_testing import make_png
+
+FAMILY = Path(str(importlib.resources.files("aisb_dataset_vision")))
+TASKS = {path.stem: tomllib.loads(path.read_text("utf-8")) for path in (FAMILY / "tasks").glob("*.toml")}
+ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text("utf-8"))
+NAMES = [
+    *TASKS,
+    *(f"{name}:{variant}" for name, task in TASKS.items() for variant in task.get("variants", {})),
+]
+COUNT = 210
+WORDS = [
+    "granite",
+    "41.7 %",
+    "Elm Street",
+    "no",
+    "quarterly",
+    "zebra fish",
+    "Y2",
+    "purple",
+    "12 March",
+    "Bhutan",
+]
+"""Answers of which none is near another."""
+
+
+def image(number, width=40, height=20):
+    """An image of its own content for each number."""
+    return make_png(width, height, (number % 256, number // 256, 7))
+
+
+def hub(number, width=40, height=20):
+    """An image as the `datasets` library writes it to Parquet."""
+    return {"bytes": image(number, width, height), "path": f"{number}.png"}
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, "utf-8")
+
+
+def write_parquet(path, rows):
+    from pyarrow import Table, parquet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(Table.from_pylist(list(rows)), path)
+
+
+def write_tsv(path, rows):
+    """A table as pandas writes it: cells with quotes or line ends are quoted."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), delimiter="\t", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write(path, text.getvalue())
+
+
+def letter(number, options=4):
+    return "ABCDEFGHIJ"[number * 7 % options]
+
+
+def mmmu(root, layout=0):
+    for at, subject in enumerate(("Accounting", "Music", "Physics")):
+        rows = []
+        for number in range(at * 70, at * 70 + 70):
+            is_open = number % 10 == 9
+            more = {f"image_{n}": None for n in range(2, 8)} | (
+                {"image_2": hub(number + 300)} if number % 5 == 0 else {}
+            )
+            rows.append(
+                {
+                    "id": f"validation_{subject}_{number}",
+                    "question": f"What does <image 1> show in case {number}?",
+                    "options": "[]" if is_open else str([f"thing {number}", "it's <image 2>", "none", 'a "d"']),
+                    "explanation": "",
+                    "image_1": hub(number),
+                    **more,
+                    "answer": f"{number}.5" if is_open else letter(number),
+                    "question_type": "open" if is_open else "multiple-choice",
+                    "subfield": "Basics",
+                }
+            )  # fmt: skip
+        folder = root / ("mmmu", "mmmu/data", "MMMU")[layout] / subject
+        write_parquet(folder / "validation-00000-of-00001.parquet", rows)
+
+
+def mmmu_pro_rows(vision):
+    for number in range(COUNT):
+        options = {"ABCDEFGHIJ"[at]: f"option {at} of {number}" for at in range(10)}
+        question = {} if vision else {"question": f"Which one is <image 1>, case {number}?"}
+        yield number, question, options, ("History", "Biology")[number % 2]
+
+
+def mmmu_pro(root, layout=0, vision=False):
+    if layout == 0:
+        rows = [
+            {"index": number, **question, "image": base64.b64encode(image(number)).decode(), **options,
+             "answer": letter(number, 10), "category": subject}
+            for number, question, options, subject in mmmu_pro_rows(vision)
+        ]  # fmt: skip
+        write_tsv(root / "mmmu_pro" / f"MMMU_Pro_{'V' if vision else '10c'}.tsv", rows)
+        return
+    folder = root / "MMMU_Pro" / ("vision" if vision else "standard (10 options)")
+    rows = [
+        {"id": str(number), **question, "options": str([*options.values()]), "answer": letter(number, 10),
+         ("image" if vision else "image_1"): hub(number), "subject": subject}
+        for number, question, options, subject in mmmu_pro_rows(vision)
+    ]  # fmt: skip
+    write_parquet(folder / "test-00000-of-00001.parquet", rows)
+
+
+def mmmu_pro_vision(root, layout=0):
+    mmmu_pro(root, layout, vision=True)
+
+
+def mmstar(root, layout=0):
+    rows = [
+        {
+            "index": number,
+            "question": f'Which "thing" is it\nin picture {number}?',
+            "image": base64.b64encode(image(number)).decode() if number % 9 else str(number + 1),
+            "hint": "Look closely." if number % 3 == 0 else "",
+            **{one: f"{one.lower()} {number}" for one in "ABCD"},
+            "answer": letter(number),
+            "category": ("coarse perception", "math")[number % 2],
+            "l2-category": "some",
+        }
+        for number in range(COUNT)
+    ]
+    write_tsv(root / ("mmstar", "MMStar")[layout] / "MMStar.tsv", rows)
+
+
+def realworldqa(root, layout=0):
+    rows = [
+        {"image": hub(number), "question": f"How far is car {number}?", "answer": WORDS[number * 3 % 10]}
+        for number in range(COUNT)
+    ]
+    folder = root / ("RealworldQA", "realworldqa")[layout] / "data"
+    write_parquet(folder / "test-00000-of-00002.parquet", rows[:100])
+    write_parquet(folder / "test-00001-of-00002.parquet", rows[100:])
+
+
+def mathvision(root, layout=0):
+    rows = [
+        {
+            "id": str(number),
+            "question": f"How long is the side of figure {number}? <image1>",
+            "options": [] if number % 3 == 0 else [f"{n}" for n in range(5)],
+            "image": f"images/{number}.jpg",
+            "decoded_image": hub(number),
+            "answer": str(number % 7 + 20) if number % 3 == 0 else letter(number, 5),
+            "solution": None,
+            "level": number % 5 + 1,
+            "subject": ("algebra", "topology")[number % 2],
+        }
+        for number in range(COUNT)
+    ]
+    write_parquet(root / ("mathvision", "MathVision")[layout] / "data/test-00000-of-00001.parquet", rows)
+
+
+def geometry3k(root, layout=0):
+    rows = [
+        {"images": [hub(number)], "problem": f"<image>Find x in figure {number}.", "answer": answer}
+        for number in range(COUNT)
+        for answer in (
+            [f"{number % 9 + 1} \\sqrt {{ 3 }}", f"{number % 11 + 20}", f"{number % 7 + 1}.5"][number % 3],
+        )
+    ]
+    write_parquet(root / "geometry3k/data/test-00000-of-00001.parquet", rows)
+
+
+def document(root, layout, folder, sheet, subset):
+    answers = [[WORDS[number * 3 % 10], f"{WORDS[number * 3 % 10]}!"] for number in range(COUNT)]
+    if layout == 0:
+        rows = [
+            {"index": number, "question": f"What is the total on page {number}?", "answer": str(answers[number]),
+             "image": base64.b64encode(image(number)).decode()}
+            for number in range(COUNT)
+        ]  # fmt: skip
+        write_tsv(root / folder / sheet, rows)
+        return
+    rows = [
+        {"questionId": str(number), "question": f"What is the total on page {number}?", "image": hub(number),
+         "answers": answers[number]}
+        for number in range(COUNT)
+    ]  # fmt: skip
+    write_parquet(root / "lmms-lab-DocVQA" / subset / "validation-00000-of-00001.parquet", rows)
+
+
+def docvqa(root, layout=0):
+    document(root, layout, "DocVQA", "DocVQA_VAL.tsv", "DocVQA")
+
+
+def infovqa(root, layout=0):
+    document(root, layout, "InfoVQA", "InfoVQA_VAL.tsv", "InfographicVQA")
+
+
+def textvqa(root, layout=0):
+    said = [[WORDS[number * 3 % 10]] * 8 + [f"sign {number}", f"{number}"] for number in range(COUNT)]
+    questions = [f"What does sign {number} say?" for number in range(COUNT)]
+    if layout == 2:
+        rows = [
+            {
+                "question_id": number,
+                "question": questions[number],
+                "image": hub(number),
+                "answers": said[number],
+            }
+            for number in range(COUNT)
+        ]
+        write_parquet(root / "lmms-lab-textvqa/data/validation-00000-of-00001.parquet", rows)
+        return
+    folder = root / "textvqa"
+    (folder / "train_images").mkdir(parents=True, exist_ok=True)
+    for number in range(COUNT):
+        (folder / f"train_images/{number}.jpg").write_bytes(image(number))
+    if layout == 1:
+        rows = [
+            {
+                "question_id": number,
+                "image_id": str(number),
+                "question": questions[number],
+                "answers": said[number],
+            }
+            for number in range(COUNT)
+        ]
+        write(folder / "TextVQA_0.5.1_val.json", json.dumps({"data": rows}))
+        return
+    rows = [
+        {
+            "question_id": number,
+            "image": f"/home/me/textvqa/train_images/{number}.jpg",
+            "question": questions[number],
+        }
+        for number in range(COUNT)
+    ]
+    write(folder / "textvqa_json/textvqa_val.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    noted = [
+        {
+            "question_id": number,
+            "answers": [{"answer": one, "answer_id": n} for n, one in enumerate(said[number])],
+        }
+        for number in range(COUNT)
+    ]
+    write(folder / "textvqa_json/textvqa_val_annotations.json", json.dumps({"annotations": noted}))
+
+
+def places(root, folder, splits):
+    """Rows of two expressions; the boxes lie in eight fields of the image that do not touch."""
+    for at, split in enumerate(splits):
+        rows = []
+        for number in range(at * 50, at * 50 + 55):
+            width, height = 40 + at * 40, 20 + at % 2 * 20
+            column, line = number * 3 % 4, number * 5 % 2
+            rows.append(
+                {
+                    "question_id": str(number),
+                    "image": hub(number, width, height),
+                    "question": "Please provide a short description for this region.",
+                    "answer": [f"the thing {number}", f"number {number} from the left"],
+                    "segmentation": [1.0, 2.0],
+                    "bbox": [column * width / 4, line * height / 2, width / 5, height / 3],
+                    "iscrowd": 0,
+                    "file_name": f"{number}.jpg",
+                }
+            )
+        write_parquet(root / folder / "data" / f"{split}-00000-of-00001.parquet", rows)
+
+
+def refcoco(root, layout=0):
+    places(root, "RefCOCO", ("val", "test", "testA", "testB"))
+
+
+def refcoco_plus(root, layout=0):
+    places(root, "RefCOCOplus", ("val", "testA", "testB"))
+
+
+def refcocog(root, layout=0):
+    places(root, "RefCOCOg", ("val", "test"))
+
+
+def hle(root, layout=0):
+    rows = [
+        {
+            "id": f"{number:08x}",
+            "question": f"What follows from premise {number}?",
+            "image": "data:image/png;base64," + base64.b64encode(image(number)).decode()
+            if number % 4 == 0
+            else "",
+            "image_preview": hub(number) if number % 4 == 0 else None,
+            "answer": WORDS[number * 3 % 10],
+            "answer_type": "exactMatch",
+            "category": "Other",
+        }
+        for number in range(COUNT)
+    ]
+    write_parquet(root / "hle/data/test-00000-of-00001.parquet", rows)
+
+
+MAKERS = {
+    "mmmu": mmmu, "mmmu_pro": mmmu_pro, "mmmu_pro_vision": mmmu_pro_vision, "mmstar": mmstar,
+    "realworldqa": realworldqa, "mathvision": mathvision, "geometry3k": geometry3k, "docvqa": docvqa,
+    "infovqa": infovqa, "textvqa": textvqa, "refcoco": refcoco, "refcoco_plus": refcoco_plus,
+    "refcocog": refcocog, "hle": hle,
+}  # fmt: skip
+
+
+def write_rows(root):
+    """Write this family's rows as its tasks look for them."""
+    for made in MAKERS.values():
+        made(root)
+    return root
+
+
+def gold(task, row, of):
+    """What a model would write that gives the gold of a row: a box as it counts coordinates, else the answer."""
+    text = most_said(of.target)
+    if task.evaluate[0].use == "box-iou":
+        sizes = [of.fields["image"][side] for side in ("width", "height")] * 2
+        mine = [row.fields["image"][side] for side in ("width", "height")] * 2
+        parts = [value / side for value, side in zip(json.loads(text), sizes, strict=True)]
+        if task.variant == "pixels":
+            box = [part * side for part, side in zip(parts, mine, strict=True)]
+        else:
+            box = [round(1000 * part, 2) for part in parts]
+        text = f'```json\n[{{"bbox_2d": {box}, "label": "it"}}]\n```'
+    return Prediction(row.id, text=text, finish_reason="stop")
+
+
+def most_said(target):
+    return Counter(target).most_common(1)[0][0] if isinstance(target, list) else target
+
+
+def written(task, row, of, position):
+    """The gold of a row as a model would write it, in several forms."""
+    if task.evaluate[0].use in {"anls", "vqa-accuracy", "box-iou"}:
+        return gold(task, row, of)
+    target = most_said(of.target)
+    if task.evaluate[0].use == "math-verify" or (
+        of.fields.get("kind") == "open" and task.name == "mathvision"
+    ):
+        form = ("<think>It is 7.</think>So \\boxed{{{0}}}", "Thus the answer is $\\boxed{{{0}}}$.")[
+            position % 2
+        ]
+    else:
+        form = ("I see it.\nANSWER: {0}", "Answer: {0}")[position % 2]
+    return Prediction(row.id, text=form.format(target), finish_reason="stop")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_rows(tmp_path_factory.mktemp("data"))
+
+
+async def values(task, rows, golds, plugins):
+    predictions = [written(task, row, of, at) for at, (row, of) in enumerate(zip(rows, golds, strict=True))]
+    (scores,) = (await score(task, {row.id: row for row in rows}, predictions, plugins)).values()
+    return {one.sample_id: one.value for one in scores}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "hle"])
+async def test_gold_answers_score_100_and_those_of_other_rows_score_as_chance(plugins, make_task, name):
+    task, samples, _ = make_task(name)
+    rows = list(samples)
+    assert len(rows) >= 200
+    right = await values(task, rows, rows, plugins)
+    assert {key for key, value in right.items() if value < 0.99} == set()
+    others = Random(5).sample(rows, len(rows))
+    shuffled = await values(task, rows, others, plugins)
+    share = sum(value > 0.5 for value in shuffled.values()) / len(rows)
+
+    def key(row):
+        if task.evaluate[0].use == "box-iou":
+            number = int(row.fields["question_id"])
+            return number * 3 % 4, number * 5 % 2
+        return bool(row.choices), str(most_said(row.target))
+
+    same = Counter(map(key, rows))
+    chance = sum(count**2 for count in same.values()) / len(rows) ** 2
+    low, high = wilson(share, len(rows), 3)
+    assert low <= chance <= high, f"{share:.3f} [{low:.3f}, {high:.3f}], chance {chance:.3f}"
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [(name, number) for name in MAKERS for number in range(len(TASKS[name]["dataset"]["layouts"]))],
+)
+def test_every_layout_gives_the_same_samples_and_images(make_task, tmp_path, name, number):
+    MAKERS[name](tmp_path, number)
+    _, first, renderer = make_task(name)
+    _, other, other_renderer = make_task(name, tmp_path)
+    assert [(one.id, one.target, one.choices) for one in other] == [
+        (one.id, one.target, one.choices) for one in first
+    ]
+    for at in (0, 1, 9):
+        one = renderer.request(first.samples[at]).messages
+        two = other_renderer.request(other.samples[at]).messages
+        assert spelled(one) == spelled(two)
+
+
+def spelled(messages):
+    """The turns of a request, with the content of images in place of their addresses."""
+    said = []
+    for message in messages:
+        if isinstance(message.content, str):
+            said.append(message.content)
+        else:
+            said.extend(
+                part.value if part.kind == "text" else data_url(part).partition(",")[2]
+                for part in message.content
+            )
+    return said
+
+
+def sent(number, width=40, height=20):
+    return base64.b64encode(image(number, width, height)).decode()
+
+
+CHOICE = (
+    "Answer the following multiple choice question. The last line of your response should be of the following format: "
+    "'ANSWER: [LETTER]' (without quotes) where [LETTER] is one of {}. Think step by step before answering.\n\n"
+)
+OPEN = (
+    'The last line of your response should be of the form{}"ANSWER: [ANSWER]" (without quotes) where [ANSWER] is the answer '
+    'to the problem.\n\n{}\n\nRemember to put your answer on its own line at the end in the form "ANSWER: [ANSWER]" (without '
+    "quotes) where [ANSWER] is the answer to the problem, and you do not need to use a \\boxed command."
+)
+PROMPTS = {
+    ("mmmu", 0): [
+        CHOICE.format("A,B,C,D") + "What does ", sent(0), " show in case 0?\n\nA) thing 0\nB) it's ", sent(300),
+        '\nC) none\nD) a "d"',
+    ],
+    ("mmmu", 9): [
+        "\nSolve the following problem step by step. " + OPEN.format(" ", "What does ").split("What does")[0] + "What does ",
+        sent(9),
+        " show in case 9?" + OPEN.format(" ", "").split("problem.\n\n", 1)[1] + "\n",
+    ],
+    ("mmmu_pro", 0): [
+        "Question: Which one is ", sent(0),
+        ", case 0?\nOptions:\n" + "".join(f"{'ABCDEFGHIJ'[at]}. option {at} of 0\n" for at in range(10))
+        + "Answer directly with the option letter from the given choices. ",
+    ],
+    ("mmmu_pro_vision:cot", 2): [
+        sent(2),
+        ("Answer the following multiple-choice question in the image. The last line of your response should be of the "
+        "following format: 'Answer: $LETTER' (without quotes) where LETTER is one of the options. Think step by step "
+        "before answering. "),
+    ],
+    ("mmstar", 0): [
+        sent(1),
+        ('Question: Hint: Look closely.\nWhich "thing" is it\nin picture 0?\nOptions:\nA. a 0\nB. b 0\nC. c 0\nD. d 0\n'
+        "Please select the correct answer from the options above."),
+    ],
+    ("realworldqa", 4): [
+        "Read the picture and solve the following problem step by step." + OPEN.format(" ", "How far is car 4?"),
+        sent(4),
+    ],
+    ("mathvision", 1): [
+        CHOICE.format("A,B,C,D,E")
+        + "How long is the side of figure 1? <image1>\n\nA) 0\nB) 1\nC) 2\nD) 3\nE) 4",
+        sent(1),
+    ],
+    ("mathvision", 0): [
+        ("How long is the side of figure 0? <image1>\nPlease reason step by step, and put your final answer within "
+        "\\boxed{} without units."),
+        sent(0),
+    ],
+    ("geometry3k", 3): [
+        sent(3),
+        ("Find x in figure 3. You FIRST think about the reasoning process as an internal monologue and then provide the "
+        "final answer. The reasoning process MUST BE enclosed within <think> </think> tags. The final answer MUST BE put "
+        "in \\boxed{}."),
+    ],
+    ("docvqa", 7): [sent(7), "What is the total on page 7?\nAnswer the question using a single word or phrase."],
+    ("textvqa", 8): [sent(8), "What does sign 8 say? Answer the question using a single word or phrase."],
+    ("refcoco", 0): [
+        sent(50, 80, 40),
+        ('Locate every object that matches the description "the thing 50" in the image. Report bbox coordinates in JSON '
+        "format."),
+    ],
+    ("hle", 4): [
+        ("Your response should be in the following format:\nExplanation: {your explanation for your answer choice}\n"
+        "Answer: {your chosen answer}\nConfidence: {your confidence score between 0% and 100% for your answer}"),
+        sent(4),
+        "What follows from premise 4?",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "number"), PROMPTS)
+def test_a_question_is_asked_to_the_letter(make_task, name, number):
+    _, samples, renderer = make_task(name)
+    assert PROMPTS[name, number] in [spelled(renderer.request(one).messages) for one in samples]
+
+
+def test_the_splits_of_refcoco_are_groups_and_each_expression_is_a_row(make_task):
+    _, samples, _ = make_task("refcoco")
+    assert Counter(one.group for one in samples) == {"test": 110, "testA": 110, "testB": 110, "val": 110}
+    first, second = samples.samples[:2]
+    assert (first.fields["expression"], second.fields["expression"]) == (
+        "the thing 50",
+        "number 50 from the left",
+    )
+    assert (first.target, first.cluster) == (second.target, second.cluster)
+    assert first.fields["image"]["width"] == 80
+    assert "segmentation" not in first.fields
+
+
+def test_the_sheet_of_a_row_names_the_row_that_has_its_image(make_task, tmp_path):
+    rows = [
+        {
+            "index": n,
+            "question": f"{n}?",
+            "image": cell,
+            "A": "a",
+            "B": "b",
+            "C": "",
+            "D": "",
+            "answer": "A",
+            "category": "x",
+        }
+        for n, cell in enumerate([base64.b64encode(image(3)).decode(), "0", ""])
+    ]
+    write_tsv(tmp_path / "mmstar/MMStar.tsv", rows)
+    _, samples, renderer = make_task("mmstar", tmp_path)
+    assert [one.choices for one in samples] == [("a", "b"), ("a", "b")]
+    assert [spelled(renderer.request(one).messages)[0] for one in samples] == [sent(3)] * 2
+    rows[1]["image"] = "17"
+    write_tsv(tmp_path / "mmstar/MMStar.tsv", rows)
+    with pytest.raises(
+        DataError, match=r"MMStar.tsv, line 3: the image is '17', and no row with this index has one"
+    ):
+        make_task("mmstar", tmp_path)
+
+
+def test_a_wrong_image_names_the_row(make_task, tmp_path):
+    mathvision(tmp_path)
+    from pyarrow import Table, parquet
+
+    file = tmp_path / "mathvision/data/test-00000-of-00001.parquet"
+    rows = parquet.read_table(file).to_pylist()
+    rows[4]["decoded_image"]["bytes"] = b"<html>404</html>"
+    parquet.write_table(Table.from_pylist(rows), file)
+    with pytest.raises(
+        DataError,
+        match=r"parquet, row 5: the field 'decoded_image' holds 16 bytes of the type text/plain: no known image",
+    ):
+        make_task("mathvision", tmp_path)
+
+
+def test_a_question_without_its_annotation_is_named(make_task, tmp_path):
+    textvqa(tmp_path)
+    file = tmp_path / "textvqa/textvqa_json/textvqa_val_annotations.json"
+    noted = json.loads(file.read_text())
+    del noted["annotations"][2]
+    file.write_text(json.dumps(noted))
+    with pytest.raises(
+        DataError, match=r"textvqa_val.jsonl, line 3: question_id 2 has no annotation in textvqa_val_ann"
+    ):
+        make_task("textvqa", tmp_path)
+
+
+def test_a_row_without_options_is_an_error_where_all_have_them(make_task, tmp_path):
+    rows = [{"id": "0", "question": "?", "options": "[]", "answer": "x", "image_1": hub(0), "subject": "Art"}]
+    write_parquet(tmp_path / "MMMU_Pro/standard (10 options)/test-0.parquet", rows)
+    with pytest.raises(DataError, match=r"row 1: the row has no options, and open_prompt is not set"):
+        make_task("mmmu_pro", tmp_path)
+
+
+def test_a_box_of_refcoco_that_is_none_is_named(make_task, tmp_path):
+    rows = [{"question_id": "0", "image": hub(0), "answer": ["it"], "bbox": [1.0, 2.0], "file_name": "0.jpg"}]
+    write_parquet(tmp_path / "RefCOCO/data/val-00000-of-00001.parquet", rows)
+    with pytest.raises(
+        DataError, match=r"row 1: bbox must be x, y, width and height, and it is \[1.0, 2.0\]"
+    ):
+        make_task("refcoco", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("['a', \"it's\"]", ["a", "it's"]),
+        ('["a", "b"]', ["a", "b"]),
+        (["a", None, 3], ["a", "3"]),
+        ({"A": "x", "B": "y", "C": None}, ["x", "y"]),
+        ("plain", ["plain"]),
+        ("[not a list", ["[not a list"]),
+        ("[__import__('os').getcwd()]", ["[__import__('os').getcwd()]"]),
+        ("[1, 2)", ["[1, 2)"]),
+        (None, []),
+        ("  ", []),
+        (7, ["7"]),
+    ],
+)
+def test_lists_are_read_as_data_sets_write_them(value, found):
+    assert listed(value) == found
+
+
+def test_letters_are_as_many_as_options():
+    assert lettered(["x"] * 5) == "A,B,C,D,E"
+
+
+REFERENCE = """
+docvqa_gen geometry3k_gen glm4v_textvqa_gen_base64 hle_llmjudge infovqa_gen mathvision_gen mmmu_gen
+mmmu_pro_options10_cot_gen mmmu_pro_options10_gen mmmu_pro_vision_cot_gen mmmu_pro_vision_gen mmstar_gen mmstar_gen_cot
+realworldqa_gen realworldqa_gen_base64 refcoco_gen refcoco_gen_base64 refcoco_plus_gen refcoco_plus_gen_base64
+refcocog_gen refcocog_gen_base64 textvqa_gen textvqa_gen_base64
+"""
+
+
+@pytest.mark.parametrize("alias", sorted({*REFERENCE.split(), *ALIASES}))
+def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias):
+    meant = Selection.parse(ALIASES[alias])
+    assert Catalog(plugins).aliases[alias] == str(meant)
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
+    assert (task.name, task.variant) == (meant.name, meant.variant)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_says_where_its_data_comes_from_and_what_may_be_done_with_it(name):
+    assert all(TASKS[name][key] for key in ("summary", "source", "licence", "citation"))

@@ -1,0 +1,66 @@
+"""How well the confidence that answers state goes with how often they are right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from math import fsum, sqrt
+
+from aisb import Score, UsageError
+
+BIN = 100
+"""Answers are compared in bins of so many, in the order of their confidence."""
+
+UNSTATED = 100.0
+"""What an answer without a confidence is taken to state."""
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Compile the pattern of a confidence.
+
+    Raises:
+        UsageError: it is no regular expression, or has not one group.
+    """
+    try:
+        made = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"confidence = {pattern!r} is not a regular expression: {error}") from error
+    if made.groups != 1:
+        raise UsageError(f"confidence = {pattern!r} must have one group, which holds the percent")
+    return made
+
+
+def stated(pattern: re.Pattern[str], answer: str) -> float:
+    """Return the confidence in percent that an answer states last, from 0 to 100."""
+    found = pattern.findall(answer)
+    try:
+        value = float(found[-1]) if found else UNSTATED
+    except ValueError:
+        value = UNSTATED
+    return min(100.0, max(0.0, value))
+
+
+def judged_well(score: Score) -> bool:
+    """Say whether an answer has a verdict and a confidence."""
+    return score.details.get("verdict") is not None and "confidence" in score.details
+
+
+def calibration_error(answers: Sequence[tuple[float, float]]) -> float:
+    """Return the root mean square of confidence minus accuracy over bins, in percent.
+
+    `answers` are confidence in percent and value from 0 to 1. The last bin takes what is left over. Source:
+    the evaluation of Humanity's Last Exam, https://github.com/centerforaisafety/hle, whose sum leaves the
+    last bin out.
+    """
+    if not answers:
+        return 0.0
+    ordered = sorted(answers, key=lambda answer: answer[0])
+    count = max(1, len(ordered) // BIN)
+    cuts = [at * BIN for at in range(count)] + [len(ordered)]
+    squares = []
+    for begin, end in pairwise(cuts):
+        some = ordered[begin:end]
+        gap = fsum(confidence - 100 * value for confidence, value in some) / len(some)
+        squares.append(len(some) / len(ordered) * gap * gap)
+    return sqrt(fsum(squares))

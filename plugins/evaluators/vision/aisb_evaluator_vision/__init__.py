@@ -1,0 +1,23 @@
+"""Answers on images graded: short texts by ANLS and VQA accuracy, boxes by intersection over union."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aisb import hookimpl
+
+
+@hookimpl
+def aisb_evaluators() -> Mapping[str, str]:
+    """Offer the evaluators of answers on images."""
+    return {
+        "anls": "aisb_evaluator_vision._anls:ANLS",
+        "box-iou": "aisb_evaluator_vision._boxes:BoxIoU",
+        "vqa-accuracy": "aisb_evaluator_vision._vqa:VQAAccuracy",
+    }
+
+
+@hookimpl
+def aisb_postprocessors() -> Mapping[str, str]:
+    """Offer the step that finds a box."""
+    return {"box": "aisb_evaluator_vision._boxes:box"}

@@ -1,0 +1,88 @@
+"""Grade a short text by how many people, asked the same, answered it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from aisb import Evaluator, Metric, Sample, Score
+from aisb.helpers import target_texts
+from aisb_evaluator_overlap import mean_metrics
+
+PEOPLE = 3
+"""So many others who say the same make an answer right."""
+
+_SPELLED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+NUMBERS = {"none": "0"} | {word: str(number) for number, word in enumerate(_SPELLED)}
+ARTICLES = frozenset({"a", "an", "the"})
+PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
+_THOUSANDS = re.compile(r"\d,\d")
+_FULL_STOP = re.compile(r"\.(?!\d)")
+
+
+class VQAAccuracy(Evaluator):
+    """The share of annotators that agree: min(1, how many others say it / 3), over each one left out.
+
+    Answers are compared as the evaluation of VQA does: in lower case, without punctuation and articles, with
+    digits for number words, and contractions with their apostrophe. Source: Antol et al.,
+    https://arxiv.org/abs/1505.00468.
+    """
+
+    reads = "text"
+
+    def score(self, answer: str | None, sample: Sample) -> Score:
+        """Compare one answer with those of all annotators, the target."""
+        given = normal(answer or "")
+        people = [normal(one) for one in target_texts(sample)]
+        same = sum(one == given for one in people)
+        left_out = [min(1.0, (same - (one == given)) / PEOPLE) for one in people]
+        value = sum(left_out) / len(left_out) if left_out else 0.0
+        return Score(value, details={"figures": {"vqa_accuracy": value}, "vote": given})
+
+    def summarize(self, scores: Sequence[Score]) -> list[Metric]:
+        """Return the mean accuracy in percent."""
+        return mean_metrics(scores, ("vqa_accuracy",))
+
+
+def normal(text: str) -> str:
+    """Return an answer as the evaluation of VQA compares it."""
+    words = (NUMBERS.get(word, word) for word in _without_punctuation(" ".join(text.split())).lower().split())
+    return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
+
+
+def _without_punctuation(text: str) -> str:
+    """Return a text without punctuation: a mark beside a space goes, one between two words parts them.
+
+    In a text with a comma between two digits all marks go, so that 1,000 is one number.
+    """
+    closed = bool(_THOUSANDS.search(text))
+    made = text
+    for mark in PUNCTUATION:
+        if mark in text:
+            beside = f"{mark} " in text or f" {mark}" in text
+            made = made.replace(mark, "" if closed or beside else " ")
+    return _FULL_STOP.sub("", made)
+
+
+def _contractions() -> dict[str, str]:
+    """Return the contractions that people write without an apostrophe, where that is no other word."""
+    found = {}
+    endings = {
+        "n't": (
+            "ai are ca could did does do had has have is might must need ought sha should was were wo would"
+        ),
+        "'ve": "could i might must not should they we what where who would you",
+        "'ll": "it somebody someone something that they what who why you",
+        "'re": "there they what why you",
+        "'s": "he how somebody someone that there what when where who why",
+        "'d": "how it somebody someone something there they where who you",
+        "'m": "i",
+    }
+    for ending, stems in endings.items():
+        for stem in stems.split():
+            found[stem + ending.replace("'", "")] = stem + ending
+    found |= {"maam": "ma'am", "oclock": "o'clock", "twas": "'twas", "yall": "y'all"}
+    return found
+
+
+CONTRACTIONS = _contractions()
