@@ -42,7 +42,27 @@ use = "number"
 [[evaluate]]
 use = "numeric-match"
 """
-STORY = "we write down what is given and add the parts one after another so that each can be checked".split()
+STORY = [
+    "we",
+    "write",
+    "down",
+    "what",
+    "is",
+    "given",
+    "and",
+    "add",
+    "the",
+    "parts",
+    "one",
+    "after",
+    "another",
+    "so",
+    "that",
+    "each",
+    "can",
+    "be",
+    "checked",
+]
 
 
 def command(work: Path, *words: str) -> subprocess.Popen:

@@ -56,7 +56,16 @@ PARAMS = {"temperature": 0.7, "seed": 3}
 MOST_COMMANDS = 12
 SECONDS = 60.0
 """How long one command may take."""
-DISTURBANCES = ("kill", "stop", "full disk", "clock jumps", "torn log", "flipped bytes", "zeroed bytes", "garbage in log")
+DISTURBANCES = (
+    "kill",
+    "stop",
+    "full disk",
+    "clock jumps",
+    "torn log",
+    "flipped bytes",
+    "zeroed bytes",
+    "garbage in log",
+)
 KEEPING = frozenset(("kill", "stop", "full disk", "clock jumps"))
 """What must not lose an answer that was logged."""
 
@@ -119,12 +128,22 @@ class Torture:
             folder.mkdir()
             code = self.command(folder, folder / "out", kind, "calm", reuse=None)
             if code:
-                raise SystemExit(f"the undisturbed {kind} run ended with {code}: {(folder / 'out').read_text()}")
+                raise SystemExit(
+                    f"the undisturbed {kind} run ended with {code}: {(folder / 'out').read_text()}"
+                )
             self.calm[kind, 1] = found(only_run(folder), kind)
         return self.calm[kind, 1]
 
     def command(
-        self, work: Path, out: Path, kind: str, service: str, *, reuse: str | None, workers: int = 1, **more: Any
+        self,
+        work: Path,
+        out: Path,
+        kind: str,
+        service: str,
+        *,
+        reuse: str | None,
+        workers: int = 1,
+        **more: Any,
     ) -> int | None:
         pid = self.start(work, out, kind, service, reuse=reuse, workers=workers, **more)
         code = ended(pid, SECONDS)
@@ -164,7 +183,7 @@ class Torture:
         wanted = self.undisturbed(plan.kind)
         draw = random.Random(f"round {plan.seed}")
         if plan.service == "hostile":
-            with urlopen(f"{self.urls['hostile']}/torture/{plan.seed}", timeout=20) as answer:  # noqa: S310
+            with urlopen(f"{self.urls['hostile']}/torture/{plan.seed}", timeout=20) as answer:
                 answer.read()
         work, out = folder / "runs", folder / "out"
         work.mkdir()
@@ -198,7 +217,15 @@ class Torture:
         return commands
 
     def disturb(
-        self, name: str, plan: Plan, work: Path, out: Path, draw: random.Random, *, run: Path | None, on_disk: bool
+        self,
+        name: str,
+        plan: Plan,
+        work: Path,
+        out: Path,
+        draw: random.Random,
+        *,
+        run: Path | None,
+        on_disk: bool,
     ) -> int | None:
         """Let one command run, or damage what the last one left; return the exit code of the command."""
         if name not in KEEPING:
@@ -208,7 +235,13 @@ class Torture:
         if begin and run is not None:
             return None  # a performance run is made once
         start = partial(
-            self.start, work, out, plan.kind, plan.service, reuse=run.name if run else None, workers=plan.workers
+            self.start,
+            work,
+            out,
+            plan.kind,
+            plan.service,
+            reuse=run.name if run else None,
+            workers=plan.workers,
         )
         if name == "clock jumps":
             pid = start(clock=random.Random(f"clock {plan.seed}"))
@@ -232,12 +265,12 @@ class Torture:
 
 def the_run(work: Path) -> Path | None:
     """Return the run in a work folder; None where none was begun."""
-    runs = [path for path in work.iterdir() if (path / "configs").is_dir()]
+    runs = [path for path in work.iterdir() if any(path.glob("configs/*.toml"))]
     return max(runs, key=lambda path: path.stat().st_mtime) if runs else None
 
 
 def only_run(work: Path) -> Path:
-    runs = [path for path in work.iterdir() if (path / "configs").is_dir()]
+    runs = [path for path in work.iterdir() if any(path.glob("configs/*.toml"))]
     if len(runs) != 1:
         raise Broken(f"there are {len(runs)} runs: {[path.name for path in runs]}")
     return runs[0]
@@ -281,7 +314,10 @@ def no_defect(out: Path, code: int | None) -> None:
     text = re.sub(r"Exception ignored in.*\n(?:.*\n)*?KeyboardInterrupt: ?\n", "", text)
     if "Traceback (most recent call last)" in text:
         raise Broken(f"a traceback:\n{text[-3000:]}")
-    if code not in {None, 0, 1, 2, 3, 5, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT} or code == DEFECT:
+    if (
+        code not in {None, 0, 1, 2, 3, 5, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
+        or code == DEFECT
+    ):
         raise Broken(f"exit code {code}:\n{text[-2000:]}")
 
 
@@ -292,12 +328,25 @@ def found(run: Path, kind: str) -> Any:
         log = read_folder(folder.log(MODEL, TASK))
         return {key: (p.text, p.finish_reason) for key, p in log.latest.items() if p.failure is None}
     results = read_run_json(folder.results(MODEL, TASK))
-    kept = ("version", "metrics", "outcomes", "bounds", "asked", "not_asked_yet", "failed", "unmade", "faults")
+    kept = (
+        "version",
+        "metrics",
+        "outcomes",
+        "bounds",
+        "asked",
+        "not_asked_yet",
+        "failed",
+        "unmade",
+        "faults",
+    )
     lines = [json.loads(line) for line in folder.predictions(MODEL, TASK).read_text().splitlines()]
     return {
         "results": {key: results[key] for key in kept},
         "predictions": [
-            {key: line[key] for key in ("id", "repeat", "turn", "origin_prompt", "prediction", "gold", "failure")}
+            {
+                key: line[key]
+                for key in ("id", "repeat", "turn", "origin_prompt", "prediction", "gold", "failure")
+            }
             for line in lines
         ],
         "scores": folder.scores(MODEL, TASK).read_text(),
@@ -336,7 +385,9 @@ def check(run: Path, plan: Plan, wanted: Any, *, interrupted: bool) -> None:
 
 def _difference(wanted: Any, have: Any) -> str:
     old, new = (json.dumps(one, indent=1).splitlines() for one in (wanted, have))
-    place = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    place = next(
+        (n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
+    )
     return f"undisturbed: {old[place : place + 3]}\ndisturbed: {new[place : place + 3]}"
 
 
@@ -416,7 +467,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Disturb runs, and compare them with undisturbed ones.")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=0, help="so many rounds, however long they take")
-    parser.add_argument("--seed", type=int, default=0, help="the seed of the first round; the next is one more")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="the seed of the first round; the next is one more"
+    )
     parser.add_argument("--keep", type=Path, help="where folders of rounds that failed are kept")
     found = parser.parse_args()
     if found.keep:
