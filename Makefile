@@ -9,7 +9,7 @@ WORKERS ?= $(shell [ "$$(getconf _NPROCESSORS_ONLN)" -ge 4 ] && echo 4 || echo 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-local bench-metrics size wheels test-slow test-data test-servers test-random docs fuzz ready-demo ready-test python
+.PHONY: help demo test lint bench bench-local bench-metrics size wheels test-slow test-data test-servers test-random docs fuzz torture ready-demo ready-test python
 
 help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,9 @@ fuzz: ready-test  ## Feed the readers of replies what none should send, MINUTES=
 	@mkdir -p fuzz && cd fuzz && for target in replies events; do \
 	  ../$(BIN)/python ../tests/fuzz/fuzz.py $$target -max_total_time=$$(( $(or $(MINUTES),10) * 30 )) \
 	    -print_final_stats=1 || exit 1; done
+
+torture: ready-test  ## Disturb runs in every way, and hold each to an undisturbed one, MINUTES=10
+	@$(BIN)/python tests/torture/torture.py --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0) --keep torture
 
 docs: ready-test  ## Build the documentation site into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

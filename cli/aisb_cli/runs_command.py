@@ -103,7 +103,7 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
         if value not in (None, ""):
             click.echo(f"  {name}: {value}")
     scores = () if one.figures else _came_out(one)
-    for line in (*scores, *_progress(read_progress(one.folder))):
+    for line in (*_served(one), *scores, *_progress(read_progress(one.folder))):
         click.echo(f"  {line}")
     for page in one.pages:
         click.echo(f"  page: {page}")
@@ -168,6 +168,7 @@ def record(one: RunInfo) -> dict[str, Any]:
         "not_asked": one.not_asked,
         "command": list(one.command),
         "imported": one.imported,
+        "served": {name: dict(table) for name, table in one.served.items()},
         "scores": [
             {"model": model, "task": task, "value": value, "remark": one.remarks.get((model, task))}
             for (model, task), value in one.scores.items()
@@ -251,6 +252,20 @@ def _subtask(one: RunInfo, model: str, task: str) -> str:
 
 def _in_brackets(remark: str | None) -> str:
     return f" ({remark})" if remark else ""
+
+
+def _served(one: RunInfo) -> Iterator[str]:
+    """Say what each model's service said of itself; long hashes are cut."""
+    from aisb_engine import printable
+
+    for name, table in one.served.items():
+        words = " ".join(str(table[key]) for key in ("server", "server_version") if key in table)
+        more = [
+            f"{key.replace('_', ' ')} {str(value)[:12] if 'sha256' in key else value}"
+            for key, value in table.items()
+            if key not in {"server", "server_version"}
+        ]
+        yield printable(f"{name} was served by: {', '.join([*([words] if words else []), *more])}")
 
 
 def _progress(table: dict[str, Any]) -> Iterator[str]:

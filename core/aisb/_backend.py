@@ -146,6 +146,15 @@ class Backend(ABC):
         """Say whether requests can be sent at all; raise `ServiceError` with what to try when they cannot."""
         return ServiceInfo()
 
+    async def identity(self) -> Mapping[str, Any]:
+        """Return what tells what answers from others of its name, after `probe`; `{}` where nothing does.
+
+        A run keeps it in its manifest. Best effort: nothing depends on it, and what it raises is passed over.
+        These names have a meaning: `server`, `server_version`, `revision` (of the weights served),
+        `chat_template_sha256`.
+        """
+        return {}
+
     async def counters(self) -> Mapping[str, float]:
         """Return server-side counters by name; a run keeps what they gained. Best effort: `{}` when none.
 

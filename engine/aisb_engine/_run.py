@@ -84,9 +84,10 @@ def execute(
     ended, faults = Ended(folder, give_again=keys_to_give_again(spec)), PluginFaults(folder)
     own = own_spec(folder, plugins) if found else spec
     with folder.lock(), nullcontext() if stopper else sigterm_as_ctrl_c():
-        save_config(folder, spec, again=False)
-        manifest = Manifest.open(folder, plugins, asks=command.mode in ASKING)
-        session = manifest.begin(command.words or command_line())
+        with _removed_unless_begun(folder, resumed=found is not None):
+            save_config(folder, spec, again=False)
+            manifest = Manifest.open(folder, plugins, asks=command.mode in ASKING)
+            session = manifest.begin(command.words or command_line())
         with _ending(ended, faults, manifest, resumed=found is not None):
             graders = _graders(spec, folder, plugins, session) if command.mode in SCORING else None
             answers: dict[str, LoggedAnswers] = {}
@@ -139,6 +140,18 @@ def execute(
             ended.notes += faults.lines()
             ended.exit_code = _exit_code(spec, ended)
     return ended
+
+
+@contextmanager
+def _removed_unless_begun(folder: RunFolder, *, resumed: bool) -> Iterator[None]:
+    """Remove a new folder whose configuration cannot be written, as on a full disk: nothing could resume it."""
+    try:
+        yield
+    except BaseException:
+        if not resumed:
+            with suppress(OSError):
+                folder.remove()
+        raise
 
 
 def _begin(manifest: Manifest, folder: RunFolder, spec: RunSpec) -> None:

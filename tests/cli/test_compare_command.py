@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,39 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("fast1", "fast2", "fast3", "fast4"):
         run(name, "--models", "good", "--mode", "perf", "--num-prompts", "8")
     return folder
+
+
+def test_a_change_is_explained_by_parts_that_add_up_to_it(work: Path, tmp_path: Path) -> None:
+    # The same answers, by rules that take the first number: only the rules differ.
+    rules = tmp_path / "rules"
+    shutil.copytree(work / "good", rules)
+    (config,) = rules.glob("configs/2*.toml")
+    text = config.read_text()
+    assert '{ use = "number" }' in text
+    config.write_text(text.replace('{ use = "number" }', '{ use = "regex", pattern = "([0-9]+)" }'))
+    explained = {}
+    for name, other in (("rules", rules), ("answers", work / "bad"), ("same", work / "good")):
+        more = ("--model-b", "bad") if name == "same" else ()
+        sides = (
+            (str(work / "both"), "--model-a", "good") if name == "same" else (str(work / "good"), str(other))
+        )
+        ended = aisb("compare", "--explain", *sides, *more, "--json", cwd=work)
+        assert ended.returncode == 0, ended.stderr
+        (explained[name],) = json.loads(ended.stdout)["explanations"]
+        one = explained[name]
+        assert one["samples"] + one["rules"] + one["answers"] == pytest.approx(one["b"] - one["a"])
+    assert explained["rules"]["rules"] == pytest.approx(explained["rules"]["change"])
+    assert explained["rules"]["change"] < 0
+    assert explained["rules"]["graded_otherwise"]
+    assert explained["answers"]["answers"] == pytest.approx(explained["answers"]["change"])
+    assert explained["same"]["answers"] == pytest.approx(explained["answers"]["answers"])
+    said = aisb("compare", "--explain", str(work / "good"), str(rules), cwd=work).stdout
+    parts = [float(line.split()[2]) for line in said.splitlines() if line.startswith("  other ")]
+    change = float(said.partition(", change ")[2].split()[0])
+    assert sum(parts) == pytest.approx(change)
+    speed = aisb("compare", "--explain", str(work / "fast1"), str(work / "fast2"), cwd=work)
+    assert speed.returncode == 2
+    assert "--explain is for scores" in speed.stderr
 
 
 def test_two_runs_are_compared_on_their_samples(work: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from aisb_engine._http.waiting import waiting_for
 from aisb_engine._load.placing import Placing
 from aisb_engine._load.stage import InferenceStage
 from aisb_engine._masking import mask_secrets, mask_url
+
+IDENTITY_SECONDS = 10
 
 
 async def probe_models(stage: InferenceStage, placing: Placing) -> None:
@@ -38,7 +41,7 @@ async def probe_models(stage: InferenceStage, placing: Placing) -> None:
                 await try_scores(backend)
         except ServiceError as error:
             raise ServiceError(mask_secrets(f"{name}: {error}")) from error
-        stage.manifest.note("models", name, _model_facts(backend, info))
+        stage.manifest.note("models", name, {**_model_facts(backend, info), **await _identity(backend)})
         for line in info.notes:
             stage.display.say(mask_secrets(f"{name}: {line}"))
 
@@ -64,6 +67,19 @@ def _model_facts(backend: Backend, info: ServiceInfo) -> dict[str, Any]:
     if isinstance(backend, HttpBackend):
         facts["url"] = mask_url(backend.url)
     return facts
+
+
+async def _identity(backend: Backend) -> dict[str, Any]:
+    """Return what a backend says of what answers; nothing where it does not, or not soon."""
+    try:
+        found = await asyncio.wait_for(backend.identity(), IDENTITY_SECONDS)
+        return {"identity": {str(key): _plain(value) for key, value in found.items()}} if found else {}
+    except Exception:  # noqa: BLE001 - whatever a service or a plugin does here: nothing depends on it
+        return {}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float | None) else mask_secrets(str(value))
 
 
 def _checked(info: object) -> ServiceInfo:

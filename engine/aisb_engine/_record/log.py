@@ -16,10 +16,10 @@ import os
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from errno import ENOSPC
 from itertools import accumulate, chain, groupby, islice
-from mmap import mmap
+from mmap import ACCESS_READ, mmap
 from operator import sub
 from os import strerror
 from pathlib import Path
@@ -30,7 +30,7 @@ from zlib import crc32
 import orjson
 
 from aisb._errors import StorageError
-from aisb._types import ChunkKind, Failure, Logprob, Prediction, Timing, Usage
+from aisb._types import ChunkKind, Failure, Logprob, Prediction, Timing, Usage, request_id
 from aisb_engine._record.kinds import Kinds
 
 MARK = b"aisb"
@@ -203,6 +203,85 @@ def decode(payload: memoryview) -> Record:
         logprobs=tuple(Logprob(*one) for one in header.get("logprobs") or ()),
     )
     return Record(prediction, header["final"], header["session"])
+
+
+def rewrite_log(path: Path, change: Callable[[dict[str, Any]], bool]) -> Iterator[bytes | None]:
+    """Yield the records of one worker's file as bytes; None for a stretch that is damaged.
+
+    `change` is given the header of each record, and says whether it changed it: then the record is packed
+    anew, with the time stamps as they were.
+    """
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            return
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            for start, end in extents(data):
+                if start < 0:
+                    yield None
+                    continue
+                payload = data[start:end]
+                (size,) = LENGTH.unpack_from(payload)
+                header = orjson.loads(payload[4 : 4 + size])
+                if change(header):
+                    text = orjson.dumps(header)
+                    payload = b"".join((LENGTH.pack(len(text)), text, payload[4 + size :]))
+                yield HEAD.pack(MARK, len(payload), crc32(payload)) + payload
+
+
+class LogFacts(NamedTuple):
+    """What a worker's file is made of. `problems` say what no run would have written."""
+
+    records: int
+    damaged: int
+    keys: frozenset[tuple[str, int, int]]
+    problems: tuple[str, ...]
+
+
+def inspect_log(path: Path) -> LogFacts:
+    """Look at each record of one worker's file, without trusting what it says."""
+    records = damaged = 0
+    keys, attempts = set[tuple[str, int, int]](), dict[tuple[Any, ...], int]()
+    problems: list[str] = []
+    for record in rewrite_log(path, lambda _: False):
+        if record is None:
+            damaged += 1
+            continue
+        records += 1
+        try:
+            key, session, attempt, fault = _facts(record)
+        except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+            problems.append(f"record {records} is none that a run writes: {type(error).__name__} {error}")
+            continue
+        keys.add(key)
+        name = request_id(*key)
+        if fault:
+            problems.append(f"record {records} of request {name}: {fault}")
+        before = attempts.get((key, session), 0)
+        if attempt > 1 and attempt != before + 1:
+            problems.append(
+                f"record {records} of request {name}: attempt {attempt} follows attempt {before}: "
+                "records were removed or added"
+            )
+        attempts[key, session] = attempt
+    return LogFacts(records, damaged, frozenset(keys), tuple(problems))
+
+
+def _facts(record: bytes) -> tuple[tuple[str, int, int], int, int, str]:
+    """Return key, session and attempt of a record, and why its time stamps cannot be what it says."""
+    payload = memoryview(record)[HEAD.size :]
+    (size,) = LENGTH.unpack_from(payload)
+    header = orjson.loads(payload[4 : 4 + size])
+    code, count = header["gaps"]
+    stamps = count + 1 if header["first_chunk_ns"] is not None else 0
+    between, tokens = count * {"I": 4, "q": 8}[code], header["tokens"] * 4
+    fault = ""
+    if sum(number for _, number in header["kinds"]) != stamps or any(n < 1 for _, n in header["kinds"]):
+        fault = "its chunks have other kinds than time stamps"
+    elif count < 0 or 4 + size + between + tokens != len(payload):
+        fault = "its time stamps are not as many as it says"
+    decode(payload)
+    key = (str(header["id"]), int(header["repeat"]), int(header["turn"]))
+    return key, int(header["session"]), int(header["attempt"]), fault
 
 
 def _gaps(stamps: array[int]) -> tuple[str, bytes]:

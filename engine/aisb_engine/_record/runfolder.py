@@ -66,9 +66,11 @@ class RunFolder:
         """
         runs = cls.list(work_dir)
         if name == "latest":
-            if not runs:
+            # A command that was killed as it began leaves a folder in which nothing can be read or resumed.
+            begun = [run for run in runs if run.config.exists()]
+            if not begun:
                 raise RunError(f"there is no run in {work_dir} yet; -w names another work folder")
-            return runs[-1]
+            return begun[-1]
         for path in (work_dir / name, Path(name)):
             if (path / "configs").is_dir():
                 return cls(path)

@@ -28,7 +28,7 @@ class Verdict(NamedTuple):
 
 def write_scores(folder: RunFolder, model: str, task: str, scored: Mapping[str, Sequence[Score]]) -> None:
     """Keep the scores of a subtask, a line for each evaluator and answer; the first evaluator first."""
-    lines = [json_line(_line(score)) for score in _all(scored)]
+    lines = [json_line(score_line(score)) for score in _all(scored)]
     write_atomically(folder.scores(model, task), b"".join(lines))
 
 
@@ -53,7 +53,8 @@ def _all(scored: Mapping[str, Sequence[Score]]) -> Iterable[Score]:
     return (score for scores in scored.values() for score in scores)
 
 
-def _line(score: Score) -> dict[str, Any]:
+def score_line(score: Score) -> dict[str, Any]:
+    """Return a score as a line of the file has it."""
     line: dict[str, Any] = {
         "id": score.sample_id,
         "repeat": score.repeat,

@@ -125,7 +125,7 @@ def _trimmed(raw: str, piece: Span, marks: Marks) -> Span:
 
 def _pieces(raw: str, marks: Marks) -> list[Span]:
     """Return the stretches beside reasoning that hold a text, in order; an empty one where none does."""
-    found = list(marks.thought.finditer(raw))
+    found = marks.find_thoughts(raw)
     if not found:
         return [(0, len(raw))]
     context = _Context(raw, marks, found)

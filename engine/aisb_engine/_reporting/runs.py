@@ -42,7 +42,9 @@ class RunInfo:
     `remarks` say what must be known beside a score: rules on trial, or an average over some of the groups.
     `not_asked` is how many requests were still to be asked when the last command that asked ended. How a run
     stands follows from that command: scoring it, or showing it, changes nothing. `figures` are the
-    headline of a performance run, by model and task. `unreadable` says why nothing more is known.
+    headline of a performance run, by model and task. `served` is what each model's service said of itself:
+    its version, the revision of the weights, the hash of the chat template. `unreadable` says why nothing
+    more is known.
     """
 
     folder: RunFolder
@@ -57,6 +59,7 @@ class RunInfo:
     not_asked: int = 0
     command: tuple[str, ...] = ()
     imported: str | None = None
+    served: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scores: Mapping[tuple[str, str], float] = field(default_factory=dict)
     remarks: Mapping[tuple[str, str], str] = field(default_factory=dict)
     figures: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
@@ -96,6 +99,7 @@ def read_run(folder: RunFolder) -> RunInfo:
         "exit_code": None if written else code,
         "command": tuple(map(str, last.get("command") or ())),
         "imported": manifest.get("imported"),
+        "served": _served(manifest),
     }
     not_asked = _not_asked(manifest)
     status = _status(code, written=written, partial=not_asked > 0 or _left_out(manifest))
@@ -179,6 +183,13 @@ def _status(code: Any, *, written: bool, partial: bool) -> Status:
         return "killed"
     ends: Mapping[Any, Status] = {130: "stopped", 70: "crashed"}
     return ends.get(code) or ("partial" if partial else "done" if code == 0 else "failed")
+
+
+def _served(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    models = manifest.get("models")
+    tables = models.items() if isinstance(models, Mapping) else ()
+    found = {name: table.get("identity") for name, table in tables if isinstance(table, Mapping)}
+    return {name: table for name, table in found.items() if isinstance(table, Mapping)}
 
 
 def _not_asked(manifest: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -146,14 +146,71 @@ async def score_subtask(
         UsageError: a postprocessor or evaluator is not there, or does not take its options.
         ServiceError: the model that judges cannot be asked.
     """
-    faults = PluginFaults(parent=faults)
-    judging = judging if judging and is_judged(task, plugins) else None
     model, name = subtask.model, subtask.task
     if answers is None:
         answers = read_answers(folder, model, name, subtask.repeats)
         write_predictions(
             folder, model, name, answers, repeats=subtask.repeats, also_json=run.predictions_json
         )
+    results, scored, first = await grade_subtask(
+        folder,
+        subtask,
+        task,
+        plugins,
+        run=run,
+        graders=graders,
+        faults=faults,
+        answers=answers,
+        judging=judging,
+        display=display,
+        marks=marks,
+        trial=trial,
+    )
+    data = orjson.dumps(results, option=orjson.OPT_INDENT_2, default=str)
+    write_atomically(folder.results(model, name, scoring), data)
+    write_scores(folder, model, name, scored)
+    write_atomically(folder.results(model, name), data)
+    _write_log(folder, subtask, results, first)
+    return results
+
+
+class Graded(NamedTuple):
+    """The results of a subtask, the scores that they are made of, and those beside the headline."""
+
+    results: dict[str, Any]
+    scored: Mapping[str, Sequence[Score]]
+    first: Sequence[Score]
+
+
+async def grade_subtask(
+    folder: RunFolder,
+    subtask: Subtask,
+    task: Task,
+    plugins: Plugins,
+    *,
+    run: RunTable,
+    graders: Graders,
+    faults: PluginFaults,
+    answers: LoggedAnswers,
+    judging: Judging | None = None,
+    display: Display | None = None,
+    marks: MarksTable | None = None,
+    trial: Sequence[str] = (),
+    settled: Mapping[tuple[str, int], Sequence[Score]] | None = None,
+) -> Graded:
+    """Grade what was answered in a subtask, and sum it up; nothing is written.
+
+    `settled` has answers by sample and repeat that are not graded: these scores count for them.
+
+    Raises:
+        UsageError: a postprocessor or evaluator is not there, or does not take its options.
+        ServiceError: the model that judges cannot be asked.
+        RunError: the judge was not asked about an answer, and this command asks nothing.
+    """
+    settled = settled or {}
+    faults = PluginFaults(parent=faults)
+    judging = judging if judging and is_judged(task, plugins) else None
+    model, name = subtask.model, subtask.task
     asked, predictions = answers.task.asked, answers.predictions
     scored: dict[str, list[Score]] = {}
     by_evaluator: dict[str, list[Metric]] = {}
@@ -167,7 +224,7 @@ async def score_subtask(
             score,
             task,
             samples,
-            predictions,
+            [one for one in predictions if (one.sample_id, one.repeat) not in settled],
             plugins,
             steps=steps,
             judges=judges,
@@ -184,11 +241,12 @@ async def score_subtask(
                 scored = await grade(concurrency=judging.concurrency)
         else:
             scored = await grade()
+        scored = _with_settled(scored, settled, samples)
         by_evaluator = measure(task, scored, plugins, judges=judges, faults=faults)
     except ComponentError as error:  # a step cannot be made: no answer can be graded
         faults.add(error, f"task {task.name}")
     contested: Dispute | None = None
-    if scored and steps is not None and not judging:
+    if scored and steps is not None and not judging and not settled:
         judge_name, judge_scores = next(iter(scored.items()))
         contested = await disputed(
             task,
@@ -232,12 +290,28 @@ async def score_subtask(
     if run.dump_eval_details:
         prompts = {one.sample.id: one.prompt for one in asked}
         results["details"] = details(first, samples, predictions, prompts)
-    data = orjson.dumps(results, option=orjson.OPT_INDENT_2, default=str)
-    write_atomically(folder.results(model, name, scoring), data)
-    write_scores(folder, model, name, scored)
-    write_atomically(folder.results(model, name), data)
-    _write_log(folder, subtask, results, first)
-    return results
+    return Graded(results, scored, first)
+
+
+def _with_settled(
+    scored: Mapping[str, Sequence[Score]],
+    settled: Mapping[tuple[str, int], Sequence[Score]],
+    samples: Mapping[str, Sample],
+) -> dict[str, list[Score]]:
+    """Return scores by evaluator with those that were settled before, in sample and repeat order."""
+    if not settled:
+        return {name: [*scores] for name, scores in scored.items()}
+    order = {sample_id: position for position, sample_id in enumerate(samples)}
+    every: dict[str, list[Score]] = {name: [*scores] for name, scores in scored.items()}
+    for scores in settled.values():
+        for one in scores:
+            if one.sample_id in samples:
+                sample = samples[one.sample_id]
+                known = replace(one, group=sample.group, cluster=sample.cluster)
+                every.setdefault(one.evaluator, []).append(known)
+    for found in every.values():
+        found.sort(key=lambda one: (order[one.sample_id], one.repeat))
+    return every
 
 
 def distributions(task: Task, plugins: Plugins) -> dict[str, str]:

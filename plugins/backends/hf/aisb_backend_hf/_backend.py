@@ -109,6 +109,10 @@ class LocalModel(Backend):
         engine = await self._ready()
         return ServiceInfo(models=(self.path,), notes=tuple(engine.notes), detail=engine.notes[0])
 
+    async def identity(self) -> Mapping[str, Any]:
+        """Return the revision of the weights, and hashes of configuration and chat template."""
+        return self._engine.identity(self.source().file) if self._engine else {}
+
     async def generate(self, request: Request) -> AsyncIterator[Chunk]:
         """Answer one request, token by token."""
         engine = self._engine or await self._ready()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from aisb import Request
@@ -149,6 +150,12 @@ class Engine:
         said = (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id)
         begin = next((token for token in said if token is not None), None)
         return whole if begin is None or whole[:1] == [begin] else [begin, *whole]
+
+    def identity(self, path: Path) -> dict[str, Any]:
+        """Return what tells the model from others of its name."""
+        from aisb_backend_hf._identity import identity
+
+        return identity(self._loaded.model, self._tokenizer, path)
 
     def close(self) -> None:
         """End the work."""

@@ -1,6 +1,9 @@
 """Loading a model: every option does what it says, and everything that is wrong with a folder is said."""
 
+import asyncio
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -38,6 +41,29 @@ def test_loading_says_seconds_size_kind_and_device(folder):
     assert line.startswith("loaded in ")
     assert "0.1 million parameters, float32, " in line
     assert line.endswith("on cpu")
+
+
+async def _identity(path):
+    backend = HFChat(path=str(path))
+    assert await backend.identity() == {}  # before it is loaded nothing is known
+    await backend.probe()
+    try:
+        return await backend.identity()
+    finally:
+        await backend.aclose()
+
+
+def test_the_identity_has_the_version_the_configuration_and_the_chat_template(folder, tmp_path):
+    found = asyncio.run(_identity(folder))
+    template = json.loads((folder / "tokenizer_config.json").read_text()).get("chat_template")
+    template = template or (folder / "chat_template.jinja").read_text()
+    assert found["server"] == "transformers"
+    assert found["config_sha256"] == hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
+    assert found["chat_template_sha256"] == hashlib.sha256(template.encode()).hexdigest()
+    assert "revision" not in found
+    cached = tmp_path / "models--org--small" / "snapshots" / ("ab" * 20)
+    shutil.copytree(folder, cached)
+    assert asyncio.run(_identity(cached))["revision"] == "ab" * 20
 
 
 def test_a_path_is_needed():

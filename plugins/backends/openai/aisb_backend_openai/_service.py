@@ -148,6 +148,15 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
 
         return await probe(self)
 
+    asks_server_pages: ClassVar[bool] = False
+    """Whether `identity` looks for the pages of every kind of server, where nothing says which kind it is."""
+
+    async def identity(self) -> Mapping[str, Any]:
+        """Return what the service says of its server, its weights and its chat template."""
+        from aisb_backend_openai._identity import served_identity
+
+        return await served_identity(self, asks_all=self.asks_server_pages)
+
     def aside(self, event: Mapping[str, Any]) -> Chunk | None:
         """Translate an event without choices: usage, an error, or nothing that says anything."""
         if failure := failure_in(event):

@@ -114,6 +114,15 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
             said.append(f"model length {length}")
         return ServiceInfo(models=(served,), detail=", ".join(said))
 
+    async def identity(self) -> Mapping[str, Any]:
+        """Return the versions and the revision of the weights that `/info` has."""
+        info = (await self.fetch("/info")).json()
+        names = {"version": "server_version", "sha": "server_revision", "model_sha": "revision"}
+        names |= {"model_dtype": "dtype", "model_id": "weights"}
+        said = info if isinstance(info, Mapping) else {}
+        found = {names[key]: said[key] for key in names if isinstance(said.get(key), str)}
+        return {"server": "tgi", **found} if found else {}
+
 
 @dataclass(kw_only=True, eq=False)
 class TGIStream(TGI):

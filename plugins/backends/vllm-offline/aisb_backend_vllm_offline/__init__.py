@@ -102,6 +102,10 @@ class VLLMOffline(Backend):
         """Score the request's context alone, then with each of its continuations."""
         return await (await self._ready()).score(request)
 
+    async def identity(self) -> Mapping[str, Any]:
+        """Return vLLM's version, the revision of the weights and the hash of the chat template."""
+        return await self._engine.identity() if self._engine else {}
+
     def live(self) -> str:
         """Return what the model does at the moment."""
         return self._engine.live() if self._engine else ""

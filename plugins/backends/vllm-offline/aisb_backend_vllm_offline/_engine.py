@@ -167,6 +167,24 @@ class Engine:
         ids = words(text, add_special_tokens=False)["input_ids"]
         return {"prompt_token_ids": list(ids)} if not request.continuations else {"prompt": text}
 
+    async def identity(self) -> dict[str, Any]:
+        """Return what tells the model from others of its name, as far as vLLM says it."""
+        import hashlib
+
+        import vllm
+
+        config = getattr(getattr(self._engine, "model_config", None), "hf_config", None)
+        template = getattr(await self._words(), "chat_template", None)
+        found = {
+            "server": "vllm",
+            "server_version": vllm.__version__,
+            "revision": getattr(config, "_commit_hash", None),
+            "chat_template_sha256": hashlib.sha256(template.encode()).hexdigest()
+            if isinstance(template, str)
+            else None,
+        }
+        return {key: value for key, value in found.items() if value}
+
     async def _words(self) -> Any:
         if self._tokenizer is None:
             import inspect

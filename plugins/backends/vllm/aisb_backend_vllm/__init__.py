@@ -28,6 +28,7 @@ class VLLMChat(OpenAIChat):
     ] = True
 
     default_api_key_env: ClassVar[str | None] = None
+    asks_server_pages: ClassVar[bool] = True
 
     def finalize(self, prediction: Prediction, request: Request) -> Prediction:
         """Look for tool calls in the text, where the service leaves them there."""
@@ -61,6 +62,7 @@ class VLLMCompletions(OpenAICompletions):
     ] = "prompt_logprobs"
 
     default_api_key_env: ClassVar[str | None] = None
+    asks_server_pages: ClassVar[bool] = True
 
     async def probe(self) -> ServiceInfo:
         """Settle the model as every OpenAI service does, and ask for the server's version."""

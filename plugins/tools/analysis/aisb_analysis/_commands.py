@@ -24,4 +24,14 @@ def aisb_commands() -> list[Command]:
             "Grade outputs from anywhere by a task's rules, without a run.",
             "aisb_analysis._grade_command:grade",
         ),
+        Command(
+            "pack",
+            "Pack a run into one file that anybody can check.",
+            "aisb_analysis._pack_command:pack",
+        ),
+        Command(
+            "verify",
+            "Check a packed run: hashes, log, and every number computed again.",
+            "aisb_analysis._verify_command:verify",
+        ),
     ]

@@ -14,6 +14,7 @@ from aisb_analysis import _options as shared
 
 if TYPE_CHECKING:
     from aisb_analysis._compare import Comparison, Flip, Pair
+    from aisb_analysis._explain import Explanation
     from aisb_analysis._junit import Case
     from aisb_analysis._speeds import SpeedComparison
     from aisb_engine import OpenedRun, Plugins
@@ -29,6 +30,9 @@ SHOWN = 8
 @shared.only_tasks
 @click.option("--model-a", metavar="NAME", help="The model of A, where there are several.")
 @click.option("--model-b", metavar="NAME", help="The model of B, where there are several.")
+@click.option(
+    "--explain", is_flag=True, help="Separate the change into other samples, other rules and other answers."
+)
 @click.option("--baseline", metavar="RUN", help="Compare with this run: it is A, and the run named is B.")
 @click.option(
     "--fail-on-regression", is_flag=True, help="End with exit code 4 where B is worse, or lacks a task of A."
@@ -51,6 +55,8 @@ def compare(context: click.Context, /, **flags: Any) -> int:
       aisb compare latest --model-a qwen3-8b --model-b qwen3-8b-int4
     Guard a change:
       aisb compare latest --baseline release --fail-on-regression --junit ci.xml
+    Find out where a change comes from:
+      aisb compare --explain 20261121_220301 latest
     """  # noqa: D301 - \b is for click
     from aisb import CheckFailed
     from aisb_analysis._junit import to_junit
@@ -58,14 +64,17 @@ def compare(context: click.Context, /, **flags: Any) -> int:
 
     plugins = context.obj.load_plugins()
     a, b = _sides(flags, plugins)
+    explained = _explained(a, b, plugins, flags) if flags["explain"] else []
     found, alone = _compared(a, b, plugins, flags)
     if flags["as_json"]:
         sides = {"a": [str(run.folder) for run in a], "b": [str(run.folder) for run in b]}
         told = {**sides, "alone": alone, "comparisons": [asdict(one) for one in found]}
+        if flags["explain"]:
+            told["explanations"] = [asdict(one) for one in explained]
         click.echo(json.dumps(_named(told), ensure_ascii=False, indent=2, default=str))
     else:
         click.echo(f"A: {_names(a)}\nB: {_names(b)}")
-        for line in (*alone, *_lines(found)):
+        for line in (*alone, *_lines(found), *_explanation_lines(explained)):
             click.echo(line)
     cases = list(_cases(found, alone))
     if flags["junit"]:
@@ -115,6 +124,7 @@ def _compared(
 ) -> tuple[Found, list[str]]:
     import asyncio
 
+    from aisb import RunError, UsageError
     from aisb_analysis._compare import compare as compared
     from aisb_analysis._compare import pair_up
 
@@ -126,7 +136,35 @@ def _compared(
         from aisb_analysis._speeds import compare_speeds
 
         return compare_speeds(a, b, pairs), alone
-    return asyncio.run(compared(a[0], b[0], pairs, plugins, seed=flags["seed"])), alone
+    try:
+        return asyncio.run(compared(a[0], b[0], pairs, plugins, seed=flags["seed"])), alone
+    except UsageError as error:
+        if not flags["explain"] or isinstance(error, RunError):
+            raise
+        return [], [*alone, f"not compared: {error}"]
+
+
+def _explained(
+    a: list[OpenedRun], b: list[OpenedRun], plugins: Plugins, flags: dict[str, Any]
+) -> list[Explanation]:
+    import asyncio
+
+    from aisb import UsageError
+    from aisb_analysis._compare import pair_up
+    from aisb_analysis._explain import explain
+
+    if a[0].spec.run.performance:
+        raise UsageError("--explain is for scores: the numbers of a performance run follow from no rules")
+    pairs, _ = pair_up(a[0], b[0], tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"])
+    return asyncio.run(explain(a[0], b[0], pairs, plugins))
+
+
+def _explanation_lines(explained: Sequence[Explanation]) -> Iterator[str]:
+    from aisb_analysis._explain import lines
+
+    for one in explained:
+        yield ""
+        yield from lines(one)
 
 
 def _lines(found: Found) -> Iterator[str]:

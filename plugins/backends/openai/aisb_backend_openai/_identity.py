@@ -1,0 +1,139 @@
+"""What a service says of the server, the weights and the chat template behind a model's name.
+
+Each kind of server has a page of its own for it. No page is one that a service must have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aisb import Fetched, ServiceError
+
+if TYPE_CHECKING:
+    from aisb import HttpBackend
+    from aisb_backend_openai._service import OpenAIService
+
+TIMEOUT = 3.0
+LONGEST = 300
+Facts = dict[str, Any]
+
+
+def _vllm(page: Mapping[str, Any]) -> Facts:
+    version = page.get("version")
+    return {"server": "vllm", "server_version": version} if isinstance(version, str) else {}
+
+
+def _sglang(page: Mapping[str, Any]) -> Facts:
+    """Read `/get_server_info`, whose other entries include the server's key."""
+    args = page.get("server_args")
+    said = {**args, **page} if isinstance(args, Mapping) else page
+    if not ("model_path" in said and "version" in said):
+        return {}
+    return {
+        "server": "sglang",
+        "server_version": said["version"],
+        "revision": said.get("revision") or said.get("weight_version"),
+        "weights": said["model_path"],
+        "tokenizer": said.get("tokenizer_path"),
+        "quantization": said.get("quantization"),
+        "dtype": said.get("dtype"),
+        "chat_template": said.get("chat_template"),
+    }
+
+
+def _tgi(page: Mapping[str, Any]) -> Facts:
+    if "model_id" not in page:
+        return {}
+    return {
+        "server": "tgi",
+        "server_version": page.get("version"),
+        "server_revision": page.get("sha"),
+        "revision": page.get("model_sha"),
+        "weights": page["model_id"],
+        "dtype": page.get("model_dtype"),
+    }
+
+
+def _llamacpp(page: Mapping[str, Any]) -> Facts:
+    if not ("chat_template" in page or "build_info" in page):
+        return {}
+    return {
+        "server": "llama.cpp",
+        "server_version": page.get("build_info"),
+        "weights": page.get("model_path"),
+        "chat_template_sha256": template_hash(page.get("chat_template")),
+    }
+
+
+PAGES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Facts]]] = {
+    "vllm": ("/version", _vllm),
+    "sglang": ("/get_server_info", _sglang),
+    "sglang, newer": ("/server_info", _sglang),
+    "tgi": ("/info", _tgi),
+    "llamacpp": ("/props", _llamacpp),
+}
+"""The page of each kind of server, with what reads it; the kinds are what lists of models call them."""
+
+
+async def served_identity(service: OpenAIService, *, asks_all: bool) -> Facts:
+    """Return what a service says of itself and of its model.
+
+    The server's own pages are read where its list of models says what it is; else with `asks_all`.
+    """
+    entry = await _entry(service)
+    facts: Facts = {
+        "weights": entry.get("root") if entry.get("root") != service.model else None,
+        "parent": entry.get("parent"),
+        "revision": entry.get("revision") or entry.get("sha"),
+        "created": entry.get("created") if entry.get("owned_by") in {"openai", "system"} else None,
+    }
+    owner = str(entry.get("owned_by") or "").lower()
+    kinds = [kind for kind in PAGES if owner and kind.partition(",")[0] == owner] or list(PAGES) * asks_all
+    for said in await asyncio.gather(*(_page(service, *PAGES[kind]) for kind in kinds)):
+        facts |= {key: value for key, value in said.items() if value is not None and facts.get(key) is None}
+    return cleaned(facts)
+
+
+def cleaned(facts: Mapping[str, Any]) -> Facts:
+    """Return facts that can be kept: short texts and numbers."""
+    return {
+        key: value[:LONGEST] if isinstance(value, str) else value
+        for key, value in facts.items()
+        if isinstance(value, str | int | float) and value != ""
+    }
+
+
+def template_hash(template: Any) -> str | None:
+    """Return the SHA-256 of a chat template; of several, by name, that of all of them."""
+    if isinstance(template, Mapping):
+        template = "\0".join(f"{name}\0{text}" for name, text in sorted(template.items()))
+    if not isinstance(template, str) or not template:
+        return None
+    return hashlib.sha256(template.encode("utf-8", "replace")).hexdigest()
+
+
+async def _entry(service: OpenAIService) -> Mapping[str, Any]:
+    data = await _fetched(service, service.api_path("/models"))
+    entries: Sequence[Any] = data.get("data") if isinstance(data.get("data"), list) else []
+    found = [one for one in entries if isinstance(one, Mapping) and one.get("id") == service.model]
+    return found[0] if found else {}
+
+
+async def _page(service: OpenAIService, path: str, read: Callable[[Mapping[str, Any]], Facts]) -> Facts:
+    root = copy.copy(service)
+    root.url = re.sub(r"/v\d+$", "", service.url)  # pages of a server stand above its API
+    return read(await _fetched(root, path))
+
+
+async def _fetched(service: HttpBackend, path: str) -> Mapping[str, Any]:
+    try:
+        answer: Fetched = await service.fetch(path, timeout=TIMEOUT)
+    except ServiceError:
+        return {}
+    data = answer.json()
+    return data if isinstance(data, Mapping) else {}

@@ -1,0 +1,109 @@
+"""Where two things that should be the same differ: nested values, lines by answer, tables by cell."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aisb_analysis._shown import shown
+
+PRECISION = 1e-9
+"""Relative difference of two numbers that counts as none: other machines add up in another order."""
+
+
+def differences(published: Any, made: Any, path: str = "") -> Iterator[str]:
+    """Yield a line for each place in which nested plain values differ."""
+    if isinstance(published, Mapping) and isinstance(made, Mapping):
+        for key in [*published, *(key for key in made if key not in published)]:
+            where = f"{path}.{key}" if path else str(key)
+            if key not in made:
+                yield f"{where}: published {_short(published[key])}, and the log does not give it"
+            elif key not in published:
+                if not made[key]:  # an older version did not write it, and nothing is claimed
+                    continue
+                yield f"{where}: not published, recomputed {_short(made[key])}"
+            else:
+                yield from differences(published[key], made[key], where)
+    elif isinstance(published, list) and isinstance(made, list) and len(published) == len(made):
+        for number, (one, other) in enumerate(zip(published, made, strict=True)):
+            yield from differences(one, other, f"{path}[{number}]")
+    elif not _same(published, made):
+        yield f"{path}: published {_short(published)}, recomputed {_short(made)}"
+
+
+def line_differences(
+    published: Iterable[Mapping[str, Any]], made: Iterable[Mapping[str, Any]], keys: Sequence[str]
+) -> Iterator[str]:
+    """Yield where two lists of lines differ; lines are known by the values of `keys`."""
+    old, new = _by_keys(published, keys), _by_keys(made, keys)
+    for key in [*old, *(key for key in new if key not in old)]:
+        name = " ".join(f"{word} {value}" for word, value in zip(keys, key, strict=True) if value != "")
+        if len(old.get(key, ())) != len(new.get(key, ())):
+            yield f"{name}: {len(old.get(key, ()))} lines published, {len(new.get(key, ()))} recomputed"
+            continue
+        for one, other in zip(old[key], new[key], strict=True):
+            yield from (f"{name}: {line}" for line in differences(one, other))
+
+
+def table_differences(published: bytes, made: bytes) -> Iterator[str]:
+    """Yield where two CSV tables differ; rows are known by their number."""
+    old, new = (list(csv.reader(io.StringIO(data.decode("utf-8", "replace")))) for data in (published, made))
+    if len(old) != len(new):
+        yield f"{len(old)} rows published, {len(new)} recomputed"
+    head = new[0] if new else []
+    for number, (one, other) in enumerate(zip(old, new, strict=False), 1):
+        if len(one) != len(other):
+            yield f"row {number}: {len(one)} cells published, {len(other)} recomputed"
+        for place, (before, after) in enumerate(zip(one, other, strict=False)):
+            if before != after:
+                name = head[place] if place < len(head) else place
+                place_words = f"row {number} ({' '.join(other[:2])}), {name}"
+                yield f"{place_words}: published {_short(before)}, recomputed {_short(after)}"
+
+
+def array_differences(published: Path, made: Path) -> Iterator[str]:
+    """Yield where the arrays of two `.npz` files differ."""
+    import numpy as np
+
+    try:
+        with np.load(published, allow_pickle=False) as old, np.load(made, allow_pickle=False) as new:
+            for name in sorted({*old.files, *new.files}):
+                if name not in old.files or name not in new.files:
+                    yield f"{name}: only {'recomputed' if name in new.files else 'published'}"
+                elif old[name].shape != new[name].shape or not _equal(old[name], new[name]):
+                    yield f"{name}: the values differ"
+    except Exception as error:  # noqa: BLE001 - whatever numpy raises at a broken file
+        yield f"cannot be read: {type(error).__name__}: {error}"
+
+
+def _equal(one: Any, other: Any) -> bool:
+    import numpy as np
+
+    if one.dtype.kind == "f" and other.dtype.kind == "f":
+        return bool(np.allclose(one, other, rtol=PRECISION, atol=0, equal_nan=True))
+    return bool((one == other).all())
+
+
+def _by_keys(
+    lines: Iterable[Mapping[str, Any]], keys: Sequence[str]
+) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:
+    found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for line in lines:
+        found.setdefault(tuple(line.get(key, "") for key in keys), []).append(line)
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    if numbers and not isinstance(one, bool) and not isinstance(other, bool):
+        return math.isclose(one, other, rel_tol=PRECISION, abs_tol=1e-12)
+    return type(one) is type(other) and bool(one == other)
+
+
+def _short(value: Any) -> str:
+    text = shown(str(value))
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,227 @@
+"""Separate the change of a score into other samples, other rules and other answers.
+
+Both sides are graded by the rules of both. With s(X, R) the score of side X by the rules R on the samples
+that both sides have, the rules' part is the mean of s(A, B) − s(A, A) and s(B, B) − s(B, A), and the answers'
+part the mean of s(B, A) − s(A, A) and s(B, B) − s(A, B): no order of the two is preferred. What is left is
+due to the samples that only one side has. The three add up to the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import floor, fsum
+from typing import TYPE_CHECKING, Any
+
+from aisb import AisbError
+from aisb_engine import CORRECT_FROM, Grade, OpenedRun, grade_notes, read_grades
+
+if TYPE_CHECKING:
+    from aisb_analysis._compare import Pair
+    from aisb_engine import Plugins, Subtask
+
+Grades = Mapping[str, Sequence[Grade]]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where the change of one score comes from; scores and parts in percent.
+
+    `a` and `b` are the scores over all samples of a side, by its own rules and today's code. `rules` and
+    `answers` are None where one side cannot be graded by the other's rules: then `rules_and_answers` is known
+    alone. `a_by_b` is the score of A by the rules of B on the samples that both have, and so on.
+    `graded_otherwise` are shared samples whose answers, on either side, the two rules grade differently;
+    `answered_otherwise` those that the same rules, B's, grade differently on the two sides.
+    """
+
+    task: str
+    model_a: str
+    model_b: str
+    a: float
+    b: float
+    change: float
+    samples: float
+    rules: float | None
+    answers: float | None
+    rules_and_answers: float
+    shared: int
+    only_a: int
+    only_b: int
+    other_targets: int
+    a_by_a: float | None
+    a_by_b: float | None
+    b_by_a: float | None
+    b_by_b: float | None
+    graded_otherwise: tuple[str, ...] = ()
+    answered_otherwise: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+async def explain(a: OpenedRun, b: OpenedRun, pairs: Sequence[Pair], plugins: Plugins) -> list[Explanation]:
+    """Explain the change from A to B for each pair.
+
+    Raises:
+        UsageError: a side has no grades.
+    """
+    return [await _explained(a, b, pair, plugins) for pair in pairs]
+
+
+async def _explained(a: OpenedRun, b: OpenedRun, pair: Pair, plugins: Plugins) -> Explanation:
+    notes = [
+        f"{side}: {line}"
+        for side, run, subtask in (("A", a, pair.a), ("B", b, pair.b))
+        for line in grade_notes(run, subtask, plugins)
+    ]
+    own_a = await read_grades(a, pair.a, plugins, note=lambda line: notes.append(f"A: {line}"))
+    own_b = await read_grades(b, pair.b, plugins, note=lambda line: notes.append(f"B: {line}"))
+    a_by_b = b_by_a = None
+    try:
+        a_by_b = await read_grades(_by_rules_of(a, pair.a, b, pair.b), pair.a, plugins)
+        b_by_a = await read_grades(_by_rules_of(b, pair.b, a, pair.a), pair.b, plugins)
+    except AisbError as error:
+        notes.append(f"rules and answers cannot be told apart: {str(error).partition(chr(10))[0]}")
+    crossed = (a_by_b, b_by_a) if a_by_b is not None and b_by_a is not None else None
+    return _parts(own_a, own_b, crossed, names=(pair.a, pair.b), notes=notes)
+
+
+def _by_rules_of(run: OpenedRun, subtask: Subtask, other: OpenedRun, theirs: Subtask) -> OpenedRun:
+    """Return a run as if it had been asked with the rules of another one."""
+    tasks = {**run.spec.tasks, subtask.task: other.spec.tasks[theirs.task]}
+    judge = {"judge": other.spec.judge} if other.spec.judge else {}
+    return OpenedRun(run.folder, run.spec.model_copy(update={"tasks": tasks, **judge}))
+
+
+def _parts(
+    own_a: Grades,
+    own_b: Grades,
+    crossed: tuple[Grades, Grades] | None,
+    *,
+    names: tuple[Subtask, Subtask],
+    notes: Sequence[str] = (),
+) -> Explanation:
+    both = [key for key in own_a if key in own_b]
+    if crossed:  # rules can say otherwise what is right; data that differs does so by the same rules, too
+        shared = [
+            key
+            for key in both
+            if _target(own_a, key) == _target(crossed[1], key)
+            and _target(crossed[0], key) == _target(own_b, key)
+        ]
+    else:
+        shared = [key for key in both if _target(own_a, key) == _target(own_b, key)]
+    every = [own_a, own_b, *(crossed or ())]
+    partial = any(1e-9 < grade.value < CORRECT_FROM for side in every for of in side.values() for grade in of)
+
+    def score(side: Grades, keys: Collection[str]) -> float:
+        return 100 * fsum(_value(side[key], partial) for key in keys) / len(keys)
+
+    a, b = score(own_a, own_a), score(own_b, own_b)
+    told: dict[str, Any] = {
+        "task": names[0].task,
+        "model_a": names[0].model,
+        "model_b": names[1].model,
+        "a": a,
+        "b": b,
+        "change": b - a,
+        "shared": len(shared),
+        "only_a": len(own_a) - len(both),
+        "only_b": len(own_b) - len(both),
+        "other_targets": len(both) - len(shared),
+    }
+    if not shared:
+        nothing: dict[str, Any] = dict.fromkeys(("a_by_a", "a_by_b", "b_by_a", "b_by_b"))
+        return Explanation(
+            **told,
+            samples=b - a,
+            rules=0.0,
+            answers=0.0,
+            rules_and_answers=0.0,
+            **nothing,
+            notes=(*notes, "the two sides share no sample, so that all of the change is due to them"),
+        )
+    a_by_a, b_by_b = score(own_a, shared), score(own_b, shared)
+    a_by_b = score(crossed[0], shared) if crossed else None
+    b_by_a = score(crossed[1], shared) if crossed else None
+    rules = answers = None
+    graded: tuple[str, ...] = ()
+    if crossed and a_by_b is not None and b_by_a is not None:
+        rules = ((a_by_b - a_by_a) + (b_by_b - b_by_a)) / 2
+        answers = ((b_by_a - a_by_a) + (b_by_b - a_by_b)) / 2
+        graded = tuple(
+            key
+            for key in shared
+            if _value(own_a[key], partial) != _value(crossed[0][key], partial)
+            or _value(own_b[key], partial) != _value(crossed[1][key], partial)
+        )
+    by_b = crossed[0] if crossed else own_a
+    return Explanation(
+        **told,
+        samples=(a_by_a - a) + (b - b_by_b),
+        rules=rules,
+        answers=answers,
+        rules_and_answers=b_by_b - a_by_a,
+        a_by_a=a_by_a,
+        a_by_b=a_by_b,
+        b_by_a=b_by_a,
+        b_by_b=b_by_b,
+        graded_otherwise=graded,
+        answered_otherwise=tuple(
+            key for key in shared if _value(by_b[key], partial) != _value(own_b[key], partial)
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _target(side: Grades, key: str) -> object:
+    return side[key][0].target if side.get(key) else None
+
+
+def _value(grades: Sequence[Grade], partial: bool) -> float:
+    values = (grade.value if partial else float(grade.outcome == "correct") for grade in grades)
+    return fsum(values) / len(grades)
+
+
+def lines(one: Explanation) -> list[str]:
+    """Return an explanation as text: two places, rounded so that the parts add up to the change."""
+    known = one.rules is not None and one.answers is not None
+    parts = {"other samples": one.samples}
+    if one.rules is not None and one.answers is not None:
+        parts |= {"other rules": one.rules, "other answers": one.answers}
+    else:
+        parts["other rules and answers"] = one.rules_and_answers
+    rounded = _rounded(list(parts.values()), round(100 * one.b) - round(100 * one.a))
+    graded, ended = one.graded_otherwise, one.answered_otherwise
+    why = {
+        "other samples": f"{one.only_a:,} in A only, {one.only_b:,} in B only, "
+        f"{one.other_targets:,} with other targets; {one.shared:,} on both sides",
+        "other rules": f"{len(graded):,} samples are graded otherwise{_ids(graded)}",
+        "other answers": f"{len(ended):,} samples ended otherwise{_ids(ended)}",
+        "other rules and answers": "",
+    }
+    found = [f"{one.task}: A {one.a:.2f}, B {one.b:.2f}, change {_points(sum(rounded))}"]
+    for (name, _), value in zip(parts.items(), rounded, strict=True):
+        found.append(f"  {name:14} {_points(value):>7}  {why[name]}".rstrip())
+    if known and one.a_by_a is not None:
+        found.append(
+            f"  on the samples of both: A by A's rules {one.a_by_a:.2f}, by B's {one.a_by_b:.2f}; "
+            f"B by A's rules {one.b_by_a:.2f}, by B's {one.b_by_b:.2f}"
+        )
+    return found + [f"  {note}" for note in one.notes]
+
+
+def _ids(keys: Sequence[str], most: int = 8) -> str:
+    return f": {', '.join(keys[:most])}{', …' if len(keys) > most else ''}" if keys else ""
+
+
+def _points(hundredths: int) -> str:
+    return f"{hundredths / 100:+.2f}" if hundredths else "0.00"
+
+
+def _rounded(parts: Sequence[float], total: int) -> list[int]:
+    """Return parts in hundredths that add up to the total: the largest remainders are rounded up."""
+    floors = [floor(100 * part) for part in parts]
+    by_remainder = sorted(range(len(parts)), key=lambda n: floors[n] - 100 * parts[n])
+    left = total - sum(floors)
+    for step in range(abs(left)):
+        floors[by_remainder[step % len(parts)]] += 1 if left > 0 else -1
+    return floors

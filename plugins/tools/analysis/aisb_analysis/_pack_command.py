@@ -1,0 +1,50 @@
+"""`aisb pack`: a run as one file that anybody can check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aisb_analysis import _options as shared
+
+
+@click.command()
+@shared.which_run
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to; else TIMESTAMP.capsule.",
+)
+@click.option("--no-prompts", is_flag=True, help="Leave out what was asked, as a licence can demand.")
+@shared.work_dir
+@click.pass_context
+def pack(context: click.Context, which: str, output: Path | None, work_dir: Path, *, no_prompts: bool) -> int:
+    """Pack a run into one file, from which `aisb verify` computes its numbers again.
+
+    RUN is a timestamp, a path, or `latest`. In the file, a ZIP, are log, configuration, manifest, tasks,
+    predictions, results and performance tables; data files are known by their hash. Keys of the run's
+    services, those in the environment, and keys of known forms are masked in all of it, answers included.
+
+    \b
+      aisb pack latest
+      aisb pack 20261121_220301 --no-prompts -o gpqa.capsule
+    """  # noqa: D301 - \b is for click
+    from aisb import UsageError
+    from aisb_analysis._packing import pack as packed
+    from aisb_engine import open_run
+
+    plugins = context.obj.load_plugins()
+    run = open_run(work_dir, which, plugins)
+    target = output or Path(f"{run.folder.timestamp}.capsule")
+    if target.exists():
+        raise UsageError(f"{target} exists already: remove it, or name another file with -o")
+    made = packed(run, target, plugins, prompts=not no_prompts)
+    for note in made.notes:
+        click.echo(note, err=True)
+    click.echo(f"{made.path}: {made.files} files, {made.path.stat().st_size / 1e6:.1f} MB")
+    click.echo(f"sha256 {made.sha256}")
+    click.echo(f"check it with: aisb verify {made.path}")
+    return 0

@@ -1,0 +1,332 @@
+"""Pack a run into a capsule: what a third party needs to compute its numbers again, without keys.
+
+In it are the configuration, the manifest, the tasks, the log with its samples, and what was published:
+predictions, results and performance tables. Pages and readable logs are left out: they can be made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from aisb import RunError, UsageError, __version__
+from aisb_analysis._archive import PIECE, ArchiveWriter
+from aisb_analysis._known_secrets import Masker
+from aisb_engine import (
+    OpenedRun,
+    inspect_log,
+    is_being_written,
+    read_run_json,
+    read_toml,
+    recompute_results,
+    rewrite_log,
+)
+
+if TYPE_CHECKING:
+    from aisb_engine import Plugins
+
+FORMAT = 1
+LEFT_OUT = "(left out)"
+PACKED = (
+    "configs/*.toml",
+    "configs/manifest.json",
+    "logs/commands.json",
+    "judge/judge.toml",
+    "judge/*/worker-*",
+    "log/*/*/identity.json",
+    "log/*/*/load.json",
+    "log/*/*/samples.jsonl.gz",
+    "log/*/*/vitals-*.jsonl",
+    "log/*/*/worker-*",
+    "predictions/*/*.jsonl",
+    "results/*/*.json",
+    "results/*/*_scores.jsonl",
+    "performances/*/*.csv",
+    "performances/*/*.json",
+    "performances/*/*.npz",
+)
+"""What of a run folder is packed; `tasks/*.toml` is added."""
+
+Change = Callable[[Any], Any]
+
+
+class CannotWriteError(RunError):
+    """This machine does not let the capsule be written."""
+
+    exit_code = 5
+
+
+class Packed(NamedTuple):
+    """A capsule that was written. `sha256` is that of the file; `notes` say what a reader must know."""
+
+    path: Path
+    sha256: str
+    files: int
+    notes: tuple[str, ...]
+
+
+def pack(run: OpenedRun, target: Path, plugins: Plugins, *, prompts: bool = True) -> Packed:
+    """Write a capsule of a run; the same run gives the same bytes.
+
+    Without `prompts`, what was asked is left out: the prompts, the rows that they were made of, and the texts
+    of options.
+
+    Raises:
+        RunError: the run is being written, was last scored on trial, or its files are damaged.
+        UsageError: something in the run is a symbolic link.
+        CannotWriteError: the capsule cannot be written.
+    """
+    folder = run.folder
+    if is_being_written(folder):
+        raise RunError(f"{folder} is being written: pack it when its command has ended")
+    _refuse_trials(run)
+    masker = Masker(run.spec, plugins)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".aisb-pack-", dir=target.absolute().parent) as temporary:
+            staged = Path(temporary) / folder.timestamp
+            stage = _Stage(folder.path, staged, masker, prompts=prompts)
+            stage.copy_all()
+            ungraded = _ungraded(run, staged, plugins) if masker.count or not prompts else {}
+            made = Path(temporary) / "capsule"
+            archive = ArchiveWriter(made)
+            for path in sorted(p for p in staged.rglob("*") if p.is_file()):
+                name = path.relative_to(temporary).as_posix()
+                archive.add(name, _pieces(path), large=path.stat().st_size >= 2**31)
+            sha256 = archive.close(
+                {
+                    "capsule": FORMAT,
+                    "aisb": __version__,
+                    "run": folder.timestamp,
+                    "prompts": prompts,
+                    "masked": masker.count,
+                    "damaged": stage.damaged,
+                    "records": stage.records,
+                    "ungraded": {key: sorted(map(list, found)) for key, found in ungraded.items()},
+                }
+            )
+            made.replace(target)
+    except OSError as error:
+        raise CannotWriteError(f"{target} cannot be written: {error.strerror}") from error
+    return Packed(target, sha256, len(archive.entries), tuple(_notes(stage, ungraded)))
+
+
+def _refuse_trials(run: OpenedRun) -> None:
+    for path in sorted(run.folder.path.glob("results/*/*.json")):
+        if trial := read_run_json(path).get("trial"):
+            raise RunError(
+                f"{path} was last scored by other rules on trial ({', '.join(trial)}), which nobody could "
+                f"compute again from the run\n  score it by its own rules first: aisb score {run.folder}"
+            )
+
+
+def _notes(stage: _Stage, ungraded: Mapping[str, set[tuple[str, int]]]) -> Iterator[str]:
+    if stage.masker.count:
+        yield f"keys were masked in {stage.masker.count} texts"
+    if stage.damaged:
+        yield f"{stage.damaged} damaged stretches of the log were left out"
+    for key, found in ungraded.items():
+        yield (f"{key}: {len(found)} answers cannot be graded again from it; their grades are kept")
+
+
+class _Stage:
+    """Copies what is packed of a run into a folder, with keys masked and prompts left out as wanted."""
+
+    def __init__(self, source: Path, target: Path, masker: Masker, *, prompts: bool) -> None:
+        self.source, self.target, self.masker, self.prompts = source, target, masker, prompts
+        self.damaged = 0
+        self.records: dict[str, int] = {}
+
+    def copy_all(self) -> None:
+        for pattern in PACKED:
+            for path in sorted(self.source.glob(pattern)):
+                self._refuse_link(path)
+                if path.is_file():
+                    self._copy(path, self.target / path.relative_to(self.source))
+        self._write_tasks()
+
+    def _refuse_link(self, path: Path) -> None:
+        for part in (path, *path.parents):
+            if part == self.source:
+                return
+            if part.is_symlink():
+                raise UsageError(
+                    f"{part} is a symbolic link, and a capsule holds files of the run alone: "
+                    "put the file or folder itself in its place"
+                )
+
+    def _copy(self, path: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        kind = path.relative_to(self.source).parts[0]
+        if path.name.startswith("worker-"):
+            self._copy_log(path, target)
+        elif path.suffix == ".toml":
+            target.write_bytes(self._toml(path))
+        elif path.suffix == ".gz":
+            target.write_bytes(self._samples(path))
+        elif path.suffix == ".json":
+            data = path.read_bytes()
+            changes: dict[str, Change] = {"results": self._result, "performances": self.masker.inside}
+            change: Change = self.masker.inside if path.name == "identity.json" else self._words
+            target.write_bytes(self._json(data, changes.get(kind, change)))
+        elif path.suffix == ".jsonl":
+            with path.open("rb") as lines, target.open("wb") as file:
+                for line in lines:
+                    file.write(self._json(line, self._answer, option=orjson.OPT_APPEND_NEWLINE))
+        elif path.suffix == ".csv":
+            target.write_bytes(self._text(path.read_bytes()))
+        else:
+            target.write_bytes(path.read_bytes())
+
+    def _text(self, data: bytes) -> bytes:
+        text = data.decode("utf-8", "surrogateescape")
+        masked = self.masker.data(text)
+        return data if masked == text else masked.encode("utf-8", "surrogateescape")
+
+    def _json(self, data: bytes, change: Change, *, option: int = orjson.OPT_INDENT_2) -> bytes:
+        """Return JSON after a change; the bytes as they are where nothing changes."""
+        try:
+            before = orjson.loads(data)
+        except ValueError:  # cut short by a kill: its text is all there is
+            return self._text(data)
+        after = change(before)
+        return data if after == before else orjson.dumps(after, option=option)
+
+    def _words(self, value: Any) -> Any:
+        return self.masker.inside(value, self.masker.words)
+
+    def _toml(self, path: Path) -> bytes:
+        before = read_toml(path)
+        after = {
+            key: self.masker.inside(table) if key == "tasks" else self._words(table)
+            for key, table in before.items()
+        }
+        return path.read_bytes() if after == before else _as_toml(after)
+
+    def _answer(self, line: Any) -> Any:
+        """Return a line of predictions, scores or health."""
+        if not self.prompts and "origin_prompt" in line:
+            line = {**line, "origin_prompt": ""}
+            failure = line.get("failure")
+            if failure and failure.get("kind") == "row":
+                line["failure"] = {**failure, "message": LEFT_OUT}
+        return self.masker.inside(line)
+
+    def _result(self, table: Any) -> Any:
+        if not self.prompts and isinstance(table.get("details"), dict):
+            details = {key: _without_prompt(entry) for key, entry in table["details"].items()}
+            table = {**table, "details": details}
+        return self.masker.inside(table)
+
+    def _samples(self, path: Path) -> bytes:
+        data = path.read_bytes()
+        try:
+            head, *rows = gzip.decompress(data).splitlines()
+        except (OSError, EOFError, ValueError) as error:
+            raise RunError(f"{path} is damaged: {error}") from error
+        changed = [self._json(row, self._sample, option=0) for row in rows]
+        if changed == rows:
+            return data
+        buffer = BytesIO()
+        with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=3, mtime=0) as file:
+            file.writelines(line + b"\n" for line in (head, *changed))
+        return buffer.getvalue()
+
+    def _sample(self, row: Any) -> Any:
+        if not self.prompts:
+            row = {**row, "fields": {}, "prompt": "", "choices": [""] * len(row["choices"])}
+            row |= {"broken": LEFT_OUT} if row.get("broken") else {}
+        return self.masker.inside(row)
+
+    def _copy_log(self, path: Path, target: Path) -> None:
+        with target.open("wb") as file:
+            for record in rewrite_log(path, self._record):
+                if record is None:
+                    self.damaged += 1
+                else:
+                    file.write(record)
+        name = target.relative_to(self.target.parent).as_posix()
+        self.records[name] = inspect_log(target).records
+
+    def _record(self, header: dict[str, Any]) -> bool:
+        before = dict(header)
+        for key in ("text", "reasoning", "tool_calls"):
+            header[key] = self.masker.inside(header[key])
+        header["failure"] = self.masker.inside(header["failure"], self.masker.words)
+        extra = header.get("extra")
+        if extra and not self.prompts and "prompt" in extra:
+            extra = {key: value for key, value in extra.items() if key != "prompt"}
+        header["extra"] = self.masker.inside(extra)
+        return header != before
+
+    def _write_tasks(self) -> None:
+        """Write each task as a file of its own, as it is in the configuration."""
+        for config in sorted(self.target.glob("configs/*.toml")):
+            for name, data in task_files(config).items():
+                file = self.target / "tasks" / f"{name}.toml"
+                file.parent.mkdir(exist_ok=True)
+                file.write_bytes(data)
+
+
+def task_files(config: Path) -> dict[str, bytes]:
+    """Return the task files of a resolved configuration by name."""
+    tasks = read_toml(config).get("tasks", {})
+    own = {"name", "base", "variant"}
+    return {
+        name: _as_toml({key: value for key, value in table.items() if key not in own})
+        for name, table in tasks.items()
+        if "/" not in name and not name.startswith(".")
+    }
+
+
+def _as_toml(table: Mapping[str, Any]) -> bytes:
+    import tomli_w
+
+    return tomli_w.dumps(table, multiline_strings=True).encode()
+
+
+def _without_prompt(entry: Any) -> Any:
+    if isinstance(entry, list):
+        return [_without_prompt(one) for one in entry]
+    return {**entry, "prompt": ""} if isinstance(entry, dict) and "prompt" in entry else entry
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            yield piece
+
+
+def _ungraded(run: OpenedRun, staged: Path, plugins: Plugins) -> dict[str, set[tuple[str, int]]]:
+    """Return the answers whose grades cannot be made again from what is packed, by subtask."""
+    packed = OpenedRun(type(run.folder)(staged), run.spec)
+    found: dict[str, set[tuple[str, int]]] = {}
+    for subtask in run.spec.subtasks:
+        file = packed.folder.scores(subtask.model, subtask.task)
+        if not file.exists():
+            continue
+        kept = [orjson.loads(line) for line in file.read_bytes().splitlines()]
+        made = asyncio.run(recompute_results(packed, subtask, plugins))
+        differing = made.settled | differing_answers(kept, made.scores)
+        if differing:
+            found[f"{subtask.model}/{subtask.task}"] = set(differing)
+    return found
+
+
+def differing_answers(kept: Any, made: Any) -> set[tuple[str, int]]:
+    """Return the answers, by sample and repeat, that two lists of scores grade otherwise."""
+
+    def by_key(lines: Any) -> dict[tuple[str, int], list[Any]]:
+        found: dict[tuple[str, int], list[Any]] = {}
+        for line in lines:
+            found.setdefault((line["id"], line["repeat"]), []).append(line)
+        return found
+
+    old, new = by_key(kept), by_key(made)
+    return {key for key in {*old, *new} if old.get(key) != new.get(key)}
