@@ -474,7 +474,8 @@ def test_a_reader_that_was_compiled_from_another_source_is_not_used(tmp_path):
 @pytest.mark.slow
 def test_what_holds_for_replies_holds_for_the_plain_form():
     """The tests of transports and of whole replies once more, which use the compiled reader elsewhere."""
-    names = ("transport", "golden_streams", "golden_numbers", "frames", "assembly", "odd_replies", "engine")
+    names = ("transport", "golden_streams", "golden_numbers", "frames", "assembly", "odd_replies", "engine",
+             "failures_in_replies")  # fmt: skip
     files = [Path(__file__).parent / f"test_{name}.py" for name in names]
     words = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *map(str, files)]
     ended = subprocess.run(

@@ -59,7 +59,7 @@ async def ask_options(
             done_ns=exchange.reader.done_ns,
             streamed=False,
         ),
-        attempts=attempts,
+        attempts=attempts + exchange.resent,
         failure=failure,
         logprobs=() if failure else found,
     )
@@ -105,6 +105,7 @@ async def _scores(backend: HttpBackend, transport: Transport, text: str, exchang
     from aisb_engine._http.assembly import wire
     from aisb_engine._http.reply import document
     from aisb_engine._stream import StreamReader
+    from aisb_engine._stream.failures import check_document
 
     reader = StreamReader()
     exchange.start(reader)
@@ -117,8 +118,7 @@ async def _scores(backend: HttpBackend, transport: Transport, text: str, exchang
         event: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise AttemptFailed(Failure("protocol", f"the reply is not JSON: {body[:80]!r}")) from error
-    if not isinstance(event, Mapping):
-        raise AttemptFailed(Failure("protocol", f"the reply is not an object: {body[:80]!r}"))
+    check_document(event, body, reader.status, backend.error_statuses)
     return backend.decode_logprob(event)
 
 

@@ -93,7 +93,7 @@ class NativeTransport:
                 await connection.carry(data, exchange, begun)
                 return
             except StaleConnection:
-                exchange.resent = exchange.sent_ns is not None
+                exchange.resent += exchange.sent_ns is not None
                 fresh = True
 
     async def aclose(self) -> None:

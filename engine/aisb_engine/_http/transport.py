@@ -34,13 +34,14 @@ class WireRequest(NamedTuple):
 class Exchange:
     """One request on its way, and the reader of its reply. Stamps are in nanoseconds of the run's clock.
 
-    `connected_ns` is None on a connection that was open already. `resent` says that the request was written
-    twice, since its first connection was closed as it was written; `sent_ns` is then of the first time.
+    `connected_ns` is None on a connection that was open already. `resent` counts how often a request was
+    written again, since its connection was closed as it was written; `sent_ns` is then of the first time.
     """
 
     __slots__ = ("connected_ns", "reader", "resent", "sent_ns")
 
     def __init__(self, reader: StreamReader) -> None:
+        self.resent = 0
         self.start(reader)
 
     def start(self, reader: StreamReader) -> None:
@@ -48,7 +49,6 @@ class Exchange:
         self.reader = reader
         self.connected_ns: int | None = None
         self.sent_ns: int | None = None
-        self.resent = False
 
 
 class Transport(Protocol):

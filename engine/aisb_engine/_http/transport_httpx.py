@@ -77,7 +77,7 @@ class HttpxTransport:
                 is_kept_and_cut = exchange.connected_ns is None and is_cut(error)
                 if not is_kept_and_cut or not is_close_race(exchange, self._connect_ns, self._clock()):
                     raise
-                exchange.resent = True
+                exchange.resent += 1
                 exchange.sent_ns = exchange.sent_ns or begun
                 await self._carry(request, exchange, begun)
         except AttemptFailed as error:

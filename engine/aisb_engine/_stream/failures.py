@@ -123,6 +123,21 @@ def check_silent(event: Mapping[str, Any], payload: bytes, status: int, statuses
             raise AttemptFailed(_failure(_Found(place, event, payload), status, statuses))
 
 
+def check_document(event: Any, body: bytes, status: int, statuses: Mapping[str, int]) -> None:
+    """Look for an error in a whole reply that is decoded apart from answers.
+
+    Raises:
+        AttemptFailed: it is no object, there is an error in it, or a choice of it did not come to its end.
+    """
+    event = checked_event(event, body, status, statuses)
+    check_silent(event, body, status, statuses)
+    choices = event.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        reason = choice.get("finish_reason") if isinstance(choice, Mapping) else None
+        if isinstance(reason, str) and (failure := failed_finish(reason, status)):
+            raise AttemptFailed(failure)
+
+
 def failed_finish(reason: str | None, status: int | None = None) -> Failure | None:
     """Return the failure that a finish reason stands for; None for one that ends an answer.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,6 +13,8 @@ from aisb import TOKEN_KINDS, HttpBackend, Message, Prediction, Request, UsageEr
 from aisb_engine import NEVER_SENT, WELL_KNOWN, ServiceClient, sends
 from aisb_mock import Ask, Dialect, Event, Refused, Reply, ToolCall
 from aisb_testing._cases import CheckedCase
+from aisb_testing._scripted import ScriptedService
+from aisb_testing._steps import LAST_CHUNK, Step, chunk, sized
 
 PROMPT = "How much is 6 x 7?"
 WORDS = ["It", " is", " 42", ",", " I", " am", " quite", " sure", " of", " it"]
@@ -131,7 +132,7 @@ def cases(dialect: Dialect, ask: Ask, backend: HttpBackend) -> Iterator[Case]:
     """Yield every exchange that makes sense in a dialect."""
     yield from streams(dialect, ask, events=backend.stream_format == "sse")
     yield from documents(dialect, ask)
-    yield from failures(dialect, ask)
+    yield from failures(dialect, ask, sse=backend.stream_format == "sse")
 
 
 def streams(dialect: Dialect, ask: Ask, *, events: bool) -> Iterator[Case]:
@@ -178,6 +179,10 @@ def streams(dialect: Dialect, ask: Ask, *, events: bool) -> Iterator[Case]:
     yield streamed("N = 1", "answers of one token are common: A, B, yes", dialect, make(["42"]))
     reason = "an answer that was cut is told apart from a wrong one"
     yield streamed("cut by length", reason, dialect, make(WORDS, finish_reason="length"))
+    if b"data: [DONE]" in data:
+        reason = "some gateways leave the connection open after the last event"
+        script = [head(dialect), chunk(data), HALT]
+        yield Case("silence after [DONE]", reason, script, plain, tokens=tokens_of(dialect.events(plain)))
 
 
 def documents(dialect: Dialect, ask: Ask) -> Iterator[Case]:
@@ -187,10 +192,10 @@ def documents(dialect: Dialect, ask: Ask) -> Iterator[Case]:
         ("not streamed, cut by length", write(ask, WORDS, finish_reason="length")),
     ):
         reason = "gateways may answer with one document where a stream was asked for"
-        yield Case(name, reason, [sized(200, dialect.whole(reply))], reply, streamed=False)
+        yield Case(name, reason, [document(200, dialect.whole(reply))], reply, streamed=False)
 
 
-def failures(dialect: Dialect, ask: Ask) -> Iterator[Case]:
+def failures(dialect: Dialect, ask: Ask, *, sse: bool) -> Iterator[Case]:
     """Yield every way in which a service fails, with the kinds of failure that are right for each."""
     for status, text in (
         (400, "the prompt is too long: 5000 tokens, the most is 4096"),
@@ -204,14 +209,14 @@ def failures(dialect: Dialect, ask: Ask) -> Iterator[Case]:
         body = dialect.error(Refused(status, text))
         said = "" if b"unknown model" in body else text
         reason = "the user is told what the service says"
-        script = [sized(status, body)]
+        script = [document(status, body)]
         yield Case(f"status {status}", reason, script, failures=("status",), words=said)
     page = b"<html><head><title>Welcome</title></head><body>It works</body></html>"
     protocol, reason = ("protocol",), "what cannot be read is a failure, never an answer"
-    yield Case("HTML", reason, [sized(200, page, b"text/html")], failures=protocol, words="web page")
-    yield Case("nothing at all", reason, [sized(200, b"")], failures=protocol, words="empty")
-    yield Case("not JSON", reason, [sized(200, b'{"a": ')], failures=protocol, words="JSON")
-    latin = [sized(200, '{"ä": 1}'.encode("latin-1"))]
+    yield Case("HTML", reason, [document(200, page, "text/html")], failures=protocol, words="web page")
+    yield Case("nothing at all", reason, [document(200, b"")], failures=protocol, words="empty")
+    yield Case("not JSON", reason, [document(200, b'{"a": ')], failures=protocol, words="JSON")
+    latin = [document(200, '{"ä": 1}'.encode("latin-1"))]
     yield Case("another encoding", reason, latin, failures=protocol)
     yield Case("closed without a reply", "services restart", [SHUT], failures=("cut", "connect"))
     yield Case("never answered", "services hang", [HALT], failures=("timeout",))
@@ -224,17 +229,23 @@ def failures(dialect: Dialect, ask: Ask) -> Iterator[Case]:
         (
             "an event that is not JSON",
             "what cannot be read is a failure",
-            [chunk(half + dialect.garbage), LAST],
+            [chunk(half + dialect.garbage), LAST_CHUNK],
             ("protocol", "cut"),
         ),
         (
             "an error inside the stream",
             "a service that has begun to answer can only report an error inside the stream",
-            [chunk(half + failed), LAST],
+            [chunk(half + failed), LAST_CHUNK],
             ("protocol", "status"),
         ),
     ):
         yield Case(name, reason, [head(dialect), *steps], write(ask, WORDS), failures=kinds, partial=True)
+    if sse:
+        named = chunk(half + b'event: error\ndata: {"message": "out of memory", "status": 500}\n\n')
+        reason, kinds = "the name of an event says that it is an error", ("status",)
+        script = [head(dialect), named, LAST_CHUNK]
+        reply = write(ask, WORDS)
+        yield Case("an event named error", reason, script, reply, failures=kinds, partial=True)
 
 
 def write(ask: Ask, said: list[str], **more: Any) -> Reply:
@@ -244,9 +255,6 @@ def write(ask: Ask, said: list[str], **more: Any) -> Reply:
     return Reply(1, ask.model or "mock", 1, list(said), prompt_tokens=6, echo=echo, **given)
 
 
-LAST = b"0\r\n\r\n"
-
-
 def streamed(name: str, reason: str, dialect: Dialect, reply: Reply, *, pause_after: str = "") -> Case:
     """Return the case of a stream whose events arrive one by one."""
     steps: list[Any] = [head(dialect)]
@@ -254,12 +262,12 @@ def streamed(name: str, reason: str, dialect: Dialect, reply: Reply, *, pause_af
         steps.append(chunk(event.data))
         if event.kind == pause_after:
             steps.append(0.02)
-    return Case(name, reason, [*steps, LAST], reply, tokens=tokens_of(dialect.events(reply)))
+    return Case(name, reason, [*steps, LAST_CHUNK], reply, tokens=tokens_of(dialect.events(reply)))
 
 
 def from_bytes(name: str, reason: str, dialect: Dialect, reply: Reply, pieces: Sequence[bytes]) -> Case:
     """Return the case of a stream whose bytes arrive in these pieces."""
-    script = [head(dialect), *(chunk(piece) for piece in pieces), LAST]
+    script = [head(dialect), *(chunk(piece) for piece in pieces), LAST_CHUNK]
     return Case(name, reason, script, reply, tokens=tokens_of(dialect.events(reply)))
 
 
@@ -274,15 +282,9 @@ def head(dialect: Dialect) -> bytes:
     return b"HTTP/1.1 200 OK\r\n" + kind + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-def chunk(data: bytes) -> bytes:
-    """Return bytes as one HTTP chunk."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def sized(status: int, body: bytes, kind: bytes = b"application/json") -> bytes:
+def document(status: int, body: bytes, kind: str = "application/json") -> bytes:
     """Return a whole HTTP reply."""
-    start = b"HTTP/1.1 %d X\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
-    return start % (status, kind, len(body)) + body
+    return sized(body, status=status, content_type=kind)
 
 
 async def _run(
@@ -291,9 +293,8 @@ async def _run(
     dialect: Dialect,
     options: Mapping[str, Any],
 ) -> list[str]:
-    async with await _play(case.script) as server:
-        port = server.sockets[0].getsockname()[1]
-        backend = factory(url=f"http://127.0.0.1:{port}", **options)
+    with ScriptedService([_steps(case.script)]) as service:
+        backend = factory(url=service.url, **options)
         waits = "never" in case.name or "stopped" in case.name
         limit = TIMEOUT if waits else PATIENCE
         client = ServiceClient(backend, first_byte=limit, between_bytes=limit)
@@ -369,29 +370,16 @@ def _not_as_timed(case: Case, reply: Reply, made: Prediction) -> Iterator[str]:
         yield f"the chunks count {sum(timing.chunk_tokens)} tokens of {reply.output_tokens}"
 
 
-async def _play(script: Script) -> asyncio.Server:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            start = await reader.readuntil(b"\r\n\r\n")
-            length = next(
-                int(line.partition(b":")[2])
-                for line in start.split(b"\r\n")
-                if line.lower().startswith(b"content-length:")
-            )
-            await reader.readexactly(length)
-            for step in script:
-                if step is HALT:
-                    await reader.read()
-                elif step is SHUT:
-                    break
-                elif isinstance(step, bytes):
-                    writer.write(step)
-                    await writer.drain()
-                else:
-                    await asyncio.sleep(step)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client has gone
-        finally:
-            writer.close()
-
-    return await asyncio.start_server(serve, "127.0.0.1", 0)
+def _steps(script: Script) -> list[Step]:
+    """Return a script, in which pauses stand between bytes, as steps with their times."""
+    at, steps = 0.0, []
+    for step in script:
+        if step is HALT:
+            steps.append(Step(at, "silence"))
+        elif step is SHUT:
+            steps.append(Step(at, "close"))
+        elif isinstance(step, bytes):
+            steps.append(Step(at, step))
+        else:
+            at += step
+    return steps
