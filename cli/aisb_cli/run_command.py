@@ -46,7 +46,7 @@ HEADINGS = {
     "Data of your own": OWN_DATA_FLAGS,
     "Service": ("url", "model_name", "api_key_env", "max_out_len", "wait"),
     "Local model": ("allow_download",),
-    "Load": (*LOAD_FLAGS, "launcher", "max_num_workers"),
+    "Load": (*LOAD_FLAGS, "input_len", "output_len", "launcher", "max_num_workers"),
     "Repeat": ("reuse", "max_failures"),
     "Where": ("work_dir", "data_dir", "dump_eval_details", "no_predictions_json", "debug"),
     "Grade": ("judge", "judge_url", "allow_code_execution", "allow_uncontained"),
@@ -134,6 +134,12 @@ def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
 )
 @click.option("--max-out-len", type=click.IntRange(min=1), metavar="N", help="Longest answer, in tokens.")
 @load_options
+@click.option(
+    "--input-len", type=click.IntRange(min=1), metavar="N", help="Tokens of prompts that a dataset makes."
+)
+@click.option(
+    "--output-len", type=click.IntRange(min=1), metavar="N", help="Tokens of replies to such prompts."
+)
 @click.option("--launcher", metavar="NAME", help="What places the workers [default: local].")
 @click.option(
     "--max-num-workers", type=click.IntRange(min=1), metavar="N", help="Subtasks at once [default: 1]."
@@ -271,6 +277,7 @@ def run_command(
         ),
         params=given(max_tokens="max_out_len"),
         load=load_table(flags),
+        lengths=given(input="input_len", output="output_len"),
         run=run_table,
         judge=judge_table(flags["judge"], flags["judge_url"], own=not flags["reuse"]),
         sets=(*_goodput_setting(flags["goodput"]), *flags["sets"]),

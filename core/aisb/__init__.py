@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     )
     from aisb._report import FinishedRun, Reporter, Result, Rows
     from aisb._roles import (
-        BatchSize, CacheNonce, Dialects, Objectives, Percentiles, ReplyTokenizer, Role, RowCount,
+        BatchSize, CacheNonce, Dialects, InputLength, Objectives, OutputLength, Percentiles,
+        ReplyTokenizer, Role, RowCount,
     )
     from aisb._running import (
         Channel, Command, CommandContext, ImportedAnswer, ImportedRow, ImportedTask, Importer, Job,
@@ -45,8 +46,9 @@ __all__ = [
     "CommandContext", "ConfigError", "Counters", "DataError", "DataFile", "DataFiles", "DataMissing",
     "DialectResult", "Dialects", "Distribution", "EndpointPath", "Evaluator", "Extract", "Failure",
     "FailureKind", "Fetched", "FinishedRun", "Gauge", "Goodput", "HttpBackend", "HttpCall",
-    "ImportedAnswer", "ImportedRow", "ImportedTask", "Importer", "Job", "Launcher", "Logprob",
-    "LoraAdapters", "Message", "Metric", "Objectives", "Outcome", "Part", "Percentiles",
+    "ImportedAnswer", "ImportedRow", "ImportedTask", "Importer", "InputLength", "Job", "Launcher",
+    "Logprob", "LoraAdapters", "Message", "Metric", "Objectives", "Outcome", "OutputLength", "Part",
+    "Percentiles",
     "PerformanceResult", "PluginError", "Postprocessor", "Prediction", "PromptPool", "ReplyTokenizer",
     "Reporter", "Request", "RequestedLoad", "Result", "Role", "Row", "RowCount", "Rows", "RunError",
     "Sample", "Score", "ServedModel", "ServiceError", "ServiceInfo", "Signal", "Stage", "StageTotals",

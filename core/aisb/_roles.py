@@ -11,6 +11,14 @@ class RowCount(Role):
     """How many rows a dataset makes. `--num-prompts` raises it where more are wanted (type: int)."""
 
 
+class InputLength(Role):
+    """How many tokens a prompt has that a dataset makes. `--input-len` sets it (type: int, perhaps more)."""
+
+
+class OutputLength(Role):
+    """How many tokens the reply to a made prompt is to have. `--output-len` sets it (type: as above)."""
+
+
 class CacheNonce(Role):
     """A text that makes other prompts of the same lengths. A performance run sets its own (type: str)."""
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from aisb._errors import AisbError, ConfigError, UnknownName, UsageError
 from aisb._options import bind
 from aisb._plugins import Plugins
+from aisb_engine._load.lengths import with_lengths
 from aisb_engine._load.loads import check_load, with_rows
 from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._reporting.measuring import check_measuring
@@ -66,7 +67,7 @@ def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]
             raise UsageError(
                 f"--mode {command.mode} needs a run to read: --reuse TIMESTAMP, or --reuse for the latest"
             )
-        spec = resolve(plugins, command.asked)
+        spec = with_lengths(resolve(plugins, command.asked), command.asked.lengths, plugins)
         for name, options in spec.run.reporter_options.items():
             where = f"run.reporter_options.{name}"
             if name not in plugins.names("reporter"):
@@ -85,7 +86,7 @@ def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]
         file=folder.config,
         tables=overlay(own_input(folder).tables, asked.tables),
     )
-    spec = resolve(plugins, asked)
+    spec = with_lengths(resolve(plugins, asked), asked.lengths, plugins)
     if command.mode == "eval":
         refuse_asking_keys(map(Setting.parse, asked.sets), folder)
         refuse_other_requests(own_spec(folder, plugins), spec, folder)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aisb_engine._record.log import extents, read_file
@@ -245,6 +246,33 @@ def test_more_prompts_than_rows_are_made_where_a_dataset_makes_its_rows(tmp_path
     )
     assert code == 0, output
     assert len({p.sample_id for p in everything(tmp_path)}) == 130
+
+
+def test_made_prompts_and_replies_have_the_lengths_of_the_flags(tmp_path: Path) -> None:
+    with prompts() as (url, seen):
+        words = ("--num-prompts", "4", "--input-len", "24", "--output-len", "3", "--num-warmups", "0")
+        code, output = run(tmp_path, url, *words, "--set", "task.dataset.requests=4", task="synthetic")
+    assert code == 0, output
+    assert [len(prompt.split(" ")) for prompt in seen] == [24] * 4
+    (table,) = tmp_path.glob("outputs/default/*/performances/*/synthetic_details.npz")
+    with np.load(table) as columns:
+        assert columns["asked_tokens"].tolist() == [3.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--input-len", "their prompts are as long as they are"),
+        ("--output-len", "the longest reply of any task is --max-out-len N"),
+    ],
+)
+def test_lengths_of_rows_that_are_read_cannot_be_set(tmp_path: Path, mock, flag: str, said: str) -> None:
+    code, output = run(tmp_path, mock.url, flag, "24")
+    assert code == 2
+    assert f"{flag} is for datasets that make their rows, and 'jsonl', the dataset of demo_gsm8k" in output
+    assert said in output
+    assert "datasets that make them: synthetic" in output
+    assert run(tmp_path, mock.url, flag, "0", task="synthetic")[0] == 2
 
 
 def rounds_in_log(work: Path) -> list[int]:

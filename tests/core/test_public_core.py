@@ -19,8 +19,8 @@ OUTCOMES TOKEN_KINDS AchievedLoad AisbError Ask AttemptFailed Backend BatchSize 
 Certificate Channel CheckFailed Chunk ChunkKind Client Command CommandContext ConfigError Counters
 DataError DataFile DataFiles DataMissing DialectResult Dialects Distribution EndpointPath Evaluator
 Extract Failure FailureKind Fetched FinishedRun Gauge Goodput HttpBackend HttpCall ImportedAnswer
-ImportedRow ImportedTask Importer Job Launcher Logprob LoraAdapters Message Metric Objectives
-Outcome Part Percentiles PerformanceResult PluginError Postprocessor Prediction PromptPool
+ImportedRow ImportedTask Importer InputLength Job Launcher Logprob LoraAdapters Message Metric Objectives
+Outcome OutputLength Part Percentiles PerformanceResult PluginError Postprocessor Prediction PromptPool
 ReplyTokenizer Reporter Request RequestedLoad Result Role Row RowCount Rows RunError Sample Score
 ServedModel ServiceError ServiceInfo Signal Stage StageTotals Timing TokenScores Tokenizer
 UnknownName Usage UsageError Window hookimpl run

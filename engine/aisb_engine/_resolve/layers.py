@@ -32,7 +32,8 @@ class RunInput:
     """What a command was given. `options`, `params`, `load`, `run` and `judge` are the values of flags.
 
     `tasks` are tables of tasks that flags stand for, by name; they stand above those of the file. `tables`
-    has what a program gives in place of a file; it is laid over the file's.
+    has what a program gives in place of a file; it is laid over the file's. `lengths` are tokens of prompts
+    and replies that datasets make.
     """
 
     models: Sequence[str] = ()
@@ -45,6 +46,7 @@ class RunInput:
     judge: Mapping[str, Any] = field(default_factory=dict)
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sets: Sequence[str] = ()
+    lengths: Mapping[str, int] = field(default_factory=dict)
     tables: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from aisb import CacheNonce, Row, RowCount, Tokenizer, UsageError, hookimpl
+from aisb import CacheNonce, InputLength, OutputLength, Row, RowCount, Tokenizer, UsageError, hookimpl
 
 if TYPE_CHECKING:
     from aisb_dataset_synthetic._filler import Filler, LateIds, LateText, Made, MadeText
@@ -32,8 +32,12 @@ def synthetic(
         Literal["string", "token-ids"], "a text, or token ids that are sent as they are"
     ] = "string",
     requests: Annotated[int, "how many prompts", RowCount] = 100,
-    input: Annotated[int | dict[str, Any], "tokens of a prompt: a number, or a table { method, … }"] = 512,  # noqa: A002 - the word that users know from other tools
-    output: Annotated[int | dict[str, Any], "tokens of a reply: a number, or a table { method, … }"] = 128,
+    input: Annotated[  # noqa: A002 - the word that users know from other tools
+        int | dict[str, Any], "tokens of a prompt: a number, or a table { method, … }", InputLength
+    ] = 512,
+    output: Annotated[
+        int | dict[str, Any], "tokens of a reply: a number, or a table { method, … }", OutputLength
+    ] = 128,
     prefix: Annotated[int, "tokens at the beginning that all prompts share; they count as input"] = 0,
     tokenizer: Annotated[
         Tokenizer | None, "folder of the model's tokenizer; without it lengths are not exact"

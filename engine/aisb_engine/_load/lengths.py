@@ -1,0 +1,52 @@
+"""Set how long prompts and replies are where a dataset makes its rows: `--input-len`, `--output-len`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from aisb._errors import UsageError, listed
+from aisb._options import option_with
+from aisb._roles import InputLength, OutputLength
+from aisb_engine._spec import DatasetTable
+
+if TYPE_CHECKING:
+    from aisb._plugins import Plugins
+    from aisb_engine._spec import RunSpec, Task
+
+_ROLES = {"input": InputLength, "output": OutputLength}
+_ELSEWHERE = {
+    "input": "their prompts are as long as they are",
+    "output": "the longest reply of any task is --max-out-len N; with --set params.ignore_eos=true a service "
+    "that knows it writes just as many tokens",
+}
+
+
+def with_lengths(spec: RunSpec, lengths: Mapping[str, int], plugins: Plugins) -> RunSpec:
+    """Return a run whose datasets make prompts, or ask for replies, of these many tokens.
+
+    Raises:
+        UsageError: a dataset reads its rows, so that its lengths are what they are.
+    """
+    tasks = dict(spec.tasks)
+    for side, tokens in lengths.items():
+        for name, task in tasks.items():
+            tasks[name] = _with_length(task, side, tokens, plugins)
+    return spec.model_copy(update={"tasks": tasks})
+
+
+def _with_length(task: Task, side: str, tokens: int, plugins: Plugins) -> Task:
+    use = task.dataset.use
+    option = option_with(plugins.find("dataset", use).factory, _ROLES[side])
+    if option is None:
+        made = [
+            each
+            for each in plugins.names("dataset")
+            if option_with(plugins.find("dataset", each).factory, _ROLES[side])
+        ]
+        raise UsageError(
+            f"--{side}-len is for datasets that make their rows, and {use!r}, the dataset of {task.name}, "
+            f"does not: {_ELSEWHERE[side]}\n  datasets that make them: {listed(made) or 'none is installed'}"
+        )
+    table = {**task.dataset.model_dump(exclude_unset=True), option.name: tokens}
+    return task.model_copy(update={"dataset": DatasetTable.model_validate(table)})
