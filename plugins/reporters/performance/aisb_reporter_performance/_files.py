@@ -20,8 +20,6 @@ REQUEST_COLUMNS = (
 )  # fmt: skip
 
 
-PERCENTILES_IN_DETAILS = (95.0, 99.9)
-"""Those that `_details.json` has beside the ones shown; null where values are too few."""
 ARRAYS = (
     "first_token_ns", "last_token_ns", "chunks", "output_tokens",
     "planned_ns", "connected_ns", "sent_ns", "headers_ns", "done_ns",
@@ -151,9 +149,8 @@ def _parameters(parameters: Mapping[str, Distribution | None]) -> dict[str, dict
 
 
 def _distribution(distribution: Distribution) -> dict[str, Any]:
-    def by_text(values: Mapping[float, float]) -> dict[str, float | None]:
-        percents = sorted({*PERCENTILES_IN_DETAILS, *distribution.percentiles, *distribution.certified})
-        return {f"{percent:g}": values.get(percent) for percent in percents}
+    def by_text(values: Mapping[float, float]) -> dict[str, float]:
+        return {f"{percent:g}": value for percent, value in values.items()}
 
     percentiles, certified = by_text(distribution.percentiles), by_text(distribution.certified)
     return {**asdict(distribution), "percentiles": percentiles, "certified": certified}

@@ -47,6 +47,8 @@ def _scope(result: PerformanceResult) -> str:
     totals = result.stages[0].totals
     seconds = None if totals.duration_ms is None else totals.duration_ms / 1000
     counts = f"{totals.requests} requests, {totals.failed} failed, in {short(seconds)} s"
+    if result.requested.options.get("ramp_up"):
+        return f"{counts}; the rate ramps, so the numbers are of all"
     if result.window is None:
         return f"{counts}; the numbers are of all of them"
     return f"{counts}; the numbers are of the stable stage, {short(result.window.seconds)} s"

@@ -117,7 +117,7 @@ def _load(result: PerformanceResult) -> Iterator[str]:
             f"stable: {short(result.window.seconds)} s from {short(result.window.start / 1e9)} s on, "
             f"with {short(result.window.level)} in flight"
         )
-    elif ramp:
+    elif requested.options.get("ramp_up"):
         yield f"stable: {result.unsteady}"
     else:
         yield f"stable: not steady: {result.unsteady}"

@@ -25,10 +25,8 @@ const PARAMETER_ROWS = ["E2EL", "TTFT", "TPOT", "ITL", "InputTokens", "OutputTok
 const PARAMETER_UNITS = { InputTokens: "tokens", OutputTokens: "tokens", OutputTokenThroughput: "token/s", PrefillTokenThroughput: "token/s" };
 const COMMON_ROWS = [["Benchmark duration", "duration_ms", "ms"], ["Requests", "requests"], ["Failed", "failed"], ["Succeeded", "succeeded"], ["Concurrency", "concurrency"], ["Max concurrency", "max_concurrency"], ["Requests a second", "request_rate"], ["Input tokens", "input_tokens"], ["Prefill tokens a second", "prefill_rate"], ["Output tokens", "output_tokens"], ["Input tokens a second", "input_rate"], ["Output tokens a second", "output_rate"], ["All tokens a second", "total_rate"]];
 
-// Percentiles for which there are enough values: the others are null.
 function knownPercentiles(one) {
-  const percentiles = one.stages.total.parameters.E2EL?.percentiles || {};
-  return Object.keys(percentiles).filter((key) => percentiles[key] !== null).sort((a, b) => a - b);
+  return Object.keys(one.stages.total.parameters.E2EL?.percentiles || {}).sort((a, b) => a - b);
 }
 
 function percentilesTable(one) {
