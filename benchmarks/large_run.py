@@ -2,10 +2,10 @@
 
     python benchmarks/large_run.py [SAMPLES]
 
-A run of a few samples is asked of the mock service. Its log is then continued here, with answers of the same
-form, up to a few that are left over. Resuming is measured up to the first new answer, scoring as a whole, both
-through the command. CPU seconds are counted, so that a busy machine does not stretch them; memory is the
-largest resident size of the process.
+A run of a few samples is asked of the mock service. Its log is then continued here, with answers of the
+same form, up to a few that are left over. Resuming is measured up to the first new answer, scoring as a
+whole, both through the command. CPU seconds are counted, so that a busy machine does not stretch them; memory
+is the largest resident size of the process.
 """
 
 import json

@@ -144,7 +144,7 @@ def execute(
 
 @contextmanager
 def _removed_unless_begun(folder: RunFolder, *, resumed: bool) -> Iterator[None]:
-    """Remove a new folder whose configuration cannot be written, as on a full disk: nothing could resume it."""
+    """Remove a new folder whose configuration cannot be written: nothing could resume it."""
     try:
         yield
     except BaseException:

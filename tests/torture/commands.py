@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import pkgutil
 import random
@@ -116,12 +116,12 @@ def _jumping(draw: random.Random) -> None:
     def jump() -> float:
         return draw.choice((0, 0, 1, -1)) * draw.uniform(0, 10 * 365 * 86_400)
 
-    real_time, real_ns, real = time.time, time.time_ns, datetime.datetime
+    real_time, real_ns, real = time.time, time.time_ns, dt.datetime
 
     class Jumping(real):  # type: ignore[misc,valid-type]
         @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
-            return real.now(tz) + datetime.timedelta(seconds=jump())
+        def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:
+            return real.now(tz) + dt.timedelta(seconds=jump())
 
     time.time = lambda: real_time() + jump()
     time.time_ns = lambda: real_ns() + int(jump() * 1e9)

@@ -7,7 +7,6 @@ import http.client
 import os
 import random
 import signal
-import sys
 import threading
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -134,7 +133,7 @@ def start(upstream: str) -> tuple[int, str]:
         if os.getppid() != parent:
             os._exit(0)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         server = _Server()
         server.upstream = urlsplit(upstream).netloc
         os.write(writer, f"http://127.0.0.1:{server.server_port}\n".encode())

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gzip
 import io
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -292,7 +293,7 @@ class _Check:
                 self.found.unchecked.append(f"performances/{model}/{task}: its log is damaged, or not there")
                 continue
             try:
-                self._write_performance(_json(path))
+                self._write_performance(_json(path), _percentiles(kept / model / f"{task}.csv"))
             except AisbError as error:
                 self.found.differing.append(f"performances/{model}/{task}: {_line(error)}")
                 continue
@@ -307,19 +308,17 @@ class _Check:
             if not any(file.name == stem + ending for stem in stems for ending in ENDINGS):
                 self._differs(folder / "performances" / file.relative_to(kept), "nothing in the run gives it")
 
-    def _write_performance(self, details: Any) -> None:
+    def _write_performance(self, details: Any, percentiles: list[float]) -> None:
         """Let the reporter measure the run, by what the published numbers were measured by."""
         table = reporter_table(self.run.folder, ["performance"], ())
         tokenizer = table.reporter_options.get("performance", {}).get("tokenizer")
         if tokenizer and not self.trust:
             raise _not_here(f"its tokens are counted by the tokenizer {tokenizer} (--trust loads it)")
-        parameters = [one for stage in details["stages"].values() for one in stage["parameters"].values()]
-        percentiles = next((list(one["percentiles"]) for one in parameters if one), [])
         options: dict[str, Any] = {
             "show": False,
             "dialects": list(details.get("dialects") or ()),
             "objectives": dict((details.get("goodput") or {}).get("objectives", {})),
-            **({"percentiles": [float(one) for one in percentiles]} if percentiles else {}),
+            **({"percentiles": percentiles} if percentiles else {}),
             **({"tokenizer": tokenizer} if tokenizer else {}),
         }
         table.reporter_options.clear()
@@ -359,6 +358,12 @@ def _allows_itself(run: OpenedRun, subtask: Subtask) -> bool:
 
 def _not_here(why: str) -> AisbError:
     return AisbError(f"cannot be computed again: {why}")
+
+
+def _percentiles(table: Path) -> list[float]:
+    """Return the percentiles that a table of performance parameters has as columns."""
+    head = table.read_text("utf-8", "replace").partition("\n")[0].split(",") if table.exists() else []
+    return [float(name[1:]) for name in head if re.fullmatch(r"P\d{1,2}(\.\d{1,6})?", name)]
 
 
 def _versions(table: Any) -> str:
