@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aisb import ConfigError
 from aisb_compat_aisbench._datasets import MappedTask, TaskMapper
-from aisb_compat_aisbench._files import ConfigFile
+from aisb_compat_aisbench._files import ConfigFile, data_sets
 from aisb_compat_aisbench._models import MappedModel, map_model, plain
 
 if TYPE_CHECKING:
@@ -130,9 +130,8 @@ def add_file(converted: Converted, file: ConfigFile, mapper: TaskMapper) -> None
     where = str(file.path)
     if isinstance(file.scope.get("models"), list):
         converted.add_models(file.scope["models"], f"{where}: models")
-    for name, value in file.scope.items():
-        if name.endswith("datasets") and not name.startswith("_") and isinstance(value, list) and value:
-            converted.add_tasks(value, mapper, f"{where}: {name}")
+    if members := data_sets(file):
+        converted.add_tasks(members, mapper, where)
 
 
 def key_file(config: Path, model: str) -> Path:

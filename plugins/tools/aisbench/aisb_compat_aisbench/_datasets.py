@@ -87,7 +87,8 @@ class TaskMapper:
             except UnknownName as unknown:
                 error = error or unknown
         if error:
-            raise ConfigError(f"{where}: {origin}", str(error))
+            lines = [line for line in str(error).splitlines() if not line.startswith("  known: ")]
+            raise ConfigError(f"{where}: {origin}", "\n".join(lines))
         abbr = config.get("abbr")
         raise ConfigError(
             f"{where}: {abbr or origin}",

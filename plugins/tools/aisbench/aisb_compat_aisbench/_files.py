@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,10 @@ from aisb_compat_aisbench._values import Budget, TooMuchError, UnreadableError
 LARGEST = 1_000_000
 """The largest config file that is read, in bytes; the reference's largest has 51,230."""
 NESTED = 8
+LARGEST_RESULT = 2_000_000
+"""The most values, with all in them, that a file may say; the reference's largest says about 100,000."""
+RESULTS = ("models", "datasets", "model_dataset_combinations", "work_dir")
+NAME = re.compile(r"[\w.+@=-]+")
 PACKAGE = "ais_bench.benchmark.configs"
 """The package under which config files include those that come with the reference."""
 
@@ -37,6 +42,13 @@ def read_config(path: Path, folders: Sequence[Path] = ()) -> ConfigFile:
     """
     reader = _Reader([_resolved(path.parent), *map(_resolved, folders)], Budget())
     scope = reader.read(path, [])
+    budget = Budget(steps=LARGEST_RESULT)
+    try:
+        for name, value in scope.items():
+            if name in RESULTS or name.endswith("datasets"):
+                budget.weigh(value)
+    except UnreadableError as error:
+        raise ConfigError(f"{path}: {name}", error.reason) from error
     return ConfigFile(path, scope, list(reader.files))
 
 
@@ -55,6 +67,8 @@ def config_folders(given: Path | None) -> list[Path]:
 
 def find_config(kind: str, name: str, folders: Sequence[Path]) -> Path | None:
     """Return the config file of a name below `models/` or `datasets/` of the folders; the first one found."""
+    if not NAME.fullmatch(name):
+        return None
     for folder in folders:
         found = sorted((folder / kind).rglob(f"{name.removesuffix('.py')}.py"))
         if found:
@@ -62,9 +76,19 @@ def find_config(kind: str, name: str, folders: Sequence[Path]) -> Path | None:
     return None
 
 
+def data_sets(file: ConfigFile, ending: str = "_datasets") -> list[dict[str, Any]]:
+    """Return the data sets of all lists of a file whose names end so, each abbreviation once."""
+    lists = [value for key, value in file.scope.items() if key.endswith(ending) and isinstance(value, list)]
+    members = {str(one.get("abbr")): one for value in lists for one in value if isinstance(one, dict)}
+    mark([*members.values()], file.path.stem)
+    return [*members.values()]
+
+
 def config_files(folder: Path) -> Iterator[Path]:
-    """Yield the config files below a folder, in order."""
-    yield from (path for path in sorted(folder.rglob("*.py")) if not path.name.startswith("_"))
+    """Yield the config files below a folder, in order; those of summarizers decide nothing here."""
+    for path in sorted(folder.rglob("*.py")):
+        if not path.name.startswith("_") and "summarizers" not in path.relative_to(folder).parts:
+            yield path
 
 
 class _Reader:

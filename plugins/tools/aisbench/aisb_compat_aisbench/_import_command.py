@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aisb import UsageError
+from aisb import ConfigError, UsageError
 from aisb_compat_aisbench._convert import Converted, add_file, convert, keep_secrets
 from aisb_compat_aisbench._datasets import TaskMapper
 from aisb_compat_aisbench._files import config_files, read_config
@@ -42,11 +42,11 @@ HEAD = """\
 @click.pass_context
 def import_(
     context: click.Context, source: Path, config_dir: Path | None, output: Path, *, force: bool
-) -> None:
+) -> int:
     """Read Python config files of AISBench and write an aisb.toml that runs the same thing.
 
     A file is read and not run: what cannot be read is named by its line. Of a folder every file is read that
-    defines models or data sets.
+    defines models or data sets; what is left out is said, and the exit code is 1.
 
     \b
       aisb config import demo_infer_vllm_api.py
@@ -58,28 +58,33 @@ def import_(
         raise UsageError(f"--config-dir {config_dir}: there is no such folder")
     folders = [config_dir] if config_dir else []
     plugins = context.obj.load_plugins()
-    converted = (
-        _folder(source, folders, plugins)
-        if source.is_dir()
-        else convert(read_config(source, folders), plugins)
-    )
+    left_out: list[str] = []
+    if source.is_dir():
+        converted = _folder(source, folders, plugins, left_out)
+    else:
+        converted = convert(read_config(source, folders), plugins)
     keys = keep_secrets(converted, output if source.is_dir() else output.with_name(source.name))
     output.write_text(_text(source, converted), encoding="utf-8")
-    for note in converted.notes:
+    for note in [*converted.notes, *left_out]:
         click.echo(note, err=True)
     for file in keys:
         click.echo(f"the API key is kept in {file}, which only you can read; it is not in {output}", err=True)
     models, tasks = len(converted.models), len(converted.selected)
     click.echo(f"wrote {output}: {_count(models, 'model')}, {_count(tasks, 'task')}")
+    return 1 if left_out else 0
 
 
-def _folder(source: Path, folders: list[Path], plugins: Plugins) -> Converted:
-    """Read all files of a folder that define models or data sets; one that has both is a run, and refused."""
+def _folder(source: Path, folders: list[Path], plugins: Plugins, left_out: list[str]) -> Converted:
+    """Read all files of a folder that define models or data sets; `left_out` says which cannot be."""
     converted, mapper = Converted(), TaskMapper.of(plugins)
     for path in config_files(source):
-        add_file(converted, read_config(path, [source, *folders]), mapper)
+        try:
+            add_file(converted, read_config(path, [source, *folders]), mapper)
+        except ConfigError as error:
+            left_out.append(f"left out: {error}")
     if not converted.models and not converted.selected:
-        raise UsageError(f"{source} holds no config file with models or data sets")
+        why = "\n  ".join(["", *left_out])
+        raise UsageError(f"{source} holds no config file with models or data sets{why}")
     return converted
 
 

@@ -12,7 +12,7 @@ import click
 from aisb import UsageError
 from aisb_compat_aisbench._convert import Converted, convert, keep_secrets
 from aisb_compat_aisbench._datasets import TaskMapper, map_synthetic
-from aisb_compat_aisbench._files import config_folders, find_config, mark, read_config
+from aisb_compat_aisbench._files import config_folders, data_sets, find_config, read_config
 from aisb_compat_aisbench._known import known_datasets, known_model
 from aisb_compat_aisbench._models import RETRIES, TIMEOUTS
 
@@ -130,13 +130,10 @@ def _dataset(
         return [_known_dataset(name, converted)] if not variable else [text]
     names.files["--datasets", name] = path
     ending = variable or "_datasets"
-    scope = read_config(path, [*folders]).scope
-    lists = [value for key, value in scope.items() if key.endswith(ending) and isinstance(value, list)]
-    if not lists:
-        raise UsageError(f"{path} has no list whose name ends with {ending}")
-    members = {str(one.get("abbr")): one for value in lists for one in value if isinstance(one, dict)}
-    mark([*members.values()], name)
-    return converted.add_tasks([*members.values()], mapper, str(path))
+    members = data_sets(read_config(path, [*folders]), ending)
+    if not members:
+        raise UsageError(f"{path} has no list of data sets whose name ends with {ending}")
+    return converted.add_tasks(members, mapper, str(path))
 
 
 def _known_dataset(name: str, converted: Converted) -> str:

@@ -328,6 +328,22 @@ def test_made_prompts_have_their_own_spelling(ais_bench, work: Path) -> None:
     assert dataset["output"] == {"method": "zipf", "alpha": 1.5, "min": 1, "max": 4}
 
 
+def test_what_cannot_be_read_in_a_folder_is_said_and_the_rest_is_imported(aisb, work: Path) -> None:
+    put("cfg/a.py", MODEL.format(kind="VLLMCustomAPIChat", keys=""))
+    put("cfg/b.py", MODEL.format(kind="VITAGenerateAPI", keys=""))
+    put("cfg/c.py", "import os\nmodels = [os.getenv('X')]\n")
+    ended = aisb("config", "import", "cfg", code=1)
+    assert "wrote aisb.toml: 1 model, 0 tasks" in ended.out
+    assert "left out: cfg/b.py: models[0].type: VITAGenerateAPI: the API of VITA's own server" in ended.err
+    assert "line 2: os.getenv() is not called" in ended.err
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "*", "[a]"])
+def test_names_that_are_no_names_of_files_find_none(ais_bench, work: Path, name: str) -> None:
+    put("configs/models/one.py", "models = []\n")
+    assert f"no model named {name!r}" in ais_bench("--models", name, "--datasets", "gsm8k_gen", code=2).err
+
+
 def test_a_folder_is_imported_as_a_whole(aisb, work: Path) -> None:
     put("cfg/models/a.py", MODEL.format(kind="VLLMCustomAPIChat", keys=""))
     put("cfg/models/b.py", MODEL.format(kind="VLLMCustomAPI", keys="").replace("'one'", "'two'"))

@@ -158,6 +158,8 @@ HOSTILE = {
                             "too many steps"),
     "replacing": ("x = 'a' * 999999\ny = x.replace('a', 'b' * 999)", "a text of more than"),
     "joining": ("x = ('a' * 9999).join(['b'] * 9999)", "a text of more than"),
+    "a model that doubles": ("x = [1]\nfor i in range(60):\n    x = [x, x]\nmodels = [dict(a=x)]", "too many steps"),
+    "a model in itself": ("x = [1]\nx.append(x)\nmodels = [dict(a=x)]", "more than 80 levels deep"),
     "subclasses": ("x = ().__class__.__bases__[0].__subclasses__()", "the attribute .__class__ is not read"),
     "a class's globals": ("from a import B\nx = B.__init__.__globals__", "the attribute .__init__ is not read"),
     "attributes in format()": ("x = '{0.__class__}'.format('a')", "the format"),
