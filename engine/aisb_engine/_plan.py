@@ -14,7 +14,7 @@ from aisb._plugins import Plugins
 from aisb_engine._load.lengths import with_lengths
 from aisb_engine._load.loads import check_load, with_rows
 from aisb_engine._record.runfolder import RunFolder
-from aisb_engine._reporting.measuring import check_measuring
+from aisb_engine._reporting.measuring import check_measuring, check_tokenizers
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput, resolve, run_limits
@@ -164,6 +164,8 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
         make_reporters(spec.run, plugins)
         names, options = chosen_reporters(spec.run, plugins), spec.run.reporter_options
         check_measuring(names, options, plugins, performance=spec.run.performance)
+        if spec.run.performance:
+            check_tokenizers(spec.models)
     return fit_params(spec, plugins, doubts) if mode in ASKING else spec
 
 

@@ -8,7 +8,7 @@ that again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +31,7 @@ from aisb_engine._reporting.finished import open_finished_run
 from aisb_engine._reporting.following import Followable
 from aisb_engine._reporting.measuring import check_measuring, measuring_options
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters, show
+from aisb_engine._resolve.catalog import read_user_file
 from aisb_engine._resolve.rules import changed_rules, own_spec
 from aisb_engine._resolve.secrets import keys_to_give_again
 from aisb_engine._run_config import keep_late_judge, save_config
@@ -133,7 +134,7 @@ def execute(
                 ended.faulty = scored.unmade > 0
                 ended.failed += scored.unjudged + (0 if ended.asked else scored.failed)
             if _is_shown(command.mode, ended):
-                finished, ended.reports = report(spec.run, folder, plugins, faults)
+                finished, ended.reports = report(spec.run, folder, plugins, faults, _model_tables(spec))
                 if spec.run.performance:
                     _check_performance(spec, finished, ended, plugins)
             ended.faulty = ended.faulty or bool(faults.faults)
@@ -259,7 +260,7 @@ def _summed_up(stage: InferenceStage, ended: Ended) -> Iterator[None]:
     except RunError:  # a full disk, a lost worker: what was measured until then is shown
         if stage.performance and stage.folder.was_asked:
             with suppress(AisbError):
-                report(stage.spec.run, stage.folder, stage.plugins, stage.faults)
+                report(stage.spec.run, stage.folder, stage.plugins, stage.faults, _model_tables(stage.spec))
         raise
     finally:
         ended.asked, ended.failed = stage.requests, stage.failed
@@ -285,9 +286,15 @@ def _event_loop() -> Callable[[Coroutine[Any, Any, None]], None]:
 
 
 def report(
-    run: RunTable, folder: RunFolder, plugins: Plugins, faults: PluginFaults
+    run: RunTable,
+    folder: RunFolder,
+    plugins: Plugins,
+    faults: PluginFaults,
+    models: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[FinishedRun, list[Path]]:
     """Let reporters show a run; return it and the files they wrote. A reporter that fails is in `faults`.
+
+    `models` are the tables of its models, where the command says otherwise than the run's configuration.
 
     Raises:
         RunError: the run folder is broken.
@@ -295,10 +302,19 @@ def report(
     """
     names = chosen_reporters(run, plugins)
     reporters = make_reporters(run, plugins)
-    measuring = measuring_options(names, run.reporter_options, plugins)
+    if models is None:
+        models = read_user_file(folder.config).get("models", {}) if folder.config.exists() else {}
+    measuring = measuring_options(names, run.reporter_options, plugins, models)
     finished = open_finished_run(folder.path, plugins=plugins, measuring=measuring)
     check_measuring(names, run.reporter_options, plugins, performance=finished.is_performance)
     return finished, show(finished, reporters, plugins, faults)
+
+
+def _model_tables(spec: RunSpec) -> dict[str, dict[str, Any]]:
+    return {
+        name: model.model_dump(include={"tokenizer"}, exclude_none=True)
+        for name, model in spec.models.items()
+    }
 
 
 def _require_valid(spec: RunSpec, finished: FinishedRun) -> None:

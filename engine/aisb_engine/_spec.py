@@ -405,7 +405,10 @@ class MarksTable(Table):
 
 
 class Model(Table):
-    """A backend with its options under a name. `params` are its own generation parameters."""
+    """A backend with its options under a name. `params` are its own generation parameters.
+
+    `tokenizer` is the folder of the model's tokenizer, which counts tokens where the service does not.
+    """
 
     name: str
     summary: str = ""
@@ -413,6 +416,7 @@ class Model(Table):
     abbr: str
     options: dict[str, Any] = {}
     system: str | None = None
+    tokenizer: str | None = None
     marks: MarksTable = MarksTable()
     file: Path | None = Field(default=None, exclude=True)
 

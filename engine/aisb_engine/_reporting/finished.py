@@ -198,10 +198,10 @@ class MeasuredPairs(Mapping[Pair, PerformanceResult]):
         if self._measuring is None:
             self._measuring = self._configured()
         count_tokens = None
-        if self._measuring.tokenizer:
+        if tokenizer := self._measuring.tokenizer_for(model):
             from aisb_engine._data.tokens import load_tokenizer
 
-            count_tokens = load_tokenizer(self._measuring.tokenizer).count
+            count_tokens = load_tokenizer(tokenizer).count
         return measure(
             self._folder,
             model,
@@ -219,7 +219,9 @@ class MeasuredPairs(Mapping[Pair, PerformanceResult]):
         names = run.get("reporters")
         if names is None:
             names = reporter_names("performance", plugins)
-        return measuring_options(names, run.get("reporter_options", {}), plugins)
+        return measuring_options(
+            names, run.get("reporter_options", {}), plugins, self._config.get("models", {})
+        )
 
 
 def _with_log(folder: RunFolder, requested: Iterable[Pair]) -> list[Pair]:

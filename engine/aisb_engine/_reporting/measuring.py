@@ -11,6 +11,7 @@ from aisb import Dialects, Objectives, Percentiles, ReplyTokenizer, Role
 from aisb._errors import ConfigError, PluginError, UnknownName, UsageError
 from aisb._options import REQUIRED, options
 from aisb._plugins import Plugins
+from aisb_engine._spec import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,17 @@ class MeasuringOptions:
     """What the numbers of a performance run depend on; None stands for the engine's defaults.
 
     `objectives` are latency limits in milliseconds by name. `tokenizer` is the folder of a tokenizer that
-    counts the tokens of replies where the service does not.
+    counts the tokens of replies where the service does not; without it, that of `tokenizers` for the model.
     """
 
     percentiles: Sequence[float] | None = None
     objectives: Mapping[str, float] = field(default_factory=dict)
     tokenizer: str | None = None
+    tokenizers: Mapping[str, str] = field(default_factory=dict)
+
+    def tokenizer_for(self, model: str) -> str | None:
+        """Return the folder of the tokenizer that counts a model's tokens; None where none does."""
+        return self.tokenizer or self.tokenizers.get(model)
 
 
 class RoleValue(NamedTuple):
@@ -36,12 +42,16 @@ class RoleValue(NamedTuple):
 
 
 def measuring_options(
-    names: Iterable[str], reporter_options: Mapping[str, Mapping[str, Any]], plugins: Plugins
+    names: Iterable[str],
+    reporter_options: Mapping[str, Mapping[str, Any]],
+    plugins: Plugins,
+    models: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> MeasuringOptions:
     """Return what the reporters of a run are to show, so that it is measured once for all of them.
 
-    `names` are the reporters of the run. A value that the configuration sets wins over a default, and the
-    first one wins; a reporter that is configured but not shown counts only with what is set.
+    `names` are the reporters of the run, `models` its tables of models. A value that the configuration sets
+    wins over a default, and the first one wins; a reporter that is configured but not shown counts only with
+    what is set.
     """
     values = list(role_values(names, reporter_options, plugins))
     values.sort(key=lambda one: not one.is_set)
@@ -49,7 +59,26 @@ def measuring_options(
     def first(role: type[Role]) -> Any:
         return next((one.value for one in values if one.role is role and (one.is_set or one.value)), None)
 
-    return MeasuringOptions(first(Percentiles), first(Objectives) or {}, first(ReplyTokenizer))
+    tokenizers = {
+        name: str(table["tokenizer"]) for name, table in (models or {}).items() if "tokenizer" in table
+    }
+    return MeasuringOptions(first(Percentiles), first(Objectives) or {}, first(ReplyTokenizer), tokenizers)
+
+
+def check_tokenizers(models: Mapping[str, Model]) -> None:
+    """Check that the tokenizers of models can be read, before anything is measured.
+
+    Raises:
+        ConfigError: one cannot be read.
+    """
+    from aisb_engine._data.tokens import load_tokenizer
+
+    for name, model in models.items():
+        if model.tokenizer:
+            try:
+                load_tokenizer(model.tokenizer)
+            except UsageError as error:
+                raise ConfigError(f"models.{name}.tokenizer", str(error)) from error
 
 
 def check_measuring(

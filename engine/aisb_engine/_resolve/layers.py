@@ -5,15 +5,15 @@ task file < variant < model file < aisb.toml < flags < --set
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aisb._errors import ConfigError, UnknownName, did_you_mean
-from aisb._options import bind, option_with
+from aisb._options import bind, option_with, options
 from aisb._plugins import Plugins
-from aisb._roles import BatchSize
+from aisb._roles import BatchSize, ReplyTokenizer
 from aisb_engine._resolve.catalog import Catalog, Selection, read_toml, read_user_file
 from aisb_engine._resolve.moved import refuse_moved
 from aisb_engine._resolve.names import safe_name
@@ -22,6 +22,8 @@ from aisb_engine._resolve.tables import Setting, overlay, put, validate
 from aisb_engine._spec import Model, RunTable, Task
 
 MODEL_KEYS = frozenset({"summary", "backend", "abbr", "options", "params", "load", "system", "marks", "base"})
+TOKENIZER, TOKENIZER_ALIAS = "tokenizer", "tokenizer_path"
+"""The option of every model that names its tokenizer, and the name that it has in other tools."""
 TASK_LIMITS = ("num_prompts", "rows")
 """Keys of `[load]` that a task's table may have for itself."""
 SET_ROOTS = ("model", "task", "load", "params", "run", "models", "tasks", "judge", "launcher")
@@ -210,14 +212,16 @@ class Resolver:
             put(layers.load, path[1:], setting.value, unset=setting.unset)
         else:
             path = path if path[0] in MODEL_KEYS else ("options", *path)
+            if path[0] == "options" and path[1:] == (TOKENIZER_ALIAS,):
+                path = ("options", TOKENIZER)
             put(layers.table, path, setting.value, unset=setting.unset)
 
     def valid_model(self, layers: Layers, where: str = "") -> Model:
         """Validate a model's layers, and its options against its backend."""
         where = where or f"models.{layers.table['name']}"
         refuse_secrets(layers.table, where)
-        model = validate(Model, layers.table, where)
-        component = self.plugins.find("backend", model.backend)
+        component = self.plugins.find("backend", validate(Model, layers.table, where).backend)
+        model = validate(Model, _with_tokenizer(layers.table, component.factory), where)
         refuse_moved(model.options, component.factory, where)
         bind(component.factory, model.options, where=f"{where}.options")
         return model
@@ -260,9 +264,32 @@ def model_table(table: Mapping[str, Any], where: str, *, batch_option: str | Non
             result = overlay(result, {key: value})
         else:
             result = overlay(result, {"options": {key: value}})
+    given = result.get("options")
+    if isinstance(given, Mapping) and TOKENIZER_ALIAS in given:
+        rest = {key: value for key, value in given.items() if key != TOKENIZER_ALIAS}
+        result["options"] = {TOKENIZER: given[TOKENIZER_ALIAS], **rest}
     if not isinstance(result.get("options", {}), Mapping):
         raise ConfigError(f"{where}.options", "must be a table")
     return result
+
+
+def _with_tokenizer(table: Mapping[str, Any], factory: Callable[..., Any]) -> dict[str, Any]:
+    """Move the option `tokenizer` to where it belongs: to the model, and to a backend that takes one.
+
+    A local model that takes one counts its tokens itself.
+    """
+    given = dict(table.get("options", {}))
+    if TOKENIZER not in given:
+        return dict(table)
+    value = given.pop(TOKENIZER)
+    names = [option.name for option in options(factory)]
+    role = option_with(factory, ReplyTokenizer)
+    own = role.name if role else next((name for name in (TOKENIZER, TOKENIZER_ALIAS) if name in names), None)
+    if own is not None:
+        given[own] = value
+        if getattr(factory, "local", False):
+            return {**table, "options": given}
+    return {**table, "options": given, TOKENIZER: str(value)}
 
 
 def _check_root(setting: Setting) -> None:

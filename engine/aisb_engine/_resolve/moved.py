@@ -47,8 +47,8 @@ def refuse_moved(options: Mapping[str, Any], factory: Callable[..., Any], where:
     if is_service and isinstance(path, str) and path and _holds_tokenizer(path):
         raise ConfigError(
             f"{where}.options.path",
-            f"{path} is a model's folder, and path is where the service has its endpoint; the folder of a "
-            "tokenizer is run.reporter_options.performance.tokenizer",
+            f"{path} is a model's folder, and path is where the service has its endpoint; write "
+            "tokenizer = FOLDER, which counts tokens where the service does not",
         )
 
 

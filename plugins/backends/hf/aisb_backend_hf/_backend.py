@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
-from aisb import Backend, BatchSize, Chunk, Request, ServiceInfo, TokenScores, UsageError
+from aisb import Backend, BatchSize, Chunk, ReplyTokenizer, Request, ServiceInfo, TokenScores, UsageError
 from aisb_backend_hf._sampling import PARAMS, check
 
 if TYPE_CHECKING:
@@ -189,7 +189,9 @@ class HFModel(LocalModel):
     """A model of text of Hugging Face Transformers on this machine."""
 
     tokenizer_path: Annotated[
-        str | None, "the tokenizer's folder, where it is another; its chat template renders chat tasks"
+        str | None,
+        "the tokenizer's folder, where it is another; its chat template renders chat tasks",
+        ReplyTokenizer,
     ] = None
     batch_size: Annotated[
         int | Literal["auto"], "rows answered at once; auto grows until memory says no", BatchSize

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from aisb import PerformanceResult, Stage
 from aisb_reporter_performance._tables import UNKNOWN, short
@@ -13,7 +13,11 @@ WIDTH = 80
 """The headline is no wider than this, however wide the terminal is."""
 TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
 PERCENTILES = (95.0, 99.0)
-"""The percentiles beside the median."""
+"""The percentiles beside the median, where no others were asked for."""
+USUAL = (75.0, 90.0, 99.0)
+"""The percentiles of the tables, where no others were asked for."""
+MOST_PERCENTILES = 3
+"""How many percentiles have room beside the median."""
 
 
 def headline(result: PerformanceResult) -> list[str]:
@@ -57,17 +61,25 @@ def _scope(result: PerformanceResult) -> str:
 def _numbers(result: PerformanceResult) -> Iterator[str]:
     """Yield the times as a table of milliseconds, with the rates on its right."""
     stage = result.stages[-1]
-    yield f"{'ms':<6}{'p50':>9}{'p95':>9}{'p99':>9}"
+    percentiles = _percentiles(result)
+    yield f"{'ms':<6}" + "".join(f"{f'p{percent:g}':>9}" for percent in (50, *percentiles))
     for name, (label, value) in zip(TIMES, _rates(result, stage), strict=True):
-        times = "".join(f"{short(value):>9}" for value in _times(stage, name))
+        times = "".join(f"{short(value):>9}" for value in _times(stage, name, percentiles))
         yield f"{name:<6}{times}    {label:<18}{value}"
 
 
-def _times(stage: Stage, name: str) -> list[float | None]:
+def _percentiles(result: PerformanceResult) -> tuple[float, ...]:
+    """Return the percentiles that stand beside the median: the highest of those that were asked for."""
+    if result.percentiles == USUAL:
+        return PERCENTILES
+    return tuple(sorted({*result.percentiles} - {50})[-MOST_PERCENTILES:])
+
+
+def _times(stage: Stage, name: str, percentiles: Sequence[float]) -> list[float | None]:
     distribution = stage.parameters[name]
     if distribution is None:
-        return [None, *(None for _ in PERCENTILES)]
-    return [distribution.median, *(distribution.percentiles.get(percent) for percent in PERCENTILES)]
+        return [None, *(None for _ in percentiles)]
+    return [distribution.median, *(distribution.percentiles.get(percent) for percent in percentiles)]
 
 
 def _rates(result: PerformanceResult, stage: Stage) -> Iterator[tuple[str, str]]:
