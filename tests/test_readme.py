@@ -27,6 +27,18 @@ def test_the_transcript_is_what_the_command_prints(tmp_path: Path) -> None:
     assert re.search(r"^0 failed; everything is in outputs/default/\d{8}_\d{6}$", ended.stderr, re.MULTILINE)
 
 
+def test_both_readmes_show_a_headline_as_it_is_printed() -> None:
+    golden = README.parent / "plugins/reporters/performance/tests/golden/steady_headline.txt"
+    lines = golden.read_text(encoding="utf-8").splitlines()
+    for page in (README, README.with_name("README.zh.md")):
+        block = re.search(r"```\n(certificate: (?:.*\n)*?)```", page.read_text(encoding="utf-8"))
+        assert block
+        shown = block[1].splitlines()
+        assert [line.split()[0] for line in shown[2:]] == [line.split()[0] for line in lines[2:]]
+        assert shown[2] == lines[2]
+        assert max(map(len, shown)) <= 80
+
+
 def test_the_readme_opens_with_the_two_commands() -> None:
     block = README.read_text(encoding="utf-8").split("```")[1].split("\n")
     assert block[1].startswith("make demo")
