@@ -63,7 +63,7 @@ fuzz: ready-test  ## Feed the readers of replies what none should send, MINUTES=
 	  ../$(BIN)/python ../tests/fuzz/fuzz.py $$target -max_total_time=$$(( $(or $(MINUTES),10) * 30 )) \
 	    -print_final_stats=1 || exit 1; done
 
-torture: ready-test  ## Disturb runs in every way, and hold each to an undisturbed one, MINUTES=10
+torture: ready-test  ## Disturb runs, and compare with undisturbed ones, MINUTES=10
 	@$(BIN)/python tests/torture/torture.py --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0) --keep torture
 
 docs: ready-test  ## Build the documentation site into site/

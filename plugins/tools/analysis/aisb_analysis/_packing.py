@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from aisb import RunError, UsageError, __version__
+from aisb import AisbError, RunError, UsageError, __version__
 from aisb_analysis._archive import PIECE, ArchiveWriter
 from aisb_analysis._known_secrets import Masker
 from aisb_engine import (
@@ -30,7 +32,7 @@ from aisb_engine import (
 )
 
 if TYPE_CHECKING:
-    from aisb_engine import Plugins
+    from aisb_engine import Plugins, Task
 
 FORMAT = 1
 LEFT_OUT = "(left out)"
@@ -91,7 +93,8 @@ def pack(run: OpenedRun, target: Path, plugins: Plugins, *, prompts: bool = True
     try:
         with tempfile.TemporaryDirectory(prefix=".aisb-pack-", dir=target.absolute().parent) as temporary:
             staged = Path(temporary) / folder.timestamp
-            stage = _Stage(folder.path, staged, masker, prompts=prompts)
+            summed_by = {name: _fields_summed_by(task) for name, task in run.spec.tasks.items()}
+            stage = _Stage(folder.path, staged, masker, prompts=prompts, summed_by=summed_by)
             stage.copy_all()
             ungraded = _ungraded(run, staged, plugins) if masker.count or not prompts else {}
             made = Path(temporary) / "capsule"
@@ -138,8 +141,17 @@ def _notes(stage: _Stage, ungraded: Mapping[str, set[tuple[str, int]]]) -> Itera
 class _Stage:
     """Copies what is packed of a run into a folder, with keys masked and prompts left out as wanted."""
 
-    def __init__(self, source: Path, target: Path, masker: Masker, *, prompts: bool) -> None:
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        masker: Masker,
+        *,
+        prompts: bool,
+        summed_by: Mapping[str, Collection[str]],
+    ) -> None:
         self.source, self.target, self.masker, self.prompts = source, target, masker, prompts
+        self.summed_by = summed_by
         self.damaged = 0
         self.records: dict[str, int] = {}
 
@@ -230,7 +242,8 @@ class _Stage:
             head, *rows = gzip.decompress(data).splitlines()
         except (OSError, EOFError, ValueError) as error:
             raise RunError(f"{path} is damaged: {error}") from error
-        changed = [self._json(row, self._sample, option=0) for row in rows]
+        kept = self.summed_by.get(path.parent.name, ())
+        changed = [self._json(row, partial(self._sample, kept=kept), option=0) for row in rows]
         if changed == rows:
             return data
         buffer = BytesIO()
@@ -238,9 +251,10 @@ class _Stage:
             file.writelines(line + b"\n" for line in (head, *changed))
         return buffer.getvalue()
 
-    def _sample(self, row: Any) -> Any:
+    def _sample(self, row: Any, *, kept: Collection[str]) -> Any:
         if not self.prompts:
-            row = {**row, "fields": {}, "prompt": "", "choices": [""] * len(row["choices"])}
+            fields = {name: value for name, value in row["fields"].items() if name in kept}
+            row = {**row, "fields": fields, "prompt": "", "choices": [""] * len(row["choices"])}
             row |= {"broken": LEFT_OUT} if row.get("broken") else {}
         return self.masker.inside(row)
 
@@ -272,6 +286,13 @@ class _Stage:
                 file = self.target / "tasks" / f"{name}.toml"
                 file.parent.mkdir(exist_ok=True)
                 file.write_bytes(data)
+
+
+def _fields_summed_by(task: Task) -> set[str]:
+    """Return the fields that scores are summed up by, or graders chosen by: no text of a prompt."""
+    templates = [text for text in task.sample.areas if isinstance(text, str)]
+    named = {name for text in templates for name in re.findall(r"{(\w+)", text)}
+    return named | {name for use in (*task.postprocess, *task.evaluate) for name in use.only}
 
 
 def task_files(config: Path) -> dict[str, bytes]:
@@ -312,8 +333,11 @@ def _ungraded(run: OpenedRun, staged: Path, plugins: Plugins) -> dict[str, set[t
         if not file.exists():
             continue
         kept = [orjson.loads(line) for line in file.read_bytes().splitlines()]
-        made = asyncio.run(recompute_results(packed, subtask, plugins))
-        differing = made.settled | differing_answers(kept, made.scores)
+        try:
+            made = asyncio.run(recompute_results(packed, subtask, plugins))
+            differing = made.settled | differing_answers(kept, made.scores)
+        except AisbError:
+            differing = frozenset((line["id"], line["repeat"]) for line in kept)
         if differing:
             found[f"{subtask.model}/{subtask.task}"] = set(differing)
     return found

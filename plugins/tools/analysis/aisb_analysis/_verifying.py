@@ -180,7 +180,9 @@ class _Check:
                     self._check_samples(subtask)
                     self._check_results(subtask)
             except AisbError as error:
-                self.found.differing.append(f"{log}: {_line(error)}")
+                expected = subtask.key in self.index.get("ungraded", {}) or not self.index.get("prompts")
+                lines = self.found.unchecked if expected else self.found.differing
+                lines.append(f"{log}: {_line(error)}")
             except Exception as error:  # noqa: BLE001 - foreign data: whatever it makes code raise is a finding
                 self.found.differing.append(f"{log}: cannot be computed again: {_line(error)}")
         self._check_performance()
@@ -220,6 +222,8 @@ class _Check:
             self._unchecked(key, len(settled), why)
         self._compare_results(subtask, made)
         self._compare_lines(folder.scores(subtask.model, subtask.task), made.scores, "grades")
+        kept = sum((line["id"], line["repeat"]) in made.settled for line in made.scores)
+        self.found.count("grades", -kept)
         self._compare_lines(folder.predictions(subtask.model, subtask.task), made.predictions, "predictions")
         self._check_strangers(subtask, {(line["id"], line["repeat"]) for line in made.predictions})
 
