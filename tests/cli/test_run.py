@@ -591,3 +591,14 @@ def test_warm_ups_are_sent_and_not_counted(tmp_path: Path) -> None:
         in only(tmp_path, "logs/infer/sim/demo_gsm8k.out").read_text()
     )
     assert load(only(tmp_path, "results/sim/demo_gsm8k.json"))["asked"] == 3
+
+
+def test_a_request_that_failed_has_no_entry_among_the_answers(tmp_path: Path) -> None:
+    with start_mock(MockOptions(faults=("cut@2", "status-500@4"), models=("tiny",))) as server:
+        words = ("run", "--models", "vllm_api_stream_chat", "--datasets", "demo_gsm8k", "--url", server.url)
+        aisb(*words, "--num-prompts", "6", "--concurrency", "1", "--set", "load.retries=0", cwd=tmp_path)
+    lines = only(tmp_path, "predictions/*/demo_gsm8k.jsonl").read_text().splitlines()
+    failed = {json.loads(line)["id"] for line in lines if json.loads(line)["failure"]}
+    answers = load(only(tmp_path, "predictions/*/demo_gsm8k.json"))
+    assert (len(lines), len(failed)) == (6, 2)
+    assert set(answers) == {str(number) for number in range(6)} - failed

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aisb_compat_aisbench._reporter import AisBench
 
 ROLES = {"user": "HUMAN", "assistant": "BOT", "system": "SYSTEM"}
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
@@ -43,7 +44,10 @@ def write_answers(reporter: AisBench, run: FinishedRun, folder: Path) -> list[Pa
         parts = parts_of(run, model, task, table, reporter.abbrs.get(task))
         for part in parts:
             written += _predictions(folder, model, part)
-        if result := results.get((model, task)):
+        result = results.get((model, task))
+        if result is None:
+            lines += [Line(part.abbr, "-", "-", "-", model, None) for part in parts]
+        else:
             scored = _Scored(reporter, run, result, parts)
             written += scored.write(folder)
             lines += scored.lines(table)
@@ -117,12 +121,35 @@ def _numbered(part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
             "uuid": hashlib.sha256(f"{part.abbr}/{name}/{repeat}".encode()).hexdigest()[:32],
             "origin_prompt": _prompt(rows[0]["origin_prompt"]),
             "prediction": predictions[0] if len(rows) == 1 else predictions,
+            **_likelihoods(rows[0]),
         }
         if rows[0]["gold"] not in (None, "", []):
             entry["gold"] = rows[0]["gold"]
         if failure is not None:
             entry["error_info"] = _why(failure)
         yield number, entry
+
+
+def _likelihoods(row: Row) -> dict[str, Any]:
+    """Return what a task of likelihoods has: each option's perplexity, and the likeliest as the answer."""
+    perplexities = [_perplexity(one) for one in row.get("logprobs") or ()]
+    if not perplexities:
+        return {}
+    labels = [LETTERS[place] if place < len(LETTERS) else str(place) for place in range(len(perplexities))]
+    return {
+        "prediction": labels[perplexities.index(min(perplexities))],
+        "ppl_list": [
+            {"label": label, "ppl": value} for label, value in zip(labels, perplexities, strict=True)
+        ],
+    }
+
+
+def _perplexity(one: Row) -> float:
+    """Return the mean negative log-likelihood of a token: of prompt and option, else of the option."""
+    total, tokens = (
+        (one["whole"], one["whole_tokens"]) if one["whole_tokens"] else (one["total"], one["tokens"])
+    )
+    return -float(total) / max(int(tokens), 1)
 
 
 def _prediction(row: Row) -> Any:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from aisb_compat_aisbench._expressions import Expressions, Scope
-from aisb_compat_aisbench._language import extend, items
+from aisb_compat_aisbench._language import items
+from aisb_compat_aisbench._methods import extend
 from aisb_compat_aisbench._values import Budget, Opaque, Symbol, TooMuchError, UnreadableError
 
 Problem: TypeAlias = tuple[int, str]

@@ -9,7 +9,8 @@ import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeAlias
 
-from aisb_compat_aisbench._language import BINARY, FUNCTIONS, compare, format_value, items, method
+from aisb_compat_aisbench._language import BINARY, FUNCTIONS, compare, format_value, items
+from aisb_compat_aisbench._methods import method
 from aisb_compat_aisbench._values import Budget, Opaque, Symbol, UnreadableError, is_key
 
 Scope: TypeAlias = dict[str, Any]

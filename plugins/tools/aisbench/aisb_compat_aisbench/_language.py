@@ -1,11 +1,11 @@
-"""The functions, methods and operators that a config file may use, each bounded; there are no others."""
+"""The functions and operators that a config file may use, each bounded; there are no others."""
 
 from __future__ import annotations
 
 import operator
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aisb_compat_aisbench._values import SCALARS, Budget, Opaque, Symbol, UnreadableError, is_key
@@ -21,7 +21,7 @@ def _add(left: Any, right: Any, budget: Budget) -> Any:
     if same is None:
         return _arithmetic(operator.add, left, right)
     if not isinstance(right, same):
-        raise UnreadableError(f"{_kind(left)} + {_kind(right)}")
+        raise UnreadableError(f"{kind_of(left)} + {kind_of(right)}")
     budget.spend((len(left) + len(right)) // 16)
     budget.checked(left)
     return left + right
@@ -33,7 +33,7 @@ def _multiply(left: Any, right: Any, budget: Budget) -> Any:
     if not isinstance(left, (str, list, tuple)):
         return _arithmetic(operator.mul, left, right)
     if not isinstance(right, int):
-        raise UnreadableError(f"{_kind(left)} * {_kind(right)}")
+        raise UnreadableError(f"{kind_of(left)} * {kind_of(right)}")
     limit = budget.text if isinstance(left, str) else budget.size
     if len(left) * max(right, 0) > limit:
         raise UnreadableError(f"a repetition of more than {limit} items")
@@ -60,7 +60,7 @@ def _merge(left: Any, right: Any, budget: Budget) -> Any:
     if isinstance(left, dict) and isinstance(right, dict):
         budget.spend(len(left) + len(right))
         return left | right
-    raise UnreadableError(f"{_kind(left)} | {_kind(right)}")
+    raise UnreadableError(f"{kind_of(left)} | {kind_of(right)}")
 
 
 def _remainder(left: Any, right: Any, _budget: Budget) -> Any:
@@ -80,7 +80,7 @@ def _arithmetic(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> 
 def _numbers(*values: Any) -> None:
     for value in values:
         if not isinstance(value, (int, float)):
-            raise UnreadableError(f"arithmetic with {_kind(value)}")
+            raise UnreadableError(f"arithmetic with {kind_of(value)}")
 
 
 BINARY: Mapping[str, Callable[[Any, Any, Budget], Any]] = {
@@ -98,9 +98,9 @@ BINARY: Mapping[str, Callable[[Any, Any, Budget], Any]] = {
 
 def _contains(item: Any, container: Any) -> bool:
     if isinstance(container, str) and not isinstance(item, str):
-        raise UnreadableError(f"{_kind(item)} in a text")
+        raise UnreadableError(f"{kind_of(item)} in a text")
     if not isinstance(container, (str, list, tuple, dict, range)):
-        raise UnreadableError(f"in {_kind(container)}")
+        raise UnreadableError(f"in {kind_of(container)}")
     return item in container
 
 
@@ -135,7 +135,7 @@ def format_value(value: Any, spec: str) -> str:
     if isinstance(value, Symbol):
         raise UnreadableError(f"the text of {value.path}")
     if not isinstance(value, SCALARS):
-        raise UnreadableError(f"the text of {_kind(value)}")
+        raise UnreadableError(f"the text of {kind_of(value)}")
     if not FORMAT.fullmatch(spec):
         raise UnreadableError(f"the format {spec!r}")
     try:
@@ -144,7 +144,7 @@ def format_value(value: Any, spec: str) -> str:
         raise UnreadableError(str(error)) from error
 
 
-def _format(budget: Budget, text: str, /, *values: Any, **named: Any) -> str:
+def format_text(budget: Budget, text: str, /, *values: Any, **named: Any) -> str:
     """Fill in `{}`, `{0}` and `{name}`; attributes and indices of values are not read."""
     parts: list[str] = []
     end = count = 0
@@ -170,7 +170,7 @@ def _format(budget: Budget, text: str, /, *values: Any, **named: Any) -> str:
 def _range(budget: Budget, *bounds: Any) -> list[int]:
     for bound in bounds:
         if not isinstance(bound, int):
-            raise UnreadableError(f"range() of {_kind(bound)}")
+            raise UnreadableError(f"range() of {kind_of(bound)}")
     if not 1 <= len(bounds) <= 3 or (len(bounds) == 3 and bounds[2] == 0):
         raise UnreadableError("these bounds of range()")
     steps = range(*bounds)
@@ -183,31 +183,34 @@ def _range(budget: Budget, *bounds: Any) -> list[int]:
     return list(steps)
 
 
-def _items(value: Any) -> list[Any]:
+def items(value: Any) -> list[Any]:
+    """Return what a loop over a value goes through."""
     if isinstance(value, (list, tuple, dict, str)):
         return list(value)
-    raise UnreadableError(f"the items of {_kind(value)}")
+    raise UnreadableError(f"the items of {kind_of(value)}")
 
 
 def _sum(budget: Budget, values: Any, start: Any = 0) -> Any:
     total = start
-    for value in _items(values):
+    for value in items(values):
         total = budget.checked(_add(total, value, budget))
     return total
 
 
-def _list(budget: Budget, value: Any = ()) -> list[Any]:
-    found = _items(value)
+def list_of(budget: Budget, value: Any = ()) -> list[Any]:
+    """Return the items of a value as a new list."""
+    found = items(value)
     budget.spend(len(found) // 16)
     return found
 
 
-def _dict(budget: Budget, value: Any = (), /, **named: Any) -> dict[Any, Any]:
+def make_dict(budget: Budget, value: Any = (), /, **named: Any) -> dict[Any, Any]:
+    """Make a dict as `dict()` does."""
     budget.spend(len(value) if isinstance(value, dict) else 1)
     if isinstance(value, dict):
         return {**value, **named}
     pairs: dict[Any, Any] = {}
-    for pair in _items(value):
+    for pair in items(value):
         if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not is_key(pair[0]):
             raise UnreadableError("dict() of something else than pairs")
         pairs[pair[0]] = pair[1]
@@ -217,7 +220,7 @@ def _dict(budget: Budget, value: Any = (), /, **named: Any) -> dict[Any, Any]:
 def _number(kind: type[int | float]) -> Callable[..., Any]:
     def convert(_budget: Budget, value: Any = 0) -> Any:
         if not isinstance(value, (int, float, str)) or (isinstance(value, str) and len(value) > 100):
-            raise UnreadableError(f"{kind.__name__}() of {_kind(value)}")
+            raise UnreadableError(f"{kind.__name__}() of {kind_of(value)}")
         try:
             return kind(value)
         except (ValueError, OverflowError) as error:
@@ -228,7 +231,7 @@ def _number(kind: type[int | float]) -> Callable[..., Any]:
 
 def _ordered(choose: Callable[[list[Any]], Any]) -> Callable[..., Any]:
     def call(budget: Budget, *values: Any) -> Any:
-        found = _items(values[0]) if len(values) == 1 else list(values)
+        found = items(values[0]) if len(values) == 1 else list(values)
         budget.weigh(found)
         try:
             return choose(found)
@@ -249,7 +252,7 @@ def _rounded(_budget: Budget, value: Any, digits: Any = None) -> Any:
 
 
 def _length(_budget: Budget, value: Any) -> int:
-    return len(_items(value))
+    return len(items(value))
 
 
 def _join_path(_budget: Budget, *parts: Any) -> str:
@@ -259,9 +262,9 @@ def _join_path(_budget: Budget, *parts: Any) -> str:
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "dict": _dict,
-    "list": _list,
-    "tuple": lambda budget, value=(): tuple(_list(budget, value)),
+    "dict": make_dict,
+    "list": list_of,
+    "tuple": lambda budget, value=(): tuple(list_of(budget, value)),
     "str": lambda _, value="": format_value(value, ""),
     "int": _number(int),
     "float": _number(float),
@@ -274,13 +277,13 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "sorted": _ordered(sorted),
     "min": _ordered(min),
     "max": _ordered(max),
-    "any": lambda _, value: any(_items(value)),
-    "all": lambda _, value: all(_items(value)),
-    "reversed": lambda budget, value: _list(budget, value)[::-1],
+    "any": lambda _, value: any(items(value)),
+    "all": lambda _, value: all(items(value)),
+    "reversed": lambda budget, value: list_of(budget, value)[::-1],
     "enumerate": lambda budget, value, start=0: [
-        (start + place, item) for place, item in enumerate(_list(budget, value))
+        (start + place, item) for place, item in enumerate(list_of(budget, value))
     ],
-    "zip": lambda budget, *values: list(zip(*(_list(budget, value) for value in values), strict=False)),
+    "zip": lambda budget, *values: list(zip(*(list_of(budget, value) for value in values), strict=False)),
     "chr": lambda _, value: (
         chr(value) if isinstance(value, int) and 0 <= value < 0x110000 else _refuse("chr()")
     ),
@@ -288,8 +291,8 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "print": lambda *_: None,
     "copy.copy": lambda budget, value: _copied(budget, value),
     "copy.deepcopy": lambda budget, value: budget.copied(value),
-    "mmengine.ConfigDict": _dict,
-    "mmengine.config.ConfigDict": _dict,
+    "mmengine.ConfigDict": make_dict,
+    "mmengine.config.ConfigDict": make_dict,
     "os.path.join": _join_path,
     "posixpath.join": _join_path,
 }
@@ -307,128 +310,8 @@ def _copied(budget: Budget, value: Any) -> Any:
     return value
 
 
-def _text(method: str) -> Callable[..., Any]:
-    """Return a method of texts whose arguments are scalars, checked before the call."""
-
-    def call(budget: Budget, text: str, *values: Any) -> Any:
-        for value in values:
-            good = isinstance(value, (str, int)) or (
-                isinstance(value, tuple) and all(isinstance(part, str) for part in value)
-            )
-            if not good:
-                raise UnreadableError(f"{method}() with {_kind(value)}")
-        budget.spend(len(text) // 16)
-        if method == "replace" and len(values) >= 2 and isinstance(values[1], str):
-            found = text.count(values[0]) if isinstance(values[0], str) else 0
-            if len(text) + found * len(values[1]) > budget.text:
-                raise UnreadableError(f"a text of more than {budget.text} characters")
-        try:
-            return getattr(text, method)(*values)
-        except (TypeError, ValueError) as error:
-            raise UnreadableError(str(error)) from error
-
-    return call
-
-
-def _joined(budget: Budget, text: str, values: Any) -> str:
-    parts = _items(values)
-    if not all(isinstance(part, str) for part in parts):
-        raise UnreadableError("join() of something else than texts")
-    length = sum(map(len, parts)) + len(text) * max(len(parts) - 1, 0)
-    if length > budget.text:
-        raise UnreadableError(f"a text of more than {budget.text} characters")
-    budget.spend(length // 16)
-    return text.join(parts)
-
-
-TEXT_METHODS: Mapping[str, Callable[..., Any]] = {
-    name: _text(name)
-    for name in (
-        "startswith", "endswith", "replace", "lower", "upper", "title", "capitalize", "strip", "lstrip",
-        "rstrip", "split", "rsplit", "splitlines", "removeprefix", "removesuffix", "isdigit", "count", "find",
-    )
-} | {"format": _format, "join": _joined}  # fmt: skip
-
-
-def extend(budget: Budget, target: list[Any], values: Any) -> None:
-    """Add the items of a value to a list."""
-    found = _items(values)
-    budget.spend(len(found) // 16)
-    target.extend(found)
-    budget.checked(target)
-
-
-def _appended(budget: Budget, target: list[Any], value: Any) -> None:
-    target.append(value)
-    budget.checked(target)
-
-
-def _inserted(budget: Budget, target: list[Any], place: Any, value: Any) -> None:
-    if not isinstance(place, int):
-        raise UnreadableError(f"insert() at {_kind(place)}")
-    target.insert(place, value)
-    budget.checked(target)
-
-
-def _list_pop(_budget: Budget, target: list[Any], place: Any = -1) -> Any:
-    if not isinstance(place, int) or not -len(target) <= place < len(target):
-        raise UnreadableError("pop() of an item that is not there")
-    return target.pop(place)
-
-
-LIST_METHODS: Mapping[str, Callable[..., Any]] = {
-    "append": _appended,
-    "extend": extend,
-    "insert": _inserted,
-    "pop": _list_pop,
-    "copy": lambda budget, target: _list(budget, target),
-    "reverse": lambda _, target: target.reverse(),
-}
-
-
-def _updated(budget: Budget, target: dict[Any, Any], value: Any = (), /, **named: Any) -> None:
-    target.update(_dict(budget, value, **named))
-    budget.checked(target)
-
-
-def _key(value: Any) -> Any:
-    if not is_key(value):
-        raise UnreadableError(f"{_kind(value)} as a key")
-    return value
-
-
-def _dict_pop(_budget: Budget, target: dict[Any, Any], key: Any, *default: Any) -> Any:
-    if _key(key) not in target and not default:
-        raise UnreadableError(f"there is no key {key!r}")
-    return target.pop(key, *default[:1])
-
-
-DICT_METHODS: Mapping[str, Callable[..., Any]] = {
-    "update": _updated,
-    "copy": lambda budget, target: _dict(budget, target),
-    "items": lambda budget, target: [*zip(_list(budget, target), target.values(), strict=True)],
-    "keys": lambda budget, target: _list(budget, target),
-    "values": lambda budget, target: [*target.values()] if not budget.spend(len(target) // 16) else [],
-    "get": lambda _, target, key, default=None: target.get(_key(key), default),
-    "pop": _dict_pop,
-    "setdefault": lambda _, target, key, default=None: target.setdefault(_key(key), default),
-}
-
-
-def method(value: Any, name: str) -> Callable[..., Any] | None:
-    """Return a method that a file may call on a value, with the budget and the value as first arguments."""
-    for kind, methods in ((str, TEXT_METHODS), (list, LIST_METHODS), (dict, DICT_METHODS)):
-        if isinstance(value, kind):
-            return methods.get(name)
-    return None
-
-
-def items(value: Any) -> Iterable[Any]:
-    """Return what a loop over a value goes through."""
-    return _items(value)
-
-
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Say what a value is, for errors."""
     if isinstance(value, Symbol):
         return value.path
     if isinstance(value, Opaque):

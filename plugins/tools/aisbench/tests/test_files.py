@@ -89,6 +89,34 @@ def test_a_reader_of_the_documented_formats_reads_everything(ais_bench, work: Pa
     assert next(folder.glob("summary/*.md")).read_text(encoding="utf-8") in ended.out
 
 
+def test_tasks_of_likelihoods_have_the_perplexity_of_each_option(
+    ais_bench, work: Path, service: MockProcess
+) -> None:
+    ended = ais_bench(
+        "--models", "vllm_api_general", "--datasets", "demo_ppl", "--url", service.url, "--num-prompts", "2"
+    )
+    assert " ppl " in ended.out.splitlines()[2]
+    for line in lines(run_folder() / "predictions/vllm-api-general/demo_ppl.jsonl"):
+        found = {one["label"]: one["ppl"] for one in line["ppl_list"]}
+        assert line["prediction"] == min(found, key=lambda label: found[label])
+
+
+def test_a_data_set_without_a_score_has_dashes(ais_bench, work: Path, service: MockProcess) -> None:
+    rows = [{"turns": ["Write a line.", "Write another."], "category": "writing", "question_id": 1}]
+    Path("datasets/mtbench").mkdir()
+    Path("datasets/mtbench/question.jsonl").write_text(json.dumps(rows[0]), encoding="utf-8")
+    ended = ais_bench(
+        "--models", "vllm_api_stream_chat_multiturn", "--datasets", "mtbench_gen", "--url", service.url
+    )
+    assert ended.out.splitlines()[2].split() == ["mtbench", "-", "-", "-", "-"]
+    (entry,) = read_predictions_of(run_folder() / "predictions/vllm-multiturn-api-chat-stream/mtbench.json")
+    assert len(entry["prediction"]) == 2
+
+
+def read_predictions_of(path: Path) -> list[dict[str, Any]]:
+    return list(json.loads(path.read_text(encoding="utf-8")).values())
+
+
 def test_speeds_have_one_stage_and_no_files_beside(ais_bench, work: Path, service: MockProcess) -> None:
     words = ("--models", "vllm_api_stream_chat", "--datasets", "synthetic_gen_string", "--mode", "perf")
     ais_bench(*words, "--url", service.url, "--num-prompts", "9", "--concurrency", "3", "--spec-decode")
