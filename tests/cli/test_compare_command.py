@@ -42,8 +42,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compare")
     (folder / "aisb.toml").write_text(MODELS)
 
-    def run(name: str, *words: str) -> None:
-        ended = aisb("run", "--datasets", "demo_gsm8k", "-w", f"in/{name}", *words, cwd=folder)
+    def run(name: str, *words: str, task: str = "demo_gsm8k") -> None:
+        ended = aisb("run", "--datasets", task, "-w", f"in/{name}", *words, cwd=folder)
         assert ended.returncode == 0, ended.stderr
         (made,) = (folder / "in" / name).iterdir()
         (folder / name).symlink_to(made)
@@ -56,6 +56,13 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run("text", "--models", "good", "--num-prompts", "20", "--datasets", "demo_gsm8k:zero-shot-text")
     for name in ("fast1", "fast2", "fast3", "fast4"):
         run(name, "--models", "good", "--mode", "perf", "--num-prompts", "8")
+    made = ("--models", "good", "--mode", "perf", "--num-prompts", "8", "--set", "task.dataset.input=16")
+    for name, *words in (
+        ("made1", "--concurrency", "4", "--set", "task.dataset.output=5"),
+        ("made2", "--concurrency", "4", "--set", "task.dataset.output=5"),
+        ("more", "--concurrency", "8", "--set", "task.dataset.output=50", "--set", "params.ignore_eos="),
+    ):
+        run(name, *made, *words, task="synthetic")
     return folder
 
 
@@ -193,6 +200,20 @@ def test_performance_runs_are_compared_as_ratios_and_repeats_say_how_sure(work: 
     assert len(one["a"]) == len(one["b"]) == 2
     assert one["low"] <= one["ratio"] <= one["high"]
     assert one["verdict"] in {"better", "worse", "tie"}
+
+
+def test_performance_runs_of_other_loads_lengths_or_data_are_not_the_same(work: Path) -> None:
+    same = aisb("compare", "made1", "made2", cwd=work)
+    assert "not the same on both sides" not in same.stdout  # though each made prompts from its own nonce
+    assert "not the same on both sides" not in aisb("compare", "fast1", "fast2", cwd=work).stdout
+    other = aisb("compare", "made1", "more", cwd=work).stdout
+    for line in (
+        "load.concurrency: 4 and 8", "load.ignore_eos: True and none", "task.dataset.output: 5 and 50",
+    ):  # fmt: skip
+        assert other.count(f"! synthetic: not the same on both sides: {line}\n") == 1
+    assert re.search(r"! synthetic: .*: output tokens of a request: \S+ and \S+ on average\n", other)
+    found = json.loads(aisb("compare", "made1", "more", "--json", cwd=work).stdout)["comparisons"]
+    assert "load.concurrency: 4 and 8" in found[0]["unequal"]
 
 
 @pytest.mark.parametrize(

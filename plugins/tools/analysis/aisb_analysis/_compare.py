@@ -184,7 +184,7 @@ async def compare(
         right = await read_grades(b, pair.b, plugins, note=told["B"].append)
         one = compare_grades(left, right, tests=len(pairs), seed=seed, names=(pair.a, pair.b))
         versions = (task_version(ours), task_version(theirs))
-        unequal = [*_unequal(a.folder, b.folder, pair, versions), *_judges(a, b, pair, plugins)]
+        unequal = [*asked_differently(a.folder, b.folder, pair, versions), *_judges(a, b, pair, plugins)]
         notes = [
             f"{side}: {line}"
             for side, run, subtask in (("A", a, pair.a), ("B", b, pair.b))
@@ -304,7 +304,7 @@ def _flip(key: str, a: Sequence[Grade], b: Sequence[Grade]) -> Flip:
     return Flip(key, a[0].target, a[0].answer, b[0].answer, a[0].outcome, b[0].outcome)
 
 
-def _unequal(a: RunFolder, b: RunFolder, pair: Pair, versions: tuple[str, str]) -> list[str]:
+def asked_differently(a: RunFolder, b: RunFolder, pair: Pair, versions: tuple[str, str]) -> list[str]:
     """Say what the two sides were asked or graded differently."""
     found: list[str] = []
     files = [
@@ -316,12 +316,17 @@ def _unequal(a: RunFolder, b: RunFolder, pair: Pair, versions: tuple[str, str]) 
             {key: value for key, value in read_run_json(file).items() if key not in _THE_MODELS_OWN}
             for file in files
         )
+        if old.get(_NONCE) != new.get(_NONCE):  # each performance run makes other prompts of the same lengths
+            old, new = ({k: v for k, v in side.items() if k not in _OF_NONCE} for side in (old, new))
         lines = identity_differences(old, new)
         found += [line.replace(": was ", ": ", 1).replace(", is ", " and ") for line in lines]
     if versions[0] != versions[1]:
         found.append(f"version: {versions[0]} and {versions[1]}")
     return found
 
+
+_NONCE = "task.dataset.nonce"
+_OF_NONCE = frozenset((_NONCE, "data.sha256"))
 
 _THE_MODELS_OWN = frozenset(("model.backend", "model.model"))
 """Keys in which two models differ as a matter of course."""

@@ -177,6 +177,8 @@ def _lines(found: Found) -> Iterator[str]:
     for one in grades:
         yield from (f"! {one.task}: not the same on both sides: {line}" for line in one.unequal)
         yield from (f"! {one.task}: {line}" for line in one.notes)
+    lines = ((one.task, line) for one in speeds for line in one.unequal)
+    yield from (f"! {task}: not the same on both sides: {line}" for task, line in dict.fromkeys(lines))
     yield ""
     if grades:
         yield tabulate(

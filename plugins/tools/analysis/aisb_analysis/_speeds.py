@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aisb import PerformanceResult
-from aisb_analysis._compare import Pair, Verdict
+from aisb_analysis._compare import Pair, Verdict, asked_differently
 from aisb_analysis._paired import LEVEL, holm, ratio
-from aisb_engine import measure_performance
+from aisb_engine import measure_performance, task_version
 
 if TYPE_CHECKING:
     from aisb_engine import OpenedRun
 
 TIMES = ("TTFT", "TPOT", "E2EL")
 RATES = {"RequestThroughput": "request_rate", "OutputTokenThroughput": "output_rate"}
+
+LOAD = (
+    "concurrency", "request_rate", "arrival", "burstiness", "ramp_up", "use_timestamp", "pressure_time",
+    "duration", "num_prompts", "max_tokens", "ignore_eos", "cache_share",
+)  # fmt: skip
+"""What was asked of a load, as far as it changes the numbers."""
+LENGTHS = 0.05
+"""The share by which average lengths may differ."""
 
 
 class Number(NamedTuple):
@@ -30,7 +38,8 @@ class Number(NamedTuple):
 class SpeedComparison:
     """One number on two sides: B ÷ A, with what repeats tell of it; without repeats the verdict is None.
 
-    `a` and `b` have a value for each repeat.
+    `a` and `b` have a value for each repeat. `unequal` says where the two sides were asked other things: data,
+    load and lengths.
     """
 
     task: str
@@ -44,6 +53,7 @@ class SpeedComparison:
     low: float | None
     high: float | None
     p: float | None
+    unequal: tuple[str, ...] = ()
     corrected: float | None = None
     verdict: Verdict | None = None
 
@@ -70,8 +80,10 @@ def compare_speeds(
     """
     found: list[SpeedComparison] = []
     for pair in pairs:
-        left = [numbers(measure_performance(run.folder, pair.a.model, pair.a.task)) for run in a]
-        right = [numbers(measure_performance(run.folder, pair.b.model, pair.b.task)) for run in b]
+        ours_all = [measure_performance(run.folder, pair.a.model, pair.a.task) for run in a]
+        theirs_all = [measure_performance(run.folder, pair.b.model, pair.b.task) for run in b]
+        unequal = tuple(_unequal(a, b, pair, ours_all, theirs_all))
+        left, right = [numbers(one) for one in ours_all], [numbers(one) for one in theirs_all]
         for place, number in enumerate(left[0]):
             ours = _known([run[place].value for run in left])
             theirs = _known([run[place].value for run in right])
@@ -89,11 +101,42 @@ def compare_speeds(
                     low=made.low if made else None,
                     high=made.high if made else None,
                     p=made.p if made else None,
+                    unequal=unequal,
                 )
             )
     tested = [one for one in found if one.p is not None]
     corrected = iter(holm([one.p or 0.0 for one in tested]))
     return [one if one.p is None else _judged(one, next(corrected)) for one in found]
+
+
+def _unequal(
+    a: Sequence[OpenedRun],
+    b: Sequence[OpenedRun],
+    pair: Pair,
+    ours: Sequence[PerformanceResult],
+    theirs: Sequence[PerformanceResult],
+) -> Iterator[str]:
+    """Say what the two sides were asked differently; repeats of a side may differ, too."""
+    versions = (task_version(a[0].spec.tasks[pair.a.task]), task_version(b[0].spec.tasks[pair.b.task]))
+    yield from asked_differently(a[0].folder, b[0].folder, pair, versions)
+    for name in LOAD:
+        values = [sorted({str(_option(one, name)) for one in side}) for side in (ours, theirs)]
+        if values[0] != values[1]:
+            yield f"load.{name}: {', '.join(values[0])} and {', '.join(values[1])}"
+    for name, words in (("InputTokens", "input"), ("OutputTokens", "output")):
+        left, right = _average(ours, name), _average(theirs, name)
+        if left is not None and right is not None and abs(left - right) > LENGTHS * min(left, right):
+            yield f"{words} tokens of a request: {left:.4g} and {right:.4g} on average"
+
+
+def _option(one: PerformanceResult, name: str) -> object:
+    value = one.requested.options.get(name)
+    return "none" if value is None else value
+
+
+def _average(side: Sequence[PerformanceResult], name: str) -> float | None:
+    averages = [spread.average for one in side if (spread := one.stages[0].parameters.get(name)) is not None]
+    return sum(averages) / len(averages) if averages else None
 
 
 def _judged(one: SpeedComparison, p: float) -> SpeedComparison:
