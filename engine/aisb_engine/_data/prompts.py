@@ -190,8 +190,9 @@ class Renderer:
 
     def _messages(self, fields: Mapping[str, Any], examples: Iterable[Example]) -> tuple[Message, ...]:
         turns: list[Message] = []
-        if self._system:
-            turns.append(Message("system", self._system.render(fields)))
+        # A system text of a row's own may be empty, as in conversations that have none.
+        if self._system and (system := self._system.render(fields)):
+            turns.append(Message("system", system))
         first = f"{self._intro.render(fields)}{self.task.prompt.separator}" if self._intro else ""
         for question, answer, attached in examples:
             turns += (Message("user", attach(first + question, attached)), Message("assistant", answer))
@@ -201,7 +202,7 @@ class Renderer:
         return tuple(turns)
 
     def _text(self, fields: Mapping[str, Any], examples: Iterable[Example]) -> str:
-        above = [part.render(fields) for part in (self._system, self._intro) if part]
+        above = [text for part in (self._system, self._intro) if part and (text := part.render(fields))]
         joiner = self.task.prompt.joiner
         shown = [f"{one.question}{joiner}{one.answer}" for one in examples]
         return self.task.prompt.separator.join([*above, *shown, self._user.render(fields)])

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from aisb import DataFile, DataFiles, Row, UsageError, hookimpl
 
 ASKING = frozenset(("human", "user"))
+SYSTEM = "system"
 PIECE = 1 << 20
 """Characters that are read before a conversation is looked for: the file may be all on one line."""
 
@@ -24,7 +25,8 @@ def sharegpt(
     """Conversations of ShareGPT files: a list of { id, conversations = [{ from, value }] }.
 
     A row has the human's turns in `turns`, in order: the first in `question`, those after it in `followups`.
-    A conversation in which no human says anything gives no row.
+    `system` has what the system says, wherever it says it. A conversation in which no human says anything
+    gives no row.
     """
     if most_turns is not None and most_turns < 1:
         raise UsageError(f"most_turns = {most_turns} must be at least 1")
@@ -35,17 +37,19 @@ def _conversations(files: DataFiles, most: int | None) -> Iterator[Row]:
     for file in files:
         for position, found in enumerate(_elements(file), start=1):
             file.row = position
-            if turns := _asked(file, found)[:most]:
+            said = _said(file, found)
+            if turns := [text for who, text in said if who in ASKING][:most]:
                 yield {
                     "conversation": found.get("id"),
+                    "system": "\n\n".join(text for who, text in said if who == SYSTEM),
                     "turns": turns,
                     "question": turns[0],
                     "followups": turns[1:],
                 }
 
 
-def _asked(file: DataFile, found: Any) -> list[str]:
-    """Return what the human says in one conversation."""
+def _said(file: DataFile, found: Any) -> list[tuple[str, str]]:
+    """Return (who, text) of each turn of one conversation that says something."""
     said = found.get("conversations") if isinstance(found, Mapping) else None
     if not isinstance(said, list):
         keys = f" (the keys are {', '.join(found)})" if isinstance(found, Mapping) else ""
@@ -54,8 +58,8 @@ def _asked(file: DataFile, found: Any) -> list[str]:
     for turn in said:
         if not isinstance(turn, Mapping) or not isinstance(turn.get("value"), str) or "from" not in turn:
             raise file.wrong(f"a turn has 'from' and a text 'value', and this is {str(turn)[:60]}")
-        if turn["from"] in ASKING and turn["value"].strip():
-            turns.append(turn["value"])
+        if turn["value"].strip():
+            turns.append((str(turn["from"]), turn["value"]))
     return turns
 
 

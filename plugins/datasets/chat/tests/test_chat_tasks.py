@@ -71,8 +71,12 @@ def test_the_turns_of_the_human_are_asked_in_order(ask, indent):
     assert [sample.fields["conversation"] for sample in samples] == ["a_0", "d_3"]
     first, last = requests
     assert [message.content for message in first.messages] == ["How high is a tree?"]
+    assert [(message.role, message.content) for message in last.messages] == [
+        ("system", "Be brief."),
+        ("user", "Ünï"),
+    ]
     assert first.followups == ("The one there: {tall} [one]",)
-    assert (last.messages[0].content, last.followups) == ("Ünï", ())
+    assert last.followups == ()
     assert first.params == {"max_tokens": 512}
 
 

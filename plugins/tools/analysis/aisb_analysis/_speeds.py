@@ -38,8 +38,8 @@ class Number(NamedTuple):
 class SpeedComparison:
     """One number on two sides: B ÷ A, with what repeats tell of it; without repeats the verdict is None.
 
-    `a` and `b` have a value for each repeat. `unequal` says where the two sides were asked other things: data,
-    load and lengths.
+    `a` and `b` have a value for each repeat. `unequal` says where the two sides differ in what they were
+    asked: data, load and lengths.
     """
 
     task: str
