@@ -101,7 +101,8 @@ def test_a_service_that_starts_and_then_loads_is_waited_for(tmp_path: Path) -> N
     assert f"127.0.0.1:{port}/v1/models is not ready (503: Loading model)" in output
     assert f"127.0.0.1:{port}/health is not ready (503: Loading model)" in output
     assert "it is ready after " in output
-    assert answered == ["/v1/models", "/health", "/v1/chat/completions"]
+    assert answered[:2] == ["/v1/models", "/health"]
+    assert answered.count("/v1/chat/completions") == 1
 
 
 def test_the_end_of_the_wait_is_an_error_that_says_why(tmp_path: Path) -> None:

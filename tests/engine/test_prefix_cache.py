@@ -1,4 +1,4 @@
-"""Warm-ups and later rounds of a pressure run are not answered from what came before in a prefix cache."""
+"""Warm-ups and later rounds over the rows are not answered from what came before in a prefix cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from aisb._data import PromptPool
 from aisb._types import Message, Request, Sample
 from aisb_dataset_synthetic import Filler, MadeText
-from aisb_engine._load.prefix_cache import WARM_UP, PrefixCacheBuster, pool_of
+from aisb_engine._load.prefix_cache import WARM_UP, PrefixCacheBuster, in_round, pool_of
 
 WORDS = tuple(f"word{n}" for n in range(300))
 
@@ -86,3 +86,18 @@ def test_the_pool_is_found_in_the_rows() -> None:
     assert pool_of([Sample("0", {"n": 1, "prompt": MadeText("word1", pool)})]) == pool
     assert pool_of([Sample("0", {"question": "Hi"})]) is None
     assert pool_of([]) is None
+
+
+def test_token_ids_of_rows_begin_with_another_one_in_each_round() -> None:
+    first = Request("0", tokens=(5, 6, 7, 8))
+    rounds = [PrefixCacheBuster().request(first, number).tokens for number in (0, 1, 2, WARM_UP)]
+    assert rounds == [(5, 6, 7, 8), (6, 7, 8, 5), (7, 8, 5, 6), (8, 5, 6, 7)]
+    assert PrefixCacheBuster().request(Request("0", tokens=()), 1).tokens == ()
+
+
+def test_a_request_of_a_later_round_says_so_and_has_a_key_of_its_own() -> None:
+    first = Request("0", repeat=1, text="What is 2 + 3?")
+    assert in_round(first, 0, 2, PrefixCacheBuster()) is first
+    later = in_round(first, 3, 2, PrefixCacheBuster())
+    assert (later.key, later.facts, later.text) == (("0", 7, 0), {"round": 3}, "[round 3]\nWhat is 2 + 3?")
+    assert in_round(first, 3, 2, None).text == first.text

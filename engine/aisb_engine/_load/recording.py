@@ -36,7 +36,7 @@ def record_inputs(stage: InferenceStage) -> None:
             write_atomically(path, orjson.dumps(present, option=orjson.OPT_INDENT_2))
         if not stage.performance:  # such a run is never scored, and its prompts can be many and long
             _record_samples(stage, one)
-        stage.manifest.note_not_asked(one.subtask.key, len(one.samples) * one.subtask.repeats)
+        stage.manifest.note_not_asked(one.subtask.key, one.row_count * one.subtask.repeats)
         _note_task(stage, one)
         _note_conversion(stage, one)
         _note_params(stage, one)
