@@ -269,3 +269,27 @@ def test_a_run_that_ended_at_an_unexpected_exception_has_crashed(tmp_path: Path)
     assert [one["exit_code"] for one in sessions] == [0, 70]
     aisb("score", "latest", cwd=tmp_path)
     assert status(tmp_path) == "crashed"
+
+
+def test_a_run_whose_configuration_cannot_be_written_leaves_no_folder(tmp_path: Path) -> None:
+    limited = "import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)); sys.argv[0] = 'aisb'; "
+    limited += "runpy.run_module('aisb_cli.main', run_name='__main__')"
+    words = ("run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "2")
+    ended = subprocess.run(
+        [sys.executable, "-B", "-c", limited, *words],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 5, ended.stderr
+    assert "cannot be written: File too large" in ended.stderr
+    assert list((tmp_path / "outputs/default").iterdir()) == []
+
+
+def test_latest_passes_over_a_folder_that_a_killed_command_left_without_a_configuration(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "outputs/default/20990101_000000/configs").mkdir(parents=True)
+    none = aisb("runs", "path", "latest", cwd=tmp_path)
+    assert (none.code, "there is no run in" in none.err) == (2, True)
+    aisb("run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "2", cwd=tmp_path)
+    assert "20990101" not in aisb("runs", "path", "latest", cwd=tmp_path).out

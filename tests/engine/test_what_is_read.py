@@ -1,6 +1,7 @@
 """What of a reply is read: reasoning, tokens that end a turn, and what a model writes after its answer."""
 
 import time
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -407,3 +408,20 @@ async def test_where_another_extractor_could_move_the_headline_is_said(plugins, 
     if found:
         assert (found.by, found.up, found.down, found.read) == ("math-answer", odd, 0, 400)
         assert found.move == 100 * odd / 400
+
+
+PARTS = (
+    "<think>", "</think>", "<thinking>", "<reasoning>", "<|channel|>", "analysis", "<|start|>assistant", " to=x", "final",
+    "<|message|>", "<|end|>", "[THINK]", "[/THINK]", '<details type="reasoning">', "</details>", "assistantfinal", "word",
+    " ", "\n", '"', "`", "◁think▷", "<|channel>", "thought", "<channel|>", "\nHere's my response:", "<|think|>", "<", "|>",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("own", [{}, {"open": "<a+>", "close": "a*", "pattern": True}])
+def test_marks_that_are_looked_for_where_they_can_begin_are_those_of_a_whole_search(own):
+    marks = known_marks(own=MarksTable(thoughts=[own]) if own else None)
+    draw = Random(20261130)
+    for _ in range(1500):
+        text = "".join(draw.choices(PARTS, k=draw.randint(0, 14)))
+        whole = [(match.span(), match.lastgroup) for match in marks.thought.finditer(text)]
+        assert [(match.span(), match.lastgroup) for match in marks.find_thoughts(text)] == whole

@@ -135,7 +135,9 @@ def _starts(pattern: re.Pattern[str], text: str) -> Iterator[int]:
     match = pattern.search(text)
     while match:
         yield match.start()
-        match = pattern.search(text, match.start() + 1)
+        at = match.start() + 1
+        # A position behind the end is taken for the end, where an empty mark would match for ever.
+        match = pattern.search(text, at) if at <= len(text) else None
 
 
 def _pattern(text: str, *, is_pattern: bool) -> str:
