@@ -63,6 +63,7 @@ HEADINGS = {
 }
 
 
+COMES_WITH = "both come with aisb-compat-aisbench"
 USUAL = (
     "models", "datasets", "mode", "sets", "url", "max_out_len", "concurrency", "request_rate", "num_prompts",
     "reuse", "work_dir", "data_dir",
@@ -73,9 +74,16 @@ USUAL = (
 class Run(Spread, Grouped):
     """The `run` command."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; say of a config file in Python what reads it, where the command takes none."""
+        takes_file = any(isinstance(parameter, click.Argument) for parameter in self.params)
+        if not takes_file and args and not args[0].startswith("-") and not ctx.resilient_parsing:
+            _refuse_python(Path(args[0]))
+        return super().parse_args(ctx, args)
+
     headings = HEADINGS
     usual = USUAL
-    others = "Flags of AISBench that are accepted and not needed"
+    others = "Flags of AISBench that do nothing here"
 
 
 def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
@@ -89,6 +97,24 @@ def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
     return click.option(
         flag, expose_value=False, callback=say, hidden=True, help=f"{why[0].upper()}{why[1:]}.", **more
     )
+
+
+def _refuse_config_dir(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Refuse a folder that would change what is run, and that this command does not read."""
+    del parameter
+    if value and not context.resilient_parsing:
+        raise click.UsageError(
+            f"--config-dir {value}: config files in Python are read by ais_bench --config-dir {value}, and "
+            f"aisb config import {value} makes an aisb.toml of them ({COMES_WITH})"
+        )
+
+
+def _refuse_python(path: Path) -> None:
+    if path.suffix == ".py":
+        raise click.UsageError(
+            f"{path} is a config file in Python: ais_bench {path} runs it, and aisb config import {path} "
+            f"makes an aisb.toml of it ({COMES_WITH})"
+        )
 
 
 @click.command(cls=Run)
@@ -187,8 +213,13 @@ def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
 @allow_options
 @_not_needed("--disable-cb", is_flag=True, why="requests are always sent as answers come back")
 @_not_needed("--summarizer", metavar="NAME", why="tables follow from the results; see --merge-ds")
-@_not_needed(
-    "--config-dir", metavar="DIR", why="your own models and tasks stand in aisb.toml; see aisb config init"
+@click.option(
+    "--config-dir",
+    metavar="DIR",
+    hidden=True,
+    expose_value=False,
+    callback=_refuse_config_dir,
+    help="Refused: ais_bench --config-dir DIR reads it, aisb config import DIR makes an aisb.toml of it.",
 )
 @_not_needed("--max-workers-per-gpu", type=int, why="it belongs to local models; see --max-num-workers")
 @own_data_options
@@ -247,6 +278,8 @@ def run_command(
         }
 
     file = flags["config_file"]
+    if file is not None:
+        _refuse_python(file)
     if file is None and Path("aisb.toml").is_file():
         file = Path("aisb.toml")
     run_table = given(

@@ -59,7 +59,7 @@ def test_the_short_help_of_run_names_every_option_and_the_long_one_explains_it()
 
 def test_flags_of_aisbench_that_do_nothing_here_say_why():
     text = shown("run", "--help-all")
-    below = text.partition("Flags of AISBench that are accepted and not needed:\n")[2]
+    below = text.partition("Flags of AISBench that do nothing here:\n")[2]
     assert "--disable-cb           Requests are always sent as answers come back." in below
     for flag in ("--summarizer", "--config-dir", "--max-workers-per-gpu"):
         assert flag in below

@@ -56,6 +56,22 @@ def test_a_tokenizer_s_folder_is_no_path_of_an_endpoint(tmp_path: Path) -> None:
         plan(f"model.path={tmp_path}")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("mine.py",), "mine.py is a config file in Python: ais_bench mine.py runs it"),
+        (("-c", "mine.py"), "aisb config import mine.py makes an aisb.toml of it"),
+        (("--config-dir", "mine"), "are read by ais_bench --config-dir mine"),
+    ],
+)
+def test_config_files_in_python_are_not_passed_over(words: tuple[str, ...], said: str) -> None:
+    ended = CliRunner().invoke(
+        cli, ["run", *words, "--models", "sim", "--datasets", "demo_gsm8k", "--dry-run"]
+    )
+    assert ended.exit_code == 2
+    assert said in ended.output
+
+
 def test_a_map_of_adapters_is_not_sent_as_a_parameter() -> None:
     with pytest.raises(ConfigError, match="no adapter used; write lora_map = FILE under"):
         plan("params.lora_data_map_file=lora.json")

@@ -50,6 +50,9 @@ class Converted:
             options["aisbench"] = {"abbrs": self.abbrs}
         if options:
             run["reporter_options"] = options
+        for table in self.tasks.values():
+            if self.tokenizers and str(table.get("base")).startswith("synthetic"):
+                table.setdefault("dataset", {}).setdefault("tokenizer", next(iter(self.tokenizers.values())))
         tables: dict[str, Any] = {"run": run, "models": self.models}
         if self.tasks:
             tables["tasks"] = self.tasks

@@ -167,6 +167,7 @@ class TaskMapper:
             self._move(selection, str(plain(path, f"{where}.path")), table)
         if isinstance(config.get("config"), Mapping):
             map_synthetic(config["config"], table, f"{where}.config")
+        _map_trace(config, table, where, notes)
         inferencer = (config.get("infer_cfg") or {}).get("inferencer") or {}
         if longest := inferencer.get("max_out_len"):
             table.setdefault("params", {})["max_tokens"] = longest
@@ -238,6 +239,27 @@ def _rows(reader: Any, where: str) -> str | None:
     if not RANGE.fullmatch(text):
         raise ConfigError(where, f"{value!r} is no range like '[0:100]'")
     return text.strip("[]")
+
+
+OFFSETS = {
+    "fixed_schedule_auto_offset": False,
+    "fixed_schedule_start_offset": 0,
+    "fixed_schedule_end_offset": -1,
+}
+"""Keys of a trace that choose a part of it, and their values for the whole."""
+
+
+def _map_trace(config: Mapping[str, Any], table: dict[str, Any], where: str, notes: list[str]) -> None:
+    """Map what only traces have."""
+    for key, whole in OFFSETS.items():
+        if config.get(key, whole) not in (whole, None):
+            raise ConfigError(
+                f"{where}.{key}", "a part of a trace is not chosen by its times here; `rows` takes one"
+            )
+    if isinstance(seed := config.get("random_seed"), int):
+        table.setdefault("dataset", {})["seed"] = seed
+    if config.get("generated_prompts_path"):
+        notes.append(f"{where}.generated_prompts_path: passed over: made prompts are not kept in a file")
 
 
 LENGTHS = {"MinValue": "min", "MaxValue": "max", "Mean": "mean", "Var": "var", "Alpha": "alpha"}

@@ -47,8 +47,8 @@ def parse(text: str) -> ast.Module:
 class Evaluator(Expressions):
     """Works out the statements of a file. `problems` are what could not be read, each with its line."""
 
-    def __init__(self, includes: Includes, budget: Budget) -> None:
-        super().__init__(budget)
+    def __init__(self, includes: Includes, budget: Budget, file: str) -> None:
+        super().__init__(budget, file)
         self.includes = includes
         self.problems: list[Problem] = []
 

@@ -21,10 +21,11 @@ GENERIC = ("dict", "list", "tuple")
 
 
 class Expressions:
-    """Works out expressions. `scope` has the names of the file; those of a comprehension are its own."""
+    """Works out expressions. `scope` has the names of `file`; those of a comprehension are its own."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, file: str) -> None:
         self.budget = budget
+        self.file = file
         self.scope: Scope = {}
         self._inner: list[Scope] = []
 
@@ -84,8 +85,8 @@ class Expressions:
         return node.value
 
     def _name(self, node: ast.Name) -> Any:
-        if node.id == "__name__":
-            return "config"
+        if node.id in ("__name__", "__file__"):
+            return "config" if node.id == "__name__" else self.file
         name = _plain_name(node.id)
         for scope in (*reversed(self._inner), self.scope):
             if name in scope:

@@ -101,7 +101,7 @@ class _Reader:
 
     def read(self, path: Path, above: list[Path]) -> Scope:
         try:
-            evaluator = Evaluator(_Includes(self, path, above), self.budget)
+            evaluator = Evaluator(_Includes(self, path, above), self.budget, str(path.absolute()))
             evaluator.run(parse(_text(path)))
         except UnreadableError as error:
             where = f"{path}: line {error.line}" if error.line else str(path)
@@ -162,7 +162,10 @@ class _Includes:
                 f"{module or place.name} lies outside of this file's folder and the config folder"
             )
         if not real.is_file():
-            raise UnreadableError(f"there is no file {place} to include")
+            found = stub("datasets", place.stem) or stub("models", place.stem)
+            if found is None:
+                raise UnreadableError(f"there is no file {place} to include")
+            return found
         return self.reader.include(real, [*self.above, _resolved(self.path)])
 
 

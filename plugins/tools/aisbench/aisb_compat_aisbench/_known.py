@@ -77,7 +77,12 @@ def _listed(value: str) -> Sequence[str]:
 
 
 def _dataset(name: str, abbr: str) -> dict[str, Any]:
+    judge = known_datasets()["judged"].get(name)
+    judged = (
+        {"judge_infer_cfg": {"judge_model": {**(known_model(judge) or {}), "abbr": "judge"}}} if judge else {}
+    )
     return {
+        **judged,
         ORIGIN: {"config": name, "abbr": abbr},
         "abbr": abbr,
         "reader_cfg": {},

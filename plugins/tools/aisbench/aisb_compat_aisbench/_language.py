@@ -261,6 +261,21 @@ def _join_path(_budget: Budget, *parts: Any) -> str:
     return str(posixpath.join(*parts))
 
 
+def _absolute(_budget: Budget, path: Any) -> str:
+    if not isinstance(path, str) or not posixpath.isabs(path):
+        raise UnreadableError("os.path.abspath() of a path that is not absolute")
+    return posixpath.normpath(path)
+
+
+def _part_of_path(part: Callable[[str], str]) -> Callable[..., str]:
+    def call(_budget: Budget, path: Any) -> str:
+        if not isinstance(path, str):
+            raise UnreadableError(f"a path that is {kind_of(path)}")
+        return part(path)
+
+    return call
+
+
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "dict": make_dict,
     "list": list_of,
@@ -294,6 +309,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "mmengine.ConfigDict": make_dict,
     "mmengine.config.ConfigDict": make_dict,
     "os.path.join": _join_path,
+    "os.path.abspath": _absolute,
+    "os.path.dirname": _part_of_path(posixpath.dirname),
+    "os.path.basename": _part_of_path(posixpath.basename),
     "posixpath.join": _join_path,
 }
 """Functions by the path under which a file imports them; the bare ones are builtins."""

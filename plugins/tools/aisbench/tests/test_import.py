@@ -146,6 +146,7 @@ def test_combinations_ask_their_pairs_alone(ais_bench, aisb, demo: Path) -> None
     assert (one["models"], one["datasets"]) == (["my-chat"], ["short_gsm8k"])
     assert two["models"] == ["my-vllm-api-general"]
     ais_bench("demo.py")
+    ais_bench("demo.py", "--reuse")
     (folder,) = Path("outputs/mine").iterdir()
     found = {str(path.relative_to(folder / "results")) for path in folder.glob("results/*/*.json")}
     assert found == {
@@ -326,6 +327,46 @@ def test_made_prompts_have_their_own_spelling(ais_bench, work: Path) -> None:
     dataset = plan(ais_bench, *words)["tasks"]["synthetic"]["dataset"]
     assert (dataset["requests"], dataset["input"]) == (5, {"method": "uniform", "min": 3, "max": 9})
     assert dataset["output"] == {"method": "zipf", "alpha": 1.5, "min": 1, "max": 4}
+
+
+TRACE = (
+    "from ais_bench.benchmark.datasets import MooncakeTraceDataset\nimport os\n"
+    "here = os.path.dirname(os.path.abspath(__file__))\n"
+    "trace_datasets = [dict(abbr='trace', type=MooncakeTraceDataset, path=os.path.join(here, 'trace.jsonl'), {keys})]\n"
+)
+
+
+def test_a_trace_beside_its_config_is_read(ais_bench, work: Path) -> None:
+    put("configs/datasets/trace.py", TRACE.format(keys="random_seed=7, fixed_schedule_end_offset=-1"))
+    put(
+        "configs/datasets/trace.jsonl",
+        '{"timestamp": 0, "input_length": 9, "output_length": 4, "hash_ids": [1]}\n',
+    )
+    words = ("--models", "vllm_api_stream_chat", "--datasets", "trace", "--mode", "perf")
+    dataset = plan(ais_bench, *words)["tasks"]["trace"]["dataset"]
+    assert (dataset["seed"], dataset["path"]) == (7, str(work / "configs/datasets/trace.jsonl"))
+    put("configs/datasets/trace.py", TRACE.format(keys="fixed_schedule_start_offset=100"))
+    said = ais_bench(*words, code=2).err
+    assert "fixed_schedule_start_offset: a part of a trace is not chosen by its times here" in said
+
+
+def test_the_judge_of_a_data_set_can_be_changed(ais_bench, work: Path) -> None:
+    put(
+        "configs/datasets/judged.py",
+        "from mmengine import read_base\n"
+        "with read_base():\n    from .aime2025_gen_0_shot_llmjudge import aime2025_datasets\n"
+        "aime2025_datasets[0]['abbr'] = 'judged'\n"
+        "aime2025_datasets[0]['judge_infer_cfg']['judge_model'].update(abbr='first', model='big', host_port=9)\n",
+    )
+    put("datasets/aime2025/aime2025.jsonl", '{"question": "1 + 1?", "answer": "2"}\n')
+    tables = plan(ais_bench, "--models", "vllm_api_general_chat", "--datasets", "judged")
+    options = tables["judge"]["options"]
+    assert (tables["judge"]["abbr"], options["model"], options["url"]) == (
+        "first",
+        "big",
+        "http://localhost:9",
+    )
+    assert list(tables["tasks"]) == ["judged"]
 
 
 def test_what_cannot_be_read_in_a_folder_is_said_and_the_rest_is_imported(aisb, work: Path) -> None:

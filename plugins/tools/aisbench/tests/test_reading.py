@@ -60,6 +60,10 @@ IDIOMS = {
         "import os.path as osp\nimport os\nx = osp.join('a', 'b') + os.path.join('c', 'd')",
         "a/bc/d",
     ),
+    "paths beside the file": (
+        "import os\nx = os.path.basename(os.path.dirname(os.path.abspath(__file__ + '/../a/b')))",
+        "a",
+    ),
     "unpacking": ("a, (b, c) = 1, (2, 3)\nx = [*[a, b], c, *range(2)]", [1, 2, 3, 0, 1]),
     "** in dicts": ("a = dict(b=1)\nx = dict(c=2, **a) | {**a, 'd': 4}", {"b": 1, "c": 2, "d": 4}),
     "conditions": ("a = ['q']\nx = 'yes' if a and not None and 1 < 2 <= 2 and 'q' in a else 'no'", "yes"),
@@ -117,6 +121,15 @@ def test_a_config_that_comes_with_aisbench_can_be_included_without_it(tmp_path: 
         "x = [len(mmlu_datasets), mmlu_datasets[0]['abbr'], models[0]['host_port']]"
     )
     assert read(tmp_path, text)["x"] == [57, "lukaemon_mmlu_college_biology", 8080]
+
+
+def test_a_neighbour_that_comes_with_aisbench_need_not_be_there(tmp_path: Path) -> None:
+    text = (
+        "from mmengine.config import read_base\n"
+        "with read_base():\n    from .vllm_api_general_chat import models as general\n"
+        "models = [dict(general[0], abbr='mine')]\nx = [models[0]['abbr'], models[0]['max_out_len']]"
+    )
+    assert read(tmp_path, text)["x"] == ["mine", 512]
 
 
 def test_all_that_is_not_read_is_named_by_its_line(tmp_path: Path) -> None:
