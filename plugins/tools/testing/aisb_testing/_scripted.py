@@ -96,7 +96,7 @@ class ScriptedService:
     def _serve(self) -> None:
         try:
             self._loop.run_until_complete(self._run())
-        except OSError as error:  # the port is taken
+        except Exception as error:  # noqa: BLE001 - the port is taken, or is none: who starts it is told
             self._started.set_exception(error)
         finally:
             self._loop.close()
