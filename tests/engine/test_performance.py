@@ -554,8 +554,10 @@ def test_streams_that_came_in_one_piece_have_no_time_between_tokens_and_are_a_si
     found = run(tmp_path, [*whole, *(reply(number, 300 * number) for number in range(2, 100))], load=None)
     assert reasons(found)["held back"] == (
         "SUSPECT",
-        "all chunks of 2 of 100 replies came at one moment, so TPOT, ITL and ICL leave these out: look for a "
-        + "proxy or gateway that buffers streams",
+        (
+            "all chunks of 2 of 100 replies came at one moment, so TPOT, ITL and ICL leave these out: "
+            "look for a proxy or gateway that buffers streams"
+        ),
     )
     parameters = found.stages[0].parameters
     assert [parameters[name].n for name in ("TPOT", "ITL", "ICL", "TTFT")] == [98, 98 * 9, 98 * 9, 100]
