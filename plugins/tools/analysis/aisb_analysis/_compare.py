@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aisb import UsageError
@@ -320,7 +321,15 @@ def _unequal(a: RunFolder, b: RunFolder, pair: Pair, versions: tuple[str, str]) 
         found += [line.replace(": was ", ": ", 1).replace(", is ", " and ") for line in lines]
     if versions[0] != versions[1]:
         found.append(f"version: {versions[0]} and {versions[1]}")
+    marked = [side for side, file in zip("AB", files, strict=True) if _has_mark(file.with_name("load.json"))]
+    if marked:
+        found.append(f"prompts of {' and '.join(marked)} begin with a mark of their run (load.nonce)")
     return found
+
+
+def _has_mark(load: Path) -> bool:
+    """Say whether prompts were set apart from those of all other runs, as a performance run does."""
+    return load.exists() and bool(read_run_json(load).get("nonce"))
 
 
 _THE_MODELS_OWN = frozenset(("model.backend", "model.model"))
