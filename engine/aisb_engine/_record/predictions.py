@@ -96,7 +96,7 @@ def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
     except FileNotFoundError:
         if any(path.parent.glob("worker-*")):
             raise RunError(
-                f"{folder} keeps no samples of {task} · {model}, as performance runs of earlier versions, and "
+                f"{folder} keeps no samples of {task} · {model}, as performance runs of earlier versions and "
                 "of tasks without an evaluator: its answers cannot be scored"
             ) from None
         raise RunError(
