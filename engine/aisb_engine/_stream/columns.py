@@ -34,7 +34,7 @@ class Columns:
     """One reply's chunks: stamps, kinds, token counts, text and reasoning, tool calls, and what ends it.
 
     `stamps`, `text` and `reasoning` hold what has come since the last `fold`. A chunk that is only a text may
-    be added to them directly; `add_run` counts it.
+    be added to them directly, and its running count to `counts`; `add_run` counts it.
     """
 
     __slots__ = (
@@ -98,32 +98,31 @@ class Columns:
             self.fold()
         return chunk
 
-    def add_run(self, kind: ChunkKind, count: int) -> None:
-        """Count chunks of one kind, which come after those that were counted before."""
+    def add_run(self, kind: ChunkKind, count: int, counted: bool = False) -> None:
+        """Count chunks of one kind, which come after those that were counted before.
+
+        With `counted`, each said a running count, which stands in `counts` already.
+        """
         if kind == self._kind:
             self.run_length += count
-            return
-        if self.run_length:
-            self._runs.append((self._kind, self.run_length))
-            self._before += self.run_length
-        self._kind, self.run_length = kind, count
-
-    def add_counted_run(self, kind: ChunkKind, count: int) -> None:
-        """Count chunks of one kind, each of which said a running count: the last of `counts`."""
-        self.add_run(kind, count)
-        end = self._before + self.run_length
-        self._places.extend(range(end - count, end))
-        self.usage = replace(self.usage or Usage(), output_tokens=self.counts[-1])
+        else:
+            if self.run_length:
+                self._runs.append((self._kind, self.run_length))
+                self._before += self.run_length
+            self._kind, self.run_length = kind, count
+        if counted:
+            end = self._before + self.run_length
+            self._places.extend(range(end - count, end))
+            self.usage = replace(self.usage or Usage(), output_tokens=self.counts[-1])
 
     def _take_usage(self, usage: Usage) -> None:
         """Take the latest counts; what an event does not say stays as it was."""
         if usage.output_tokens is not None:
             self.counts.append(usage.output_tokens)
             self._places.append(self._before + self.run_length - 1)
-        if self.usage is not None and None in (new := _each(usage)):
-            usage = Usage(
-                *(old if one is None else one for old, one in zip(_each(self.usage), new, strict=True))
-            )
+        if self.usage is not None and _loses(self.usage, usage):
+            both = zip(_each(self.usage), _each(usage), strict=True)
+            usage = Usage(*(old if new is None else new for old, new in both))
         self.usage = usage
 
     def _merge_calls(self, deltas: Iterable[Mapping[str, Any]]) -> None:
@@ -314,6 +313,16 @@ def _known_counts(usage: Usage) -> Usage:
 def _known_count(count: Any) -> int | None:
     whole = type(count) is int or (type(count) is float and count.is_integer())  # 10.0, as some write it
     return int(count) if whole and 0 <= count < LARGEST_COUNT else None
+
+
+def _loses(known: Usage, usage: Usage) -> bool:
+    """Say whether a usage leaves out a count that is known."""
+    return (
+        usage.output_tokens is None
+        or (usage.input_tokens is None and known.input_tokens is not None)
+        or (usage.cached_tokens is None and known.cached_tokens is not None)
+        or (usage.reasoning_tokens is None and known.reasoning_tokens is not None)
+    )
 
 
 def _each(usage: Usage) -> tuple[int | None, ...]:
