@@ -28,7 +28,7 @@ def growth(places: Sequence[int], counts: Sequence[int], runs: Iterable[tuple[Ch
     the chunks with tokens: most services give one count, at the end.
     """
     none: array[int] = array("i")
-    if len(counts) < 2 or max(counts) >= _LARGEST:
+    if len(counts) < 2 or counts[-1] >= _LARGEST:
         return none
     if not all(map(le, counts, islice(counts, 1, None))):
         kept = _longest_rise(counts)

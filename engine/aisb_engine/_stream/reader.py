@@ -7,7 +7,7 @@ Bytes come in pieces, cut anywhere, with stamps; a chunk has the stamp of the pi
 - Events: https://html.spec.whatwg.org/multipage/server-sent-events.html; also, a last event without its blank
   line counts, and comments are chunks of kind "keepalive". Or JSON values, each ended by a newline or a NUL.
 - Chunks: each event is parsed as JSON and given to the backend's `decode`. Most events differ in their text
-  and a running count: where the backend copies those (`copies_text`), the bytes around are learnt (the template).
+  and a running count: the bytes around those are learnt (the template) where the backend `copies_text`.
 """
 
 from __future__ import annotations
