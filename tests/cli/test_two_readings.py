@@ -93,6 +93,19 @@ def test_only_the_first_round_of_a_run_under_pressure_is_scored(tmp_path: Path) 
     assert scores(tmp_path / "pressed") == scores(tmp_path / "plain")
 
 
+def test_only_the_first_round_of_more_prompts_than_rows_is_scored(tmp_path: Path) -> None:
+    words = ("run", "--models", "sim", "--datasets", "demo_gsm8k")
+    aisb(tmp_path / "plain", *words)
+    more = ("--mode", "perf", "--num-prompts", "100", "--set", "load.nonce=false")
+    aisb(tmp_path / "more", *words, *more)
+    aisb(tmp_path / "more", "score", "latest")
+    assert len(read_folder(log(tmp_path / "more")).latest) == 100
+    assert len(scores(tmp_path / "plain")) == 64
+    assert scores(tmp_path / "more") == scores(tmp_path / "plain")
+    aisb(tmp_path / "both", *words, "--num-prompts", "100", "--request-rate", "1000")
+    assert len(read_folder(log(tmp_path / "both")).latest) == 64
+
+
 def test_a_scored_performance_run_shows_both_in_its_summary_and_can_be_audited(tmp_path: Path) -> None:
     aisb(tmp_path, "run", "--models", "sim", *GSM8K, "--mode", "perf")
     shown = aisb(tmp_path, "score", "latest")
@@ -141,6 +154,6 @@ def test_attempts_beyond_the_first_are_said_beside_the_times(tmp_path: Path) -> 
             "run", "--models", "vllm_api_stream_chat", "--url", mock.url, *GSM8K, "--set", "load.backoff=0.01",
             "--set", "load.retries=20", "-w", str(tmp_path),
         ])  # fmt: skip
-    assert "requests that were sent more than once: " in aisb(
-        tmp_path, "run", "--mode", "perf_viz", "--reuse"
-    )
+    aisb(tmp_path, "run", "--mode", "perf_viz", "--reuse")
+    (details,) = folder(tmp_path).path.glob("performances/*/*_details.json")
+    assert any("sent more than once: 2" in note for note in json.loads(details.read_bytes())["notes"])
