@@ -16,7 +16,7 @@ from operator import sub
 from typing import Any
 
 from aisb._types import TOKEN_KINDS, Chunk, ChunkKind, Usage
-from aisb_engine._stream.counts import growth
+from aisb_engine._stream.counts import MOST_TOKENS, growth
 
 STAMPS = 128
 """How many stamps are packed at a time."""
@@ -52,7 +52,7 @@ class Columns:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.calls: dict[Any, dict[str, Any]] = {}
-        self.counts: array[int] = array("q")  # the running counts of output tokens, where events say them
+        self.counts: array[int] = array("i")  # the running counts of output tokens, where events say them
         self._places: array[int] = array("i")  # and the chunks that said them
         self._kind: ChunkKind = "keepalive"
         self._runs: list[tuple[ChunkKind, int]] = []
@@ -118,7 +118,7 @@ class Columns:
     def _take_usage(self, usage: Usage) -> None:
         """Take the latest counts; what an event does not say stays as it was."""
         if usage.output_tokens is not None:
-            self.counts.append(usage.output_tokens)
+            self.counts.append(min(usage.output_tokens, MOST_TOKENS))
             self._places.append(self._before + self.run_length - 1)
         if self.usage is not None and _loses(self.usage, usage):
             both = zip(_each(self.usage), _each(usage), strict=True)

@@ -16,8 +16,8 @@ from aisb._types import TOKEN_KINDS, ChunkKind
 
 MOST_DOUBTED = 4
 """One count in so many may contradict the others, and is passed over: a running count seldom goes back."""
-_LARGEST = 2**31
-"""More tokens than an array of them holds."""
+MOST_TOKENS = 2**31 - 1
+"""More tokens than any reply has, and the largest number in an array of them: it stands for all beyond."""
 
 
 def growth(places: Sequence[int], counts: Sequence[int], runs: Iterable[tuple[ChunkKind, int]]) -> array[int]:
@@ -28,7 +28,7 @@ def growth(places: Sequence[int], counts: Sequence[int], runs: Iterable[tuple[Ch
     the chunks with tokens: most services give one count, at the end.
     """
     none: array[int] = array("i")
-    if len(counts) < 2 or counts[-1] >= _LARGEST:
+    if len(counts) < 2 or counts[-1] == MOST_TOKENS:
         return none
     if not all(map(le, counts, islice(counts, 1, None))):
         kept = _longest_rise(counts)

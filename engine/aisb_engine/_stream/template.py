@@ -17,7 +17,7 @@ Decode: TypeAlias = Callable[[dict[str, Any]], Chunk | None]
 
 _OTHER = "~another text~"
 _NUMBER = re.compile(rb"(?<=[:\s])\d{1,15}(?=[,}\s])")
-_MOST_DIGITS = 15
+_MOST_DIGITS = 9  # of a count: what has more is decoded
 _MOST_KNOWN = 64  # beginnings of pieces that one reply keeps: pieces of many tokens have hundreds of lengths
 
 
