@@ -102,7 +102,7 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
     ):
         if value not in (None, ""):
             click.echo(f"  {name}: {value}")
-    scores = () if one.figures else _came_out(one)
+    scores = _few_blocks(one, list(_scored(one)))
     for line in (*_served(one), *scores, *_progress(read_progress(one.folder))):
         click.echo(f"  {line}")
     for page in one.pages:
@@ -228,11 +228,18 @@ def _few(names: tuple[str, ...]) -> str:
 
 def _came_out(one: RunInfo) -> Iterator[str]:
     """Say what came out of each subtask; of many subtasks the first ones."""
-    blocks = [
-        [f"{_subtask(one, *pair)}: {value:.2f}{_in_brackets(one.remarks.get(pair))}"]
-        for pair, value in one.scores.items()
-    ]
-    blocks += [compact_lines(_subtask(one, *pair), headline) for pair, headline in one.figures.items()]
+    speeds = (compact_lines(_subtask(one, *pair), headline) for pair, headline in one.figures.items())
+    return _few_blocks(one, [*_scored(one), *speeds])
+
+
+def _scored(one: RunInfo) -> Iterator[list[str]]:
+    """Yield the score of each subtask that has one."""
+    for pair, value in one.scores.items():
+        yield [f"{_subtask(one, *pair)}: {value:.2f}{_in_brackets(one.remarks.get(pair))}"]
+
+
+def _few_blocks(one: RunInfo, blocks: list[list[str]]) -> Iterator[str]:
+    """Yield the lines of the first blocks, and how many more there are."""
     for block in blocks[:8]:
         yield from block
     if len(blocks) > 8:

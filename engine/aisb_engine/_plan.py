@@ -11,8 +11,9 @@ from typing import Any, Literal
 from aisb._errors import AisbError, ConfigError, UnknownName, UsageError
 from aisb._options import bind
 from aisb._plugins import Plugins
+from aisb._report import RunKind
 from aisb_engine._load.lengths import with_lengths
-from aisb_engine._load.loads import check_load, with_rows
+from aisb_engine._load.loads import check_load, is_open, with_rows
 from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._reporting.measuring import check_measuring, check_tokenizers
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters
@@ -36,8 +37,11 @@ ASKING = frozenset({"all", "infer", "perf"})
 """The modes that send requests."""
 SCORING = frozenset({"all", "eval"})
 """The modes that score answers."""
+RunKinds = tuple[RunKind, ...]
 PERFORMANCE_LOAD = {"retries": 0, "num_warmups": 1}
 """What a performance run does unless it is told otherwise: a request that failed is a failure."""
+TIMED_LOAD = {"retries": 0}
+"""What an accuracy run in an open loop does: it is timed, too, and a retry is a load that nobody asked."""
 
 
 @dataclass(slots=True)
@@ -109,22 +113,35 @@ def _joining(spec: RunSpec, known: Mapping[str, Any]) -> list[str]:
 
 
 def _check_kind(folder: RunFolder, mode: Mode, *, performance: bool) -> None:
-    """Refuse to go on with a performance run, whose clock has stopped, or to show a run as what it is not.
+    """Refuse to go on with a performance run, whose clock has stopped, and to make one of what was answered.
 
     Raises:
         UsageError: says which mode fits the run.
     """
-    if performance and mode != "perf_viz":
+    if performance and mode in ASKING:
         raise UsageError(
             f"{folder} is a performance run, which cannot be resumed: its load would not be the one it "
-            f"was asked for\n  show it again with --mode perf_viz --reuse {folder.timestamp}, or start a new "
-            "one without --reuse"
+            f"was asked for\n  show it again with --mode perf_viz --reuse {folder.timestamp}, score it with "
+            f"--mode eval --reuse {folder.timestamp}, or start a new one without --reuse"
         )
-    if not performance and mode in {"perf", "perf_viz"}:
+    if not performance and mode == "perf":
         raise UsageError(
-            f"{folder} is no performance run\n  start one with --mode perf and without --reuse; "
-            f"--mode viz --reuse {folder.timestamp} shows this one"
+            f"{folder} is no performance run, and cannot become one\n  start one with --mode perf and "
+            f"without --reuse; --mode perf_viz --reuse {folder.timestamp} shows how fast this one was"
         )
+
+
+def shown_kinds(mode: Mode, spec: RunSpec) -> RunKinds:
+    """Return what a run is shown as: a whole run in an open loop is both, since its load was asked for."""
+    if mode in {"perf", "perf_viz"}:
+        return ("performance",)
+    return ("accuracy", "performance") if is_timed(mode, spec) else ("accuracy",)
+
+
+def is_timed(mode: Mode, spec: RunSpec) -> bool:
+    """Say whether a run shows how fast answers came."""
+    opened = mode == "all" and any(is_open(subtask.load) for subtask in spec.subtasks)
+    return opened or mode in {"perf", "perf_viz"}
 
 
 def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[str] = ()) -> RunSpec:
@@ -142,14 +159,12 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
         refuse_masked(spec.judge.model.options, "judge")
     spec = with_rows(spec, plugins)
     if mode == "perf":
-        spec = spec.model_copy(
-            update={
-                "run": spec.run.model_copy(update={"performance": True}),
-                "subtasks": [
-                    s.model_copy(update={"load": _over(s.load, PERFORMANCE_LOAD)}) for s in spec.subtasks
-                ],
-            }
-        )
+        spec = spec.model_copy(update={"run": spec.run.model_copy(update={"performance": True})})
+    if mode in ASKING and is_timed(mode, spec):
+        defaults = PERFORMANCE_LOAD if mode == "perf" else TIMED_LOAD
+        loads = [_over(s.load, defaults) for s in spec.subtasks]
+        subtasks = [s.model_copy(update={"load": load}) for s, load in zip(spec.subtasks, loads, strict=True)]
+        spec = spec.model_copy(update={"subtasks": subtasks})
     doubts = list(doubts)
     if mode in {"all", "eval"}:
         from aisb_engine._scoring.judging import check_judge
@@ -161,11 +176,18 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
             if getattr(subtask.load, key) and mode != "perf" and not spec.run.performance:
                 raise ConfigError(f"load.{key}", "asks rows again and again, which only --mode perf can show")
     if mode != "infer":
+<<<<<<< HEAD
         make_reporters(spec.run, plugins)
         names, options = chosen_reporters(spec.run, plugins), spec.run.reporter_options
         check_measuring(names, options, plugins, performance=spec.run.performance)
         if spec.run.performance:
             check_tokenizers(spec.models)
+=======
+        kinds = shown_kinds(mode, spec)
+        make_reporters(spec.run, plugins, kinds)
+        names, options = chosen_reporters(spec.run, plugins, kinds), spec.run.reporter_options
+        check_measuring(names, options, plugins, performance="performance" in kinds)
+>>>>>>> p-tokens
     return fit_params(spec, plugins, doubts) if mode in ASKING else spec
 
 

@@ -23,7 +23,7 @@ from aisb_engine._faults import PluginFaults
 from aisb_engine._load.answering import answer_requests
 from aisb_engine._load.inference import infer
 from aisb_engine._load.stage import InferenceStage
-from aisb_engine._plan import ASKING, SCORING, Command, Mode, plan
+from aisb_engine._plan import ASKING, SCORING, Command, Mode, RunKinds, plan, shown_kinds
 from aisb_engine._progress import Display, Silent
 from aisb_engine._record.manifest import Manifest, command_line
 from aisb_engine._record.runfolder import RunFolder
@@ -84,6 +84,7 @@ def execute(
     display = Followable(display or Silent(), folder)
     ended, faults = Ended(folder, give_again=keys_to_give_again(spec)), PluginFaults(folder)
     own = own_spec(folder, plugins) if found else spec
+    kinds = shown_kinds(command.mode, spec)
     with folder.lock(), nullcontext() if stopper else sigterm_as_ctrl_c():
         with _removed_unless_begun(folder, resumed=found is not None):
             save_config(folder, spec, again=False)
@@ -105,6 +106,7 @@ def execute(
                     session,
                     faults,
                     performance=command.mode == "perf",
+                    timed="performance" in kinds,
                     scored=graders is not None,
                     stopper=stopper,
                     begun=partial(_begin, manifest, folder, spec),
@@ -134,8 +136,13 @@ def execute(
                 ended.faulty = scored.unmade > 0
                 ended.failed += scored.unjudged + (0 if ended.asked else scored.failed)
             if _is_shown(command.mode, ended):
+<<<<<<< HEAD
                 finished, ended.reports = report(spec.run, folder, plugins, faults, _model_tables(spec))
                 if spec.run.performance:
+=======
+                finished, ended.reports = report(spec.run, folder, plugins, faults, kinds)
+                if "performance" in kinds:
+>>>>>>> p-tokens
                     _check_performance(spec, finished, ended, plugins)
             ended.faulty = ended.faulty or bool(faults.faults)
             ended.notes += faults.lines()
@@ -246,7 +253,7 @@ def _is_shown(mode: Mode, ended: Ended) -> bool:
 
 def _check_performance(spec: RunSpec, finished: FinishedRun, ended: Ended, plugins: Plugins) -> None:
     """Say that nothing shows a performance run; demand valid certificates where the run has to have them."""
-    if not chosen_reporters(spec.run, plugins):
+    if not chosen_reporters(spec.run, plugins, ("performance",)):
         ended.notes.append("no reporter for performance is installed: only the log is kept")
     if spec.run.require_valid:
         _require_valid(spec, finished)
@@ -260,7 +267,11 @@ def _summed_up(stage: InferenceStage, ended: Ended) -> Iterator[None]:
     except RunError:  # a full disk, a lost worker: what was measured until then is shown
         if stage.performance and stage.folder.was_asked:
             with suppress(AisbError):
+<<<<<<< HEAD
                 report(stage.spec.run, stage.folder, stage.plugins, stage.faults, _model_tables(stage.spec))
+=======
+                report(stage.spec.run, stage.folder, stage.plugins, stage.faults, ("performance",))
+>>>>>>> p-tokens
         raise
     finally:
         ended.asked, ended.failed = stage.requests, stage.failed
@@ -286,6 +297,7 @@ def _event_loop() -> Callable[[Coroutine[Any, Any, None]], None]:
 
 
 def report(
+<<<<<<< HEAD
     run: RunTable,
     folder: RunFolder,
     plugins: Plugins,
@@ -295,18 +307,32 @@ def report(
     """Let reporters show a run; return it and the files they wrote. A reporter that fails is in `faults`.
 
     `models` are the tables of its models, where the command says otherwise than the run's configuration.
+=======
+    run: RunTable, folder: RunFolder, plugins: Plugins, faults: PluginFaults, kinds: RunKinds = ()
+) -> tuple[FinishedRun, list[Path]]:
+    """Let reporters show a run; return it and the files they wrote. A reporter that fails is in `faults`.
+
+    `kinds` choose the reporters where the run names none.
+>>>>>>> p-tokens
 
     Raises:
         RunError: the run folder is broken.
         UsageError: a reporter is unknown or cannot be made.
     """
+<<<<<<< HEAD
     names = chosen_reporters(run, plugins)
     reporters = make_reporters(run, plugins)
     if models is None:
         models = read_user_file(folder.config).get("models", {}) if folder.config.exists() else {}
     measuring = measuring_options(names, run.reporter_options, plugins, models)
+=======
+    names = chosen_reporters(run, plugins, kinds)
+    reporters = make_reporters(run, plugins, kinds)
+    measuring = measuring_options(names, run.reporter_options, plugins)
+>>>>>>> p-tokens
     finished = open_finished_run(folder.path, plugins=plugins, measuring=measuring)
-    check_measuring(names, run.reporter_options, plugins, performance=finished.is_performance)
+    measured = finished.is_performance or "performance" in kinds
+    check_measuring(names, run.reporter_options, plugins, performance=measured)
     return finished, show(finished, reporters, plugins, faults)
 
 

@@ -216,6 +216,21 @@ def test_performance_runs_of_other_loads_lengths_or_data_are_not_the_same(work: 
     assert "load.concurrency: 4 and 8" in found[0]["unequal"]
 
 
+def test_a_performance_run_and_an_accuracy_run_are_compared_by_grades_and_by_speeds(work: Path) -> None:
+    ended = aisb("compare", "good", "fast1", cwd=work)
+    assert ended.returncode == 0, ended.stderr
+    assert (
+        "! demo_gsm8k: not the same on both sides: prompts of B begin with a mark of their run"
+        in ended.stdout
+    )
+    assert re.search(r"^demo_gsm8k +8 .* tie$", ended.stdout, re.MULTILINE)
+    assert re.search(r"^demo_gsm8k +E2EL \(median\) +\S+ +\S+ .* not known$", ended.stdout, re.MULTILINE)
+    told = json.loads(aisb("compare", "fast1", "good", "--json", cwd=work).stdout)
+    assert [one.get("name") for one in told["comparisons"]][:2] == [None, "TTFT (median)"]
+    guarded = aisb("compare", "fast1", "--baseline", "good", "--fail-on-regression", cwd=work)
+    assert guarded.returncode == 0, guarded.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "error"),
     [
@@ -235,7 +250,7 @@ def test_performance_runs_of_other_loads_lengths_or_data_are_not_the_same(work: 
         ),
         (("good", "both", "--model-b", "badd"), "error: no model in both named 'badd'; did you mean 'bad'?"),
         (("good", "both", "--model-a", "bad"), "error: no model in good named 'bad'"),
-        (("good", "fast1"), "error: one of these runs is a performance run and another is not"),
+        (("fast1,fast2", "bad"), "error: several runs on a side are the repeats of a performance run"),
         (("good,kept", "bad"), "error: several runs on a side are the repeats of a performance run"),
         (
             ("fast1", "--baseline", "fast2", "--fail-on-regression"),

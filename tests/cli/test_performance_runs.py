@@ -179,7 +179,7 @@ def test_workers_share_one_schedule_and_the_concurrency(tmp_path: Path, slow) ->
     assert [len(part) for part in found.values()] == [22, 21, 21]
     assert peak(everything(tmp_path)) == 9
     assert sorted(p.name for p in log_folder(tmp_path).iterdir()) == sorted(
-        ["identity.json", "load.json", *(f"{kind}{n}" for kind in ("worker-",) for n in range(3)),
+        ["identity.json", "load.json", "samples.jsonl.gz", *(f"{kind}{n}" for kind in ("worker-",) for n in range(3)),
          *(f"vitals-{n}.jsonl" for n in range(3))]
     )  # fmt: skip
     assert f"{ROWS}/{ROWS} finished, 0 failed" in output
@@ -460,14 +460,15 @@ def test_an_accuracy_run_can_be_shared_out_and_resumed_too(tmp_path: Path, mock)
     assert len({p.key for p in everything(tmp_path)}) == 30
 
 
-def test_a_performance_run_is_shown_again_and_not_gone_on_with(tmp_path: Path, mock) -> None:
+def test_a_performance_run_is_shown_again_and_scored_and_not_resumed(tmp_path: Path, mock) -> None:
     assert run(tmp_path, mock.url, "--num-prompts", "3")[0] == 0
     code, output = run(tmp_path, mock.url, "--reuse")
     assert code == 2
     assert "is a performance run, which cannot be resumed" in output
     assert "show it again with --mode perf_viz --reuse" in output
     assert run(tmp_path, mock.url, "--reuse", mode="perf_viz")[0] == 0
-    assert run(tmp_path, mock.url, "--reuse", mode="eval")[0] == 2
+    code, output = run(tmp_path, mock.url, "--reuse", mode="eval")
+    assert (code, "accuracy" in output) == (0, True), output
     assert (
         run(tmp_path, mock.url, mode="perf_viz")[1]
         .strip()
@@ -475,11 +476,13 @@ def test_a_performance_run_is_shown_again_and_not_gone_on_with(tmp_path: Path, m
     )
 
 
-def test_an_accuracy_run_is_not_shown_as_a_performance_run(tmp_path: Path, mock) -> None:
+def test_an_accuracy_run_says_how_fast_it_was_and_does_not_become_a_performance_run(tmp_path, mock) -> None:
     assert run(tmp_path, mock.url, "--num-prompts", "3", mode="infer")[0] == 0
     code, output = run(tmp_path, mock.url, "--reuse", mode="perf_viz")
+    assert (code, "TPOT" in output) == (0, True), output
+    code, output = run(tmp_path, mock.url, "--reuse", mode="perf")
     assert code == 2
-    assert "is no performance run" in output
+    assert "is no performance run, and cannot become one" in output
 
 
 @pytest.mark.parametrize(

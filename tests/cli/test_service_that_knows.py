@@ -154,3 +154,40 @@ def test_replies_without_a_token_are_said(tmp_path: Path) -> None:
     assert len(failed) == 4
     assert failed[0].startswith("protocol: the reply holds no answer")
     assert "4 of 8 replies that count as answered hold no token" in ended.stdout
+
+
+def counting(place: int) -> list[Step]:
+    """A reply of ten tokens, one every 20 ms after the first ones, whose service counts in one of three ways."""
+    if place == 0:  # five tokens at once, and the count so far in each event
+        events = [(0.1, {**chat_event(" a b c d e"), "usage": usage_of(5)}, 5)]
+        events += [(0.1 + 0.02 * n, {**chat_event(" x"), "usage": usage_of(5 + n)}, 1) for n in range(1, 6)]
+        last, finish = 0.2, "length"
+    elif place == 1:  # every second token completes a character; each has its log-probability
+        events, last, finish = [], 0.28, "length"
+        for n in range(10):
+            event = chat_event("\u6f22" if n % 2 else "")
+            event["choices"][0]["logprobs"] = {"content": [{"token": "x", "logprob": -1.0}]}
+            events.append((0.1 + 0.02 * n, event, 2 if n % 2 else 0))
+    else:  # the last of the ten is an end token
+        events = [(0.1 + 0.02 * n, chat_event(" x"), 1) for n in range(9)]
+        last, finish = 0.28, "stop"
+    end = {**chat_event("", finish_reason=finish), "usage": usage_of(10)}
+    return event_stream([*events, (last, end), (last, DONE)])
+
+
+def test_the_time_of_a_token_is_the_services_own_however_it_counts(tmp_path: Path) -> None:
+    with ScriptedService(lambda request: counting(request.number % 3)) as service:
+        words = ("--mode", "perf", "--num-prompts", "24", "--num-warmups", "0", "--concurrency", "3")
+        ended = aisb(tmp_path, service.url, *words)
+    assert ended.returncode == 0, ended.stderr
+    measured, truth = rows(tmp_path), [one for one in service.requests if one.content]
+    assert {row["output_tokens"] for row in measured} == {"10"}
+    pairs = zip(
+        sorted(float(row["tpot_ms"]) for row in measured), sorted(one.tpot_ms for one in truth), strict=True
+    )
+    apart = sorted(mine / theirs for mine, theirs in pairs)
+    assert 0.98 < apart[len(apart) // 2] < 1.02
+    (file,) = tmp_path.glob("outputs/default/*/performances/*/*_details.json")
+    itl = json.loads(file.read_bytes())["stages"]["total"]["parameters"]["ITL"]
+    assert itl["n"] == 8 * (5 + 8 + 8)
+    assert itl["median"] == pytest.approx(sorted(one.tpot_ms for one in truth)[12], rel=0.03)

@@ -165,12 +165,14 @@ def test_two_runs_are_compared_as_the_command_compares_them(view, home, names):
     assert mine["gained"]["count"] == len(theirs["gained"])
 
 
-def test_what_cannot_be_compared_is_said_in_the_words_of_the_error(view, names):
+def test_an_accuracy_run_and_a_performance_run_are_compared_by_grades_and_by_speeds(view, names):
     status, told = view.told(f"compare?a={names[0]}&b={names[2]}")
-    assert status == 400
-    assert told["error"] == (
-        "one of these runs is a performance run and the other is not: compare two of one kind"
-    )
+    assert status == 200
+    assert [one["task"] for one in told["grades"]] == ["demo_gsm8k"]
+    assert {one["task"] for one in told["speeds"]} == {"demo_gsm8k"}
+
+
+def test_what_cannot_be_compared_is_said_in_the_words_of_the_error(view, names):
     status, told = view.told(f"compare?a={names[0]}&b={names[0]}")
     assert status == 400
     assert "name another run as B, or two of its models with --model-a and --model-b" in told["error"]

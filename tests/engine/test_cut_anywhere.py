@@ -37,6 +37,11 @@ def event(delta, finish=None, **more):
     )
 
 
+def running(count):
+    """The usage of an event that says a running count."""
+    return {"usage": {"prompt_tokens": 7, "total_tokens": 7 + count, "completion_tokens": count}}
+
+
 ODD = [
     event({"role": "assistant", "content": ""}),
     event({"reasoning_content": "hm"}),
@@ -57,7 +62,9 @@ EVENTS = st.lists(
 @st.composite
 def bodies(draw):
     """The events of a reply, and how they lie in chunks: mostly one each, as services send them."""
-    alike_ones = [event({"content": word}) for word in draw(st.lists(WORDS, min_size=8, max_size=40))]
+    words, step = draw(st.lists(WORDS, min_size=8, max_size=40)), draw(st.integers(0, 3))
+    counts = [running(step * place) if step else {} for place in range(1, len(words) + 1)]
+    alike_ones = [event({"content": word}, **count) for word, count in zip(words, counts, strict=True)]
     body = b"".join([*draw(EVENTS), *alike_ones, *draw(EVENTS), *alike_ones[:9]])
     body += event({"content": ""}, "stop") + b"data: [DONE]\n\n"
     ends = [at + 2 for at in range(len(body)) if body[at : at + 2] == b"\n\n"]

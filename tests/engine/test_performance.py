@@ -547,3 +547,27 @@ def test_a_counter_that_fell_was_reset_and_says_nothing():
         }
     )
     assert (found.prefix_hit_rate, found.gained) == (None, {})
+
+
+def test_streams_that_came_in_one_piece_have_no_time_between_tokens_and_are_a_signal(tmp_path):
+    whole = [reply(number, 300 * number, gap=0) for number in range(2)]
+    found = run(tmp_path, [*whole, *(reply(number, 300 * number) for number in range(2, 100))], load=None)
+    assert reasons(found)["held back"] == (
+        "SUSPECT",
+        (
+            "all chunks of 2 of 100 replies came at one moment, so TPOT, ITL and ICL leave these out: "
+            "look for a proxy or gateway that buffers streams"
+        ),
+    )
+    parameters = found.stages[0].parameters
+    assert [parameters[name].n for name in ("TPOT", "ITL", "ICL", "TTFT")] == [98, 98 * 9, 98 * 9, 100]
+    assert [parameters[name].minimum for name in ("TPOT", "ITL", "ICL")] == [20, 20, 20]
+    assert {row for row, _ in found.chunk_gaps(range(100))} == set(range(2, 100))
+
+
+def test_short_replies_and_one_in_a_hundred_may_come_in_one_piece(tmp_path):
+    short = [reply(number, 300 * number, gap=0, tokens=3) for number in range(50)]
+    found = run(tmp_path / "short", [*short, *(reply(number, 300 * number) for number in range(50, 100))])
+    assert "held back" not in reasons(found)
+    one = [reply(number, 300 * number, gap=0 if number == 7 else 20) for number in range(100)]
+    assert "held back" not in reasons(run(tmp_path / "one", one))

@@ -144,14 +144,14 @@ def test_a_gap_is_spread_over_the_tokens_of_its_chunk_and_one_without_tokens_joi
 @pytest.mark.parametrize(
     ("tokens", "usage", "n", "source", "tpot"),
     [
-        ((), Usage(7, 3), 3, 0, 10.0),
+        ((), Usage(7, 3), 3, 0, 20.0),
         ((0, 5, 1, 0), None, 6, 1, 20.0),
         ((0, 5, 1, 0), Usage(7, 6), 6, 0, 20.0),
         ((), None, np.nan, -1, np.nan),
         ((0, 5, 1, 0), Usage(7, 5), 5, 0, np.nan),
     ],
     ids=[
-        "usage",
+        "usage, with the end token",
         "chunks",
         "usage, and the first chunk's tokens",
         "unknown",

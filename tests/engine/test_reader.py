@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from minimal import Chat
 
-from aisb._types import Chunk
+from aisb._types import Chunk, Usage
 from aisb_engine._stream import compiled_module, reader
 from golden import GOLDEN
 
@@ -403,6 +403,54 @@ def test_a_template_is_learnt_for_reasoning_and_then_for_text(form):
     assert made.columns.all_reasoning() == "".join(f"r{i} " for i in range(60))
     assert made.columns.runs() == [("reasoning", 60), ("content", 60)]
     assert list(made.columns.all_stamps()) == [*range(2, 122)]
+
+
+@pytest.mark.parametrize("names", ["pct", "ctp", "cp", "pc"])  # prompt, completion, total: in which order
+@pytest.mark.parametrize("field", ["content", "reasoning_content"])
+def test_a_running_count_is_read_by_the_template_as_by_decoding(form, names, field):
+    def event(word, count):
+        numbers = {
+            "p": ("prompt_tokens", 7),
+            "c": ("completion_tokens", count),
+            "t": ("total_tokens", 7 + count),
+        }
+        choice = {"delta": {field: word}, "finish_reason": None}
+        return b"data: %b\n\n" % orjson.dumps({"choices": [choice], "usage": dict(numbers[n] for n in names)})
+
+    tail = event("", 3).rpartition(b'"%b":""' % field.encode())[2].decode()
+    words = ["a", "b", "c", *("w" * (n % 9) for n in range(200)), f'"{tail}', '\\"', "\u6f22", "\U0001f642"]
+    counts = [min(n, 150) + n // 9 for n in range(1, len(words) + 1)]  # one more, two more, and none
+    counts[60], counts[70] = 3, 10**14
+    decoded = form(Chat(), lambda _: None)  # a sink rules the template out
+    matched = form(Chat())
+    for made in (decoded, matched):
+        made.feed(1, HEAD)
+        for stamp, (word, count) in enumerate(zip(words, counts, strict=True), start=2):
+            made.feed(stamp, framed([event(word, count)])[:-5])
+        made.feed(999, b"0\r\n\r\n")
+        made.end()
+    for made in (decoded, matched):
+        assert made.columns.all_text() + made.columns.all_reasoning() == "".join(words)
+    assert matched.columns.counts == decoded.columns.counts
+    assert matched.columns.runs() == decoded.columns.runs()
+    assert matched.columns.tokens() == decoded.columns.tokens()
+    assert sum(matched.columns.tokens()) == counts[-1]
+    assert matched.columns.usage == decoded.columns.usage == Usage(7, counts[-1])
+
+
+@pytest.mark.parametrize("odd", [b"1.5", b"-3", b"null", b'"7"', b"1" * 40])
+def test_a_count_that_is_no_number_of_tokens_is_passed_over(form, odd):
+    event = b'{"choices":[{"delta":{"content":"w%d"},"finish_reason":null}],"usage":{"prompt_tokens":7,"completion_tokens":%b}}'
+    counts = [b"%d" % n for n in range(1, 40)]
+    counts[20] = odd
+    made = form(Chat())
+    made.feed(1, HEAD)
+    for place, count in enumerate(counts):
+        made.feed(place + 2, framed([b"data: " + event % (place, count) + b"\n\n"])[:-5])
+    made.end()
+    assert made.columns.all_text() == "".join(f"w{n}" for n in range(39))
+    assert made.columns.usage == Usage(7, 39)
+    assert list(made.columns.tokens()) == [*[1] * 20, 0, 2, *[1] * 17]
 
 
 def said_by_text(words, *others):

@@ -176,10 +176,10 @@ function seconds(value) { const whole = Math.round(value); return whole < 60 ? `
 
 function results(run) {
   if (!run.scores.length && !run.figures.length) return "";
-  const made = run.scores.length
-    ? table(["task", "model", ["result", "number"]], run.scores.map((one) => [one.task, one.model, scored(one)]))
-    : run.figures.flatMap(headline);
-  return el("section", { id: "results" }, el("h2", {}, "Results"), made);
+  const scores = run.scores.length
+    ? [table(["task", "model", ["result", "number"]], run.scores.map((one) => [one.task, one.model, scored(one)]))]
+    : [];
+  return el("section", { id: "results" }, el("h2", {}, "Results"), [...scores, ...run.figures.flatMap(headline)]);
 }
 
 // The headline as the run printed it; in a run of an older version, made of its numbers.

@@ -72,8 +72,7 @@ class Reading:
         Raises:
             UsageError: they cannot be compared; the message says why.
         """
-        from aisb import UsageError
-        from aisb_analysis import compare, compare_speeds, pair_up
+        from aisb_analysis import compare_runs, pair_up
         from aisb_engine import open_run
 
         if self._plugins is None:
@@ -81,18 +80,15 @@ class Reading:
         left, right = (
             open_run(self.work_dir, self._folder(name).timestamp, self._plugins) for name in (a, b)
         )
-        if left.spec.run.performance != right.spec.run.performance:
-            raise UsageError(
-                "one of these runs is a performance run and the other is not: compare two of one kind"
-            )
         pairs, alone = pair_up(left, right, model_a=model_a, model_b=model_b)
-        told: dict[str, Any] = {"a": a, "b": b, "alone": alone, "grades": [], "speeds": []}
-        if left.spec.run.performance:
-            told["speeds"] = [asdict(one) for one in compare_speeds([left], [right], pairs)]
-        else:
-            found = asyncio.run(compare(left, right, pairs, self._plugins))
-            told["grades"] = [_grades(one) for one in found]
-        return told
+        graded, speeds = asyncio.run(compare_runs([left], [right], pairs, self._plugins))
+        return {
+            "a": a,
+            "b": b,
+            "alone": alone,
+            "grades": [_grades(one) for one in graded],
+            "speeds": [asdict(one) for one in speeds],
+        }
 
     def file(self, name: str, path: str) -> Path | None:
         """Return a file of a run; None where there is none, or it would be outside the run's folder."""

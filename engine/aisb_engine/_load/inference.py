@@ -109,7 +109,7 @@ async def run_subtask(
                 folder,
                 note,
                 stage.stopping,
-                counted=stage.performance,
+                counted=stage.timed,
                 watched=one.backend.local and not is_apart,
             ):
                 if stage.stopping.is_set():

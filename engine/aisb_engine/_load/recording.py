@@ -13,7 +13,7 @@ from aisb._types import Sample
 from aisb_engine._data.media import media_hash
 from aisb_engine._data.samples import BrokenRow, sample_table
 from aisb_engine._load.prepared import PreparedSubtask
-from aisb_engine._load.selecting import in_data_order
+from aisb_engine._load.selecting import answerable, in_data_order
 from aisb_engine._load.stage import InferenceStage
 from aisb_engine._record.manifest import differences, identity, task_version
 from aisb_engine._record.predictions import Asked, prompt_of, write_samples
@@ -34,7 +34,7 @@ def record_inputs(stage: InferenceStage) -> None:
         path = _identity_file(stage, one)
         if not path.exists():
             write_atomically(path, orjson.dumps(present, option=orjson.OPT_INDENT_2))
-        if not stage.performance:  # such a run is never scored, and its prompts can be many and long
+        if one.task.evaluate or not stage.performance:  # prompts that are never scored can be many and long
             _record_samples(stage, one)
         stage.manifest.note_not_asked(one.subtask.key, one.row_count * one.subtask.repeats)
         _note_task(stage, one)
@@ -79,8 +79,12 @@ def _media_hash(one: PreparedSubtask) -> str | None:
 
 
 def _record_samples(stage: InferenceStage, one: PreparedSubtask) -> None:
-    """Write the samples of a subtask with their prompts, so that it can be scored without the data."""
-    asked = [_asked(one, row) for row in in_data_order(one.loaded, one.rows)]
+    """Write the samples of a subtask with their prompts, so that it can be scored without the data.
+
+    They are those that an accuracy run would ask: a performance run sends rows without a target, too.
+    """
+    scored = {row.id for row in answerable(one.task, one.loaded.rows)}
+    asked = [_asked(one, row) for row in in_data_order(one.loaded, one.rows) if row.id in scored]
     write_samples(
         stage.folder,
         one.subtask.model,

@@ -33,10 +33,7 @@ def select_rows(
     Raises:
         ConfigError: the range of rows that was set leaves none.
     """
-    rows: Iterable[LoadedRow] = loaded.rows
-    if task.sample.require_target and not performance:
-        answered = [row for row in rows if isinstance(row, BrokenRow) or has_target(row)]
-        rows = answered if any(isinstance(row, Sample) for row in answered) else rows
+    rows = loaded.rows if performance else answerable(task, loaded.rows)
     asked = _in_range(rows, subtask.load.rows)
     if not asked and loaded.rows:
         raise ConfigError(
@@ -56,6 +53,14 @@ def select_rows(
         if taken[row.group] <= count:
             chosen.append(row)
     return chosen
+
+
+def answerable(task: Task, rows: Sequence[LoadedRow]) -> Sequence[LoadedRow]:
+    """Return the rows that can be scored: those with a target, where the task requires one and any has it."""
+    if not task.sample.require_target:
+        return rows
+    answered = [row for row in rows if isinstance(row, BrokenRow) or has_target(row)]
+    return answered if any(isinstance(row, Sample) for row in answered) else rows
 
 
 def has_target(sample: Sample) -> bool:

@@ -36,6 +36,8 @@ class InferenceStage:
     session: int
     faults: PluginFaults
     performance: bool = False
+    timed: bool = False
+    """Whether the run shows how fast answers came: every performance run, and some others."""
     scored: bool = False
     stopper: Stopper | None = None
     begun: Callable[[], None] = lambda: None

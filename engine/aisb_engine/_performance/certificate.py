@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SignalName = Literal[
     "failures", "no tokens", "interrupted", "log", "loop lag", "client CPU", "lateness", "proxy",
     "subtasks", "rate", "concurrency", "trace times", "token counts", "input lengths", "output lengths",
-    "cache hits", "not steady", "too few samples",
+    "held back", "cache hits", "not steady", "too few samples",
 ]  # fmt: skip
 _WORSE: tuple[CertificateVerdict, ...] = ("VALID", "SUSPECT", "INVALID")
 
@@ -37,6 +37,8 @@ DIFFERS = 0.01
 MISSED = (0.05, 0.2)
 """How far the achieved rate or concurrency may stay away from the one asked."""
 CACHE_POINTS = 0.05
+LONG_ENOUGH = 4
+"""Replies of fewer tokens may well come in one piece."""
 END_TOKEN = 1
 """Servers count the end token, which no chunk shows: one token apart is no disagreement."""
 TEXT: frozenset[ChunkKind] = frozenset(("content", "reasoning"))
@@ -75,6 +77,7 @@ def certify(
         *_token_counts(columns, requests),
         *_input_lengths(columns, requests, load),
         *_output_lengths(columns, requests, load),
+        *_held_back(columns, requests),
         *_cache(columns, requests, load, counters),
         *_size(stages, percentiles, unsteady),
     ]
@@ -312,6 +315,20 @@ def _output_lengths(columns: Columns, requests: Requests, load: LoadFiles) -> It
             f"(the first: {short[0]:.0f} of {most[0]:.0f} tokens)"
         )
         yield Signal("output lengths", "SUSPECT", reason)
+
+
+def _held_back(columns: Columns, requests: Requests) -> Iterator[Signal]:
+    """Weigh streams that came in one piece: a proxy or a gateway collected them."""
+    import numpy as np
+
+    long = requests.ok & (np.fmax(requests.output_tokens, columns.count()) >= LONG_ENOUGH)
+    at_once = int((long & requests.at_once).sum())
+    if at_once > DIFFERS * long.sum():
+        reason = (
+            f"all chunks of {at_once} of {long.sum()} replies came at one moment, so TPOT, ITL and "
+            "ICL leave these out: look for a proxy or gateway that buffers streams"
+        )
+        yield Signal("held back", "SUSPECT", reason)
 
 
 def _cache(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import orjson
 
 from aisb._types import TOKEN_KINDS, ChunkKind
+from aisb_engine._performance.held import held_tokens
 from aisb_engine._record.log import LENGTH
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ SCALARS = (
     "planned", "connected", "sent", "headers", "done",
     "ok", "streamed", "chunks",
     "input_tokens", "usage_tokens", "cached_tokens", "reasoning_tokens",
-    "counted_tokens", "retold_tokens", "first_tokens", "lone",
+    "counted_tokens", "retold_tokens", "first_tokens", "end_tokens", "pace_ns", "lone",
     "asked_tokens", "asked_input",
     "file", "payload", "gaps_at", "wide", "tokens_at",
 )  # fmt: skip
 """The columns beside those by kind. `usage_tokens` is the server's count of output tokens, `counted_tokens`
-the sum over the chunks, `retold_tokens` a tokenizer's. `lone` is 1 where each chunk says that it holds one
-token. The last five say where a record's gaps lie."""
+the sum over the chunks, `retold_tokens` a tokenizer's. The next four are those of `Held`. The last five say
+where a record's gaps lie."""
 
 BY_KIND = ("at_first", "at_last", "count", "first", "last")
 _PLACE = {name: number for number, name in enumerate(SCALARS)}
@@ -135,14 +136,15 @@ class Columns:
     def per_token(self, rows: Iterable[int], kinds: Kinds = TOKEN_KINDS) -> Iterator[tuple[int, Any]]:
         """Yield (row, nanoseconds a token) for rows that know each chunk's tokens: a value for every token.
 
-        A chunk's gap is spread over its tokens, to the nearest nanosecond; one that says it holds none is
-        part of the next one's gap.
+        A chunk's gap is spread over its tokens, to the nearest nanosecond, and over those that came without a
+        text since the chunk before; one that says it holds none is part of the next one's gap.
         """
         import numpy as np
 
         for row in rows:
-            stamps, bearing, tokens = self.chunks(row, kinds)
-            holding = bearing & (tokens > 0)
+            stamps, bearing, tokens = self.chunks(row)
+            tokens[bearing] = held_tokens(tokens, bearing)
+            holding = (bearing if kinds == TOKEN_KINDS else self._mask(row, kinds)) & (tokens > 0)
             shares = tokens[holding][1:]
             yield row, np.repeat(np.rint(np.diff(stamps[holding]) / shares).astype(np.int64), shares)
 

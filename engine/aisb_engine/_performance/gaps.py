@@ -39,7 +39,7 @@ def gap_distributions(
     """
     import numpy as np
 
-    rows = (requests.ok & (columns["streamed"] == 1)).nonzero()[0]
+    rows = (requests.ok & (columns["streamed"] == 1) & ~requests.at_once).nonzero()[0]
     stable = np.where(inside, STABLE, 0)
     keys = stable + np.where(requests.one_each == 1, ONE_EACH, 0)
     shared = np.where(requests.one_each == 0, stable + SHARED, 0)

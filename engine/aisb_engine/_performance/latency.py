@@ -24,7 +24,9 @@ class Requests:
     """The numbers of each request, a column each, in the order of `Columns`; milliseconds and per second.
 
     `source` is the place in SOURCES of what told the output tokens, −1 where nothing did. `one_each` says
-    that each chunk of a request held one token, NaN where its chunks' tokens are not known.
+    that each chunk of a request but the first held one token, NaN where its chunks' tokens are not known.
+    `at_once` marks the streams of which all chunks with tokens, two or more, came on one stamp: something on
+    the way held them back, and no time between tokens is known.
     """
 
     ttfb: Floats
@@ -40,6 +42,7 @@ class Requests:
     output_tokens: Floats
     source: Any
     one_each: Floats
+    at_once: Any
     ok: Any
 
     @property
@@ -68,11 +71,9 @@ def each_request(columns: Columns) -> Requests:
     ended = np.where(~streamed & np.isnan(last), done, last)
     output, source = output_tokens(columns)
     chunks = columns.count()
-    first_tokens = np.where(np.isnan(columns["first_tokens"]), 1, columns["first_tokens"])
-    left = output - first_tokens
-    # With one chunk there is no time between tokens: all of them came with the first.
-    tpot = np.where((left > 0) & (chunks > 1), (last - first) / 1e6 / np.where(left > 0, left, 1), nan)
-    apart = output - chunks
+    at_once = streamed & (chunks > 1) & (first == last)
+    streamed_tokens = output - _hidden_tokens(columns, output)
+    apart = streamed_tokens - chunks
     guessed = np.where((apart >= 0) & (apart <= 1), 1.0, nan)
     return Requests(
         ttfb=only_streamed(columns.first(ALL), sent),
@@ -80,16 +81,57 @@ def each_request(columns: Columns) -> Requests:
         ttfc=only_streamed(columns.first(VISIBLE), sent),
         e2el=(ended - sent) / 1e6,
         e2el_close=(done - sent) / 1e6,
-        tpot=np.where(streamed, tpot, nan),
+        tpot=np.where(streamed, _tpot(columns, streamed_tokens), nan),
         ttft_planned=only_streamed(first, planned),
         e2el_planned=(ended - planned) / 1e6,
         lateness=(sent - planned) / 1e6,
         input_tokens=columns["input_tokens"],
         output_tokens=output,
         source=source,
-        one_each=np.where(np.isnan(columns["lone"]), guessed, columns["lone"]),
+        one_each=np.where(at_once, nan, np.where(np.isnan(columns["lone"]), guessed, columns["lone"])),
+        at_once=at_once,
         ok=columns["ok"] == 1,
     )
+
+
+def _tpot(columns: Columns, tokens: Floats) -> Floats:
+    """Return the milliseconds a token after the first chunk, of `tokens` that were streamed in each request.
+
+    Where chunks say their tokens, it is the time from the first chunk that holds some to the last. Where they
+    do not, each is taken to hold one. One token more than in the chunks is the end token of a reply that
+    stopped by itself; tokens after the last text that N leaves out are not taken off it again. With one stamp
+    there is no time between tokens.
+    """
+    import numpy as np
+
+    counted = ~np.isnan(columns["first_tokens"])
+    stopped = np.array([reason == "stop" for reason in columns.finish], bool)
+    before = np.where(counted, columns["first_tokens"], 1)
+    pace = np.where(counted, columns["pace_ns"], columns.last() - columns.first())
+    missing = tokens - np.where(counted, columns["counted_tokens"], columns.count())
+    textless = np.where(counted, columns["end_tokens"], 0)
+    end = np.fmax(textless + np.where((missing < 0) | (stopped & (missing == 1)), missing, 0), 0)
+    after = tokens - before - end
+    known = (after > 0) & (pace > 0)
+    per_token: Floats = np.where(known, pace / 1e6 / np.where(known, after, 1), np.nan)
+    return per_token
+
+
+def _hidden_tokens(columns: Columns, output: Floats) -> Floats:
+    """Return the reasoning tokens of each request that the service counts and never streamed.
+
+    Reasoning that was streamed as text is in the chunks: then these leave no room for what is hidden.
+    """
+    import numpy as np
+
+    told = np.where(
+        columns.count(frozenset(("reasoning",))) > 0, 0, np.nan_to_num(columns["reasoning_tokens"])
+    )
+    counted = columns["counted_tokens"]
+    missing = np.nan_to_num(output - counted)
+    fits = told <= output - columns.count()
+    hidden: Floats = np.where(np.isnan(counted), np.where(fits, told, 0), np.clip(missing, 0, told))
+    return hidden
 
 
 def output_tokens(columns: Columns, order: Sequence[str] = SOURCES) -> tuple[Floats, Any]:

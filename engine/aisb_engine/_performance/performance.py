@@ -66,8 +66,8 @@ class MeasuredPerformance(PerformanceResult):
         return self._requests
 
     def chunk_gaps(self, rows: Iterable[int]) -> Iterator[tuple[int, Any]]:
-        """Yield (row, nanoseconds between its chunks with tokens) for each row that has two or more."""
-        return self.columns.gaps(rows)
+        """Yield (row, nanoseconds between its chunks with tokens) for rows of two stamps or more."""
+        return self.columns.gaps(row for row in rows if not self.numbers.at_once[row])
 
     def dialect(self, name: str) -> DialectResult:
         """Return the same run by the rules of another tool."""
@@ -345,7 +345,8 @@ def _notes(columns: Columns, requests: Requests, load: LoadFiles) -> Iterator[st
         yield f"output tokens are told by: {', '.join(told)}"
         if whole := int((columns["streamed"][ok] == 0).sum()):
             yield f"replies that were not streamed: {whole}; without TTFT, TPOT, ICL and ITL"
-        if unknown := int((np.isnan(requests.one_each) & ok & (columns.count() > 1)).sum()):
+        silent = np.isnan(requests.one_each) & ~requests.at_once & (columns.count() > 1)
+        if unknown := int((silent & ok).sum()):
             yield f"replies that do not say how many tokens a chunk holds: {unknown}; not in ITL"
     if again := int((columns["attempts"] > 1).sum()):
         yield f"requests that were sent more than once: {again} (their attempts are in the table of requests)"

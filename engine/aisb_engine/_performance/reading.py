@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import orjson
 
-from aisb._types import TOKEN_KINDS, ChunkKind
+from aisb._types import ChunkKind
 from aisb_engine._performance.columns import BY_KIND, KINDS, SCALARS, WINDOW, Columns, open_map
+from aisb_engine._performance.held import Held, held
 from aisb_engine._record.log import LENGTH, extents, next_record
 
 if TYPE_CHECKING:
@@ -187,10 +188,9 @@ class _Gathered:
             stamps = _stamps(data, body, count, begun, places, wide=wide)
             for kind, at_first, at_last in places.kinds:
                 first[kind], last[kind] = stamps[at_first], stamps[at_last]
-        tokens_at = body + count * (8 if wide else 4)
-        counted = first_tokens = lone = None
+        tokens = Held()
         if known := header["tokens"] == chunks > 0:
-            counted, first_tokens, lone = _tokens(data, tokens_at, chunks, places)
+            tokens = _held(data, body, count, header["kinds"], wide=wide)
         usage = header["usage"] or {}
         extra = header.get("extra") or {}
         retold = None
@@ -203,30 +203,26 @@ class _Gathered:
             header["failure"] is None, header["streamed"], chunks,
             usage.get("input_tokens"), usage.get("output_tokens"),
             usage.get("cached_tokens"), usage.get("reasoning_tokens"),
-            counted, retold, first_tokens, lone,
+            tokens.total, retold, tokens.first, tokens.end, tokens.pace_ns, tokens.lone,
             extra.get("max_tokens", header.get("max_tokens")),
             extra.get("input_tokens_asked", header.get("input_tokens_asked")),
-            number, start, body, wide, tokens_at if known else None,
+            number, start, body, wide, body + count * (8 if wide else 4) if known else None,
             *places.columns, *first, *last,
         ]  # fmt: skip
 
 
 _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
-_BEARING = {number for number, kind in enumerate(KINDS) if kind in TOKEN_KINDS}
 
 
 class _Places(NamedTuple):
     """Where the chunks of each kind are in a reply.
 
     `columns` are the first three of BY_KIND; `kinds` the (kind, first place, last place) of those that there
-    are; `bearing` the first and last place of chunks with tokens, if any; `together` says that no other
-    chunks are between them.
+    are.
     """
 
     columns: tuple[float, ...]
     kinds: tuple[tuple[int, int, int], ...]
-    bearing: tuple[int, int] | None
-    together: bool
 
 
 @lru_cache(maxsize=1024)  # most replies of a run are alike
@@ -242,15 +238,9 @@ def _places(runs: tuple[tuple[ChunkKind, int], ...]) -> _Places:
         last[number] = end - 1
         counts[number] += count
     numbers = range(len(KINDS))
-    with_tokens = _BEARING & first.keys()
-    bearing = None
-    if with_tokens:
-        bearing = min(first[number] for number in with_tokens), max(last[number] for number in with_tokens)
     return _Places(
         (*(first.get(n, nan) for n in numbers), *(last.get(n, nan) for n in numbers), *counts),
         tuple((number, at, last[number]) for number, at in first.items()),
-        bearing,
-        bearing is not None and sum(counts[n] for n in with_tokens) == bearing[1] - bearing[0] + 1,
     )
 
 
@@ -272,14 +262,9 @@ def _stamps(
     return stamps
 
 
-def _tokens(data: mmap, at: int, chunks: int, places: _Places) -> tuple[int, int | None, bool | None]:
-    """Return a record's tokens, those of its first chunk that holds some, and whether each holds one."""
+def _held(data: mmap, at: int, count: int, runs: Sequence[tuple[ChunkKind, int]], *, wide: bool) -> Held:
+    """Return what the chunks of a record say of their tokens; `count` gaps between them stand at `at`."""
     import numpy as np
 
-    tokens = np.frombuffer(data, "<i4", chunks, at)
-    total = int(tokens.sum())
-    if places.bearing is None:
-        return total, None, None
-    first, last = places.bearing
-    lone = places.together and bool((tokens[first : last + 1] == 1).all())
-    return total, int(tokens[first]) or None, lone
+    gaps = np.frombuffer(data, "<i8" if wide else "<u4", count, at)
+    return held(np.frombuffer(data, "<i4", count + 1, at + gaps.nbytes), gaps, runs)

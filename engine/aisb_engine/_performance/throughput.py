@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aisb import StageTotals, Window
+from aisb_engine._performance.held import held_tokens
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Columns, Floats
@@ -128,7 +129,9 @@ def credited(columns: Columns, requests: Requests, window: Window, share: Floats
     total += float(requests.output_tokens[whole].sum())
     for row in (touched & ~whole).nonzero()[0]:
         stamps, bearing, tokens = columns.chunks(row)
-        weights = tokens[bearing] if len(tokens) and tokens[bearing].sum() else np.ones(int(bearing.sum()))
+        weights = held_tokens(tokens, bearing) if len(tokens) else np.zeros(0)
+        if not weights.sum():
+            weights = np.ones(int(bearing.sum()))
         inside = (stamps[bearing] >= window.start) & (stamps[bearing] < window.end)
         total += float(requests.output_tokens[row] * weights[inside].sum() / weights.sum())
     return total

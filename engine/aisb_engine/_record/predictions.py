@@ -94,6 +94,11 @@ def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
         with gzip.open(path) as file:
             head, *rows = [orjson.loads(line) for line in file]
     except FileNotFoundError:
+        if any(path.parent.glob("worker-*")):
+            raise RunError(
+                f"{folder} keeps no samples of {task} · {model}, as performance runs of earlier versions and "
+                "of tasks without an evaluator: its answers cannot be scored"
+            ) from None
         raise RunError(
             f"{model} was never asked {task} in {folder}; run it first (--mode all or infer)"
         ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from aisb_engine._spec import RunTable
 
 
-def chosen_reporters(run: RunTable, plugins: Plugins) -> list[str]:
-    """Return the reporters that show a run: those of its configuration, else the defaults of its kind."""
+def chosen_reporters(run: RunTable, plugins: Plugins, kinds: Sequence[RunKind]) -> list[str]:
+    """Return the reporters that show a run: those of its configuration, else the defaults of these kinds."""
     if "reporters" in run.model_fields_set:
         return run.reporters
-    return reporter_names("performance" if run.performance else "accuracy", plugins)
+    return list(dict.fromkeys(name for kind in kinds for name in reporter_names(kind, plugins)))
 
 
 def reporter_names(kind: RunKind, plugins: Plugins) -> list[str]:
@@ -39,8 +39,8 @@ def reporter_names(kind: RunKind, plugins: Plugins) -> list[str]:
     return found
 
 
-def make_reporters(run: RunTable, plugins: Plugins) -> list[tuple[str, Reporter]]:
-    """Make the reporters of a run, each with its name.
+def make_reporters(run: RunTable, plugins: Plugins, kinds: Sequence[RunKind]) -> list[tuple[str, Reporter]]:
+    """Make the reporters that show a run as these kinds, each with its name.
 
     Raises:
         UsageError: a reporter is unknown or cannot be made.
@@ -52,7 +52,7 @@ def make_reporters(run: RunTable, plugins: Plugins) -> list[tuple[str, Reporter]
                 "reporter", name, run.reporter_options.get(name, {}), where=f"run.reporter_options.{name}"
             ),
         )
-        for name in chosen_reporters(run, plugins)
+        for name in chosen_reporters(run, plugins, kinds)
     ]
 
 

@@ -108,7 +108,7 @@ def read_run(folder: RunFolder) -> RunInfo:
         config = tomllib.loads(folder.config.read_text("utf-8"))
         subtasks = tuple((s["model"], s["task"]) for s in config.get("subtasks", ()))
         performance = bool(config.get("run", {}).get("performance"))
-        scored = [] if performance else _scores(folder)
+        scored = _scores(folder)
         return RunInfo(
             folder,
             status,
@@ -118,7 +118,7 @@ def read_run(folder: RunFolder) -> RunInfo:
             subtasks,
             scores={(one.model, one.task): value for one, value in scored},
             remarks={(one.model, one.task): remark for one, _ in scored if (remark := _remark(one))},
-            figures=_figures(folder, subtasks) if performance else {},
+            figures=_figures(folder, subtasks),
             **known,
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

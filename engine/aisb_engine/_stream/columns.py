@@ -10,11 +10,13 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import accumulate, chain, islice
 from operator import sub
 from typing import Any
 
 from aisb._types import TOKEN_KINDS, Chunk, ChunkKind, Usage
+from aisb_engine._stream.counts import MOST_TOKENS, growth
 
 STAMPS = 128
 """How many stamps are packed at a time."""
@@ -32,13 +34,13 @@ class Columns:
     """One reply's chunks: stamps, kinds, token counts, text and reasoning, tool calls, and what ends it.
 
     `stamps`, `text` and `reasoning` hold what has come since the last `fold`. A chunk that is only a text may
-    be added to them directly; `add_run` counts it.
+    be added to them directly, and its running count to `counts`; `add_run` counts it.
     """
 
     __slots__ = (
-        "_counted", "_kind", "_old_reasoning", "_old_stamps", "_old_text", "_runs", "_tokens", "calls",
-        "finish_reason", "has_surrogates", "reasoning", "run_length",
-        "stamps", "text", "usage",
+        "_before", "_counted", "_kind", "_old_reasoning", "_old_stamps", "_old_text", "_places", "_runs",
+        "_tokens", "_uncounted", "calls", "counts", "finish_reason", "has_surrogates", "reasoning",
+        "run_length", "stamps", "text", "usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -50,10 +52,14 @@ class Columns:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.calls: dict[Any, dict[str, Any]] = {}
+        self.counts: array[int] = array("i")  # the running counts of output tokens, where events say them
+        self._places: array[int] = array("i")  # and the chunks that said them
         self._kind: ChunkKind = "keepalive"
         self._runs: list[tuple[ChunkKind, int]] = []
+        self._before: int = 0  # chunks before the latest run
         self._tokens: array[int] = array("i")
-        self._counted: bool = True  # every chunk with tokens said how many
+        self._counted: bool = True  # the first chunk with tokens said how many
+        self._uncounted: int = 0  # later ones that did not
         self._old_stamps: PackedStamps | None = None
         self._old_text: PackedText | None = None
         self._old_reasoning: PackedText | None = None
@@ -78,29 +84,46 @@ class Columns:
         if reasoning:
             self.reasoning.append(_only_text(reasoning))
         if self._counted:
-            if tokens is not None or kind not in TOKEN_KINDS:
-                self._tokens.append(tokens or 0)
-            else:
-                self._counted = False
-                del self._tokens[:]
+            self._tokens.append(tokens or 0)
+            if tokens is None and kind in TOKEN_KINDS:
+                self._uncounted += 1
+                self._counted = any(self._tokens)
         if finish_reason and self.finish_reason != "content_filter":  # a refusal still ends with stop
             self.finish_reason = _only_text(finish_reason)
         if usage is not None:
-            self.usage = _known_counts(usage)
+            self._take_usage(_known_counts(usage))
         if calls:
             self._merge_calls(calls)
         if not len(self.stamps) % PIECES:
             self.fold()
         return chunk
 
-    def add_run(self, kind: ChunkKind, count: int) -> None:
-        """Count chunks of one kind, which come after those that were counted before."""
+    def add_run(self, kind: ChunkKind, count: int, counted: bool = False) -> None:
+        """Count chunks of one kind, which come after those that were counted before.
+
+        With `counted`, each said a running count, which stands in `counts` already.
+        """
         if kind == self._kind:
             self.run_length += count
-            return
-        if self.run_length:
-            self._runs.append((self._kind, self.run_length))
-        self._kind, self.run_length = kind, count
+        else:
+            if self.run_length:
+                self._runs.append((self._kind, self.run_length))
+                self._before += self.run_length
+            self._kind, self.run_length = kind, count
+        if counted:
+            end = self._before + self.run_length
+            self._places.extend(range(end - count, end))
+            self.usage = replace(self.usage or Usage(), output_tokens=self.counts[-1])
+
+    def _take_usage(self, usage: Usage) -> None:
+        """Take the latest counts; what an event does not say stays as it was."""
+        if usage.output_tokens is not None:
+            self.counts.append(min(usage.output_tokens, MOST_TOKENS))
+            self._places.append(self._before + self.run_length - 1)
+        if self.usage is not None and _loses(self.usage, usage):
+            both = zip(_each(self.usage), _each(usage), strict=True)
+            usage = Usage(*(old if new is None else new for old, new in both))
+        self.usage = usage
 
     def _merge_calls(self, deltas: Iterable[Mapping[str, Any]]) -> None:
         """Lay the pieces of tool calls together by their index."""
@@ -171,8 +194,18 @@ class Columns:
         self._old_text = self._old_reasoning = None
 
     def tokens(self) -> array[int]:
-        """Return the tokens in each chunk; empty where the service does not say them."""
-        return self._tokens if self._counted and any(self._tokens) else array("i")
+        """Return the tokens in each chunk; empty where the service does not say them.
+
+        A running count says it of tokens without a text too. Chunks that say their own tokens are believed
+        although some do not, where there are no further tokens in the reply.
+        """
+        if tokens := growth(self._places, self.counts, self.runs()):
+            return tokens
+        total = self.usage.output_tokens if self.usage else None
+        known = len(self._tokens) == self._before + self.run_length and any(self._tokens)
+        if not known or (self._uncounted and sum(self._tokens) != total):
+            return array("i")
+        return self._tokens
 
 
 class PackedStamps:
@@ -271,7 +304,26 @@ def _only_text(text: str) -> str:
 
 def _known_counts(usage: Usage) -> Usage:
     """Return a usage in which what is no number of tokens is not known."""
-    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens)
+    counts = _each(usage)
     if all(count is None or (type(count) is int and 0 <= count < LARGEST_COUNT) for count in counts):
         return usage
-    return Usage(*(c if type(c) is int and 0 <= c < LARGEST_COUNT else None for c in counts))
+    return Usage(*map(_known_count, counts))
+
+
+def _known_count(count: Any) -> int | None:
+    whole = type(count) is int or (type(count) is float and count.is_integer())  # 10.0, as some write it
+    return int(count) if whole and 0 <= count < LARGEST_COUNT else None
+
+
+def _loses(known: Usage, usage: Usage) -> bool:
+    """Say whether a usage leaves out a count that is known."""
+    return (
+        usage.output_tokens is None
+        or (usage.input_tokens is None and known.input_tokens is not None)
+        or (usage.cached_tokens is None and known.cached_tokens is not None)
+        or (usage.reasoning_tokens is None and known.reasoning_tokens is not None)
+    )
+
+
+def _each(usage: Usage) -> tuple[int | None, ...]:
+    return usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens

@@ -7,7 +7,7 @@ Bytes come in pieces, cut anywhere, with stamps; a chunk has the stamp of the pi
 - Events: https://html.spec.whatwg.org/multipage/server-sent-events.html; also, a last event without its blank
   line counts, and comments are chunks of kind "keepalive". Or JSON values, each ended by a newline or a NUL.
 - Chunks: each event is parsed as JSON and given to the backend's `decode`. Most events differ in their text
-  alone: where the backend copies that (`copies_text`), the reader learns the bytes around it (the template).
+  and a running count: the bytes around those are learnt (the template) where the backend `copies_text`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from aisb_engine._stream.compression import LARGEST_REPLY, Decoder, decoder_for
 from aisb_engine._stream.head import CHUNKED, Head, end_of_head, parse_head
 from aisb_engine._stream.kind import BOM, is_stream, only_comments, shows_kind
 from aisb_engine._stream.lines import HEX_DIGITS, bare_size, check_line
-from aisb_engine._stream.template import find_template, piece_start
+from aisb_engine._stream.template import CountedTail, find_template, piece_start
 
 # Where the reader is in the framing.
 HEAD: Final = 0
@@ -44,7 +44,7 @@ DOCUMENT: Final = 1
 EVENTS: Final = 2
 VALUES: Final = 3
 
-MISSES: Final = 8  # events in a row without a match, after which nothing is learnt: some hold a counter
+MISSES: Final = 8  # events in a row without a match, after which nothing is learnt: some differ elsewhere
 FOLD: Final = 32  # matches, after which older chunks are packed: ten thousand replies may be in memory
 loads: Final = orjson.loads
 
@@ -91,8 +91,8 @@ class StreamReader:
         self._last_is_final: bool = backend is not None and backend.stream_end == "final"
         self._had_event: bool = False
         self._learns: bool = backend is not None and backend.copies_text and sink is None
-        self._before: bytes = b""  # the template: what stands before the text of an event, and after it
-        self._after: bytes = b""
+        self._before = self._after = b""  # the template: what stands before the text of an event, and after
+        self._counted: CountedTail | None = None  # what stands between, where events say a running count
         self._texts: list[str] = []  # where the text of a match belongs
         self._stamps: list[int] = self.columns.stamps
         self._text_kind: ChunkKind = "content"
@@ -350,9 +350,9 @@ class StreamReader:
             self._sink(new)
 
     def _add_match(self, stamp: int, literal: bytes) -> bool:
-        """Add a chunk that is new in this text alone. Return False when the bytes are not one JSON string."""
+        """Add a chunk that is new in its text and count alone. Return False when the bytes are not those."""
         try:
-            text = loads(literal)
+            text = self._counted.read(literal, self.columns.counts) if self._counted else loads(literal)
         except ValueError:
             return False
         if text:
@@ -365,7 +365,7 @@ class StreamReader:
 
     def _count_matches(self) -> None:
         if self._matches:
-            self.columns.add_run(self._text_kind, self._matches)
+            self.columns.add_run(self._text_kind, self._matches, self._counted is not None)
             self._matches = self._misses = 0
 
     def _learn(self, payload: bytes, chunk: Chunk) -> None:
@@ -375,7 +375,7 @@ class StreamReader:
             self._learns = self._matching = False
             self._before = self._piece_end = b""
         elif self.columns.run_length > 1 and (found := find_template(payload, chunk, self._decode)):
-            self._before, self._after = found
+            self._before, self._after, self._counted = found
             self._text_kind, self._piece_starts = chunk.kind, {}
             self._texts = self.columns.text if chunk.text else self.columns.reasoning
             if self._kind == EVENTS and self.decoder is None:

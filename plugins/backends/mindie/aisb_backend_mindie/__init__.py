@@ -57,7 +57,7 @@ class MindIE(TGI):
         whole, details = event.get("generated_text"), event.get("details") or {}
         if whole is None and not details:
             text = token.get("text") or ""
-            return Chunk("content", text, tokens=count) if text else Chunk("role")
+            return Chunk("content" if text else "role", text, tokens=count)
         reason = details.get("finish_reason") or "stop"
         return Chunk(
             "content" if whole else "finish",

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from aisb import AttemptFailed, Chunk, Part, Request, UsageError
-from aisb_backend_openai._service import FINISH_REASONS, OpenAIService, failure_in, kind_of, read_usage
+from aisb_backend_openai._service import (
+    FINISH_REASONS,
+    OpenAIService,
+    count_tokens,
+    failure_in,
+    kind_of,
+    usage_in,
+)
 
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
 
@@ -69,12 +76,10 @@ class OpenAIChat(OpenAIService):
         text = delta.get("content") or ""
         reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
         finish = choice.get("finish_reason")
-        usage = event.get("usage")
+        usage = usage_in(event)
         calls = delta.get("tool_calls")
         refusal = delta.get("refusal")
-        logprobs = choice.get("logprobs")
-        tokens = choice.get("token_ids") or (logprobs.get("content") if logprobs else None)
-        count = len(tokens) if tokens else None
+        count = count_tokens(event, choice)
         if text.__class__ is not str:
             text, thought = flatten(text)
             reasoning = reasoning or thought
@@ -93,7 +98,7 @@ class OpenAIChat(OpenAIService):
             reasoning,
             count,
             FINISH_REASONS.get(finish, finish) if finish else None,
-            read_usage(usage) if usage else None,
+            usage,
             read_tool_calls(calls) if calls else (),
         )
 

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from aisb import AttemptFailed, Chunk, Message, Request, UsageError
-from aisb_backend_openai._service import FINISH_REASONS, OpenAIService, failure_in, kind_of, read_usage
+from aisb_backend_openai._service import (
+    FINISH_REASONS,
+    OpenAIService,
+    count_tokens,
+    failure_in,
+    kind_of,
+    usage_in,
+)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -38,10 +45,8 @@ class OpenAICompletions(OpenAIService):
         choice = choices[0]
         text = choice.get("text") or ""
         finish = choice.get("finish_reason")
-        usage = event.get("usage")
-        logprobs = choice.get("logprobs") or {}
-        tokens = choice.get("token_ids") or logprobs.get("tokens") or logprobs.get("content")
-        count = len(tokens) if tokens else None
+        usage = usage_in(event)
+        count = count_tokens(event, choice)
         if not (finish or usage):
             return Chunk("content", text, "", count) if text else Chunk("role", "", "", count)
         if failure := failure_in(event):
@@ -52,7 +57,7 @@ class OpenAICompletions(OpenAIService):
             "",
             count,
             FINISH_REASONS.get(finish, finish) if finish else None,
-            read_usage(usage) if usage else None,
+            usage,
         )
 
 

@@ -221,6 +221,30 @@ def failure_in(event: Mapping[str, Any]) -> Failure | None:
     return Failure("protocol", message)
 
 
+def usage_in(event: Mapping[str, Any]) -> Usage | None:
+    """Return the token counts in an event, which some services give in each: so many so far.
+
+    llama.cpp gives them under `timings` (`timings_per_token`), where `prompt_n` leaves out what was cached.
+    """
+    if usage := event.get("usage"):
+        return read_usage(usage)
+    timings = event.get("timings")
+    if not isinstance(timings, Mapping) or "predicted_n" not in timings:
+        return None
+    evaluated, cached = timings.get("prompt_n"), timings.get("cache_n")
+    known = type(evaluated) is int and type(cached) is int
+    return Usage(evaluated + cached if known else None, timings["predicted_n"], cached if known else None)
+
+
+def count_tokens(event: Mapping[str, Any], choice: Mapping[str, Any]) -> int | None:
+    """Return how many tokens an event says that it holds: by their ids, or by their log-probabilities."""
+    tokens = choice.get("token_ids")
+    if not tokens and (logprobs := choice.get("logprobs")):
+        tokens = logprobs.get("content") or logprobs.get("tokens")
+    tokens = tokens or event.get("tokens")  # llama.cpp's return_tokens
+    return len(tokens) if isinstance(tokens, list) and tokens else None
+
+
 def read_usage(usage: Mapping[str, Any]) -> Usage:
     """Translate token counts; what the service does not say stays None."""
     prompt = usage.get("prompt_tokens_details") or {}

@@ -72,13 +72,14 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
     def decode(self, event: Mapping[str, Any]) -> Chunk | None:
         """Translate one token, or the whole reply.
 
-        A special token, such as the one that ends the reply, has no text that is meant to be seen.
+        A special token, such as the one that ends the reply, has no text that is meant to be seen; nor has
+        one whose character is not whole yet.
         """
         token = event.get("token") or {}
         text = "" if token.get("special") else token.get("text") or ""
         whole, details = event.get("generated_text"), event.get("details")
         if whole is None and not details:
-            return Chunk("content", text, tokens=1) if text else Chunk("role")
+            return Chunk("content" if text else "role", text, tokens=1 if token else None)
         details = details or {}
         reason = details.get("finish_reason") or "stop"  # said by the text alone where details are not given
         has_text = text or (whole and not token)

@@ -48,7 +48,7 @@ def page(run: FinishedRun, beside: Sequence[FinishedRun], most: int) -> bytes:
     """Return the page of a run, of at most about `most` bytes as far as cutting texts can do it."""
     summary = as_tables(run)
     measured = _performances(run)
-    tasks = [] if summary["performance_run"] else read_tasks(run)
+    tasks = [] if summary["performance_run"] and not run.results else read_tasks(run)
     head: dict[str, Any] = {
         "summary": summary,
         "folder": str(run.folder),

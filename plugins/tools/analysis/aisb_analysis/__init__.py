@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aisb_analysis._compare import compare, pair_up
+    from aisb_analysis._readings import compare_runs
     from aisb_analysis._speeds import compare_speeds
 
 _PLACES = {
     "compare": "aisb_analysis._compare",
+    "compare_runs": "aisb_analysis._readings",
     "compare_speeds": "aisb_analysis._speeds",
     "pair_up": "aisb_analysis._compare",
 }
 
-__all__ = ["compare", "compare_speeds", "pair_up"]
+__all__ = ["compare", "compare_runs", "compare_speeds", "pair_up"]
 
 
 def __getattr__(name: str) -> Any:

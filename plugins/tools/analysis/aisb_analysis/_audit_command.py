@@ -67,8 +67,6 @@ def audit(context: click.Context, /, **flags: Any) -> int:
 
     plugins = context.obj.load_plugins()
     folder, spec = run = open_run(flags["work_dir"], flags["which"], plugins)
-    if spec.run.performance:
-        raise UsageError(f"{folder} is a performance run: its answers are not graded")
     told: list[dict[str, Any]] = []
     faults = PluginFaults(folder)
     subtasks = run.subtasks(flags["models"], flags["tasks"])

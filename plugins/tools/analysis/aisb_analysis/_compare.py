@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aisb import UsageError
@@ -322,11 +323,21 @@ def asked_differently(a: RunFolder, b: RunFolder, pair: Pair, versions: tuple[st
         found += [line.replace(": was ", ": ", 1).replace(", is ", " and ") for line in lines]
     if versions[0] != versions[1]:
         found.append(f"version: {versions[0]} and {versions[1]}")
+    marked = [side for side, file in zip("AB", files, strict=True) if _has_mark(file.with_name("load.json"))]
+    if marked:
+        found.append(f"prompts of {' and '.join(marked)} begin with a mark of their run (load.nonce)")
     return found
 
 
+<<<<<<< HEAD
 _NONCE = "task.dataset.nonce"
 _OF_NONCE = frozenset((_NONCE, "data.sha256"))
+=======
+def _has_mark(load: Path) -> bool:
+    """Say whether prompts were set apart from those of all other runs, as a performance run does."""
+    return load.exists() and bool(read_run_json(load).get("nonce"))
+
+>>>>>>> p-tokens
 
 _THE_MODELS_OWN = frozenset(("model.backend", "model.model"))
 """Keys in which two models differ as a matter of course."""

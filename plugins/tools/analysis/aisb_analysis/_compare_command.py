@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aisb_analysis._speeds import SpeedComparison
     from aisb_engine import OpenedRun, Plugins
 
-    Found: TypeAlias = Sequence[Comparison] | Sequence[SpeedComparison]
+    Found: TypeAlias = Sequence[Comparison | SpeedComparison]
 
 SHOWN = 8
 """How many flipped samples are named on the terminal; --json has all of them."""
@@ -46,7 +46,8 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     """Say whether B differs from A by more than chance, on the samples that both answered.
 
     A run is a timestamp, a path, or `latest`. The difference is B less A; p is corrected for several tasks.
-    Of performance runs, ratios are compared; A1,A2,A3 are repeats, which say how sure a ratio is.
+    Of performance runs, ratios are compared; A1,A2,A3 are repeats, which say how sure a ratio is. A
+    performance run and an accuracy run are compared by both.
 
     \b
     Two runs:
@@ -104,9 +105,7 @@ def _sides(flags: dict[str, Any], plugins: Plugins) -> tuple[list[OpenedRun], li
         [open_run(flags["work_dir"], name, plugins) for name in side.split(",") if name] for side in given
     )
     kinds = {run.spec.run.performance for run in (*a, *b)}
-    if len(kinds) > 1:
-        raise UsageError("one of these runs is a performance run and another is not: compare two of one kind")
-    if kinds == {False} and (len(a) > 1 or len(b) > 1):
+    if False in kinds and (len(a) > 1 or len(b) > 1):
         raise UsageError(
             "several runs on a side are the repeats of a performance run; repeats of an accuracy run are one "
             "run, with params.num_return_sequences"
@@ -125,23 +124,20 @@ def _compared(
     import asyncio
 
     from aisb import RunError, UsageError
-    from aisb_analysis._compare import compare as compared
     from aisb_analysis._compare import pair_up
+    from aisb_analysis._readings import compare_runs
 
     pairs: list[Pair]
     pairs, alone = pair_up(
         a[0], b[0], tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"]
     )
-    if a[0].spec.run.performance:
-        from aisb_analysis._speeds import compare_speeds
-
-        return compare_speeds(a, b, pairs), alone
     try:
-        return asyncio.run(compared(a[0], b[0], pairs, plugins, seed=flags["seed"])), alone
+        grades, speeds = asyncio.run(compare_runs(a, b, pairs, plugins, seed=flags["seed"]))
     except UsageError as error:
         if not flags["explain"] or isinstance(error, RunError):
             raise
         return [], [*alone, f"not compared: {error}"]
+    return [*grades, *speeds], alone
 
 
 def _explained(
@@ -153,7 +149,7 @@ def _explained(
     from aisb_analysis._compare import pair_up
     from aisb_analysis._explain import explain
 
-    if a[0].spec.run.performance:
+    if all(run.spec.run.performance for run in (*a, *b)):
         raise UsageError("--explain is for scores: the numbers of a performance run follow from no rules")
     pairs, _ = pair_up(a[0], b[0], tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"])
     return asyncio.run(explain(a[0], b[0], pairs, plugins))
@@ -190,6 +186,8 @@ def _lines(found: Found) -> Iterator[str]:
         yield ""
         for one in grades:
             yield from _below(one)
+    if grades and speeds:
+        yield ""
     if speeds:
         yield tabulate(
             [_speed_row(one, speeds) for one in speeds],

@@ -1,0 +1,75 @@
+"""The tokens in each chunk of a reply, from the running count that a service gives in its events.
+
+vLLM's `continuous_usage_stats` and llama.cpp's `timings_per_token` repeat in each event how many tokens there
+are so far. A chunk holds the growth of that count, whether its tokens have a text yet or not.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+from operator import le, sub
+
+from aisb._types import TOKEN_KINDS, ChunkKind
+
+MOST_DOUBTED = 4
+"""One count in so many may contradict the others, and is passed over: a running count seldom goes back."""
+MOST_TOKENS = 2**31 - 1
+"""More tokens than any reply has, and the largest number in an array of them: it stands for all beyond."""
+
+
+def growth(places: Sequence[int], counts: Sequence[int], runs: Iterable[tuple[ChunkKind, int]]) -> array[int]:
+    """Return the tokens in each chunk; empty where the counts do not say them.
+
+    The chunks at `places` said `counts`; `runs` are the kinds of all chunks. A chunk without a count holds 0,
+    and the next one that has a count holds the tokens of both. The counts must cover half of the time between
+    the chunks with tokens: most services give one count, at the end.
+    """
+    none: array[int] = array("i")
+    if len(counts) < 2 or counts[-1] == MOST_TOKENS:
+        return none
+    if not all(map(le, counts, islice(counts, 1, None))):
+        kept = _longest_rise(counts)
+        if (len(counts) - len(kept)) * MOST_DOUBTED > len(counts):
+            return none
+        places, counts = [places[at] for at in kept], [counts[at] for at in kept]
+    flags = b"".join([bytes([kind in TOKEN_KINDS]) * count for kind, count in runs])
+    if not _covers(places, counts, flags):
+        return none
+    tokens = array("i", bytes(4 * len(flags)))
+    for place, more in zip(places, map(sub, counts, chain((0,), counts)), strict=True):
+        tokens[place] = more
+    return tokens
+
+
+def _covers(places: Sequence[int], counts: Sequence[int], flags: bytes) -> bool:
+    """Say whether counts are known for half of the chunks with tokens, from a first to a last of them."""
+    last_text = flags.rfind(1)
+    end = bisect_right(places, last_text) - 1
+    if end < 0 or counts[end] == 0:
+        return False
+    begin = bisect_right(counts, 0)
+    while end and counts[end - 1] == counts[end]:
+        end -= 1
+    first, last = flags.find(1, places[begin]), flags.find(1, places[end])
+    return 0 <= first < last and 2 * flags.count(1, first, last) >= flags.count(1) - 1
+
+
+def _longest_rise(counts: Sequence[int]) -> list[int]:
+    """Return the places of a longest run of counts that never go back and end with the last count."""
+    ends: list[int] = []  # for each length, the lowest count with which so long a rise ends
+    at: list[int] = []  # and its place
+    before: dict[int, int] = {}  # for each place, the place before it in its rise
+    for place, count in enumerate(counts):
+        if count <= counts[-1]:
+            length = bisect_right(ends, count)
+            if length:
+                before[place] = at[length - 1]
+            ends[length : length + 1] = [count]
+            at[length : length + 1] = [place]
+    rise = [at[-1]]
+    while rise[-1] in before:
+        rise.append(before[rise[-1]])
+    return rise[::-1]

@@ -1,0 +1,32 @@
+"""Compare two sides by how right they were, how fast, or both: a run's log holds replies and times alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aisb_analysis._compare import Comparison, Pair, compare
+from aisb_analysis._speeds import SpeedComparison, compare_speeds
+
+if TYPE_CHECKING:
+    from aisb_engine import OpenedRun, Plugins
+
+
+async def compare_runs(
+    a: Sequence[OpenedRun], b: Sequence[OpenedRun], pairs: Sequence[Pair], plugins: Plugins, *, seed: int = 0
+) -> tuple[list[Comparison], list[SpeedComparison]]:
+    """Return the comparisons of grades and those of speeds.
+
+    Performance runs are compared by speeds, accuracy runs by grades, and one with the other by both: grades
+    where the task has an evaluator.
+
+    Raises:
+        UsageError: a side has no grades, the two share no sample, or scipy is not installed.
+        RunError: a log cannot be read.
+    """
+    kinds = {run.spec.run.performance for run in (*a, *b)}
+    speeds = compare_speeds(a, b, pairs) if True in kinds else []
+    graded = [pair for pair in pairs if a[0].spec.tasks[pair.a.task].evaluate] if len(kinds) > 1 else pairs
+    if kinds == {True} or not graded:
+        return [], speeds
+    return await compare(a[0], b[0], graded, plugins, seed=seed), speeds
