@@ -6,7 +6,7 @@ import atexit
 import gc
 import os
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -34,13 +34,11 @@ def cli(context: click.Context, block: tuple[str, ...]) -> None:
     context.obj.block = block
 
 
-def main(arguments: list[str] | None = None) -> Any:
-    """Run the command; print an error in the user's words and exit with its code."""
-    call(cli, "aisb", arguments)
+def main(arguments: list[str] | None = None, *, command: click.Command = cli, name: str = "aisb") -> NoReturn:
+    """Run the command; print an error in the user's words and exit with its code.
 
-
-def call(command: click.Command, name: str, arguments: list[str] | None = None) -> NoReturn:
-    """Run a command as `aisb` runs: what it raises becomes lines on stderr and an exit code."""
+    Another `command` than `aisb` runs as that does, under its own name.
+    """
     if sys.platform == "win32":
         click.echo("aisb needs Linux or macOS; on Windows, run it inside WSL", err=True)
         sys.exit(2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,8 @@ HEADINGS = {
 }
 
 
+TABLES = "aisb_cli.tables"
+"""The key of a context's `meta` with tables of an `aisb.toml` that another command lays over the file."""
 COMES_WITH = "both come with aisb-compat-aisbench"
 USUAL = (
     "models", "datasets", "mode", "sets", "url", "max_out_len", "concurrency", "request_rate", "num_prompts",
@@ -234,21 +236,13 @@ def run(context: click.Context, /, **flags: Any) -> int:
     Go on with the run that was interrupted last:
       aisb run --reuse
     """  # noqa: D301 - \b is for click
-    return run_with(context, flags)
-
-
-def run_with(context: click.Context, flags: dict[str, Any], tables: Mapping[str, Any] | None = None) -> int:
-    """Do what `aisb run` does with these values of its flags; return the exit code.
-
-    `tables` are those of an `aisb.toml`, laid over the file that the flags name.
-    """
     if flags["as_json"] and not (flags["search"] or flags["dry_run"]):
         raise click.UsageError(
             "--json goes with --search or --dry-run; a run itself is shown as JSON by --reporters text,json"
         )
     plugins = shared.load_plugins(context, flags["block"])
     flags["sets"] = (*context.obj.settings, *flags["sets"])  # of two settings of a key the later holds
-    command = run_command(context, flags, tables)
+    command = run_command(context, flags)
     if flags["search"] or flags["dry_run"]:
         from aisb_cli.planning import print_plan, print_sources
 
@@ -264,9 +258,7 @@ def run_with(context: click.Context, flags: dict[str, Any], tables: Mapping[str,
     return show_ending(ended, command, [*context.obj.allowed, *blocked])
 
 
-def run_command(
-    context: click.Context, flags: dict[str, Any], tables: Mapping[str, Any] | None = None
-) -> RunCommand:
+def run_command(context: click.Context, flags: dict[str, Any]) -> RunCommand:
     """Sort flags into the tables they are short for; a flag that was not given says nothing."""
     from aisb_engine import RunCommand, RunInput, read_user_file, split_names
 
@@ -314,11 +306,11 @@ def run_command(
         run=run_table,
         judge=judge_table(flags["judge"], flags["judge_url"], own=not flags["reuse"]),
         sets=(*_goodput_setting(flags["goodput"]), *flags["sets"]),
-        tables=tables or {},
+        tables=context.meta.get(TABLES, {}),
     )
     work_dir = flags["work_dir"]
     if context.get_parameter_source("work_dir") is ParameterSource.DEFAULT:
-        table = {**(read_user_file(file) if file else {}), **(tables or {})}
+        table = {**(read_user_file(file) if file else {}), **asked.tables}
         work_dir = Path(table.get("run", {}).get("work_dir", work_dir))
     return RunCommand(
         asked,

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from aisb_cli.planning import sources
-from aisb_cli.run_command import run_command
+from aisb_cli.run_command import TABLES, run_command
 
 HEADERS = ("Task Type", "Task Name", "Config File Path")
 
 
-def print_places(context: click.Context, flags: dict[str, Any], tables: Mapping[str, Any]) -> int:
+def print_places(context: click.Context, flags: dict[str, Any], files: Mapping[tuple[str, str], Path]) -> int:
     """Print a table of the selected names, each with its config file or the file used in its place."""
     from tabulate import tabulate
 
     plugins = context.obj.load_plugins(flags["block"], quiet=True)
-    files = dict(flags["config_files"])
     rows = [(flag, name, str(path.resolve())) for (flag, name), path in files.items()]
+    tables = context.meta.pop(TABLES)
     taken = {name for _, name in files} | set(tables.get("models", {})) | set(tables.get("tasks", {}))
     rest = {
         **flags,

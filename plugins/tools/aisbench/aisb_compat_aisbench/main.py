@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
-from aisb_cli.main import call
-from aisb_cli.run_command import MODES, Run, run, run_with
+from aisb_cli.main import main as run_main
+from aisb_cli.run_command import MODES, TABLES, Run, run
 
 MODES_THERE = (*MODES, "judge", "infer_judge")
 REPLACED = ("mode", "config_dir", "summarizer")
@@ -18,7 +18,7 @@ REPLACED = ("mode", "config_dir", "summarizer")
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run `ais_bench` with these arguments, or those of the process; exit with its code."""
-    call(ais_bench, "ais_bench", arguments)
+    run_main(arguments, command=ais_bench, name="ais_bench")
 
 
 def _answered(flag: str, why: str, **more: Any) -> Callable[[Any], Any]:
@@ -74,11 +74,14 @@ def ais_bench(context: click.Context, /, **flags: Any) -> int:
 
     plugins = context.obj.load_plugins(flags["block"], quiet=True)
     tables, kept = translate(context, flags, plugins)
+    context.meta[TABLES] = tables
+    files = kept.pop("config_files")
     if kept["search"]:
         from aisb_compat_aisbench._searching import print_places
 
-        return print_places(context, kept, tables)
-    return run_with(context, kept, tables)
+        return print_places(context, kept, files)
+    ended: int = context.invoke(cast("Callable[..., int]", run.callback), **kept)
+    return ended
 
 
 def _with_flags_of_run() -> None:
