@@ -58,9 +58,14 @@ def post(url, body=b"{}", method="POST", target="/x"):
     )
 
 
+PATIENCE = 60
+"""Seconds after which an exchange that hangs fails its test: a timer of the test's own cannot stop uvloop."""
+
+
 async def get(transport, url, **options):
     exchange = Exchange(StreamReader())
-    await transport.exchange(post(url, **options), exchange)
+    async with asyncio.timeout(PATIENCE):
+        await transport.exchange(post(url, **options), exchange)
     document(exchange)
     return exchange
 
@@ -381,7 +386,8 @@ async def answer(transport, url):
     """Return the exchange of a chat stream, and the seconds that it took."""
     exchange = Exchange(StreamReader(Chat(url=url)))
     begun = time.monotonic()
-    await transport.exchange(post(url), exchange)
+    async with asyncio.timeout(PATIENCE):
+        await transport.exchange(post(url), exchange)
     exchange.reader.end()
     return exchange, time.monotonic() - begun
 
