@@ -176,18 +176,12 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
             if getattr(subtask.load, key) and mode != "perf" and not spec.run.performance:
                 raise ConfigError(f"load.{key}", "asks rows again and again, which only --mode perf can show")
     if mode != "infer":
-<<<<<<< HEAD
-        make_reporters(spec.run, plugins)
-        names, options = chosen_reporters(spec.run, plugins), spec.run.reporter_options
-        check_measuring(names, options, plugins, performance=spec.run.performance)
-        if spec.run.performance:
-            check_tokenizers(spec.models)
-=======
         kinds = shown_kinds(mode, spec)
         make_reporters(spec.run, plugins, kinds)
         names, options = chosen_reporters(spec.run, plugins, kinds), spec.run.reporter_options
         check_measuring(names, options, plugins, performance="performance" in kinds)
->>>>>>> p-tokens
+        if "performance" in kinds:
+            check_tokenizers(spec.models)
     return fit_params(spec, plugins, doubts) if mode in ASKING else spec
 
 

@@ -136,13 +136,9 @@ def execute(
                 ended.faulty = scored.unmade > 0
                 ended.failed += scored.unjudged + (0 if ended.asked else scored.failed)
             if _is_shown(command.mode, ended):
-<<<<<<< HEAD
-                finished, ended.reports = report(spec.run, folder, plugins, faults, _model_tables(spec))
-                if spec.run.performance:
-=======
-                finished, ended.reports = report(spec.run, folder, plugins, faults, kinds)
+                models = _model_tables(spec)
+                finished, ended.reports = report(spec.run, folder, plugins, faults, kinds, models=models)
                 if "performance" in kinds:
->>>>>>> p-tokens
                     _check_performance(spec, finished, ended, plugins)
             ended.faulty = ended.faulty or bool(faults.faults)
             ended.notes += faults.lines()
@@ -267,11 +263,9 @@ def _summed_up(stage: InferenceStage, ended: Ended) -> Iterator[None]:
     except RunError:  # a full disk, a lost worker: what was measured until then is shown
         if stage.performance and stage.folder.was_asked:
             with suppress(AisbError):
-<<<<<<< HEAD
-                report(stage.spec.run, stage.folder, stage.plugins, stage.faults, _model_tables(stage.spec))
-=======
-                report(stage.spec.run, stage.folder, stage.plugins, stage.faults, ("performance",))
->>>>>>> p-tokens
+                kinds: RunKinds = ("performance",)
+                models = _model_tables(stage.spec)
+                report(stage.spec.run, stage.folder, stage.plugins, stage.faults, kinds, models=models)
         raise
     finally:
         ended.asked, ended.failed = stage.requests, stage.failed
@@ -297,39 +291,28 @@ def _event_loop() -> Callable[[Coroutine[Any, Any, None]], None]:
 
 
 def report(
-<<<<<<< HEAD
     run: RunTable,
     folder: RunFolder,
     plugins: Plugins,
     faults: PluginFaults,
+    kinds: RunKinds = (),
+    *,
     models: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[FinishedRun, list[Path]]:
     """Let reporters show a run; return it and the files they wrote. A reporter that fails is in `faults`.
 
-    `models` are the tables of its models, where the command says otherwise than the run's configuration.
-=======
-    run: RunTable, folder: RunFolder, plugins: Plugins, faults: PluginFaults, kinds: RunKinds = ()
-) -> tuple[FinishedRun, list[Path]]:
-    """Let reporters show a run; return it and the files they wrote. A reporter that fails is in `faults`.
-
-    `kinds` choose the reporters where the run names none.
->>>>>>> p-tokens
+    `kinds` choose the reporters where the run names none. `models` are the tables of its models, where the
+    command says otherwise than the run's configuration.
 
     Raises:
         RunError: the run folder is broken.
         UsageError: a reporter is unknown or cannot be made.
     """
-<<<<<<< HEAD
-    names = chosen_reporters(run, plugins)
-    reporters = make_reporters(run, plugins)
+    names = chosen_reporters(run, plugins, kinds)
+    reporters = make_reporters(run, plugins, kinds)
     if models is None:
         models = read_user_file(folder.config).get("models", {}) if folder.config.exists() else {}
     measuring = measuring_options(names, run.reporter_options, plugins, models)
-=======
-    names = chosen_reporters(run, plugins, kinds)
-    reporters = make_reporters(run, plugins, kinds)
-    measuring = measuring_options(names, run.reporter_options, plugins)
->>>>>>> p-tokens
     finished = open_finished_run(folder.path, plugins=plugins, measuring=measuring)
     measured = finished.is_performance or "performance" in kinds
     check_measuring(names, run.reporter_options, plugins, performance=measured)

@@ -329,15 +329,14 @@ def asked_differently(a: RunFolder, b: RunFolder, pair: Pair, versions: tuple[st
     return found
 
 
-<<<<<<< HEAD
 _NONCE = "task.dataset.nonce"
 _OF_NONCE = frozenset((_NONCE, "data.sha256"))
-=======
+
+
 def _has_mark(load: Path) -> bool:
     """Say whether prompts were set apart from those of all other runs, as a performance run does."""
     return load.exists() and bool(read_run_json(load).get("nonce"))
 
->>>>>>> p-tokens
 
 _THE_MODELS_OWN = frozenset(("model.backend", "model.model"))
 """Keys in which two models differ as a matter of course."""
