@@ -32,6 +32,7 @@ from aisb_engine._load.client_health import ClientHealth
 from aisb_engine._load.direct import ask_directly
 from aisb_engine._load.pacing import BURST, Clock, Pacer, open_gates
 from aisb_engine._load.process import import_transport, rare_collections
+from aisb_engine._load.request_queue import OwnRequests, RequestQueue
 from aisb_engine._load.share import LoadShare, Source, rounds
 from aisb_engine._load.task_group import TaskGroup
 from aisb_engine._masking import mask_failure
@@ -69,12 +70,14 @@ class SubtaskRunner:
     _transport: Transport | None = None
     _until_ns: int | None = None
 
-    async def run(self, source: Source, start: Callable[[], Awaitable[int]]) -> list[str]:
+    async def run(
+        self, source: Source, start: Callable[[], Awaitable[int]], queue: RequestQueue | None = None
+    ) -> list[str]:
         """Send the requests of the share; return when the last one has ended, or at the stop.
 
-        `start` is called when everything is ready, and returns the common start on the clock. Where the load
-        has a time, nothing is begun after it; what is in flight then is waited for. Return remarks on the
-        measuring.
+        The clients of a closed loop take them from `queue`, or without one from `source`. `start` is called
+        when everything is ready, and returns the common start on the clock. Where the load has a time,
+        nothing is begun after it; what is in flight then is waited for. Return remarks on the measuring.
 
         Raises:
             RunError: the log cannot be written.
@@ -91,16 +94,16 @@ class SubtaskRunner:
                     launched = ((origin_ns + at, request) for at, request in chain(first, planned))
                     group.add(asyncio.create_task(self._launch(launched, group)))
                 elif share.load.pressure_time:
-                    requests = rounds(share, source)
+                    queue = queue or OwnRequests(rounds(share, source))
                     gates = [(origin_ns + at, Future[None]()) for at in share.joins]
                     for _, gate in gates:
-                        group.add(asyncio.create_task(self._client(requests, gate)))
+                        group.add(asyncio.create_task(self._client(queue, gate)))
                     group.add(asyncio.create_task(open_gates(self.clock, gates)))
                 else:
                     once = (request for _, request in source())
-                    requests = rounds(share, source) if share.is_endless else once
+                    queue = queue or OwnRequests(rounds(share, source) if share.is_endless else once)
                     for number in range(self._clients()):
-                        group.add(asyncio.create_task(self._client(requests)))
+                        group.add(asyncio.create_task(self._client(queue)))
                         # Thousands of connections at once would block the loop.
                         if number % CLIENTS_AT_ONCE == 0:
                             await asyncio.sleep(0)
@@ -166,14 +169,12 @@ class SubtaskRunner:
             return limit
         return min(limit, self.progress.total or limit)
 
-    async def _client(self, requests: Iterator[Request], gate: Future[None] | None = None) -> None:
+    async def _client(self, queue: RequestQueue, gate: Future[None] | None = None) -> None:
         """Send one request after another, from those that all clients share."""
         if gate is not None:
             await gate
-        for request in requests:
+        while (request := await queue.next()) is not None and not self._is_over():
             await self._converse(request)
-            if self._is_over():
-                return
 
     async def _launch(self, requests: Iterable[PlannedRequest], group: TaskGroup) -> None:
         """Launch each request at its planned time, whatever came of those before.
