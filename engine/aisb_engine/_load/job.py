@@ -1,9 +1,10 @@
 """What a worker does, wherever a launcher places it: make the backend, run its share, report counts.
 
-A worker's messages: `note` (a line for the log), `want` (how many requests of a closed loop its clients want
-in all, and how many more should wait), `ready`, `counts` (about five a second), `error`, and last of all
-`ended`. The run's: `take` (what a worker may send, and whether it is the last; an answer to each `want`),
-`start` (the common start, ns from the start of the run), and `stop`. A message with `worker` is for that one.
+A worker's messages: `note` (a line for the log), `say` (a line for people), `want` (how many requests of a
+closed loop its clients want in all, and how many more should wait), `ready`, `counts` (about five a second),
+`error`, and last of all `ended`. The run's: `take` (what a worker may send, and whether it is the last; an
+answer to each `want`), `start` (the common start, ns from the start of the run), and `stop`. A message with
+`worker` is for that one.
 """
 
 from __future__ import annotations
@@ -178,6 +179,7 @@ class _Worker:
                     log,
                     job.share.health_file(job.folder),
                 )
+                runner.say = lambda line: self._channel.send({"say": line})
                 notes = await runner.run(lambda: read_requests(job.requests), self._ready, self._queue)
             if words := backend_words(backend.summary, self._note):
                 self._note(words)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aisb._errors import AisbError, RunError, StorageError
+from aisb._errors import AisbError, RunError, ServiceError, StorageError
 from aisb._plugins import Component
 from aisb._running import Launcher
 from aisb_engine._faults import RAISED, ComponentError, describe, is_stop
@@ -123,6 +123,9 @@ class LaunchedSubtask:
             if "counts" in message:
                 self._counts[number] = message
                 self._add_up()
+                runner.on_failure()
+            if "say" in message:
+                runner.say(f"worker {number}: {message['say']}")
             if "note" in message:
                 runner.note(f"worker {number}: {message['note']}")
             for line in message.get("notes", ()):
@@ -176,9 +179,10 @@ class LaunchedSubtask:
         return leave
 
 
-def _error_of(message: Mapping[str, Any]) -> RunError:
+def _error_of(message: Mapping[str, Any]) -> AisbError:
     """Return the error that ended a worker, of the kind that it had there."""
-    kind = StorageError if message.get("exit_code") == StorageError.exit_code else RunError
+    kinds: Sequence[type[AisbError]] = (StorageError, ServiceError)
+    kind = next((kind for kind in kinds if message.get("exit_code") == kind.exit_code), RunError)
     return kind(message["error"])
 
 

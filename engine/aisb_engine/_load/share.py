@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -30,7 +30,8 @@ class LoadShare:
     """One process's share of a subtask's load: number `number` of `processes`.
 
     `clients` is the concurrency of the whole load. In an endless load, rows are repeated in rounds: a row has
-    `repeats` requests in a round, and `cache_buster` makes the prompts of later rounds differ.
+    `repeats` requests in a round, and `cache_buster` makes the prompts of later rounds differ. `on_outage`
+    says what is done while nothing succeeds.
     """
 
     load: Load
@@ -39,6 +40,7 @@ class LoadShare:
     processes: int = 1
     repeats: int = 1
     cache_buster: PrefixCacheBuster | None = None
+    on_outage: Literal["go on", "pause", "slow"] = "go on"
 
     @property
     def is_open(self) -> bool:
