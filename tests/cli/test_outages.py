@@ -190,7 +190,7 @@ def test_a_pressure_run_does_not_storm_a_service_that_is_gone(service: Any, aisb
 def test_a_pressure_run_is_at_full_pressure_again_after_the_first_answer(service: Any, aisb: Any) -> None:
     service.status = lambda number: 503 if 20 <= number < 60 else 200
     words = ("--pressure", "--pressure-time", "2", "--concurrency", "8")
-    code, said = aisb(*asked(service, *words, mode="perf"), settings=("load.brake.failures=20",))
+    _code, said = aisb(*asked(service, *words, mode="perf"), settings=("load.brake.failures=20",))
     assert "clients are held back until one succeeds" in said
     assert service.statuses.count(200) > 100
 
