@@ -11,6 +11,7 @@ from typing import Literal
 
 from aisb._errors import AisbError, PluginError, RunError, ServiceError
 from aisb._types import Request
+from aisb_engine._load.capacity import check_files
 from aisb_engine._load.clock import RunClock
 from aisb_engine._load.launching import LaunchedSubtask
 from aisb_engine._load.load_record import LoadRecord
@@ -43,6 +44,7 @@ async def infer(stage: InferenceStage) -> None:
         PluginError: a plugin raised at each task, so that nothing can be asked.
         RunError: the log cannot be written, or a worker was lost.
     """
+    check_files()
     with (stage.stopper or Stopper()).holding():
         try:
             prepare(stage)
@@ -231,7 +233,7 @@ def _resume(stage: InferenceStage, one: PreparedSubtask, progress: Progress, log
     if log.damaged:
         note(f"{log.damaged} damaged stretches of the log passed over; their samples are asked again")
     if log.attempts:
-        failed = sum(prediction.failure is not None for prediction in log.latest.values())
+        failed = len(log.latest) - len(log.finished)
         found = f"Found {len(finished)} finished of {progress.total}, {failed} failed: going on"
         note(found)
         stage.display.say(f"{one.name}: {found}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import orjson
 
 from aisb._types import TOKEN_KINDS, ChunkKind
-from aisb_engine._record.log import LENGTH
+from aisb_engine._record.records import LENGTH
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,8 @@ import orjson
 
 from aisb._types import TOKEN_KINDS, ChunkKind
 from aisb_engine._performance.columns import BY_KIND, KINDS, SCALARS, WINDOW, Columns, open_map
-from aisb_engine._record.log import LENGTH, extents, next_record
+from aisb_engine._record.log import extents, next_record
+from aisb_engine._record.records import LENGTH
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
