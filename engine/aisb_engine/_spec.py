@@ -297,7 +297,8 @@ class Load(Table):
     the part of the input that the server is expected to have in its prefix cache. `workers` 0 is chosen.
     `shuffle` is a seed: rows are asked in a drawn order. `rows` is the range of rows that may be asked, as in
     Python (`0:100`, `-20:`): positions in the data, in each group of a task that has groups; `num_prompts`
-    then counts among these. A reply of more bytes than `max_reply`, decompressed, is a failure.
+    then counts among these. A reply of more bytes than `max_reply`, decompressed, is a failure, and one with
+    a head of more than `max_head`.
     `longest_delay` is the longest wait between two attempts, also where the service asks for more. An
     accuracy run in which nothing succeeds for `outage` seconds ends; `brake` says what it does until then.
     """
@@ -320,6 +321,7 @@ class Load(Table):
     brake: Brake = Brake()
     timeouts: Timeouts = Timeouts()
     max_reply: Annotated[int, Field(ge=65_536)] = 64_000_000
+    max_head: Annotated[int, Field(ge=1024)] = 65_536
     num_prompts: Annotated[int, Field(ge=1)] | None = None
     rows: str | None = None
     shuffle: int | None = None

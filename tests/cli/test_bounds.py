@@ -111,6 +111,17 @@ def test_the_largest_reply_is_an_option(service: Any, tmp_path: Path, transport:
     assert ended.code == 0, ended.said
 
 
+@pytest.mark.parametrize("transport", ["native", "httpx"])
+def test_the_longest_head_is_an_option(service: Any, tmp_path: Path, transport: str) -> None:
+    service.body, service.more = reply_of(3), {"x-trace": "y" * 5_000}
+    given = ("--set", f"model.transport={transport}", "--set")
+    ended = aisb(*asked(service, *given, "load.max_head=4096"), cwd=tmp_path)
+    assert ended.code == 1, ended.said
+    assert "its head is longer than 4096 bytes (load.max_head)" in " ".join(ended.said.split())
+    ended = aisb(*asked(service, *given, "load.max_head=8192"), cwd=tmp_path)
+    assert ended.code == 0, ended.said
+
+
 def test_scoring_does_not_write_through_a_symbolic_link(tmp_path: Path) -> None:
     made = aisb("run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "2", cwd=tmp_path)
     assert made.code == 0, made.said

@@ -153,6 +153,7 @@ class SubtaskRunner:
             clock=self.clock,
             limit=limit,
             max_reply=self.share.load.max_reply,
+            max_head=self.share.load.max_head,
         )
         try:
             yield
