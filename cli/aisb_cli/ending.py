@@ -24,11 +24,11 @@ def show_ending(ended: ExecutedRun, command: RunCommand, flags: Sequence[str] = 
     failed = f"{ended.failed} failed"
     if command.mode in {"perf", "perf_viz"}:
         again = shlex.join(["aisb", "run", "--mode", "perf_viz", "--reuse", ended.folder.timestamp, *work])
-        stopped = "stopped, " if ended.interrupted else ""
+        stopped = "stopped, " if ended.is_stopped else ""
         click.echo(
             f"{stopped}{failed}; everything is in {ended.folder}; show it again with: {again}", err=True
         )
-    elif ended.interrupted:
+    elif ended.is_stopped:
         click.echo(f"stopped, {failed}; everything is in {ended.folder}; go on with: {resume}", err=True)
     elif ended.failed:
         click.echo(f"{failed}; everything is in {ended.folder}; ask them again with: {resume}", err=True)

@@ -47,7 +47,7 @@ HEADINGS = {
     "Service": ("url", "model_name", "api_key_env", "max_out_len", "wait"),
     "Local model": ("allow_download",),
     "Load": (*LOAD_FLAGS, "input_len", "output_len", "launcher", "max_num_workers"),
-    "Repeat": ("reuse", "max_failures"),
+    "Repeat": ("reuse", "max_failures", "stop_after_failures"),
     "Where": ("work_dir", "data_dir", "dump_eval_details", "no_predictions_json", "debug"),
     "Grade": ("judge", "judge_url", "allow_code_execution", "allow_uncontained"),
     "Show": (
@@ -178,6 +178,11 @@ def _refuse_python(path: Path) -> None:
     metavar="N",
     help="Failed samples that still end with exit code 0 [default: 0].",
 )
+@click.option(
+    "--stop-after-failures",
+    metavar="N|P%",
+    help="End the run when so many requests, or so many percent of all, failed [default: never].",
+)
 @shared.work_dir("Where run folders are made.")
 @shared.data_dir
 @click.option(
@@ -282,6 +287,7 @@ def run_command(context: click.Context, flags: dict[str, Any]) -> RunCommand:
         max_num_workers="max_num_workers",
         max_failures="max_failures",
         wait="wait",
+        stop_after_failures="stop_after_failures",
     )
     if reporters := split_names(flags["reporters"]):
         run_table["reporters"] = reporters

@@ -170,6 +170,13 @@ class Launcher(ABC):
     async def send(self, message: Mapping[str, Any]) -> None:
         """Send a message to all workers that run."""
 
+    async def send_to(self, worker: int, message: Mapping[str, Any]) -> None:
+        """Send a message to one worker. A launcher that can reach one alone overrides this.
+
+        Without that it goes to all, with the worker's number under `worker`: jobs pass over those of others.
+        """
+        await self.send({**message, "worker": worker})
+
     @abstractmethod
     async def stop(self, patience: float = 10.0) -> None:
         """Wait up to `patience` seconds for workers to end, then end those that still run."""

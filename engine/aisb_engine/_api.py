@@ -13,7 +13,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, get_args
 
-from aisb._errors import UsageError, did_you_mean
+from aisb._errors import ServiceError, UsageError, did_you_mean
 from aisb._plugins import Plugins
 from aisb._report import FinishedRun
 from aisb._running import Names
@@ -75,6 +75,8 @@ def run(
         ended = execute(command, plugins, lines, stopper=Stopper())
     else:
         ended = _in_a_thread(lambda stopper: execute(command, plugins, lines, stopper=stopper))
+    if ended.stopped_code == ServiceError.exit_code:
+        raise ServiceError(f"{ended.stopped_because}; what was answered is kept in {ended.folder}")
     return open_finished_run(ended.folder.path, plugins=plugins)
 
 

@@ -52,19 +52,28 @@ DEFECT = 70
 class Ended:
     """How a run ended: what the last lines say, and the exit code.
 
-    `give_again` are the settings that the run folder does not keep, being secrets. `faulty` says that a
-    plugin raised somewhere, so that what is shown is not all that was wanted.
+    `stopped_because` says why it ended by itself before everything was asked: too many failures, or an outage
+    of the service; `stopped_code` is the exit code for that. `give_again` are the settings that the run
+    folder does not keep, being secrets. `faulty` says that a plugin raised somewhere, so that what is shown
+    is not all that was wanted.
     """
 
     folder: RunFolder
     asked: int = 0
     failed: int = 0
     interrupted: bool = False
+    stopped_because: str = ""
+    stopped_code: int = 0
     faulty: bool = False
     exit_code: int = 0
     reports: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     give_again: list[str] = field(default_factory=list)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the run ended before everything was asked, by Ctrl-C or by itself."""
+        return self.interrupted or bool(self.stopped_because)
 
 
 def execute(
@@ -119,7 +128,7 @@ def execute(
                         _note_not_asked(stage)
                 answers = stage.answers
                 del stage  # with all rows, which scoring does not need
-            if graders is not None and not ended.interrupted:
+            if graders is not None and not ended.is_stopped:
                 scored = asyncio.run(
                     _score(
                         graders,
@@ -243,8 +252,8 @@ async def _score(
 
 
 def _is_shown(mode: Mode, ended: Ended) -> bool:
-    """Say whether reporters show the run. An interrupted performance run is shown: it cannot be resumed."""
-    return mode in {"perf", "perf_viz"} or (mode in {"all", "eval", "viz"} and not ended.interrupted)
+    """Say whether reporters show the run. A stopped performance run is shown: it cannot be resumed."""
+    return mode in {"perf", "perf_viz"} or (mode in {"all", "eval", "viz"} and not ended.is_stopped)
 
 
 def _check_performance(spec: RunSpec, finished: FinishedRun, ended: Ended, plugins: Plugins) -> None:
@@ -276,7 +285,10 @@ def _summed_up(stage: InferenceStage, ended: Ended) -> Iterator[None]:
         if one.failed
     ]
     ended.interrupted = stage.interrupted
-    if stage.interrupted and not stage.performance:
+    ended.stopped_because, ended.stopped_code = stage.stopped_because, stage.stopped_code
+    if ended.stopped_because:
+        ended.notes.append(f"stopped: {ended.stopped_because}")
+    if ended.is_stopped and not stage.performance:
         ended.notes.append(f"{stage.unanswered} of {ended.asked} requests have no answer yet")
 
 
@@ -336,4 +348,6 @@ def _require_valid(spec: RunSpec, finished: FinishedRun) -> None:
 def _exit_code(spec: RunSpec, ended: Ended) -> int:
     if ended.interrupted:
         return INTERRUPTED
+    if ended.stopped_code:
+        return ended.stopped_code
     return 1 if ended.faulty or ended.failed > spec.run.max_failures else 0

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 if TYPE_CHECKING:
     from aisb._backend import Backend
@@ -274,6 +274,18 @@ class Timeouts(Table):
     total: Annotated[float, Field(gt=0)] = 3600.0
 
 
+class Brake(Table):
+    """When a load is held back: after so many failed attempts, and seconds, without a success.
+
+    `probe` is how many seconds lie between two attempts then. A pressure run does not wait for `seconds`.
+    `failures` 0 is no brake.
+    """
+
+    failures: Annotated[int, Field(ge=0)] = 100
+    seconds: Annotated[float, Field(ge=0)] = 30.0
+    probe: Annotated[float, Field(gt=0)] = 5.0
+
+
 class Load(Table):
     """How requests are sent: how many at a time or when, how often again, and how long to wait.
 
@@ -285,7 +297,10 @@ class Load(Table):
     the part of the input that the server is expected to have in its prefix cache. `workers` 0 is chosen.
     `shuffle` is a seed: rows are asked in a drawn order. `rows` is the range of rows that may be asked, as in
     Python (`0:100`, `-20:`): positions in the data, in each group of a task that has groups; `num_prompts`
-    then counts among these. A reply of more bytes than `max_reply`, decompressed, is a failure.
+    then counts among these. A reply of more bytes than `max_reply`, decompressed, is a failure, and one with
+    a head of more than `max_head`.
+    `longest_delay` is the longest wait between two attempts, also where the service asks for more. An
+    accuracy run in which nothing succeeds for `outage` seconds ends; `brake` says what it does until then.
     """
 
     concurrency: Annotated[int, Field(ge=1, le=64_000)] | None = None
@@ -301,8 +316,12 @@ class Load(Table):
     cache_share: Annotated[float, Field(ge=0, le=1)] | None = None
     retries: Annotated[int, Field(ge=0)] | None = None
     backoff: Annotated[float, Field(ge=0)] = 1.0
+    longest_delay: Annotated[float, Field(gt=0)] = 60.0
+    outage: Annotated[float, Field(gt=0)] = 600.0
+    brake: Brake = Brake()
     timeouts: Timeouts = Timeouts()
     max_reply: Annotated[int, Field(ge=65_536)] = 64_000_000
+    max_head: Annotated[int, Field(ge=1024)] = 65_536
     num_prompts: Annotated[int, Field(ge=1)] | None = None
     rows: str | None = None
     shuffle: int | None = None
@@ -461,6 +480,17 @@ class Judge(Table):
     load: Load = Load()
 
 
+def _failure_limit(value: object) -> str:
+    text = str(value)
+    share = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
+    if re.fullmatch(r"[1-9]\d*", text) or (share and 0 < float(share[1]) <= 100):
+        return text
+    raise ValueError("give a number of failed requests, such as 20, or a part of all, such as 5%")
+
+
+FailureLimit: TypeAlias = Annotated[str, BeforeValidator(_failure_limit)]
+"""A number of failed requests, or a part of all in percent."""
+
 LOCAL = "local"
 """The launcher of worker processes on this machine, which the engine brings."""
 
@@ -477,6 +507,7 @@ class RunTable(Table):
 
     `performance` marks the configuration of a performance run, which can be shown again and not resumed.
     Where `reporters` is not set, those show the run that declare themselves as the default for its kind.
+    `stop_after_failures` ends it early: after so many failed requests, or after a part of all (`"5%"`).
     `selection` says what `load.num_prompts` counts: `groups` is rows of each group (in a performance run, of
     all groups by turns), `first` the first rows of the task, as in runs that older versions made.
     `wait` is how many seconds a service that is still loading is waited for.
@@ -497,6 +528,7 @@ class RunTable(Table):
     max_num_workers: Annotated[int, Field(ge=1)] = 1
     max_failures: Annotated[int, Field(ge=0)] = 0
     wait: Annotated[float, Field(ge=0)] = 0.0
+    stop_after_failures: FailureLimit | None = None
     launcher: str = LOCAL
     work_dir: str | None = None
     files_apart: bool = False

@@ -111,6 +111,17 @@ def test_the_largest_reply_is_an_option(service: Any, tmp_path: Path, transport:
     assert ended.code == 0, ended.said
 
 
+@pytest.mark.parametrize("transport", ["native", "httpx"])
+def test_the_longest_head_is_an_option(service: Any, tmp_path: Path, transport: str) -> None:
+    service.body, service.more = reply_of(3), {"x-trace": "y" * 5_000}
+    given = ("--set", f"model.transport={transport}", "--set")
+    ended = aisb(*asked(service, *given, "load.max_head=4096"), cwd=tmp_path)
+    assert ended.code == 1, ended.said
+    assert "its head is longer than 4096 bytes (load.max_head)" in " ".join(ended.said.split())
+    ended = aisb(*asked(service, *given, "load.max_head=8192"), cwd=tmp_path)
+    assert ended.code == 0, ended.said
+
+
 def test_scoring_does_not_write_through_a_symbolic_link(tmp_path: Path) -> None:
     made = aisb("run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "2", cwd=tmp_path)
     assert made.code == 0, made.said
@@ -142,6 +153,16 @@ def test_few_open_files_are_answered_with_fewer_workers_or_one_line(tmp_path: Pa
         assert ended.code == 2, ended.said
         assert "512 cannot be in flight" in ended.said
         assert len(ended.said.splitlines()) <= 2, ended.said
+
+
+@pytest.mark.parametrize("more", [(), ("--concurrency", "1"), ("--workers", "2")])
+def test_too_few_open_files_for_any_run_are_said_in_one_line(tmp_path: Path, more: tuple[str, ...]) -> None:
+    words = ("run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "2", *more)
+    ended = aisb(*words, cwd=tmp_path, files=16)
+    assert ended.code == 5, ended.said
+    line = "this process may open 16 files at a time, and a run needs at least 32: raise `ulimit -Hn`"
+    assert ended.said.splitlines() == [f"error: {line}"]
+    assert not list(tmp_path.glob("outputs/default/2*"))
 
 
 def test_a_run_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:

@@ -133,9 +133,9 @@ def test_a_service_that_keeps_its_connection_open_after_done_costs_nothing(tmp_p
     assert ended.returncode == 0, ended.stderr
     measured = rows(tmp_path)
     assert [row["ok"] for row in measured] == ["true"] * 8
-    assert max(float(row["e2el_ms"]) for row in measured) < 1000
+    assert max(float(row["e2el_ms"]) for row in measured) < 4500  # else 5 s, the timeout
     starts = [float(row["sent_ms"]) for row in measured]
-    assert max(starts) - min(starts) < 3000
+    assert max(starts) - min(starts) < 20_000
 
 
 def test_replies_without_a_token_are_said(tmp_path: Path) -> None:

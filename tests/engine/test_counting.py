@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
@@ -36,11 +35,14 @@ class Service(Backend):
         return answer
 
 
-async def around(service: Service, seconds: float = 0.0) -> tuple[dict, list[str]]:
+async def around(service: Service, seconds: float = 0.0, looks: int = 0) -> tuple[dict, list[str]]:
+    """Count around a load of some seconds, or of so many looks at the service."""
     notes: list[str] = []
     counted = Counting(service, notes.append)
     await counted.begin()
     await asyncio.sleep(seconds)
+    while service.asked <= looks:  # noqa: ASYNC110 - the service is asked by a task of its own
+        await asyncio.sleep(0.01)
     await counted.end()
     return counted.table, notes
 
@@ -49,7 +51,7 @@ async def test_gauges_are_looked_at_while_a_load_goes_on() -> None:
     def state(running: float, waiting: float) -> dict[str, float]:
         return {"running": running, "waiting": waiting, "parrot:n_total": 1}
 
-    table, notes = await around(Service(state(0, 0), state(4, 0), state(8, 3)), 3 * counting.OFTEN + 0.5)
+    table, notes = await around(Service(state(0, 0), state(4, 0), state(8, 3)), looks=2)
     found = gained(table)
     assert found is not None
     assert found.running is not None
@@ -71,9 +73,7 @@ async def test_a_service_without_gauges_is_asked_twice_only() -> None:
 
 async def test_a_service_that_does_not_answer_is_waited_for_once() -> None:
     service = Service(None)
-    began = time.monotonic()
     table, notes = await around(service)
-    assert time.monotonic() - began < 2 * counting.WITHIN
     assert service.asked == 1
     assert notes == [f"server counters could not be read: no answer within {counting.WITHIN:g} s"]
     assert gained(table) is None

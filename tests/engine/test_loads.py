@@ -53,6 +53,8 @@ def test_few_streams_take_one_process_and_a_worker_never_stays_without_work() ->
     assert notes == []
     assert workers(Load(concurrency=8, workers=4), service, 2, notes) == 2
     assert notes == ["4 workers were asked for, and 2 requests are in flight: 2 work"]
+    assert workers(Load(concurrency=2, request_rate=50, workers=3), service, 100, []) == 2
+    assert workers(Load(request_rate=50, workers=3), service, 100, []) == 3
 
 
 def test_a_backend_without_a_service_stays_in_one_process() -> None:

@@ -395,18 +395,18 @@ async def answer(transport, url):
 @pytest.mark.parametrize("framing", ["chunked", "close"])
 @pytest.mark.parametrize("end", ["silence", "reset", "close", "late"])
 async def test_a_reply_is_whole_with_done_whatever_the_connection_does_next(serve, connect, end, framing):
-    after = [1.5, "close"] if end == "late" else [end]
+    after = [20, "close"] if end == "late" else [end]
     if framing == "chunked":
         script = chunked(*SAID, DONE, end=False)
     else:
         script = [b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", *SAID, DONE]
     server = await serve([[*script, *after]])
-    transport = connect(server.url, limit=1, timeouts={"between_bytes": 5})
+    transport = connect(server.url, limit=1, timeouts={"between_bytes": 20})
     for _ in range(3):
         exchange, seconds = await answer(transport, server.url)
         assert (exchange.reader.columns.all_text(), exchange.reader.failure) == ("42", None)
         assert exchange.reader.done_ns >= exchange.reader.body_ns
-        assert seconds < 1.2
+        assert seconds < 15  # it waits for neither the close nor the timeout
 
 
 async def test_a_connection_whose_reply_ends_right_after_done_is_used_again(serve, connect):
@@ -419,13 +419,12 @@ async def test_a_connection_whose_reply_ends_right_after_done_is_used_again(serv
 
 
 async def test_a_connection_whose_reply_ended_late_is_used_again_when_it_has(serve, connect):
-    server = await serve([[*chunked(*SAID, DONE, end=False), 0.2, b"0\r\n\r\n"]])
+    server = await serve([[*chunked(*SAID, DONE, end=False), 1.0, b"0\r\n\r\n"]])
     transport = connect(server.url, transport="native")
     await answer(transport, server.url)
-    _, seconds = await answer(transport, server.url)
-    assert seconds < 0.15
-    assert server.connections == 2
-    await asyncio.sleep(0.5)
+    await answer(transport, server.url)
+    assert server.connections == 2  # the second did not wait for the end of the first
+    await asyncio.sleep(1.5)
     await answer(transport, server.url)
     assert server.connections == 2
 
@@ -446,9 +445,9 @@ async def test_what_cannot_be_read_after_done_spoils_nothing(serve, connect):
 async def test_a_failed_stream_is_over_with_done_too(serve, connect):
     script = chunked(event("4"), b'data: {"error": "boom"}\n\n', DONE, end=False)
     server = await serve([[*script, "silence"]])
-    exchange, seconds = await answer(connect(server.url), server.url)
+    exchange, seconds = await answer(connect(server.url, timeouts={"between_bytes": 20}), server.url)
     assert "boom" in exchange.reader.failure.message
-    assert seconds < 1.2
+    assert seconds < 15
 
 
 async def test_a_kept_connection_closed_after_a_byte_of_the_reply_is_a_cut(serve, connect):

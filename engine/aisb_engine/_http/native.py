@@ -53,8 +53,9 @@ class NativeTransport:
         clock: Clock,
         limit: int,
         max_reply: int = LARGEST_REPLY,
+        max_head: int = LONGEST_HEAD,
     ) -> None:
-        self.max_reply = max_reply
+        self.max_reply, self.max_head = max_reply, max_head
         parts = urlsplit(backend.url)
         self.timeouts = timeouts
         self.clock = clock
@@ -246,8 +247,8 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[None] = self._loop.create_future()
         self._exchange = exchange
         # The head comes on top.
-        self._left = self._pool.max_reply + LONGEST_HEAD
-        exchange.reader.max_reply = self._pool.max_reply
+        self._left = self._pool.max_reply + self._pool.max_head
+        exchange.reader.max_reply, exchange.reader.max_head = self._pool.max_reply, self._pool.max_head
         self._feed = exchange.reader.feed
         # Stamped before the call that sends: a process that loses its processor right after it would else
         # take the service's first milliseconds for its own, and report a first token sooner than it came.

@@ -10,6 +10,7 @@ from aisb._backend import HttpBackend, HttpCall
 from aisb._types import Failure
 from aisb_engine._http.fetch import proxy_for
 from aisb_engine._stream.compression import LARGEST_REPLY
+from aisb_engine._stream.head import LONGEST_HEAD
 
 if TYPE_CHECKING:
     from aisb_engine._spec import Timeouts
@@ -77,10 +78,12 @@ def open_transport(
     clock: Clock,
     limit: int,
     max_reply: int = LARGEST_REPLY,
+    max_head: int = LONGEST_HEAD,
 ) -> Transport:
     """Return what carries requests to a backend's service, over at most `limit` connections.
 
-    A reply of more bytes than `max_reply`, decompressed, is a failure.
+    A reply of more bytes than `max_reply`, decompressed, is a failure, and one whose head has more than
+    `max_head`.
 
     Raises:
         UsageError: a certificate file or the port is wrong.
@@ -91,11 +94,19 @@ def open_transport(
         from aisb_engine._http.transport_httpx import HttpxTransport
 
         return HttpxTransport(
-            backend, proxy=proxy, timeouts=timeouts, clock=clock, limit=limit, max_reply=max_reply
+            backend,
+            proxy=proxy,
+            timeouts=timeouts,
+            clock=clock,
+            limit=limit,
+            max_reply=max_reply,
+            max_head=max_head,
         )
     from aisb_engine._http.native import NativeTransport
 
-    return NativeTransport(backend, timeouts=timeouts, clock=clock, limit=limit, max_reply=max_reply)
+    return NativeTransport(
+        backend, timeouts=timeouts, clock=clock, limit=limit, max_reply=max_reply, max_head=max_head
+    )
 
 
 END_WAIT = 0.01

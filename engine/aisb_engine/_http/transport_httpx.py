@@ -26,6 +26,8 @@ from aisb_engine._http.transport import (
     is_close_race,
 )
 from aisb_engine._stream.compression import LARGEST_REPLY, too_large
+from aisb_engine._stream.head import LONGEST_HEAD
+from aisb_engine._stream.problems import invalid_http
 
 if TYPE_CHECKING:
     from aisb_engine._spec import Timeouts
@@ -46,8 +48,10 @@ class HttpxTransport:
         clock: Clock,
         limit: int,
         max_reply: int = LARGEST_REPLY,
+        max_head: int = LONGEST_HEAD,
     ) -> None:
         self._max_reply = max_reply
+        self._max_head = max_head
         self._base = f"{urlsplit(backend.url).scheme}://{host_and_port(backend.url)}"
         self._connects_to = proxy or backend.url
         self._timeouts = timeouts
@@ -138,6 +142,9 @@ class HttpxTransport:
         """Read a reply; after its last event wait for the end of its HTTP, so that the connection is kept."""
         reader, left = exchange.reader, self._max_reply
         reader.max_reply = left
+        # h11 reads the head, and ends it at 100 kB.
+        if sum(len(name) + len(value) + 4 for name, value in reply.headers.raw) > self._max_head:
+            raise invalid_http(f"its head is longer than {self._max_head} bytes (load.max_head)", b"")
         reader.begin(reply.status_code, dict(reply.headers), self._clock())
         async for data in reply.aiter_raw():
             left -= len(data)

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from aisb._types import Failure, Message, Prediction, Request
 
 RETRIED_STATUS = frozenset({408, 409, 425, 429})
-LONGEST_DELAY = 60.0
+SAID_FROM = 10.0
+"""From how many seconds on it is said that a service asks to wait."""
 
 
 class AttemptLog(Protocol):
@@ -38,11 +39,26 @@ def is_retryable(failure: Failure) -> bool:
     return failure.kind != "refused"
 
 
-def delay(attempt: int, failure: Failure, backoff: float, draw: random.Random) -> float:
+def delay(
+    attempt: int, failure: Failure, backoff: float, draw: random.Random, longest: float = 60.0
+) -> float:
     """Return the seconds to wait after an attempt: what the service asks for, else doubling with jitter."""
     if failure.retry_after is not None:
-        return min(failure.retry_after, LONGEST_DELAY)
-    return min(backoff * 2.0 ** (attempt - 1), LONGEST_DELAY) * draw.uniform(0.5, 1.0)
+        return min(failure.retry_after, longest)
+    return min(backoff * 2.0 ** (attempt - 1), longest) * draw.uniform(0.5, 1.0)
+
+
+def long_wait(failure: Failure, longest: float) -> str:
+    """Say it where a service asks for a wait that people would wonder about; empty where it does not."""
+    asked = failure.retry_after
+    if asked is None or asked < SAID_FROM:
+        return ""
+    if asked > longest:
+        return (
+            f"the service asks to wait {asked:g} s before the next attempt (Retry-After); "
+            f"it comes after {longest:g} s, the most that load.longest_delay allows"
+        )
+    return f"the service asks to wait {asked:g} s before the next attempt (Retry-After): waiting"
 
 
 def next_turn(request: Request, answer: str) -> Request:

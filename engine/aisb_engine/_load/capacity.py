@@ -8,10 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from aisb._errors import ConfigError
+from aisb._errors import ConfigError, StorageError
 
 SPARE_FILES = 64
 """Files of a process that are no connections: the log, pipes, libraries."""
+
+LEAST_FILES = 32
+"""Files that a process must be able to open for the smallest run: its own, a worker's pipes, a connection."""
 
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -44,6 +47,21 @@ def raise_limit() -> None:
     if soft != hard:
         with suppress(OSError, ValueError):  # some systems cap it below their own hard limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def check_files() -> None:
+    """Refuse to ask where this process may open too few files for any run.
+
+    Raises:
+        StorageError: names the limit, and what raises it.
+    """
+    raise_limit()
+    files = room().files
+    if files is not None and files < LEAST_FILES:
+        raise StorageError(
+            f"this process may open {files} files at a time, and a run needs at least {LEAST_FILES}: "
+            "raise `ulimit -Hn`"
+        )
 
 
 def most_files() -> int:

@@ -7,9 +7,11 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Literal
 
-from aisb._errors import AisbError, PluginError, RunError
+from aisb._errors import AisbError, PluginError, RunError, ServiceError
 from aisb._types import Request
+from aisb_engine._load.capacity import check_files
 from aisb_engine._load.clock import RunClock
 from aisb_engine._load.launching import LaunchedSubtask
 from aisb_engine._load.load_record import LoadRecord
@@ -42,6 +44,7 @@ async def infer(stage: InferenceStage) -> None:
         PluginError: a plugin raised at each task, so that nothing can be asked.
         RunError: the log cannot be written, or a worker was lost.
     """
+    check_files()
     with (stage.stopper or Stopper()).holding():
         try:
             prepare(stage)
@@ -99,8 +102,15 @@ async def run_subtask(
                 processes=one.workers,
                 repeats=one.subtask.repeats,
                 cache_buster=cache_buster,
+                on_outage=_on_outage(stage, one),
             )
+
+            def say(line: str) -> None:
+                note(line)
+                stage.display.say(f"{one.name}: {line}")
+
             runner = SubtaskRunner(one.backend, share, clock, progress, note, stage.stopping)
+            runner.say, runner.on_failure = say, stage.check_failures
             record = LoadRecord(one, progress, clock, cache_buster, placing.at_once)
             placement, is_apart = placing.placement(one, slot), placing.is_apart(one)
             if count and not is_apart:  # a model that its workers load answers no warm-up here
@@ -131,8 +141,18 @@ async def run_subtask(
                     with LogWriter(share.log_file(folder), session=stage.session) as runner.log:
                         for line in await runner.run(source, start):
                             record.remark(line)
+    except ServiceError as error:
+        stage.stop(f"{one.name}: {error}", error.exit_code)
     finally:
         slots.put_nowait(slot)
+
+
+def _on_outage(stage: InferenceStage, one: PreparedSubtask) -> Literal["go on", "pause", "slow"]:
+    """Return what a load does while nothing succeeds: one that is measured must not pause."""
+    if not stage.performance:
+        return "pause"
+    load = one.subtask.load
+    return "slow" if load.pressure_time or (load.duration and not is_open(load)) else "go on"
 
 
 def plan_requests(one: PreparedSubtask, progress: Progress, answers: Answers) -> tuple[Source, int]:
@@ -213,7 +233,7 @@ def _resume(stage: InferenceStage, one: PreparedSubtask, progress: Progress, log
     if log.damaged:
         note(f"{log.damaged} damaged stretches of the log passed over; their samples are asked again")
     if log.attempts:
-        failed = sum(prediction.failure is not None for prediction in log.latest.values())
+        failed = len(log.latest) - len(log.finished)
         found = f"Found {len(finished)} finished of {progress.total}, {failed} failed: going on"
         note(found)
         stage.display.say(f"{one.name}: {found}")

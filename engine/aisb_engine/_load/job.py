@@ -1,7 +1,10 @@
 """What a worker does, wherever a launcher places it: make the backend, run its share, report counts.
 
-A worker's messages: `note` (a line for the log), `ready`, `counts` (about five a second), `error`, and last
-of all `ended`. The run's: `start` (the common start, ns from the start of the run), and `stop`.
+A worker's messages: `note` (a line for the log), `say` (a line for people), `want` (how many requests of a
+closed loop its clients want in all, and how many more should wait), `ready`, `counts` (about five a second),
+`error`, and last of all `ended`. The run's: `take` (what a worker may send, and whether it is the last; an
+answer to each `want`), `start` (the common start, ns from the start of the run), and `stop`. A message with
+`worker` is for that one.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from aisb_engine._faults import RAISED, backend_words, describe
 from aisb_engine._http.client import connect
 from aisb_engine._load.capacity import raise_limit
 from aisb_engine._load.clock import RunClock
+from aisb_engine._load.request_queue import HandedOut
 from aisb_engine._load.runner import SubtaskRunner
 from aisb_engine._load.share import LoadShare, read_requests
 from aisb_engine._progress import COUNTS, Progress
@@ -124,14 +128,15 @@ class WorkerJob:
 
     @property
     def requests(self) -> Path:
-        """The file with the requests of the share."""
-        return self.folder / f"share-{self.share.number}.jsonl"
+        """The file with the requests: in an open loop those of the share, else those that workers share."""
+        name = f"share-{self.share.number}.jsonl" if self.share.is_open else "share.jsonl"
+        return self.folder / name
 
     async def run(self, channel: Channel, folder: Path | None = None) -> None:
         """Run the share; what goes wrong is a message `error`."""
         raise_limit()
         job = self if folder is None else replace(self, folder=folder)
-        worker = _Worker(channel, RunClock(self.began - channel.offset_ns))
+        worker = _Worker(self.share.number, channel, RunClock(self.began - channel.offset_ns))
         try:
             await worker.run(job)
         except AisbError as error:
@@ -141,15 +146,19 @@ class WorkerJob:
 class _Worker:
     """A worker while it runs."""
 
-    def __init__(self, channel: Channel, clock: RunClock) -> None:
+    def __init__(self, number: int, channel: Channel, clock: RunClock) -> None:
+        self._number = number
         self._channel = channel
         self._clock = clock
         self._stopping = asyncio.Event()
         self._origin: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._progress = Progress("", "", Path())
         self._live: Callable[[], str] = str
+        self._queue: HandedOut | None = None
 
     async def run(self, job: WorkerJob) -> None:
+        if not job.share.is_open:
+            self._queue = HandedOut(job.requests, job.share, self._channel.send)
         tasks = [asyncio.create_task(self._obey())]
         try:
             backend = job.backend.make()
@@ -170,25 +179,36 @@ class _Worker:
                     log,
                     job.share.health_file(job.folder),
                 )
-                notes = await runner.run(lambda: read_requests(job.requests), self._ready)
+                runner.say = lambda line: self._channel.send({"say": line})
+                notes = await runner.run(lambda: read_requests(job.requests), self._ready, self._queue)
             if words := backend_words(backend.summary, self._note):
                 self._note(words)
         finally:
             for task in tasks:
                 task.cancel()
+            if self._queue is not None:
+                self._queue.close()
             self._send_counts()
         self._channel.send({"ended": True, "notes": notes})
 
     async def _ready(self) -> int:
+        if self._queue is not None:
+            await self._queue.fill()
         self._channel.send({"ready": True})
         return await self._origin
 
     async def _obey(self) -> None:
         """Follow the messages of the run; when it is gone, nothing is left to do."""
         while (message := await self._channel.receive()) is not None and "stop" not in message:
+            if message.get("worker", self._number) != self._number:
+                continue
+            if "take" in message and self._queue is not None:
+                self._queue.take(message["take"], is_complete=bool(message["is_complete"]))
             if "start" in message and not self._origin.done():
                 self._origin.set_result(int(message["start"]))
         self._stopping.set()
+        if self._queue is not None:
+            self._queue.take((), is_complete=True)
         if not self._origin.done():
             self._origin.set_result(0)
 

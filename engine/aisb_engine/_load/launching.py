@@ -1,18 +1,19 @@
-"""Run a subtask on the workers of a launcher: they start together, and their counts are added up."""
+"""Run a subtask on a launcher's workers: they start together and share a queue; their counts are added up."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aisb._errors import AisbError, RunError, StorageError
+from aisb._errors import AisbError, RunError, ServiceError, StorageError
 from aisb._plugins import Component
 from aisb._running import Launcher
 from aisb_engine._faults import RAISED, ComponentError, describe, is_stop
+from aisb_engine._load.handing_out import SharedRequests, shared_requests
 from aisb_engine._load.job import BackendRecipe, WorkerJob
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.runner import SubtaskRunner
@@ -68,7 +69,7 @@ class LaunchedSubtask:
         """
         jobs = self._jobs(folder, session, began_ns)
         launcher, stopping = self.placement.launcher, self.runner.stopping
-        with dealt_requests([job.requests for job in jobs], requests), self._as_run_error():
+        with self._request_files(jobs, requests) as shared, self._as_run_error():
             async with AsyncExitStack() as cleanup:  # in reverse order, each whatever came of the others
                 cleanup.push_async_exit(self._at_end(launcher.collect))
                 cleanup.push_async_exit(self._at_end(lambda: launcher.stop(PATIENCE)))
@@ -76,7 +77,16 @@ class LaunchedSubtask:
                 await launcher.start(jobs)
                 # Not before: a worker takes no message until it has its job.
                 await cleanup.enter_async_context(_stopped_workers(stopping, launcher))
-                await self._follow(len(jobs), start)
+                await self._follow(len(jobs), start, shared)
+
+    def _request_files(
+        self, jobs: Sequence[WorkerJob], requests: Iterable[PlannedRequest]
+    ) -> AbstractContextManager[SharedRequests | None]:
+        """Write the files that the jobs read; with what hands requests out in a closed loop."""
+        share = self.runner.share
+        if share.is_open:
+            return dealt_requests([job.requests for job in jobs], requests)
+        return shared_requests(jobs[0].requests, requests, len(jobs), is_endless=share.is_endless)
 
     def _jobs(self, folder: Path, session: int, began_ns: int) -> list[WorkerJob]:
         placement, share = self.placement, self.runner.share
@@ -86,7 +96,7 @@ class LaunchedSubtask:
             for number, environment in enumerate(placement.environments)
         ]
 
-    async def _follow(self, workers: int, start: Callable[[int], int]) -> None:
+    async def _follow(self, workers: int, start: Callable[[int], int], shared: SharedRequests | None) -> None:
         """Start the load when all workers are ready, and follow their messages until all have ended.
 
         Raises:
@@ -103,6 +113,9 @@ class LaunchedSubtask:
                 )
             if "error" in message:
                 raise _error_of(message)
+            if "want" in message and shared is not None:
+                taken = [list(stretch) for stretch in shared.give(number, *message["want"])]
+                await launcher.send_to(number, {"take": taken, "is_complete": shared.is_complete})
             if "ready" in message:
                 preparing.discard(number)
                 if not preparing and not runner.stopping.is_set():
@@ -110,6 +123,9 @@ class LaunchedSubtask:
             if "counts" in message:
                 self._counts[number] = message
                 self._add_up()
+                runner.on_failure()
+            if "say" in message:
+                runner.say(f"worker {number}: {message['say']}")
             if "note" in message:
                 runner.note(f"worker {number}: {message['note']}")
             for line in message.get("notes", ()):
@@ -163,9 +179,10 @@ class LaunchedSubtask:
         return leave
 
 
-def _error_of(message: Mapping[str, Any]) -> RunError:
+def _error_of(message: Mapping[str, Any]) -> AisbError:
     """Return the error that ended a worker, of the kind that it had there."""
-    kind = StorageError if message.get("exit_code") == StorageError.exit_code else RunError
+    kinds: Sequence[type[AisbError]] = (StorageError, ServiceError)
+    kind = next((kind for kind in kinds if message.get("exit_code") == kind.exit_code), RunError)
     return kind(message["error"])
 
 

@@ -159,7 +159,7 @@ def workers(load: Load, backend: Backend, requests: int, notes: list[str]) -> in
             count = max(count, -(-at_once // max(1, has.files - SPARE_FILES)))
             count = min(count, max(1, has.files // FILES_A_WORKER))
         count = count if shared else 1
-    if count > at_once and not is_open(load):
+    if count > at_once and (load.concurrency or not is_open(load)):
         notes.append(f"{count} workers were asked for, and {at_once} requests are in flight: {at_once} work")
         count = at_once
     if shared:

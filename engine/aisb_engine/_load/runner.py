@@ -26,12 +26,15 @@ from aisb_engine._load.attempts import (
     delay,
     facts_of,
     is_retryable,
+    long_wait,
     next_turn,
 )
+from aisb_engine._load.brake import Brake
 from aisb_engine._load.client_health import ClientHealth
 from aisb_engine._load.direct import ask_directly
 from aisb_engine._load.pacing import BURST, Clock, Pacer, open_gates
 from aisb_engine._load.process import import_transport, rare_collections
+from aisb_engine._load.request_queue import OwnRequests, RequestQueue
 from aisb_engine._load.share import LoadShare, Source, rounds
 from aisb_engine._load.task_group import TaskGroup
 from aisb_engine._masking import mask_failure
@@ -54,7 +57,8 @@ class SubtaskRunner:
     """One subtask, or a worker's share of one, while it runs.
 
     `log` keeps the attempts, except those of warm-ups. `health_file` is where the process writes how well it
-    keeps up; None where that is not measured.
+    keeps up; None where that is not measured. `say` is called with lines for people, `on_failure` after each
+    failed request.
     """
 
     backend: Backend
@@ -65,16 +69,22 @@ class SubtaskRunner:
     stopping: asyncio.Event
     log: AttemptLog = field(default_factory=Unlogged)
     health_file: Path | None = None
+    say: Note = lambda _line: None
+    on_failure: Callable[[], None] = lambda: None
+    _brake: Brake | None = None
+    _said: set[str] = field(default_factory=set)
     _health: ClientHealth | None = None
     _transport: Transport | None = None
     _until_ns: int | None = None
 
-    async def run(self, source: Source, start: Callable[[], Awaitable[int]]) -> list[str]:
+    async def run(
+        self, source: Source, start: Callable[[], Awaitable[int]], queue: RequestQueue | None = None
+    ) -> list[str]:
         """Send the requests of the share; return when the last one has ended, or at the stop.
 
-        `start` is called when everything is ready, and returns the common start on the clock. Where the load
-        has a time, nothing is begun after it; what is in flight then is waited for. Return remarks on the
-        measuring.
+        The clients of a closed loop take them from `queue`, or without one from `source`. `start` is called
+        when everything is ready, and returns the common start on the clock. Where the load has a time,
+        nothing is begun after it; what is in flight then is waited for. Return remarks on the measuring.
 
         Raises:
             RunError: the log cannot be written.
@@ -85,28 +95,31 @@ class SubtaskRunner:
         first = list(islice(planned, PREPARED))
         origin_ns = await start()
         self._until_ns = None if share.duration_ns is None else origin_ns + share.duration_ns
+        if share.on_outage != "go on" and share.load.brake.failures:
+            self._brake = Brake(share, self.clock, self.say)
         with rare_collections(), self._measured_health() as health:
             async with self.connected(share.limit), TaskGroup(self.stopping) as group:
                 if share.is_open:
                     launched = ((origin_ns + at, request) for at, request in chain(first, planned))
                     group.add(asyncio.create_task(self._launch(launched, group)))
                 elif share.load.pressure_time:
-                    requests = rounds(share, source)
+                    queue = queue or OwnRequests(rounds(share, source))
                     gates = [(origin_ns + at, Future[None]()) for at in share.joins]
                     for _, gate in gates:
-                        group.add(asyncio.create_task(self._client(requests, gate)))
+                        group.add(asyncio.create_task(self._client(queue, gate)))
                     group.add(asyncio.create_task(open_gates(self.clock, gates)))
                 else:
                     once = (request for _, request in source())
-                    requests = rounds(share, source) if share.is_endless else once
+                    queue = queue or OwnRequests(rounds(share, source) if share.is_endless else once)
                     for number in range(self._clients()):
-                        group.add(asyncio.create_task(self._client(requests)))
+                        group.add(asyncio.create_task(self._client(queue)))
                         # Thousands of connections at once would block the loop.
                         if number % CLIENTS_AT_ONCE == 0:
                             await asyncio.sleep(0)
                         if group.is_ending:
                             break
-        return [health.failure] if health and health.failure else []
+        remarks = [health.failure] if health and health.failure else []
+        return remarks + (self._brake.remarks if self._brake else [])
 
     async def warm_up(self, requests: Iterable[Request], clients: int) -> int:
         """Send requests whose answers are not logged; return how many were answered."""
@@ -140,6 +153,7 @@ class SubtaskRunner:
             clock=self.clock,
             limit=limit,
             max_reply=self.share.load.max_reply,
+            max_head=self.share.load.max_head,
         )
         try:
             yield
@@ -166,14 +180,30 @@ class SubtaskRunner:
             return limit
         return min(limit, self.progress.total or limit)
 
-    async def _client(self, requests: Iterator[Request], gate: Future[None] | None = None) -> None:
+    async def _client(self, queue: RequestQueue, gate: Future[None] | None = None) -> None:
         """Send one request after another, from those that all clients share."""
         if gate is not None:
             await gate
-        for request in requests:
+        held = 0
+        while (request := await self._next(queue)) is not None and not self._is_over():
             await self._converse(request)
-            if self._is_over():
-                return
+            if self._brake is not None and self._until_ns is not None:
+                held = await self._slow_down(self._brake, held)
+
+    async def _next(self, queue: RequestQueue) -> Request | None:
+        """Return the next request: before new ones those that failed in an outage which is over."""
+        if self._brake is None or not self._brake.again:
+            return await queue.next()
+        request, failure = self._brake.again.popleft()
+        self._forget_failure(request, failure)
+        return request
+
+    async def _slow_down(self, brake: Brake, held: int) -> int:
+        """Hold a client of a pressure run back while nothing succeeds; return how often in a row it was."""
+        if not brake.is_on:
+            return 0
+        await brake.hold(held, self._until_ns)
+        return held + 1
 
     async def _launch(self, requests: Iterable[PlannedRequest], group: TaskGroup) -> None:
         """Launch each request at its planned time, whatever came of those before.
@@ -254,35 +284,63 @@ class SubtaskRunner:
     async def answer(
         self, request: Request, planned_ns: int | None = None, encoded: list[WireRequest] | None = None
     ) -> Prediction:
-        """Try until there is an answer, or no attempt is left; log every attempt, and return the last."""
-        load, progress, extra = self.share.load, self.progress, facts_of(request)
+        """Try until there is an answer, or no attempt is left; log every attempt, and return the last.
+
+        Raises:
+            ServiceError: nothing has succeeded for longer than `load.outage`.
+        """
+        load, progress, brake, extra = self.share.load, self.progress, self._brake, facts_of(request)
         retries = load.retries if load.retries is not None else 3
         draw: random.Random | None = None
         attempt, sent = 1, 0
         while True:
             progress.sent += 1
-            prediction = await self._attempt(request, sent + 1, planned_ns, encoded)
+            if brake is not None and brake.is_paused:
+                prediction = await self._attempt_after_pause(brake, request, sent + 1)
+            else:
+                prediction = await self._attempt(request, sent + 1, planned_ns, encoded)
             sent = prediction.attempts  # a transport may have had to send it twice
             if prediction.failure is not None:
                 prediction = replace(prediction, failure=mask_failure(prediction.failure))
-            failure = prediction.failure
-            final = failure is None or attempt > retries or not is_retryable(failure)
+            failure, is_paused = prediction.failure, False
+            if brake is not None:
+                brake.ended(failure, prediction.timing.sent_ns)
+                is_paused = brake.is_paused
+            final = failure is None or not is_retryable(failure) or (attempt > retries and not is_paused)
             self.log.append(prediction, final=final, extra=extra)
             if failure is None:
                 progress.received += 1
                 progress.finished += 1
                 return prediction
             if final:
+                if brake is not None:
+                    brake.gave_up(request, failure)
                 self._count_failure(request.id, failure)
                 times = f"{sent} attempt{'s' * (sent > 1)}"
                 self.note(f"request {request.id}: failed after {times}: {failure.message}")
                 return prediction
             progress.retried += 1
             draw = draw or random.Random(f"{load.seed}/{request.id}")
-            pause = delay(attempt, failure, load.backoff, draw)
-            self.note(f"request {request.id}: attempt {attempt}: {failure.message}; again in {pause:.1f} s")
+            pause = 0.0 if is_paused else delay(attempt, failure, load.backoff, draw, load.longest_delay)
+            again = "paused" if is_paused else f"again in {pause:.1f} s"
+            self.note(f"request {request.id}: attempt {attempt}: {failure.message}; {again}")
+            self._say_once(long_wait(failure, load.longest_delay))
             await asyncio.sleep(pause)
             attempt, planned_ns = attempt + 1, None
+
+    async def _attempt_after_pause(self, brake: Brake, request: Request, attempt: int) -> Prediction:
+        """Make an attempt when the pause is over, or as the probe that may end it."""
+        is_probe = await brake.wait()
+        try:
+            return await self._attempt(request, attempt, None)
+        finally:
+            if is_probe:
+                brake.probed()
+
+    def _say_once(self, line: str) -> None:
+        if line and line not in self._said:
+            self._said.add(line)
+            self.say(line)
 
     def _attempt(
         self,
@@ -328,3 +386,15 @@ class SubtaskRunner:
         progress.failed += 1
         progress.failures[failure.kind] = progress.failures.get(failure.kind, 0) + 1
         progress.first_failure = progress.first_failure or f"{name}: {failure.message}"
+        self.on_failure()
+
+    def _forget_failure(self, request: Request, failure: Failure) -> None:
+        """Count a request that failed, and the turns after it, as not asked yet."""
+        turns, progress = 1 + len(request.followups), self.progress
+        progress.finished -= turns
+        progress.failed -= turns
+        progress.failures[failure.kind] -= turns
+        if not progress.failures[failure.kind]:
+            del progress.failures[failure.kind]
+        if progress.first_failure.startswith(f"{request.id}: "):
+            progress.first_failure = ""

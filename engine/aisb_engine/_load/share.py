@@ -1,6 +1,6 @@
 """A process's share of a load: all of it where one process sends, else an even part of it.
 
-The requests of a worker in another process are written to a file, which it reads as it sends.
+The requests that workers send are written to files, which they read as they send.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Literal
 
 import orjson
 
@@ -30,7 +30,8 @@ class LoadShare:
     """One process's share of a subtask's load: number `number` of `processes`.
 
     `clients` is the concurrency of the whole load. In an endless load, rows are repeated in rounds: a row has
-    `repeats` requests in a round, and `cache_buster` makes the prompts of later rounds differ.
+    `repeats` requests in a round, and `cache_buster` makes the prompts of later rounds differ. `on_outage`
+    says what is done while nothing succeeds.
     """
 
     load: Load
@@ -39,6 +40,7 @@ class LoadShare:
     processes: int = 1
     repeats: int = 1
     cache_buster: PrefixCacheBuster | None = None
+    on_outage: Literal["go on", "pause", "slow"] = "go on"
 
     @property
     def is_open(self) -> bool:
@@ -93,7 +95,7 @@ def rounds(share: LoadShare, source: Source) -> Iterator[Request]:
 
 @contextmanager
 def dealt_requests(paths: list[Path], requests: Iterable[PlannedRequest]) -> Iterator[None]:
-    """Write requests to files in turn, so that each worker has an even part of any stretch of time.
+    """Write the requests of an open loop to files in turn, so that each worker has an even part of any time.
 
     The files go at the end of the block.
     """
@@ -109,29 +111,37 @@ def dealt_requests(paths: list[Path], requests: Iterable[PlannedRequest]) -> Ite
 
 
 @contextmanager
-def write_requests(path: Path) -> Iterator[Callable[[int, Request], None]]:
-    """Return what adds a request, with its planned time, to a file.
+def write_requests(path: Path) -> Iterator[Callable[[int, Request], int]]:
+    """Return what adds a request, with its planned time, to a file, and returns the byte where it begins.
 
     Raises:
         RunError: the file cannot be written.
     """
+    end = 0
+
+    def write(planned_ns: int, request: Request) -> int:
+        nonlocal end
+        begin = end
+        end += file.write(orjson.dumps([planned_ns, request], option=orjson.OPT_APPEND_NEWLINE))
+        return begin
+
     try:
         with path.open("wb") as file:
-            yield lambda planned_ns, request: _write(file, planned_ns, request)
+            yield write
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def _write(file: IO[bytes], planned_ns: int, request: Request) -> None:
-    file.write(orjson.dumps([planned_ns, request], option=orjson.OPT_APPEND_NEWLINE))
 
 
 def read_requests(path: Path) -> Iterator[PlannedRequest]:
     """Yield the requests of a file in order."""
     with path.open("rb", buffering=1 << 20) as file:
-        for line in file:
-            planned_ns, table = orjson.loads(line)
-            yield planned_ns, _request(table)
+        yield from map(parse_request, file)
+
+
+def parse_request(line: bytes) -> PlannedRequest:
+    """Return the request of a line of such a file, with its planned time."""
+    planned_ns, table = orjson.loads(line)
+    return planned_ns, _request(table)
 
 
 def _request(table: dict[str, Any]) -> Request:

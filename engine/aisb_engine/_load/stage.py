@@ -10,6 +10,7 @@ from pathlib import Path
 from aisb._backend import Backend
 from aisb._plugins import Plugins
 from aisb_engine._faults import PluginFaults
+from aisb_engine._load.loads import ends_by_time
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._progress import Display, Progress
 from aisb_engine._record.manifest import Manifest
@@ -17,6 +18,9 @@ from aisb_engine._record.predictions import LoggedAnswers
 from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._spec import RunSpec
 from aisb_engine._stopper import Stopper
+
+SOME = 100
+"""Of how many requests of a pressure run, at least, a part in percent is taken: a few say nothing."""
 
 
 @dataclass(slots=True)
@@ -51,6 +55,35 @@ class InferenceStage:
     """Where the run is `scored`: what was read from the log of each subtask, by its key, without times."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     interrupted: bool = False
+    stopped_because: str = ""
+    """Why the stage ended by itself before everything was asked; and the exit code that says so."""
+    stopped_code: int = 0
+
+    def stop(self, reason: str, exit_code: int) -> None:
+        """End the stage before everything is asked; what has finished is kept."""
+        if not self.stopped_because:
+            self.stopped_because, self.stopped_code = reason, exit_code
+        self.stopping.set()
+
+    def check_failures(self) -> None:
+        """Stop the stage when as many requests have failed as `run.stop_after_failures` says."""
+        limit = self.spec.run.stop_after_failures
+        if limit is None or self.stopping.is_set():
+            return
+        failed = sum(one.failed for one in self.progress.values())
+        if failed >= self._most_failures(limit):
+            self.stop(f"{failed} requests failed (--stop-after-failures {limit})", 1)
+
+    def _most_failures(self, limit: str) -> float:
+        """Return the number of failures that ends the stage: a part of what ended, where a time ends it."""
+        if not limit.endswith("%"):
+            return int(limit)
+        total = 0
+        for one in self.subtasks:
+            progress, load = self.progress[one.subtask.key], one.subtask.load
+            planned = progress.total or one.row_count * one.subtask.repeats
+            total += max(progress.finished, SOME) if ends_by_time(load) else planned
+        return max(1.0, total * float(limit[:-1]) / 100)
 
     @property
     def requests(self) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import pickle
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -80,10 +80,11 @@ class LocalWorkers(Launcher):
 
     async def send(self, message: Message) -> None:
         """Send a message to all processes."""
-        line = orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
-        for process in self._processes:
-            if process.stdin is not None and not process.stdin.is_closing():
-                process.stdin.write(line)
+        _write(self._processes, message)
+
+    async def send_to(self, worker: int, message: Message) -> None:
+        """Send a message to one process."""
+        _write(self._processes[worker : worker + 1], message)
 
     async def stop(self, patience: float = 10.0) -> None:
         """Wait for all processes, and kill those that are left after some seconds."""
@@ -121,6 +122,13 @@ class LocalWorkers(Launcher):
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         last = f": {words.splitlines()[-1]}" if words else ""
         return RunError(f"worker {number} ended {how} before its work did{last}")
+
+
+def _write(processes: Iterable[asyncio.subprocess.Process], message: Message) -> None:
+    line = orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
+    for process in processes:
+        if process.stdin is not None and not process.stdin.is_closing():
+            process.stdin.write(line)
 
 
 async def _last_words(stream: asyncio.StreamReader) -> str:

@@ -17,7 +17,7 @@ import orjson
 
 from aisb._types import TOKEN_KINDS, ChunkKind
 from aisb_engine._performance.held import held_tokens
-from aisb_engine._record.log import LENGTH
+from aisb_engine._record.records import LENGTH
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,7 +17,8 @@ import orjson
 from aisb._types import ChunkKind
 from aisb_engine._performance.columns import BY_KIND, KINDS, SCALARS, WINDOW, Columns, open_map
 from aisb_engine._performance.held import Held, held
-from aisb_engine._record.log import LENGTH, extents, next_record
+from aisb_engine._record.log import extents, next_record
+from aisb_engine._record.records import LENGTH
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats

@@ -1,26 +1,17 @@
 """The log: every attempt, appended as it ends, that survives a kill at any moment.
 
-A worker appends to a file of its own, one `write` a record, so a reader sees whole records and at most one
-torn one at the end. A record is
-
-    b"aisb" | payload length (u32) | CRC-32 of the payload (u32) | payload
-    payload = header length (u32) | header (JSON) | gaps between stamps (u32, i64) | tokens a chunk (i32)
-
-all little-endian. The header names what the bytes after it are. Where bytes are damaged the reader goes on at
-the next mark and counts what it could not read.
+A worker appends to a file of its own, one `write` a record (`records`), so a reader sees whole records and at
+most one torn one at the end. Where bytes are damaged the reader goes on at the next mark and counts what it
+could not read.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-import sys
-from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from errno import ENOSPC
-from itertools import accumulate, chain, groupby, islice
 from mmap import ACCESS_READ, mmap
-from operator import sub
 from os import strerror
 from pathlib import Path
 from types import TracebackType
@@ -30,21 +21,9 @@ from zlib import crc32
 import orjson
 
 from aisb._errors import StorageError
-from aisb._types import ChunkKind, Failure, Logprob, Prediction, Timing, Usage, request_id
-from aisb_engine._record.kinds import Kinds
-
-MARK = b"aisb"
-HEAD = struct.Struct("<4sII")
-LENGTH = struct.Struct("<I")
-STAMPS = ("planned_ns", "connected_ns", "sent_ns", "headers_ns", "done_ns")
-
-
-class Record(NamedTuple):
-    """One attempt from the log. `final` says that the engine did not try again after it."""
-
-    prediction: Prediction
-    final: bool
-    session: int
+from aisb._types import Prediction, request_id
+from aisb_engine._record.records import HEAD, LENGTH, MARK, Record, decode, encode
+from aisb_engine._record.stored import Entry, Key, LatestAttempts, entry_of, mapped, summary_of
 
 
 class LogWriter:
@@ -96,113 +75,43 @@ class LogWriter:
 class Log(NamedTuple):
     """What a log folder holds: the latest attempt for each key, and what could not be read."""
 
-    latest: dict[tuple[str, int, int], Prediction]
+    latest: LatestAttempts
     attempts: int
     damaged: int
 
     @property
-    def finished(self) -> set[tuple[str, int, int]]:
+    def finished(self) -> set[Key]:
         """The keys that have an answer."""
-        return {key for key, prediction in self.latest.items() if prediction.failure is None}
+        return {key for key, entry in self.latest.entries.items() if summary_of(entry).failure is None}
 
 
 def read_folder(folder: Path) -> Log:
     """Read every worker's file in a folder; for each key the last attempt wins."""
-    latest: dict[tuple[str, int, int], tuple[int, Prediction]] = {}
+    latest: dict[Key, tuple[int, Entry]] = {}
     attempts = damaged = 0
     for path in sorted(folder.glob("worker-*")):
-        for record in read_file(path):
+        for start, end, record in _records(path):
             if record is None:
                 damaged += 1
                 continue
             attempts += 1
             key = record.prediction.key
             if key not in latest or latest[key][0] <= record.session:
-                latest[key] = (record.session, record.prediction)
-    return Log({key: prediction for key, (_, prediction) in latest.items()}, attempts, damaged)
+                latest[key] = (record.session, entry_of(path, start, end, record.prediction))
+    return Log(LatestAttempts({key: entry for key, (_, entry) in latest.items()}), attempts, damaged)
 
 
 def read_file(path: Path) -> Iterator[Record | None]:
     """Yield the records of one worker's file in order; None where bytes could not be read."""
-    data = path.read_bytes()
+    for _, _, record in _records(path):
+        yield record
+
+
+def _records(path: Path) -> Iterator[tuple[int, int, Record | None]]:
+    """Yield the records of a file with where their payloads begin and end."""
+    data = mapped(path)
     for start, end in extents(data):
-        yield decode(memoryview(data)[start:end]) if start >= 0 else None
-
-
-def encode(
-    prediction: Prediction, *, final: bool, session: int, extra: Mapping[str, Any] | None = None
-) -> bytes:
-    """Return the record of one attempt."""
-    timing = prediction.timing
-    stamps = timing.chunk_ns
-    code, between = _gaps(stamps)
-    header = {
-        "id": prediction.sample_id,
-        "repeat": prediction.repeat,
-        "turn": prediction.turn,
-        "attempt": prediction.attempts,
-        "final": final,
-        "session": session,
-        "text": prediction.text,
-        "reasoning": prediction.reasoning or None,
-        "tool_calls": prediction.tool_calls or None,
-        "finish_reason": prediction.finish_reason,
-        "usage": prediction.usage,
-        "failure": prediction.failure,
-        "times": [timing.planned_ns, timing.connected_ns, timing.sent_ns, timing.headers_ns, timing.done_ns],
-        "first_chunk_ns": stamps[0] if stamps else None,
-        "kinds": _runs(timing.chunk_kinds),
-        "gaps": [code, max(0, len(stamps) - 1)],
-        "tokens": len(timing.chunk_tokens),
-        "streamed": timing.streamed,
-        "logprobs": [list(one) for one in prediction.logprobs] if prediction.logprobs else None,
-        "extra": extra or None,
-    }
-    text = orjson.dumps(header, option=orjson.OPT_SERIALIZE_DATACLASS)
-    tokens = timing.chunk_tokens.tobytes()
-    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
-        between, tokens = _swapped(code, between), _swapped("i", tokens)
-    payload = b"".join((LENGTH.pack(len(text)), text, between, tokens))
-    return HEAD.pack(MARK, len(payload), crc32(payload)) + payload
-
-
-def decode(payload: memoryview) -> Record:
-    """Return the attempt in a record's payload."""
-    (size,) = LENGTH.unpack_from(payload)
-    header: dict[str, Any] = orjson.loads(payload[4 : 4 + size])
-    code, count = header["gaps"]
-    between: array[int] = array(code)
-    tokens = array("i")
-    offset = 4 + size
-    end = offset + count * between.itemsize
-    between.frombytes(payload[offset:end])
-    tokens.frombytes(payload[end:])
-    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
-        between.byteswap()
-        tokens.byteswap()
-    times = dict(zip(STAMPS, header["times"], strict=True))
-    timing = Timing(
-        **times,
-        chunk_ns=_stamps(header["first_chunk_ns"], between),
-        chunk_kinds=Kinds((kind, count) for kind, count in header["kinds"]),
-        chunk_tokens=tokens,
-        streamed=header["streamed"],
-    )
-    prediction = Prediction(
-        sample_id=header["id"],
-        repeat=header["repeat"],
-        turn=header["turn"],
-        text=header["text"],
-        reasoning=header["reasoning"] or "",
-        tool_calls=tuple(header["tool_calls"] or ()),
-        finish_reason=header["finish_reason"],
-        usage=Usage(**header["usage"]) if header["usage"] else None,
-        timing=timing,
-        attempts=header["attempt"],
-        failure=Failure(**header["failure"]) if header["failure"] else None,
-        logprobs=tuple(Logprob(*one) for one in header.get("logprobs") or ()),
-    )
-    return Record(prediction, header["final"], header["session"])
+        yield start, end, decode(memoryview(data)[start:end]) if start >= 0 else None
 
 
 def rewrite_log(path: Path, change: Callable[[dict[str, Any]], bool]) -> Iterator[bytes | None]:
@@ -284,34 +193,6 @@ def _facts(record: bytes) -> tuple[tuple[str, int, int], int, int, str]:
     return key, int(header["session"]), int(header["attempt"]), fault
 
 
-def _gaps(stamps: array[int]) -> tuple[str, bytes]:
-    """Return the gaps between stamps as numbers of 32 bits (`I`), or of 64 (`q`) where one is large."""
-    if len(stamps) < 2:
-        return "I", b""
-    try:
-        return "I", array("I", map(sub, islice(stamps, 1, None), stamps)).tobytes()
-    except OverflowError:  # a gap of more than four seconds, or a clock that went back
-        return "q", array("q", map(sub, islice(stamps, 1, None), stamps)).tobytes()
-
-
-def _swapped(code: str, data: bytes) -> bytes:
-    numbers: array[int] = array(code)
-    numbers.frombytes(data)
-    numbers.byteswap()
-    return numbers.tobytes()
-
-
-def _stamps(first: int | None, between: Sequence[int]) -> array[int]:
-    return array("q") if first is None else array("q", accumulate(chain((first,), between)))
-
-
-def _runs(kinds: Sequence[ChunkKind]) -> Sequence[tuple[ChunkKind, int]]:
-    """Return the kinds in order, each with how often it comes in a row."""
-    if isinstance(kinds, Kinds):
-        return kinds.runs
-    return [(kind, len([*run])) for kind, run in groupby(kinds)]
-
-
 def extents(data: bytes | mmap, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of each sound payload; (-1, end) for a stretch that is damaged or torn.
 
@@ -356,4 +237,4 @@ def _sound_length(path: Path) -> int:
     """Return where the last sound record of a file ends."""
     if not path.exists():
         return 0
-    return max((end for start, end in extents(path.read_bytes()) if start >= 0), default=0)
+    return max((end for start, end in extents(mapped(path)) if start >= 0), default=0)

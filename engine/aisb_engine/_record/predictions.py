@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from io import BytesIO
 from itertools import groupby
 from types import MappingProxyType
@@ -13,10 +12,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from aisb._errors import RunError
-from aisb._types import Failure, Message, Prediction, Request, Sample, Timing
+from aisb._types import Failure, Message, Prediction, Request, Sample
 from aisb_engine._record.latency import latency
 from aisb_engine._record.log import Log, read_folder
 from aisb_engine._record.runfolder import RunFolder, json_line, write_atomically
+from aisb_engine._record.stored import Entry, Predictions
 
 SAMPLES = "samples.jsonl.gz"
 
@@ -123,11 +123,11 @@ class LoggedAnswers(NamedTuple):
     """
 
     task: AskedTask
-    predictions: list[Prediction]
+    predictions: Predictions
 
     def without_times(self) -> LoggedAnswers:
         """Return what scoring needs: the time stamps are most of what a streamed answer takes in memory."""
-        return LoggedAnswers(self.task, [replace(one, timing=Timing()) for one in self.predictions])
+        return LoggedAnswers(self.task, self.predictions.without_times())
 
 
 def read_answers(folder: RunFolder, model: str, task: str, repeats: int) -> LoggedAnswers:
@@ -138,7 +138,7 @@ def read_answers(folder: RunFolder, model: str, task: str, repeats: int) -> Logg
     """
     asked = read_samples(folder, model, task)
     log = read_folder(folder.log(model, task))
-    return LoggedAnswers(asked, list(in_order(asked.asked, log, repeats)))
+    return LoggedAnswers(asked, Predictions([*in_order(asked.asked, log, repeats)]))
 
 
 def write_predictions(
@@ -162,7 +162,7 @@ def write_predictions(
         write_atomically(folder.predictions_json(model, task), _by_id(by_id, predictions, repeats))
 
 
-def in_order(asked: Sequence[Asked], log: Log, repeats: int) -> Iterator[Prediction]:
+def in_order(asked: Sequence[Asked], log: Log, repeats: int) -> Iterator[Entry]:
     """Yield the predictions that there are, by sample, repeat and turn; a failure where nothing was asked."""
     turns = max((key[2] for key in log.latest), default=0) + 1
     for one in asked:
@@ -171,7 +171,7 @@ def in_order(asked: Sequence[Asked], log: Log, repeats: int) -> Iterator[Predict
                 yield Prediction(one.sample.id, repeat, attempts=0, failure=Failure("row", one.broken))
                 continue
             for turn in range(turns):
-                found = log.latest.get((one.sample.id, repeat, turn))
+                found = log.latest.entries.get((one.sample.id, repeat, turn))
                 if found is not None:
                     yield found
 
@@ -209,11 +209,23 @@ def _by_id(by_id: Mapping[str, Asked], predictions: Iterable[Prediction], repeat
     before = b"{\n"
     answered = (prediction for prediction in predictions if prediction.failure is None)
     for key, together in groupby(answered, lambda prediction: prediction.sample_id):
-        entries = [_entry(by_id[key], prediction) for prediction in together]
+        entries = (orjson.dumps(_entry(by_id[key], prediction), default=str) for prediction in together)
         yield before + orjson.dumps(key) + b": "
-        yield orjson.dumps(entries if repeats > 1 else entries[0], default=str)
+        if repeats > 1:
+            yield from _as_list(entries)
+        else:
+            yield next(entries)
         before = b",\n"
     yield b"\n}\n" if before == b",\n" else b"{\n\n}\n"
+
+
+def _as_list(entries: Iterable[bytes]) -> Iterator[bytes]:
+    before = b"["
+    for entry in entries:
+        yield before
+        yield entry
+        before = b","
+    yield b"]"
 
 
 def _entry(asked: Asked, prediction: Prediction) -> dict[str, Any]:

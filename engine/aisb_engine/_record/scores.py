@@ -28,8 +28,7 @@ class Verdict(NamedTuple):
 
 def write_scores(folder: RunFolder, model: str, task: str, scored: Mapping[str, Sequence[Score]]) -> None:
     """Keep the scores of a subtask, a line for each evaluator and answer; the first evaluator first."""
-    lines = [json_line(score_line(score)) for score in _all(scored)]
-    write_atomically(folder.scores(model, task), b"".join(lines))
+    write_atomically(folder.scores(model, task), (json_line(score_line(score)) for score in _all(scored)))
 
 
 def read_scores(folder: RunFolder, model: str, task: str) -> list[Verdict] | None:

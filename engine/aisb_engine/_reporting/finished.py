@@ -131,8 +131,9 @@ class RunFiles:
             yield from self._logged(model, task)
             return
         place = str(path.relative_to(self._folder.path))
-        for number, line in enumerate(path.read_bytes().splitlines(), 1):
-            yield {**orjson.loads(line), "file": place, "line": number}
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                yield {**orjson.loads(line), "file": place, "line": number}
 
     def _logged(self, model: str, task: str) -> Iterator[Row]:
         log = self._folder.log(model, task)

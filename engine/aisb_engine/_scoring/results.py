@@ -27,6 +27,7 @@ from aisb_engine._record.predictions import (
 )
 from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._record.scores import write_scores
+from aisb_engine._record.stored import summaries
 from aisb_engine._scoring.graders import Graders, RunGraders
 from aisb_engine._scoring.judging import Judging, is_judged
 from aisb_engine._scoring.metrics import bounds, outcomes, over_areas, over_some_groups
@@ -236,7 +237,7 @@ async def grade_subtask(
             judges = {}
         elif judging:
             each = sum(judge.questions_per_answer for judge in judges.values())
-            judging.begin(f"{name} · {model}", each * sum(p.failure is None for p in predictions))
+            judging.begin(f"{name} · {model}", each * sum(p.failure is None for p in summaries(predictions)))
             with judging.shown(display or Silent()):
                 scored = await grade(concurrency=judging.concurrency)
         else:
@@ -277,8 +278,9 @@ async def grade_subtask(
         "outcomes": outcomes(first),
         "bounds": bounds(first) if metrics and metrics[0].unit == "%" else None,
         "asked": len(predictions),
-        "not_asked_yet": len(asked) * subtask.repeats - len({(p.sample_id, p.repeat) for p in predictions}),
-        "failed": sum(prediction.failure is not None for prediction in predictions),
+        "not_asked_yet": len(asked) * subtask.repeats
+        - len({(one.sample_id, one.repeat) for one in summaries(predictions)}),
+        "failed": sum(one.failure is not None for one in summaries(predictions)),
         "unmade": sum(bool(one.broken) for one in asked) * subtask.repeats,
         "faults": [fault.line for fault in faults.faults],
         "disputed": contested.told() if contested else None,
@@ -347,7 +349,7 @@ def _first_error(
     """Return the first request that failed, else the first answer that could not be graded, with its log."""
     asking = folder.infer_log(subtask.model, subtask.task)
     scoring = folder.eval_log(subtask.model, subtask.task)
-    keys = [(prediction.key, asking) for prediction in predictions if prediction.failure]
+    keys = [(one.key, asking) for one in summaries(predictions) if one.failure]
     keys += [((score.sample_id, score.repeat, 0), scoring) for score in scores if score.outcome == "error"]
     for key, log in keys:
         return {"request": request_id(*key), "log": str(log.relative_to(folder.path))}

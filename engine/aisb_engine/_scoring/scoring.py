@@ -29,6 +29,7 @@ from aisb_engine._faults import (
     make,
     words,
 )
+from aisb_engine._record.stored import summaries
 from aisb_engine._scoring.metrics import summarize
 from aisb_engine._scoring.options import likeliest
 from aisb_engine._scoring.rows import GraderOfRows, parted, use_for
@@ -48,7 +49,7 @@ CORRECT_FROM = 1 - 1e-9
 async def score(
     task: Task,
     samples: Mapping[str, Sample],
-    predictions: Iterable[Prediction],
+    predictions: Sequence[Prediction],
     plugins: Plugins,
     *,
     ask: Ask | None = None,
@@ -79,13 +80,7 @@ async def score(
     else:
         steps = Steps(steps.steps, reading)
     judges = evaluators(task, plugins, ask) if judges is None else judges
-    order = {sample_id: position for position, sample_id in enumerate(samples)}
-    last: dict[tuple[str, int], Prediction] = {}
-    for prediction in predictions:
-        key = (prediction.sample_id, prediction.repeat)
-        if prediction.sample_id in samples and (key not in last or prediction.turn >= last[key].turn):
-            last[key] = prediction
-    asked = sorted(last.values(), key=lambda p: (order[p.sample_id], p.repeat))
+    asked = _last_turns(samples, predictions)
     takes_calls = wants_calls(task, plugins)
     grader = _Grader(task, plugins, steps, judges, faults, unmade or {}, takes_calls=takes_calls)
     results: list[list[Score]] = [[] for _ in asked]
@@ -93,7 +88,8 @@ async def score(
 
     async def work() -> None:
         # Workers share one iterator, so an evaluator that does not wait is done by the first of them alone.
-        for position, prediction in waiting:
+        for position, number in waiting:
+            prediction = predictions[number]  # large ones are in memory only while they are graded
             results[position] = await grader.grade(samples[prediction.sample_id], prediction)
 
     try:
@@ -103,6 +99,19 @@ async def score(
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed.exceptions[0].__cause__
     return {name: [scores[column] for scores in results] for column, name in enumerate(judges)}
+
+
+def _last_turns(samples: Mapping[str, Sample], predictions: Sequence[Prediction]) -> list[int]:
+    """Return the places of the predictions that are graded, the last turns, in sample and repeat order."""
+    order = {sample_id: position for position, sample_id in enumerate(samples)}
+    last: dict[tuple[int, int], tuple[int, int]] = {}
+    for number, prediction in enumerate(summaries(predictions)):
+        if prediction.sample_id not in order:
+            continue
+        key = (order[prediction.sample_id], prediction.repeat)
+        if key not in last or prediction.turn >= last[key][0]:
+            last[key] = (prediction.turn, number)
+    return [number for _, (_, number) in sorted(last.items())]
 
 
 def chosen(task: Task, prediction: Prediction) -> Extract:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aisb._errors import AisbError, UsageError
 from aisb._options import options as factory_options
 from aisb_engine._faults import StepError
+from aisb_engine._record.stored import summaries
 from aisb_engine._scoring.steps import Steps, reading_of
 from aisb_engine._spec import Use
 
@@ -139,7 +140,7 @@ async def disputed(
     plugins: Plugins,
     *,
     samples: Mapping[str, Sample],
-    predictions: Iterable[Prediction],
+    predictions: Sequence[Prediction],
     scores: Sequence[Score],
     judge: Evaluator,
     steps: Steps,
@@ -155,13 +156,13 @@ async def disputed(
         return None
     own = Steps(steps.steps, reading)
     others, _, _ = other_extractors(task, plugins, marks=marks)
-    by_key: dict[tuple[str, int], Prediction] = {}
-    for prediction in predictions:  # the last turn, as it is graded
-        by_key[prediction.sample_id, prediction.repeat] = prediction
+    places: dict[tuple[str, int], int] = {}
+    for number, summary in enumerate(summaries(predictions)):  # the last turn, as it is graded
+        places[summary.sample_id, summary.repeat] = number
     tallies = {name: Dispute(name) for name in others}
     step = max(1, -(-len(scores) // MOST_ANSWERS))
     for position, score in enumerate(scores[::step]):
-        prediction = by_key[score.sample_id, score.repeat]
+        prediction = predictions[places[score.sample_id, score.repeat]]
         if position == TRIAL:
             tallies = {name: tally for name, tally in tallies.items() if tally.is_usual}
         if score.outcome == "error" or prediction.logprobs or prediction.tool_calls:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from aisb_engine._stream.problems import invalid_http
 
 LONGEST_HEAD = 65_536
+"""Bytes of a head at most, where `load.max_head` says nothing else."""
 CHUNKED = -1
 """The length of a body that says its length chunk by chunk."""
 _VERSION = b"HTTP/1."
@@ -30,7 +31,7 @@ class Head(NamedTuple):
     keep_alive: bool
 
 
-def end_of_head(data: bytes, at: int) -> int:
+def end_of_head(data: bytes, at: int, longest: int = LONGEST_HEAD) -> int:
     """Return where the head that begins at a position ends, its empty line included; -1 when it is not whole.
 
     Raises:
@@ -44,8 +45,8 @@ def end_of_head(data: bytes, at: int) -> int:
         end, size = bare, 2
     if begun[: len(_VERSION)] != _VERSION[: len(begun)]:
         raise invalid_http("it does not begin with HTTP/1", begun)
-    if (end if end >= 0 else len(data)) - at > LONGEST_HEAD:
-        raise invalid_http(f"its head is longer than {LONGEST_HEAD} bytes", begun)
+    if (end if end >= 0 else len(data)) - at > longest:
+        raise invalid_http(f"its head is longer than {longest} bytes (load.max_head)", begun)
     return end + size if end >= 0 else -1
 
 

@@ -24,13 +24,12 @@ from aisb_engine._faults import RAISED
 from aisb_engine._stream import failures, problems
 from aisb_engine._stream.columns import Columns
 from aisb_engine._stream.compression import LARGEST_REPLY, Decoder, decoder_for
-from aisb_engine._stream.head import CHUNKED, Head, end_of_head, parse_head
+from aisb_engine._stream.head import CHUNKED, LONGEST_HEAD, Head, end_of_head, parse_head
 from aisb_engine._stream.kind import BOM, is_stream, only_comments, shows_kind
 from aisb_engine._stream.lines import HEX_DIGITS, bare_size, check_line
 from aisb_engine._stream.template import CountedTail, find_template, piece_start
 
-# Where the reader is in the framing.
-HEAD: Final = 0
+HEAD: Final = 0  # where the reader is in the framing
 CHUNK_SIZE: Final = 1
 CHUNK: Final = 2
 CHUNK_END: Final = 3
@@ -71,6 +70,7 @@ class StreamReader:
         self.streamed: bool = True
         self.decoder: Decoder | None = None
         self.max_reply: int = LARGEST_REPLY  # bytes, decompressed
+        self.max_head: int = LONGEST_HEAD
         self.columns = Columns()
         self._state: int = HEAD
         self._rest: bytes = b""  # the beginning of a line that is not whole yet
@@ -172,7 +172,7 @@ class StreamReader:
                 return
 
     def _read_head(self, data: bytes, at: int, stamp: int) -> int:
-        end = end_of_head(data, at)
+        end = end_of_head(data, at, self.max_head)
         if end < 0:
             self._rest = data[at:]
             return len(data)

@@ -281,10 +281,8 @@ def test_the_memory_of_all_that_a_program_starts_is_bound_by_a_control_group():
 
 def test_the_memory_of_all_that_a_program_starts_is_watched_where_there_is_no_control_group():
     limits = Limits(seconds=10, memory=512, processes=16, grouped=False)
-    began = time.monotonic()
     found = ran(GREEDY, limits=limits)
     assert found["problem"] == "out of memory: the program may take 576 MB with all that it starts"
-    assert time.monotonic() - began < 15
     assert ran(CORRECT_FROM, limits=limits) == {"passed": True}
 
 

@@ -20,7 +20,7 @@ PATIENCE = 60.0
 
 @dataclass(slots=True)
 class TrialJob:
-    """A job that copies its file, follows one message, and ends in the way that `ending` says."""
+    """A job that copies its file, follows a message for all and one for itself, and ends as `ending` says."""
 
     folder: Path
     number: int
@@ -45,8 +45,11 @@ class TrialJob:
             os._exit(3)
         if self.ending == "stays":
             await asyncio.Event().wait()
+        own = await channel.receive()
+        while own is not None and own.get("worker", self.number) != self.number:
+            own = await channel.receive()
         for number in range(100):
-            channel.send({"number": number, "echo": message})
+            channel.send({"number": number, "echo": message, "own": own})
         target.write_text(source.read_text("utf-8").upper(), "utf-8")
         channel.send({"ended": True})
 
@@ -109,6 +112,8 @@ async def _work_and_end(launcher: Launcher, folder: Path) -> list[str]:
         received[number].append(message)
         if "ready" in message and sum("ready" in m for each in received.values() for m in each) == len(jobs):
             await launcher.send({"start": 2**53, "text": "now \u2713\n"})
+            for job in jobs:
+                await launcher.send_to(job.number, {"for": job.number})
     await launcher.stop()
     await launcher.collect()
     wrong = [problem for job in jobs for problem in _work_of(job, received[job.number])]
@@ -129,6 +134,8 @@ def _work_of(job: TrialJob, messages: Sequence[Mapping[str, Any]]) -> list[str]:
         wrong.append(f"{who}: messages are lost, or not in the order of sending")
     if any(m["echo"] != {"start": 2**53, "text": "now \u2713\n"} for m in messages if "echo" in m):
         wrong.append(f"{who} received something else than what was sent to it")
+    if any((m["own"] or {}).get("for") != job.number for m in messages if "own" in m):
+        wrong.append(f"{who} received something else than what was sent to it alone")
     if not any("ended" in message for message in messages):
         wrong.append(f"{who}: its last message did not arrive")
     if not job.writes[0].exists() or job.writes[0].read_text("utf-8") != f"WORDS OF {job.number}":
@@ -146,6 +153,7 @@ async def _lose_a_worker(launcher: Launcher, folder: Path) -> list[str]:
             ready += "ready" in message
             if "ready" in message and ready == len(jobs):
                 await launcher.send({"start": 0})
+                await launcher.send_to(1, {"for": 1})
     except RunError:
         raised = True
     await launcher.stop(0.1)

@@ -1,0 +1,161 @@
+"""What a load does while nothing succeeds: an accuracy run pauses and probes, a pressure run slows down.
+
+A service that is restarted answers again after a minute, and one that is gone does not. Without a brake the
+first would cost the run all requests of that minute, and the second fills the disk with failures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from aisb._errors import ServiceError
+from aisb._types import Failure, Request
+from aisb_engine._load.pacing import Clock
+from aisb_engine._load.share import LoadShare
+
+OWN_FAULT: Final = frozenset({400, 405, 406, 410, 411, 413, 414, 415, 422})
+"""Statuses that say something of a request, and that its service works."""
+FIRST_HOLD: Final = 0.1
+"""Seconds for which a client of a pressure run is held back at first; each further time is twice as long."""
+
+
+def is_outage(failure: Failure) -> bool:
+    """Say whether a failure can mean that the service does not work, and not that it refused the request."""
+    if failure.kind == "status" and failure.status is not None:
+        return failure.status not in OWN_FAULT
+    return failure.kind not in {"refused", "row"}
+
+
+class FailedRequest(NamedTuple):
+    """A request with no attempt left, and why the last one failed."""
+
+    request: Request
+    failure: Failure
+
+
+class Brake:
+    """Counts failed attempts without a success between them, and holds attempts back when they are many.
+
+    A process that sends a part of the load counts its own attempts, and brakes after its part of the number.
+    `say` is called with lines for people. `again` are requests that failed in an outage which is over.
+    """
+
+    def __init__(self, share: LoadShare, clock: Clock, say: Callable[[str], None]) -> None:
+        brake = share.load.brake
+        self._clock = clock
+        self._say = say
+        self._most = max(1, -(-brake.failures // share.processes))
+        self._after_ns = 0 if share.on_outage == "slow" else round(brake.seconds * 1e9)
+        self._probe = brake.probe
+        self._outage_ns = round(share.load.outage * 1e9)
+        self._failed = 0
+        self._since_ns: int | None = None
+        self._on_ns = 0
+        self._last = ""
+        self._is_slow = share.on_outage == "slow"
+        self._released = asyncio.Event()
+        self._released.set()
+        self._turn = asyncio.Lock()
+        self._lately: list[FailedRequest] = []
+        self.again: deque[FailedRequest] = deque()
+        self.remarks: list[str] = []
+
+    @property
+    def is_on(self) -> bool:
+        """Whether attempts are held back."""
+        return not self._released.is_set()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether attempts wait until a probe succeeds."""
+        return self.is_on and not self._is_slow
+
+    def ended(self, failure: Failure | None, sent_ns: int | None) -> None:
+        """Take note of how an attempt ended that was sent at `sent_ns`."""
+        now = self._clock()
+        if failure is None and self._is_slow and self.is_on and (sent_ns or 0) < self._on_ns:
+            return  # it began before the trouble: it does not say that the service takes requests again
+        if failure is None or not (self._is_slow or is_outage(failure)):
+            if self.is_on:
+                self._release(now)
+                self.again.extend(self._lately)
+            self._lately.clear()
+            self._failed, self._since_ns = 0, now
+            return
+        self._failed += 1
+        self._last = f"{failure.kind}: {failure.message}"
+        if self._since_ns is None:
+            self._since_ns = now
+        if not self.is_on and self._failed >= self._most and now - self._since_ns >= self._after_ns:
+            self._brake(now)
+
+    def gave_up(self, request: Request, failure: Failure) -> None:
+        """Remember a request that has no attempt left: if this is an outage, it is asked again after it."""
+        if not self._is_slow and is_outage(failure):
+            self._lately.append(FailedRequest(request, failure))
+
+    async def wait(self) -> bool:
+        """Return when an attempt may begin. If it is a probe, return True; `probed` must follow it.
+
+        Raises:
+            ServiceError: nothing has succeeded for longer than `load.outage`.
+        """
+        await self._turn.acquire()
+        is_probe = False
+        try:
+            if self.is_on:
+                await self._sleep(self._probe)
+            if self.is_on:
+                passed = self._clock() - (self._since_ns or 0)
+                if passed >= self._outage_ns:
+                    raise ServiceError(
+                        f"nothing succeeded for {passed / 1e9:.0f} s (load.outage): {self._last}"
+                    )
+                is_probe = True
+        finally:
+            if not is_probe:
+                self._turn.release()
+        return is_probe
+
+    def probed(self) -> None:
+        """Let the next attempt wait for its turn."""
+        self._turn.release()
+
+    async def hold(self, times: int, until_ns: int | None) -> None:
+        """Hold a client of a pressure run back, after `times` times before; till `until_ns` at most."""
+        seconds = min(FIRST_HOLD * 2.0**times, self._probe)
+        if until_ns is not None:
+            seconds = min(seconds, max(0.0, (until_ns - self._clock()) / 1e9))
+        await self._sleep(seconds)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait so long, or until the brake is released."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._released.wait()
+
+    def _brake(self, now: int) -> None:
+        self._released.clear()
+        self._on_ns = now
+        passed = (now - (self._since_ns or 0)) / 1e9
+        failed = f"{self._failed} attempts failed in {passed:.0f} s and none succeeded"
+        if self._is_slow:
+            line = f"{failed} ({self._last}): clients are held back until one succeeds"
+            if not self.remarks:
+                self._say(line)
+                self.remarks.append(line)
+            return
+        self._say(
+            f"paused: {failed} ({self._last}); trying again every {self._probe:g} s, "
+            f"for {self._outage_ns / 1e9:g} s in all (load.outage)"
+        )
+
+    def _release(self, now: int) -> None:
+        self._released.set()
+        if not self._is_slow:
+            passed = (now - (self._since_ns or 0)) / 1e9
+            self._say(f"going on: the service answers again after {passed:.0f} s")

@@ -1,0 +1,142 @@
+"""Where the clients of a closed loop get their next request: from this process, or from the run.
+
+With several workers the run hands out the requests of one file in their order, so that no worker runs dry
+while another has requests left. A worker asks for more before it needs them. Only places in the file travel
+in messages, which cost the same for long prompts and short ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Protocol
+
+from aisb._types import Request
+from aisb_engine._load.prefix_cache import in_round
+from aisb_engine._load.share import LoadShare, parse_request
+
+AHEAD = 0.1
+"""Seconds of work that a worker has waiting: far more than an answer of the run takes, and little enough that
+no worker has work left for long when the others have none."""
+
+
+class RequestQueue(Protocol):
+    """Gives clients their requests, each once."""
+
+    async def next(self) -> Request | None:
+        """Return the next request; None when there is none left."""
+
+
+class OwnRequests:
+    """The queue of a process that sends all requests itself."""
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self._requests: Iterator[Request] = iter(requests)
+
+    async def next(self) -> Request | None:
+        """Return the next request; None when there is none left."""
+        return next(self._requests, None)
+
+
+class Stretch(NamedTuple):
+    """Consecutive requests of the file: the byte where they begin, how many, and the round they are for."""
+
+    offset: int
+    length: int
+    round: int
+
+
+class HandedOut:
+    """A worker's end of the shared queue. At most one question to the run is open at a time.
+
+    `ask` sends a message to the run. Requests are read from the file when a client takes them.
+    """
+
+    def __init__(self, path: Path, share: LoadShare, ask: Callable[[Mapping[str, Any]], None]) -> None:
+        self._path = path
+        self._share = share
+        self._ask = ask
+        self._file: IO[bytes] | None = None
+        self._stretches: deque[Stretch] = deque()
+        self._left_in_first = 0
+        self._waiting: deque[asyncio.Future[Request | None]] = deque()
+        self._wanted = 0  # by clients, those that wait included
+        self._received = 0
+        self._is_asking = False
+        self._is_complete = False
+        self._ahead = 0
+        self._measured_at, self._wanted_then = time.monotonic(), 0
+        self._filled = asyncio.Event()
+
+    async def fill(self) -> None:
+        """Ask for the first requests, and wait for them: clients begin together at the start of the load."""
+        self._is_asking = True
+        self._ask({"want": [self._share.limit or 1, 0]})
+        await self._filled.wait()
+
+    async def next(self) -> Request | None:
+        """Return the next request; None when the run has none left."""
+        self._wanted += 1
+        if self._stretches:
+            request = self._read()
+        elif self._is_complete:
+            return None
+        else:
+            future: asyncio.Future[Request | None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(future)
+            self._ask_if_low()
+            return await future
+        self._ask_if_low()
+        return request
+
+    def take(self, stretches: Iterable[Iterable[int]], *, is_complete: bool) -> None:
+        """Take what the run hands out; after `is_complete` nothing more comes."""
+        self._is_asking = False
+        self._is_complete = self._is_complete or is_complete
+        for each in stretches:
+            stretch = Stretch(*each)
+            self._stretches.append(stretch)
+            self._received += stretch.length
+        self._filled.set()
+        while self._waiting and (self._stretches or self._is_complete):
+            client = self._waiting.popleft()
+            if not client.done():
+                client.set_result(self._read() if self._stretches else None)
+        if self._waiting:
+            self._ask_if_low()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _ask_if_low(self) -> None:
+        if self._is_asking or self._is_complete or self._received - self._wanted > self._ahead // 2:
+            return
+        self._is_asking = True
+        # At the end of this turn of the event loop: many clients may want a request in it.
+        asyncio.get_running_loop().call_soon(self._ask_for_more)
+
+    def _ask_for_more(self) -> None:
+        now = time.monotonic()
+        if (passed := now - self._measured_at) >= AHEAD:
+            self._ahead = round(AHEAD * (self._wanted - self._wanted_then) / passed)
+            self._measured_at, self._wanted_then = now, self._wanted
+        self._ask({"want": [self._wanted, self._ahead]})
+
+    def _read(self) -> Request:
+        """Return the first request of those handed out."""
+        stretch = self._stretches[0]
+        if self._file is None:
+            self._file = self._path.open("rb")
+        if not self._left_in_first:
+            self._file.seek(stretch.offset)
+            self._left_in_first = stretch.length
+        _, request = parse_request(self._file.readline())
+        self._left_in_first -= 1
+        if not self._left_in_first:
+            self._stretches.popleft()
+        return in_round(request, stretch.round, self._share.repeats, self._share.cache_buster)

@@ -1,0 +1,142 @@
+"""One attempt as a record of the log: its payload encoded and decoded.
+
+A record is
+
+    b"aisb" | payload length (u32) | CRC-32 of the payload (u32) | payload
+    payload = header length (u32) | header (JSON) | gaps between stamps (u32, i64) | tokens a chunk (i32)
+
+all little-endian. The header names what the bytes after it are.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, chain, groupby, islice
+from operator import sub
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import orjson
+
+from aisb._types import ChunkKind, Failure, Logprob, Prediction, Timing, Usage
+from aisb_engine._record.kinds import Kinds
+
+MARK = b"aisb"
+HEAD = struct.Struct("<4sII")
+LENGTH = struct.Struct("<I")
+STAMPS = ("planned_ns", "connected_ns", "sent_ns", "headers_ns", "done_ns")
+
+
+class Record(NamedTuple):
+    """One attempt from the log. `final` says that the engine did not try again after it."""
+
+    prediction: Prediction
+    final: bool
+    session: int
+
+
+def encode(
+    prediction: Prediction, *, final: bool, session: int, extra: Mapping[str, Any] | None = None
+) -> bytes:
+    """Return the record of one attempt."""
+    timing = prediction.timing
+    stamps = timing.chunk_ns
+    code, between = _gaps(stamps)
+    header = {
+        "id": prediction.sample_id,
+        "repeat": prediction.repeat,
+        "turn": prediction.turn,
+        "attempt": prediction.attempts,
+        "final": final,
+        "session": session,
+        "text": prediction.text,
+        "reasoning": prediction.reasoning or None,
+        "tool_calls": prediction.tool_calls or None,
+        "finish_reason": prediction.finish_reason,
+        "usage": prediction.usage,
+        "failure": prediction.failure,
+        "times": [timing.planned_ns, timing.connected_ns, timing.sent_ns, timing.headers_ns, timing.done_ns],
+        "first_chunk_ns": stamps[0] if stamps else None,
+        "kinds": _runs(timing.chunk_kinds),
+        "gaps": [code, max(0, len(stamps) - 1)],
+        "tokens": len(timing.chunk_tokens),
+        "streamed": timing.streamed,
+        "logprobs": [list(one) for one in prediction.logprobs] if prediction.logprobs else None,
+        "extra": extra or None,
+    }
+    text = orjson.dumps(header, option=orjson.OPT_SERIALIZE_DATACLASS)
+    tokens = timing.chunk_tokens.tobytes()
+    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
+        between, tokens = _swapped(code, between), _swapped("i", tokens)
+    payload = b"".join((LENGTH.pack(len(text)), text, between, tokens))
+    return HEAD.pack(MARK, len(payload), crc32(payload)) + payload
+
+
+def decode(payload: memoryview) -> Record:
+    """Return the attempt in a record's payload."""
+    (size,) = LENGTH.unpack_from(payload)
+    header: dict[str, Any] = orjson.loads(payload[4 : 4 + size])
+    code, count = header["gaps"]
+    between: array[int] = array(code)
+    tokens = array("i")
+    offset = 4 + size
+    end = offset + count * between.itemsize
+    between.frombytes(payload[offset:end])
+    tokens.frombytes(payload[end:])
+    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
+        between.byteswap()
+        tokens.byteswap()
+    times = dict(zip(STAMPS, header["times"], strict=True))
+    timing = Timing(
+        **times,
+        chunk_ns=_stamps(header["first_chunk_ns"], between),
+        chunk_kinds=Kinds((kind, count) for kind, count in header["kinds"]),
+        chunk_tokens=tokens,
+        streamed=header["streamed"],
+    )
+    prediction = Prediction(
+        sample_id=header["id"],
+        repeat=header["repeat"],
+        turn=header["turn"],
+        text=header["text"],
+        reasoning=header["reasoning"] or "",
+        tool_calls=tuple(header["tool_calls"] or ()),
+        finish_reason=header["finish_reason"],
+        usage=Usage(**header["usage"]) if header["usage"] else None,
+        timing=timing,
+        attempts=header["attempt"],
+        failure=Failure(**header["failure"]) if header["failure"] else None,
+        logprobs=tuple(Logprob(*one) for one in header.get("logprobs") or ()),
+    )
+    return Record(prediction, header["final"], header["session"])
+
+
+def _gaps(stamps: array[int]) -> tuple[str, bytes]:
+    """Return the gaps between stamps as numbers of 32 bits (`I`), or of 64 (`q`) where one is large."""
+    if len(stamps) < 2:
+        return "I", b""
+    try:
+        return "I", array("I", map(sub, islice(stamps, 1, None), stamps)).tobytes()
+    except OverflowError:  # a gap of more than four seconds, or a clock that went back
+        return "q", array("q", map(sub, islice(stamps, 1, None), stamps)).tobytes()
+
+
+def _swapped(code: str, data: bytes) -> bytes:
+    numbers: array[int] = array(code)
+    numbers.frombytes(data)
+    numbers.byteswap()
+    return numbers.tobytes()
+
+
+def _stamps(first: int | None, between: Sequence[int]) -> array[int]:
+    return array("q") if first is None else array("q", accumulate(chain((first,), between)))
+
+
+def _runs(kinds: Sequence[ChunkKind]) -> Sequence[tuple[ChunkKind, int]]:
+    """Return the kinds in order, each with how often it comes in a row."""
+    if isinstance(kinds, Kinds):
+        return kinds.runs
+    return [(kind, len([*run])) for kind, run in groupby(kinds)]

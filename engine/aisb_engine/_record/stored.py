@@ -1,0 +1,121 @@
+"""Predictions of a log, of which those that are large are read from it when they are wanted.
+
+Many answers of megabytes each would not fit into memory together; one of them does.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple, TypeAlias, overload
+
+from aisb._types import Prediction, Timing
+from aisb_engine._record.records import decode
+
+KEPT = 65_536
+"""Bytes of a record that is kept in memory."""
+
+Key: TypeAlias = tuple[str, int, int]
+
+
+class Stored(NamedTuple):
+    """A prediction in a log file: where its payload lies, and all of it but the answer and the times."""
+
+    path: Path
+    start: int
+    end: int
+    summary: Prediction
+
+    def read(self) -> Prediction:
+        """Read the prediction from the log."""
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            return decode(memoryview(file.read(self.end - self.start))).prediction
+
+
+Entry: TypeAlias = Prediction | Stored
+
+
+def entry_of(path: Path, start: int, end: int, prediction: Prediction) -> Entry:
+    """Return what is kept in memory of a record: the prediction, or where it lies."""
+    if end - start <= KEPT:
+        return prediction
+    summary = replace(prediction, text="", reasoning="", tool_calls=(), logprobs=(), timing=Timing())
+    return Stored(path, start, end, summary)
+
+
+def summary_of(entry: Entry) -> Prediction:
+    """Return a prediction that may lack the answer and the times."""
+    return entry.summary if isinstance(entry, Stored) else entry
+
+
+def loaded(entry: Entry) -> Prediction:
+    """Return the whole prediction."""
+    return entry.read() if isinstance(entry, Stored) else entry
+
+
+class Predictions(Sequence[Prediction]):
+    """Predictions in order. An element is loaded when it is asked for, and not kept."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Prediction: ...
+    @overload
+    def __getitem__(self, index: slice) -> Predictions: ...
+    def __getitem__(self, index: int | slice) -> Prediction | Predictions:
+        if isinstance(index, slice):
+            return Predictions(self._entries[index])
+        return loaded(self._entries[index])
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return map(loaded, self._entries)
+
+    def summaries(self) -> Iterator[Prediction]:
+        """Yield the predictions, of which large ones lack the answer and the times."""
+        return map(summary_of, self._entries)
+
+    def without_times(self) -> Predictions:
+        """Return the predictions without the time stamps of those that are in memory."""
+        return Predictions(
+            [one if isinstance(one, Stored) else replace(one, timing=Timing()) for one in self._entries]
+        )
+
+
+class LatestAttempts(Mapping[Key, Prediction]):
+    """The latest attempt for each key. A value is loaded when it is asked for, and not kept."""
+
+    def __init__(self, entries: Mapping[Key, Entry]) -> None:
+        self.entries = entries
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.entries)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.entries
+
+    def __getitem__(self, key: Key) -> Prediction:
+        return loaded(self.entries[key])
+
+
+def summaries(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+    """Yield predictions of which large ones may lack the answer and the times."""
+    return predictions.summaries() if isinstance(predictions, Predictions) else iter(predictions)
+
+
+def mapped(path: Path) -> mmap.mmap | bytes:
+    """Return the bytes of a file, which are read as they are looked at."""
+    with path.open("rb") as file:
+        try:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError:  # an empty file
+            return b""
