@@ -8,6 +8,8 @@ from typing import Any
 from aisb_compat_aisbench._known import known_datasets
 
 GROUP = "{group}"
+ENCODED = "base64_"
+"""Begins the group of a data set whose images are sent as base64, which they always are here."""
 
 
 def pattern_of(task: str, table: Mapping[str, Any]) -> str:
@@ -49,7 +51,7 @@ def group_of(base: str, abbr: str) -> str | None:
     before, _, after = pattern.partition(GROUP)
     if not abbr.startswith(before) or not abbr.endswith(after):
         return None
-    name = abbr[len(before) : len(abbr) - len(after)]
+    name = abbr[len(before) : len(abbr) - len(after)].removeprefix(ENCODED)
     renamed = {there: here for here, there in known["groups"].get(base, {}).items()}
     return str(renamed.get(name, name))
 

@@ -44,6 +44,14 @@ def known_model(name: str) -> dict[str, Any] | None:
     return table
 
 
+def known_judge(name: str) -> dict[str, Any] | None:
+    """Return the table of the model that judges the answers of a config, None where none does."""
+    entry = known_datasets()["judged"].get(name)
+    if entry is None:
+        return None
+    return {**(known_model(entry["model"]) or {}), "abbr": "judge", **entry.get("keys", {})}
+
+
 def known_abbrs(name: str) -> list[str]:
     """Return the abbreviations of the data sets of a config, by its name; none where it is not known."""
     table = known_datasets()
@@ -77,10 +85,8 @@ def _listed(value: str) -> Sequence[str]:
 
 
 def _dataset(name: str, abbr: str) -> dict[str, Any]:
-    judge = known_datasets()["judged"].get(name)
-    judged = (
-        {"judge_infer_cfg": {"judge_model": {**(known_model(judge) or {}), "abbr": "judge"}}} if judge else {}
-    )
+    judge = known_judge(name)
+    judged = {"judge_infer_cfg": {"judge_model": judge}} if judge else {}
     return {
         **judged,
         ORIGIN: {"config": name, "abbr": abbr},

@@ -13,7 +13,7 @@ from aisb import UsageError
 from aisb_compat_aisbench._convert import Converted, convert, keep_secrets
 from aisb_compat_aisbench._datasets import TaskMapper, map_synthetic
 from aisb_compat_aisbench._files import config_folders, data_sets, find_config, read_config
-from aisb_compat_aisbench._known import known_datasets, known_model
+from aisb_compat_aisbench._known import known_datasets, known_judge, known_model
 from aisb_compat_aisbench._models import RETRIES, TIMEOUTS
 
 if TYPE_CHECKING:
@@ -144,9 +144,9 @@ def _known_dataset(name: str, converted: Converted) -> str:
         map_synthetic(config, table, name)
         converted.tasks["synthetic"] = {"base": name, **table}
         return "synthetic"
-    if judge := known["judged"].get(name):
+    if judge := known_judge(name):
         part = Converted()
-        (mapped,) = part.add_models([{**(known_model(judge) or {}), "abbr": "judge"}], name)
+        (mapped,) = part.add_models([judge], name)
         converted.judge = part.models[mapped]
     return name
 
