@@ -19,7 +19,6 @@ LONGEST_REPLY = 2048
 """What the reference's classes take for `max_out_len` where a file leaves it out."""
 RETRIES = 2
 REFUSED = {
-    "vision_kwargs": "local models with images are not offered",
     "sample_kwargs": "parameters of vLLM in the process itself; they are keys of generation_kwargs here",
 }
 PASSED_OVER = {
@@ -64,6 +63,8 @@ def map_model(config: Mapping[str, Any], where: str) -> MappedModel:
     mapped = MappedModel(safe_name(abbr), {"backend": backend, "abbr": safe_name(abbr)})
     local = config.get("attr") == "local" or backend.startswith("hf-")
     keys = {**SHARED_KEYS, **(LOCAL_KEYS if local else SERVICE_KEYS)}
+    if backend == SEEING:
+        keys |= SEEING_KEYS
     for key, value in config.items():
         if key in ("attr", "type", "abbr") or key in ADDRESS:
             continue
@@ -262,6 +263,30 @@ LOCAL_KEYS: Mapping[str, Callable[[MappedModel, Any, str], None]] = {
         "batch_padding", "trust_remote_code",
     )
 }  # fmt: skip
+
+
+SEEING = "hf-vision"
+"""The backend of local models that read images: one sample at a time, by a processor."""
+
+
+def _processor(mapped: MappedModel, value: Any, where: str) -> None:
+    if value:
+        options = mapped.table.setdefault("options", {})
+        options["tokenizer_kwargs"] = {**options.get("tokenizer_kwargs", {}), **plain(value, where)}
+
+
+def _one_at_a_time(mapped: MappedModel, value: Any, where: str) -> None:
+    if value not in (None, 1, True):
+        mapped.notes.append(f"{where}: passed over: a model that reads images takes one sample at a time")
+
+
+SEEING_KEYS: Mapping[str, Callable[[MappedModel, Any, str], None]] = {
+    "vision_kwargs": _processor,
+    "tokenizer_kwargs": _processor,
+    "batch_size": _one_at_a_time,
+    "batch_padding": _one_at_a_time,
+    "tokenizer_path": lambda *_: None,
+}
 
 
 def plain(value: Any, where: str) -> Any:

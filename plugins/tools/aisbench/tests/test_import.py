@@ -262,6 +262,17 @@ def test_local_models_have_the_same_keys(ais_bench, work: Path) -> None:
     assert tables["subtasks"][0]["params"] == {"do_sample": True, "top_k": 10, "max_tokens": 100}
 
 
+def test_local_models_that_read_images_have_the_same_keys(ais_bench, work: Path) -> None:
+    keys = "path='/w/vl', tokenizer_path='/w/vl', batch_size=4, vision_kwargs=dict(min_pixels=28 * 28), tokenizer_kwargs=dict(padding_side='left')"
+    text = MODEL.format(kind="HuggingFaceQwen2VLwithChatTemplate", keys=keys).replace("service", "local")
+    put("configs/models/one.py", text)
+    options = plan(ais_bench)["models"]["one"]["options"]
+    assert (options["path"], options["tokenizer_kwargs"]) == (
+        "/w/vl",
+        {"min_pixels": 784, "padding_side": "left"},
+    )
+
+
 REFUSED = {
     "a Python function": ("pred_postprocessor=dict(type=my_function)", "my_function is a Python function, which is not run"),
     "texts around turns": ("meta_template=dict(round=[dict(role='HUMAN', begin='<s>')])", "texts around turns are not sent"),
@@ -270,7 +281,7 @@ REFUSED = {
     "a ramp without ends": ("traffic_cfg=dict(ramp_up_strategy='linear')", "a ramp is linear or exponential"),
     "retries that are no number": ("retry='x'", "retry: must be a whole number"),
     "a key from the environment": ("api_key=os.environ['KEY']", "line 2: "),
-    "vision": ("vision_kwargs=dict(min_pixels=1)", "local models with images are not offered"),
+    "vision of a service": ("vision_kwargs=dict(min_pixels=1)", "is no key of AISBench's model configs"),
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from aisb_compat_aisbench._datasets import TaskMapper
 from aisb_compat_aisbench._known import known_abbrs, known_datasets, known_model, known_models, stub
 from aisb_engine import Catalog, Plugins, Selection
 
-NOT_OFFERED = {"vita_generate_chat", "hf_qwenvl_model", "vllm_offline_vl_model", "qwen_image_edit"}
+NOT_OFFERED = {"vita_generate_chat", "vllm_offline_vl_model", "qwen_image_edit"}
 
 
 @pytest.fixture(scope="module")
