@@ -191,3 +191,24 @@ def test_the_time_of_a_token_is_the_services_own_however_it_counts(tmp_path: Pat
     itl = json.loads(file.read_bytes())["stages"]["total"]["parameters"]["ITL"]
     assert itl["n"] == 8 * (5 + 8 + 8)
     assert itl["median"] == pytest.approx(sorted(one.tpot_ms for one in truth)[12], rel=0.03)
+
+
+def test_a_request_counts_as_in_flight_until_it_fails(tmp_path: Path) -> None:
+    """Else a client would seem idle while it waits for what a service drops."""
+    kept = [Step(0.4, "reset")]
+    with ScriptedService(lambda request: kept if request.place > 1 else chat_stream(3)) as service:
+        aisb(
+            tmp_path,
+            service.url,
+            "--mode",
+            "perf",
+            "--num-prompts",
+            "6",
+            "--concurrency",
+            "1",
+            "--num-warmups",
+            "0",
+        )
+    (file,) = tmp_path.glob("outputs/default/*/performances/*/*_details.json")
+    achieved = json.loads(file.read_text())["achieved"]
+    assert achieved["concurrency"] > 0.9

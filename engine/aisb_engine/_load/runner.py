@@ -307,7 +307,9 @@ class SubtaskRunner:
                 brake.ended(failure, prediction.timing.sent_ns)
                 is_paused = brake.is_paused
             final = failure is None or not is_retryable(failure) or (attempt > retries and not is_paused)
-            self.log.append(prediction, final=final, extra=extra)
+            # Until its failure a request was in flight, whatever had come of its reply.
+            facts = extra if failure is None else {**extra, "failed_ns": self.clock()}
+            self.log.append(prediction, final=final, extra=facts)
             if failure is None:
                 progress.received += 1
                 progress.finished += 1

@@ -31,7 +31,7 @@ KINDS: tuple[ChunkKind, ...] = ("role", "reasoning", "content", "tool", "finish"
 ALL: Kinds = frozenset(KINDS)
 SCALARS = (
     "repeat", "turn", "attempts", "session",
-    "planned", "connected", "sent", "headers", "done",
+    "planned", "connected", "sent", "headers", "done", "failed",
     "ok", "streamed", "chunks",
     "input_tokens", "usage_tokens", "cached_tokens", "reasoning_tokens",
     "counted_tokens", "retold_tokens", "first_tokens", "end_tokens", "pace_ns", "lone",
@@ -98,11 +98,11 @@ class Columns:
 
     @property
     def end(self) -> Floats:
-        """When each request was over: its reply's end, or the last that was heard of it."""
+        """When each request was over: its reply's end, its failure, or the last that was heard of it."""
         import numpy as np
 
         heard = np.fmax(np.fmax(self.last(ALL), self["headers"]), self["sent"])
-        ends: Floats = np.fmax(self["done"], heard)
+        ends: Floats = np.fmax(np.fmax(self["done"], self["failed"]), heard)
         return ends
 
     def gaps(self, rows: Iterable[int], kinds: Kinds = TOKEN_KINDS) -> Iterator[tuple[int, Any]]:

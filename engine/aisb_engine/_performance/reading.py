@@ -200,7 +200,7 @@ class _Gathered:
         planned, connected, sent, headers, done = header["times"]
         return [
             header["repeat"], header["turn"], header["attempt"], header["session"],
-            planned, connected, sent, headers, done,
+            planned, connected, sent, headers, done, extra.get("failed_ns"),
             header["failure"] is None, header["streamed"], chunks,
             usage.get("input_tokens"), usage.get("output_tokens"),
             usage.get("cached_tokens"), usage.get("reasoning_tokens"),
