@@ -51,7 +51,15 @@ WRITTEN = {
 ALL_TARGETS = {"needle-recall"}
 """Evaluators that want all targets of a row, not one of them."""
 
-PARTLY = {"leval-score", "longbench-score", "needle-recall", "probability-share", "rouge", "token-f1"}
+PARTLY = {
+    "leval-score",
+    "longbench-score",
+    "needle-recall",
+    "ocrbench-v2",
+    "probability-share",
+    "rouge",
+    "token-f1",
+}
 """Evaluators that give a share of the value for an answer that is near."""
 
 ELSEWHERE = {

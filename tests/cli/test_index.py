@@ -133,4 +133,6 @@ def test_an_installed_plugin_that_is_blocked_is_named_and_not_to_be_installed(ai
 
 
 def test_a_task_that_is_not_offered_yet_is_said_to_be_so(aisb):
-    assert aisb("tasks", "show", "mmmu_gen").stderr.endswith("\n  the task mmmu_gen is not offered yet\n")
+    assert aisb("tasks", "show", "omnidocbench_gen").stderr.endswith(
+        "\n  the task omnidocbench_gen is not offered yet\n"
+    )

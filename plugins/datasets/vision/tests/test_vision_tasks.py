@@ -7,6 +7,7 @@ import io
 import json
 import tomllib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -14,10 +15,12 @@ import pytest
 
 from aisb import DataError, Prediction
 from aisb.helpers import data_url, wilson
+from aisb_dataset_vision._ocrbench import ABILITIES
 from aisb_dataset_vision._options import lettered, listed
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput, resolve
-from aisb_engine._scoring.scoring import score
+from aisb_engine._scoring.metrics import over_areas
+from aisb_engine._scoring.scoring import measure, score
 from aisb_testing import make_png
 
 FAMILY = Path(str(importlib.resources.files("aisb_dataset_vision")))
@@ -316,11 +319,69 @@ def hle(root, layout=0):
     write_parquet(root / "hle/data/test-00000-of-00001.parquet", rows)
 
 
+def token(*of):
+    """A word of its own for each key."""
+    return "".join(Random(str(of)).choices("abcdefghijklmnopqrstuvwxyz", k=8))
+
+
+def ocrbench_row(kind, number):
+    """A question of a kind with its answers, its boxes, and what the boxes hold."""
+    words = [token(kind, number, at) for at in range(6)]
+    name = kind.rpartition(" ")[0]
+    cells = "".join(f"<tr><td>{words[at]}</td><td>{words[at + 1]}</td></tr>" for at in (0, 2))
+    answers, box, held = {
+        "text counting": ([str(3 * 4**number)], None, None),
+        "formula recognition": ([f"\\frac{{{words[0]}}}{{2}}"], None, None),
+        "table parsing": ([f"<table>{cells}</table>"], None, None),
+        "chart parsing": ([str({words[0]: {words[1]: words[2]}, words[3]: words[4]})], None, None),
+        "document parsing": (["# " + words[0] + f"\n{words[1]}" * (1 + 60 * (number % 2))], None, None),
+        "key information extraction": ([json.dumps({words[0]: words[1], words[2]: words[3]})], None, None),
+        "key information mapping": ([json.dumps({words[0]: words[1]})], None, None),
+        "text grounding": ([100 * number, 0, 100 * number + 90, 50], None, None),
+        "VQA with position": ([words[0]], [100 * number, 500, 100 * number + 90, 550], None),
+        "text spotting": (
+            [words[0]], [[100 * number, 800, 100 * number + 90, 800, 100 * number + 90, 850, 100 * number, 850]], [words[0]]
+        ),
+        "handwritten answer extraction": ([words[0][:3].upper()], None, None),
+    }.get(name, ([" ".join(words)], None, None))  # fmt: skip
+    return {
+        "index": token(kind, number),
+        "image": base64.b64encode(image(number)).decode(),
+        "question": f"{name} {number}: give the table as HTML"
+        if name == "table parsing"
+        else f"{name} {number}?",
+        "answer": str(answers),
+        "category": kind,
+        "eval": "regression" if name == "text counting" else "without eval",
+        "bbox_raw": str(box) if box else "without bbox",
+        "content": str(held) if held else "without content",
+    }
+
+
+CHINESE_ALONE = {"handwritten answer extraction", "text translation"}
+IN_BOTH = {
+    "full-page OCR", "key information extraction", "document parsing", "table parsing", "formula recognition",
+    "cognition VQA", "reasoning VQA",
+}  # fmt: skip
+
+
+def ocrbench_v2(root, layout=0):
+    names = [name for kinds in ABILITIES.values() for name in kinds]
+    kinds = [f"{name} en" for name in names if name not in CHINESE_ALONE]
+    kinds += [f"{name} cn" for name in names if name in CHINESE_ALONE | IN_BOTH]
+    rows = [
+        ocrbench_row(kind, number)
+        for kind in kinds
+        for number in range(2 if kind.startswith("document parsing") else 8)
+    ]
+    write_tsv(root / ("ocrbench_v2", "OCRBench_v2")[layout] / "OCRBench_v2.tsv", rows)
+
+
 MAKERS = {
     "mmmu": mmmu, "mmmu_pro": mmmu_pro, "mmmu_pro_vision": mmmu_pro_vision, "mmstar": mmstar,
     "realworldqa": realworldqa, "mathvision": mathvision, "geometry3k": geometry3k, "docvqa": docvqa,
     "infovqa": infovqa, "textvqa": textvqa, "refcoco": refcoco, "refcoco_plus": refcoco_plus,
-    "refcocog": refcocog, "hle": hle,
+    "refcocog": refcocog, "hle": hle, "ocrbench_v2": ocrbench_v2,
 }  # fmt: skip
 
 
@@ -334,6 +395,8 @@ def write_rows(root):
 def gold(task, row, of):
     """What a model would write that gives the gold of a row: a box as it counts coordinates, else the answer."""
     text = most_said(of.target)
+    if task.evaluate[0].use == "ocrbench-v2":
+        return Prediction(row.id, text=read_out(of), finish_reason="stop")
     if task.evaluate[0].use == "box-iou":
         sizes = [of.fields["image"][side] for side in ("width", "height")] * 2
         mine = [row.fields["image"][side] for side in ("width", "height")] * 2
@@ -346,13 +409,26 @@ def gold(task, row, of):
     return Prediction(row.id, text=text, finish_reason="stop")
 
 
+def read_out(of):
+    """What a model would write that reads an image of OCRBench v2 right."""
+    kind = of.fields["category"].rsplit(" ", 1)[0]
+    if kind == "text grounding":
+        return f"[{', '.join(of.target)}]"
+    if kind == "VQA with position":
+        return json.dumps({"answer": of.target[0], "bbox": json.loads(of.fields["bbox_raw"])})
+    if kind == "text spotting":
+        ((x, y, _, _, right, low, *_),) = json.loads(of.fields["bbox_raw"])
+        return f"[({x}, {y}, {right}, {low}, {of.target[0]})]"
+    return of.target[0]
+
+
 def most_said(target):
     return Counter(target).most_common(1)[0][0] if isinstance(target, list) else target
 
 
 def written(task, row, of, position):
     """The gold of a row as a model would write it, in several forms."""
-    if task.evaluate[0].use in {"anls", "vqa-accuracy", "box-iou"}:
+    if task.evaluate[0].use in {"anls", "vqa-accuracy", "box-iou", "ocrbench-v2"}:
         return gold(task, row, of)
     target = most_said(of.target)
     if task.evaluate[0].use == "math-verify" or (
@@ -392,6 +468,8 @@ async def test_gold_answers_score_100_and_those_of_other_rows_score_as_chance(pl
         if task.evaluate[0].use == "box-iou":
             number = int(row.fields["question_id"])
             return number * 3 % 4, number * 5 % 2
+        if task.name == "ocrbench_v2":
+            return row.fields["category"], str(row.target)
         return bool(row.choices), str(most_said(row.target))
 
     same = Counter(map(key, rows))
@@ -512,6 +590,26 @@ def test_a_question_is_asked_to_the_letter(make_task, name, number):
     assert PROMPTS[name, number] in [spelled(renderer.request(one).messages) for one in samples]
 
 
+async def test_the_overall_score_of_a_language_is_the_mean_over_its_abilities(plugins, make_task):
+    task, samples, _ = make_task("ocrbench_v2")
+    rows = list(samples)
+    assert len({one.fields["category"] for one in rows}) == 30
+    assert len({one.group for one in rows}) == 13
+    wrong = Prediction("", text="", finish_reason="stop")
+    predictions = [
+        gold(task, row, row)
+        if row.group in {"English text spotting", "Chinese text recognition"}
+        else replace(wrong, sample_id=row.id)
+        for row in rows
+    ]
+    graded = await score(task, {row.id: row for row in rows}, predictions, plugins)
+    found = measure(task, graded, plugins)["ocrbench-v2"]
+    values = {(one.name, one.group): one.value for one in over_areas(found, samples.groups)}
+    # One of eight abilities, and one of five of which METEOR says a little less than 100 for one chunk of six words.
+    assert values["naive_average", "English overall"] == pytest.approx(100 / 8)
+    assert values["naive_average", "Chinese overall"] == pytest.approx(100 * (1 - 0.5 / 6**3 / 4) / 5)
+
+
 def test_the_splits_of_refcoco_are_groups_and_each_expression_is_a_row(make_task):
     _, samples, _ = make_task("refcoco")
     assert Counter(one.group for one in samples) == {"test": 110, "testA": 110, "testB": 110, "val": 110}
@@ -620,7 +718,7 @@ def test_letters_are_as_many_as_options():
 
 
 REFERENCE = """
-docvqa_gen geometry3k_gen glm4v_textvqa_gen_base64 hle_llmjudge infovqa_gen mathvision_gen mmmu_gen
+docvqa_gen geometry3k_gen ocrbench_v2_gen_0_shot_chat glm4v_textvqa_gen_base64 hle_llmjudge infovqa_gen mathvision_gen mmmu_gen
 mmmu_pro_options10_cot_gen mmmu_pro_options10_gen mmmu_pro_vision_cot_gen mmmu_pro_vision_gen mmstar_gen mmstar_gen_cot
 realworldqa_gen realworldqa_gen_base64 refcoco_gen refcoco_gen_base64 refcoco_plus_gen refcoco_plus_gen_base64
 refcocog_gen refcocog_gen_base64 textvqa_gen textvqa_gen_base64

@@ -13,6 +13,7 @@ def aisb_evaluators() -> Mapping[str, str]:
     return {
         "anls": "aisb_evaluator_vision._anls:ANLS",
         "box-iou": "aisb_evaluator_vision._boxes:BoxIoU",
+        "ocrbench-v2": "aisb_evaluator_vision._ocrbench:OCRBenchV2",
         "vqa-accuracy": "aisb_evaluator_vision._vqa:VQAAccuracy",
     }
 
