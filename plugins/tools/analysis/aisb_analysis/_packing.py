@@ -12,13 +12,14 @@ import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
+from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from aisb import AisbError, RunError, UsageError, __version__
+from aisb import AisbError, RunError, UsageError
 from aisb_analysis._archive import PIECE, ArchiveWriter
 from aisb_analysis._known_secrets import Masker
 from aisb_engine import (
@@ -105,7 +106,7 @@ def pack(run: OpenedRun, target: Path, plugins: Plugins, *, prompts: bool = True
             sha256 = archive.close(
                 {
                     "capsule": FORMAT,
-                    "aisb": __version__,
+                    "aisb": version("aisb-core"),
                     "run": folder.timestamp,
                     "prompts": prompts,
                     "masked": masker.count,

@@ -80,8 +80,8 @@ EXAMPLES = {
 @click.command()
 @click.argument("name")
 @click.option(
-    "--kind", "kinds", multiple=True, required=True, type=click.Choice(sorted(KINDS)),
-    help="What the plugin brings; several are several components.",
+    "--kind", "kinds", multiple=True, required=True, type=click.Choice(sorted(KINDS)), metavar="KIND",
+    help=f"What the plugin brings: {', '.join(sorted(KINDS))}. Repeatable.",
 )  # fmt: skip
 @click.option(
     "--into", "folder", default=".", show_default=True,
