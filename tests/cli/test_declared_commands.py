@@ -89,7 +89,7 @@ def test_help_imports_no_module_of_a_command(folder):
 
 def test_a_plugins_command_runs_with_plugins_and_its_exit_code(aisb):
     done = aisb("--block", "reporter-html", "cost", "20261121", code=3)
-    assert done.stdout.startswith("20261121 cost nothing; reporters: csv, ")
+    assert done.stdout.startswith("20261121 cost nothing; reporters: aisbench, csv, ")
     assert "html" not in done.stdout
 
 

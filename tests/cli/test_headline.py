@@ -14,7 +14,10 @@ from aisb_cli.main import cli
 from aisb_cli.viewing.reading import Reading
 
 STORED = Path(__file__).parents[1] / "runs/performance"
-PERFORMANCE = ("--mode", "perf", "--models", "sim", "--datasets", "demo_gsm8k", "--concurrency", "4")
+PERFORMANCE = (
+    "--mode", "perf", "--models", "sim", "--datasets", "demo_gsm8k", "--concurrency", "4",
+    "--set", "model.options.ttft_ms=5", "--set", "model.options.tpot_ms=2",
+)  # fmt: skip
 
 
 def aisb(*words: str) -> str:

@@ -132,6 +132,7 @@ def test_following_a_run_shows_its_lines_until_it_ends(tmp_path: Path) -> None:
 
 def test_a_run_that_has_logged_nothing_says_so(tmp_path: Path) -> None:
     (tmp_path / "20261122_000000/configs").mkdir(parents=True)
+    (tmp_path / "20261122_000000/configs/20261122_000000.toml").touch()
     done = logs(tmp_path, "latest")
     assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr == f"nothing has been logged in {tmp_path}/20261122_000000 yet\n"

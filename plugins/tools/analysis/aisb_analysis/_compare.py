@@ -324,8 +324,8 @@ def asked_differently(a: RunFolder, b: RunFolder, pair: Pair, versions: tuple[st
     if versions[0] != versions[1]:
         found.append(f"version: {versions[0]} and {versions[1]}")
     marked = [side for side, file in zip("AB", files, strict=True) if _has_mark(file.with_name("load.json"))]
-    if marked:
-        found.append(f"prompts of {' and '.join(marked)} begin with a mark of their run (load.nonce)")
+    if len(marked) == 1:  # where both sides have one, neither prompt is shorter or plainer
+        found.append(f"prompts of {marked[0]} begin with a mark of their run (load.nonce)")
     return found
 
 
