@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -200,3 +202,16 @@ async def test_a_wrong_model_name_is_told_with_the_names_that_are_served(serve):
     assert first.endswith("/v1/models does not list a model 'qwen3-8B'; did you mean 'qwen3-8b'?")
     assert second == "  it serves: qwen3-32b, qwen3-8b"
     assert third == "  to use a name that is served without being listed: --set model.check_model=false"
+
+
+def test_ctrl_c_that_a_library_turns_into_its_own_error_is_ctrl_c():
+    code = """
+import click, pydantic_core
+from aisb_cli.main import main
+@click.command()
+def broken():
+    raise pydantic_core.SchemaError("Error building the schema: KeyboardInterrupt")
+main([], command=broken, name="broken")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")

@@ -25,6 +25,21 @@ class CommandFault(Exception):  # noqa: N818 - it is printed, with the line of a
         self.exit_code = DEFECT if ours else 1
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an exception is Ctrl-C in disguise.
+
+    Where Ctrl-C comes while pydantic builds a class, its compiled part raises a SchemaError in its place.
+    """
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        if isinstance(at, KeyboardInterrupt) or str(at).rstrip().endswith("KeyboardInterrupt"):
+            return True
+        seen.add(id(at))
+        at = at.__cause__ or at.__context__
+    return False
+
+
 def one_line(error: BaseException) -> str:
     """Return what went wrong, and where, in one line."""
     from aisb_engine import error_words

@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from aisb_cli.command_group import Root
-from aisb_cli.faults import CommandFault
+from aisb_cli.faults import CommandFault, is_interrupt
 from aisb_cli.invocation import Invocation
 from aisb_cli.terminal import clean_streams
 
@@ -69,6 +69,9 @@ def main(arguments: list[str] | None = None, *, command: click.Command = cli, na
             sys.stderr.close()
             code = 0
         except Exception as error:  # noqa: BLE001 - a defect, of a plugin or of aisb: named, without a traceback
+            if is_interrupt(error):
+                click.echo("interrupted", err=True)
+                sys.exit(130)
             fault = error if isinstance(error, CommandFault) else CommandFault(error, invocation.called)
             click.echo(mask_secrets(f"error: {fault}"), err=True)
             code = fault.exit_code
