@@ -69,7 +69,7 @@ MODEL, TASK = "capacity", "synthetic"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def capacity(context: click.Context, **flags: Any) -> int:
+def capacity(context: click.Context, /, **flags: Any) -> int:
     """Say how many requests a second a service can take, so that all objectives hold.
 
     Each point is an ordinary performance run in a folder below that of the search. It needs the extra
@@ -88,7 +88,7 @@ def capacity(context: click.Context, **flags: Any) -> int:
 
     limits = limits_of(parse_objectives(",".join(flags["objectives"]) or DEFAULTS))
     budget = read_budget(flags["budget"])
-    folder = flags["reuse"] or flags["work_dir"] / datetime.now().strftime("%Y%m%d_%H%M%S")
+    folder = flags["reuse"] or flags["work_dir"] / datetime.now().astimezone().strftime("%Y%m%d_%H%M%S")
     folder.mkdir(parents=True, exist_ok=True)
     asked = {"limits": [limit._asdict() for limit in limits], "budget": budget, **_asked(flags)}
     _keep_or_check(folder / "capacity.json", asked)

@@ -28,19 +28,23 @@ def test_the_interval_covers_the_capacity_of_a_service_with_slots() -> None:
     assert all(one.users and one.users.low == 8 for one in found)
     assert found[0].lines()
     line = next(iter(found[0].lines()))
-    assert line.startswith("capacity: 13") and line.endswith("ttft_p95 breaks first")
+    assert line.startswith("capacity: 13")
+    assert line.endswith("ttft_p95 breaks first")
 
 
 def test_of_several_objectives_the_one_that_breaks_first_decides() -> None:
     found = search(Batching(1), "ttft_p95=500ms,tpot_p95=35ms,failures=1%")
     assert found.first == "tpot_p95"
-    assert found.low is not None and found.high is not None and found.low < 6.21 < found.high
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 6.21 < found.high
 
 
 def test_a_limiter_is_named_with_the_rate_that_it_lets_through() -> None:
     found = search(Limited(1), "failures=1%", 10)
     assert found.limiter == pytest.approx(10, rel=0.06)
-    assert found.low is not None and found.low < 9.57
+    assert found.low is not None
+    assert found.low < 9.57
     assert any("a rate limiter (429)" in line for line in found.lines())
     assert found.users is None
 
@@ -61,7 +65,8 @@ def test_a_budget_that_is_too_short_is_inconclusive_and_says_how_much_is_needed(
     found = search(Batching(1), "ttft_p95=500ms", 3)
     line = next(iter(found.lines()))
     assert not found.conclusive
-    assert "inconclusive" in line and f"needs about {found.needed_minutes} minutes" in line
+    assert "inconclusive" in line
+    assert f"needs about {found.needed_minutes} minutes" in line
     assert found.needed_minutes > 3
     enough = search(Batching(1), "ttft_p95=500ms", found.needed_minutes)
     assert enough.conclusive
@@ -69,21 +74,24 @@ def test_a_budget_that_is_too_short_is_inconclusive_and_says_how_much_is_needed(
 
 def test_a_budget_of_under_100_requests_one_after_another_gives_no_upper_bound() -> None:
     found = search(Slots(1, slots=64, seconds=10.0), "ttft_p95=500ms", 15)
-    assert not found.two_sided and found.high is None
+    assert not found.two_sided
+    assert found.high is None
     if found.conclusive:
         assert "under 100 times the time of a request" in next(iter(found.lines()))
 
 
 def test_an_objective_that_never_breaks_gives_a_lower_bound_alone() -> None:
     found = search(Limited(1, rate=1e9, burst=1e9), "ttft_p95=500ms", 5)
-    assert found.rate is None and found.held is not None
+    assert found.rate is None
+    assert found.held is not None
     assert "no objective broke" in next(iter(found.lines()))
 
 
 def test_an_objective_that_always_breaks_says_so() -> None:
     found = search(Slots(1), "e2el_p95=100ms", 5)
     assert next(iter(found.lines())).startswith("capacity: under")
-    assert found.users is not None and found.users.low == 0
+    assert found.users is not None
+    assert found.users.low == 0
 
 
 @dataclass

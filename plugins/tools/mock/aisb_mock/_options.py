@@ -121,7 +121,8 @@ class MockOptions(Behaviour):
             raise UsageError(f"queue = {self.queue} is a queue for slots; say how many slots there are")
         if self.is_limited and self.processes > 1:
             raise UsageError(
-                f"processes = {self.processes}: slots, batch_ms and rate_limit are those of one process; write 1"
+                f"processes = {self.processes}: slots, batch_ms and rate_limit are those of one process; "
+                "write 1"
             )
 
     @property

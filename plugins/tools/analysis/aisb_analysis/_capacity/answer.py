@@ -11,7 +11,7 @@ BEYOND = 2.0
 
 
 class Users(NamedTuple):
-    """The largest number of users that hold: at least `low`, at most `high` where one more is known to break."""
+    """The largest number of users that hold: at least `low`; at most `high`, if one more breaks."""
 
     low: int
     high: int | None
@@ -29,7 +29,7 @@ class Visible(NamedTuple):
 class Capacity:
     """The highest Poisson rate at which all objectives hold, in requests per second. None: not known.
 
-    `first` is the objective that breaks first. `held` and `broke` are the rates between which the search looked.
+    `first` is the objective that breaks first. The search looked between the rates `held` and `broke`.
     """
 
     rate: float | None
@@ -101,7 +101,8 @@ class Capacity:
         if self.high is not None:
             return f"95 % [{low}, {self.high:.3g}]"
         why = (
-            f"the budget is under 100 times the time of a request: an upper bound needs {self.needed_minutes} minutes"
+            "the budget is under 100 times the time of a request: "
+            f"an upper bound needs {self.needed_minutes} minutes"
             if not self.two_sided
             else f"no upper bound: only {self.broken} of {self.segments} segments broke it"
             if self.broken < 2

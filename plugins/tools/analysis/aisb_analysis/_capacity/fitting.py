@@ -1,8 +1,9 @@
 """At which rate a share of requests crosses its limit: a logit fit, a jackknife, and a posterior.
 
-The share of requests over a limit is taken to follow logit(share) = logit(q) + slope * (ln rate - ln capacity)
-near the capacity. Requests near saturation are far from independent (thousands may be worth thirty), so every
-uncertainty comes from the spread between blocks, or from a beta-binomial model of segments.
+The share of requests over a limit is taken to follow
+logit(share) = logit(q) + slope * (ln rate - ln capacity) near the capacity. Requests near saturation are
+far from independent (thousands may be worth thirty), so every uncertainty comes from the spread between
+blocks, or from a beta-binomial model of segments.
 """
 
 from __future__ import annotations
@@ -109,7 +110,10 @@ def jackknife(segments: Sequence[Segment], share: float, centre: float) -> float
 
 
 def posterior_low(segments: Sequence[Segment], share: float, centre: float) -> float:
-    """Return the 2.5 % quantile of the capacity under a beta-binomial model: for tails that a jackknife misses."""
+    """Return the 2.5 % quantile of the capacity under a beta-binomial model.
+
+    It sees heavy tails that the jackknife misses.
+    """
     from scipy.special import betaln
     from scipy.stats import lognorm
 

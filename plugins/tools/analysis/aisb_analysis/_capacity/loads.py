@@ -1,4 +1,4 @@
-"""What the search and a service exchange: a load that is asked for, and the requests that were measured under it."""
+"""What the search and a service exchange: a load, and the requests that were measured under it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A load on a service that has nothing to do before: a closed loop of `users`, or Poisson arrivals at `rate`.
+    """A load on an idle service: a closed loop of `users`, or Poisson arrivals at `rate`.
 
     Requests begin for `warm + seconds`, and all that began are waited for. Those of the first `warm` seconds
     are not counted.

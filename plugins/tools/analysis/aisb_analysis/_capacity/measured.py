@@ -1,4 +1,4 @@
-"""A service that is really measured: each load is an ordinary performance run, in a folder below the search's own."""
+"""A service that is really measured: each load is an ordinary run in a folder below the search's own."""
 
 from __future__ import annotations
 
@@ -84,9 +84,10 @@ class MeasuredService:
         }
 
     def _asked(self, load: Load) -> dict[str, Any]:
-        """Return the load as `aisb run` takes it. No prompt comes twice: each point draws others by its seed."""
+        """Return the load as `aisb run` takes it."""
         if load.users is not None:
-            return {"concurrency": load.users, "duration": load.length, "seed": self._number}
+            # One retry makes a user wait as a 429 asks; without, it would send thousands that are refused.
+            return {"concurrency": load.users, "duration": load.length, "retries": 1, "seed": self._number}
         return {
             "request_rate": load.rate,
             "arrival": "poisson",
@@ -114,7 +115,7 @@ class MeasuredService:
             numbers,
             failed,
             throttled,
-            max(load.length, result.stages[0].totals.duration_ms / 1000),
+            max(load.length, (result.stages[0].totals.duration_ms or 0.0) / 1000),
             spoiled=_spoiled(result),
             folder=finished.folder.name,
         )

@@ -1,8 +1,8 @@
 """The search for a capacity: a closed-loop ladder, a bracket, then segments around the edge.
 
-1. A ladder of 1, 4, 16 … users until four times as many bring less than 1.8 times the throughput. Throughput is
-   Little's law: users / mean time of the requests that began in the middle of a rung. A closed loop whose users
-   run in step would be misread by counting completions.
+1. A ladder of 1, 4, 16 … users until four times as many bring less than 1.8 times the throughput. That is
+   Little's law: users / mean time of the requests that began in the middle of a rung. A closed loop whose
+   users run in step would be misread by counting completions.
 2. Short open-loop points until one that holds and one that breaks lie within 13 %. One short point decides
    little, so they place the search and are no part of the estimate.
 3. Blocks of two segments at rates around the edge, each block a run of its own that begins with a warm-up.
@@ -59,7 +59,7 @@ class Search:
         limits: Sequence[Limit],
         budget: float,
         *,
-        say: Callable[[str], None] = lambda line: None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._service = service
         self._limits = limits
@@ -240,7 +240,7 @@ class Search:
                 if self._watch():  # what was measured before is lost: the users' share makes up for it
                     number, end = 0, self._budget
                 continue
-            fitted, limit = self._fit()
+            fitted, _ = self._fit()
             width = min(0.1, max(0.015, 0.5 / fitted.slope))
             rate = exp(fitted.place + width * OFFSETS[number % len(OFFSETS)])
             load = Load(2 * self._segment_seconds(), rate=rate, warm=self._warm_seconds())

@@ -82,7 +82,7 @@ class Simulated:
         columns = np.array(done, float).reshape(-1, 5).T
         began, first, end, tpot = columns[:4]
         refused = columns[4] > 0
-        took = max(load.length, float(end.max()) if len(done) else 0.0) + OVERHEAD
+        took = max(load.length, float(end.max()) if done else 0.0) + OVERHEAD
         self.now += took
         return Point(
             load,
@@ -99,8 +99,8 @@ class Simulated:
 class Slots(Simulated):
     """So many requests at once, each in its own time; the others wait in one queue.
 
-    `sigma` gives service times a lognormal tail of the same mean; the first `cold` requests are twice as slow,
-    and all are `slower` times as slow from `slower_from` seconds on.
+    `sigma` gives service times a lognormal tail of the same mean; the first `cold` requests are twice as
+    slow, and all are `slower` times as slow from `slower_from` seconds on.
     """
 
     slots: int = 8
@@ -157,7 +157,7 @@ class Limited(Simulated):
 
 @dataclass
 class Batching(Simulated):
-    """Continuous batching: a step takes longer with each request that decodes and each token that is prefilled."""
+    """Continuous batching: each request that decodes and each token of a prefill makes a step longer."""
 
     input_tokens: int = 512
     output_tokens: int = 128
