@@ -61,8 +61,9 @@ class Capacity:
         yield f"capacity: {self._capacity()}"
         if self.users is not None:
             yield f"users in a closed loop: {_users(self.users)}"
-        yield f"saturates at about {self.saturation:.3g} requests/s, from {self.knee} in flight on"
-        if self.limiter is not None:
+        if self.limiter is None:
+            yield f"saturates at about {self.saturation:.3g} requests/s, from {self.knee} in flight on"
+        else:
             yield (
                 f"a rate limiter (429) lets {self.limiter:.3g} requests/s through: "
                 "this is what the service is allowed to take, and not what it could"
