@@ -110,7 +110,8 @@ def main() -> int:
             unbounded = sum(one == float("inf") for one in widths)
             print(
                 f"{service:13} {text:15} {minutes:5g} {truth:8.2f} "
-                f"{100 * coverage:6.0f} % ({100 * least:.0f}) {100 * bias:+7.1f} % {100 * width:7.1f} % {most:>4} {unbounded:11} "
+                f"{100 * coverage:6.0f} % ({100 * least:.0f}) {100 * bias:+7.1f} % "
+                f"{100 * width:7.1f} % {most:>4} {unbounded:11} "
                 f"{len(found) - len(answers):10}{'  BROKEN' if bad else ''}",
                 flush=True,
             )
