@@ -76,7 +76,7 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
     [stats], that is scipy.
 
     \b
-      aisb capacity --url http://localhost:8000 --slo ttft_p95=500ms --slo tpot_p95=50ms --budget 30m
+      aisb capacity --url http://localhost:8000 --slo ttft_p95=500ms --budget 30m
     """  # noqa: D301 - \b is for click
     from aisb_analysis._paired import scipy_stats
 
