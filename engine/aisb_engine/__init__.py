@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from aisb_engine._load.preparing import preview as preview_requests
     from aisb_engine._load.selecting import select_rows
     from aisb_engine._masking import mask_secrets, mask_url, printable
+    from aisb_engine._performance.objectives import Objective, parse_objectives
     from aisb_engine._performance.objectives import request_limits as parse_goodput
     from aisb_engine._performance.performance import measure as measure_performance
     from aisb_engine._plan import Command as RunCommand
@@ -112,6 +113,7 @@ _PLACES = {
     "MarksTable": "aisb_engine._spec:MarksTable",
     "MeasuringOptions": "aisb_engine._reporting.measuring:MeasuringOptions",
     "NEVER_SENT": "aisb_engine._resolve.params:NEVER_SENT",
+    "Objective": "aisb_engine._performance.objectives:Objective",
     "OpenedRun": "aisb_engine._readback:OpenedRun",
     "Option": "aisb._options:Option",
     "Phase": "aisb_engine._progress:Phase",
@@ -175,6 +177,7 @@ _PLACES = {
     "other_extractors": "aisb_engine._scoring.second_readings:other_extractors",
     "own_task": "aisb_engine._data.own:own_task",
     "parse_goodput": "aisb_engine._performance.objectives:request_limits",
+    "parse_objectives": "aisb_engine._performance.objectives:parse_objectives",
     "plan_run": "aisb_engine._plan:plan",
     "preview_requests": "aisb_engine._load.preparing:preview",
     "printable": "aisb_engine._masking:printable",
@@ -238,6 +241,7 @@ __all__ = [
     "LogFacts",
     "MarksTable",
     "MeasuringOptions",
+    "Objective",
     "OpenedRun",
     "Option",
     "Phase",
@@ -298,6 +302,7 @@ __all__ = [
     "other_extractors",
     "own_task",
     "parse_goodput",
+    "parse_objectives",
     "plan_run",
     "preview_requests",
     "printable",

@@ -292,7 +292,7 @@ def test_a_command_that_cannot_be_imported_is_an_error_of_its_plugin(aisb):
 
 def test_an_unknown_command_suggests_the_nearest_and_names_blocked_plugins(aisb):
     done = aisb("--block", "cost", "cots", code=2)
-    assert done.stderr.startswith("error: no command named 'cots'\n  known: audit, compare, ")
+    assert done.stderr.startswith("error: no command named 'cots'\n  known: audit, capacity, compare, ")
     assert "  plugin cost is blocked\n" in done.stderr
     assert "no command named 'cots'; did you mean 'cost'?\n" in aisb("cots", code=2).stderr
 

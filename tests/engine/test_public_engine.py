@@ -20,14 +20,14 @@ PRIVATE = re.compile(r"^\s*(?:from|import) (aisb(?:_engine)?\._[\w.]+)", re.MULT
 NAMES = """
 COMPILED CORRECT_FROM KINDS NEVER_SENT RUN_STATUSES USUAL_AGREEMENT WELL_KNOWN Answers BrokenRow Catalog Component
 ComponentError ConnectionLimits DataFolders DeclaredCommand DeclaredCommands Display EngineClient
-ExecutedRun Grade ImportedPart Judging Ledger LoadedSamples MarksTable MeasuringOptions OpenedRun Option Phase
+ExecutedRun Grade ImportedPart Judging Ledger LoadedSamples MarksTable MeasuringOptions Objective OpenedRun Option Phase
 PluginFaults PluginInfo Plugins Progress PromptTable PullTable Renderer Resolver RunCommand RunFolder
 RunInfo RunInput RunSpec SampleMaker SampleTable Selection ServiceClient StepError Steps Subtask Task Use
 VisibleText answer_requests bind_options call_step component_owner connect_backend connection_limits duplicate_command_error error_words
 evaluator_uses execute_run factory_options factory_summary find_removable_run grade_notes identity_differences
 is_being_written is_contested is_judged judge_of load_samples locate_data make_component make_evaluators mask_secrets mask_url
 measure_performance missing_judge_error open_finished_run open_run other_extractors own_task plan_run preview_requests
-parse_goodput printable prompt_of read_answers read_grades read_progress read_run read_run_json read_toml read_user_file
+parse_goodput parse_objectives printable prompt_of read_answers read_grades read_progress read_run read_run_json read_toml read_user_file
 reading_of replayed_judge report_run reporter_table request_latency resolve_run run_configuration run_size safe_name
 score_predictions select_rows sends split_names started_at takes_files task_version usable_cores write_atomically
 write_imported LogFacts inspect_log rewrite_log Recomputed recompute_results

@@ -15,6 +15,11 @@ def aisb_commands() -> list[Command]:
             "aisb_analysis._audit_command:audit",
         ),
         Command(
+            "capacity",
+            "Say how many requests a second a service can take under objectives.",
+            "aisb_analysis._capacity_command:capacity",
+        ),
+        Command(
             "compare",
             "Say whether two runs, or two models of one, differ by more than chance.",
             "aisb_analysis._compare_command:compare",

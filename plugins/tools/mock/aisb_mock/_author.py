@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -21,7 +21,10 @@ VALUES = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {
 
 
 class Pace(NamedTuple):
-    """When the parts of a reply are due, in nanoseconds; `gaps` is what draws the time per token."""
+    """When the parts of a reply are due, in nanoseconds; `gaps` is what draws the time per token.
+
+    `slowdown` says what is added to it now, since other replies are made at the same time.
+    """
 
     first: int
     gap: int
@@ -29,6 +32,7 @@ class Pace(NamedTuple):
     role: int
     usage: int
     rng: Random | None
+    slowdown: Callable[[], int] | None = None
 
 
 class Author:

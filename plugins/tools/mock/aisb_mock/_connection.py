@@ -42,6 +42,11 @@ class Connection(asyncio.Protocol):
         self.paused = False
         self._begin()
 
+    @property
+    def gone(self) -> bool:
+        """Whether the client has gone."""
+        return self._transport is None
+
     def write(self, data: bytes) -> None:
         """Send bytes, unless the client has gone."""
         if self._transport is None:

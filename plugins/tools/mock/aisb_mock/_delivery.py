@@ -80,12 +80,16 @@ def fault_status(kind: str) -> Refused:
     return too_long(4_096, 5_000, 4_488) if kind == "status-400" else REFUSALS[kind]
 
 
+def refusal(dialect: Dialect, start: int, refused: Refused, retry_after: float) -> Plan:
+    """Return the plan of a refusal; one for too many requests says when to try again."""
+    extra = b"Retry-After: %s\r\n" % f"{retry_after:g}".encode() if refused.status == 429 else b""
+    return at_once(start, reply_bytes(refused.status, dialect.error(refused), extra=extra))
+
+
 def faulty(dialect: Dialect, start: int, kind: str, retry_after: float) -> Plan | None:
     """Return the plan of a fault that leaves nothing of the reply; None for one that breaks it midway."""
     if kind.startswith("status-"):
-        refused = fault_status(kind)
-        extra = b"Retry-After: %s\r\n" % f"{retry_after:g}".encode() if refused.status == 429 else b""
-        return at_once(start, reply_bytes(refused.status, dialect.error(refused), extra=extra))
+        return refusal(dialect, start, fault_status(kind), retry_after)
     if kind == "html":
         return at_once(start, reply_bytes(200, HTML, b"text/html"))
     if kind == "empty":
@@ -150,9 +154,10 @@ def streamed(dialect: Dialect, reply: Reply, pace: Pace, start: int, fault: str 
 
 
 def _gap(pace: Pace, tokens: int) -> int:
+    more = pace.slowdown() if pace.slowdown else 0
     if pace.gaps is None or pace.rng is None:
-        return pace.gap * tokens
-    return int(pace.gaps.draw(pace.rng) * 1_000_000) * tokens
+        return (pace.gap + more) * tokens
+    return (int(pace.gaps.draw(pace.rng) * 1_000_000) + more) * tokens
 
 
 def _broken(dialect: Dialect, due: int, fault: str) -> Plan:

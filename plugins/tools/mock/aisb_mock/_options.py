@@ -95,6 +95,11 @@ class MockOptions(Behaviour):
     models: Annotated[tuple[str, ...], "name of a served model"] = ("mock",)
     api_key: Annotated[str | None, "key that requests must bring"] = None
     processes: Annotated[int, "processes that share the port, for more load than one can serve"] = 1
+    slots: Annotated[int | None, "requests that are served at once; others wait for a slot"] = None
+    queue: Annotated[int | None, "requests that may wait for a slot; more are refused with 503"] = None
+    batch_ms: Annotated[float, "what each other reply in the making adds to the time per token"] = 0
+    rate_limit: Annotated[float | None, "requests per second let through; more are refused with 429"] = None
+    rate_burst: Annotated[int, "requests that the rate limit lets through at once after a pause"] = 20
     record_size: Annotated[int, "how many of the latest requests the record keeps"] = 100_000
     parent_pipe: Annotated[bool, "end when standard input ends, and so with the parent process"] = False
 
@@ -106,6 +111,24 @@ class MockOptions(Behaviour):
             raise UsageError(f"port = {self.port} is no port; write 0 for any, or 1 to 65535")
         if self.processes < 1:
             raise UsageError(f"processes = {self.processes} is too small; the least is 1")
+        for name, least in (("slots", 1), ("queue", 0), ("batch_ms", 0), ("rate_burst", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{name} = {value} is too small; the least is {least}")
+        if self.rate_limit is not None and self.rate_limit <= 0:
+            raise UsageError(f"rate_limit = {self.rate_limit:g} is no rate; write requests per second")
+        if self.queue is not None and self.slots is None:
+            raise UsageError(f"queue = {self.queue} is a queue for slots; say how many slots there are")
+        if self.is_limited and self.processes > 1:
+            raise UsageError(
+                f"processes = {self.processes}: slots, batch_ms and rate_limit are those of one process; "
+                "write 1"
+            )
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it takes only so many requests, or is slower with more of them."""
+        return self.slots is not None or self.rate_limit is not None or self.batch_ms > 0
 
     def arguments(self) -> list[str]:
         """Return the command line that makes the same options, without what is at its default."""

@@ -11,7 +11,8 @@ import orjson
 
 from aisb_mock._author import Author
 from aisb_mock._connection import Connection, Message
-from aisb_mock._delivery import Delivery, Plan, faulty, reply_bytes, streamed, whole
+from aisb_mock._delivery import Delivery, Plan, faulty, refusal, reply_bytes, streamed, whole
+from aisb_mock._gate import Gate
 from aisb_mock._generate import OLD_GENERATE, TEXT_GENERATION
 from aisb_mock._openai import OPENAI, model_list
 from aisb_mock._options import MockOptions
@@ -38,7 +39,8 @@ class Server:
         self.pacer = pacer
         self.record = Record(options.record_size)
         self.connections: set[Connection] = set()
-        self._repertoire = Repertoire() if author.repeats else None
+        self._gate = Gate(options) if options.is_limited else None
+        self._repertoire = Repertoire() if author.repeats and self._gate is None else None
         self._peers = peers
         self._since = int(time.time())
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,6 +108,25 @@ class Server:
         request_id = message.headers.get(b"x-request-id", b"").decode("latin-1") or None
         entry = self.record.begin(message.path, message.arrival, request_id)
         self.record.running += 1
+        if self._gate is None:
+            self._begin(connection, message, dialect, entry)
+            return
+        refused = self._gate.refuse(message.arrival)
+        if refused is not None:
+            entry.status = refused.status
+            plan = refusal(dialect, message.arrival, refused, self.options.retry_after)
+            connection.deliver(Delivery(connection, plan, entry, self.record, self._ended))
+            return
+        self._gate.enter(entry.number, lambda: self._begin_late(connection, message, dialect, entry))
+
+    def _begin_late(self, connection: Connection, message: Message, dialect: Dialect, entry: Entry) -> None:
+        """Begin a reply for which a slot is free now; of a client that has gone meanwhile, end it."""
+        if connection.gone:
+            self._ended(entry, "client")
+        else:
+            self._begin(connection, message._replace(arrival=time.monotonic_ns()), dialect, entry)
+
+    def _begin(self, connection: Connection, message: Message, dialect: Dialect, entry: Entry) -> None:
         ready = self._repertoire.get(message.path, message.body) if self._repertoire else None
         if ready is not None:
             for name, value in ready.facts.items():
@@ -146,6 +167,8 @@ class Server:
         entry.id, entry.status, entry.finish_reason = dialect.reply_id(reply), 200, reply.finish_reason
         self.record.prompt_tokens += ask.prompt_tokens
         pace = self.author.pace(question, ask, entry.attempt, slow=fault == "slow")
+        if self._gate is not None:
+            pace = pace._replace(slowdown=self._gate.slowdown)
         if ask.stream and self._repertoire and self._repertoire.wants(message.path, message.body):
             rehearsal = streamed(dialect, reply, pace, 0, None)
             self._repertoire.keep(message.path, message.body, Rehearsed(rehearsal, entry))
@@ -157,6 +180,8 @@ class Server:
         self.record.running -= 1
         if entry.finish_reason is not None:
             self.record.finished[entry.finish_reason if how == "complete" else "abort"] += 1
+        if self._gate is not None:
+            self._gate.leave(entry.number)
 
 
 def dialect_of(path: str, body: bytes) -> Dialect | None:

@@ -1,0 +1,137 @@
+"""At which rate a share of requests crosses its limit: a logit fit, a jackknife, and a posterior.
+
+The share of requests over a limit is taken to follow
+logit(share) = logit(q) + slope * (ln rate - ln capacity) near the capacity. Requests near saturation are
+far from independent (thousands may be worth thirty), so every uncertainty comes from the spread between
+blocks, or from a beta-binomial model of segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp, log, sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from aisb_analysis._capacity.loads import Floats
+
+SLOPE, SLOPE_SD = 15.0, 8.0
+"""The prior on the slope: services that queue have slopes between 7 (heavy tails) and 34 (batching, p99)."""
+GRID_SLOPES: Floats = np.geomspace(3.0, 60.0, 16)
+PLACE_SD = 0.3
+"""How far, in ln rate, the capacity may lie from where the search expects it."""
+GRID: Floats = np.linspace(-0.5, 0.5, 126)
+"""Places around the expected one, in ln rate."""
+NEAR = 0.2
+"""Segments at rates farther off than this share say little about the edge, and are left out."""
+MOST_DISPERSION = 200.0
+"""Near saturation up to 200 requests are worth one; more is a model that does not fit far from the edge."""
+WIDER = 1.25
+"""By how many parts of one block the jackknife's half width is too small: 1.25 times for five blocks."""
+LEVEL = 0.95
+
+
+class Segment(NamedTuple):
+    """Requests of one stretch of time at one rate: how many were over the limit. A block has one rate."""
+
+    rate: float
+    over: int
+    total: int
+    block: int
+
+
+class Fit(NamedTuple):
+    """Where a share crosses its limit (ln rate), and how steeply."""
+
+    place: float
+    slope: float
+
+    @property
+    def rate(self) -> float:
+        """The rate at which it does."""
+        return exp(self.place)
+
+
+def near(segments: Sequence[Segment], centre: float) -> list[Segment]:
+    """Return the segments at rates within 20 % of a rate; all where fewer than three are."""
+    found = [one for one in segments if abs(one.rate / centre - 1) <= NEAR]
+    return found if len(found) >= 3 else list(segments)
+
+
+def fit(segments: Sequence[Segment], share: float, centre: float) -> Fit:
+    """Fit the crossing by quasi-likelihood on a grid, with weak priors on its place and its slope.
+
+    Newton's method stays where it began when all segments lie far above the edge: nothing there has weight.
+    """
+    x, k, n = _columns(segments)
+    places = log(centre) + GRID
+    p = _shares(x, places, GRID_SLOPES, share)
+    likelihood = np.sum(k * np.log(p) + (n - k) * np.log(1 - p), axis=-1)
+    prior = -0.5 * ((GRID / PLACE_SD) ** 2 + ((GRID_SLOPES - SLOPE) / SLOPE_SD)[:, None] ** 2)
+    dispersion = 1.0
+    for _ in range(2):
+        height = likelihood / dispersion + prior
+        slope, place = np.unravel_index(int(np.argmax(height)), height.shape)
+        expected = p[slope, place]
+        residuals = (k - n * expected) ** 2 / (n * expected * (1 - expected) + 0.25)
+        dispersion = min(MOST_DISPERSION, max(1.0, float(np.sum(residuals)) / max(1, len(x) - 2)))
+    return Fit(_peak(places, height[slope], int(place)), float(GRID_SLOPES[slope]))
+
+
+def _shares(x: Floats, places: Floats, slopes: Floats, share: float) -> Floats:
+    """Return the share over the limit by slope, place and segment."""
+    logit = log(share / (1 - share)) + slopes[:, None, None] * (x - places[:, None])
+    shares: Floats = 1 / (1 + np.exp(-np.clip(logit, -9, 9)))
+    return shares
+
+
+def _peak(places: Floats, height: Floats, top: int) -> float:
+    """Return where a curve has its peak, by the parabola through the three highest points."""
+    if not 0 < top < len(places) - 1:
+        return float(places[top])
+    left, middle, right = height[top - 1 : top + 2]
+    bend = left - 2 * middle + right
+    shift = 0.5 * (left - right) / bend if bend < 0 else 0.0
+    return float(places[top] + shift * (places[1] - places[0]))
+
+
+def jackknife(segments: Sequence[Segment], share: float, centre: float) -> float | None:
+    """Return the half width of the interval in ln rate, leaving out a block at a time; None for too few."""
+    from scipy.stats import t
+
+    blocks = sorted({one.block for one in segments})
+    if len(blocks) < 3:
+        return None
+    places = [fit([one for one in segments if one.block != block], share, centre).place for block in blocks]
+    count = len(blocks)
+    error = sqrt((count - 1) / count * float(np.sum((np.array(places) - np.mean(places)) ** 2)))
+    return (1 + WIDER / count) * error * float(t.ppf(0.5 + LEVEL / 2, max(1, count - 2)))
+
+
+def posterior_low(segments: Sequence[Segment], share: float, centre: float) -> float:
+    """Return the 2.5 % quantile of the capacity under a beta-binomial model.
+
+    It sees heavy tails that the jackknife misses.
+    """
+    from scipy.special import betaln
+    from scipy.stats import lognorm
+
+    x, k, n = _columns(segments)
+    places = log(centre) + np.linspace(-0.35, 0.35, 71)
+    slopes = lognorm.ppf((np.arange(7) + 0.5) / 7, 0.55, scale=SLOPE)
+    correlations = np.geomspace(0.001, 0.2, 8)
+    p = _shares(x, places, slopes, share)[:, :, None, :]
+    strength = (1 / correlations - 1)[:, None]
+    likelihood = np.sum(
+        betaln(k + p * strength, n - k + (1 - p) * strength) - betaln(p * strength, (1 - p) * strength),
+        axis=-1,
+    )
+    weights: Floats = np.exp(likelihood - likelihood.max()).sum(axis=(0, 2))
+    cumulated = np.cumsum(weights) / np.sum(weights)
+    return exp(float(np.interp((1 - LEVEL) / 2, cumulated, places)))
+
+
+def _columns(segments: Sequence[Segment]) -> tuple[Floats, Floats, Floats]:
+    columns = np.array([(log(one.rate), one.over, one.total) for one in segments], float).T
+    return columns[0], columns[1], columns[2]

@@ -1,0 +1,142 @@
+"""A service that is really measured: each load is an ordinary run in a folder below the search's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+import aisb
+from aisb import UsageError
+from aisb_analysis._capacity.loads import Load, Point
+from aisb_engine import open_finished_run
+
+if TYPE_CHECKING:
+    from aisb import FinishedRun, PerformanceResult
+
+MOST_PROMPTS = 20_000
+POINTS = "points.jsonl"
+SPOILING = frozenset({"loop lag", "client CPU", "lateness"})
+"""Signals of the certificate that say that the client was the limit."""
+
+
+class MeasuredService:
+    """Measures loads by runs below `folder`, and keeps a line for each, from which a search goes on.
+
+    A search asks for the same loads again when it gets the same answers, so the points that are there are
+    read in order for as long as they fit.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        models: Mapping[str, Mapping[str, Any]],
+        tasks: Mapping[str, Mapping[str, Any]],
+        *,
+        columns: Sequence[str],
+        synthetic: bool = True,
+        launcher: str | None = None,
+        data_dir: Path | None = None,
+    ) -> None:
+        self._folder = folder
+        self._models, self._tasks = models, tasks
+        self._synthetic = synthetic
+        self._columns = columns
+        self._launcher = launcher
+        self._data_dir = data_dir
+        self._number = 0
+        self._kept = _read_points(folder / POINTS)
+
+    def measure(self, load: Load) -> Point:
+        """Run one load, or read the run of it that an interrupted search left."""
+        self._number += 1
+        kept = self._kept[self._number - 1] if self._number <= len(self._kept) else None
+        if kept is not None and kept["load"] == _table(load):
+            return self._point(load, open_finished_run(self._folder / kept["run"]))
+        self._kept = self._kept[: self._number - 1]
+        finished = aisb.run(
+            self._models,
+            self._tasks_of(load),
+            mode="perf",
+            load=self._asked(load),
+            launcher=self._launcher,
+            work_dir=self._folder,
+            data_dir=self._data_dir,
+        )
+        self._kept.append({"load": _table(load), "run": finished.folder.name})
+        lines = b"".join(orjson.dumps(one) + b"\n" for one in self._kept)
+        (self._folder / POINTS).write_bytes(lines)
+        return self._point(load, finished)
+
+    def _tasks_of(self, load: Load) -> Mapping[str, Mapping[str, Any]]:
+        """Return the tasks with enough synthetic prompts that none comes twice, and others in each point."""
+        if not self._synthetic:
+            return self._tasks
+        most = max(1000, ceil(load.length * (2 * load.rate if load.rate else 50 * (load.users or 1))))
+        made = {"requests": min(most, MOST_PROMPTS), "seed": self._number}
+        return {
+            name: {**task, "dataset": {**task.get("dataset", {}), **made}}
+            for name, task in self._tasks.items()
+        }
+
+    def _asked(self, load: Load) -> dict[str, Any]:
+        """Return the load as `aisb run` takes it."""
+        if load.users is not None:
+            # One retry makes a user wait as a 429 asks; without, it would send thousands that are refused.
+            return {"concurrency": load.users, "duration": load.length, "retries": 1, "seed": self._number}
+        return {
+            "request_rate": load.rate,
+            "arrival": "poisson",
+            "duration": load.length,
+            "seed": self._number,
+        }
+
+    def _point(self, load: Load, finished: FinishedRun) -> Point:
+        ((_, result),) = finished.performance.items()
+        requests = result.requests()
+        start = float(np.nanmin(requests["sent_ns"])) if len(requests["ok"]) else 0.0
+        planned = requests["planned_ns"]
+        began = (np.where(np.isnan(planned), requests["sent_ns"], planned) - start) / 1e9
+        began = began - min(0.0, float(np.nanmin(began))) if len(began) else began
+        numbers = {name: np.asarray(requests[name], float) for name in self._columns}
+        if "tpot" in numbers:  # a reply of one token has no time between tokens
+            numbers["tpot"] = np.where(requests["output_tokens"] <= 1, 0.0, numbers["tpot"])
+        failed = ~np.asarray(requests["ok"], bool)
+        e2e = np.where(failed, (requests["done_ns"] - requests["sent_ns"]) / 1e6, requests["e2el"]) / 1000
+        throttled = np.array(["429" in text for text in requests["failure"]], bool) & failed
+        return Point(
+            load,
+            began,
+            np.nan_to_num(e2e),
+            numbers,
+            failed,
+            throttled,
+            max(load.length, (result.stages[0].totals.duration_ms or 0.0) / 1000),
+            spoiled=_spoiled(result),
+            folder=finished.folder.name,
+        )
+
+
+def _spoiled(result: PerformanceResult) -> str:
+    """Say what of the client spoiled a result; nothing if nothing did."""
+    reasons = [
+        one.reason for one in result.certificate.signals if one.verdict == "INVALID" and one.name in SPOILING
+    ]
+    return "; ".join(reasons)
+
+
+def _table(load: Load) -> dict[str, Any]:
+    return {"seconds": load.seconds, "users": load.users, "rate": load.rate, "warm": load.warm}
+
+
+def _read_points(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    try:
+        return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged: {error}; begin anew without --reuse") from error

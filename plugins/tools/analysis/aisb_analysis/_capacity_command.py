@@ -1,0 +1,177 @@
+"""`aisb capacity`: how many requests a second a service can take under objectives."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from aisb_analysis._capacity.answer import Capacity
+    from aisb_analysis._capacity.loads import Limit
+
+DEFAULTS = "ttft_p95=2s,tpot_p95=100ms,failures=1%"
+LEAST_BUDGET = 60.0
+MODEL, TASK = "capacity", "synthetic"
+
+
+@click.command()
+@click.option("--url", metavar="URL", help="Address of the service.")
+@click.option(
+    "--models", "model", default="vllm-chat", show_default=True, metavar="NAME", help="Model or backend."
+)
+@click.option(
+    "--model-name", metavar="NAME", help="Model to ask the service for [default: the one it serves]."
+)
+@click.option("--api-key-env", metavar="VARIABLE", help="Environment variable that holds the API key.")
+@click.option(
+    "--slo",
+    "objectives",
+    multiple=True,
+    metavar="NAME=LIMIT",
+    help=f"Objective (repeatable) [default: {DEFAULTS}].",
+)
+@click.option(
+    "--budget", default="10m", show_default=True, metavar="TIME", help="Time to spend: 600s, 10m, 1h."
+)
+@click.option("--datasets", "task", metavar="NAME", help="Task to ask [default: synthetic prompts].")
+@click.option(
+    "--input-len", type=click.IntRange(min=1), metavar="N", help="Tokens of synthetic prompts [default: 512]."
+)
+@click.option(
+    "--output-len",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Tokens of replies to synthetic prompts [default: 128].",
+)
+@click.option("--launcher", metavar="NAME", help="What places the workers [default: local].")
+@click.option(
+    "-w",
+    "--work-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("outputs/capacity"),
+    show_default=True,
+    metavar="DIR",
+    help="Where the folder of the search is made.",
+)
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where data files are.")
+@click.option(
+    "-r",
+    "--reuse",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Go on with an interrupted search, by its folder.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def capacity(context: click.Context, /, **flags: Any) -> int:
+    """Say how many requests a second a service can take, so that all objectives hold.
+
+    Each point is an ordinary performance run in a folder below that of the search. It needs the extra
+    [stats], that is scipy.
+
+    \b
+      aisb capacity --url http://localhost:8000 --slo ttft_p95=500ms --budget 30m
+    """  # noqa: D301 - \b is for click
+    from aisb_analysis._paired import scipy_stats
+
+    del context
+    scipy_stats()
+    from aisb_analysis._capacity.loads import limits_of
+    from aisb_analysis._capacity.search import Search
+    from aisb_engine import parse_objectives
+
+    limits = limits_of(parse_objectives(",".join(flags["objectives"]) or DEFAULTS))
+    budget = read_budget(flags["budget"])
+    folder = flags["reuse"] or flags["work_dir"] / datetime.now().astimezone().strftime("%Y%m%d_%H%M%S")
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = {"limits": [limit._asdict() for limit in limits], "budget": budget, **_asked(flags)}
+    _keep_or_check(folder / "capacity.json", asked)
+    found = Search(
+        _service(folder, flags, limits), limits, budget, say=lambda line: click.echo(line, err=True)
+    ).run()
+    _show(found, folder, as_json=flags["as_json"])
+    return 0
+
+
+def read_budget(text: str) -> float:
+    """Return a time in seconds.
+
+    Raises:
+        UsageError: it is no time, or too short for anything.
+    """
+    from aisb import UsageError
+
+    matched = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)", text.strip())
+    if not matched:
+        raise UsageError(f"--budget {text!r} is no time; write 600s, 10m or 1h")
+    seconds = float(matched[1]) * {"s": 1.0, "h": 3600.0}.get(matched[2], 60.0)
+    if seconds < LEAST_BUDGET:
+        raise UsageError(
+            f"--budget {text}: a search needs {LEAST_BUDGET:.0f} s at least, and 10m to be of use"
+        )
+    return seconds
+
+
+def _asked(flags: dict[str, Any]) -> dict[str, Any]:
+    return {key: flags[key] for key in ("url", "model", "model_name", "task", "input_len", "output_len")}
+
+
+def _keep_or_check(path: Path, asked: dict[str, Any]) -> None:
+    """Keep what a search was asked for; of one that goes on, refuse another question."""
+    from aisb import UsageError
+    from aisb_engine import write_atomically
+
+    if not path.exists():
+        write_atomically(path, (json.dumps(asked, indent=2) + "\n").encode())
+        return
+    kept = json.loads(path.read_text())
+    differing = [key for key in asked if kept.get(key) != json.loads(json.dumps(asked[key]))]
+    if differing:
+        raise UsageError(
+            f"{path.parent} is a search with another {', '.join(differing)}: give what it was asked for, "
+            "or begin anew without --reuse"
+        )
+
+
+def _service(folder: Path, flags: dict[str, Any], limits: list[Limit]) -> Any:
+    from aisb import UsageError
+    from aisb_analysis._capacity.measured import MeasuredService
+
+    model = {"base": flags["model"]}
+    options = {"url": flags["url"], "model": flags["model_name"], "api_key_env": flags["api_key_env"]}
+    model |= {key: value for key, value in options.items() if value is not None}
+    task: dict[str, Any] = {"base": flags["task"] or TASK}
+    lengths = {"input": flags["input_len"], "output": flags["output_len"]}
+    given = {key: value for key, value in lengths.items() if value is not None}
+    if given and flags["task"]:
+        raise UsageError("--input-len and --output-len are for synthetic prompts; leave out --datasets")
+    if not flags["task"]:
+        task["dataset"] = given
+    return MeasuredService(
+        folder,
+        {MODEL: model},
+        {"asked": task},
+        columns=[limit.column for limit in limits if limit.milliseconds is not None],
+        synthetic=not flags["task"],
+        launcher=flags["launcher"],
+        data_dir=flags["data_dir"],
+    )
+
+
+def _show(found: Capacity, folder: Path, *, as_json: bool) -> None:
+    from aisb_engine import write_atomically
+
+    text = json.dumps({**asdict(found), "lines": list(found.lines())}, indent=2)
+    write_atomically(folder / "result.json", f"{text}\n".encode())
+    if as_json:
+        click.echo(text)
+        return
+    for line in found.lines():
+        click.echo(line)
+    click.echo(f"points: {folder}")

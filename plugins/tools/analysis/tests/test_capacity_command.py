@@ -1,0 +1,113 @@
+"""`aisb capacity` through its ends: what it refuses, and loads that are measured by real runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aisb import UsageError
+from aisb_analysis._capacity.loads import Load
+from aisb_analysis._capacity.measured import MeasuredService
+from aisb_analysis._capacity_command import read_budget
+from aisb_mock import MockOptions, start_mock
+
+pytest.importorskip("scipy")
+
+
+def aisb(*words: str, cwd: Path, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    ended = subprocess.run(
+        [sys.executable, "-m", "aisb_cli.main", "capacity", *words],
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=seconds,
+    )  # fmt: skip
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended
+
+
+def service(folder: Path, url: str) -> MeasuredService:
+    made = {"dataset": {"input": 16, "output": 4}}
+    return MeasuredService(
+        folder,
+        {"served": {"base": "vllm-chat", "url": url}},
+        {"asked": {"base": "synthetic", **made}},
+        columns=["ttft", "tpot"],
+    )
+
+
+def test_loads_are_ordinary_runs_which_a_search_that_goes_on_reads_again(tmp_path: Path) -> None:
+    closed, opened = Load(0.5, users=3), Load(1.0, rate=30.0, warm=0.3)
+    with start_mock(MockOptions(ttft_ms=20, tpot_ms=5, slots=2)) as mock:
+        measured = service(tmp_path, mock.url)
+        first, second = measured.measure(closed), measured.measure(opened)
+        url = mock.url
+    assert len(first.began) > 10
+    assert not first.failed.any()
+    assert float(np.median(first.e2e)) > 0.03
+    assert float(np.max(second.began)) < 1.4
+    assert 0 < np.count_nonzero(second.counted()) < len(second.began)
+    runs = [json.loads(line)["run"] for line in (tmp_path / "points.jsonl").read_text().splitlines()]
+    assert runs == [first.folder, second.folder]
+    assert all((tmp_path / run / "configs").is_dir() for run in runs)
+    again = service(tmp_path, url)  # nothing listens there any more
+    assert again.measure(closed).numbers["ttft"] == pytest.approx(first.numbers["ttft"], nan_ok=True)
+    assert again.measure(opened).took == second.took
+
+
+def test_refusals_of_a_limiter_are_told_apart_from_other_failures(tmp_path: Path) -> None:
+    with start_mock(MockOptions(rate_limit=5, rate_burst=1)) as mock:
+        limited = service(tmp_path / "limited", mock.url).measure(Load(1.0, rate=40.0))
+    assert limited.throttled.sum() > 10
+    with start_mock(MockOptions(ttft_ms=300, slots=1, queue=0)) as mock:
+        full = service(tmp_path / "full", mock.url).measure(Load(1.0, rate=40.0))
+    assert full.failed.sum() > 10
+    assert not full.throttled.any()
+
+
+def test_a_damaged_list_of_points_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "points.jsonl").write_text("{")
+    with pytest.raises(UsageError, match=r"points\.jsonl is damaged"):
+        service(tmp_path, "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1h", 3600), ("2", 120)])
+def test_a_budget_is_read_as_a_time(text: str, seconds: float) -> None:
+    assert read_budget(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("long", "is no time; write 600s"), ("5s", "needs 60 s at least")]
+)
+def test_a_budget_that_is_no_time_or_too_short_is_refused(text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        read_budget(text)
+
+
+def test_a_search_that_goes_on_with_another_question_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "capacity.json").write_text('{"budget": 600.0}')
+    ended = aisb("--url", "http://127.0.0.1:1", "--budget", "20m", "--reuse", "old", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "old is a search with another limits, budget" in ended.stderr
+
+
+def test_lengths_of_another_task_are_refused(tmp_path: Path) -> None:
+    ended = aisb("--datasets", "demo_gsm8k", "--input-len", "5", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "--input-len and --output-len are for synthetic prompts" in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_service_with_slots_gets_a_capacity(tmp_path: Path) -> None:
+    options = MockOptions(ttft_ms=50, tpot_ms=50, tokens=10, slots=8)
+    with start_mock(options) as mock:
+        words = ("--url", mock.url, "--slo", "ttft_p95=500ms", "--input-len", "16", "--output-len", "10")
+        ended = aisb(*words, "--budget", "5m", "-w", "found", cwd=tmp_path, seconds=500)
+    assert ended.returncode == 0, ended.stderr
+    (folder,) = (tmp_path / "found").iterdir()
+    found = json.loads((folder / "result.json").read_text())
+    assert ended.stdout.startswith("capacity: ")
+    assert found["low"] is None or 8 < found["low"] < 16.1

@@ -1,0 +1,154 @@
+"""The search for a capacity in virtual time: what it finds, and that it says what it cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from aisb import UsageError
+from aisb_analysis._capacity.answer import Capacity
+from aisb_analysis._capacity.loads import Limit, Load, Point, limits_of
+from aisb_analysis._capacity.search import Search
+from aisb_analysis._capacity.simulated import SERVICES, Batching, Limited, Simulated, Slots
+from aisb_engine import parse_objectives
+
+pytest.importorskip("scipy")
+
+
+def search(service: Simulated, objectives: str, minutes: float = 30) -> Capacity:
+    return Search(service, limits_of(parse_objectives(objectives)), 60 * minutes).run()
+
+
+def test_the_interval_covers_the_capacity_of_a_service_with_slots() -> None:
+    found = [search(SERVICES["slots"](seed), "ttft_p95=500ms") for seed in range(10)]
+    covering = [one for one in found if one.low and one.high and one.low <= 13.36 <= one.high]
+    assert len(covering) >= 8
+    assert all(one.users and one.users.low == 8 for one in found)
+    assert found[0].lines()
+    line = next(iter(found[0].lines()))
+    assert line.startswith("capacity: 13")
+    assert line.endswith("ttft_p95 breaks first")
+
+
+def test_of_several_objectives_the_one_that_breaks_first_decides() -> None:
+    found = search(Batching(1), "ttft_p95=500ms,tpot_p95=35ms,failures=1%")
+    assert found.first == "tpot_p95"
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 6.21 < found.high
+
+
+def test_a_limiter_is_named_with_the_rate_that_it_lets_through() -> None:
+    found = search(Limited(1), "failures=1%", 10)
+    assert found.limiter == pytest.approx(10, rel=0.06)
+    assert found.low is not None
+    assert found.low < 9.57
+    assert any("a rate limiter (429)" in line for line in found.lines())
+    assert found.users is None
+
+
+def test_a_service_that_degrades_is_measured_anew() -> None:
+    found = search(Slots(1, slower=1.5), "ttft_p95=500ms")
+    assert found.changed == "degrades"
+    assert found.rate == pytest.approx(8.26, rel=0.1)
+
+
+def test_a_cache_that_warms_up_is_said_to_improve() -> None:
+    found = search(Slots(1, cold=3000), "ttft_p95=500ms")
+    assert found.changed == "improves"
+    assert found.rate == pytest.approx(13.36, rel=0.1)
+
+
+def test_a_budget_that_is_too_short_is_inconclusive_and_says_how_much_is_needed() -> None:
+    found = search(Batching(1), "ttft_p95=500ms", 3)
+    line = next(iter(found.lines()))
+    assert not found.conclusive
+    assert "inconclusive" in line
+    assert f"needs about {found.needed_minutes} minutes" in line
+    assert found.needed_minutes > 3
+    enough = search(Batching(1), "ttft_p95=500ms", found.needed_minutes)
+    assert enough.conclusive
+
+
+def test_a_budget_of_under_100_requests_one_after_another_gives_no_upper_bound() -> None:
+    found = search(Slots(1, slots=64, seconds=10.0), "ttft_p95=500ms", 15)
+    assert not found.two_sided
+    assert found.high is None
+    if found.conclusive:
+        assert "under 100 times the time of a request" in next(iter(found.lines()))
+
+
+def test_an_objective_that_never_breaks_gives_a_lower_bound_alone() -> None:
+    found = search(Limited(1, rate=1e9, burst=1e9), "ttft_p95=500ms", 5)
+    assert found.rate is None
+    assert found.held is not None
+    assert "no objective broke" in next(iter(found.lines()))
+
+
+def test_an_objective_that_always_breaks_says_so() -> None:
+    found = search(Slots(1), "e2el_p95=100ms", 5)
+    assert next(iter(found.lines())).startswith("capacity: under")
+    assert found.users is not None
+    assert found.users.low == 0
+
+
+@dataclass
+class Failing:
+    """A service that fails every request."""
+
+    def measure(self, load: Load) -> Point:
+        """Fail ten requests."""
+        ten = np.linspace(0, load.length, 10)
+        failed = np.ones(10, bool)
+        return Point(load, ten, ten * 0 + 0.1, {"ttft": ten}, failed, ~failed, load.length)
+
+
+@dataclass
+class Spoiling:
+    """A client that spoils the first points, or all."""
+
+    inner: Simulated
+    most: int
+    spoiled: list[Load] = field(default_factory=list)
+
+    def measure(self, load: Load) -> Point:
+        """Measure; say that the client was late."""
+        point = self.inner.measure(load)
+        if len(self.spoiled) >= self.most:
+            return point
+        self.spoiled.append(load)
+        return replace(point, spoiled="the client sent late")
+
+
+LIMITS = [Limit("ttft_p95", "ttft", 500.0, 0.05)]
+
+
+def test_a_service_that_fails_every_request_has_no_capacity() -> None:
+    with pytest.raises(UsageError, match="no request of 1 users succeeded"):
+        Search(Failing(), LIMITS, 600).run()
+
+
+def test_points_that_the_client_spoiled_are_measured_again() -> None:
+    said: list[str] = []
+    found = Search(Spoiling(Slots(1), 2), LIMITS, 600, say=said.append).run()
+    assert sum("not used, the client sent late" in line for line in said) == 2
+    assert found.conclusive
+
+
+def test_a_client_that_spoils_every_point_ends_the_search() -> None:
+    with pytest.raises(UsageError, match="this machine cannot bring the load of 1 users"):
+        Search(Spoiling(Slots(1), 100), LIMITS, 600).run()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("ttft=500", "name a percentile, as in ttft_p95=500ms"),
+        ("failures=0%", "failures=0%: no number of requests"),
+    ],
+)
+def test_an_objective_that_no_share_of_requests_can_keep_to_is_refused(text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        limits_of(parse_objectives(text))

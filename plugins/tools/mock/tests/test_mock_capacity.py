@@ -1,0 +1,82 @@
+"""A mock server that takes only so much: slots, a queue, a limiter, and replies that slow each other."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from aisb import UsageError
+from aisb_mock import MockOptions, start_mock
+
+BODY = {"messages": [{"role": "user", "content": "Say."}], "stream": True}
+
+
+def ask(url: str, count: int) -> list[tuple[int, float]]:
+    """Ask at once, and return status and seconds of each reply, the quickest first."""
+
+    def one(_: int) -> tuple[int, float]:
+        began = time.monotonic()
+        status = httpx.post(url + "/v1/chat/completions", json=BODY, timeout=30).status_code
+        return status, time.monotonic() - began
+
+    with ThreadPoolExecutor(count) as pool:
+        return sorted(pool.map(one, range(count)), key=lambda reply: reply[1])
+
+
+def test_requests_beyond_the_slots_wait_for_one():
+    with start_mock(MockOptions(ttft_ms=300, tokens=2, slots=2)) as mock:
+        replies = ask(mock.url, 4)
+    assert [status for status, _ in replies] == [200] * 4
+    assert all(seconds >= 0.3 for _, seconds in replies)
+    assert all(seconds >= 0.6 for _, seconds in replies[2:])
+
+
+def test_requests_beyond_the_queue_are_refused():
+    with start_mock(MockOptions(ttft_ms=500, tokens=2, slots=1, queue=1)) as mock:
+        statuses = sorted(status for status, _ in ask(mock.url, 4))
+    assert statuses == [200, 200, 503, 503]
+
+
+def test_a_client_that_goes_while_it_waits_leaves_its_place():
+    with start_mock(MockOptions(ttft_ms=400, tokens=2, slots=1)) as mock, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, mock.url, 1)
+        time.sleep(0.1)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(mock.url + "/v1/chat/completions", json=BODY, timeout=0.1)
+        assert first.result()[0][0] == 200
+        assert ask(mock.url, 1)[0][0] == 200
+
+
+def test_requests_beyond_the_rate_limit_are_refused_with_the_time_to_wait():
+    with start_mock(MockOptions(tokens=2, rate_limit=0.01, rate_burst=3, retry_after=7)) as mock:
+        replies = [httpx.post(mock.url + "/v1/chat/completions", json=BODY) for _ in range(5)]
+    assert [reply.status_code for reply in replies] == [200, 200, 200, 429, 429]
+    assert replies[-1].headers["retry-after"] == "7"
+
+
+def test_replies_in_the_making_slow_each_other():
+    with start_mock(MockOptions(tpot_ms=1, tokens=20, batch_ms=5)) as mock:
+        ((_, alone),) = ask(mock.url, 1)
+        together = ask(mock.url, 4)
+    assert together[-1][1] - alone > 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"slots": 0}, "slots = 0 is too small; the least is 1"),
+        ({"queue": 1}, "queue = 1 is a queue for slots"),
+        ({"rate_limit": 0.0}, "rate_limit = 0 is no rate"),
+        ({"rate_burst": 0}, "rate_burst = 0 is too small"),
+        (
+            {"slots": 1, "processes": 2},
+            "processes = 2: slots, batch_ms and rate_limit are those of one process",
+        ),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused(options, says):
+    with pytest.raises(UsageError, match=says):
+        MockOptions(**options)
