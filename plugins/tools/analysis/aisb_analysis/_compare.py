@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aisb import UsageError
+from aisb_analysis._margins import Worsening, drop
 from aisb_analysis._paired import (
     LEVEL,
     bootstrap,
@@ -70,7 +71,7 @@ class Comparison:
     one the verdict stands on, `corrected` the same over all tasks compared. `smallest` is the smallest
     difference that so many samples would have shown, `needed` how many would show the one seen. `gained` are
     samples that got better on side B, `lost` those that got worse. `unequal` says where the two sides were
-    not asked or graded the same.
+    not asked or graded the same. `drop` is the worsening from A to B, as a share, for gates.
     """
 
     task: str
@@ -94,6 +95,7 @@ class Comparison:
     unequal: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     clusters: int | None = None
+    drop: Worsening | None = None
 
 
 def pair_up(
@@ -283,6 +285,7 @@ def compare_grades(
         unequal=tuple(_unequal_samples(a, b, len(shared), len(same))),
         notes=tuple(_errors(a, b, same)),
         clusters=None if clusters is None else len(set(clusters)),
+        drop=drop(changes, clusters),
     )
 
 

@@ -15,7 +15,9 @@ from aisb_analysis import _options as shared
 if TYPE_CHECKING:
     from aisb_analysis._compare import Comparison, Flip, Pair
     from aisb_analysis._explain import Explanation
+    from aisb_analysis._gates import Row
     from aisb_analysis._junit import Case
+    from aisb_analysis._policy import Policy
     from aisb_analysis._speeds import SpeedComparison
     from aisb_engine import OpenedRun, Plugins
 
@@ -37,6 +39,25 @@ SHOWN = 8
 @click.option(
     "--fail-on-regression", is_flag=True, help="End with exit code 4 where B is worse, or lacks a task of A."
 )
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(min=0),
+    metavar="POINTS",
+    help="Gate: fail where a score is surely more than POINTS lower.",
+)
+@click.option(
+    "--max-slowdown",
+    type=click.FloatRange(min=0),
+    metavar="PERCENT",
+    help="Gate: fail where B is surely more than PERCENT slower.",
+)
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Gate: what is allowed, task by task (TOML).",
+)
+@click.option("--strict", is_flag=True, help="A gate fails where it is inconclusive, too.")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML too.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every flipped sample.")
@@ -49,6 +70,9 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     Of performance runs, ratios are compared; A1,A2,A3 are repeats, which say how sure a ratio is. A
     performance run and an accuracy run are compared by both.
 
+    A gate (--max-drop, --max-slowdown, --policy) ends with exit code 4 where B is surely worse than allowed;
+    its sides may hold an accuracy run and three performance runs or more.
+
     \b
     Two runs:
       aisb compare 20261121_220301 latest
@@ -56,38 +80,118 @@ def compare(context: click.Context, /, **flags: Any) -> int:
       aisb compare latest --model-a qwen3-8b --model-b qwen3-8b-int4
     Guard a change:
       aisb compare latest --baseline release --fail-on-regression --junit ci.xml
+      aisb compare latest --baseline release --max-drop 0.5
     Find out where a change comes from:
       aisb compare --explain 20261121_220301 latest
     """  # noqa: D301 - \b is for click
     from aisb import CheckFailed
+    from aisb_analysis import _gates as gates
     from aisb_analysis._junit import to_junit
+    from aisb_analysis._policy import read_policy
     from aisb_engine import write_atomically
 
+    policy = read_policy(flags["policy"], flags["max_drop"], flags["max_slowdown"])
+    if policy is None and flags["strict"]:
+        raise click.UsageError("--strict goes with --max-drop, --max-slowdown or --policy")
     plugins = context.obj.load_plugins()
-    a, b = _sides(flags, plugins)
+    a, b = _sides(flags, plugins, policy)
     explained = _explained(a, b, plugins, flags) if flags["explain"] else []
-    found, alone = _compared(a, b, plugins, flags)
+    percentiles = policy.percentiles if policy else ()
+    parts = [_compared(*sides, plugins, flags, percentiles) for sides in _parts(a, b)]
+    found = [one for part, _ in parts for one in part]
+    alone = list(dict.fromkeys(line for _, lines in parts for line in lines))
+    rows = _gate_rows(policy, parts, _parts(a, b)) if policy else []
     if flags["as_json"]:
         sides = {"a": [str(run.folder) for run in a], "b": [str(run.folder) for run in b]}
         told = {**sides, "alone": alone, "comparisons": [asdict(one) for one in found]}
         if flags["explain"]:
             told["explanations"] = [asdict(one) for one in explained]
+        if policy:
+            told["gate"] = [asdict(row) for row in rows]
         click.echo(json.dumps(_named(told), ensure_ascii=False, indent=2, default=str))
     else:
         click.echo(f"A: {_names(a)}\nB: {_names(b)}")
         for line in (*alone, *_lines(found), *_explanation_lines(explained)):
             click.echo(line)
-    cases = list(_cases(found, alone))
+        for line in ("", *gates.lines(rows)) if policy else ():
+            click.echo(line)
+    refused = [row for row in rows if gates.is_failure(row, strict=flags["strict"])]
+    cases = list(_gate_cases(rows, refused) if policy else _cases(found, alone))
     if flags["junit"]:
         write_atomically(flags["junit"], to_junit(cases))
-    failed = [case for case in cases if case.failed]
+    if refused:
+        which = "\n  ".join(f"{row.task} {row.number}: {gates.describe(row)}" for row in refused)
+        raise CheckFailed(f"{len(refused)} of {len(rows)} rows of the gate fail\n  {which}")
+    failed = [case for case in _cases(found, alone) if case.failed]
     if flags["fail_on_regression"] and failed:
         which = "\n  ".join(f"{case.group} {case.name}: {case.text.splitlines()[0]}" for case in failed)
         raise CheckFailed(f"{len(failed)} of {len(cases)} comparisons are a regression\n  {which}")
     return 0
 
 
-def _sides(flags: dict[str, Any], plugins: Plugins) -> tuple[list[OpenedRun], list[OpenedRun]]:
+def _parts(a: list[OpenedRun], b: list[OpenedRun]) -> list[tuple[list[OpenedRun], list[OpenedRun]]]:
+    """Return the pairs of sides that are compared: by kind of run, where each side has both kinds."""
+    kinds = [
+        [[run for run in side if run.spec.run.performance == kind] for side in (a, b)]
+        for kind in (False, True)
+    ]
+    return [(ours, theirs) for ours, theirs in kinds] if all(map(all, kinds)) else [(a, b)]
+
+
+def _gate_rows(
+    policy: Policy,
+    parts: Sequence[tuple[Found, list[str]]],
+    sides: Sequence[tuple[list[OpenedRun], list[OpenedRun]]],
+) -> list[Row]:
+    """Hold comparisons against a policy."""
+    from aisb_analysis._compare import Comparison
+    from aisb_analysis._gates import gate_rows
+
+    found = [one for part, _ in parts for one in part]
+    missing: dict[bool, list[tuple[str, str]]] = {False: [], True: []}
+    for (_, lines), (ours, _) in zip(parts, sides, strict=True):
+        for line in lines:
+            task, _, model = line.removesuffix(" is in A only").partition(" of ")
+            if line.endswith(" is in A only"):
+                missing[ours[0].spec.run.performance].append((model, task))
+    return gate_rows(
+        policy,
+        [one for one in found if isinstance(one, Comparison)],
+        [one for one in found if not isinstance(one, Comparison)],
+        ungraded=missing[False],
+        unmeasured=missing[True],
+    )
+
+
+def _gate_cases(rows: Sequence[Row], refused: Sequence[Row]) -> Iterator[Case]:
+    from aisb_analysis._gates import describe
+    from aisb_analysis._junit import Case
+
+    for row in rows:
+        yield Case(row.model or "missing", f"{row.task} {row.number}", describe(row), row in refused)
+
+
+def _check_gate(policy: Policy, a: list[OpenedRun], b: list[OpenedRun]) -> None:
+    """Refuse sides that a gate cannot judge: one accuracy run a side, and few or no performance runs."""
+    from aisb import UsageError
+    from aisb_analysis._gates import LEAST_RUNS
+
+    counts = [[sum(run.spec.run.performance == kind for run in side) for side in (a, b)] for kind in (0, 1)]
+    if max(counts[0]) > 1:
+        raise UsageError(
+            "a side of a gate has one accuracy run at most: repeats of an accuracy run are one run, with "
+            "params.num_return_sequences"
+        )
+    if policy.performance and any(counts[1]) and min(counts[1]) < LEAST_RUNS:
+        raise UsageError(
+            f"a gate on speed needs at least {LEAST_RUNS} performance runs on each side, as in --baseline "
+            f"A1,A2,A3 B1,B2,B3; A has {counts[1][0]}, B has {counts[1][1]}"
+        )
+
+
+def _sides(
+    flags: dict[str, Any], plugins: Plugins, policy: Policy | None
+) -> tuple[list[OpenedRun], list[OpenedRun]]:
     """Open the runs of A and of B; commas separate the repeats of a side."""
     from aisb import UsageError
     from aisb_engine import open_run
@@ -105,7 +209,9 @@ def _sides(flags: dict[str, Any], plugins: Plugins) -> tuple[list[OpenedRun], li
         [open_run(flags["work_dir"], name, plugins) for name in side.split(",") if name] for side in given
     )
     kinds = {run.spec.run.performance for run in (*a, *b)}
-    if False in kinds and (len(a) > 1 or len(b) > 1):
+    if policy:
+        _check_gate(policy, a, b)
+    elif False in kinds and (len(a) > 1 or len(b) > 1):
         raise UsageError(
             "several runs on a side are the repeats of a performance run; repeats of an accuracy run are one "
             "run, with params.num_return_sequences"
@@ -119,7 +225,11 @@ def _sides(flags: dict[str, Any], plugins: Plugins) -> tuple[list[OpenedRun], li
 
 
 def _compared(
-    a: list[OpenedRun], b: list[OpenedRun], plugins: Plugins, flags: dict[str, Any]
+    a: list[OpenedRun],
+    b: list[OpenedRun],
+    plugins: Plugins,
+    flags: dict[str, Any],
+    percentiles: Sequence[tuple[str, float]],
 ) -> tuple[Found, list[str]]:
     import asyncio
 
@@ -132,7 +242,9 @@ def _compared(
         a[0], b[0], tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"]
     )
     try:
-        grades, speeds = asyncio.run(compare_runs(a, b, pairs, plugins, seed=flags["seed"]))
+        grades, speeds = asyncio.run(
+            compare_runs(a, b, pairs, plugins, seed=flags["seed"], percentiles=percentiles)
+        )
     except UsageError as error:
         if not flags["explain"] or isinstance(error, RunError):
             raise

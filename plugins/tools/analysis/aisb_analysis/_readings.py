@@ -13,19 +13,25 @@ if TYPE_CHECKING:
 
 
 async def compare_runs(
-    a: Sequence[OpenedRun], b: Sequence[OpenedRun], pairs: Sequence[Pair], plugins: Plugins, *, seed: int = 0
+    a: Sequence[OpenedRun],
+    b: Sequence[OpenedRun],
+    pairs: Sequence[Pair],
+    plugins: Plugins,
+    *,
+    seed: int = 0,
+    percentiles: Sequence[tuple[str, float]] = (),
 ) -> tuple[list[Comparison], list[SpeedComparison]]:
     """Return the comparisons of grades and those of speeds.
 
     Performance runs are compared by speeds, accuracy runs by grades, and one with the other by both: grades
-    where the task has an evaluator.
+    where the task has an evaluator. `percentiles` of times, as ("TTFT", 95), are compared beside medians.
 
     Raises:
         UsageError: a side has no grades, the two share no sample, or scipy is not installed.
         RunError: a log cannot be read.
     """
     kinds = {run.spec.run.performance for run in (*a, *b)}
-    speeds = compare_speeds(a, b, pairs) if True in kinds else []
+    speeds = compare_speeds(a, b, pairs, percentiles) if True in kinds else []
     graded = [pair for pair in pairs if a[0].spec.tasks[pair.a.task].evaluate] if len(kinds) > 1 else pairs
     if kinds == {True} or not graded:
         return [], speeds

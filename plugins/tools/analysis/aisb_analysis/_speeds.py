@@ -12,7 +12,7 @@ from aisb_analysis._paired import LEVEL, holm, ratio
 from aisb_engine import measure_performance, task_version
 
 if TYPE_CHECKING:
-    from aisb_engine import OpenedRun
+    from aisb_engine import OpenedRun, Subtask
 
 TIMES = ("TTFT", "TPOT", "E2EL")
 RATES = {"RequestThroughput": "request_rate", "OutputTokenThroughput": "output_rate"}
@@ -22,6 +22,7 @@ LOAD = (
     "duration", "num_prompts", "max_tokens", "ignore_eos", "cache_share",
 )  # fmt: skip
 """What was asked of a load, as far as it changes the numbers."""
+PERCENTILES = (75.0, 90.0, 99.0)
 LENGTHS = 0.05
 """The share by which average lengths may differ."""
 
@@ -58,19 +59,29 @@ class SpeedComparison:
     verdict: Verdict | None = None
 
 
-def numbers(performance: PerformanceResult) -> list[Number]:
-    """Return the numbers of a performance run that are compared: medians of times, and rates, over all."""
+def numbers(performance: PerformanceResult, percentiles: Sequence[tuple[str, float]] = ()) -> list[Number]:
+    """Return the numbers of a performance run that are compared: medians of times, and rates, over all.
+
+    `percentiles` of times follow them, as ("TTFT", 95).
+    """
     total = performance.stages[0]
     found = []
     for name in TIMES:
         times = total.parameters.get(name)
         found.append(Number(f"{name} (median)", times.median if times else None, "lower"))
     found += [Number(name, getattr(total.totals, key), "higher") for name, key in RATES.items()]
+    for name, percent in percentiles:
+        times = total.parameters.get(name)
+        value = times.percentiles.get(percent) if times else None
+        found.append(Number(f"{name} (P{percent:g})", value, "lower"))
     return found
 
 
 def compare_speeds(
-    a: Sequence[OpenedRun], b: Sequence[OpenedRun], pairs: Sequence[Pair]
+    a: Sequence[OpenedRun],
+    b: Sequence[OpenedRun],
+    pairs: Sequence[Pair],
+    percentiles: Sequence[tuple[str, float]] = (),
 ) -> list[SpeedComparison]:
     """Compare performance runs; several runs on a side are its repeats.
 
@@ -80,10 +91,10 @@ def compare_speeds(
     """
     found: list[SpeedComparison] = []
     for pair in pairs:
-        ours_all = [measure_performance(run.folder, pair.a.model, pair.a.task) for run in a]
-        theirs_all = [measure_performance(run.folder, pair.b.model, pair.b.task) for run in b]
+        ours_all = [_measured(run, pair.a, percentiles) for run in a]
+        theirs_all = [_measured(run, pair.b, percentiles) for run in b]
         unequal = tuple(_unequal(a, b, pair, ours_all, theirs_all))
-        left, right = [numbers(one) for one in ours_all], [numbers(one) for one in theirs_all]
+        left, right = ([numbers(one, percentiles) for one in side] for side in (ours_all, theirs_all))
         for place, number in enumerate(left[0]):
             ours = _known([run[place].value for run in left])
             theirs = _known([run[place].value for run in right])
@@ -107,6 +118,13 @@ def compare_speeds(
     tested = [one for one in found if one.p is not None]
     corrected = iter(holm([one.p or 0.0 for one in tested]))
     return [one if one.p is None else _judged(one, next(corrected)) for one in found]
+
+
+def _measured(
+    run: OpenedRun, subtask: Subtask, percentiles: Sequence[tuple[str, float]]
+) -> PerformanceResult:
+    wanted = sorted({*PERCENTILES, *(percent for _, percent in percentiles)})
+    return measure_performance(run.folder, subtask.model, subtask.task, percentiles=wanted)
 
 
 def _unequal(

@@ -1,0 +1,196 @@
+"""The rows of a gate: each task, and each number of a performance run, held against a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from math import exp, log
+from typing import TYPE_CHECKING, Literal
+
+from aisb_analysis._margins import Allowance, Worsening, judge, slowdown
+from aisb_analysis._policy import USUAL_NUMBERS, Policy, Tier, shown_number
+
+if TYPE_CHECKING:
+    from aisb_analysis._compare import Comparison
+    from aisb_analysis._speeds import SpeedComparison
+
+LEAST_RUNS = 3
+"""Performance runs on each side: fewer do not say how much a run differs from the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row. Numbers are points of a score, or percent by which B is slower; positive is worse.
+
+    `low` and `high` are one-sided 95 % bounds; `detectable` is the smallest true worsening that the row fails
+    in 80 % of comparisons. None where nothing could be measured, which `reason` explains.
+    """
+
+    status: Literal["PASS", "FAIL", "MISSING", "INCONCLUSIVE"]
+    tier: str
+    blocking: bool
+    model: str
+    task: str
+    number: str
+    unit: Literal["points", "%"]
+    worse: float | None = None
+    low: float | None = None
+    high: float | None = None
+    allowed: float | None = None
+    detectable: float | None = None
+    reason: str = ""
+
+
+_Judged = tuple[Row, Worsening, Allowance]
+
+
+def gate_rows(
+    policy: Policy,
+    grades: Sequence[Comparison],
+    speeds: Sequence[SpeedComparison],
+    *,
+    ungraded: Sequence[tuple[str, str]] = (),
+    unmeasured: Sequence[tuple[str, str]] = (),
+) -> list[Row]:
+    """Return the rows of a gate in the order of the policy.
+
+    `ungraded` and `unmeasured` are (model, task) of accuracy and performance runs that B lacks.
+    """
+    rows: list[Row | _Judged] = [*_score_rows(policy.tiers, grades, ungraded)]
+    rows += _speed_rows(policy.performance, speeds, unmeasured)
+    verdicts = iter(judge([(row[1], row[2]) for row in rows if isinstance(row, tuple)]))
+    return [replace(row[0], status=next(verdicts)) if isinstance(row, tuple) else row for row in rows]
+
+
+def _score_rows(
+    tiers: Sequence[Tier], grades: Sequence[Comparison], alone: Sequence[tuple[str, str]]
+) -> Iterator[Row | _Judged]:
+    for place, tier in enumerate(tiers):
+        for one in grades:
+            if _first_tier(tiers, one.task) == place:
+                yield _score_row(tier, one)
+        yield from _missing(tiers, place, [one.task for one in grades], alone, "score")
+
+
+def _score_row(tier: Tier, one: Comparison) -> Row | _Judged:
+    limits = [tier.limits[key] for key in ("max_drop",) if key in tier.limits]
+    limits += [tier.limits[key] * one.a / 100 for key in ("max_drop_percent",) if key in tier.limits]
+    allowed = Allowance(min(limits, default=0.0), tier.limits.get("guard", 0.0))
+    row = Row("INCONCLUSIVE", tier.name, tier.blocking, one.model_b, one.task, "score", "points")
+    if one.drop is None:
+        return replace(row, reason="no sample is on both sides")
+    worsening = Worsening(
+        100 * one.drop.estimate, 100 * one.drop.centre, 100 * one.drop.error, one.drop.freedom
+    )
+    low, high = worsening.interval()
+    shown = replace(
+        row,
+        worse=worsening.estimate,
+        low=low,
+        high=high,
+        allowed=max(allowed),
+        detectable=worsening.detectable(*allowed),
+    )
+    return shown, worsening, allowed
+
+
+def _speed_rows(
+    tiers: Sequence[Tier], speeds: Sequence[SpeedComparison], alone: Sequence[tuple[str, str]]
+) -> Iterator[Row | _Judged]:
+    for place, tier in enumerate(tiers):
+        names = {shown_number(number): number for number in tier.numbers}
+        for one in speeds:
+            # Not every kind of run has the usual numbers: without streaming there is no TPOT.
+            demanded = one.a or one.b or tier.numbers != USUAL_NUMBERS
+            if _first_tier(tiers, one.task) == place and one.name in names and demanded:
+                yield _speed_row(tier, one)
+        yield from _missing(tiers, place, [one.task for one in speeds], alone, "speed")
+
+
+def _speed_row(tier: Tier, one: SpeedComparison) -> Row | _Judged:
+    margin, guard = (tier.limits.get(key, 0.0) for key in ("max_slowdown", "guard"))
+    row = Row("INCONCLUSIVE", tier.name, tier.blocking, one.model_b, one.task, one.name, "%")
+    if not one.a or not one.b:
+        return replace(row, status="MISSING", reason=f"{'B' if one.a else 'A'} does not have it")
+    if min(len(one.a), len(one.b)) < LEAST_RUNS:
+        counts = f"{len(one.a)} of A and {len(one.b)} of B"
+        return replace(row, reason=f"needs {LEAST_RUNS} runs a side that have it: {counts} do")
+    worsening = slowdown(one.a, one.b, one.better)
+    if worsening is None:
+        return replace(row, reason="a value is 0")
+    allowed = Allowance(log(1 + margin / 100), log(1 + guard / 100))
+    low, high = map(_percent, worsening.interval())
+    shown = replace(
+        row,
+        worse=_percent(worsening.estimate),
+        low=low,
+        high=high,
+        allowed=_percent(max(allowed)),
+        detectable=_percent(worsening.detectable(*allowed)),
+    )
+    return shown, worsening, allowed
+
+
+def _percent(logarithm: float) -> float:
+    return 100 * (exp(min(logarithm, 700.0)) - 1)
+
+
+def _first_tier(tiers: Sequence[Tier], task: str) -> int | None:
+    return next((place for place, tier in enumerate(tiers) if tier.covers(task)), None)
+
+
+def _missing(
+    tiers: Sequence[Tier], place: int, tasks: Sequence[str], alone: Sequence[tuple[str, str]], number: str
+) -> Iterator[Row]:
+    """Yield what a tier demands and the comparison does not have: tasks that B lacks, unused patterns."""
+    tier = tiers[place]
+    unit: Literal["points", "%"] = "points" if number == "score" else "%"
+    for model, task in alone:
+        if _first_tier(tiers, task) == place:
+            yield Row("MISSING", tier.name, tier.blocking, model, task, number, unit, reason="B lacks it")
+    known = [*tasks, *(task for _, task in alone)]
+    for pattern in tier.tasks:
+        if not any(fnmatchcase(task, pattern) for task in known):
+            reason = "no such task was compared"
+            yield Row("MISSING", tier.name, tier.blocking, "", pattern, number, unit, reason=reason)
+
+
+def is_failure(row: Row, *, strict: bool) -> bool:
+    """Say whether a row fails the gate: FAIL and MISSING of a blocking tier, with `strict` all but PASS."""
+    failing = ("FAIL", "MISSING", "INCONCLUSIVE") if strict else ("FAIL", "MISSING")
+    return row.blocking and row.status in failing
+
+
+def describe(row: Row) -> str:
+    """Return what a row found, in one line."""
+    if row.worse is None:
+        return f"{row.status}: {row.reason}"
+    verb, unit = ("drop", " points") if row.unit == "points" else ("slowdown", " %")
+    return (
+        f"{row.status}: {verb} of {row.worse:.2f}{unit} [{row.low:.2f}, {row.high:.2f}], "
+        f"allowed {row.allowed:.2f}; fails a true {verb} of {row.detectable:.2f}{unit} four times of five"
+    )
+
+
+def lines(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the rows as a table, and what its columns mean."""
+    from tabulate import tabulate
+
+    yield tabulate(
+        [_cells(row) for row in rows],
+        headers=("gate", "tier", "task", "number", "worse by", "90 %", "allowed", "power"),
+        disable_numparse=True,
+        colalign=("left", "left", "left", "left", "right", "left", "right", "right"),
+    )
+    yield "worse by: points of a score, % slower; power: true worsening that fails four times of five"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    tier = row.tier if row.blocking else f"{row.tier} (not blocking)"
+    first = (row.status, tier, row.task, row.number)
+    if row.worse is None:
+        return (*first, "–", row.reason, "–", "–")
+    unit = "" if row.unit == "points" else " %"
+    interval = f"[{row.low:.2f}, {row.high:.2f}]"
+    return (*first, f"{row.worse:.2f}{unit}", interval, f"{row.allowed:.2f}", f"{row.detectable:.2f}")
