@@ -31,6 +31,15 @@ def test_a_second_run_in_one_second_gets_a_number_and_sorts_after_the_first(tmp_
     assert RunFolder.find(tmp_path, "latest").timestamp == "20261121_120000_11"
 
 
+def test_runs_before_the_latest_are_found_by_how_many_are_after_them(tmp_path: Path) -> None:
+    first, second, third = made(tmp_path, *[NOON] * 3)
+    assert RunFolder.find(tmp_path, "latest~0").path == third.path
+    assert RunFolder.find(tmp_path, "latest~1").path == second.path
+    assert RunFolder.find(tmp_path, "latest~2").path == first.path
+    with pytest.raises(RunError, match=r"no run 'latest~3': .* has 3, so latest~2 is the oldest"):
+        RunFolder.find(tmp_path, "latest~3")
+
+
 def test_a_second_scoring_pass_in_one_second_gets_a_number_too(tmp_path: Path) -> None:
     (folder,) = made(tmp_path, NOON)
     names = []

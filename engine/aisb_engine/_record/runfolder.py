@@ -18,6 +18,7 @@ from aisb._errors import RunError, StorageError
 from aisb._report import write_file
 
 TIMESTAMP = re.compile(r"\d{8}_\d{6}(_\d+)?")
+_LATEST = re.compile(r"latest(?:~([0-9]{1,9}))?")
 MOST = 1000
 """Runs, or scoring passes, of one second."""
 APART = "aisb"
@@ -59,23 +60,28 @@ class RunFolder:
 
     @classmethod
     def find(cls, work_dir: Path, name: str) -> RunFolder:
-        """Find a run by its timestamp, its path, or `latest`.
+        """Find a run by its timestamp, its path, `latest`, or `latest~2`: the second run before the latest.
 
         Raises:
             RunError: there is none; the message lists the five latest.
         """
         runs = cls.list(work_dir)
-        if name == "latest":
+        if latest := _LATEST.fullmatch(name):
             # A command that was killed as it began leaves a folder in which nothing can be read or resumed.
             begun = [run for run in runs if run.config.exists()]
             if not begun:
                 raise RunError(f"there is no run in {work_dir} yet; -w names another work folder")
-            return begun[-1]
+            back = int(latest[1] or 0)
+            if back >= len(begun):
+                raise RunError(
+                    f"no run {name!r}: {work_dir} has {len(begun)}, so latest~{len(begun) - 1} is the oldest"
+                )
+            return begun[-1 - back]
         for path in (work_dir / name, Path(name)):
             if (path / "configs").is_dir():
                 return cls(path)
-        latest = ", ".join(run.timestamp for run in reversed(runs[-5:]))
-        hint = f"the latest in {work_dir}: {latest}" if runs else f"there is no run in {work_dir} yet"
+        shown = ", ".join(run.timestamp for run in reversed(runs[-5:]))
+        hint = f"the latest in {work_dir}: {shown}" if runs else f"there is no run in {work_dir} yet"
         raise RunError(f"no run {name!r}; {hint}")
 
     @classmethod
