@@ -13,7 +13,7 @@ import orjson
 import aisb
 from aisb import UsageError
 from aisb_analysis._capacity.loads import Load, Point
-from aisb_engine import open_finished_run
+from aisb_engine import open_finished_run, write_atomically
 
 if TYPE_CHECKING:
     from aisb import FinishedRun, PerformanceResult
@@ -69,7 +69,7 @@ class MeasuredService:
         )
         self._kept.append({"load": _table(load), "run": finished.folder.name})
         lines = b"".join(orjson.dumps(one) + b"\n" for one in self._kept)
-        (self._folder / POINTS).write_bytes(lines)
+        write_atomically(self._folder / POINTS, lines)
         return self._point(load, finished)
 
     def _tasks_of(self, load: Load) -> Mapping[str, Mapping[str, Any]]:
