@@ -48,6 +48,7 @@ class LaunchedSubtask:
     prepared: PreparedSubtask
     placement: Placement
     remark: Callable[[str], None]
+    keep_clock: Callable[[Mapping[str, Any]], None]
     _counts: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
     async def run(
@@ -119,11 +120,13 @@ class LaunchedSubtask:
             if "ready" in message:
                 preparing.discard(number)
                 if not preparing and not runner.stopping.is_set():
-                    await launcher.send({"start": start(runner.clock() + LEAD_NS)})
+                    await launcher.send({"start": start(runner.clock() + max(LEAD_NS, launcher.lead_ns))})
             if "counts" in message:
                 self._counts[number] = message
                 self._add_up()
                 runner.on_failure()
+            if "clock" in message:
+                self.keep_clock(message["clock"])
             if "say" in message:
                 runner.say(f"worker {number}: {message['say']}")
             if "note" in message:
