@@ -124,7 +124,8 @@ class Channel(ABC):
 class Job(Protocol):
     """The work of one worker. A launcher carries it, pickled, to where it runs, and calls `run` there once.
 
-    `environment` has the variables that must be set before the worker's process starts. `reads` are files of
+    `environment` has the variables that must be set before the worker's process starts; keys are among them,
+    so a launcher writes them nowhere. `reads` are files of
     the run that the job reads, `writes` are files that it makes. On a machine that does not share the run's
     disk a launcher copies the first into a folder, gives that folder to `run`, and brings the second back.
     """

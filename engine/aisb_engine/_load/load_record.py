@@ -72,8 +72,8 @@ class LoadRecord:
         self.facts.setdefault("clocks", []).append(dict(facts))
         if facts["uncertainty_ns"] > CERTAIN_NS:
             self.remark(
-                f"the clock of node {facts['node']} is certain to {facts['uncertainty_ns'] / 1e6:.1f} ms only: "
-                "figures over several nodes, such as throughput over time, are no more certain"
+                f"the clock of node {facts['node']} is certain to {facts['uncertainty_ns'] / 1e6:.1f} ms: "
+                "figures over several nodes, as of throughput, are no more certain"
             )
 
     def start(self, at_ns: int, folder: Path) -> int:

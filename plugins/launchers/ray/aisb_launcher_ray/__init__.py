@@ -1,4 +1,4 @@
-"""The launcher `ray`: workers of a run are actors on a Ray cluster. Ray itself is imported when a run starts."""
+"""The launcher `ray`: workers are actors on a Ray cluster. Ray is imported when a run starts."""
 
 from __future__ import annotations
 

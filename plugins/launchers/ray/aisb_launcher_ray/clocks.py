@@ -17,7 +17,7 @@ LONGEST_WAIT = 0.25
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """What to add to a node's clock to get ours. It is certain to `uncertainty_ns`, half the shortest round trip."""
+    """What to add to a node's clock to get ours. It is certain to half the shortest round trip."""
 
     offset_ns: int
     uncertainty_ns: int

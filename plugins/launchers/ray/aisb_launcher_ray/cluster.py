@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,7 +29,9 @@ def connect(address: str | None) -> bool:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS") or None
-    if address is None:  # Ray's ports are open to every network: nobody without the token may use them
+    # Ray's ports are open to every network: nobody may use them without the token.
+    # It reads this as it is imported.
+    if address is None and "ray" not in sys.modules:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
@@ -37,7 +40,7 @@ def connect(address: str | None) -> bool:
         return _own
     options: dict[str, Any] = {"address": address}
     if address is None:
-        folder = tempfile.mkdtemp(prefix="aisb-ray-", dir="/tmp")  # noqa: S108 - paths of sockets must be short
+        folder = tempfile.mkdtemp(prefix="aisb-ray-", dir="/tmp")  # paths of sockets must be short
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         options = {
             "address": "local",
@@ -85,13 +88,18 @@ def check_versions(payloads: Sequence[bytes]) -> None:
     asked = ray.remote(num_cpus=0, max_retries=0)(versions.hashes)
     living = nodes()
     calls = {
-        node: asked.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(names)
+        node: asked.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+            names
+        )
         for node in living
     }
     problems = []
     for node, call in calls.items():
         try:
-            problems += [f"  node {living[node]}: {line}" for line in versions.differences(ours, ray.get(call, timeout=60))]
+            problems += [
+                f"  node {living[node]}: {line}"
+                for line in versions.differences(ours, ray.get(call, timeout=60))
+            ]
         except ray.exceptions.RayError as error:
             problems.append(f"  node {living[node]}: it cannot be asked: {_first_line(error)}")
     if problems:

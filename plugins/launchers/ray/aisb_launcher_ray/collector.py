@@ -1,6 +1,6 @@
 """The collector of a node: an actor between the workers there and the run.
 
-It has the files of the workers' jobs in a folder of its own, and passes on in batches what they write and say.
+It has the files of the workers' jobs in a folder of its own, and passes on in batches what they write.
 The run asks for each batch by number once it has kept the one before, so no more than one is ever under way.
 """
 
@@ -10,9 +10,11 @@ import asyncio
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +39,7 @@ class Chunk(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What the run gets at once. `ended` has workers that are done, each with how it failed or an empty text."""
+    """What the run gets at once. `ended` has workers that are done, with how they failed or an empty text."""
 
     number: int
     messages: tuple[tuple[int, bytes], ...] = ()
@@ -60,6 +62,7 @@ class _Worker:
     writes: Sequence[str]
     writer: asyncio.StreamWriter | None = None
     pulse: asyncio.StreamWriter | None = None
+    process: int = 0
     heard: float = field(default_factory=time.monotonic)
     ended: str | None = None
     is_told: bool = False
@@ -131,7 +134,9 @@ class Collector:
         self._heard = time.monotonic()
         self._news.clear()
         messages, self._messages = self._messages, []
-        ending = [one for one, worker in self._workers.items() if worker.ended is not None and not worker.is_told]
+        ending = [
+            one for one, worker in self._workers.items() if worker.ended is not None and not worker.is_told
+        ]
         chunks, is_all = self._read(is_due=bool(ending))
         ended = []
         if is_all:  # else the rest of their files comes first
@@ -176,8 +181,9 @@ class Collector:
         hello = await read_frame(reader)
         if hello is None:
             return
-        kind, number = hello[0], int(hello[1])
+        kind, (number, process) = hello[0], map(int, hello[1].split())
         worker = self._workers[number]
+        worker.process = process
         if kind == ALIVE:
             worker.pulse, worker.heard = writer, time.monotonic()
             while await reader.read(64):
@@ -207,8 +213,14 @@ class Collector:
             if writer is not None and how:
                 writer.close()
 
+    def _kill(self, worker: _Worker, why: str) -> None:
+        """End a worker's process. Ray does not where the process is stopped, or its raylet gone."""
+        with suppress(ProcessLookupError):
+            os.kill(worker.process, signal.SIGKILL)
+        self._end(worker, why)
+
     async def _watch(self) -> None:
-        """Give and take signs of life. When the run or the raylet is gone, the workers end, and so does this."""
+        """Give and take signs of life. Without the run or the raylet the workers end."""
         while True:
             await asyncio.sleep(PULSE)
             now = time.monotonic()
@@ -219,8 +231,8 @@ class Collector:
                 if worker.ended is not None or worker.pulse is None:
                     continue
                 if os.getppid() != self._raylet:
-                    self._end(worker, "the raylet of its node ended")
+                    self._kill(worker, "the raylet of its node ended")
                 elif now - worker.heard > self._lease:
-                    self._end(worker, f"nothing was heard of it for {self._lease:g} s")
+                    self._kill(worker, f"nothing was heard of it for {self._lease:g} s")
                 else:
                     worker.pulse.write(b".")

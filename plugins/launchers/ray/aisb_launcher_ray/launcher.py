@@ -1,4 +1,4 @@
-"""The launcher `ray`: each worker is an actor on a cluster; one collector on each node speaks for its workers."""
+"""The launcher `ray`: each worker is an actor; one collector on each node speaks for its workers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class RayWorkers(Launcher):
         address: Annotated[
             str | None, "the cluster's address, or 'auto' for the one on this machine; else one is started"
         ] = None,
-        cpus: Annotated[float | None, "CPUs that Ray reserves for a worker; else 1, and none in a cluster of our own"] = None,
+        cpus: Annotated[
+            float | None, "CPUs that Ray reserves for a worker; else 1, and none in a cluster of our own"
+        ] = None,
         gpus: Annotated[float, "GPUs that Ray gives a worker"] = 0,
         resources: Annotated[Mapping[str, float] | None, "custom resources that a worker needs"] = None,
         placing: Annotated[Literal["SPREAD", "PACK"], "over many nodes, or on few"] = "SPREAD",
@@ -39,7 +41,9 @@ class RayWorkers(Launcher):
         start_within: Annotated[float, "seconds that the cluster may take to start all workers"] = 120.0,
     ) -> None:
         if importlib.util.find_spec("ray") is None:
-            raise UsageError("the launcher 'ray' needs the package ray, which is not installed: pip install 'ray>=2.50,<3'")
+            raise UsageError(
+                "the launcher 'ray' needs the package ray, which is not installed: pip install 'ray>=2.50,<3'"
+            )
         self._address = address
         self._cpus, self._gpus, self._resources = cpus, gpus, dict(resources or {})
         self._placing = placing
@@ -143,17 +147,19 @@ class RayWorkers(Launcher):
                     run = self._workers[number].run.remote(
                         payloads[number],
                         number,
-                        door.folder,
-                        node.clocks[0].offset_ns,
-                        self._lease,
-                        self._environment(jobs[number]),
+                        folder=door.folder,
+                        offset_ns=node.clocks[0].offset_ns,
+                        lease=self._lease,
+                        environment=self._environment(jobs[number]),
                     )
                     self._runs.append(run)
             self._wait_until_connected(deadline)
             self._measure_sending()
         except ray.exceptions.RayError as error:
             said = str(error).strip().splitlines()
-            raise RunError(f"workers cannot be started on the Ray cluster: {said[-1] if said else error!r}") from error
+            raise RunError(
+                f"workers cannot be started on the Ray cluster: {said[-1] if said else error!r}"
+            ) from error
 
     def _place(self, jobs: Sequence[Job], deadline: float) -> None:
         """Make the actors of the workers, and a collector on each node that got one.
@@ -175,10 +181,13 @@ class RayWorkers(Launcher):
         asked = [each.place.remote() for each in self._workers]
         placed, waiting = ray.wait(asked, num_returns=len(asked), timeout=deadline - time.monotonic())
         if waiting:
-            free = {name: number for name, number in ray.available_resources().items() if ":" not in name}
+            offered = ray.available_resources()
+            free = {name: number for name, number in offered.items() if ":" not in name}
             raise RunError(
-                f"the Ray cluster placed {len(placed)} of {len(asked)} workers within {self._start_within:g} s; "
-                f"each asks for {self._cpus:g} CPUs, {self._gpus:g} GPUs and {self._resources}; free are {free}"
+                f"the Ray cluster placed {len(placed)} of {len(asked)} workers within "
+                f"{self._start_within:g} s; "
+                f"each asks for {self._cpus:g} CPUs, {self._gpus:g} GPUs and {self._resources}; "
+                f"free are {free}"
             )
         addresses, workers = nodes(), dict[str, list[int]]()
         for number, (node, _) in enumerate(ray.get(asked)):
@@ -213,7 +222,7 @@ class RayWorkers(Launcher):
         self.lead_ns = 2 * (time.perf_counter_ns() - began)
 
     def _environment(self, job: Job) -> dict[str, str | None]:
-        """Return what to set in a worker's process; None removes what Ray set there for actors without CPUs."""
+        """Return what to set in a worker's process; None removes what Ray set for it."""
         chosen = dict[str, str | None](job.environment)
         if self._gpus:  # Ray has chosen the devices
             chosen = {name: value for name, value in chosen.items() if not name.endswith("VISIBLE_DEVICES")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ class Node:
         return Batch(*ray.get(self.collector.pull.remote(number), timeout=self.lease))
 
     def _keep(self, chunk: Chunk) -> None:
-        """Append a chunk to its file in the run. Where the file is from an earlier session, it goes on there."""
+        """Append a chunk to its file in the run. A file of an earlier session goes on."""
         target = self.targets[chunk.name]
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -123,10 +124,8 @@ class Node:
 
     def _tell_clock(self, tell: Tell) -> None:
         """Measure the clock at the end, and tell what is known of it."""
-        try:
+        with suppress(Exception):  # the node is gone: what was measured at the start holds
             self.measure_clock()
-        except Exception:  # noqa: BLE001 - the node is gone: what was measured at the start holds
-            pass
         tell(self.workers[0], {"clock": self.clock_facts()}, "")
 
     def clock_facts(self) -> dict[str, Any]:

@@ -34,7 +34,9 @@ def _hash(name: str) -> str:
     if spec is None:
         return ""
     folders = sorted(spec.submodule_search_locations or ())
-    files = [(file.relative_to(top).as_posix(), file) for top in map(Path, folders) for file in top.rglob("*")]
+    files = [
+        (file.relative_to(top).as_posix(), file) for top in map(Path, folders) for file in top.rglob("*")
+    ]
     if not folders and spec.origin:
         files = [(Path(spec.origin).name, Path(spec.origin))]
     total = hashlib.sha256()

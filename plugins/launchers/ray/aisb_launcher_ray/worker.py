@@ -52,6 +52,7 @@ class Worker:
         self,
         payload: bytes,
         number: int,
+        *,
         folder: str,
         offset_ns: int,
         lease: float,
@@ -66,7 +67,7 @@ class Worker:
         door = str(Path(folder) / "door")
         _keep_alive(door, number, lease)
         reader, writer = await asyncio.open_unix_connection(door)
-        writer.write(frame(HELLO, b"%d" % number))
+        writer.write(frame(HELLO, b"%d %d" % (number, os.getpid())))
         error = b""
         try:
             job: Job = pickle.loads(payload)  # noqa: S301 - of the command that started this worker
@@ -80,7 +81,7 @@ class Worker:
 
 
 def _keep_alive(door: str, number: int, lease: float) -> None:
-    """Answer the collector's sign of life, in a thread; end this process when none comes, or the raylet is gone.
+    """Answer the collector's sign of life, in a thread; end this process without it, or the raylet.
 
     A record is one write, so nothing that finished is lost by ending at once.
     """
@@ -88,7 +89,7 @@ def _keep_alive(door: str, number: int, lease: float) -> None:
     wire = socket.socket(socket.AF_UNIX)
     wire.connect(door)
     wire.settimeout(lease)
-    wire.sendall(frame(ALIVE, b"%d" % number))
+    wire.sendall(frame(ALIVE, b"%d %d" % (number, os.getpid())))
 
     def answer() -> None:
         try:
