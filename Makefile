@@ -9,7 +9,7 @@ WORKERS ?= $(shell [ "$$(getconf _NPROCESSORS_ONLN)" -ge 4 ] && echo 4 || echo 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-local bench-metrics size wheels test-slow test-data test-servers test-random docs fuzz torture ready-demo ready-test python
+.PHONY: help demo test lint bench bench-local bench-metrics size wheels test-slow test-data test-servers test-ray test-random docs fuzz torture ready-demo ready-test python
 
 help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -18,7 +18,7 @@ demo: ready-demo  ## Evaluate the built-in simulator on the built-in task
 	@$(BIN)/aisb run --models sim --datasets demo_gsm8k
 
 test: ready-test  ## Run the tests; they need no model server and no data
-	@$(BIN)/pytest -n $(WORKERS) --timeout 600 -m "not servers and not data and not slow" $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --timeout 600 -m "not servers and not data and not slow and not ray" $(ARGS)
 
 lint: ready-test  ## Check style, types, and who imports whom
 	@$(BIN)/ruff check .
@@ -44,7 +44,7 @@ wheels: ready-test  ## Build a wheel of every distribution into wheels/
 	@$(BIN)/python tools/workspace.py wheels wheels
 
 test-slow: ready-test  ## Run the tests that take ten seconds or more each
-	@$(BIN)/pytest -m "slow and not servers and not data" --timeout 600 $(ARGS)
+	@$(BIN)/pytest -m "slow and not servers and not data and not ray" --timeout 600 $(ARGS)
 
 test-data: ready-test  ## Run the tests that read the data sets in $AISB_DATA
 	@test -n "$$AISB_DATA" || { echo "AISB_DATA is not set: let it name the folder with the data sets"; exit 2; }
@@ -53,6 +53,10 @@ test-data: ready-test  ## Run the tests that read the data sets in $AISB_DATA
 test-servers: ready-test  ## Run the tests that ask real servers that are installed
 	@$(BIN)/python tests/servers/real_servers.py setup llamacpp || echo "llama.cpp cannot be installed here"
 	@$(BIN)/pytest -m servers -rs $(ARGS)
+
+test-ray: ready-test  ## Run the tests on a Ray cluster of their own; installs ray
+	@$(PYTHON) tools/workspace.py add ray
+	@$(BIN)/pytest -m ray --timeout 600 plugins/launchers/ray $(ARGS)
 
 test-random: ready-test  ## Run the property tests on examples that are drawn anew
 	@$(BIN)/pytest -n $(WORKERS) --timeout 600 --hypothesis-profile=default \

@@ -1,6 +1,7 @@
 """Set up .venv from this checkout, build its wheels, and weigh an installation: what the Makefile calls.
 
     python tools/workspace.py setup demo|test     what `make demo` or `make test` needs, in .venv
+    python tools/workspace.py add ray             a large package that `setup` leaves out
     python tools/workspace.py wheels FOLDER       a wheel of every distribution
     python tools/workspace.py size                what `pip install aisb` brings beyond an empty environment
 
@@ -36,6 +37,16 @@ def main(arguments: list[str]) -> None:
     match arguments:
         case ["setup", profile] if profile in PROFILES:
             setup(profile)
+        case ["add", package] if package in (known := large()).values():
+            needs = [
+                line for folder, name in known.items() if name == package for line in foreign_needs(folder)
+            ]
+            pip(
+                f"installing {package} and what it needs, which takes a while",
+                "install",
+                "--no-compile",
+                *needs,
+            )
         case ["wheels", folder]:
             build(distributions().values(), Path(folder).resolve(), editable=False)
         case ["editable", folder, *folders]:  # by `setup`, with the Python that has the build tool
@@ -50,6 +61,24 @@ def distributions() -> dict[str, Path]:
     """Return the folder of each distribution in this repository, by name."""
     files = sorted(ROOT.glob("*/pyproject.toml")) + sorted(ROOT.glob("plugins/*/*/pyproject.toml"))
     return {tomllib.loads(file.read_text("utf-8"))["project"]["name"]: file.parent for file in files}
+
+
+def large() -> dict[Path, str]:
+    """Return the distributions that need a package too large for every set-up, each with that package.
+
+    They are installed without what they need: their tests that need it are skipped.
+    """
+    tables = {
+        folder: tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["tool"]
+        for folder in distributions().values()
+    }
+    return {folder: str(tool["workspace"]["large"]) for folder, tool in tables.items() if "workspace" in tool}
+
+
+def foreign_needs(folder: Path) -> list[str]:
+    """Return what a distribution needs from elsewhere."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    return [line for line in project["dependencies"] if not line.startswith("aisb")]
 
 
 def needed_by(name: str) -> list[Path]:
@@ -84,7 +113,15 @@ def setup(profile: str) -> None:
         requirements: list[str | Path] = [word for file in PROFILES[profile] for word in ("-r", file)]
         constraints: list[str | Path] = ["-c", CONSTRAINTS] if CONSTRAINTS.exists() else []
         what = f"installing {len(folders)} distributions and what they need"
-        pip(what, "install", "--no-compile", *sorted(Path(wheels).glob("*.whl")), *requirements, *constraints)
+        names = {name.replace("-", "_") for name, folder in distributions().items() if folder in large()}
+        built = sorted(Path(wheels).glob("*.whl"))
+        alone = [wheel for wheel in built if wheel.name.split("-")[0] in names]
+        full = [wheel for wheel in built if wheel not in alone]
+        pip(what, "install", "--no-compile", *full, *requirements, *constraints)
+        if alone:
+            pip(
+                "installing the others without what they need", "install", "--no-deps", "--no-compile", *alone
+            )
     stamp.write_text(key, "utf-8")
     if profile == "test":  # which holds all that the demo needs
         (VENV / ".ready-demo").write_text(fingerprint("demo", needed_by("aisb")), "utf-8")

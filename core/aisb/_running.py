@@ -124,7 +124,8 @@ class Channel(ABC):
 class Job(Protocol):
     """The work of one worker. A launcher carries it, pickled, to where it runs, and calls `run` there once.
 
-    `environment` has the variables that must be set before the worker's process starts. `reads` are files of
+    `environment` has the variables that must be set before the worker's process starts; keys are among them,
+    so a launcher writes them nowhere. `reads` are files of
     the run that the job reads, `writes` are files that it makes. On a machine that does not share the run's
     disk a launcher copies the first into a folder, gives that folder to `run`, and brings the second back.
     """
@@ -148,6 +149,9 @@ class Launcher(ABC):
     Workers must end when the run's process ends, however that ends.
     """
 
+    lead_ns: int = 0
+    """How long before the common start workers must be told of it; known once they are started."""
+
     @abstractmethod
     async def start(self, jobs: Sequence[Job]) -> None:
         """Start a worker for each job; they are numbered from 0 in this order.
@@ -160,7 +164,8 @@ class Launcher(ABC):
     def watch(self) -> AsyncIterator[tuple[int, Mapping[str, Any]]]:
         """Yield the messages of the workers, each with its worker's number, until all of them have ended.
 
-        A launcher may add `{"note": line}` of its own, which goes to the subtask's log.
+        A launcher may add messages of its own: `{"note": line}` goes to the subtask's log, and `{"clock":
+        facts}` with `node`, `workers`, `offset_ns` and `uncertainty_ns` to `load.json`.
 
         Raises:
             RunError: a worker ended before its job returned, and `stop` was not called.

@@ -161,7 +161,7 @@ def tls_context(backend: HttpBackend) -> ssl.SSLContext | None:
 
 def proxy_for(url: str) -> str | None:
     """Return the proxy that the environment names for a URL; never one for an address of this machine."""
-    if not any(os.environ.get(name) for name in _PROXY_VARIABLES):
+    if not any(os.environ.get(name) for name in PROXY_VARIABLES if name.lower() != "no_proxy"):
         return None
     import ipaddress
     import urllib.request
@@ -179,7 +179,10 @@ def proxy_for(url: str) -> str | None:
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy or None
 
 
-_PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+PROXY_VARIABLES = tuple(
+    name for kind in ("HTTP", "HTTPS", "ALL", "NO") for name in (f"{kind}_PROXY", f"{kind}_proxy".lower())
+)
+"""What an environment says of proxies."""
 
 
 def why_unreachable(error: BaseException, url: str) -> str:

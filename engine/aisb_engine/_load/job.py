@@ -10,6 +10,7 @@ answer to each `want`), `start` (the common start, ns from the start of the run)
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -17,13 +18,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from aisb._backend import Backend
+from aisb._backend import Backend, HttpBackend
 from aisb._errors import AisbError, ConfigError
 from aisb._options import arguments, bind
 from aisb._plugins import Component
 from aisb._running import Channel
 from aisb_engine._faults import RAISED, backend_words, describe
 from aisb_engine._http.client import connect
+from aisb_engine._http.fetch import PROXY_VARIABLES
 from aisb_engine._load.capacity import raise_limit
 from aisb_engine._load.clock import RunClock
 from aisb_engine._load.request_queue import HandedOut
@@ -87,6 +89,21 @@ class BackendRecipe:
         return connect(backend)
 
 
+def variables_of(backend: Backend) -> dict[str, str]:
+    """Return the variables of this process that a backend reads as it sends: its keys, and the proxies.
+
+    A worker on another machine would not have them.
+    """
+    if not isinstance(backend, HttpBackend):
+        return {}
+    named = (
+        backend.api_key_env,
+        getattr(backend, "default_api_key_env", None),
+        *backend.headers_env.values(),
+    )
+    return {name: os.environ[name] for name in (*named, *PROXY_VARIABLES) if name and name in os.environ}
+
+
 def place_of(component: Component) -> str:
     """Return where worker processes find a backend.
 
@@ -110,7 +127,8 @@ class WorkerJob:
     """The work of one worker: a share of a subtask's requests, and how to make the backend.
 
     `folder` is the subtask's log folder. `began` is the run's start on the monotonic clock of the command's
-    machine. `environment` gives a worker with a local model devices of its own.
+    machine. `environment` gives a worker with a local model devices of its own, and others the keys of the
+    service.
     """
 
     share: LoadShare

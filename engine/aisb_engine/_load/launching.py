@@ -14,7 +14,7 @@ from aisb._plugins import Component
 from aisb._running import Launcher
 from aisb_engine._faults import RAISED, ComponentError, describe, is_stop
 from aisb_engine._load.handing_out import SharedRequests, shared_requests
-from aisb_engine._load.job import BackendRecipe, WorkerJob
+from aisb_engine._load.job import BackendRecipe, WorkerJob, variables_of
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.runner import SubtaskRunner
 from aisb_engine._load.share import PlannedRequest, dealt_requests
@@ -48,6 +48,7 @@ class LaunchedSubtask:
     prepared: PreparedSubtask
     placement: Placement
     remark: Callable[[str], None]
+    keep_clock: Callable[[Mapping[str, Any]], None]
     _counts: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
     async def run(
@@ -91,8 +92,11 @@ class LaunchedSubtask:
     def _jobs(self, folder: Path, session: int, began_ns: int) -> list[WorkerJob]:
         placement, share = self.placement, self.runner.share
         recipe = BackendRecipe.of(self.prepared.backend, placement.component, self.prepared.model.options)
+        keys = variables_of(self.prepared.backend)
         return [
-            WorkerJob(replace(share, number=number), folder, session, recipe, began_ns, environment)
+            WorkerJob(
+                replace(share, number=number), folder, session, recipe, began_ns, {**keys, **environment}
+            )
             for number, environment in enumerate(placement.environments)
         ]
 
@@ -119,20 +123,27 @@ class LaunchedSubtask:
             if "ready" in message:
                 preparing.discard(number)
                 if not preparing and not runner.stopping.is_set():
-                    await launcher.send({"start": start(runner.clock() + LEAD_NS)})
-            if "counts" in message:
-                self._counts[number] = message
-                self._add_up()
-                runner.on_failure()
-            if "say" in message:
-                runner.say(f"worker {number}: {message['say']}")
-            if "note" in message:
-                runner.note(f"worker {number}: {message['note']}")
-            for line in message.get("notes", ()):
-                self.remark(f"worker {number}: {line}")
+                    await launcher.send({"start": start(runner.clock() + max(LEAD_NS, launcher.lead_ns))})
+            self._keep(number, message)
         if preparing and not runner.stopping.is_set():
             missing = ", ".join(map(str, sorted(preparing)))
             raise RunError(f"the launcher ended before all workers were ready; not ready: {missing}")
+
+    def _keep(self, number: int, message: Mapping[str, Any]) -> None:
+        """Keep what a worker or the launcher says of the load."""
+        runner = self.runner
+        if "counts" in message:
+            self._counts[number] = message
+            self._add_up()
+            runner.on_failure()
+        if "clock" in message:
+            self.keep_clock(message["clock"])
+        if "say" in message:
+            runner.say(f"worker {number}: {message['say']}")
+        if "note" in message:
+            runner.note(f"worker {number}: {message['note']}")
+        for line in message.get("notes", ()):
+            self.remark(f"worker {number}: {line}")
 
     def _add_up(self) -> None:
         """Add the workers' counts up in this subtask's progress."""

@@ -28,6 +28,9 @@ from aisb_engine._masking import mask_url
 from aisb_engine._progress import Progress
 from aisb_engine._record.runfolder import write_atomically
 
+CERTAIN_NS = 1_000_000
+"""How certain the clocks of several machines must be for a common timeline."""
+
 
 class LoadRecord:
     """The facts of one load while it runs."""
@@ -63,6 +66,15 @@ class LoadRecord:
         """Keep something about the measuring that a reader of its numbers should know."""
         if line not in self.facts["notes"]:
             self.facts["notes"].append(line)
+
+    def keep_clock(self, facts: Mapping[str, Any]) -> None:
+        """Keep what a launcher says of another machine's clock; remark a timeline that is not certain."""
+        self.facts.setdefault("clocks", []).append(dict(facts))
+        if facts["uncertainty_ns"] > CERTAIN_NS:
+            self.remark(
+                f"the clock of node {facts['node']} is certain to {facts['uncertainty_ns'] / 1e6:.1f} ms: "
+                "figures over several nodes, as of throughput, are no more certain"
+            )
 
     def start(self, at_ns: int, folder: Path) -> int:
         """Record when the load starts, and write the file; return that time."""

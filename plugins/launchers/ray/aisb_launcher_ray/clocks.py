@@ -1,0 +1,76 @@
+"""How far the clock of another machine is from ours: measured by echoes, with what is certain about it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+EXCHANGES = 40
+LONGEST_WAIT = 0.25
+"""Seconds without an echo after which UDP is taken to be blocked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOffset:
+    """What to add to a node's clock to get ours. It is certain to half the shortest round trip."""
+
+    offset_ns: int
+    uncertainty_ns: int
+    way: Literal["udp", "call"]
+
+
+class Echo(asyncio.DatagramProtocol):
+    """Answers a datagram that begins with the token with the time of now."""
+
+    def __init__(self, token: bytes) -> None:
+        self._token = token
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what sends."""
+        self._transport = transport  # type: ignore[assignment]
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Answer with what came and the time."""
+        now = time.perf_counter_ns()
+        if self._transport is not None and data.startswith(self._token):
+            self._transport.sendto(data + now.to_bytes(8, "big"), addr)
+
+
+def measure(host: str, port: int, token: bytes, call: Callable[[], int]) -> ClockOffset:
+    """Measure the offset of a node's clock by UDP; by calls that return its time where nothing comes back."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as wire:
+        wire.settimeout(LONGEST_WAIT)
+
+        def echo() -> int:
+            question = token + secrets.token_bytes(8)
+            wire.send(question)
+            while not (answer := wire.recv(64)).startswith(question):
+                pass
+            return int.from_bytes(answer[len(question) :], "big")
+
+        try:
+            wire.connect((host, port))
+            return _best(echo, "udp")
+        except OSError:
+            return _best(call, "call")
+
+
+def _best(ask: Callable[[], int], way: Literal["udp", "call"]) -> ClockOffset:
+    """Ask for the time some times; of the exchange with the shortest round trip the middle is taken."""
+    shortest = 1 << 62
+    offset = 0
+    for _ in range(EXCHANGES):
+        sent = time.perf_counter_ns()
+        there = ask()
+        received = time.perf_counter_ns()
+        if received - sent < shortest:
+            shortest = received - sent
+            offset = (sent + received) // 2 - there
+    return ClockOffset(offset, (shortest + 1) // 2, way)

@@ -1,0 +1,138 @@
+"""The connection of this process with a cluster: one that runs, or one of its own on this machine."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from aisb import RunError
+
+ANSWER_WITHIN = 30.0
+"""Seconds that a node may take to say what is installed; Ray knows of a dead one after 14."""
+OBJECT_STORE = 200 << 20
+"""Bytes of shared memory in a cluster of our own: batches are the largest objects."""
+
+
+def connect(address: str | None) -> bool:
+    """Connect with a cluster, unless this process is connected; return whether the cluster is our own.
+
+    Without an address, and without `RAY_ADDRESS`, one is started here; it ends with this process.
+
+    Raises:
+        RunError: there is no cluster at the address, or none can be started.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    # Ray's ports are open to every network: nobody may use them without the token.
+    # It reads this as it is imported.
+    if address is None and "ray" not in sys.modules:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    import ray
+
+    if ray.is_initialized():
+        return _own
+    options: dict[str, Any] = {"address": address}
+    if address is None:
+        folder = tempfile.mkdtemp(prefix="aisb-ray-", dir="/tmp")  # paths of sockets must be short
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        options = {
+            "address": "local",
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE,
+            "_temp_dir": folder,
+        }
+    _silence()
+    try:
+        with _kept_signals():
+            ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=False, **options)
+    except Exception as error:
+        where = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
+        raise RunError(f"{where} cannot be used: {_first_line(error)}") from error
+    globals()["_own"] = address is None
+    atexit.register(ray.shutdown)
+    return address is None
+
+
+_own = False
+
+
+def nodes() -> Mapping[str, str]:
+    """Return the address of each living node by its id."""
+    import ray
+
+    return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+
+
+def check_versions(payloads: Sequence[bytes]) -> None:
+    """Refuse nodes whose code is not that of this command.
+
+    Raises:
+        RunError: it names each node, and what is missing or different there.
+    """
+    import ray
+    from ray import cloudpickle
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    from aisb_launcher_ray import versions
+
+    names = versions.needed(payloads)
+    ours = versions.hashes(names)
+    cloudpickle.register_pickle_by_value(versions)  # nodes may lack this package
+    asked = ray.remote(num_cpus=0, max_retries=0)(versions.hashes)
+    living = nodes()
+    calls = {
+        node: asked.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+            names
+        )
+        for node in living
+    }
+    ray.wait(list(calls.values()), num_returns=len(calls), timeout=ANSWER_WITHIN)
+    problems = []
+    for node, call in calls.items():
+        try:
+            lines = versions.differences(ours, ray.get(call, timeout=0.1))
+        except Exception as error:  # noqa: BLE001 - of Ray, in many kinds
+            if node not in nodes():  # it died a short while ago, which Ray knows by now
+                continue
+            lines = [f"it cannot be asked: {_first_line(error)}"]
+        problems += [f"  node {living[node]}: {line}" for line in lines]
+    if problems:
+        raise RunError("\n".join(["nodes of the cluster have other code than this command:", *problems]))
+
+
+def _silence() -> None:
+    """Keep what Ray says about dead nodes from standard output, which belongs to the command.
+
+    It has no setting for that: its options cover the output of workers alone.
+    """
+    from ray._private import worker
+
+    with suppress(AttributeError):
+        worker.print_to_stdstream = lambda *_, **__: None
+
+
+@contextmanager
+def _kept_signals() -> Iterator[None]:
+    """Restore the handlers that `ray.init` replaces."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # not the main thread
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,238 @@
+"""The collector of a node: an actor between the workers there and the run.
+
+It has the files of the workers' jobs in a folder of its own, and passes on in batches what they write.
+The run asks for each batch by number once it has kept the one before, so no more than one is ever under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from aisb_launcher_ray.clocks import Echo
+from aisb_launcher_ray.frames import ALIVE, END, HELLO, MESSAGE, frame, read_frame
+
+BATCH_BYTES = 1 << 20
+BATCH_EVERY = 0.5
+"""Seconds that what workers wrote waits at most, unless it is more than a batch."""
+GATHER = 0.005
+"""Seconds that a message waits for others."""
+PULSE = 0.5
+
+
+class Chunk(NamedTuple):
+    """A part of a file that a job wrote: the file's name, where the part begins, and its bytes."""
+
+    name: str
+    offset: int
+    data: bytes
+
+
+class Batch(NamedTuple):
+    """What the run gets at once. `ended` has workers that are done, with how they failed or an empty text."""
+
+    number: int
+    messages: tuple[tuple[int, bytes], ...] = ()
+    chunks: tuple[Chunk, ...] = ()
+    ended: tuple[tuple[int, str], ...] = ()
+
+
+class Door(NamedTuple):
+    """How to reach a collector: its folder, and the port and token of its echo."""
+
+    folder: str
+    port: int
+    token: bytes
+
+
+@dataclass(slots=True)
+class _Worker:
+    """What a collector knows of one worker. `ended` is how it failed, an empty text where it did not."""
+
+    writes: Sequence[str]
+    writer: asyncio.StreamWriter | None = None
+    pulse: asyncio.StreamWriter | None = None
+    process: int = 0
+    heard: float = field(default_factory=time.monotonic)
+    ended: str | None = None
+    is_told: bool = False
+
+
+class Collector:
+    """The actor, one on each node for each subtask."""
+
+    def __init__(self, writes: Mapping[int, Sequence[str]], lease: float) -> None:
+        self._workers = {number: _Worker(names) for number, names in writes.items()}
+        self._lease = lease
+        self._folder = Path(tempfile.mkdtemp(prefix="aisb-"))
+        self._raylet = os.getppid()
+        self._heard = time.monotonic()
+        self._news = asyncio.Event()
+        self._connected = asyncio.Event()
+        self._messages: list[tuple[int, bytes]] = []
+        self._offsets: dict[str, int] = {}
+        self._read_at = 0.0
+        self._last = Batch(0)
+        self._expected, self._early = 0, dict[int, Sequence[tuple[int | None, bytes]]]()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self, host: str) -> Door:
+        """Begin to listen to workers, and to answer echoes at the address of this node."""
+        loop, token = asyncio.get_running_loop(), secrets.token_bytes(16)
+        await asyncio.start_unix_server(self._serve, str(self._folder / "door"))
+        echo, _ = await loop.create_datagram_endpoint(lambda: Echo(token), local_addr=(host, 0))
+        self._tasks.append(asyncio.create_task(self._watch()))
+        return Door(str(self._folder), echo.get_extra_info("sockname")[1], token)
+
+    async def put(self, name: str, offset: int, data: bytes) -> None:
+        """Write a part of a file that jobs read."""
+        self._heard = time.monotonic()
+        with (self._folder / name).open("r+b" if offset else "wb") as file:
+            file.seek(offset)
+            file.write(data)
+
+    async def connected(self) -> None:
+        """Return when all workers of this node are connected."""
+        await self._connected.wait()
+
+    async def clock(self) -> int:
+        """Return the time of this node's clock."""
+        return time.perf_counter_ns()
+
+    async def deliver(self, number: int, messages: Sequence[tuple[int | None, bytes]]) -> None:
+        """Pass messages on, each for one worker or for all; calls may arrive out of order."""
+        self._heard = time.monotonic()
+        self._early[number] = messages
+        while (ready := self._early.pop(self._expected, None)) is not None:
+            self._expected += 1
+            for target, data in ready:
+                for one, worker in self._workers.items():
+                    if target in (None, one) and worker.writer is not None and worker.ended is None:
+                        worker.writer.write(frame(MESSAGE, data))
+
+    async def pull(self, number: int) -> Batch:
+        """Return the batch of this number; wait for news first, at most as long as a batch may."""
+        self._heard = time.monotonic()
+        if number == self._last.number:
+            return self._last
+        try:
+            async with asyncio.timeout(BATCH_EVERY):
+                await self._news.wait()
+            await asyncio.sleep(GATHER)
+        except TimeoutError:
+            pass
+        self._heard = time.monotonic()
+        self._news.clear()
+        messages, self._messages = self._messages, []
+        ending = [
+            one for one, worker in self._workers.items() if worker.ended is not None and not worker.is_told
+        ]
+        chunks, is_all = self._read(is_due=bool(ending))
+        ended = []
+        if is_all:  # else the rest of their files comes first
+            for one in ending:
+                worker = self._workers[one]
+                worker.is_told = True
+                ended.append((one, worker.ended or ""))
+        else:
+            self._news.set()
+        self._last = Batch(number, tuple(messages), tuple(chunks), tuple(ended))
+        return self._last
+
+    async def close(self) -> None:
+        """Remove the folder, and end this process."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        asyncio.get_running_loop().call_later(0.05, os._exit, 0)
+
+    def _read(self, *, is_due: bool) -> tuple[list[Chunk], bool]:
+        """Return what was written since the last time, up to a batch, and whether that is all."""
+        now = time.monotonic()
+        if not is_due and now - self._read_at < BATCH_EVERY:
+            return [], True
+        chunks, room = list[Chunk](), BATCH_BYTES
+        for name in (name for worker in self._workers.values() for name in worker.writes):
+            offset = self._offsets.get(name, 0)
+            try:
+                with (self._folder / name).open("rb") as file:
+                    file.seek(offset)
+                    data = file.read(room)
+            except FileNotFoundError:
+                continue
+            if data:
+                chunks.append(Chunk(name, offset, data))
+                self._offsets[name] = offset + len(data)
+                room -= len(data)
+            if not room:
+                return chunks, False
+        self._read_at = now
+        return chunks, True
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello = await read_frame(reader)
+        if hello is None:
+            return
+        kind, (number, process) = hello[0], map(int, hello[1].split())
+        worker = self._workers[number]
+        worker.process = process
+        if kind == ALIVE:
+            worker.pulse, worker.heard = writer, time.monotonic()
+            while await reader.read(64):
+                worker.heard = time.monotonic()
+            return
+        assert kind == HELLO  # noqa: S101 - of a worker of ours
+        worker.writer = writer
+        if all(each.writer is not None for each in self._workers.values()):
+            self._connected.set()
+        await self._listen(number, worker, reader)
+
+    async def _listen(self, number: int, worker: _Worker, reader: asyncio.StreamReader) -> None:
+        """Keep a worker's messages until it ends."""
+        while (got := await read_frame(reader)) is not None:
+            if got[0] == END:
+                self._end(worker, got[1].decode("utf-8", "replace"))
+                return
+            self._messages.append((number, got[1]))
+            self._news.set()
+        self._end(worker, "its process ended before its work did")
+
+    def _end(self, worker: _Worker, how: str) -> None:
+        if worker.ended is None:
+            worker.ended = how
+            self._news.set()
+        for writer in (worker.writer, worker.pulse):
+            if writer is not None and how:
+                writer.close()
+
+    def _kill(self, worker: _Worker, why: str) -> None:
+        """End a worker's process. Ray does not where the process is stopped, or its raylet gone."""
+        with suppress(ProcessLookupError):
+            os.kill(worker.process, signal.SIGKILL)
+        self._end(worker, why)
+
+    async def _watch(self) -> None:
+        """Give and take signs of life. Without the run or the raylet the workers end."""
+        while True:
+            await asyncio.sleep(PULSE)
+            now = time.monotonic()
+            if now - self._heard > self._lease:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                os._exit(1)
+            for worker in self._workers.values():
+                if worker.ended is not None or worker.pulse is None:
+                    continue
+                if os.getppid() != self._raylet:
+                    self._kill(worker, "the raylet of its node ended")
+                elif now - worker.heard > self._lease:
+                    self._kill(worker, f"nothing was heard of it for {self._lease:g} s")
+                else:
+                    worker.pulse.write(b".")

@@ -1,0 +1,142 @@
+"""The run's end of one node: it pulls the batches of the collector there, and keeps what they bring."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aisb_launcher_ray.clocks import ClockOffset, measure
+from aisb_launcher_ray.collector import BATCH_BYTES, Batch, Chunk, Door
+
+Tell = Callable[[int, bytes | Mapping[str, Any] | None, str], None]
+"""Gets a worker's number with a message; with None, the worker has ended, and how, where it failed."""
+
+
+@dataclass(slots=True)
+class Node:
+    """A node with workers of one subtask. `collector` is a handle of the actor there."""
+
+    address: str
+    workers: Sequence[int]
+    collector: Any
+    lease: float
+    targets: Mapping[str, Path]
+    door: Door | None = None
+    clocks: list[ClockOffset] = field(default_factory=list)
+    _bases: dict[str, int] = field(default_factory=dict)
+    _sent: int = 0
+    _puller: threading.Thread | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def open(self, timeout: float) -> Door:
+        """Let the collector listen, and measure its clock."""
+        import ray
+
+        self.door = door = Door(*ray.get(self.collector.open.remote(self.address), timeout=timeout))
+        self.measure_clock()
+        return door
+
+    def measure_clock(self) -> None:
+        """Measure how far the node's clock is from ours."""
+        import ray
+
+        assert self.door is not None  # noqa: S101 - opened first
+
+        def call() -> int:
+            time_ns: int = ray.get(self.collector.clock.remote(), timeout=self.lease)
+            return time_ns
+
+        self.clocks.append(measure(self.address, self.door.port, self.door.token, call))
+
+    def put(self, file: Path) -> None:
+        """Copy a file to the node, part by part."""
+        import ray
+
+        offset = 0
+        with file.open("rb") as source:
+            while (data := source.read(BATCH_BYTES)) or not offset:
+                ray.get(self.collector.put.remote(file.name, offset, data), timeout=60)
+                offset += len(data)
+                if len(data) < BATCH_BYTES:
+                    return
+
+    def send(self, target: int | None, message: bytes) -> Any:
+        """Send a message to one worker of this node, or to all; return Ray's reference to the call."""
+        with self._lock:
+            number, self._sent = self._sent, self._sent + 1
+        return self.collector.deliver.remote(number, [(target, message)])
+
+    def pull(self, tell: Tell) -> None:
+        """Begin to pull batches, in a thread: a busy run must not look dead to its workers."""
+        name = f"aisb-pull-{self.address}"
+        self._puller = threading.Thread(target=self._pull, args=(tell,), name=name, daemon=True)
+        self._puller.start()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the last batch."""
+        if self._puller is not None:
+            self._puller.join(timeout)
+
+    def _pull(self, tell: Tell) -> None:
+        left, number, how = set(self.workers), 0, ""
+        try:
+            while left:
+                number += 1
+                batch = self._batch(number)
+                for chunk in batch.chunks:
+                    self._keep(chunk)
+                for worker, message in batch.messages:
+                    tell(worker, message, "")
+                if left <= {worker for worker, _ in batch.ended}:
+                    self._tell_clock(tell)
+                for worker, how in batch.ended:
+                    left.discard(worker)
+                    tell(worker, None, how)
+        except OSError as error:
+            how = f"what it wrote cannot be kept: {error.strerror}"
+        except Exception as error:  # noqa: BLE001 - whatever Ray says of a node that is gone
+            how = f"its node was lost ({type(error).__name__})"
+        for worker in left:
+            tell(worker, None, how)
+
+    def _batch(self, number: int) -> Batch:
+        import ray
+
+        return Batch(*ray.get(self.collector.pull.remote(number), timeout=self.lease))
+
+    def _keep(self, chunk: Chunk) -> None:
+        """Append a chunk to its file in the run. A file of an earlier session goes on."""
+        target = self.targets[chunk.name]
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            base = self._bases.setdefault(chunk.name, os.fstat(descriptor).st_size)
+            view, place = memoryview(chunk.data), base + chunk.offset
+            while view:
+                written = os.pwrite(descriptor, view, place)
+                view, place = view[written:], place + written
+        finally:
+            os.close(descriptor)
+
+    def _tell_clock(self, tell: Tell) -> None:
+        """Measure the clock at the end, and tell what is known of it."""
+        with suppress(Exception):  # the node is gone: what was measured at the start holds
+            self.measure_clock()
+        tell(self.workers[0], {"clock": self.clock_facts()}, "")
+
+    def clock_facts(self) -> dict[str, Any]:
+        """Return what `load.json` keeps of this node's clock; its drift adds to what is uncertain."""
+        first, last = self.clocks[0], self.clocks[-1]
+        widest = max(each.uncertainty_ns for each in self.clocks)
+        return {
+            "node": self.address,
+            "workers": list(self.workers),
+            "offset_ns": first.offset_ns,
+            "offset_at_end_ns": last.offset_ns,
+            "uncertainty_ns": widest + abs(last.offset_ns - first.offset_ns),
+            "way": first.way,
+        }
