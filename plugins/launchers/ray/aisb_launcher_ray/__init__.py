@@ -12,4 +12,4 @@ __all__: list[str] = []
 @hookimpl
 def aisb_launchers() -> Mapping[str, str]:
     """Declare the launcher."""
-    return {"ray": "aisb_launcher_ray.launcher:RayWorkers"}
+    return {"ray": "aisb_launcher_ray._launcher:RayWorkers"}

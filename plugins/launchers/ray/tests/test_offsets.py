@@ -5,8 +5,8 @@ import socket
 import threading
 import time
 
-from aisb_launcher_ray import versions
-from aisb_launcher_ray.clocks import Echo, measure
+from aisb_launcher_ray import _versions as versions
+from aisb_launcher_ray._clocks import Echo, measure
 
 
 async def test_an_echo_measures_a_clock_within_what_it_says():

@@ -317,7 +317,7 @@ def test_a_cluster_without_room_says_what_was_asked_for(machines, mock, tmp_path
 
 def test_launchers_keep_the_contract(machines):
     code = (
-        "from aisb_testing import check_launcher\nfrom aisb_launcher_ray.launcher import RayWorkers\n"
+        "from aisb_testing import check_launcher\nfrom aisb_launcher_ray._launcher import RayWorkers\n"
         f"print(check_launcher(RayWorkers, address={machines.cluster.address!r}))"
     )
     ended = subprocess.run(

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from aisb_launcher_ray.clocks import Echo
-from aisb_launcher_ray.frames import ALIVE, END, HELLO, MESSAGE, frame, read_frame
+from aisb_launcher_ray._clocks import Echo
+from aisb_launcher_ray._frames import ALIVE, END, HELLO, MESSAGE, frame, read_frame
 
 BATCH_BYTES = 1 << 20
 BATCH_EVERY = 0.5

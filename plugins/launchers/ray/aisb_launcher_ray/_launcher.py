@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 import orjson
 
 from aisb import Job, Launcher, RunError, UsageError
-from aisb_launcher_ray.cluster import check_versions, connect, nodes
-from aisb_launcher_ray.collector import Collector
-from aisb_launcher_ray.node import Node
-from aisb_launcher_ray.worker import Worker
+from aisb_launcher_ray._cluster import check_versions, connect, nodes
+from aisb_launcher_ray._collector import Collector
+from aisb_launcher_ray._node import Node
+from aisb_launcher_ray._worker import Worker
 
 Event = tuple[int, bytes | Mapping[str, Any] | None, str]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aisb_launcher_ray.clocks import ClockOffset, measure
-from aisb_launcher_ray.collector import BATCH_BYTES, Batch, Chunk, Door
+from aisb_launcher_ray._clocks import ClockOffset, measure
+from aisb_launcher_ray._collector import BATCH_BYTES, Batch, Chunk, Door
 
 Tell = Callable[[int, bytes | Mapping[str, Any] | None, str], None]
 """Gets a worker's number with a message; with None, the worker has ended, and how, where it failed."""

@@ -82,7 +82,7 @@ def check_versions(payloads: Sequence[bytes]) -> None:
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from aisb_launcher_ray import versions
+    from aisb_launcher_ray import _versions as versions
 
     names = versions.needed(payloads)
     ours = versions.hashes(names)

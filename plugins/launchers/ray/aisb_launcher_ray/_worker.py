@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from aisb import Channel, Job
-from aisb_launcher_ray.frames import ALIVE, END, HELLO, MESSAGE, frame, read_frame
+from aisb_launcher_ray._frames import ALIVE, END, HELLO, MESSAGE, frame, read_frame
 
 
 class NodeChannel(Channel):
