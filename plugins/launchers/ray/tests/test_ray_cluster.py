@@ -55,9 +55,13 @@ class Machines:
         return [pid for pid in self.children(name) if "ray::Worker" in command_of(pid)]
 
     def kill_node(self, name):
-        for pid in [self.raylet(name), *self.children(name)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill_all([self.raylet(name), *self.children(name)])
+
+
+def kill_all(pids):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def command_of(pid):
@@ -292,6 +296,8 @@ def test_a_raylet_that_dies_alone_is_noticed_and_its_workers_send_no_more(machin
     run = Run(machines, mock, tmp_path / "ray", *on("three"))
     workers = []
 
+    left = machines.children("three")
+
     def kill():
         workers.extend(machines.workers("three"))
         os.kill(machines.raylet("three"), signal.SIGKILL)
@@ -299,6 +305,7 @@ def test_a_raylet_that_dies_alone_is_noticed_and_its_workers_send_no_more(machin
     lost_within(run, kill, "was lost: ")
     assert len(workers) == 2
     assert not any(map(is_running, workers))
+    kill_all(left)  # Ray's agents of that node, which send SIGTERM to whoever is their parent now
     resume(run, machines, mock)
 
 
