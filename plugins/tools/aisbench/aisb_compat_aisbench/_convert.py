@@ -162,7 +162,7 @@ def _write_private(path: Path, secret: str) -> None:
     import os
 
     try:
-        if path.is_file() and path.read_text("utf-8") == f"{secret}\n":
+        if path.is_file() and not path.is_symlink() and path.read_text("utf-8") == f"{secret}\n":
             path.chmod(0o600)
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)

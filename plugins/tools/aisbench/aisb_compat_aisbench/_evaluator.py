@@ -164,7 +164,7 @@ class Evaluator(Expressions):
         self._store(target, self._binary(type(node.op).__name__, old, value))
 
     def _for(self, node: ast.For) -> None:
-        for value in list(items(self._value(node.iter))):
+        for value in items(self.budget, self._value(node.iter)):
             self.budget.spend()
             self._store(node.target, value)
             level = self.budget.level

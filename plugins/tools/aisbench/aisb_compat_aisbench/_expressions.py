@@ -33,7 +33,7 @@ class Expressions:
         if isinstance(target, ast.Name):
             (self._inner[-1] if self._inner else self.scope)[_plain_name(target.id)] = value
         elif isinstance(target, (ast.Tuple, ast.List)):
-            self._unpack(target.elts, items(value))
+            self._unpack(target.elts, items(self.budget, value))
         elif isinstance(target, ast.Subscript):
             self._store_item(self._value(target.value), target.slice, value)
         else:
@@ -113,13 +113,14 @@ class Expressions:
         values: list[Any] = []
         for argument in node.args:
             if isinstance(argument, ast.Starred):
-                values += items(self._value(argument.value))
+                values += items(self.budget, self._value(argument.value))
             else:
                 values.append(self._value(argument))
         named = {keyword.arg: self._value(keyword.value) for keyword in node.keywords if keyword.arg}
         for table in extra:
             if not isinstance(table, dict) or not all(isinstance(key, str) for key in table):
                 raise UnreadableError("** of something else than a dict with names")
+            self.budget.spend(len(table) // 16)
             named |= table
         return function(*values, **named)
 
@@ -150,7 +151,7 @@ class Expressions:
         values: list[Any] = []
         for element in node.elts:
             if isinstance(element, ast.Starred):
-                values += items(self._value(element.value))
+                values += items(self.budget, self._value(element.value))
                 self.budget.checked(values)
             else:
                 values.append(self._value(element))
@@ -163,6 +164,7 @@ class Expressions:
                 more = self._value(value)
                 if not isinstance(more, dict):
                     raise UnreadableError("** of something else than a dict")
+                self.budget.spend(len(more) // 16)
                 table |= more
                 self.budget.checked(table)
             else:
@@ -277,7 +279,7 @@ class Expressions:
         first, *others = generators
         if first.is_async:
             raise UnreadableError("`async` is not read in a config file")
-        for value in list(items(self._value(first.iter))):
+        for value in items(self.budget, self._value(first.iter)):
             self.budget.spend()
             self._store(first.target, value)
             if all(self._truth(test) for test in first.ifs):

@@ -183,25 +183,25 @@ def _range(budget: Budget, *bounds: Any) -> list[int]:
     return list(steps)
 
 
-def items(value: Any) -> list[Any]:
-    """Return what a loop over a value goes through."""
+def items(budget: Budget, value: Any) -> list[Any]:
+    """Return what a loop over a value goes through; the copy is paid for."""
     if isinstance(value, (list, tuple, dict, str)):
+        budget.spend(1 + len(value) // 16)
         return list(value)
     raise UnreadableError(f"the items of {kind_of(value)}")
 
 
 def _sum(budget: Budget, values: Any, start: Any = 0) -> Any:
     total = start
-    for value in items(values):
+    for value in items(budget, values):
+        budget.spend()
         total = budget.checked(_add(total, value, budget))
     return total
 
 
 def list_of(budget: Budget, value: Any = ()) -> list[Any]:
     """Return the items of a value as a new list."""
-    found = items(value)
-    budget.spend(len(found) // 16)
-    return found
+    return items(budget, value)
 
 
 def make_dict(budget: Budget, value: Any = (), /, **named: Any) -> dict[Any, Any]:
@@ -210,7 +210,7 @@ def make_dict(budget: Budget, value: Any = (), /, **named: Any) -> dict[Any, Any
     if isinstance(value, dict):
         return {**value, **named}
     pairs: dict[Any, Any] = {}
-    for pair in items(value):
+    for pair in items(budget, value):
         if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not is_key(pair[0]):
             raise UnreadableError("dict() of something else than pairs")
         pairs[pair[0]] = pair[1]
@@ -231,7 +231,7 @@ def _number(kind: type[int | float]) -> Callable[..., Any]:
 
 def _ordered(choose: Callable[[list[Any]], Any]) -> Callable[..., Any]:
     def call(budget: Budget, *values: Any) -> Any:
-        found = items(values[0]) if len(values) == 1 else list(values)
+        found = items(budget, values[0]) if len(values) == 1 else list(values)
         budget.weigh(found)
         try:
             return choose(found)
@@ -251,8 +251,8 @@ def _rounded(_budget: Budget, value: Any, digits: Any = None) -> Any:
         raise UnreadableError(str(error)) from error
 
 
-def _length(_budget: Budget, value: Any) -> int:
-    return len(items(value))
+def _length(budget: Budget, value: Any) -> int:
+    return len(items(budget, value))
 
 
 def _join_path(_budget: Budget, *parts: Any) -> str:
@@ -292,8 +292,8 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "sorted": _ordered(sorted),
     "min": _ordered(min),
     "max": _ordered(max),
-    "any": lambda _, value: any(items(value)),
-    "all": lambda _, value: all(items(value)),
+    "any": lambda budget, value: any(items(budget, value)),
+    "all": lambda budget, value: all(items(budget, value)),
     "reversed": lambda budget, value: list_of(budget, value)[::-1],
     "enumerate": lambda budget, value, start=0: [
         (start + place, item) for place, item in enumerate(list_of(budget, value))

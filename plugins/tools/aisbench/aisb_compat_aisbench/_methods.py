@@ -33,7 +33,7 @@ def _text(method: str) -> Callable[..., Any]:
 
 
 def _joined(budget: Budget, text: str, values: Any) -> str:
-    parts = items(values)
+    parts = items(budget, values)
     if not all(isinstance(part, str) for part in parts):
         raise UnreadableError("join() of something else than texts")
     length = sum(map(len, parts)) + len(text) * max(len(parts) - 1, 0)
@@ -54,8 +54,7 @@ TEXT_METHODS: Mapping[str, Callable[..., Any]] = {
 
 def extend(budget: Budget, target: list[Any], values: Any) -> None:
     """Add the items of a value to a list."""
-    found = items(values)
-    budget.spend(len(found) // 16)
+    found = items(budget, values)
     target.extend(found)
     budget.checked(target)
 
