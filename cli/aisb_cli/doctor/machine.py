@@ -31,7 +31,7 @@ _NAME = re.compile(r"[\w.-]+")
 def look_at_machine(plugins: Plugins, work_dir: Path, data_dir: Path | None = None) -> Iterator[Finding]:
     """Yield what was found, area by area; nothing is asked of any other machine."""
     yield from _python()
-    yield from _distributions()
+    yield from _distributions(plugins)
     yield from shared_commands(_scripts())
     yield from _plugins(plugins)
     built = ("torch", "torchvision", "torchaudio")
@@ -66,8 +66,16 @@ def compiled_parts(*, there: bool, wanted: bool) -> Finding:
     return Finding("Python", "compiled parts", "note", text, remedy)
 
 
-def _distributions() -> Iterator[Finding]:
-    """Say which distributions of this project are there, and what any of them lacks."""
+def _distributions(plugins: Plugins) -> Iterator[Finding]:
+    """Say which distributions of this project are there, and what any of them lacks.
+
+    A launcher is needed by the runs that name it alone, so what it lacks is a note.
+    """
+    launchers = {
+        info.distribution
+        for info in plugins.infos
+        if info.state == "loaded" and set(info.offers) == {"launcher"}
+    }
     found = {
         dist.name.lower().replace("_", "-"): dist
         for dist in importlib.metadata.distributions()
@@ -86,7 +94,7 @@ def _distributions() -> Iterator[Finding]:
                 yield Finding(
                     "distributions",
                     name,
-                    "problem",
+                    "note" if name in launchers else "problem",
                     f"it needs {wanted.strip()}, which is not installed",
                     f"pip install '{wanted.strip()}'",
                 )
