@@ -98,16 +98,3 @@ def test_lengths_of_another_task_are_refused(tmp_path: Path) -> None:
     ended = aisb("--datasets", "demo_gsm8k", "--input-len", "5", cwd=tmp_path)
     assert ended.returncode == 2
     assert "--input-len and --output-len are for synthetic prompts" in ended.stderr
-
-
-@pytest.mark.slow
-def test_a_service_with_slots_gets_a_capacity(tmp_path: Path) -> None:
-    options = MockOptions(ttft_ms=50, tpot_ms=50, tokens=10, slots=8)
-    with start_mock(options) as mock:
-        words = ("--url", mock.url, "--slo", "ttft_p95=500ms", "--input-len", "16", "--output-len", "10")
-        ended = aisb(*words, "--budget", "5m", "-w", "found", cwd=tmp_path, seconds=500)
-    assert ended.returncode == 0, ended.stderr
-    (folder,) = (tmp_path / "found").iterdir()
-    found = json.loads((folder / "result.json").read_text())
-    assert ended.stdout.startswith("capacity: ")
-    assert found["low"] is None or 8 < found["low"] < 16.1
