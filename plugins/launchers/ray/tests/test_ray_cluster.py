@@ -266,7 +266,7 @@ def test_workers_end_with_the_command(machines, mock, tmp_path):
     resume(run, machines, mock)
 
 
-def test_ctrl_c_and_sigterm_stop_a_run_as_without_ray(machines, mock, tmp_path):
+def test_sigterm_stops_a_run_as_without_ray(machines, mock, tmp_path):
     run = Run(machines, mock, tmp_path / "ray", *LONG)
     run.wait_for_records(20)
     run.process.send_signal(signal.SIGTERM)
