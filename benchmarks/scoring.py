@@ -17,7 +17,7 @@ from pathlib import Path
 from aisb._plugins import Plugins
 from aisb._types import Prediction, Sample
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.samples import load_samples
+from aisb_engine._data.loading import load_samples
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 from aisb_engine._spec import Task

@@ -21,7 +21,8 @@ from aisb._stats import wilson
 from aisb._types import Logprob, Prediction
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
-from aisb_engine._data.samples import LETTERS, load_samples
+from aisb_engine._data.loading import load_samples
+from aisb_engine._data.samples import LETTERS
 from aisb_engine._resolve.catalog import Catalog, read_toml
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import score

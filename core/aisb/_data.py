@@ -38,7 +38,7 @@ class DataFile:
 
         digest = sha256()
         self.line = 0
-        with self._reading() as stream:
+        with _Reading(self) as stream:
             for line in stream:
                 self.line += 1
                 digest.update(line)
@@ -49,7 +49,7 @@ class DataFile:
         """Return the whole content; raise DataError when it cannot be read or is a Git LFS pointer."""
         from hashlib import sha256
 
-        with self._reading() as stream:
+        with _Reading(self) as stream:
             content: bytes = stream.read()
         self.sha256 = sha256(content).hexdigest()
         if content.startswith(LFS_MARK):
@@ -70,9 +70,6 @@ class DataFile:
         if self.row is not None:
             return f"{self.path}, row {self.row}"
         return f"{self.path}, line {self.line}" if self.line else str(self.path)
-
-    def _reading(self) -> _Reading:
-        return _Reading(self)
 
     def _begun(self, line: bytes) -> bytes:
         """Check the first line for what shows the whole file to be something else."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 from aisb._types import Failure
 
@@ -108,3 +109,29 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     """Return names in a row, in order, cut where a list would flood the terminal."""
     more = len(names) - most
     return ", ".join(sorted(names)[:most]) + (f" … and {more} more" if more > 0 else "")
+
+
+def error_words(error: BaseException) -> str:
+    """Say in one line what went wrong, and where; an import or syntax error says that itself."""
+    message = exception_message(error)
+    if isinstance(error, ImportError):
+        return message
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    place = "" if isinstance(error, SyntaxError) else exception_location(error)
+    return f"{text} ({place})" if place else text
+
+
+def exception_message(error: BaseException) -> str:
+    """Return an exception's message in one line; an empty string where it cannot be printed."""
+    try:
+        return " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - a plugin wrote the exception, too
+        return ""
+
+
+def exception_location(error: BaseException) -> str:
+    """Return the file and line where an exception was raised; an empty string where it was not raised."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}" if trace else ""

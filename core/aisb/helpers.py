@@ -11,13 +11,7 @@ from aisb._readers import json as read_json
 from aisb._readers import jsonl as read_jsonl
 from aisb._refusal import is_refusal
 from aisb._report import csv_cell, write_file
-from aisb._stats import (
-    clustered,
-    cons_at_k,
-    mean_interval,
-    pass_at_k,
-    wilson,
-)
+from aisb._stats import clustered, cons_at_k, mean_interval, pass_at_k, wilson
 from aisb._templates import Template, as_text, optional
 
 __all__ = [

@@ -8,17 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aisb._discovery import KINDS, PluginInfo
+    from aisb._errors import error_words
     from aisb._options import Option
     from aisb._options import bind as bind_options
     from aisb._options import options as factory_options
     from aisb._options import summary as factory_summary
-    from aisb._plugins import KINDS, Component, PluginInfo, Plugins, error_words
+    from aisb._plugins import Component, Plugins
     from aisb_engine._commands import DeclaredCommand, DeclaredCommands, duplicate_command_error
     from aisb_engine._data.datafiles import DataFolders
     from aisb_engine._data.own import own_task
     from aisb_engine._data.places import locate as locate_data
     from aisb_engine._data.prompts import Renderer
-    from aisb_engine._data.samples import BrokenRow, LoadedSamples, SampleMaker, load_samples, takes_files
+    from aisb_engine._data.loading import LoadedSamples, load_samples, takes_files
+    from aisb_engine._data.samples import BrokenRow, SampleMaker
     from aisb_engine._faults import ComponentError, PluginFaults, StepError, call_step
     from aisb_engine._faults import make as make_component
     from aisb_engine._faults import owner as component_owner
@@ -106,9 +109,9 @@ _PLACES = {
     "Grade": "aisb_engine._readback:Grade",
     "ImportedPart": "aisb_engine._import_run:ImportedPart",
     "Judging": "aisb_engine._scoring.judging:Judging",
-    "KINDS": "aisb._plugins:KINDS",
+    "KINDS": "aisb._discovery:KINDS",
     "Ledger": "aisb_engine._scoring.metrics:Ledger",
-    "LoadedSamples": "aisb_engine._data.samples:LoadedSamples",
+    "LoadedSamples": "aisb_engine._data.loading:LoadedSamples",
     "LogFacts": "aisb_engine._record.log:LogFacts",
     "MarksTable": "aisb_engine._spec:MarksTable",
     "MeasuringOptions": "aisb_engine._reporting.measuring:MeasuringOptions",
@@ -118,7 +121,7 @@ _PLACES = {
     "Option": "aisb._options:Option",
     "Phase": "aisb_engine._progress:Phase",
     "PluginFaults": "aisb_engine._faults:PluginFaults",
-    "PluginInfo": "aisb._plugins:PluginInfo",
+    "PluginInfo": "aisb._discovery:PluginInfo",
     "Plugins": "aisb._plugins:Plugins",
     "Progress": "aisb_engine._progress:Progress",
     "PromptTable": "aisb_engine._spec:PromptTable",
@@ -151,7 +154,7 @@ _PLACES = {
     "connect_backend": "aisb_engine._http.client:connect",
     "connection_limits": "aisb_engine._load.capacity:room",
     "duplicate_command_error": "aisb_engine._commands:duplicate_command_error",
-    "error_words": "aisb._plugins:error_words",
+    "error_words": "aisb._errors:error_words",
     "evaluator_uses": "aisb_engine._scoring.scoring:evaluator_uses",
     "execute_run": "aisb_engine._run:execute",
     "factory_options": "aisb._options:options",
@@ -164,7 +167,7 @@ _PLACES = {
     "is_contested": "aisb_engine._scoring.second_readings:is_contested",
     "is_judged": "aisb_engine._scoring.judging:is_judged",
     "judge_of": "aisb_engine._resolve.judge:judge_of",
-    "load_samples": "aisb_engine._data.samples:load_samples",
+    "load_samples": "aisb_engine._data.loading:load_samples",
     "locate_data": "aisb_engine._data.places:locate",
     "make_component": "aisb_engine._faults:make",
     "make_evaluators": "aisb_engine._scoring.scoring:evaluators",
@@ -205,7 +208,7 @@ _PLACES = {
     "sends": "aisb_engine._resolve.params:sends",
     "split_names": "aisb_engine._resolve.names:split_names",
     "started_at": "aisb_engine._reporting.runs:started_at",
-    "takes_files": "aisb_engine._data.samples:takes_files",
+    "takes_files": "aisb_engine._data.loading:takes_files",
     "task_version": "aisb_engine._record.manifest:task_version",
     "usable_cores": "aisb_engine._load.capacity:cores",
     "write_atomically": "aisb_engine._record.runfolder:write_atomically",

@@ -9,18 +9,18 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from aisb import Command, PluginError
-from aisb._options import short
-from aisb._plugins import (
+from aisb._discovery import (
     COMMANDS,
     COMMANDS_GROUP,
     Broken,
     PluginInfo,
     call_hooks,
-    error_words,
-    is_place,
     names_to_block,
     read_entries,
 )
+from aisb._errors import error_words
+from aisb._options import short
+from aisb._plugins import is_place
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*( [a-z][a-z0-9-]*)?")
 

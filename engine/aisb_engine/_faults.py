@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aisb._errors import AisbError, PluginError
-from aisb._plugins import exception_location, exception_message
+from aisb._errors import AisbError, PluginError, exception_location, exception_message
 from aisb._types import Extract
 from aisb_engine._masking import mask_secrets
 
 if TYPE_CHECKING:
+    from aisb._discovery import Kind
     from aisb._evaluator import Postprocessor
-    from aisb._plugins import Kind, Plugins
+    from aisb._plugins import Plugins
     from aisb._types import Sample
     from aisb_engine._record.runfolder import RunFolder
 

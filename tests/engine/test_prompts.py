@@ -9,7 +9,7 @@ from aisb._plugins import Plugins
 from aisb._types import Message, Part, Request
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer, cross
-from aisb_engine._data.samples import load_samples
+from aisb_engine._data.loading import load_samples
 from aisb_engine._spec import Task
 
 

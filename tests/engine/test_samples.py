@@ -10,7 +10,8 @@ import pytest
 from aisb._errors import ConfigError, DataError
 from aisb._plugins import Plugins
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.samples import SampleMaker, load_samples
+from aisb_engine._data.loading import load_samples
+from aisb_engine._data.samples import SampleMaker
 from aisb_engine._spec import Task
 
 
@@ -227,7 +228,7 @@ def test_a_dataset_without_files_is_hashed_by_its_rows_and_gets_path_as_an_optio
     code = """if True:
         from aisb_engine._data.datafiles import DataFolders
         from aisb._plugins import Plugins
-        from aisb_engine._data.samples import load_samples
+        from aisb_engine._data.loading import load_samples
         from aisb_engine._spec import Task
         def load(**table):
             task = Task(name="toy", summary="", dataset={"use": "dice", "colour": "red", **table})

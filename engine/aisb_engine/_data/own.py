@@ -13,7 +13,8 @@ from aisb._types import Row, Sample
 from aisb_engine._builtin.custom import LETTERS, answer_kind
 
 if TYPE_CHECKING:
-    from aisb_engine._data.samples import BrokenRow, LoadedSamples
+    from aisb_engine._data.loading import LoadedSamples
+    from aisb_engine._data.samples import BrokenRow
     from aisb_engine._spec import Task
 
 DataType = Literal["mcq", "qa", "media"]

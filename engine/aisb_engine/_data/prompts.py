@@ -12,14 +12,8 @@ from aisb._errors import ConfigError, DataError
 from aisb._templates import Template, as_text, optional
 from aisb._types import Message, Request, Sample
 from aisb_engine._data.media import Attached, Media, MediaFolders, attach
-from aisb_engine._data.samples import (
-    LETTERS,
-    BrokenRow,
-    LoadedSamples,
-    load_samples,
-    row_at,
-    row_max_tokens,
-)
+from aisb_engine._data.loading import LoadedSamples, load_samples
+from aisb_engine._data.samples import LETTERS, BrokenRow, row_at, row_max_tokens
 from aisb_engine._data.tools import row_tools
 from aisb_engine._faults import RAISED, ComponentError
 from aisb_engine._resolve.params import NEVER_SENT

@@ -19,7 +19,7 @@ from aisb_engine._data.samples import BrokenRow
 from aisb_engine._spec import row_slice
 
 if TYPE_CHECKING:
-    from aisb_engine._data.samples import LoadedSamples
+    from aisb_engine._data.loading import LoadedSamples
     from aisb_engine._spec import RunTable, Subtask, Task
 
 LoadedRow: TypeAlias = Sample | BrokenRow

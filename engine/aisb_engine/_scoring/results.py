@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from aisb import __version__
-from aisb._plugins import Kind, Plugins
+from aisb._discovery import Kind
+from aisb._plugins import Plugins
 from aisb._types import Metric, Prediction, Sample, Score, request_id
-from aisb_engine._data.samples import SampleMaker, group_areas, sample_table
+from aisb_engine._data.loading import group_areas
+from aisb_engine._data.samples import SampleMaker, sample_table
 from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._progress import Display, Silent
 from aisb_engine._record.manifest import now, task_version

@@ -36,7 +36,8 @@ from aisb_engine._scoring.rows import GraderOfRows, parted, use_for
 from aisb_engine._scoring.steps import Found, Steps, reading_of, wants_calls
 
 if TYPE_CHECKING:
-    from aisb._plugins import Kind, Plugins
+    from aisb._discovery import Kind
+    from aisb._plugins import Plugins
     from aisb_engine._spec import GradingUse, MarksTable, Task
 
 CONCURRENCY = 32

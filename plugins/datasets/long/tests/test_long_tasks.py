@@ -15,7 +15,7 @@ from aisb import DataError, Prediction, Sample
 from aisb_dataset_long._grading import LEvalScore, LongBenchScore, NeedleRecall, letters
 from aisb_dataset_long._rows import EXAMS, longbench_sets
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.samples import load_samples
+from aisb_engine._data.loading import load_samples
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score

@@ -13,7 +13,7 @@ from aisb import DataError, UsageError
 from aisb_dataset_synthetic import Filler
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.prompts import Renderer
-from aisb_engine._data.samples import load_samples
+from aisb_engine._data.loading import load_samples
 from aisb_engine._data.tokens import load_tokenizer
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
