@@ -16,8 +16,8 @@ from pathlib import Path
 
 from aisb._plugins import Plugins
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.loading import load_samples
+from aisb_engine._data.prompts import Renderer
 from aisb_engine._resolve.config import RunInput, resolve
 
 ROWS, SUBJECTS = 14_042, 57

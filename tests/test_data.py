@@ -20,8 +20,8 @@ from aisb._plugins import Plugins
 from aisb._stats import wilson
 from aisb._types import Logprob, Prediction
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.loading import load_samples
+from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import LETTERS
 from aisb_engine._resolve.catalog import Catalog, read_toml
 from aisb_engine._resolve.config import RunInput, resolve

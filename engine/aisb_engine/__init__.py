@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from aisb._plugins import Component, Plugins
     from aisb_engine._commands import DeclaredCommand, DeclaredCommands, duplicate_command_error
     from aisb_engine._data.datafiles import DataFolders
+    from aisb_engine._data.loading import LoadedSamples, load_samples, takes_files
     from aisb_engine._data.own import own_task
     from aisb_engine._data.places import locate as locate_data
     from aisb_engine._data.prompts import Renderer
-    from aisb_engine._data.loading import LoadedSamples, load_samples, takes_files
     from aisb_engine._data.samples import BrokenRow, SampleMaker
     from aisb_engine._faults import ComponentError, PluginFaults, StepError, call_step
     from aisb_engine._faults import make as make_component

@@ -9,8 +9,8 @@ from aisb._errors import ConfigError, DataError
 from aisb._plugins import Plugins
 from aisb._templates import Template
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.loading import load_samples
+from aisb_engine._data.prompts import Renderer
 from aisb_engine._spec import Task
 
 

@@ -10,8 +10,8 @@ from aisb._plugins import Plugins
 from aisb_cli.tasks_table import markdown_table
 from aisb_engine._builtin import aisb_datasets, aisb_postprocessors
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.loading import load_samples
+from aisb_engine._data.prompts import Renderer
 from aisb_engine._resolve.catalog import Catalog, read_toml
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._spec import DatasetTable, LogprobTable, PromptTable, SampleTable, ShotsFrom, Task

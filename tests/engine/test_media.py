@@ -14,10 +14,10 @@ from aisb._media import TYPES, data_url
 from aisb._plugins import Plugins
 from aisb._types import Part
 from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.loading import load_samples
 from aisb_engine._data.media import Attached, attach, media_hash
 from aisb_engine._data.media_types import Content, TornMediaError, inspect
 from aisb_engine._data.prompts import Renderer
-from aisb_engine._data.loading import load_samples
 from aisb_engine._spec import Task
 from aisb_testing import make_mp4, make_png, make_wav
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from aisb._errors import ConfigError, DataError
 from aisb._templates import Template, as_text, optional
 from aisb._types import Message, Request, Sample
-from aisb_engine._data.media import Attached, Media, MediaFolders, attach
 from aisb_engine._data.loading import LoadedSamples, load_samples
+from aisb_engine._data.media import Attached, Media, MediaFolders, attach
 from aisb_engine._data.samples import LETTERS, BrokenRow, row_at, row_max_tokens
 from aisb_engine._data.tools import row_tools
 from aisb_engine._faults import RAISED, ComponentError

@@ -7,24 +7,16 @@ group, `/`, and the position in it) whatever is selected.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from aisb._data import DataFiles
-from aisb._errors import AisbError, ConfigError, DataError, did_you_mean
+from aisb._errors import ConfigError, DataError
 from aisb._evaluator import Postprocessor
-from aisb._options import given_types
 from aisb._templates import Template, as_text, optional
 from aisb._types import Extract, Row, Sample
-from aisb_engine._builtin.characters import refuse_surrogates
-from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.embedded import Embedded, EmbeddedContent
-from aisb_engine._data.places import locate
 from aisb_engine._faults import RAISED, ComponentError, StepError, call_step, make
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from aisb._backend import Backend
 from aisb._types import Prediction, Request, Sample
-from aisb_engine._data.prompts import Renderer, cross
 from aisb_engine._data.loading import LoadedSamples
+from aisb_engine._data.prompts import Renderer, cross
 from aisb_engine._data.samples import BrokenRow
 from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._load.attempts import next_turn

@@ -9,7 +9,16 @@ from aisb_engine._spec.model import MarksTable, Model, ThoughtMarks
 from aisb_engine._spec.run import LOCAL, Judge, RunSpec, RunTable, Subtask
 from aisb_engine._spec.table import Use
 from aisb_engine._spec.task import (
-    DatasetTable, GradingUse, Layout, LogprobTable, MediaTable, PromptTable, PullTable, SampleTable, ShotsFrom, Task,
+    DatasetTable,
+    GradingUse,
+    Layout,
+    LogprobTable,
+    MediaTable,
+    PromptTable,
+    PullTable,
+    SampleTable,
+    ShotsFrom,
+    Task,
 )  # fmt: skip
 
 __all__ = [

@@ -10,8 +10,8 @@ import pytest
 
 from aisb import DataError, UsageError
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.loading import load_samples
+from aisb_engine._data.prompts import Renderer
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
 

@@ -10,8 +10,8 @@ import pytest
 
 from aisb import Failure, Prediction
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.loading import load_samples
+from aisb_engine._data.prompts import Renderer
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 

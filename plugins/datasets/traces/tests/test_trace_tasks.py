@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from aisb import DataError, UsageError
 from aisb_dataset_synthetic import Filler
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.loading import load_samples
+from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.tokens import load_tokenizer
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
