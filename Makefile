@@ -9,7 +9,7 @@ WORKERS ?= $(shell [ "$$(getconf _NPROCESSORS_ONLN)" -ge 4 ] && echo 4 || echo 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-local bench-metrics size wheels test-slow test-data test-servers test-ray test-random docs fuzz torture ready-demo ready-test python
+.PHONY: help demo test lint bench bench-local bench-metrics size wheels test-slow test-data test-servers test-ray test-random docs fuzz torture changelog ready-demo ready-test python
 
 help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,9 @@ torture: ready-test  ## Disturb runs, and compare with undisturbed ones, MINUTES
 
 docs: ready-test  ## Build the documentation site into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+changelog: ready-test  ## Print the changes since the last release; VERSION=0.3.0 releases them
+	@$(BIN)/towncrier build $(if $(VERSION),--yes --version $(VERSION),--draft --version unreleased) $(ARGS)
 
 ready-demo: python
 	@$(PYTHON) tools/workspace.py setup demo
