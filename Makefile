@@ -73,7 +73,7 @@ torture: ready-test  ## Disturb runs, and compare with undisturbed ones, MINUTES
 docs: ready-test  ## Build the documentation site into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-changelog: ready-test  ## Print the changes since the last release; VERSION=0.3.0 releases them
+changelog: ready-test  ## Print the changes since the last release
 	@$(BIN)/towncrier build $(if $(VERSION),--yes --version $(VERSION),--draft --version unreleased) $(ARGS)
 
 ready-demo: python
