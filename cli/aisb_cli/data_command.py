@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def data() -> None:
     """Say which data sets are there, check them, and get them.
 
-    Data is looked for under --data-dir, $AISB_DATA and ./datasets.
+    Data is looked for under --data-dir, $AISB_DATA, ./datasets and ./ais_bench/datasets.
     """
 
 

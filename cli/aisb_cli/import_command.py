@@ -69,12 +69,17 @@ def import_(
     if no_score or not any(one.graded_by for one in written):
         click.echo(f"imported into {folder}", err=True)
         return int(importers.faults > 0)
+    from aisb import AisbError
     from aisb_cli.display import choose_display
     from aisb_cli.ending import show_ending
     from aisb_engine import RunCommand, RunInput, execute_run
 
     command = RunCommand(RunInput(), mode="eval", reuse=folder.timestamp, work_dir=work_dir)
-    ended = execute_run(command, plugins, choose_display(debug=False))
+    try:
+        ended = execute_run(command, plugins, choose_display(debug=False))
+    except AisbError:
+        click.echo(f"the answers are imported; score them with: aisb score {folder}", err=True)
+        raise
     return show_ending(ended, command) or int(importers.faults > 0)
 
 

@@ -78,7 +78,10 @@ class ImportedRow:
 
 @dataclass(frozen=True, slots=True)
 class ImportedTask:
-    """One model on one task of another tool. `scores` are those that the tool gave, by name, in percent."""
+    """One model on one task of another tool. `scores` are those that the tool gave, by name, in percent.
+
+    `graded_by` is the task that grades the answers, as `--datasets` names it; empty: that of the same name.
+    """
 
     tool: str
     source: Path
@@ -86,6 +89,7 @@ class ImportedTask:
     task: str
     rows: tuple[ImportedRow, ...]
     scores: Mapping[str, float] = field(default_factory=dict)
+    graded_by: str = ""
 
 
 class Importer(ABC):

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import tomli_w
 
-from aisb import AisbError, ImportedRow, ImportedTask, Prediction, Sample, UnknownName
+from aisb import AisbError, ImportedRow, ImportedTask, Prediction, Sample
 from aisb._plugins import Plugins
 from aisb._templates import Template
 from aisb_engine._data.samples import LETTERS, SampleMaker, sample_table
@@ -68,7 +68,11 @@ def write_imported(
         UsageError: there is no such task of ours, or the folder cannot be written.
     """
     names = _Names(plugins, graded_by or {})
-    parts = [_Part.make(one, names, plugins, choice_evaluators) for one in found]
+    gradings = _with_names_of_their_own([names.find(one) for one in found])
+    parts = [
+        _Part.make(one, grading, plugins, choice_evaluators)
+        for one, grading in zip(_one_after_another(found, gradings), gradings, strict=True)
+    ]
     merged: dict[tuple[str, str], list[_Part]] = {}
     for part in parts:
         merged.setdefault((part.model, part.task.name), []).append(part)
@@ -92,6 +96,14 @@ def write_imported(
     ]
 
 
+class _Grading(NamedTuple):
+    """The task that grades a task of another tool, if any does; the group of it that the tool's task is."""
+
+    task: Task | None
+    group: str | None = None
+    variant: str | None = None
+
+
 class _Names:
     """Which task of ours grades a task of another tool."""
 
@@ -100,28 +112,55 @@ class _Names:
         self._resolver = Resolver(plugins, self._catalog, RunInput())
         self._given = given
 
-    def find(self, theirs: str) -> tuple[Task | None, str | None]:
-        """Return the task, and the group that the tool's name says beyond the task's: `mmlu_anatomy`."""
-        named = self._given.get(theirs, self._given.get("*"))
-        if named is not None:
-            return self._resolver.show(named), None
-        for name in dict.fromkeys((theirs, theirs.partition("_")[2])):
-            try:
-                self._catalog.find("task", Selection(name))
-            except (UnknownName, AisbError):
-                continue
-            return self._resolver.show(name), None
-        return self._grouped(theirs)
+    def find(self, one: ImportedTask) -> _Grading:
+        """Return the task; with its group where the tool has the group as a task: `mmlu_anatomy`."""
+        given = self._given.get(one.task, self._given.get("*"))
+        name = given or one.graded_by or one.task
+        try:
+            selection, _ = self._catalog.find("task", Selection.parse(name))
+        except AisbError:
+            if given is not None:
+                raise
+            return self._grouped(name)
+        task = self._resolver.show(name)
+        chosen = task.dataset.select.get(_group_field(task) or "", [])
+        return _Grading(task, chosen[0] if len(chosen) == 1 else None, selection.variant)
 
-    def _grouped(self, theirs: str) -> tuple[Task | None, str | None]:
-        names = sorted((entry.name for entry in self._catalog.entries("task")), key=len, reverse=True)
-        for text in dict.fromkeys((theirs, theirs.partition("_")[2])):
-            for name in names:
-                if text.startswith((f"{name}_", f"{name}-")):
-                    task = self._resolver.show(name)
-                    if task.sample.group:
-                        return task, text[len(name) + 1 :]
-        return None, None
+    def _grouped(self, name: str) -> _Grading:
+        """Return the task whose name begins this one; the rest is the group."""
+        for known in sorted((entry.name for entry in self._catalog.entries("task")), key=len, reverse=True):
+            if name.startswith((f"{known}_", f"{known}-")):
+                task = self._resolver.show(known)
+                if task.sample.group:
+                    return _Grading(task, name[len(known) + 1 :])
+        return _Grading(None)
+
+
+def _with_names_of_their_own(gradings: Sequence[_Grading]) -> list[_Grading]:
+    """Return the tasks with their variants in the names, where two variants of a task are imported."""
+    variants: dict[str, set[str | None]] = {}
+    for one in gradings:
+        if one.task is not None:
+            variants.setdefault(one.task.name, set()).add(one.variant)
+    return [
+        one._replace(task=one.task.model_copy(update={"name": f"{one.task.name}-{one.variant}"}))
+        if one.task is not None and one.variant and len(variants[one.task.name]) > 1
+        else one
+        for one in gradings
+    ]
+
+
+def _one_after_another(found: Sequence[ImportedTask], gradings: Sequence[_Grading]) -> Iterator[ImportedTask]:
+    """Yield tasks whose rows count on where several of the tool's are one group of a task of ours."""
+    begins: dict[tuple[str, str, str | None], dict[str, int]] = {}
+    for one, grading in zip(found, gradings, strict=True):
+        if grading.task is None:
+            yield one
+            continue
+        known = begins.setdefault((one.model, grading.task.name, grading.group), {"": 0})
+        begin = known.setdefault(one.task, known[""])
+        known[""] = max([known[""], *(begin + row.position + 1 for row in one.rows)])
+        yield replace(one, rows=tuple(replace(row, position=begin + row.position) for row in one.rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +179,8 @@ class _Part:
     repeats: int
 
     @classmethod
-    def make(cls, one: ImportedTask, names: _Names, plugins: Plugins, evaluators: Evaluators) -> _Part:
-        ours, group = names.find(one.task)
+    def make(cls, one: ImportedTask, grading: _Grading, plugins: Plugins, evaluators: Evaluators) -> _Part:
+        ours, group = grading.task, grading.group
         likelihoods = any(answer.logprobs for row in one.rows for answer in row.answers)
         options = evaluators if likelihoods else None
         task, samples = _made(one, ours, group, options, plugins)
@@ -183,8 +222,9 @@ def _made(
     table: dict[str, Any] = {"target": target} if target else {}
     if any(row.choices for row in one.rows):
         table["choices"] = "{choices}"
+    field = (_group_field(ours) if ours else None) or "group"
     if group is not None:
-        table["group"] = "{group}"
+        table["group"] = f"{{{field}}}"
     task = Task.model_validate(
         base | {"sample": table, "mode": base["mode"] if "choices" in table else "gen"}
     )
@@ -193,7 +233,7 @@ def _made(
         _sample(
             maker,
             {**row.fields, "gold": _letter(row), "choices": list(row.choices)}
-            | ({"group": group} if group else {}),
+            | ({field: group} if group else {}),
             row.position,
         )
         for row in one.rows

@@ -18,6 +18,8 @@ import orjson
 from aisb import DataError, ImportedAnswer, ImportedRow, ImportedTask, Importer, Logprob
 from aisb_cli.importers.files import first_line, parse_lines
 
+LEADERBOARD = "leaderboard_"
+"""Begins the names of tasks of a group that are other tasks once more."""
 NAME = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d{2}-\d{2}T[\d.:-]+)?\.jsonl")
 
 
@@ -61,13 +63,15 @@ def _read_file(path: Path) -> ImportedTask:
         for name in line.get("metrics", ()):
             if isinstance(value := line.get(name), int | float):
                 values[f"{name},{line.get('filter', 'none')}"].append(float(value))
+    task = match["task"] if match else path.stem
     return ImportedTask(
         "lm-eval",
         path,
         path.parent.name.rpartition("__")[2] or "model",
-        match["task"] if match else path.stem,
+        task,
         tuple(rows[position] for position in sorted(rows)),
         {name: 100 * sum(found) / len(found) for name, found in values.items()},
+        graded_by=task.removeprefix(LEADERBOARD),
     )
 
 

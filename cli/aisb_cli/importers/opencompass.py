@@ -16,9 +16,11 @@ from typing import Any
 import orjson
 
 from aisb import DataError, Failure, ImportedAnswer, ImportedRow, ImportedTask, Importer
+from aisb_cli.importers.abbreviations import task_of
 from aisb_cli.importers.files import first_line, parse_json
 
 ROLES = {"HUMAN": "user", "BOT": "assistant", "SYSTEM": "system"}
+JUDGE = "-judge"
 PART = re.compile(r"(?P<name>.+)_(?P<number>\d+)")
 
 
@@ -77,6 +79,7 @@ def _read_files(files: Sequence[Path], model: str, task: str) -> ImportedTask:
     Raises:
         DataError: a file is not of this kind; the message names it and the entry.
     """
+    tool = "OpenCompass"
     found: defaultdict[int, list[ImportedAnswer]] = defaultdict(list)
     asked: dict[int, tuple[Any, Any]] = {}
     offset = 0
@@ -87,13 +90,14 @@ def _read_files(files: Sequence[Path], model: str, task: str) -> ImportedTask:
                     f"{path}: entry {position} has no prediction; "
                     "wanted are entries with origin_prompt, prediction and gold"
                 )
+            tool = "AISBench" if "data_abbr" in entry else tool
             place = offset + position
             asked.setdefault(place, (entry.get("origin_prompt", entry.get("input", "")), entry.get("gold")))
             found[place] += _answers(entry)
         if PART.fullmatch(path.stem) and path.suffix == ".json" and len(files) > 1:
             offset = max(found, default=-1) + 1
     return ImportedTask(
-        "OpenCompass",
+        tool,
         files[0],
         model,
         task,
@@ -101,6 +105,7 @@ def _read_files(files: Sequence[Path], model: str, task: str) -> ImportedTask:
             ImportedRow(place, _prompt(asked[place][0]), asked[place][1], tuple(found[place]))
             for place in sorted(found)
         ),
+        graded_by=task_of(task),
     )
 
 
@@ -112,6 +117,8 @@ def _datasets(model: Path) -> dict[str, list[Path]]:
         if path.stem.endswith("_details"):  # of a performance run
             continue
         name = path.stem.removesuffix("_failed")
+        if name.endswith(JUDGE) and name.removesuffix(JUDGE) in names:  # what a judge said of answers
+            continue
         part = PART.fullmatch(name)
         if part and path.suffix == ".json" and f"{part['name']}_0" in names and part["name"] not in names:
             name = part["name"]

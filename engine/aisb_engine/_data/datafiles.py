@@ -1,8 +1,9 @@
 """Find the files of a dataset on disk, read them line by line, and say exactly where one is wrong.
 
-A path is looked for under `--data-dir`, `$AISB_DATA` and `./datasets`; one that begins with `./` or `../` is
-beside the task file. In a path `{split}` is the split, and any other `{name}` stands for what a file's path
-has there, which its rows get as a field: `mmlu/{split}/{subject}_{split}.csv`.
+A path is looked for under `--data-dir`, `$AISB_DATA`, `./datasets` and, in a copy of AISBench's repository,
+`./ais_bench/datasets`; one that begins with `./` or `../` is beside the task file. In a path `{split}` is the
+split, and any other `{name}` stands for what a file's path has there, which its rows get as a field:
+`mmlu/{split}/{subject}_{split}.csv`.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class DataFolders:
 
     @classmethod
     def default(cls, data_dir: Path | str | None = None) -> DataFolders:
-        """Return `--data-dir`, `$AISB_DATA` and `./datasets`, as far as they are given."""
-        given = (data_dir, os.environ.get("AISB_DATA"), "datasets")
+        """Return `--data-dir`, `$AISB_DATA`, `./datasets` and AISBench's folder, as far as there are such."""
+        aisbench = "ais_bench/datasets" if Path("ais_bench").is_dir() else None
+        given = (data_dir, os.environ.get("AISB_DATA"), "datasets", aisbench)
         return cls([Path(root).expanduser() for root in given if root])
 
     def locate(

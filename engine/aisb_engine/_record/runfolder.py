@@ -70,7 +70,9 @@ class RunFolder:
             # A command that was killed as it began leaves a folder in which nothing can be read or resumed.
             begun = [run for run in runs if run.config.exists()]
             if not begun:
-                raise RunError(f"there is no run in {work_dir} yet; -w names another work folder")
+                others = [run for run in runs if run.is_of_another_tool]
+                hint = f"\n  {others[-1].how_to_import}" if others else ""
+                raise RunError(f"there is no run in {work_dir} yet; -w names another work folder{hint}")
             back = int(latest[1] or 0)
             if back >= len(begun):
                 raise RunError(
@@ -78,10 +80,13 @@ class RunFolder:
                 )
             return begun[-1 - back]
         for path in (work_dir / name, Path(name)):
+            if cls(path).is_of_another_tool:
+                raise RunError(cls(path).how_to_import)
             if (path / "configs").is_dir():
                 return cls(path)
-        shown = ", ".join(run.timestamp for run in reversed(runs[-5:]))
-        hint = f"the latest in {work_dir}: {shown}" if runs else f"there is no run in {work_dir} yet"
+        ours = [run.timestamp for run in reversed(runs) if not run.is_of_another_tool]
+        shown = ", ".join(ours[:5])
+        hint = f"the latest in {work_dir}: {shown}" if ours else f"there is no run in {work_dir} yet"
         raise RunError(f"no run {name!r}; {hint}")
 
     @classmethod
@@ -91,6 +96,16 @@ class RunFolder:
             return []
         found = [p for p in work_dir.iterdir() if TIMESTAMP.fullmatch(p.name) and (p / "configs").is_dir()]
         return [cls(path) for path in sorted(found, key=_order)]
+
+    @property
+    def is_of_another_tool(self) -> bool:
+        """Whether the folder holds answers, and no run of aisb: its configuration is missing."""
+        return (self.path / "predictions").is_dir() and not any(self.path.glob("configs/*.toml"))
+
+    @property
+    def how_to_import(self) -> str:
+        """What a user can do with a folder of another tool."""
+        return f"{self.path} was not written by aisb; aisb import {self.path} scores the answers in it"
 
     @property
     def own_files(self) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from aisb import Evaluator, Metric, Sample, Score
 from aisb.helpers import target_texts
-from aisb_dataset_long._rows import longbench_sets
+from aisb_dataset_long._rows import EXAMS, longbench_sets
 from aisb_evaluator_overlap import EditSimilarity, Rouge, TokenF1, mean_metrics
 from aisb_evaluator_text import ChoiceMatch, NumericMatch, answer_line, number
 
@@ -84,7 +84,7 @@ class LEvalScore(Evaluator):
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Grade one answer by the kind of its set."""
         text = (answer or "").strip()
-        kind = str(sample.fields["kind"])
+        kind = EXAMS.get(str(sample.fields["set"]), "rouge")
         gold = str(sample.target)
         if kind == "rouge":
             return _figure(self._rouge.score(text, sample).value)

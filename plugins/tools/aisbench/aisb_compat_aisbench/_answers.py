@@ -12,7 +12,7 @@ import orjson
 
 from aisb import FinishedRun, Metric, Result, Row
 from aisb.helpers import write_file
-from aisb_compat_aisbench._abbrs import GROUP, abbr_of, pattern_of
+from aisb_compat_aisbench._abbrs import abbr_of, has_own_groups
 from aisb_compat_aisbench._known import known_datasets
 from aisb_compat_aisbench._summary import Line, print_summary, write_summary
 
@@ -61,7 +61,7 @@ def parts_of(
     run: FinishedRun, model: str, task: str, table: Mapping[str, Any], given: Any = None
 ) -> list[Part]:
     """Return the data sets that a task is there, each with its samples and requests."""
-    apart = GROUP in pattern_of(task, table)
+    apart = has_own_groups(task, table)
     parts: dict[str | None, Part] = {}
     of_sample: dict[str, Part] = {}
     for sample in run.samples(model, task):
@@ -218,7 +218,7 @@ class _Scored:
         """Yield the lines of the summary: data sets, then what is over all groups."""
         result, mode = self.result, "ppl" if self.result.mode == "logprob" else self.result.mode
         groups = {part.group: part.abbr for part in self.parts}
-        apart = GROUP in pattern_of(result.task, table)
+        apart = has_own_groups(result.task, table)
         whole = result.task if apart else next(iter(groups.values()), result.task)
         for _, metric in result.rows():
             if metric.group is not None and metric.group not in groups:

@@ -14,7 +14,7 @@ import orjson
 
 from aisb import FinishedRun, PerformanceResult
 from aisb.helpers import write_file
-from aisb_compat_aisbench._abbrs import GROUP, abbr_of, pattern_of
+from aisb_compat_aisbench._abbrs import abbr_of, has_own_groups
 from aisb_compat_aisbench._known import known_datasets
 from aisb_reporter_performance import common_metrics, parameters_rows
 
@@ -49,7 +49,7 @@ def write_speeds(reporter: AisBench, run: FinishedRun, folder: Path) -> list[Pat
 
 def merged_abbr(task: str, table: Mapping[str, Any], given: Any = None) -> str:
     """Return the name under which a task's data sets are measured together: there, that of their class."""
-    if GROUP not in pattern_of(task, table):
+    if not has_own_groups(task, table):
         return abbr_of(task, table, None, given)
     base = str(table.get("base") or task).split(":")[0]
     classes = [name for name, there in known_datasets()["types"].items() if there == base]
