@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_runs
+from aisb_cli.gates import gate_options, read_gates, show_checks
 
 if TYPE_CHECKING:
     from aisb_engine import Plugins
@@ -25,14 +26,17 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "sets", multiple=True, metavar="NAME.OPTION=VALUE", help="An option of a reporter (repeatable)."
 )
+@gate_options
 @shared.work_dir()
 @click.pass_context
 def report(
     context: click.Context,
+    /,
     runs: tuple[str, ...],
     reporters: tuple[str, ...],
     sets: tuple[str, ...],
     work_dir: Path,
+    **flags: Any,
 ) -> int:
     """Show a run that has ended: one page of it, unless other reporters are named.
 
@@ -43,11 +47,13 @@ def report(
       aisb report latest
       aisb report 20261121_220301 --reporters markdown,junit --set junit.least=70
       aisb report RUN_OF_8 RUN_OF_16 RUN_OF_32
+      aisb report latest --reporters text --fail-under gsm8k=75 --junit checks.xml
     """  # noqa: D301 - \b is for click
     from aisb import UsageError
     from aisb_engine import PluginFaults, RunFolder, reporter_table, split_names
     from aisb_engine import report_run as shown
 
+    gates = read_gates(flags)
     plugins = shared.load_plugins(context)
     first, *beside = [RunFolder.find(work_dir, name) for name in runs or ("latest",)]
     names = split_names(reporters) or _usual(plugins)
@@ -60,10 +66,15 @@ def report(
     if beside:
         table.reporter_options.setdefault("html", {})["beside"] = [str(run.path) for run in beside]
     faults = PluginFaults(first)
-    _, files = shown(table, first, plugins, faults)
+    finished, files = shown(table, first, plugins, faults)
     for line in (*files, *faults.lines()):
         click.echo(line, err=True)
-    return 1 if faults.faults else 0
+    code = 1 if faults.faults else 0
+    if not gates:
+        return code
+    checked = [finished, *(finished.open(run.path) for run in beside)]
+    gates.check_names(task for run in checked for task in run.tasks)
+    return show_checks(gates, checked, "aisb report", code)
 
 
 def _usual(plugins: Plugins) -> list[str]:

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_models, complete_runs, complete_tasks
 from aisb_cli.ending import show_ending
+from aisb_cli.gates import GATE_FLAGS, Gates, gate_options, read_gates, show_checks
 from aisb_cli.grouped_help import Grouped, help_all
 from aisb_cli.judge_options import allow_options, judge_options, judge_table
 from aisb_cli.load_options import LOAD_FLAGS, load_options, load_table
@@ -19,7 +20,7 @@ from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options, own_task
 from aisb_cli.spread import Spread
 
 if TYPE_CHECKING:
-    from aisb_engine import RunCommand
+    from aisb_engine import Plugins, RunCommand
 
 MODES = ("all", "infer", "eval", "viz", "perf", "perf_viz")
 
@@ -44,8 +45,7 @@ class Mode(click.ParamType[str]):
 HEADINGS = {
     "Choose": ("models", "datasets", "mode", "search", "dry_run", "as_json", "config_file", "sets", "block"),
     "Data of your own": OWN_DATA_FLAGS,
-    "Service": ("url", "model_name", "api_key_env", "max_out_len", "wait"),
-    "Local model": ("allow_download",),
+    "Model": ("url", "model_name", "api_key_env", "max_out_len", "wait", "allow_download"),
     "Load": (*LOAD_FLAGS, "input_len", "output_len", "launcher", "max_num_workers"),
     "Repeat": ("reuse", "max_failures", "stop_after_failures"),
     "Where": ("work_dir", "data_dir", "dump_eval_details", "no_predictions_json", "debug"),
@@ -58,6 +58,7 @@ HEADINGS = {
         "goodput",
         "tables",
         "spec_decode",
+        *GATE_FLAGS,
         "require_valid",
     ),
 }
@@ -213,6 +214,7 @@ def _refuse_python(path: Path) -> None:
 @click.option(
     "--require-valid", is_flag=True, help="End with 4 unless the certificate of every result is VALID."
 )
+@gate_options
 @shared.dump_eval_details
 @click.option("--no-predictions-json", is_flag=True, help="Leave predictions/*.json out (the .jsonl stays).")
 @click.option("--debug", is_flag=True, help="Subtasks one after another, log lines on the terminal.")
@@ -248,6 +250,8 @@ def run(context: click.Context, /, **flags: Any) -> int:
     plugins = shared.load_plugins(context, flags["block"])
     flags["sets"] = (*context.obj.settings, *flags["sets"])  # of two settings of a key the later holds
     command = run_command(context, flags)
+    gates = read_gates(flags)
+    _check_gates(gates, command, plugins)
     if flags["search"] or flags["dry_run"]:
         from aisb_cli.planning import print_plan, print_sources
 
@@ -260,7 +264,29 @@ def run(context: click.Context, /, **flags: Any) -> int:
 
     ended = execute_run(command, plugins, choose_display(debug=flags["debug"]))
     blocked = [word for name in (*context.obj.block, *flags["block"]) for word in ("--block", name)]
-    return show_ending(ended, command, [*context.obj.allowed, *blocked])
+    code = show_ending(ended, command, [*context.obj.allowed, *blocked])
+    if gates and ended.finished is None:
+        click.echo("not checked: the run was stopped before it could be scored", err=True)
+        return code
+    return show_checks(gates, [ended.finished] if ended.finished else [], "aisb run", code)
+
+
+def _check_gates(gates: Gates, command: RunCommand, plugins: Plugins) -> None:
+    """Refuse demands that the run could not be held against, before anything is sent."""
+    if not gates:
+        return
+    from aisb_engine import plan_run
+
+    if command.mode == "infer":
+        raise click.UsageError(
+            "--fail-under and --slo check a run when it is shown, which --mode infer is not"
+        )
+    if gates.least and command.mode.startswith("perf"):
+        raise click.UsageError(
+            f"--fail-under is for scores, and --mode {command.mode} has none: leave out --mode, or use --slo"
+        )
+    spec, _ = plan_run(command, plugins)
+    gates.check_names(subtask.task for subtask in spec.subtasks)
 
 
 def run_command(context: click.Context, flags: dict[str, Any]) -> RunCommand:

@@ -36,8 +36,14 @@ if TYPE_CHECKING:
     from aisb_engine._load.preparing import preview as preview_requests
     from aisb_engine._load.selecting import select_rows
     from aisb_engine._masking import mask_secrets, mask_url, printable
-    from aisb_engine._performance.objectives import Objective, parse_objectives
+    from aisb_engine._performance.objectives import (
+        JudgedObjective,
+        Objective,
+        judge_objectives,
+        parse_objectives,
+    )
     from aisb_engine._performance.objectives import request_limits as parse_goodput
+    from aisb_engine._performance.objectives import run_objectives as parse_run_objectives
     from aisb_engine._performance.performance import measure as measure_performance
     from aisb_engine._plan import Command as RunCommand
     from aisb_engine._plan import plan as plan_run
@@ -62,6 +68,7 @@ if TYPE_CHECKING:
     from aisb_engine._record.runfolder import read_json as read_run_json
     from aisb_engine._replies.thoughts import VisibleText
     from aisb_engine._reporting.finished import open_finished_run
+    from aisb_engine._reporting.junit import JunitCase, to_junit
     from aisb_engine._reporting.measuring import MeasuringOptions
     from aisb_engine._reporting.runs import STATUSES as RUN_STATUSES
     from aisb_engine._reporting.runs import RunInfo, read_progress, read_run, started_at
@@ -108,7 +115,9 @@ _PLACES = {
     "ExecutedRun": "aisb_engine._run:Ended",
     "Grade": "aisb_engine._readback:Grade",
     "ImportedPart": "aisb_engine._import_run:ImportedPart",
+    "JudgedObjective": "aisb_engine._performance.objectives:JudgedObjective",
     "Judging": "aisb_engine._scoring.judging:Judging",
+    "JunitCase": "aisb_engine._reporting.junit:JunitCase",
     "KINDS": "aisb._discovery:KINDS",
     "Ledger": "aisb_engine._scoring.metrics:Ledger",
     "LoadedSamples": "aisb_engine._data.loading:LoadedSamples",
@@ -166,6 +175,7 @@ _PLACES = {
     "is_being_written": "aisb_engine._reporting.runs:is_written",
     "is_contested": "aisb_engine._scoring.second_readings:is_contested",
     "is_judged": "aisb_engine._scoring.judging:is_judged",
+    "judge_objectives": "aisb_engine._performance.objectives:judge_objectives",
     "judge_of": "aisb_engine._resolve.judge:judge_of",
     "load_samples": "aisb_engine._data.loading:load_samples",
     "locate_data": "aisb_engine._data.places:locate",
@@ -181,6 +191,7 @@ _PLACES = {
     "own_task": "aisb_engine._data.own:own_task",
     "parse_goodput": "aisb_engine._performance.objectives:request_limits",
     "parse_objectives": "aisb_engine._performance.objectives:parse_objectives",
+    "parse_run_objectives": "aisb_engine._performance.objectives:run_objectives",
     "plan_run": "aisb_engine._plan:plan",
     "preview_requests": "aisb_engine._load.preparing:preview",
     "printable": "aisb_engine._masking:printable",
@@ -210,6 +221,7 @@ _PLACES = {
     "started_at": "aisb_engine._reporting.runs:started_at",
     "takes_files": "aisb_engine._data.loading:takes_files",
     "task_version": "aisb_engine._record.manifest:task_version",
+    "to_junit": "aisb_engine._reporting.junit:to_junit",
     "usable_cores": "aisb_engine._load.capacity:cores",
     "write_atomically": "aisb_engine._record.runfolder:write_atomically",
     "write_imported": "aisb_engine._import_run:write_imported",
@@ -238,7 +250,9 @@ __all__ = [
     "ExecutedRun",
     "Grade",
     "ImportedPart",
+    "JudgedObjective",
     "Judging",
+    "JunitCase",
     "Ledger",
     "LoadedSamples",
     "LogFacts",
@@ -291,6 +305,7 @@ __all__ = [
     "is_being_written",
     "is_contested",
     "is_judged",
+    "judge_objectives",
     "judge_of",
     "load_samples",
     "locate_data",
@@ -306,6 +321,7 @@ __all__ = [
     "own_task",
     "parse_goodput",
     "parse_objectives",
+    "parse_run_objectives",
     "plan_run",
     "preview_requests",
     "printable",
@@ -335,6 +351,7 @@ __all__ = [
     "started_at",
     "takes_files",
     "task_version",
+    "to_junit",
     "usable_cores",
     "write_atomically",
     "write_imported",

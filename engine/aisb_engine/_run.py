@@ -54,11 +54,12 @@ class Ended:
 
     `stopped_because` says why it ended by itself before everything was asked: too many failures, or an outage
     of the service; `stopped_code` is the exit code for that. `give_again` are the settings that the run
-    folder does not keep, being secrets. `faulty` says that a plugin raised somewhere, so that what is shown
-    is not all that was wanted.
+    folder does not keep, being secrets. `finished` is the run as reporters were shown it, if they were.
+    `faulty` says that a plugin raised somewhere, so that what is shown is not all that was wanted.
     """
 
     folder: RunFolder
+    finished: FinishedRun | None = None
     asked: int = 0
     failed: int = 0
     interrupted: bool = False
@@ -147,6 +148,7 @@ def execute(
             if _is_shown(command.mode, ended):
                 models = _model_tables(spec)
                 finished, ended.reports = report(spec.run, folder, plugins, faults, kinds, models=models)
+                ended.finished = finished
                 if "performance" in kinds:
                     _check_performance(spec, finished, ended, plugins)
             ended.faulty = ended.faulty or bool(faults.faults)

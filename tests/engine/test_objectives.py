@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aisb._errors import UsageError
-from aisb_engine import parse_goodput
+from aisb_engine import judge_objectives, parse_goodput, parse_run_objectives
 from aisb_engine._performance.objectives import Objective, parse_objectives
 
 
@@ -73,3 +73,33 @@ def test_what_makes_no_sense_is_named(text: str, message: str) -> None:
 def test_goodput_takes_limits_that_each_request_can_keep_to(text: str) -> None:
     with pytest.raises(UsageError, match="is about the whole run, and goodput counts requests"):
         parse_goodput(text)
+
+
+def test_an_objective_of_a_whole_run_says_how_many_requests_may_be_over_it() -> None:
+    assert [str(one) for one in parse_run_objectives("ttft_p99.9=2s,failures=0%")] == [
+        "ttft_p99.9",
+        "failures",
+    ]
+    with pytest.raises(UsageError, match="name a percentile, as in ttft_p95=500ms"):
+        parse_run_objectives("ttft=500")
+
+
+class Measured:
+    """The columns of a performance result."""
+
+    def __init__(self, ok: list[bool], ttft: list[float], output_tokens: list[int]) -> None:
+        self._columns = {"ok": ok, "ttft": ttft, "tpot": ttft, "output_tokens": output_tokens}
+
+    def requests(self) -> dict[str, object]:
+        return self._columns
+
+
+def test_a_request_that_failed_is_over_every_limit_of_a_percentile() -> None:
+    nan = float("nan")
+    found = Measured([True] * 4 + [False], [10.0, 20.0, 30.0, 40.0, nan], [5, 5, 5, 1, 0])
+    objectives = parse_run_objectives("ttft_p50=25,ttft_p75=40,ttft_p90=1s,failures=20%,tpot_p50=20")
+    judged = judge_objectives(found, objectives)  # type: ignore[arg-type]
+    assert [one.value for one in judged] == [30.0, 40.0, float("inf"), 0.2, 20.0]
+    assert [one.holds for one in judged] == [False, True, False, True, True]
+    unknown = judge_objectives(Measured([True], [nan], [5]), objectives[:1])  # type: ignore[arg-type]
+    assert (unknown[0].value, unknown[0].holds) == (None, False)

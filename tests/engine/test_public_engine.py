@@ -31,6 +31,7 @@ parse_goodput parse_objectives printable prompt_of read_answers read_grades read
 reading_of replayed_judge report_run reporter_table request_latency resolve_run run_configuration run_size safe_name
 score_predictions select_rows sends split_names started_at takes_files task_version usable_cores write_atomically
 write_imported LogFacts inspect_log rewrite_log Recomputed recompute_results
+JudgedObjective JunitCase judge_objectives parse_run_objectives to_junit
 """
 
 

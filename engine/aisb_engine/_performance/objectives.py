@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aisb._errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from aisb import PerformanceResult
     from aisb_engine._performance.latency import Requests
 
 LATENCIES = ("ttft", "ttfc", "tpot", "e2el", "ttft_planned", "e2el_planned")
@@ -43,6 +44,27 @@ class Objective:
     def is_per_request(self) -> bool:
         """Whether a single request can keep to it."""
         return self.percentile is None and self.name != FAILURES
+
+    def __str__(self) -> str:
+        """Return the name as people write it: `ttft_p95`."""
+        return self.name if self.percentile is None else f"{self.name}_p{self.percentile:g}"
+
+
+class JudgedObjective(NamedTuple):
+    """An objective about a whole run, and what the run has.
+
+    `value` is milliseconds, of failures a share from 0 to 1. It is infinite where so many requests failed, or
+    lack the number, that the percentile lies among them; None where no request has the number.
+    """
+
+    objective: Objective
+    value: float | None
+    requests: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the run keeps to the limit."""
+        return self.value is not None and self.value <= self.objective.limit
 
 
 def parse_objectives(text: str) -> list[Objective]:
@@ -77,6 +99,53 @@ def request_limits(text: str) -> dict[str, float]:
                 f"requests: state a limit that each request can keep to, as in ttft=300"
             )
     return {objective.name: objective.limit for objective in objectives}
+
+
+def run_objectives(text: str) -> list[Objective]:
+    """Return objectives that are about a whole run.
+
+    Raises:
+        UsageError: as `parse_objectives`; or one does not say how many requests may be over it.
+    """
+    objectives = parse_objectives(text)
+    for objective in objectives:
+        if objective.is_per_request:
+            raise UsageError(
+                f"the objective {objective.name!r} says nothing of how many requests may be over it: "
+                f"name a percentile, as in {objective.name}_p95={objective.limit:g}ms"
+            )
+    return objectives
+
+
+def judge_objectives(result: PerformanceResult, objectives: Sequence[Objective]) -> list[JudgedObjective]:
+    """Hold all requests of a performance result against objectives about the whole run.
+
+    A request that failed, or whose number is not known, is over every limit. A reply of one token has no time
+    between tokens, and counts as 0. Percentiles interpolate linearly, as those in tables do.
+    """
+    return [_judged(result.requests(), objective) for objective in objectives]
+
+
+def _judged(requests: Mapping[str, Any], objective: Objective) -> JudgedObjective:
+    import numpy as np
+
+    ok = np.asarray(requests["ok"], bool)
+    count = len(ok)
+    if not count:
+        return JudgedObjective(objective, None, 0)
+    if objective.percentile is None:
+        return JudgedObjective(objective, float(np.count_nonzero(~ok)) / count, count)
+    values = np.array(requests[objective.name], float)
+    if objective.name == "tpot":
+        values[np.asarray(requests["output_tokens"]) <= 1] = 0.0
+    known = ok & ~np.isnan(values)
+    if not known.any():
+        return JudgedObjective(objective, None, count)
+    values = np.sort(np.where(known, values, math.inf))
+    place = (count - 1) * objective.percentile / 100
+    below, above = values[math.floor(place)], values[math.ceil(place)]
+    value = above if math.isinf(above) else below + (above - below) * (place % 1)
+    return JudgedObjective(objective, float(value), count)
 
 
 def checked_limits(limits: Mapping[str, Any] | None) -> dict[str, float]:

@@ -84,9 +84,9 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
     scipy_stats()
     from aisb_analysis._capacity.loads import limits_of
     from aisb_analysis._capacity.search import Search
-    from aisb_engine import parse_objectives
+    from aisb_engine import parse_run_objectives
 
-    limits = limits_of(parse_objectives(",".join(flags["objectives"]) or DEFAULTS))
+    limits = limits_of(parse_run_objectives(",".join(flags["objectives"]) or DEFAULTS))
     budget = read_budget(flags["budget"])
     folder = flags["reuse"] or flags["work_dir"] / datetime.now().astimezone().strftime("%Y%m%d_%H%M%S")
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from aisb_analysis._compare import Comparison, Flip, Pair
     from aisb_analysis._explain import Explanation
     from aisb_analysis._gates import Row
-    from aisb_analysis._junit import Case
     from aisb_analysis._policy import Policy
     from aisb_analysis._speeds import SpeedComparison
-    from aisb_engine import OpenedRun, Plugins
+    from aisb_engine import JunitCase, OpenedRun, Plugins
 
     Found: TypeAlias = Sequence[Comparison | SpeedComparison]
 
@@ -86,9 +85,8 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     """  # noqa: D301 - \b is for click
     from aisb import CheckFailed
     from aisb_analysis import _gates as gates
-    from aisb_analysis._junit import to_junit
     from aisb_analysis._policy import read_policy
-    from aisb_engine import write_atomically
+    from aisb_engine import to_junit, write_atomically
 
     policy = read_policy(flags["policy"], flags["max_drop"], flags["max_slowdown"])
     if policy is None and flags["strict"]:
@@ -118,7 +116,7 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     refused = [row for row in rows if gates.is_failure(row, strict=flags["strict"])]
     cases = list(_gate_cases(rows, refused) if policy else _cases(found, alone))
     if flags["junit"]:
-        write_atomically(flags["junit"], to_junit(cases))
+        write_atomically(flags["junit"], to_junit("aisb compare", cases))
     if refused:
         which = "\n  ".join(f"{row.task} {row.number}: {gates.describe(row)}" for row in refused)
         raise CheckFailed(f"{len(refused)} of {len(rows)} rows of the gate fail\n  {which}")
@@ -163,12 +161,12 @@ def _gate_rows(
     )
 
 
-def _gate_cases(rows: Sequence[Row], refused: Sequence[Row]) -> Iterator[Case]:
+def _gate_cases(rows: Sequence[Row], refused: Sequence[Row]) -> Iterator[JunitCase]:
     from aisb_analysis._gates import describe
-    from aisb_analysis._junit import Case
+    from aisb_engine import JunitCase
 
     for row in rows:
-        yield Case(row.model or "missing", f"{row.task} {row.number}", describe(row), row in refused)
+        yield JunitCase(row.model or "missing", f"{row.task} {row.number}", describe(row), row in refused)
 
 
 def _check_gate(policy: Policy, a: list[OpenedRun], b: list[OpenedRun]) -> None:
@@ -382,9 +380,9 @@ def _names(side: Sequence[OpenedRun]) -> str:
     return ", ".join(f"{run.folder} ({', '.join(run.models)})" for run in side)
 
 
-def _cases(found: Found, alone: Sequence[str]) -> Iterator[Case]:
+def _cases(found: Found, alone: Sequence[str]) -> Iterator[JunitCase]:
     from aisb_analysis._compare import Comparison
-    from aisb_analysis._junit import Case
+    from aisb_engine import JunitCase
 
     for one in found:
         if isinstance(one, Comparison):
@@ -397,10 +395,10 @@ def _cases(found: Found, alone: Sequence[str]) -> Iterator[Case]:
             ratio = "unknown" if one.ratio is None else f"{one.ratio:.3f} times"
             text, name = f"{one.verdict or 'not known'}: {ratio}", f"{one.task} {one.name}"
         text += f"\n{one.model_a} and {one.model_b}"
-        yield Case(one.model_b, name, text, one.verdict == "worse")
+        yield JunitCase(one.model_b, name, text, one.verdict == "worse")
     for line in alone:
         if line.endswith("A only"):
-            yield Case("missing", line, f"missing: {line}", failed=True)
+            yield JunitCase("missing", line, f"missing: {line}", failed=True)
 
 
 def _named(value: Any) -> Any:

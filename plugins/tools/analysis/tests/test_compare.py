@@ -8,7 +8,6 @@ import pytest
 
 from aisb._errors import UsageError
 from aisb_analysis._compare import compare_grades, corrected
-from aisb_analysis._junit import Case, to_junit
 from aisb_engine import Grade
 from aisb_engine._spec import Subtask
 
@@ -108,28 +107,6 @@ def test_what_is_clear_alone_may_be_a_tie_among_many_tasks():
     first, *others = corrected([one, equal, equal])
     assert (first.corrected, first.verdict) == (6 / 64, "tie")
     assert {other.verdict for other in others} == {"tie"}
-
-
-def test_junit_has_a_failure_for_each_regression():
-    xml = to_junit(
-        [
-            Case("new", "gsm8k", "worse: 80 to 60\nold and new", failed=True),
-            Case("new", "mmlu", "tie <&>", failed=False),
-        ]
-    )
-    assert xml.decode() == (
-        "<?xml version='1.0' encoding='utf-8'?>\n"
-        "<testsuites>\n"
-        '  <testsuite name="aisb compare" tests="2" failures="1" errors="0">\n'
-        '    <testcase classname="new" name="gsm8k">\n'
-        '      <failure message="worse: 80 to 60">worse: 80 to 60\nold and new</failure>\n'
-        "    </testcase>\n"
-        '    <testcase classname="new" name="mmlu">\n'
-        "      <system-out>tie &lt;&amp;&gt;</system-out>\n"
-        "    </testcase>\n"
-        "  </testsuite>\n"
-        "</testsuites>\n"
-    )
 
 
 def test_samples_that_share_a_passage_are_resampled_together() -> None:

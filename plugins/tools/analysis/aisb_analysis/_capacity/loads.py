@@ -98,10 +98,10 @@ class Limit(NamedTuple):
 
 
 def limits_of(objectives: Sequence[Objective]) -> list[Limit]:
-    """Return objectives as limits on the share of requests.
+    """Return objectives about a whole run as limits on the share of requests.
 
     Raises:
-        UsageError: an objective states no share that may be over it.
+        UsageError: one allows no failure at all, or all.
     """
     return [_limit(objective) for objective in objectives]
 
@@ -110,11 +110,6 @@ def _limit(objective: Objective) -> Limit:
     if objective.percentile is not None:
         name = f"{objective.name}_p{objective.percentile:g}"
         return Limit(name, objective.name, objective.limit, 1 - objective.percentile / 100)
-    if objective.is_per_request:
-        raise UsageError(
-            f"the objective {objective.name!r} says nothing of how many requests may be over it: "
-            f"name a percentile, as in {objective.name}_p95={objective.limit:g}ms"
-        )
     if not 0 < objective.limit < 1:
         raise UsageError(
             f"failures={100 * objective.limit:g}%: no number of requests shows a share of exactly that; "
