@@ -46,7 +46,7 @@ def test_the_limits_are_those_of_the_code() -> None:
     lag, late, missed = certificate.LAG_MS, certificate.LATE_MS, certificate.MISSED
     for words in (
         f"loop lag | over {lag[0]:g} ms", f"| over {lag[1]:g} ms", f"lateness | P99 over {late[0]:g} ms",
-        f"| over {late[1]:g} ms", f"rate 5 % away from the one asked | {100 * missed[1]:g} %",
+        f"| over {late[1]:g} ms", f"rate 5 % away from the requested one | {100 * missed[1]:g} %",
         f"over {100 * certificate.CPU_SHARE:g} % of a core", f"more than {100 * certificate.FAILED_SHARE:g} %",
         f"over {100 * certificate.DIFFERS:g} % of replies", f"over {100 * certificate.CACHE_POINTS:g} points",
     ):  # fmt: skip
