@@ -1,6 +1,6 @@
-"""aisb: evaluate language models, served or local: how right they are, and how fast.
+"""aisb: evaluate the accuracy and the speed of language models, served or local.
 
-What a plugin needs is here and in `aisb.helpers`; importing it loads neither pydantic, httpx nor numpy.
+Plugins use this module and `aisb.helpers`. Importing it loads neither pydantic, httpx nor numpy.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -59,16 +59,16 @@ _MODULES = (
     "errors", "types", "hookspecs", "evaluator", "data", "mixins", "roles", "running", "report",
     "performance", "backend",
 )  # fmt: skip
-"""Where the public names are, those that import little first."""
+"""The modules that define the public names, in the order of search: those with few imports come first."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name at its first use: a plugin that declares itself needs `hookimpl` alone."""
+    """Import a public name at its first use, since a plugin's declaration needs only `hookimpl`."""
     from importlib import import_module
 
     for module in _MODULES if name in __all__ else ():
-        found = vars(import_module(f"aisb._{module}"))
-        if name in found:
-            globals()[name] = found[name]
-            return found[name]
+        members = vars(import_module(f"aisb._{module}"))
+        if name in members:
+            globals()[name] = members[name]
+            return members[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

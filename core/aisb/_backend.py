@@ -1,8 +1,8 @@
-"""What a backend subclasses: `Backend` for anything that answers, `HttpBackend` for a service behind HTTP.
+"""The base classes of backends: `HttpBackend` for a service behind HTTP, `Backend` for anything else.
 
-A backend translates between aisb's requests and chunks and what a service or library understands. It never
-reads a clock and never retries: the engine does. Options are keyword parameters of the factory; for a class
-they are its dataclass fields, each `Annotated` with its help text.
+A backend translates between aisb's requests and chunks and the API of a service or library. It does not
+measure time and does not retry; the engine does both. Its options are the keyword parameters of its factory;
+for a class these are the dataclass fields, each `Annotated` with its help text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOT_READY = (502, 503, 504)
 
 
 class HttpCall(NamedTuple):
-    """One HTTP request: a path below the service's URL, a JSON body (or bytes), and extra headers."""
+    """One HTTP request: a path relative to the service's URL, a JSON body (or bytes), and extra headers."""
 
     path: str
     body: Mapping[str, Any] | bytes | None = None
@@ -31,14 +31,14 @@ class HttpCall(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """The answer to a request outside the hot path. Names of headers are in lower case."""
+    """The response to a request that is not measured. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """Return what the answer says; None when its status is not 200, or its body is not JSON."""
+        """Return the parsed body; None if the status is not 200 or the body is not JSON."""
         import json
 
         try:
@@ -48,7 +48,7 @@ class Fetched(NamedTuple):
 
 
 class Client(Protocol):
-    """Sends requests to a service outside the hot path: probes, model lists, counters."""
+    """Sends requests that are not measured: probes, model lists, counters."""
 
     async def fetch(
         self,
@@ -58,119 +58,122 @@ class Client(Protocol):
         body: Mapping[str, Any] | None = None,
         timeout: float = 10.0,  # noqa: ASYNC109 - the client underneath applies it
     ) -> Fetched:
-        """Send one request: GET, or POST when there is a body. A status that is no success is an answer.
+        """Send one request: GET, or POST if there is a body. An error status raises nothing.
 
         Raises:
-            ServiceError: nothing answered; the message says what to try.
+            ServiceError: the service did not answer; the message says what to try.
         """
         ...
 
 
 class Backend(ABC):
-    """Something that answers requests."""
+    """A service or a local model that answers requests."""
 
     concurrency: ClassVar[int | None] = None
-    """How many requests at a time suit this backend; None leaves it to the load."""
+    """The default number of concurrent requests; None selects the default of the load."""
 
     takes: ClassVar[Literal["chat", "text"]] = "chat"
-    """Whether a request should hold messages or one text; the engine turns one into the other."""
+    """Whether a request holds messages or one text. The engine converts prompts to this form."""
 
     @property
     def renders(self) -> bool:
-        """Whether it is handed messages although it takes texts: it has a chat template for them."""
+        """Whether a backend that takes texts also accepts messages, since it has a chat template for them."""
         return False
 
     local: ClassVar[bool] = False
-    """Whether the model itself is in the process: a probe loads it, and subtasks at once are processes."""
+    """Whether the model runs in this process. If so, `probe` loads it; parallel subtasks are processes."""
 
     clock: Callable[[], int] = staticmethod(time.perf_counter_ns)
-    """The engine's clock, which it hands in, for chunks that carry their own stamp."""
+    """The engine's clock in nanoseconds, for chunks with a `stamp_ns`. The engine sets it."""
 
     client: Client | None = None
-    """What `HttpBackend.fetch` sends with: set by the engine when it makes a backend; a test may set one."""
+    """The client of `HttpBackend.fetch`. The engine sets it when it creates a backend; a test may set one."""
 
     @abstractmethod
     def generate(self, request: Request) -> AsyncIterator[Chunk]:
-        """Answer one request, chunk by chunk. Raise `AttemptFailed` when there is no answer."""
+        """Answer one request, chunk by chunk. Raise `AttemptFailed` if that fails."""
 
     params: ClassVar[frozenset[str] | Literal["any"]] = frozenset()
     """The generation parameters that this backend sends, by OpenAI's names: `max_tokens`, `stop`, `seed` …
 
-    `"any"` is for an API that takes parameters by their own names: they are passed through. What a user sets
-    outside of these is an error before the first request. What a task sets outside of them is not sent, and
-    the run says so.
+    `"any"` passes all parameters through, for an API that has its own names. If a user sets a parameter that
+    is not declared here, the run stops before the first request. If a task sets one, it is not sent, and the
+    run prints a note.
     """
 
     def check_params(self, params: Mapping[str, Any]) -> None:
-        """Raise `UsageError` for values of declared parameters that this backend cannot send as they read."""
+        """Raise `UsageError` if this backend cannot send the value of a declared parameter."""
         del params
 
     async def logprob(self, request: Request) -> Sequence[TokenScores]:
-        """Score a request's context alone, then with each of its continuations; for backends without HTTP.
+        """Score the context of a request alone, then followed by each of its continuations.
 
-        Of the context alone only the tokens are looked at. Raise `AttemptFailed` when there are no scores.
+        Only backends without HTTP implement it. Of the first result the engine uses only the tokens. Raise
+        `AttemptFailed` if there are no scores.
         """
         del request
         raise UsageError(f"{type(self).__name__} gives no log-probabilities, which this task compares")
 
     def live(self) -> str:
-        """Return what a local model does at the moment, in one short line; empty where nothing is to say."""
+        """Return the current activity of a local model in one short line; empty if there is none to show."""
         return ""
 
     def summary(self) -> str:
-        """Return what a local model has done in all, for a run's log."""
+        """Return one line for the run's log on the work that a local model has done."""
         return ""
 
     def pin(self, worker: int, workers: int) -> Mapping[str, str]:
-        """Return the environment that gives one of several worker processes devices of its own.
+        """Return the environment variables that give a worker process its own devices.
+
+        `worker` counts from 0.
 
         Raises:
-            UsageError: the machine has not as many devices as all workers need.
+            UsageError: the machine has fewer devices than the workers need.
         """
         del worker, workers
         return {}
 
     def state(self) -> Mapping[str, Any]:
-        """Return what a worker's backend must know beside its options: what `probe` or `adapt` learned.
+        """Return attributes that a worker's backend needs and cannot derive from its options.
 
-        A worker makes a backend from the same options. Dataclass fields that are options have there the
-        values that they have here; for all else a backend overrides this. Values must be picklable.
+        A worker creates its backend from the same options, with the current values of those that are
+        dataclass fields. Anything else that `probe` or `adapt` found out must be in `state`. Values must be
+        picklable.
         """
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned in the run's own process: attributes by name."""
+        """Set the attributes that `state` returned in the main process."""
         vars(self).update(state)
 
     async def probe(self) -> ServiceInfo:
-        """Say whether requests can be sent at all; raise `ServiceError` with what to try when they cannot."""
+        """Check that requests can be sent; raise `ServiceError` that says what to try if they cannot."""
         return ServiceInfo()
 
     async def identity(self) -> Mapping[str, Any]:
-        """Return what tells what answers from others of its name, after `probe`; `{}` where nothing does.
+        """Return facts that identify the server and its model, such as versions; called after `probe`.
 
-        A run keeps it in its manifest. Best effort: nothing depends on it, and what it raises is passed over.
-        These names have a meaning: `server`, `server_version`, `revision` (of the weights served),
-        `chat_template_sha256`.
+        A run keeps them in its manifest. Nothing depends on them, and exceptions are ignored. Standard names
+        are `server`, `server_version`, `revision` (of the served weights) and `chat_template_sha256`.
         """
         return {}
 
     async def counters(self) -> Mapping[str, float]:
-        """Return server-side counters by name; a run keeps what they gained. Best effort: `{}` when none.
+        """Return the server's counters by name. A run keeps their increase; exceptions are ignored.
 
-        These names have a meaning to aisb, and the backend translates to them what its server counts:
+        Translate to these names what the server counts:
 
         - `drafts`, `draft_tokens`, `accepted_tokens`, `accepted_tokens_at_0` (and `_at_1` …): speculative
-          decoding; drafts made, tokens drafted and accepted, accepted at each position of a draft
+          decoding: drafts, tokens drafted and accepted, and those accepted at each position of a draft
         - `prefix_cache_queries`, `prefix_cache_hits`: tokens looked up and found in the prefix cache
-        - `running`, `waiting`: requests at the server at the moment, which may fall
+        - `running`, `waiting`: the current number of requests at the server; these may fall
 
-        All others only grow; they are kept under any name, best with a prefix of the server's own.
+        Other counters may have any name, preferably with the server's prefix, and must never fall.
         """
         return {}
 
     async def aclose(self) -> None:
-        """Let go of what the backend holds. Called once, by whoever made it."""
+        """Release the resources of the backend. The creator of the backend calls it once."""
         return
 
 
@@ -193,23 +196,23 @@ class HttpBackend(Backend):
     verify: Annotated[bool, "check the service's TLS certificate"] = True
     ca_file: Annotated[str | None, "certificates (PEM) to trust instead of the system's"] = None
     transport: Annotated[
-        Literal["native", "httpx"], "what carries requests; httpx where a proxy is needed"
+        Literal["native", "httpx"], "HTTP client that sends the requests; httpx supports proxies"
     ] = "native"
 
     stream_end: ClassVar[Literal["finish", "close", "final"]] = "finish"
-    """How a whole stream is told from one cut short: by a finish reason or `[DONE]`, or by its close; "final"
-    means that the event with the finish reason is the last."""
+    """What ends a complete stream: a finish reason or `[DONE]` ("finish"), or the close of the connection
+    ("close"). "final" is "finish", and no event follows the one with the finish reason."""
 
     stream_format: ClassVar[Literal["sse", "json"]] = "sse"
-    """What a stream is made of: server-sent events, or JSON values, each ended by a newline or a NUL."""
+    """The format of a stream: server-sent events, or JSON values, each ended by a newline or a NUL."""
 
     error_statuses: ClassVar[Mapping[str, int]] = {}
-    """Which HTTP status an `error_type` inside a reply with status 200 stands for: whether to try again."""
+    """The HTTP status equivalent to an `error_type` in a reply with status 200. It decides about retries."""
 
     copies_text: ClassVar[bool] = False
-    """Whether `decode` copies a chunk's text out of its event as it stands, whatever the text says.
+    """Whether `decode` copies the text of an event unchanged, independent of its content.
 
-    Then events of one reply that differ in their text alone are not parsed again.
+    If so, the engine does not parse events that differ from earlier ones of the reply only in their text.
     """
 
     @abstractmethod
@@ -218,24 +221,24 @@ class HttpBackend(Backend):
 
     @abstractmethod
     def decode(self, event: Mapping[str, Any]) -> Chunk | None:
-        """Translate one streamed event, or the one whole reply; None for an event that says nothing.
+        """Translate one event of a stream, or a whole reply; return None for an event without content.
 
         Raise `AttemptFailed` for an error that the service reports inside a successful reply.
         """
 
     def finalize(self, prediction: Prediction, request: Request) -> Prediction:
-        """Return a prediction as it is meant, once all of a reply is there.
+        """Correct a prediction after the whole reply has arrived.
 
-        For what no single event shows: a service that repeats the prompt, or leaves the stop text at the end.
+        For example, remove the prompt if the service repeats it, or the stop text if it is left at the end.
         """
         del request
         return prediction
 
     def encode_logprob(self, text: str) -> HttpCall:
-        """Ask for the log-probability of each token of a text, with nothing generated.
+        """Translate a request for the log-probability of each token of a text, without generation.
 
         Raises:
-            UsageError: the service does not offer it, or this backend does not know how.
+            UsageError: the service does not offer it, or this backend does not support it.
         """
         del text
         raise UsageError(
@@ -244,27 +247,27 @@ class HttpBackend(Backend):
         )
 
     def decode_logprob(self, event: Mapping[str, Any]) -> TokenScores:
-        """Translate the reply to `encode_logprob`; raise `AttemptFailed` where it holds none."""
+        """Translate the reply to `encode_logprob`; raise `AttemptFailed` if it has no log-probabilities."""
         del event
         raise UsageError(
             f"{type(self).__name__} asks for log-probabilities and cannot read them: no decode_logprob"
         )
 
     def error_message(self, status: int, body: bytes) -> str:
-        """Return the service's own words for a reply that is not a success."""
+        """Return the service's error message from a reply with an error status."""
         return error_text(body) or f"HTTP {status}"
 
     def adapt(self, status: int, message: str) -> str | None:
-        """Change how requests are encoded when the service refuses a part it need not have.
+        """Stop sending an optional part of requests that the service refuses.
 
-        Called on a 400 or 422. Return one line that says what is left out from now on, and the request is
-        sent again; None when there is nothing to leave out.
+        Called after status 400 or 422. If there is a part to leave out from now on, return one line that
+        names it, and the engine sends the request again. Else return None.
         """
         del status, message
         return None
 
     def auth_headers(self) -> Mapping[str, str]:
-        """Return the headers that carry the API key; empty without one."""
+        """Return the headers with the API key; empty without one."""
         key = self.api_key()
         return {"Authorization": f"Bearer {key}"} if key else {}
 
@@ -298,12 +301,12 @@ class HttpBackend(Backend):
         return None
 
     async def generate(self, request: Request) -> AsyncIterator[Chunk]:
-        """Raise: the engine sends what `encode` returns, and gives the reply to `decode`, event by event."""
+        """Raise `UsageError`: the engine calls `encode` and `decode` instead."""
         del request
         raise UsageError(
             f"{type(self).__name__} only translates: a run sends what encode() returns and reads by decode()"
         )
-        yield  # what makes this an iterator, as any other backend's
+        yield  # makes the function an async generator, as the base class declares
 
     async def fetch(
         self,
@@ -312,10 +315,10 @@ class HttpBackend(Backend):
         body: Mapping[str, Any] | None = None,
         timeout: float = 10.0,  # noqa: ASYNC109 - the client underneath applies it
     ) -> Fetched:
-        """Send one request outside the hot path: GET, or POST when there is a body.
+        """Send one request that is not measured: GET, or POST if there is a body.
 
         Raises:
-            ServiceError: nothing answered; the message says what to try.
+            ServiceError: the service did not answer; the message says what to try.
         """
         if self.client is None:
             raise UsageError(
@@ -325,39 +328,39 @@ class HttpBackend(Backend):
         return await self.client.fetch(self, path, body=body, timeout=timeout)
 
     async def look(self, path: str, *, body: Mapping[str, Any] | None = None) -> Fetched:
-        """Fetch a page on the service itself, for a probe. A status such as 404 or 403 is an answer.
+        """Fetch a page that tells about the service, for a probe. Statuses such as 404 or 403 are returned.
 
         Raises:
             ServiceError: nothing answers, the key is missing or wrong, it redirects, or it is not ready yet.
         """
-        answer = await self.fetch(path, body=body)
+        response = await self.fetch(path, body=body)
         where = self.address + path
-        words = self.error_message(answer.status, answer.body)
-        if answer.status == 401:
-            raise ServiceError(self._key_refused(words))
-        if answer.status in NOT_READY:
-            raise ServiceError(f"{where} is not ready ({answer.status}: {words}); try again when it is")
-        if 300 <= answer.status < 400:
-            target = answer.headers.get("location", "another address")
+        message = self.error_message(response.status, response.body)
+        if response.status == 401:
+            raise ServiceError(self._key_refused(message))
+        if response.status in NOT_READY:
+            raise ServiceError(f"{where} is not ready ({response.status}: {message}); try again when it is")
+        if 300 <= response.status < 400:
+            target = response.headers.get("location", "another address")
             raise ServiceError(f"{where} redirects to {target}; set url to where that leads")
-        return answer
+        return response
 
     @property
     def address(self) -> str:
-        """Where the service is: host, port and path, without a user name or key that the URL may hold."""
+        """Host, port and path of the service, without a user name or key that the URL may contain."""
         return host_and_port(self.url) + urlsplit(self.url).path
 
-    def _key_refused(self, words: str) -> str:
-        said = "" if words == "HTTP 401" else f": {words}"
+    def _key_refused(self, message: str) -> str:
+        detail = "" if message == "HTTP 401" else f": {message}"
         if self.api_key_file:
-            return f"{self.address} refuses the API key in {self.api_key_file} (401{said})"
+            return f"{self.address} refuses the API key in {self.api_key_file} (401{detail})"
         if self.api_key() is None:
             return (
-                f"{self.address} wants an API key (401{said}); put it into an environment variable "
+                f"{self.address} requires an API key (401{detail}); put it into an environment variable "
                 f"and give that variable's name with --api-key-env"
             )
         variable = self.api_key_env or getattr(self, "default_api_key_env", None)
-        return f"{self.address} refuses the API key in the environment variable {variable} (401{said})"
+        return f"{self.address} refuses the API key in the environment variable {variable} (401{detail})"
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
@@ -372,7 +375,7 @@ class HttpBackend(Backend):
 
 
 def host_and_port(url: str) -> str:
-    """Return the host and port of a URL, without a user name or key that it may hold.
+    """Return the host and port of a URL, without a user name or key that it may contain.
 
     Raises:
         UsageError: the port is not a number from 1 to 65535.
@@ -398,7 +401,7 @@ def port_of(url: str) -> int:
 
 
 def _without_user(url: str) -> str:
-    """Return a URL that is not valid as an error may show it: nothing before the last `@`, no query."""
+    """Mask what may be secret in an invalid URL, for an error: all before the last `@`, and the query."""
     scheme, separator, rest = url.rpartition("://")
     _, at, rest = rest.rpartition("@")
     rest, query, _ = rest.partition("?")
@@ -406,9 +409,9 @@ def _without_user(url: str) -> str:
 
 
 def error_text(body: bytes) -> str:
-    """Return the message inside an error body: JSON in the usual shapes, else the text without HTML tags.
+    """Return the message in the body of an error: from JSON in the usual forms, else text without HTML tags.
 
-    The JSON may stand in an event, as Triton sends it where a stream was asked for.
+    The JSON may be in a server-sent event: Triton sends it so if the request was for a stream.
     """
     import json
     import re
@@ -417,14 +420,14 @@ def error_text(body: bytes) -> str:
     try:
         data: Any = json.loads(text.removeprefix("data:"))
     except (ValueError, RecursionError):
-        # No more of it than any message has: what is never closed would be looked for from every mark on.
+        # Cut first: with tags that are never closed, the pattern takes time quadratic in the length.
         start = text[:20_000]
         plain = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", start, flags=re.DOTALL | re.IGNORECASE)
         return " ".join(plain.split())[:500]
     for key in ("error", "detail", "message", "error_msg", "msg"):
         if isinstance(data, Mapping) and data.get(key):
             data = data[key]
-    words = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-    if words.startswith("Traceback (most recent call last)"):
-        words = words.rstrip().rpartition("\n")[2]  # what it ends with says what happened
-    return words[:500]
+    message = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    if message.startswith("Traceback (most recent call last)"):
+        message = message.rstrip().rpartition("\n")[2]  # the last line has the exception's message
+    return message[:500]

@@ -1,4 +1,4 @@
-"""What a dataset is given to read, and what it may make prompts of."""
+"""The input of datasets: data files, tokenizers, and pools of words to generate prompts from."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _GZIP, _UTF8_MARK, _UTF16_MARKS = b"\x1f\x8b", b"\xef\xbb\xbf", (b"\xff\xfe", b"
 
 @dataclass(eq=False)
 class DataFile:
-    """One file that is there. `fields` is what its path says: `{"subject": "anatomy"}`.
+    """One data file. `fields` are the fields in its path: `{"subject": "anatomy"}`.
 
-    A reader that counts rows rather than lines sets `row`; both are for errors. `sha256` is over the content
-    (of a `.gz` file, what is packed in it), and known once the file was read to its end.
+    `line` and `row` are the current position for error messages; a reader that does not read by lines sets
+    `row`. `sha256` is the hash of the content (of a `.gz` file: the decompressed content). It is set after
+    the file has been read to its end.
     """
 
     path: Path
@@ -29,7 +30,7 @@ class DataFile:
     sha256: str | None = None
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines with their ends, counting them.
+        """Yield the lines with their line ends, and keep `line` up to date.
 
         Raises:
             DataError: the file cannot be read, is a Git LFS pointer, or is not UTF-8.
@@ -46,7 +47,7 @@ class DataFile:
         self.sha256 = digest.hexdigest()
 
     def read(self) -> bytes:
-        """Return the whole content; raise DataError when it cannot be read or is a Git LFS pointer."""
+        """Return the whole content; raise DataError if it cannot be read or is a Git LFS pointer."""
         from hashlib import sha256
 
         with _Reading(self) as stream:
@@ -57,28 +58,28 @@ class DataFile:
         return content
 
     def text(self) -> str:
-        """Return the whole content as text; raise DataError when it is not UTF-8."""
+        """Return the whole content as text; raise DataError if it is not UTF-8."""
         return "".join(self.lines())
 
     def wrong(self, message: str) -> DataError:
-        """Return the error that says what is wrong with the place that is being read."""
+        """Return an error with a message on the current position; the caller raises it."""
         return DataError(f"{self.here}: {message}")
 
     @property
     def here(self) -> str:
-        """The file, and the line or row that was read last."""
+        """The current position: the file, and the line or row that was read last."""
         if self.row is not None:
             return f"{self.path}, row {self.row}"
         return f"{self.path}, line {self.line}" if self.line else str(self.path)
 
     def _begun(self, line: bytes) -> bytes:
-        """Check the first line for what shows the whole file to be something else."""
+        """Return the first line without a byte-order mark; raise if the file is a pointer or UTF-16."""
         if line.startswith(LFS_MARK):
             raise self._pointer()
         if line.startswith(_UTF16_MARKS):
             raise self.wrong(
-                "the file is UTF-16, and UTF-8 is wanted; "
-                f"turn it with: iconv -f UTF-16 -t UTF-8 {self.path.name} > new"
+                "the file is UTF-16, but must be UTF-8; "
+                f"convert it with: iconv -f UTF-16 -t UTF-8 {self.path.name} > new"
             )
         return line.removeprefix(_UTF8_MARK)
 
@@ -100,7 +101,7 @@ class DataFile:
 
 
 class _Reading:
-    """An open file, unpacked where it is gzip; errors while it is read name the file."""
+    """Opens a data file, decompresses gzip, and names the file in errors while it is read."""
 
     def __init__(self, file: DataFile) -> None:
         self.file = file
@@ -128,9 +129,9 @@ class _Reading:
 
 
 class DataFiles:
-    """The files of one dataset in order. `layout` is the path, as the task writes it, that was found.
+    """The files of one dataset, in order. `layout` is the path pattern of the task that matched them.
 
-    `fields` are templates that this layout's rows get as fields.
+    `fields` are templates by name; each row of this layout gets their values as fields.
     """
 
     def __init__(
@@ -148,14 +149,14 @@ class DataFiles:
 
     @property
     def here(self) -> str:
-        """The place that is being read, for errors."""
+        """The current position in the current file, for errors."""
         return self.current.here if self.current else self.layout
 
     @property
     def sha256(self) -> str:
-        """One hash over the content of all files: of one file its own, of several that over their list.
+        """The hash of the data: of a single file its own, of several files the hash of their list.
 
-        The list is what `sha256sum` prints for the unpacked files, in order.
+        The list is the output of `sha256sum` for the decompressed files, in order.
         """
         from hashlib import sha256
 
@@ -169,9 +170,9 @@ class DataFiles:
 
 
 class Tokenizer(Protocol):
-    """Turns text into token ids and back. A configuration gives an option of this type as a folder's path.
+    """Converts text to token ids and back. A configuration sets an option of this type to a folder's path.
 
-    The marks that a model wants around a text are neither added nor counted. `path` is where it comes from.
+    Special tokens that a model expects around a text are neither added nor counted. `path` is the folder.
     """
 
     path: Path
@@ -185,24 +186,25 @@ class Tokenizer(Protocol):
         ...
 
     def count(self, text: str) -> int:
-        """Return how many tokens a text has."""
+        """Return the number of tokens in a text."""
         ...
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """Return how many tokens each of some texts has; many at once are faster."""
+        """Return the number of tokens in each text; faster than `count` for many texts."""
         ...
 
     def vocabulary(self) -> dict[int, str]:
-        """Return the tokens by id as the tokenizer writes them, in order, without the special ones."""
+        """Return the tokens in the tokenizer's notation by id, in order of id, without special tokens."""
         ...
 
 
 class PromptPool(NamedTuple):
-    """The words or token ids that a dataset draws its prompts from.
+    """The words or token ids from which a dataset generates prompts.
 
-    A field of a row that has one as its attribute `pool` is a made prompt. In a warm-up, and when a
-    performance run sends it again, the engine replaces each of its words or ids by another one of the pool,
-    so that no prefix cache of the service can answer it. `exact`: it then has as many tokens as before.
+    A field of a row with an attribute `pool` of this type is a generated prompt. For a warm-up, or when a
+    performance run repeats the prompt, the engine replaces each of its words or ids by another one from the
+    pool, so that the prefix cache of the service does not contain it. `exact` tells that this keeps the
+    number of tokens.
     """
 
     values: Sequence[Any]

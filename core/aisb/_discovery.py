@@ -35,7 +35,7 @@ HOOKS: Mapping[str, Kind] = {
     "aisb_launchers": "launcher",
     "aisb_importers": "importer",
 }
-"""The hooks that name components, and the kind that each names; `aisb_configs` names folders."""
+"""The hooks that offer components, and the kind of component that each offers."""
 
 KINDS: tuple[Kind, ...] = tuple(HOOKS.values())
 CONFIGS = "aisb_configs"
@@ -49,7 +49,7 @@ _COMPARE = {">=": ge, "<=": le, ">": gt, "<": lt, "==": eq, "!=": ne}
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """One installed plugin: what it offers, by kind, or why it offers nothing."""
+    """One installed plugin: the names that it offers by kind, or the reason why it offers nothing."""
 
     name: str
     distribution: str
@@ -62,7 +62,7 @@ class PluginInfo:
 
 
 def names_to_block(block: Iterable[str] = ()) -> set[str]:
-    """Return the names of the plugins that are not to be loaded: these, and those of `AISB_BLOCK`."""
+    """Return the names of the plugins not to load: those given, and those in the variable `AISB_BLOCK`."""
     texts = (*block, os.environ.get("AISB_BLOCK", ""))
     return {name for text in texts for name in re.split(r"[,\s]+", text) if name}
 
@@ -70,10 +70,10 @@ def names_to_block(block: Iterable[str] = ()) -> set[str]:
 def read_entries(
     group: str, blocked: Iterable[str], take: Callable[[PluginInfo, object], PluginInfo]
 ) -> list[PluginInfo]:
-    """Load the entry points of a group, and return what became of each.
+    """Load the entry points of a group, and return the state of each plugin.
 
-    `take` gets a plugin and its module, and returns the plugin with what it offers. Whatever a plugin raises
-    is the reason of its own failure.
+    `take` is called with a plugin and its module, and returns the plugin with what it offers. An exception of
+    a plugin becomes the reason of its failure.
     """
     first: dict[str, PluginInfo] = {}
     infos = []
@@ -84,8 +84,8 @@ def read_entries(
         if name in blocked:
             info = first[name] = replace(info, state="blocked")
         elif other is not info:
-            taken = f"the name {name} is taken by {other.distribution} {other.version}"
-            info = replace(info, state="failed", reason=taken)
+            reason = f"the name {name} is taken by {other.distribution} {other.version}"
+            info = replace(info, state="failed", reason=reason)
         elif unmet:
             info = replace(info, state="failed", reason=unmet)
         else:
@@ -99,34 +99,36 @@ def _loaded(
 ) -> PluginInfo:
     try:
         return take(info, entry.load())
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin does stays its own failure
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - no exception of a plugin may end the command
         from traceback import format_exc
 
         reason = str(error) if isinstance(error, Broken) else error_words(error)
         return replace(info, state="failed", reason=reason, traceback=format_exc())
 
 
-class _Marked(pluggy.PluginManager):
-    """Looks for marks at functions only: of what else a module holds, most is dear to look at."""
+class _HookManager(pluggy.PluginManager):
+    """Looks for hooks among functions only: pluggy would read the attributes of everything in a module."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> HookimplOpts | None:
-        """Return the options of a marked function; None for all else."""
+        """Return the options of a function that is marked as a hook; None for anything else."""
         if isinstance(plugin, ModuleType) and not isinstance(vars(plugin).get(name), FunctionType):
             return None
         return super().parse_hookimpl_opts(plugin, name)
 
 
-class Broken(Exception):  # noqa: N818 - it never reaches a user: it is the reason of a failed plugin
-    """Why a plugin that was imported cannot be used."""
+class Broken(Exception):  # noqa: N818 - it becomes the reason of a failed plugin, and is never printed itself
+    """An imported plugin cannot be used."""
 
 
 def call_hooks(name: str, module: object, hooks: Collection[str]) -> Iterator[tuple[str, object]]:
-    """Register one plugin with a plugin manager of its own, and yield each of its hooks with what it returns.
+    """Yield the name and the result of each hook that a plugin implements.
+
+    Each plugin has its own plugin manager, so that the errors of one do not affect the others.
 
     Raises:
-        Broken: it has no hook of these, or one that cannot be called.
+        Broken: it implements none of the hooks, or one that cannot be called.
     """
-    manager = _Marked(hookspecs.PROJECT)
+    manager = _HookManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     _check_marks(manager, module, hooks)
     try:
@@ -135,8 +137,8 @@ def call_hooks(name: str, module: object, hooks: Collection[str]) -> Iterator[tu
         raise Broken(" ".join(str(error).split())) from error
     callers = manager.get_hookcallers(module)
     if not callers:
-        what = getattr(module, "__name__", type(module).__name__)
-        raise Broken(f"{what} has no function that is marked with @hookimpl")
+        module_name = getattr(module, "__name__", type(module).__name__)
+        raise Broken(f"{module_name} has no function that is marked with @hookimpl")
     for caller in callers:
         if not caller.has_spec():
             raise Broken(
@@ -146,11 +148,11 @@ def call_hooks(name: str, module: object, hooks: Collection[str]) -> Iterator[tu
             group = COMMANDS_GROUP if caller.name == COMMANDS else hookspecs.PROJECT
             raise Broken(f"{caller.name} belongs in a module with an entry point in the group {group}")
         for impl in caller.get_hookimpls():
-            yield caller.name, _returned(caller.name, impl)
+            yield caller.name, _call(caller.name, impl)
 
 
 def _check_marks(manager: pluggy.PluginManager, module: object, hooks: Iterable[str]) -> None:
-    """Refuse what pluggy would pass over in silence or say in its own words."""
+    """Raise for mistakes that pluggy ignores, or reports in terms that plugin authors do not know."""
     import inspect
 
     for hook in hooks:
@@ -166,7 +168,7 @@ def _check_marks(manager: pluggy.PluginManager, module: object, hooks: Iterable[
             raise Broken(f"{hook}{signature} has a wrong signature: a hook takes no arguments") from None
 
 
-def _returned(hook: str, impl: pluggy.HookImpl) -> object:
+def _call(hook: str, impl: pluggy.HookImpl) -> object:
     if impl.hookwrapper or impl.wrapper:
         raise Broken(f"{hook} is marked as a wrapper; a hook only returns what its plugin offers")
     try:
@@ -176,21 +178,21 @@ def _returned(hook: str, impl: pluggy.HookImpl) -> object:
 
 
 def _distribution(entry: EntryPoint) -> tuple[str, str, str | None]:
-    """Return the name and version of an entry point's distribution, and why it does not fit this core.
+    """Return the name and version of an entry point's distribution, and the requirement that is not met.
 
-    Metadata that cannot be read gives "?".
+    Name and version are "?" if the metadata cannot be read.
     """
     if entry.dist is None:
         return ("?", "?", None)
     try:
-        metadata = entry.dist.metadata  # it is parsed anew each time it is asked for
-        return (metadata["Name"] or "?", metadata["Version"] or "?", _unmet(metadata))
+        metadata = entry.dist.metadata  # this property parses the file at every access
+        return (metadata["Name"] or "?", metadata["Version"] or "?", _unmet_requirement(metadata))
     except Exception:  # noqa: BLE001 - half-removed metadata of one plugin must not hide the others
         return ("?", "?", None)
 
 
-def _unmet(metadata: PackageMetadata) -> str | None:
-    """Return what a distribution needs of aisb-core and does not get; None where it fits."""
+def _unmet_requirement(metadata: PackageMetadata) -> str | None:
+    """Return a message if this version of aisb-core does not meet the distribution's requirement."""
     for line in metadata.get_all("Requires-Dist") or ():
         match = _CORE.match(line)
         if match is None or "extra" in line:
@@ -202,14 +204,14 @@ def _unmet(metadata: PackageMetadata) -> str | None:
 
 
 def _holds(clause: str, version: str) -> bool:
-    """Say whether a version fits one clause, such as `>=0.2`; numbers alone are compared."""
+    """Return whether a version meets one clause, such as `>=0.2`; suffixes such as `rc1` are ignored."""
     match = _CLAUSE.fullmatch(clause)
     if match is None:
         return True
-    sign, wanted = match[1], [int(number) for number in match[2].split(".")]
-    ours = [int(number) for number in version.split(".")]
-    if sign == "~=":
-        return ours >= wanted and ours[: len(wanted) - 1] == wanted[:-1]
+    operator, bound = match[1], [int(number) for number in match[2].split(".")]
+    installed = [int(number) for number in version.split(".")]
+    if operator == "~=":
+        return installed >= bound and installed[: len(bound) - 1] == bound[:-1]
     if match[3]:  # as in ==0.2.*
-        ours = ours[: len(wanted)]
-    return bool(_COMPARE[sign](ours, wanted + [0] * (len(ours) - len(wanted))))
+        installed = installed[: len(bound)]
+    return bool(_COMPARE[operator](installed, bound + [0] * (len(installed) - len(bound))))

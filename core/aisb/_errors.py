@@ -1,16 +1,16 @@
-"""Every error a user can meet. The command prints its message, no traceback, and exits with `exit_code`.
+"""The errors that users meet. The command prints the message without a traceback and exits with `exit_code`.
 
 AisbError
-├── UsageError            2   a flag, a file, a name or a plugin is not as it must be
-│   ├── ConfigError           a key or value in a configuration, named by its path
-│   ├── UnknownName           nothing has this name; the nearest is suggested
-│   ├── DataError             a data file is broken
-│   │   └── DataMissing       nothing is where a task's data may lie
-│   ├── PluginError           a component cannot be made
-│   └── RunError              a run folder cannot be used as asked
-│       └── StorageError  5       this machine does not let it be written
-├── ServiceError          3   the service cannot be reached, or does not serve what is asked
-└── CheckFailed           4   a requested check did not hold
+├── UsageError            2   a flag, a file, a name or a plugin is invalid
+│   ├── ConfigError           an invalid key or value in a configuration, named by its path
+│   ├── UnknownName           nothing has this name; the message suggests the nearest one
+│   ├── DataError             a data file is invalid
+│   │   └── DataMissing       the data of a task is at none of its possible places
+│   ├── PluginError           a component cannot be created
+│   └── RunError              a run folder cannot be used as requested
+│       └── StorageError  5       a run cannot be written on this machine
+├── ServiceError          3   the service cannot be reached, or does not serve the model
+└── CheckFailed           4   a requested check failed
 
 AttemptFailed                 one attempt at one request; recorded and counted, never printed as an error
 """
@@ -25,26 +25,26 @@ from aisb._types import Failure
 
 
 class AisbError(Exception):
-    """An error that a user can act on. The message says what was wrong, what would be right, what to do."""
+    """An error that a user can fix. The message names the value, what is expected, and what to do."""
 
     exit_code = 1
 
 
 class UsageError(AisbError):
-    """Something the user gave is not as it must be."""
+    """A flag, a file, a name or a plugin that the user gave is invalid."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A key or a value in a configuration is wrong; `path` says where, as in `tasks.gsm8k.prompt.shots`."""
+    """A key or a value in a configuration is invalid. `path` names it, as in `tasks.gsm8k.prompt.shots`."""
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(f"{path}: {message}" if path else message)
         self.path = path
 
 
-class UnknownName(UsageError):  # noqa: N818 - what was asked for is named, not the mistake
+class UnknownName(UsageError):  # noqa: N818 - the cause reads better than NameError, which Python has
     """Nothing is registered under a name."""
 
     def __init__(self, what: str, name: str, known: Iterable[str], notes: Iterable[str] = ()) -> None:
@@ -58,41 +58,41 @@ class UnknownName(UsageError):  # noqa: N818 - what was asked for is named, not 
 
 
 class DataError(UsageError):
-    """A data file is not what the task expects, or missing (`DataMissing`)."""
+    """A data file does not have the format that the task expects, or is missing (`DataMissing`)."""
 
 
-class DataMissing(DataError):  # noqa: N818 - what is wanted is named, not the mistake
-    """Nothing is at any of the places where a task's data may lie."""
+class DataMissing(DataError):  # noqa: N818 - the cause alone says enough
+    """The data of a task is at none of the places where it may be."""
 
 
 class PluginError(UsageError):
-    """A component of a plugin cannot be made, or two plugins offer the same name."""
+    """A component of a plugin cannot be created, or two plugins offer the same name."""
 
 
 class RunError(UsageError):
-    """A run folder is missing, locked, or does not fit what is asked."""
+    """A run folder is missing, locked, or does not match what is requested."""
 
 
 class StorageError(RunError):
-    """This machine does not let a run be written: a full disk, permissions, or too few open files."""
+    """A run cannot be written on this machine: a full disk, permissions, or too few open files."""
 
     exit_code = 5
 
 
 class ServiceError(AisbError):
-    """The service cannot be reached, refuses the key, or does not serve the model asked for."""
+    """The service cannot be reached, refuses the key, or does not serve the requested model."""
 
     exit_code = 3
 
 
-class CheckFailed(AisbError):  # noqa: N818 - the run is right; what was demanded of it is not
-    """A check that was asked for (`--require-valid`, `--fail-on-regression`) did not hold."""
+class CheckFailed(AisbError):  # noqa: N818 - the command worked; the result does not pass the check
+    """A requested check failed (`--require-valid`, `--fail-on-regression`)."""
 
     exit_code = 4
 
 
-class AttemptFailed(Exception):  # noqa: N818 - one attempt fails as a matter of course; it is not an error
-    """One attempt at one request did not give an answer."""
+class AttemptFailed(Exception):  # noqa: N818 - a failed attempt is expected under load, and is retried
+    """One attempt at one request failed."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -106,13 +106,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:
-    """Return names in a row, in order, cut where a list would flood the terminal."""
+    """Return sorted names, joined by commas; after `most` names only the number of the others."""
     more = len(names) - most
     return ", ".join(sorted(names)[:most]) + (f" … and {more} more" if more > 0 else "")
 
 
 def error_words(error: BaseException) -> str:
-    """Say in one line what went wrong, and where; an import or syntax error says that itself."""
+    """Describe an exception in one line, with the place where it was raised.
+
+    The messages of import and syntax errors name the place themselves.
+    """
     message = exception_message(error)
     if isinstance(error, ImportError):
         return message
@@ -122,15 +125,15 @@ def error_words(error: BaseException) -> str:
 
 
 def exception_message(error: BaseException) -> str:
-    """Return an exception's message in one line; an empty string where it cannot be printed."""
+    """Return an exception's message in one line, or an empty string if it cannot be printed."""
     try:
         return " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - a plugin wrote the exception, too
+    except Exception:  # noqa: BLE001 - a plugin may define the exception, and its __str__ may raise
         return ""
 
 
 def exception_location(error: BaseException) -> str:
-    """Return the file and line where an exception was raised; an empty string where it was not raised."""
+    """Return the file and line where an exception was raised, or an empty string if it was not raised."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

@@ -1,6 +1,6 @@
-r'''The hooks of aisb. A plugin is a module with an entry point in the group `aisb` and some of them.
+r'''The hooks of aisb. A plugin is a module that implements some of them, with an entry point in group `aisb`.
 
-A whole plugin that offers a postprocessor:
+A complete plugin that offers a postprocessor:
 
     """Find the shouted word."""
     import re
@@ -18,13 +18,13 @@ A whole plugin that offers a postprocessor:
     def aisb_postprocessors():
         return {"shouted": shouted}
 
-with, in its pyproject.toml:
+Its pyproject.toml has:
 
     [project.entry-points.aisb]
     shouted = "aisb_shouted"
 
-Every command loads every plugin. Where a factory is dear to import, a hook returns its place instead, as an
-entry point has it: `{"shouted": "aisb_shouted.steps:shouted"}`. It is imported by its first use.
+Every command loads every plugin. If a factory is slow to import, the hook returns its place instead, in the
+form of an entry point: `{"shouted": "aisb_shouted.steps:shouted"}`. It is imported at its first use.
 '''
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable  # at run time it would bring tempfile, shutil and random
+    from importlib.resources.abc import Traversable  # at run time it would import tempfile, shutil and random
 
     from aisb._backend import Backend
     from aisb._evaluator import Evaluator, Postprocessor
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 PROJECT = "aisb"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
-"""Marks a function of a plugin's module as a hook: `@hookimpl`."""
+"""Marks a function of a plugin's module as the implementation of a hook: `@hookimpl`."""
 
 
 @hookspec
@@ -86,10 +86,10 @@ def aisb_importers() -> Mapping[str, Callable[..., Importer] | str]:  # type: ig
 
 @hookspec
 def aisb_commands() -> Iterable[Command]:  # type: ignore[empty-body]
-    """Return commands: `[Command("cost", "Say what a run cost.", "aisb_cost.command:cost")]`.
+    """Return commands: `[Command("cost", "Print the cost of a run.", "aisb_cost.command:cost")]`.
 
-    Unlike the other hooks it is called for the entry points of the group `aisb.commands`, so that
-    `aisb --help` imports nothing but what declares commands.
+    Unlike the other hooks, it belongs to the entry-point group `aisb.commands`, so that `aisb --help` imports
+    only the modules that declare commands.
     """
 
 

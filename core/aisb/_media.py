@@ -1,4 +1,4 @@
-"""Images, audio and video of this machine, as a service can be sent them."""
+"""Encode local images, audio and video files as data URLs."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ TYPES: Mapping[PartKind, Mapping[str, str]] = {
         ".mp4": "video/mp4", ".mpeg": "video/mpeg", ".mpg": "video/mpeg", ".webm": "video/webm",
     },
 }  # fmt: skip
-"""The media type that stands for a file's ending, by kind; what a machine has registered plays no part."""
+"""The media type for a file suffix, by kind. Unlike `mimetypes`, it is the same on every machine."""
 
 
 def address_path(address: str) -> Path:
-    """Return the path that a `file:` address means."""
+    """Return the local path of a `file:` URL."""
     return Path(unquote(urlsplit(address).path))
 
 
 def data_url(part: Part) -> str:
-    """Return what a service can be sent of a part: the content of a file of this machine, else its address.
+    """Return a URL that a service can read: a data URL for a local file, any other URL unchanged.
 
     Raises:
         DataError: the file cannot be read.

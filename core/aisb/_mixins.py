@@ -1,4 +1,4 @@
-"""Options that only some HTTP backends can honour: a backend has them by inheriting what implements them."""
+"""Options that only some HTTP backends support. A backend gets them by inheriting the class."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from aisb._types import Request
 
 @dataclass(kw_only=True, eq=False)
 class EndpointPath(HttpBackend):
-    """Lets users name another path of the endpoint. `encode` must use `path` where it is set."""
+    """Lets users set another path of the endpoint. `encode` must use `path` if it is set."""
 
-    path: Annotated[str | None, "path of the endpoint, where it is not the usual one"] = None
+    path: Annotated[str | None, "path of the endpoint, if it is not the default one"] = None
 
 
 @dataclass(kw_only=True, eq=False)
 class ServedModel(HttpBackend):
-    """Lets users name one of several models. `encode` must send `model`, or `probe` compare it."""
+    """Lets users select one of several models. `encode` must send `model`, or `probe` must check it."""
 
-    model: Annotated[str | None, "model to ask for; left out, the one that is served"] = None
-    check_model: Annotated[bool, "stop when the service does not list the model"] = True
+    model: Annotated[str | None, "model to request; default: the model that is served"] = None
+    check_model: Annotated[bool, "stop if the service does not list the model"] = True
 
     def wrong_model(self, path: str, names: Iterable[str]) -> ServiceError:
-        """Return the error for a model that the service does not list at a path."""
+        """Return the error to raise if the list of models at `path` does not have the requested model."""
         names = sorted(names)
         model = str(self.model)
         return ServiceError(
@@ -38,16 +38,16 @@ class ServedModel(HttpBackend):
 
 @dataclass(kw_only=True, eq=False)
 class LoraAdapters(HttpBackend):
-    """Lets users send each sample to a LoRA adapter of its own. `encode` must send what `adapter` returns."""
+    """Lets users choose a LoRA adapter for each sample. `encode` must send what `adapter` returns."""
 
     lora_map: Annotated[str | None, "JSON file of LoRA adapters: sample id to the adapter's name"] = None
 
     def adapter(self, request: Request) -> str | None:
-        """Return the LoRA adapter that `lora_map` gives the request's sample; None for the model as it is."""
+        """Return the LoRA adapter for the request's sample, or None for the base model."""
         return self._adapters.get(request.sample_id) if self.lora_map else None
 
     def adapters_hash(self) -> str | None:
-        """Return a hash over what `lora_map` says, whatever the order of its lines; None without one."""
+        """Return a hash of the content of `lora_map` that does not depend on its order; None without one."""
         if not self.lora_map:
             return None
         import hashlib
@@ -60,10 +60,10 @@ class LoraAdapters(HttpBackend):
 
 
 def read_adapters(file: str) -> dict[str, str]:
-    """Read which sample asks which LoRA adapter: one JSON object of sample ids and names.
+    """Read the LoRA adapter of each sample from a file: one JSON object, sample id to adapter name.
 
     Raises:
-        UsageError: the file cannot be read, or is not that.
+        UsageError: the file cannot be read, or has another format.
     """
     import json
     from pathlib import Path

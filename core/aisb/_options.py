@@ -1,4 +1,4 @@
-"""The options of a component, read from its factory's signature, and the check of values against them."""
+"""Read the options of a component from its factory's signature, and validate values against them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from aisb._evaluator import Ask
 from aisb._roles import Role
 
 REQUIRED: Any = inspect.Parameter.empty
-"""The default of an option that has none."""
+"""The default of a required option."""
 
-GIVEN_TYPES: tuple[Any, ...] = (DataFiles, Ask)
-"""A parameter of one of these types is no option: the engine passes the value, whatever the name."""
+INJECTED_TYPES: tuple[Any, ...] = (DataFiles, Ask)
+"""A parameter of one of these types is not an option: the engine passes its value, whatever its name is."""
 
 _RoleClass = type[Role]
 
 
 class Option(NamedTuple):
-    """One option of a component. `default` is `REQUIRED` for one that must be given.
+    """One option of a component. `default` is `REQUIRED` if it has none.
 
-    `roles` are those of its annotation. `tokenizer`: a configuration names a folder, and the factory takes
-    the `Tokenizer` that is read from it.
+    `roles` are the role classes in its annotation. With `tokenizer`, a configuration sets the path of a
+    folder, and the factory gets the `Tokenizer` that is loaded from it.
     """
 
     name: str
@@ -43,25 +43,25 @@ class Option(NamedTuple):
 
 
 def options(factory: Callable[..., Any]) -> list[Option]:
-    """Return a factory's options in the order of its signature, without what the engine gives by type.
+    """Return a factory's options in the order of its signature, without the parameters that are injected.
 
     Raises:
         PluginError: an annotation cannot be read.
     """
-    return list(_read(factory).options.values())
+    return list(_read_signature(factory).options.values())
 
 
-def given_types(factory: Callable[..., Any]) -> dict[str, Any]:
-    """Return the parameters that the engine gives, by name, each with its type: `DataFiles` or `Ask`.
+def injected_types(factory: Callable[..., Any]) -> dict[str, Any]:
+    """Return the names of the parameters that the engine injects, each with its type: `DataFiles` or `Ask`.
 
     Raises:
         PluginError: an annotation cannot be read.
     """
-    return _read(factory).given
+    return _read_signature(factory).injected
 
 
 def option_with(factory: Callable[..., Any], role: type[Role]) -> Option | None:
-    """Return the option of a factory that has a role; None when none has it.
+    """Return the option of a factory that has a role, or None.
 
     Raises:
         PluginError: an annotation cannot be read.
@@ -74,20 +74,20 @@ def summary(factory: Callable[..., Any]) -> str:
     function = _function(factory)
     text = (function.__doc__ or "").strip()
     if is_dataclass(function) and text.startswith(f"{getattr(function, '__name__', '')}("):
-        return ""  # the signature that dataclass() writes where there is no docstring
+        return ""  # a class without a docstring gets its signature from dataclass()
     return text.split("\n", 1)[0]
 
 
 def bind(factory: Callable[..., Any], values: Mapping[str, Any], *, where: str = "") -> dict[str, Any]:
-    """Check values against a factory's signature, convert them to its types, and return them.
+    """Validate values against a factory's signature, and return them converted to its types.
 
-    Defaults are left to the factory. A factory with `**kwargs` is given what it does not name as it is. A
-    tokenizer stays a path.
+    Defaults are not filled in. A factory with `**kwargs` gets other values unchanged. A tokenizer stays a
+    path.
 
     Raises:
-        ConfigError: a value is wrong, missing, or there is no such option; `where` begins its path.
+        ConfigError: a value is invalid or missing, or there is no such option; its path begins with `where`.
     """
-    return _bind(_read(factory), values, where)
+    return _bind(_read_signature(factory), values, where)
 
 
 def _bind(signature: _Signature, values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -96,8 +96,8 @@ def _bind(signature: _Signature, values: Mapping[str, Any], where: str) -> dict[
     for name, value in values.items():
         path = f"{where}.{name}" if where else name
         if option := declared.get(name):
-            bound[name] = _checked(option, value, path)
-        elif signature.takes_more and name not in signature.given:
+            bound[name] = _validate(option, value, path)
+        elif signature.takes_more and name not in signature.injected:
             bound[name] = value
         else:
             known = ", ".join(declared) or "none"
@@ -105,42 +105,42 @@ def _bind(signature: _Signature, values: Mapping[str, Any], where: str) -> dict[
     for option in declared.values():
         if option.required and option.name not in values:
             path = f"{where}.{option.name}" if where else option.name
-            raise ConfigError(path, f"must be given: {_wanted(option)}")
+            raise ConfigError(path, f"must be set: {_expectation(option)}")
     return bound
 
 
 def arguments(
-    factory: Callable[..., Any], values: Mapping[str, Any], given: Mapping[Any, Any], *, where: str = ""
+    factory: Callable[..., Any], values: Mapping[str, Any], injected: Mapping[Any, Any], *, where: str = ""
 ) -> dict[str, Any]:
-    """Return what a factory is called with: checked values, tokenizers, and what is given by type.
+    """Return the keyword arguments for a factory: validated options, tokenizers, and injected values by type.
 
     Raises:
-        ConfigError: as `bind`, or a tokenizer cannot be read.
-        PluginError: the library that reads a tokenizer is not installed.
+        ConfigError: as `bind`, or a tokenizer cannot be loaded.
+        PluginError: the library that loads a tokenizer is not installed.
     """
-    signature = _read(factory)
+    signature = _read_signature(factory)
     bound = _bind(signature, values, where)
     for option in signature.options.values():
         if option.tokenizer and isinstance(path := bound.get(option.name), str | Path):
             bound[option.name] = _load_tokenizer(path, f"{where}.{option.name}" if where else option.name)
-    return bound | {name: given[kind] for name, kind in signature.given.items() if kind in given}
+    return bound | {name: injected[kind] for name, kind in signature.injected.items() if kind in injected}
 
 
 def _load_tokenizer(path: str | Path, where: str) -> Tokenizer:
-    """Read a tokenizer with the engine, which declares its reader as an entry point."""
+    """Load a tokenizer with the engine, which core finds by an entry point since it cannot import it."""
     from importlib.metadata import entry_points
 
-    readers = list(entry_points(group="aisb.engine", name="load_tokenizer"))
-    if not readers:
-        raise PluginError(f"{where}: the engine reads tokenizers: install aisb-engine")
+    loaders = list(entry_points(group="aisb.engine", name="load_tokenizer"))
+    if not loaders:
+        raise PluginError(f"{where}: the engine loads tokenizers: install aisb-engine")
     try:
-        return cast("Tokenizer", readers[0].load()(path))
+        return cast("Tokenizer", loaders[0].load()(path))
     except UsageError as error:
         raise ConfigError(where, str(error)) from error
 
 
 def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the parameters that can be given by keyword.
+    """Return the parameters that can be passed by keyword.
 
     Raises:
         PluginError: the factory is built in and has no signature to read.
@@ -149,33 +149,33 @@ def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         signature = inspect.signature(factory)
     except ValueError as error:
         raise PluginError(
-            f"the options of {short(factory)} cannot be read: {error}; wrap it in a function"
+            f"the options of {short_repr(factory)} cannot be read: {error}; wrap it in a function"
         ) from None
-    passed_over = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
     return {
         name: parameter
         for name, parameter in signature.parameters.items()
-        if parameter.kind not in passed_over
+        if parameter.kind not in positional
     }
 
 
 class _Signature(NamedTuple):
-    """What a factory takes: options, what is given by type, and whether it takes options it does not name."""
+    """The parameters of a factory: options, injected ones by type, and whether it has `**kwargs`."""
 
     options: dict[str, Option]
-    given: dict[str, Any]
+    injected: dict[str, Any]
     takes_more: bool
 
 
-def _read(factory: Callable[..., Any]) -> _Signature:
-    found = parameters(factory)
-    signature = _Signature({}, {}, any(one.kind is one.VAR_KEYWORD for one in found.values()))
-    for name, parameter in found.items():
+def _read_signature(factory: Callable[..., Any]) -> _Signature:
+    keywords = parameters(factory)
+    signature = _Signature({}, {}, any(one.kind is one.VAR_KEYWORD for one in keywords.values()))
+    for name, parameter in keywords.items():
         if parameter.kind is not parameter.VAR_KEYWORD:
             annotation = _annotation(factory, parameter)
             members = _members(annotation)
-            if given := next((one for one in GIVEN_TYPES if one in members), None):
-                signature.given[name] = given
+            if injected := next((one for one in INJECTED_TYPES if one in members), None):
+                signature.injected[name] = injected
             else:
                 signature.options[name] = _option(factory, parameter, annotation)
     return signature
@@ -183,24 +183,24 @@ def _read(factory: Callable[..., Any]) -> _Signature:
 
 def _option(factory: Callable[..., Any], parameter: inspect.Parameter, annotation: Any) -> Option:
     function, default = _function(factory), parameter.default
-    if is_dataclass(function) and type(default).__module__ == "dataclasses":  # the mark of a default_factory
-        made = next(made for made in fields(function) if made.name == parameter.name)
-        default = cast("Callable[[], Any]", made.default_factory)()
-    marks = getattr(annotation, "__metadata__", ())
-    words = " ".join(mark for mark in marks if isinstance(mark, str))
-    classes = [mark if isinstance(mark, type) else type(mark) for mark in marks]
+    if is_dataclass(function) and type(default).__module__ == "dataclasses":  # marks a default_factory
+        member = next(member for member in fields(function) if member.name == parameter.name)
+        default = cast("Callable[[], Any]", member.default_factory)()
+    metadata = getattr(annotation, "__metadata__", ())
+    help_text = " ".join(item for item in metadata if isinstance(item, str))
+    classes = [item if isinstance(item, type) else type(item) for item in metadata]
     roles = tuple(cls for cls in classes if issubclass(cls, Role))
     text, members = type_text(annotation), _members(annotation)
     if tokenizer := Tokenizer in members:
         annotation = str | Path | None if type(None) in members else str | Path
         text = "path | None" if type(None) in members else "path"
-    return Option(parameter.name, text, default, default is REQUIRED, words, annotation, roles, tokenizer)
+    return Option(parameter.name, text, default, default is REQUIRED, help_text, annotation, roles, tokenizer)
 
 
 def _annotation(factory: Callable[..., Any], parameter: inspect.Parameter) -> Any:
-    """Return a parameter's type with what `Annotated` adds, looked up in the module where it was written.
+    """Return a parameter's type with its `Annotated` metadata, evaluated in the module that defines it.
 
-    One parameter at a time: the return type may well be imported for type checks only.
+    `get_type_hints` on the whole function would fail if a return type is imported under TYPE_CHECKING.
     """
     function = _function(factory)
     annotation, scope = parameter.annotation, _scope(function)
@@ -225,7 +225,7 @@ def _annotation(factory: Callable[..., Any], parameter: inspect.Parameter) -> An
 
 
 def _function(factory: Callable[..., Any]) -> Any:
-    """Return the function or class that a factory stands for, beneath partials and decorators."""
+    """Return the function or class under the partials and decorators of a factory."""
     while isinstance(factory, functools.partial):
         factory = factory.func
     return inspect.unwrap(factory)
@@ -241,7 +241,7 @@ def _scope(function: Any) -> dict[str, Any]:
 
 
 def type_text(annotation: Any) -> str:
-    """Write a type as an author would: `int | None`, `list[str]`, `"chat" | "text"`."""
+    """Return a type in source notation: `int | None`, `list[str]`, `"chat" | "text"`."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return type_text(arguments[0])
@@ -260,31 +260,32 @@ def type_text(annotation: Any) -> str:
     return f"{name}[{inside}]"
 
 
-def _checked(option: Option, value: Any, path: str) -> Any:
+def _validate(option: Option, value: Any, path: str) -> Any:
     """Convert one value to an option's type with pydantic."""
     from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-    wanted = _members(option.annotation)
-    if isinstance(value, bool) and bool not in wanted and (int in wanted or float in wanted):
-        raise ConfigError(path, f"{short(value)} is not right: {_wanted(option)}")
+    accepted = _members(option.annotation)
+    # pydantic would accept true and false as the numbers 1 and 0
+    if isinstance(value, bool) and bool not in accepted and (int in accepted or float in accepted):
+        raise ConfigError(path, f"{short_repr(value)} is invalid: {_expectation(option)}")
     try:
         try:
             adapter = TypeAdapter(option.annotation, config=ConfigDict(arbitrary_types_allowed=True))
-        except PydanticUserError:  # a model or a dataclass has a configuration of its own
+        except PydanticUserError:  # models and dataclasses have their own configuration
             adapter = TypeAdapter(option.annotation)
         return adapter.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         inner = "".join(f".{part}" for part in first["loc"]) if error.error_count() == 1 else ""
-        reason = f" ({first['msg'][0].lower()}{first['msg'][1:]})" if error.error_count() == 1 else ""
+        reason = f"; {first['msg'][0].lower()}{first['msg'][1:]}" if error.error_count() == 1 else ""
         raise ConfigError(
             f"{path}{inner}",
-            f"{short(first['input'] if inner else value)} is not right: {_wanted(option)}{reason}",
+            f"{short_repr(first['input'] if inner else value)} is invalid: {_expectation(option)}{reason}",
         ) from None
 
 
 def _members(annotation: Any) -> list[Any]:
-    """Return the types that a union joins, or the one type that it is."""
+    """Return the members of a union, or the type itself."""
     if get_origin(annotation) is Annotated:
         return _members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -292,11 +293,11 @@ def _members(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _wanted(option: Option) -> str:
-    return f"{option.name} takes {option.type}" + (f", {option.help}" if option.help else "")
+def _expectation(option: Option) -> str:
+    return f"{option.name} takes {option.type}" + (f" ({option.help})" if option.help else "")
 
 
-def short(value: object) -> str:
-    """Write a value for a message, cut where it is long."""
+def short_repr(value: object) -> str:
+    """Return the `repr` of a value for a message, with at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

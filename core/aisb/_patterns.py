@@ -1,4 +1,4 @@
-"""Regular expressions compiled at their first use: plugins are listed more often than they run."""
+"""Regular expressions that are compiled at their first use, since every command imports every plugin."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 
 class _Pattern:
-    """Stands for a compiled pattern; what is asked of it is kept, so that only the first use is slow."""
+    """Behaves like `re.Pattern`. An attribute is cached at its first use, so later uses cost no call here."""
 
     def __init__(self, pattern: str, flags: int = 0) -> None:
         self._source = (pattern, flags)
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(re.compile(*self._source), name)
-        self.__dict__[name] = found
-        return found
+        value = getattr(re.compile(*self._source), name)
+        self.__dict__[name] = value
+        return value
 
 
 def pattern(text: str, flags: int = 0) -> re.Pattern[str]:
-    """Return what `re.compile` returns, compiled at its first use."""
+    """Return a pattern like that of `re.compile`, but compile it at its first use."""
     if TYPE_CHECKING:
         return re.compile(text, flags)
     return _Pattern(text, flags)

@@ -1,4 +1,4 @@
-"""The components that the installed plugins offer, and how one is made by name."""
+"""Find the components of the installed plugins by name, and create them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from aisb._errors import (
     error_words,
 )  # fmt: skip
 from aisb._evaluator import Ask
-from aisb._options import arguments, short
+from aisb._options import arguments, short_repr
 
 _PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -44,9 +44,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Component:
-    """A factory under a name, and who offers it.
+    """The factory that a plugin offers under a name.
 
-    `offered` is the factory itself, or where it stands: `module:name`.
+    `offered` is the factory itself, or its place: `module:name`.
     """
 
     kind: Kind
@@ -57,10 +57,10 @@ class Component:
 
     @cached_property
     def factory(self) -> Callable[..., Any]:
-        """The factory; one that is only named by its place is imported by its first use.
+        """The factory. If the plugin offers its place, it is imported at its first use.
 
         Raises:
-            PluginError: it cannot be imported, or is nothing that can be called.
+            PluginError: it cannot be imported, or is not callable.
         """
         if not isinstance(self.offered, str):
             return self.offered
@@ -70,25 +70,25 @@ class Component:
         except (Exception, SystemExit) as error:
             raise self._unusable(error_words(error)) from error
         if not callable(factory):
-            what = "not there" if factory is None else f"{short(factory)}; it must be a function or a class"
-            raise self._unusable(f"{self.offered} is {what}")
+            value = "undefined" if factory is None else short_repr(factory)
+            raise self._unusable(f"{self.offered} is {value}; it must be a function or a class")
         return cast("Callable[..., Any]", factory)
 
     @property
     def place(self) -> str | None:
-        """Where another process finds the factory: `module:name`; None where it cannot."""
+        """The place from which another process can import the factory: `module:name`; None if it cannot."""
         if isinstance(self.offered, str):
             return self.offered
-        module, name = (getattr(self.offered, of, "") for of in ("__module__", "__qualname__"))
-        there = module != "__main__" and getattr(sys.modules.get(module), name, None) is self.offered
-        return f"{module}:{name}" if there else None
+        module, name = (getattr(self.offered, key, "") for key in ("__module__", "__qualname__"))
+        importable = module != "__main__" and getattr(sys.modules.get(module), name, None) is self.offered
+        return f"{module}:{name}" if importable else None
 
-    def _unusable(self, why: str) -> PluginError:
-        return PluginError(f"{self.kind} {self.name!r} of plugin {self.plugin} cannot be loaded: {why}")
+    def _unusable(self, reason: str) -> PluginError:
+        return PluginError(f"{self.kind} {self.name!r} of plugin {self.plugin} cannot be loaded: {reason}")
 
 
 class Plugins:
-    """The plugins of one run. Loading is this call and never an effect of an import."""
+    """The installed plugins and their components. `Plugins.load` loads them; no import does."""
 
     def __init__(self, explain: Callable[[str], str | None] | None = None) -> None:
         self._explain = explain
@@ -100,13 +100,11 @@ class Plugins:
     def load(
         cls, block: Iterable[str] = (), *, explain: Callable[[str], str | None] | None = None
     ) -> Plugins:
-        """Load every installed plugin but the blocked ones, those of `AISB_BLOCK` among them.
+        """Load every installed plugin, except those that `block` or the variable `AISB_BLOCK` names.
 
-        `explain` gives a note on a name that nothing offers, such as what to install; None where it knows
-        nothing.
-
-        A plugin that fails is in `infos` with its reason, and offers nothing. `notes` has what else is to be
-        said: names to block that no plugin has.
+        A plugin that fails is in `infos` with its reason, and offers nothing. `notes` lists blocked names
+        that no plugin has. `explain` returns a note on the name of a missing component, such as what to
+        install, or None.
         """
         plugins = cls(explain)
         blocked = names_to_block(block)
@@ -123,24 +121,25 @@ class Plugins:
 
     def names(self, kind: Kind) -> list[str]:
         """Return the names of one kind, sorted."""
-        return sorted(name for of, name in self._components if of == kind)
+        return sorted(name for component_kind, name in self._components if component_kind == kind)
 
     def find(self, kind: Kind, name: str) -> Component:
         """Return the component of a kind under a name.
 
         Raises:
-            UnknownName: no loaded plugin offers it; plugins that failed or are blocked are named again.
+            UnknownName: no loaded plugin offers it; the message lists plugins that failed or are blocked.
             PluginError: more than one plugin offers it.
         """
-        found = self._components.get((kind, name), [])
-        if not found:
+        matches = self._components.get((kind, name), [])
+        if not matches:
             raise UnknownName(kind, name, self.names(kind), self.why_missing(name))
-        if len(found) > 1:
-            who = " and ".join(f"{c.plugin} ({c.distribution})" for c in found)
+        if len(matches) > 1:
+            who = " and ".join(f"{c.plugin} ({c.distribution})" for c in matches)
+            last = matches[-1].plugin
             raise PluginError(
-                f"{kind} {name!r} is offered by {who}; block all but one, as in --block {found[-1].plugin}"
+                f"{kind} {name!r} is offered by {who}; block all but one, as in --block {last}"
             )
-        return found[0]
+        return matches[0]
 
     def make(
         self,
@@ -153,10 +152,10 @@ class Plugins:
         files: DataFiles | None = None,
         ask: Ask | None = None,
     ) -> Any:
-        """Check options against the factory's signature, call it, and return what it makes.
+        """Validate options against the factory's signature, call it, and return the component.
 
         `where` is the path of the options in the configuration, for errors. A parameter of the type
-        `DataFiles` is passed `files`, one of the type `Ask` is passed `ask`, whatever their names.
+        `DataFiles` gets `files`, one of the type `Ask` gets `ask`, whatever their names are.
 
         Raises:
             ConfigError: an option is unknown, missing, or has a wrong value.
@@ -168,12 +167,12 @@ class Plugins:
         try:
             return factory(**values)
         except AisbError as error:
-            if where and type(error) is UsageError:  # a value that only the component could judge
+            if where and type(error) is UsageError:  # the component itself refused the value of an option
                 raise ConfigError(where, str(error)) from error
             raise
         except (Exception, SystemExit) as error:
             raise PluginError(
-                f"{kind} {name!r} of plugin {component.plugin} cannot be made: {error_words(error)}"
+                f"{kind} {name!r} of plugin {component.plugin} cannot be created: {error_words(error)}"
             ) from error
 
     def config_folders(self) -> list[tuple[str, Path]]:
@@ -181,13 +180,13 @@ class Plugins:
         return [(info.name, folder) for info in self.infos for folder in info.configs]
 
     def components(self) -> list[Component]:
-        """Return all components, by kind and name; one that two plugins offer stands there twice."""
+        """Return all components, sorted by kind, name and plugin."""
         order = {kind: position for position, kind in enumerate(KINDS)}
-        found = [component for same in self._components.values() for component in same]
-        return sorted(found, key=lambda c: (order[c.kind], c.name, c.plugin))
+        components = [component for same_name in self._components.values() for component in same_name]
+        return sorted(components, key=lambda c: (order[c.kind], c.name, c.plugin))
 
     def why_missing(self, name: str) -> list[str]:
-        """Return what may explain a missing name: plugins that offer nothing, and what to install."""
+        """Return notes that may explain a missing name: failed and blocked plugins, and what to install."""
         notes = [f"plugin {i.name} did not load: {i.reason}" for i in self.infos if i.state == "failed"]
         notes += [f"plugin {i.name} is blocked" for i in self.infos if i.state == "blocked"]
         note = self._explain(name) if self._explain else None
@@ -219,35 +218,35 @@ def _offers(info: PluginInfo, module: object) -> tuple[list[Component], tuple[Pa
 def _factories(hook: str, returned: object) -> Mapping[str, Callable[..., Any] | str]:
     if not isinstance(returned, Mapping):
         raise Broken(
-            f"{hook}() returned {short(returned)}; it returns names with factories, as in {{'name': factory}}"
+            f"{hook}() returned {short_repr(returned)}; it must return a mapping: {{'name': factory}}"
         )
     for key, value in returned.items():
         if not isinstance(key, str) or not _NAME.fullmatch(key):
             raise Broken(
-                f"{hook}() offers the name {short(key)}; names are letters, digits, '-', '_' and '.'"
+                f"{hook}() offers the name {short_repr(key)}; names are letters, digits, '-', '_' and '.'"
             )
         if isinstance(value, str) and not is_place(value):
             raise Broken(
-                f"{hook}() has {short(value)} under {key!r}; the place of a function or a class is written "
-                "'package.module:name'"
+                f"{hook}() has {short_repr(value)} under {key!r}; the place of a function or a class "
+                "is written 'package.module:name'"
             )
         if not isinstance(value, str) and not callable(value):
-            raise Broken(f"{hook}() has {short(value)} under {key!r}; it must be a function or a class")
+            raise Broken(f"{hook}() has {short_repr(value)} under {key!r}; it must be a function or a class")
     return cast("Mapping[str, Callable[..., Any] | str]", returned)
 
 
 def is_place(text: str) -> bool:
-    """Say whether a text is the place of a function or a class: `package.module:name`."""
+    """Return whether a text has the form of a place: `package.module:name`."""
     return bool(_PLACE.fullmatch(text))
 
 
 def _folders(returned: object) -> list[Path]:
     if isinstance(returned, str) or not isinstance(returned, Iterable):
         raise Broken(
-            f"{CONFIGS}() returned {short(returned)}; it returns a list of folders: [files('my_plugin')]"
+            f"{CONFIGS}() returned {short_repr(returned)}; it returns a list of folders: [files('my_plugin')]"
         )
     folders = list(returned)
     for folder in folders:
         if not isinstance(folder, Path) or not folder.is_dir():
-            raise Broken(f"{CONFIGS}() returned {short(folder)}, which is not a folder on disk")
+            raise Broken(f"{CONFIGS}() returned {short_repr(folder)}, which is not a folder on disk")
     return folders

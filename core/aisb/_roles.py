@@ -1,38 +1,38 @@
-"""Marks for the options that the engine may set: `rows: Annotated[int, "how many", RowCount] = 100`."""
+"""Marks for options that the engine may set: `rows: Annotated[int, "number of rows", RowCount] = 100`."""
 
 from __future__ import annotations
 
 
 class Role:
-    """What an option is for, beyond its value. The engine knows an option by its role, never by its name."""
+    """The purpose of an option. The engine recognizes an option by its role, never by its name."""
 
 
 class RowCount(Role):
-    """How many rows a dataset makes. `--num-prompts` raises it where more are wanted (type: int)."""
+    """The number of rows that a dataset generates. `--num-prompts` raises it if needed (type: int)."""
 
 
 class InputLength(Role):
-    """How many tokens a prompt has that a dataset makes. `--input-len` sets it (type: int, perhaps more)."""
+    """The number of tokens in each generated prompt. `--input-len` sets it (type: int, or a union)."""
 
 
 class OutputLength(Role):
-    """How many tokens the reply to a made prompt is to have. `--output-len` sets it (type: as above)."""
+    """The number of tokens to request for each generated prompt. `--output-len` sets it (as above)."""
 
 
 class CacheNonce(Role):
-    """A text that makes other prompts of the same lengths. A performance run sets its own (type: str)."""
+    """A text that seeds the prompts; their lengths do not depend on it. Performance runs set it (str)."""
 
 
 class BatchSize(Role):
-    """How many samples a local model takes at once; a model file's `batch_size` is this option."""
+    """The number of samples that a local model processes at once. `batch_size` in a model file sets it."""
 
 
 class Percentiles(Role):
-    """The percentiles that a reporter shows; the engine measures a performance run by them."""
+    """The percentiles that a reporter shows. The engine computes them for a performance run."""
 
 
 class Dialects(Role):
-    """Names of other tools by whose rules a reporter shows a run; the engine checks them before it starts."""
+    """Names of other tools whose rules a reporter applies. The engine checks them before the run starts."""
 
 
 class Objectives(Role):
@@ -40,4 +40,4 @@ class Objectives(Role):
 
 
 class ReplyTokenizer(Role):
-    """The tokenizer that counts a reply's tokens where the service does not say them."""
+    """The tokenizer that counts the tokens of a reply if the service does not report them."""

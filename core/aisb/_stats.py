@@ -1,7 +1,6 @@
-"""How sure a share is, and what n repeats of a sample say: intervals, pass@k, cons@k.
+"""Confidence intervals of shares and means, and metrics over repeats of a sample: pass@k, cons@k.
 
-Pure functions over the standard library. Shares are 0 to 1; an interval is (low, high) and covers 95 % unless
-`z` says otherwise.
+Shares are 0 to 1. An interval is (low, high), at 95 % confidence unless `z` is set.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ Interval = tuple[float, float]
 
 
 def wilson(share: float, n: float, z: float = Z95) -> Interval:
-    """Return the Wilson score interval of a share seen in `n` independent trials; `n` may be a fraction.
+    """Return the Wilson score interval of a share observed in `n` independent trials; `n` may be a fraction.
 
     centre ± half, with centre = (p + z²/2n) / (1 + z²/n) and half = z·sqrt(p(1−p)/n + z²/4n²) / (1 + z²/n).
     Source: Wilson, JASA 22 (1927) 209; recommended by Brown, Cai & DasGupta, Statist. Sci. 16 (2001) 101.
-    With no trials nothing is known: (0, 1).
+    Without trials it is (0, 1).
     """
     if not 0 <= share <= 1 or n < 0:
         raise ValueError(
@@ -31,7 +30,7 @@ def wilson(share: float, n: float, z: float = Z95) -> Interval:
     scale = 1 + z * z / n
     centre = (share + z * z / (2 * n)) / scale
     half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale
-    # At 0 and 1 the formula gives the end itself; rounding must not move it inside.
+    # At 0 and 1 the formula gives exactly 0 and 1, but rounding errors would move the end inside.
     return (0.0 if share == 0 else max(0.0, centre - half), 1.0 if share == 1 else min(1.0, centre + half))
 
 
@@ -39,33 +38,33 @@ def clustered(clusters: Iterable[Sequence[float]], *, trials: int | None = None,
     """Return the interval of the mean of values in 0 to 1 that come in clusters (repeats of a sample).
 
     The Wilson interval with an effective number of trials p(1−p)/V, where V = Σ_g (Σ_i (x_gi − p))² / N² is
-    the cluster-robust variance of the mean. It is Wilson's own for clusters of one, and Wilson's over the
-    number of clusters when all values of a cluster agree. The effective number is at most `trials` (default:
-    the number of values), and the number of clusters where V is 0 and so tells nothing.
+    the cluster-robust variance of the mean. With clusters of one value it equals the plain Wilson interval;
+    if all values of a cluster agree, it equals Wilson's with one trial per cluster. The effective number is
+    at most `trials` (default: the number of values), and the number of clusters if V is 0.
     Sources: Miller, "Adding error bars to evals" (2024), section 2.2, for V; Dean & Pagano, J. Surv. Stat.
     Methodol. 3 (2015) 484, for Wilson with an effective, truncated size.
     """
-    kept = [cluster for cluster in clusters if len(cluster)]
-    total = sum(len(cluster) for cluster in kept)
+    nonempty = [cluster for cluster in clusters if len(cluster)]
+    total = sum(len(cluster) for cluster in nonempty)
     if not total:
         return (0.0, 1.0)
-    mean = min(1.0, max(0.0, fsum(value for cluster in kept for value in cluster) / total))
-    variance = fsum((fsum(cluster) - mean * len(cluster)) ** 2 for cluster in kept) / total**2
-    most = total if trials is None else trials
-    spread = mean * (1 - mean)
-    # Rounding leaves about 1e-32 where the variance is exactly 0.
-    flat = len(kept) == 1 or spread == 0 or variance < spread * 1e-18
-    effective = len(kept) if flat else min(most, spread / variance)
+    mean = min(1.0, max(0.0, fsum(value for cluster in nonempty for value in cluster) / total))
+    variance = fsum((fsum(cluster) - mean * len(cluster)) ** 2 for cluster in nonempty) / total**2
+    limit = total if trials is None else trials
+    bernoulli_variance = mean * (1 - mean)
+    # A variance of 0 comes out as about 1e-32, because of rounding errors.
+    is_zero = len(nonempty) == 1 or bernoulli_variance == 0 or variance < bernoulli_variance * 1e-18
+    effective = len(nonempty) if is_zero else min(limit, bernoulli_variance / variance)
     return wilson(mean, effective, z)
 
 
 def mean_interval(
     values: Sequence[float], clusters: Sequence[object] = (), z: float = Z95
 ) -> Interval | None:
-    """Return the interval of a mean of values of any size (F1, ROUGE), clustered where `clusters` says so.
+    """Return the interval of the mean of any numbers (F1, ROUGE); None with fewer than two clusters.
 
-    mean ± z·sqrt(G/(G−1) · Σ_g (Σ_i (x_gi − mean))²) / N over G clusters; each value is its own where none
-    are given. None with fewer than two clusters. Source: Miller, "Adding error bars to evals" (2024).
+    mean ± z·sqrt(G/(G−1) · Σ_g (Σ_i (x_gi − mean))²) / N over G clusters. `clusters` has the cluster of each
+    value; without it, each value is its own cluster. Source: Miller, "Adding error bars to evals" (2024).
     """
     sums: dict[object, list[float]] = {}
     for position, value in enumerate(values):
@@ -79,7 +78,7 @@ def mean_interval(
 
 
 def pass_at_k(n: int, right: int, k: int) -> float:
-    """Return the chance that at least one of `k` repeats, drawn without replacement from `n`, is right.
+    """Return the probability that at least one of `k` repeats, drawn without replacement from `n`, is right.
 
     1 − C(n−c,k)/C(n,k) as the product 1 − Π_{i=n−c+1..n} (1 − k/i).
     Source: Chen et al., "Evaluating large language models trained on code" (2021), section 2.1.
@@ -94,7 +93,7 @@ def pass_at_k(n: int, right: int, k: int) -> float:
 
 
 def cons_at_k(n: int, right: int, k: int) -> float:
-    """Return the chance that more than half of `k` repeats, drawn without replacement from `n`, are right.
+    """Return the probability that more than half of `k` repeats, drawn from `n` as above, are right.
 
     Σ_{j>k/2} C(c,j)·C(n−c,k−j) / C(n,k). For k = n it is 1 or 0: whether more than half are right.
     """

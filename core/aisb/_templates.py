@@ -1,10 +1,10 @@
-r"""Fill the fields of a row into a text: `{name}` and `{a.b.0}`; every other brace stands as it is.
+r"""Templates: texts with placeholders for the fields of a row. All other braces stay unchanged.
 
 {question}       the field `question`
-{a.b.0}          `b` in the field `a`, and its first element
+{a.b.0}          the first element of `b` in the field `a`
 {{name}}         the text `{name}` itself
 {{{name}}}       the field's value in braces: `\boxed{{{answer}}}` gives `\boxed{18}`
-\boxed{}, {"a"}  not a name between the braces: nothing happens
+\boxed{}, {"a"}  unchanged, since there is no name between the braces
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MISSING: Any = object()
 
 
 class Template:
-    """A text with fields, made ready once. `where` is its path in the task, for errors."""
+    """A parsed template. `where` is its path in the configuration, for errors."""
 
     __slots__ = ("_pieces", "names", "single", "text", "where")
 
@@ -32,15 +32,15 @@ class Template:
         self._pieces = _pieces(text)
         fields = [piece for piece in self._pieces if isinstance(piece, tuple)]
         self.names: tuple[str, ...] = tuple(dict.fromkeys(path[0] for path in fields))
-        """The fields that the template names."""
+        """The names of the fields that the template uses."""
         self.single = len(self._pieces) == 1 and bool(fields)
-        """Whether the template is one field and nothing else, so that `value` has its value as it is."""
+        """Whether the template is a single placeholder, so that `value` returns the value of its field."""
 
     def render(self, fields: Mapping[str, Any]) -> str:
         """Return the text with the fields filled in.
 
         Raises:
-            ConfigError: a field is not there; the message lists those that are.
+            ConfigError: a field does not exist; the message lists those that do.
         """
         out = []
         for piece in self._pieces:
@@ -52,9 +52,9 @@ class Template:
         return "".join(out)
 
     def value(self, fields: Mapping[str, Any]) -> Any:
-        """Return the value itself where the template is one field alone, else the text.
+        """Return the field's value if the template is a single placeholder, else the rendered text.
 
-        A `*` in a path stands for each element: `{options.*.text}` is the list of all texts.
+        `*` in a path selects every element: `{options.*.text}` is the list of all texts.
         """
         piece = self._pieces[0] if self.single else None
         return self._look_up(piece, fields) if isinstance(piece, tuple) else self.render(fields)
@@ -99,9 +99,9 @@ class Template:
 
 
 def as_text(value: Any) -> str:
-    """Return a field's value as a prompt has it: a text as it is, null as nothing, lists and tables as JSON.
+    """Return the text of a field's value: "" for None, JSON for booleans, lists and mappings, else `str()`.
 
-    Anything else is its `str()`, so that a row can hold a text that is made when it is needed.
+    A row can therefore hold an object whose `__str__` generates a long text when it is used.
     """
     if isinstance(value, str):
         return value
@@ -110,17 +110,17 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool | Mapping | list | tuple):
         return json.dumps(value, ensure_ascii=False, default=as_text)
     if isinstance(value, bytes):
-        raise DataError("a field holds bytes, which are no text; prompt.media attaches images and sounds")
+        raise DataError("a field holds bytes, not text; prompt.media attaches images and audio")
     return str(value)
 
 
 def optional(text: str | None, where: str) -> Template | None:
-    """Make a template ready where there is one."""
+    """Parse a template; None stays None."""
     return None if text is None else Template(text, where)
 
 
 def _pieces(text: str) -> list[str | tuple[str, ...]]:
-    """Split a template into its texts and the paths of its fields."""
+    """Split a template into literal texts and paths of fields."""
     pieces: list[str | tuple[str, ...]] = []
     literal: list[str] = []
     end = 0
@@ -130,17 +130,17 @@ def _pieces(text: str) -> list[str | tuple[str, ...]]:
             pieces.append(joined)
         literal.clear()
 
-    for found in _FIELD.finditer(text):
-        literal.append(text[end : found.start()])
-        braced, kept, plain = found.groups()
-        if kept:
-            literal.append(f"{{{kept}}}")
+    for match in _FIELD.finditer(text):
+        literal.append(text[end : match.start()])
+        braced, escaped, plain = match.groups()
+        if escaped:
+            literal.append(f"{{{escaped}}}")
         else:
             literal.append("{" if braced else "")
             flush()
             pieces.append(tuple((braced or plain).split(".")))
             literal.append("}" if braced else "")
-        end = found.end()
+        end = match.end()
     literal.append(text[end:])
     flush()
     return pieces

@@ -1,8 +1,8 @@
 """The values that flow through aisb: samples, requests, chunks, predictions, scores and metrics.
 
-They are made by the hundred thousand, so they are slotted and frozen (the four that are made with every
-request to type checkers alone), and import nothing heavy. Times are monotonic nanoseconds counted from the
-run's start. `None` means "not known" or "not there", never zero.
+A run creates hundreds of thousands of them. They have slots and are frozen, except the four types that are
+created with every request: these are frozen only for type checkers. Times are monotonic nanoseconds since
+the start of the run. `None` means "unknown" or "absent", never zero.
 """
 
 from __future__ import annotations
@@ -15,52 +15,57 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, dataclass_trans
 T = TypeVar("T")
 
 Row: TypeAlias = Mapping[str, Any]
-"""One row of a dataset, as its file has it."""
+"""One row of a dataset, as read from its file."""
 
 PartKind: TypeAlias = Literal["text", "image", "audio", "video"]
 MessageRole: TypeAlias = Literal["system", "user", "assistant", "tool"]
 ChunkKind: TypeAlias = Literal["role", "reasoning", "content", "tool", "finish", "usage", "keepalive"]
-"""What a chunk holds. `reasoning`, `content` and `tool` are output; the others hold no output tokens."""
+"""The content of a chunk. Only `reasoning`, `content` and `tool` chunks hold output tokens."""
 
 FailureKind: TypeAlias = Literal["connect", "timeout", "status", "protocol", "cut", "refused", "row"]
-"""Why an attempt has no answer.
+"""Why an attempt failed.
 
-`connect`: no connection; `timeout`: a limit of `load.timeouts` was passed; `status`: an HTTP status or an
-error of the service; `protocol`: a reply that cannot be read; `cut`: the connection closed too early;
-`refused`: the backend cannot send the request; `row`: nothing was sent, because the row or its prompt could
-not be made ready.
+- `connect`: the connection could not be opened.
+- `timeout`: one of the limits in `load.timeouts` was exceeded.
+- `status`: the service returned an HTTP error status or an error message.
+- `protocol`: the reply could not be parsed.
+- `cut`: the connection closed before the reply was complete.
+- `refused`: the backend cannot send this request.
+- `row`: nothing was sent, because the row or its prompt could not be prepared.
 """
 
 Outcome: TypeAlias = Literal["correct", "wrong", "truncated", "unparsed", "refused", "error"]
-"""How a sample ended; each ends in exactly one of these.
+"""The outcome of a sample. Every sample has exactly one.
 
-`truncated`: cut off by the token limit, without a marked answer; `unparsed`: no answer was found; `refused`:
-the model declined to answer; `error`: no reply, or it could not be graded.
+- `truncated`: the reply reached the token limit, and no explicit answer was found.
+- `unparsed`: no answer was found in the reply.
+- `refused`: the model declined to answer.
+- `error`: there was no reply, or it could not be graded.
 """
 
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "truncated", "unparsed", "refused", "error")
-"""All outcomes, in the order of display."""
+"""All outcomes, in display order."""
 
 TOKEN_KINDS: frozenset[ChunkKind] = frozenset(("reasoning", "content", "tool"))
-"""The kinds of chunk that hold output tokens; only these can be a first or a last token."""
+"""The kinds of chunk that hold output tokens. Only these count as a first or a last token."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def _made_often(made: type[T]) -> type[T]:
-    """Make a slotted dataclass that is frozen to type checkers alone.
+def _frozen_for_type_checkers(cls: type[T]) -> type[T]:
+    """Make a dataclass with slots that only type checkers treat as frozen.
 
-    At run time each field of a frozen one is set by a call, which takes five times as long; of these there
-    are several a request.
+    A frozen dataclass sets each field through `object.__setattr__`, which makes its creation five times
+    slower. The types that use this decorator are created several times per request.
     """
-    return dataclass(slots=True, unsafe_hash=True)(made)
+    return dataclass(slots=True, unsafe_hash=True)(cls)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One part of a message: text, or the URL of an image, audio or video.
 
-    The URL may be a `data:` URL, or the `file:` URL of a file of this machine, whose content a backend reads
-    when it sends it (`aisb.helpers.data_url`).
+    The URL may be a `data:` URL or the `file:` URL of a local file. A backend reads a local file when it
+    sends the part (`aisb.helpers.data_url`).
     """
 
     kind: PartKind
@@ -77,11 +82,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A row made ready: what is asked about, and what would be right.
+    """One question of a task with its reference answer (`target`), made from a row.
 
-    `id` is the row's position in its source (`"17"`, or `"anatomy/17"` in a grouped task), so it stays the
-    same whatever is selected. `fields` is the row with the task's derived fields added. Samples of one
-    `cluster` share something, such as a passage, so that answers to them are not independent.
+    `id` is the row's position in its source (`"17"`, or `"anatomy/17"` in a grouped task), so it does not
+    depend on which rows are selected. `fields` is the row plus the derived fields of the task. Samples with
+    the same `cluster` share material, such as a passage, so their scores are not independent.
     """
 
     id: str
@@ -93,18 +98,18 @@ class Sample:
 
 
 def request_id(sample_id: str, repeat: int = 0, turn: int = 0) -> str:
-    """Return the key of a request in one word, as log lines name it: `17`, `17.r2`, `17.r2.t1`."""
+    """Return the id of a request, as it stands in log lines: `17`, `17.r2`, `17.r2.t1`."""
     return f"{sample_id}{f'.r{repeat}' if repeat or turn else ''}{f'.t{turn}' if turn else ''}"
 
 
-@_made_often
+@_frozen_for_type_checkers
 class Request:
-    """What is sent for one sample, repeat and turn: either `messages`, `text`, or `tokens` (token ids).
+    """The request for one sample, repeat and turn: either `messages`, `text`, or `tokens` (token ids).
 
-    `params` are generation parameters in the OpenAI vocabulary (`max_tokens`, `stop`, `seed` …).
-    `followups` are the later user turns of a conversation. `continuations` are texts whose log-probability
-    after the prompt is asked for, in place of an answer. `at` is a trace's own time in seconds. `facts` are
-    kept in the log's records, such as `input_tokens_asked`.
+    `params` are generation parameters under OpenAI's names (`max_tokens`, `stop`, `seed` …). `followups` are
+    the later user turns of a conversation. With `continuations`, the service is asked for the
+    log-probability of each of these texts after the prompt, and generates nothing. `at` is the launch time
+    that a trace gives, in seconds. `facts` are copied to the log record, such as `input_tokens_asked`.
     """
 
     sample_id: str
@@ -121,20 +126,20 @@ class Request:
 
     @property
     def key(self) -> tuple[str, int, int]:
-        """What identifies the request in the log: (sample id, repeat, turn)."""
+        """The key of the request in the log: (sample id, repeat, turn)."""
         return (self.sample_id, self.repeat, self.turn)
 
     @property
     def id(self) -> str:
-        """The key in one word, as log lines name it."""
+        """The key as one string, as it stands in log lines."""
         return request_id(*self.key)
 
 
 class TokenScores(NamedTuple):
-    """The tokens of a text as a service splits it, each with its log-probability after those before it.
+    """The tokens of a text, as the service splits it, with their conditional log-probabilities.
 
-    `tokens` are ids or texts. The first token has no log-probability: None. `greedy` says of each token
-    whether it was the likeliest one.
+    `tokens` are ids or texts. The first log-probability is None. `greedy` tells for each token whether it was
+    the most likely one.
     """
 
     tokens: tuple[int | str | None, ...]
@@ -143,13 +148,15 @@ class TokenScores(NamedTuple):
 
 
 class Logprob(NamedTuple):
-    """How likely a continuation is after its context: the sum over its tokens.
+    """The log-likelihood of a continuation given its context.
 
-    `greedy` says that each of them was the likeliest one. `merged` is how many tokens of the context alone
-    come out otherwise when the continuation follows. Where that is so for any option of a question, `total`
-    and `tokens` of all its options begin at the last token boundary that they share, within the context.
-    `length` is the continuation's in UTF-8 bytes; `whole` and `whole_tokens` are the sum over context and
-    continuation.
+    `total` is the sum over the `tokens` tokens of the continuation, and `length` is its size in UTF-8 bytes.
+    `greedy` is true when each of its tokens was the most likely one. `whole` and `whole_tokens` cover
+    context and continuation together.
+
+    Tokenizers can merge the end of the context with the beginning of the continuation. `merged` counts the
+    tokens of the context that change for this reason. If any option of a question has merged tokens, `total`
+    and `tokens` of all its options start at the last token boundary that all of them share.
     """
 
     total: float
@@ -161,7 +168,7 @@ class Logprob(NamedTuple):
     whole_tokens: int = 0
 
 
-@_made_often
+@_frozen_for_type_checkers
 class Usage:
     """Token counts as the server reports them."""
 
@@ -172,14 +179,14 @@ class Usage:
 
 
 class Chunk(NamedTuple):
-    """One event of a reply, in aisb's vocabulary.
+    """One event of a reply, independent of the service.
 
-    A whole reply that is not streamed is one chunk; it may hold reasoning and text at once, and its finish
-    reason and usage. `tokens` is the number of tokens in this chunk where the service says it.
-    `finish_reason` is one of `stop`, `length`, `tool_calls`, `content_filter`, or the service's own word.
-    `tool_calls` are deltas: mappings with `index`, `id`, `name`, `arguments`. `whole` is all text of the
-    reply up to here, for services that repeat it; what is new in it counts as this chunk's text.
-    `stamp_ns` is for backends without HTTP, which may stamp their chunks with the engine's clock.
+    A reply that is not streamed is a single chunk with all of its reasoning, text, finish reason and usage.
+    `tokens` is the number of tokens in this chunk, if the service reports it. `finish_reason` is `stop`,
+    `length`, `tool_calls`, `content_filter`, or the service's own value. `tool_calls` are deltas: mappings
+    with `index`, `id`, `name`, `arguments`. Set `whole` instead of `text` for a service that repeats the
+    whole reply in every event; the engine takes the part that is new. A backend without HTTP may set
+    `stamp_ns` from the engine's clock.
     """
 
     kind: ChunkKind
@@ -195,9 +202,9 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt has no answer. `status` is the HTTP status where there was one.
+    """Why an attempt failed. `status` is the HTTP status, if there was one.
 
-    `retry_after` is how many seconds the service asks to wait before the next attempt.
+    `retry_after` is the wait in seconds that the service requests before the next attempt.
     """
 
     kind: FailureKind
@@ -206,15 +213,17 @@ class Failure:
     retry_after: float | None = None
 
 
-@_made_often
+@_frozen_for_type_checkers
 class Timing:
-    """When an attempt's events happened: monotonic nanoseconds from the run's start, None when they did not.
+    """The times of an attempt: monotonic nanoseconds since the start of the run, None if it did not happen.
 
-    `planned_ns` is when the load meant to send the request, `connected_ns` when a new connection was ready
-    (None on one that was open already), `sent_ns` when the request was sent, `headers_ns` and `done_ns` when
-    the reply's headers and its end arrived. `chunk_ns` has one stamp a chunk, in order; `chunk_kinds` the
-    kind of each; `chunk_tokens` the tokens in each where the service says them, else it is empty. `streamed`
-    is false for a reply that came whole: it has no first token to be timed.
+    - `planned_ns`: the time at which the load planned to send the request.
+    - `connected_ns`: a new connection was ready; None on a reused one.
+    - `sent_ns`: the request was sent.
+    - `headers_ns`, `done_ns`: the headers and the end of the reply arrived.
+    - `chunk_ns`, `chunk_kinds`: the time and the kind of each chunk, in order.
+    - `chunk_tokens`: the tokens in each chunk; empty if the service does not report them.
+    - `streamed`: false if the reply came as a whole, so there is no time to first token.
     """
 
     planned_ns: int | None = None
@@ -228,12 +237,12 @@ class Timing:
     streamed: bool = True
 
 
-@_made_often
+@_frozen_for_type_checkers
 class Prediction:
-    """What came back for one attempt at a request, with its times; or why nothing did.
+    """The reply to one attempt at a request, with its times, or the reason why it failed.
 
-    `attempts` is how many there were so far. `failure` is None where there is an answer. `logprobs` has one
-    entry for each of the request's `continuations`, in their order.
+    `attempts` counts the attempts so far, this one included. `failure` is None if the attempt succeeded.
+    `logprobs` has one entry for each of the request's `continuations`, in the same order.
     """
 
     sample_id: str
@@ -251,17 +260,17 @@ class Prediction:
 
     @property
     def key(self) -> tuple[str, int, int]:
-        """What identifies the prediction in the log: (sample id, repeat, turn)."""
+        """The key of the prediction in the log: (sample id, repeat, turn)."""
         return (self.sample_id, self.repeat, self.turn)
 
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """A piece found in a text by a postprocessor.
+    """The text that a postprocessor extracted, and where it found it.
 
-    `span` is (start, end) in the text the step was given; None when the piece does not stand there as it is.
-    `explicit` says that the text itself marks this as its answer (a box, "the answer is", the bare letter
-    that was asked for), in contrast to a guess such as "the last number".
+    `span` is (start, end) in the step's input, or None if the input does not contain `text` literally.
+    `explicit` is true when the model marked the text as its answer (a box, "the answer is", the bare letter
+    that was requested), and false for a guess such as "the last number".
     """
 
     text: str
@@ -272,10 +281,10 @@ class Extract:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The grade of one prediction. An evaluator sets `value` (0 to 1) and, where it must, `outcome`.
+    """The score of one prediction. An evaluator sets `value` (0 to 1), and may set `outcome` and `details`.
 
-    Where an evaluator leaves `outcome` None, it follows from the value and the prediction. All else is
-    filled in by scoring.
+    If `outcome` is None, the engine derives it from the value and the prediction. The engine also sets all
+    other fields.
     """
 
     value: float
@@ -293,11 +302,11 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number over many scores. `value`, `low` and `high` are in `unit`; low to high is a 95 % interval.
+    """An aggregate of many scores. `value`, `low` and `high` are in `unit`; low to high is a 95 % interval.
 
-    `count` is the number of samples that were asked. `group` is None for a number over all groups. `groups`
-    says over how many groups a number is, and how many there are, where those are fewer: (2, 57). `better`
-    says which direction is an improvement, None where neither is.
+    `count` is the number of samples. `group` is None if the metric covers all groups. `groups` is set if it
+    covers only some of them: (2, 57) means 2 of 57. `better` is the direction of an improvement, None if
+    there is none.
     """
 
     name: str
@@ -313,9 +322,9 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class ServiceInfo:
-    """What a probe found out about a service: the models that it lists, and what it says about itself.
+    """The result of a probe: the models that a service lists, and its description.
 
-    `detail` is one line, such as its name and version. `notes` are lines that a run prints before it sends.
+    `detail` is one line, such as the server's name and version. A run prints `notes` before it sends.
     """
 
     models: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from aisb._discovery import (
     read_entries,
 )
 from aisb._errors import error_words
-from aisb._options import short
+from aisb._options import short_repr
 from aisb._plugins import is_place
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*( [a-z][a-z0-9-]*)?")
@@ -55,7 +55,7 @@ class DeclaredCommand(NamedTuple):
         except (Exception, SystemExit) as error:
             raise self._unusable(error_words(error)) from error
         if not callable(found):
-            raise self._unusable(f"{place} is {'not there' if found is None else short(found)}")
+            raise self._unusable(f"{place} is {'undefined' if found is None else short_repr(found)}")
         return found
 
     def _unusable(self, why: str) -> PluginError:
@@ -92,7 +92,7 @@ class DeclaredCommands:
         declared = []
         for hook, returned in call_hooks(info.name, module, (COMMANDS,)):
             if isinstance(returned, str | Command) or not isinstance(returned, Iterable):
-                raise Broken(f"{hook}() returned {short(returned)}; it returns a list of aisb.Command")
+                raise Broken(f"{hook}() returned {short_repr(returned)}; it returns a list of aisb.Command")
             declared += [_checked(hook, command) for command in returned]
         names = [command.name for command in declared]
         if twice := {name for name in names if names.count(name) > 1}:
@@ -114,19 +114,19 @@ def duplicate_command_error(name: str, by: Iterable[DeclaredCommand]) -> PluginE
 
 def _checked(hook: str, command: object) -> Command:
     if not isinstance(command, Command):
-        raise Broken(f"{hook}() has {short(command)}; it returns a list of aisb.Command")
+        raise Broken(f"{hook}() has {short_repr(command)}; it returns a list of aisb.Command")
     if not _NAME.fullmatch(command.name):
         raise Broken(
-            f"{hook}() offers the name {short(command.name)}; a name is one or two words of lower-case "
+            f"{hook}() offers the name {short_repr(command.name)}; a name is one or two words of lower-case "
             "letters, digits and '-'"
         )
     if not isinstance(command.help, str):
         raise Broken(
-            f"{hook}() has {short(command.help)} as the help of {command.name!r}; it is a line of text"
+            f"{hook}() has {short_repr(command.help)} as the help of {command.name!r}; it is a line of text"
         )
     for place in (command.place, command.run_options):
         if place is not None and not is_place(place):
             raise Broken(
-                f"{hook}() has {short(place)} for {command.name!r}; a place is written 'package.module:name'"
+                f"{hook}() has {short_repr(place)} for {command.name!r}; write it as 'package.module:name'"
             )
     return command

@@ -124,7 +124,7 @@ def test_what_a_service_lacks_is_a_note_with_what_to_do(tmp_path):
         ({"faults": ("cut:1",)}, [], "FIX answers: cut: "),
         ({"faults": ("garbage:1",)}, [], "FIX answers: protocol: "),
         ({"models": ("a", "b")}, [], "lists several models -> choose one with --model-name: a, b"),
-        ({"api_key": "sesame"}, [], "wants an API key (401"),
+        ({"api_key": "sesame"}, [], "requires an API key (401"),
         ({}, ["--model-name", "gpt-x"], "does not list a model 'gpt-x'"),
     ],
 )
@@ -171,7 +171,7 @@ def test_a_plugin_that_fails_is_to_be_fixed_with_its_reason(tmp_path, installed)
     misplaced = told(done)["plugins", "misplaced"]
     assert (misplaced["state"], misplaced["text"]) == (
         "problem",
-        "dataset 'misplaced' of plugin odd-placed cannot be loaded: aisb_test_odd.elsewhere:lost is not there",
+        "dataset 'misplaced' of plugin odd-placed cannot be loaded: aisb_test_odd.elsewhere:lost is undefined; it must be a function or a class",
     )
     assert misplaced["remedy"] == ("pip install --upgrade aisb-test-odd, or leave it out: --block odd-placed")
 

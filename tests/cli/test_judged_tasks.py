@@ -154,7 +154,7 @@ def test_a_run_without_a_judge_says_how_to_name_one_before_anything_is_asked(tmp
     assert len(requests(model)) == before
     code, _, err = aisb(*the_run(model, data, "--judge-url", "http://127.0.0.1:9"), cwd=tmp_path)
     assert code == 2
-    assert "error: judge.base: must be given: the model that judges, as in --judge NAME" in err
+    assert "error: judge.base: must be set: the model that judges, as in --judge NAME" in err
 
 
 def test_both_orders_and_repeats_are_asked_and_a_letter_that_is_liked_agrees_with_nothing(

@@ -125,7 +125,7 @@ def test_the_launcher_and_its_options_stand_in_aisb_toml_and_in_the_configuratio
         ),
         (
             ["--launcher", "spawned", "--set", "launcher.elsewhere=5"],
-            "error: launcher.elsewhere: 5 is not right: elsewhere takes bool",
+            "error: launcher.elsewhere: 5 is invalid: elsewhere takes bool",
         ),
         (["--set", "launcher.elsewhere=true"], "error: launcher.elsewhere: no such option\n  known: none"),
         (

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from aisb import Ask, BatchSize, CacheNonce, DataFiles, HttpBackend, RowCount
 from aisb._errors import ConfigError, PluginError
-from aisb._options import REQUIRED, bind, given_types, option_with, options, summary
+from aisb._options import REQUIRED, bind, injected_types, option_with, options, summary
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -110,7 +110,7 @@ def read(*, source: DataFiles, path: Path, judge: Ask | None = None) -> Iterator
 
 def test_parameters_that_the_engine_gives_are_no_options():
     assert [option.name for option in options(read)] == ["path"]
-    assert given_types(read) == {"source": DataFiles, "judge": Ask}
+    assert injected_types(read) == {"source": DataFiles, "judge": Ask}
 
 
 def test_the_roles_of_an_option_are_those_of_its_annotation():
@@ -156,41 +156,41 @@ def test_a_factory_with_kwargs_is_given_what_it_does_not_name():
 
 def test_a_wrong_value_is_named_by_its_path_with_what_would_be_right():
     assert refused(dice, {"path": "x", "count": "many"}) == (
-        "tasks.dice.dataset.count: 'many' is not right: count takes int, how many throws "
-        "(input should be a valid integer, unable to parse string as an integer)"
+        "tasks.dice.dataset.count: 'many' is invalid: count takes int (how many throws); "
+        "input should be a valid integer, unable to parse string as an integer"
     )
 
 
 def test_a_wrong_choice_names_the_choices():
     assert refused(dice, {"path": "x", "colour": "green"}).startswith(
-        'tasks.dice.dataset.colour: \'green\' is not right: colour takes "red" | "blue"'
+        'tasks.dice.dataset.colour: \'green\' is invalid: colour takes "red" | "blue"'
     )
 
 
 def test_a_value_out_of_range_says_the_range():
-    assert "(input should be less than or equal to 1)" in refused(dice, {"path": "x", "share": 2})
+    assert "; input should be less than or equal to 1" in refused(dice, {"path": "x", "share": 2})
 
 
 def test_a_wrong_value_inside_a_table_is_named_by_its_own_path():
     assert refused(dice, {"path": "x", "weights": {"six": "heavy"}}).startswith(
-        "tasks.dice.dataset.weights.six: 'heavy' is not right: weights takes Mapping[str, float] | None"
+        "tasks.dice.dataset.weights.six: 'heavy' is invalid: weights takes Mapping[str, float] | None"
     )
 
 
 def test_a_value_that_fits_no_member_of_a_union_names_them_all():
     assert refused(dice, {"path": "x", "seed": [1]}) == (
-        "tasks.dice.dataset.seed: [1] is not right: seed takes int | str"
+        "tasks.dice.dataset.seed: [1] is invalid: seed takes int | str"
     )
 
 
 def test_true_is_no_number():
     assert refused(dice, {"path": "x", "count": True}) == (
-        "tasks.dice.dataset.count: True is not right: count takes int, how many throws"
+        "tasks.dice.dataset.count: True is invalid: count takes int (how many throws)"
     )
 
 
 def test_a_text_is_no_list_of_texts():
-    assert "names: 'abc' is not right: names takes Sequence[str]" in refused(
+    assert "names: 'abc' is invalid: names takes Sequence[str]" in refused(
         dice, {"path": "x", "names": "abc"}
     )
 
@@ -208,7 +208,7 @@ def test_an_unknown_option_suggests_the_nearest_and_does_not_show_its_value():
 
 
 def test_an_option_that_must_be_given_is_named():
-    assert refused(dice, {}) == "tasks.dice.dataset.path: must be given: path takes Path"
+    assert refused(dice, {}) == "tasks.dice.dataset.path: must be set: path takes Path"
 
 
 def test_a_value_for_what_the_engine_gives_is_refused():

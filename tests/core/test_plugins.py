@@ -66,7 +66,7 @@ def test_a_working_plugin_is_listed_with_its_distribution_and_what_it_offers(inf
         ),
         (
             "test-wrong-return",
-            "aisb_evaluators() returned [<class 'dict'>]; it returns names with factories, as in {'name': factory}",
+            "aisb_evaluators() returned [<class 'dict'>]; it must return a mapping: {'name': factory}",
         ),
         ("test-unmarked", "aisb_backends is not marked with @hookimpl, so it would never be called"),
         ("odd-exit", "SystemExit: no licence found (exits.py, line 5)"),
@@ -86,7 +86,7 @@ def test_a_working_plugin_is_listed_with_its_distribution_and_what_it_offers(inf
         ),
         (
             "odd-none",
-            "aisb_backends() returned None; it returns names with factories, as in {'name': factory}",
+            "aisb_backends() returned None; it must return a mapping: {'name': factory}",
         ),
         ("odd-wrapper", "aisb_backends is marked as a wrapper; a hook only returns what its plugin offers"),
         ("odd-string", "aisb_configs() returned '/tmp'; it returns a list of folders: [files('my_plugin')]"),
@@ -235,8 +235,8 @@ print(info.state, info.reason, sep=": ")
         ("Command('a', '', 'b:c')", "aisb_commands() returned Command(name='a', help='', place='b:c', run_options=None); it returns a list of aisb.Command"),
         ("['a']", "aisb_commands() has 'a'; it returns a list of aisb.Command"),
         ("[Command('a b c', '', 'b:c')]", "aisb_commands() offers the name 'a b c'; a name is one or two words of lower-case letters, digits and '-'"),
-        ("[Command('a', '', 'b.c')]", "aisb_commands() has 'b.c' for 'a'; a place is written 'package.module:name'"),
-        ("[Command('a', '', 'b:c', 'd')]", "aisb_commands() has 'd' for 'a'; a place is written 'package.module:name'"),
+        ("[Command('a', '', 'b.c')]", "aisb_commands() has 'b.c' for 'a'; write it as 'package.module:name'"),
+        ("[Command('a', '', 'b:c', 'd')]", "aisb_commands() has 'd' for 'a'; write it as 'package.module:name'"),
         ("[Command('a', '', 'b:c')] * 2", "aisb_commands() declares 'a' twice"),
         ("1 / 0", "aisb_commands() raised ZeroDivisionError: division by zero (aisb_odd.py, line 3)"),
     ],
@@ -276,7 +276,7 @@ def test_a_factory_named_by_its_place_is_imported_by_its_first_use(ask):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("misplaced", "aisb_test_odd.elsewhere:lost is not there"),
+        ("misplaced", "aisb_test_odd.elsewhere:lost is undefined; it must be a function or a class"),
         ("unimportable", "No module named 'aisb_test_odd.absent'"),
         ("leaving", "SystemExit: no licence found (exits.py, line 5)"),
         (
@@ -300,14 +300,14 @@ def test_what_core_gives_is_no_option(ask):
 
 def test_a_factory_that_lacks_a_library_says_which(ask):
     assert ask("plugins.make('dataset', 'heavy', {})") == (
-        "PluginError: dataset 'heavy' of plugin odd-factory cannot be made: "
+        "PluginError: dataset 'heavy' of plugin odd-factory cannot be created: "
         "No module named 'a_heavy_library_nobody_has'\n"
     )
 
 
 def test_a_factory_that_fails_is_named_with_the_place(ask):
     assert ask("plugins.make('dataset', 'careless', {'size': 0})") == (
-        "PluginError: dataset 'careless' of plugin odd-factory cannot be made: "
+        "PluginError: dataset 'careless' of plugin odd-factory cannot be created: "
         "ZeroDivisionError: division by zero (factory.py, line 27)\n"
     )
 

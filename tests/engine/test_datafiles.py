@@ -120,7 +120,7 @@ def test_a_path_stands_above_layouts(tmp_path):
 
 def test_a_path_with_a_split_needs_one(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"task.dataset.split: must be given: the path toy/\{split\}.jsonl has"
+        ConfigError, match=r"task.dataset.split: must be set: the path toy/\{split\}.jsonl has"
     ):
         locate(tmp_path, path="toy/{split}.jsonl")
 
@@ -161,7 +161,7 @@ def test_another_encoding_names_file_line_and_byte(tmp_path):
 
 def test_utf_16_is_named(tmp_path):
     write(tmp_path / "a.txt", "x\n".encode("utf-16"))
-    with pytest.raises(DataError, match=r"a.txt, line 1: the file is UTF-16, and UTF-8 is wanted"):
+    with pytest.raises(DataError, match=r"a.txt, line 1: the file is UTF-16, but must be UTF-8"):
         lines(locate(tmp_path, path="a.txt").files)
 
 

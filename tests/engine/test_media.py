@@ -272,7 +272,7 @@ def test_bytes_that_nothing_attaches_are_no_text(plugins, tmp_path):
     assert loaded.samples[0].fields["raw"] == b""
     for named in ("{image}", "{raw}", "data:image/png;base64,{image.bytes}"):
         renderer, loaded = from_parquet(plugins, tmp_path, {"user": named})
-        with pytest.raises(DataError, match=r"a field holds bytes, which are no text; prompt.media attaches"):
+        with pytest.raises(DataError, match=r"a field holds bytes, not text; prompt.media attaches"):
             renderer.request(loaded.samples[0])
 
 

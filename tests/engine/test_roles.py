@@ -150,7 +150,7 @@ def test_a_tokenizer_that_is_not_there_is_an_error_at_its_options_path(make):
 
 def test_a_tokenizer_that_is_no_path_is_refused(make):
     assert make("plugins.make('dataset', 'sources', {'words': 7}, where='tasks.t.dataset')") == (
-        "ConfigError: tasks.t.dataset.words: 7 is not right: words takes path | None, folder of a tokenizer\n"
+        "ConfigError: tasks.t.dataset.words: 7 is invalid: words takes path | None (folder of a tokenizer)\n"
     )
 
 
@@ -172,7 +172,7 @@ def test_without_the_engine_a_tokenizer_cannot_be_read_and_the_error_says_what_t
         text=True,
         check=True,
     )
-    assert done.stdout == "task.dataset.words: the engine reads tokenizers: install aisb-engine\n"
+    assert done.stdout == "task.dataset.words: the engine loads tokenizers: install aisb-engine\n"
 
 
 def test_options_are_listed_without_what_is_given_and_a_tokenizer_as_a_path(python):

@@ -252,9 +252,7 @@ def test_a_dataset_without_files_is_hashed_by_its_rows_and_gets_path_as_an_optio
 
 
 def test_no_path_and_no_rows_are_errors(load):
-    with pytest.raises(
-        ConfigError, match=r"task.dataset.path: must be given: the dataset 'jsonl' reads files"
-    ):
+    with pytest.raises(ConfigError, match=r"task.dataset.path: must be set: the dataset 'jsonl' reads files"):
         load(None, dataset={"path": None})
     with pytest.raises(DataError, match=r"toy.jsonl: there are no rows"):
         load([])

@@ -132,7 +132,7 @@ def with_split(path: str, split: str | None) -> str:
     if "{split}" not in path:
         return path
     if not split:
-        raise ConfigError("task.dataset.split", f"must be given: the path {path} has {{split}}")
+        raise ConfigError("task.dataset.split", f"must be set: the path {path} has {{split}}")
     return path.replace("{split}", split)
 
 

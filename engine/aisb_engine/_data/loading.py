@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aisb._data import DataFiles
 from aisb._errors import AisbError, ConfigError, DataError, did_you_mean
-from aisb._options import given_types
+from aisb._options import injected_types
 from aisb._templates import Template, as_text
 from aisb._types import Row, Sample
 from aisb_engine._builtin.characters import refuse_surrogates
@@ -113,7 +113,7 @@ def _opened(
         return None, make(plugins, "dataset", table.use, table.options | own, where=where), table.use
     files, use, options = locate(task, folders, split)
     if files is None:
-        raise ConfigError(f"{where}.path", f"must be given: the dataset {use!r} reads files")
+        raise ConfigError(f"{where}.path", f"must be set: the dataset {use!r} reads files")
     return files, make(plugins, "dataset", use, options, where=where, files=files), use
 
 
@@ -132,7 +132,7 @@ def _guarded(rows: Iterable[tuple[str, Row]], use: str, plugins: Plugins) -> Ite
 
 def takes_files(plugins: Plugins, use: str) -> bool:
     """Say whether a dataset reads files: whether its factory has a parameter of the type `DataFiles`."""
-    return DataFiles in given_types(plugins.find("dataset", use).factory).values()
+    return DataFiles in injected_types(plugins.find("dataset", use).factory).values()
 
 
 def group_areas(task: Task, samples: Iterable[Sample]) -> dict[str, list[str]]:

@@ -35,7 +35,7 @@ def judge_of(resolver: Resolver, models: Sequence[Layers] = ()) -> Judge | None:
     base, forced = table.pop("base", None), table.pop("forced", {})
     if base is None and "backend" not in table:
         if table or settings:
-            raise ConfigError("judge.base", "must be given: the model that judges, as in --judge NAME")
+            raise ConfigError("judge.base", "must be set: the model that judges, as in --judge NAME")
         return None
     below = Layers({"name": "judge", "abbr": "judge"})
     if base is not None:

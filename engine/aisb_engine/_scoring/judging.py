@@ -20,7 +20,7 @@ import orjson
 
 from aisb._errors import ConfigError, RunError, ServiceError
 from aisb._evaluator import Ask
-from aisb._options import given_types
+from aisb._options import injected_types
 from aisb._types import Prediction, Request
 from aisb_engine._data.prompts import cross
 from aisb_engine._http.client import connect
@@ -289,7 +289,7 @@ def _seen(sending: asyncio.Task[Prediction]) -> None:
 def is_judged(task: Task, plugins: Plugins) -> bool:
     """Say whether an evaluator of a task asks a model."""
     return any(
-        Ask in given_types(plugins.find("evaluator", use.use).factory).values() for use in task.evaluate
+        Ask in injected_types(plugins.find("evaluator", use.use).factory).values() for use in task.evaluate
     )
 
 

@@ -61,7 +61,7 @@ class LocalModel(Backend):
         for name in ("batch_size", "max_batch_tokens", "max_seq_len"):
             value = getattr(self, name, None)
             if isinstance(value, int) and value < 1:
-                raise UsageError(f"{name} = {value} is not right: at least 1")
+                raise UsageError(f"{name} = {value} is invalid: it must be at least 1")
         if unknown := set(self.run_cfg) - {"num_gpus", "num_procs"}:
             raise UsageError(
                 f"run_cfg has {', '.join(sorted(unknown))}; it takes num_gpus, the devices of a worker"

@@ -371,7 +371,7 @@ def test_logits_that_are_no_numbers_fail_the_sample_and_say_what_helps(tmp_path)
 
 
 def test_options_that_are_not_right_are_refused(folder):
-    with pytest.raises(UsageError, match="batch_size = 0 is not right: at least 1"):
+    with pytest.raises(UsageError, match="batch_size = 0 is invalid: it must be at least 1"):
         HFBase(path=str(folder), batch_size=0)
     with pytest.raises(UsageError, match="run_cfg has gpus; it takes num_gpus, the devices of a worker"):
         HFBase(path=str(folder), run_cfg={"gpus": 2})

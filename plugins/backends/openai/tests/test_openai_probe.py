@@ -105,7 +105,7 @@ async def test_lists_of_other_shapes_are_read(answering, body):
 async def test_a_service_that_wants_a_key_says_how_to_give_one(answering):
     service = answering({"/v1/models": (401, {"error": "Unauthorized"})})
     assert await refusal(OpenAIChat(url=service.url)) == (
-        f"{service.place} wants an API key (401: Unauthorized); put it into an environment variable "
+        f"{service.place} requires an API key (401: Unauthorized); put it into an environment variable "
         "and give that variable's name with --api-key-env"
     )
 

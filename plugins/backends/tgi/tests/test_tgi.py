@@ -104,7 +104,7 @@ async def test_a_service_without_info_is_asked_all_the_same(mock):
 
 
 async def test_a_missing_key_is_said_before_the_first_request(mock):
-    with pytest.raises(ServiceError, match=r"wants an API key \(401: Unauthorized\); put it into an env"):
+    with pytest.raises(ServiceError, match=r"requires an API key \(401: Unauthorized\); put it into an env"):
         await TGI(url=mock(api_key="secret").url).probe()
 
 

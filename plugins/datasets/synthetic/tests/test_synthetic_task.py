@@ -161,7 +161,7 @@ def test_a_run_is_made_again_with_its_nonce(plugins):
         ({"prefix": 600}, "prefix = 600 must be .*no more than the shortest input, 512"),
         ({"prefix": -1}, "prefix = -1 must be at least 0"),
         ({"kind": "token-ids"}, "kind = 'token-ids' needs tokenizer = FOLDER, or vocabulary = N"),
-        ({"kind": "ids"}, 'kind: \'ids\' is not right: kind takes "string" | "token-ids"'),
+        ({"kind": "ids"}, 'kind: \'ids\' is invalid: kind takes "string" | "token-ids"'),
         ({"vocabulary": 3}, "vocabulary = 3 must be at least 16"),
         ({"tokenizer": "org/model"}, "tokenizer = 'org/model': there is no such folder"),
     ],
