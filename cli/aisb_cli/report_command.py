@@ -1,7 +1,9 @@
-"""`aisb report`: show a run that has ended again, in whatever form; nothing is asked, and nothing graded."""
+"""`aisb report`: show one run that has ended, or several together; nothing is sent and nothing graded."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,8 @@ from aisb_cli.completing import complete_runs
 from aisb_cli.gates import gate_options, read_gates, show_checks
 
 if TYPE_CHECKING:
-    from aisb_engine import Plugins
+    from aisb import FinishedRun
+    from aisb_engine import PluginFaults, Plugins, RunFolder
 
 
 @click.command()
@@ -26,22 +29,21 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "sets", multiple=True, metavar="NAME.OPTION=VALUE", help="An option of a reporter (repeatable)."
 )
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder for a report of several runs [default: reports/TIME in the work folder].",
+)
 @gate_options
 @shared.work_dir()
 @click.pass_context
-def report(
-    context: click.Context,
-    /,
-    runs: tuple[str, ...],
-    reporters: tuple[str, ...],
-    sets: tuple[str, ...],
-    work_dir: Path,
-    **flags: Any,
-) -> int:
-    """Show a run that has ended: one page of it, unless other reporters are named.
+def report(context: click.Context, /, **flags: Any) -> int:
+    """Show a run that has ended as one page, or by the reporters that you name.
 
-    RUN is a timestamp, a path, or `latest`. Further performance runs, as of other concurrencies, stand beside
-    the first one in throughput and latency.
+    RUN is a timestamp, a path, or `latest`. Several performance runs are shown together, in a folder of
+    their own: a page of throughput against latency, and the table as text, CSV, JSON and Markdown.
 
     \b
       aisb report latest
@@ -50,32 +52,60 @@ def report(
       aisb report latest --reporters text --fail-under gsm8k=75 --junit checks.xml
     """  # noqa: D301 - \b is for click
     from aisb import UsageError
-    from aisb_engine import PluginFaults, RunFolder, reporter_table, split_names
-    from aisb_engine import report_run as shown
+    from aisb_engine import RunFolder, split_names
 
     gates = read_gates(flags)
     plugins = shared.load_plugins(context)
-    first, *beside = [RunFolder.find(work_dir, name) for name in runs or ("latest",)]
-    names = split_names(reporters) or _usual(plugins)
-    if beside and "html" not in names:
-        raise UsageError(
-            f"only the page (--reporters html) can show {len(beside) + 1} runs at once, and this asks for "
-            f"{', '.join(names)}: name one run, or html"
-        )
-    table = reporter_table(first, names, sets)
-    if beside:
-        table.reporter_options.setdefault("html", {})["beside"] = [str(run.path) for run in beside]
-    faults = PluginFaults(first)
-    finished, files = shown(table, first, plugins, faults)
-    for line in (*files, *faults.lines()):
-        click.echo(line, err=True)
-    code = 1 if faults.faults else 0
+    work_dir, out = flags["work_dir"], flags["out"]
+    found = [RunFolder.find(work_dir, name) for name in flags["runs"] or ("latest",)]
+    folders = list({folder.path.resolve(): folder for folder in found}.values())
+    names = split_names(flags["reporters"])
+    if len(folders) > 1:
+        into = out or _new_folder(work_dir / "reports")
+        runs, code = _report_several(folders, names, flags["sets"], into, plugins)
+    elif out is not None:
+        raise UsageError("--out is for a report of several runs; that of one run stands in its summary/")
+    else:
+        runs, code = _report_one(folders[0], names, flags["sets"], plugins)
     if not gates:
         return code
-    checked = [finished, *(finished.open(run.path) for run in beside)]
-    gates.check_names(task for run in checked for task in run.tasks)
-    return show_checks(gates, checked, "aisb report", code)
+    gates.check_names(task for run in runs for task in run.tasks)
+    return show_checks(gates, runs, "aisb report", code)
 
 
-def _usual(plugins: Plugins) -> list[str]:
-    return ["html"] if "html" in plugins.names("reporter") else ["text"]
+def _report_one(
+    folder: RunFolder, names: list[str], sets: tuple[str, ...], plugins: Plugins
+) -> tuple[list[FinishedRun], int]:
+    """Show one run; return it, and the exit code."""
+    from aisb_engine import PluginFaults, report_run, reporter_table
+
+    faults = PluginFaults(folder)
+    usual = ["html"] if "html" in plugins.names("reporter") else ["text"]
+    finished, files = report_run(reporter_table(folder, names or usual, sets), folder, plugins, faults)
+    _print_files(files, faults)
+    return [finished], 1 if faults.faults else 0
+
+
+def _report_several(
+    folders: list[RunFolder], names: list[str], sets: tuple[str, ...], into: Path, plugins: Plugins
+) -> tuple[list[FinishedRun], int]:
+    """Show several runs together in the folder `into`; return them, and the exit code."""
+    from aisb_engine import PluginFaults, report_several, reporter_names, reporter_table
+
+    faults = PluginFaults()
+    table = reporter_table(None, names or reporter_names("several", plugins), sets)
+    runs, files = report_several(table, folders, into, plugins, faults)
+    _print_files(files, faults)
+    return runs, 1 if faults.faults else 0
+
+
+def _print_files(files: Iterable[Path], faults: PluginFaults) -> None:
+    for line in (*files, *faults.lines()):
+        click.echo(line, err=True)
+
+
+def _new_folder(parent: Path) -> Path:
+    """Return the path of a new folder named after the time; a second one of a second gets `_2`."""
+    stamp = datetime.now().astimezone().strftime("%Y%m%d_%H%M%S")
+    names = (stamp, *(f"{stamp}_{number}" for number in range(2, 1000)))
+    return next(parent / name for name in names if not (parent / name).exists())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
@@ -19,7 +19,8 @@ from aisb._errors import AisbError, RunError, StorageError
 from aisb._performance import PerformanceResult
 from aisb._types import Metric, Outcome, Row
 
-RunKind: TypeAlias = Literal["accuracy", "performance"]
+RunKind: TypeAlias = Literal["accuracy", "performance", "several"]
+"""What a reporter shows: one run of either kind, or several performance runs together."""
 
 AVERAGES = frozenset(("naive_average", "weighted_average"))
 """The metrics of a grouped task that are over all of its groups."""
@@ -182,6 +183,14 @@ class Reporter(ABC):
     @abstractmethod
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write or print what is shown, and return the files written."""
+
+    def report_several(self, runs: Sequence[FinishedRun], folder: Path) -> Iterable[Path]:
+        """Show several performance runs together, write into `folder`, and return the files written.
+
+        Raises:
+            NotImplementedError: this reporter shows one run at a time.
+        """
+        raise NotImplementedError
 
 
 def csv_cell(value: object) -> object:

@@ -70,11 +70,13 @@ if TYPE_CHECKING:
     from aisb_engine._reporting.finished import open_finished_run
     from aisb_engine._reporting.junit import JunitCase, to_junit
     from aisb_engine._reporting.measuring import MeasuringOptions
+    from aisb_engine._reporting.reporters import reporter_names
     from aisb_engine._reporting.runs import STATUSES as RUN_STATUSES
     from aisb_engine._reporting.runs import RunInfo, read_progress, read_run, started_at
     from aisb_engine._reporting.runs import is_written as is_being_written
     from aisb_engine._reporting.runs import removable as find_removable_run
     from aisb_engine._reporting.runs import size as run_size
+    from aisb_engine._reporting.several import report_several
     from aisb_engine._resolve.catalog import Catalog, Selection, read_toml, read_user_file
     from aisb_engine._resolve.config import resolve as resolve_run
     from aisb_engine._resolve.judge import judge_of
@@ -207,6 +209,8 @@ _PLACES = {
     "recompute_results": "aisb_engine._recompute:recompute_results",
     "replayed_judge": "aisb_engine._readback:replayed_judge",
     "report_run": "aisb_engine._run:report",
+    "report_several": "aisb_engine._reporting.several:report_several",
+    "reporter_names": "aisb_engine._reporting.reporters:reporter_names",
     "reporter_table": "aisb_engine._resolve.reporting:reporter_table",
     "request_latency": "aisb_engine._record.latency:latency",
     "resolve_run": "aisb_engine._resolve.config:resolve",
@@ -337,6 +341,8 @@ __all__ = [
     "recompute_results",
     "replayed_judge",
     "report_run",
+    "report_several",
+    "reporter_names",
     "reporter_table",
     "request_latency",
     "resolve_run",

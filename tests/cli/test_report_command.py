@@ -47,11 +47,21 @@ def test_reporters_are_named_with_commas_and_take_options(work):
     assert (suite.get("tests"), suite[0].get("name")) == ("1", "accuracy >= 99")
 
 
-def test_several_runs_of_load_stand_on_one_page(work):
-    names = sorted(path.name for path in (work / "perf").iterdir())
-    ended = aisb("report", *names, "-w", "perf", cwd=work)
+def test_several_runs_of_load_are_shown_together_in_a_folder_of_their_own(work):
+    names = sorted(path.name for path in (work / "perf").iterdir() if path.name[:2] == "20")
+    before = sorted((work / "perf" / names[0]).rglob("*"))
+    ended = aisb("report", *names, names[0], "-w", "perf", cwd=work)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stderr == f"perf/{names[0]}/summary/summary_{names[0]}.html\n"
+    (folder,) = (work / "perf" / "reports").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"points.{end}" for end in ("csv", "html", "json", "md", "txt")
+    ]
+    assert (folder / "points.txt").read_text() == ended.stdout
+    assert ended.stdout.startswith("sim on demo_gsm8k\nconcurrency  requests/s")
+    assert f"perf/reports/{folder.name}/points.html\n" in ended.stderr
+    assert sorted((work / "perf" / names[0]).rglob("*")) == before
+    assert aisb("report", *names, "-w", "perf", "-o", "mine", "--reporters", "csv", cwd=work).returncode == 0
+    assert [path.name for path in (work / "mine").iterdir()] == ["points.csv"]
 
 
 def test_a_performance_run_has_its_numbers_in_markdown(work):
@@ -72,8 +82,16 @@ def test_a_performance_run_has_its_numbers_in_markdown(work):
             "error: --set junit.least=3: it must begin with a reporter that is asked for (html), as in html.OPTION=VALUE",
         ),
         (
-            ("report", "latest", "latest", "--reporters", "csv"),
-            "error: only the page (--reporters html) can show 2 runs at once, and this asks for csv: name one run, or html",
+            ("report", "perf", "latest", "--reporters", "junit"),
+            "error: the reporter 'junit' shows one run at a time; reporters for several runs: ",
+        ),
+        (
+            ("report", "perf", "latest"),
+            "is an accuracy run; only performance runs can be shown together\n  aisb compare RUN_A RUN_B compares",
+        ),
+        (
+            ("report", "latest", "-o", "mine"),
+            "error: --out is for a report of several runs; that of one run stands in its summary/",
         ),
         (
             ("report", "--set", "html.megabyte=3"),
@@ -82,7 +100,8 @@ def test_a_performance_run_has_its_numbers_in_markdown(work):
     ],
 )
 def test_what_cannot_be_shown_is_said_with_what_can(work, words, said):
-    ended = aisb(*words, cwd=work)
+    perf = next(path for path in (work / "perf").iterdir() if path.name[:2] == "20")
+    ended = aisb(*(f"perf/{perf.name}" if word == "perf" else word for word in words), cwd=work)
     assert ended.returncode == 2
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -68,13 +68,18 @@ def show(
         (finished.folder / "summary").mkdir(parents=True, exist_ok=True)
     for name, reporter in reporters:
         try:
-            written += _files(reporter.report(finished))
+            written += written_files(reporter.report(finished))
         except RAISED as error:  # whatever a reporter does stays its own fault
             faults.record(f"reporter {name!r}", owner(plugins, "reporter", name), error, during="report")
     return written
 
 
-def _files(returned: object) -> list[Path]:
+def written_files(returned: object) -> list[Path]:
+    """Return the files that a reporter wrote.
+
+    Raises:
+        TypeError: it returned something else.
+    """
     if isinstance(returned, str) or not isinstance(returned, Iterable):
         raise TypeError(f"report() returned {returned!r}; it must return the files that it wrote")
     return list(returned)

@@ -13,13 +13,15 @@ from aisb_engine._resolve.tables import Setting, put, validate
 from aisb_engine._spec import RunTable
 
 
-def reporter_table(folder: RunFolder, names: Sequence[str], sets: Sequence[str]) -> RunTable:
+def reporter_table(folder: RunFolder | None, names: Sequence[str], sets: Sequence[str]) -> RunTable:
     """Return the run's own `[run]` table with these reporters, and options `NAME.OPTION=VALUE` for them.
+
+    Without a folder, the options are those of `sets` alone.
 
     Raises:
         UsageError: an option begins with no reporter that is asked for.
     """
-    own = read_user_file(folder.config).get("run", {}) if folder.config.exists() else {}
+    own = read_user_file(folder.config).get("run", {}) if folder and folder.config.exists() else {}
     options: dict[str, Any] = dict(own.get("reporter_options", {}))
     for text in sets:
         setting = Setting.parse(text)

@@ -1,9 +1,9 @@
-"""Show a run as one page that opens without a network: scores, every sample, and the plots."""
+"""Show a run, or several, as one page that opens without a network: scores, samples, plots, loads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +14,11 @@ from aisb import FinishedRun, Reporter, hookimpl
 class Html(Reporter):
     """One page of everything: scores, samples, plots; a file that asks no host for anything."""
 
+    default_for = frozenset({"several"})
+
     megabytes: Annotated[
         float, "how large the page of up to 10,000 answers may be; longer texts are cut until it fits"
     ] = 6.0
-    beside: Annotated[
-        list[str], "other performance runs (paths), shown with it in throughput and latency"
-    ] = field(default_factory=list)
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.html`."""
@@ -27,8 +26,16 @@ class Html(Reporter):
         from aisb_reporter_html._page import page
 
         file = run.summary(".html")
-        others = [run.open(Path(other)) for other in self.beside]
-        write_file(file, page(run, others, int(self.megabytes * 1e6)))
+        write_file(file, page(run, int(self.megabytes * 1e6)))
+        return [file]
+
+    def report_several(self, runs: Sequence[FinishedRun], folder: Path) -> Iterable[Path]:
+        """Write `points.html`: throughput against latency, percentiles by load, a table of all numbers."""
+        from aisb.helpers import write_file
+        from aisb_reporter_html._page import page_of_several
+
+        file = folder / "points.html"
+        write_file(file, page_of_several(runs))
         return [file]
 
 

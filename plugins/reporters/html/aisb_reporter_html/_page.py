@@ -7,7 +7,9 @@ of the page unpack it and show it as text. A content security policy forbids it 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import orjson
 from aisb import FinishedRun, PerformanceResult
 from aisb_reporter_html._answers import LIMITS, Packer, TaskAnswers, read_tasks
 from aisb_reporter_html._curves import curves
-from aisb_reporter_html._speeds import point, requests_of
+from aisb_reporter_html._speeds import requests_of
 from aisb_reporter_plots import (
     embed,
     fill,
@@ -26,25 +28,28 @@ from aisb_reporter_plots import (
     page_part,
     plotly_bundle,
 )
-from aisb_reporter_summary import as_tables
+from aisb_reporter_summary import as_tables, points_of
 
 HERE = Path(__file__).parent / "web"
 SCRIPTS = (
     "dom.js",
     "svg.js",
+    "contents.js",
     "overview.js",
     "groups.js",
     "curves.js",
+    "tradeoffs.js",
     "samples.js",
     "reader.js",
     "speeds.js",
     "main.js",
 )
+SEVERAL_SCRIPTS = ("dom.js", "svg.js", "contents.js", "tradeoffs.js", "loads.js", "several.js")
 USUAL = 10_000
 """Answers that a page of the usual size has place for; of more, the page grows with them."""
 
 
-def page(run: FinishedRun, beside: Sequence[FinishedRun], most: int) -> bytes:
+def page(run: FinishedRun, most: int) -> bytes:
     """Return the page of a run, of at most about `most` bytes as far as cutting texts can do it."""
     summary = as_tables(run)
     measured = _performances(run)
@@ -52,7 +57,7 @@ def page(run: FinishedRun, beside: Sequence[FinishedRun], most: int) -> bytes:
     head: dict[str, Any] = {
         "summary": summary,
         "folder": str(run.folder),
-        "points": [point(found, one.timestamp) for one in (run, *beside) for found in _performances(one)],
+        "points": asdict(points_of([run])),
         "curves": [{"task": task.task, "models": found} for task in tasks if (found := curves(task))],
     }
     data = {f"requests-{n}": embed(pack_requests(found)) for n, found in enumerate(measured)}
@@ -63,6 +68,26 @@ def page(run: FinishedRun, beside: Sequence[FinishedRun], most: int) -> bytes:
     make_page = _frame(run, summary)
     head["tasks"], texts = fitting(tasks, most - len(make_page(data=data)))
     return make_page(data=data | {"head": embed(orjson.dumps(head, default=str))} | texts)
+
+
+def page_of_several(runs: Sequence[FinishedRun]) -> bytes:
+    """Return the page of several performance runs: charts over their loads, and all numbers as a table."""
+    points = points_of(runs)
+    models = list(dict.fromkeys(point["model"] for point in points.points))
+    tasks = list(dict.fromkeys(point["task"] for point in points.points))
+    stamps = sorted({run.timestamp for run in runs})
+    head = {
+        "points": asdict(points),
+        "from": stamps[0] if len(stamps) == 1 else f"{stamps[0]} to {stamps[-1]}",
+        "made": version("aisb-core"),
+    }
+    return frame(
+        title=f"{title(models, 'models')} on {title(tasks, 'tasks')} · {len(runs)} runs",
+        style=_text("page.css"),
+        body=_text("several.html"),
+        data={"head": embed(orjson.dumps(head, default=str))},
+        script="".join((page_part("shared.js"), *map(_text, SEVERAL_SCRIPTS))),
+    )
 
 
 def _performances(run: FinishedRun) -> list[PerformanceResult]:

@@ -1,4 +1,4 @@
-"""What the page says of load: a point in throughput against latency, and the slow and the failed requests."""
+"""What the page says of single requests of a load: the slow and the failed ones, with reasons."""
 
 from __future__ import annotations
 
@@ -13,33 +13,6 @@ MOST = 400
 FACTOR = 2.0
 """How many times the usual it must be for a time to be named as what was slow."""
 LONGEST = 300
-
-
-def point(found: PerformanceResult, run: str) -> dict[str, Any]:
-    """Return one subtask as a point: throughput, latencies, and the load under which they were had."""
-    total = found.stages[0]
-    # The stable stage is what a load of this size gives; the whole run has its edges in it, too.
-    stage = found.stages[-1]
-    latencies = {}
-    for name in ("E2EL", "TTFT", "TPOT"):
-        times = stage.parameters[name]
-        latencies[name] = times and {
-            "median": times.median,
-            **{f"P{percent:g}": times.percentiles[percent] for percent in found.percentiles},
-        }
-    return {
-        "run": run,
-        "model": found.model,
-        "task": found.task,
-        "stage": stage.name,
-        "concurrency": found.requested.concurrency,
-        "rate": found.requested.rate,
-        "failed": total.totals.failed,
-        "verdict": found.certificate.verdict,
-        "requests_rate": stage.totals.request_rate,
-        "output_rate": stage.totals.output_rate,
-        "latencies": latencies,
-    }
 
 
 def requests_of(found: PerformanceResult) -> list[dict[str, Any]]:

@@ -468,25 +468,64 @@ def test_slow_and_failed_requests_stand_in_time_with_their_reasons(tmp_path, pag
     assert shown.run("document.querySelectorAll('main img, main b').length") == 0
 
 
-def test_runs_of_several_loads_make_points_and_a_front(tmp_path, page):
-    """The third has less throughput and more latency than the second: it is not on the front."""
+@pytest.fixture
+def several(tmp_path, browser):
+    """The page of three loads. The third has less throughput and more latency than the second."""
     loads = [(1, 40, 40), (8, 60, 10), (16, 90, 20)]
     runs = [
         load_run(tmp_path, c, timestamp=f"20261121_22030{n}", ttft=ttft, every=every)
         for n, (c, ttft, every) in enumerate(loads)
     ]
-    shown = page(runs[0], beside=[str(run.folder) for run in runs[1:]])
-    cells = "[...document.querySelectorAll('#sweep tbody tr')].map((tr) => [tr.children[3].textContent, tr.lastChild.textContent])"
-    assert shown.run(cells) == [["1", "on it"], ["8", "on it"], ["16", ""]]
-    assert shown.run(
-        "[...document.querySelectorAll('#sweep circle')].map((c) => c.getAttribute('class'))"
-    ) == ["dot", "dot", "dot off"]
-    assert shown.run("document.querySelectorAll('#sweep path.curve').length") == 1
-    assert texts(shown, "#sweep svg text")[-3:] == ["1", "8", "16"]
+    (file,) = Html().report_several(runs, tmp_path / "together")
+
+    def opened(width=1280, height=900):
+        made = browser(width, height)
+        made.open(file)
+        return made
+
+    return opened
+
+
+def test_runs_of_several_loads_make_points_and_a_front(several):
+    shown = several()
+    assert text(shown, "h1") == "sim on demo"
+    assert text(shown, "#lead") == "3 points, 450 requests, none failed."
+    marks = "[...document.querySelectorAll('#tradeoffs .dot')].map((c) => c.getAttribute('class'))"
+    assert shown.run(marks) == ["dot VALID", "dot VALID", "dot INVALID off"]
+    assert shown.run("document.querySelectorAll('#tradeoffs path.curve').length") == 2
+    assert texts(shown, "#tradeoffs svg text:not(:has(title))")[-3:] == ["1", "8", "16"]
     shown.run(
-        "(s => { s.value = 'TTFT'; s.dispatchEvent(new Event('change')); })(document.querySelector('#sweep select'))"
+        "(s => { s.value = 'TTFT'; s.dispatchEvent(new Event('change')); })(document.querySelector('#tradeoffs select'))"
     )
-    shown.until("document.getElementById('sweep').textContent.includes('TTFT median, ms')")
+    shown.until("document.getElementById('tradeoffs').textContent.includes('TTFT p50, ms')")
+
+
+def test_the_table_of_several_loads_has_the_numbers_of_the_charts(several):
+    shown = several()
+    heads = texts(shown, "#table thead th")
+    lines = shown.run(
+        "[...document.querySelectorAll('#table tbody tr')].map((tr) => [...tr.children].map((td) => td.textContent))"
+    )
+    rows = [dict(zip(heads, line, strict=True)) for line in lines]
+    assert [row["requests in flight (limit)"] for row in rows] == ["1", "8", "16"]
+    assert [row["TTFT p50 ms"] for row in rows] == ["40", "60", "90"]
+    assert [row["certificate"] for row in rows] == ["VALID", "VALID", "INVALID"]
+    shown.run(
+        "(s => { s.value = 'p95'; s.dispatchEvent(new Event('change')); })(document.querySelector('#table select'))"
+    )
+    assert "TTFT p95 ms" in texts(shown, "#table thead th")
+    assert texts(shown, "#table details li") == ["16 requests could be in flight and 8 were at most"]
+
+
+def test_percentiles_and_throughput_of_several_loads_stand_over_the_load(several):
+    shown = several()
+    ticks = texts(shown, "#percentiles svg text")
+    assert {"1", "8", "16", "requests in flight (limit)", "TTFT, ms"} <= {*ticks}
+    assert {"1", "8", "16", "output tokens/s"} <= {*texts(shown, "#rates svg text")}
+
+
+def test_the_page_of_several_loads_fits_a_phone(several):
+    assert several(width=375, height=812).run("document.documentElement.scrollWidth") <= 375
 
 
 def test_the_page_of_a_load_fits_a_phone(tmp_path, page):

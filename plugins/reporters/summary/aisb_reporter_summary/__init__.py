@@ -1,10 +1,11 @@
-"""Show a run as one table (terminal, CSV, Markdown), and as JSON and JUnit XML for other programs."""
+"""Show runs as one table (terminal, CSV, Markdown), and as JSON and JUnit XML for other programs."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,15 +13,19 @@ from aisb import FinishedRun, Reporter, hookimpl
 
 if TYPE_CHECKING:
     from aisb_reporter_summary._json import as_tables
+    from aisb_reporter_summary._several import points_of
+    from aisb_reporter_summary._several_table import pareto_front
 
-__all__ = ["Csv", "Json", "Junit", "Markdown", "Text", "as_tables"]
+__all__ = ["Csv", "Json", "Junit", "Markdown", "Text", "as_tables", "pareto_front", "points_of"]
+_MODULES = {"as_tables": "_json", "points_of": "_several", "pareto_front": "_several_table"}
+"""Where the parts are that other reporters build on: imported at their first use."""
 
 
 @dataclass(kw_only=True)
 class Text(Reporter):
     """The table as the terminal shows it."""
 
-    default_for = frozenset({"accuracy"})
+    default_for = frozenset({"accuracy", "several"})
 
     width: Annotated[int, "columns it may take; models that do not fit beside each other follow below"] = 80
     show: Annotated[bool, "print it, too"] = True
@@ -30,7 +35,17 @@ class Text(Reporter):
         from aisb_reporter_summary._table import as_text
 
         text = as_text(run, self.width)
-        written = [_written(run.summary(".txt"), text)]
+        return self._shown(run.summary(".txt"), text)
+
+    def report_several(self, runs: Sequence[FinishedRun], folder: Path) -> Iterable[Path]:
+        """Write `points.txt`, and print the same text."""
+        from aisb_reporter_summary._several import points_of
+        from aisb_reporter_summary._several_table import as_text
+
+        return self._shown(folder / "points.txt", as_text(points_of(runs)))
+
+    def _shown(self, file: Path, text: str) -> list[Path]:
+        written = [_written(file, text)]
         if self.show:
             encoding = (
                 sys.stdout.encoding or "utf-8"
@@ -43,7 +58,7 @@ class Text(Reporter):
 class Csv(Reporter):
     """The table for a spreadsheet: a column a model, then counts, intervals and bounds for each."""
 
-    default_for = frozenset({"accuracy"})
+    default_for = frozenset({"accuracy", "several"})
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.csv`."""
@@ -51,11 +66,18 @@ class Csv(Reporter):
 
         return [_written(run.summary(".csv"), as_csv(run))]
 
+    def report_several(self, runs: Sequence[FinishedRun], folder: Path) -> Iterable[Path]:
+        """Write `points.csv`: a row for each model and task of each run, with every number."""
+        from aisb_reporter_summary._several import points_of
+        from aisb_reporter_summary._several_table import as_csv
+
+        return [_written(folder / "points.csv", as_csv(points_of(runs)))]
+
 
 class Markdown(Reporter):
     """The table for a pull request or an issue."""
 
-    default_for = frozenset({"accuracy"})
+    default_for = frozenset({"accuracy", "several"})
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.md`."""
@@ -63,10 +85,19 @@ class Markdown(Reporter):
 
         return [_written(run.summary(".md"), as_markdown(run))]
 
+    def report_several(self, runs: Sequence[FinishedRun], folder: Path) -> Iterable[Path]:
+        """Write `points.md`."""
+        from aisb_reporter_summary._several import points_of
+        from aisb_reporter_summary._several_table import as_markdown
+
+        return [_written(folder / "points.md", as_markdown(points_of(runs)))]
+
 
 @dataclass(kw_only=True)
 class Json(Reporter):
     """Everything about the run for other programs: what, where, when, and every number."""
+
+    default_for = frozenset({"several"})
 
     samples: Annotated[bool, "the verdict on each answer, too"] = False
 
@@ -81,6 +112,16 @@ class Json(Reporter):
             table["samples"] = [row for result in run.results for row in first_scores(run, result)]
         data = orjson.dumps(table, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
         return [_written(run.summary(".json"), data.decode())]
+
+    def report_several(self, runs: Sequence[FinishedRun], folder: Path) -> Iterable[Path]:
+        """Write `points.json`: `settings` (what differs), `series` (the curves) and `points`."""
+        import orjson
+
+        from aisb_reporter_summary._several import points_of
+
+        table = {"schema": "aisb-points/1", **asdict(points_of(runs))}
+        data = orjson.dumps(table, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
+        return [_written(folder / "points.json", data.decode())]
 
 
 @dataclass(kw_only=True)
@@ -107,11 +148,8 @@ def _written(file: Path, text: str) -> Path:
 
 
 def __getattr__(name: str) -> Any:
-    """Return `as_tables`, what the JSON file holds of a run, from where it is dear to import."""
-    if name == "as_tables":
-        from aisb_reporter_summary._json import as_tables
-
-        return as_tables
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

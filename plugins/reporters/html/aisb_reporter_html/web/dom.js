@@ -92,3 +92,15 @@ function sortable(columns, rows, { foot = [], sort = null, caption } = {}) {
 }
 
 const scrolled = (...inside) => h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "table" }, ...inside);
+
+// Show a section with what is in it.
+const shown = (id, ...inside) => {
+  at(id).hidden = false;
+  at(`${id}-body`).replaceChildren(...inside);
+};
+
+function named(names, kind) {
+  return names.length <= 2 ? names.join(" and ") : `${names.length} ${kind}`;
+}
+
+const row = (cells, tag = "td") => h("tr", {}, cells.map((cell) => h(tag, {}, cell === null || cell === undefined || cell === "" ? "–" : String(cell))));

@@ -1,16 +1,6 @@
 // The top of the page: what was run, every score with its interval and bounds, and how the answers ended.
 "use strict";
 
-// Show a section with what is in it.
-const shown = (id, ...inside) => {
-  at(id).hidden = false;
-  at(`${id}-body`).replaceChildren(...inside);
-};
-
-function named(names, kind) {
-  return names.length <= 2 ? names.join(" and ") : `${names.length} ${kind}`;
-}
-
 function top_(head) {
   const { summary } = head;
   const [models, tasks] = [Object.keys(summary.models), Object.keys(summary.tasks)];
@@ -86,8 +76,6 @@ function identity({ models, tasks, sessions, environment, subtasks }) {
   if (plugins.length) parts.push(h("h3", {}, "Distributions"), h("p", { class: "quiet" }, [...new Set(plugins.map(([, text]) => text))].join(" · ")));
   return parts;
 }
-
-const row = (cells, tag = "td") => h("tr", {}, cells.map((cell) => h(tag, {}, cell === null || cell === undefined || cell === "" ? "–" : String(cell))));
 
 // Where the score, its interval and its bounds lie between 0 and 100.
 function whisker(metric, bounds) {

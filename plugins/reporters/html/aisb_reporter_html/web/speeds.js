@@ -1,4 +1,4 @@
-// A performance run: what every subtask came to, percentiles, throughput against latency, slow and failed requests, plots.
+// A performance run: what every subtask came to, percentiles, slow and failed requests, plots.
 "use strict";
 
 function loadTable({ summary: { performance: found } }) {
@@ -45,69 +45,6 @@ function commonTable(one) {
   return h("table", {},
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), stages.map((stage) => h("th", { class: "n", scope: "col" }, stage)))),
     h("tbody", {}, COMMON_ROWS.map(([name, key, unit]) => h("tr", {}, h("th", { scope: "row" }, name, unit ? h("span", { class: "quiet" }, ` ${unit}`) : ""), stages.map((stage) => h("td", { class: "n" }, measure(one.stages[stage].common[key])))))),
-  );
-}
-
-// Which points no other point beats in both: more throughput at no more latency.
-function front(points) {
-  const sorted = [...points].sort((a, b) => a.x - b.x || b.y - a.y);
-  const found = [];
-  for (const one of sorted) if (!found.length || one.y > found[found.length - 1].y) found.push(one);
-  return found;
-}
-
-function sweep({ points, summary }) {
-  if (points.length < 2) return;
-  const names = ["E2EL", "TTFT", "TPOT"];
-  const shares = Object.keys(points.find((one) => one.latencies.E2EL)?.latencies.E2EL || { median: 0 });
-  const rates = [["output_rate", "output tokens/s"], ["requests_rate", "requests/s"]];
-  const state = { latency: "E2EL", share: "median", rate: points.some((one) => one.output_rate !== null) ? "output_rate" : "requests_rate" };
-  const holder = h("div");
-  const set = (key) => (value) => { state[key] = value; show(); };
-  const label = (one) => (one.concurrency ? String(one.concurrency) : one.rate ? `${measure(one.rate)}/s` : "");
-  const series = [...new Set(points.map((one) => one.task))];
-  function show() {
-    const placed = points.map((one) => ({ one, x: one.latencies[state.latency]?.[state.share] ?? null, y: one[state.rate] })).filter(({ x, y }) => x !== null && y !== null);
-    const best = series.map((task) => front(placed.filter(({ one }) => one.task === task)));
-    const onFront = new Set(best.flat().map(({ one }) => one));
-    const yTitle = rates.find(([key]) => key === state.rate)[1];
-    const drawing = chart(320, "Throughput against latency", (width, height) => {
-      const high = (key) => Math.max(...placed.map((one) => one[key]), 0) * 1.08 || 1;
-      const { across, up, parts } = frame({ width, height, x: [0, high("x")], y: [0, high("y")], xTitle: `${state.latency} ${state.share}, ms`, yTitle });
-      best.forEach((points_, place) => parts.push(v("path", { class: "curve", d: path(points_.map(({ x, y }) => [across(x), up(y)])), style: `stroke:${seriesColour(place)}` })));
-      for (const { one, x, y } of placed) {
-        const tone = seriesColour(series.indexOf(one.task));
-        parts.push(v("circle", { class: onFront.has(one) ? "dot" : "dot off", cx: across(x), cy: up(y), r: 5, style: `fill:${tone};stroke:${tone}` }, v("title", {}, `${one.model} on ${one.task}, run ${one.run}: ${yTitle} ${measure(y)}, ${state.latency} ${state.share} ${measure(x)} ms, ${one.verdict}`)));
-        const right = across(x) > width - 60;
-        parts.push(v("text", { class: "tick", x: across(x) + (right ? -9 : 9), y: up(y) + 4, "text-anchor": right ? "end" : "start" }, label(one)));
-      }
-      return parts;
-    });
-    const columns = [
-      { name: "run", left: true, value: (one) => one.run, show: (one) => one.run },
-      { name: "model", left: true, value: (one) => one.model, show: (one) => one.model },
-      { name: "task", left: true, value: (one) => one.task, show: (one) => one.task },
-      { name: "concurrency", value: (one) => one.concurrency, show: (one) => whole(one.concurrency) },
-      { name: "rate asked", value: (one) => one.rate, show: (one) => (one.rate ? measure(one.rate) : "none") },
-      ...rates.map(([key, name]) => ({ name, value: (one) => one[key], show: (one) => measure(one[key]) })),
-      ...names.map((name) => ({ name: `${name} ${state.share} ms`, value: (one) => one.latencies[name]?.[state.share], show: (one) => measure(one.latencies[name]?.[state.share]) })),
-      { name: "failed", value: (one) => one.failed, show: (one) => whole(one.failed) },
-      { name: "stage", left: true, value: (one) => one.stage, show: (one) => one.stage },
-      { name: "certificate", left: true, value: (one) => one.verdict, show: (one) => one.verdict },
-      { name: "front", left: true, value: (one) => (onFront.has(one) ? 0 : 1), show: (one) => (onFront.has(one) ? "on it" : "") },
-    ];
-    holder.replaceChildren(
-      keys(series.map((task, place) => [`${task}: on the line no other load has both more throughput and less latency`, seriesColour(place)])),
-      drawing,
-      h("p", { class: "quiet" }, "Beside each point: the requests in flight that were asked, or the rate. Hollow points are beaten by another one."),
-      scrolled(sortable(columns, points)),
-    );
-  }
-  show();
-  shown(
-    "sweep",
-    h("div", { class: "bar" }, picker("latency", names.map((name) => [name, name]), set("latency")), picker("of", shares.map((name) => [name, name]), set("share")), picker("throughput", rates, set("rate"), state.rate)),
-    holder,
   );
 }
 

@@ -36,12 +36,12 @@ function ticks(low, high, most) {
 }
 
 // The frame of a chart: grid lines, ticks and titles. Returns where values lie, and what is drawn.
-function frame({ width, height, x, y, xTitle = "", yTitle = "", xTicks, xLabel = measure, yLabel = measure }) {
+function frame({ width, height, x, y, xTitle = "", yTitle = "", xTicks, yTicks, xLabel = measure, yLabel = measure }) {
   const edge = { left: 46, right: 14, top: 22, bottom: 36 };
   const across = along(x[0], x[1], edge.left, width - edge.right);
   const up = along(y[0], y[1], height - edge.bottom, edge.top);
   const parts = [];
-  for (const tick of ticks(y[0], y[1], 5)) {
+  for (const tick of yTicks || ticks(y[0], y[1], 5)) {
     parts.push(v("line", { class: "grid", x1: edge.left, x2: width - edge.right, y1: up(tick), y2: up(tick) }));
     parts.push(v("text", { class: "tick", x: edge.left - 7, y: up(tick) + 4, "text-anchor": "end" }, yLabel(tick)));
   }
