@@ -136,9 +136,7 @@ class Plugins:
         if len(matches) > 1:
             who = " and ".join(f"{c.plugin} ({c.distribution})" for c in matches)
             last = matches[-1].plugin
-            raise PluginError(
-                f"{kind} {name!r} is offered by {who}; block all but one, as in --block {last}"
-            )
+            raise PluginError(f"{kind} {name!r} is offered by {who}; block all but one, as in --block {last}")
         return matches[0]
 
     def make(
