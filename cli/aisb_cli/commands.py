@@ -11,6 +11,7 @@ def aisb_commands() -> list[Command]:
     lines = {
         "run": "Ask models the tasks' questions, score the answers, show the table.",
         "score": "Score a run again from its log, without asking the model again.",
+        "quick": "Say within a minute how fast a service is, and how many users it takes.",
         "report": "Show a run again: as a page, a table, JSON, JUnit XML.",
         "import": "Make a run of answers that lm-eval, OpenCompass or Inspect asked for.",
         "runs": "List and show runs, print where one is, remove some.",

@@ -111,7 +111,7 @@ class Gates:
                     name = f"{objective} <= {_shown(objective, objective.limit)}"
                     yield Check(model, task, name, holds=False, text=f"{objective}: nothing was measured")
                 continue
-            for judged in judge_objectives(run.performance[model, task], self.objectives):
+            for judged in judge_objectives(run.performance[model, task].requests(), self.objectives):
                 yield _speed_check(model, task, judged)
 
 

@@ -84,22 +84,16 @@ def test_an_objective_of_a_whole_run_says_how_many_requests_may_be_over_it() -> 
         parse_run_objectives("ttft=500")
 
 
-class Measured:
-    """The columns of a performance result."""
-
-    def __init__(self, ok: list[bool], ttft: list[float], output_tokens: list[int]) -> None:
-        self._columns = {"ok": ok, "ttft": ttft, "tpot": ttft, "output_tokens": output_tokens}
-
-    def requests(self) -> dict[str, object]:
-        return self._columns
+def measured(ok: list[bool], ttft: list[float], output_tokens: list[int]) -> dict[str, object]:
+    return {"ok": ok, "ttft": ttft, "tpot": ttft, "output_tokens": output_tokens}
 
 
 def test_a_request_that_failed_is_over_every_limit_of_a_percentile() -> None:
     nan = float("nan")
-    found = Measured([True] * 4 + [False], [10.0, 20.0, 30.0, 40.0, nan], [5, 5, 5, 1, 0])
+    found = measured([True] * 4 + [False], [10.0, 20.0, 30.0, 40.0, nan], [5, 5, 5, 1, 0])
     objectives = parse_run_objectives("ttft_p50=25,ttft_p75=40,ttft_p90=1s,failures=20%,tpot_p50=20")
-    judged = judge_objectives(found, objectives)  # type: ignore[arg-type]
+    judged = judge_objectives(found, objectives)
     assert [one.value for one in judged] == [30.0, 40.0, float("inf"), 0.2, 20.0]
     assert [one.holds for one in judged] == [False, True, False, True, True]
-    unknown = judge_objectives(Measured([True], [nan], [5]), objectives[:1])  # type: ignore[arg-type]
+    unknown = judge_objectives(measured([True], [nan], [5]), objectives[:1])
     assert (unknown[0].value, unknown[0].holds) == (None, False)

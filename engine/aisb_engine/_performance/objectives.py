@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aisb._errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from aisb import PerformanceResult
     from aisb_engine._performance.latency import Requests
 
 LATENCIES = ("ttft", "ttfc", "tpot", "e2el", "ttft_planned", "e2el_planned")
@@ -117,13 +116,13 @@ def run_objectives(text: str) -> list[Objective]:
     return objectives
 
 
-def judge_objectives(result: PerformanceResult, objectives: Sequence[Objective]) -> list[JudgedObjective]:
-    """Hold all requests of a performance result against objectives about the whole run.
+def judge_objectives(requests: Mapping[str, Any], objectives: Sequence[Objective]) -> list[JudgedObjective]:
+    """Compare requests with objectives about the whole run.
 
-    A request that failed, or whose number is not known, is over every limit. A reply of one token has no time
+    `requests` has the columns of `PerformanceResult.requests`. A request that failed, or whose number is not known, is over every limit. A reply of one token has no time
     between tokens, and counts as 0. Percentiles interpolate linearly, as those in tables do.
     """
-    return [_judged(result.requests(), objective) for objective in objectives]
+    return [_judged(requests, objective) for objective in objectives]
 
 
 def _judged(requests: Mapping[str, Any], objective: Objective) -> JudgedObjective:

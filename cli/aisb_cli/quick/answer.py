@@ -1,0 +1,198 @@
+"""Say in plain language what a ladder of loads showed."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aisb_cli.quick.ladder import Rung
+    from aisb_cli.quick.questions import Sense
+    from aisb_cli.quick.services import Service
+    from aisb_engine import Objective
+
+VISIBLE = 0.01
+"""From this share of failed or refused requests on, they are worth a sentence."""
+SLOWER = 1.5
+"""A token takes so many times longer where replies slow each other down."""
+HARDLY = 1.3
+"""Throughput hardly grows below this factor."""
+NOTHING_STREAMED = "it does not stream its replies: the times to the first token and per token are unknown"
+
+
+def answer(
+    service: Service, rungs: Sequence[Rung], sense: Sense, objectives: Sequence[Objective], *, seconds: float
+) -> Iterator[str]:
+    """Yield what was found, a line each."""
+    yield from _service(service)
+    usable = [rung for rung in rungs if not rung.spoiled]
+    lines = {
+        "one user": _one_user(rungs[0]),
+        "users at once": _users(usable, objectives),
+        "throughput": _throughput(usable),
+        "what limits it": "; ".join(_limits(rungs)) or f"nothing that {_users_of(rungs[-1])} would show",
+        "answers": _answers(sense),
+        "measured": _measured(rungs, seconds),
+    }
+    yield from (f"{name}: {text}" for name, text in lines.items() if text)
+
+
+def thorough_command(service: Service, objectives: Sequence[Objective]) -> str:
+    """Return the command that measures the capacity with an interval."""
+    words = ["aisb", "capacity", "--url", service.url]
+    if service.asked_as != "vllm_api_stream_chat":
+        words += ["--models", service.asked_as]
+    if len(service.models) > 1 and service.model:
+        words += ["--model-name", service.model]
+    for objective in objectives:
+        words += ["--slo", f"{objective}={_plain(objective)}"]
+    return shlex.join([*words, "--budget", "30m"])
+
+
+def _plain(objective: Objective) -> str:
+    """Return a limit as people write it in a flag."""
+    if objective.name == "failures":
+        return f"{100 * objective.limit:g}%"
+    return f"{objective.limit / 1000:g}s" if objective.limit >= 1000 else f"{objective.limit:g}ms"
+
+
+def _service(service: Service) -> Iterator[str]:
+    yield f"service: {service.kind} at {service.url}, asked as {service.asked_as}"
+    if service.model:
+        several = len(service.models) - 1
+        more = f" (it serves {several} more; --model-name chooses)" if several > 0 else ""
+        yield f"model: {service.model}{more}"
+
+
+def _one_user(rung: Rung) -> str:
+    if rung.e2el is None:
+        return f"no request succeeded: {rung.failure or 'nothing was answered'}"
+    length = "" if rung.output_tokens is None else f" of {rung.output_tokens:.0f} tokens"
+    whole = f"a reply{length} takes {_time(rung.e2el)}"
+    if rung.ttft is None:
+        return f"{whole}; {NOTHING_STREAMED}"
+    speed = f", then {1000 / rung.tpot:.3g} tokens/s" if rung.tpot else ""
+    return f"the first token after {_time(rung.ttft)}{speed}; {whole}"
+
+
+def _users(rungs: Sequence[Rung], objectives: Sequence[Objective]) -> str:
+    if not rungs or rungs[0].e2el is None:
+        return ""
+    asked = ", ".join(f"{objective} <= {_plain(objective)}" for objective in objectives)
+    held = max((rung.users for rung in rungs if rung.holds), default=0)
+    broke = min((rung for rung in rungs if not rung.holds), key=lambda rung: rung.users, default=None)
+    if broke is None:
+        return f"at least {held} with {asked}"
+    least = f"{held}" if held else "not even one"
+    return f"{least} with {asked}; with {broke.users}, {_missed(broke)}"
+
+
+def _missed(rung: Rung) -> str:
+    """Say which objectives a rung misses; where requests fail, percentiles say nothing more."""
+    parts = [f"{100 * rung.failed:.3g} % of the requests fail"] if rung.failed > VISIBLE else []
+    parts += [
+        f"{judged.objective} is {_time(judged.value)}"
+        for judged in rung.missed
+        if judged.objective.name != "failures" and judged.value is not None and math.isfinite(judged.value)
+    ]
+    return ", ".join(parts) or "requests fail"
+
+
+def _throughput(rungs: Sequence[Rung]) -> str:
+    known = [rung for rung in rungs if rung.rate > 0]
+    if not known:
+        return ""
+    best = max(known, key=lambda rung: rung.rate)
+    enough = next(rung for rung in known if rung.rate * HARDLY >= best.rate)
+    tokens = "" if enough.tokens is None else f", {_quantity(enough.tokens)} tokens/s in total,"
+    grows = "" if enough is known[-1] else "; more users hardly raise it"
+    return f"{_quantity(enough.rate)} requests/s{tokens} with {_users_of(enough)}{grows}"
+
+
+def _limits(rungs: Sequence[Rung]) -> Iterator[str]:
+    """Yield what limits the service, as far as the loads showed it."""
+    yield from _refusals(rungs)
+    yield from _waiting(rungs)
+    yield from _slowing(rungs)
+    if rungs[-1].spoiled:
+        yield f"this machine could not bring the load of {_users_of(rungs[-1])}: {rungs[-1].spoiled}"
+
+
+def _refusals(rungs: Sequence[Rung]) -> Iterator[str]:
+    is_limited = any(rung.throttled > VISIBLE for rung in rungs)
+    refused = {rung.users: rung.throttled + rung.retried if is_limited else 0.0 for rung in rungs}
+    limited = next((rung for rung in rungs if refused[rung.users] > VISIBLE), None)
+    if limited is not None:
+        share, rate = 100 * refused[limited.users], _quantity(limited.rate)
+        yield (
+            f"a rate limiter: with {_users_of(limited)}, {share:.0f} % of the requests were refused (429), "
+            f"and {rate} requests/s got through: what the service is allowed to take, not what it could"
+        )
+    failing = next((rung for rung in rungs if rung.failed - refused[rung.users] > VISIBLE), None)
+    if failing is not None:
+        share = 100 * (failing.failed - refused[failing.users])
+        what = failing.failure or "they were answered when asked again"
+        yield f"failures: with {_users_of(failing)}, {share:.0f} % of the requests fail: {what}"
+
+
+def _waiting(rungs: Sequence[Rung]) -> Iterator[str]:
+    """Say that it queues: from some rung on, requests wait half the time of a reply for their first token."""
+    alone, whole = rungs[0].ttft, rungs[0].e2el
+    if alone is None or whole is None:
+        return
+    for rung in rungs:
+        if rung.ttft is not None and rung.ttft - alone > whole / 2:
+            # Little's law without the time that requests wait.
+            reply = alone + max(0.0, (rung.output_tokens or 1) - 1) * (rung.tpot or 0.0)
+            at_once = max(1, round(rung.rate * reply / 1000))
+            yield (
+                f"it queues: with {_users_of(rung)} the first token comes after {_time(rung.ttft)}, with one "
+                f"after {_time(alone)}; it works on about {at_once} at once, and the others wait"
+            )
+            return
+
+
+def _slowing(rungs: Sequence[Rung]) -> Iterator[str]:
+    first = rungs[0].tpot
+    slowest = max((rung for rung in rungs if rung.tpot), key=lambda rung: rung.tpot or 0.0, default=None)
+    if first and slowest and slowest.tpot and slowest.tpot >= SLOWER * first:
+        yield (
+            f"replies slow each other down: a token takes {_time(first)} with one user, and "
+            f"{_time(slowest.tpot)} with {_users_of(slowest)}"
+        )
+
+
+def _users_of(rung: Rung) -> str:
+    return "1 user" if rung.users == 1 else f"{rung.users} users"
+
+
+def _answers(sense: Sense) -> str:
+    if sense.failure:
+        return f"the first question failed: {sense.failure}"
+    if not sense.asked:
+        return "not judged: no reply to a simple question ended in time"
+    if sense.right == sense.asked:
+        return f"sensible: {sense.right} of {sense.asked} simple questions are right"
+    said = f'asked "{sense.question}", it said {sense.reply!r}' if sense.reply else "its reply was empty"
+    if sense.right:
+        return f"{sense.right} of {sense.asked} simple questions are right; {said}"
+    return f"nonsense: {said}; check the model's chat template and weights before any number is believed"
+
+
+def _measured(rungs: Sequence[Rung], seconds: float) -> str:
+    lengths = [rung.input_tokens for rung in rungs if rung.input_tokens is not None]
+    prompts = f"prompts of about {sum(lengths) / len(lengths):.0f} tokens" if lengths else "short prompts"
+    count = sum(rung.requests for rung in rungs)
+    return f"{count:,} requests in {seconds:.0f} s, with {prompts}: a first look, without intervals"
+
+
+def _time(milliseconds: float) -> str:
+    if milliseconds >= 1000:
+        return f"{milliseconds / 1000:.3g} s"
+    return f"{milliseconds:.3g} ms"
+
+
+def _quantity(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
