@@ -119,8 +119,9 @@ def run_objectives(text: str) -> list[Objective]:
 def judge_objectives(requests: Mapping[str, Any], objectives: Sequence[Objective]) -> list[JudgedObjective]:
     """Compare requests with objectives about the whole run.
 
-    `requests` has the columns of `PerformanceResult.requests`. A request that failed, or whose number is not known, is over every limit. A reply of one token has no time
-    between tokens, and counts as 0. Percentiles interpolate linearly, as those in tables do.
+    `requests` has the columns of `PerformanceResult.requests`. A request that failed, or whose number is not
+    known, is over every limit. A reply of one token has no time between tokens, and counts as 0. Percentiles
+    interpolate linearly, as those in tables do.
     """
     return [_judged(requests, objective) for objective in objectives]
 
