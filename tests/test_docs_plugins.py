@@ -13,7 +13,7 @@ import pytest
 from aisb import _hookspecs as hookspecs
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("index", "backend", "dataset", "postprocessor", "evaluator", "reporter", "command", "importer",
+PAGES = ("index", "backend", "dataset", "postprocessor", "evaluator", "environment", "reporter", "command", "importer",
          "launcher", "testing")  # fmt: skip
 """The pages in the order in which they build on each other."""
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -14,6 +14,7 @@ from aisb_testing import (
     check_backend,
     check_command,
     check_dataset,
+    check_environment,
     check_evaluator,
     check_importer,
     check_launcher,
@@ -107,11 +108,13 @@ assert aisb.__file__.startswith({str(tmp_path)!r})
     assert ended.returncode == 0, ended.stderr
     kinds = {line.split()[0] for line in ended.stdout.splitlines()}
     assert kinds == {
-        "backend", "dataset", "postprocessor", "evaluator", "reporter", "importer", "launcher", "command",
+        "backend", "dataset", "postprocessor", "environment", "evaluator", "reporter", "importer", "launcher",
+        "command",
     }  # fmt: skip
 
 
 def test_it_keeps_the_contract_of_each_kind(plugin, tmp_path, mock):
+    from aisb_every_kind.acting import guessing
     from aisb_every_kind.backends import PlainChat
     from aisb_every_kind.datasets import made_sums
     from aisb_every_kind.grading import SameNumber, last_word
@@ -123,6 +126,7 @@ def test_it_keeps_the_contract_of_each_kind(plugin, tmp_path, mock):
     check_backend(PlainChat)
     check_dataset(lambda: made_sums(rows=5))
     check_postprocessor(last_word())
+    check_environment(guessing())
     check_evaluator(SameNumber())
     check_reporter(OneLine())
     check_command(greet)

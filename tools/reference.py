@@ -32,6 +32,7 @@ KINDS = {
     "dataset": ("Datasets", "Readers of rows, named by `use` in a task's `[dataset]`."),
     "postprocessor": ("Postprocessors", "Steps from a raw text towards an answer, in `[[postprocess]]`."),
     "evaluator": ("Evaluators", "Graders, in `[[evaluate]]`."),
+    "environment": ("Environments", "Where a model acts over several requests, in `[environment]`."),
     "reporter": ("Reporters", "What shows a run: `--reporters`, or `[run] reporters`."),
     "launcher": (
         "Launchers",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         AisbError, AttemptFailed, CheckFailed, ConfigError, DataError, DataMissing, PluginError,
         RunError, ServiceError, UnknownName, UsageError,
     )
+    from aisb._environment import Environment, Episode
     from aisb._evaluator import Ask, Evaluator, Postprocessor
     from aisb._hookspecs import hookimpl
     from aisb._mixins import EndpointPath, LoraAdapters, ServedModel
@@ -44,9 +45,9 @@ __all__ = [
     "OUTCOMES", "TOKEN_KINDS", "AchievedLoad", "AisbError", "Ask", "AttemptFailed", "Backend", "BatchSize",
     "CacheNonce", "Certificate", "Channel", "CheckFailed", "Chunk", "ChunkKind", "Client", "Command",
     "CommandContext", "ConfigError", "Counters", "DataError", "DataFile", "DataFiles", "DataMissing",
-    "DialectResult", "Dialects", "Distribution", "EndpointPath", "Evaluator", "Extract", "Failure",
-    "FailureKind", "Fetched", "FinishedRun", "Gauge", "Goodput", "HttpBackend", "HttpCall",
-    "ImportedAnswer", "ImportedRow", "ImportedTask", "Importer", "InputLength", "Job", "Launcher",
+    "DialectResult", "Dialects", "Distribution", "EndpointPath", "Environment", "Episode", "Evaluator",
+    "Extract", "Failure", "FailureKind", "Fetched", "FinishedRun", "Gauge", "Goodput", "HttpBackend",
+    "HttpCall", "ImportedAnswer", "ImportedRow", "ImportedTask", "Importer", "InputLength", "Job", "Launcher",
     "Logprob", "LoraAdapters", "Message", "Metric", "Objectives", "Outcome", "OutputLength", "Part",
     "Percentiles",
     "PerformanceResult", "PluginError", "Postprocessor", "Prediction", "PromptPool", "ReplyTokenizer",
@@ -56,8 +57,8 @@ __all__ = [
 ]  # fmt: skip
 
 _MODULES = (
-    "errors", "types", "hookspecs", "evaluator", "data", "mixins", "roles", "running", "report",
-    "performance", "backend",
+    "errors", "types", "hookspecs", "evaluator", "environment", "data", "mixins", "roles", "running",
+    "report", "performance", "backend",
 )  # fmt: skip
 """The modules that define the public names, in the order of search: those with few imports come first."""
 

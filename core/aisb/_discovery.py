@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, PackageMetadata, entry_points
 from operator import eq, ge, gt, le, lt, ne
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import pluggy
 
@@ -22,22 +22,14 @@ if TYPE_CHECKING:
     from pluggy import HookimplOpts
 
 Kind: TypeAlias = Literal[
-    "backend", "dataset", "postprocessor", "evaluator", "reporter", "launcher", "importer"
+    "backend", "dataset", "postprocessor", "environment", "evaluator", "reporter", "launcher", "importer"
 ]
 State: TypeAlias = Literal["loaded", "failed", "blocked"]
 
-HOOKS: Mapping[str, Kind] = {
-    "aisb_backends": "backend",
-    "aisb_datasets": "dataset",
-    "aisb_postprocessors": "postprocessor",
-    "aisb_evaluators": "evaluator",
-    "aisb_reporters": "reporter",
-    "aisb_launchers": "launcher",
-    "aisb_importers": "importer",
-}
+KINDS: tuple[Kind, ...] = get_args(Kind)
+HOOKS: Mapping[str, Kind] = {f"aisb_{kind}s": kind for kind in KINDS}
 """The hooks that offer components, and the kind of component that each offers."""
 
-KINDS: tuple[Kind, ...] = tuple(HOOKS.values())
 CONFIGS = "aisb_configs"
 COMMANDS = "aisb_commands"
 COMMANDS_GROUP = f"{hookspecs.PROJECT}.commands"

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable  # at run time it would import tempfile, shutil and random
 
     from aisb._backend import Backend
+    from aisb._environment import Environment
     from aisb._evaluator import Evaluator, Postprocessor
     from aisb._report import Reporter
     from aisb._running import Command, Importer, Launcher
@@ -67,6 +68,11 @@ def aisb_postprocessors() -> Mapping[str, Callable[..., Postprocessor] | str]:  
 @hookspec
 def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator] | str]:  # type: ignore[empty-body]
     """Return evaluators by name: `{"longer": Longer}`, where `Longer()` gives an `Evaluator`."""
+
+
+@hookspec
+def aisb_environments() -> Mapping[str, Callable[..., Environment] | str]:  # type: ignore[empty-body]
+    """Return environments by name: `{"shop": shop}`, where `shop(stock=3)` gives an `Environment`."""
 
 
 @hookspec

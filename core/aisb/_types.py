@@ -74,10 +74,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    `tool_calls` are the calls of an assistant's turn, with `id`, `name` and `arguments` (a text in JSON).
+    `tool_call_id` says which call a turn of the role `tool` answers.
+    """
 
     role: MessageRole
     content: str | tuple[Part, ...]
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    tool_call_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

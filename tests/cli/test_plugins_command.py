@@ -149,8 +149,8 @@ def test_an_unknown_kind_names_the_kinds(aisb):
     assert done.returncode == 2
     assert "no kind of component named 'databse'; did you mean 'dataset'?\n" in done.stderr
     assert (
-        "known: backend, command, dataset, evaluator, importer, launcher, postprocessor, reporter"
-        in done.stderr
+        "known: backend, command, dataset, environment, evaluator, importer, launcher, postprocessor, "
+        "reporter" in done.stderr
     )
 
 

@@ -17,7 +17,7 @@ PUBLIC = {
     "aisb": """
 OUTCOMES TOKEN_KINDS AchievedLoad AisbError Ask AttemptFailed Backend BatchSize CacheNonce
 Certificate Channel CheckFailed Chunk ChunkKind Client Command CommandContext ConfigError Counters
-DataError DataFile DataFiles DataMissing DialectResult Dialects Distribution EndpointPath Evaluator
+DataError DataFile DataFiles DataMissing DialectResult Dialects Distribution EndpointPath Environment Episode Evaluator
 Extract Failure FailureKind Fetched FinishedRun Gauge Goodput HttpBackend HttpCall ImportedAnswer
 ImportedRow ImportedTask Importer InputLength Job Launcher Logprob LoraAdapters Message Metric Objectives
 Outcome OutputLength Part Percentiles PerformanceResult PluginError Postprocessor Prediction PromptPool
@@ -35,7 +35,7 @@ Ask Behaviour Dialect Event MockOptions MockProcess Refused Reply ToolCall diale
 """,
     "aisb_testing": """
 DONE ScriptedService ServedRequest ServiceTruth Step chat_event chat_stream check_backend check_command
-check_dataset check_evaluator check_importer check_installed check_launcher check_plugin check_postprocessor check_reporter
+check_dataset check_environment check_evaluator check_importer check_installed check_launcher check_plugin check_postprocessor check_reporter
 event_stream make_mp4 make_png make_wav sse usage_of whole_reply
 """,
 }

@@ -192,7 +192,8 @@ class Renderer:
             turns += (Message("user", attach(first + question, attached)), Message("assistant", answer))
             first = ""
         said = first + self._user.render(fields)
-        turns.append(Message("user", attach(said, self._attached(fields)) if self.media else said))
+        if said or self.media or self.task.environment is None:  # which may begin the conversation itself
+            turns.append(Message("user", attach(said, self._attached(fields)) if self.media else said))
         return tuple(turns)
 
     def _text(self, fields: Mapping[str, Any], examples: Iterable[Example]) -> str:
@@ -316,7 +317,9 @@ def cross(request: Request, wants: Literal["chat", "text"], system: str | None =
             )
         return request
     if wants == "chat":
-        messages = request.messages or (Message("user", request.text or ""),)
+        messages = request.messages
+        if messages is None:
+            messages = (Message("user", request.text or ""),)
         if system:
             messages = _with_system(messages, system)
         if messages is request.messages and request.text is None:
@@ -370,9 +373,8 @@ def _sent(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:
-    first, *others = messages
-    if first.role == "system":
-        return (Message("system", f"{system}\n\n{_plain(first)}"), *others)
+    if messages and messages[0].role == "system":
+        return (Message("system", f"{system}\n\n{_plain(messages[0])}"), *messages[1:])
     return (Message("system", system), *messages)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from aisb._backend import Backend
 from aisb._errors import AttemptFailed, RunError, UsageError
@@ -89,6 +90,7 @@ class _Gathered:
         self.reasoning: list[str] = []
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
+        self.calls: dict[Any, dict[str, Any]] = {}
 
     def add(self, chunk: Chunk, stamp: int) -> None:
         if not isinstance(chunk.text, str) or not isinstance(chunk.reasoning, str):
@@ -105,12 +107,24 @@ class _Gathered:
         if chunk.finish_reason and self.finish_reason != "content_filter":  # a refusal still ends with stop
             self.finish_reason = chunk.finish_reason
         self.usage = chunk.usage or self.usage
+        for delta in chunk.tool_calls:
+            self._add_call(delta)
+
+    def _add_call(self, delta: Mapping[str, Any]) -> None:
+        """Add a piece of a call to the call of its index; without an index it is a call of its own."""
+        call = self.calls.setdefault(
+            delta.get("index", len(self.calls)), {"id": None, "name": None, "arguments": ""}
+        )
+        call["id"] = call["id"] or delta.get("id")
+        call["name"] = call["name"] or delta.get("name")
+        call["arguments"] += delta.get("arguments") or ""
 
     def prediction(self) -> Prediction:
         return Prediction(
             sample_id="",
             text="".join(self.text),
             reasoning="".join(self.reasoning),
+            tool_calls=tuple(self.calls.values()),
             finish_reason=self.finish_reason,
             usage=self.usage,
         )

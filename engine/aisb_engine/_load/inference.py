@@ -13,6 +13,7 @@ from aisb._errors import AisbError, PluginError, RunError, ServiceError
 from aisb._types import Request
 from aisb_engine._load.capacity import check_files
 from aisb_engine._load.clock import RunClock
+from aisb_engine._load.episodes import Episodes, episodes_of
 from aisb_engine._load.launching import LaunchedSubtask
 from aisb_engine._load.load_record import LoadRecord
 from aisb_engine._load.loads import is_open, planned
@@ -92,8 +93,10 @@ async def run_subtask(
         folder = stage.folder.log(one.subtask.model, one.subtask.task)
         progress, load = stage.progress[one.subtask.key], one.subtask.load
         with _subtask_log(stage, one, progress) as note:
-            answers = _resume(stage, one, progress, read_folder(folder), note)
-            source, count = plan_requests(one, progress, answers)
+            log = read_folder(folder)
+            episodes = episodes_of(one, log.latest, folder, stage.plugins)
+            answers = _resume(stage, one, progress, log, note)
+            source, count = plan_requests(one, progress, answers, episodes)
             clock = RunClock(began_ns)
             cache_buster = one.cache_buster()
             share = LoadShare(
@@ -110,7 +113,7 @@ async def run_subtask(
                 stage.display.say(f"{one.name}: {line}")
 
             runner = SubtaskRunner(one.backend, share, clock, progress, note, stage.stopping)
-            runner.say, runner.on_failure = say, stage.check_failures
+            runner.say, runner.on_failure, runner.episodes = say, stage.check_failures, episodes
             record = LoadRecord(one, progress, clock, cache_buster, placing.at_once)
             placement, is_apart = placing.placement(one, slot), placing.is_apart(one)
             if count and not is_apart:  # a model that its workers load answers no warm-up here
@@ -155,20 +158,22 @@ def _on_outage(stage: InferenceStage, one: PreparedSubtask) -> Literal["go on", 
     return "slow" if load.pressure_time or (load.duration and not is_open(load)) else "go on"
 
 
-def plan_requests(one: PreparedSubtask, progress: Progress, answers: Answers) -> tuple[Source, int]:
+def plan_requests(
+    one: PreparedSubtask, progress: Progress, answers: Answers, episodes: Episodes | None = None
+) -> tuple[Source, int]:
     """Return what gives the requests of a subtask with their planned times, and how many there are.
 
     Raises:
         ConfigError: a trace is out of order, or has no times.
     """
-    load = one.subtask.load
+    load, is_done = one.subtask.load, episodes.is_done if episodes else None
     if not is_open(load):
         remaining = progress.total - progress.finished
-        return (lambda: ((0, request) for request in one.requests(answers, progress))), remaining
+        return (lambda: ((0, request) for request in one.requests(answers, progress, is_done))), remaining
     listed: list[Request] | None = None
     count = one.row_count * one.subtask.repeats
     if load.use_timestamp or answers:
-        listed = list(one.requests(answers, progress))
+        listed = list(one.requests(answers, progress, is_done))
         count = len(listed)
     schedule = planned(load, count, [(request.id, request.at) for request in listed or ()])
     if len(schedule) < count:  # the duration ends it
@@ -176,7 +181,7 @@ def plan_requests(one: PreparedSubtask, progress: Progress, answers: Answers) ->
         count = len(schedule)
 
     def timed() -> Iterable[tuple[int, Request]]:
-        requests = iter(listed) if listed is not None else one.requests(answers, progress)
+        requests = iter(listed) if listed is not None else one.requests(answers, progress, is_done)
         return zip(schedule, requests, strict=False)
 
     return timed, count
@@ -186,6 +191,9 @@ async def _warm_up(runner: SubtaskRunner, one: PreparedSubtask, record: LoadReco
     """Send the warm-ups of a subtask, if it has any; record how many were answered."""
     wanted, samples = one.subtask.load.num_warmups, one.samples
     if not wanted:
+        return
+    if one.environment is not None:
+        runner.note("no warm-ups: only the environment knows how an episode begins")
         return
     chosen = (samples[number % len(samples)] for number in range(wanted))
     requests: Iterable[Request] = (request for sample in chosen if (request := one.render(sample)))
@@ -228,6 +236,8 @@ def _resume(stage: InferenceStage, one: PreparedSubtask, progress: Progress, log
     ids = {sample.id for sample in one.samples}
     finished = [key for key in log.finished if key[0] in ids and key[1] < one.subtask.repeats]
     progress.total = one.count()
+    if one.environment is not None:  # how many turns an episode has is known when it has ended
+        progress.total += sum(turn > 0 for _, _, turn in finished)
     progress.resumed = progress.finished = len(finished)
     progress.phase, progress.started = "asking", time.monotonic()
     if log.damaged:

@@ -49,7 +49,7 @@ class LoadRecord:
         load, samples = prepared.subtask.load, prepared.samples
         self.facts: dict[str, Any] = {
             "asked": asked(load, prepared.backend, prepared.workers, prepared.subtask.merged, samples),
-            "planned": None if prepared.ends_by_time else progress.total - progress.resumed,
+            "planned": None if _is_open_ended(prepared) else progress.total - progress.resumed,
             "warmups": {"sent": 0, "answered": 0},
             "started_ns": None,
             "ended_ns": None,
@@ -169,6 +169,11 @@ def _is_exact(samples: Sequence[Sample], cache_buster: PrefixCacheBuster | None)
         return None
     in_later_rounds = cache_buster is None or cache_buster.exact
     return in_later_rounds and all(each.get("input_exact") is True for each in fields)
+
+
+def _is_open_ended(prepared: PreparedSubtask) -> bool:
+    """Say whether it depends on the replies how many requests there will be."""
+    return prepared.ends_by_time or prepared.environment is not None
 
 
 def _has_rounds(prepared: PreparedSubtask) -> bool:

@@ -115,6 +115,8 @@ def with_mark(request: Request, mark: str) -> Request:
         return request
     if request.messages is None:
         return replace(request, text=f"{mark}\n{request.text or ''}")
+    if not request.messages:  # the environment begins the conversation
+        return request
     messages = list(request.messages)
     # A cached prefix begins with the system text, so the mark goes into the first message, whoever's it is.
     first = messages[0]

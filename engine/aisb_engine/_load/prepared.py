@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from aisb._backend import Backend
+from aisb._environment import Environment
 from aisb._types import Prediction, Request, Sample
 from aisb_engine._data.loading import LoadedSamples
 from aisb_engine._data.prompts import Renderer, cross
@@ -29,7 +30,8 @@ class PreparedSubtask:
     not be made. `wanted` is how many rows are asked in all, where that may be more than there are: they are
     asked again then, in further rounds. `workers` is the number of processes that send. Each prompt begins
     with `nonce` where one is set. `notes` are remarks on the load. `broken` says why samples cannot be asked,
-    by id: their row or their prompt could not be made. It grows as prompts are rendered.
+    by id: their row or their prompt could not be made. It grows as prompts are rendered. `environment` is
+    where the model acts, if the task has one.
     """
 
     subtask: Subtask
@@ -45,6 +47,7 @@ class PreparedSubtask:
     nonce: str = ""
     notes: Sequence[str] = ()
     broken: dict[str, ComponentError] = field(default_factory=dict)
+    environment: Environment | None = None
 
     @property
     def name(self) -> str:
@@ -80,8 +83,12 @@ class PreparedSubtask:
             return self._request(sample, repeat)
         except ComponentError as error:
             self.broken[sample.id] = error
-            self.faults.add(error, f"sample {sample.id} of {self.subtask.task}")
+            self.record_fault(error, sample.id)
             return None
+
+    def record_fault(self, error: ComponentError, sample: str) -> None:
+        """Record what a plugin raised at a sample."""
+        self.faults.add(error, f"sample {sample} of {self.subtask.task}")
 
     def broken_line(self) -> str | None:
         """Say how many samples cannot be asked, and why the first of them; None where all can."""
@@ -102,25 +109,36 @@ class PreparedSubtask:
         rounds, rest = divmod(self.row_count, max(1, len(turns)))
         return (rounds * sum(turns) + sum(turns[:rest])) * repeats
 
-    def requests(self, answers: Answers | None = None, progress: Progress | None = None) -> Iterator[Request]:
+    def requests(
+        self,
+        answers: Answers | None = None,
+        progress: Progress | None = None,
+        is_done: Callable[[str, int], bool] | None = None,
+    ) -> Iterator[Request]:
         """Yield the requests that have no answer yet, in sample order, repeat after repeat.
 
         Where more rows are wanted than there are, they come again in further rounds. A conversation goes on
-        from its first turn without an answer. A sample whose prompt turns out to be broken is passed over,
-        and no longer counts in the total of `progress`.
+        from its first turn without an answer. With an environment, each request begins an episode, and
+        `is_done` says which episodes (sample id, repeat) have ended. A sample whose prompt turns out to be
+        broken is passed over, and no longer counts in the total of `progress`.
         """
         answers = answers or {}
         cache_buster = self.cache_buster()
         for number, sample in self._rows_in_rounds():
             for repeat in range(self.subtask.repeats):
-                if not self._has_conversations and _is_answered(answers, (sample.id, repeat, 0)):
+                if self.environment is not None:
+                    if is_done is not None and is_done(sample.id, repeat + number * self.subtask.repeats):
+                        continue
+                elif not self._has_conversations and _is_answered(answers, (sample.id, repeat, 0)):
                     continue
                 was_broken = sample.id in self.broken
                 request = self.render(sample, repeat)
                 is_new = not was_broken or (number > 0 and repeat == 0)
                 if request is None and is_new and progress is not None:
                     progress.total -= self.subtask.repeats
-                remaining = _without_answered_turns(request, answers) if request else None
+                remaining = request
+                if request is not None and self.environment is None:
+                    remaining = _without_answered_turns(request, answers)
                 if remaining is not None:
                     yield in_round(remaining, number, self.subtask.repeats, cache_buster)
 

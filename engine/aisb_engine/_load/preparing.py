@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from aisb._environment import Environment
+from aisb._errors import ConfigError
 from aisb._options import option_with
 from aisb._plugins import Plugins
 from aisb._roles import CacheNonce
@@ -13,7 +15,7 @@ from aisb_engine._data.loading import LoadedSamples, load_samples
 from aisb_engine._data.own import grading_line
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import BrokenRow
-from aisb_engine._faults import ComponentError
+from aisb_engine._faults import ComponentError, make
 from aisb_engine._http.client import connect
 from aisb_engine._http.likelihood import check_scores
 from aisb_engine._load.loads import wanted_rows, workers
@@ -46,7 +48,11 @@ def prepare(stage: InferenceStage) -> None:
             check_scores(stage.backends[subtask.model])
         renderer = None if samples is None else _renderer(stage, subtask, task, samples, folders)
         if samples is not None and renderer is not None:
-            stage.subtasks.append(_subtask(stage, subtask, task, samples, renderer))
+            try:
+                stage.subtasks.append(_subtask(stage, subtask, task, samples, renderer))
+            except ComponentError as error:  # of the environment
+                _leave_out(stage, subtask.task, error)
+                continue
             log_file = stage.folder.infer_log(subtask.model, subtask.task)
             stage.progress[subtask.key] = Progress(subtask.model, subtask.task, log_file)
 
@@ -67,10 +73,38 @@ def _previewed(renderer: Renderer, row: Sample | BrokenRow) -> Request | BrokenR
         return BrokenRow(row, error)
 
 
+def _environment(stage: InferenceStage, subtask: Subtask, task: Task) -> Environment | None:
+    """Make the environment of a task, if it has one.
+
+    Raises:
+        ComponentError: its factory raised.
+        ConfigError: the model cannot be asked in turns, or the load cannot be run in one process.
+    """
+    table, backend = task.environment, stage.backends[subtask.model]
+    if table is None:
+        return None
+    if backend.takes != "chat" and not backend.renders:
+        raise ConfigError(
+            f"models.{subtask.model}",
+            f"{subtask.task} has an environment, which needs a chat endpoint; this one takes a text alone",
+        )
+    if subtask.load.workers > 1:
+        raise ConfigError(
+            "load.workers", f"the environment of {subtask.task} lives in the command's own process; use one"
+        )
+    made: Environment = make(stage.plugins, "environment", table.use, table.options, where="task.environment")
+    return made
+
+
 def _subtask(
-    stage: InferenceStage, subtask: Subtask, task: Task, samples: LoadedSamples, renderer: Renderer
+    stage: InferenceStage,
+    subtask: Subtask,
+    task: Task,
+    samples: LoadedSamples,
+    renderer: Renderer,
 ) -> PreparedSubtask:
     load, backend = subtask.load, stage.backends[subtask.model]
+    environment = _environment(stage, subtask, task)
     rows = select_rows(task, samples, subtask, stage.spec.run, performance=stage.performance)
     broken = {row.id: row.error for row in rows if isinstance(row, BrokenRow)}
     notes: list[str] = []
@@ -92,10 +126,11 @@ def _subtask(
         rows,
         stage.faults,
         wanted=wanted,
-        workers=workers(load, backend, requests, notes),
+        workers=workers(load, backend, requests, notes) if environment is None else 1,
         nonce=nonce,
         notes=notes,
         broken=broken,
+        environment=environment,
     )
 
 

@@ -42,6 +42,7 @@ from aisb_engine._progress import Progress
 
 if TYPE_CHECKING:
     from aisb_engine._http.transport import Transport, WireRequest
+    from aisb_engine._load.episodes import Episodes
     from aisb_engine._load.share import PlannedRequest
 
 Note = Callable[[str], None]
@@ -58,7 +59,7 @@ class SubtaskRunner:
 
     `log` keeps the attempts, except those of warm-ups. `health_file` is where the process writes how well it
     keeps up; None where that is not measured. `say` is called with lines for people, `on_failure` after each
-    failed request.
+    failed request. With `episodes`, a request begins an episode in the task's environment.
     """
 
     backend: Backend
@@ -71,6 +72,7 @@ class SubtaskRunner:
     health_file: Path | None = None
     say: Note = lambda _line: None
     on_failure: Callable[[], None] = lambda: None
+    episodes: Episodes | None = None
     _brake: Brake | None = None
     _said: set[str] = field(default_factory=set)
     _health: ClientHealth | None = None
@@ -241,7 +243,7 @@ class SubtaskRunner:
 
     def _encoded(self, request: Request) -> list[WireRequest]:
         """Return the bytes of a request before its time comes: a long prompt takes milliseconds."""
-        if self._transport is None or not isinstance(self.backend, HttpBackend):
+        if self._transport is None or not isinstance(self.backend, HttpBackend) or self.episodes:
             return []
         from aisb_engine._http.assembly import wire
 
@@ -267,6 +269,9 @@ class SubtaskRunner:
             self._health.late(self.clock() - planned_ns)
         self.progress.in_flight += 1
         try:
+            if self.episodes is not None:
+                await self.episodes.run(request, planned_ns, self._ask_turn)
+                return
             prediction = await self.answer(request, planned_ns, encoded)
             while request.followups:
                 if prediction.failure is not None:
@@ -280,6 +285,11 @@ class SubtaskRunner:
                 prediction = await self.answer(request, planned_ns)
         finally:
             self.progress.in_flight -= 1
+
+    def _ask_turn(self, request: Request, planned_ns: int | None) -> Awaitable[Prediction]:
+        """Get the answer to a turn of an episode. How many turns it will have is not known before."""
+        self.progress.total += request.turn > 0
+        return self.answer(request, planned_ns)
 
     async def answer(
         self, request: Request, planned_ns: int | None = None, encoded: list[WireRequest] | None = None

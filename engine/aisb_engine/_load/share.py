@@ -152,6 +152,6 @@ def _request(table: dict[str, Any]) -> Request:
 
 def _message(table: Mapping[str, Any]) -> Message:
     content = table["content"]
-    if isinstance(content, str):
-        return Message(table["role"], content)
-    return Message(table["role"], tuple(Part(part["kind"], part["value"]) for part in content))
+    if not isinstance(content, str):
+        content = tuple(Part(part["kind"], part["value"]) for part in content)
+    return Message(table["role"], content, tuple(table["tool_calls"]), table["tool_call_id"])

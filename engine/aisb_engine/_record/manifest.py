@@ -113,7 +113,10 @@ def task_version(task: Task) -> str:
     table = _without_row_count(task)
     kept: dict[str, Any] = {
         k: table[k]
-        for k in ("mode", "sample", "prompt", "params", "postprocess", "evaluate", "repeats", "logprob")
+        for k in (
+            *("mode", "sample", "prompt", "environment", "params"),
+            *("postprocess", "evaluate", "repeats", "logprob"),
+        )
         if k in table
     }
     kept["dataset"] = {
@@ -156,6 +159,7 @@ def identity(
     params = {k: v for k, v in subtask.merged.items() if k not in IDENTITY_LEFT_OUT}
     return {
         **flatten("task.prompt", table.get("prompt", {})),
+        **(flatten("task.environment", table["environment"]) if task.environment else {}),
         **flatten("task.sample", sample),
         **flatten("task.dataset", dataset),
         **flatten("params", params),

@@ -13,6 +13,7 @@ import orjson
 
 from aisb._errors import RunError
 from aisb._types import Failure, Message, Prediction, Request, Sample
+from aisb_engine._record.episodes import EndedEpisode, EpisodeKey, read_episodes
 from aisb_engine._record.latency import latency
 from aisb_engine._record.log import Log, read_folder
 from aisb_engine._record.runfolder import RunFolder, json_line, write_atomically
@@ -50,7 +51,7 @@ def prompt_of(request: Request) -> str | list[dict[str, Any]]:
         return str(list(request.tokens))
     if request.messages is None:
         return request.text if request.text is not None else ""
-    return [_turn(message) for message in request.messages]
+    return [message_table(message) for message in request.messages]
 
 
 def write_samples(
@@ -119,15 +120,17 @@ class LoggedAnswers(NamedTuple):
     """What the log of a subtask holds: what was asked, and the predictions in sample order.
 
     There is a prediction for each sample, repeat and turn that was asked; the last attempt wins. A sample
-    that could not be made has a failure of the kind `row`.
+    that could not be made has a failure of the kind `row`. `episodes` are those of a task with an environment
+    that have ended.
     """
 
     task: AskedTask
     predictions: Predictions
+    episodes: Mapping[EpisodeKey, EndedEpisode] = MappingProxyType({})
 
     def without_times(self) -> LoggedAnswers:
         """Return what scoring needs: the time stamps are most of what a streamed answer takes in memory."""
-        return LoggedAnswers(self.task, self.predictions.without_times())
+        return self._replace(predictions=self.predictions.without_times())
 
 
 def read_answers(folder: RunFolder, model: str, task: str, repeats: int) -> LoggedAnswers:
@@ -138,7 +141,8 @@ def read_answers(folder: RunFolder, model: str, task: str, repeats: int) -> Logg
     """
     asked = read_samples(folder, model, task)
     log = read_folder(folder.log(model, task))
-    return LoggedAnswers(asked, Predictions([*in_order(asked.asked, log, repeats)]))
+    predictions = Predictions([*in_order(asked.asked, log, repeats)])
+    return LoggedAnswers(asked, predictions, read_episodes(folder.log(model, task)))
 
 
 def write_predictions(
@@ -233,7 +237,12 @@ def _entry(asked: Asked, prediction: Prediction) -> dict[str, Any]:
     return entry | ({"tool_calls": prediction.tool_calls} if prediction.tool_calls else {})
 
 
-def _turn(message: Message) -> dict[str, Any]:
-    if isinstance(message.content, str):
-        return {"role": message.role, "content": message.content}
-    return {"role": message.role, "content": [{"type": p.kind, p.kind: p.value} for p in message.content]}
+def message_table(message: Message) -> dict[str, Any]:
+    """Return a message as plain data."""
+    content: Any = message.content
+    if not isinstance(content, str):
+        content = [{"type": p.kind, p.kind: p.value} for p in content]
+    table: dict[str, Any] = {"role": message.role, "content": content}
+    if message.tool_calls:
+        table["tool_calls"] = [dict(call) for call in message.tool_calls]
+    return table | ({"tool_call_id": message.tool_call_id} if message.tool_call_id else {})

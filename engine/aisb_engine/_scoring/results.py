@@ -234,6 +234,7 @@ async def grade_subtask(
             faults=faults,
             unmade=unmade,
             marks=marks,
+            episodes=answers.episodes,
         )
         if steps is None:  # no answer can be found, so that there is nothing to grade
             judges = {}

@@ -38,6 +38,7 @@ from aisb_engine._scoring.steps import Found, Steps, reading_of, wants_calls
 if TYPE_CHECKING:
     from aisb._discovery import Kind
     from aisb._plugins import Plugins
+    from aisb_engine._record.episodes import EndedEpisode, EpisodeKey
     from aisb_engine._spec import GradingUse, MarksTable, Task
 
 CONCURRENCY = 32
@@ -60,6 +61,7 @@ async def score(
     faults: PluginFaults | None = None,
     unmade: Mapping[str, ComponentError] | None = None,
     marks: MarksTable | None = None,
+    episodes: Mapping[EpisodeKey, EndedEpisode] | None = None,
 ) -> dict[str, list[Score]]:
     """Grade predictions, and return the scores of each evaluator by its name, in sample and repeat order.
 
@@ -68,7 +70,8 @@ async def score(
     nothing else; `faults` records it. A second evaluator of one name is called `name-2`. `ask` is for
     evaluators that ask a model; `steps` and `judges` are the steps and evaluators if they are made already.
     `unmade` are samples that could not be made again: they end in `error`, too. `marks` are those that the
-    model leaves in its replies beside the known ones.
+    model leaves in its replies beside the known ones. `episodes` are how those of a task with an environment
+    ended; evaluators find each in the sample's field `episode`.
 
     Raises:
         ComponentError: the factory of a step or an evaluator raised.
@@ -83,7 +86,16 @@ async def score(
     judges = evaluators(task, plugins, ask) if judges is None else judges
     asked = _last_turns(samples, predictions)
     takes_calls = wants_calls(task, plugins)
-    grader = _Grader(task, plugins, steps, judges, faults, unmade or {}, takes_calls=takes_calls)
+    grader = _Grader(
+        task,
+        plugins,
+        steps,
+        judges,
+        faults,
+        unmade or {},
+        takes_calls=takes_calls,
+        episodes=(episodes or {}) if task.environment else None,
+    )
     results: list[list[Score]] = [[] for _ in asked]
     waiting = iter(enumerate(asked))
 
@@ -308,12 +320,19 @@ class _Grader:
     faults: PluginFaults | None
     unmade: Mapping[str, ComponentError]
     takes_calls: bool = False
+    episodes: Mapping[EpisodeKey, EndedEpisode] | None = None
 
     async def grade(self, sample: Sample, prediction: Prediction) -> list[Score]:
         """Return the score by each evaluator."""
         if prediction.failure:
             failed = {"failure": f"{prediction.failure.kind}: {prediction.failure.message}"}
             return self._alike(sample, prediction, _error(failed))
+        if self.episodes is not None:
+            episode = self.episodes.get((prediction.sample_id, prediction.repeat))
+            if episode is None or episode.failure is not None:
+                why = episode.failure if episode else "the episode was not finished"
+                return self._alike(sample, prediction, _error({"failure": f"environment: {why}"}))
+            sample = replace(sample, fields={**sample.fields, "episode": episode.for_evaluators()})
         if prediction.logprobs:
             sample = replace(sample, fields={**sample.fields, "logprobs": prediction.logprobs})
         try:

@@ -152,7 +152,8 @@ async def disputed(
     that a model judges are not read again, nor texts that are graded as a whole.
     """
     reading = reading_of(task, plugins, marks)
-    if task.mode == "logprob" or not reading.finds_answer or judge.questions_per_answer or not scores:
+    is_read = task.mode != "logprob" and task.environment is None and reading.finds_answer
+    if not is_read or judge.questions_per_answer or not scores:
         return None
     own = Steps(steps.steps, reading)
     others, _, _ = other_extractors(task, plugins, marks=marks)

@@ -157,6 +157,16 @@ class PromptTable(Table):
     stop: list[Annotated[str, Field(min_length=1)]] = []
 
 
+class EnvironmentTable(Use):
+    """Where the model acts over several requests: an environment by name, with its options.
+
+    `max_turns` bounds the requests of an episode. One that reaches the bound ends there and is graded as it
+    stands.
+    """
+
+    max_turns: Annotated[int, Field(ge=1)] = 100
+
+
 class LogprobTable(Table):
     """How options are compared in mode `logprob`: by the log-likelihood of each one's continuation.
 
@@ -198,6 +208,7 @@ class Task(Table):
     dataset: DatasetTable
     sample: SampleTable = SampleTable()
     prompt: PromptTable = PromptTable()
+    environment: EnvironmentTable | None = None
     logprob: LogprobTable = LogprobTable()
     params: dict[str, Any] = {}
     required_params: list[Annotated[str, Field(min_length=1)]] = []
@@ -225,6 +236,21 @@ class Task(Table):
             for key in ("shots", "system", "intro", "followups", "media", "tools"):
                 if getattr(self.prompt, key):
                     raise ValueError(f"prompt.tokens is all that is sent, so prompt.{key} cannot be set too")
+        return self
+
+    @model_validator(mode="after")
+    def _environments_need_turns(self) -> Task:
+        if self.environment is None:
+            return self
+        for key in ("tokens", "followups"):
+            if getattr(self.prompt, key):
+                raise ValueError(
+                    f"the environment says what follows the prompt, so prompt.{key} cannot be set"
+                )
+        if self.prompt.style == "text":
+            raise ValueError("an environment needs turns, and prompt.style = 'text' has none; use 'chat'")
+        if self.mode == "logprob":
+            raise ValueError("an environment answers replies, and mode = 'logprob' has none; use 'gen'")
         return self
 
     @model_validator(mode="after")

@@ -51,7 +51,7 @@ def rendered(tokenizer: Any, messages: Sequence[Message], params: Mapping[str, A
     Raises:
         UsageError: the messages hold more than text, or the template refuses them.
     """
-    turns = [{"role": message.role, "content": _text(message)} for message in messages]
+    turns = [{"role": message.role, "content": _text(message), **calls_in(message)} for message in messages]
     more = dict(params.get("chat_template_kwargs") or {})
     if params.get("tools"):
         more["tools"] = params["tools"]
@@ -75,6 +75,22 @@ def end_of_turn(tokenizer: Any) -> frozenset[int]:
     ids = tokenizer.encode(after.lstrip(), add_special_tokens=False) if mark and after.strip() else []
     special = set(tokenizer.all_special_ids) | set(getattr(tokenizer, "added_tokens_decoder", {}))
     return frozenset(ids[:1]) & special
+
+
+def calls_in(message: Message) -> dict[str, Any]:
+    """Return the calls that a message makes or answers, as chat templates read them: arguments as objects."""
+    calls = [
+        {
+            "id": call["id"],
+            "type": "function",
+            "function": {"name": call["name"], "arguments": json.loads(call["arguments"])},
+        }
+        for call in message.tool_calls
+    ]
+    return {
+        **({"tool_calls": calls} if calls else {}),
+        **({"tool_call_id": message.tool_call_id} if message.tool_call_id else {}),
+    }
 
 
 def _text(message: Message) -> str:

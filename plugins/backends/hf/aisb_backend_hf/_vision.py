@@ -206,8 +206,10 @@ def set_template(loaded: Loaded, given: str | None, path: str) -> None:
 
 def _turn(message: Message) -> dict[str, Any]:
     if isinstance(message.content, str):
-        return {"role": message.role, "content": [{"type": "text", "text": message.content}]}
-    return {"role": message.role, "content": [_part(part) for part in message.content]}
+        content: list[Mapping[str, Any]] = [{"type": "text", "text": message.content}]
+    else:
+        content = [_part(part) for part in message.content]
+    return {"role": message.role, "content": content, **chat.calls_in(message)}
 
 
 def _part(part: Part) -> Mapping[str, Any]:

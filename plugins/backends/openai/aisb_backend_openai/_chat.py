@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from aisb import AttemptFailed, Chunk, Part, Request, UsageError
+from aisb import AttemptFailed, Chunk, Message, Part, Request, UsageError
 from aisb_backend_openai._service import (
     FINISH_REASONS,
     OpenAIService,
@@ -34,23 +34,32 @@ class OpenAIChat(OpenAIService):
     def prompt(self, request: Request) -> dict[str, Any]:
         """Return the messages; a text is one user message."""
         if request.messages is not None:
-            return {
-                "messages": [
-                    {
-                        "role": message.role,
-                        "content": message.content
-                        if isinstance(message.content, str)
-                        else [self.encode_part(part) for part in message.content],
-                    }
-                    for message in request.messages
-                ]
-            }
+            return {"messages": [self.encode_message(message) for message in request.messages]}
         if request.text is None:
             raise UsageError(
                 "a chat API takes no token ids: it puts its own template around messages; "
                 "use a completions backend for them"
             )
         return {"messages": [{"role": "user", "content": request.text}]}
+
+    def encode_message(self, message: Message) -> dict[str, Any]:
+        """Return one turn as the API has it, with the calls that it makes or answers."""
+        content: Any = message.content
+        if not isinstance(content, str):
+            content = [self.encode_part(part) for part in content]
+        body: dict[str, Any] = {"role": message.role, "content": content}
+        if message.tool_calls:
+            body["tool_calls"] = [
+                {
+                    "id": call["id"],
+                    "type": "function",
+                    "function": {"name": call["name"], "arguments": call["arguments"]},
+                }
+                for call in message.tool_calls
+            ]
+        if message.tool_call_id is not None:
+            body["tool_call_id"] = message.tool_call_id
+        return body
 
     def encode_part(self, part: Part) -> dict[str, Any]:
         """Return one part of a message as the API has it, with the content of a file of this machine."""

@@ -5,6 +5,7 @@ https://docs.vllm.ai/en/latest/api/vllm/v1/engine/async_llm.html
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from aisb import (
     AttemptFailed,
     Chunk,
     Failure,
+    Message,
     PluginError,
     Request,
     ServiceError,
@@ -156,7 +158,7 @@ class Engine:
             return {"prompt_token_ids": list(request.tokens)}
         if request.messages is None:
             return {"prompt": request.text or ""}
-        turns = [{"role": message.role, "content": _text(message.content)} for message in request.messages]
+        turns = [_turn(message) for message in request.messages]
         words = await self._words()
         if not getattr(words, "chat_template", None):
             raise UsageError(
@@ -215,6 +217,21 @@ def pin(worker: int, workers: int, each: int) -> Mapping[str, str]:
             f"--max-num-workers {max(1, there // each)}"
         )
     return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(worker * each, (worker + 1) * each)))}
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    """Return a message as chat templates read it: the arguments of its calls are objects."""
+    turn: dict[str, Any] = {"role": message.role, "content": _text(message.content)}
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {
+                "id": call["id"],
+                "type": "function",
+                "function": {"name": call["name"], "arguments": json.loads(call["arguments"])},
+            }
+            for call in message.tool_calls
+        ]
+    return turn | ({"tool_call_id": message.tool_call_id} if message.tool_call_id else {})
 
 
 def _text(content: Any) -> str:

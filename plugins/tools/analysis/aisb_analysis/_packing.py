@@ -43,6 +43,7 @@ PACKED = (
     "logs/commands.json",
     "judge/judge.toml",
     "judge/*/worker-*",
+    "log/*/*/episodes.jsonl",
     "log/*/*/identity.json",
     "log/*/*/load.json",
     "log/*/*/samples.jsonl.gz",
@@ -223,7 +224,9 @@ class _Stage:
         return path.read_bytes() if after == before else _as_toml(after)
 
     def _answer(self, line: Any) -> Any:
-        """Return a line of predictions, scores or health."""
+        """Return a line of predictions, scores, episodes or health."""
+        if not self.prompts and "messages" in line:
+            line = {**line, "messages": [_without_content(message) for message in line["messages"]]}
         if not self.prompts and "origin_prompt" in line:
             line = {**line, "origin_prompt": ""}
             failure = line.get("failure")
@@ -287,6 +290,11 @@ class _Stage:
                 file = self.target / "tasks" / f"{name}.toml"
                 file.parent.mkdir(exist_ok=True)
                 file.write_bytes(data)
+
+
+def _without_content(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a message of an episode without what was asked; the model's own turns stay."""
+    return message if message["role"] == "assistant" else {**message, "content": ""}
 
 
 def _fields_summed_by(task: Task) -> set[str]:

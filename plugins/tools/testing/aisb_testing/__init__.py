@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aisb_testing._conformance import check_backend, check_plugin
+    from aisb_testing._environments import check_environment
     from aisb_testing._installed import check_installed
     from aisb_testing._kinds import (
         check_command,
@@ -45,6 +46,7 @@ _PLACES = {
     "check_backend": "aisb_testing._conformance",
     "check_command": "aisb_testing._kinds",
     "check_dataset": "aisb_testing._kinds",
+    "check_environment": "aisb_testing._environments",
     "check_evaluator": "aisb_testing._kinds",
     "check_importer": "aisb_testing._kinds",
     "check_installed": "aisb_testing._installed",
@@ -72,6 +74,7 @@ __all__ = [
     "check_backend",
     "check_command",
     "check_dataset",
+    "check_environment",
     "check_evaluator",
     "check_importer",
     "check_installed",

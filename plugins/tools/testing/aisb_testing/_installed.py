@@ -17,6 +17,8 @@ folder `conformance`, beside a file `conformance.toml`:
     sample = { keys = ["A", "C"] }
     [evaluator.most-likely]
     skip = "it compares log-likelihoods, and reads no answer"
+    [environment.shop]
+    sample = { goods = ["tea"] }
     [importer.sheet]
     file = "sheet.csv"
     foreign = "other.csv"
@@ -48,6 +50,7 @@ from aisb import (
 )
 from aisb_testing._cases import CheckedCase, require
 from aisb_testing._conformance import entry_modules, plugin_cases
+from aisb_testing._environments import environment_cases
 from aisb_testing._kinds import (
     NOTHING,
     command_cases,
@@ -62,7 +65,10 @@ if TYPE_CHECKING:
     from aisb_engine import Component, Plugins
 
 FOLDER, FILE = "conformance", "conformance.toml"
-SECTIONS = ("backend", "dataset", "evaluator", "importer", "launcher", "postprocessor", "reporter")
+SECTIONS = (
+    *("backend", "dataset", "environment", "evaluator"),
+    *("importer", "launcher", "postprocessor", "reporter"),
+)
 KEYS = frozenset({"options", "files", "dialect", "sample", "target", "right", "file", "foreign", "skip"})
 
 
@@ -178,6 +184,7 @@ def _checked(component: Component, plugins: Plugins, setup: Setup) -> CheckedCom
     checks: Mapping[str, Callable[..., Iterator[CheckedCase]]] = {
         "backend": _backend,
         "dataset": _dataset,
+        "environment": _environment,
         "evaluator": _evaluator,
         "importer": _importer,
         "launcher": _launcher,
@@ -249,13 +256,15 @@ def _dataset(component: Component, plugins: Plugins, setup: Setup) -> Iterator[C
     yield from dataset_cases(rows)
 
 
+def _environment(component: Component, plugins: Plugins, setup: Setup) -> Iterator[CheckedCase]:
+    table = setup.of(component)
+    sample = replace(NOTHING, fields={**NOTHING.fields, **table.get("sample", {})})
+    yield from environment_cases(_made(component, plugins, setup, ask=_answer_a), sample)
+
+
 def _evaluator(component: Component, plugins: Plugins, setup: Setup) -> Iterator[CheckedCase]:
     table = setup.of(component)
-
-    async def answer_a(request: Request) -> Prediction:
-        return Prediction(request.sample_id, text="A")
-
-    evaluator: Evaluator = _made(component, plugins, setup, ask=answer_a)
+    evaluator: Evaluator = _made(component, plugins, setup, ask=_answer_a)
     sample = replace(
         NOTHING,
         fields={**NOTHING.fields, **table.get("sample", {})},
@@ -264,6 +273,11 @@ def _evaluator(component: Component, plugins: Plugins, setup: Setup) -> Iterator
     for case in evaluator_cases(evaluator, sample, table.get("right")):
         if case.name != "the right answer" or {"target", "right"} & table.keys():
             yield case
+
+
+async def _answer_a(request: Request) -> Prediction:
+    """Stand for a model that a component asks."""
+    return Prediction(request.sample_id, text="A")
 
 
 def _importer(component: Component, plugins: Plugins, setup: Setup) -> Iterator[CheckedCase]:

@@ -51,6 +51,11 @@ KINDS: Mapping[str, Kind] = {
         "aisb_evaluators", "$class_name", '[evaluator.$name]\ntarget = "42"\nright = "42.0"\n',
         "from aisb import Sample\nfrom $package.evaluator import $class_name as $evaluator_class\n",
     ),
+    "environment": Kind(
+        "aisb_environments", "environment", "[environment.$name]\nsample = { number = 7 }\n",
+        "import asyncio\nfrom aisb import Prediction\nfrom aisb import Sample\n"
+        "from $package.environment import environment\n",
+    ),
     "reporter": Kind(
         "aisb_reporters", "$class_name", "",
         "from aisb import FinishedRun\nfrom $package.reporter import $class_name as $reporter_class\n",

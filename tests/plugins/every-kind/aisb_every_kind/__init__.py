@@ -19,6 +19,11 @@ def aisb_postprocessors():
 
 
 @hookimpl
+def aisb_environments():
+    return {"guessing": "aisb_every_kind.acting:guessing"}
+
+
+@hookimpl
 def aisb_evaluators():
     return {"same-number": "aisb_every_kind.grading:SameNumber"}
 

@@ -1,0 +1,212 @@
+"""Let a model act in an environment: ask it, let the environment respond, until one of them ends the episode.
+
+Each turn is a request like any other: sent, timed, tried again and logged by the runner. An episode that an
+earlier command did not finish begins anew, and the replies that are in the log are not asked for again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from aisb._environment import Environment, Episode
+from aisb._errors import RunError, ServiceError
+from aisb._types import Message, Prediction, Request, Sample, request_id
+from aisb_engine._faults import RAISED, ComponentError, describe, is_stop
+from aisb_engine._load.prepared import Answers, PreparedSubtask
+from aisb_engine._record.episodes import (
+    EndedBy,
+    EndedEpisode,
+    EpisodeKey,
+    EpisodeWriter,
+    read_episodes,
+)
+from aisb_engine._record.predictions import message_table
+from aisb_engine._replies.marks import known_marks
+from aisb_engine._replies.thoughts import VisibleText
+
+if TYPE_CHECKING:
+    from aisb._plugins import Plugins
+
+
+class AskTurn(Protocol):
+    """Gets the answer to one turn, logged as any request; the clock says when it was meant to be sent."""
+
+    def __call__(self, request: Request, planned_ns: int | None) -> Awaitable[Prediction]:
+        """Return the prediction of the last attempt."""
+
+
+@dataclass(slots=True)
+class Episodes:
+    """The episodes of one subtask.
+
+    `samples` are by id. `answers` are the logged replies of earlier commands, and `ended` the episodes that
+    they finished. `visible` returns a reply's text without reasoning. `keep` is called with each episode as
+    it ends, `record_fault` with what the environment raised, and the episode's name.
+    """
+
+    environment: Environment
+    max_turns: int
+    samples: Mapping[str, Sample]
+    answers: Answers
+    ended: Mapping[EpisodeKey, EndedEpisode]
+    visible: Callable[[str], str]
+    keep: Callable[[EndedEpisode], None]
+    fault: Callable[[str, BaseException], ComponentError]
+    record_fault: Callable[[ComponentError, str], None]
+
+    def is_done(self, sample_id: str, repeat: int) -> bool:
+        """Say whether an earlier command has finished an episode, and its replies are in the log."""
+        episode = self.ended.get((sample_id, repeat))
+        if episode is None or episode.failure is not None:
+            return False
+        return all(self._answered((sample_id, repeat, turn)) for turn in range(episode.turns))
+
+    async def run(self, request: Request, planned_ns: int | None, ask: AskTurn) -> None:
+        """Run the episode that begins with a request, and keep how it ended.
+
+        One whose request failed has not ended: a resumed run asks for that turn again.
+
+        Raises:
+            ServiceError: another model that the environment asks cannot be reached.
+            RunError: the log cannot be written.
+        """
+        conversation = _Conversation(request)
+        during, ended_by, failure = "its call", cast("EndedBy | None", None), None
+        episode: Episode | None = None
+        state: Mapping[str, Any] = {}
+        try:
+            episode = self.environment(self.samples[request.sample_id], request.repeat)
+            during = "begin"
+            conversation.add(await episode.begin())
+            while ended_by is None:
+                reply = await self._reply(conversation.request(episode.tools), planned_ns, ask)
+                if reply.failure is not None:
+                    return
+                planned_ns = None if planned_ns is None else reply.timing.done_ns
+                reply = conversation.add_reply(reply, self.visible(reply.text))
+                during = "respond"
+                messages = await episode.respond(reply)
+                if messages is None:
+                    ended_by = "environment"
+                elif conversation.turns >= self.max_turns:
+                    ended_by = "max_turns"
+                else:
+                    conversation.add(messages)
+            during = "state"
+            state = dict(episode.state())
+        except (ServiceError, RunError):
+            raise
+        except RAISED as error:
+            if is_stop(error):
+                raise
+            ended_by, failure = "failure", self._recorded(request, during, error)
+        finally:
+            await self._close(request, episode)
+        self.keep(conversation.ended(ended_by, state, failure))
+
+    async def _reply(self, request: Request, planned_ns: int | None, ask: AskTurn) -> Prediction:
+        if self._answered(request.key):
+            return self.answers[request.key]
+        return await ask(request, planned_ns)
+
+    def _answered(self, key: tuple[str, int, int]) -> bool:
+        answer = self.answers.get(key)
+        return answer is not None and answer.failure is None
+
+    async def _close(self, request: Request, episode: Episode | None) -> None:
+        """Close an episode; what it raises then is recorded, and changes nothing about how it ended."""
+        if episode is None:
+            return
+        try:
+            await episode.close()
+        except RAISED as error:
+            if is_stop(error):
+                raise
+            self._recorded(request, "close", error)
+
+    def _recorded(self, request: Request, during: str, error: BaseException) -> str:
+        self.record_fault(self.fault(during, error), request_id(request.sample_id, request.repeat))
+        return describe(error)
+
+
+def episodes_of(one: PreparedSubtask, answers: Answers, folder: Path, plugins: Plugins) -> Episodes | None:
+    """Return the episodes of a subtask whose log lies in a folder; None where there is no environment."""
+    table = one.task.environment
+    if table is None or one.environment is None:
+        return None
+    marks = known_marks(plugins, one.model.marks)
+    return Episodes(
+        one.environment,
+        table.max_turns,
+        {sample.id: sample for sample in one.samples},
+        answers,
+        read_episodes(folder),
+        visible=lambda text: VisibleText.of(text, marks).text,
+        keep=EpisodeWriter(folder).append,
+        fault=partial(ComponentError.of, plugins, "environment", table.use),
+        record_fault=one.record_fault,
+    )
+
+
+class _Conversation:
+    """The messages of an episode so far, and the request that asks for the next reply."""
+
+    def __init__(self, request: Request) -> None:
+        self._first = request
+        self._messages = [*(request.messages or ())]
+        self.turns = 0
+
+    def add(self, messages: Sequence[Message]) -> None:
+        """Append what the environment says."""
+        for message in messages:
+            if not isinstance(message, Message):
+                raise TypeError(f"it returned {message!r:.80} among its messages; each must be a Message")
+        self._messages += messages
+
+    def request(self, tools: Sequence[Mapping[str, Any]]) -> Request:
+        """Return the request for the next reply."""
+        params = {**self._first.params, "tools": list(tools)} if tools else self._first.params
+        return replace(self._first, turn=self.turns, messages=tuple(self._messages), params=params)
+
+    def add_reply(self, reply: Prediction, text: str) -> Prediction:
+        """Append a reply; return it as the environment sees it, with a name for each call."""
+        calls = tuple(
+            {**call, "id": call.get("id") or f"call_{self.turns}_{position}"}
+            for position, call in enumerate(reply.tool_calls)
+        )
+        self._messages.append(Message("assistant", text, tuple(map(_sendable, calls))))
+        self.turns += 1
+        return replace(reply, text=text, tool_calls=calls)
+
+    def ended(self, ended_by: EndedBy | None, state: Mapping[str, Any], failure: str | None) -> EndedEpisode:
+        """Return the episode as it is kept."""
+        return EndedEpisode(
+            self._first.sample_id,
+            self._first.repeat,
+            self.turns,
+            ended_by or "failure",
+            state,
+            [message_table(message) for message in self._messages],
+            failure,
+        )
+
+
+def _sendable(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call as the conversation repeats it.
+
+    Servers parse the arguments of earlier calls for their chat template, and refuse the request where they
+    are no JSON object (vLLM, llama.cpp): such arguments are sent as the one member of an object.
+    """
+    arguments = call.get("arguments") or "{}"
+    try:
+        is_object = isinstance(json.loads(arguments), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    if not is_object:
+        arguments = json.dumps({"arguments": arguments}, ensure_ascii=False)
+    return {"id": call["id"], "name": call.get("name") or "", "arguments": arguments}
