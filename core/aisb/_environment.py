@@ -36,9 +36,8 @@ class Episode(ABC):
     def state(self) -> Mapping[str, Any]:
         """Return what evaluators are to see of the end, as data that JSON can hold."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - most episodes hold nothing
         """Release what the episode holds, such as a container. It is called once, whatever happened."""
-        return
 
 
 Environment: TypeAlias = Callable[[Sample, int], Episode]

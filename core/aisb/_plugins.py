@@ -12,20 +12,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
+from aisb import _discovery as discovery
 from aisb import _hookspecs as hookspecs
 from aisb._data import DataFiles
-from aisb._discovery import (
-    COMMANDS_GROUP,
-    CONFIGS,
-    HOOKS,
-    KINDS,
-    Broken,
-    Kind,
-    PluginInfo,
-    call_hooks,
-    names_to_block,
-    read_entries,
-)  # fmt: skip
+from aisb._discovery import CONFIGS, HOOKS, KINDS, Broken, Kind, PluginInfo
 from aisb._errors import (
     AisbError,
     ConfigError,
@@ -107,11 +97,11 @@ class Plugins:
         install, or None.
         """
         plugins = cls(explain)
-        blocked = names_to_block(block)
-        plugins.infos = read_entries(hookspecs.PROJECT, blocked, plugins._take)
+        blocked = discovery.names_to_block(block)
+        plugins.infos = discovery.read_entries(hookspecs.PROJECT, blocked, plugins._take)
         missing = blocked - {info.name for info in plugins.infos}
         if missing:
-            names = {entry.name for entry in entry_points(group=COMMANDS_GROUP)}
+            names = {entry.name for entry in entry_points(group=discovery.COMMANDS_GROUP)}
             missing -= names
             names |= {info.name for info in plugins.infos}
             plugins.notes += [
@@ -202,7 +192,7 @@ class Plugins:
 def _offers(info: PluginInfo, module: object) -> tuple[list[Component], tuple[Path, ...]]:
     components: list[Component] = []
     configs: list[Path] = []
-    for hook, returned in call_hooks(info.name, module, (*HOOKS, CONFIGS)):
+    for hook, returned in discovery.call_hooks(info.name, module, (*HOOKS, CONFIGS)):
         if hook == CONFIGS:
             configs += _folders(returned)
         else:
