@@ -10,16 +10,13 @@ from importlib.metadata import EntryPoint, PackageMetadata, entry_points
 from operator import eq, ge, gt, le, lt, ne
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import pluggy
 
 from aisb import __version__
 from aisb import _hookspecs as hookspecs
 from aisb._errors import did_you_mean, error_words
-
-if TYPE_CHECKING:
-    from pluggy import HookimplOpts
 
 Kind: TypeAlias = Literal[
     "backend", "dataset", "postprocessor", "environment", "evaluator", "reporter", "launcher", "importer"
@@ -101,7 +98,7 @@ def _loaded(
 class _HookManager(pluggy.PluginManager):
     """Looks for hooks among functions only: pluggy would read the attributes of everything in a module."""
 
-    def parse_hookimpl_opts(self, plugin: object, name: str) -> HookimplOpts | None:
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
         """Return the options of a function that is marked as a hook; None for anything else."""
         if isinstance(plugin, ModuleType) and not isinstance(vars(plugin).get(name), FunctionType):
             return None
