@@ -153,7 +153,8 @@ def take_all(browser: Chromium, folder: Path) -> None:
         loads = [_made(work, *load, "--concurrency", str(n), "--num-prompts", "64") for n in (2, 8, 32)]
         for name, runs in (("answers", [first]), ("load", loads[1:2]), ("loads", loads)):
             _aisb(work, "report", *(run.name for run in runs))
-            (page,) = (runs[0] / "summary").glob("*.html")
+            several = runs[0].parent / "reports"
+            (page,) = several.glob("*/points.html") if len(runs) > 1 else (runs[0] / "summary").glob("*.html")
             take(browser, name, folder, page=page)
         for page in sorted(loads[1].glob("performances/*/*.html")):
             take(browser, "rates" if "rps" in page.name else "plots", folder, page=page)

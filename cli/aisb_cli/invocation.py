@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from aisb_engine import DeclaredCommand, Plugins
+    from aisb_engine import DeclaredCommand, Display, Plugins, RunCommand
 
 
 @dataclass
@@ -33,3 +33,20 @@ class Invocation:
         for note in () if quiet else plugins.notes:
             click.echo(note, err=True)
         return plugins
+
+    def run_command(self, words: Sequence[str]) -> RunCommand:
+        """Return the command that `aisb run` with these words would execute.
+
+        Raises:
+            click.UsageError: the words are no command line of `aisb run`, or have an option for a single run
+                alone, such as --dry-run.
+        """
+        from aisb_cli.run_command import parse_run
+
+        return parse_run(words)
+
+    def display(self) -> Display:
+        """Return what shows how far a run is: rows that move on a terminal, else lines."""
+        from aisb_cli.display import choose_display
+
+        return choose_display()

@@ -18,6 +18,7 @@ from aisb_cli.judge_options import allow_options, judge_options, judge_table
 from aisb_cli.load_options import LOAD_FLAGS, load_options, load_table
 from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options, own_tasks
 from aisb_cli.spread import Spread
+from aisb_cli.sweep_line import sweep_line
 
 if TYPE_CHECKING:
     from aisb_engine import Plugins, RunCommand
@@ -64,6 +65,10 @@ HEADINGS = {
 }
 
 
+FOR_ONE_RUN = frozenset((
+    "search", "dry_run", "as_json", "block", "reuse", "debug", "fail_under", "slo", "junit", "under_load",
+))  # fmt: skip
+"""Options that say what is done with a single run; no other command takes them over."""
 TABLES = "aisb_cli.tables"
 """The key of a context's `meta` with tables of an `aisb.toml` that another command lays over the file."""
 COMES_WITH = "both come with aisb-compat-aisbench"
@@ -78,10 +83,12 @@ class Run(Spread, Grouped):
     """The `run` command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; say of a config file in Python what reads it, where the command takes none."""
+        """Parse; say what reads a config file in Python, and what measures several loads."""
         takes_file = any(isinstance(parameter, click.Argument) for parameter in self.params)
         if not takes_file and args and not args[0].startswith("-") and not ctx.resilient_parsing:
             _refuse_python(Path(args[0]))
+        if line := sweep_line(args):
+            ctx.fail(f"a run has one load; a sweep measures several:\n  {line}")
         return super().parse_args(ctx, args)
 
     headings = HEADINGS
@@ -287,6 +294,28 @@ def _check_gates(gates: Gates, command: RunCommand, plugins: Plugins) -> None:
         )
     spec, _ = plan_run(command, plugins)
     gates.check_names(subtask.task for subtask in spec.subtasks)
+
+
+def parse_run(words: Sequence[str]) -> RunCommand:
+    """Return the command that `aisb run` with these words would execute, for another command.
+
+    Raises:
+        UsageError: the words are no command line of `aisb run`, or have an option for a single run alone.
+    """
+    outer = click.get_current_context()
+    root = outer.find_root()
+    command = root.command.get_command(root, "run") if isinstance(root.command, click.Group) else None
+    if command is None:
+        raise click.UsageError("there is no command `aisb run`: its plugin is blocked")
+    context = command.make_context("run", list(words), parent=root)
+    with context:
+        flags = context.params
+        for parameter in command.params:
+            if parameter.name in FOR_ONE_RUN and flags[parameter.name]:
+                flag = max(parameter.opts, key=len)
+                raise click.UsageError(f"{flag} is for a single run: leave it out of {outer.command_path}")
+        flags["sets"] = (*context.obj.settings, *flags["sets"])
+        return run_command(context, flags)
 
 
 def run_command(context: click.Context, flags: dict[str, Any]) -> RunCommand:

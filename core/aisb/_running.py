@@ -47,6 +47,16 @@ class CommandContext(Protocol):
     def load_plugins(self, block: Iterable[str] = ()) -> Plugins:
         """Load the plugins but these and those that `aisb --block` names, and print notes about them."""
 
+    def run_command(self, words: Sequence[str]) -> Any:
+        """Return the `aisb_engine.RunCommand` that `aisb run` with these words would execute.
+
+        Raises:
+            click.UsageError: the words are not a command line of `aisb run`.
+        """
+
+    def display(self) -> Any:
+        """Return the `aisb_engine.Display` that suits the terminal."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImportedAnswer:

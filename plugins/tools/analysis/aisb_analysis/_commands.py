@@ -35,6 +35,11 @@ def aisb_commands() -> list[Command]:
             "aisb_analysis._pack_command:pack",
         ),
         Command(
+            "sweep",
+            "Measure a grid of loads and settings, and show all points together.",
+            "aisb_analysis._sweep_command:sweep",
+        ),
+        Command(
             "verify",
             "Check a packed run: hashes, log, and every number computed again.",
             "aisb_analysis._verify_command:verify",

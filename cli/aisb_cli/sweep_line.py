@@ -1,0 +1,29 @@
+"""The command line of `aisb sweep` that does what several loads in `aisb run` ask for."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+KEYS = {"--request-rate": "load.request_rate", "--concurrency": "load.concurrency"}
+SEVERAL = re.compile(r"\d+(\.\d+)?(,\d+(\.\d+)?)+")
+MODES = ("-m", "--mode")
+
+
+def sweep_line(words: Sequence[str]) -> str:
+    """Return the command line where an option lists several loads, as `--request-rate 5,10`; "" elsewhere."""
+    grids: list[str] = []
+    rest: list[str] = []
+    left = iter(words)
+    for word in left:
+        flag, equals, value = word.partition("=")
+        if flag in KEYS or flag in MODES:
+            value = value if equals else next(left, "")
+        if flag in KEYS and SEVERAL.fullmatch(value):
+            grids += ["--grid", f"{KEYS[flag]}={value}"]
+        elif flag in KEYS:
+            rest += [word] if equals else [word, value]
+        elif flag not in MODES:
+            rest.append(word)
+    return shlex.join(["aisb", "sweep", *grids, *rest]) if grids else ""

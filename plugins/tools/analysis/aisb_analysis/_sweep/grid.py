@@ -1,0 +1,67 @@
+"""A grid of settings, as `--grid PATH=VALUE,VALUE` writes it, and the points that it makes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from aisb import UsageError
+
+Grid: TypeAlias = dict[str, list[str]]
+"""The values of each key, as texts that `--set` takes."""
+OPENING, CLOSING = "([{", ")]}"
+
+
+def parse_grids(texts: Sequence[str]) -> Grid:
+    """Read the `--grid` options: each key once, with its values in order.
+
+    Raises:
+        UsageError: a text is no PATH=VALUE,VALUE…, or a key or value stands twice.
+    """
+    grid: Grid = {}
+    for text in texts:
+        path, equals, values = text.partition("=")
+        path, found = path.strip(), split_values(values)
+        if not equals or not path or not all(found):
+            raise UsageError(
+                f"--grid {text}: write a key and its values, as in --grid load.concurrency=1,4,16"
+            )
+        if path in grid:
+            raise UsageError(f"--grid {path} is given twice: list all values in one, as in {path}=1,4")
+        if doubled := next((value for value in found if found.count(value) > 1), None):
+            raise UsageError(f"--grid {text}: the value {doubled} stands twice")
+        grid[path] = found
+    return grid
+
+
+def split_values(text: str) -> list[str]:
+    """Split at commas outside of brackets and quotes: `[1, 2],[3]` are two values."""
+    values, depth, quote = [""], 0, ""
+    for sign in text:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "\"'":
+            quote = sign
+        else:
+            depth += (sign in OPENING) - (sign in CLOSING)
+        if sign == "," and not depth and not quote:
+            values.append("")
+        else:
+            values[-1] += sign
+    return [value.strip() for value in values]
+
+
+def points_of_grid(grid: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """Return the settings of every point; the key that was given last changes fastest."""
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def as_sets(settings: Mapping[str, str]) -> list[str]:
+    """Return the settings of a point in the form of `--set`."""
+    return [f"{path}={value}" for path, value in settings.items()]
+
+
+def shown(settings: Mapping[str, str]) -> str:
+    """Return the settings of a point in a few words: `concurrency 16, input 512`."""
+    return ", ".join(f"{path.rpartition('.')[2]} {value}" for path, value in settings.items())

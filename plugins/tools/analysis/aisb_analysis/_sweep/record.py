@@ -1,0 +1,155 @@
+"""What a sweep's folder keeps: what was asked, and which points are done. A resume reads it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from aisb import UsageError
+from aisb_analysis._sweep.grid import Grid, points_of_grid
+from aisb_engine import mask_secrets, write_atomically
+
+SCHEMA = "aisb-sweep/1"
+FILE = "sweep.json"
+HEADER = re.compile(r"^([^=]*\bheaders\b[^=]*)=.*", re.DOTALL)
+
+
+@dataclass(slots=True)
+class Point:
+    """One point of a sweep: its settings, and the run that measured it, if one did."""
+
+    settings: dict[str, str]
+    run: str | None = None
+    exit_code: int = 0
+
+
+@dataclass(slots=True)
+class SweepRecord:
+    """A sweep as `sweep.json` in its folder keeps it. `words` are options of `aisb run`, secrets masked."""
+
+    folder: Path
+    words: list[str]
+    grid: Grid
+    points: list[Point] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, folder: Path, words: Sequence[str], grid: Grid) -> SweepRecord:
+        """Return the record of a new sweep; nothing is written yet."""
+        points = [Point(settings) for settings in points_of_grid(grid)]
+        return cls(folder, [_masked(word) for word in words], grid, points)
+
+    @classmethod
+    def read(cls, folder: Path) -> SweepRecord:
+        """Read the record of a sweep.
+
+        Raises:
+            UsageError: the folder is no sweep, or its record is damaged.
+        """
+        path = folder / FILE
+        try:
+            table = json.loads(path.read_bytes())
+            points = [Point(**point) for point in table["points"]]
+            return cls(folder, table["words"], table["grid"], points)
+        except FileNotFoundError as error:
+            raise UsageError(f"{folder} is no sweep: it has no {FILE}") from error
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise UsageError(f"{path} cannot be read: {error}; start anew without --reuse") from error
+
+    @property
+    def runs(self) -> Path:
+        """The work folder of the runs."""
+        return self.folder / "runs"
+
+    @property
+    def done(self) -> list[Point]:
+        """The points that have been measured."""
+        return [point for point in self.points if point.run is not None]
+
+    def write(self) -> None:
+        """Write the record, so that a kill leaves the old one or the new one."""
+        table = {
+            "schema": SCHEMA,
+            "words": self.words,
+            "grid": self.grid,
+            "points": [asdict(point) for point in self.points],
+        }
+        write_atomically(self.folder / FILE, (json.dumps(table, indent=2) + "\n").encode())
+
+    def check_same(self, words: Sequence[str], grid: Grid) -> None:
+        """Refuse to resume with other options than the sweep began with.
+
+        Raises:
+            UsageError: says what the sweep was asked for.
+        """
+        if [_masked(word) for word in words] == self.words and grid == self.grid:
+            return
+        raise UsageError(
+            f"{self.folder} was begun with other options:\n  {self.command()}\n"
+            "  give none but --reuse to resume it, or leave --reuse out for a new sweep"
+        )
+
+    def command(self) -> str:
+        """Return the command line that began the sweep."""
+        grids = [
+            word for path, values in self.grid.items() for word in ("--grid", f"{path}={','.join(values)}")
+        ]
+        return shlex.join(["aisb", "sweep", *grids, *self.words])
+
+
+def new_folder(work_dir: Path) -> Path:
+    """Return the path of a new folder named after the time; a second one of a second gets `_2`."""
+    stamp = datetime.now().astimezone().strftime("%Y%m%d_%H%M%S")
+    names = (stamp, *(f"{stamp}_{number}" for number in range(2, 1000)))
+    return next(work_dir / name for name in names if not (work_dir / name).exists())
+
+
+def find_folder(work_dir: Path, name: str) -> Path:
+    """Return the folder of a sweep by its path, its name in the work folder, or `latest`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = sorted(path.parent for path in work_dir.glob(f"*/{FILE}"))
+    if name == "latest":
+        if not found:
+            raise UsageError(f"there is no sweep in {work_dir} yet; -w names another folder")
+        return found[-1]
+    for path in (work_dir / name, Path(name)):
+        if (path / FILE).is_file():
+            return path
+    known = ", ".join(path.name for path in found[-5:]) or "none"
+    raise UsageError(f"no sweep {name!r}; the latest in {work_dir}: {known}")
+
+
+def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys in which two resolved runs ask for something else, with both values."""
+    before, after = (dict(_flat(_asked(config), "")) for config in (old, new))
+    for key in dict.fromkeys([*before, *after]):
+        if before.get(key) != after.get(key):
+            yield f"{key}: it was {before.get(key, 'not set')}, and is {after.get(key, 'not set')}"
+
+
+def _asked(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a resolved run changes what is sent."""
+    subtasks = {f"{pair['model']} on {pair['task']}": pair for pair in config.get("subtasks", ())}
+    return {"models": config.get("models", {}), "tasks": config.get("tasks", {}), "subtasks": subtasks}
+
+
+def _flat(table: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        place = f"{path}.{key}" if path else key
+        if isinstance(value, Mapping):
+            yield from _flat(value, place)
+        else:
+            yield place, value
+
+
+def _masked(word: str) -> str:
+    """Return a word without secrets: keys, passwords in addresses, and values of headers."""
+    return HEADER.sub(r"\1=***", mask_secrets(word))

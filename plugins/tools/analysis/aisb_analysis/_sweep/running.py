@@ -1,0 +1,177 @@
+"""Run the points of a sweep one after another, each as an ordinary performance run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aisb import AisbError, CheckFailed, ServiceError, UsageError
+from aisb_analysis._sweep.grid import as_sets, shown
+from aisb_analysis._sweep.record import Point, SweepRecord, changed_settings
+from aisb_engine import (
+    Catalog,
+    RunFolder,
+    execute_run,
+    open_finished_run,
+    plan_run,
+    read_toml,
+    read_user_file,
+    run_configuration,
+)
+
+if TYPE_CHECKING:
+    from aisb import FinishedRun
+    from aisb_engine import Display, Plugins, RunCommand, RunSpec
+
+SECONDS = 60.0
+"""How long a point lasts where nothing says how much is asked."""
+LIMITS = ("num_prompts", "duration", "pressure_time", "use_timestamp")
+"""The keys of a load that say when it ends."""
+DEFAULT_MODEL, DEFAULT_TASK = "vllm-chat", "synthetic"
+INTERRUPTED = 130
+
+
+@dataclass(slots=True)
+class Sweep:
+    """A sweep: its record, the command that each point varies, and those of the points once checked."""
+
+    record: SweepRecord
+    base: RunCommand
+    plugins: Plugins
+    display: Callable[[], Display]
+    commands: list[RunCommand] = field(default_factory=list)
+
+    def check(self) -> list[RunSpec]:
+        """Resolve every point before the first request, and return what each asks for.
+
+        Raises:
+            UsageError: a point cannot be run, or one that is done would now be asked otherwise.
+        """
+        specs = []
+        for point in self.record.points:
+            try:
+                command, spec = self._resolve(point)
+            except AisbError as error:
+                error.add_note(f"  at the point {shown(point.settings)}")
+                raise
+            self.commands.append(command)
+            specs.append(spec)
+            if point.run is not None:
+                self._check_done(point, run_configuration(spec))
+        return specs
+
+    def _resolve(self, point: Point) -> tuple[RunCommand, RunSpec]:
+        """Return the command of a point, and what it asks for. Without a limit it lasts `SECONDS`."""
+        asked = replace(self.base.asked, sets=[*self.base.asked.sets, *as_sets(point.settings)])
+        command = replace(self.base, asked=asked, mode="perf", work_dir=self.record.runs)
+        spec, _ = plan_run(command, self.plugins)
+        if not any(getattr(pair.load, key) for pair in spec.subtasks for key in LIMITS):
+            command = replace(command, asked=replace(asked, load={**asked.load, "duration": SECONDS}))
+            spec, _ = plan_run(command, self.plugins)
+        return command, spec
+
+    def run(self) -> int:
+        """Run the points that are not done, after `check`; return the exit code.
+
+        0 if every run ended with 0, else that of the first that did not. An interrupted run is no point.
+
+        Raises:
+            AisbError: the sweep cannot go on, as when a service does not answer.
+        """
+        count = len(self.record.points)
+        for number, (point, command) in enumerate(zip(self.record.points, self.commands, strict=True), 1):
+            if point.run is not None:
+                continue
+            click.echo(f"[{number}/{count}] {shown(point.settings)}", err=True)
+            code = self._run(point, command)
+            if code == INTERRUPTED:
+                return code
+            self.record.write()
+            for line in _results(open_finished_run(self.record.runs / str(point.run), plugins=self.plugins)):
+                click.echo(f"[{number}/{count}] {line}", err=True)
+        return next((point.exit_code for point in self.record.points if point.exit_code), 0)
+
+    def _run(self, point: Point, command: RunCommand) -> int:
+        """Run a point, and keep which run it was, unless the run was interrupted."""
+        try:
+            # The table at the end shows all points; the headline of each would only push it away.
+            with redirect_stdout(io.StringIO()):
+                ended = execute_run(command, self.plugins, self.display())
+        except CheckFailed as error:
+            point.run, point.exit_code = RunFolder.list(self.record.runs)[-1].timestamp, error.exit_code
+            return error.exit_code
+        if ended.interrupted:
+            return INTERRUPTED
+        if ended.stopped_code == ServiceError.exit_code:
+            raise ServiceError(f"{ended.stopped_because}; this point has to be measured again")
+        point.run, point.exit_code = ended.folder.timestamp, ended.exit_code
+        for note in ended.notes:
+            click.echo(note, err=True)
+        return ended.exit_code
+
+    def _check_done(self, point: Point, now: Mapping[str, Any]) -> None:
+        folder = RunFolder(self.record.runs / str(point.run))
+        if not folder.config.exists():
+            raise UsageError(
+                f"{self.record.folder} says that {folder} measured {shown(point.settings)}, and it is not "
+                "there\n  restore it, or start a new sweep"
+            )
+        changed = list(changed_settings(read_toml(folder.config), now))
+        if changed:
+            more = f"\n  and {len(changed) - 3} more" if len(changed) > 3 else ""
+            raise UsageError(
+                f"{self.record.folder} cannot be resumed: its runs would not be comparable\n  "
+                + "\n  ".join(changed[:3])
+                + more
+                + "\n  set it as it was, or start a new sweep without --reuse"
+            )
+
+
+def with_defaults(command: RunCommand) -> RunCommand:
+    """Return a command with the usual model and synthetic prompts where it names none."""
+    file = read_user_file(command.asked.file) if command.asked.file else {}
+    run = file.get("run", {})
+    asked = command.asked
+    if not asked.models and not run.get("models"):
+        asked = replace(asked, models=[DEFAULT_MODEL])
+    if not asked.datasets and not run.get("datasets"):
+        asked = replace(asked, datasets=[DEFAULT_TASK])
+    return replace(command, asked=asked)
+
+
+def with_models(command: RunCommand, tables: Mapping[str, Mapping[str, Any]]) -> RunCommand:
+    """Return a command with tables of models laid over those of its file."""
+    models = {**command.asked.tables.get("models", {}), **tables}
+    return replace(command, asked=replace(command.asked, tables={**command.asked.tables, "models": models}))
+
+
+def known_models(command: RunCommand, plugins: Plugins) -> list[str]:
+    """Return the names that stand for a model: of model files, of backends, and of the user's file."""
+    file = read_user_file(command.asked.file) if command.asked.file else {}
+    entries = Catalog(plugins).entries("model")
+    return [*(entry.name for entry in entries), *plugins.names("backend"), *file.get("models", {})]
+
+
+def _results(run: FinishedRun) -> list[str]:
+    """Return a line for each model and task: rates, the 95th percentile of TTFT, the certificate."""
+    lines = []
+    for (model, task), result in run.performance.items():
+        stage = result.stages[-1]
+        ttft = stage.parameters["TTFT"]
+        p95 = ttft.percentiles.get(95.0) if ttft else None
+        numbers = [
+            (stage.totals.request_rate, "{:.4g} requests/s"),
+            (stage.totals.output_rate, "{:,.4g} output tokens/s"),
+            (p95, "TTFT p95 {:.4g} ms"),
+        ]
+        known = [form.format(value) for value, form in numbers if value is not None]
+        failed = result.stages[0].totals.failed
+        failures = [f"{failed:,} failed"] if failed else []
+        parts = [*known, *failures, result.certificate.verdict]
+        lines.append(f"{task} · {model}: {', '.join(parts)}")
+    return lines

@@ -1,0 +1,194 @@
+"""`aisb sweep`: measure a grid of loads and settings, and show all points together."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from aisb import CommandContext
+    from aisb_analysis._sweep.record import SweepRecord
+    from aisb_analysis._sweep.running import Sweep
+    from aisb_engine import Plugins
+
+WORK_DIR = Path("outputs/sweeps")
+INTERRUPTED = 130
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    options_metavar="[OPTIONS] [OPTIONS OF AISB RUN]",
+)
+@click.option(
+    "--grid",
+    "grids",
+    multiple=True,
+    metavar="PATH=V,V…",
+    help="A key, as --set takes it, and its values (repeatable).",
+)
+@click.option(
+    "-r",
+    "--reuse",
+    is_flag=False,
+    flag_value="latest",
+    metavar="[DIR]",
+    help="Resume a sweep: its folder, or nothing for the latest. Points that are done are not run again.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the points; send nothing.")
+@click.option(
+    "--reporters", multiple=True, metavar="NAME,…", help="How the points are shown [default: all that can]."
+)
+@click.option(
+    "-w",
+    "--work-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=WORK_DIR,
+    show_default=True,
+    metavar="DIR",
+    help="Where the folder of the sweep is made.",
+)
+@click.pass_context
+def sweep(context: click.Context, /, **flags: Any) -> int:
+    """Measure every combination of the values of a grid, and show all points together.
+
+    Each point is a performance run. All options of `aisb run` can follow. Without --duration or
+    --num-prompts a point lasts 60 s, and without --datasets prompts are synthetic.
+
+    \b
+      aisb sweep --url URL --grid load.concurrency=1,4,16,64
+      aisb sweep --models old=URL new=URL --grid load.request_rate=2,4,8,16 \\
+          --grid task.dataset.input=512,4096 --duration 120
+      aisb sweep --reuse
+    """  # noqa: D301 - \b is for click
+    from aisb import AisbError
+    from aisb_engine import RunFolder
+
+    record, words = _record(flags, context.args)
+    made = _sweep(context.obj, record, words)
+    specs = made.check()
+    if flags["dry_run"]:
+        _print_plan(made, specs)
+        return 0
+    _say_plan(made, specs)
+    record.folder.mkdir(parents=True, exist_ok=True)
+    resume = shlex.join(["aisb", "sweep", "--reuse", str(record.folder)])
+    try:
+        with RunFolder(record.folder).lock():
+            record.write()
+            code = made.run()
+    except (AisbError, KeyboardInterrupt) as error:
+        if record.done:
+            _report(record, flags["reporters"], made.plugins)
+        if not _remove_unless_begun(record):
+            error.add_note(f"  {_count(record)}; resume with: {resume}")
+        raise
+    faults = _report(record, flags["reporters"], made.plugins) if record.done else 0
+    if code == INTERRUPTED:
+        if not _remove_unless_begun(record):
+            click.echo(f"stopped: {_count(record)}; resume with: {resume}", err=True)
+        return code
+    return code or faults
+
+
+def _record(flags: dict[str, Any], words: Sequence[str]) -> tuple[SweepRecord, list[str]]:
+    """Return the record of a new sweep, or of the one to resume, and the options of `aisb run`."""
+    from aisb import UsageError
+    from aisb_analysis._sweep.grid import parse_grids
+    from aisb_analysis._sweep.record import SweepRecord, find_folder, new_folder
+
+    grid = parse_grids(flags["grids"])
+    if flags["reuse"]:
+        record = SweepRecord.read(find_folder(flags["work_dir"], flags["reuse"]))
+        if grid or words:
+            record.check_same(words, grid)
+        return record, list(words) or record.words
+    if not grid:
+        raise UsageError("a sweep needs a grid, as in --grid load.concurrency=1,4,16,64")
+    return SweepRecord.begin(new_folder(flags["work_dir"]), words, grid), list(words)
+
+
+def _sweep(context: CommandContext, record: SweepRecord, words: Sequence[str]) -> Sweep:
+    from aisb import UsageError
+    from aisb_analysis._sweep.running import Sweep, known_models, with_defaults, with_models
+    from aisb_analysis._sweep.services import service_tables, take_services
+
+    plain, services = take_services(words)
+    command = context.run_command(plain)
+    if command.mode not in {"all", "perf"}:
+        raise UsageError(f"--mode {command.mode}: the points of a sweep are performance runs; leave it out")
+    plugins = context.load_plugins()
+    if services:
+        tables = service_tables(services, known_models(command, plugins))
+        command = with_models(command, tables)
+    return Sweep(record, with_defaults(command), plugins, context.display)
+
+
+def _print_plan(made: Sweep, specs: Sequence[Any]) -> None:
+    from tabulate import tabulate
+
+    keys = list(made.record.grid)
+    rows = [
+        (number, *(point.settings[key] for key in keys), ", ".join(_asked(spec)), point.run or "")
+        for number, (point, spec) in enumerate(zip(made.record.points, specs, strict=True), 1)
+    ]
+    click.echo(tabulate(rows, headers=("point", *keys, "asked", "run"), disable_numparse=True))
+
+
+def _asked(spec: Any) -> list[str]:
+    """Say how much each subtask of a point asks."""
+    ends = (
+        ("num_prompts", "{} requests"), ("duration", "{:g} s"), ("pressure_time", "{:g} s"),
+    )  # fmt: skip
+    return [
+        f"{pair.task} · {pair.model}: "
+        + ", ".join(form.format(getattr(pair.load, key)) for key, form in ends if getattr(pair.load, key))
+        for pair in spec.subtasks
+    ]
+
+
+def _say_plan(made: Sweep, specs: Sequence[Any]) -> None:
+    """Say how many points there are, and how long they take where every one says it."""
+    record = made.record
+    left = [spec for point, spec in zip(record.points, specs, strict=True) if point.run is None]
+    lengths = [pair.load.duration or pair.load.pressure_time for spec in left for pair in spec.subtasks]
+    time = f", at least {sum(lengths) / 60:.1f} min" if lengths and all(lengths) else ""
+    done = f"{len(record.done)} of {len(record.points)} points are done; " if record.done else ""
+    click.echo(f"{done}{len(left)} points to measure{time}; folder: {record.folder}", err=True)
+
+
+def _report(record: SweepRecord, reporters: Sequence[str], plugins: Plugins) -> int:
+    """Show the points that are done; return 1 where a reporter failed, else 0."""
+    from aisb_engine import (
+        PluginFaults,
+        RunFolder,
+        report_several,
+        reporter_names,
+        reporter_table,
+        split_names,
+    )
+
+    faults = PluginFaults()
+    folders = [RunFolder(record.runs / str(point.run)) for point in record.done]
+    table = reporter_table(None, split_names(reporters) or reporter_names("several", plugins), ())
+    _, files = report_several(table, folders, record.folder, plugins, faults)
+    for line in (*files, *faults.lines()):
+        click.echo(line, err=True)
+    return 1 if faults.faults else 0
+
+
+def _count(record: SweepRecord) -> str:
+    return f"{len(record.done)} of {len(record.points)} points are done"
+
+
+def _remove_unless_begun(record: SweepRecord) -> bool:
+    """Remove the folder of a sweep in which nothing was sent; say whether it was removed."""
+    import shutil
+
+    if record.done or any(record.runs.glob("*")):
+        return False
+    shutil.rmtree(record.folder)
+    return True

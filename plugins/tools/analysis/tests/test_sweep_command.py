@@ -1,0 +1,245 @@
+"""`aisb sweep` through its ends: points that are ordinary runs, a kill and a resume, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aisb import UsageError
+from aisb_analysis._sweep.grid import parse_grids, points_of_grid
+from aisb_analysis._sweep.services import service_tables, take_services
+from aisb_cli.main import main
+from aisb_mock import MockOptions, start_mock
+
+AISB = (sys.executable, "-m", "aisb_cli.main")
+SHORT = ("--input-len", "16", "--output-len", "4")
+NOWHERE = ("--url", "http://127.0.0.1:1")
+
+
+def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    ended = subprocess.run([*AISB, *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=100)
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended
+
+
+def record(cwd: Path) -> dict:
+    (file,) = cwd.glob("outputs/sweeps/*/sweep.json")
+    return json.loads(file.read_text())
+
+
+def test_a_killed_sweep_resumes_and_does_not_repeat_what_is_done(tmp_path: Path) -> None:
+    with start_mock(MockOptions(ttft_ms=5, tpot_ms=1)) as mock:
+        words = ("sweep", "--grid", "load.concurrency=1,2,4", "--url", mock.url, "--num-prompts", "6", *SHORT)
+        process = subprocess.Popen([*AISB, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        assert process.stderr
+        for line in process.stderr:
+            if line.startswith("[2/3] concurrency 2"):
+                break
+        runs = next(tmp_path.glob("outputs/sweeps/*/runs"))
+        ends = time.monotonic() + 60
+        while len(list(runs.iterdir())) < 2:  # the second point has begun to be written
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(30)
+        process.stderr.close()
+        (first, *rest) = record(tmp_path)["points"]
+        assert first["run"]
+        assert [point["run"] for point in rest] == [None, None]
+        log = next((runs / first["run"]).glob("log/*/*/worker-0"))
+        before = (log.stat().st_mtime_ns, log.stat().st_size)
+        resumed = aisb("sweep", "--reuse", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "1 of 3 points are done; 2 points to measure" in resumed.stderr
+    points = record(tmp_path)["points"]
+    assert points[0] == first
+    assert (log.stat().st_mtime_ns, log.stat().st_size) == before
+    assert all((runs / point["run"] / "performances").is_dir() for point in points)
+    folder = runs.parent
+    rows = list(csv.DictReader((folder / "points.csv").open()))
+    assert [row["load.concurrency"] for row in rows] == ["1", "2", "4"]
+    assert [row["run"] for row in rows] == [point["run"] for point in points]
+    assert {row["requests"] for row in rows} == {"6"}
+    assert (folder / "points.txt").read_text() == resumed.stdout
+    assert {file.name for file in folder.glob("points.*")} >= {"points.json", "points.md", "points.html"}
+
+
+def test_services_are_curves_and_a_changed_file_ends_a_resume(tmp_path: Path) -> None:
+    file = tmp_path / "aisb.toml"
+    file.write_text("[load]\nnum_prompts = 4\n")
+    with start_mock(MockOptions(ttft_ms=5)) as old, start_mock(MockOptions(ttft_ms=1)) as new:
+        words = [
+            "sweep",
+            "--grid",
+            "load.concurrency=1,2",
+            "--models",
+            f"old={old.url}",
+            f"new={new.url}",
+            *SHORT,
+        ]
+        ended = aisb(*words, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.startswith("old\nconcurrency  requests/s")
+        assert "\n\nnew\nconcurrency" in ended.stdout
+        other = aisb(*words, "--num-prompts", "3", "--reuse", cwd=tmp_path)
+        assert other.returncode == 2
+        assert (
+            "was begun with other options:\n  aisb sweep --grid load.concurrency=1,2 --models old=http"
+            in other.stderr
+        )
+        file.write_text("[load]\nnum_prompts = 5\n")
+        changed = aisb("sweep", "--reuse", cwd=tmp_path)
+    assert changed.returncode == 2
+    assert "cannot be resumed: its runs would not be comparable" in changed.stderr
+    assert "subtasks.old on synthetic.load.num_prompts: it was 4, and is 5" in changed.stderr
+
+
+def test_a_dry_run_prints_the_points_and_a_point_lasts_a_minute_unless_told(tmp_path: Path) -> None:
+    ended = aisb(
+        "sweep",
+        "--grid",
+        "load.request_rate=2,4",
+        "--grid",
+        "task.dataset.input=16,32",
+        "--dry-run",
+        *NOWHERE,
+        cwd=tmp_path,
+    )
+    assert ended.returncode == 0, ended.stderr
+    lines = [line.split() for line in ended.stdout.splitlines()[2:]]
+    assert [line[:3] for line in lines] == [
+        ["1", "2", "16"],
+        ["2", "2", "32"],
+        ["3", "4", "16"],
+        ["4", "4", "32"],
+    ]
+    assert lines[0][3:] == ["synthetic", "·", "vllm-chat:", "60", "s"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_line_that_run_answers_several_loads_with_is_a_sweep(tmp_path: Path) -> None:
+    words = (
+        "--mode",
+        "perf",
+        "--models",
+        "vllm-chat",
+        *NOWHERE,
+        "--datasets",
+        "synthetic",
+        "--num-prompts",
+        "3",
+    )
+    ended = aisb("run", *words, "--request-rate", "5,10", "--concurrency=1,4", cwd=tmp_path)
+    assert ended.returncode == 2
+    line = ended.stderr.splitlines()[-1].strip()
+    assert line == (
+        "aisb sweep --grid load.request_rate=5,10 --grid load.concurrency=1,4 --models vllm-chat "
+        "--url http://127.0.0.1:1 --datasets synthetic --num-prompts 3"
+    )
+    planned = aisb(*shlex.split(line)[1:], "--dry-run", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    assert len(planned.stdout.splitlines()) == 2 + 4
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "a sweep needs a grid, as in --grid load.concurrency=1,4,16,64"),
+        (("--grid", "load.concurrency=1,x"), "load.concurrency: input should be a valid integer"),
+        (
+            ("--grid", "load.concurrncy=1"),
+            "no such key; did you mean 'concurrency'?\n  at the point concurrncy 1",
+        ),
+        (("--grid", "load.concurrency=1", "--nosuch"), "No such option '--nosuch'"),
+        (
+            ("--grid", "load.concurrency=1", "--slo", "ttft_p95=1s"),
+            "--slo is for a single run: leave it out of ",
+        ),
+        (
+            ("--grid", "load.concurrency=1", "--mode", "infer"),
+            "--mode infer: the points of a sweep are performance runs",
+        ),
+        (("--reuse",), "there is no sweep in outputs/sweeps yet"),
+        (("--reuse", "nosuch"), "no sweep 'nosuch'; the latest in outputs/sweeps: none"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_before_the_first_request(
+    words: tuple[str, ...],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", *words])
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_in_which_nothing_was_sent_leaves_no_folder(tmp_path: Path) -> None:
+    ended = aisb("sweep", "--grid", "load.concurrency=1,2", *NOWHERE, cwd=tmp_path)
+    assert ended.returncode == 3
+    assert list(tmp_path.glob("outputs/sweeps/*")) == []
+
+
+def test_a_grid_is_every_combination_and_values_may_hold_commas() -> None:
+    grid = parse_grids(["load.concurrency=1,4", 'task.dataset.input=[16, 32],"a,b"'])
+    assert points_of_grid(grid) == [
+        {"load.concurrency": "1", "task.dataset.input": "[16, 32]"},
+        {"load.concurrency": "1", "task.dataset.input": '"a,b"'},
+        {"load.concurrency": "4", "task.dataset.input": "[16, 32]"},
+        {"load.concurrency": "4", "task.dataset.input": '"a,b"'},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (["load.concurrency"], "write a key and its values, as in --grid load.concurrency=1,4,16"),
+        (["load.concurrency=1,,4"], "write a key and its values"),
+        (["a.b=1", "a.b=2"], "--grid a.b is given twice"),
+        (["a.b=1,2,1"], "the value 1 stands twice"),
+    ],
+)
+def test_a_grid_that_cannot_be_read_is_refused(texts: list[str], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        parse_grids(texts)
+
+
+def test_addresses_are_taken_from_the_names_of_models() -> None:
+    words = [
+        "--models",
+        "a=http://h:1/v1",
+        "vllm-chat=http://h:2,sim",
+        "--datasets",
+        "x=http://no",
+        "--models=b=https://h",
+    ]
+    plain, services = take_services(words)
+    assert plain == ["--models", "a", "vllm-chat", "sim", "--datasets", "x=http://no", "--models", "b"]
+    assert services == {"a": "http://h:1/v1", "vllm-chat": "http://h:2", "b": "https://h"}
+    assert service_tables(services, ["vllm-chat"])["a"] == {"base": "vllm-chat", "url": "http://h:1/v1"}
+    assert service_tables(services, ["vllm-chat"])["vllm-chat"] == {"url": "http://h:2"}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--models", "a=http://h:1", "a=http://h:2"], "--models a has two addresses"),
+        (["--models", "a=http://h:1", "--url", "http://h"], "--url and --models NAME=URL are both given"),
+    ],
+)
+def test_a_model_with_two_addresses_is_refused(words: list[str], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        take_services(words)
