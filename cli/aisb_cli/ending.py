@@ -23,7 +23,7 @@ def show_ending(ended: ExecutedRun, command: RunCommand, flags: Sequence[str] = 
     resume = _resuming(ended, command, [*work, *flags])
     failed = f"{ended.failed} failed"
     if command.mode in {"perf", "perf_viz"}:
-        again = shlex.join(["aisb", "run", "--mode", "perf_viz", "--reuse", ended.folder.timestamp, *work])
+        again = shlex.join([*_command(), "--mode", "perf_viz", "--reuse", ended.folder.timestamp, *work])
         stopped = "stopped, " if ended.is_stopped else ""
         click.echo(
             f"{stopped}{failed}; everything is in {ended.folder}; show it again with: {again}", err=True
@@ -37,9 +37,16 @@ def show_ending(ended: ExecutedRun, command: RunCommand, flags: Sequence[str] = 
     return ended.exit_code
 
 
+def _command() -> list[str]:
+    """Return the command that resumes a run: the one that is running, where it is another than `aisb`."""
+    context = click.get_current_context(silent=True)
+    name = context.find_root().info_name if context else None
+    return ["aisb", "run"] if name in (None, "aisb") else [str(name)]
+
+
 def _resuming(ended: ExecutedRun, command: RunCommand, flags: Sequence[str]) -> str:
     """Return the command that resumes a run, and say what has to be filled in."""
-    words = ["aisb", "run", "--reuse", ended.folder.timestamp, *flags]
+    words = [*_command(), "--reuse", ended.folder.timestamp, *flags]
     if command.mode == "infer":
         words += ["--mode", "infer"]
     if command.data_dir is not None:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from aisb._errors import ServiceError, UsageError
-from aisb._types import Chunk, Prediction, Request, ServiceInfo, TokenScores
+from aisb._types import Chunk, Message, Prediction, Request, ServiceInfo, TokenScores
 
 NOT_READY = (502, 503, 504)
 
@@ -234,13 +234,16 @@ class HttpBackend(Backend):
         del request
         return prediction
 
-    def encode_logprob(self, text: str) -> HttpCall:
-        """Translate a request for the log-probability of each token of a text, without generation.
+    def encode_logprob(self, prompt: str | Sequence[Message]) -> HttpCall:
+        """Translate a request for the log-probability of each token of a prompt, without generation.
+
+        The prompt is a text, or messages where the backend takes chat. A last message of the assistant is an
+        option to compare: nothing may follow its text, not even the end of its turn.
 
         Raises:
             UsageError: the service does not offer it, or this backend does not support it.
         """
-        del text
+        del prompt
         raise UsageError(
             f"{type(self).__name__} gives no log-probabilities of a prompt, which this task compares; use a "
             "completions backend of a service that has them, or a local one"

@@ -113,7 +113,8 @@ class Request:
     """The request for one sample, repeat and turn: either `messages`, `text`, or `tokens` (token ids).
 
     `params` are generation parameters under OpenAI's names (`max_tokens`, `stop`, `seed` …). `followups` are
-    the later user turns of a conversation. With `continuations`, the service is asked for the
+    the later user turns of a conversation; `replies` are what stands before each of them in place of the
+    model's own answers, if these are not used. With `continuations`, the service is asked for the
     log-probability of each of these texts after the prompt, and generates nothing. `at` is the launch time
     that a trace gives, in seconds. `facts` are copied to the log record, such as `input_tokens_asked`.
     """
@@ -126,6 +127,7 @@ class Request:
     tokens: tuple[int, ...] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     followups: tuple[str, ...] = ()
+    replies: tuple[str, ...] = ()
     continuations: tuple[str, ...] = ()
     at: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)

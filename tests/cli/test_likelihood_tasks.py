@@ -71,6 +71,17 @@ def test_the_likeliest_option_is_the_answer(tmp_path: Path, style: str, scores: 
     assert resumed.returncode == 3, resumed.stderr  # nothing is asked again, but the service is looked for
 
 
+@pytest.mark.parametrize("style", ["text", "chat"])
+def test_a_chat_service_compares_options_as_the_assistants_turn(tmp_path: Path, style: str) -> None:
+    lay(tmp_path, style)
+    with start_mock(MockOptions(accuracy=1.0, answers=str(tmp_path / "answers.jsonl"))) as mock:
+        words = ("run", "--models", "vllm_api_general_chat", "--datasets", "stones", "--url", mock.url)
+        ended = aisb(*words, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    (path,) = tmp_path.glob("outputs/default/*/results/vllm-api-general-chat/stones.json")
+    assert json.loads(path.read_text())["accuracy"] == 100
+
+
 def test_a_service_without_log_probabilities_is_said_before_anything_is_sent(tmp_path: Path) -> None:
     lay(tmp_path, "text")
     ended = aisb("run", "--models", "sim", "--datasets", "stones", cwd=tmp_path)

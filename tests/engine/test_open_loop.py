@@ -11,7 +11,7 @@ import pytest
 
 from aisb import AttemptFailed, Backend, Chunk, Failure, Message, Request
 from aisb._errors import RunError
-from aisb_engine._load.attempts import next_turn
+from aisb_engine._data.conversations import next_turn
 from aisb_engine._load.pacing import Pacer, Timer
 from aisb_engine._load.runner import SubtaskRunner
 from aisb_engine._load.share import LoadShare

@@ -99,8 +99,19 @@ def test_a_seed_draws_the_examples_once_for_all(ask):
     assert all(one == drawn[0][0] for one in drawn[0])
 
 
+def test_a_seed_draws_other_examples_for_each_sample(ask):
+    origin = {"split": "train", "seed": 1, "per_sample": True}
+    first, again = ([shown(one) for one in ask({"shots": 3, "shots_from": origin})] for _ in range(2))
+    assert first == again
+    assert len({tuple(one) for one in first}) > 1
+    assert all(len(set(one)) == 3 for one in first)
+    with pytest.raises(ValueError, match="per_sample is set, so seed must be set too"):
+        ask({"shots": 3, "shots_from": {"per_sample": True}})
+
+
 def test_from_its_own_rows_a_sample_is_never_its_own_example(ask):
-    for origin in ({}, {"seed": 3}, {"positions": [0, 1, 2]}, {"split": "test"}):
+    origins = ({}, {"seed": 3}, {"seed": 3, "per_sample": True}, {"positions": [0, 1, 2]}, {"split": "test"})
+    for origin in origins:
         for request in ask({"shots": 3, "shots_from": origin}):
             question = turns(request)[-1][1].removeprefix("Q: ")
             assert len(shown(request)) == 3

@@ -193,15 +193,15 @@ class _Service:
 
     async def _logprobs(self) -> Finding:
         remedy = (
-            "tasks that compare likelihoods need a completions API with prompt_logprobs or echo, as vLLM's"
+            "tasks that compare likelihoods need prompt_logprobs, as vLLM has them, or completions with echo"
         )
         backend, own = self.backend, False
         try:
             try:
-                backend.encode_logprob("")
+                call = backend.encode_logprob([Message("user", "Yes, no")])
             except UsageError:
                 backend, own = self._completions(), True
-            call = backend.encode_logprob("Yes, no")
+                call = backend.encode_logprob("Yes, no")
             answer = await backend.fetch(call.path, body=_body(call.body), timeout=60)
             if answer.status != 200:
                 return self._note("logprobs", backend.error_message(answer.status, answer.body), remedy)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from aisb._errors import ConfigError, DataError
 from aisb._templates import Template, as_text, optional
 from aisb._types import Message, Request, Sample
+from aisb_engine._data.conversations import next_turn
 from aisb_engine._data.loading import LoadedSamples, load_samples
 from aisb_engine._data.media import Attached, Media, MediaFolders, attach
 from aisb_engine._data.samples import LETTERS, BrokenRow, row_at, row_max_tokens
@@ -30,6 +31,14 @@ FACTS = ("input_tokens_asked", "input_tokens", "input_exact")
 """The fields of a row that go with its request into the log: how long a made prompt was to be, and is."""
 
 
+SPARE = 32
+"""Rows that are drawn beside the examples, since some may be the sample itself or ask the same."""
+NO_TOKENS = (
+    "a task of token ids needs a text (completions) endpoint, without a system text; or a dataset that gives "
+    "their text as well, as those of made prompts do with dataset.tokenizer = FOLDER"
+)
+
+
 class Example(NamedTuple):
     """An example as it is shown: its question, its answer, and what goes with the question."""
 
@@ -40,7 +49,7 @@ class Example(NamedTuple):
 
 def _check_text(request: Request) -> None:
     """Raise `UnicodeEncodeError` for a text that cannot be sent: half of a surrogate pair is no character."""
-    texts = [request.text or "", *request.followups, *request.continuations]
+    texts = [request.text or "", *request.followups, *request.replies, *request.continuations]
     for message in request.messages or ():
         parts = message.content
         texts += [parts] if isinstance(parts, str) else [part.value for part in parts]
@@ -53,8 +62,9 @@ class Renderer:
 
     `params` are the generation parameters of a row that says nothing itself (left out: the task's); a row's
     own `max_tokens` and tools stand above them, and `forced` above both. `left_out` are parameters that the
-    backend does not send. `files` are those of the task's rows: what a row names is looked for beside them
-    first.
+    backend does not send. Where it does not take token ids (`sends_tokens`), a task of such is asked by its
+    text: the template `user`. `files` are those of the task's rows: what a row names is looked for beside
+    them first.
     """
 
     def __init__(
@@ -66,6 +76,7 @@ class Renderer:
         params: Mapping[str, Any] | None = None,
         forced: Mapping[str, Any] | None = None,
         left_out: Collection[str] = (),
+        sends_tokens: bool = True,
         files: Sequence[Path] = (),
     ) -> None:
         table, where = task.prompt, "task.prompt."
@@ -76,9 +87,13 @@ class Renderer:
         own = None if "max_tokens" in left_out else task.sample.max_tokens
         self._max_tokens = optional(own, "task.sample.max_tokens")
         self._at = optional(task.sample.at, "task.sample.at")
+        self.decodes = table.tokens is not None and not sends_tokens
         self._tokens = _one_field(table.tokens, f"{where}tokens", "token ids: '{token_ids}'")
         self._tools = _one_field(table.tools, f"{where}tools", "a list of tools: '{tools}'")
-        self._followups = _followups(table.followups, f"{where}followups")
+        self._followups = _turn_templates(table.followups, f"{where}followups")
+        self._replies = None
+        if table.conversation != "every":
+            self._replies = _turn_templates(table.replies, f"{where}replies")
         self._user = Template(table.user, f"{where}user")
         self._shot_user = Template(
             table.user if table.shot_user is None else table.shot_user, f"{where}shot_user"
@@ -95,6 +110,7 @@ class Renderer:
             self._continuation,
             *(self._user, self._shot_user, self._shot, self._system, self._intro),
             *(self._followups if isinstance(self._followups, list) else [self._followups]),
+            *(self._replies if isinstance(self._replies, list) else [self._replies]),
         )
         self._more = bool(MADE & {name for template in templates if template for name in template.names})
         self._rendered: dict[str, Example] = {}
@@ -125,8 +141,10 @@ class Renderer:
                 params=params,
                 at=row_at(self._at, sample.fields) if self._at else None,
                 continuations=self._options(sample) if self._continuation else (),
-                facts={name: sample.fields[name] for name in FACTS if name in sample.fields},
+                facts={} if self.decodes else _facts(sample.fields),
             )
+            if self._replies is not None:
+                request = self._with_replies(request, self._replies, sample)
             _check_text(request)
         except (ConfigError, DataError) as error:
             error.args = (f"{error}\n  at sample {sample.id}",)
@@ -140,7 +158,9 @@ class Renderer:
 
     def _content(self, sample: Sample) -> dict[str, Any]:
         """Return what is asked, under the names that `Request` has for it."""
-        if self._tokens:
+        if self.decodes and not sample.fields.keys() >= set(self._user.names):
+            raise ConfigError("", NO_TOKENS)
+        if self._tokens and not self.decodes:
             return {"tokens": _token_ids(self._tokens, sample.fields)}
         examples = [self._example(shot) for shot in self.shots.choose(sample)] if self.shots else []
         fields = self._fields(sample)
@@ -148,6 +168,18 @@ class Renderer:
         if self.task.prompt.style == "text":
             return {"text": self._text(fields, examples), "followups": followups}
         return {"messages": self._messages(fields, examples), "followups": followups}
+
+    def _with_replies(self, request: Request, replies: Template | list[Template], sample: Sample) -> Request:
+        """Return a conversation in which the row's replies stand in place of the model's answers."""
+        given = _turns(replies, self._fields(sample))
+        needed = len(request.followups)
+        if len(given) < needed:
+            raise DataError(f"task.prompt.replies: there are {len(given)}, and {needed} stand before a turn")
+        request = replace(request, replies=given[:needed])
+        if self.task.prompt.conversation == "last":
+            while request.followups:
+                request = next_turn(request, "")
+        return replace(request, turn=0)
 
     def _options(self, sample: Sample) -> tuple[str, ...]:
         """Return what each of a sample's options adds to its prompt."""
@@ -215,7 +247,7 @@ class Renderer:
 
 
 class Shots:
-    """Chooses few-shot examples: at fixed positions, drawn by a seed, or the first ones.
+    """Chooses few-shot examples: at fixed positions, drawn by a seed (for all samples or each), or the first.
 
     From the task's own rows an example is never the sample itself, nor a row that asks the same; the next
     row takes its place. Positions count within the group where examples come from the sample's group.
@@ -242,6 +274,8 @@ class Shots:
         """
         group = sample.group if self._table.same_group else None
         rows = self._ordered.get(group, [])
+        if self._table.per_sample:
+            rows = self._drawn_for(rows, sample)
         if self._own:
             rows = self._others(rows, sample)
         if len(rows) < self._count:
@@ -286,9 +320,18 @@ class Shots:
             return [rows[p] for p in positions] + [row for p, row in enumerate(rows) if p not in first]
         if self._table.seed is None:
             return rows
-        random = Random(f"{self._table.seed}:{group or ''}")
+        return self._drawn(rows, group or "")
+
+    def _drawn(self, rows: Sequence[Sample | BrokenRow], key: str) -> list[Sample | BrokenRow]:
+        """Return the rows in the order of the draw that the seed makes for a key."""
+        random = Random(f"{self._table.seed}:{key}")
         drawn = [random.random() for _ in rows]
         return [rows[index] for index in sorted(range(len(rows)), key=drawn.__getitem__)]
+
+    def _drawn_for(self, rows: Sequence[Sample | BrokenRow], sample: Sample) -> list[Sample | BrokenRow]:
+        """Return enough rows of the draw of one sample; all of them in that order would take long to make."""
+        random = Random(f"{self._table.seed}:{sample.id}")
+        return random.sample(rows, min(len(rows), self._count + SPARE))
 
     def _origin(self, group: str | None) -> str:
         split = f"split {self._table.split!r}" if self._table.split else "the data"
@@ -312,9 +355,7 @@ def cross(request: Request, wants: Literal["chat", "text"], system: str | None =
     """
     if request.tokens is not None and request.messages is None and request.text is None:
         if wants == "chat" or system:
-            raise ConfigError(
-                "", "a task of token ids needs a text (completions) endpoint, without a system text"
-            )
+            raise ConfigError("", NO_TOKENS)
         return request
     if wants == "chat":
         messages = request.messages
@@ -341,7 +382,7 @@ def _one_field(text: str | None, where: str, what: str) -> Template | None:
     return template
 
 
-def _followups(given: str | list[str] | None, where: str) -> Template | list[Template] | None:
+def _turn_templates(given: str | list[str] | None, where: str) -> Template | list[Template] | None:
     if isinstance(given, list):
         return [Template(text, f"{where}.{position}") for position, text in enumerate(given)]
     return _one_field(given, where, "the later turns ('{turns}'), or a list of templates")
@@ -356,6 +397,10 @@ def _turns(followups: Template | list[Template] | None, fields: Mapping[str, Any
             f"{followups.where}: {followups.text} is {as_text(found)[:60]!r}, not a list of turns"
         )
     return tuple([as_text(turn) for turn in found])
+
+
+def _facts(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: fields[name] for name in FACTS if name in fields}
 
 
 def _token_ids(template: Template, fields: Mapping[str, Any]) -> tuple[int, ...]:

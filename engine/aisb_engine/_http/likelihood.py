@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from aisb._errors import AisbError, AttemptFailed, ServiceError, UsageError
-from aisb._types import Failure, Logprob, Prediction, Request, Timing, TokenScores
+from aisb._types import Failure, Logprob, Message, Prediction, Request, Timing, TokenScores
 
 if TYPE_CHECKING:
-    from aisb._backend import Backend, HttpBackend
+    from aisb._backend import Backend, HttpBackend, HttpCall
     from aisb_engine._http.transport import Exchange, Transport
 
 
@@ -35,12 +35,12 @@ async def ask_options(
     sent: int | None = None
     found: tuple[Logprob, ...] = ()
     failure: Failure | None = None
-    context = request.text or ""
     try:
-        alone = await _scores(backend, transport, context, exchange)
+        alone = await _scores(backend, transport, _call(backend, request), exchange)
         sent = exchange.sent_ns
         wholes = [
-            await _scores(backend, transport, context + text, exchange) for text in request.continuations
+            await _scores(backend, transport, _call(backend, request, text), exchange)
+            for text in request.continuations
         ]
         found = options(alone, wholes, request.continuations)
     except AttemptFailed as error:
@@ -70,9 +70,27 @@ def check_scores(backend: Backend) -> None:
     from aisb._backend import Backend, HttpBackend
 
     if isinstance(backend, HttpBackend):
-        backend.encode_logprob("")
+        trial_call(backend)
     elif type(backend).logprob is Backend.logprob:
         raise UsageError(f"{type(backend).__name__} gives no log-probabilities, which this task compares")
+
+
+def trial_call(backend: HttpBackend) -> HttpCall:
+    """Return a request for the log-probabilities of two words.
+
+    Raises:
+        UsageError: the backend does not ask for such.
+    """
+    words = "Yes, no"
+    return backend.encode_logprob((Message("user", words),) if backend.takes == "chat" else words)
+
+
+def _call(backend: HttpBackend, request: Request, option: str = "") -> HttpCall:
+    """Return what asks for the scores of a request's prompt, with an option behind it."""
+    if request.messages is None:
+        return backend.encode_logprob((request.text or "") + option)
+    turns = (*request.messages, Message("assistant", option)) if option else request.messages
+    return backend.encode_logprob(turns)
 
 
 async def try_scores(backend: HttpBackend) -> None:
@@ -83,7 +101,7 @@ async def try_scores(backend: HttpBackend) -> None:
     Raises:
         ServiceError: the service ignored what was asked, or refuses it.
     """
-    call = backend.encode_logprob("Yes, no")
+    call = trial_call(backend)
     if not isinstance(call.body, Mapping):
         return
     answer = await backend.fetch(call.path, body=call.body, timeout=60.0)
@@ -101,7 +119,9 @@ async def try_scores(backend: HttpBackend) -> None:
         return
 
 
-async def _scores(backend: HttpBackend, transport: Transport, text: str, exchange: Exchange) -> TokenScores:
+async def _scores(
+    backend: HttpBackend, transport: Transport, call: HttpCall, exchange: Exchange
+) -> TokenScores:
     from aisb_engine._http.assembly import wire
     from aisb_engine._http.reply import document
     from aisb_engine._stream import StreamReader
@@ -109,7 +129,7 @@ async def _scores(backend: HttpBackend, transport: Transport, text: str, exchang
 
     reader = StreamReader()
     exchange.start(reader)
-    await transport.exchange(wire(backend, transport, backend.encode_logprob(text)), exchange)
+    await transport.exchange(wire(backend, transport, call), exchange)
     body = document(exchange)
     if not 200 <= reader.status < 300:
         words = backend.error_message(reader.status, body)

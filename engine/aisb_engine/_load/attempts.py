@@ -1,13 +1,12 @@
-"""What surrounds an attempt: where and with what it is logged, whether it is repeated, and the next turn."""
+"""What surrounds an attempt: where and with what it is logged, and whether it is repeated."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
-from aisb._types import Failure, Message, Prediction, Request
+from aisb._types import Failure, Prediction, Request
 
 RETRIED_STATUS = frozenset({408, 409, 425, 429})
 SAID_FROM = 10.0
@@ -59,16 +58,6 @@ def long_wait(failure: Failure, longest: float) -> str:
             f"it comes after {longest:g} s, the most that load.longest_delay allows"
         )
     return f"the service asks to wait {asked:g} s before the next attempt (Retry-After): waiting"
-
-
-def next_turn(request: Request, answer: str) -> Request:
-    """Return the next request of a conversation: the messages so far, the answer, and the next user text."""
-    text, *later = request.followups
-    following = replace(request, turn=request.turn + 1, followups=tuple(later))
-    if request.messages is not None:
-        turns = (*request.messages, Message("assistant", answer), Message("user", text))
-        return replace(following, messages=turns)
-    return replace(following, text=f"{request.text or ''}\n{answer}\n{text}")
 
 
 def facts_of(request: Request) -> dict[str, Any]:

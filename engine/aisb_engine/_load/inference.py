@@ -34,6 +34,8 @@ from aisb_engine._stopper import Stopper
 
 LEAD_NS = 2_000_000
 """How long after everything is ready the first request of an open loop can be due."""
+RESUMED_IN_AISBENCHS_WORDS = "Found {} tmp items, run infer task from the last interrupted position"
+"""What AISBench's documents say of a resumed run, for scripts that look for it, in runs of its layout."""
 
 
 async def infer(stage: InferenceStage) -> None:
@@ -245,8 +247,12 @@ def _resume(stage: InferenceStage, one: PreparedSubtask, progress: Progress, log
     if log.attempts:
         failed = len(log.latest) - len(log.finished)
         found = f"Found {len(finished)} finished of {progress.total}, {failed} failed: going on"
-        note(found)
-        stage.display.say(f"{one.name}: {found}")
+        lines = [found]
+        if stage.spec.run.files_apart:
+            lines.append(RESUMED_IN_AISBENCHS_WORDS.format(len(finished)))
+        for line in lines:
+            note(line)
+            stage.display.say(f"{one.name}: {line}")
     note(f"asking {progress.total - progress.finished} requests, {one.subtask.merged}")
     for line in one.notes:
         note(line)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from aisb._backend import Backend
 from aisb._environment import Environment
 from aisb._types import Prediction, Request, Sample
+from aisb_engine._data.conversations import next_turn
 from aisb_engine._data.loading import LoadedSamples
 from aisb_engine._data.prompts import Renderer, cross
 from aisb_engine._data.samples import BrokenRow
 from aisb_engine._faults import ComponentError, PluginFaults
-from aisb_engine._load.attempts import next_turn
 from aisb_engine._load.loads import ends_by_time
 from aisb_engine._load.prefix_cache import PrefixCacheBuster, in_round, pool_of, with_mark
 from aisb_engine._progress import Progress
@@ -73,7 +74,10 @@ class PreparedSubtask:
 
     def cache_buster(self) -> PrefixCacheBuster | None:
         """Return what keeps prompts of other rounds out of prefix caches; None where nothing does."""
-        return PrefixCacheBuster(pool_of(self.samples)) if self.nonce else None
+        if not self.nonce:
+            return None
+        # The text of token ids is not made of the pool that these were drawn from.
+        return PrefixCacheBuster(None if self.renderer.decodes else pool_of(self.samples))
 
     def render(self, sample: Sample, repeat: int = 0) -> Request | None:
         """Render the request for a sample; None, and recorded in `broken`, where a plugin raises."""
@@ -89,6 +93,15 @@ class PreparedSubtask:
     def record_fault(self, error: ComponentError, sample: str) -> None:
         """Record what a plugin raised at a sample."""
         self.faults.add(error, f"sample {sample} of {self.subtask.task}")
+
+    def check(self) -> None:
+        """Render the first prompt, so that what the backend cannot be sent is refused before anything is.
+
+        Raises:
+            ConfigError: see `cross`.
+        """
+        if samples := self.samples:
+            self.render(samples[0])
 
     def broken_line(self) -> str | None:
         """Say how many samples cannot be asked, and why the first of them; None where all can."""
@@ -152,14 +165,8 @@ class PreparedSubtask:
     def _request(self, sample: Sample, repeat: int) -> Request:
         """Return the request for a sample as the backend takes it; repeats differ by their seed."""
         rendered = self.renderer.request(sample, repeat)
-        # Likelihoods are those of texts. In a chat task an option is the assistant's turn, which a local
-        # model renders with its chat template.
-        renders = rendered.messages is not None and (
-            self.backend.renders or (self.backend.local and self.backend.takes == "chat")
-        )
-        takes = "text" if rendered.continuations else self.backend.takes
-        request = cross(rendered, "chat" if renders else takes, self.model.system)
-        if rendered.continuations and rendered.messages is not None and not renders:
+        request = cross(rendered, self._form(rendered), self.model.system)
+        if rendered.continuations and rendered.messages is not None and request.messages is None:
             request = replace(request, text=f"{request.text}\n")
         has_repeats = self.subtask.repeats > 1
         if has_repeats and "seed" not in request.params and sends(self.backend, "seed"):
@@ -167,9 +174,22 @@ class PreparedSubtask:
             request = replace(request, params={**request.params, "seed": seed})
         return with_mark(request, self.nonce) if self.nonce else request
 
+    def _form(self, rendered: Request) -> Literal["chat", "text"]:
+        """Return whether a request is sent as messages or as one text.
+
+        A local model compares the options of a text as they stand, without its chat template. In a chat task
+        an option is the assistant's turn, as it always is for a chat API.
+        """
+        backend = self.backend
+        if rendered.messages is not None and backend.renders:
+            return "chat"
+        if rendered.continuations and rendered.messages is None and backend.local:
+            return "text"
+        return backend.takes
+
     @property
     def _has_conversations(self) -> bool:
-        return bool(self.task.prompt.followups)
+        return bool(self.task.prompt.followups) and self.task.prompt.conversation != "last"
 
 
 def _without_answered_turns(request: Request, answers: Answers) -> Request | None:

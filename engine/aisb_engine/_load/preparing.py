@@ -49,10 +49,12 @@ def prepare(stage: InferenceStage) -> None:
         renderer = None if samples is None else _renderer(stage, subtask, task, samples, folders)
         if samples is not None and renderer is not None:
             try:
-                stage.subtasks.append(_subtask(stage, subtask, task, samples, renderer))
+                prepared = _subtask(stage, subtask, task, samples, renderer)
             except ComponentError as error:  # of the environment
                 _leave_out(stage, subtask.task, error)
                 continue
+            prepared.check()
+            stage.subtasks.append(prepared)
             log_file = stage.folder.infer_log(subtask.model, subtask.task)
             stage.progress[subtask.key] = Progress(subtask.model, subtask.task, log_file)
 
@@ -168,6 +170,8 @@ def _renderer(
             params=subtask.params,
             forced=subtask.forced,
             left_out=stage.spec.not_sent.get(subtask.key, ()),
+            sends_tokens=stage.backends[subtask.model].takes == "text"
+            and not stage.spec.models[subtask.model].system,
             files=samples.files,
         )
     except ComponentError as error:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from aisb._backend import Backend, HttpBackend
 from aisb._types import Failure, Prediction, Request
+from aisb_engine._data.conversations import next_turn
 from aisb_engine._load.attempts import (
     AttemptLog,
     Unlogged,
@@ -27,7 +28,6 @@ from aisb_engine._load.attempts import (
     facts_of,
     is_retryable,
     long_wait,
-    next_turn,
 )
 from aisb_engine._load.brake import Brake
 from aisb_engine._load.client_health import ClientHealth
@@ -274,7 +274,7 @@ class SubtaskRunner:
                 return
             prediction = await self.answer(request, planned_ns, encoded)
             while request.followups:
-                if prediction.failure is not None:
+                if prediction.failure is not None and not request.replies:
                     self._skip_followups(request, prediction.failure)
                     return
                 if self._is_over():

@@ -104,14 +104,22 @@ class SampleTable(Table):
 class ShotsFrom(Table):
     """Where few-shot examples come from: a split (left out: the task's own rows, never the sample itself).
 
-    `positions` picks rows; else `seed` draws them; else the first ones are taken. With `same_group`, examples
+    `positions` picks rows; else `seed` draws them; else the first ones are taken. With `per_sample`, each
+    sample has a draw of its own, which follows from the seed and the sample's id. With `same_group`, examples
     come from the sample's own group.
     """
 
     split: str | None = None
     positions: list[int] | None = None
     seed: int | None = None
+    per_sample: bool = False
     same_group: bool = False
+
+    @model_validator(mode="after")
+    def _a_draw_needs_a_seed(self) -> ShotsFrom:
+        if self.per_sample and (self.seed is None or self.positions is not None):
+            raise ValueError("per_sample is set, so seed must be set too, and positions must not")
+        return self
 
 
 class MediaTable(Table):
@@ -133,15 +141,19 @@ class PromptTable(Table):
 
     In style `chat` each example is a user and an assistant turn. In style `text` everything is one string:
     the intro, the examples (`shot_user` + `joiner` + `shot`), and the question, with `separator` between.
-    `followups` are the later user turns of a conversation: templates, or one field that is a list. `tokens`
-    is a field with token ids, which are sent in place of all the rest. `media` goes with the question, and
-    with the question of each example. `tools` is a field with the functions that a row lets the model call.
+    `followups` are the later user turns of a conversation: templates, or one field that is a list. They come
+    after the model's own answers; `conversation = "every_with_gt"` puts the `replies` of the row in the place
+    of these, and `"last"` asks the last turn alone, after the replies. `tokens` is a field with token ids,
+    which are sent in place of all the rest. `media` goes with the question, and with the question of each
+    example. `tools` is a field with the functions that a row lets the model call.
     `stop` are texts at which a completions endpoint stops; a chat endpoint is not sent them, since they could
     cut reasoning. `params.stop` is sent to both, and stands above it.
     """
 
     user: str = "{question}"
     followups: str | list[str] | None = None
+    replies: str | list[str] | None = None
+    conversation: Literal["every", "every_with_gt", "last"] = "every"
     tokens: str | None = None
     media: list[MediaTable] = []
     tools: str | None = None
@@ -251,6 +263,15 @@ class Task(Table):
             raise ValueError("an environment needs turns, and prompt.style = 'text' has none; use 'chat'")
         if self.mode == "logprob":
             raise ValueError("an environment answers replies, and mode = 'logprob' has none; use 'gen'")
+        return self
+
+    @model_validator(mode="after")
+    def _a_conversation_has_replies(self) -> Task:
+        if self.prompt.conversation != "every" and not (self.prompt.followups and self.prompt.replies):
+            raise ValueError(
+                f"prompt.conversation is {self.prompt.conversation!r}, so prompt.followups must be set too, "
+                "and prompt.replies, what the assistant said"
+            )
         return self
 
     @model_validator(mode="after")

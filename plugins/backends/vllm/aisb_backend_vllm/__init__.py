@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
 from typing import Annotated, Any, ClassVar, Literal
 
-from aisb import Backend, HttpCall, Prediction, Request, ServiceInfo, TokenScores, hookimpl
+from aisb import (
+    Backend,
+    HttpCall,
+    Message,
+    Prediction,
+    Request,
+    ServiceInfo,
+    TokenScores,
+    UsageError,
+    hookimpl,
+)
 from aisb_backend_openai import OpenAIChat, OpenAICompletions
 from aisb_backend_vllm import _server as server
 from aisb_backend_vllm._generate import VLLMGenerate
@@ -47,6 +57,21 @@ class VLLMChat(OpenAIChat):
         """Return what the server counts under `/metrics`."""
         return await server.counters(self)
 
+    def encode_logprob(self, prompt: str | Sequence[Message]) -> HttpCall:
+        """Ask for each token's log-probability; the assistant's turn, where there is one, is not closed."""
+        messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
+        body: dict[str, Any] = {"model": self.model, **self.prompt(Request("", messages=messages))}
+        body |= {"prompt_logprobs": 1, "max_tokens": 1, "temperature": 0, "stream": False}
+        if messages[-1].role == "assistant":
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
+        return HttpCall(self.path or self.api_path(self.endpoint), body)
+
+    def decode_logprob(self, event: Mapping[str, Any]) -> TokenScores:
+        """Read vLLM's `prompt_logprobs`."""
+        from aisb_backend_vllm._logprobs import read_logprobs
+
+        return read_logprobs(event)
+
 
 @dataclass(kw_only=True, eq=False)
 class VLLMCompletions(OpenAICompletions):
@@ -72,9 +97,13 @@ class VLLMCompletions(OpenAICompletions):
         """Return what the server counts under `/metrics`."""
         return await server.counters(self)
 
-    def encode_logprob(self, text: str) -> HttpCall:
+    def encode_logprob(self, prompt: str | Sequence[Message]) -> HttpCall:
         """Ask for each token's log-probability, and for the likeliest one beside it."""
-        body: dict[str, Any] = {"model": self.model, "prompt": text, "temperature": 0, "stream": False}
+        if not isinstance(prompt, str):
+            raise UsageError(
+                "a completions API is asked for the log-probabilities of a text, not of messages"
+            )
+        body: dict[str, Any] = {"model": self.model, "prompt": prompt, "temperature": 0, "stream": False}
         if self.prompt_scores == "echo":
             body |= {"echo": True, "logprobs": 1, "max_tokens": 0}
         else:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from aisb import AttemptFailed, TokenScores, UsageError
+from aisb import AttemptFailed, Message, TokenScores, UsageError
 from aisb_backend_vllm import VLLMChat, VLLMCompletions
 from aisb_engine._http.likelihood import continuation
 from aisb_mock import MockOptions, start_mock
@@ -85,11 +85,26 @@ def test_a_service_that_ignores_the_request_is_said_and_not_asked_again():
     assert caught.value.failure.kind == "refused"
 
 
-def test_a_chat_backend_has_none_and_says_what_has():
-    with pytest.raises(
-        UsageError, match="VLLMChat gives no log-probabilities of a prompt, which this task com"
-    ):
-        VLLMChat().encode_logprob("x")
+def test_a_chat_api_is_asked_with_an_option_as_the_beginning_of_the_assistants_turn():
+    call = VLLMChat(model="m").encode_logprob([Message("user", "Which?"), Message("assistant", " blue")])
+    assert call.path == "/v1/chat/completions"
+    assert call.body == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Which?"}, {"role": "assistant", "content": " blue"}],
+        "prompt_logprobs": 1,
+        "max_tokens": 1,
+        "temperature": 0,
+        "stream": False,
+        "continue_final_message": True,
+        "add_generation_prompt": False,
+    }
+    alone = VLLMChat(model="m").encode_logprob("Which?").body
+    assert "add_generation_prompt" not in alone  # the assistant's turn begins where the option will stand
+
+
+def test_a_completions_api_is_asked_of_texts():
+    with pytest.raises(UsageError, match="of a text, not of messages"):
+        VLLMCompletions(model="m").encode_logprob([Message("user", "Which?")])
 
 
 @pytest.mark.parametrize("form", ["prompt_logprobs", "echo"])

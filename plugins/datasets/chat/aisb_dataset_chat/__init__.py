@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files as package_files
 from importlib.resources.abc import Traversable
 from typing import Annotated, Any
@@ -25,6 +25,7 @@ def sharegpt(
     """Conversations of ShareGPT files: a list of { id, conversations = [{ from, value }] }.
 
     A row has the human's turns in `turns`, in order: the first in `question`, those after it in `followups`.
+    `replies` has what the model said after each of them, empty where it said nothing.
     `system` has what the system says, wherever it says it. A conversation in which no human says anything
     gives no row.
     """
@@ -39,13 +40,26 @@ def _conversations(files: DataFiles, most: int | None) -> Iterator[Row]:
             file.row = position
             said = _said(file, found)
             if turns := [text for who, text in said if who in ASKING][:most]:
+                replies = _replies(said)[: len(turns)]
                 yield {
                     "conversation": found.get("id"),
                     "system": "\n\n".join(text for who, text in said if who == SYSTEM),
                     "turns": turns,
                     "question": turns[0],
                     "followups": turns[1:],
+                    "replies": replies,
                 }
+
+
+def _replies(said: Sequence[tuple[str, str]]) -> list[str]:
+    """Return what follows each turn of the human, without what the system says."""
+    replies: list[list[str]] = []
+    for who, text in said:
+        if who in ASKING:
+            replies.append([])
+        elif who != SYSTEM and replies:
+            replies[-1].append(text)
+    return ["\n\n".join(texts) for texts in replies]
 
 
 def _said(file: DataFile, found: Any) -> list[tuple[str, str]]:

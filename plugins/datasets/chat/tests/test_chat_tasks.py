@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aisb import DataError, UsageError
+from aisb_engine._data.conversations import next_turn
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.loading import load_samples
 from aisb_engine._data.prompts import Renderer
@@ -61,8 +62,46 @@ def ask(plugins, tmp_path):
     return run
 
 
+SHAREGPT = "sharegpt__ShareGPT_V3_unfiltered_cleaned_split.json"
+
+
 def sharegpt(ask, text, **options):
-    return ask("sharegpt", **{"sharegpt__ShareGPT_V3_unfiltered_cleaned_split.json": text}, **options)
+    return ask("sharegpt", **{SHAREGPT: text}, **options)
+
+
+def test_the_last_turn_is_asked_alone_after_what_the_model_of_the_file_said(ask):
+    _, (first, last) = ask("sharegpt:last", **{SHAREGPT: json.dumps(TALK)})
+    assert [(message.role, message.content) for message in first.messages] == [
+        ("user", "How high is a tree?"),
+        ("assistant", "Which one?"),
+        ("user", "The one there: {tall} [one]"),
+    ]
+    assert (first.followups, first.replies, first.turn) == ((), (), 0)
+    assert [message.content for message in last.messages] == ["Be brief.", "Ünï"]
+
+
+def test_each_turn_can_be_asked_after_the_replies_of_the_file(ask):
+    _, (first, _) = ask("sharegpt:every_with_gt", **{SHAREGPT: json.dumps(TALK)})
+    assert [message.content for message in first.messages] == ["How high is a tree?"]
+    following = next_turn(first, "what the model that is asked said")
+    assert [message.content for message in following.messages][1:] == [
+        "Which one?",
+        "The one there: {tall} [one]",
+    ]
+    assert (following.turn, following.followups, following.replies) == (1, (), ())
+
+
+def test_a_conversation_without_replies_says_so(ask):
+    sets = ('task.prompt.conversation="last"', 'task.prompt.replies="{turns.0}"')
+    with pytest.raises(
+        DataError, match=r"task.prompt.replies: \{turns.0\} is 'How high.*not a list of turns"
+    ):
+        ask("sharegpt", sets, **{SHAREGPT: json.dumps(TALK)})
+    few = (sets[0], 'task.prompt.replies=["Yes."]', 'task.prompt.followups=["And?", "And then?"]')
+    with pytest.raises(DataError, match=r"task.prompt.replies: there are 1, and 2 stand before a turn"):
+        ask("sharegpt", few, **{SHAREGPT: json.dumps(TALK)})
+    with pytest.raises(UsageError, match=r"so prompt.followups must be set too, and prompt.replies"):
+        ask("sharegpt", sets[:1], **{SHAREGPT: json.dumps(TALK)})
 
 
 @pytest.mark.parametrize("indent", [None, 2])

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from aisb import CacheNonce, InputLength, OutputLength, Row, RowCount, Tokenizer, UsageError, hookimpl
 
 if TYPE_CHECKING:
-    from aisb_dataset_synthetic._filler import Filler, LateIds, LateText, Made, MadeText
+    from aisb_dataset_synthetic._filler import Filler, LateIds, LateText, Made, MadeText, text_of_ids
     from aisb_dataset_synthetic._lengths import Lengths
 
-__all__ = ["Filler", "LateIds", "LateText", "Made", "MadeText", "synthetic"]
+__all__ = ["Filler", "LateIds", "LateText", "Made", "MadeText", "synthetic", "text_of_ids"]
 
 AT_ONCE = 1024
 """Prompts that are made and counted together: the libraries count many at once with all processors."""
@@ -29,7 +29,7 @@ MARK = "<image>"
 def synthetic(
     *,
     kind: Annotated[
-        Literal["string", "token-ids"], "a text, or token ids that are sent as they are"
+        Literal["string", "token-ids"], "a text, or token ids: sent as they are, to a chat API as their text"
     ] = "string",
     requests: Annotated[int, "how many prompts", RowCount] = 100,
     input: Annotated[  # noqa: A002 - the word that users know from other tools
@@ -135,7 +135,7 @@ def _strings(
 def _token_ids(
     filler: Filler, sizes: Iterable[tuple[int, int, int]], prefix: int, size: int | None, more: Row
 ) -> Iterator[Row]:
-    from aisb_dataset_synthetic._filler import LateIds
+    from aisb_dataset_synthetic._filler import LateIds, text_of_ids
 
     begin, pool = filler.ids("prefix", prefix, size=size), filler.pool_of_ids(size)
 
@@ -149,6 +149,7 @@ def _token_ids(
             "input_tokens": asked,
             "input_exact": True,
             "max_tokens": reply,
+            **text_of_ids(filler.tokenizer, partial(ids, number, asked)),
             **_shared(number, prefix),
             **more,
         }

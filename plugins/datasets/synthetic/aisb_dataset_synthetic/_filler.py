@@ -71,6 +71,12 @@ class LateText:
     def __str__(self) -> str:
         return self._make()
 
+    def __eq__(self, other: object) -> bool:
+        return str(self) == str(other) if isinstance(other, LateText) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
 
 class LateIds(Sequence[int]):
     """Token ids that are made when they are needed, as `LateText` is."""
@@ -98,6 +104,14 @@ class LateIds(Sequence[int]):
 
     def __str__(self) -> str:
         return str(self._make())
+
+
+def text_of_ids(tokenizer: Tokenizer | None, make: Callable[[], list[int]]) -> dict[str, LateText]:
+    """Return the text of token ids as a row's field `prompt`, for APIs that take no ids.
+
+    There is none without a tokenizer. A service may read other tokens in the text.
+    """
+    return {} if tokenizer is None else {"prompt": LateText(lambda: tokenizer.decode(make()))}
 
 
 class Filler:

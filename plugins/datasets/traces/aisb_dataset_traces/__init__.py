@@ -12,9 +12,16 @@ from aisb import CacheNonce, DataFiles, Row, Tokenizer, UsageError, hookimpl
 if TYPE_CHECKING:
     from aisb_dataset_traces._prompts import Prompts
 
-Kind = Annotated[Literal["string", "token-ids"], "a text, or token ids that are sent as they are"]
+Kind = Annotated[
+    Literal["string", "token-ids"], "a text, or token ids: sent as they are, to a chat API as their text"
+]
 Folder = Annotated[Tokenizer | None, "folder of the model's tokenizer; without it lengths are not exact"]
 Vocabulary = Annotated[int | None, "tokens of the model, for token ids without a tokenizer"]
+Start = Annotated[float | None, "leave out requests before this second of the trace"]
+End = Annotated[float | None, "leave out requests after this second of the trace"]
+Origin = Annotated[
+    float | None, "the second of the trace at which the load begins; left out: that of its first request"
+]
 Sort = Annotated[bool, "put a trace in the order of its times, where it is not"]
 Seed = Annotated[int, "another seed makes other prompts of the same lengths"]
 Nonce = Annotated[str, "another nonce makes other prompts, too; a performance run gives its own", CacheNonce]
@@ -27,17 +34,20 @@ def mooncake_trace(
     tokenizer: Folder = None,
     vocabulary: Vocabulary = None,
     block: Annotated[int, "tokens that one of the trace's hash_ids stands for"] = 512,
+    start: Start = None,
+    end: End = None,
+    origin: Origin = None,
     sort: Sort = False,
     seed: Seed = 0,
     nonce: Nonce = "",
 ) -> Iterator[Row]:
     """Requests of a Mooncake trace; where two share a hash id, they share that block of their prompts."""
-    from aisb_dataset_traces._readers import mooncake
+    from aisb_dataset_traces._readers import Window, mooncake
 
     if block < 1:
         raise UsageError(f"block = {block} must be at least 1")
     prompts = _make_prompts(kind, tokenizer, vocabulary, seed, nonce)
-    return mooncake(files, prompts, block=block, sort=sort)
+    return mooncake(files, prompts, Window(start, end, origin), block=block, sort=sort)
 
 
 def azure_trace(

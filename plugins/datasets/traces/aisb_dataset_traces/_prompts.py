@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from itertools import count
 from typing import Any
 
-from aisb_dataset_synthetic import Filler, LateIds, LateText, MadeText
+from aisb_dataset_synthetic import Filler, LateIds, LateText, MadeText, text_of_ids
 
 KEPT_BLOCKS = 4096
 """Blocks that are kept, for the prompts that share them."""
@@ -34,10 +34,10 @@ class Prompts:
         """Return the fields of a prompt whose blocks have these keys; the last one may be cut short."""
         told: dict[str, Any] = {"input_tokens_asked": tokens, "nonce": self._nonce}
         if self._ids:
-            late_ids = LateIds(
-                tokens, lambda: self._join_ids(keys, tokens, block), self._filler.pool_of_ids(self._size)
-            )
-            return {"token_ids": late_ids, "input_tokens": tokens, "input_exact": True, **told}
+            make = partial(self._join_ids, keys, tokens, block)
+            late_ids = LateIds(tokens, make, self._filler.pool_of_ids(self._size))
+            text = text_of_ids(self._filler.tokenizer, make)
+            return {"token_ids": late_ids, "input_tokens": tokens, "input_exact": True, **text, **told}
         if self._filler.tokenizer and not self._filler.sure:
             made = self._filler.write(
                 keys[-1], tokens, begin=" ".join(self._text(k, block) for k in keys[:-1])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from aisb import DataFile, DataFiles, Row
+from aisb import DataFile, DataFiles, Row, UsageError
 from aisb.helpers import read_csv, read_jsonl
 
 if TYPE_CHECKING:
@@ -23,16 +24,44 @@ class Line(NamedTuple):
     blocks: tuple[int, ...] = ()
 
 
-def mooncake(files: DataFiles, prompts: Prompts, *, block: int, sort: bool) -> Iterator[Row]:
+class Window(NamedTuple):
+    """The part of a trace that is replayed, in seconds of its own.
+
+    Requests between `start` and `end` are kept, both included. `origin` is the second at which the load
+    begins; None is that of the first request that is kept.
+    """
+
+    start: float | None = None
+    end: float | None = None
+    origin: float | None = None
+
+    def kept(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """Yield the lines of this part.
+
+        Raises:
+            UsageError: it has none.
+        """
+        start = -inf if self.start is None else self.start
+        end = inf if self.end is None else self.end
+        empty = True
+        for line in lines:
+            if start <= line.at <= end:
+                empty = False
+                yield line
+        if empty and (self.start is not None or self.end is not None):
+            raise UsageError(f"no request of the trace is between its seconds {start:g} and {end:g}")
+
+
+def mooncake(files: DataFiles, prompts: Prompts, window: Window, *, block: int, sort: bool) -> Iterator[Row]:
     """Yield the rows of JSON lines with timestamp (ms), input_length, output_length and hash_ids."""
-    for line in _in_order(_mooncake_lines(files, block), files, sort=sort):
+    for line in _in_order(_mooncake_lines(files, block), files, window, sort=sort):
         keys = [f"block:{key}" for key in line.blocks]
         yield _row(line) | prompts.of(keys, line.input_tokens, block)
 
 
 def azure(files: DataFiles, prompts: Prompts, *, sort: bool) -> Iterator[Row]:
     """Yield the rows of CSV files with TIMESTAMP, ContextTokens and GeneratedTokens."""
-    for line in _in_order(_azure_lines(files), files, sort=sort):
+    for line in _in_order(_azure_lines(files), files, Window(), sort=sort):
         yield _row(line) | prompts.of([f"row:{line.number}"], line.input_tokens, line.input_tokens)
 
 
@@ -40,15 +69,18 @@ def _row(line: Line) -> dict[str, Any]:
     return {"at": line.at, "input_length": line.input_tokens, "output_length": line.output_tokens}
 
 
-def _in_order(lines: Iterator[Line], files: DataFiles, *, sort: bool) -> Iterator[Line]:
-    """Yield the lines with times that count from the first one's; sorted, or refused where one goes back."""
+def _in_order(lines: Iterator[Line], files: DataFiles, window: Window, *, sort: bool) -> Iterator[Line]:
+    """Yield the lines of a window with times that count from its origin.
+
+    They are sorted, or refused where one goes back.
+    """
     if sort:
         lines = iter(sorted(lines))
-    start: float | None = None
+    origin = window.origin
     last = 0.0
-    for line in lines:
-        start = line.at if start is None else start
-        at = round(line.at - start, 6)
+    for line in window.kept(lines):
+        origin = line.at if origin is None else origin
+        at = round(line.at - origin, 6)
         if at < last and files.current:
             raise files.current.wrong(
                 f"the trace is out of order: this request came {last - at:g} s before the one above it; "

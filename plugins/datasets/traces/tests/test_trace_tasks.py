@@ -103,6 +103,27 @@ def test_a_mooncake_trace_has_its_times_and_lengths(replay, folder):
     assert all(request.facts["input_exact"] for request in requests)
 
 
+@pytest.mark.parametrize(
+    ("part", "times"),
+    [
+        ({"start": 5}, [0, 3.5]),
+        ({"start": 5, "origin": 5}, [0.5, 4]),
+        ({"end": 5.5}, [0, 0, 3.5]),
+        ({"start": 2, "end": 2}, [0, 0]),
+        ({"origin": 0}, [2, 2, 5.5, 9]),
+    ],
+)
+def test_a_part_of_a_trace_is_replayed_from_its_first_request_or_an_origin(replay, part, times):
+    whole, chosen = replay("mooncake_trace", mooncake()), replay("mooncake_trace", mooncake(), **part)
+    assert [request.at for request in chosen] == times
+    assert {said(request) for request in chosen} <= {said(request) for request in whole}
+
+
+def test_a_part_without_requests_is_an_error(replay):
+    with pytest.raises(UsageError, match="no request of the trace is between its seconds 10 and inf"):
+        replay("mooncake_trace", mooncake(), start=10)
+
+
 def test_equal_hash_ids_are_equal_tokens(replay, folder):
     requests = replay("mooncake_trace", mooncake(), tokenizer=str(folder))
     tokenizer = load_tokenizer(folder)

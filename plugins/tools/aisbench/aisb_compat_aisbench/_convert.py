@@ -15,6 +15,8 @@ from aisb_compat_aisbench._models import MappedModel, map_model, plain
 if TYPE_CHECKING:
     from aisb_engine import Plugins
 
+MADE = ("synthetic", "mooncake_trace")
+"""Tasks whose prompts are made, to a length that the model's tokenizer counts."""
 TOP_KEYS = ("models", "datasets", "summarizer", "work_dir", "model_dataset_combinations", "infer", "eval")
 
 
@@ -43,15 +45,10 @@ class Converted:
             run["work_dir"] = self.work_dir
         if self.combinations:
             run["combinations"] = self.combinations
-        options: dict[str, Any] = {}
-        if self.tokenizers:
-            options["performance"] = {"tokenizer": next(iter(self.tokenizers.values()))}
         if self.abbrs:
-            options["aisbench"] = {"abbrs": self.abbrs}
-        if options:
-            run["reporter_options"] = options
+            run["reporter_options"] = {"aisbench": {"abbrs": self.abbrs}}
         for table in self.tasks.values():
-            if self.tokenizers and str(table.get("base")).startswith("synthetic"):
+            if self.tokenizers and str(table.get("base")).startswith(MADE):
                 table.setdefault("dataset", {}).setdefault("tokenizer", next(iter(self.tokenizers.values())))
         tables: dict[str, Any] = {"run": run, "models": self.models}
         if self.tasks:

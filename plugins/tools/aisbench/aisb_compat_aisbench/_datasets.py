@@ -171,6 +171,12 @@ class TaskMapper:
         inferencer = (config.get("infer_cfg") or {}).get("inferencer") or {}
         if longest := inferencer.get("max_out_len"):
             table.setdefault("params", {})["max_tokens"] = longest
+        if (turns := inferencer.get("infer_mode")) in ("every_with_gt", "last"):
+            table["prompt"] = {"conversation": turns, "replies": "{replies}"}
+        elif turns not in (None, "every"):
+            raise ConfigError(
+                f"{where}.infer_cfg.inferencer.infer_mode", "must be 'every', 'every_with_gt' or 'last'"
+            )
         prompt = config.get("infer_cfg") or {}
         if prompt and not _is_known(prompt, entry.get("prompts"), stub="type" not in config):
             map_prompt(prompt, config.get("reader_cfg") or {}, table, f"{where}.infer_cfg")
@@ -241,25 +247,40 @@ def _rows(reader: Any, where: str) -> str | None:
     return text.strip("[]")
 
 
-OFFSETS = {
-    "fixed_schedule_auto_offset": False,
-    "fixed_schedule_start_offset": 0,
-    "fixed_schedule_end_offset": -1,
-}
-"""Keys of a trace that choose a part of it, and their values for the whole."""
+OFFSET = "fixed_schedule_{}_offset"
+"""The keys of a trace that choose a part of it: `auto`, and in milliseconds `start` and `end`."""
 
 
 def _map_trace(config: Mapping[str, Any], table: dict[str, Any], where: str, notes: list[str]) -> None:
-    """Map what only traces have."""
-    for key, whole in OFFSETS.items():
-        if config.get(key, whole) not in (whole, None):
-            raise ConfigError(
-                f"{where}.{key}", "a part of a trace is not chosen by its times here; `rows` takes one"
-            )
+    """Map what only traces have: which part is replayed, and a seed.
+
+    Times count from the beginning of the part, with `auto` from its first request.
+    """
+    start = _milliseconds(config, OFFSET.format("start"), where, none=0)
+    end = _milliseconds(config, OFFSET.format("end"), where, none=-1)
+    dataset: dict[str, Any] = {}
+    if start is not None:
+        dataset["start"] = start
+        if not config.get(OFFSET.format("auto")):
+            dataset["origin"] = start
+    if end is not None:
+        dataset["end"] = end
+    if dataset:
+        table.setdefault("dataset", {}).update(dataset)
     if isinstance(seed := config.get("random_seed"), int):
         table.setdefault("dataset", {})["seed"] = seed
     if config.get("generated_prompts_path"):
         notes.append(f"{where}.generated_prompts_path: passed over: made prompts are not kept in a file")
+
+
+def _milliseconds(config: Mapping[str, Any], key: str, where: str, *, none: int) -> float | None:
+    """Return milliseconds of a config as seconds; None for the value that means no limit."""
+    value = config.get(key)
+    if value is None or value == none:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ConfigError(f"{where}.{key}", "must be milliseconds of the trace")
+    return float(value) / 1000
 
 
 LENGTHS = {"MinValue": "min", "MaxValue": "max", "Mean": "mean", "Var": "var", "Alpha": "alpha"}

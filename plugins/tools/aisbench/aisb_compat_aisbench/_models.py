@@ -34,7 +34,7 @@ PASSED_OVER = {
 
 @dataclass(slots=True)
 class MappedModel:
-    """A model's table, with what does not stand in it: its key, its tokenizer's folder, remarks."""
+    """A model's table, its tokenizer's folder, and what does not stand in the table: its key, and remarks."""
 
     name: str
     table: dict[str, Any]
@@ -157,6 +157,7 @@ def _parameters(mapped: MappedModel, value: Any, where: str) -> None:
 def _tokenizer(mapped: MappedModel, value: Any, where: str) -> None:
     if value:
         mapped.tokenizer = str(plain(value, where))
+        mapped.table.setdefault("options", {})["tokenizer"] = mapped.tokenizer
 
 
 def _key(mapped: MappedModel, value: Any, where: str) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aisb_engine import Plugins
 
 REPORTER = "aisbench"
+TRACE = "mooncake_trace_gen"
 JUDGING = {
     "judge": ("eval", "judging is a part of scoring here: --mode eval"),
     "infer_judge": ("all", "judging is a part of scoring here: --mode all"),
@@ -52,6 +53,8 @@ def translate(
     converted, names = _asked(flags, plugins)
     for note in converted.notes:
         click.echo(note, err=True)
+    if tokenizer := _given_tokenizer(flags):
+        converted.tokenizers = {"": tokenizer}
     tables = converted.tables()
     tables["load"] = dict(DEFAULT_LOAD)
     tables = _over(tables, _user_tables(flags))
@@ -89,6 +92,13 @@ def _asked(flags: Mapping[str, Any], plugins: Plugins) -> tuple[Converted, Names
     for text in split_names(flags["datasets"]):
         names.datasets += _dataset(text, folders, converted, names, mapper)
     return converted, names
+
+
+def _given_tokenizer(flags: Mapping[str, Any]) -> str | None:
+    """Return the tokenizer that `--set model.tokenizer=FOLDER` names."""
+    given = [text.partition("=") for text in flags["sets"]]
+    found = [value for key, _, value in given if key in ("model.tokenizer", "model.tokenizer_path")]
+    return found[-1] if found else None
 
 
 def _with_suffix(path: Path) -> Path:
@@ -144,6 +154,9 @@ def _known_dataset(name: str, converted: Converted) -> str:
         map_synthetic(config, table, name)
         converted.tasks["synthetic"] = {"base": name, **table}
         return "synthetic"
+    if name == TRACE:
+        converted.tasks["mooncake_trace"] = {"base": name}
+        return "mooncake_trace"
     if judge := known_judge(name):
         part = Converted()
         (mapped,) = part.add_models([judge], name)

@@ -356,9 +356,23 @@ def test_a_trace_beside_its_config_is_read(ais_bench, work: Path) -> None:
     words = ("--models", "vllm_api_stream_chat", "--datasets", "trace", "--mode", "perf")
     dataset = plan(ais_bench, *words)["tasks"]["trace"]["dataset"]
     assert (dataset["seed"], dataset["path"]) == (7, str(work / "configs/datasets/trace.jsonl"))
-    put("configs/datasets/trace.py", TRACE.format(keys="fixed_schedule_start_offset=100"))
-    said = ais_bench(*words, code=2).err
-    assert "fixed_schedule_start_offset: a part of a trace is not chosen by its times here" in said
+
+
+def test_a_part_of_a_trace_is_replayed(ais_bench, work: Path) -> None:
+    line = '{"timestamp": %d, "input_length": 9, "output_length": 4, "hash_ids": [1]}\n'
+    put("configs/datasets/trace.jsonl", "".join(line % time for time in range(0, 1000, 100)))
+    words = ("--models", "vllm_api_stream_chat", "--datasets", "trace", "--mode", "perf")
+
+    def dataset(keys: str) -> Any:
+        put("configs/datasets/trace.py", TRACE.format(keys=keys))
+        table = plan(ais_bench, *words)["tasks"]["trace"]["dataset"]
+        return {key: table[key] for key in ("start", "end", "origin") if key in table}
+
+    assert dataset("fixed_schedule_start_offset=100") == {"start": 0.1, "origin": 0.1}
+    assert dataset("fixed_schedule_start_offset=100, fixed_schedule_auto_offset=True") == {"start": 0.1}
+    assert dataset("fixed_schedule_end_offset=250") == {"end": 0.25}
+    put("configs/datasets/trace.py", TRACE.format(keys="fixed_schedule_end_offset='x'"))
+    assert "fixed_schedule_end_offset: must be milliseconds" in ais_bench(*words, code=2).err
 
 
 def test_the_judge_of_a_data_set_can_be_changed(ais_bench, work: Path) -> None:

@@ -119,8 +119,8 @@ def test_several_tasks_at_once(ais_bench, work: Path, service: MockProcess) -> N
 def test_a_run_is_resumed_for_all_tasks_or_some(ais_bench, work: Path) -> None:
     with start_mock(MockOptions(faults=("status-500:1",), models=("tiny",))) as broken:
         ended = ais_bench(*MODELS, *DATASETS, "--url", broken.url, "--set", "load.backoff=0", code=1)
-        assert "ask them again with" in ended.err
     stamp = only("*").name
+    assert f"ask them again with: ais_bench --reuse {stamp}" in ended.err
     failed = only("*/predictions/vllm-api-general-chat/gsm8k_failed.jsonl")
     lines = [json.loads(line) for line in failed.read_text().splitlines()]
     assert [(line["data_abbr"], line["id"]) for line in lines] == [("gsm8k", n) for n in range(12)]
@@ -136,6 +136,25 @@ def test_a_run_is_resumed_for_all_tasks_or_some(ais_bench, work: Path) -> None:
         ais_bench(*MODELS, *DATASETS, *again)
     assert only("*").name == stamp
     assert not list(only("*").glob("predictions/*/*_failed.jsonl"))
+
+
+def test_a_resumed_run_says_so_in_the_documented_words(ais_bench, work: Path) -> None:
+    words = ("--models", "vllm_api_general_chat", "--datasets", "gsm8k_gen_4_shot_cot_str")
+    with start_mock(MockOptions(faults=("status-500@3",), models=("tiny",))) as broken:
+        ais_bench(*words, "--url", broken.url, "--set", "load.retries=0", "--num-prompts", "9", code=1)
+    with start_mock(MockOptions(models=("tiny",))) as whole:
+        ended = ais_bench("--reuse", only("*").name, "--url", whole.url)
+    line = "Found 8 tmp items, run infer task from the last interrupted position"
+    assert line in ended.err
+    assert line in only("*/logs/infer/vllm-api-general-chat/gsm8k.out").read_text()
+
+
+def test_a_performance_run_says_how_to_see_it_again(ais_bench, work: Path, service: MockProcess) -> None:
+    words = ("--models", "vllm_api_stream_chat", "--datasets", "synthetic_gen_string", "--mode", "perf")
+    ended = ais_bench(*words, "--url", service.url, "--num-prompts", "2")
+    again = f"ais_bench --mode perf_viz --reuse {only('*').name}"
+    assert f"show it again with: {again}" in ended.err
+    assert "Performance Results of task" in ais_bench(*again.split()[1:]).out
 
 
 def test_a_run_is_resumed_with_other_names(ais_bench, work: Path, service: MockProcess) -> None:

@@ -37,13 +37,14 @@ class OpenAI(Dialect):
     id_prefix: ClassVar[str]
     whole_object: ClassVar[str]
     chunk_object: ClassVar[str]
-    scores_prompts: ClassVar[bool] = False
+    not_offered: ClassVar[tuple[str, ...]] = ()
+    """Parameters of the API that this server refuses."""
 
     def read(self, data: Mapping[str, Any], path: str) -> Ask:  # noqa: ARG002 - all is in the body
         """Translate the body of a request."""
         if number(data, "n", 1) != 1 or number(data, "best_of", 1) != 1:
             raise Refused(400, "n and best_of must be 1: this server gives one choice")
-        for name in () if self.scores_prompts else ("logprobs", "top_logprobs", "prompt_logprobs", "echo"):
+        for name in self.not_offered:
             if data.get(name) not in (None, False):
                 raise Refused(400, f"{name} is not offered by this server")
         scores: Literal["prompt_logprobs", "echo"] | None = None
@@ -100,9 +101,13 @@ class OpenAI(Dialect):
         return Event("usage", start + b',"choices":[],"usage":' + orjson.dumps(usage(reply)) + b"}\n\n")
 
     def whole_reply(
-        self, reply: Reply, choice: Mapping[str, Any], logprobs: Mapping[str, Any] | None = None
+        self,
+        reply: Reply,
+        choice: Mapping[str, Any],
+        logprobs: Mapping[str, Any] | None = None,
+        top: Mapping[str, Any] | None = None,
     ) -> bytes:
-        """Return the body of a reply with its one choice."""
+        """Return the body of a reply with its one choice, and with what stands beside the choices."""
         reason = "tool_calls" if reply.tool else reply.finish_reason
         body = {
             "id": self.reply_id(reply),
@@ -111,7 +116,7 @@ class OpenAI(Dialect):
             "model": reply.model,
             "choices": [{"index": 0, **choice, "logprobs": logprobs, "finish_reason": reason}],
         }
-        return orjson.dumps(body | ({"usage": usage(reply)} if reply.usage else {}))
+        return orjson.dumps(body | ({"usage": usage(reply)} if reply.usage else {}) | dict(top or {}))
 
     @staticmethod
     def _error(refused: Refused) -> Mapping[str, Any]:
@@ -123,6 +128,7 @@ class Chat(OpenAI):
 
     separates_reasoning = True
     calls_tools = True
+    not_offered = ("logprobs", "top_logprobs", "echo")
     id_prefix = "chatcmpl-"
     whole_object = "chat.completion"
     chunk_object = "chat.completion.chunk"
@@ -179,13 +185,12 @@ class Chat(OpenAI):
             message["tool_calls"][0]["function"] = function
         if reply.reasoning:
             message[reply.reasoning_field] = "".join(reply.reasoning)
-        return self.whole_reply(reply, {"message": message})
+        return self.whole_reply(reply, {"message": message}, top=by_position(reply))
 
 
 class Completions(OpenAI):
     """`POST /v1/completions`."""
 
-    scores_prompts = True
     id_prefix = "cmpl-"
     whole_object = "text_completion"
     chunk_object = "text_completion"
