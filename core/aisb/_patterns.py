@@ -13,8 +13,7 @@ class _Pattern:
         self._source = (pattern, flags)
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(re.compile(*self._source), name)
-        self.__dict__[name] = value
+        value = self.__dict__[name] = getattr(re.compile(*self._source), name)
         return value
 
 

@@ -205,9 +205,7 @@ def _offers(info: PluginInfo, module: object) -> tuple[list[Component], tuple[Pa
 
 def _factories(hook: str, returned: object) -> Mapping[str, Callable[..., Any] | str]:
     if not isinstance(returned, Mapping):
-        raise Broken(
-            f"{hook}() returned {short_repr(returned)}; it must return a mapping: {{'name': factory}}"
-        )
+        raise Broken(f"{hook}() returned {short_repr(returned)}; it returns a mapping: {{'name': factory}}")
     for key, value in returned.items():
         if not isinstance(key, str) or not _NAME.fullmatch(key):
             raise Broken(

@@ -22,9 +22,7 @@ def wilson(share: float, n: float, z: float = Z95) -> Interval:
     Without trials it is (0, 1).
     """
     if not 0 <= share <= 1 or n < 0:
-        raise ValueError(
-            f"a share of {share} in {n} trials: the share must be 0 to 1, and the trials not negative"
-        )
+        raise ValueError(f"a share of {share} in {n} trials: the share must be 0 to 1, trials not negative")
     if n == 0:
         return (0.0, 1.0)
     scale = 1 + z * z / n

@@ -66,7 +66,7 @@ def test_a_working_plugin_is_listed_with_its_distribution_and_what_it_offers(inf
         ),
         (
             "test-wrong-return",
-            "aisb_evaluators() returned [<class 'dict'>]; it must return a mapping: {'name': factory}",
+            "aisb_evaluators() returned [<class 'dict'>]; it returns a mapping: {'name': factory}",
         ),
         ("test-unmarked", "aisb_backends is not marked with @hookimpl, so it would never be called"),
         ("odd-exit", "SystemExit: no licence found (exits.py, line 5)"),
@@ -86,7 +86,7 @@ def test_a_working_plugin_is_listed_with_its_distribution_and_what_it_offers(inf
         ),
         (
             "odd-none",
-            "aisb_backends() returned None; it must return a mapping: {'name': factory}",
+            "aisb_backends() returned None; it returns a mapping: {'name': factory}",
         ),
         ("odd-wrapper", "aisb_backends is marked as a wrapper; a hook only returns what its plugin offers"),
         ("odd-string", "aisb_configs() returned '/tmp'; it returns a list of folders: [files('my_plugin')]"),
