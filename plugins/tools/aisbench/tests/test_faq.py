@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import socket
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -13,6 +15,44 @@ from aisb_mock import MockOptions, MockProcess, start_mock
 
 CHAT = ("--models", "vllm_api_general_chat", "--datasets", "demo_gsm8k_gen_4_shot_cot_chat_prompt")
 SPEED = ("--models", "vllm_api_stream_chat", "--datasets", "synthetic_gen_string", "--mode", "perf")
+
+
+class OneReply(ThreadingHTTPServer):
+    """A service that says the same to everything, as one event of a stream."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(("127.0.0.1", 0), OneEvent)
+        event = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}
+        self.body = f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode()
+
+    def __enter__(self) -> str:  # type: ignore[override]
+        Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class OneEvent(BaseHTTPRequestHandler):
+    server: OneReply
+
+    def do_GET(self) -> None:
+        self._answer("application/json", b'{"object": "list", "data": [{"id": "m", "object": "model"}]}')
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self._answer("text/event-stream", self.server.body)
+
+    def _answer(self, kind: str, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
 
 
 def only(pattern: str) -> Path:
@@ -152,3 +192,122 @@ def test_6_1_log_lines_and_debug(ais_bench, aisb, work: Path, service: MockProce
     ais_bench(*CHAT, "--url", service.url, "--debug", "--num-prompts", "2")
     assert only("*/logs/infer/vllm-api-general-chat/demo_gsm8k.out").read_text()
     assert aisb("logs", "latest").out
+
+
+def test_1_1_doctor_names_the_torch_that_local_models_use(aisb) -> None:
+    shown = aisb("doctor")
+    assert re.search(r"^torch$", shown.out, re.MULTILINE)
+
+
+def test_1_2_a_package_that_is_blocked_is_named_and_not_to_be_installed_again(ais_bench, work: Path) -> None:
+    words = ("--models", "vllm_api_general_chat", "--datasets", "math500_gen_0_shot_cot_chat_prompt")
+    said = ais_bench("--block", "evaluator-math", *words, code=2).err
+    assert "plugin evaluator-math is blocked" in said
+    assert "pip install" not in said
+
+
+def test_2_3_code_that_comes_with_a_local_model_is_run_where_one_says_so(ais_bench, work: Path) -> None:
+    words = ("--models", "hf_chat_model", *CHAT[2:], "--set", "model.path=/models/own")
+    allowed = ais_bench(*words, "--set", "model.trust_remote_code=true", "--dry-run").out
+    assert "trust_remote_code = true" in allowed
+    assert "trust_remote_code = true" not in ais_bench(*words, "--dry-run").out
+
+
+def test_3_4_a_chunk_of_any_size_is_read(ais_bench, work: Path) -> None:
+    words = "long " * 30_000
+    with OneReply(f"{words}#### 8") as url:
+        ais_bench("--models", "vllm_api_stream_chat", *CHAT[2:], "--url", url, "--num-prompts", "1")
+    (entry,) = json.loads(only("*/predictions/*/demo_gsm8k.json").read_bytes()).values()
+    assert entry["prediction"] == f"{words}#### 8"
+    assert len(entry["prediction"]) > 65_536
+
+
+def test_4_5_the_naive_average_is_over_subsets_and_the_weighted_one_over_questions(
+    ais_bench, work: Path, service: MockProcess
+) -> None:
+    law = Path("datasets/ceval/formal_ceval/val/law_val.csv")
+    law.write_text("".join(law.read_text("utf-8").splitlines(keepends=True)[:2]), encoding="utf-8")
+    ended = ais_bench("--models", "vllm_api_general", "--datasets", "ceval_gen", "--url", service.url)
+    rows = {(row[0], row[2]): float(row[4]) for line in ended.out.splitlines()[2:6] if (row := line.split())}
+    law_score, accountant = rows["ceval-law", "accuracy"], rows["ceval-accountant", "accuracy"]
+    assert rows["ceval", "naive_average"] == pytest.approx((law_score + accountant) / 2, abs=0.01)
+    assert rows["ceval", "weighted_average"] == pytest.approx((law_score + 4 * accountant) / 5, abs=0.01)
+
+
+def test_4_6_what_is_asked_and_whether_the_data_is_what_was_published_is_shown(aisb, work: Path) -> None:
+    assert "What is 1 + 1?" in aisb("tasks", "show", "gsm8k_gen_4_shot_cot_str", "--sample", "1").out
+    assert "12 rows, and 1,319 were published" in aisb("data", "check", "gsm8k", code=4).out
+
+
+def test_5_4_token_ids_are_as_many_as_asked_on_a_completions_endpoint(
+    ais_bench, work: Path, service: MockProcess
+) -> None:
+    words = ("--models", "vllm_api_general_stream", "--datasets", "synthetic_gen_tokenid", "--mode", "perf")
+    ais_bench(*words, "--url", service.url, "--set", "task.dataset.vocabulary=1000", "--num-prompts", "3")
+    details = [json.loads(line) for line in only("*/performances/*/synthetic_details.jsonl").open()]
+    assert [one["input_tokens"] for one in details] == [10, 10, 10]
+
+
+def test_5_5_replies_are_as_long_as_asked_with_ignore_eos(
+    ais_bench, work: Path, service: MockProcess
+) -> None:
+    words = (*SPEED, "--url", service.url, "--num-prompts", "3", "--max-out-len", "40")
+    ais_bench(*words, "--set", "params.ignore_eos=true")
+    details = [json.loads(line) for line in only("*/performances/*/synthetic_details.jsonl").open()]
+    assert [one["output_tokens"] for one in details] == [40, 40, 40]
+
+
+def test_5_7_and_5_9_the_numbers_of_another_tool_are_printed_on_demand(
+    ais_bench, work: Path, service: MockProcess
+) -> None:
+    ended = ais_bench(*SPEED, "--url", service.url, "--reporters", "performance", "--dialect", "vllm")
+    assert "vllm: first and last chunk with choices" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("model", "backend"),
+    [
+        ("vllm_api_general_stream", "vllm-completions"),
+        ("vllm_api_stream_chat", "vllm-chat"),
+        ("tgi_stream_api_general", "tgi-stream"),
+        ("triton_stream_api_general", "triton-stream"),
+    ],
+)
+def test_5_9_the_endpoints_of_vllm_bench_have_their_models(
+    ais_bench, work: Path, model: str, backend: str
+) -> None:
+    shown = ais_bench("--models", model, *SPEED[2:], "--dry-run").out
+    assert re.search(rf'^backend = "{backend.removesuffix("-stream")}', shown, re.MULTILINE)
+    assert "stream = true" in shown or f'backend = "{backend}"' in shown
+
+
+def test_5_10_and_5_11_requests_are_sent_on_time_and_no_more_at_once_than_allowed(
+    ais_bench, aisb, work: Path, service: MockProcess
+) -> None:
+    words = (
+        *SPEED,
+        "--url",
+        service.url,
+        "--request-rate",
+        "50",
+        "--concurrency",
+        "2",
+        "--num-prompts",
+        "20",
+    )
+    ais_bench(*words, "--summarizer", "stable_stage")
+    table = json.loads(only("*/performances/*/synthetic.json").read_bytes())
+    assert all(value <= 2 for value in table["Max Concurrency"].values())
+    shown = aisb("report", "latest", "--reporters", "performance").out
+    assert re.search(
+        r"achieved: +[\d.]+ requests/s sent, [\d.]+ in flight on average, [12] at the peak", shown
+    )
+
+
+def test_6_2_a_task_that_fails_names_its_log_which_says_why(ais_bench, work: Path) -> None:
+    with start_mock(MockOptions(faults=("status-500:1",), models=("tiny",))) as server:
+        words = ("--url", server.url, "--set", "load.retries=0", "--num-prompts", "2")
+        said = ais_bench(*CHAT, *words, code=1).err
+    path = only("*/logs/infer/vllm-api-general-chat/demo_gsm8k.out")
+    assert str(path) in said
+    assert "HTTP 500" in path.read_text()
