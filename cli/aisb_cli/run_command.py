@@ -19,6 +19,7 @@ from aisb_cli.load_options import LOAD_FLAGS, load_options, load_table
 from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options, own_tasks
 from aisb_cli.spread import Spread
 from aisb_cli.sweep_line import sweep_line
+from aisb_cli.under_load import show_under_load, under_load_option, with_load
 
 if TYPE_CHECKING:
     from aisb_engine import Plugins, RunCommand
@@ -47,7 +48,7 @@ HEADINGS = {
     "Choose": ("models", "datasets", "mode", "search", "dry_run", "as_json", "config_file", "sets", "block"),
     "Data of your own": OWN_DATA_FLAGS,
     "Model": ("url", "model_name", "api_key_env", "max_out_len", "wait", "allow_download"),
-    "Load": (*LOAD_FLAGS, "input_len", "output_len", "launcher", "max_num_workers"),
+    "Load": (*LOAD_FLAGS, "input_len", "output_len", "launcher", "max_num_workers", "under_load"),
     "Repeat": ("reuse", "max_failures", "stop_after_failures"),
     "Where": ("work_dir", "data_dir", "dump_eval_details", "no_predictions_json", "debug"),
     "Grade": ("judge", "judge_url", "allow_code_execution", "allow_uncontained"),
@@ -170,6 +171,7 @@ def _refuse_python(path: Path) -> None:
 )
 @click.option("--max-out-len", type=click.IntRange(min=1), metavar="N", help="Longest answer, in tokens.")
 @load_options
+@under_load_option
 @click.option(
     "--input-len", type=click.IntRange(min=1), metavar="N", help="Tokens of prompts that a dataset makes."
 )
@@ -271,6 +273,8 @@ def run(context: click.Context, /, **flags: Any) -> int:
 
     ended = execute_run(command, plugins, choose_display(debug=flags["debug"]))
     blocked = [word for name in (*context.obj.block, *flags["block"]) for word in ("--block", name)]
+    if ended.finished is not None and command.mode != "perf":
+        show_under_load(ended.finished)
     code = show_ending(ended, command, [*context.obj.allowed, *blocked])
     if gates and ended.finished is None:
         click.echo("not checked: the run was stopped before it could be scored", err=True)
@@ -373,13 +377,16 @@ def run_command(context: click.Context, flags: dict[str, Any]) -> RunCommand:
     if context.get_parameter_source("work_dir") is ParameterSource.DEFAULT:
         table = {**(read_user_file(file) if file else {}), **asked.tables}
         work_dir = Path(table.get("run", {}).get("work_dir", work_dir))
-    return RunCommand(
+    command = RunCommand(
         asked,
         mode=flags["mode"],
         reuse=flags["reuse"],
         work_dir=work_dir,
         data_dir=flags["data_dir"],
     )
+    if flags["under_load"] is None:
+        return command
+    return with_load(command, flags["under_load"], read_user_file(file) if file else {})
 
 
 def _goodput_setting(texts: Sequence[str]) -> list[str]:

@@ -9,15 +9,27 @@ if TYPE_CHECKING:
     from aisb_analysis._compare import compare, pair_up
     from aisb_analysis._readings import compare_runs
     from aisb_analysis._speeds import compare_speeds
+    from aisb_analysis._under_load_run import answers_under_load, has_loaded_pairs, loaded_name
 
 _PLACES = {
+    "answers_under_load": "aisb_analysis._under_load_run",
     "compare": "aisb_analysis._compare",
     "compare_runs": "aisb_analysis._readings",
     "compare_speeds": "aisb_analysis._speeds",
+    "has_loaded_pairs": "aisb_analysis._under_load_run",
+    "loaded_name": "aisb_analysis._under_load_run",
     "pair_up": "aisb_analysis._compare",
 }
 
-__all__ = ["compare", "compare_runs", "compare_speeds", "pair_up"]
+__all__ = [
+    "answers_under_load",
+    "compare",
+    "compare_runs",
+    "compare_speeds",
+    "has_loaded_pairs",
+    "loaded_name",
+    "pair_up",
+]
 
 
 def __getattr__(name: str) -> Any:

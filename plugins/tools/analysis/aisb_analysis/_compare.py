@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from aisb import UsageError
 from aisb_analysis._margins import Worsening, drop
 from aisb_analysis._paired import (
+    DRAWS,
     LEVEL,
     bootstrap,
     holm,
@@ -225,8 +226,9 @@ def compare_grades(
     b: Mapping[str, Sequence[Grade]],
     *,
     names: tuple[Subtask, Subtask],
-    tests: int = 1,
+    tests: float = 1,
     seed: int = 0,
+    draws: int = DRAWS,
 ) -> Comparison:
     """Compare the grades of two sides, sample by sample; `tests` is how many such comparisons there are.
 
@@ -250,7 +252,7 @@ def compare_grades(
     values_b = [_value(b[key], partial) for key in same]
     changes = [right - left for left, right in zip(values_a, values_b, strict=True)]
     clusters = _clusters(a, b, same)
-    resampled = bootstrap(changes, clusters, seed=seed)
+    resampled = bootstrap(changes, clusters, seed=seed, draws=draws)
     gained = tuple(
         _flip(key, a[key], b[key]) for key, change in zip(same, changes, strict=True) if change > 1e-12
     )

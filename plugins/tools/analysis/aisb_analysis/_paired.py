@@ -151,22 +151,25 @@ def _units(differences: Sequence[float], clusters: Clusters) -> list[tuple[float
     return [(fsum(group), len(group)) for group in groups.values()]
 
 
-def holm(ps: Sequence[float]) -> list[float]:
+def holm(ps: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
     """Return p values corrected for there being several, in the order given.
 
-    The i-th smallest of m is multiplied by m − i + 1 and is at least as large as those before it.
+    The i-th smallest of m is multiplied by m − i + 1 and is at least as large as those before it. With
+    weights, the order is that of p ÷ weight, and the factor is the weight of all that are left ÷ its own.
     Source: Holm, Scand. J. Statist. 6 (1979) 65.
     """
+    weights = weights or [1.0] * len(ps)
     corrected = [1.0] * len(ps)
-    most = 0.0
-    for rank, place in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
-        most = max(most, min(1.0, (len(ps) - rank) * ps[place]))
+    most, left = 0.0, fsum(weights)
+    for place in sorted(range(len(ps)), key=lambda place: ps[place] / weights[place]):
+        most = max(most, min(1.0, left / weights[place] * ps[place]))
         corrected[place] = most
+        left -= weights[place]
     return corrected
 
 
 def smallest_difference(
-    differences: Sequence[float], clusters: Clusters = None, *, tests: int = 1, whole: bool = True
+    differences: Sequence[float], clusters: Clusters = None, *, tests: float = 1, whole: bool = True
 ) -> float | None:
     """Return the smallest true difference that so many samples would show, four times of five.
 
@@ -183,7 +186,7 @@ def smallest_difference(
 
 
 def samples_needed(
-    differences: Sequence[float], clusters: Clusters = None, *, tests: int = 1, whole: bool = True
+    differences: Sequence[float], clusters: Clusters = None, *, tests: float = 1, whole: bool = True
 ) -> int | None:
     """Return how many samples like these, in clusters like these, would show the difference seen.
 
@@ -197,12 +200,12 @@ def samples_needed(
     return ceil(max(needed, _fewest_flips(tests) / seen if whole else 2) - 1e-9)
 
 
-def _reach(tests: int) -> float:
+def _reach(tests: float) -> float:
     normal = NormalDist()
     return normal.inv_cdf(1 - LEVEL / tests / 2) + normal.inv_cdf(POWER)
 
 
-def _fewest_flips(tests: int) -> int:
+def _fewest_flips(tests: float) -> int:
     """How many samples must flip, all to one side, before McNemar's exact test says so."""
     flips = 1
     while mcnemar(0, flips) > LEVEL / tests:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from aisb_mock._replies import Ask, Refused, Reply, ToolCall
 
 MILLISECOND = 1_000_000
 MOST_TOKENS = 1_000_000
+OTHER_ANSWER = str.maketrans("0123456789ABCDE", "9876543210BCDEA")
+"""What the last token of a corrupted reply has in place of digits and choices."""
 VALUES = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}
 """Arguments of tool calls, by the type that JSON Schema names."""
 
@@ -135,6 +138,19 @@ class Author:
         if gold is not None and prompt.rstrip(" .").endswith(gold):
             values[-1] = -0.1
         return list(zip(tokens, values, strict=True))
+
+    def corrupt(self, ask: Ask, question: str, reply: Reply, share_corrupted: float) -> Reply:
+        """Return a reply with a wrong end, or broken arguments of a tool call, for a share of the questions.
+
+        The seed decides which ones. The number of tokens stays as it is.
+        """
+        if share("corrupt", self.options.seed, question, ask.seed) >= share_corrupted:
+            return reply
+        *before, last = reply.pieces or [""]
+        if reply.tool is not None:  # arguments that are no JSON any more
+            tool = reply.tool._replace(arguments=reply.tool.arguments[:-1])
+            return replace(reply, tool=tool, pieces=[*before, last[:-1]])
+        return replace(reply, pieces=[*before, last.translate(OTHER_ANSWER)])
 
     def pace(self, question: str, ask: Ask, attempt: int, *, slow: bool) -> Pace:
         """Return when the parts of a reply are due, counted from the request's arrival."""

@@ -100,6 +100,10 @@ class MockOptions(Behaviour):
     batch_ms: Annotated[float, "what each other reply in the making adds to the time per token"] = 0
     rate_limit: Annotated[float | None, "requests per second let through; more are refused with 429"] = None
     rate_burst: Annotated[int, "requests that the rate limit lets through at once after a pause"] = 20
+    corrupt_share: Annotated[
+        float, "share of replies (or tool calls) that are corrupted while many requests are in flight"
+    ] = 0
+    corrupt_above: Annotated[int, "requests in flight above which replies are corrupted"] = 32
     record_size: Annotated[int, "how many of the latest requests the record keeps"] = 100_000
     parent_pipe: Annotated[bool, "end when standard input ends, and so with the parent process"] = False
 
@@ -117,12 +121,18 @@ class MockOptions(Behaviour):
                 raise UsageError(f"{name} = {value} is too small; the least is {least}")
         if self.rate_limit is not None and self.rate_limit <= 0:
             raise UsageError(f"rate_limit = {self.rate_limit:g} is no rate; write requests per second")
+        if not 0 <= self.corrupt_share <= 1:
+            raise UsageError(
+                f"corrupt_share = {self.corrupt_share:g} is no share; write a number from 0 to 1"
+            )
+        if self.corrupt_above < 0:
+            raise UsageError(f"corrupt_above = {self.corrupt_above} is too small; the least is 0")
         if self.queue is not None and self.slots is None:
             raise UsageError(f"queue = {self.queue} is a queue for slots; say how many slots there are")
-        if self.is_limited and self.processes > 1:
+        if (self.is_limited or self.corrupt_share) and self.processes > 1:
             raise UsageError(
-                f"processes = {self.processes}: slots, batch_ms and rate_limit are those of one process; "
-                "write 1"
+                f"processes = {self.processes}: slots, batch_ms, rate_limit and corrupt_above are those of "
+                "one process; write 1"
             )
 
     @property

@@ -40,7 +40,8 @@ class Server:
         self.record = Record(options.record_size)
         self.connections: set[Connection] = set()
         self._gate = Gate(options) if options.is_limited else None
-        self._repertoire = Repertoire() if author.repeats and self._gate is None else None
+        is_plain = author.repeats and self._gate is None and not options.corrupt_share
+        self._repertoire = Repertoire() if is_plain else None
         self._peers = peers
         self._since = int(time.time())
         self._tasks: set[asyncio.Task[None]] = set()
@@ -164,6 +165,8 @@ class Server:
         reply = self.author.write(
             ask, question, known=entry.question is not None, number=entry.number, model=entry.model
         )
+        if self.options.corrupt_share and self.record.running > self.options.corrupt_above:
+            reply = self.author.corrupt(ask, question, reply, self.options.corrupt_share)
         entry.id, entry.status, entry.finish_reason = dialect.reply_id(reply), 200, reply.finish_reason
         self.record.prompt_tokens += ask.prompt_tokens
         pace = self.author.pace(question, ask, entry.attempt, slow=fault == "slow")

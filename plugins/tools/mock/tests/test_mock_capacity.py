@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -73,10 +76,45 @@ def test_replies_in_the_making_slow_each_other():
         ({"rate_burst": 0}, "rate_burst = 0 is too small"),
         (
             {"slots": 1, "processes": 2},
-            "processes = 2: slots, batch_ms and rate_limit are those of one process",
+            "processes = 2: slots, batch_ms, rate_limit and corrupt_above are those of one process",
         ),
+        ({"corrupt_share": 1.5}, "corrupt_share = 1.5 is no share"),
+        ({"corrupt_above": -1}, "corrupt_above = -1 is too small"),
     ],
 )
 def test_a_limit_that_cannot_be_is_refused(options, says):
     with pytest.raises(UsageError, match=says):
         MockOptions(**options)
+
+
+def test_a_share_of_the_answers_is_corrupted_while_many_requests_are_in_flight() -> None:
+    question = {"messages": [{"role": "user", "content": "How many moons does the Earth have in its sky?"}]}
+
+    def answers(url: str, count: int) -> set[str]:
+        def one(_: int) -> str:
+            reply = httpx.post(url + "/v1/chat/completions", json=question, timeout=30)
+            return str(reply.json()["choices"][0]["message"]["content"])
+
+        with ThreadPoolExecutor(count) as pool:
+            return set(pool.map(one, range(count)))
+
+    with tempfile.TemporaryDirectory() as folder:
+        known = Path(folder) / "known.jsonl"
+        known.write_text(json.dumps({"question": question["messages"][0]["content"], "reply": "It has 1."}))
+        with start_mock(
+            MockOptions(ttft_ms=300, answers=str(known), corrupt_share=1, corrupt_above=1)
+        ) as mock:
+            assert answers(mock.url, 1) == {"It has 1."}
+            assert answers(mock.url, 4) <= {"It has 1.", "It has 8."}
+            assert "It has 8." in answers(mock.url, 4)
+
+
+def test_tool_calls_are_corrupted_too() -> None:
+    tool = {
+        "type": "function",
+        "function": {"name": "f", "parameters": {"properties": {"x": {"type": "integer"}}}},
+    }
+    with start_mock(MockOptions(tool_calls="field", corrupt_share=1, corrupt_above=0)) as mock:
+        reply = httpx.post(mock.url + "/v1/chat/completions", json={**BODY, "stream": False, "tools": [tool]})
+    (call,) = reply.json()["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["arguments"] == '{"x":1'

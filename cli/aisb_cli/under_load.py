@@ -1,0 +1,101 @@
+"""`aisb run --under-load N`: the same samples with few and with N requests in flight, as two subtasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from aisb import FinishedRun
+    from aisb_engine import RunCommand
+
+ALONE = 4
+"""Requests in flight where --concurrency says no other number."""
+
+under_load_option = click.option(
+    "--under-load",
+    type=click.IntRange(2, 64_000),
+    metavar="N",
+    help=f"Ask all samples again with N in flight, after --concurrency [here: {ALONE}]; compare the answers.",
+)
+
+
+def with_load(command: RunCommand, in_flight: int, user: Mapping[str, Any]) -> RunCommand:
+    """Return a command that asks each model twice; `user` is the content of its `aisb.toml`.
+
+    Raises:
+        UsageError: the run has no answers to compare, is paced, or both numbers are the same.
+    """
+    from aisb_analysis import loaded_name
+    from aisb_engine import split_names
+
+    asked = command.asked
+    alone = asked.load.get("concurrency") or ALONE
+    _check(command, alone, in_flight)
+    own = user.get("models", {})
+    names = split_names(asked.models) or list(user.get("run", {}).get("models", ()))
+    if not names:
+        raise click.UsageError("--under-load asks each model twice: name them with --models")
+    again = {loaded_name(name, in_flight): _table(own.get(name), name, in_flight) for name in names}
+    tables = {
+        **asked.tables,
+        "models": {**asked.tables.get("models", {}), **again},
+        "load": {**asked.tables.get("load", {}), "concurrency": alone},
+    }
+    # A flag would stand above the number that a model's own table has.
+    load = {key: value for key, value in asked.load.items() if key != "concurrency"}
+    models = [name for pair in zip(names, again, strict=True) for name in pair]
+    return replace(command, asked=replace(asked, models=models, tables=tables, load=load))
+
+
+def _check(command: RunCommand, alone: int, in_flight: int) -> None:
+    if command.mode not in ("all", "infer"):
+        raise click.UsageError(
+            f"--under-load compares the answers of an accuracy run, and --mode {command.mode} is none"
+        )
+    if command.reuse:
+        raise click.UsageError(
+            "--under-load is for a new run: one that was begun with it goes on by --reuse alone"
+        )
+    if alone >= in_flight:
+        raise click.UsageError(
+            f"--under-load {in_flight} must be more than the {alone} requests in flight of --concurrency"
+        )
+    paced = [key for key in ("request_rate", "ramp_up", "use_timestamp") if command.asked.load.get(key)]
+    if paced:
+        flag = f"--{paced[0].replace('_', '-')}"
+        raise click.UsageError(f"--under-load sets the number in flight; leave out {flag}")
+    for text in command.asked.sets:
+        if text.replace(" ", "").startswith("load.concurrency="):
+            raise click.UsageError(
+                f"--under-load sets two numbers in flight; write --concurrency, not --set {text}"
+            )
+
+
+def _table(own: Mapping[str, Any] | None, name: str, in_flight: int) -> dict[str, Any]:
+    """Return the table of a model that is asked again: the user's own, or one that is based on its file."""
+    table = dict(own or {})
+    if "abbr" in table:
+        from aisb_analysis import loaded_name
+
+        table["abbr"] = loaded_name(str(table["abbr"]), in_flight)
+    if "base" not in table and "backend" not in table:
+        table["base"] = name
+    table.pop("batch_size", None)
+    table["load"] = {**table.get("load", {}), "concurrency": in_flight}
+    return table
+
+
+def show_under_load(run: FinishedRun) -> None:
+    """Print what load does to the answers, where the run asked models alone and under load."""
+    from aisb_analysis import answers_under_load, has_loaded_pairs
+
+    if not has_loaded_pairs(run.configuration):
+        return
+    for one in answers_under_load(run):
+        click.echo(f"\nunder load: {one.task} · {one.model}")
+        for line in one.lines():
+            click.echo(f"  {line}")
