@@ -178,11 +178,14 @@ class Launcher(ABC):
     def watch(self) -> AsyncIterator[tuple[int, Mapping[str, Any]]]:
         """Yield the messages of the workers, each with its worker's number, until all of them have ended.
 
-        A launcher may add messages of its own: `{"note": line}` goes to the subtask's log, and `{"clock":
-        facts}` with `node`, `workers`, `offset_ns` and `uncertainty_ns` to `load.json`.
+        A launcher may add messages of its own: `{"note": line}` goes to the subtask's log, `{"say": line}`
+        also to the terminal, and `{"clock": facts}` with `node`, `workers`, `offset_ns` and `uncertainty_ns`
+        to `load.json`. `{"lost": line}` says that a worker ended before its job returned, and how. It comes
+        once the worker certainly sends nothing any more, and is its last message; the other workers go on.
 
         Raises:
-            RunError: a worker ended before its job returned, and `stop` was not called.
+            RunError: a worker ended before its job returned, and `stop` was not called. It ends the run, so
+                `{"lost": line}` is better.
         """
 
     @abstractmethod
@@ -195,6 +198,14 @@ class Launcher(ABC):
         Without that it goes to all, with the worker's number under `worker`: jobs pass over those of others.
         """
         await self.send({**message, "worker": worker})
+
+    async def replace(self, worker: int) -> bool:
+        """Begin to start a lost worker anew, with the same job; return False where this is never done.
+
+        The new one is part of `watch` from its first message on. It is dropped when the others end first.
+        """
+        del worker
+        return False
 
     @abstractmethod
     async def stop(self, patience: float = 10.0) -> None:

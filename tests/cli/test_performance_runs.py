@@ -463,20 +463,6 @@ def test_workers_end_with_a_killed_parent_and_nothing_that_finished_is_lost(tmp_
     assert code == 0, output
 
 
-def test_a_worker_that_is_lost_ends_the_run_with_a_word_on_it(tmp_path: Path, slow) -> None:
-    process = begin(
-        tmp_path, slow.url, "--concurrency", "4", "--workers", "2", "--set", "params.num_return_sequences=50"
-    )
-    wait_for(lambda: list(tmp_path.glob("outputs/default/*/log/*/*/worker-1")), process)
-    wait_for(lambda: sum(map(len, shards(tmp_path).values())) > 8, process)
-    os.kill(children(process.pid)[-1], signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert "ended by signal 9 before its work did" in output
-    assert "everything that had finished is kept in the log" in output
-    assert len(everything(tmp_path)) > 8
-
-
 def test_an_accuracy_run_can_be_shared_out_and_resumed_too(tmp_path: Path, mock) -> None:
     code, output = run(tmp_path, mock.url, "--workers", "2", "--num-prompts", "20", mode="all")
     assert code == 0, output

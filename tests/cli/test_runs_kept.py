@@ -186,19 +186,6 @@ def test_a_pressure_run_that_was_killed_is_suspect_and_stays_killed(tmp_path: Pa
     assert status(tmp_path) == "killed"
 
 
-def test_a_pressure_run_that_lost_a_worker_is_suspect(tmp_path: Path) -> None:
-    run = start(*PRESSURE, "--workers", "2", cwd=tmp_path)
-    wait_for_answers(run, tmp_path)
-    worker = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
-    workers = [pid for pid in worker if b"_load.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    os.kill(int(workers[0]), signal.SIGKILL)
-    output, _ = run.communicate(timeout=60)
-    assert "ended by signal 9" in output
-    shown = aisb("run", "--mode", "perf_viz", "--reuse", "--require-valid", cwd=tmp_path)
-    assert shown.code == 4
-    assert "the run was interrupted" in shown.err
-
-
 def test_scoring_a_killed_run_leaves_it_killed_and_every_report_says_how_many_were_not_asked(
     tmp_path: Path,
 ) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aisb import Request
-from aisb_engine._load.handing_out import shared_requests
+from aisb_engine._load.handing_out import SharedRequests, shared_requests
 from aisb_engine._load.request_queue import HandedOut
 from aisb_engine._load.share import LoadShare
 from aisb_engine._spec import Load
@@ -29,8 +31,10 @@ def hand_out(
         nonlocal questions
         queues: list[HandedOut] = []
 
-        def ask(number: int, want: list[int]) -> None:
+        def ask(number: int, want: list[int] | None) -> None:
             nonlocal questions
+            if want is None:  # all clients wait
+                return
             questions += 1
             given = [list(one) for one in shared.give(number, *want)]
             loop = asyncio.get_running_loop()
@@ -43,7 +47,7 @@ def hand_out(
 
         for number in range(share.processes):
             own = replace(share, number=number)
-            queues.append(HandedOut(path, own, lambda message, n=number: ask(n, message["want"])))
+            queues.append(HandedOut(path, own, lambda message, n=number: ask(n, message.get("want"))))
         await asyncio.gather(*(queue.fill() for queue in queues))
         await asyncio.gather(*(send(n) for n in range(len(queues)) for _ in range(queues[n]._share.limit)))
         for queue in queues:
@@ -110,3 +114,47 @@ def test_a_pressure_run_goes_round_after_round_also_with_fewer_rows_than_clients
     assert len(seen) == len(taken)
     assert {number for number, _ in taken} == {0, 1}
     assert {sample for sample, _ in seen} == set("012")
+
+
+def queue_of(
+    path: Path, requests: int, workers: int, **request: Any
+) -> AbstractContextManager[SharedRequests]:
+    rows = ((0, Request(str(number), text=f"row {number}", **request)) for number in range(requests))
+    return shared_requests(path, rows, workers, is_endless=False, takes_back=True)
+
+
+def test_what_a_lost_worker_had_goes_to_one_that_waits(tmp_path: Path) -> None:
+    with queue_of(tmp_path / "q", 4, 2) as shared:
+        shared.answer(0, 2, 0)
+        shared.answer(1, 2, 0)
+        assert shared.answer(0, 3, 0) == []  # the queue is empty, and worker 1 has two in flight
+        assert shared.rest(0, 2) == []
+        assert shared.take_back(1, {("2", 0, 0)}) == (1, 0)
+        ((worker, message),) = shared.serve_waiting()
+        assert (worker, len(message["take"]), message["is_complete"]) == (0, 1, False)
+        shared.answer(0, 4, 0)
+        assert shared.rest(0, 3) == [(0, {"take": [], "is_complete": True})]
+
+
+def test_workers_are_sent_home_when_nothing_is_in_flight_anywhere(tmp_path: Path) -> None:
+    with queue_of(tmp_path / "q", 2, 2) as shared:
+        shared.answer(0, 1, 0)
+        shared.answer(1, 1, 0)
+        assert shared.rest(0, 1) == []
+        assert shared.rest(1, 0) == []  # said before it took what it was handed
+        assert [worker for worker, _ in shared.rest(1, 1)] == [0, 1]
+        assert shared.answer(1, 1, 0) == [(1, {"take": [], "is_complete": True})]
+
+
+def test_a_worker_in_the_place_of_a_lost_one_is_waited_for_only_once_it_asks(tmp_path: Path) -> None:
+    with queue_of(tmp_path / "q", 2, 1) as shared:
+        shared.answer(0, 2, 0)
+        shared.take_back(0, {("0", 0, 0)})
+        ((_, message),) = shared.answer(0, 2, 0)
+        assert [length for _, length, _ in message["take"]] == [1]
+
+
+def test_a_conversation_with_some_turns_answered_is_not_begun_again(tmp_path: Path) -> None:
+    with queue_of(tmp_path / "q", 2, 1, followups=("and then?",)) as shared:
+        shared.answer(0, 2, 0)
+        assert shared.take_back(0, {("0", 0, 0)}) == (2, 1)

@@ -1,37 +1,114 @@
-"""The run's end of the queue that the workers of a closed loop share: which requests each may send."""
+"""The run's end of the queue that the workers of a closed loop share: which requests each may send.
+
+What a lost worker had is taken back and handed to others, unless the load is measured. For that, workers that
+find the queue empty are not sent home but wait until nothing is in flight anywhere.
+"""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from aisb._types import Request
 from aisb_engine._load.request_queue import Stretch
-from aisb_engine._load.share import PlannedRequest, write_requests
+from aisb_engine._load.share import PlannedRequest, parse_request, write_requests
+from aisb_engine._record.stored import Key
 
 RESERVE = 4
 """How many times the requests that one worker has waiting must be left for each worker: towards the end a
 worker gets no more than its clients send at once, so that all workers end together."""
 
+Replies = list[tuple[int, Mapping[str, Any]]]
+"""Messages to workers, each with its worker's number."""
+
 
 class SharedRequests:
     """Hands out the requests of a file in order, each once; in a pressure run round after round.
 
-    `offsets` are the bytes at which requests begin in the file.
+    `offsets` are the bytes at which requests begin in the file. With `takes_back`, requests of lost workers
+    are handed out again.
     """
 
-    def __init__(self, offsets: array[int], workers: int, *, is_endless: bool) -> None:
+    def __init__(
+        self, path: Path, offsets: array[int], workers: int, *, is_endless: bool, takes_back: bool
+    ) -> None:
+        self._path = path
         self._offsets = offsets
         self._workers = workers
         self._is_endless = is_endless and bool(offsets)
+        self.takes_back = takes_back and not self._is_endless
         self._given = 0
         self._given_to = [0] * workers
+        self._held_by = [array("q") for _ in range(workers)]
+        self._returned: deque[int] = deque()
+        self._working: set[int] = set(range(workers))
+        self._begun: set[int] = set()
+        self._idle: set[int] = set()
+        self._waiting: dict[int, tuple[int, int]] = {}
+        self.is_over = False
 
     @property
     def is_complete(self) -> bool:
         """Whether everything has been handed out."""
-        return not self._is_endless and self._given == len(self._offsets)
+        return not self._is_endless and not self._left
+
+    def answer(self, worker: int, wanted: int, ahead: int) -> Replies:
+        """Return the messages that the question of a worker leads to.
+
+        A worker's first question is answered at once. A later one that finds the queue empty is answered when
+        something was taken back, or nothing can be any more.
+        """
+        is_first = worker not in self._begun
+        self._begun.add(worker)
+        self._working.add(worker)
+        stretches = self.give(worker, wanted, ahead)
+        if not self.takes_back:
+            self.is_over = self.is_complete
+        if stretches or is_first or self.is_over or not self.takes_back or not self.is_complete:
+            return [(worker, self._reply(stretches))]
+        self._waiting[worker] = (wanted, ahead)
+        return self._end_if_all_idle()
+
+    def rest(self, worker: int, received: int) -> Replies:
+        """Take note that all clients of a worker wait, which got `received` requests; return messages."""
+        if received == self._given_to[worker]:
+            self._idle.add(worker)
+        return self._end_if_all_idle()
+
+    def take_back(self, worker: int, done: Container[Key]) -> tuple[int, int]:
+        """Take back what a lost worker had and is not among `done`; return how many are asked again, and not.
+
+        A conversation is not asked again if some of its turns were answered, nor is anything in a load that
+        is measured.
+        """
+        again = missing = 0
+        for place, request in self._requests_of(worker):
+            turns = range(request.turn, request.turn + 1 + len(request.followups))
+            left = sum((request.sample_id, request.repeat, turn) not in done for turn in turns)
+            if self.takes_back and left == len(turns):
+                self._returned.append(place)
+                again += left
+            else:
+                missing += left
+        self._held_by[worker] = array("q")
+        self._given_to[worker] = 0
+        self._working.discard(worker)
+        self._begun.discard(worker)
+        self._idle.discard(worker)
+        self._waiting.pop(worker, None)
+        return again, missing
+
+    def serve_waiting(self) -> Replies:
+        """Hand what was taken back to workers that wait for something; return the messages."""
+        if self.is_complete:
+            return self._end_if_all_idle()
+        # Each gets an answer: one that wants more by now than when it asked asks again.
+        waiting, self._waiting = self._waiting, {}
+        return [(worker, self._reply(self.give(worker, *want))) for worker, want in waiting.items()]
 
     def give(self, worker: int, wanted: int, ahead: int) -> list[Stretch]:
         """Return what a worker gets whose clients want `wanted` requests in all, and `ahead` more to wait.
@@ -47,26 +124,65 @@ class SharedRequests:
         if self._is_endless:
             count += max(0, missing)
         else:
-            left = len(self._offsets) - self._given - count
+            left = self._left - count
             count += max(0, min(missing, left // (RESERVE * self._workers)))
         self._given_to[worker] += count
-        return list(self._stretches(count))
+        if count:
+            self._idle.discard(worker)
+        return list(self._stretches(worker, count))
+
+    def given_to(self, worker: int) -> int:
+        """Return how many requests a worker was handed."""
+        return self._given_to[worker]
+
+    @property
+    def _left(self) -> int:
+        return len(self._offsets) - self._given + len(self._returned)
 
     def _at_most(self, count: int) -> int:
-        return count if self._is_endless else min(count, len(self._offsets) - self._given)
+        return count if self._is_endless else min(count, self._left)
 
-    def _stretches(self, count: int) -> Iterator[Stretch]:
+    def _stretches(self, worker: int, count: int) -> Iterator[Stretch]:
+        held = self._held_by[worker]
+        while count and self._returned:
+            place = self._returned.popleft()
+            held.append(place)
+            yield Stretch(self._offsets[place], 1, 0)
+            count -= 1
         while count:
             number, place = divmod(self._given, len(self._offsets))
             part = min(count, len(self._offsets) - place)
+            if not self._is_endless:
+                held.extend(range(place, place + part))
             yield Stretch(self._offsets[place], part, number)
             self._given += part
             count -= part
 
+    def _reply(self, stretches: Iterable[Stretch]) -> Mapping[str, Any]:
+        return {"take": [list(each) for each in stretches], "is_complete": self.is_over}
+
+    def _end_if_all_idle(self) -> Replies:
+        if not self.takes_back or self.is_over or not self.is_complete or self._working - self._idle:
+            return []
+        self.is_over = True
+        self._waiting.clear()
+        return [(worker, self._reply(())) for worker in sorted(self._working)]
+
+    def _requests_of(self, worker: int) -> Iterator[tuple[int, Request]]:
+        with self._path.open("rb") as file:
+            for place in self._held_by[worker]:
+                file.seek(self._offsets[place])
+                yield place, parse_request(file.readline())[1]
+
 
 @contextmanager
 def shared_requests(
-    path: Path, requests: Iterable[PlannedRequest], workers: int, *, is_endless: bool
+    path: Path,
+    requests: Iterable[PlannedRequest],
+    workers: int,
+    *,
+    is_endless: bool,
+    takes_back: bool = False,
 ) -> Iterator[SharedRequests]:
     """Write requests to a file, and return what hands them out. The file goes at the end of the block.
 
@@ -78,6 +194,6 @@ def shared_requests(
         with write_requests(path) as write:
             for planned_ns, request in requests:
                 offsets.append(write(planned_ns, request))
-        yield SharedRequests(offsets, workers, is_endless=is_endless)
+        yield SharedRequests(path, offsets, workers, is_endless=is_endless, takes_back=takes_back)
     finally:
         path.unlink(missing_ok=True)

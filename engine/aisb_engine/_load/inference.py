@@ -130,7 +130,7 @@ async def run_subtask(
                 if stage.stopping.is_set():
                     pass
                 elif placement is not None:
-                    await LaunchedSubtask(runner, one, placement, record.remark, record.keep_clock).run(
+                    await LaunchedSubtask(runner, one, placement, record, stage.performance).run(
                         source(),
                         lambda at: record.start(at, folder),
                         folder=folder,

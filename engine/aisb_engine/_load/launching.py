@@ -13,8 +13,10 @@ from aisb._errors import AisbError, RunError, ServiceError, StorageError
 from aisb._plugins import Component
 from aisb._running import Launcher
 from aisb_engine._faults import RAISED, ComponentError, describe, is_stop
-from aisb_engine._load.handing_out import SharedRequests, shared_requests
+from aisb_engine._load.handing_out import Replies, SharedRequests, shared_requests
 from aisb_engine._load.job import BackendRecipe, WorkerJob, variables_of
+from aisb_engine._load.load_record import LoadRecord
+from aisb_engine._load.lost_workers import Done, LostWorkers
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.runner import SubtaskRunner
 from aisb_engine._load.share import PlannedRequest, dealt_requests
@@ -42,14 +44,19 @@ class Placement:
 
 @dataclass(slots=True)
 class LaunchedSubtask:
-    """A subtask while the workers of a launcher run their shares of it."""
+    """A subtask while the workers of a launcher run their shares of it.
+
+    In a load that `is_measured`, what a lost worker had is not asked again.
+    """
 
     runner: SubtaskRunner
     prepared: PreparedSubtask
     placement: Placement
-    remark: Callable[[str], None]
-    keep_clock: Callable[[Mapping[str, Any]], None]
+    record: LoadRecord
+    is_measured: bool
+    _jobs: Sequence[WorkerJob] = ()
     _counts: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    _started_ns: int | None = None
 
     async def run(
         self,
@@ -65,12 +72,13 @@ class LaunchedSubtask:
         `start` is told when the load starts, and returns that time.
 
         Raises:
-            RunError: a worker could not go on, or was lost; the launcher failed; a file cannot be written.
+            RunError: a worker could not go on; workers were lost, and nobody can ask what they had; the
+                launcher failed; a file cannot be written.
             ConfigError: other processes cannot make the backend.
         """
-        jobs = self._jobs(folder, session, began_ns)
+        self._jobs = jobs = self._made_jobs(folder, session, began_ns)
         launcher, stopping = self.placement.launcher, self.runner.stopping
-        with self._request_files(jobs, requests) as shared, self._as_run_error():
+        with self._request_files(requests) as shared, self._as_run_error():
             async with AsyncExitStack() as cleanup:  # in reverse order, each whatever came of the others
                 cleanup.push_async_exit(self._at_end(launcher.collect))
                 cleanup.push_async_exit(self._at_end(lambda: launcher.stop(PATIENCE)))
@@ -78,18 +86,24 @@ class LaunchedSubtask:
                 await launcher.start(jobs)
                 # Not before: a worker takes no message until it has its job.
                 await cleanup.enter_async_context(_stopped_workers(stopping, launcher))
-                await self._follow(len(jobs), start, shared)
+                await self._follow(start, shared)
 
     def _request_files(
-        self, jobs: Sequence[WorkerJob], requests: Iterable[PlannedRequest]
+        self, requests: Iterable[PlannedRequest]
     ) -> AbstractContextManager[SharedRequests | None]:
         """Write the files that the jobs read; with what hands requests out in a closed loop."""
-        share = self.runner.share
+        share, jobs = self.runner.share, self._jobs
         if share.is_open:
             return dealt_requests([job.requests for job in jobs], requests)
-        return shared_requests(jobs[0].requests, requests, len(jobs), is_endless=share.is_endless)
+        return shared_requests(
+            jobs[0].requests,
+            requests,
+            len(jobs),
+            is_endless=share.is_endless,
+            takes_back=not self.is_measured,
+        )
 
-    def _jobs(self, folder: Path, session: int, began_ns: int) -> list[WorkerJob]:
+    def _made_jobs(self, folder: Path, session: int, began_ns: int) -> list[WorkerJob]:
         placement, share = self.placement, self.runner.share
         recipe = BackendRecipe.of(self.prepared.backend, placement.component, self.prepared.model.options)
         keys = variables_of(self.prepared.backend)
@@ -100,34 +114,88 @@ class LaunchedSubtask:
             for number, environment in enumerate(placement.environments)
         ]
 
-    async def _follow(self, workers: int, start: Callable[[int], int], shared: SharedRequests | None) -> None:
+    async def _follow(self, start: Callable[[int], int], shared: SharedRequests | None) -> None:
         """Start the load when all workers are ready, and follow their messages until all have ended.
 
         Raises:
-            RunError: a worker could not go on, or was lost; or the launcher named a worker that does not
-                exist, or ended before all workers were ready.
+            RunError: a worker could not go on; workers were lost before the start, or all of them, or with
+                requests that nobody can ask; the launcher named a worker that does not exist, or ended
+                before all workers were ready.
         """
         runner, launcher = self.runner, self.placement.launcher
-        preparing = set(range(workers))
+        planned = self.record.facts["planned"]
+        lost, running = LostWorkers(runner.share, shared, planned), set(range(len(self._jobs)))
+        preparing = set(running)
         async for number, message in launcher.watch():
-            if number not in range(workers):
+            if number not in range(len(self._jobs)):
                 raise RunError(
                     f"the launcher gave a message of worker {number!r:.80}; "
-                    f"it was given the workers 0 to {workers - 1}"
+                    f"it was given the workers 0 to {len(self._jobs) - 1}"
                 )
             if "error" in message:
                 raise _error_of(message)
-            if "want" in message and shared is not None:
-                taken = [list(stretch) for stretch in shared.give(number, *message["want"])]
-                await launcher.send_to(number, {"take": taken, "is_complete": shared.is_complete})
+            if "lost" in message:
+                running.discard(number)
+                await self._lose(lost, number, message["lost"], is_last=not running)
+            elif shared is not None:
+                await self._send(_answers(shared, number, message))
             if "ready" in message:
+                running.add(number)
                 preparing.discard(number)
-                if not preparing and not runner.stopping.is_set():
-                    await launcher.send({"start": start(runner.clock() + max(LEAD_NS, launcher.lead_ns))})
+                if self._started_ns is not None:  # a new worker in the place of a lost one
+                    await launcher.send_to(number, {"start": self._started_ns})
+                elif not preparing and not runner.stopping.is_set():
+                    self._started_ns = start(runner.clock() + max(LEAD_NS, launcher.lead_ns))
+                    await launcher.send({"start": self._started_ns})
             self._keep(number, message)
-        if preparing and not runner.stopping.is_set():
+        if not runner.stopping.is_set():
+            self._check_end(lost, preparing)
+
+    def _check_end(self, lost: LostWorkers, preparing: Iterable[int]) -> None:
+        """Refuse the end of a load that was not begun, or of which requests of lost workers are left."""
+        if preparing:
             missing = ", ".join(map(str, sorted(preparing)))
             raise RunError(f"the launcher ended before all workers were ready; not ready: {missing}")
+        is_left = lost.shared is not None and lost.shared.takes_back and not lost.shared.is_over
+        if is_left or (lost.unasked and not self.is_measured):
+            raise RunError(
+                "workers were lost, and what they had could not all be asked again: "
+                "aisb run --reuse asks the rest"
+            )
+
+    async def _lose(self, lost: LostWorkers, number: int, how: str, *, is_last: bool) -> None:
+        """Go on without a worker: count what it had done, and let others ask the rest.
+
+        Raises:
+            RunError: it was lost before the start, or as the last one.
+        """
+        runner, launcher, job = self.runner, self.placement.launcher, self._jobs[number]
+        if self._started_ns is None:
+            raise RunError(how)
+        done = await asyncio.to_thread(Done.of, job.share.log_file(job.folder), job.session)
+        passed_ns = runner.clock() - self._started_ns
+        facts = await asyncio.to_thread(lost.lose, number, done, job.requests, passed_ns)
+        # Under another number: a new worker in its place counts from zero.
+        self._counts[-1 - number] = done.counts(self._counts.pop(number, None))
+        self._add_up()
+        self.record.keep_loss({**facts, "how": how})
+        runner.say(self._words_of(how, facts))
+        may_replace = not runner.stopping.is_set() and lost.may_replace(number)
+        is_replaced = may_replace and await launcher.replace(number)
+        if is_last and not is_replaced:
+            raise RunError(how)
+        if lost.shared is not None:
+            await self._send(lost.shared.serve_waiting())
+
+    def _words_of(self, how: str, facts: Mapping[str, Any]) -> str:
+        again, missing = facts["asked_again"], facts["not_asked"]
+        if missing:
+            return f"{how}; {missing} requests that it had are lost"
+        return f"{how}; the {again} requests that it had are asked again"
+
+    async def _send(self, replies: Replies) -> None:
+        for number, message in replies:
+            await self.placement.launcher.send_to(number, message)
 
     def _keep(self, number: int, message: Mapping[str, Any]) -> None:
         """Keep what a worker or the launcher says of the load."""
@@ -137,13 +205,13 @@ class LaunchedSubtask:
             self._add_up()
             runner.on_failure()
         if "clock" in message:
-            self.keep_clock(message["clock"])
+            self.record.keep_clock(message["clock"])
         if "say" in message:
             runner.say(f"worker {number}: {message['say']}")
         if "note" in message:
             runner.note(f"worker {number}: {message['note']}")
         for line in message.get("notes", ()):
-            self.remark(f"worker {number}: {line}")
+            self.record.remark(f"worker {number}: {line}")
 
     def _add_up(self) -> None:
         """Add the workers' counts up in this subtask's progress."""
@@ -195,6 +263,13 @@ def _error_of(message: Mapping[str, Any]) -> AisbError:
     kinds: Sequence[type[AisbError]] = (StorageError, ServiceError)
     kind = next((kind for kind in kinds if message.get("exit_code") == kind.exit_code), RunError)
     return kind(message["error"])
+
+
+def _answers(shared: SharedRequests, number: int, message: Mapping[str, Any]) -> Replies:
+    """Return the answers to what a worker says of its queue."""
+    if "want" in message:
+        return shared.answer(number, *message["want"])
+    return shared.rest(number, message["idle"]) if "idle" in message else []
 
 
 @asynccontextmanager

@@ -76,6 +76,10 @@ class LoadRecord:
                 "figures over several nodes, as of throughput, are no more certain"
             )
 
+    def keep_loss(self, facts: Mapping[str, Any]) -> None:
+        """Keep what a lost worker had: how it was lost, how much is asked again, and how much is not."""
+        self.facts.setdefault("lost_workers", []).append(dict(facts))
+
     def start(self, at_ns: int, folder: Path) -> int:
         """Record when the load starts, and write the file; return that time."""
         self.facts["started_ns"] = at_ns

@@ -88,6 +88,8 @@ class HandedOut:
             future: asyncio.Future[Request | None] = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
             self._ask_if_low()
+            if len(self._waiting) == (self._share.limit or 1):  # all clients: nothing is in flight here
+                self._ask({"idle": self._received})
             return await future
         self._ask_if_low()
         return request

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from aisb_engine._record.loadfiles import LoadFiles
 
 SignalName = Literal[
-    "failures", "no tokens", "interrupted", "log", "loop lag", "client CPU", "lateness", "proxy",
-    "subtasks", "rate", "concurrency", "trace times", "token counts", "input lengths", "output lengths",
-    "held back", "cache hits", "not steady", "too few samples",
+    "failures", "no tokens", "lost workers", "interrupted", "log", "loop lag", "client CPU", "lateness",
+    "proxy", "subtasks", "rate", "concurrency", "trace times", "token counts", "input lengths",
+    "output lengths", "held back", "cache hits", "not steady", "too few samples",
 ]  # fmt: skip
 _WORSE: tuple[CertificateVerdict, ...] = ("VALID", "SUSPECT", "INVALID")
 
@@ -32,6 +32,8 @@ LATE_MS = (5.0, 100.0)
 """p99 of lateness, as long as the concurrency limit does not hold requests back."""
 CPU_SHARE = 0.9
 FAILED_SHARE = 0.1
+LOST_SHARE = 0.1
+"""The share of the planned requests that lost workers may have left unasked before a result is invalid."""
 DIFFERS = 0.01
 """The share of requests that may differ in a count before it is a signal."""
 MISSED = (0.05, 0.2)
@@ -103,11 +105,22 @@ def _answers(
     if empty > DIFFERS * requests.ok.sum():
         reason = f"{empty} of {requests.ok.sum()} replies that count as answered hold no token"
         yield Signal("no tokens", "SUSPECT", reason)
-    if load.interrupted or achieved.offered > total:
+    yield from _lost_workers(load)
+    if load.interrupted or (achieved.offered > total and not load.lost_workers):
         planned = f" of {achieved.offered}" if achieved.offered > total else ""
         yield Signal("interrupted", "SUSPECT", f"the run was interrupted: {total}{planned} requests ended")
     if columns.damaged:
         yield Signal("log", "SUSPECT", f"{columns.damaged} stretches of the log could not be read")
+
+
+def _lost_workers(load: LoadFiles) -> Iterator[Signal]:
+    if not load.lost_workers:
+        return
+    share = sum(float(one.get("share") or 0) for one in load.lost_workers)
+    first, others = load.lost_workers[0].get("how", "a worker was lost"), len(load.lost_workers) - 1
+    more = f" (and {others} more)" if others else ""
+    reason = f"{100 * share:.1f} % of the planned requests were lost: {first}{more}"
+    yield Signal("lost workers", "INVALID" if share > LOST_SHARE else "SUSPECT", reason)
 
 
 def _refused(columns: Columns) -> str:

@@ -113,7 +113,7 @@ class _Gathered:
         self.failures: dict[int, tuple[str, str]] = {}
         self.latest: dict[Key, int] = {}
         self.sessions: set[int] = set()
-        self.session_of: dict[Key, int] = {}
+        self.rank_of: dict[Key, tuple[int, bool]] = {}
         self.blocks: list[Floats] = []
         self.rows: list[list[float | None]] = []
         self.damaged = 0
@@ -146,7 +146,7 @@ class _Gathered:
         self.finish.append(sys.intern(header["finish_reason"]) if header["finish_reason"] else None)
         if failure := header["failure"]:
             self.failures[row] = (failure["kind"], failure["message"])
-        self.keep(key, row, session)
+        self.keep(key, row, (session, header["final"]))
         self.sessions.add(session)
         self.rows.append(self.row(header, number, data, start, start + 4 + size))
         if len(self.rows) == _PACKED:
@@ -159,15 +159,15 @@ class _Gathered:
         self.finish += later.finish
         self.failures |= {before + row: failure for row, failure in later.failures.items()}
         for key, row in later.latest.items():
-            self.keep(key, before + row, later.session_of[key])
+            self.keep(key, before + row, later.rank_of[key])
         self.sessions |= later.sessions
         self.blocks += later.blocks
         self.damaged += later.damaged
 
-    def keep(self, key: Key, row: int, session: int) -> None:
-        """Let a row stand for its request, unless one of a later command does."""
-        if self.session_of.get(key, -1) <= session:
-            self.latest[key], self.session_of[key] = row, session
+    def keep(self, key: Key, row: int, rank: tuple[int, bool]) -> None:
+        """Let a row stand for its request, unless one of a later command does, or a final one of the same."""
+        if self.rank_of.get(key, (-1, False)) <= rank:
+            self.latest[key], self.rank_of[key] = row, rank
 
     def pack(self) -> None:
         import numpy as np

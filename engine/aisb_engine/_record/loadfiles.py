@@ -41,8 +41,9 @@ class ClientHealthSummary:
 class LoadFiles:
     """What `load.json` and the client's health files say; None or empty where they do not.
 
-    A load whose end was not recorded, as after a kill, was interrupted. `log_file` has the readable lines of
-    asking; its path begins in the run folder.
+    A load whose end was not recorded, as after a kill, was interrupted. `lost_workers` are those that ended
+    before their work did: `how`, and which `share` of the load was not asked for that. `log_file` has the
+    readable lines of asking; its path begins in the run folder.
     """
 
     asked: Mapping[str, Any] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class LoadFiles:
     proxy: str | None = None
     subtasks_at_once: int = 1
     interrupted: bool = False
+    lost_workers: Sequence[Mapping[str, Any]] = ()
     log_file: str = ""
     lines: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
@@ -112,6 +114,7 @@ def read_load_files(folder: RunFolder, model: str, task: str) -> LoadFiles:
         proxy=str(proxy) if proxy else None,
         subtasks_at_once=int(table.get("subtasks_at_once") or _at_once(folder)),
         interrupted=bool(table.get("interrupted")) or table.get("ended_ns", 0) is None,
+        lost_workers=[one for one in table.get("lost_workers") or () if isinstance(one, Mapping)],
         log_file=str(folder.infer_log(model, task).relative_to(folder.path)),
         lines=_lines(log),
     )

@@ -86,8 +86,11 @@ class Log(NamedTuple):
 
 
 def read_folder(folder: Path) -> Log:
-    """Read every worker's file in a folder; for each key the last attempt wins."""
-    latest: dict[Key, tuple[int, Entry]] = {}
+    """Read every worker's file in a folder; for each key the last attempt wins.
+
+    Within one session a request of a lost worker may have attempts in two files: there the final one wins.
+    """
+    latest: dict[Key, tuple[tuple[int, bool], Entry]] = {}
     attempts = damaged = 0
     for path in sorted(folder.glob("worker-*")):
         for start, end, record in _records(path):
@@ -96,8 +99,9 @@ def read_folder(folder: Path) -> Log:
                 continue
             attempts += 1
             key = record.prediction.key
-            if key not in latest or latest[key][0] <= record.session:
-                latest[key] = (record.session, entry_of(path, start, end, record.prediction))
+            rank = (record.session, record.final)
+            if key not in latest or latest[key][0] <= rank:
+                latest[key] = (rank, entry_of(path, start, end, record.prediction))
     return Log(LatestAttempts({key: entry for key, (_, entry) in latest.items()}), attempts, damaged)
 
 

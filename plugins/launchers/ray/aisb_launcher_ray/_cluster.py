@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -72,8 +72,8 @@ def nodes() -> Mapping[str, str]:
     return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
 
 
-def check_versions(payloads: Sequence[bytes]) -> None:
-    """Refuse nodes whose code is not that of this command.
+def check_versions(payloads: Sequence[bytes], only: Container[str] | None = None) -> None:
+    """Refuse nodes whose code is not that of this command; with `only`, look at these nodes by their ids.
 
     Raises:
         RunError: it names each node, and what is missing or different there.
@@ -88,7 +88,7 @@ def check_versions(payloads: Sequence[bytes]) -> None:
     ours = versions.hashes(names)
     cloudpickle.register_pickle_by_value(versions)  # nodes may lack this package
     asked = ray.remote(num_cpus=0, max_retries=0)(versions.hashes)
-    living = nodes()
+    living = {node: address for node, address in nodes().items() if only is None or node in only}
     calls = {
         node: asked.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
             names

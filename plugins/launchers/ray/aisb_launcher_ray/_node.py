@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,12 @@ from aisb_launcher_ray._collector import BATCH_BYTES, Batch, Chunk, Door
 
 Tell = Callable[[int, bytes | Mapping[str, Any] | None, str], None]
 """Gets a worker's number with a message; with None, the worker has ended, and how, where it failed."""
+
+DISK = 5
+"""The command's exit code where this machine does not let a run be written."""
+SLACK = 2.0
+"""Seconds beside the lease after which the workers of a node that is out of reach have ended: the collector
+looks once in half a second, and began to count when it answered, up to half a second after it was asked."""
 
 
 @dataclass(slots=True)
@@ -28,6 +35,7 @@ class Node:
     targets: Mapping[str, Path]
     door: Door | None = None
     clocks: list[ClockOffset] = field(default_factory=list)
+    is_lost: bool = False
     _bases: dict[str, int] = field(default_factory=dict)
     _sent: int = 0
     _puller: threading.Thread | None = None
@@ -83,10 +91,12 @@ class Node:
             self._puller.join(timeout)
 
     def _pull(self, tell: Tell) -> None:
-        left, number, how = set(self.workers), 0, ""
+        import ray
+
+        left, number, asked = set(self.workers), 0, 0.0
         try:
             while left:
-                number += 1
+                number, asked = number + 1, time.monotonic()
                 batch = self._batch(number)
                 for chunk in batch.chunks:
                     self._keep(chunk)
@@ -97,12 +107,17 @@ class Node:
                 for worker, how in batch.ended:
                     left.discard(worker)
                     tell(worker, None, how)
+        except ray.exceptions.RayError as error:  # some are an OSError, too
+            self.is_lost = True
+            reason = "no answer" if isinstance(error, TimeoutError) else type(error).__name__
+            tell(min(left), {"say": f"its node {self.address} was lost ({reason})"}, "")
+            # It may be alive and out of reach: until its lease is over its workers may send.
+            time.sleep(max(0.0, asked + self.lease + SLACK - time.monotonic()))
+            for worker in left:
+                tell(worker, None, f"its node was lost ({reason})")
         except OSError as error:
-            how = f"what it wrote cannot be kept: {error.strerror}"
-        except Exception as error:  # noqa: BLE001 - whatever Ray says of a node that is gone
-            how = f"its node was lost ({type(error).__name__})"
-        for worker in left:
-            tell(worker, None, how)
+            failed = f"what workers wrote cannot be kept in the run: {error.strerror}"
+            tell(min(left), {"error": failed, "exit_code": DISK}, "")
 
     def _batch(self, number: int) -> Batch:
         import ray

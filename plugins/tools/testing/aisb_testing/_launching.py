@@ -149,8 +149,9 @@ async def _lose_a_worker(launcher: Launcher, folder: Path) -> list[str]:
     raised = False
     await launcher.start(jobs)
     try:
-        async for _, message in launcher.watch():
+        async for number, message in launcher.watch():
             ready += "ready" in message
+            raised = raised or (number == 0 and "lost" in message)
             if "ready" in message and ready == len(jobs):
                 await launcher.send({"start": 0})
                 await launcher.send_to(1, {"for": 1})
@@ -158,7 +159,7 @@ async def _lose_a_worker(launcher: Launcher, folder: Path) -> list[str]:
         raised = True
     await launcher.stop(0.1)
     await launcher.collect()
-    return [] if raised else ["watch() must raise RunError when a worker ends before its job returned"]
+    return [] if raised else ["watch() must say {'lost': …} of a worker that ends before its job returned"]
 
 
 async def _stop_a_worker(launcher: Launcher, folder: Path) -> list[str]:

@@ -1,0 +1,116 @@
+"""What becomes of a load when workers are lost: their requests are asked again, or counted as lost.
+
+In an accuracy run the other workers, or a new one, ask what the lost one had in flight. In a performance run
+that would change the load that is measured, so it is only counted, and the certificate says so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aisb._types import request_id
+from aisb_engine._load.handing_out import SharedRequests
+from aisb_engine._load.loads import part_of
+from aisb_engine._load.share import LoadShare, read_requests
+from aisb_engine._record.log import read_file
+from aisb_engine._record.stored import Key
+
+REPLACEMENTS = 3
+"""How often one worker is started anew: a request that ends whoever asks it must not do so for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a lost worker had done in this session: the requests that need no further attempt."""
+
+    keys: frozenset[Key]
+    failures: Mapping[str, int]
+    first_failure: str
+
+    @classmethod
+    def of(cls, path: Path, session: int) -> Done:
+        """Read the log of a worker that writes no more."""
+        keys, failures, first = set[Key](), Counter[str](), ""
+        for record in read_file(path) if path.exists() else ():
+            if record is None or record.session != session or not record.final:
+                continue
+            keys.add(record.prediction.key)
+            if failure := record.prediction.failure:
+                failures[failure.kind] += 1
+                first = first or f"{request_id(*record.prediction.key)}: {failure.message}"
+        return cls(frozenset(keys), dict(failures), first)
+
+    def counts(self, latest: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Return the worker's counts as it would report them now; `latest` is its last report."""
+        reported = latest["counts"] if latest else {"sent": 0, "retried": 0}
+        failed, finished = sum(self.failures.values()), len(self.keys)
+        return {
+            "counts": {
+                "sent": max(reported["sent"], finished),
+                "received": finished - failed,
+                "finished": finished,
+                "failed": failed,
+                "retried": reported["retried"],
+                "in_flight": 0,
+            },
+            "failures": self.failures,
+            "first_failure": self.first_failure,
+        }
+
+
+@dataclass(slots=True)
+class LostWorkers:
+    """The losses of one load.
+
+    `planned` is how many requests the load has, None where its time ends it.
+    """
+
+    share: LoadShare
+    shared: SharedRequests | None
+    planned: int | None
+    unasked: int = 0
+    _replaced: Counter[int] = field(default_factory=Counter)
+
+    def may_replace(self, worker: int) -> bool:
+        """Say whether a worker that was lost is started anew, and count it."""
+        self._replaced[worker] += 1
+        asks_again = self.shared is not None and self.shared.takes_back
+        return asks_again and self._replaced[worker] <= REPLACEMENTS
+
+    def lose(self, worker: int, done: Done, requests: Path, passed_ns: int) -> dict[str, Any]:
+        """Take back what a worker had; return what `load.json` keeps of the loss.
+
+        `requests` is the file of its requests in an open loop, `passed_ns` how long the load has run.
+        """
+        again = missing = 0
+        if self.shared is None:
+            missing = sum(
+                (request.sample_id, request.repeat, turn) not in done.keys
+                for _, request in read_requests(requests)
+                for turn in range(request.turn, request.turn + 1 + len(request.followups))
+            )
+        elif self.share.is_endless:
+            begun = {key[:2] for key in done.keys}
+            missing = max(0, self.shared.given_to(worker) - len(begun))
+            self.shared.take_back(worker, done.keys)
+        else:
+            again, missing = self.shared.take_back(worker, done.keys)
+        self.unasked += missing
+        return {
+            "worker": worker,
+            "asked_again": again,
+            "not_asked": missing,
+            "share": round(self._share(worker, missing, passed_ns), 4),
+        }
+
+    def _share(self, worker: int, missing: int, passed_ns: int) -> float:
+        """Return which part of the load was lost: by requests, or by clients and time where that ends it."""
+        duration = self.share.duration_ns
+        if self.share.is_endless and duration:
+            left = max(0.0, 1 - passed_ns / duration)
+            return left * part_of(self.share.clients, worker, self.share.processes) / self.share.clients
+        return missing / max(1, self.planned or missing)

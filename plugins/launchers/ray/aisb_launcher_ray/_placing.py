@@ -1,0 +1,166 @@
+"""How workers get to their nodes: Ray chooses where, the files of the jobs follow, and the jobs begin."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from aisb import Job, RunError
+from aisb_launcher_ray._cluster import check_versions, nodes
+from aisb_launcher_ray._collector import Collector
+from aisb_launcher_ray._node import Node
+from aisb_launcher_ray._worker import Worker
+
+LOOK_EVERY = 0.5
+"""Seconds after which a wait for Ray looks whether the run was stopped."""
+
+
+@dataclass(slots=True)
+class Placing:
+    """Places workers on a cluster. `cpus`, `gpus` and `resources` are what Ray reserves for each.
+
+    `actors` are all that were made. `is_stopped` is asked while something is waited for.
+    """
+
+    cpus: float
+    gpus: float
+    resources: Mapping[str, float]
+    spread: Literal["SPREAD", "PACK"]
+    lease: float
+    start_within: float
+    is_stopped: Callable[[], bool]
+    actors: list[Any] = field(default_factory=list)
+
+    def start(self, jobs: Mapping[int, Job], *, check_all: bool) -> list[Node]:
+        """Start a worker for each job; return the nodes that they are on, once all of them are connected.
+
+        With `check_all`, each node of the cluster must have the code of this command, before any worker is
+        placed; else those that got a worker.
+
+        Raises:
+            RunError: a node has other code, the cluster has no room, or workers cannot be started.
+        """
+        import ray
+
+        payloads = {number: pickle.dumps(job) for number, job in jobs.items()}
+        deadline = time.monotonic() + self.start_within
+        try:
+            if check_all:
+                check_versions([*payloads.values()])
+            workers = self._placed([*jobs], deadline)
+            if not check_all:
+                check_versions([*payloads.values()], only={node for _, node in workers.values()})
+            made = self._collected(jobs, {number: node for number, (_, node) in workers.items()})
+            runs = []
+            for node in made:
+                door = node.open(deadline - time.monotonic())
+                for file in sorted({file for number in node.workers for file in jobs[number].reads}):
+                    node.put(file)
+                runs += [
+                    workers[number][0].run.remote(
+                        payloads[number],
+                        number,
+                        folder=door.folder,
+                        offset_ns=node.clocks[0].offset_ns,
+                        lease=self.lease,
+                        environment=self._environment(jobs[number]),
+                    )
+                    for number in node.workers
+                ]
+            self._wait_until_connected(made, runs, deadline)
+        except ray.exceptions.RayError as error:
+            said = str(error).strip().splitlines()
+            raise RunError(
+                f"workers cannot be started on the Ray cluster: {said[-1] if said else error!r}"
+            ) from error
+        return made
+
+    def _placed(self, numbers: Sequence[int], deadline: float) -> dict[int, tuple[Any, str]]:
+        """Make the actors of workers; return each with the id of its node.
+
+        Raises:
+            RunError: the cluster has no room for them.
+        """
+        import ray
+
+        worker = ray.remote(Worker).options(
+            num_cpus=self.cpus,
+            num_gpus=self.gpus,
+            resources=dict(self.resources),
+            scheduling_strategy="SPREAD" if self.spread == "SPREAD" else "DEFAULT",
+            max_restarts=0,
+        )
+        made = {number: worker.remote() for number in numbers}
+        self.actors += made.values()
+        asked = [each.place.remote() for each in made.values()]
+        waiting = self._wait(asked, deadline)
+        if waiting:
+            offered = ray.available_resources()
+            free = {name: number for name, number in offered.items() if ":" not in name}
+            raise RunError(
+                f"the Ray cluster placed {len(asked) - len(waiting)} of {len(asked)} workers within "
+                f"{self.start_within:g} s; "
+                f"each asks for {self.cpus:g} CPUs, {self.gpus:g} GPUs and {dict(self.resources)}; "
+                f"free are {free}"
+            )
+        found = [node for node, _ in ray.get(asked)]
+        return {number: (made[number], node) for number, node in zip(numbers, found, strict=True)}
+
+    def _collected(self, jobs: Mapping[int, Job], places: Mapping[int, str]) -> list[Node]:
+        """Make a collector on each node that got workers."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        addresses, workers = nodes(), dict[str, list[int]]()
+        for number, node in places.items():
+            workers.setdefault(node, []).append(number)
+        made = []
+        for node, numbers in workers.items():
+            collector = ray.remote(Collector).options(
+                num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
+            )
+            writes = {number: [file.name for file in jobs[number].writes] for number in numbers}
+            targets: dict[str, Path] = {file.name: file for number in numbers for file in jobs[number].writes}
+            actor = collector.remote(writes, self.lease)
+            self.actors.append(actor)
+            made.append(Node(addresses.get(node, node), numbers, actor, self.lease, targets))
+        return made
+
+    def _wait_until_connected(self, made: Sequence[Node], runs: Sequence[Any], deadline: float) -> None:
+        import ray
+
+        waiting = [node.collector.connected.remote() for node in made]
+        while waiting := self._wait(waiting, min(deadline, time.monotonic() + LOOK_EVERY)):
+            if ended := ray.wait(list(runs), timeout=0)[0]:
+                ray.get(ended)  # raises what ended it
+            if time.monotonic() > deadline:
+                raise RunError(f"workers did not begin within {self.start_within:g} s")
+
+    def _wait(self, calls: Sequence[Any], deadline: float) -> list[Any]:
+        """Wait for calls; return those that are not done at the deadline.
+
+        Raises:
+            RunError: the run was stopped.
+        """
+        import ray
+
+        waiting = list(calls)
+        while waiting:
+            left = max(0.0, min(LOOK_EVERY, deadline - time.monotonic()))
+            _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=left)
+            if self.is_stopped():
+                raise RunError("the run was stopped while its workers were started")
+            if time.monotonic() >= deadline:
+                break
+        return waiting
+
+    def _environment(self, job: Job) -> dict[str, str | None]:
+        """Return what to set in a worker's process; None removes what Ray set for it."""
+        chosen = dict[str, str | None](job.environment)
+        if self.gpus:  # Ray has chosen the devices
+            chosen = {name: value for name, value in chosen.items() if not name.endswith("VISIBLE_DEVICES")}
+        return chosen if self.cpus else {"OMP_NUM_THREADS": None, **chosen}
