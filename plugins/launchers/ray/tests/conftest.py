@@ -1,10 +1,9 @@
-"""A Ray cluster on this machine whose nodes tests end in every way, and runs that use it."""
+"""A Ray cluster on this machine, whose nodes tests end in every way, and runs of the command that use it."""
 
 import contextlib
 import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,22 +16,30 @@ import pytest
 from aisb_engine._record.log import read_file
 from aisb_mock import MockOptions, start_mock
 
+# Ray is not imported here: it reads its settings of authentication when it is imported.
+
 KEY = "sk-" + secrets.token_hex(16)
+SMALL = {"object_store_memory": 150 << 20, "num_cpus": 2}
+NAMESPACE, LINK, SERVICE_LINK = "aisb-far", "aisbfar0", "aisbfar2"
+NEAR, FAR = "10.99.1.1", "10.99.1.2"
+SERVICE = "10.99.2.1"
 
 
 class Machines:
-    """A cluster of Ray on this machine. Each node has the custom resource that its name is."""
+    """A cluster of Ray on this machine. Each node has custom resources that say who may be placed there."""
 
     def __init__(self):
         from ray.cluster_utils import Cluster
 
-        self.small = {"object_store_memory": 150 << 20, "num_cpus": 2, "include_dashboard": False}
-        self.cluster = Cluster(initialize_head=True, head_node_args=self.small)
+        self.cluster = Cluster(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False})
         self.nodes = {}
 
-    def add(self, name):
-        small = {key: value for key, value in self.small.items() if key != "include_dashboard"}
-        self.nodes[name] = self.cluster.add_node(resources={name: 8}, **small)
+    def add(self, name, **resources):
+        self.nodes[name] = self.cluster.add_node(resources={name: 8, **resources}, **SMALL)
+
+    @property
+    def address(self):
+        return self.cluster.address
 
     @property
     def session(self):
@@ -41,14 +48,86 @@ class Machines:
     def raylet(self, name):
         return self.nodes[name].all_processes["raylet"][0].process.pid
 
-    def children(self, name):
-        return children_of(self.raylet(name))
-
     def workers(self, name):
-        return [pid for pid in self.children(name) if "ray::Worker" in command_of(pid)]
+        return [pid for pid in children_of(self.raylet(name)) if "ray::Worker" in command_of(pid)]
+
+    def kill_raylet(self, name):
+        """Kill a node's raylet alone; its workers live on."""
+        agents = [pid for pid in children_of(self.raylet(name)) if "ray::" not in command_of(pid)]
+        os.kill(self.raylet(name), signal.SIGKILL)
+        kill_all(agents)  # they would send SIGTERM to whoever is their parent then
 
     def kill_node(self, name):
-        kill_all([self.raylet(name), *self.children(name)])
+        kill_all([self.raylet(name), *children_of(self.raylet(name))])
+
+
+class FarNode:
+    """A node in a network of its own: one link to the cluster, which can be cut, and one to the service."""
+
+    def __init__(self):
+        self._process = None
+        in_it = ("netns", "exec", NAMESPACE, "ip")
+        ip("netns", "add", NAMESPACE)
+        for link, near, far in ((LINK, NEAR, FAR), (SERVICE_LINK, SERVICE, "10.99.2.2")):
+            ip("link", "add", link, "type", "veth", "peer", "name", f"{link}p")
+            ip("link", "set", f"{link}p", "netns", NAMESPACE)
+            ip("address", "add", f"{near}/24", "dev", link)
+            ip("link", "set", link, "up")
+            ip(*in_it, "address", "add", f"{far}/24", "dev", f"{link}p")
+            ip(*in_it, "link", "set", f"{link}p", "up")
+        ip(*in_it, "link", "set", "lo", "up")
+        ip(*in_it, "route", "add", "default", "via", NEAR)
+
+    def start(self, address, **resources):
+        """Start a node of the cluster there, on a link that works."""
+        ip("link", "set", LINK, "up")
+        self._process = subprocess.Popen(
+            [
+                "ip", "netns", "exec", NAMESPACE, str(Path(sys.executable).with_name("ray")), "start",
+                f"--address={address}", f"--node-ip-address={FAR}", f"--resources={json.dumps(resources)}",
+                f"--num-cpus={SMALL['num_cpus']}", f"--object-store-memory={SMALL['object_store_memory']}",
+                "--block",
+            ],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        for line in self._process.stdout:
+            if "Ray runtime started" in line:
+                return
+        raise AssertionError("the far node did not start")
+
+    def cut(self):
+        ip("link", "set", LINK, "down")
+
+    def workers(self):
+        return [pid for pid in self._pids() if "ray::Worker" in command_of(pid)]
+
+    def end(self):
+        while pids := self._pids():
+            kill_all(pids)
+            time.sleep(0.05)
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
+        ip("link", "set", LINK, "up")  # connections to what is gone are refused at once
+
+    def remove(self):
+        self.end()
+        remove_network()
+
+    def _pids(self):
+        return [int(word) for word in ip("netns", "pids", NAMESPACE).split()]
+
+
+def ip(*words):
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+
+
+def remove_network():
+    for words in (
+        ("netns", "delete", NAMESPACE), ("link", "delete", LINK), ("link", "delete", SERVICE_LINK)
+    ):  # fmt: skip
+        with contextlib.suppress(subprocess.CalledProcessError):
+            ip(*words)
 
 
 def kill_all(pids):
@@ -81,19 +160,105 @@ def is_running(pid):
         return False
 
 
+class Run:
+    """An `aisb run` that has begun. Its standard output and error are files."""
+
+    def __init__(self, machines, url, work, *words, launcher="ray"):
+        self.work = work
+        work.mkdir(exist_ok=True)
+        self._files = [(work / name).open("w+") for name in ("out", "err")]
+        address = ["--set", f"launcher.address={machines.address}"] if launcher == "ray" else []
+        self.process = subprocess.Popen(
+            [
+                sys.executable, "-m", "aisb_cli.main", "run", "--models", "vllm_api_stream_chat", "--url", url,
+                "--datasets", "demo_gsm8k", "--launcher", launcher, *address, "--api-key-env", "SERVICE_KEY",
+                "-w", str(work), *words,
+            ],
+            env={**os.environ, "SERVICE_KEY": KEY, "NO_COLOR": "1", "COLUMNS": "200"},
+            stdout=self._files[0],
+            stderr=self._files[1],
+        )  # fmt: skip
+
+    @property
+    def err(self):
+        return (self.work / "err").read_text()
+
+    @property
+    def folder(self):
+        return max(self.work.glob("2*"))
+
+    def end(self, code=0):
+        self.process.wait(timeout=200)
+        for file in self._files:
+            file.close()
+        assert self.process.returncode == code, self.err
+        assert "Traceback" not in self.err, self.err
+        return (self.work / "out").read_text(), self.err
+
+    def wait_for_records(self, count):
+        """Return when that many records have arrived in the run folder."""
+        wait_until(lambda: sum(self.records().values()) >= count, lambda: self.process.poll() is None, self)
+
+    def wait_for_words(self, words):
+        """Return when the command has said something on standard error."""
+        wait_until(lambda: words in self.err, lambda: self.process.poll() is None or words in self.err, self)
+
+    def records(self):
+        """The attempts in the log, by the id and repeat that they are of."""
+        return Counter(
+            record.prediction.key
+            for file in self.work.glob("2*/log/*/*/worker-*")
+            for record in read_file(file)
+            if record is not None
+        )
+
+    def load(self):
+        (file,) = self.folder.glob("log/*/*/load.json")
+        return json.loads(file.read_text())
+
+    def scores(self):
+        (file,) = self.folder.glob("results/*/demo_gsm8k_scores.jsonl")
+        lines = map(json.loads, file.read_text().splitlines())
+        return sorted((line["id"], line["repeat"], line["value"]) for line in lines)
+
+
+def wait_until(condition, goes_on, run):
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert goes_on(), run.err
+        assert time.monotonic() < deadline, run.err
+        time.sleep(0.02)
+
+
 @pytest.fixture(scope="session")
-def machines():
+def cluster_settings():
     before = dict(os.environ)
     os.environ |= {
         "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"
     }  # fmt: skip
-    started = Machines()
-    started.add("one")
-    started.add("two")
-    yield started
-    started.cluster.shutdown()
+    yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def machines(cluster_settings):
+    started = Machines()
+    started.add("one", workers=8, node_pair=1, raylet_pair=1, far_pair=1)
+    started.add("two", workers=8)
+    yield started
+    started.cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def far_node(cluster_settings):
+    remove_network()  # of tests that were killed
+    try:
+        made = FarNode()
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"this machine lets the tests make no network of their own: {error}")
+    yield made
+    made.remove()
 
 
 @pytest.fixture(scope="session")
@@ -102,56 +267,46 @@ def mock():
         yield started
 
 
-class Run:
-    """An `aisb run` that has begun."""
-
-    def __init__(self, machines, mock, work, *words, launcher="ray"):
-        self.work = work
-        address = ["--set", f"launcher.address={machines.cluster.address}"] if launcher == "ray" else []
-        self.process = subprocess.Popen(
-            [
-                sys.executable, "-m", "aisb_cli.main", "run", "--models", "vllm_api_stream_chat", "--url", mock.url,
-                "--datasets", "demo_gsm8k", "--launcher", launcher, *address, "--api-key-env", "SERVICE_KEY",
-                "-w", str(work), *words,
-            ],
-            env={**os.environ, "SERVICE_KEY": KEY, "NO_COLOR": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
-
-    def end(self, code=0):
-        out, err = self.process.communicate(timeout=100)
-        assert self.process.returncode == code, err
-        assert "Traceback" not in err, err
-        return out, err
-
-    @property
-    def folder(self):
-        return max(self.work.glob("2*"))
-
-    def wait_for_records(self, count):
-        """Return when that many records have arrived in the run folder."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self.process.poll() is None:
-            if self.work.exists() and sum(self.records().values()) >= count:
-                return
-            time.sleep(0.05)
-        raise AssertionError(
-            self.process.communicate()[1] if self.process.poll() is not None else "no records"
-        )
-
-    def records(self):
-        """The attempts in the log, by the id and repeat that they are of."""
-        return Counter(
-            record.prediction.key
-            for file in self.work.glob("2*/log/*/*/worker-*")
-            for record in read_file(file)
-        )
-
-    def scores(self):
-        (file,) = self.folder.glob("results/*/demo_gsm8k_scores.jsonl")
-        lines = map(json.loads, file.read_text().splitlines())
-        return sorted((line["id"], line["repeat"], line["value"]) for line in lines)
+@pytest.fixture(scope="session")
+def key():
+    """The key of the service."""
+    return KEY
 
 
+@pytest.fixture
+def ended_after():
+    """Waits until processes have ended; seconds that it took."""
+
+    def ended_after(pids, patience):
+        began = time.monotonic()
+        while any(map(is_running, pids)) and time.monotonic() - began < patience:
+            time.sleep(0.02)
+        return time.monotonic() - began
+
+    return ended_after
+
+
+@pytest.fixture
+def begin(machines, mock, tmp_path):
+    """Begins a run in a folder of its own."""
+
+    def begin(*words, folder="ray", url=mock.url, **more):
+        return Run(machines, url, tmp_path / folder, *words, **more)
+
+    return begin
+
+
+@pytest.fixture
+def resume(machines, mock):
+    """Finishes a run that ended early, and shows that nothing was lost or asked twice."""
+
+    def resume(run, *words, count):
+        kept = run.records()
+        again = Run(machines, mock.url, run.work, *words, "--reuse", "latest", launcher="local")
+        again.end()
+        records = again.records()
+        assert len(records) == len(again.scores()) == count
+        assert set(kept) <= set(records)
+        assert max(records.values()) == 1
+
+    return resume
