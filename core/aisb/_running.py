@@ -204,7 +204,6 @@ class Launcher(ABC):
 
         The new one is part of `watch` from its first message on. It is dropped when the others end first.
         """
-        del worker
         return False
 
     @abstractmethod
