@@ -1,4 +1,4 @@
-"""What tests of several folders need: distributions installed with pip, servers, browsers, a certificate."""
+"""What tests of several folders need: distributions that are installed, servers, browsers, a certificate."""
 
 import importlib.util
 import ssl
@@ -14,13 +14,10 @@ DISTRIBUTIONS = Path(__file__).parent / "distributions"
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory):
     """The folder with every distribution of tests/distributions, installed; put it on PYTHONPATH."""
-    target = tmp_path_factory.mktemp("installed")
-    sources = sorted(str(project.parent) for project in DISTRIBUTIONS.glob("*/pyproject.toml"))
-    options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", *options, "--target", str(target), *sources], check=True
-    )
-    return target
+    from unpacked import install
+
+    projects = sorted(project.parent for project in DISTRIBUTIONS.glob("*/pyproject.toml"))
+    return install(tmp_path_factory.mktemp("installed"), *projects)
 
 
 def _module(name, path):
@@ -31,7 +28,7 @@ def _module(name, path):
 
 
 # Tests say `from scripted import …`: helpers of tests, found without any path being added.
-for _name in ("scripted", "minimal", "golden", "played", "real_servers"):
+for _name in ("forked", "scripted", "minimal", "golden", "played", "real_servers", "unpacked"):
     _module(_name, Path(__file__).parent / "servers" / f"{_name}.py")
 
 

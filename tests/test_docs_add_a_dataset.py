@@ -3,11 +3,11 @@
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/add-a-dataset.md").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def test_the_page_has_its_files_and_commands():
 def test_a_command_prints_what_the_page_says(folder, command, printed):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AISB_")} | {"COLUMNS": "80"}
     words, _, tail = command.partition(" | tail -")
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *shlex.split(words)[1:]],
         cwd=folder,
         env=environment,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from forked import run_forked
 
 from aisb import _hookspecs as hookspecs
 
@@ -82,7 +83,7 @@ def run(command, project, work, installed):
     if program == "cat":
         return "".join(path.read_text() for path in sorted(work.glob(arguments[0])))
     module = {"aisb": "aisb_cli.main", "pytest": "pytest"}[program]
-    done = subprocess.run(
+    done = run_forked(
         [sys.executable, "-m", module, *arguments],
         env={**os.environ, "PYTHONPATH": str(installed), "COLUMNS": "80", "AISB_BLOCK": ""},
         cwd=project if program == "pytest" else work,

@@ -9,6 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from aisb_testing import (
     check_backend,
@@ -62,7 +63,7 @@ def plugin(installed):
 
 
 def aisb(installed, cwd, *words):
-    return subprocess.run(
+    return run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd,
         capture_output=True,

@@ -7,11 +7,11 @@ repeats and of a judged task, and a performance run with two workers. All paths 
 import csv
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 STORED = Path(__file__).parent / "runs"
 ACCURACY, PERFORMANCE = "20261129_211322", "20261129_211323"
@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 def aisb(folder, *words):
     """Run the command in a folder; return what it printed, or fail with what it said."""
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=folder,
         capture_output=True,

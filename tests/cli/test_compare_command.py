@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from forked import run_forked
 
 MODELS = """
 [models.good]
@@ -28,7 +29,7 @@ accuracy = 0.4
 
 
 def aisb(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=120, env=os.environ | environment,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from forked import run_forked
 
 MODELS = """
 [models.good]
@@ -38,7 +39,7 @@ max_slowdown = 1000
 
 
 def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=120, env=dict(os.environ),
     )  # fmt: skip

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 import zipfile
@@ -14,6 +13,7 @@ from io import BytesIO
 from typing import ClassVar
 
 import pytest
+from forked import run_forked
 
 ROWS = "".join(json.dumps({"question": f"{n} + 1?", "answer": f"#### {n + 1}"}) + "\n" for n in range(3))
 TASK = """
@@ -34,7 +34,7 @@ hub = pytest.mark.skipif(
 
 
 def aisb(*words, cwd, code=0, **env):
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", "data", *words],
         cwd=cwd,
         capture_output=True,
@@ -284,7 +284,7 @@ def test_areas_have_averages_of_their_own_and_groups_merge_into_one_figure(work,
             place(f"mmlu/{split}/{subject}_{split}.csv", rows)
     run = [sys.executable, "-m", "aisb_cli.main", "run", "--models", "sim", "--datasets", "mmlu:text"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AISB_")} | {"COLUMNS": "100"}
-    ended = subprocess.run(run, cwd=work, env=environment, capture_output=True, text=True, check=True)
+    ended = run_forked(run, cwd=work, env=environment, capture_output=True, text=True, check=True)
     shown = [line.split()[:1] + line.split()[2:3] for line in ended.stdout.split("\n\n")[0].splitlines()[2:]]
     assert shown == [
         ["mmlu-anatomy", "accuracy"],
@@ -299,12 +299,12 @@ def test_areas_have_averages_of_their_own_and_groups_merge_into_one_figure(work,
         ["mmlu", "naive_average"],
         ["mmlu", "weighted_average"],
     ]
-    merged = subprocess.run(
+    merged = run_forked(
         [*run, "--merge-ds"], cwd=work, env=environment, capture_output=True, text=True, check=True
     )
     assert [line.split()[0] for line in merged.stdout.split("\n\n")[0].splitlines()[2:]] == ["mmlu"]
     some = "mmlu:text:subject=anatomy+virology"
-    chosen = subprocess.run(
+    chosen = run_forked(
         [*run[:-1], some], cwd=work, env=environment, capture_output=True, text=True, check=True
     )
     assert "mmlu-jurisprudence" not in chosen.stdout

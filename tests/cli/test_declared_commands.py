@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
+from unpacked import install
 
 from aisb import Command
 from aisb_cli.faults import CommandFault
@@ -24,14 +26,9 @@ def without(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with the distributions of `tests/distributions/commands`, installed by pip."""
-    target = tmp_path_factory.mktemp("installed")
-    options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation"]
-    sources = sorted(str(file.parent) for file in PROJECTS.glob("*/pyproject.toml"))
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", *options, "--target", str(target), *sources], check=True
-    )
-    return target
+    """A folder with the distributions of `tests/distributions/commands`, installed."""
+    projects = sorted(file.parent for file in PROJECTS.glob("*/pyproject.toml"))
+    return install(tmp_path_factory.mktemp("installed"), *projects)
 
 
 @pytest.fixture
@@ -41,7 +38,7 @@ def aisb(folder, tmp_path):
     def aisb(*words, block=OTHERS, code=0, **environment):
         kept = {key: value for key, value in os.environ.items() if not key.startswith("AISB_")}
         mine = {"PYTHONPATH": str(folder), "COLUMNS": "100", "AISB_BLOCK": block, "TMPDIR": str(tmp_path)}
-        done = subprocess.run(
+        done = run_forked(
             [sys.executable, "-m", "aisb_cli.main", *map(str, words)],
             cwd=tmp_path,
             env={**kept, **mine, **environment},

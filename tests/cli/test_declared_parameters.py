@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_forked
+from unpacked import install
 
 from aisb_testing._fixtures import Answering
 
@@ -26,12 +28,7 @@ CHAT = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "4"
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder where the plugin of these tests is installed."""
-    target = tmp_path_factory.mktemp("installed")
-    options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(PLUGIN)], check=True
-    )
-    return target
+    return install(tmp_path_factory.mktemp("installed"), PLUGIN)
 
 
 @pytest.fixture
@@ -46,7 +43,7 @@ def aisb(plugin: Path, service: Answering, tmp_path: Path) -> Callable[..., subp
 
     def run(model: str, task: str, *words: str) -> subprocess.CompletedProcess[str]:
         command = ["--models", model, "--datasets", task, "--url", service.url, *words]
-        return subprocess.run(
+        return run_forked(
             [sys.executable, "-m", "aisb_cli.main", "run", *command],
             cwd=tmp_path,
             capture_output=True,

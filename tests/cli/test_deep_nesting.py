@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 DEPTH = 100_000
 DEEP_OBJECT = b'{"error":' * DEPTH
@@ -74,7 +75,7 @@ def service(status: int, body: bytes, every: int) -> Iterator[str]:
 
 def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AISB_", "OPENAI_"))}
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=100, env={**environment, "COLUMNS": "200"},
     )  # fmt: skip

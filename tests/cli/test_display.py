@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 from rich.console import Console
 
 from aisb_cli.counts import pace, totals
@@ -359,7 +360,7 @@ def test_q_stops_cleanly_and_says_how_to_go_on(terminal, tmp_path):
     (folder,) = (tmp_path / "outputs/default").iterdir()
     assert f"go on with: aisb run --reuse {folder.name}" in shown
     words = [sys.executable, "-m", "aisb_cli.main", "run", "--reuse", folder.name, "--set", "model.ttft_ms=0"]
-    resumed = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    resumed = run_forked(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert resumed.returncode == 0, resumed.stderr
     assert "64/64 finished, 0 failed" in resumed.stderr
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from aisb_cli.doctor.machine import compiled_parts, limits, shared_commands, torch_fits
 from aisb_engine._load.capacity import ConnectionLimits
@@ -18,7 +19,7 @@ from aisb_mock import MockOptions, start_mock
 
 
 def doctor(*words, cwd, **env):
-    return subprocess.run(
+    return run_forked(
         [sys.executable, "-m", "aisb_cli.main", "doctor", *words],
         cwd=cwd,
         capture_output=True,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_forked
 
 from aisb_mock import MockOptions, start_mock
 from aisb_testing._fixtures import Answering
@@ -45,7 +46,7 @@ def run(work: Path, url: str, *more: str, code: int = 0) -> dict[str, list[dict[
 
 def command(work: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder."""
-    return subprocess.run(
+    return run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=work,
         capture_output=True,

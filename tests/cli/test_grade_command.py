@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 LINES = [
     {"output": "The answer is 18.", "reference": "18"},
@@ -18,7 +19,7 @@ LINES = [
 
 
 def aisb(*words: str, cwd: Path, given: str = "") -> subprocess.CompletedProcess[str]:
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd, input=given, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip

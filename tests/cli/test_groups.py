@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
 import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 TASK = """
 [models.small]
@@ -27,7 +27,7 @@ AREAS = {"add": "plus", "double": "times", "halve": "times"}
 
 
 def aisb(*words: str, cwd: Path, code: int = 0) -> str:
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=120,
         env=os.environ | {"COLUMNS": "200"},

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 PENS = [  # question, answer with its solution, what a model said, whether that is right
     ("Ann has 3 pens and buys 4. How many has she?", "3 + 4 = <<3+4=7>>7\n#### 7", "She has 7 pens. The answer is 7.", True),
@@ -23,7 +23,7 @@ ROOMS = [  # question, options, the right one's place, log-likelihood of each op
 
 
 def aisb(*words, cwd, code=0):
-    done = subprocess.run(
+    done = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *map(str, words)],
         cwd=cwd,
         capture_output=True,

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 MODEL = {"data": [{"id": "parrot-7"}]}
 REPLY = {"choices": [{"message": {"content": "The answer is 18."}}], "usage": None}
@@ -22,7 +23,7 @@ def aisb(installed, tmp_path):
     """Run `aisb` where the launchers of tests/distributions are installed."""
 
     def aisb(*words: str, code: int = 0) -> str:
-        ended = subprocess.run(
+        ended = run_forked(
             [sys.executable, "-m", "aisb_cli.main", *words],
             cwd=tmp_path,
             env={

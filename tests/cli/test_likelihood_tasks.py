@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from forked import run_forked
 
 from aisb_mock import MockOptions, start_mock
 from aisb_testing._fixtures import Answering
@@ -38,7 +39,7 @@ evaluate = [{{ use = "choice-match" }}]
 
 def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "aisb_cli.main", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+    return run_forked(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
 
 
 def lay(tmp_path: Path, style: str) -> None:

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from aisb_mock import MockOptions, start_mock
 
@@ -27,7 +28,8 @@ def perf(
     ]  # fmt: skip
     if limit_kb is not None:  # no file may grow beyond it, as on a disk that is full
         command = ["bash", "-c", f'ulimit -f {limit_kb}; exec "$@"', "bash", *command]
-    return subprocess.run(
+    start = run_forked if limit_kb is None else subprocess.run
+    return start(
         command, cwd=work, capture_output=True, text=True, check=False, timeout=90, env={**os.environ, "NO_COLOR": "1"}
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from forked import run_forked
 
 from aisb_cli.main import cli
 
@@ -19,7 +20,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     words = ["run", "--models", "sim", "--datasets", "demo_gsm8k", "demo_gsm8k_gen_0_shot_cot_str_perf"]
     words += ["--num-prompts", "20", "--set", 'model.faults=["status-400:0.2"]', "--max-failures", "40"]
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=home,
         capture_output=True,
@@ -114,7 +115,7 @@ def test_following_a_run_shows_its_lines_until_it_ends(tmp_path: Path) -> None:
     for line in running.stderr:
         if "requests; log:" in line:
             break
-    following = subprocess.run(
+    following = run_forked(
         [*command, "logs", "latest", "-f"],
         cwd=tmp_path,
         capture_output=True,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_forked
 
 from aisb_testing import make_png
 from aisb_testing._fixtures import Answering
@@ -50,7 +51,7 @@ def run(work: Path, *words: str) -> subprocess.CompletedProcess[str]:
         {"question": "Which colour is the sky?", "type": "image", "path": "", "answer": "red"},
     ]
     (work / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return subprocess.run(
+    return run_forked(
         [sys.executable, "-m", "aisb_cli.main", "run", "--datasets", "pictures", *words],
         cwd=work,
         capture_output=True,

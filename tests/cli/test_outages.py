@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_forked
 
 from aisb_engine._spec import RunTable
 
@@ -66,7 +67,7 @@ def service() -> Iterator[Any]:
 def aisb(service: Any, tmp_path: Path) -> Callable[..., tuple[int, str]]:
     def aisb(*words: str, settings: tuple[str, ...] = ()) -> tuple[int, str]:
         sets = [word for each in settings for word in ("--set", each)]
-        ended = subprocess.run(
+        ended = run_forked(
             [sys.executable, "-m", "aisb_cli.main", *words, *sets],
             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=120,
             env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},

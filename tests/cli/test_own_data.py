@@ -3,12 +3,12 @@
 import base64
 import json
 import os
-import subprocess
 import sys
 import tomllib
 from collections import Counter
 
 import pytest
+from forked import run_forked
 
 from aisb._data import DataFile, DataFiles
 from aisb._errors import UsageError
@@ -26,7 +26,7 @@ PIXEL = base64.b64decode(
 
 
 def aisb(*words, cwd, code=0):
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd,
         capture_output=True,
@@ -340,7 +340,7 @@ def graded(work, rows, replies, *words, name="own.jsonl"):
     (work / name).write_text(rows if isinstance(rows, str) else lines(rows))
     (work / "known.jsonl").write_text(lines({"question": q, "reply": r} for q, r in replies.items()))
     known = f"model.answers={work / 'known.jsonl'}"
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", "run", "--models", "sim", "--set", known,
          "--custom-dataset-path", name, *words],
         cwd=work, capture_output=True, text=True, check=False, timeout=120, env=os.environ | {"COLUMNS": "200"},

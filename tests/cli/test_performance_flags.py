@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from forked import run_forked
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from aisb_mock import MockOptions, start_mock
@@ -17,7 +18,7 @@ PERF = ["run", "--mode", "perf", "--models", "sim", "--datasets", "demo_gsm8k", 
 
 def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "aisb_cli.main", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+    return run_forked(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_percentiles_and_dialects_are_shown_as_asked(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from forked import run_forked
+from unpacked import install
 
 PROJECT = """\
 [build-system]
@@ -255,7 +257,7 @@ class Place:
 
     def aisb(self, *words: str, mended: bool = False) -> Ended:
         known = {key: value for key, value in os.environ.items() if not key.startswith("AISB_")}
-        done = subprocess.run(
+        done = run_forked(
             [sys.executable, "-m", "aisb_cli.main", *words],
             cwd=self.folder,
             capture_output=True,
@@ -305,11 +307,7 @@ def installed(tmp_path_factory):
     (project / "aisb_faulty").mkdir()
     (project / "pyproject.toml").write_text(PROJECT)
     (project / "aisb_faulty/__init__.py").write_text(PLUGIN)
-    options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(project)], check=True
-    )
-    return target
+    return install(target, project)
 
 
 @pytest.fixture

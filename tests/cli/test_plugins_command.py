@@ -6,6 +6,7 @@ import time
 
 import pytest
 from click.testing import CliRunner
+from forked import run_forked
 
 from aisb_cli.main import cli
 
@@ -16,7 +17,7 @@ def aisb(installed):
 
     def aisb(*arguments, columns="80", **environment):
         path = {"PYTHONPATH": str(installed), "COLUMNS": columns, "AISB_BLOCK": ""}
-        return subprocess.run(
+        return run_forked(
             [sys.executable, "-m", "aisb_cli.main", *arguments],
             env={**os.environ, **path, **environment},
             capture_output=True,

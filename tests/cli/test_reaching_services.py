@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_forked
 
 from aisb_testing._fixtures import Answering
 
@@ -23,7 +24,7 @@ NAME = "vllm_api_general_chat"
 def run(work: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Ask two samples of the demo task."""
     known = {key: value for key, value in os.environ.items() if not key.startswith(("AISB_", "SSL_"))}
-    return subprocess.run(
+    return run_forked(
         [
             sys.executable,
             "-m",

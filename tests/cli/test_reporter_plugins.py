@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
+from unpacked import install
 
 PLUGIN = '''
 """Reporters as people write them: some fail."""
@@ -109,17 +111,13 @@ def showy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (project / "aisb_showy").mkdir()
     (project / "aisb_showy/__init__.py").write_text(PLUGIN)
     (project / "pyproject.toml").write_text(PROJECT)
-    options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(project)], check=True
-    )
-    return target
+    return install(target, project)
 
 
 @pytest.fixture
 def aisb(showy: Path, tmp_path: Path):
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return run_forked(
             [sys.executable, "-m", "aisb_cli.main", *words],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(showy)},

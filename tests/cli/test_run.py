@@ -6,7 +6,6 @@ import json
 import os
 import re
 import socket
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
+from forked import run_forked
 
 from aisb_cli.main import cli
 from aisb_mock import MockOptions, MockProcess, start_mock
@@ -27,7 +27,7 @@ class Ended(NamedTuple):
 
 
 def aisb(*words: str, cwd: Path, **env: str) -> Ended:
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd,
         capture_output=True,

@@ -6,13 +6,13 @@ import fcntl
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from forked import run_forked
 
 from aisb_cli.main import cli
 
@@ -28,7 +28,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one run that was really made."""
     home = tmp_path_factory.mktemp("home")
     words = ["run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "8"]
-    subprocess.run([sys.executable, "-m", "aisb_cli.main", *words], cwd=home, check=True, capture_output=True)
+    run_forked([sys.executable, "-m", "aisb_cli.main", *words], cwd=home, check=True, capture_output=True)
     (run,) = (home / "outputs/default").iterdir()
     return run
 

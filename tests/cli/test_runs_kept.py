@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 import pytest
+from forked import run_forked
 
 
 class Ended(NamedTuple):
@@ -28,7 +29,7 @@ class Ended(NamedTuple):
 
 def aisb(*words: str, cwd: Path) -> Ended:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AISB_", "OPENAI_"))}
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd,
         capture_output=True,

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from forked import run_forked
 
 KEY = "marker/KEY-31415926"
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -33,7 +33,7 @@ class Ended(NamedTuple):
 
 def aisb(*words: str, cwd: Path, **env: str) -> Ended:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AISB_", "OPENAI_"))}
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd, capture_output=True, check=False, timeout=120, env={**kept, "COLUMNS": "80", **env},
     )  # fmt: skip

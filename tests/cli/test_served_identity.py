@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_forked
 
 TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
 KEY = "server-side-KEY-2718281828"
@@ -63,7 +63,7 @@ def run(service: Any, work: Path, *, url: str = "", model: str = "vllm_api_gener
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AISB_", "OPENAI_"))}
 
     def aisb(*words: str) -> str:
-        ended = subprocess.run(
+        ended = run_forked(
             [sys.executable, "-m", "aisb_cli.main", *words],
             cwd=work, capture_output=True, text=True, check=False, timeout=60, env=environment,
         )  # fmt: skip

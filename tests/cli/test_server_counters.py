@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from forked import run_forked
+
 REPLY = [
     {"choices": [{"index": 0, "delta": {"content": "42"}, "finish_reason": None}]},
     {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
@@ -96,7 +98,7 @@ def perf(work: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
         sys.executable, "-m", "aisb_cli.main", "run", "--mode", "perf", "--tables", "--models", "vllm_api_stream_chat",
         "--datasets", "demo_gsm8k", "--url", url, "--num-prompts", "12", "--concurrency", "2", *words,
     ]  # fmt: skip
-    return subprocess.run(command, cwd=work, capture_output=True, text=True, check=False, timeout=90)
+    return run_forked(command, cwd=work, capture_output=True, text=True, check=False, timeout=90)
 
 
 def load(work: Path) -> dict:
@@ -121,7 +123,7 @@ def test_speculative_decoding_and_what_runs_at_the_server_are_shown(tmp_path: Pa
 
 
 def test_a_server_that_does_not_speculate_says_so_where_it_was_asked(tmp_path: Path) -> None:
-    ended = subprocess.run(
+    ended = run_forked(
         [
             sys.executable, "-m", "aisb_cli.main", "run", "--mode", "perf", "--tables", "--models", "sim", "--datasets",
             "demo_gsm8k", "--num-prompts", "3", "--spec-decode",

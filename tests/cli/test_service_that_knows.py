@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from aisb_testing import DONE, ScriptedService, Step, chat_event, chat_stream, event_stream, sse, usage_of
 
@@ -41,7 +42,7 @@ def aisb(work: Path, url: str, *words: str, **environment: str) -> subprocess.Co
         sys.executable, "-m", "aisb_cli.main", "run", "--models", "vllm_api_stream_chat", "--url", url,
         "--datasets", "demo_gsm8k", *words,
     ]  # fmt: skip
-    return subprocess.run(
+    return run_forked(
         command, cwd=work, capture_output=True, text=True, check=False, timeout=90, env=os.environ | environment
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_forked
 
 from aisb_mock import MockOptions, start_mock
 
@@ -39,7 +40,7 @@ ROWS = [
 def run(work: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
     (work / "aisb.toml").write_text(TASK)
     (work / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    return subprocess.run(
+    return run_forked(
         [sys.executable, "-m", "aisb_cli.main", "run", "--url", url, "--datasets", "calls", *words],
         cwd=work,
         capture_output=True,

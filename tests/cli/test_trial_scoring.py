@@ -2,17 +2,17 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 TRIAL = 'task.postprocess=[{use="after", marker="nowhere"}]'
 
 
 def aisb(*words: str, cwd: Path, code: int = 0) -> str:
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=120,
         env=os.environ | {"COLUMNS": "200"},

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_forked
 
 from aisb_testing._fixtures import Answering
 
@@ -152,7 +153,7 @@ def test_check_model_false_passes_over_a_readiness_path_that_a_gateway_does_not_
     ]  # fmt: skip
 
     def asked(*more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return run_forked(
             [*words, *more], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
         )
 

@@ -8,6 +8,8 @@ import sys
 import tomllib
 
 import pytest
+from forked import run_forked
+from unpacked import install
 
 from aisb_testing._new import KINDS
 
@@ -18,7 +20,7 @@ FAST = ("backend", "dataset", "postprocessor", "environment", "evaluator", "repo
 
 def run(*words, path=None, cwd=None):
     """Run a Python module; return its exit code and what it printed."""
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", *words],
         env={**os.environ, "PYTHONPATH": str(path or ""), "COLUMNS": "80", "AISB_BLOCK": ""},
         cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240, check=False,
@@ -36,9 +38,7 @@ def write_and_install(folder, name, kinds):
     code, output = aisb("plugins", "new", name, *options, "--into", str(folder))
     assert code == 0, output
     root, installed = folder / f"aisb-{name}", folder / "installed"
-    pip = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--target", str(installed)]
-    assert run("pip", "install", *pip, str(root)) == (0, "")
-    return root, installed
+    return root, install(installed, root)
 
 
 @pytest.fixture(scope="module")

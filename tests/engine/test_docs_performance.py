@@ -7,6 +7,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from forked import run_forked
 
 from aisb_engine._performance import certificate, objectives
 from aisb_engine._performance.columns import KINDS
@@ -61,13 +62,12 @@ def test_dialects_objectives_and_kinds_of_chunk_are_named(name: str) -> None:
 def test_every_metric_and_every_column_of_the_files_is_named(tmp_path: Path) -> None:
     import csv
     import json
-    import subprocess
     import sys
 
     with start_mock(MockOptions(tokens=3)) as mock:
         words = ["--models", "vllm_api_stream_chat", "--datasets", "demo_gsm8k", "--num-prompts", "4"]
         command = [sys.executable, "-m", "aisb_cli.main", "run", "--mode", "perf", *words, "--url", mock.url]
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+        run_forked(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
     (folder,) = tmp_path.glob("outputs/default/*/performances/*")
     for name in json.loads((folder / "demo_gsm8k.json").read_text()):
         assert any(

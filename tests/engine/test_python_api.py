@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pluggy
 import pytest
+from forked import run_forked
 
 import aisb
 from aisb import ConfigError, DataMissing, FinishedRun, ServiceError, UnknownName, UsageError
@@ -39,7 +40,7 @@ def test_a_run_returns_its_results_and_prints_nothing(tmp_path, capfd):
 def test_its_scores_are_those_of_the_command(tmp_path):
     run = aisb.run(["sim"], ["demo_gsm8k"], work_dir=tmp_path / "api")
     command = ["run", "--models", "sim", "--datasets", "demo_gsm8k", "-w", str(tmp_path / "command")]
-    subprocess.run([sys.executable, "-m", "aisb_cli.main", *command], check=True, capture_output=True)
+    run_forked([sys.executable, "-m", "aisb_cli.main", *command], check=True, capture_output=True)
     (folder,) = (tmp_path / "command").iterdir()
     (mine,), (theirs,) = run.results, open_finished_run(folder).results
     assert (mine.metrics, mine.outcomes, mine.version) == (theirs.metrics, theirs.outcomes, theirs.version)

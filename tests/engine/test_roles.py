@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 
@@ -19,7 +20,8 @@ def python(installed):
     """Run Python in a process that finds the little distributions; return what it prints."""
 
     def python(*words: str, cwd: Path | None = None) -> str:
-        done = subprocess.run(
+        start = run_forked if words[0] == "-m" else subprocess.run
+        done = start(
             [sys.executable, *words],
             env={**os.environ, "PYTHONPATH": str(installed), "AISB_BLOCK": "", "NO_COLOR": "1"},
             cwd=cwd,

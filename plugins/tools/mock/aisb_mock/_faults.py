@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from aisb import UsageError
-from aisb.helpers import did_you_mean
 
 FAULTS: Mapping[str, str] = {
     "status-400": "400: the prompt is too long",
@@ -49,6 +48,8 @@ class Faults:
         for text in texts:
             kind, mark, number = text.partition("@") if "@" in text else text.partition(":")
             if kind not in FAULTS:
+                from aisb.helpers import did_you_mean
+
                 near = did_you_mean(kind, FAULTS)
                 raise UsageError(
                     f"fault {text!r}: no kind named {kind!r}{near}\n  known: {', '.join(FAULTS)}"

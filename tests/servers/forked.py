@@ -1,0 +1,251 @@
+"""Run commands of this project in processes forked from one that has imported its modules.
+
+Starting Python and importing what `aisb run` needs takes 0.4 s of a core, and the tests start about a thousand
+commands. `run_forked` takes what `subprocess.run` takes. The command is a process of its own, with its own arguments, folder,
+environment and files; only its imports were made before. Tests of what is imported, of start-up times and of signals
+start Python itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import importlib.metadata
+import json
+import os
+import pkgutil
+import runpy
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+PACKAGES = ("aisb", "aisb_engine", "aisb_cli", "aisb_analysis", "aisb_mock", "aisb_backend_openai", "aisb_evaluator_text",
+            "aisb_evaluator_math", "aisb_reporter_summary", "aisb_reporter_performance")  # fmt: skip
+"""The packages that most commands use: all their modules are imported. Of plugins, what declares them is."""
+
+ALSO = ("uvloop", "zoneinfo", "tomllib", "scipy.stats")
+"""What is imported inside functions, and takes long."""
+
+FROM_THE_START = (
+    "PYTHONHASHSEED",
+    "PYTHONUTF8",
+    "PYTHONIOENCODING",
+    "PYTHONWARNINGS",
+    "PYTHONHOME",
+    "AISB_COMPILED",
+)
+"""Variables that act when Python starts or a module is imported, and so cannot be given to a fork."""
+
+LENGTH = struct.Struct("!I")
+
+
+def run_forked(
+    command: Sequence[str | Path],
+    *,
+    cwd: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+    input: str | bytes | None = None,  # noqa: A002 - as subprocess.run has it
+    capture_output: bool = False,
+    text: bool = False,
+    check: bool = False,
+    timeout: float | None = None,
+    stdout: int | IO[Any] | None = None,
+    stderr: int | IO[Any] | None = None,
+) -> subprocess.CompletedProcess[Any]:
+    """Run `[sys.executable, "-m", module, …]` as `subprocess.run` does."""
+    python, option, *words = map(str, command)
+    environment = dict(os.environ if env is None else env)
+    if (python, option) != (sys.executable, "-m"):
+        raise ValueError(f"only modules of this Python can be forked: {command}")
+    if changed := [name for name in FROM_THE_START if environment.get(name) != os.environ.get(name)]:
+        raise ValueError(f"{changed} act when Python starts: use subprocess.run")
+    if capture_output:
+        stdout = stderr = subprocess.PIPE
+    with contextlib.ExitStack() as stack:
+        given = stack.enter_context(tempfile.TemporaryFile())
+        given.write(input.encode() if isinstance(input, str) else input or b"")
+        given.seek(0)
+        out = _target(stack, stdout, sys.__stdout__)
+        err = out if stderr == subprocess.STDOUT else _target(stack, stderr, sys.__stderr__)
+        request = {"words": words, "cwd": str(cwd or Path.cwd()), "env": environment}
+        code = _served(request, [given.fileno(), out.fileno(), err.fileno()], command, timeout)
+        ended: subprocess.CompletedProcess[Any] = subprocess.CompletedProcess(list(command), code)
+        if stdout == subprocess.PIPE:
+            ended.stdout = _written(out, text=text)
+        if stderr == subprocess.PIPE:
+            ended.stderr = _written(err, text=text)
+    if check:
+        ended.check_returncode()
+    return ended
+
+
+def _target(stack: contextlib.ExitStack, wanted: int | IO[Any] | None, inherited: IO[Any]) -> IO[Any]:
+    """Return the file that takes one output of a command: a file of its own for what is read afterwards."""
+    if wanted is None:
+        return inherited
+    if wanted == subprocess.DEVNULL:
+        return stack.enter_context(Path(os.devnull).open("wb"))
+    return stack.enter_context(tempfile.TemporaryFile()) if wanted == subprocess.PIPE else wanted
+
+
+def _written(file: IO[bytes], *, text: bool) -> str | bytes:
+    file.seek(0)
+    data = file.read()
+    return data.decode().replace("\r\n", "\n").replace("\r", "\n") if text else data
+
+
+_control: socket.socket | None = None
+_asking = threading.Lock()
+
+
+def _served(request: dict[str, Any], files: list[int], command: Sequence[Any], timeout: float | None) -> int:
+    """Have one command run by the server of this process; return its exit code, or minus the signal that ended it."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs, _asking:
+            body = json.dumps(request).encode()
+            socket.send_fds(_server(), [LENGTH.pack(len(body))], [*files, theirs.fileno()])
+            _server().sendall(body)
+        (process,) = LENGTH.unpack(ours.recv(LENGTH.size))
+        ours.settimeout(timeout)
+        try:
+            status = ours.recv(LENGTH.size)
+        except TimeoutError:
+            os.kill(process, signal.SIGKILL)
+            raise subprocess.TimeoutExpired(list(map(str, command)), timeout or 0) from None
+    return os.waitstatus_to_exitcode(LENGTH.unpack(status)[0])
+
+
+def _server() -> socket.socket:
+    """Return the way to the server of this process, which is started by the first command."""
+    global _control
+    if _control is None:
+        _control, theirs = socket.socketpair()
+        with theirs:
+            server = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+        atexit.register(server.wait)
+        atexit.register(_control.close)
+    return _control
+
+
+def serve(control: socket.socket) -> tuple[str, Sequence[str]] | None:
+    """Fork a process for each command that is asked for; return its module and words there, and None at the end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is meant for pytest, which then ends the server
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    ended, wakes = socket.socketpair()
+    ended.setblocking(False)
+    wakes.setblocking(False)
+    signal.set_wakeup_fd(wakes.fileno())
+    running: dict[int, socket.socket] = {}
+    chooser = selectors.DefaultSelector()
+    chooser.register(control, selectors.EVENT_READ)
+    chooser.register(ended, selectors.EVENT_READ)
+    while True:
+        ready = {key.fileobj for key, _ in chooser.select()}
+        if ended in ready:
+            ended.recv(4096)
+            _report(running)
+        if control in ready:
+            head, files, *_ = socket.recv_fds(control, LENGTH.size, 4)
+            if not head:
+                return None
+            body = control.recv(LENGTH.unpack(head)[0], socket.MSG_WAITALL)
+            reply = socket.socket(fileno=files.pop())
+            if (process := os.fork()) == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                for one in (control, ended, wakes, chooser, reply, *running.values()):
+                    one.close()
+                return _become(json.loads(body), files)
+            for file in files:
+                os.close(file)
+            reply.sendall(LENGTH.pack(process))
+            running[process] = reply
+
+
+def _report(running: dict[int, socket.socket]) -> None:
+    """Tell the exit statuses of commands that have ended."""
+    while running:
+        process, status = os.waitpid(-1, os.WNOHANG)
+        if process == 0:
+            return
+        with running.pop(process) as reply, contextlib.suppress(OSError):  # who gave up no longer listens
+            reply.sendall(LENGTH.pack(status))
+
+
+def _become(request: dict[str, Any], files: list[int]) -> tuple[str, Sequence[str]]:
+    """Make this fork what a new process would be: its files, folder, environment and search path."""
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    own = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:1] = [request["cwd"], *own]
+    first = {
+        file.name.partition(".")[0] for path in own if Path(path).is_dir() for file in Path(path).iterdir()
+    }
+    for name in [name for name in sys.modules if name.partition(".")[0] in first]:
+        del sys.modules[name]  # the path has another one
+    importlib.invalidate_caches()
+    return request["words"][0], request["words"][1:]
+
+
+def load() -> None:
+    """Import what commands import."""
+    for name in PACKAGES:
+        package = importlib.import_module(name)
+        for found in pkgutil.walk_packages(package.__path__, f"{name}."):
+            if not found.name.endswith("__main__"):
+                importlib.import_module(found.name)
+    for entry in importlib.metadata.entry_points(group="aisb"):
+        importlib.import_module(entry.module)
+    for name in ALSO:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # the objects made so far are shared by all forks, and the collector leaves them alone
+
+
+def _run_module(name: str) -> NoReturn:
+    """Run a module as `python -m` does, and end this process."""
+    sys.modules.pop(name, None)  # as `python -m` has it: the module is not there before it runs
+    code: Any = 0
+    try:
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        code = ended.code
+        if not isinstance(code, int | None):
+            print(code, file=sys.stderr)  # noqa: T201 - as Python does
+            code = 1
+    except BaseException:  # noqa: BLE001 - as Python does
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)  # to take down all that was imported would copy the memory that forks share
+
+
+if __name__ == "__main__":
+    load()
+    asked = serve(socket.socket(fileno=int(sys.argv[1])))
+    if asked is not None:
+        sys.argv[1:] = asked[1]
+        _run_module(asked[0])
