@@ -7,7 +7,6 @@ import threading
 import time
 
 import pytest
-import torch
 from hf_small import ask, ask_directly, plain, plainly, prompts, request, texts
 
 from aisb import UsageError
@@ -170,6 +169,8 @@ def test_a_choice_among_one_is_the_likeliest(folder, params):
 
 
 def test_a_draw_follows_the_probabilities(folder):
+    import torch
+
     model, words = plain(folder)
     ids = words("the sky", return_tensors="pt")["input_ids"]
     with torch.inference_mode():
@@ -184,6 +185,8 @@ def test_a_draw_follows_the_probabilities(folder):
 
 
 def test_penalties_are_those_of_transformers_and_of_services(folder):
+    import torch
+
     model, words = plain(folder)
     text = prompts(1)[0]
     ids = words(text, return_tensors="pt")["input_ids"]

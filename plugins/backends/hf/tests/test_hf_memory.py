@@ -2,37 +2,45 @@
 
 import asyncio
 import time
+from functools import lru_cache
 
-import torch
 from hf_small import plain, plainly, prompts, request
-from transformers import LlamaForCausalLM
 
 from aisb import Request
 from aisb_backend_hf import HFBase
-from aisb_backend_hf._engine import Engine, Settings
 from aisb_backend_hf._loading import Loaded
 from aisb_engine._load.direct import ask_directly
 
 
-class Small(LlamaForCausalLM):
-    """A model whose memory holds so many tokens at a time: those of a computation and those kept before it."""
+@lru_cache
+def small():
+    """Return the class of models; torch is imported by the first test, and not where tests are collected."""
+    import torch
+    from transformers import LlamaForCausalLM
 
-    most = 10**9
-    refused = 0
+    class Small(LlamaForCausalLM):
+        """A model whose memory holds so many tokens at a time: those of a computation and those kept before it."""
 
-    def forward(self, input_ids=None, past_key_values=None, **more):
-        kept = past_key_values.get_seq_length() if past_key_values is not None else 0
-        if input_ids.shape[0] * (input_ids.shape[1] + kept) > self.most:
-            type(self).refused += 1
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return super().forward(input_ids=input_ids, past_key_values=past_key_values, **more)
+        most = 10**9
+        refused = 0
+
+        def forward(self, input_ids=None, past_key_values=None, **more):
+            kept = past_key_values.get_seq_length() if past_key_values is not None else 0
+            if input_ids.shape[0] * (input_ids.shape[1] + kept) > self.most:
+                type(self).refused += 1
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return super().forward(input_ids=input_ids, past_key_values=past_key_values, **more)
+
+    return Small
 
 
 class Ready(HFBase):
     """The backend with a model that is there already."""
 
     def with_model(self, folder, most):
-        model = Small.from_pretrained(folder, dtype="float32").eval()
+        from aisb_backend_hf._engine import Engine, Settings
+
+        model = small().from_pretrained(folder, dtype="float32").eval()
         tokenizer = plain(folder)[1]
         loaded = Loaded(model, tokenizer, 512, frozenset(), {}, 0.0)
         self._engine = Engine(loaded, Settings(batch_size=self.batch_size), lambda: self.clock())
@@ -132,6 +140,10 @@ def test_a_request_that_is_given_up_leaves_the_batch(folder):
 
 
 def test_a_model_whose_answers_change_in_a_batch_is_asked_one_row_at_a_time(folder):
+    from transformers import LlamaForCausalLM
+
+    from aisb_backend_hf._engine import Engine, Settings
+
     class Odd(LlamaForCausalLM):
         """A model that does not look at where its tokens stand in a batch."""
 

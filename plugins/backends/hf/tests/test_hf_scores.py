@@ -1,12 +1,10 @@
 """Log-likelihoods of a local model: in batches, with shared beginnings, and equal to what plain code computes."""
 
 import pytest
-import torch
 from hf_small import ask, plain, plain_scores, prompts
 
 from aisb import Message, Request
 from aisb_backend_hf import HFBase, HFChat
-from aisb_backend_hf._scoring import windows
 
 
 def asked(contexts, options):
@@ -56,6 +54,8 @@ def test_a_greedy_continuation_is_known_as_such(folder):
 
 
 def test_a_text_beyond_the_window_is_scored_in_windows_each_token_once(folder):
+    import torch
+
     text = " ".join(prompts(30, seed=3))
     (answer,) = ask(HFBase(path=str(folder), max_seq_len=64), [Request("0", text="", continuations=(text,))])
     model, words = plain(folder)
@@ -76,6 +76,8 @@ def test_a_text_beyond_the_window_is_scored_in_windows_each_token_once(folder):
 
 
 def test_windows_tell_every_token_after_the_first_once():
+    from aisb_backend_hf._scoring import windows
+
     tokens = list(range(100))
     parts = windows(tokens, 30)
     assert [len(part) for part in parts] == [30, 30, 30, 30]
@@ -138,6 +140,8 @@ def test_a_beginning_that_is_kept_for_scores_changes_nothing_for_later_ones(fold
 
 def test_perplexity_is_that_of_a_plain_forward_from_the_beginning_token_on(folder):
     from math import exp, log
+
+    import torch
 
     from aisb import Sample
     from aisb_evaluator_text import Perplexity
