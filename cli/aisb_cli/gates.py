@@ -122,14 +122,17 @@ def read_gates(flags: Mapping[str, Any]) -> Gates:
         UsageError: a score or objective is not as it must be, or there is a file and nothing to check.
     """
     from aisb import UsageError
-    from aisb_engine import parse_run_objectives
 
     least: dict[str, float] = {}
     for text in flags["fail_under"]:
         for part in text.split(","):
             pattern, score = _least_score(part.strip())
             least[pattern] = score
-    objectives = parse_run_objectives(",".join(flags["slo"])) if flags["slo"] else []
+    objectives: list[Objective] = []
+    if flags["slo"]:
+        from aisb_engine import parse_run_objectives
+
+        objectives = parse_run_objectives(",".join(flags["slo"]))
     gates = Gates(least, objectives, flags["junit"])
     if gates.junit and not gates:
         raise UsageError(

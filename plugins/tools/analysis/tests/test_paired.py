@@ -5,7 +5,6 @@ import warnings
 from math import comb
 
 import pytest
-from scipy import stats
 
 from aisb_analysis._paired import (
     bootstrap,
@@ -174,6 +173,8 @@ def test_too_few_samples_can_show_nothing():
 
 
 def test_a_paired_t_test_is_worked_out_by_hand():
+    from scipy import stats
+
     draw = random.Random(29)
     a, b = ([draw.random() for _ in range(30)] for _ in "ab")
     differences = [right - left for left, right in zip(a, b, strict=True)]
