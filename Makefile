@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # More words for pytest: make test ARGS="-k sse -x"
 ARGS ?=
+# Tests of one file share what they prepare, so that a file is one worker's (loadfile).
 # Many tests wait for processes and sockets: more workers than cores are quicker where cores are few.
 WORKERS ?= $(shell [ "$$(getconf _NPROCESSORS_ONLN)" -ge 4 ] && echo 4 || echo 3)
 # Compiled modules are kept, whatever the environment says: else each command compiles anew all that it imports.
@@ -18,7 +19,7 @@ demo: ready-demo  ## Evaluate the built-in simulator on the built-in task
 	@$(BIN)/aisb run --models sim --datasets demo_gsm8k
 
 test: ready-test  ## Run the tests; they need no model server and no data
-	@$(BIN)/pytest -n $(WORKERS) --timeout 600 -m "not servers and not data and not slow and not ray" $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --timeout 600 -m "not servers and not data and not slow and not ray" $(ARGS)
 
 lint: ready-test  ## Check style, types, and who imports whom
 	@$(BIN)/ruff check .
