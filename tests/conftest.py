@@ -1,12 +1,11 @@
-"""What tests of several folders need: distributions that are installed, servers, browsers, a certificate."""
+"""Fixtures for tests in several folders: installed distributions, scripted servers, a certificate."""
 
-import importlib.util
 import ssl
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from scripted import Scripted
 
 DISTRIBUTIONS = Path(__file__).parent / "distributions"
 
@@ -18,18 +17,6 @@ def installed(tmp_path_factory):
 
     projects = sorted(project.parent for project in DISTRIBUTIONS.glob("*/pyproject.toml"))
     return install(tmp_path_factory.mktemp("installed"), *projects)
-
-
-def _module(name, path):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-# Tests say `from scripted import …`: helpers of tests, found without any path being added.
-for _name in ("forked", "scripted", "minimal", "golden", "played", "real_servers", "unpacked"):
-    _module(_name, Path(__file__).parent / "servers" / f"{_name}.py")
 
 
 @pytest.fixture(scope="session")
@@ -60,8 +47,6 @@ def server_tls(certificate):
 @pytest.fixture
 async def serve():
     """Start scripted servers (`await serve([[bytes, 0.1, "close"]])`); they stop with the test."""
-    from scripted import Scripted
-
     servers = []
 
     async def start(replies, **options):

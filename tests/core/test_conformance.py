@@ -124,9 +124,23 @@ class Honest(Sound):
         return call._replace(body={**call.body, **params})
 
 
+class Renaming(Honest):
+    """Translates names by a table, which has those that it declares and no others."""
+
+    params = frozenset({"temperature"})
+
+    def encode(self, request):
+        call = super().encode(replace(request, params={}))
+        names = {"temperature": "heat"}
+        return call._replace(
+            body={**call.body, **{names[name]: value for name, value in request.params.items()}}
+        )
+
+
 def test_a_backend_that_declares_what_it_sends_passes():
     assert "parameters" in check_backend(Honest)
     assert "parameters" in check_backend(Passing)
+    assert "parameters" in check_backend(Renaming)
 
 
 @pytest.mark.parametrize(

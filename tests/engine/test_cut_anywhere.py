@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from itertools import pairwise
-from pathlib import Path
 
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory import MemoryLoop
 
 from aisb import Request
 from aisb_backend_openai import OpenAIChat
@@ -18,11 +17,6 @@ from aisb_engine._http.transport import open_transport
 from aisb_engine._record.log import decode, encode, extents
 from aisb_engine._spec import Timeouts
 from aisb_engine._stream import compiled_module, reader
-
-# The loop without sockets that the fuzzer has.
-_SPEC = importlib.util.spec_from_file_location("memory", Path(__file__).parent.parent / "fuzz" / "memory.py")
-memory = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(memory)
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 WORDS = st.sampled_from(
@@ -79,7 +73,7 @@ def bodies(draw):
 def said(reply, cuts):
     """What comes of a reply that is read in these pieces: the text, the kinds, how it ended."""
     ends = sorted({0, len(reply), *(cut % len(reply) for cut in cuts)})
-    loop = memory.MemoryLoop()
+    loop = MemoryLoop()
     loop.script = [reply[a:b] for a, b in pairwise(ends)], "open"
     backend = OpenAIChat(url="http://127.0.0.1:9", model="m")
 

@@ -1,4 +1,6 @@
-"""The golden streams once more: the exact number that each of them has, here and in every dialect."""
+"""Each golden stream has exactly the numbers of golden/latencies.md, in aisb and in every dialect."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,181 +79,25 @@ GOLDEN = {
 }  # fmt: skip
 
 
-# What aisb says: TTFB, TTFT, TTFC, E2EL, E2EL(close), TPOT, N, E2EL(planned: 10 ms before sending), and the means of
-# ICL and ITL. What each dialect says: TTFT, E2EL, TPOT, mean ITL, N; nothing of a reply that failed. aiperf counts
-# tokens itself: here with a tokenizer that counts words.
-EXPECTED = {
-    "plain": {
-        "aisb": (480, 500, 500, 680, 701, 20, 10, 690, 20, 20),
-        "vllm": (480, 700, 24.444, 20, 10),
-        "aisbench": (480, 700, 24.444, 18.333, 10),
-        "guidellm": (500, 680, 68, 20, 10),
-        "sglang": (500, 701, 22.333, 20, 10),
-        "evalscope": (480, 700, 24.444, 20, 10),
-        "aiperf": (500, 680, None, 20, 10),
-        "mlperf": (500, 680, 20, None, 10),
-    },
-    "early role-only chunk": {
-        "aisb": (50, 500, 500, 680, 680, 20, 10, 690, 20, 20),
-        "vllm": (50, 680, 70, 57.273, 10),
-        "aisbench": (50, 680, 70, 52.5, 10),
-        "guidellm": (500, 680, 68, 20, 10),
-        "sglang": (500, 680, 20, 20, 10),
-        "evalscope": (50, 680, 70, 57.273, 10),
-        "aiperf": (500, 680, None, 20, 10),
-        "mlperf": (500, 680, 20, None, 10),
-    },
-    "usage chunk 200 ms late": {
-        "aisb": (100, 100, 100, 280, 480, 20, 10, 290, 20, 20),
-        "vllm": (100, 280, 20, 18, 10),
-        "aisbench": (100, 480, 42.222, 34.545, 10),
-        "guidellm": (100, 280, 28, 20, 10),
-        "sglang": (100, 480, 42.222, 20, 10),
-        "evalscope": (100, 480, 42.222, 18, 10),
-        "aiperf": (100, 280, None, 20, 10),
-        "mlperf": (100, 280, 20, None, 10),
-    },
-    "no usage": {
-        "aisb": (100, 100, 100, 140, 160, None, None, 150, 20, None),
-        "vllm": (100, 160, None, 20, 1),
-        "aisbench": (100, 160, 0, 20, 0),
-        "guidellm": (100, 140, 46.667, 20, 3),
-        "sglang": (100, 160, None, 20, None),
-        "evalscope": (100, 160, None, 20, None),
-        "aiperf": (100, 140, None, 20, 3),
-        "mlperf": (100, 140, None, None, None),
-    },
-    "reasoning_content": {
-        "aisb": (100, 100, 150, 150, 150, 25, 3, 160, 25, 25),
-        "vllm": (100, 150, 25, 25, 3),
-        "aisbench": (100, 150, 25, 16.667, 3),
-        "guidellm": (100, 150, 50, 25, 3),
-        "sglang": (150, 150, 0, None, 3),
-        "evalscope": (100, 150, 25, 25, 3),
-        "aiperf": (100, 150, None, 25, 3),
-        "mlperf": (100, 150, 25, None, 3),
-    },
-    "reasoning": {
-        "aisb": (100, 100, 150, 150, 150, 25, 3, 160, 25, 25),
-        "vllm": (100, 150, 25, 25, 3),
-        "aisbench": (100, 150, 25, 16.667, 3),
-        "guidellm": (100, 150, 50, 25, 3),
-        "sglang": (150, 150, 0, None, 3),
-        "evalscope": (100, 150, 25, 25, 3),
-        "aiperf": (100, 150, None, 25, 3),
-        "mlperf": (100, 150, 25, None, 3),
-    },
-    "reasoning only, cut by length": {
-        "aisb": (100, 100, None, 120, 131, 20, 2, 130, 20, 20),
-        "vllm": (100, 130, 30, 15, 2),
-        "aisbench": (100, 130, 30, 15, 2),
-        "guidellm": (100, 120, 60, 20, 2),
-        "sglang": (None, 131, None, None, 2),
-        "evalscope": (100, 130, 30, 15, 2),
-        "aiperf": (100, 120, None, 20, 2),
-        "mlperf": (100, 120, 20, None, 2),
-    },
-    "4 tokens a chunk": {
-        "aisb": (100, 100, 100, 260, 260, 20, 12, 270, 80, 20),
-        "vllm": (100, 260, None, 80, 1),
-        "aisbench": (100, 260, 0, 80, 0),
-        "guidellm": (100, 260, 86.667, 80, 3),
-        "sglang": (100, 260, None, 20, None),
-        "evalscope": (100, 260, None, 80, None),
-        "aiperf": (100, 260, None, 14.545, 12),
-        "mlperf": (100, 260, 14.545, None, 12),
-    },
-    "5 tokens in the first chunk": {
-        "aisb": (100, 100, 100, 140, 140, 20, 7, 150, 20, 20),
-        "vllm": (100, 140, 6.667, 13.333, 7),
-        "aisbench": (100, 140, 6.667, 10, 7),
-        "guidellm": (100, 140, 20, 6.667, 7),
-        "sglang": (100, 140, 6.667, 20, 7),
-        "evalscope": (100, 140, 6.667, 13.333, 7),
-        "aiperf": (100, 140, None, 6.667, 7),
-        "mlperf": (100, 140, 6.667, None, 7),
-    },
-    "tool call in one chunk": {
-        "aisb": (100, 100, 100, 100, 110, None, 12, 110, None, None),
-        "vllm": (100, 110, 0.909, 10, 12),
-        "aisbench": (100, 110, 0.909, 10, 12),
-        "guidellm": (100, 100, 8.333, 0, 12),
-        "sglang": (None, 110, None, None, 12),
-        "evalscope": (100, 110, 0.909, 10, 12),
-        "aiperf": (None, None, None, None, 0),
-        "mlperf": (100, 100, 0, None, 12),
-    },
-    "CRLF and keep-alive comments": {
-        "aisb": (50, 100, 100, 140, 160, 20, 3, 150, 20, 20),
-        "vllm": (100, 160, 30, 20, 3),
-        "aisbench": (100, 160, 30, 15, 3),
-        "guidellm": (100, 140, 46.667, 20, 3),
-        "sglang": (100, 160, 30, 20, 3),
-        "evalscope": (100, 160, 30, 20, 3),
-        "aiperf": (100, 140, None, 20, 3),
-        "mlperf": (100, 140, 20, None, 3),
-    },
-    "a UTF-8 character split across packets": {
-        "aisb": (100, 100, 100, 150, 160, 50, 2, 160, 50, 50),
-        "vllm": (100, 160, 60, 30, 2),
-        "aisbench": (100, 160, 60, 20, 2),
-        "guidellm": (100, 150, 75, 50, 2),
-        "sglang": (100, 160, 60, 50, 2),
-        "evalscope": (100, 160, 60, 30, 2),
-        "aiperf": (100, 150, None, 50, 2),
-        "mlperf": (100, 150, 50, None, 2),
-    },
-    "two events in one packet": {
-        "aisb": (100, 100, 100, 120, 120, 10, 3, 130, 10, 10),
-        "vllm": (100, 120, 10, 6.667, 3),
-        "aisbench": (100, 120, 10, 5, 3),
-        "guidellm": (100, 120, 40, 10, 3),
-        "sglang": (100, 120, 10, 10, 3),
-        "evalscope": (100, 120, 10, 6.667, 3),
-        "aiperf": (100, 120, None, 10, 3),
-        "mlperf": (100, 120, 10, None, 3),
-    },
-    "an event of 1 MB": {
-        "aisb": (100, 100, 100, 140, 160, 40, 2, 150, 40, 40),
-        "vllm": (100, 160, 60, 30, 2),
-        "aisbench": (100, 160, 60, 20, 2),
-        "guidellm": (100, 140, 70, 40, 2),
-        "sglang": (100, 160, 60, 40, 2),
-        "evalscope": (100, 160, 60, 30, 2),
-        "aiperf": (100, 140, None, 40, 2),
-        "mlperf": (100, 140, 40, None, 2),
-    },
-    "cut mid-stream": {
-        "aisb": (100, 100, 100, 140, None, None, None, 150, 20, None),
-        "vllm": None,
-        "aisbench": None,
-        "guidellm": None,
-        "sglang": None,
-        "evalscope": None,
-        "aiperf": None,
-        "mlperf": None,
-    },
-    "N = 1": {
-        "aisb": (100, 100, 100, 100, 103, None, 1, 110, None, None),
-        "vllm": (100, 101, None, 1, 1),
-        "aisbench": (100, 101, 0, 1, 1),
-        "guidellm": (100, 100, 100, None, 1),
-        "sglang": (100, 103, None, None, 1),
-        "evalscope": (100, 101, None, 1, 1),
-        "aiperf": (100, 100, None, None, 1),
-        "mlperf": (100, 100, None, None, 1),
-    },
-    "not streamed": {
-        "aisb": (None, None, None, 120, 120, None, 1, 130, None, None),
-        "vllm": (None, 120, None, None, 1),
-        "aisbench": (None, 120, None, None, 1),
-        "guidellm": (None, 120, None, None, 1),
-        "sglang": (None, 120, None, None, 1),
-        "evalscope": (None, 120, None, None, 1),
-        "aiperf": (None, 120, None, None, 1),
-        "mlperf": (None, 120, None, None, 1),
-    },
-}
+GOLDEN_FILE = Path(__file__).parents[1] / "golden" / "latencies.md"
+
+
+def golden_rows(section, *keys):
+    """Return the rows of a table in the golden file: the cells by column, under the values of the key columns."""
+    text = GOLDEN_FILE.read_text("utf-8").partition(f"## {section}\n")[2].partition("\n## ")[0]
+    lines = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    head, _, *rows = [[cell.strip() for cell in line] for line in lines]
+    tables = [dict(zip(head, row, strict=True)) for row in rows]
+    return {
+        tuple(row.pop(key) for key in keys): {
+            name: None if cell == "–" else float(cell) for name, cell in row.items()
+        }
+        for row in tables
+    }
+
+
+OURS = golden_rows("aisb", "stream")
+DIALECT_ROWS = golden_rows("Dialects", "stream", "tool")
 
 
 async def played(folder, name, count_tokens=None):
@@ -284,26 +130,37 @@ def ours(columns):
     several = found.one_each[0] == 0
     gaps = (lambda: columns.per_token([0])) if several else (lambda: columns.gaps([0]))
     itl = None if np.isnan(found.one_each[0]) else pooled(Counted(gaps), {"": frozenset({0})}, [])[""]
-    names = ("ttfb", "ttft", "ttfc", "e2el", "e2el_close", "tpot", "output_tokens", "e2el_planned")
-    return (*(number(getattr(found, name)[0]) for name in names), average(icl), average(itl))
+    return {
+        "TTFB": number(found.ttfb[0]),
+        "TTFT": number(found.ttft[0]),
+        "TTFC": number(found.ttfc[0]),
+        "E2EL": number(found.e2el[0]),
+        "E2EL(close)": number(found.e2el_close[0]),
+        "TPOT": number(found.tpot[0]),
+        "N": number(found.output_tokens[0]),
+        "E2EL(planned)": number(found.e2el_planned[0]),
+        "ICL": average(icl),
+        "ITL": average(itl),
+    }
 
 
 def theirs(columns, name):
     spoken = speak(columns, DIALECTS[name], [99])
-    if not len(spoken.ttft):
-        return None
-    each = (spoken.ttft, spoken.e2el, spoken.tpot)
-    return (
-        *(number(values[0]) for values in each),
-        average(spoken.parameters["ITL"]),
-        number(spoken.tokens[0]),
-    )
+    if not len(spoken.ttft):  # a failed reply
+        return dict.fromkeys(("TTFT", "E2EL", "TPOT", "ITL", "N"))
+    return {
+        "TTFT": number(spoken.ttft[0]),
+        "E2EL": number(spoken.e2el[0]),
+        "TPOT": number(spoken.tpot[0]),
+        "ITL": average(spoken.parameters["ITL"]),
+        "N": number(spoken.tokens[0]),
+    }
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 async def test_a_golden_stream_has_exactly_these_numbers(name, tmp_path):
     _, columns = await played(tmp_path, name)
-    assert ours(columns) == EXPECTED[name]["aisb"]
+    assert ours(columns) == OURS[name,]
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -311,8 +168,8 @@ async def test_a_golden_stream_has_exactly_these_numbers_in_each_dialect(name, t
     _, columns = await played(tmp_path / "plain", name)
     _, counted = await played(tmp_path / "counted", name, lambda text: len(text.split()))
     for tool in DIALECTS:
-        told = theirs(counted if tool == "aiperf" else columns, tool)
-        assert (tool, told) == (tool, EXPECTED[name][tool])
+        numbers = theirs(counted if tool == "aiperf" else columns, tool)
+        assert (tool, numbers) == (tool, DIALECT_ROWS[name, tool])
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -325,12 +182,13 @@ async def test_columns_and_the_request_in_hand_agree_on_its_latencies(name, tmp_
     ]
 
 
-async def test_a_tokenizer_tells_n_and_tpot_where_the_service_does_not(tmp_path):
+async def test_a_tokenizer_gives_n_and_tpot_if_the_service_reports_no_usage(tmp_path):
     _, columns = await played(tmp_path, "no usage", lambda text: len(text.split()))
-    assert ours(columns)[5:7] == (20, 3)
-    assert theirs(columns, "vllm") == (100, 160, 30, 20, 3)
-    assert theirs(columns, "evalscope") == (100, 160, 30, 20, 3)
-    assert theirs(columns, "aisbench") == EXPECTED["no usage"]["aisbench"]  # it has usage or nothing
+    numbers = ours(columns)
+    assert (numbers["TPOT"], numbers["N"]) == (20, 3)
+    for tool in ("vllm", "evalscope"):
+        assert theirs(columns, tool) == {"TTFT": 100, "E2EL": 160, "TPOT": 30, "ITL": 20, "N": 3}
+    assert theirs(columns, "aisbench") == DIALECT_ROWS["no usage", "aisbench"]  # it has usage or nothing
 
 
 def test_a_dialect_that_is_not_there_names_those_that_are():

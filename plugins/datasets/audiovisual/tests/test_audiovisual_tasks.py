@@ -1,13 +1,12 @@
 """Every task on videos and sounds renders rows in the formats of upstream, and finds the clip of each."""
 
-import importlib.resources
 import json
-import tomllib
 from collections import Counter
 from pathlib import Path
 from random import Random
 
 import pytest
+from task_family import TaskFamily
 
 from aisb import DataError, Prediction
 from aisb.helpers import wilson
@@ -18,13 +17,10 @@ from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 from aisb_testing import make_mp4, make_wav
 
-FAMILY = Path(str(importlib.resources.files("aisb_dataset_audiovisual")))
-TASKS = {path.stem: tomllib.loads(path.read_text("utf-8")) for path in (FAMILY / "tasks").glob("*.toml")}
-ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text("utf-8"))
-NAMES = [
-    *TASKS,
-    *(f"{name}:{variant}" for name, task in TASKS.items() for variant in task.get("variants", {})),
-]
+FAMILY = TaskFamily("aisb_dataset_audiovisual")
+TASKS = FAMILY.tasks
+ALIASES = FAMILY.aliases
+NAMES = list(FAMILY.modes)
 COUNT = 210
 SUBTITLES = """1
 00:00:01,000 --> 00:00:02,500
@@ -98,11 +94,6 @@ def write_rows(root):
     for made in (videomme, videobench, vocalsound):
         made(root)
     return root
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("data"))
 
 
 async def scores(task, rows, golds, plugins, form="{0}"):

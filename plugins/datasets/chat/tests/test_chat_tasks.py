@@ -2,11 +2,10 @@
 
 import json
 import os
-import tomllib
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from task_family import TaskFamily
 
 from aisb import DataError, UsageError
 from aisb_engine._data.conversations import next_turn
@@ -16,7 +15,7 @@ from aisb_engine._data.prompts import Renderer
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
 
-ALIASES = tomllib.loads((Path(str(files("aisb_dataset_chat"))) / "aliases.toml").read_text("utf-8"))
+ALIASES = TaskFamily("aisb_dataset_chat").aliases
 
 TALK = [
     {

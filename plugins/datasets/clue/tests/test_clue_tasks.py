@@ -1,11 +1,9 @@
 """Every FewCLUE task renders and scores rows of its format, asked for a letter or by likelihood."""
 
-import importlib.resources
 import json
-import tomllib
-from pathlib import Path
 
 import pytest
+from task_family import TaskFamily
 
 from aisb import DataError, Logprob, Prediction
 from aisb_engine._data.samples import LETTERS
@@ -13,11 +11,9 @@ from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 
-FAMILY = Path(str(importlib.resources.files("aisb_dataset_clue")))
-TASKS = {
-    path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in (FAMILY / "tasks").glob("*.toml")
-}
-ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
+FAMILY = TaskFamily("aisb_dataset_clue")
+TASKS = FAMILY.tasks
+ALIASES = FAMILY.aliases
 WSC = {"span1_index": 0, "span2_index": 9, "span1_text": "小猫", "span2_text": "它"}
 IDIOMS = ["一心一意", "三心二意", "四面八方", "五光十色", "六神无主", "七上八下", "八仙过海"]
 ROWS = {
@@ -56,11 +52,6 @@ def write_rows(root):
         for part in ("dev_few_all", "test_public"):
             (root / f"FewCLUE/{name}/{part}.json").write_text(text, encoding="utf-8")
     return root
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("data"))
 
 
 async def graded(plugins, task, samples, predict, shift):

@@ -4,46 +4,23 @@ import importlib.resources
 import importlib.util
 import json
 import re
-import tomllib
 from math import log
-from pathlib import Path
 
 import pytest
+from task_family import TaskFamily, write_jsonl, write_parquet, write_text
 
 from aisb import DataError, Logprob, Prediction
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 
-FAMILY = Path(str(importlib.resources.files("aisb_dataset_commonsense")))
-TASKS = {
-    path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in (FAMILY / "tasks").glob("*.toml")
-}
-ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
-MODES = {name: task.get("mode", "gen") for name, task in TASKS.items()} | {
-    f"{name}:{variant}": table.get("mode", "gen")
-    for name, task in TASKS.items()
-    for variant, table in task.get("variants", {}).items()
-}
+FAMILY = TaskFamily("aisb_dataset_commonsense")
+TASKS = FAMILY.tasks
+ALIASES = FAMILY.aliases
+MODES = FAMILY.modes
 ASKED = [name for name, mode in MODES.items() if mode == "gen"]
 COUNT = 12
 PACKED = importlib.util.find_spec("pyarrow") is None
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-
-
-def write_lines(path, objects):
-    write(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects))
-
-
-def write_parquet(path, objects):
-    from pyarrow import Table, parquet
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(Table.from_pylist(list(objects)), path)
 
 
 def hellaswag(root, layout):
@@ -65,7 +42,7 @@ def hellaswag(root, layout):
             write_parquet(root / f"hellaswag/data/{part}-00000-of-00001.parquet", found)
             continue
         path = (f"{name}.jsonl", f"hellaswag_{split}.jsonl", f"data/hellaswag_{split}.jsonl")[layout]
-        write_lines(root / "hellaswag" / path, found)
+        write_jsonl(root / "hellaswag" / path, found)
 
 
 def winogrande(root, layout):
@@ -85,7 +62,7 @@ def winogrande(root, layout):
             part = {"train_xs": "train", "dev": "validation"}[split]
             write_parquet(root / f"winogrande/winogrande_xs/{part}-00000-of-00001.parquet", found)
         else:
-            write_lines(root / ("winogrande", "winogrande_1.1")[layout] / f"{split}.jsonl", found)
+            write_jsonl(root / ("winogrande", "winogrande_1.1")[layout] / f"{split}.jsonl", found)
 
 
 def piqa(root, layout):
@@ -94,8 +71,8 @@ def piqa(root, layout):
         {"goal": f"To open door {n},", "sol1": f"push it {n} times.", "sol2": "paint it."}
         for n in range(COUNT)
     ]
-    write_lines(root / folder / f"{split}.jsonl", goals)
-    write(root / folder / f"{split}-labels.lst", "".join(f"{n % 2}\n" for n in range(COUNT)))
+    write_jsonl(root / folder / f"{split}.jsonl", goals)
+    write_text(root / folder / f"{split}-labels.lst", "".join(f"{n % 2}\n" for n in range(COUNT)))
 
 
 def siqa(root, layout):
@@ -106,8 +83,8 @@ def siqa(root, layout):
         "answerB": "to eat",
         "answerC": "to run",
     }
-    write_lines(folder / "dev.jsonl", [{"context": f"Ann came home at {n}."} | asked for n in range(COUNT)])
-    write(folder / "dev-labels.lst", "".join(f"{n % 3 + 1}\n" for n in range(COUNT)))
+    write_jsonl(folder / "dev.jsonl", [{"context": f"Ann came home at {n}."} | asked for n in range(COUNT)])
+    write_text(folder / "dev-labels.lst", "".join(f"{n % 3 + 1}\n" for n in range(COUNT)))
 
 
 def boolq(root, layout):
@@ -125,7 +102,7 @@ def boolq(root, layout):
     if layout == 3:
         write_parquet(root / "boolq/data/validation-00000-of-00001.parquet", rows)
         return
-    write_lines(root / ("SuperGLUE/BoolQ/val.jsonl", "BoolQ/val.jsonl", "boolq/dev.jsonl")[layout], rows)
+    write_jsonl(root / ("SuperGLUE/BoolQ/val.jsonl", "BoolQ/val.jsonl", "boolq/dev.jsonl")[layout], rows)
 
 
 def truthfulqa(root, layout):
@@ -139,7 +116,7 @@ def truthfulqa(root, layout):
         }
         for n in range(COUNT)
     ]
-    write(root / ("truthfulqa/mc_task.json", "TruthfulQA/data/mc_task.json")[layout], json.dumps(rows))
+    write_text(root / ("truthfulqa/mc_task.json", "TruthfulQA/data/mc_task.json")[layout], json.dumps(rows))
 
 
 MAKERS = {
@@ -157,11 +134,6 @@ def write_rows(root):
     for made in MAKERS.values():
         made(root, 0)
     return root
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("data"))
 
 
 def said(request):
@@ -259,11 +231,6 @@ def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias):
     assert (task.name, task.variant) == (meant.name, meant.variant)
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_a_task_says_where_its_data_comes_from_and_what_may_be_done_with_it(name):
-    assert all(TASKS[name][key] for key in ("summary", "source", "licence", "citation"))
-
-
 def test_the_text_of_hellaswag_begins_after_its_activity_and_examples_come_from_the_train_split(make_task):
     _, samples, renderer = make_task("hellaswag:few-shot")
     messages = renderer.request(samples.samples[1]).messages
@@ -311,7 +278,7 @@ def test_the_options_of_truthfulqa_are_drawn_and_the_target_follows(make_task):
 )
 def test_labels_that_do_not_go_with_the_rows_are_counted(make_task, tmp_path, labels, told):
     piqa(tmp_path, 0)
-    write(tmp_path / "physicaliqa-train-dev/dev-labels.lst", "0\n" * labels)
+    write_text(tmp_path / "physicaliqa-train-dev/dev-labels.lst", "0\n" * labels)
     with pytest.raises(DataError, match=rf"dev-labels.lst.*: there are {told} in dev.jsonl"):
         make_task("piqa", tmp_path)
 
@@ -319,13 +286,13 @@ def test_labels_that_do_not_go_with_the_rows_are_counted(make_task, tmp_path, la
 def test_a_torn_row_beside_labels_names_file_and_line(make_task, tmp_path):
     siqa(tmp_path, 0)
     first = (tmp_path / "siqa/dev.jsonl").read_text(encoding="utf-8").splitlines()[0]
-    write(tmp_path / "siqa/dev.jsonl", first + '\n{"context": "b')
+    write_text(tmp_path / "siqa/dev.jsonl", first + '\n{"context": "b')
     with pytest.raises(DataError, match=r"siqa/dev.jsonl, line 2: not JSON: .*: the line is torn"):
         make_task("siqa", tmp_path)
 
 
 def test_answers_of_truthfulqa_without_their_truth_are_named(make_task, tmp_path):
-    write(tmp_path / "truthfulqa/mc_task.json", '[{"question": "?", "mc1_targets": ["yes", "no"]}]')
+    write_text(tmp_path / "truthfulqa/mc_task.json", '[{"question": "?", "mc1_targets": ["yes", "no"]}]')
     with pytest.raises(DataError, match=r"mc_task.json, row 1: mc1_targets must be an object of answers"):
         make_task("truthfulqa", tmp_path)
 

@@ -1,25 +1,21 @@
 """Every competition task, variant and alias renders and scores rows of its formats."""
 
-import importlib.resources
 import json
 import os
-import tomllib
 from pathlib import Path
 
 import pytest
+from task_family import TaskFamily
 
 from aisb import Prediction
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import score
 
-FAMILY = Path(str(importlib.resources.files("aisb_dataset_competition")))
-TASKS = {
-    path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in (FAMILY / "tasks").glob("*.toml")
-}
-NAMES = [f"{name}:{variant}" for name, table in TASKS.items() for variant in table.get("variants", ())]
-NAMES += list(TASKS)
-ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
+FAMILY = TaskFamily("aisb_dataset_competition")
+TASKS = FAMILY.tasks
+NAMES = list(FAMILY.modes)
+ALIASES = FAMILY.aliases
 
 SOLVED = [
     ("What is $\\sqrt{8} + \\sqrt{2}$?", "We have $2\\sqrt2 + \\sqrt2$, so $\\boxed{3\\sqrt{2}}$."),
@@ -54,11 +50,6 @@ def write_rows(root):
         path.parent.mkdir(exist_ok=True)
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return root
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("data"))
 
 
 @pytest.mark.parametrize("name", NAMES)

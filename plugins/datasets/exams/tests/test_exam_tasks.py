@@ -4,26 +4,19 @@ import csv
 import importlib.resources
 import json
 import re
-import tomllib
-from pathlib import Path
 
 import pytest
+from task_family import TaskFamily, write_jsonl, write_parquet, write_text
 
 from aisb import DataError, Logprob, Prediction
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import score
 
-FAMILY = Path(str(importlib.resources.files("aisb_dataset_exams")))
-TASKS = {
-    path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in (FAMILY / "tasks").glob("*.toml")
-}
-ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
-MODES = dict.fromkeys(TASKS, "gen") | {
-    f"{name}:{variant}": table.get("mode", "gen")
-    for name, task in TASKS.items()
-    for variant, table in task.get("variants", {}).items()
-}
+FAMILY = TaskFamily("aisb_dataset_exams")
+TASKS = FAMILY.tasks
+ALIASES = FAMILY.aliases
+MODES = FAMILY.modes
 ASKED = [name for name, mode in MODES.items() if mode == "gen"]
 PACKED = importlib.util.find_spec("pyarrow") is None
 
@@ -36,26 +29,10 @@ def rows(split, topic, count):
         yield f"{topic} {split} {n}: {n} + {10 * right + len(topic)}?", options, "ABCD"[right]
 
 
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-
-
 def write_csv(path, header, cells):
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([header, *cells] if header else cells)
-
-
-def write_lines(path, objects):
-    write(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects))
-
-
-def write_parquet(path, objects):
-    from pyarrow import Table, parquet
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(Table.from_pylist(list(objects)), path)
 
 
 def mmlu(root, layout):
@@ -90,7 +67,7 @@ def mmlu_pro(root, layout):
                 made = {"question_id": n, "question": question, "options": options + more, "answer": letter}
                 found.append(made | {"answer_index": "ABCD".index(letter), "category": category, "src": ""})
         if layout == 0:
-            write_lines(root / f"mmlu_pro/{split}.jsonl", found)
+            write_jsonl(root / f"mmlu_pro/{split}.jsonl", found)
         else:
             folder = root / ("mmlu_pro/data", "mmlu_pro")[layout - 1]
             write_parquet(folder / f"{split}-00000-of-00001.parquet", found)
@@ -130,7 +107,7 @@ def agieval(root, layout):
     folder = root / ("agieval", "agieval/v1", "AGIEval/data/v1")[layout]
     plain = {"passage": None, "answer": None, "other": {"source": "here"}}
     for exam, dot in (("lsat-ar", "({letter}){text}"), ("logiqa-zh", "{letter} {text}")):
-        write_lines(
+        write_jsonl(
             folder / f"{exam}.jsonl",
             [
                 plain
@@ -148,13 +125,13 @@ def agieval(root, layout):
         )
     options = [f"({letter})是{n}" for n, letter in enumerate("ABCD")]
     labels = [["A", "C"], "B", ["B", "C", "D"], [], "A D"]
-    write_lines(
+    write_jsonl(
         folder / "gaokao-physics.jsonl",
         [plain | {"question": f"第{n}题", "options": options, "label": x} for n, x in enumerate(labels)],
     )
     values = ["$\\frac{1}{2}$", "$5$;$10$", "$[0,2]$", "3", "$2\\sqrt{2}$", "371,\\!043"]
     for exam in ("math", "gaokao-mathcloze"):
-        write_lines(
+        write_jsonl(
             folder / f"{exam}.jsonl",
             [
                 plain | {"question": f"Find {n}.", "options": None, "label": None, "answer": value}
@@ -181,7 +158,7 @@ def arc(name, long):
                 part = {"Dev": "validation", "Test": "test"}[split]
                 write_parquet(folder / f"{part}-00000-of-00001.parquet", found)
             else:
-                write_lines(folder / f"ARC-{long}-{split}.jsonl", found)
+                write_jsonl(folder / f"ARC-{long}-{split}.jsonl", found)
 
     return made
 
@@ -191,7 +168,7 @@ def race(root, layout):
         for level in ("high", "middle"):
             asked = list(rows(split, level, 6))
             if layout == 0:
-                write_lines(
+                write_jsonl(
                     root / f"race/{split}/{level}.jsonl",
                     [
                         {"article": "Once.", "question": q, "options": options, "answer": a}
@@ -217,7 +194,7 @@ def race(root, layout):
                 article = {"article": "Once.", "id": f"{level}{number}.txt"}
                 article |= dict(zip(("questions", "options", "answers"), part, strict=True))
                 folder = root / "RACE" / split.replace("validation", "dev") / level
-                write(folder / f"{number}.txt", json.dumps(article))
+                write_text(folder / f"{number}.txt", json.dumps(article))
 
 
 MAKERS = {
@@ -245,11 +222,6 @@ def write_rows(root):
     for made in MAKERS.values():
         made(root, 0)
     return root
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("data"))
 
 
 def said(request):
@@ -346,11 +318,6 @@ def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias):
     assert meant.variant is None or meant.variant in TASKS[meant.name]["variants"]
     (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert (task.name, task.variant, task.dataset.select) == (meant.name, meant.variant, meant.select)
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_a_task_says_where_its_data_comes_from_and_what_may_be_done_with_it(name):
-    assert all(TASKS[name][key] for key in ("summary", "source", "licence", "citation"))
 
 
 def test_every_subject_has_a_category_and_its_name():
@@ -496,11 +463,11 @@ def test_a_row_of_agieval_without_any_answer_is_left_out_and_odd_labels_are_read
 
 
 def test_a_file_that_is_not_agievals_or_races_is_named(make_task, tmp_path):
-    write_lines(tmp_path / "agieval/lsat-ar.jsonl", [{"question": "?", "options": ["(A)x"]}])
+    write_jsonl(tmp_path / "agieval/lsat-ar.jsonl", [{"question": "?", "options": ["(A)x"]}])
     with pytest.raises(
         DataError, match=r"lsat-ar.jsonl, line 1: a row of AGIEval has label, and this one has not"
     ):
         make_task("agieval", tmp_path)
-    write(tmp_path / "RACE/test/high/1.txt", '{"article": "Once."}')
+    write_text(tmp_path / "RACE/test/high/1.txt", '{"article": "Once."}')
     with pytest.raises(DataError, match=r"1.txt.*: a RACE article is wanted: .* \(KeyError: 'questions'\)"):
         make_task("race", tmp_path)

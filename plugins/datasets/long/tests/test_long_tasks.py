@@ -1,15 +1,14 @@
 """Every long-text task renders and scores rows of its formats; hidden facts stand where they are said to."""
 
 import csv
-import importlib.resources
 import json
 import os
-import tomllib
 import unicodedata
 import zipfile
 from pathlib import Path
 
 import pytest
+from task_family import TaskFamily, as_jsonl
 
 from aisb import DataError, Prediction, Sample
 from aisb_dataset_long._grading import LEvalScore, LongBenchScore, NeedleRecall, letters
@@ -20,20 +19,13 @@ from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 
-FAMILY = Path(str(importlib.resources.files("aisb_dataset_long")))
-TASKS = {
-    path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in (FAMILY / "tasks").glob("*.toml")
-}
-NAMES = [f"{name}:{variant}" for name, table in TASKS.items() for variant in table.get("variants", ())]
-NAMES += list(TASKS)
+FAMILY = TaskFamily("aisb_dataset_long")
+TASKS = FAMILY.tasks
+NAMES = list(FAMILY.modes)
 SMALL = [name for name in NAMES if not name.endswith(("32k", "128k", "200k", "256k", "1000k"))]
-ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
+ALIASES = FAMILY.aliases
 STORY = " ".join(f"On day {n} the miller walked to the well and back again." for n in range(60))
 LEVAL_SETS = (*EXAMS, "gov_report_summ", "narrative_qa")
-
-
-def lines(rows):
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def longbench_rows(name):
@@ -67,7 +59,7 @@ def leval_row(name):
 
 
 FILES = {
-    **{f"LongBench/data/{name}.jsonl": lines(longbench_rows(name)) for name in longbench_sets()},
+    **{f"LongBench/data/{name}.jsonl": as_jsonl(longbench_rows(name)) for name in longbench_sets()},
     "LongBench-v2/data.json": json.dumps(
         [
             {
@@ -81,10 +73,10 @@ FILES = {
             for answer in "BDA"
         ]
     ),
-    **{f"LEval/LEval/Exam/{name}.jsonl": lines([leval_row(name)]) for name in LEVAL_SETS},
+    **{f"LEval/LEval/Exam/{name}.jsonl": as_jsonl([leval_row(name)]) for name in LEVAL_SETS},
     "needle/mill.txt": STORY,
     **{
-        f"lost_in_the_middle/kv-retrieval-{count}_keys.jsonl": lines(
+        f"lost_in_the_middle/kv-retrieval-{count}_keys.jsonl": as_jsonl(
             {
                 "ordered_kv_records": [[f"key-{r}-{n}", f"value-{r}-{n}"] for n in range(count)],
                 "key": f"key-{r}-3",
@@ -135,11 +127,6 @@ def write_documents(root, folder="aa_lcr"):
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("data"))
 
 
 def said(sample):
@@ -230,21 +217,21 @@ def test_longbench_sets_are_graded_as_its_own_script_does(name, answer, gold, va
 
 
 @pytest.mark.parametrize(
-    ("kind", "answer", "gold", "value"),
+    ("name", "answer", "gold", "value"),
     [
-        ("letter", "The answer is (B).", "B", 1),
-        ("letter", "B. The mill, as A says", "B", 1),
-        ("letters", "A, C", "AC", 1),
-        ("letters", "A", "AC", 0),
-        ("label", "True, since it does", "True", 1),
-        ("label", "False", "True", 0),
-        ("number", "so 12 + 6. The answer is 18 .", "18", 1),
-        ("text", "The answer is old mills.", "old mills", 1),
-        ("rouge", "", "some words", 0),
+        ("quality", "The answer is (B).", "B", 1),
+        ("quality", "B. The mill, as A says", "B", 1),
+        ("coursera", "A, C", "AC", 1),
+        ("coursera", "A", "AC", 0),
+        ("sci_fi", "True, since it does", "True", 1),
+        ("sci_fi", "False", "True", 0),
+        ("gsm100", "so 12 + 6. The answer is 18 .", "18", 1),
+        ("codeU", "The answer is old mills.", "old mills", 1),
+        ("gov_report_summ", "", "some words", 0),
     ],
 )
-def test_leval_sets_are_graded_by_their_kind(kind, answer, gold, value):
-    assert LEvalScore().score(answer, Sample("0", {"kind": kind}, gold)).value == value
+def test_leval_sets_are_graded_by_their_kind(name, answer, gold, value):
+    assert LEvalScore().score(answer, Sample("0", {"set": name}, gold)).value == value
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,6 @@ def write_rows(root):
     return root
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("data"))
-
-
 async def values(plugins, task, samples, said, shift=0):
     rows = list(samples)
     predictions = [

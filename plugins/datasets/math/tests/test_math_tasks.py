@@ -1,16 +1,14 @@
 """The demo's problems are right, and every task, variant and alias of the family renders and scores its rows."""
 
 import ast
-import importlib.resources
 import json
 import operator
 import os
 import re
-import tomllib
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
+from task_family import TaskFamily
 
 from aisb import DataError, Prediction
 from aisb._plugins import Plugins
@@ -21,20 +19,19 @@ from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import score
 
-FAMILY = Path(str(importlib.resources.files("aisb_dataset_math")))
+FAMILY = TaskFamily("aisb_dataset_math")
 ROWS = [
-    json.loads(line) for line in (FAMILY / "data/demo_gsm8k.jsonl").read_text(encoding="utf-8").splitlines()
+    json.loads(line)
+    for line in (FAMILY.folder / "data/demo_gsm8k.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 NOTE = re.compile(r"<<([^<>=]+)=([^<>]+)>>")
 NUMBER = r"-?\d+(?:\.\d+)?"
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
-TASKS = {
-    path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in (FAMILY / "tasks").glob("*.toml")
-}
+TASKS = FAMILY.tasks
 GSM8K = ["gsm8k", "demo_gsm8k"]
 NAMES = [f"{name}:{variant}" for name in GSM8K for variant in TASKS[name]["variants"]] + GSM8K
-ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
+ALIASES = FAMILY.aliases
 
 
 def calculate(text):
@@ -65,12 +62,6 @@ def write_rows(root):
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (root / f"gsm8k/{split}.jsonl").write_text(text, encoding="utf-8")
     return root
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A folder with files as upstream has them, and rows of our own."""
-    return write_rows(tmp_path_factory.mktemp("data"))
 
 
 def test_there_are_64_different_problems():

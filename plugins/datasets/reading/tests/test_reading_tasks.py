@@ -1,12 +1,11 @@
 """Every task of reading, knowledge and summaries renders and scores rows of its formats."""
 
-import importlib.resources
 import json
 import os
-import tomllib
 from pathlib import Path
 
 import pytest
+from task_family import TaskFamily, as_jsonl
 
 from aisb import DataError, Prediction, Sample
 from aisb_dataset_reading._answers import next_word, short_answer
@@ -14,14 +13,11 @@ from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 
-FAMILY = Path(str(importlib.resources.files("aisb_dataset_reading")))
-TASKS = {
-    path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in (FAMILY / "tasks").glob("*.toml")
-}
+FAMILY = TaskFamily("aisb_dataset_reading")
+TASKS = FAMILY.tasks
 TASKS = {name: table for name, table in TASKS.items() if table.get("mode") != "logprob"}  # tried by backends
-NAMES = [f"{name}:{variant}" for name, table in TASKS.items() for variant in table.get("variants", ())]
-NAMES += list(TASKS)
-ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
+NAMES = [name for name in FAMILY.modes if name.split(":")[0] in TASKS]
+ALIASES = FAMILY.aliases
 
 KNOWN = [
     ("Who painted the ceiling", ["Ada Brun", "A. Brun"]),
@@ -55,12 +51,8 @@ SQUAD2 = json.loads(json.dumps(SQUAD))
 SQUAD2["data"][0]["paragraphs"][0]["qas"].append({"question": "Who paid?", "answers": []})
 
 
-def lines(rows):
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
 FILES = {
-    "drop_simple_eval/dev.jsonl": lines(
+    "drop_simple_eval/dev.jsonl": as_jsonl(
         {
             "context": f"Passage: They scored {n} and {n + 2}.\nQuestion: How many more?\nAnswer:",
             "ref_text": ref,
@@ -68,14 +60,14 @@ FILES = {
         for n, ref in enumerate(["2", "12|twelve", "Ann Lee|Lee", "-5", "1,200 yards", "May 1960"])
     ),
     "triviaqa/trivia-dev.qa.csv": "".join(f"{q}?\t{a}\n" for q, a in KNOWN),
-    "nq/NQ-open.dev.jsonl": lines({"question": q.lower(), "answer": a} for q, a in KNOWN),
+    "nq/NQ-open.dev.jsonl": as_jsonl({"question": q.lower(), "answer": a} for q, a in KNOWN),
     "squad/dev-v1.1.json": json.dumps(SQUAD),
     "squad/dev-v2.0.json": json.dumps(SQUAD2),
-    "lambada/test.jsonl": lines(
+    "lambada/test.jsonl": as_jsonl(
         {"prompt": f"Long ago in {n} they met a tall and friendly", "label": label}
         for n, label in enumerate(["giant", "Gabriel", "o'hara", "the"])
     ),
-    "Xsum/dev.jsonl": lines(
+    "Xsum/dev.jsonl": as_jsonl(
         {"dialogue": f"A long story of {word} and more.", "summary": f"{word} {word}ed everywhere."}
         for word in ("snow", "rust", "mud")
     ),
@@ -90,11 +82,6 @@ def write_rows(root):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
     return root
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("data"))
 
 
 def gold(sample, which=0):

@@ -1,12 +1,11 @@
 """BIG-Bench Hard: its rows with their examples, and the grading of letters, words, numbers and brackets."""
 
-import importlib.resources
 import json
 import os
-import tomllib
 from pathlib import Path
 
 import pytest
+from task_family import TaskFamily
 
 from aisb import DataError, Prediction, Sample
 from aisb_dataset_reasoning._grading import BbhMatch, bbh_answer
@@ -14,8 +13,8 @@ from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 
-FAMILY = Path(str(importlib.resources.files("aisb_dataset_reasoning")))
-ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
+FAMILY = TaskFamily("aisb_dataset_reasoning")
+ALIASES = FAMILY.aliases
 NAMES = ["bbh", "bbh:text", "bbh:zero-shot"]
 ROWS = {
     "boolean_expressions": [("not True and False is", "False"), ("True or False is", "True")],
@@ -44,11 +43,6 @@ def write_rows(root):
         (root / f"BBH/data/{task}.json").write_text(json.dumps({"canary": "", "examples": examples}))
         (root / f"BBH/lib_prompt/{task}.txt").write_text(f"A notice.\n-----\nDo {task}.\n\nQ: a\nA: b.\n")
     return root
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("data"))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,11 +5,9 @@ import io
 import json
 import subprocess
 import sys
-import tomllib
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
+from task_family import TaskFamily
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from aisb import ConfigError, DataError, UsageError
@@ -27,7 +25,7 @@ from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
 
-ALIASES = tomllib.loads((Path(str(files("aisb_dataset_synthetic"))) / "aliases.toml").read_text("utf-8"))
+ALIASES = TaskFamily("aisb_dataset_synthetic").aliases
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,19 @@
 """The leaderboard's rows are joined with their answers, rendered with their functions, and scored."""
 
-import importlib.resources
 import json
 import os
-import tomllib
 from pathlib import Path
 
 import pytest
+from task_family import TaskFamily
 
 from aisb import DataError, Prediction
 from aisb_dataset_tools._rows import CATEGORIES, WITHOUT_ANSWERS, as_text, tool
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._scoring.scoring import measure, score
 
-FAMILY = Path(str(importlib.resources.files("aisb_dataset_tools")))
-ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text(encoding="utf-8"))
+FAMILY = TaskFamily("aisb_dataset_tools")
+ALIASES = FAMILY.aliases
 
 
 def function(name):
@@ -51,11 +50,6 @@ def write_rows(root, version="v3"):
             (folder / "possible_answer" / file).write_text(text)
     (folder / f"BFCL_{version}_multi_turn_base.json").write_text('{"id": "multi"}\n')
     return root
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("data"))
 
 
 def said(sample):

@@ -3,10 +3,9 @@
 import json
 import os
 import tomllib
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
+from task_family import TaskFamily
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from aisb import DataError, UsageError
@@ -18,11 +17,11 @@ from aisb_engine._data.tokens import load_tokenizer
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
 
-FAMILY = Path(str(files("aisb_dataset_traces")))
-ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text("utf-8"))
+FAMILY = TaskFamily("aisb_dataset_traces")
+ALIASES = FAMILY.aliases
 VARIANTS = [
     f"{path.stem}{variant}"
-    for path in (FAMILY / "tasks").glob("*.toml")
+    for path in (FAMILY.folder / "tasks").glob("*.toml")
     for variant in ("", *(f":{name}" for name in tomllib.loads(path.read_text("utf-8"))["variants"]))
 ]
 

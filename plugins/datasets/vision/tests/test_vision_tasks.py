@@ -2,16 +2,14 @@
 
 import base64
 import csv
-import importlib.resources
 import io
 import json
-import tomllib
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 import pytest
+from task_family import TaskFamily, write_parquet, write_text
 
 from aisb import DataError, Prediction
 from aisb.helpers import data_url, wilson
@@ -23,13 +21,10 @@ from aisb_engine._scoring.metrics import over_areas
 from aisb_engine._scoring.scoring import measure, score
 from aisb_testing import make_png
 
-FAMILY = Path(str(importlib.resources.files("aisb_dataset_vision")))
-TASKS = {path.stem: tomllib.loads(path.read_text("utf-8")) for path in (FAMILY / "tasks").glob("*.toml")}
-ALIASES = tomllib.loads((FAMILY / "aliases.toml").read_text("utf-8"))
-NAMES = [
-    *TASKS,
-    *(f"{name}:{variant}" for name, task in TASKS.items() for variant in task.get("variants", {})),
-]
+FAMILY = TaskFamily("aisb_dataset_vision")
+TASKS = FAMILY.tasks
+ALIASES = FAMILY.aliases
+NAMES = list(FAMILY.modes)
 COUNT = 210
 WORDS = [
     "granite",
@@ -56,25 +51,13 @@ def hub(number, width=40, height=20):
     return {"bytes": image(number, width, height), "path": f"{number}.png"}
 
 
-def write(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content, "utf-8")
-
-
-def write_parquet(path, rows):
-    from pyarrow import Table, parquet
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(Table.from_pylist(list(rows)), path)
-
-
 def write_tsv(path, rows):
     """A table as pandas writes it: cells with quotes or line ends are quoted."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), delimiter="\t", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def letter(number, options=4):
@@ -246,7 +229,7 @@ def textvqa(root, layout=0):
             }
             for number in range(COUNT)
         ]
-        write(folder / "TextVQA_0.5.1_val.json", json.dumps({"data": rows}))
+        write_text(folder / "TextVQA_0.5.1_val.json", json.dumps({"data": rows}))
         return
     rows = [
         {
@@ -256,7 +239,7 @@ def textvqa(root, layout=0):
         }
         for number in range(COUNT)
     ]
-    write(folder / "textvqa_json/textvqa_val.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_text(folder / "textvqa_json/textvqa_val.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     noted = [
         {
             "question_id": number,
@@ -264,7 +247,7 @@ def textvqa(root, layout=0):
         }
         for number in range(COUNT)
     ]
-    write(folder / "textvqa_json/textvqa_val_annotations.json", json.dumps({"annotations": noted}))
+    write_text(folder / "textvqa_json/textvqa_val_annotations.json", json.dumps({"annotations": noted}))
 
 
 def places(root, folder, splits):
@@ -440,11 +423,6 @@ def written(task, row, of, position):
     else:
         form = ("I see it.\nANSWER: {0}", "Answer: {0}")[position % 2]
     return Prediction(row.id, text=form.format(target), finish_reason="stop")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("data"))
 
 
 async def values(task, rows, golds, plugins):
@@ -731,8 +709,3 @@ def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias):
     assert Catalog(plugins).aliases[alias] == str(meant)
     (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
     assert (task.name, task.variant) == (meant.name, meant.variant)
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_a_task_says_where_its_data_comes_from_and_what_may_be_done_with_it(name):
-    assert all(TASKS[name][key] for key in ("summary", "source", "licence", "citation"))

@@ -201,7 +201,7 @@ ONE_OF = {
 }
 """Which words the class attributes of a backend may hold."""
 
-KINDS_OF_RUN = {"accuracy", "performance"}
+KINDS_OF_RUN = {"accuracy", "performance", "several"}
 
 
 def _attributes(factory: Callable[..., Any]) -> list[str]:

@@ -24,9 +24,9 @@ from aisb_engine import EngineClient
 from aisb_mock import MockOptions, MockProcess, start_mock
 from aisb_testing._browser import browser, chromium
 from aisb_testing._scripted import ScriptedService
-from aisb_testing._tasks import make_task, plugins
+from aisb_testing._tasks import data, make_task, plugins
 
-__all__ = ["answering", "browser", "chromium", "make_task", "mock", "plugins", "scripted"]
+__all__ = ["answering", "browser", "chromium", "data", "make_task", "mock", "plugins", "scripted"]
 
 Answer = tuple[int, Any] | tuple[int, Any, Mapping[str, str]]
 """Status, body (JSON, or a text as it is), and headers."""

@@ -1,15 +1,17 @@
 """Fixtures for the tests of tasks: `make_task` resolves one over the test's own rows, as a run would.
 
-A test module writes rows of the task's format, and names their folder in a fixture `data`:
+A test module writes rows in the format of the task with a function `write_rows`, which returns their folder:
 
-    @pytest.fixture
-    def data(tmp_path):
-        (tmp_path / "letters.jsonl").write_text('{"question": "…", "answer": "b"}')
-        return tmp_path
+    def write_rows(folder):
+        (folder / "letters.jsonl").write_text('{"question": "…", "answer": "b"}')
+        return folder
 
-    def test_the_question_is_asked(make_task):
+    def test_the_question_is_sent(make_task):
         task, samples, renderer = make_task("letters")
         assert renderer.request(samples.samples[0]).messages[0].content == "…"
+
+The fixture `data` is that folder, written once for the module. A module can define
+another fixture `data` instead.
 """
 
 from __future__ import annotations
@@ -32,6 +34,13 @@ def plugins() -> Plugins:
     from aisb_engine import Plugins
 
     return Plugins.load()
+
+
+@pytest.fixture(scope="module")
+def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder with the rows that `write_rows` of the test module writes."""
+    write_rows: Callable[[Path], Path] = request.module.write_rows
+    return write_rows(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

@@ -1,0 +1,62 @@
+"""The tasks of a dataset package, and writers of files in the formats of published data: for the tests of datasets."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+
+class TaskFamily:
+    """The task files and aliases of a package."""
+
+    def __init__(self, package: str) -> None:
+        self.folder = Path(str(importlib.resources.files(package)))
+
+    @cached_property
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """Return the table of each task file, by name."""
+        files = (self.folder / "tasks").glob("*.toml")
+        return {file.stem: tomllib.loads(file.read_text("utf-8")) for file in files}
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """Return the task that each alias stands for."""
+        return tomllib.loads((self.folder / "aliases.toml").read_text("utf-8"))
+
+    @cached_property
+    def modes(self) -> dict[str, str]:
+        """Return the mode, `gen` or `logprob`, of each task and of each variant (`task:variant`)."""
+        modes = {name: task.get("mode", "gen") for name, task in self.tasks.items()}
+        for name, task in self.tasks.items():
+            for variant, table in task.get("variants", {}).items():
+                modes[f"{name}:{variant}"] = table.get("mode", modes[name])
+        return modes
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, and create its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def as_jsonl(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows as lines of JSON."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as lines of JSON."""
+    write_text(path, as_jsonl(rows))
+
+
+def write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as a Parquet file; it needs pyarrow."""
+    from pyarrow import Table, parquet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(Table.from_pylist(list(rows)), path)
