@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ class Html(Reporter):
     megabytes: Annotated[
         float, "how large the page of up to 10,000 answers may be; longer texts are cut until it fits"
     ] = 6.0
+    notes: Annotated[list[str], "lines at the top of the page of several runs"] = field(default_factory=list)
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.html`."""
@@ -35,7 +36,7 @@ class Html(Reporter):
         from aisb_reporter_html._page import page_of_several
 
         file = folder / "points.html"
-        write_file(file, page_of_several(runs))
+        write_file(file, page_of_several(runs, self.notes))
         return [file]
 
 

@@ -70,14 +70,18 @@ def page(run: FinishedRun, most: int) -> bytes:
     return make_page(data=data | {"head": embed(orjson.dumps(head, default=str))} | texts)
 
 
-def page_of_several(runs: Sequence[FinishedRun]) -> bytes:
-    """Return the page of several performance runs: charts over their loads, and all numbers as a table."""
+def page_of_several(runs: Sequence[FinishedRun], notes: Sequence[str] = ()) -> bytes:
+    """Return the page of several performance runs: charts over their loads, and all numbers as a table.
+
+    `notes` are lines that stand at its top.
+    """
     points = points_of(runs)
     models = list(dict.fromkeys(point["model"] for point in points.points))
     tasks = list(dict.fromkeys(point["task"] for point in points.points))
     stamps = sorted({run.timestamp for run in runs})
     head = {
         "points": asdict(points),
+        "notes": list(notes),
         "from": stamps[0] if len(stamps) == 1 else f"{stamps[0]} to {stamps[-1]}",
         "made": version("aisb-core"),
     }

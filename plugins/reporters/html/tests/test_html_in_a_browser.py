@@ -476,7 +476,7 @@ def several(tmp_path, browser):
         load_run(tmp_path, c, timestamp=f"20261121_22030{n}", ttft=ttft, every=every)
         for n, (c, ttft, every) in enumerate(loads)
     ]
-    (file,) = Html().report_several(runs, tmp_path / "together")
+    (file,) = Html(notes=["a <b>note</b>"]).report_several(runs, tmp_path / "together")
 
     def opened(width=1280, height=900):
         made = browser(width, height)
@@ -490,6 +490,7 @@ def test_runs_of_several_loads_make_points_and_a_front(several):
     shown = several()
     assert text(shown, "h1") == "sim on demo"
     assert text(shown, "#lead") == "3 points, 450 requests, none failed."
+    assert texts(shown, "#notes p") == ["a <b>note</b>"]
     marks = "[...document.querySelectorAll('#tradeoffs .dot')].map((c) => c.getAttribute('class'))"
     assert shown.run(marks) == ["dot VALID", "dot VALID", "dot INVALID off"]
     assert shown.run("document.querySelectorAll('#tradeoffs path.curve').length") == 2

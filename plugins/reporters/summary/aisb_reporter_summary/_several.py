@@ -19,6 +19,8 @@ LOADS = ("arrival", "burstiness", "ramp_up", "use_timestamp", "pressure_time", "
 """Keys of a load, besides its level, that change what is measured. How long it lasts does not."""
 NAMING = {"tasks": ("name", "summary", "file", "base"), "models": ("name", "abbr", "file")}
 """Keys that say what a table is called; they change nothing."""
+DRAWN = ("task.dataset.requests", "task.dataset.seed")
+"""Keys that say how many prompts are made, and which: other prompts of the same kind are no other load."""
 TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
 LABELS = {RATE: "requests/s", CONCURRENCY: "concurrency"}
 
@@ -116,7 +118,7 @@ def _flat(table: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
 def _varying(measured: Sequence[_Measured]) -> list[str]:
     """Return the keys that differ between runs of the same model, for models, or task, for tasks."""
     keys = dict.fromkeys(key for one in measured for key in one.settings)
-    return [key for key in keys if _differs(key, measured)]
+    return [key for key in keys if key not in DRAWN and _differs(key, measured)]
 
 
 def _differs(key: str, measured: Sequence[_Measured]) -> bool:

@@ -97,6 +97,15 @@ def test_runs_that_differ_in_more_than_their_load_are_curves_of_their_own(tmp_pa
     assert [point["level"] for point in found.curve("input 4096")] == [1, 4]
 
 
+def test_how_many_prompts_a_run_makes_and_which_makes_no_other_curve(tmp_path):
+    runs = [
+        load_run(tmp_path, n, options={"concurrency": c}, dataset={"requests": 100 * c, "seed": n})
+        for n, c in enumerate((1, 4))
+    ]
+    found = points_of(runs)
+    assert (found.settings, found.series) == (("load.concurrency",), ("sim on demo",))
+
+
 def test_runs_of_one_load_are_placed_by_the_first_number_in_which_they_differ(tmp_path):
     runs = [load_run(tmp_path, n, params={"max_tokens": size}) for n, size in enumerate([16, 64])]
     found = points_of(runs)

@@ -14,6 +14,7 @@ import click
 if TYPE_CHECKING:
     from aisb_analysis._capacity.answer import Capacity
     from aisb_analysis._capacity.loads import Limit
+    from aisb_analysis._capacity.measured import MeasuredService
 
 DEFAULTS = "ttft_p95=2s,tpot_p95=100ms,failures=1%"
 LEAST_BUDGET = 60.0
@@ -80,10 +81,10 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
     """  # noqa: D301 - \b is for click
     from aisb_analysis._paired import scipy_stats
 
-    del context
     scipy_stats()
     from aisb_analysis._capacity.loads import limits_of
     from aisb_analysis._capacity.search import Search
+    from aisb_analysis._together import show_together
     from aisb_engine import parse_run_objectives
 
     limits = limits_of(parse_run_objectives(",".join(flags["objectives"]) or DEFAULTS))
@@ -92,11 +93,13 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     asked = {"limits": [limit._asdict() for limit in limits], "budget": budget, **_asked(flags)}
     _keep_or_check(folder / "capacity.json", asked)
-    found = Search(
-        _service(folder, flags, limits), limits, budget, say=lambda line: click.echo(line, err=True)
-    ).run()
+    service = _service(folder, flags, limits)
+    found = Search(service, limits, budget, say=lambda line: click.echo(line, err=True)).run()
+    failed = show_together(
+        service.runs, folder, context.obj.load_plugins(), printed=False, notes=list(found.lines())
+    )
     _show(found, folder, as_json=flags["as_json"])
-    return 0
+    return failed
 
 
 def read_budget(text: str) -> float:
@@ -139,7 +142,7 @@ def _keep_or_check(path: Path, asked: dict[str, Any]) -> None:
         )
 
 
-def _service(folder: Path, flags: dict[str, Any], limits: list[Limit]) -> Any:
+def _service(folder: Path, flags: dict[str, Any], limits: list[Limit]) -> MeasuredService:
     from aisb import UsageError
     from aisb_analysis._capacity.measured import MeasuredService
 
@@ -174,4 +177,5 @@ def _show(found: Capacity, folder: Path, *, as_json: bool) -> None:
         return
     for line in found.lines():
         click.echo(line)
-    click.echo(f"points: {folder}")
+    page = folder / "points.html"
+    click.echo(f"points: {page if page.exists() else folder}")

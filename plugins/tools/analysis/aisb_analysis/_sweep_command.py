@@ -162,22 +162,10 @@ def _say_plan(made: Sweep, specs: Sequence[Any]) -> None:
 
 def _report(record: SweepRecord, reporters: Sequence[str], plugins: Plugins) -> int:
     """Show the points that are done; return 1 where a reporter failed, else 0."""
-    from aisb_engine import (
-        PluginFaults,
-        RunFolder,
-        report_several,
-        reporter_names,
-        reporter_table,
-        split_names,
-    )
+    from aisb_analysis._together import show_together
 
-    faults = PluginFaults()
-    folders = [RunFolder(record.runs / str(point.run)) for point in record.done]
-    table = reporter_table(None, split_names(reporters) or reporter_names("several", plugins), ())
-    _, files = report_several(table, folders, record.folder, plugins, faults)
-    for line in (*files, *faults.lines()):
-        click.echo(line, err=True)
-    return 1 if faults.faults else 0
+    runs = [record.runs / str(point.run) for point in record.done]
+    return show_together(runs, record.folder, plugins, reporters=reporters)
 
 
 def _count(record: SweepRecord) -> str:

@@ -14,6 +14,8 @@ from aisb import UsageError
 from aisb_analysis._capacity.loads import Load
 from aisb_analysis._capacity.measured import MeasuredService
 from aisb_analysis._capacity_command import read_budget
+from aisb_analysis._together import show_together
+from aisb_engine import Plugins
 from aisb_mock import MockOptions, start_mock
 
 pytest.importorskip("scipy")
@@ -38,7 +40,9 @@ def service(folder: Path, url: str) -> MeasuredService:
     )
 
 
-def test_loads_are_ordinary_runs_which_a_search_that_goes_on_reads_again(tmp_path: Path) -> None:
+def test_loads_are_ordinary_runs_which_a_search_that_goes_on_reads_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     closed, opened = Load(0.5, users=3), Load(1.0, rate=30.0, warm=0.3)
     with start_mock(MockOptions(ttft_ms=20, tpot_ms=5, slots=2)) as mock:
         measured = service(tmp_path, mock.url)
@@ -52,6 +56,14 @@ def test_loads_are_ordinary_runs_which_a_search_that_goes_on_reads_again(tmp_pat
     runs = [json.loads(line)["run"] for line in (tmp_path / "points.jsonl").read_text().splitlines()]
     assert runs == [first.folder, second.folder]
     assert all((tmp_path / run / "configs").is_dir() for run in runs)
+    assert show_together(measured.runs, tmp_path, Plugins.load(), printed=False, notes=["capacity: 1"]) == 0
+    shown = json.loads((tmp_path / "points.json").read_text())
+    assert [(one["series"], one["level"]) for one in shown["points"]] == [
+        ("closed loop", 3),
+        ("open loop", 30),
+    ]
+    assert (tmp_path / "points.html").is_file()
+    assert capsys.readouterr() == ("", "")
     again = service(tmp_path, url)  # nothing listens there any more
     assert again.measure(closed).numbers["ttft"] == pytest.approx(first.numbers["ttft"], nan_ok=True)
     assert again.measure(opened).took == second.took

@@ -51,6 +51,11 @@ class MeasuredService:
         self._number = 0
         self._kept = _read_points(folder / POINTS)
 
+    @property
+    def runs(self) -> list[Path]:
+        """The folders of the runs, in the order of the search."""
+        return [self._folder / one["run"] for one in self._kept]
+
     def measure(self, load: Load) -> Point:
         """Run one load, or read the run of it that an interrupted search left."""
         self._number += 1

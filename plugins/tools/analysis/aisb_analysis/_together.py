@@ -1,0 +1,48 @@
+"""Show the runs that a search or a sweep made together, in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from aisb_engine import Plugins
+
+
+def show_together(
+    runs: Iterable[Path],
+    into: Path,
+    plugins: Plugins,
+    *,
+    reporters: Sequence[str] = (),
+    printed: bool = True,
+    notes: Sequence[str] = (),
+) -> int:
+    """Let reporters write into a folder what they show of several runs; return 1 where one failed, else 0.
+
+    Without `reporters` all that can show several runs do. `printed` lets them print, too, and name their
+    files. `notes` stand at the top of the page, where the reporter html is installed.
+    """
+    from aisb_engine import (
+        PluginFaults,
+        RunFolder,
+        report_several,
+        reporter_names,
+        reporter_table,
+        split_names,
+    )
+
+    names = split_names(reporters) or reporter_names("several", plugins)
+    table = reporter_table(None, names, ())
+    if not printed and "text" in names:
+        table.reporter_options["text"] = {"show": False}
+    if notes and "html" in names:
+        table.reporter_options["html"] = {"notes": list(notes)}
+    faults = PluginFaults()
+    _, files = report_several(table, [RunFolder(run) for run in runs], into, plugins, faults)
+    for line in (*(files if printed else ()), *faults.lines()):
+        click.echo(line, err=True)
+    return 1 if faults.faults else 0
