@@ -34,7 +34,8 @@ SYSTEMS = {
     ),
     "label": (
         "Now you are given a scientific fiction. I will ask you some questions and the answer should be "
-        '"True" or "False". Go by what the document says, also where you know the world to be otherwise.'
+        '"True" or "False". Notice that you should answer the question based on the evidence in the document '
+        "instead of your background knowledge."
     ),
     "codeU": (
         "Now you are given a code base with many functions and their comments. At its end some of the "

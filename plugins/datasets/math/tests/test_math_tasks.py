@@ -152,7 +152,7 @@ def test_the_four_examples_are_the_fixed_ones_of_the_train_split(make_task):
 def test_the_text_variant_is_one_string_that_ends_where_the_answer_begins(make_task):
     _, samples, renderer = make_task("gsm8k:text")
     request = renderer.request(samples.samples[7])
-    assert request.text.count("Let's think step by step\nAnswer: It is") == 4
+    assert request.text.count("Let's think step by step\nAnswer:\nIt is") == 4
     assert request.text.endswith("\n\nQuestion: test 7: 2 * 7?\nLet's think step by step\nAnswer:")
     assert request.params == {"max_tokens": 512}
 
