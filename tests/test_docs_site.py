@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -53,14 +54,20 @@ def test_every_component_and_model_has_its_place(site):
         assert f"<code>{entry.name}</code>" in page
 
 
-def test_every_public_name_has_its_place(site):
-    import aisb
-    import aisb.helpers
-
-    page = (site / "reference/names.html").read_text("utf-8")
-    for module in (aisb, aisb.helpers):
-        for name in module.__all__:
-            assert f'id="{module.__name__}.{name}"' in page
+@pytest.mark.parametrize(
+    ("module", "page"),
+    [
+        ("aisb", "names"),
+        ("aisb.helpers", "names"),
+        ("aisb_engine", "engine"),
+        ("aisb_testing", "testing"),
+        ("aisb_mock", "testing"),
+    ],
+)
+def test_every_public_name_has_its_place(site, module, page):
+    text = (site / f"reference/{page}.html").read_text("utf-8")
+    for name in import_module(module).__all__:
+        assert f'id="{module}.{name}"' in text
 
 
 def test_no_page_loads_anything_from_another_host(site):

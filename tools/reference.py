@@ -13,6 +13,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
 
 ROOT = Path(__file__).resolve().parent.parent
+PUBLIC_PACKAGES = {
+    "aisb": "core",
+    "aisb_engine": "engine",
+    "aisb_mock": "plugins/tools/mock",
+    "aisb_testing": "plugins/tools/testing",
+}
+"""The folder of each package with public names."""
 KINDS = {
     "backend": ("Backends", "How a service or a library is asked; by itself, a model with default options."),
     "dataset": ("Datasets", "Readers of rows, named by `use` in a task's `[dataset]`."),
@@ -62,7 +70,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def chinese() -> str:
     """Return the Chinese README as a page of the site."""
     text = (ROOT / "README.zh.md").read_text("utf-8")
-    return text.replace("[English](README.md)\n\n", "").replace("](docs/", "](")
+    text = re.sub(r"\[([^]]+)\]\([A-Z]+\.md\)", r"\1", text.replace("[English](README.md)\n\n", ""))
+    return text.replace("](docs/", "](")
 
 
 def commands() -> str:
@@ -161,22 +170,26 @@ def _option(option: Option) -> tuple[str, str, str, str]:
     return _code(option.name), _code(option.type), default, _plain(option.help)
 
 
-def names() -> str:
-    """Return the page of the public names of `aisb` and `aisb.helpers`, from their docstrings."""
-    import griffe
-
-    parts = [
-        "# Public names",
-        "",
-        "What a plugin may use. [What is stable](../stability.md) says for how long.",
-        "",
-    ]
-    for module in ("aisb", "aisb.helpers"):
-        package = griffe.load(module, search_paths=[str(ROOT / "core")], resolve_aliases=True)
+def names(title: str, summary: str, modules: Iterable[str]) -> str:
+    """Return a page of the public names of modules, from their docstrings."""
+    parts = [f"# {title}", "", f"{summary} [What is stable](../stability.md) says how long a name lives.", ""]
+    for module in modules:
         parts += [f"## {module}", ""]
         for name in sorted(import_module(module).__all__, key=str.lower):
-            parts += _name(name, package[name].final_target, module)
+            parts += _name(name, _packages()[f"{module}.{name}"].final_target, module)
     return "\n".join(parts)
+
+
+@cache
+def _packages() -> Any:
+    """Return all packages with public names, read together: a package may export names of another one."""
+    import griffe
+
+    loader = griffe.GriffeLoader(search_paths=[str(ROOT / folder) for folder in PUBLIC_PACKAGES.values()])
+    for package in PUBLIC_PACKAGES:
+        loader.load(package)
+    loader.resolve_aliases(implicit=True, external=False)
+    return loader.modules_collection
 
 
 def _name(name: str, value: Any, module: str) -> Iterator[str]:
@@ -251,6 +264,23 @@ PAGES = {
     "reference/commands": commands,
     "reference/models": models,
     "reference/components": components,
-    "reference/names": names,
+    "reference/names": partial(
+        names,
+        "Public names",
+        "The names that a plugin may use.",
+        ("aisb", "aisb.helpers"),
+    ),
+    "reference/engine": partial(
+        names,
+        "Names of the engine",
+        "The names that commands, tools and programs may use beside those of plugins.",
+        ("aisb_engine",),
+    ),
+    "reference/testing": partial(
+        names,
+        "Names for tests",
+        "The names that tests of plugins may use: the conformance kit, scripted services, the mock server.",
+        ("aisb_testing", "aisb_mock"),
+    ),
     "zh": chinese,
 }
