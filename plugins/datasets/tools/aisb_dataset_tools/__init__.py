@@ -11,8 +11,23 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
-    """Offer the reader of the leaderboard's files."""
-    return {"bfcl": "aisb_dataset_tools._rows:bfcl"}
+    """Offer the readers of the leaderboard's files."""
+    return {
+        "bfcl": "aisb_dataset_tools._rows:bfcl",
+        "bfcl-multi-turn": "aisb_dataset_tools._conversation_rows:bfcl_multi_turn",
+    }
+
+
+@hookimpl
+def aisb_environments() -> Mapping[str, str]:
+    """Offer the simulated services of its conversations."""
+    return {"bfcl-services": "aisb_dataset_tools._conversations:bfcl_services"}
+
+
+@hookimpl
+def aisb_evaluators() -> Mapping[str, str]:
+    """Offer the evaluator of its conversations."""
+    return {"bfcl-turns": "aisb_dataset_tools._grading:BfclTurns"}
 
 
 @hookimpl

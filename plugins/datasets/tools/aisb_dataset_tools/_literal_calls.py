@@ -1,0 +1,75 @@
+"""Read function calls with literal arguments: what a model wrote is parsed, and never evaluated."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from aisb import DataError
+
+LONGEST = 20_000
+"""No reply that calls functions is longer; a parser would take long over one that is."""
+
+
+class LiteralCall(NamedTuple):
+    """A function's name with its arguments: those by position, and those by name."""
+
+    name: str
+    arguments: list[Any]
+    named: dict[str, Any]
+
+    def __str__(self) -> str:
+        shown = [*map(repr, self.arguments), *(f"{name}={value!r}" for name, value in self.named.items())]
+        return f"{self.name}({', '.join(shown)})"
+
+
+def written_calls(text: str) -> list[LiteralCall]:
+    """Return the calls that a text consists of, as in `[cd(folder='temp'), ls()]`; none for anything else.
+
+    The brackets may be left out, and backticks may stand around.
+    """
+    text = text.strip("`\n ")
+    if not text or len(text) > LONGEST:
+        return []
+    text = text if text.startswith("[") else f"[{text}"
+    text = text if text.endswith("]") else f"{text}]"
+    try:
+        tree = ast.parse(text, mode="eval").body
+        return [_call(node) for node in tree.elts] if isinstance(tree, ast.List) else []
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+
+
+def reference_calls(texts: Iterable[str]) -> list[LiteralCall]:
+    """Return the calls of a row's answer.
+
+    Raises:
+        DataError: one is no call with literal arguments.
+    """
+    made = []
+    for text in texts:
+        found = written_calls(text)
+        if len(found) != 1:
+            raise DataError(f"the answer {text[:80]!r} is not one call with literal arguments")
+        made += found
+    return made
+
+
+def tool_call(call: Mapping[str, Any]) -> LiteralCall | None:
+    """Return a call of a reply's `tool_calls`; None where its arguments are no JSON object."""
+    try:
+        named = json.loads(call.get("arguments") or "{}")
+    except (ValueError, RecursionError):
+        return None
+    return LiteralCall(call.get("name") or "", [], named) if isinstance(named, dict) else None
+
+
+def _call(node: ast.expr) -> LiteralCall:
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        raise ValueError("no call of a name")  # noqa: TRY004 - for the reader
+    if any(one.arg is None for one in node.keywords):
+        raise ValueError("**")
+    named = {one.arg: ast.literal_eval(one.value) for one in node.keywords if one.arg is not None}
+    return LiteralCall(node.func.id, [ast.literal_eval(one) for one in node.args], named)

@@ -1,0 +1,111 @@
+"""Run the simulated services of one conversation, in a process of their own.
+
+It is started with a folder that holds the package bfcl_eval (or an empty text where that is installed), and
+needs the standard library and that package alone. It reads one JSON line for each command and answers with
+one:
+
+    {"load": {"class": "module", …}, "config": {…}, "long_context": false}   makes the services, twice
+    {"call": "model", "calls": "[('cd', ['temp'], {}), …]"}                  calls their methods by name
+    {"compare": true}                                                        says where both differ
+
+`model` are the services that the model acts on, `reference` those of the reference calls. Calls are names
+with literals: no text of a model is ever evaluated.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+import json
+import resource
+import sys
+from importlib import import_module
+from typing import Any
+
+SOURCES = "bfcl_eval.eval_checker.multi_turn_eval.func_source_code"
+MOST_MEMORY = 4 << 30
+MOST_SECONDS = 300
+
+
+class Services:
+    """The services that one side of a conversation acts on, by their class."""
+
+    def __init__(self, classes: dict[str, str], config: dict[str, Any], *, long_context: bool) -> None:
+        self.instances: dict[str, Any] = {}
+        self.methods: dict[str, Any] = {}
+        for name, module in classes.items():
+            service = getattr(import_module(f"{SOURCES}.{module}"), name)()
+            if hasattr(service, "_load_scenario"):
+                scenario = copy.deepcopy(config.get(name, {}))
+                service._load_scenario(scenario, long_context=long_context)  # noqa: SLF001 - how it is set up
+            self.instances[name] = service
+            for method, bound in inspect.getmembers(service, predicate=inspect.ismethod):
+                if not method.startswith("_"):
+                    self.methods[method] = bound
+
+    def call(self, name: str, arguments: list[Any], named: dict[str, Any]) -> str:
+        """Call a method, and return what it says as a text."""
+        method = self.methods.get(name)
+        if method is None:
+            return f"Error during execution: name {name!r} is not defined"
+        try:
+            result = method(*arguments, **named)
+        except Exception as error:  # noqa: BLE001 - a wrong call is answered with its error
+            return f"Error during execution: {error}"
+        if isinstance(result, str):
+            return result
+        if isinstance(result, dict):
+            try:
+                return json.dumps(result)
+            except (TypeError, ValueError):
+                return str(result)
+        return str(result)
+
+
+def differences(services: Services, reference: Services) -> dict[str, list[str]]:
+    """Return the names of the attributes in which services differ from those of the reference, by class."""
+    found: dict[str, list[str]] = {}
+    for name, expected in reference.instances.items():
+        service = services.instances[name]
+        differing = [
+            attribute
+            for attribute, value in vars(expected).items()
+            if not attribute.startswith("_") and getattr(service, attribute, None) != value
+        ]
+        if differing:
+            found[name] = differing
+    return found
+
+
+def main(package: str) -> None:
+    """Answer commands until the input ends."""
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
+    if package:
+        sys.path.insert(0, package)
+    replies, sys.stdout = sys.stdout, sys.stderr  # what a service prints is no reply
+    sides: dict[str, Services] = {}
+    for line in sys.stdin:
+        command = json.loads(line)
+        reply: dict[str, Any]
+        if "load" in command:
+            try:
+                sides = {
+                    side: Services(command["load"], command["config"], long_context=command["long_context"])
+                    for side in ("model", "reference")
+                }
+                reply = {"loaded": True}
+            except Exception as error:  # noqa: BLE001 - said to the user, who may have to install something
+                reply = {"error": f"{type(error).__name__}: {error}"}
+        elif "call" in command:
+            services = sides[command["call"]]
+            reply = {"results": [services.call(*call) for call in ast.literal_eval(command["calls"])]}
+        else:
+            reply = {"differences": differences(sides["model"], sides["reference"])}
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
