@@ -5,13 +5,15 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections import Counter
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from aisb import DataError, DataFile, DataFiles, Prediction, Sample, UsageError
-from aisb_dataset_tools._conversation_rows import bfcl_multi_turn
+from aisb_dataset_tools._conversation_rows import CATEGORIES, bfcl_multi_turn
 from aisb_dataset_tools._conversations import MOST_STEPS, bfcl_services
 from aisb_dataset_tools._grading import problem
 from aisb_dataset_tools._literal_calls import written_calls
@@ -95,8 +97,8 @@ def package(tmp_path_factory):
 def rows_of(root):
     folder = root / "bfcl_eval" / "data"
     patterns = ("*multi_turn*.json", "possible_answer/*multi_turn*.json", "multi_turn_func_doc/*.json")
-    files = DataFiles([DataFile(path) for pattern in patterns for path in sorted(folder.glob(pattern))])
-    return list(bfcl_multi_turn(files=files))
+    found = DataFiles([DataFile(path) for pattern in patterns for path in sorted(folder.glob(pattern))])
+    return list(bfcl_multi_turn(files=found))
 
 
 async def play(root, row, replies, **options):
@@ -149,6 +151,12 @@ def test_the_reference_calls_are_right_and_other_ways_to_the_same_state_too(pack
 )  # fmt: skip
 def test_a_conversation_is_wrong_at_the_first_turn_that_differs(package, replies, wrong):
     assert played(package, base(package), replies, seconds=1.0)[2] == wrong
+
+
+def test_the_aliases_name_the_categories():
+    aliases = tomllib.loads((files("aisb_dataset_tools") / "aliases.toml").read_text("utf-8"))
+    named = {alias for alias, selection in aliases.items() if selection.startswith("bfcl_multi_turn")}
+    assert named == {"BFCL_gen_multi_turn", *(f"BFCL_gen_multi_turn_{one}" for one in CATEGORIES)}
 
 
 def test_a_function_that_comes_later_is_told_of_in_its_turn(package):
