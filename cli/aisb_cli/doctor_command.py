@@ -33,6 +33,19 @@ MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX", "red
 )
 @shared.model_name
 @shared.api_key_env
+@click.option(
+    "--determinism",
+    is_flag=True,
+    help="Ask each service the same problems again and again, alone and under load, at temperature 0.",
+)
+@click.option(
+    "--prompts",
+    type=click.IntRange(2, 64),
+    default=24,
+    show_default=True,
+    metavar="N",
+    help="Problems of --determinism, each asked six times.",
+)
 @shared.work_dir("Where runs are to be made.")
 @shared.data_dir
 @shared.as_json
@@ -44,6 +57,8 @@ def doctor(
     model: str | None,
     model_name: str | None,
     api_key_env: str | None,
+    determinism: bool,
+    prompts: int,
     work_dir: Path,
     data_dir: Path | None,
     as_json: bool,
@@ -51,14 +66,17 @@ def doctor(
     """Look at this machine, what is installed, and services, and say what to put right.
 
     `FIX` has to be put right, `note` matters to some runs only; what to do stands below. The exit code is 1
-    where something is to be fixed. A service gets at most six short requests.
+    where something is to be fixed. A service gets at most six short requests, and those of --determinism.
 
     \b
       aisb doctor --url http://127.0.0.1:8000
       aisb doctor --url http://127.0.0.1:8080 --models tgi_stream_api_general
+      aisb doctor --url http://127.0.0.1:8000 --determinism
     """  # noqa: D301 - \b is for click
     from aisb_cli.doctor.machine import look_at_machine
 
+    if determinism and not urls:
+        raise click.UsageError("--determinism asks a service: name it with --url")
     plugins = shared.load_plugins(context)
     found: list[Finding] = []
 
@@ -72,6 +90,10 @@ def doctor(
     options = {"model": model_name, "api_key_env": api_key_env}
     for url in urls:
         tell(_service(url, plugins, model, options))
+        if determinism and not any(
+            one.state == "problem" and one.area.startswith("service") for one in found
+        ):
+            tell(_determinism(url, plugins, model, options, prompts=prompts, work_dir=work_dir))
     problems = [finding for finding in found if finding.state == "problem"]
     if as_json:
         click.echo(as_json_text([one._asdict() for one in found]))
@@ -89,6 +111,26 @@ def _service(url: str, plugins: Plugins, model: str | None, options: dict[str, s
         return [one async for one in look_at_service(url, plugins, model=model, options=options)]
 
     return asyncio.run(look())
+
+
+def _determinism(
+    url: str,
+    plugins: Plugins,
+    model: str | None,
+    options: dict[str, str | None],
+    *,
+    prompts: int,
+    work_dir: Path,
+) -> Iterable[Finding]:
+    import asyncio
+
+    from aisb_cli.doctor.determinism import look_at_determinism
+    from aisb_cli.doctor.service import recognize
+
+    name = model or asyncio.run(recognize(url, plugins))
+    return look_at_determinism(
+        url, plugins, model=name, options=options, prompts=prompts, folder=work_dir.parent / "determinism"
+    )
 
 
 def _print(finding: Finding, area: str) -> None:

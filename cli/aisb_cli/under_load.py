@@ -91,10 +91,11 @@ def _table(own: Mapping[str, Any] | None, name: str, in_flight: int) -> dict[str
 
 def show_under_load(run: FinishedRun) -> None:
     """Print what load does to the answers, where the run asked models alone and under load."""
-    from aisb_analysis import answers_under_load, has_loaded_pairs
+    subtasks = run.configuration.get("subtasks", ())
+    if not any(one["model"].endswith(f"-at-{one.get('load', {}).get('concurrency')}") for one in subtasks):
+        return  # most runs need not import the analysis
+    from aisb_analysis import answers_under_load
 
-    if not has_loaded_pairs(run.configuration):
-        return
     for one in answers_under_load(run):
         click.echo(f"\nunder load: {one.task} · {one.model}")
         for line in one.lines():

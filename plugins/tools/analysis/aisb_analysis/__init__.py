@@ -7,28 +7,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aisb_analysis._compare import compare, pair_up
+    from aisb_analysis._determinism import Determinism, measure_determinism, repeat_name
     from aisb_analysis._readings import compare_runs
     from aisb_analysis._speeds import compare_speeds
-    from aisb_analysis._under_load_run import answers_under_load, has_loaded_pairs, loaded_name
+    from aisb_analysis._under_load_run import answers_under_load, loaded_name
 
 _PLACES = {
+    "Determinism": "aisb_analysis._determinism",
     "answers_under_load": "aisb_analysis._under_load_run",
     "compare": "aisb_analysis._compare",
     "compare_runs": "aisb_analysis._readings",
     "compare_speeds": "aisb_analysis._speeds",
-    "has_loaded_pairs": "aisb_analysis._under_load_run",
     "loaded_name": "aisb_analysis._under_load_run",
+    "measure_determinism": "aisb_analysis._determinism",
     "pair_up": "aisb_analysis._compare",
+    "repeat_name": "aisb_analysis._determinism",
 }
 
 __all__ = [
+    "Determinism",
     "answers_under_load",
     "compare",
     "compare_runs",
     "compare_speeds",
-    "has_loaded_pairs",
     "loaded_name",
+    "measure_determinism",
     "pair_up",
+    "repeat_name",
 ]
 
 

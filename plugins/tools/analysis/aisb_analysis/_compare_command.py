@@ -13,7 +13,8 @@ import click
 from aisb_analysis import _options as shared
 
 if TYPE_CHECKING:
-    from aisb_analysis._compare import Comparison, Flip, Pair
+    from aisb_analysis._compare import Comparison, Pair
+    from aisb_analysis._determinism import Determinism
     from aisb_analysis._explain import Explanation
     from aisb_analysis._gates import Row
     from aisb_analysis._policy import Policy
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from aisb_engine import JunitCase, OpenedRun, Plugins
 
     Found: TypeAlias = Sequence[Comparison | SpeedComparison]
-
-SHOWN = 8
-"""How many flipped samples are named on the terminal; --json has all of them."""
 
 
 @click.command()
@@ -56,6 +54,11 @@ SHOWN = 8
     metavar="FILE",
     help="Gate: what is allowed, task by task (TOML).",
 )
+@click.option(
+    "--noise",
+    metavar="RUN",
+    help="Compare flips with the noise of the service, from a run of aisb doctor --determinism.",
+)
 @click.option("--strict", is_flag=True, help="A gate fails where it is inconclusive, too.")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML too.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
@@ -85,6 +88,7 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     """  # noqa: D301 - \b is for click
     from aisb import CheckFailed
     from aisb_analysis import _gates as gates
+    from aisb_analysis._compare_text import comparison_lines
     from aisb_analysis._policy import read_policy
     from aisb_engine import to_junit, write_atomically
 
@@ -92,6 +96,7 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     if policy is None and flags["strict"]:
         raise click.UsageError("--strict goes with --max-drop, --max-slowdown or --policy")
     plugins = context.obj.load_plugins()
+    noise = _noise(flags, plugins) if flags["noise"] else None
     a, b = _sides(flags, plugins, policy)
     explained = _explained(a, b, plugins, flags) if flags["explain"] else []
     percentiles = policy.percentiles if policy else ()
@@ -104,12 +109,14 @@ def compare(context: click.Context, /, **flags: Any) -> int:
         told = {**sides, "alone": alone, "comparisons": [asdict(one) for one in found]}
         if flags["explain"]:
             told["explanations"] = [asdict(one) for one in explained]
+        if noise:
+            told["noise"] = {**asdict(noise), "flip_share": noise.flip_share}
         if policy:
             told["gate"] = [asdict(row) for row in rows]
         click.echo(json.dumps(_named(told), ensure_ascii=False, indent=2, default=str))
     else:
         click.echo(f"A: {_names(a)}\nB: {_names(b)}")
-        for line in (*alone, *_lines(found), *_explanation_lines(explained)):
+        for line in (*alone, *comparison_lines(found, noise), *_explanation_lines(explained)):
             click.echo(line)
         for line in ("", *gates.lines(rows)) if policy else ():
             click.echo(line)
@@ -125,6 +132,15 @@ def compare(context: click.Context, /, **flags: Any) -> int:
         which = "\n  ".join(f"{case.group} {case.name}: {case.text.splitlines()[0]}" for case in failed)
         raise CheckFailed(f"{len(failed)} of {len(cases)} comparisons are a regression\n  {which}")
     return 0
+
+
+def _noise(flags: dict[str, Any], plugins: Plugins) -> Determinism:
+    """Measure the noise of a service from the run that repeated its requests."""
+    from aisb_analysis._determinism import measure_determinism
+    from aisb_engine import RunFolder, open_finished_run
+
+    folder = RunFolder.find(flags["work_dir"], flags["noise"])
+    return measure_determinism(open_finished_run(folder.path, plugins=plugins))
 
 
 def _parts(a: list[OpenedRun], b: list[OpenedRun]) -> list[tuple[list[OpenedRun], list[OpenedRun]]]:
@@ -273,122 +289,20 @@ def _explanation_lines(explained: Sequence[Explanation]) -> Iterator[str]:
         yield from lines(one)
 
 
-def _lines(found: Found) -> Iterator[str]:
-    from tabulate import tabulate
-
-    from aisb_analysis._compare import Comparison
-
-    grades = [one for one in found if isinstance(one, Comparison)]
-    speeds = [one for one in found if not isinstance(one, Comparison)]
-    for one in grades:
-        yield from (f"! {one.task}: not the same on both sides: {line}" for line in one.unequal)
-        yield from (f"! {one.task}: {line}" for line in one.notes)
-    lines = ((one.task, line) for one in speeds for line in one.unequal)
-    yield from (f"! {task}: not the same on both sides: {line}" for task, line in dict.fromkeys(lines))
-    yield ""
-    if grades:
-        yield tabulate(
-            [_row(one, grades) for one in grades],
-            headers=("task", "n", "A", "B", "B - A", "95 %", "p", "verdict"),
-            disable_numparse=True,
-            colalign=("left", "right", "right", "right", "right", "left", "right", "left"),
-        )
-        yield ""
-        for one in grades:
-            yield from _below(one)
-    if grades and speeds:
-        yield ""
-    if speeds:
-        yield tabulate(
-            [_speed_row(one, speeds) for one in speeds],
-            headers=("task", "number", "A", "B", "B / A", "95 %", "p", "verdict"),
-            disable_numparse=True,
-            colalign=("left", "left", "right", "right", "right", "left", "right", "left"),
-        )
-        if any(one.verdict is None for one in speeds):
-            yield (
-                "\none run each does not say how much a run differs from the next: "
-                "give repeats,\nas in A1,A2,A3 B1,B2,B3"
-            )
-
-
-def _row(one: Comparison, among: Sequence[Comparison]) -> tuple[str, ...]:
-    return (
-        _name(one, among),
-        f"{one.samples:,}",
-        f"{one.a:.2f}",
-        f"{one.b:.2f}",
-        f"{one.difference:+.2f}",
-        f"[{one.low:+.1f}, {one.high:+.1f}]",
-        _p(one.corrected),
-        _verdict(one),
-    )
-
-
-def _below(one: Comparison) -> Iterator[str]:
-    yield f"{one.task}: {len(one.gained)} got better{_ids(one.gained)}"
-    yield f"  {len(one.lost)} got worse{_ids(one.lost)}"
-    if one.clusters is not None:
-        yield f"  its samples share something in {one.clusters:,} clusters, each of which counts as a whole"
-    smallest = "none" if one.smallest is None else f"{one.smallest:.1f} points"
-    yield f"  smallest difference that {one.samples:,} samples would have shown: {smallest}"
-    if one.needed is not None:
-        yield f"  samples that would show the difference seen: {one.needed:,}"
-
-
-def _ids(flips: Sequence[Flip]) -> str:
-    ids = ", ".join(flip.id for flip in flips[:SHOWN])
-    return f": {ids}{', …' if len(flips) > SHOWN else ''}" if flips else ""
-
-
-def _speed_row(one: SpeedComparison, among: Sequence[SpeedComparison]) -> tuple[str, ...]:
-    return (
-        _name(one, among),
-        one.name,
-        _mean(one.a),
-        _mean(one.b),
-        "–" if one.ratio is None else f"{one.ratio:.3f}",
-        "–" if one.low is None or one.high is None else f"[{one.low:.3f}, {one.high:.3f}]",
-        "–" if one.corrected is None else _p(one.corrected),
-        _verdict(one),
-    )
-
-
-def _mean(values: Sequence[float]) -> str:
-    return f"{sum(values) / len(values):.4g}" if values else "–"
-
-
-def _name(one: Comparison | SpeedComparison, among: Found) -> str:
-    """Return the task's name, with the models where several are compared."""
-    if len({(other.model_a, other.model_b) for other in among}) == 1:
-        return one.task
-    models = one.model_a if one.model_a == one.model_b else f"{one.model_a} / {one.model_b}"
-    return f"{one.task} {models}"
-
-
-def _verdict(one: Comparison | SpeedComparison) -> str:
-    if one.verdict is None:
-        return "not known"
-    return one.verdict if one.verdict == "tie" else f"B {one.verdict}"
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def _names(side: Sequence[OpenedRun]) -> str:
     return ", ".join(f"{run.folder} ({', '.join(run.models)})" for run in side)
 
 
 def _cases(found: Found, alone: Sequence[str]) -> Iterator[JunitCase]:
     from aisb_analysis._compare import Comparison
+    from aisb_analysis._compare_text import shown_p
     from aisb_engine import JunitCase
 
     for one in found:
         if isinstance(one, Comparison):
             text = (
                 f"{one.verdict}: {one.a:.2f} to {one.b:.2f}, {one.difference:+.2f} points "
-                f"[{one.low:+.1f}, {one.high:+.1f}], p {_p(one.corrected)}"
+                f"[{one.low:+.1f}, {one.high:+.1f}], p {shown_p(one.corrected)}"
             )
             name = one.task
         else:

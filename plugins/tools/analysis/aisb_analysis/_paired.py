@@ -179,7 +179,7 @@ def smallest_difference(
     """
     if len(_units(differences, clusters)) < 2:
         return None
-    shown = _reach(tests) * standard_error(differences, clusters)
+    shown = reach(tests) * standard_error(differences, clusters)
     if whole:
         shown = max(shown, _fewest_flips(tests) / len(differences))
     return shown if 0 < shown <= 1 else None
@@ -196,11 +196,12 @@ def samples_needed(
     seen = abs(fmean(differences)) if count else 0.0
     if len(_units(differences, clusters)) < 2 or seen < 1e-12:
         return None
-    needed = count * (_reach(tests) * standard_error(differences, clusters) / seen) ** 2
+    needed = count * (reach(tests) * standard_error(differences, clusters) / seen) ** 2
     return ceil(max(needed, _fewest_flips(tests) / seen if whole else 2) - 1e-9)
 
 
-def _reach(tests: float) -> float:
+def reach(tests: float = 1) -> float:
+    """Return how many standard errors a true difference must measure to be found at 80 % power."""
     normal = NormalDist()
     return normal.inv_cdf(1 - LEVEL / tests / 2) + normal.inv_cdf(POWER)
 

@@ -17,11 +17,6 @@ def loaded_name(model: str, in_flight: int) -> str:
     return f"{model}-at-{in_flight}"
 
 
-def has_loaded_pairs(configuration: Mapping[str, Any]) -> bool:
-    """Say whether a run, by its configuration, asked a model alone and under load."""
-    return any(True for _ in _pairs(configuration))
-
-
 def answers_under_load(run: FinishedRun, *, seed: int = 0) -> list[UnderLoad]:
     """Compare the answers of each model and task that a run asked alone and under load, and scored.
 

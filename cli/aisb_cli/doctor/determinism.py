@@ -1,0 +1,91 @@
+"""Ask a service the same requests again and again, alone and under load, and compare its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aisb import RunError
+from aisb_cli.doctor import Finding
+from aisb_engine import RunCommand, RunInput, execute_run, mask_url
+
+if TYPE_CHECKING:
+    from aisb_analysis import Determinism
+    from aisb_engine import Plugins
+
+TASK = "demo_gsm8k"
+REPEATS = 3
+REMEDY = (
+    "batches of other sizes round otherwise, so answers of temperature 0 vary: aisb compare --noise {folder} "
+    "takes account of it, and params.num_return_sequences averages it out"
+)
+
+
+def look_at_determinism(
+    url: str, plugins: Plugins, *, model: str, options: Mapping[str, Any], prompts: int, folder: Path
+) -> Iterator[Finding]:
+    """Yield how far the answers to the same requests agree.
+
+    `prompts` problems are asked one at a time and all at once, in turns, by an ordinary run below `folder`.
+    """
+    from aisb_analysis import measure_determinism
+
+    run = _ask(url, plugins, model=model, options=options, prompts=prompts, folder=folder)
+    yield from _findings(f"determinism of {mask_url(url)}", measure_determinism(run), run.folder)
+
+
+def _ask(
+    url: str, plugins: Plugins, *, model: str, options: Mapping[str, Any], prompts: int, folder: Path
+) -> Any:
+    from aisb_analysis import repeat_name
+
+    given = {name: value for name, value in {"url": url, **options}.items() if value is not None}
+    loads = {"alone": 1, "loaded": prompts}
+    models = {
+        repeat_name(side, number + 1): {"base": model, "load": {"concurrency": in_flight}}
+        for number in range(REPEATS)
+        for side, in_flight in loads.items()
+    }
+    asked = RunInput(
+        models=list(models),
+        datasets=[TASK],
+        tables={"models": models},
+        options=given,
+        params={"temperature": 0},
+        load={"num_prompts": prompts},
+        run={"reporters": []},
+    )
+    ended = execute_run(RunCommand(asked, work_dir=folder), plugins)
+    if ended.interrupted:
+        raise KeyboardInterrupt
+    if ended.finished is None:
+        raise RunError(f"the service could not be asked for its determinism: {ended.stopped_because}")
+    return ended.finished
+
+
+def _findings(area: str, found: Determinism, folder: Path) -> Iterator[Finding]:
+    remedy = REMEDY.format(folder=folder)
+    if found.failed:
+        yield Finding(
+            area, "failures", "note", f"{found.failed} requests failed and are left out", "see the log"
+        )
+    for name, agreement in (
+        ("alone", found.alone),
+        ("under load", found.loaded),
+        ("alone and under load", found.between),
+    ):
+        if agreement.differing:
+            yield Finding(area, name, "note", str(agreement), remedy)
+        else:
+            yield Finding(area, name, "ok", str(agreement))
+    alone, loaded = (
+        ", ".join(f"{score:.1f}" for score in scores) for scores in (found.scores_alone, found.scores_loaded)
+    )
+    share = f"{100 * found.flip_share:.1f} %"
+    text = (
+        f"{found.flips} of {found.pairs} answers ({share}) flip between right and wrong from alone to under "
+        f"load; accuracy {alone} alone, {loaded} under load"
+    )
+    yield Finding(area, "score", "note" if found.flips else "ok", text, remedy if found.flips else "")
+    yield Finding(area, "kept", "ok", f"{folder}, for aisb compare --noise")

@@ -1,0 +1,125 @@
+"""Comparisons as the terminal shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from aisb_analysis._compare import Comparison
+from aisb_analysis._determinism import noise_lines
+
+if TYPE_CHECKING:
+    from aisb_analysis._compare import Flip
+    from aisb_analysis._determinism import Determinism
+    from aisb_analysis._speeds import SpeedComparison
+
+SHOWN = 8
+"""How many flipped samples are named on the terminal; --json has all of them."""
+
+
+def comparison_lines(
+    found: Sequence[Comparison | SpeedComparison], noise: Determinism | None = None
+) -> Iterator[str]:
+    """Yield comparisons as tables, and below them what changed; `noise` is that of the service, if known."""
+    from tabulate import tabulate
+
+    grades = [one for one in found if isinstance(one, Comparison)]
+    speeds = [one for one in found if not isinstance(one, Comparison)]
+    for one in grades:
+        yield from (f"! {one.task}: not the same on both sides: {line}" for line in one.unequal)
+        yield from (f"! {one.task}: {line}" for line in one.notes)
+    lines = ((one.task, line) for one in speeds for line in one.unequal)
+    yield from (f"! {task}: not the same on both sides: {line}" for task, line in dict.fromkeys(lines))
+    yield ""
+    if grades:
+        yield tabulate(
+            [_row(one, grades) for one in grades],
+            headers=("task", "n", "A", "B", "B - A", "95 %", "p", "verdict"),
+            disable_numparse=True,
+            colalign=("left", "right", "right", "right", "right", "left", "right", "left"),
+        )
+        yield ""
+        for one in grades:
+            yield from _below(one)
+            if noise:
+                flipped = len(one.gained) + len(one.lost)
+                yield from (f"  {line}" for line in noise_lines(noise, flipped, one.samples))
+    if grades and speeds:
+        yield ""
+    if speeds:
+        yield tabulate(
+            [_speed_row(one, speeds) for one in speeds],
+            headers=("task", "number", "A", "B", "B / A", "95 %", "p", "verdict"),
+            disable_numparse=True,
+            colalign=("left", "left", "right", "right", "right", "left", "right", "left"),
+        )
+        if any(one.verdict is None for one in speeds):
+            yield (
+                "\none run each does not say how much a run differs from the next: "
+                "give repeats,\nas in A1,A2,A3 B1,B2,B3"
+            )
+
+
+def _row(one: Comparison, among: Sequence[Comparison]) -> tuple[str, ...]:
+    return (
+        _name(one, among),
+        f"{one.samples:,}",
+        f"{one.a:.2f}",
+        f"{one.b:.2f}",
+        f"{one.difference:+.2f}",
+        f"[{one.low:+.1f}, {one.high:+.1f}]",
+        shown_p(one.corrected),
+        _verdict(one),
+    )
+
+
+def _below(one: Comparison) -> Iterator[str]:
+    yield f"{one.task}: {len(one.gained)} got better{_ids(one.gained)}"
+    yield f"  {len(one.lost)} got worse{_ids(one.lost)}"
+    if one.clusters is not None:
+        yield f"  its samples share something in {one.clusters:,} clusters, each of which counts as a whole"
+    smallest = "none" if one.smallest is None else f"{one.smallest:.1f} points"
+    yield f"  smallest difference that {one.samples:,} samples would have shown: {smallest}"
+    if one.needed is not None:
+        yield f"  samples that would show the difference seen: {one.needed:,}"
+
+
+def _ids(flips: Sequence[Flip]) -> str:
+    ids = ", ".join(flip.id for flip in flips[:SHOWN])
+    return f": {ids}{', …' if len(flips) > SHOWN else ''}" if flips else ""
+
+
+def _speed_row(one: SpeedComparison, among: Sequence[SpeedComparison]) -> tuple[str, ...]:
+    return (
+        _name(one, among),
+        one.name,
+        _mean(one.a),
+        _mean(one.b),
+        "–" if one.ratio is None else f"{one.ratio:.3f}",
+        "–" if one.low is None or one.high is None else f"[{one.low:.3f}, {one.high:.3f}]",
+        "–" if one.corrected is None else shown_p(one.corrected),
+        _verdict(one),
+    )
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{sum(values) / len(values):.4g}" if values else "–"
+
+
+def _name(one: Comparison | SpeedComparison, among: Sequence[Comparison | SpeedComparison]) -> str:
+    """Return the task's name, with the models where several are compared."""
+    if len({(other.model_a, other.model_b) for other in among}) == 1:
+        return one.task
+    models = one.model_a if one.model_a == one.model_b else f"{one.model_a} / {one.model_b}"
+    return f"{one.task} {models}"
+
+
+def _verdict(one: Comparison | SpeedComparison) -> str:
+    if one.verdict is None:
+        return "not known"
+    return one.verdict if one.verdict == "tie" else f"B {one.verdict}"
+
+
+def shown_p(p: float) -> str:
+    """Return a p-value as it is printed."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,173 @@
+"""How far a service gives the same answers to the same requests: alone, under load, and between the two.
+
+The run has a subtask for each repeat, `alone-1`, `loaded-1`, `alone-2` …, which send the same requests. What
+differs between them is the noise of the service itself, of which `aisb compare --noise` takes account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import median
+from typing import TYPE_CHECKING
+
+from aisb import RunError
+
+if TYPE_CHECKING:
+    from aisb import FinishedRun
+
+ALONE, LOADED = "alone", "loaded"
+
+
+def repeat_name(side: str, number: int) -> str:
+    """Return the name of the model of one repeat, from 1."""
+    return f"{side}-{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How many of `prompts` did not get the same text every time.
+
+    `first` is after how many characters texts first differ, the median over these prompts; None without any.
+    """
+
+    prompts: int
+    differing: int
+    first: float | None
+
+    def __str__(self) -> str:
+        if not self.differing:
+            return f"all {self.prompts} prompts have the same text every time"
+        return (
+            f"{self.differing} of {self.prompts} prompts ({100 * self.differing / self.prompts:.0f} %) have "
+            f"different texts, which first differ after {self.first:.0f} characters (median)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Determinism:
+    """What repeats of the same requests showed.
+
+    `between` is over all repeats, alone and under load. `pairs` are the graded answers of a repeat alone and
+    one under load, of which `flips` changed between right and not right. Scores are in percent. `failed`
+    requests are left out.
+    """
+
+    repeats: int
+    alone: Agreement
+    loaded: Agreement
+    between: Agreement
+    scores_alone: tuple[float, ...]
+    scores_loaded: tuple[float, ...]
+    flips: int
+    pairs: int
+    failed: int
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether all texts were the same."""
+        return not (self.alone.differing or self.loaded.differing or self.between.differing)
+
+    @property
+    def flip_share(self) -> float:
+        """The share of samples that flip between two runs of this service: the noise floor."""
+        return self.flips / self.pairs if self.pairs else 0.0
+
+
+def measure_determinism(run: FinishedRun) -> Determinism:
+    """Compare the repeats in a run of `aisb doctor --determinism`.
+
+    Raises:
+        RunError: it is another run, or a file of it is damaged.
+    """
+    models = {one["model"] for one in run.configuration.get("subtasks", ())}
+    repeats = sum(repeat_name(ALONE, number + 1) in models for number in range(len(models)))
+    if not repeats or repeat_name(LOADED, repeats) not in models:
+        raise RunError(
+            f"{run.folder} is no run of aisb doctor --determinism, which repeats the same requests"
+        )
+    sides = [[repeat_name(side, number + 1) for number in range(repeats)] for side in (ALONE, LOADED)]
+    texts = {name: _texts(run, name) for side in sides for name in side}
+    right = {name: _right(run, name) for side in sides for name in side}
+    pairs = list(zip(*sides, strict=True))
+    flips = [
+        right[one][key] != right[other][key]
+        for one, other in pairs
+        for key in right[one].keys() & right[other].keys()
+    ]
+    asked = sum(len(run.requests(name)) for name in texts)
+    alone, loaded = ([texts[name] for name in side] for side in sides)
+    return Determinism(
+        repeats=repeats,
+        alone=_agreement(alone),
+        loaded=_agreement(loaded),
+        between=_agreement([*alone, *loaded]),
+        scores_alone=tuple(_score(right[name]) for name in sides[0]),
+        scores_loaded=tuple(_score(right[name]) for name in sides[1]),
+        flips=sum(flips),
+        pairs=len(flips),
+        failed=asked - sum(map(len, texts.values())),
+    )
+
+
+def noise_lines(noise: Determinism, flipped: int, samples: int) -> Iterator[str]:
+    """Say whether two sides differ on more samples than two runs of one service do.
+
+    Fisher's exact test, one-sided. Repeats of a prompt flip together, so they count as one pair.
+
+    Raises:
+        UsageError: scipy is not installed.
+    """
+    from aisb_analysis._paired import LEVEL, reach, scipy_stats
+
+    if not noise.pairs or not samples:
+        return
+    pairs, flips = (round(count / noise.repeats) for count in (noise.pairs, noise.flips))
+    table = [[flipped, samples - flipped], [flips, pairs - flips]]
+    p = float(scipy_stats().fisher_exact(table, "greater").pvalue)
+    verdict = "more than this noise explains" if p < LEVEL else "no more than this noise explains"
+    yield (
+        f"{100 * flipped / samples:.1f} % of the samples flip; {100 * noise.flip_share:.1f} % flip by the "
+        f"noise of the service ({noise.flips} of {noise.pairs} pairs)"
+    )
+    yield f"that is {verdict} (p {'< 0.001' if p < 0.001 else f'{p:.3f}'})"
+    if noise.flips:
+        least = 100 * reach() * sqrt(noise.flip_share / samples)
+        yield f"with this noise alone, {samples:,} samples show no difference under {least:.1f} points"
+
+
+def _texts(run: FinishedRun, model: str) -> dict[str, str]:
+    """Return what the model wrote by sample, reasoning included, without requests that failed."""
+    return {
+        row["id"]: f"{row['reasoning'] or ''}{row['prediction'] or ''}"
+        for row in run.requests(model)
+        if not row["failure"]
+    }
+
+
+def _right(run: FinishedRun, model: str) -> dict[str, bool]:
+    rows = run.scores(model)
+    first = rows[0]["evaluator"] if rows else None
+    return {row["id"]: row["outcome"] == "correct" for row in rows if row["evaluator"] == first}
+
+
+def _score(right: dict[str, bool]) -> float:
+    return 100 * sum(right.values()) / len(right) if right else 0.0
+
+
+def _agreement(repeats: Sequence[dict[str, str]]) -> Agreement:
+    shared = [key for key in repeats[0] if all(key in texts for texts in repeats)]
+    places = [
+        place for key in shared if (place := _first_difference([texts[key] for texts in repeats])) is not None
+    ]
+    return Agreement(len(shared), len(places), median(places) if places else None)
+
+
+def _first_difference(texts: Sequence[str]) -> int | None:
+    """Return after how many characters the first two of the texts part; None where all are the same."""
+    shortest = min(texts, key=len)
+    for place in range(len(shortest)):
+        if len({text[place] for text in texts}) > 1:
+            return place
+    return len(shortest) if len(set(texts)) > 1 else None
