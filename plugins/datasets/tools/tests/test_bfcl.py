@@ -13,7 +13,11 @@ from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._scoring.scoring import measure, score
 
 FAMILY = TaskFamily("aisb_dataset_tools")
-ALIASES = FAMILY.aliases
+ALIASES = {
+    name: selection
+    for name, selection in FAMILY.aliases.items()
+    if not selection.startswith("bfcl_multi_turn")  # their data is another
+}
 
 
 def function(name):
