@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,6 @@ def sweep(context: click.Context, /, **flags: Any) -> int:
           --grid task.dataset.input=512,4096 --duration 120
       aisb sweep --reuse
     """  # noqa: D301 - \b is for click
-    from aisb import AisbError
     from aisb_engine import RunFolder
 
     record, words = _record(flags, context.args)
@@ -75,23 +75,26 @@ def sweep(context: click.Context, /, **flags: Any) -> int:
         return 0
     _say_plan(made, specs)
     record.folder.mkdir(parents=True, exist_ok=True)
-    resume = shlex.join(["aisb", "sweep", "--reuse", str(record.folder)])
-    try:
-        with RunFolder(record.folder).lock():
+    with RunFolder(record.folder).lock():
+        try:
             record.write()
             code = made.run()
-    except (AisbError, KeyboardInterrupt) as error:
-        if record.done:
-            _report(record, flags["reporters"], made.plugins)
-        if not _remove_unless_begun(record):
-            error.add_note(f"  {_count(record)}; resume with: {resume}")
-        raise
-    faults = _report(record, flags["reporters"], made.plugins) if record.done else 0
-    if code == INTERRUPTED:
-        if not _remove_unless_begun(record):
-            click.echo(f"stopped: {_count(record)}; resume with: {resume}", err=True)
-        return code
-    return code or faults
+        except KeyboardInterrupt:  # between two runs, or while one was shown
+            code = INTERRUPTED
+        finally:
+            failed = _report(record, flags["reporters"], made.plugins) if record.done else 0
+            _say_how_to_resume(record)
+    return code or failed
+
+
+def _say_how_to_resume(record: SweepRecord) -> None:
+    """Name the command that resumes a sweep with points left; remove one in which nothing was sent."""
+    left = len(record.points) - len(record.done)
+    if not record.done and not any(record.runs.glob("*")):
+        shutil.rmtree(record.folder)
+    elif left:
+        resume = shlex.join(["aisb", "sweep", "--reuse", str(record.folder)])
+        click.echo(f"{left} of {len(record.points)} points are left; resume with: {resume}", err=True)
 
 
 def _record(flags: dict[str, Any], words: Sequence[str]) -> tuple[SweepRecord, list[str]]:
@@ -166,17 +169,3 @@ def _report(record: SweepRecord, reporters: Sequence[str], plugins: Plugins) -> 
 
     runs = [record.runs / str(point.run) for point in record.done]
     return show_together(runs, record.folder, plugins, reporters=reporters)
-
-
-def _count(record: SweepRecord) -> str:
-    return f"{len(record.done)} of {len(record.points)} points are done"
-
-
-def _remove_unless_begun(record: SweepRecord) -> bool:
-    """Remove the folder of a sweep in which nothing was sent; say whether it was removed."""
-    import shutil
-
-    if record.done or any(record.runs.glob("*")):
-        return False
-    shutil.rmtree(record.folder)
-    return True

@@ -16,6 +16,7 @@ import pytest
 
 from aisb import UsageError
 from aisb_analysis._sweep.grid import parse_grids, points_of_grid
+from aisb_analysis._sweep.record import SweepRecord
 from aisb_analysis._sweep.services import service_tables, take_services
 from aisb_cli.main import main
 from aisb_mock import MockOptions, start_mock
@@ -101,6 +102,39 @@ def test_services_are_curves_and_a_changed_file_ends_a_resume(tmp_path: Path) ->
     assert changed.returncode == 2
     assert "cannot be resumed: its runs would not be comparable" in changed.stderr
     assert "subtasks.old on synthetic.load.num_prompts: it was 4, and is 5" in changed.stderr
+
+
+def test_secrets_are_not_kept_and_have_to_be_given_again(tmp_path: Path) -> None:
+    grid = {"load.concurrency": ["1"]}
+    words = [
+        "--set",
+        "model.headers.X-Key=secret",
+        "--set=model.headers={A='secret'}",
+        "--url",
+        "http://me:secret@h",
+    ]
+    SweepRecord.begin(tmp_path, words, grid).write()
+    assert "secret" not in (tmp_path / "sweep.json").read_text()
+    kept = SweepRecord.read(tmp_path)
+    kept.check_same(words, grid)
+    with pytest.raises(UsageError, match=r"give all of these with --reuse, the secrets in place of \*\*\*"):
+        kept.check_same(words[2:], grid)
+
+
+def test_a_damaged_record_and_a_run_that_is_gone_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "outputs/sweeps/a").mkdir(parents=True)
+    file = tmp_path / "outputs/sweeps/a/sweep.json"
+    file.write_text("{")
+    ended = aisb("sweep", "--reuse", "a", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "sweep.json cannot be read: " in ended.stderr
+    point = {"settings": {"load.concurrency": "1"}, "run": "20261121_220301", "exit_code": 0}
+    file.write_text(
+        json.dumps({"words": list(NOWHERE), "grid": {"load.concurrency": ["1"]}, "points": [point]})
+    )
+    ended = aisb("sweep", "--reuse", "a", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "20261121_220301 measured concurrency 1, and it is not there" in ended.stderr
 
 
 def test_a_dry_run_prints_the_points_and_a_point_lasts_a_minute_unless_told(tmp_path: Path) -> None:

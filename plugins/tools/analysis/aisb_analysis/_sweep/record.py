@@ -17,7 +17,8 @@ from aisb_engine import mask_secrets, write_atomically
 
 SCHEMA = "aisb-sweep/1"
 FILE = "sweep.json"
-HEADER = re.compile(r"^([^=]*\bheaders\b[^=]*)=.*", re.DOTALL)
+MASK = "***"
+HEADER = re.compile(r"^(.*?\bheaders\b[^=]*)=.*", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -89,9 +90,15 @@ class SweepRecord:
         """
         if [_masked(word) for word in words] == self.words and grid == self.grid:
             return
+        line = self.command()
+        same = (
+            f"give all of these with --reuse, the secrets in place of {MASK}"
+            if MASK in line
+            else "give none but --reuse to resume it"
+        )
         raise UsageError(
-            f"{self.folder} was begun with other options:\n  {self.command()}\n"
-            "  give none but --reuse to resume it, or leave --reuse out for a new sweep"
+            f"{self.folder} was begun with other options:\n  {line}\n"
+            f"  {same}, or leave --reuse out for a new sweep"
         )
 
     def command(self) -> str:
@@ -152,4 +159,4 @@ def _flat(table: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
 
 def _masked(word: str) -> str:
     """Return a word without secrets: keys, passwords in addresses, and values of headers."""
-    return HEADER.sub(r"\1=***", mask_secrets(word))
+    return HEADER.sub(rf"\1={MASK}", mask_secrets(word))
