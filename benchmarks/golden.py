@@ -62,7 +62,7 @@ async def errors(golden, chat, request):
     server.start()
     backend = chat(url=f"http://127.0.0.1:{listening.getsockname()[1]}", model="m")
     transport = open_transport(backend, timeouts=Timeouts(), clock=time.perf_counter_ns, limit=1)
-    prediction = await ask(backend, transport, request, clock=time.perf_counter_ns)
+    prediction = await ask(backend, transport, request)
     await transport.aclose()
     server.join()
     listening.close()

@@ -33,7 +33,7 @@ async def attempt(url, timeouts=None, **options):
     limits = Timeouts(**(timeouts or {}))
     transport = open_transport(backend, timeouts=limits, clock=time.monotonic_ns, limit=1)
     try:
-        return await ask(backend, transport, Request("17", text="6 x 7?"), clock=time.monotonic_ns)
+        return await ask(backend, transport, Request("17", text="6 x 7?"))
     finally:
         await transport.aclose()
 

@@ -210,9 +210,9 @@ class HttpBackend(Backend):
     """The HTTP status equivalent to an `error_type` in a reply with status 200. It decides about retries."""
 
     copies_text: ClassVar[bool] = False
-    """Whether `decode` copies the text of an event unchanged, independent of its content.
+    """Whether `decode` copies the text of an event unchanged, and does not use the id of the event.
 
-    If so, the engine does not parse events that differ from earlier ones of the reply only in their text.
+    If so, the engine does not parse events that differ only in their text, or only in their id, again.
     """
 
     @abstractmethod

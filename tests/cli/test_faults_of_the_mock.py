@@ -41,7 +41,7 @@ async def test_each_fault_is_a_failure_of_its_own_or_none(
     for kind in FAULTS:
         # Over a connection of its own: one that is kept and closed would be asked again, as the next number.
         transport = open_transport(backend, timeouts=limits, clock=time.monotonic_ns, limit=1)
-        found[kind] = await ask(backend, transport, request_for(backend), clock=time.monotonic_ns)
+        found[kind] = await ask(backend, transport, request_for(backend))
         await transport.aclose()
     if backend.stream_end == "close" and getattr(backend, "stream", False):
         # Where a stream says nothing at its end, one that ends early cannot be told from a whole one.

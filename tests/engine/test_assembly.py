@@ -30,7 +30,7 @@ def whole(*pieces, content_type="text/event-stream", headers=(), **options):
 
 
 async def answer(*pieces, backend=None, **options):
-    return await ask(backend or Chat(), whole(*pieces, **options), REQUEST, clock=lambda: 0, attempts=3)
+    return await ask(backend or Chat(), whole(*pieces, **options), REQUEST, attempts=3)
 
 
 async def failure(*pieces, **options):
@@ -224,7 +224,7 @@ async def test_url_headers_and_key_make_the_request(monkeypatch):
         url="http://user:pa%20ss@[::1]:8000/pre/fix/", headers={"X-Team": "a"}, api_key_env="THE_KEY"
     )
     transport = whole(event("42", finish="stop"))
-    await ask(backend, transport, REQUEST, clock=lambda: 0)
+    await ask(backend, transport, REQUEST)
     (request,) = transport.requests
     headers = dict(request.headers)
     assert (request.method, request.target) == ("POST", "/pre/fix/v1/chat/completions")
@@ -242,8 +242,8 @@ async def test_what_a_service_refuses_is_left_out_and_told_once(serve):
     backend, notes = Chat(url=server.url), []
     transport = open_transport(backend, timeouts=Timeouts(), clock=lambda: 0, limit=2)
     try:
-        first = ask(backend, transport, REQUEST, clock=lambda: 0, note=notes.append)
-        second = ask(backend, transport, REQUEST, clock=lambda: 0, note=notes.append)
+        first = ask(backend, transport, REQUEST, note=notes.append)
+        second = ask(backend, transport, REQUEST, note=notes.append)
         predictions = await asyncio.gather(first, second)
     finally:
         await transport.aclose()
@@ -261,7 +261,7 @@ async def test_a_refusal_that_nothing_can_be_done_about_is_sent_once(serve):
     server = await serve([[sized(b'{"message": "too long"}', status=b"422 Unprocessable")]])
     backend = Chat(url=server.url)
     transport = open_transport(backend, timeouts=Timeouts(), clock=lambda: 0, limit=2)
-    prediction = await ask(backend, transport, REQUEST, clock=lambda: 0)
+    prediction = await ask(backend, transport, REQUEST)
     await transport.aclose()
     assert prediction.failure == Failure("status", "HTTP 422: too long", 422)
     assert len(server.requests) == 1
@@ -317,7 +317,7 @@ async def test_any_split_of_any_stream_gives_the_same_prediction(stream, crlf, d
         stream = stream.replace(b"\n", b"\r\n")
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     transport = whole(*(stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)))
-    split = await ask(Chat(), transport, REQUEST, clock=lambda: 0, attempts=3)
+    split = await ask(Chat(), transport, REQUEST, attempts=3)
     assert split.failure is None
     for name in ("text", "reasoning", "finish_reason", "usage"):
         assert getattr(split, name) == getattr(wanted, name)

@@ -80,7 +80,7 @@ def said(reply, cuts):
     async def one():
         transport = open_transport(backend, timeouts=Timeouts(), clock=loop.nanoseconds, limit=1)
         try:
-            return await ask(backend, transport, Request("1", text="?"), clock=loop.nanoseconds)
+            return await ask(backend, transport, Request("1", text="?"))
         finally:
             await transport.aclose()
 

@@ -76,8 +76,7 @@ async def answers(*replies, timeouts=None, close=False, clock=None):
     )
     try:
         return [
-            await ask(backend, transport, Request(str(number), text="?"), clock=lambda: 0)
-            for number in range(len(replies))
+            await ask(backend, transport, Request(str(number), text="?")) for number in range(len(replies))
         ]
     finally:
         await transport.aclose()

@@ -110,7 +110,7 @@ async def played(folder, name, count_tokens=None):
         failure=cut,
     )
     request = Request("17", text="6 x 7?", params={"max_tokens": 16})
-    prediction = await ask(Chat(), carrier, request, clock=lambda: 0, planned_ns=990 * MS)
+    prediction = await ask(Chat(), carrier, request, planned_ns=990 * MS)
     with LogWriter(folder / "worker-0") as log:
         log.append(prediction, final=True)
     return prediction, read_columns(folder, count_tokens=count_tokens)

@@ -41,7 +41,7 @@ def check(golden, prediction):
 @pytest.mark.parametrize("name", GOLDEN)
 async def test_a_golden_stream_is_read_exactly(name):
     golden = GOLDEN[name]
-    prediction = await ask(Chat(), played(golden), REQUEST, clock=lambda: 0, planned_ns=990 * MS)
+    prediction = await ask(Chat(), played(golden), REQUEST, planned_ns=990 * MS)
     stamps = check(golden, prediction)
     assert [(stamp / MS) - 1000 for stamp in prediction.timing.chunk_ns] == stamps
     assert prediction.timing.planned_ns == 990 * MS
@@ -50,7 +50,7 @@ async def test_a_golden_stream_is_read_exactly(name):
 
 
 async def test_the_early_role_chunk_has_a_ttft_of_500_a_tpot_of_20_and_an_e2el_of_680():
-    timing = (await ask(Chat(), played(GOLDEN["early role-only chunk"]), REQUEST, clock=lambda: 0)).timing
+    timing = (await ask(Chat(), played(GOLDEN["early role-only chunk"]), REQUEST)).timing
     tokens = [
         (stamp - timing.sent_ns) / MS
         for stamp, kind in zip(timing.chunk_ns, timing.chunk_kinds, strict=True)
@@ -80,7 +80,7 @@ async def test_a_golden_stream_arrives_whole_over_a_socket(
     transport = open_transport(backend, timeouts=Timeouts(), clock=lambda: next(ticks), limit=2)
     try:
         for _ in range(2):
-            prediction = await ask(backend, transport, REQUEST, clock=lambda: 0)
+            prediction = await ask(backend, transport, REQUEST)
             check(golden, prediction)
             timing = prediction.timing
             order = [timing.sent_ns, timing.headers_ns, *timing.chunk_ns]

@@ -20,7 +20,7 @@ async def asked(serve, factory, script, **timeouts):
     backend = factory(url=server.url, model="m")
     transport = open_transport(backend, timeouts=Timeouts(**timeouts), clock=time.monotonic_ns, limit=1)
     try:
-        made = await ask(backend, transport, Request("17", text="6 x 7?"), clock=time.monotonic_ns)
+        made = await ask(backend, transport, Request("17", text="6 x 7?"))
     finally:
         await transport.aclose()
     data = encode(made, final=True, session=0)

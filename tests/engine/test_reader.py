@@ -323,6 +323,19 @@ def test_a_golden_stream_cut_anywhere_is_the_same_in_both_forms(name, framing):
 
 
 TWO = [b"data: %b\n\n" % n(1), b"data: %b\n\n" % n(2)]
+
+
+@pytest.mark.parametrize("size", [b"10", b"0010", b"10;name=value", b"010 ;a;b", b"%032x" % 16])
+def test_the_size_of_a_chunk_may_have_zeros_before_it_and_an_extension_after_it(form, size):
+    event = b"data: " + n(12345678901) + b"\n\n"  # 25 bytes: a chunk of 16, and one of 9
+    chunks = size + b"\r\n" + event[:16] + b"\r\n9\r\n" + event[16:] + b"\r\n000;last\r\n\r\n"
+    made = form(Echo())
+    made.feed(1, HEAD + chunks)
+    assert made.failure is None
+    assert made.done_ns == 1
+    assert made.columns.all_text() == "12345678901"
+
+
 SIZED = HEAD.replace(b"Transfer-Encoding: chunked", b"Content-Length: %b")
 JSON_HEAD = HEAD.replace(b"text/event-stream", b"application/json")
 RAW = zlib.compress(b"".join(TWO), wbits=-15)
@@ -506,7 +519,7 @@ def chosen(**environment):
 
 def test_the_compiled_form_is_used_where_it_is_there_and_wanted():
     if COMPILED:
-        assert chosen(AISB_COMPILED="") == ["True", "aisb_speedups._reader"]
+        assert chosen(AISB_COMPILED="") == ["True", "aisb_speedups.reader"]
     assert chosen(AISB_COMPILED="0") == ["False", "aisb_engine._stream.reader"]
 
 
@@ -514,7 +527,7 @@ def test_a_reader_that_was_compiled_from_another_source_is_not_used(tmp_path):
     package = tmp_path / "aisb_speedups"
     package.mkdir()
     (package / "__init__.py").touch()
-    (package / "_reader.py").write_text("StreamReader = None")
+    (package / "reader.py").write_text("StreamReader = None")
     (package / "_source.py").write_text("SHA256 = 'of another file'")
     assert chosen(PYTHONPATH=str(tmp_path)) == ["False", "aisb_engine._stream.reader"]
 

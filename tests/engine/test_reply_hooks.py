@@ -44,7 +44,7 @@ async def answer(serve, script):
     ticks = iter(range(1, 1 << 40))
     transport = open_transport(backend, timeouts=Timeouts(), clock=lambda: next(ticks), limit=1)
     try:
-        return await ask(backend, transport, REQUEST, clock=lambda: 0)
+        return await ask(backend, transport, REQUEST)
     finally:
         await transport.aclose()
 

@@ -175,7 +175,7 @@ STREAMS: dict[str, list[tuple[int, bytes]]] = {
 async def measured(folder: Any, backend: Any, stream: list[tuple[int, bytes]]) -> tuple[Columns, Requests]:
     stream = [*stream, (stream[-1][0], b"data: [DONE]\n\n")]
     carrier = Played([((1000 + at) * MS, data) for at, data in stream], sent_ns=1000 * MS)
-    prediction = await ask(backend, carrier, Request("17", text="6 x 7?"), clock=lambda: 0, planned_ns=0)
+    prediction = await ask(backend, carrier, Request("17", text="6 x 7?"), planned_ns=0)
     assert prediction.failure is None
     with LogWriter(folder / "worker-0") as log:
         log.append(prediction, final=True)

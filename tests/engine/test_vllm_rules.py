@@ -97,7 +97,7 @@ async def test_the_dialect_says_what_vllm_bench_says_of_the_same_streams(seed, t
                 [(sent + round(at * MS), data) for at, data in pieces], sent_ns=sent, headers_ns=sent + 1
             )
             request = Request(str(number), text="6 x 7?", params={"max_tokens": 99})
-            log.append(await ask(Chat(), carrier, request, clock=lambda: 0), final=True)
+            log.append(await ask(Chat(), carrier, request), final=True)
     found = measure(folder, "m", "t", percentiles=PERCENTILES).dialect("vllm").parameters
     for name, values in vllm_metrics(replies).items():
         spread = found[name]

@@ -129,7 +129,7 @@ def answer(backend: HttpBackend, pieces: list[bytes], end: str) -> Prediction:
     async def once() -> Prediction:
         transport = open_transport(fresh, timeouts=TIMEOUTS, clock=LOOP.nanoseconds, limit=1)
         try:
-            return await ask(fresh, transport, request_for(fresh), clock=LOOP.nanoseconds)
+            return await ask(fresh, transport, request_for(fresh))
         finally:
             await transport.aclose()
 

@@ -13,9 +13,9 @@ from aisb._errors import AisbError, AttemptFailed, ConfigError
 from aisb._types import Chunk, Failure, Prediction, Request
 from aisb_engine._faults import RAISED, is_stop, words
 from aisb_engine._http.reply import finish, predict
-from aisb_engine._http.transport import Clock, Exchange, Transport, WireRequest, open_transport
+from aisb_engine._http.transport import Exchange, Transport, WireRequest, open_transport
 from aisb_engine._masking import headers_from_environment
-from aisb_engine._stream import StreamReader
+from aisb_engine._stream import KnownEvents, StreamReader
 
 Note = Callable[[str], None]
 
@@ -28,23 +28,22 @@ async def ask(
     transport: Transport,
     request: Request,
     *,
-    clock: Clock | None = None,
     planned_ns: int | None = None,
     attempts: int = 1,
     note: Note | None = None,
     ready: list[WireRequest] | None = None,
     sink: Callable[[Chunk], None] | None = None,
+    known: KnownEvents | None = None,
 ) -> Prediction:
     """Make one attempt; a failure is part of the prediction, never raised (a cancellation is).
 
     `ready` holds the request's bytes where they were made before its time came; they are taken out of it.
-    `sink` gets each chunk as it is read.
+    `sink` gets each chunk as it is read. `known` are events of earlier replies, and is added to.
 
     What the service refuses with a 400 or 422, and need not have, is left out as the backend's `adapt` says,
     and the request is sent again within the same attempt; `note` is told.
     """
-    del clock  # the transport has it: every stamp is taken there
-    exchange = Exchange(StreamReader(backend, sink))
+    exchange = Exchange(StreamReader(backend, sink, known))
     failure: Failure | None = None
     waiting = ready or []
     try:
@@ -64,7 +63,7 @@ async def ask(
             if call == sent or form == _FORMS - 1:
                 break
             waiting.append(wire(backend, transport, call))
-            exchange.start(StreamReader(backend, sink))
+            exchange.start(StreamReader(backend, sink, known))
     except AttemptFailed as error:
         failure = error.failure
     except AisbError as error:

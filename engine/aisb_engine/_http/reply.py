@@ -61,7 +61,7 @@ def _finish_document(reader: StreamReader, body: bytes) -> Failure | None:
 
 
 def _finish_stream(backend: HttpBackend, reader: StreamReader, rest: bytes) -> Failure | None:
-    if rest != b"[DONE]" and not problems.is_json_or_empty(rest):
+    if rest and rest != b"[DONE]" and not problems.is_json_or_empty(rest):
         return problems.cut_in_event(rest, reader.status)
     reader.read_event(rest, reader.body_ns or 0)
     if reader.failure is not None or backend.stream_end == "close":

@@ -33,7 +33,7 @@ class ServiceClient:
 
     async def ask(self, request: Request) -> Prediction:
         """Make one attempt at a request; a failure is part of the prediction."""
-        prediction = await ask(self._backend, self._transport, request, clock=time.monotonic_ns)
+        prediction = await ask(self._backend, self._transport, request)
         if prediction.failure is None:
             return prediction
         return replace(prediction, failure=mask_failure(prediction.failure))

@@ -41,7 +41,8 @@ from aisb_engine._masking import mask_failure
 from aisb_engine._progress import Progress
 
 if TYPE_CHECKING:
-    from aisb_engine._http.transport import Transport, WireRequest
+    from aisb_engine._http.asker import Asker
+    from aisb_engine._http.transport import WireRequest
     from aisb_engine._load.episodes import Episodes
     from aisb_engine._load.share import PlannedRequest
 
@@ -76,7 +77,7 @@ class SubtaskRunner:
     _brake: Brake | None = None
     _said: set[str] = field(default_factory=set)
     _health: ClientHealth | None = None
-    _transport: Transport | None = None
+    _asker: Asker | None = None
     _until_ns: int | None = None
 
     async def run(
@@ -145,11 +146,12 @@ class SubtaskRunner:
         if not isinstance(self.backend, HttpBackend):
             yield
             return
+        from aisb_engine._http.asker import Asker
         from aisb_engine._http.transport import open_transport
         from aisb_engine._load.capacity import most_files
 
         timeouts, limit = self.share.load.timeouts, limit or most_files()
-        self._transport = open_transport(
+        transport = open_transport(
             self.backend,
             timeouts=timeouts,
             clock=self.clock,
@@ -157,11 +159,12 @@ class SubtaskRunner:
             max_reply=self.share.load.max_reply,
             max_head=self.share.load.max_head,
         )
+        self._asker = Asker(self.backend, transport, self.note)
         try:
             yield
         finally:
-            await self._transport.aclose()
-            self._transport = None
+            await self._asker.aclose()
+            self._asker = None
 
     @contextmanager
     def _measured_health(self) -> Iterator[ClientHealth | None]:
@@ -242,15 +245,8 @@ class SubtaskRunner:
             pacer.close()
 
     def _encoded(self, request: Request) -> list[WireRequest]:
-        """Return the bytes of a request before its time comes: a long prompt takes milliseconds."""
-        if self._transport is None or not isinstance(self.backend, HttpBackend) or self.episodes:
-            return []
-        from aisb_engine._http.assembly import wire
-
-        try:
-            return [wire(self.backend, self._transport, self.backend.encode(request))]
-        except Exception:  # noqa: BLE001 - it is encoded again when it is sent, and the failure recorded then
-            return []
+        """Return the bytes of a request, where it goes to a service."""
+        return [] if self._asker is None or self.episodes else self._asker.prepare(request)
 
     def _is_over(self) -> bool:
         return self._until_ns is not None and self.clock() >= self._until_ns
@@ -362,25 +358,9 @@ class SubtaskRunner:
         encoded: list[WireRequest] | None = None,
     ) -> Awaitable[Prediction]:
         """Return one attempt at a request, ready to be awaited."""
-        backend, transport = self.backend, self._transport
-        if transport is None or not isinstance(backend, HttpBackend):
-            return ask_directly(backend, request, clock=self.clock, planned_ns=planned_ns, attempts=attempt)
-        if request.continuations:
-            from aisb_engine._http.likelihood import ask_options
-
-            return ask_options(backend, transport, request, planned_ns=planned_ns, attempts=attempt)
-        from aisb_engine._http.assembly import ask
-
-        return ask(
-            backend,
-            transport,
-            request,
-            clock=self.clock,
-            planned_ns=planned_ns,
-            attempts=attempt,
-            note=self.note,
-            ready=encoded,
-        )
+        if self._asker is not None:
+            return self._asker.attempt(request, attempt, planned_ns, encoded)
+        return ask_directly(self.backend, request, clock=self.clock, planned_ns=planned_ns, attempts=attempt)
 
     def _skip_followups(self, request: Request, failure: Failure) -> None:
         """Record the turns that cannot be asked, since the one before them has no answer."""

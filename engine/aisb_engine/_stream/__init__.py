@@ -1,7 +1,7 @@
-"""The reader of replies: plain, or compiled from the same file where aisb-speedups is installed.
+"""The reader of replies: plain, or compiled from the same files where aisb-speedups is installed.
 
 `AISB_COMPILED=0` in the environment chooses the plain one. A reader that was compiled from another version of
-the file is not used.
+the files is not used.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from aisb_engine._stream.known import KnownEvents
 from aisb_engine._stream.reader import StreamReader
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["COMPILED", "StreamReader", "compiled_module"]
+__all__ = ["COMPILED", "KnownEvents", "StreamReader", "compiled_module"]
 
 
 def compiled_module() -> ModuleType | None:
@@ -22,15 +23,20 @@ def compiled_module() -> ModuleType | None:
     import hashlib
     from pathlib import Path
 
-    from aisb_engine._stream import reader
+    from aisb_engine._stream import columns, framing, kind, known, lines, reader
 
     try:
-        from aisb_speedups import _reader, _source  # type: ignore[attr-defined,unused-ignore]
+        from aisb_speedups import _source  # type: ignore[attr-defined,unused-ignore]
     except ImportError:
         return None
-    source = Path(reader.__file__).read_bytes()
-    fits: ModuleType = _reader
-    return fits if hashlib.sha256(source).hexdigest() == _source.SHA256 else None
+    sources = (reader, columns, framing, kind, known, lines)
+    source = b"".join(Path(str(module.__file__)).read_bytes() for module in sources)
+    if hashlib.sha256(source).hexdigest() != _source.SHA256:
+        return None
+    from aisb_speedups import reader as compiled  # type: ignore[attr-defined,unused-ignore]
+
+    fits: ModuleType = compiled
+    return fits
 
 
 COMPILED = False
@@ -38,3 +44,4 @@ COMPILED = False
 if os.environ.get("AISB_COMPILED") != "0" and (_module := compiled_module()) is not None:
     COMPILED = True
     StreamReader = _module.StreamReader  # type: ignore[misc]
+    KnownEvents = _module.KnownEvents  # type: ignore[misc]

@@ -160,7 +160,9 @@ class Columns:
 
     def says_something(self) -> bool:
         """Say whether any chunk is more than a comment."""
-        return any(kind != "keepalive" for kind, _ in self.runs())
+        if self.run_length and self._kind != "keepalive":  # as at the end of nearly every reply
+            return True
+        return any(kind != "keepalive" for kind, _ in self._runs)
 
     def holds_answer(self) -> bool:
         """Say whether there is text, reasoning, a tool call, or a reason why there is no more of them."""
@@ -199,7 +201,7 @@ class Columns:
         A running count says it of tokens without a text too. Chunks that say their own tokens are believed
         although some do not, where there are no further tokens in the reply.
         """
-        if tokens := growth(self._places, self.counts, self.runs()):
+        if len(self.counts) > 1 and (tokens := growth(self._places, self.counts, self.runs())):
             return tokens
         total = self.usage.output_tokens if self.usage else None
         known = len(self._tokens) == self._before + self.run_length and any(self._tokens)
@@ -295,7 +297,7 @@ def _is_much(pieces: list[str]) -> bool:
     return len(pieces) >= PIECES or sum(map(len, pieces)) >= BLOCK
 
 
-def _only_text(text: str) -> str:
+def _only_text(text: Any) -> str:
     """Return a text that a backend took out of a reply; raise `TypeError` when it is none."""
     if text.__class__ is not str:
         raise TypeError(f"{text!r} is no text"[:200])
@@ -304,10 +306,10 @@ def _only_text(text: str) -> str:
 
 def _known_counts(usage: Usage) -> Usage:
     """Return a usage in which what is no number of tokens is not known."""
-    counts = _each(usage)
-    if all(count is None or (type(count) is int and 0 <= count < LARGEST_COUNT) for count in counts):
-        return usage
-    return Usage(*map(_known_count, counts))
+    for count in _each(usage):
+        if count is not None and not (type(count) is int and 0 <= count < LARGEST_COUNT):
+            return Usage(*map(_known_count, _each(usage)))
+    return usage
 
 
 def _known_count(count: Any) -> int | None:
@@ -325,5 +327,6 @@ def _loses(known: Usage, usage: Usage) -> bool:
     )
 
 
-def _each(usage: Usage) -> tuple[int | None, ...]:
+def _each(usage: Usage) -> tuple[Any, ...]:
+    """Return the counts of a usage, which are anything that a service wrote in their places."""
     return usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens

@@ -60,6 +60,8 @@ _CUT_REASONS = {
     "abort", "aborted", "cancel", "cancelled", "canceled", "user_cancel", "interrupted", "preempt",
     "preempted", "not_finished",
 }  # fmt: skip
+_WHOLE_REASONS = {"stop", "length", "tool_calls", "content_filter", "eos_token", "stop_sequence"}
+"""Nearly all replies end with one of these; they need not be searched for the words of a failure."""
 _TIMEOUT_REASONS = {"timeout", "timed_out", "deadline_exceeded"}
 _ERROR_REASON = re.compile(r"(?:.*_)?(?:errors?|failed|failure|exception)(?:_.*)?")
 _STATUS_REASONS = {"insufficient_system_resource": 503, "overloaded": 503, "rate_limit_exceeded": 429}
@@ -144,7 +146,7 @@ def failed_finish(reason: str | None, status: int | None = None) -> Failure | No
     `abort` and `error` are vLLM's and SGLang's, `cancelled`, `timeout` and `not_finished` TensorRT-LLM's,
     `insufficient_system_resource` DeepSeek's, `network_error` Zhipu's, `preempt` MLC's.
     """
-    if not reason:
+    if not reason or reason in _WHOLE_REASONS:
         return None
     word = re.sub(r"[\s\-.]+", "_", reason.strip().lower())
     text = f"the service ended its reply with the finish reason {reason!r:.60}: it did not complete it"

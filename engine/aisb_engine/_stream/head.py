@@ -37,6 +37,9 @@ def end_of_head(data: bytes, at: int, longest: int = LONGEST_HEAD) -> int:
     Raises:
         AttemptFailed: this is no HTTP/1, or the head is too long.
     """
+    end = data.find(b"\r\n\r\n", at)
+    if data.startswith(_VERSION, at) and at < end <= at + longest and data.find(b"\n\n", at, end) < 0:
+        return end + 4  # nearly always
     begun = data[at:].lstrip(b"\r\n")  # empty lines may come before it
     at = len(data) - len(begun)
     end, size = data.find(b"\r\n\r\n", at), 4

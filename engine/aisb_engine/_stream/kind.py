@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-BOM = b"\xef\xbb\xbf"
-ENOUGH = 16
+from typing import Final
+
+UNKNOWN: Final = 0  # what a body is
+DOCUMENT: Final = 1
+EVENTS: Final = 2
+VALUES: Final = 3
+
+BOM: Final = b"\xef\xbb\xbf"
+ENOUGH: Final = 16
 """How many bytes of a body tell what it is."""
-_FIELDS = (b"data", b"event", b"id:", b"retry", b":")
+_FIELDS: Final = (b"data", b"event", b"id:", b"retry", b":")
 
 
 def shows_kind(body: bytes) -> bool:

@@ -22,29 +22,19 @@ from aisb._errors import AttemptFailed
 from aisb._types import Chunk, ChunkKind, Failure
 from aisb_engine._faults import RAISED
 from aisb_engine._stream import failures, problems
-from aisb_engine._stream.columns import Columns
 from aisb_engine._stream.compression import LARGEST_REPLY, Decoder, decoder_for
 from aisb_engine._stream.head import CHUNKED, LONGEST_HEAD, Head, end_of_head, parse_head
-from aisb_engine._stream.kind import BOM, is_stream, only_comments, shows_kind
-from aisb_engine._stream.lines import HEX_DIGITS, bare_size, check_line
 from aisb_engine._stream.template import CountedTail, find_template, piece_start
 
-HEAD: Final = 0  # where the reader is in the framing
-CHUNK_SIZE: Final = 1
-CHUNK: Final = 2
-CHUNK_END: Final = 3
-TRAILERS: Final = 4
-SIZED: Final = 5
-UNTIL_CLOSE: Final = 6
-ENDED: Final = 7
-
-UNKNOWN: Final = 0  # what the body is
-DOCUMENT: Final = 1
-EVENTS: Final = 2
-VALUES: Final = 3
+from .columns import Columns  # relative: aisb-speedups compiles these files in a package of another name
+from .framing import CHUNK, CHUNK_END, CHUNK_SIZE, ENDED, HEAD, SIZED, TRAILERS, UNTIL_CLOSE
+from .kind import BOM, DOCUMENT, EVENTS, UNKNOWN, VALUES, is_stream, only_comments, shows_kind
+from .known import KnownEvents
+from .lines import SIZES, check_line, read_size
 
 MISSES: Final = 8  # events in a row without a match, after which nothing is learnt: some differ elsewhere
 FOLD: Final = 32  # matches, after which older chunks are packed: ten thousand replies may be in memory
+CR: Final = 13  # a number: Python looks for one in bytes ten times as fast as for b"\r"
 loads: Final = orjson.loads
 
 
@@ -52,11 +42,15 @@ class StreamReader:
     """Reads one reply: `feed` it pieces, `close` it when the connection closes, `end` it when all has come.
 
     `backend` decodes events; without one the body is kept. `sink` gets each chunk as it is read, without a
-    template. Stamps are in nanoseconds, None until they come; `failure` says why it cannot be read.
+    template. `known` are events of the service's earlier replies. Stamps are in nanoseconds, None until they
+    come; `failure` says why it cannot be read.
     """
 
     def __init__(
-        self, backend: HttpBackend | None = None, sink: Callable[[Chunk], None] | None = None
+        self,
+        backend: HttpBackend | None = None,
+        sink: Callable[[Chunk], None] | None = None,
+        known: KnownEvents | None = None,
     ) -> None:
         self.status: int = 0
         self.headers: Mapping[str, str] = {}  # names in lower case
@@ -79,7 +73,7 @@ class StreamReader:
         self._decode = backend.decode if backend else problems.no_events
         self._statuses = backend.error_statuses if backend else {}
         self._sse: bool = backend is not None and backend.stream_format == "sse"
-        self._sink = sink
+        self._sink, self._known = sink, known
         self._kind: int = DOCUMENT if backend is None else UNKNOWN
         self._body: list[tuple[int, bytes]] = []  # a document, or the beginning of a body of unknown kind
         self._start: bool = True  # a byte order mark may come
@@ -205,11 +199,10 @@ class StreamReader:
         if end < 0:
             return self._keep_line(data, at)
         digits = data[at:end]
-        if not 0 < len(digits) < 16 or digits.translate(None, HEX_DIGITS):
-            digits = bare_size(digits)
-        self._left = int(digits, 16)
+        size = SIZES.get(digits)
+        self._left = read_size(digits) if size is None else size
         self._state = CHUNK if self._left else TRAILERS
-        if digits.isupper():
+        if size is None and digits.isupper():
             self._size_format = b"%X\r\n"
         return end + 2
 
@@ -232,13 +225,15 @@ class StreamReader:
         if self.decoder is not None and not (data := self.decoder.feed(data)):
             return
         self.body_ns = stamp
+        if self._kind == UNKNOWN and self._sse and not self._body and data.startswith(b"data:"):
+            self._kind = EVENTS  # as nearly all streams begin
         if self._kind == EVENTS:
             self._read_events(data, stamp)
         elif self._kind == VALUES:
             self._read_values(data, stamp)
         else:
             self._body.append((stamp, data))
-            if self._kind == UNKNOWN and (data.startswith(b"data:") or shows_kind(self.document())):
+            if self._kind == UNKNOWN and shows_kind(self.document()):
                 self._tell_kind()
 
     def _tell_kind(self) -> None:
@@ -251,7 +246,7 @@ class StreamReader:
             self._body = []
 
     def _read_events(self, data: bytes, stamp: int) -> None:
-        if not (self._between and data.startswith(b"data: ") and data.endswith(b"\n\n")) or b"\r" in data:
+        if not (self._between and data.startswith(b"data: ") and data.endswith(b"\n\n")) or CR in data:
             self._read_lines(data, stamp)
             return
         self._start = False
@@ -331,16 +326,21 @@ class StreamReader:
     def _decode_event(self, payload: bytes) -> Chunk | None:
         if self._is_error:
             raise failures.error_event(payload, self.status, self._statuses)
+        known = self._known if self._learns else None
+        if known is not None and (chunk := known.get(payload)) is not None:
+            return chunk
         try:
             event: Any = loads(payload)
         except ValueError:
             event = problems.parse_odd_json(payload, self.status)
-            self.columns.has_surrogates = True
-        if type(event) is not dict or b"rror" in payload:
+            self.columns.has_surrogates, known = True, None
+        if type(event) is not dict or payload.find(b"rror") >= 0:
             event = failures.checked_event(event, payload, self.status, self._statuses)
         chunk = self._decode(event)
         if chunk is None or chunk.kind == "role":
             failures.check_silent(event, payload, self.status, self._statuses)
+        if known is not None and chunk is not None:
+            known.keep(payload, chunk)
         return chunk
 
     def _add(self, stamp: int, chunk: Chunk) -> None:

@@ -1,6 +1,6 @@
 """Compile the engine's stream reader into the wheel with mypyc, where a C compiler is at hand.
 
-The source is the engine's own file: there is no second copy of it. Without a compiler the wheel holds no
+The sources are the engine's own files: there is no second copy of them. Without a compiler the wheel holds no
 module, and the engine uses the plain reader, which does the same at a higher cost.
 """
 
@@ -16,9 +16,9 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "aisb_speedups"
-MODULE = "_reader"
-IN_CHECKOUT = "../../../engine/aisb_engine/_stream/reader.py"
-IN_SDIST = "source/reader.py"
+FILES = ("reader.py", "columns.py", "framing.py", "kind.py", "known.py", "lines.py")
+IN_CHECKOUT = "../../../engine/aisb_engine/_stream"
+IN_SDIST = "source"
 
 
 class CompileHook(BuildHookInterface):
@@ -26,15 +26,17 @@ class CompileHook(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and put the modules where this kind of wheel has them: beside the package, or inside."""
-        source = Path(self.root, IN_CHECKOUT)
-        if not source.is_file():
-            source = Path(self.root, IN_SDIST)
+        folder = Path(self.root, IN_CHECKOUT)
+        if not folder.is_dir():
+            folder = Path(self.root, IN_SDIST)
+        sources = [folder / name for name in FILES]
         if self.target_name == "sdist":
-            build_data["force_include"][str(source)] = IN_SDIST
+            for source in sources:
+                build_data["force_include"][str(source)] = f"{IN_SDIST}/{source.name}"
         if self.target_name != "wheel":
             return
         self.scratch = Path(tempfile.mkdtemp())
-        built = self.compiled(source)
+        built = self.compiled(sources)
         if not built:
             self.app.display_warning("the reader could not be compiled: aisb will use more of the processor")
             return
@@ -54,7 +56,7 @@ class CompileHook(BuildHookInterface):
         del version, build_data, artifact_path
         shutil.rmtree(getattr(self, "scratch", ""), ignore_errors=True)
 
-    def compiled(self, source: Path) -> list[Path]:
+    def compiled(self, sources: list[Path]) -> list[Path]:
         """Return the files of the compiled reader; none where they cannot be made."""
         from mypyc.build import mypycify
         from setuptools import Distribution
@@ -62,13 +64,16 @@ class CompileHook(BuildHookInterface):
         package = self.scratch / PACKAGE
         package.mkdir()
         (package / "__init__.py").touch()
-        shutil.copy2(source, package / f"{MODULE}.py")
+        for source in sources:
+            shutil.copy2(source, package)
         before = Path.cwd()
         os.chdir(self.scratch)  # mypyc names a module by its path from here
         try:
             # Types of other modules are not followed: what is built does not depend on what is installed.
-            options = ["--ignore-missing-imports", "--follow-imports=skip", f"{PACKAGE}/{MODULE}.py"]
-            modules = mypycify(options, target_dir=str(self.scratch / "c"))
+            options = ["--ignore-missing-imports", "--follow-imports=skip"]
+            paths = [f"{PACKAGE}/{source.name}" for source in sources]
+            group = f"{PACKAGE}.stream"  # how their common module is named
+            modules = mypycify([*options, *paths], target_dir=str(self.scratch / "c"), group_name=group)
             for module in modules:
                 module.extra_compile_args = [a for a in module.extra_compile_args if a != "-Werror"]
             command = Distribution({"name": "aisb-speedups", "ext_modules": modules}).get_command_obj(
@@ -83,7 +88,7 @@ class CompileHook(BuildHookInterface):
         finally:
             os.chdir(before)
         record = self.scratch / "_source.py"
-        digest = hashlib.sha256(source.read_bytes()).hexdigest()
-        record.write_text(f'"""Which source the reader was compiled from."""\n\nSHA256 = "{digest}"\n')
-        built = sorted((self.scratch / "built" / PACKAGE).glob(f"{MODULE}*"))
+        digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+        record.write_text(f'"""Which sources the reader was compiled from."""\n\nSHA256 = "{digest}"\n')
+        built = sorted((self.scratch / "built" / PACKAGE).iterdir())
         return [*built, record] if built else []

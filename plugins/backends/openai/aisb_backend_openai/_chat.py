@@ -85,7 +85,7 @@ class OpenAIChat(OpenAIService):
         text = delta.get("content") or ""
         reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
         finish = choice.get("finish_reason")
-        usage = usage_in(event)
+        usage = usage_in(event) if "usage" in event or "timings" in event else None
         calls = delta.get("tool_calls")
         refusal = delta.get("refusal")
         count = count_tokens(event, choice)

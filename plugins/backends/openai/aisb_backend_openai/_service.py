@@ -229,7 +229,7 @@ def usage_in(event: Mapping[str, Any]) -> Usage | None:
     if usage := event.get("usage"):
         return read_usage(usage)
     timings = event.get("timings")
-    if not isinstance(timings, Mapping) or "predicted_n" not in timings:
+    if not timings or not isinstance(timings, Mapping) or "predicted_n" not in timings:
         return None
     evaluated, cached = timings.get("prompt_n"), timings.get("cache_n")
     known = type(evaluated) is int and type(cached) is int
@@ -250,8 +250,8 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
     prompt = usage.get("prompt_tokens_details") or {}
     completion = usage.get("completion_tokens_details") or {}
     return Usage(
-        input_tokens=usage.get("prompt_tokens"),
-        output_tokens=usage.get("completion_tokens"),
-        cached_tokens=prompt.get("cached_tokens"),
-        reasoning_tokens=completion.get("reasoning_tokens", usage.get("reasoning_tokens")),
+        usage.get("prompt_tokens"),
+        usage.get("completion_tokens"),
+        prompt.get("cached_tokens"),
+        completion.get("reasoning_tokens", usage.get("reasoning_tokens")),
     )

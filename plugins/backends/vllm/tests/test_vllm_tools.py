@@ -63,7 +63,7 @@ async def test_a_call_comes_out_alike_whoever_takes_it_from_the_text(form, strea
         backend = VLLMChat(url=mock.url, stream=stream, returns_tool_calls=form == "field")
         request = Request("17", text="Add one.", params={"tools": [TOOL]})
         transport = open_transport(backend, timeouts=Timeouts(), clock=lambda: 0, limit=1)
-        made = await ask(backend, transport, request, clock=lambda: 0)
+        made = await ask(backend, transport, request)
         await transport.aclose()
     assert (made.failure, made.text) == (None, "")
     (call,) = made.tool_calls

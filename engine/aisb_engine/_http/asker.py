@@ -1,0 +1,58 @@
+"""Making attempts at requests to one service, all of them over one transport."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aisb._backend import HttpBackend
+from aisb._types import Prediction, Request
+from aisb_engine._http.assembly import ask, wire
+from aisb_engine._http.likelihood import ask_options
+from aisb_engine._http.transport import Transport, WireRequest
+from aisb_engine._stream import KnownEvents
+
+
+class Asker:
+    """Makes attempts; `note` is called with a line for the log where a request had to be sent otherwise."""
+
+    __slots__ = ("_backend", "_known", "_note", "_transport")
+
+    def __init__(self, backend: HttpBackend, transport: Transport, note: Callable[[str], None]) -> None:
+        self._backend = backend
+        self._transport = transport
+        self._note = note
+        self._known = KnownEvents()
+
+    def prepare(self, request: Request) -> list[WireRequest]:
+        """Return the bytes of a request before its time comes: a long prompt takes milliseconds."""
+        try:
+            return [wire(self._backend, self._transport, self._backend.encode(request))]
+        except Exception:  # noqa: BLE001 - it is encoded again when it is sent, and the failure recorded then
+            return []
+
+    def attempt(
+        self,
+        request: Request,
+        attempts: int,
+        planned_ns: int | None,
+        prepared: list[WireRequest] | None = None,
+    ) -> Awaitable[Prediction]:
+        """Return one attempt at a request, ready to be awaited; `attempts` counts it and those before it."""
+        if request.continuations:
+            return ask_options(
+                self._backend, self._transport, request, planned_ns=planned_ns, attempts=attempts
+            )
+        return ask(
+            self._backend,
+            self._transport,
+            request,
+            planned_ns=planned_ns,
+            attempts=attempts,
+            note=self._note,
+            ready=prepared,
+            known=self._known,
+        )
+
+    async def aclose(self) -> None:
+        """Close the transport."""
+        await self._transport.aclose()
