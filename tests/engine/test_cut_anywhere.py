@@ -16,7 +16,7 @@ from aisb_engine._http.assembly import ask
 from aisb_engine._http.transport import open_transport
 from aisb_engine._record.log import decode, encode, extents
 from aisb_engine._spec import Timeouts
-from aisb_engine._stream import compiled_module, reader
+from aisb_engine._stream import KnownEvents, compiled_module, reader
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 WORDS = st.sampled_from(
@@ -70,8 +70,8 @@ def bodies(draw):
     return [body[a:b] for a, b in pairwise(sorted({0, len(body), *ends}))]
 
 
-def said(reply, cuts):
-    """What comes of a reply that is read in these pieces: the text, the kinds, how it ended."""
+def said(reply, cuts, known=None):
+    """Return what a reply says that is read in these pieces: the text, the kinds, how it ended."""
     ends = sorted({0, len(reply), *(cut % len(reply) for cut in cuts)})
     loop = MemoryLoop()
     loop.script = [reply[a:b] for a, b in pairwise(ends)], "open"
@@ -80,7 +80,7 @@ def said(reply, cuts):
     async def one():
         transport = open_transport(backend, timeouts=Timeouts(), clock=loop.nanoseconds, limit=1)
         try:
-            return await ask(backend, transport, Request("1", text="?"))
+            return await ask(backend, transport, Request("1", text="?"), known=known)
         finally:
             await transport.aclose()
 
@@ -101,6 +101,7 @@ def said(reply, cuts):
 
 COMPILED = compiled_module()
 FORMS = [reader.StreamReader, *([COMPILED.StreamReader] if COMPILED else [])]
+KNOWN = KnownEvents()  # of all replies that were read before
 
 
 def read(form, reply, cuts, *, stamps=False):
@@ -132,6 +133,7 @@ def test_a_reply_says_the_same_however_it_is_cut(chunks, size, cuts):
         by_chunks.append(at)
     wanted = said(reply, [])
     assert said(reply, by_chunks) == said(reply, by_chunks + cuts) == said(reply, cuts) == wanted
+    assert said(reply, by_chunks, KNOWN) == said(reply, cuts, KNOWN) == wanted
     assert wanted[5] is None
     for form in FORMS:
         assert read(form, reply, by_chunks) == read(form, reply, by_chunks + cuts) == read(form, reply, cuts)

@@ -506,6 +506,70 @@ def test_a_text_that_stands_elsewhere_in_its_event_too_teaches_no_template(form)
     assert (made.columns.all_text(), made.failure) == ("a:,xb:", None)
 
 
+# Events that are known from earlier replies.
+
+
+class Counting(Echo):
+    """Counts the events that it decodes."""
+
+    copies_text: ClassVar = True
+    decoded: ClassVar = 0
+
+    def decode(self, event):
+        type(self).decoded += 1
+        return super().decode(event)
+
+
+def with_known(form, *events):
+    """Return the texts of replies of one event each, which share what is known, and how many were decoded."""
+    known = sys.modules[form.__module__].KnownEvents()
+    Counting.decoded, texts = 0, []
+    for event in events:
+        made = form(Counting(), None, known)
+        made.begin(200, {"content-type": "text/event-stream"}, 0)
+        made.feed(1, b"data: %b\n\n" % event)
+        assert made.failure is None
+        texts.append(made.columns.all_text())
+    return texts, Counting.decoded
+
+
+def test_an_event_that_differs_in_its_id_alone_is_decoded_once(form):
+    events = [b'{"id":"one","n":1}', b'{"id":"two","n":1}', b'{"id":"","n":1}', b'{"id":"one","n":2}']
+    assert with_known(form, *events) == (["1", "1", "1", "2"], 2)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        rb'{"id":"x\",\"n\":1}","n":2}',  # what could be the rest of the event is a part of its id
+        rb'{"id":"x\\","n":2}',
+        b'{"id":7,"n":2}',
+        b'{"id":{"id":"one","n":1},"n":2}',
+        b'{ "id":"one","n":2}',
+        b'{"n":2}',
+    ],
+)
+def test_an_event_whose_id_is_none_of_the_usual_is_not_taken_for_another_one(form, other):
+    texts, _ = with_known(form, b'{"id":"one","n":1}', other, b'{"id":"one","n":1}', other)
+    assert texts == ["1", "2", "1", "2"]
+
+
+def test_few_and_short_events_are_known(form):
+    numbers = [b'{"id":"one","n":%d}' % number for number in range(600)]
+    assert with_known(form, *numbers, *numbers[-50:])[1] <= 650
+    long = b'{"id":"one","n":%d}' % 10**2000
+    assert with_known(form, long, long) == ([str(10**2000)] * 2, 2)
+
+
+def test_an_error_is_found_in_every_reply_that_has_it(form):
+    known = sys.modules[form.__module__].KnownEvents()
+    for number in range(3):
+        made = form(Counting(), None, known)
+        made.begin(200, {"content-type": "text/event-stream"}, 0)
+        made.feed(1, b'data: {"id":"%d","error":{"message":"no memory left"}}\n\n' % number)
+        assert "no memory left" in made.failure.message
+
+
 # Which form is used.
 
 
