@@ -143,7 +143,7 @@ def test_the_speedups_are_built_from_their_sdist_which_holds_nothing_compiled(tm
     with tarfile.open(tmp_path / "aisb_speedups-0.2.0.tar.gz") as sdist:
         sdist.extractall(tmp_path, filter="data")
     unpacked = tmp_path / "aisb_speedups-0.2.0"
-    for name in ("reader.py", "columns.py", "framing.py", "kind.py", "known.py", "lines.py"):
+    for name in ("reader.py", "columns.py", "framing.py", "inbox.py", "kind.py", "known.py", "lines.py"):
         source = ROOT / "engine/aisb_engine/_stream" / name
         assert (unpacked / "source" / name).read_bytes() == source.read_bytes()
     assert {file.name for file in (unpacked / "aisb_speedups").iterdir()} == {"__init__.py", "py.typed"}

@@ -419,7 +419,7 @@ async def test_a_connection_whose_reply_ends_right_after_done_is_used_again(serv
 
 
 async def test_a_connection_whose_reply_ended_late_is_used_again_when_it_has(serve, connect):
-    server = await serve([[*chunked(*SAID, DONE, end=False), 1.0, b"0\r\n\r\n"]])
+    server = await serve([[*chunked(*SAID, DONE, end=False), 0.5, b"0\r\n\r\n"]])
     transport = connect(server.url, transport="native")
     await answer(transport, server.url)
     await answer(transport, server.url)

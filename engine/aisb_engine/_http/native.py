@@ -1,6 +1,7 @@
 """Carrying requests over HTTP/1.1 at the least cost: a pool of connections, kept open between requests.
 
-Every piece of a reply is stamped before anything looks at it, and then read by the exchange's `StreamReader`.
+The `Inbox` of a connection stamps every piece of a reply before anything looks at it, and gives it to the
+exchange's `StreamReader`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from aisb_engine._http.transport import (
     WireRequest,
     is_close_race,
 )
+from aisb_engine._stream import Inbox
 from aisb_engine._stream.compression import LARGEST_REPLY, too_large
 from aisb_engine._stream.head import LONGEST_HEAD
 
@@ -216,8 +218,8 @@ class Connection(asyncio.Protocol):
     """One connection, which carries one exchange at a time."""
 
     __slots__ = (
-        "_answer", "_clock", "_deadlines", "_end_timer", "_exchange", "_feed", "_handed_ns", "_last_event",
-        "_left", "_loop", "_paused", "_poll", "_pool", "_transport", "_used", "connect_ns",
+        "_answer", "_clock", "_deadlines", "_end_timer", "_exchange", "_handed_ns", "_inbox", "_last_event",
+        "_loop", "_paused", "_poll", "_pool", "_transport", "_used", "connect_ns", "data_received",
     )  # fmt: skip
 
     def __init__(self, pool: NativeTransport) -> None:
@@ -226,8 +228,9 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
-        self._feed: Callable[[int, bytes], bool] = _not_asked
-        self._left = 0
+        self._inbox = Inbox(pool.clock, self._finish, self._exceed)
+        self._inbox.unexpected = self._refuse
+        self.data_received: Callable[[bytes], None] = self._inbox.receive  # type: ignore[assignment]
         self._poll: select.poll | None = None
         self._paused = False
         self._used = False
@@ -246,10 +249,9 @@ class Connection(asyncio.Protocol):
             raise AttemptFailed(Failure("cut", "the connection was closed before the request was sent"))
         self._answer: asyncio.Future[None] = self._loop.create_future()
         self._exchange = exchange
-        # The head comes on top.
-        self._left = self._pool.max_reply + self._pool.max_head
-        exchange.reader.max_reply, exchange.reader.max_head = self._pool.max_reply, self._pool.max_head
-        self._feed = exchange.reader.feed
+        pool, reader = self._pool, exchange.reader
+        reader.max_reply, reader.max_head = pool.max_reply, pool.max_head
+        self._inbox.expect(reader, pool.max_reply + pool.max_head)
         # Stamped before the call that sends: a process that loses its processor right after it would else
         # take the service's first milliseconds for its own, and report a first token sooner than it came.
         self._handed_ns = self._clock()
@@ -283,14 +285,6 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     # What the event loop calls.
-
-    def data_received(self, data: bytes) -> None:
-        stamp = self._clock()
-        self._left -= len(data)
-        if self._left < 0 and self._exchange is not None:
-            self._fail(too_large(self._pool.max_reply))
-        elif self._feed(stamp, data):
-            self._finish()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -340,7 +334,7 @@ class Connection(asyncio.Protocol):
 
     def _detach(self) -> None:
         self._exchange = None
-        self._feed = _not_asked
+        self._inbox.stop()
         self._deadlines.stop()
 
     def _finish(self) -> None:
@@ -350,9 +344,9 @@ class Connection(asyncio.Protocol):
         that the connection can be used again. Where it did not come in time, the next reply does not wait.
         """
         exchange = self._exchange
-        if exchange is None:  # a late error page, or a server out of step
-            self.abort()
-        elif exchange.reader.done_ns is not None:
+        if exchange is None:
+            return
+        if exchange.reader.done_ns is not None:
             self._settle(exchange)
         elif self._end_timer is None:
             self._last_event = self._loop.time()
@@ -377,7 +371,7 @@ class Connection(asyncio.Protocol):
         exchange.reader.done_ns = exchange.reader.last_ns
         self._hand_over()
         if exchange.reader.keep_alive:
-            self._feed = partial(self._drain, exchange)
+            self._inbox.unexpected = partial(self._drain, exchange)
             self._end_timer = self._loop.call_later(DRAIN, self.abort)
             self._pool.drain(self)
         else:
@@ -390,15 +384,22 @@ class Connection(asyncio.Protocol):
         if not self._answer.done():
             self._answer.set_result(None)
 
-    def _drain(self, exchange: Exchange, stamp_ns: int, data: bytes) -> bool:
+    def _drain(self, exchange: Exchange, stamp_ns: int, data: bytes) -> None:
         """Read on to the end of a reply that was handed over."""
         exchange.reader.feed(stamp_ns, data)
         if exchange.reader.close():
             self._stop_end_timer()
-            self._feed = _not_asked
+            self._inbox.unexpected = self._refuse
             self._pool.ends_late = self._loop.time() - self._last_event > END_WAIT
             self._free(exchange)
-        return False
+
+    def _refuse(self, stamp_ns: int, data: bytes) -> None:
+        """Close the connection: a late error page came, or the server is out of step."""
+        del stamp_ns, data
+        self.abort()
+
+    def _exceed(self) -> None:
+        self._fail(too_large(self._pool.max_reply))
 
     def _free(self, exchange: Exchange) -> None:
         """Give the connection back to the pool; close it where it cannot be used again."""
@@ -421,12 +422,6 @@ class Connection(asyncio.Protocol):
         if not self._answer.done():
             self._answer.set_exception(AttemptFailed(replace(failure, status=exchange.reader.status or None)))
         self.abort()
-
-
-def _not_asked(stamp_ns: int, data: bytes) -> bool:
-    """Take what comes while nothing is asked: the connection cannot be used any more."""
-    del stamp_ns, data
-    return True
 
 
 class RequestHeads:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from aisb_engine._stream.inbox import Inbox
 from aisb_engine._stream.known import KnownEvents
 from aisb_engine._stream.reader import StreamReader
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["COMPILED", "KnownEvents", "StreamReader", "compiled_module"]
+__all__ = ["COMPILED", "Inbox", "KnownEvents", "StreamReader", "compiled_module"]
 
 
 def compiled_module() -> ModuleType | None:
@@ -23,13 +24,13 @@ def compiled_module() -> ModuleType | None:
     import hashlib
     from pathlib import Path
 
-    from aisb_engine._stream import columns, framing, kind, known, lines, reader
+    from aisb_engine._stream import columns, framing, inbox, kind, known, lines, reader
 
     try:
         from aisb_speedups import _source  # type: ignore[attr-defined,unused-ignore]
     except ImportError:
         return None
-    sources = (reader, columns, framing, kind, known, lines)
+    sources = (reader, columns, framing, inbox, kind, known, lines)
     source = b"".join(Path(str(module.__file__)).read_bytes() for module in sources)
     if hashlib.sha256(source).hexdigest() != _source.SHA256:
         return None
@@ -45,3 +46,4 @@ if os.environ.get("AISB_COMPILED") != "0" and (_module := compiled_module()) is 
     COMPILED = True
     StreamReader = _module.StreamReader  # type: ignore[misc]
     KnownEvents = _module.KnownEvents  # type: ignore[misc]
+    from aisb_speedups.inbox import Inbox  # type: ignore[import-not-found,no-redef,unused-ignore]
