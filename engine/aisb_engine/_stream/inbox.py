@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter_ns
+from typing import Final
 
 from .reader import StreamReader
+
+now_ns: Final = perf_counter_ns
 
 
 class Inbox:
@@ -12,6 +16,9 @@ class Inbox:
 
     `ended` is called when a reply is whole or cannot be read on, `exceeded` when more bytes came than a reply
     may have, and `unexpected` with a stamp and bytes that arrive while no reply is expected.
+
+    A clock that counts from its `began_ns` of `perf_counter_ns`, as a run's does, is read here: calling it
+    costs as much as the rest of what is done with most pieces.
     """
 
     def __init__(
@@ -19,6 +26,9 @@ class Inbox:
     ) -> None:
         self.unexpected: Callable[[int, bytes], None] | None = None
         self._clock = clock
+        began: int | None = getattr(clock, "began_ns", None)
+        self._began_ns: int = began or 0
+        self._is_run_clock: bool = began is not None
         self._ended = ended
         self._exceeded = exceeded
         self._reader: StreamReader | None = None
@@ -35,7 +45,7 @@ class Inbox:
 
     def receive(self, data: bytes) -> None:
         """Take bytes as they arrive."""
-        stamp = self._clock()
+        stamp: int = now_ns() - self._began_ns if self._is_run_clock else self._clock()
         reader = self._reader
         if reader is None:
             if self.unexpected is not None:

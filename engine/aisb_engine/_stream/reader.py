@@ -105,8 +105,8 @@ class StreamReader:
                 framing = None if self._state == UNTIL_CLOSE else self._size_format
                 start = piece_start(self._before, length, framing, self._piece_starts)
             text, end = len(start), length - len(self._piece_end)
-            matches = data[:text] == start and data[end:] == self._piece_end
-            if matches and self._add_match(stamp, data[text - 1 : end + 1]):
+            matches = data.startswith(start) and data.endswith(self._piece_end)
+            if matches and end >= text and self._add_match(stamp, data[text - 1 : end + 1]):
                 return False
         try:
             self._read_framing(data, stamp)
