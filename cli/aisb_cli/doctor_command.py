@@ -31,6 +31,10 @@ MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX", "red
     shell_complete=complete_models,
     help="Model file that asks the service [default: by its pages].",
 )
+@click.option(
+    "--launcher", metavar="NAME", help="Look at where this launcher places workers, as at a Ray cluster."
+)
+@shared.sets("An option of the launcher, as launcher.address=auto.")
 @shared.model_name
 @shared.api_key_env
 @click.option(
@@ -55,6 +59,8 @@ def doctor(
     urls: tuple[str, ...],
     *,
     model: str | None,
+    launcher: str | None,
+    sets: tuple[str, ...],
     model_name: str | None,
     api_key_env: str | None,
     determinism: bool,
@@ -72,6 +78,7 @@ def doctor(
       aisb doctor --url http://127.0.0.1:8000
       aisb doctor --url http://127.0.0.1:8080 --models tgi_stream_api_general
       aisb doctor --url http://127.0.0.1:8000 --determinism
+      aisb doctor --launcher ray --set launcher.address=auto
     """  # noqa: D301 - \b is for click
     from aisb_cli.doctor.machine import look_at_machine
 
@@ -87,6 +94,10 @@ def doctor(
             found.append(finding)
 
     tell(look_at_machine(plugins, work_dir, data_dir))
+    if launcher is not None:
+        from aisb_cli.doctor.launcher import look_at_launcher
+
+        tell(look_at_launcher(plugins, launcher, sets))
     options = {"model": model_name, "api_key_env": api_key_env}
     for url in urls:
         tell(_service(url, plugins, model, options))

@@ -240,3 +240,20 @@ def test_its_words_are_coloured_on_a_terminal_unless_no_color_is_set(tmp_path, m
     assert doctor.wait(30) in (0, 1)
     assert b"note" in said
     assert (b"\x1b[3" in said) is coloured
+
+
+def test_a_launcher_is_asked_what_it_finds_where_it_places_workers(tmp_path, installed):
+    words = ("--launcher", "spawned", "--set", "launcher.elsewhere=true")
+    done = doctor(*words, cwd=tmp_path, PYTHONPATH=str(installed))
+    assert done.returncode == 1
+    shown = done.stdout.partition("launcher spawned")[2]
+    assert "ok    place: another folder" in shown
+    assert "FIX   code: it is older" in shown
+    assert "-> install the same there" in shown
+    assert "it has nothing to look at" in doctor("--launcher", "local", cwd=tmp_path).stdout
+
+
+def test_an_option_of_no_launcher_is_refused(tmp_path):
+    done = doctor("--launcher", "local", "--set", "load.workers=2", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--set load.workers: is not launcher.OPTION=VALUE" in done.stderr

@@ -32,6 +32,23 @@ class Setting(NamedTuple):
         return cls(split_path(path.strip()), _value(value), not value)
 
 
+def launcher_options(sets: Iterable[str]) -> dict[str, Any]:
+    """Return the options of a launcher that settings give: `launcher.address=auto` is `{"address": "auto"}`.
+
+    Raises:
+        ConfigError: a setting is no `launcher.OPTION=VALUE`.
+    """
+    options: dict[str, Any] = {}
+    for setting in map(Setting.parse, sets):
+        if setting.path[0] != "launcher" or len(setting.path) < 2:
+            raise ConfigError(f"--set {'.'.join(setting.path)}", "is not launcher.OPTION=VALUE")
+        value = setting.value
+        for key in reversed(setting.path[2:]):
+            value = {key: value}
+        options = overlay(options, {setting.path[1]: value})
+    return options
+
+
 def split_path(path: str) -> tuple[str, ...]:
     """Split a dotted path; parts in double quotes may hold dots.
 

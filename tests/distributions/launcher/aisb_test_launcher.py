@@ -76,6 +76,11 @@ class Spawned(Launcher):
         self._connections = []
         self._stopped = False
 
+    def inspect(self):
+        where = "another folder" if self._elsewhere else "this folder"
+        yield {"name": "place", "state": "ok", "text": where}
+        yield {"name": "code", "state": "problem", "text": "it is older", "remedy": "install the same there"}
+
     async def start(self, jobs) -> None:
         self._jobs = jobs
         context = multiprocessing.get_context("spawn")

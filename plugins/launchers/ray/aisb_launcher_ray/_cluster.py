@@ -78,13 +78,22 @@ def check_versions(payloads: Sequence[bytes], only: Container[str] | None = None
     Raises:
         RunError: it names each node, and what is missing or different there.
     """
+    from aisb_launcher_ray import _versions as versions
+
+    differing = compare_versions(versions.needed(payloads), only)
+    problems = [f"  node {address}: {line}" for address, lines in differing.items() for line in lines]
+    if problems:
+        raise RunError("\n".join(["nodes of the cluster have other code than this command:", *problems]))
+
+
+def compare_versions(names: Sequence[str], only: Container[str] | None = None) -> Mapping[str, list[str]]:
+    """Return for the address of each living node how its packages of these names differ from ours."""
     import ray
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from aisb_launcher_ray import _versions as versions
 
-    names = versions.needed(payloads)
     ours = versions.hashes(names)
     cloudpickle.register_pickle_by_value(versions)  # nodes may lack this package
     asked = ray.remote(num_cpus=0, max_retries=0)(versions.hashes)
@@ -96,7 +105,7 @@ def check_versions(payloads: Sequence[bytes], only: Container[str] | None = None
         for node in living
     }
     ray.wait(list(calls.values()), num_returns=len(calls), timeout=ANSWER_WITHIN)
-    problems = []
+    found: dict[str, list[str]] = {}
     for node, call in calls.items():
         try:
             lines = versions.differences(ours, ray.get(call, timeout=0.1))
@@ -104,9 +113,8 @@ def check_versions(payloads: Sequence[bytes], only: Container[str] | None = None
             if node not in nodes():  # it died a short while ago, which Ray knows by now
                 continue
             lines = [f"it cannot be asked: {_first_line(error)}"]
-        problems += [f"  node {living[node]}: {line}" for line in lines]
-    if problems:
-        raise RunError("\n".join(["nodes of the cluster have other code than this command:", *problems]))
+        found.setdefault(living[node], []).extend(lines)
+    return found
 
 
 def _silence() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -28,6 +29,7 @@ BATCH_EVERY = 0.5
 GATHER = 0.005
 """Seconds that a message waits for others."""
 PULSE = 0.5
+PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class Chunk(NamedTuple):
@@ -45,6 +47,14 @@ class Batch(NamedTuple):
     messages: tuple[tuple[int, bytes], ...] = ()
     chunks: tuple[Chunk, ...] = ()
     ended: tuple[tuple[int, str], ...] = ()
+
+
+class Limits(NamedTuple):
+    """What limits a load on a node: open files of a process (None: no limit), local ports, processors."""
+
+    files: int | None
+    ports: int | None
+    processors: int
 
 
 class Door(NamedTuple):
@@ -108,6 +118,10 @@ class Collector:
     async def clock(self) -> int:
         """Return the time of this node's clock."""
         return time.perf_counter_ns()
+
+    async def limits(self) -> Limits:
+        """Return what limits a load here. Processes of Ray have the limits of the raylet."""
+        return _limits()
 
     async def deliver(self, number: int, messages: Sequence[tuple[int | None, bytes]]) -> None:
         """Pass messages on, each for one worker or for all; calls may arrive out of order."""
@@ -236,3 +250,12 @@ class Collector:
                     self._kill(worker, f"nothing was heard of it for {self._lease:g} s")
                 else:
                     worker.pulse.write(b".")
+
+
+def _limits() -> Limits:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    ports = None
+    with suppress(OSError, ValueError):
+        low, high = map(int, PORTS.read_text(encoding="ascii").split())
+        ports = high - low + 1
+    return Limits(None if hard == resource.RLIM_INFINITY else hard, ports, os.cpu_count() or 1)

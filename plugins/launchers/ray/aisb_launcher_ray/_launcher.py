@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -57,6 +57,13 @@ class RayWorkers(Launcher):
         self._starting: asyncio.Task[list[Node]] | None = None
         self._replacing: dict[int, asyncio.Task[None]] = {}
         self._stopped = False
+
+    def inspect(self) -> Iterator[Mapping[str, str]]:
+        """Look at the cluster, for `aisb doctor`."""
+        from aisb_launcher_ray._inspecting import look_at_cluster
+
+        connect(self._address)
+        yield from look_at_cluster(self._lease)
 
     async def start(self, jobs: Sequence[Job]) -> None:
         """Place an actor for each job, check the nodes, copy the files there, and begin."""

@@ -1,5 +1,7 @@
 """`aisb run --launcher ray` on a cluster of three nodes gives what local workers give."""
 
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -78,3 +80,20 @@ def test_launchers_keep_the_contract(machines):
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=False
     )
     assert ended.stdout.strip() == "['work and end', 'lose a worker', 'stop a worker']", ended.stderr
+
+
+def test_doctor_looks_at_each_node(machines):
+    words = ("doctor", "--launcher", "ray", "--set", f"launcher.address={machines.address}")
+    ended = subprocess.run(
+        [sys.executable, "-m", "aisb_cli.main", *words],
+        capture_output=True, text=True, timeout=200, check=False, env={**os.environ, "COLUMNS": "300"},
+    )  # fmt: skip
+    shown = ended.stdout.partition("launcher ray")[2]
+    assert re.search(r"ok +cluster: Ray 2\.\d+\.\d+, \d+ nodes, \d+ CPUs, 0 GPUs", shown), ended.stderr
+    nodes = re.findall(
+        r"(\S+) +node 127\.0\.0\.\d+: .* open files, .* its clock is certain to 0\.\d\d ms", shown
+    )
+    nodes += re.findall(r"(\S+) +node [\d.]+: .*its clock is certain to", shown)
+    assert len(nodes) >= 3
+    assert re.search(r"ok +load: \d+ workers at one CPU each; .* about [\d,]+ requests in flight", shown)
+    assert "authentication" not in shown

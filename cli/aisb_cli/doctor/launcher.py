@@ -1,0 +1,39 @@
+"""Look at where a launcher places workers, if the launcher can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, cast, runtime_checkable
+
+from aisb import RunError
+from aisb_cli.doctor import Finding, State
+from aisb_engine import Plugins, launcher_options
+
+
+@runtime_checkable
+class Inspected(Protocol):
+    """A launcher that can say what it finds where it places workers."""
+
+    def inspect(self) -> Iterable[Mapping[str, str]]:
+        """Yield findings: `name`, `state` (ok, note or problem), `text`, and `remedy`."""
+
+
+def look_at_launcher(plugins: Plugins, name: str, sets: Sequence[str]) -> Iterator[Finding]:
+    """Yield what a launcher says of its machines.
+
+    Raises:
+        ConfigError: a setting is not one of the launcher's options.
+        UsageError: there is no such launcher, or it lacks a package.
+    """
+    area = f"launcher {name}"
+    options = launcher_options(sets)
+    try:
+        launcher: Any = plugins.make("launcher", name, options, where="launcher")
+        if not isinstance(launcher, Inspected):
+            yield Finding(area, "check", "ok", "it has nothing to look at")
+            return
+        for found in launcher.inspect():
+            state = cast("State", found["state"])
+            yield Finding(area, found["name"], state, found["text"], found.get("remedy", ""))
+    except RunError as error:
+        yield Finding(area, "check", "problem", str(error))
