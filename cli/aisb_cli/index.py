@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
@@ -20,7 +21,8 @@ def explain(name: str) -> str | None:
     None where nothing is known of it, or where the distribution that brings it is installed.
     """
     index = _index()
-    if name in index["not_offered_yet"]:
+    families = index["families_not_offered_yet"]
+    if name in index["not_offered_yet"] or any(fnmatchcase(name.lower(), one) for one in families):
         return f"the task {name} is not offered yet"
     distributions: Mapping[str, Any] = index["distributions"]
     what, owners = _owners(name, distributions)

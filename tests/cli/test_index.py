@@ -132,6 +132,11 @@ def test_an_installed_plugin_that_is_blocked_is_named_and_not_to_be_installed(ai
     assert "pip install" not in done.stderr
 
 
+@pytest.mark.parametrize("name", ["swebench_lite_gen", "tau2_bench_airline", "terminal_bench_2", "vbench"])
+def test_a_family_that_is_not_offered_yet_is_said_to_be_so(aisb, name):
+    assert aisb("tasks", "show", name).stderr.endswith(f"\n  the task {name} is not offered yet\n")
+
+
 def test_a_task_that_is_not_offered_yet_is_said_to_be_so(aisb):
     assert aisb("tasks", "show", "omnidocbench_gen").stderr.endswith(
         "\n  the task omnidocbench_gen is not offered yet\n"
