@@ -24,6 +24,7 @@ Kind: TypeAlias = Literal[
 State: TypeAlias = Literal["loaded", "failed", "blocked"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+"""The kinds of components."""
 HOOKS: Mapping[str, Kind] = {f"aisb_{kind}s": kind for kind in KINDS}
 """The hooks that offer components, and the kind of component that each offers."""
 

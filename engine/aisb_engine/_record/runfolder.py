@@ -24,6 +24,7 @@ MOST = 1000
 APART = "aisb"
 """The folder of a run that has its own files apart from those of another tool's layout."""
 write_atomically = write_file
+"""Write bytes to a file as a whole: readers see the old content or the new, never a part."""
 
 
 class RunFolder:

@@ -32,6 +32,7 @@ STATUSES: Mapping[Status, str] = {
     "killed": "its command ended without saying so, or is on another machine",
     "crashed": "it ended at an exception that nobody expected (exit code 70)",
 }
+"""The states of a run, each with its meaning."""
 PROGRESS = "progress.json"
 
 

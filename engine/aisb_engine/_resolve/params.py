@@ -101,6 +101,7 @@ WELL_KNOWN: Mapping[str, WellKnown] = {
     "reasoning_effort": WellKnown(ANYTHING, "low"),
     "num_return_sequences": WellKnown(WHOLE, 2),
 }
+"""Generation parameters that several services know, each with the kind of its value and an example."""
 
 
 def refuse_unfit(params: Mapping[str, Any], where: str = "") -> None:

@@ -41,6 +41,7 @@ def compiled_module() -> ModuleType | None:
 
 
 COMPILED = False
+"""Whether the stream reader is the compiled one of aisb-speedups."""
 
 if os.environ.get("AISB_COMPILED") != "0" and (_module := compiled_module()) is not None:
     COMPILED = True
