@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from forked import run_forked
-
-MODELS = """
-[models.good]
-backend = "sim"
-[models.good.options]
-accuracy = 0.9
-
-[models.bad]
-backend = "sim"
-[models.bad.options]
-accuracy = 0.4
-"""
-
-
-def aisb(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    ended = run_forked(
-        [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=120, env=os.environ | environment,
-    )  # fmt: skip
-    assert "Traceback" not in ended.stderr, ended.stderr
-    return ended
+from good_and_bad import MODELS, aisb
 
 
 @pytest.fixture(scope="module")

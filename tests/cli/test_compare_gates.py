@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from forked import run_forked
+from good_and_bad import MODELS, aisb
 
-MODELS = """
-[models.good]
-backend = "sim"
-[models.good.options]
-accuracy = 0.9
-[models.bad]
-backend = "sim"
-[models.bad.options]
-accuracy = 0.4
-"""
 POLICY = """
 [tiers.release]
 tasks = ["demo_*"]
@@ -36,15 +23,6 @@ tasks = ["demo_gsm8k"]
 numbers = ["request_throughput", "e2el_p95"]
 max_slowdown = 1000
 """
-
-
-def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    ended = run_forked(
-        [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=120, env=dict(os.environ),
-    )  # fmt: skip
-    assert "Traceback" not in ended.stderr, ended.stderr
-    return ended
 
 
 @pytest.fixture(scope="module")

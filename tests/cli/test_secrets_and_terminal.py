@@ -7,14 +7,13 @@ import json
 import os
 import re
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from forked import run_forked
+from json_service import JsonHandler, serving
 
 KEY = "marker/KEY-31415926"
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -40,41 +39,25 @@ def aisb(*words: str, cwd: Path, **env: str) -> Ended:
     return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
 
-class _Echoing(BaseHTTPRequestHandler):
+class _Echoing(JsonHandler):
     """Refuses every request with what it was sent, or as its server says."""
 
-    def do_GET(self) -> None:
-        self._answer(200, {"data": [{"id": "tiny"}]})
+    def get(self) -> None:
+        self.answer(200, {"data": [{"id": "tiny"}]})
 
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
+    def post(self) -> None:
+        self.read_body()
         sent = " ".join(f"{name}: {value}" for name, value in self.headers.items())
-        self._answer(self.server.status, self.server.reply(sent))  # type: ignore[attr-defined]
-
-    def _answer(self, status: int, body: object) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        self.answer(self.server.status, self.server.reply(sent))  # type: ignore[attr-defined]
 
 
 @pytest.fixture
 def service() -> Iterator[Any]:
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Echoing)
-    server.status = 400
-    server.reply = lambda sent: {"error": {"message": f"cannot serve {sent}"}}
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    def reply(sent: str) -> dict[str, Any]:
+        return {"error": {"message": f"cannot serve {sent}"}}
+
+    with serving(_Echoing, status=400, reply=reply) as server:
+        yield server
 
 
 def asked(service: Any, *more: str, url: str | None = None) -> list[str]:

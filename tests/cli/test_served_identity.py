@@ -6,56 +6,37 @@ import hashlib
 import json
 import os
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from forked import run_forked
+from json_service import JsonHandler, serving
 
 TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
 KEY = "server-side-KEY-2718281828"
 
 
-class _Service(BaseHTTPRequestHandler):
+class _Service(JsonHandler):
     """A chat service with the pages that it is given; all others are not found."""
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         pages: dict[str, Any] = self.server.pages  # type: ignore[attr-defined]
         self.server.seen.append(self.path)  # type: ignore[attr-defined]
         page = pages.get(self.path)
-        self._answer(404 if page is None else 200, page if page is not None else {"detail": "Not Found"})
+        self.answer(404 if page is None else 200, page if page is not None else {"detail": "Not Found"})
 
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
+    def post(self) -> None:
+        self.read_body()
         message = {"role": "assistant", "content": "The answer is 3."}
-        self._answer(200, {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
-
-    def _answer(self, status: int, body: Any) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        self.answer(200, {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
 
 
 @pytest.fixture
 def service() -> Iterator[Any]:
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Service)
-    server.seen = []
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(_Service, seen=[]) as server:
+        yield server
 
 
 def run(service: Any, work: Path, *, url: str = "", model: str = "vllm_api_general_chat") -> dict[str, Any]:

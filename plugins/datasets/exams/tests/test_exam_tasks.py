@@ -6,9 +6,10 @@ import json
 import re
 
 import pytest
+from likelihoods import check_log_likelihoods
 from task_family import TaskFamily, write_jsonl, write_parquet, write_text
 
-from aisb import DataError, Logprob, Prediction
+from aisb import DataError, Prediction
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import score
@@ -273,19 +274,7 @@ async def test_the_gold_as_a_model_would_write_it_is_right_and_anothers_is_wrong
 
 @pytest.mark.parametrize("name", [name for name, mode in MODES.items() if mode == "logprob"])
 async def test_a_log_likelihood_variant_compares_a_continuation_for_each_option(plugins, make_task, name):
-    task, samples, renderer = make_task(name)
-    predictions: dict[bool, list[Prediction]] = {True: [], False: []}
-    for sample in samples:
-        continuations = renderer.request(sample).continuations
-        assert len(set(continuations)) == len(sample.choices)
-        letters = "ABCDEFGHIJKLMNOP"[: len(sample.choices)]
-        for is_right, made in predictions.items():
-            totals = [-1.0 if (letter in sample.target) == is_right else -90.0 for letter in letters]
-            found = tuple(Logprob(total, 1, False, 0, 1, total, 1) for total in totals)
-            made.append(Prediction(sample.id, logprobs=found, finish_reason="stop"))
-    for is_right, made in predictions.items():
-        (scores,) = (await score(task, {one.id: one for one in samples}, made, plugins)).values()
-        assert all(one.value == pytest.approx(float(is_right)) for one in scores)
+    await check_log_likelihoods(plugins, *make_task(name))
 
 
 @pytest.mark.parametrize(("name", "number"), LAYOUTS)
