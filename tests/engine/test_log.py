@@ -7,13 +7,15 @@ import subprocess
 import sys
 from array import array
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aisb._types import Failure, Logprob, Prediction, Timing, Usage
-from aisb_engine._record.log import LogWriter, decode, encode, read_file, read_folder
+from aisb_engine._record.log import LogWriter, decode, encode, read_file, read_folder, rewrite_log
+from aisb_engine._record.records import counts_of
 
 KINDS = ("role", "content", "content", "finish", "usage")
 
@@ -54,6 +56,23 @@ def test_an_attempt_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert not second.final
     assert third is not None
     assert third.prediction.logprobs == (Logprob(-1.5, 2, True, 1, 9, -7.25, 6),)
+
+
+def test_token_counts_in_the_form_of_older_logs_are_read(tmp_path: Path) -> None:
+    def make_older(header: dict[str, Any]) -> bool:
+        names = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+        header["usage"] = dict(zip(names, header["usage"], strict=True))
+        return True
+
+    with LogWriter(tmp_path / "worker-0") as log:
+        log.append(prediction(), final=True)
+    (tmp_path / "worker-1").write_bytes(
+        b"".join(filter(None, rewrite_log(tmp_path / "worker-0", make_older)))
+    )
+    (now,), (older,) = read_file(tmp_path / "worker-0"), read_file(tmp_path / "worker-1")
+    assert b'"output_tokens":3' in (tmp_path / "worker-1").read_bytes()
+    assert now == older
+    assert counts_of({"output_tokens": 3}) == [None, 3, None, None]
 
 
 @given(

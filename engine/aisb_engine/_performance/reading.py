@@ -18,7 +18,7 @@ from aisb._types import ChunkKind
 from aisb_engine._performance.columns import BY_KIND, KINDS, SCALARS, WINDOW, Columns, open_map
 from aisb_engine._performance.held import Held, held
 from aisb_engine._record.log import extents, next_record
-from aisb_engine._record.records import LENGTH
+from aisb_engine._record.records import LENGTH, counts_of
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
@@ -192,7 +192,7 @@ class _Gathered:
         tokens = Held()
         if known := header["tokens"] == chunks > 0:
             tokens = _held(data, body, count, header["kinds"], wide=wide)
-        usage = header["usage"] or {}
+        counts = counts_of(header["usage"])
         extra = header.get("extra") or {}
         retold = None
         if self.count_tokens is not None:
@@ -202,8 +202,7 @@ class _Gathered:
             header["repeat"], header["turn"], header["attempt"], header["session"],
             planned, connected, sent, headers, done, extra.get("failed_ns"),
             header["failure"] is None, header["streamed"], chunks,
-            usage.get("input_tokens"), usage.get("output_tokens"),
-            usage.get("cached_tokens"), usage.get("reasoning_tokens"),
+            *counts,
             tokens.total, retold, tokens.first, tokens.end, tokens.pace_ns, tokens.lone,
             extra.get("max_tokens", header.get("max_tokens")),
             extra.get("input_tokens_asked", header.get("input_tokens_asked")),

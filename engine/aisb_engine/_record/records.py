@@ -27,6 +27,7 @@ from aisb_engine._record.kinds import Kinds
 MARK = b"aisb"
 HEAD = struct.Struct("<4sII")
 LENGTH = struct.Struct("<I")
+_COUNTS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 STAMPS = ("planned_ns", "connected_ns", "sent_ns", "headers_ns", "done_ns")
 
 
@@ -56,7 +57,7 @@ def encode(
         "reasoning": prediction.reasoning or None,
         "tool_calls": prediction.tool_calls or None,
         "finish_reason": prediction.finish_reason,
-        "usage": prediction.usage,
+        "usage": _counts(prediction.usage),
         "failure": prediction.failure,
         "times": [timing.planned_ns, timing.connected_ns, timing.sent_ns, timing.headers_ns, timing.done_ns],
         "first_chunk_ns": stamps[0] if stamps else None,
@@ -105,13 +106,27 @@ def decode(payload: memoryview) -> Record:
         reasoning=header["reasoning"] or "",
         tool_calls=tuple(header["tool_calls"] or ()),
         finish_reason=header["finish_reason"],
-        usage=Usage(**header["usage"]) if header["usage"] else None,
+        usage=Usage(*counts_of(header["usage"])) if header["usage"] else None,
         timing=timing,
         attempts=header["attempt"],
         failure=Failure(**header["failure"]) if header["failure"] else None,
         logprobs=tuple(Logprob(*one) for one in header.get("logprobs") or ()),
     )
     return Record(prediction, header["final"], header["session"])
+
+
+def _counts(usage: Usage | None) -> list[int | None] | None:
+    """Return token counts as a list, which orjson writes in a tenth of the time of a dataclass."""
+    if usage is None:
+        return None
+    return [usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens]
+
+
+def counts_of(stored: list[int | None] | dict[str, int | None] | None) -> Sequence[int | None]:
+    """Return input, output, cached and reasoning tokens from a record's usage; an older one is an object."""
+    if not stored:
+        return (None, None, None, None)
+    return [stored.get(name) for name in _COUNTS] if isinstance(stored, dict) else stored
 
 
 def _gaps(stamps: array[int]) -> tuple[str, bytes]:
