@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -109,11 +108,9 @@ def read_budget(text: str) -> float:
         UsageError: it is no time, or too short for anything.
     """
     from aisb import UsageError
+    from aisb_analysis._times import read_seconds
 
-    matched = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)", text.strip())
-    if not matched:
-        raise UsageError(f"--budget {text!r} is no time; write 600s, 10m or 1h")
-    seconds = float(matched[1]) * {"s": 1.0, "h": 3600.0}.get(matched[2], 60.0)
+    seconds = read_seconds("--budget", text)
     if seconds < LEAST_BUDGET:
         raise UsageError(
             f"--budget {text}: a search needs {LEAST_BUDGET:.0f} s at least, and 10m to be of use"

@@ -59,6 +59,16 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Compare flips with the noise of the service, from a run of aisb doctor --determinism.",
 )
+@click.option("--plan", is_flag=True, help="From a pilot: how many samples and minutes a difference needs.")
+@click.option(
+    "--difference",
+    "differences",
+    type=click.FloatRange(0, 100, min_open=True),
+    multiple=True,
+    metavar="POINTS",
+    help="Difference to plan for (repeatable) [default: 0.5, 1, 2, 5].",
+)
+@click.option("--budget", metavar="TIME", help="Say what so much time can show: 600s, 30m, 2h.")
 @click.option("--strict", is_flag=True, help="A gate fails where it is inconclusive, too.")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML too.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
@@ -69,22 +79,18 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     """Say whether B differs from A by more than chance, on the samples that both answered.
 
     A run is a timestamp, a path, or `latest`. The difference is B less A; p is corrected for several tasks.
-    Of performance runs, ratios are compared; A1,A2,A3 are repeats, which say how sure a ratio is. A
-    performance run and an accuracy run are compared by both.
-
-    A gate (--max-drop, --max-slowdown, --policy) ends with exit code 4 where B is surely worse than allowed;
-    its sides may hold an accuracy run and three performance runs or more.
+    Of performance runs, ratios are compared; A1,A2,A3 are repeats, which say how sure a ratio is. A gate
+    (--max-drop, --max-slowdown, --policy) ends with exit code 4 where B is surely worse than allowed.
 
     \b
-    Two runs:
+    Two runs, or two models of one run:
       aisb compare 20261121_220301 latest
-    Two models of one run:
       aisb compare latest --model-a qwen3-8b --model-b qwen3-8b-int4
     Guard a change:
-      aisb compare latest --baseline release --fail-on-regression --junit ci.xml
-      aisb compare latest --baseline release --max-drop 0.5
-    Find out where a change comes from:
+      aisb compare latest --baseline release --max-drop 0.5 --junit ci.xml
+    Find out where a change comes from, or plan a larger run:
       aisb compare --explain 20261121_220301 latest
+      aisb compare --plan latest --budget 30m
     """  # noqa: D301 - \b is for click
     from aisb import CheckFailed
     from aisb_analysis import _gates as gates
@@ -93,10 +99,13 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     from aisb_engine import to_junit, write_atomically
 
     policy = read_policy(flags["policy"], flags["max_drop"], flags["max_slowdown"])
-    if policy is None and flags["strict"]:
-        raise click.UsageError("--strict goes with --max-drop, --max-slowdown or --policy")
+    _check_flags(flags, policy)
     plugins = context.obj.load_plugins()
     noise = _noise(flags, plugins) if flags["noise"] else None
+    if flags["plan"]:
+        from aisb_analysis._plan_text import show_plan
+
+        return show_plan(flags, plugins, noise)
     a, b = _sides(flags, plugins, policy)
     explained = _explained(a, b, plugins, flags) if flags["explain"] else []
     percentiles = policy.percentiles if policy else ()
@@ -132,6 +141,14 @@ def compare(context: click.Context, /, **flags: Any) -> int:
         which = "\n  ".join(f"{case.group} {case.name}: {case.text.splitlines()[0]}" for case in failed)
         raise CheckFailed(f"{len(failed)} of {len(cases)} comparisons are a regression\n  {which}")
     return 0
+
+
+def _check_flags(flags: dict[str, Any], policy: Policy | None) -> None:
+    """Refuse flags that say nothing without another one."""
+    if policy is None and flags["strict"]:
+        raise click.UsageError("--strict goes with --max-drop, --max-slowdown or --policy")
+    if (flags["differences"] or flags["budget"]) and not flags["plan"]:
+        raise click.UsageError("--difference and --budget go with --plan")
 
 
 def _noise(flags: dict[str, Any], plugins: Plugins) -> Determinism:
