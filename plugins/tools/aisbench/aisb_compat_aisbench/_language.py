@@ -74,7 +74,7 @@ def _arithmetic(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> 
     try:
         return operation(left, right)
     except (ArithmeticError, ValueError) as error:
-        raise UnreadableError(str(error)) from error
+        raise UnreadableError(str(error.args[-1])) from error
 
 
 def _numbers(*values: Any) -> None:

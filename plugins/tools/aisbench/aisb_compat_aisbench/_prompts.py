@@ -33,7 +33,8 @@ def map_prompt(
         )
     template = infer.get("prompt_template") or {}
     text = template.get("template") if isinstance(template, Mapping) else template
-    fields = [str(name) for name in _names(reader)]
+    names = _names(reader)
+    fields = [str(name) for name in names] if names else None
     prompt: dict[str, Any] = {"shots": 0, "system": "", "intro": ""}
     if isinstance(text, str):
         prompt |= {"user": _fields(text, fields), "style": "text"}
@@ -71,7 +72,13 @@ def _names(reader: Mapping[str, Any]) -> list[Any]:
     return [*(columns if isinstance(columns, (list, tuple)) else [columns]), *([output] if output else [])]
 
 
-def _fields(text: str, names: Sequence[str]) -> str:
-    """Return a template in which only the columns of the data are fields, as there."""
+def _fields(text: str, names: Sequence[str] | None) -> str:
+    """Return a template in which only the columns of the data are fields, as there.
+
+    Where the columns are not known (None), as of a config that is not at hand, each name in braces is one: a
+    task without such a field refuses it, before anything is sent.
+    """
     text = text.replace(EXAMPLES, "")
+    if names is None:
+        return text
     return FIELD.sub(lambda found: found[0] if found[1] in names else f"{{{{{found[1]}}}}}", text)

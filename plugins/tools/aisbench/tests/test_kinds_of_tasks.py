@@ -1,9 +1,10 @@
-"""Tasks of other kinds than questions and answers: likelihoods, token ids, conversations."""
+"""Tasks of other kinds than the usual ones: likelihoods, token ids, conversations, prompts of one's own."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -93,3 +94,27 @@ def test_conversations_are_asked_in_the_three_modes(
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     asked = [line["usage"]["input_tokens"] for line in lines]
     assert [count if count < 9 else "more" for count in asked] == tokens
+
+
+def test_a_changed_prompt_of_an_included_config_has_its_fields(
+    ais_bench, work: Path, service: MockProcess
+) -> None:
+    def ask(prompt: str, code: int = 0) -> Any:
+        Path("configs/datasets").mkdir(parents=True, exist_ok=True)
+        Path("configs/datasets/changed.py").write_text(
+            "from mmengine import read_base\n"
+            "with read_base():\n    from .gsm8k_gen_0_shot_cot_chat_prompt import gsm8k_datasets\n"
+            "gsm8k_datasets[0]['infer_cfg']['prompt_template'] = dict(template=dict(round=[dict(role='HUMAN', "
+            f"prompt={prompt!r})]))\n",
+            encoding="utf-8",
+        )
+        words = ("--models", "vllm_api_general_chat", "--datasets", "changed", "--num-prompts", "1")
+        return ais_bench(*words, "--url", service.url, code=code)
+
+    ask("Work out: {question}")
+    (path,) = Path().glob("outputs/default/*/predictions/*/gsm8k.json")
+    assert json.loads(path.read_bytes())["0"]["origin_prompt"][0]["prompt"] == "Work out: What is 1 + 1?"
+    said = ask("Work out: {query}", code=2).err
+    assert "task.prompt.user" in said
+    assert "query" in said
+    assert len(list(Path().glob("outputs/default/*"))) == 1  # nothing was sent
