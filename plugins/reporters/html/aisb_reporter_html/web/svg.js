@@ -57,7 +57,8 @@ function frame({ width, height, x, y, xTitle = "", yTitle = "", xTicks, yTicks, 
 const path = (points) => points.map(([x, y], place) => `${place ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
 
 const SERIES = ["second", "first", "fourth", "fifth", "bad", "third"];
-const seriesColour = (place) => `var(--${SERIES[place % SERIES.length]})`;
+// Beyond the colours of the page, hues that lie far apart and can be told on either background.
+const seriesColour = (place) => (place < SERIES.length ? `var(--${SERIES[place]})` : `hsl(${(place * 137) % 360} 55% 52%)`);
 
 function keys(entries) {
   return h("ul", { class: "keys" }, entries.map(([text, colours, dashed]) => h("li", {}, h("i", { class: dashed ? "dashed" : "", style: { "--colour": colours } }), text)));
