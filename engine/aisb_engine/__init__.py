@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from aisb_engine._resolve.names import safe_name, split_names
     from aisb_engine._resolve.params import NEVER_SENT, WELL_KNOWN, sends
     from aisb_engine._resolve.reporting import reporter_table
+    from aisb_engine._resolve.tables import launcher_options
     from aisb_engine._run import Ended as ExecutedRun
     from aisb_engine._run import execute as execute_run
     from aisb_engine._run import report as report_run

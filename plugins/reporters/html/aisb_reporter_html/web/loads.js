@@ -40,9 +40,10 @@ function spacedTicks(levels, { to, range }, width) {
   let last = -Infinity;
   for (const level of levels) {
     const x = ((to(level) - range[0]) / (range[1] - range[0])) * (width - 60);
-    if (x - last < 34) continue;
+    const half = 3.5 * measure(level).length + 4;
+    if (x - half < last) continue;
     shownTicks.push(to(level));
-    last = x;
+    last = x + half;
   }
   return shownTicks;
 }
