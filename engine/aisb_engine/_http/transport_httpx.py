@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 
 from aisb._backend import HttpBackend, host_and_port
@@ -101,7 +102,7 @@ class HttpxTransport:
 
         def give_up(failure: Failure) -> None:
             late.append(failure)
-            scope.reschedule(asyncio.get_running_loop().time())
+            scope.cancel()
 
         async def trace(name: str, info: dict[str, Any]) -> None:
             nonlocal connecting_ns
@@ -114,31 +115,30 @@ class HttpxTransport:
             elif name.endswith(".send_request_body.complete") and exchange.sent_ns is None:
                 exchange.sent_ns = self._clock()
 
+        # A scope of anyio, as httpx has it: a cancelled task would leave a connection that is just being closed
+        # in the pool, which then counts it for ever.
+        scope = anyio.CancelScope()
         deadlines = Deadlines(self._timeouts, self._clock, give_up)
         deadlines.begin(exchange, begun, asyncio.get_running_loop())
         try:
-            async with (
-                asyncio.timeout(None) as scope,
-                self._client.stream(
+            with scope:
+                async with self._client.stream(
                     request.method,
                     self._base + request.target,
                     headers=[("accept-encoding", "identity"), *request.headers],
                     content=request.body,
                     extensions={"trace": trace},
-                ) as reply,
-            ):
-                await self._read(reply, exchange, scope)
-        except TimeoutError:
-            if not exchange.reader.done:
-                if not late:
-                    raise
-                raise AttemptFailed(late[0]) from None
-            self._hasty = HASTY
-            exchange.reader.done_ns = exchange.reader.last_ns
+                ) as reply:
+                    await self._read(reply, exchange, scope)
+            if scope.cancelled_caught:
+                if not exchange.reader.done:
+                    raise AttemptFailed(late[0])
+                self._hasty = HASTY
+                exchange.reader.done_ns = exchange.reader.last_ns
         finally:
             deadlines.close()
 
-    async def _read(self, reply: httpx.Response, exchange: Exchange, scope: asyncio.Timeout) -> None:
+    async def _read(self, reply: httpx.Response, exchange: Exchange, scope: anyio.CancelScope) -> None:
         """Read a reply; after its last event wait for the end of its HTTP, so that the connection is kept."""
         reader, left = exchange.reader, self._max_reply
         reader.max_reply = left
@@ -155,7 +155,7 @@ class HttpxTransport:
                     return
                 wait = 0.0 if self._hasty else END_WAIT
                 self._hasty = max(0, self._hasty - 1)
-                scope.reschedule(asyncio.get_running_loop().time() + wait)
+                scope.deadline = anyio.current_time() + wait
         reader.last_ns = self._clock()
         reader.close()
 
