@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -234,6 +235,40 @@ def test_questions_that_fail_are_tried_again_and_those_left_are_asked_the_next_t
         assert results(tmp_path)["outcomes"]["error"] == 1
     (lines,) = tmp_path.glob("outputs/default/*/logs/judge/vllm-chat.out")
     assert "again in" in lines.read_text()
+
+
+BRAKE = [
+    word
+    for key, value in (("failures", 6), ("seconds", 0), ("probe", 0.05))
+    for word in ("--set", f"judge.load.brake.{key}={value}")
+] + ["--set", "judge.load.backoff=0.01", "--set", "judge.load.concurrency=4"]
+
+
+def test_judging_pauses_while_the_judge_restarts(tmp_path, data, model):
+    gone = tuple(f"status-503@{number}" for number in range(5, 25))
+    with start_mock(MockOptions(answers=str(data / "judge.jsonl"), faults=gone)) as judge:
+        code, _, err = aisb(
+            *the_run(model, data, "--judge", "vllm-chat", "--judge-url", judge.url, *BRAKE), cwd=tmp_path
+        )
+    assert code == 0, err
+    assert re.search(r"the judge vllm-chat: paused: \d+ attempts failed in \d s and none succeeded", err)
+    assert "the judge vllm-chat: going on: the service answers again after" in err
+    assert results(tmp_path)["judge"]["failed"] == 0
+
+
+def test_a_judge_that_stays_away_ends_the_scoring_and_what_it_said_is_kept(tmp_path, data, model, judge):
+    gone = tuple(f"status-503@{number}" for number in range(9, 2000))
+    with start_mock(MockOptions(answers=str(data / "judge.jsonl"), faults=gone)) as leaving:
+        words = the_run(model, data, "--judge", "vllm-chat", "--judge-url", leaving.url, *BRAKE)
+        code, _, err = aisb(*words, "--set", "judge.load.outage=0.3", cwd=tmp_path)
+    assert code == 3, err
+    assert re.search(
+        r"error: the judge vllm-chat: nothing succeeded for \d s \(load.outage\): status: HTTP 503", err
+    )
+    assert "when it is ready, go on with aisb score outputs/default/" in err
+    code, _, err = aisb("score", "latest", "--judge-url", judge, cwd=tmp_path)
+    assert code == 0, err
+    assert re.search(r"24 questions, [1-9]\d* of them asked before", err)
 
 
 def test_a_kill_while_judging_loses_and_doubles_no_verdict(tmp_path, data, model):

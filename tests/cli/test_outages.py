@@ -19,6 +19,8 @@ from forked import run_forked
 from aisb_engine._spec import RunTable
 
 REPLY = {"choices": [{"message": {"content": "The answer is 18."}, "finish_reason": "stop"}]}
+SILENT = 0
+"""The status of a request that is never answered."""
 SOON = ("load.brake.failures=6", "load.brake.seconds=0", "load.brake.probe=0.05", "load.backoff=0.01")
 
 
@@ -35,6 +37,9 @@ class _Handler(BaseHTTPRequestHandler):
             number, server.number = server.number, server.number + 1
             status = server.status(number)
             server.statuses.append(status)
+        if status == SILENT:
+            server.stopped.wait(60)
+            return
         self._answer(status, REPLY if status == 200 else {"error": "no engine"}, server.headers)
 
     def _answer(self, status: int, body: Any, headers: dict[str, str]) -> None:
@@ -55,10 +60,12 @@ def service() -> Iterator[Any]:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads, server.block_on_close, server.handle_error = True, False, lambda *_: None
     server.lock, server.number, server.statuses, server.headers = threading.Lock(), 0, [], {}
+    server.stopped = threading.Event()
     server.status = lambda number: 200
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
+    server.stopped.set()
     server.shutdown()
     server.server_close()
 
@@ -90,7 +97,10 @@ def test_a_run_pauses_while_a_service_restarts_and_asks_again_what_failed_meanwh
     service: Any, aisb: Any, workers: str
 ) -> None:
     service.status = lambda number: 503 if 20 <= number < 60 else 200
-    settings = (*SOON, "load.retries=0")
+    settings = (
+        *SOON,
+        "load.retries=2",
+    )  # a request that fails while others still succeed is no part of the outage
     code, said = aisb(*asked(service, "--workers", workers), settings=settings)
     assert code == 0, said
     assert re.search(r"paused: \d+ attempts failed in \d+ s and none succeeded \(status: HTTP 503", said), (
@@ -122,6 +132,16 @@ def test_a_service_that_stays_away_ends_the_run_and_the_printed_command_goes_on(
     code, said = aisb(*command.split())
     assert code == 0, said
     assert service.statuses.count(200) == 64
+
+
+def test_a_probe_that_is_never_answered_does_not_keep_the_next_one_waiting(service: Any, aisb: Any) -> None:
+    # As a connection of which a restarted service knows nothing.
+    service.status = lambda number: SILENT if number == 20 else 503 if 4 <= number < 20 else 200
+    settings = (*SOON, "load.retries=2", "load.brake.patience=0.2", "load.timeouts.first_byte=5")
+    code, said = aisb(*asked(service), settings=settings)
+    assert code == 0, said
+    assert "64/64" in said
+    assert float(re.search(r"going on: the service answers again after (\d+) s", said)[1]) < 5
 
 
 def test_an_outage_under_two_workers_ends_with_3_too(service: Any, aisb: Any) -> None:

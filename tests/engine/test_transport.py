@@ -425,7 +425,7 @@ async def test_a_connection_whose_reply_ended_late_is_used_again_when_it_has(ser
     await answer(transport, server.url)
     assert server.connections == 2  # the second did not wait for the end of the first
     async with asyncio.timeout(PATIENCE):
-        while not transport._idle:
+        while not transport._idle:  # noqa: ASYNC110 - the transport tells nobody
             await asyncio.sleep(0.05)
     await answer(transport, server.url)
     assert server.connections == 2

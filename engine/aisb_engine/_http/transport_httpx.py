@@ -115,8 +115,8 @@ class HttpxTransport:
             elif name.endswith(".send_request_body.complete") and exchange.sent_ns is None:
                 exchange.sent_ns = self._clock()
 
-        # A scope of anyio, as httpx has it: a cancelled task would leave a connection that is just being closed
-        # in the pool, which then counts it for ever.
+        # A scope of anyio, from which httpx shields the closing of connections: a task cancelled there
+        # leaves its connection in the pool, which then counts it for ever.
         scope = anyio.CancelScope()
         deadlines = Deadlines(self._timeouts, self._clock, give_up)
         deadlines.begin(exchange, begun, asyncio.get_running_loop())

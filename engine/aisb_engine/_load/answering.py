@@ -20,19 +20,31 @@ from aisb_engine._spec import Load
 
 @asynccontextmanager
 async def answer_requests(
-    backend: Backend, load: Load, folder: Path, *, session: int, note: Callable[[str], None]
+    backend: Backend,
+    load: Load,
+    folder: Path,
+    *,
+    session: int,
+    note: Callable[[str], None],
+    say: Callable[[str], None] = lambda _line: None,
 ) -> AsyncIterator[Callable[[Request, Progress], Awaitable[Prediction]]]:
     """Return what answers a request and counts it; no more are in flight than the load says.
 
     The attempts are logged in the folder. The prediction is that of the last attempt.
 
+    While nothing succeeds, attempts are paused, and `say` is called with what happens.
+
     Raises:
         RunError: the log cannot be written.
+        ServiceError: by an answer, when nothing has succeeded for longer than `load.outage`.
     """
-    share = LoadShare(load, load.clients(backend))
+    share = LoadShare(load, load.clients(backend), on_outage="pause")
     clock, turns = RunClock(time.perf_counter_ns()), asyncio.Semaphore(share.clients)
     with LogWriter(share.log_file(folder), session=session) as log:
-        runner = SubtaskRunner(backend, share, clock, Progress("", "", folder), note, asyncio.Event(), log)
+        runner = SubtaskRunner(
+            backend, share, clock, Progress("", "", folder), note, asyncio.Event(), log, say=say
+        )
+        runner.watch_for_outage()
 
         async def answer(request: Request, progress: Progress) -> Prediction:
             async with turns:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
 from aisb._errors import ServiceError
@@ -51,6 +51,7 @@ class Brake:
         self._most = max(1, -(-brake.failures // share.processes))
         self._after_ns = 0 if share.on_outage == "slow" else round(brake.seconds * 1e9)
         self._probe = brake.probe
+        self._patience = brake.patience
         self._outage_ns = round(share.load.outage * 1e9)
         self._failed = 0
         self._since_ns: int | None = None
@@ -99,7 +100,7 @@ class Brake:
             self._lately.append(FailedRequest(request, failure))
 
     async def wait(self) -> bool:
-        """Return when an attempt may begin. If it is a probe, return True; `probed` must follow it.
+        """Return when an attempt may begin. If it is a probe, return True; `probing` must follow.
 
         Raises:
             ServiceError: nothing has succeeded for longer than `load.outage`.
@@ -121,9 +122,21 @@ class Brake:
                 self._turn.release()
         return is_probe
 
-    def probed(self) -> None:
-        """Let the next attempt wait for its turn."""
-        self._turn.release()
+    @contextmanager
+    def probing(self) -> Iterator[None]:
+        """Make a probe in the block. The next one waits for its end, and no longer than for a set time."""
+        turns = [self._turn]
+
+        def let_next_probe() -> None:
+            if turns:
+                turns.pop().release()
+
+        timer = asyncio.get_running_loop().call_later(self._patience, let_next_probe)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            let_next_probe()
 
     async def hold(self, times: int, until_ns: int | None) -> None:
         """Hold a client of a pressure run back, after `times` times before; till `until_ns` at most."""

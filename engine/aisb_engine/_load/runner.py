@@ -12,7 +12,7 @@ import asyncio
 import random
 from asyncio import Future
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -98,8 +98,7 @@ class SubtaskRunner:
         first = list(islice(planned, PREPARED))
         origin_ns = await start()
         self._until_ns = None if share.duration_ns is None else origin_ns + share.duration_ns
-        if share.on_outage != "go on" and share.load.brake.failures:
-            self._brake = Brake(share, self.clock, self.say)
+        self.watch_for_outage()
         with rare_collections(), self._measured_health() as health:
             async with self.connected(share.limit), TaskGroup(self.stopping) as group:
                 if share.is_open:
@@ -165,6 +164,11 @@ class SubtaskRunner:
         finally:
             await self._asker.aclose()
             self._asker = None
+
+    def watch_for_outage(self) -> None:
+        """Hold attempts back from now on while nothing succeeds, as the share says."""
+        if self.share.on_outage != "go on" and self.share.load.brake.failures:
+            self._brake = Brake(self.share, self.clock, self.say)
 
     @contextmanager
     def _measured_health(self) -> Iterator[ClientHealth | None]:
@@ -334,16 +338,14 @@ class SubtaskRunner:
             self.note(f"request {request.id}: attempt {attempt}: {failure.message}; {again}")
             self._say_once(long_wait(failure, load.longest_delay))
             await asyncio.sleep(pause)
-            attempt, planned_ns = attempt + 1, None
+            attempt += not is_paused  # a pause uses no retries
+            planned_ns = None
 
     async def _attempt_after_pause(self, brake: Brake, request: Request, attempt: int) -> Prediction:
         """Make an attempt when the pause is over, or as the probe that may end it."""
         is_probe = await brake.wait()
-        try:
+        with brake.probing() if is_probe else nullcontext():
             return await self._attempt(request, attempt, None)
-        finally:
-            if is_probe:
-                brake.probed()
 
     def _say_once(self, line: str) -> None:
         if line and line not in self._said:

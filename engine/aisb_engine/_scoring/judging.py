@@ -52,9 +52,19 @@ class AnswerRequests(Protocol):
     """
 
     def __call__(
-        self, backend: Backend, load: Load, folder: Path, *, session: int, note: Callable[[str], None]
+        self,
+        backend: Backend,
+        load: Load,
+        folder: Path,
+        *,
+        session: int,
+        note: Callable[[str], None],
+        say: Callable[[str], None],
     ) -> AbstractAsyncContextManager[Answer]:
-        """Return what answers requests while the block runs; attempts are logged in the folder."""
+        """Return what answers requests while the block runs; attempts are logged in the folder.
+
+        An answer raises ServiceError when nothing has succeeded for longer than `load.outage`.
+        """
 
 
 @dataclass(slots=True)
@@ -109,6 +119,7 @@ class Judging:
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     _answer: Answer | None = None
     _unready: str | None = None
+    _display: Display | None = None
     _backend: Backend | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -137,6 +148,7 @@ class Judging:
         """Show how far the judging is, where there is something to ask."""
         progress = self.progress
         progress.phase, progress.started = "asking", time.monotonic()
+        self._display = display
         display.start([progress])
         try:
             yield
@@ -147,6 +159,7 @@ class Judging:
         finally:
             progress.ended = time.monotonic()
             display.stop()
+            self._display = None
 
     def told(self) -> dict[str, Any]:
         """Return what judging the subtask took, as results keep it."""
@@ -215,7 +228,11 @@ class Judging:
     async def _send(self, request: Request, answer_requests: AnswerRequests) -> Prediction:
         try:
             answer = await self._opened(answer_requests)
-            found = await answer(request, self.progress)
+            try:
+                found = await answer(request, self.progress)
+            except ServiceError as error:
+                self._unready = self._not_ready(error)
+                raise ServiceError(self._unready) from error
             if found.failure is None:
                 self._known[request.key] = found
             return found
@@ -241,18 +258,27 @@ class Judging:
                         info = await backend.probe()
                 except ServiceError as error:
                     note(str(error))
-                    self._unready = (
-                        f"the judge {self.name}: {error}\n"
-                        f"  when it is ready, go on with {self.again}: what it has said is kept"
-                    )
+                    self._unready = self._not_ready(error)
                     raise ServiceError(self._unready) from error
                 for line in info.notes:
                     note(line)
+
+                def say(line: str) -> None:
+                    note(line)
+                    if self._display is not None:
+                        self._display.say(f"the judge {self.name}: {line}")
+
                 answering = answer_requests(
-                    backend, self.judge.load, self.folder, session=self.session, note=note
+                    backend, self.judge.load, self.folder, session=self.session, note=note, say=say
                 )
                 self._answer = await self._stack.enter_async_context(answering)
             return self._answer
+
+    def _not_ready(self, error: ServiceError) -> str:
+        return (
+            f"the judge {self.name}: {error}\n"
+            f"  when it is ready, go on with {self.again}: what it has said is kept"
+        )
 
     def _made(self) -> Backend:
         """Return the judge's backend.

@@ -25,13 +25,15 @@ class Timeouts(Table):
 class Brake(Table):
     """When a load is held back: after so many failed attempts, and seconds, without a success.
 
-    `probe` is how many seconds lie between two attempts then. A pressure run does not wait for `seconds`.
-    `failures` 0 is no brake.
+    `probe` is how many seconds lie between two attempts then. An attempt that has not ended after `patience`
+    seconds goes on, and the next one does not wait for it: a service that was restarted may never answer what
+    was sent before. A pressure run does not wait for `seconds`. `failures` 0 is no brake.
     """
 
     failures: Annotated[int, Field(ge=0)] = 100
     seconds: Annotated[float, Field(ge=0)] = 30.0
     probe: Annotated[float, Field(gt=0)] = 5.0
+    patience: Annotated[float, Field(gt=0)] = 60.0
 
 
 class Load(Table):
