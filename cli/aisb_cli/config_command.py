@@ -37,16 +37,7 @@ def config() -> None:
 @config.command("init")
 @click.option("--models", multiple=True, metavar="NAME", help="Write this model's options (repeatable).")
 @click.option("--datasets", multiple=True, metavar="NAME", help="Write this task's keys (repeatable).")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("aisb.toml"),
-    show_default=True,
-    metavar="FILE",
-    help="File to write.",
-)
-@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@shared.new_configuration
 @click.pass_context
 def init_command(
     context: click.Context, models: tuple[str, ...], datasets: tuple[str, ...], output: Path, *, force: bool
@@ -56,11 +47,9 @@ def init_command(
     \b
       aisb config init --models vllm_api_stream_chat --datasets gsm8k
     """  # noqa: D301 - \b is for click
-    from aisb import UsageError
     from aisb_engine import split_names
 
-    if output.exists() and not force:
-        raise UsageError(f"{output} is there already; --force replaces it, -o names another file")
+    shared.refuse_existing(output, force=force)
     plugins = shared.load_plugins(context)
     names = split_names(models) or ["vllm_api_stream_chat"]
     parts = [HEAD, *(_model_part(plugins, name, given=bool(models)) for name in names)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aisb import UsageError
 from aisb_cli.completing import complete_runs
 
 if TYPE_CHECKING:
@@ -41,6 +42,26 @@ dump_eval_details = click.option(
 merge_ds = click.option(
     "--merge-ds", is_flag=True, help="One figure for a task with groups, not one a group."
 )
+
+
+def new_configuration(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `-o FILE` and `--force` to a command that writes an aisb.toml."""
+    command = click.option("--force", is_flag=True, help="Replace the file if it exists.")(command)
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        default=Path("aisb.toml"),
+        show_default=True,
+        metavar="FILE",
+        help="File to write.",
+    )(command)
+
+
+def refuse_existing(file: Path, *, force: bool) -> None:
+    """Raise UsageError if a file to write exists, unless the user passed `--force`."""
+    if file.exists() and not force:
+        raise UsageError(f"{file} is there already; --force replaces it, -o names another file")
 
 
 def work_dir(words: str = "Where run folders are.") -> Callable[[Any], Any]:

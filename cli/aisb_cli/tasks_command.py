@@ -163,8 +163,7 @@ def new_command(
     output = output or data.with_name(f"{data.name.partition('.')[0]}.toml")
     if output.suffix != ".toml":
         raise UsageError(f"{output}: a task file ends with .toml")
-    if output.exists() and not force:
-        raise UsageError(f"{output} is there already; --force replaces it, -o names another file")
+    shared.refuse_existing(output, force=force)
     grading = Catalog(shared.load_plugins(context)).grading
     table = own_task(
         data, grading, data_type=data_type, method=infer_method, meta=meta_path, beside=output.parent

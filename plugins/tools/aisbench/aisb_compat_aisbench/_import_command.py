@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aisb import ConfigError, UsageError
+from aisb_cli import shared_options as shared
 from aisb_compat_aisbench._convert import Converted, add_file, convert, keep_secrets
 from aisb_compat_aisbench._datasets import TaskMapper
 from aisb_compat_aisbench._files import config_files, read_config
@@ -29,16 +30,7 @@ HEAD = """\
     metavar="DIR",
     help="A folder below which the file may include others, such as a copy of ais_bench/benchmark/configs.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("aisb.toml"),
-    show_default=True,
-    metavar="FILE",
-    help="File to write.",
-)
-@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@shared.new_configuration
 @click.pass_context
 def import_(
     context: click.Context, source: Path, config_dir: Path | None, output: Path, *, force: bool
@@ -52,8 +44,7 @@ def import_(
       aisb config import demo_infer_vllm_api.py
       aisb config import ais_bench/benchmark/configs/models -o models.toml
     """  # noqa: D301 - \b is for click
-    if output.exists() and not force:
-        raise UsageError(f"{output} is there already; --force replaces it, -o names another file")
+    shared.refuse_existing(output, force=force)
     if config_dir is not None and not config_dir.is_dir():
         raise UsageError(f"--config-dir {config_dir}: there is no such folder")
     folders = [config_dir] if config_dir else []
