@@ -86,7 +86,7 @@ EXAMPLES = {
 @click.argument("name")
 @click.option(
     "--kind", "kinds", multiple=True, required=True, type=click.Choice(sorted(KINDS)), metavar="KIND",
-    help=f"What the plugin brings: {', '.join(sorted(KINDS))}. Repeatable.",
+    help=f"Kind of component to write: {', '.join(sorted(KINDS))}. Repeatable.",
 )  # fmt: skip
 @click.option(
     "--into", "folder", default=".", show_default=True,
@@ -220,7 +220,7 @@ A plugin of aisb: {", ".join(kinds)} `{values["name"]}`.
 
 
 def _hooks(values: Mapping[str, str], components: Sequence[str], fill: Callable[[str], str]) -> str:
-    parts = [f'"""What {values["distribution"]} brings. Every command of aisb reads this module."""\n']
+    parts = [f'"""The hooks of {values["distribution"]}. Every command of aisb imports this module."""\n']
     if components:
         resources = "from importlib.resources import files\n\n" if "dataset" in components else ""
         parts.append(f"\n{resources}from aisb import hookimpl\n")
