@@ -49,7 +49,7 @@ HEADINGS = {
     "Data of your own": OWN_DATA_FLAGS,
     "Model": ("url", "model_name", "api_key_env", "max_out_len", "wait", "allow_download"),
     "Load": (*LOAD_FLAGS, "input_len", "output_len", "launcher", "max_num_workers", "under_load"),
-    "Repeat": ("reuse", "max_failures", "stop_after_failures"),
+    "Repeat": ("reuse", "max_failures", "stop_after_failures", "token_budget"),
     "Where": ("work_dir", "data_dir", "dump_eval_details", "no_predictions_json", "debug"),
     "Grade": ("judge", "judge_url", "allow_code_execution", "allow_uncontained"),
     "Show": (
@@ -192,6 +192,12 @@ def _refuse_python(path: Path) -> None:
     "--stop-after-failures",
     metavar="N|P%",
     help="End the run when so many requests, or so many percent of all, failed [default: never].",
+)
+@click.option(
+    "--token-budget",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="End the run when its answers have used so many tokens, input and output [default: never].",
 )
 @shared.work_dir("Where run folders are made.")
 @shared.data_dir
@@ -347,6 +353,7 @@ def run_command(context: click.Context, flags: dict[str, Any]) -> RunCommand:
         max_failures="max_failures",
         wait="wait",
         stop_after_failures="stop_after_failures",
+        token_budget="token_budget",  # noqa: S106 - a number of tokens
     )
     if reporters := split_names(flags["reporters"]):
         run_table["reporters"] = reporters

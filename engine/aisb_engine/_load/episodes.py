@@ -46,7 +46,8 @@ class Episodes:
 
     `samples` are by id. `answers` are the logged replies of earlier commands, and `ended` the episodes that
     they finished. `visible` returns a reply's text without reasoning. `keep` is called with each episode as
-    it ends, `record_fault` with what the environment raised, and the episode's name.
+    it ends, `record_fault` with what the environment raised, and the episode's name. `unfinished` is how many
+    this command left before their end.
     """
 
     environment: Environment
@@ -58,6 +59,7 @@ class Episodes:
     keep: Callable[[EndedEpisode], None]
     fault: Callable[[str, BaseException], ComponentError]
     record_fault: Callable[[ComponentError, str], None]
+    unfinished: int = 0
 
     def is_done(self, sample_id: str, repeat: int) -> bool:
         """Say whether an earlier command has finished an episode, and its replies are in the log."""
@@ -66,10 +68,13 @@ class Episodes:
             return False
         return all(self._answered((sample_id, repeat, turn)) for turn in range(episode.turns))
 
-    async def run(self, request: Request, planned_ns: int | None, ask: AskTurn) -> None:
+    async def run(
+        self, request: Request, planned_ns: int | None, ask: AskTurn, is_over: Callable[[], bool]
+    ) -> None:
         """Run the episode that begins with a request, and keep how it ended.
 
-        One whose request failed has not ended: a resumed run asks for that turn again.
+        One whose request failed, or for whose next request it is too late (`is_over`), has not ended: a
+        resumed run goes on with that turn.
 
         Raises:
             ServiceError: another model that the environment asks cannot be reached.
@@ -84,6 +89,9 @@ class Episodes:
             during = "begin"
             conversation.add(await episode.begin())
             while ended_by is None:
+                if is_over():
+                    self.unfinished += 1
+                    return
                 reply = await self._reply(conversation.request(episode.tools), planned_ns, ask)
                 if reply.failure is not None:
                     return

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal
 
-from aisb._errors import AisbError, PluginError, RunError, ServiceError
+from aisb._errors import AisbError, CheckFailed, ConfigError, PluginError, RunError, ServiceError
 from aisb._types import Request
 from aisb_engine._load.capacity import check_files
 from aisb_engine._load.clock import RunClock
@@ -26,10 +26,12 @@ from aisb_engine._load.recording import record_inputs
 from aisb_engine._load.runner import Note, SubtaskRunner
 from aisb_engine._load.share import LoadShare, Source
 from aisb_engine._load.stage import InferenceStage
+from aisb_engine._load.token_budget import BudgetedLog, TokenBudget
 from aisb_engine._progress import Progress
 from aisb_engine._record.log import Log, LogWriter, read_folder
 from aisb_engine._record.manifest import now
 from aisb_engine._record.predictions import read_answers, write_predictions
+from aisb_engine._record.stored import summary_of
 from aisb_engine._stopper import Stopper
 
 LEAD_NS = 2_000_000
@@ -59,6 +61,7 @@ async def infer(stage: InferenceStage) -> None:
             placing.check(stage.display)
             await probe_models(stage, placing)
             record_inputs(stage)
+            _open_budget(stage, placing)
             stage.begun()
             slots: asyncio.PriorityQueue[int] = asyncio.PriorityQueue()
             for slot in range(stage.spec.run.max_num_workers):
@@ -99,6 +102,9 @@ async def run_subtask(
             episodes = episodes_of(one, log.latest, folder, stage.plugins)
             answers = _resume(stage, one, progress, log, note)
             source, count = plan_requests(one, progress, answers, episodes)
+            if stage.budget is not None and (reason := stage.budget.stop_reason()) and any(source()):
+                stage.stop(reason, CheckFailed.exit_code)
+                return
             clock = RunClock(began_ns)
             cache_buster = one.cache_buster()
             share = LoadShare(
@@ -143,13 +149,36 @@ async def run_subtask(
                         return record.start(clock(), folder) + (LEAD_NS if share.is_open else 0)
 
                     runner.health_file = share.health_file(folder)
-                    with LogWriter(share.log_file(folder), session=stage.session) as runner.log:
+                    with LogWriter(share.log_file(folder), session=stage.session) as log_writer:
+                        runner.log = log_writer
+                        if stage.budget is not None:
+                            runner.log = BudgetedLog(log_writer, stage.budget, runner.begin_nothing_more)
                         for line in await runner.run(source, start):
                             record.remark(line)
+            is_left = progress.finished < progress.total or (episodes is not None and episodes.unfinished > 0)
+            if is_left and stage.budget is not None and (reason := stage.budget.stop_reason()):
+                stage.stop(reason, CheckFailed.exit_code)
     except ServiceError as error:
         stage.stop(f"{one.name}: {error}", error.exit_code)
     finally:
         slots.put_nowait(slot)
+
+
+def _open_budget(stage: InferenceStage, placing: Placing) -> None:
+    """Count what the run has used of its token budget, if it has one.
+
+    Raises:
+        ConfigError: other processes would send, whose tokens are not counted here.
+    """
+    limit = stage.spec.run.token_budget
+    if limit is None:
+        return
+    if any(placing.is_launched(one) for one in stage.subtasks):
+        raise ConfigError("run.token_budget", "a budget is kept where one process sends; use --workers 1")
+    stage.budget = TokenBudget(limit)
+    for one in stage.subtasks:
+        answers = read_folder(stage.folder.log(one.subtask.model, one.subtask.task)).latest
+        stage.budget.add_all(map(summary_of, answers.entries.values()))
 
 
 def _on_outage(stage: InferenceStage, one: PreparedSubtask) -> Literal["go on", "pause", "slow"]:

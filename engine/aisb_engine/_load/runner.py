@@ -79,6 +79,7 @@ class SubtaskRunner:
     _health: ClientHealth | None = None
     _asker: Asker | None = None
     _until_ns: int | None = None
+    _is_closed: bool = False
 
     async def run(
         self, source: Source, start: Callable[[], Awaitable[int]], queue: RequestQueue | None = None
@@ -224,6 +225,8 @@ class SubtaskRunner:
         pacer, overdue = Pacer(self.clock), 0
         try:
             for at, request in requests:
+                if self._is_closed:
+                    return
                 encoded = self._encoded(request)
                 gate: Future[None] | None = None
                 if at > self.clock():
@@ -252,8 +255,12 @@ class SubtaskRunner:
         """Return the bytes of a request, where it goes to a service."""
         return [] if self._asker is None or self.episodes else self._asker.prepare(request)
 
+    def begin_nothing_more(self) -> None:
+        """Let what is in flight end, and send nothing after it."""
+        self._is_closed = True
+
     def _is_over(self) -> bool:
-        return self._until_ns is not None and self.clock() >= self._until_ns
+        return self._is_closed or (self._until_ns is not None and self.clock() >= self._until_ns)
 
     async def _converse(
         self,
@@ -270,7 +277,7 @@ class SubtaskRunner:
         self.progress.in_flight += 1
         try:
             if self.episodes is not None:
-                await self.episodes.run(request, planned_ns, self._ask_turn)
+                await self.episodes.run(request, planned_ns, self._ask_turn, self._is_over)
                 return
             prediction = await self.answer(request, planned_ns, encoded)
             while request.followups:

@@ -12,6 +12,7 @@ from aisb._plugins import Plugins
 from aisb_engine._faults import PluginFaults
 from aisb_engine._load.loads import ends_by_time
 from aisb_engine._load.prepared import PreparedSubtask
+from aisb_engine._load.token_budget import TokenBudget
 from aisb_engine._progress import Display, Progress
 from aisb_engine._record.manifest import Manifest
 from aisb_engine._record.predictions import LoggedAnswers
@@ -54,6 +55,7 @@ class InferenceStage:
     answers: dict[str, LoggedAnswers] = field(default_factory=dict)
     """Where the run is `scored`: what was read from the log of each subtask, by its key, without times."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    budget: TokenBudget | None = None
     interrupted: bool = False
     stopped_because: str = ""
     """Why the stage ended by itself before everything was asked; and the exit code that says so."""

@@ -287,6 +287,7 @@ async def grade_subtask(
         "unmade": sum(bool(one.broken) for one in asked) * subtask.repeats,
         "faults": [fault.line for fault in faults.faults],
         "disputed": contested.told() if contested else None,
+        "tokens": token_counts(summaries(predictions)),
         "first_error": _first_error(folder, subtask, first, predictions),
         **({"judge": judging.told()} if judging else {}),
         "merge": run.merge_ds,
@@ -296,6 +297,19 @@ async def grade_subtask(
         prompts = {one.sample.id: one.prompt for one in asked}
         results["details"] = details(first, samples, predictions, prompts)
     return Graded(results, scored, first)
+
+
+def token_counts(predictions: Iterable[Prediction]) -> dict[str, Any]:
+    """Return the tokens of all answers as the service reports them, and of how many it reports each number.
+
+    What is not reported is not counted as zero: a sum of which nothing is reported is None.
+    """
+    usages = [one.usage for one in predictions if one.failure is None]
+    counted: dict[str, Any] = {"requests": len(usages)}
+    for name in ("input", "output", "reasoning", "cached"):
+        found = [count for one in usages if one and (count := getattr(one, f"{name}_tokens")) is not None]
+        counted[name] = {"sum": sum(found) if found else None, "reported": len(found)}
+    return counted
 
 
 def _with_settled(

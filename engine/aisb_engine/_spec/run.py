@@ -81,6 +81,7 @@ class RunTable(Table):
     `performance` marks the configuration of a performance run, which can be shown again and not resumed.
     Where `reporters` is not set, those show the run that declare themselves as the default for its kind.
     `stop_after_failures` ends it early: after so many failed requests, or after a part of all (`"5%"`).
+    `token_budget` ends it when its answers have used so many input and output tokens, over all commands.
     `selection` says what `load.num_prompts` counts: `groups` is rows of each group (in a performance run, of
     all groups by turns), `first` the first rows of the task, as in runs that older versions made.
     `wait` is how many seconds a service that is still loading is waited for.
@@ -102,6 +103,7 @@ class RunTable(Table):
     max_failures: Annotated[int, Field(ge=0)] = 0
     wait: Annotated[float, Field(ge=0)] = 0.0
     stop_after_failures: FailureLimit | None = None
+    token_budget: Annotated[int, Field(ge=1)] | None = None
     launcher: str = LOCAL
     work_dir: str | None = None
     files_apart: bool = False

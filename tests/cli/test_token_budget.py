@@ -1,0 +1,96 @@
+"""A run stops when it has used its token budget, goes on with a larger one, and counts nothing as zero."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from aisb_testing import ScriptedService, whole_reply
+
+USAGE = {
+    "prompt_tokens": 80,
+    "completion_tokens": 20,
+    "prompt_tokens_details": {"cached_tokens": 30},
+    "completion_tokens_details": {"reasoning_tokens": 5},
+}
+
+
+def answer(usage):
+    def script(_request):
+        message = {"role": "assistant", "content": "The answer is 4."}
+        body = {"choices": [{"message": message, "finish_reason": "stop"}]}
+        return whole_reply(body | ({"usage": usage} if usage else {}))
+
+    return script
+
+
+@pytest.fixture
+def run(tmp_path):
+    def aisb(service, *words):
+        base = ("run", "--models", "vllm-chat", "--url", service.url, "--datasets", "demo_gsm8k", "-w", "runs",
+                "--set", "model.stream=false", "--concurrency", "1", "--num-prompts", "10")  # fmt: skip
+        return subprocess.run(
+            [sys.executable, "-m", "aisb_cli.main", *base, *words], cwd=tmp_path, capture_output=True,
+            text=True, timeout=60, check=False, env={**os.environ, "NO_COLOR": "1"},
+        )  # fmt: skip
+
+    return aisb
+
+
+def results(tmp_path):
+    (file,) = tmp_path.glob("runs/*/results/vllm-chat/demo_gsm8k.json")
+    return json.loads(file.read_text())
+
+
+def test_a_run_stops_at_its_budget_and_goes_on_with_a_larger_one(run, tmp_path):
+    with ScriptedService(answer(USAGE)) as service:
+        stopped = run(service, "--token-budget", "300")
+        assert stopped.returncode == 4, stopped.stderr
+        assert len(service.requests) == 3
+        assert (
+            "stopped: 300 tokens are used of 300 (--token-budget); go on with --reuse and a larger"
+            in stopped.stderr
+        )
+        assert "7 of 10 requests have no answer yet" in stopped.stderr
+        again = run(service, "--reuse")
+        assert (again.returncode, len(service.requests)) == (
+            4,
+            3,
+        )  # the budget is of the run, not of a command
+        more = run(service, "--reuse", "--token-budget", "1000")
+        assert more.returncode == 0, more.stderr
+        assert len(service.requests) == 10
+    tokens = results(tmp_path)["tokens"]
+    assert tokens == {
+        "requests": 10,
+        "input": {"sum": 800, "reported": 10},
+        "output": {"sum": 200, "reported": 10},
+        "reasoning": {"sum": 50, "reported": 10},
+        "cached": {"sum": 300, "reported": 10},
+    }
+
+
+def test_an_answer_without_usage_is_not_counted_as_no_tokens(run, tmp_path):
+    with ScriptedService(answer(None)) as service:
+        stopped = run(service, "--token-budget", "300")
+        assert stopped.returncode == 4
+        assert len(service.requests) == 1
+        assert (
+            "the answer to request 0 has no token counts, so that no token budget can be kept"
+            in stopped.stderr
+        )
+    with ScriptedService(answer({"prompt_tokens": 8, "completion_tokens": 2})) as service:
+        assert run(service).returncode == 0
+    found = [json.loads(file.read_text()) for file in tmp_path.glob("runs/*/results/*/demo_gsm8k.json")]
+    (tokens,) = [table["tokens"] for table in found]
+    assert tokens["cached"] == tokens["reasoning"] == {"sum": None, "reported": 0}
+
+
+def test_a_budget_is_kept_where_one_process_sends(run):
+    with ScriptedService(answer(USAGE)) as service:
+        refused = run(service, "--token-budget", "300", "--workers", "2", "--concurrency", "2")
+        assert not service.requests
+    assert refused.returncode == 2
+    assert "a budget is kept where one process sends; use --workers 1" in refused.stderr
