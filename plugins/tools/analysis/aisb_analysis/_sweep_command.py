@@ -13,8 +13,8 @@ import click
 if TYPE_CHECKING:
     from aisb import CommandContext
     from aisb_analysis._sweep.record import SweepRecord
-    from aisb_analysis._sweep.running import Sweep
-    from aisb_engine import Plugins
+    from aisb_analysis._sweep.running import SweepRunner
+    from aisb_engine import Plugins, RunSpec
 
 WORK_DIR = Path("outputs/sweeps")
 INTERRUPTED = 130
@@ -50,7 +50,7 @@ INTERRUPTED = 130
     default=WORK_DIR,
     show_default=True,
     metavar="DIR",
-    help="Where the folder of the sweep is made.",
+    help="Where the folder of the sweep is runner.",
 )
 @click.pass_context
 def sweep(context: click.Context, /, **flags: Any) -> int:
@@ -68,21 +68,21 @@ def sweep(context: click.Context, /, **flags: Any) -> int:
     from aisb_engine import RunFolder
 
     record, words = _record(flags, context.args)
-    made = _sweep(context.obj, record, words)
-    specs = made.check()
+    runner = _runner(context.obj, record, words)
+    specs = runner.check()
     if flags["dry_run"]:
-        _print_plan(made, specs)
+        _print_plan(runner, specs)
         return 0
-    _say_plan(made, specs)
+    _print_summary(runner, specs)
     record.folder.mkdir(parents=True, exist_ok=True)
     with RunFolder(record.folder).lock():
         try:
             record.write()
-            code = made.run()
+            code = runner.run()
         except KeyboardInterrupt:  # between two runs, or while one was shown
             code = INTERRUPTED
         finally:
-            failed = _report(record, flags["reporters"], made.plugins) if record.done else 0
+            failed = _report(record, flags["reporters"], runner.plugins) if record.done else 0
             _say_how_to_resume(record)
     return code or failed
 
@@ -114,9 +114,9 @@ def _record(flags: dict[str, Any], words: Sequence[str]) -> tuple[SweepRecord, l
     return SweepRecord.begin(new_folder(flags["work_dir"]), words, grid), list(words)
 
 
-def _sweep(context: CommandContext, record: SweepRecord, words: Sequence[str]) -> Sweep:
+def _runner(context: CommandContext, record: SweepRecord, words: Sequence[str]) -> SweepRunner:
     from aisb import UsageError
-    from aisb_analysis._sweep.running import Sweep, known_models, with_defaults, with_models
+    from aisb_analysis._sweep.running import SweepRunner, known_models, with_defaults, with_models
     from aisb_analysis._sweep.services import service_tables, take_services
 
     plain, services = take_services(words)
@@ -127,22 +127,22 @@ def _sweep(context: CommandContext, record: SweepRecord, words: Sequence[str]) -
     if services:
         tables = service_tables(services, known_models(command, plugins))
         command = with_models(command, tables)
-    return Sweep(record, with_defaults(command), plugins, context.display)
+    return SweepRunner(record, with_defaults(command), plugins, context.display)
 
 
-def _print_plan(made: Sweep, specs: Sequence[Any]) -> None:
+def _print_plan(runner: SweepRunner, specs: Sequence[RunSpec]) -> None:
     from tabulate import tabulate
 
-    keys = list(made.record.grid)
+    keys = list(runner.record.grid)
     rows = [
-        (number, *(point.settings[key] for key in keys), ", ".join(_asked(spec)), point.run or "")
-        for number, (point, spec) in enumerate(zip(made.record.points, specs, strict=True), 1)
+        (number, *(point.settings[key] for key in keys), ", ".join(_lengths(spec)), point.run or "")
+        for number, (point, spec) in enumerate(zip(runner.record.points, specs, strict=True), 1)
     ]
-    click.echo(tabulate(rows, headers=("point", *keys, "asked", "run"), disable_numparse=True))
+    click.echo(tabulate(rows, headers=("point", *keys, "length", "run"), disable_numparse=True))
 
 
-def _asked(spec: Any) -> list[str]:
-    """Say how much each subtask of a point asks."""
+def _lengths(spec: RunSpec) -> list[str]:
+    """Say of each subtask of a point how many requests it sends, or for how long."""
     ends = (
         ("num_prompts", "{} requests"), ("duration", "{:g} s"), ("pressure_time", "{:g} s"),
     )  # fmt: skip
@@ -153,12 +153,15 @@ def _asked(spec: Any) -> list[str]:
     ]
 
 
-def _say_plan(made: Sweep, specs: Sequence[Any]) -> None:
-    """Say how many points there are, and how long they take where every one says it."""
-    record = made.record
+def _print_summary(runner: SweepRunner, specs: Sequence[RunSpec]) -> None:
+    """Say how many points are left, and how long they take where each lasts a set time."""
+    record = runner.record
     left = [spec for point, spec in zip(record.points, specs, strict=True) if point.run is None]
-    lengths = [pair.load.duration or pair.load.pressure_time for spec in left for pair in spec.subtasks]
-    time = f", at least {sum(lengths) / 60:.1f} min" if lengths and all(lengths) else ""
+    loads = [pair.load for spec in left for pair in spec.subtasks]
+    lengths = [load.duration or load.pressure_time or 0.0 for load in loads if not load.num_prompts]
+    time = (
+        f", at least {sum(lengths) / 60:.1f} min" if all(lengths) and len(lengths) == len(loads) > 0 else ""
+    )
     done = f"{len(record.done)} of {len(record.points)} points are done; " if record.done else ""
     click.echo(f"{done}{len(left)} points to measure{time}; folder: {record.folder}", err=True)
 

@@ -104,6 +104,16 @@ def test_services_are_curves_and_a_changed_file_ends_a_resume(tmp_path: Path) ->
     assert "subtasks.old on synthetic.load.num_prompts: it was 4, and is 5" in changed.stderr
 
 
+def test_failed_requests_are_a_result_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    with start_mock(MockOptions(faults=("status-500:0.5",))) as mock:
+        words = ("--grid", "load.concurrency=1,2", "--url", mock.url, "--num-prompts", "8", *SHORT)
+        ended = aisb("sweep", *words, "--reporters", "text", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert [point["exit_code"] for point in record(tmp_path)["points"]] == [1, 1]
+    assert "concurrency 2: 4 of 8 requests failed" in ended.stdout
+    assert [path.name for path in tmp_path.glob("outputs/sweeps/*/points.*")] == ["points.txt"]
+
+
 def test_secrets_are_not_kept_and_have_to_be_given_again(tmp_path: Path) -> None:
     grid = {"load.concurrency": ["1"]}
     words = [

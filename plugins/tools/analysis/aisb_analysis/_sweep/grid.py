@@ -62,6 +62,6 @@ def as_sets(settings: Mapping[str, str]) -> list[str]:
     return [f"{path}={value}" for path, value in settings.items()]
 
 
-def shown(settings: Mapping[str, str]) -> str:
+def describe(settings: Mapping[str, str]) -> str:
     """Return the settings of a point in a few words: `concurrency 16, input 512`."""
     return ", ".join(f"{path.rpartition('.')[2]} {value}" for path, value in settings.items())

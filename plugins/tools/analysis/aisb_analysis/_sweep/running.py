@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aisb import AisbError, CheckFailed, ServiceError, UsageError
-from aisb_analysis._sweep.grid import as_sets, shown
+from aisb_analysis._sweep.grid import as_sets, describe
 from aisb_analysis._sweep.record import Point, SweepRecord, changed_settings
 from aisb_engine import (
     Catalog,
@@ -37,7 +37,7 @@ INTERRUPTED = 130
 
 
 @dataclass(slots=True)
-class Sweep:
+class SweepRunner:
     """A sweep: its record, the command that each point varies, and those of the points once checked."""
 
     record: SweepRecord
@@ -57,7 +57,7 @@ class Sweep:
             try:
                 command, spec = self._resolve(point)
             except AisbError as error:
-                error.add_note(f"  at the point {shown(point.settings)}")
+                error.add_note(f"  at the point {describe(point.settings)}")
                 raise
             self.commands.append(command)
             specs.append(spec)
@@ -87,38 +87,41 @@ class Sweep:
         for number, (point, command) in enumerate(zip(self.record.points, self.commands, strict=True), 1):
             if point.run is not None:
                 continue
-            click.echo(f"[{number}/{count}] {shown(point.settings)}", err=True)
-            code = self._run(point, command)
-            if code == INTERRUPTED:
-                return code
+            click.echo(f"[{number}/{count}] {describe(point.settings)}", err=True)
+            finished = self._run(point, command)
+            if finished is None:
+                return INTERRUPTED
             self.record.write()
-            for line in _results(open_finished_run(self.record.runs / str(point.run), plugins=self.plugins)):
+            for line in _results(finished):
                 click.echo(f"[{number}/{count}] {line}", err=True)
         return next((point.exit_code for point in self.record.points if point.exit_code), 0)
 
-    def _run(self, point: Point, command: RunCommand) -> int:
-        """Run a point, and keep which run it was, unless the run was interrupted."""
+    def _run(self, point: Point, command: RunCommand) -> FinishedRun | None:
+        """Run a point, note in it which run it was, and return that; None if it was interrupted."""
         try:
             # The table at the end shows all points; the headline of each would only push it away.
             with redirect_stdout(io.StringIO()):
                 ended = execute_run(command, self.plugins, self.display())
-        except CheckFailed as error:
-            point.run, point.exit_code = RunFolder.list(self.record.runs)[-1].timestamp, error.exit_code
-            return error.exit_code
+        except (
+            CheckFailed
+        ) as error:  # the run is whole, and its certificate is not as --require-valid demands
+            folder = RunFolder.list(self.record.runs)[-1]
+            point.run, point.exit_code = folder.timestamp, error.exit_code
+            return open_finished_run(folder.path, plugins=self.plugins)
         if ended.interrupted:
-            return INTERRUPTED
+            return None
         if ended.stopped_code == ServiceError.exit_code:
             raise ServiceError(f"{ended.stopped_because}; this point has to be measured again")
         point.run, point.exit_code = ended.folder.timestamp, ended.exit_code
         for note in ended.notes:
             click.echo(note, err=True)
-        return ended.exit_code
+        return ended.finished or open_finished_run(ended.folder.path, plugins=self.plugins)
 
     def _check_done(self, point: Point, now: Mapping[str, Any]) -> None:
         folder = RunFolder(self.record.runs / str(point.run))
         if not folder.config.exists():
             raise UsageError(
-                f"{self.record.folder} says that {folder} measured {shown(point.settings)}, and it is not "
+                f"{self.record.folder} says that {folder} measured {describe(point.settings)}, and it is not "
                 "there\n  restore it, or start a new sweep"
             )
         changed = list(changed_settings(read_toml(folder.config), now))
