@@ -200,6 +200,8 @@ class _Scored:
                 )
             if details := self._numbered_details(part):
                 table["details"] = details
+            if not table:  # nothing of it was asked
+                continue
             yield _write(
                 folder / "results" / self.result.model / part.abbr,
                 ".json",
