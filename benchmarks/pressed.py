@@ -149,9 +149,8 @@ def long_prompts(program, limits, rounds):
             worst, late = p99(errors_ms(found, 500)), lateness_ms(trace)
             noisy = late > CALM_MS
             reading, stamping = parts_ms(found, trace)
-            print(
-                f"  TTFT error p99 {worst:.2f} ms; server late p99 {late:.2f} ms{'  (noisy)' if noisy else ''}"
-            )
+            mark = "  (noisy)" if noisy else ""
+            print(f"  TTFT error p99 {worst:.2f} ms; server late p99 {late:.2f} ms{mark}")
             print(f"    the server had read a request {reading:.2f} ms after it was sent (p99),")
             print(f"    and a first token was stamped {stamping:.2f} ms after it was written (p99)")
             errors += [] if noisy else [worst]
