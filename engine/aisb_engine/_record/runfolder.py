@@ -100,13 +100,16 @@ class RunFolder:
 
     @property
     def is_of_another_tool(self) -> bool:
-        """Whether the folder holds answers, and no run of aisb: its configuration is missing."""
-        return (self.path / "predictions").is_dir() and not any(self.path.glob("configs/*.toml"))
+        """Whether the folder holds results, and no run of aisb: its configuration is missing."""
+        holds_results = any((self.path / name).is_dir() for name in ("predictions", "performances"))
+        return holds_results and not any(self.path.glob("configs/*.toml"))
 
     @property
     def how_to_import(self) -> str:
         """What a user can do with a folder of another tool."""
-        return f"{self.path} was not written by aisb; aisb import {self.path} scores the answers in it"
+        if (self.path / "predictions").is_dir():
+            return f"{self.path} was not written by aisb; aisb import {self.path} scores the answers in it"
+        return f"{self.path} was not written by aisb, so it can be neither resumed nor shown"
 
     @property
     def own_files(self) -> Path:

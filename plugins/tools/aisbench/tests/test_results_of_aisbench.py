@@ -123,6 +123,13 @@ def test_reuse_of_a_folder_of_aisbench_says_aisb_import(ais_bench, work: Path, w
         assert f"aisb import outputs/default/{TIME} scores the answers in it" in said
 
 
+def test_reuse_of_a_performance_run_of_aisbench_says_that_it_is_none_of_ours(ais_bench, work: Path) -> None:
+    Path(f"outputs/default/{TIME}/performances/qwen").mkdir(parents=True)
+    Path(f"outputs/default/{TIME}/configs").mkdir()
+    said = ais_bench("--mode", "perf_viz", "--reuse", TIME, code=2).err
+    assert f"outputs/default/{TIME} was not written by aisb, so it can be neither resumed nor shown" in said
+
+
 def test_data_in_the_folder_of_aisbench_is_found(ais_bench, work: Path, service: MockProcess) -> None:
     words = ("--models", "vllm_api_general_chat", "--datasets", "gsm8k_gen", "--num-prompts", "2")
     Path("ais_bench").mkdir()
