@@ -122,7 +122,18 @@ def convert(file: ConfigFile, plugins: Plugins) -> Converted:
         converted.add_tasks(scope["datasets"], mapper, f"{where}: datasets")
     if work_dir := scope.get("work_dir"):
         converted.work_dir = str(plain(work_dir, f"{where}: work_dir"))
+    if (workers := _workers(scope.get("infer"))) != 1:
+        converted.notes.append(
+            f"{where}: infer: passed over; --max-num-workers {workers} runs as many subtasks at once"
+        )
     return converted
+
+
+def _workers(infer: Any) -> int:
+    """Return how many subtasks a file runs at once; 1 where it does not say so."""
+    runner = infer.get("runner") if isinstance(infer, Mapping) else None
+    value = runner.get("max_num_workers") if isinstance(runner, Mapping) else None
+    return value if isinstance(value, int) and value > 0 else 1
 
 
 def add_file(converted: Converted, file: ConfigFile, mapper: TaskMapper) -> None:

@@ -116,6 +116,7 @@ def test_the_key_of_a_file_goes_to_a_file_that_only_its_owner_reads(aisb, ais_be
 
 def test_a_config_file_runs_as_it_is(ais_bench, demo: Path) -> None:
     ended = ais_bench("demo.py")
+    assert "infer: passed over; --max-num-workers 2 runs as many subtasks at once" in ended.err
     lines = ended.out.splitlines()
     assert lines[0].split()[4:] == ["my-chat", "my-vllm-api-general"]
     assert lines[2].split()[0] == "short_gsm8k"
