@@ -9,14 +9,13 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from aisb import RunError
 
-ANSWER_WITHIN = 30.0
-"""Seconds that a node may take to say what is installed; Ray knows of a dead one after 14."""
 OBJECT_STORE = 200 << 20
 """Bytes of shared memory in a cluster of our own: batches are the largest objects."""
 
@@ -72,7 +71,7 @@ def nodes() -> Mapping[str, str]:
     return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
 
 
-def check_versions(payloads: Sequence[bytes], only: Container[str] | None = None) -> None:
+def check_versions(payloads: Sequence[bytes], within: float, only: Container[str] | None = None) -> None:
     """Refuse nodes whose code is not that of this command; with `only`, look at these nodes by their ids.
 
     Raises:
@@ -80,14 +79,19 @@ def check_versions(payloads: Sequence[bytes], only: Container[str] | None = None
     """
     from aisb_launcher_ray import _versions as versions
 
-    differing = compare_versions(versions.needed(payloads), only)
+    differing = compare_versions(versions.needed(payloads), within, only)
     problems = [f"  node {address}: {line}" for address, lines in differing.items() for line in lines]
     if problems:
-        raise RunError("\n".join(["nodes of the cluster have other code than this command:", *problems]))
+        raise RunError("\n".join(["nodes of the cluster cannot run these workers:", *problems]))
 
 
-def compare_versions(names: Sequence[str], only: Container[str] | None = None) -> Mapping[str, list[str]]:
-    """Return for the address of each living node how its packages of these names differ from ours."""
+def compare_versions(
+    names: Sequence[str], within: float, only: Container[str] | None = None
+) -> Mapping[str, list[str]]:
+    """Return for the address of each living node how its packages of these names differ from ours.
+
+    A node that does not answer `within` so many seconds is said to differ; one that died is left out.
+    """
     import ray
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -104,14 +108,23 @@ def compare_versions(names: Sequence[str], only: Container[str] | None = None) -
         )
         for node in living
     }
-    ray.wait(list(calls.values()), num_returns=len(calls), timeout=ANSWER_WITHIN)
+    ends = time.monotonic() + within
+    while True:
+        _, waiting = ray.wait(list(calls.values()), num_returns=len(calls), timeout=1)
+        alive = nodes()
+        if not any(call in waiting for node, call in calls.items() if node in alive):
+            break
+        if time.monotonic() > ends:
+            break
     found: dict[str, list[str]] = {}
     for node, call in calls.items():
+        if node not in alive:
+            continue
         try:
             lines = versions.differences(ours, ray.get(call, timeout=0.1))
+        except ray.exceptions.GetTimeoutError:
+            lines = [f"it did not answer within {within:g} s"]
         except Exception as error:  # noqa: BLE001 - of Ray, in many kinds
-            if node not in nodes():  # it died a short while ago, which Ray knows by now
-                continue
             lines = [f"it cannot be asked: {_first_line(error)}"]
         found.setdefault(living[node], []).extend(lines)
     return found

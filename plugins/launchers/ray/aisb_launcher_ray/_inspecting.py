@@ -15,8 +15,8 @@ FEW_FILES = 4096
 STREAMS = 1000
 """Requests in flight that one worker drives well."""
 CERTAIN_MS = 1.0
-PATIENCE = 30.0
-"""Seconds that the collector of a node may take to begin."""
+PATIENCE = 60.0
+"""Seconds that a node may take to answer."""
 
 Finding = Mapping[str, str]
 """`name`, `state` (ok, note or problem), `text` and `remedy`."""
@@ -38,7 +38,7 @@ def look_at_cluster(lease: float) -> Iterator[Finding]:
             "whoever reaches the ports of Ray can run code there",
             "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN for all nodes and for aisb, before Ray starts",
         )
-    differing = compare_versions(sorted({*versions.ALWAYS, *versions.packages()}))
+    differing = compare_versions(sorted({*versions.ALWAYS, *versions.packages()}), PATIENCE)
     carried = 0
     for node, address in living.items():
         name = f"node {address}"

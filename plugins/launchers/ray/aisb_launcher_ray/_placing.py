@@ -15,6 +15,7 @@ from aisb_launcher_ray._collector import Collector
 from aisb_launcher_ray._node import Node
 from aisb_launcher_ray._worker import Worker
 
+ANSWER_WITHIN = 60.0
 LOOK_EVERY = 0.5
 """Seconds after which a wait for Ray looks whether the run was stopped."""
 
@@ -50,10 +51,12 @@ class Placing:
         deadline = time.monotonic() + self.start_within
         try:
             if check_all:
-                check_versions([*payloads.values()])
+                check_versions([*payloads.values()], self._patience)
             workers = self._placed([*jobs], deadline)
             if not check_all:
-                check_versions([*payloads.values()], only={node for _, node in workers.values()})
+                check_versions(
+                    [*payloads.values()], self._patience, only={node for _, node in workers.values()}
+                )
             made = self._collected(jobs, {number: node for number, (_, node) in workers.items()})
             runs = []
             for node in made:
@@ -78,6 +81,11 @@ class Placing:
                 f"workers cannot be started on the Ray cluster: {said[-1] if said else error!r}"
             ) from error
         return made
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that a node may take to say what is installed: busy ones take long to start a process."""
+        return max(ANSWER_WITHIN, self.start_within)
 
     def _placed(self, numbers: Sequence[int], deadline: float) -> dict[int, tuple[Any, str]]:
         """Make the actors of workers; return each with the id of its node.
