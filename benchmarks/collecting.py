@@ -147,8 +147,8 @@ def collect(load: Load, seconds: int, folder: Path) -> bool:
     batches = load.nodes * seconds
     us, ms = cpu / (batches * load.records) * 1e6, cpu / batches * 1e3
     is_good = us <= (load.most_us or us) and ms <= (load.most_ms or ms)
-    limits = [f"at most {load.most_us:g} us"] * bool(load.most_us)
-    limits += [f"at most {load.most_ms:g} ms a batch"] * bool(load.most_ms)
+    limits = [f"at most {load.most_us:g} us"] if load.most_us else []
+    limits += [f"at most {load.most_ms:g} ms a batch"] if load.most_ms else []
     megabytes = load.nodes * len(batch) / 1e6
     print(
         f"{'ok ' if is_good else 'BAD'} {load.name:<44} {megabytes:6.1f} MB/s   {us:6.2f} us a record   "

@@ -234,7 +234,8 @@ def wait_until(condition, goes_on, run):
 def cluster_settings():
     before = dict(os.environ)
     os.environ |= {
-        "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"
+        "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_raylet_start_wait_time_s": "120",
     }  # fmt: skip
     yield
     os.environ.clear()
