@@ -163,16 +163,16 @@ def is_running(pid):
 class Run:
     """An `aisb run` that has begun. Its standard output and error are files."""
 
-    def __init__(self, machines, url, work, *words, launcher="ray"):
+    def __init__(self, machines, url, work, *words, launcher="ray", model=None):
         self.work = work
         work.mkdir(exist_ok=True)
         self._files = [(work / name).open("w+") for name in ("out", "err")]
+        asked = model or ("vllm_api_stream_chat", "--url", url, "--api-key-env", "SERVICE_KEY")
         address = ["--set", f"launcher.address={machines.address}"] if launcher == "ray" else []
         self.process = subprocess.Popen(
             [
-                sys.executable, "-m", "aisb_cli.main", "run", "--models", "vllm_api_stream_chat", "--url", url,
-                "--datasets", "demo_gsm8k", "--launcher", launcher, *address, "--api-key-env", "SERVICE_KEY",
-                "-w", str(work), *words,
+                sys.executable, "-m", "aisb_cli.main", "run", "--models", *asked, "--datasets", "demo_gsm8k",
+                "--launcher", launcher, *address, "-w", str(work), *words,
             ],
             env={**os.environ, "SERVICE_KEY": KEY, "NO_COLOR": "1", "COLUMNS": "200"},
             stdout=self._files[0],
