@@ -100,7 +100,7 @@ def quick(context: click.Context, /, **flags: Any) -> int:
     )
     rungs = ladder.climb()
     lines = list(answer(service, rungs, sense, objectives, seconds=time.monotonic() - began))
-    command = thorough_command(service, objectives)
+    command = thorough_command(service, objectives, api_key_env=flags["api_key_env"])
     if flags["as_json"]:
         from aisb_cli.terminal import as_json_text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,6 +53,13 @@ def with_load(command: RunCommand, in_flight: int, user: Mapping[str, Any]) -> R
 
 
 def _check(command: RunCommand, alone: int, in_flight: int) -> None:
+    try:  # better said before hours of asking
+        import_module("scipy")
+    except ImportError as error:
+        raise click.UsageError(
+            f"--under-load needs the statistics of scipy, and it cannot be imported: {error}\n"
+            "  install it, in the folder of the repository: pip install './plugins/tools/analysis[stats]'"
+        ) from error
     if command.mode not in ("all", "infer"):
         raise click.UsageError(
             f"--under-load compares the answers of an accuracy run, and --mode {command.mode} is none"
@@ -94,9 +102,15 @@ def show_under_load(run: FinishedRun) -> None:
     subtasks = run.configuration.get("subtasks", ())
     if not any(one["model"].endswith(f"-at-{one.get('load', {}).get('concurrency')}") for one in subtasks):
         return  # most runs need not import the analysis
+    from aisb import UsageError
     from aisb_analysis import answers_under_load
 
-    for one in answers_under_load(run):
+    try:
+        found = answers_under_load(run)
+    except UsageError as error:  # the run itself is complete
+        click.echo(f"not compared: {error}", err=True)
+        return
+    for one in found:
         click.echo(f"\nunder load: {one.task} · {one.model}")
         for line in one.lines():
             click.echo(f"  {line}")

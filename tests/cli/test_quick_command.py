@@ -100,6 +100,7 @@ def test_a_queue_is_told_from_replies_that_slow_each_other_down() -> None:
     )
     assert slows["users at once"].startswith("at least 64 with ")
     assert said(rung(1), rung(4, rate=4))["what limits it"] == "nothing that 4 users would show"
+    assert said(rung(1))["what limits it"].startswith("not known: the time was enough for one user alone")
 
 
 def test_a_limiter_and_failures_are_named() -> None:
@@ -131,14 +132,16 @@ def test_answers_that_make_no_sense_are_said() -> None:
     )
     assert said(rung(1))["answers"] == "sensible: 3 of 3 simple questions are right"
     assert "its reply was empty" in said(rung(1), sense=Sense(2, 1, "q", ""))["answers"]
-    assert said(rung(1), sense=Sense(0, 0))["answers"].startswith("not judged")
+    assert said(rung(1), sense=Sense(0, 0))["answers"].startswith("not judged: no reply")
+    failed = said(rung(1), sense=Sense(0, 0, failure="status: HTTP 500"))
+    assert failed["answers"] == "not judged: a simple question failed: status: HTTP 500"
 
 
 def test_the_thorough_command_names_what_was_chosen() -> None:
     other = Service("http://127.0.0.1:11434", "tgi_stream_api_general", "TGI", "b", ("a", "b"))
-    assert thorough_command(other, OBJECTIVES) == (
+    assert thorough_command(other, OBJECTIVES, api_key_env="KEY") == (
         "aisb capacity --url http://127.0.0.1:11434 --models tgi_stream_api_general --model-name b "
-        "--slo ttft_p95=2s --slo failures=1% --budget 30m"
+        "--api-key-env KEY --slo ttft_p95=2s --slo failures=1% --budget 30m"
     )
 
 

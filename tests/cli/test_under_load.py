@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -14,10 +15,10 @@ from aisb_mock import MockOptions, start_mock
 pytest.importorskip("scipy")
 
 
-def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def aisb(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     ended = subprocess.run(
         [sys.executable, "-m", "aisb_cli.main", "run", "--datasets", "demo_gsm8k", *words],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=60,
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **env},
     )  # fmt: skip
     assert "Traceback" not in ended.stderr, ended.stderr
     return ended
@@ -56,3 +57,12 @@ def test_a_load_that_cannot_be_compared_is_refused(
     ended = aisb("--models", "sim", *words, cwd=tmp_path)
     assert ended.returncode == 2
     assert error in " ".join(ended.stderr.split())
+
+
+def test_without_scipy_it_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "lacking" / "scipy").mkdir(parents=True)
+    (tmp_path / "lacking" / "scipy" / "__init__.py").write_text('raise ImportError("no scipy here")')
+    ended = aisb("--models", "sim", "--under-load", "64", cwd=tmp_path, PYTHONPATH=str(tmp_path / "lacking"))
+    assert ended.returncode == 2
+    assert "needs the statistics of scipy, and it cannot be imported: no scipy here" in ended.stderr
+    assert not (tmp_path / "outputs").exists()

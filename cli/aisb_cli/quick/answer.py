@@ -32,20 +32,24 @@ def answer(
         "one user": _one_user(rungs[0]),
         "users at once": _users(usable, objectives),
         "throughput": _throughput(usable),
-        "what limits it": "; ".join(_limits(rungs)) or f"nothing that {_users_of(rungs[-1])} would show",
+        "what limits it": "; ".join(_limits(rungs)) or _no_limit(rungs),
         "answers": _answers(sense),
         "measured": _measured(rungs, seconds),
     }
     yield from (f"{name}: {text}" for name, text in lines.items() if text)
 
 
-def thorough_command(service: Service, objectives: Sequence[Objective]) -> str:
+def thorough_command(
+    service: Service, objectives: Sequence[Objective], *, api_key_env: str | None = None
+) -> str:
     """Return the command that measures the capacity with an interval."""
     words = ["aisb", "capacity", "--url", service.url]
     if service.asked_as != "vllm_api_stream_chat":
         words += ["--models", service.asked_as]
     if len(service.models) > 1 and service.model:
         words += ["--model-name", service.model]
+    if api_key_env:
+        words += ["--api-key-env", api_key_env]
     for objective in objectives:
         words += ["--slo", f"{objective}={_plain(objective)}"]
     return shlex.join([*words, "--budget", "30m"])
@@ -111,6 +115,12 @@ def _throughput(rungs: Sequence[Rung]) -> str:
     return f"{_quantity(enough.rate)} requests/s{tokens} with {_users_of(enough)}{grows}"
 
 
+def _no_limit(rungs: Sequence[Rung]) -> str:
+    if len(rungs) == 1:
+        return "not known: the time was enough for one user alone; give it more with --seconds"
+    return f"nothing that {_users_of(rungs[-1])} would show"
+
+
 def _limits(rungs: Sequence[Rung]) -> Iterator[str]:
     """Yield what limits the service, as far as the loads showed it."""
     yield from _refusals(rungs)
@@ -170,7 +180,7 @@ def _users_of(rung: Rung) -> str:
 
 def _answers(sense: Sense) -> str:
     if sense.failure:
-        return f"the first question failed: {sense.failure}"
+        return f"not judged: a simple question failed: {sense.failure}"
     if not sense.asked:
         return "not judged: no reply to a simple question ended in time"
     if sense.right == sense.asked:
