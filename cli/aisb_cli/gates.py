@@ -174,7 +174,7 @@ def _score_check(result: Result, least: float) -> Check:
     if headline.low is not None and headline.high is not None:
         text += f", 95 % [{headline.low:.1f}, {headline.high:.1f}]"
         if headline.low < least <= headline.high:
-            text += ": too close to be sure"
+            text += f", which contains {least:g}"
     if result.not_asked_yet:
         holds, text = False, f"{text}; {result.not_asked_yet} samples were not asked yet"
     return made(text, holds=holds)

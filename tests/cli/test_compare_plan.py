@@ -49,7 +49,7 @@ def test_two_runs_say_what_differences_need_and_what_a_budget_shows(work: Path) 
 def test_one_run_says_what_it_assumes(work: Path) -> None:
     ended = aisb("compare", "--plan", "latest", cwd=work)
     assert ended.returncode == 0, ended.stderr
-    assert "one side alone: assumed is another model of the same score" in ended.stdout
+    assert "one side alone: the plan assumes another model of the same score" in ended.stdout
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_a_service_is_found_among_the_ports_that_listen() -> None:
 def test_a_queue_is_told_from_replies_that_slow_each_other_down() -> None:
     queues = said(rung(1, rate=2), rung(4, rate=8), rung(16, ttft=2500, rate=8))
     assert queues["what limits it"] == (
-        "it queues: with 16 users the first token comes after 2.5 s, with one after 100 ms; it works on about 4 "
+        "it queues: with 16 users the first token comes after 2.5 s, with one after 100 ms; it processes about 4 "
         "at once, and the others wait"
     )
     assert queues["users at once"] == "4 with ttft_p95 <= 2s, failures <= 1%; with 16, ttft_p95 is 2.5 s"
@@ -99,8 +99,8 @@ def test_a_queue_is_told_from_replies_that_slow_each_other_down() -> None:
         "replies slow each other down: a token takes 10 ms with one user, and 30 ms with 64 users"
     )
     assert slows["users at once"].startswith("at least 64 with ")
-    assert said(rung(1), rung(4, rate=4))["what limits it"] == "nothing that 4 users would show"
-    assert said(rung(1))["what limits it"].startswith("not known: the time was enough for one user alone")
+    assert said(rung(1), rung(4, rate=4))["what limits it"] == "no limit found with up to 4 users"
+    assert said(rung(1))["what limits it"].startswith("not known: there was time for one user only")
 
 
 def test_a_limiter_and_failures_are_named() -> None:

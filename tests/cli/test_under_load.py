@@ -33,7 +33,7 @@ def test_a_service_that_corrupts_its_answers_under_load_is_found(tmp_path: Path)
         ended = aisb("--models", "mine", "--concurrency", "8", "--under-load", "32", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "\nunder load: demo_gsm8k · own\n  accuracy 100.0 at 8 in flight, " in ended.stdout
-    assert "at 32: a difference that chance hardly makes (p < 0.001)" in ended.stdout
+    assert "at 32: a difference (p < 0.001)" in ended.stdout
     assert " samples got worse, 0 got better" in ended.stdout
     (run,) = (tmp_path / "outputs" / "default").iterdir()
     (file,) = (run / "configs").glob("*.toml")

@@ -117,8 +117,8 @@ def _throughput(rungs: Sequence[Rung]) -> str:
 
 def _no_limit(rungs: Sequence[Rung]) -> str:
     if len(rungs) == 1:
-        return "not known: the time was enough for one user alone; give it more with --seconds"
-    return f"nothing that {_users_of(rungs[-1])} would show"
+        return "not known: there was time for one user only; --seconds gives more"
+    return f"no limit found with up to {_users_of(rungs[-1])}"
 
 
 def _limits(rungs: Sequence[Rung]) -> Iterator[str]:
@@ -159,7 +159,7 @@ def _waiting(rungs: Sequence[Rung]) -> Iterator[str]:
             at_once = max(1, round(rung.rate * reply / 1000))
             yield (
                 f"it queues: with {_users_of(rung)} the first token comes after {_time(rung.ttft)}, with one "
-                f"after {_time(alone)}; it works on about {at_once} at once, and the others wait"
+                f"after {_time(alone)}; it processes about {at_once} at once, and the others wait"
             )
             return
 
@@ -195,7 +195,7 @@ def _measured(rungs: Sequence[Rung], seconds: float) -> str:
     lengths = [rung.input_tokens for rung in rungs if rung.input_tokens is not None]
     prompts = f"prompts of about {sum(lengths) / len(lengths):.0f} tokens" if lengths else "short prompts"
     count = sum(rung.requests for rung in rungs)
-    return f"{count:,} requests in {seconds:.0f} s, with {prompts}: a first look, without intervals"
+    return f"{count:,} requests in {seconds:.0f} s, with {prompts}: a first estimate, without intervals"
 
 
 def _time(milliseconds: float) -> str:

@@ -100,11 +100,11 @@ def _lines(pilot: Pilot, differences: Sequence[float], budget: float | None) -> 
     yield f"\n{pilot.task}: a pilot of {pilot.samples:,} samples"
     if pilot.is_assumed:
         yield (
-            f"  one side alone: assumed is another model of the same score, whose answers correlate by "
-            f"{CORRELATION}; two runs, or a run of two models, say it better"
+            f"  one side alone: the plan assumes another model of the same score with a correlation of "
+            f"{CORRELATION}; two runs, or one run of two models, give a better plan"
         )
     if pilot.within is None:
-        yield "  what repeats would bring is not known: it takes params.num_return_sequences or --noise"
+        yield "  the effect of repeats is not known without params.num_return_sequences or --noise"
     yield tabulate(
         [_row(points, least_need(pilot, points / 100)) for points in differences],
         headers=("difference", "samples", "repeats", "requests", "minutes"),

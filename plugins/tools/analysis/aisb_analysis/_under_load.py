@@ -67,9 +67,9 @@ class UnderLoad:
         """Yield what was found: the score first, then outcomes and lengths."""
         low, high = self.in_flight
         score, unclear, length = self.score, self.unclear, self.length
-        found = f"a difference that chance hardly makes (p {_p(score.corrected)})"
+        found = f"a difference (p {_p(score.corrected)})"
         if not score.is_real:
-            least = "none" if self.detectable is None else f"{self.detectable:.1f}"
+            least = "none" if self.detectable is None else f"{self.detectable:.1f} points"
             found = f"no difference that {self.samples:,} samples would show (minimum detectable: {least})"
         yield f"accuracy {score.alone:.1f} at {low} in flight, {score.loaded:.1f} at {high}: {found}"
         shares = f"{unclear.alone:.1f} % and {unclear.loaded:.1f} %"
