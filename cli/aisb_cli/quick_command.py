@@ -99,7 +99,8 @@ def quick(context: click.Context, /, **flags: Any) -> int:
         say=lambda rung: click.echo(f"  {_rung_line(rung)}", err=True),
     )
     rungs = ladder.climb()
-    lines = list(answer(service, rungs, sense, objectives, seconds=time.monotonic() - began))
+    taken = time.monotonic() - began
+    lines = list(answer(service, rungs, sense, objectives, seconds=taken, stopped=ladder.stopped))
     command = thorough_command(service, objectives, api_key_env=flags["api_key_env"])
     if flags["as_json"]:
         from aisb_cli.terminal import as_json_text
@@ -110,12 +111,12 @@ def quick(context: click.Context, /, **flags: Any) -> int:
             "answers": sense._asdict(),
         }
         click.echo(as_json_text({**found, "lines": lines, "thorough": command}))
-        return 0
+        return ladder.exit_code
     width = min(shutil.get_terminal_size((80, 24)).columns, WIDTH)
     for line in lines:
         click.echo(textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False))
     click.echo(f"a thorough run:\n  {command}")
-    return 0
+    return ladder.exit_code
 
 
 async def _service(url: str | None, plugins: Plugins, model: str | None, options: dict[str, Any]) -> Service:

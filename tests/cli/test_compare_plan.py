@@ -15,7 +15,7 @@ pytest.importorskip("scipy")
 def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     ended = subprocess.run(
         [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=90,
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert "Traceback" not in ended.stderr, ended.stderr
     return ended

@@ -28,7 +28,7 @@ SERVICE = Service("http://127.0.0.1:8000", "vllm_api_stream_chat", "vLLM", "m", 
 def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     ended = subprocess.run(
         [sys.executable, "-m", "aisb_cli.main", "quick", *words],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=60,
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert "Traceback" not in ended.stderr, ended.stderr
     return ended
@@ -46,8 +46,8 @@ def rung(users: int, *, ttft: float = 100.0, tpot: float = 10.0, rate: float = 1
 ALL_RIGHT = Sense(3, 3)
 
 
-def said(*rungs: Rung, sense: Sense = ALL_RIGHT) -> dict[str, str]:
-    lines = answer(SERVICE, rungs, sense, OBJECTIVES, seconds=20)
+def said(*rungs: Rung, sense: Sense = ALL_RIGHT, stopped: str = "") -> dict[str, str]:
+    lines = answer(SERVICE, rungs, sense, OBJECTIVES, seconds=20, stopped=stopped)
     return dict(line.split(": ", 1) for line in lines)
 
 
@@ -114,6 +114,8 @@ def test_a_limiter_and_failures_are_named() -> None:
         "failures: with 4 users, 50 % of the requests fail: status: HTTP 503: The queue is full."
     )
     busy = said(rung(1), rung(4, spoiled="the event loop lagged"))
+    gone = "4 users could not be measured: 127.0.0.1:8000 refused the connection"
+    assert said(rung(1), stopped=gone)["what limits it"] == gone
     assert "this machine could not bring the load of 4 users: the event loop lagged" in busy["what limits it"]
 
 

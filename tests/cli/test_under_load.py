@@ -18,7 +18,7 @@ pytest.importorskip("scipy")
 def aisb(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     ended = subprocess.run(
         [sys.executable, "-m", "aisb_cli.main", "run", "--datasets", "demo_gsm8k", *words],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **env},
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=240, env={**os.environ, **env},
     )  # fmt: skip
     assert "Traceback" not in ended.stderr, ended.stderr
     return ended

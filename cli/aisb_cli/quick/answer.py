@@ -23,16 +23,23 @@ NOTHING_STREAMED = "it does not stream its replies: the times to the first token
 
 
 def answer(
-    service: Service, rungs: Sequence[Rung], sense: Sense, objectives: Sequence[Objective], *, seconds: float
+    service: Service,
+    rungs: Sequence[Rung],
+    sense: Sense,
+    objectives: Sequence[Objective],
+    *,
+    seconds: float,
+    stopped: str = "",
 ) -> Iterator[str]:
-    """Yield what was found, a line each."""
+    """Yield what was found, a line each. `stopped` says why no larger load could be measured, if so."""
     yield from _service(service)
     usable = [rung for rung in rungs if not rung.spoiled]
+    limits = [*_limits(rungs), *([stopped] if stopped else [])]
     lines = {
         "one user": _one_user(rungs[0]),
         "users at once": _users(usable, objectives),
         "throughput": _throughput(usable),
-        "what limits it": "; ".join(_limits(rungs)) or _no_limit(rungs),
+        "what limits it": "; ".join(limits) or _no_limit(rungs),
         "answers": _answers(sense),
         "measured": _measured(rungs, seconds),
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aisb import AisbError
 from aisb_cli.quick.services import Service
 from aisb_engine import JudgedObjective, Objective, RunCommand, RunInput, execute_run, judge_objectives
 
@@ -87,15 +88,29 @@ class Ladder:
         self._end = time.monotonic() + seconds
         self._say = say
         self.rungs: list[Rung] = []
+        self.stopped = ""
+        self.exit_code = 0
 
     def climb(self) -> list[Rung]:
         """Measure one user, then more, then between the last rung that holds and the first that breaks.
 
-        A rung that this machine spoiled is measured again once; after that the ladder ends.
+        A rung that this machine spoiled is measured again once; after that the ladder ends. It also ends if a
+        load cannot be measured, as when the service goes away; then `stopped` says why, and `exit_code` is
+        that of the error.
+
+        Raises:
+            AisbError: not even one user could be measured.
         """
         users: int | None = 1
         while users is not None and self._fits(users):
-            rung = self._measure(users)
+            try:
+                rung = self._measure(users)
+            except AisbError as error:
+                if not self.rungs:
+                    raise
+                self.exit_code = error.exit_code
+                self.stopped = f"{users} users could not be measured: {error}".splitlines()[0]
+                break
             self._say(rung)
             again = any(one.users == users for one in self.rungs)
             self.rungs = sorted((*(one for one in self.rungs if one.users != users), rung), key=_users)

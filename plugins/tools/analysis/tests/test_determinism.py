@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from aisb_analysis._determinism import Agreement, Determinism, _agreement, noise_lines
+from aisb import FinishedRun, RunError
+from aisb_analysis._determinism import Agreement, Determinism, _agreement, measure_determinism, noise_lines
 
 SAME = Agreement(24, 0, None)
 QUIET = Determinism(3, SAME, SAME, SAME, (75.0,) * 3, (75.0,) * 3, flips=0, pairs=72, failed=0)
@@ -33,3 +35,9 @@ def test_more_flips_than_the_noise_of_the_service_are_told_from_as_many() -> Non
     assert verdict.startswith("that is no more than this noise explains (p 0.5")
     assert least == "with this noise alone, 400 samples show no difference under 5.0 points"
     assert not list(noise_lines(replace(QUIET, pairs=0), 60, 400))
+
+
+def test_another_run_has_no_noise_to_tell() -> None:
+    other = FinishedRun(Path("outputs/x"), "x", configuration={"subtasks": [{"model": "m", "task": "t"}]})
+    with pytest.raises(RunError, match=r"outputs/x is no run of aisb doctor --determinism"):
+        measure_determinism(other)
