@@ -26,8 +26,20 @@ def aisb_environments() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the evaluator of its conversations."""
-    return {"bfcl-turns": "aisb_dataset_tools._grading:BfclTurns"}
+    """Offer the evaluators of its conversations, and of trials of agents."""
+    return {
+        "agent-trial": "aisb_dataset_tools._trials:AgentTrial",
+        "bfcl-turns": "aisb_dataset_tools._grading:BfclTurns",
+    }
+
+
+@hookimpl
+def aisb_importers() -> Mapping[str, str]:
+    """Offer the readers of what harnesses for agents write."""
+    return {
+        "harbor": "aisb_dataset_tools._agent_results:Harbor",
+        "swe-bench": "aisb_dataset_tools._agent_results:SweBench",
+    }
 
 
 @hookimpl
