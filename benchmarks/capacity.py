@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from math import sqrt
 
-from aisb_analysis._capacity.loads import Limit, Load, limits_of
+from aisb_analysis._capacity.loads import Limit, MeasuredLoad, limits_of
 from aisb_analysis._capacity.search import Search
 from aisb_analysis._capacity.simulated import LASTING, SERVICES
 from aisb_engine import parse_objectives
@@ -60,7 +60,7 @@ def true_capacity(service: str, limit: Limit, seconds: float = TRUTH_SECONDS) ->
     for step in range(12):
         rate = sqrt(low * high)
         point = LASTING[service](step).measure(
-            Load(seconds if step > 5 else seconds / 10, rate=rate, warm=100)
+            MeasuredLoad(seconds if step > 5 else seconds / 10, rate=rate, warm=100)
         )
         over, total = point.count(limit, point.counted())
         low, high = (low, rate) if over > limit.share * total else (rate, high)

@@ -71,7 +71,7 @@ def compute(folder: Path) -> None:
     began = time.perf_counter()
     from aisb_engine._load.capacity import cores
     from aisb_engine._performance.performance import measure
-    from aisb_engine._performance.split import MOST
+    from aisb_engine._performance.split import MAX_PROCESSES
     from aisb_engine._record.runfolder import RunFolder
 
     found = measure(RunFolder(folder), "model", "task")
@@ -79,7 +79,7 @@ def compute(folder: Path) -> None:
     gaps = found.stages[0].parameters["ICL"]
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     # Of the processes that compute parts the largest is known: as if all were as large, and all at once.
-    memory = (used[0].ru_maxrss + min(cores(), MOST) * used[1].ru_maxrss) / 1024**2
+    memory = (used[0].ru_maxrss + min(cores(), MAX_PROCESSES) * used[1].ru_maxrss) / 1024**2
     print(orjson.dumps({
         "seconds": seconds, "cpu": sum(one.ru_utime + one.ru_stime for one in used), "gigabytes": memory,
         "gaps": gaps.n, "p99": gaps.percentiles[99.0], "stages": len(found.stages),

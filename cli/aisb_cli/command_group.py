@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aisb_engine import DeclaredCommand
 
-OWN = "aisb"
+OWN_DISTRIBUTION = "aisb"
 """The distribution whose commands stand first, in the order in which it declares them."""
 DECLARED = "aisb_cli.declared"
 PASSED_ON = (AisbError, click.ClickException, click.exceptions.Exit, click.Abort)
@@ -125,23 +125,24 @@ class Commands(click.Group):
         return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def _unknown(self, ctx: click.Context, name: str) -> UnknownName:
-        from aisb_cli.index import explain
+        from aisb_cli.index import explain_name
 
         infos = declared_commands(ctx).infos
         notes = [
             f"plugin {info.name} did not load: {info.reason}" for info in infos if info.state == "failed"
         ]
         notes += [f"plugin {info.name} is blocked" for info in infos if info.state == "blocked"]
-        notes += [note] if (note := explain(name)) else []
+        notes += [note] if (note := explain_name(name)) else []
         return UnknownName("command", name, [self.prefix + known for known in self.list_commands(ctx)], notes)
 
     def _help_lines(self, ctx: click.Context) -> dict[str, str]:
         """Return the help line of each declared command by its name in this group."""
         lines: dict[str, str] = {}
         declared = declared_commands(ctx).all()
-        own = [one for one in declared if one.distribution == OWN]
+        own = [one for one in declared if one.distribution == OWN_DISTRIBUTION]
         others = sorted(
-            (one for one in declared if one.distribution != OWN), key=lambda one: one.command.name
+            (one for one in declared if one.distribution != OWN_DISTRIBUTION),
+            key=lambda one: one.command.name,
         )
         for one in (*own, *others):
             if one.command.name.startswith(self.prefix):

@@ -12,7 +12,7 @@ COLONS = """
 # A task's variant follows a colon (gsm8k:zero-shot), which is no place to cut a word in two.
 COMP_WORDBREAKS=${COMP_WORDBREAKS//:}
 """
-DONE = {
+INSTALL_NOTES = {
     "bash": "new shells complete aisb (with the package bash-completion)",
     "zsh": "let ~/.zshrc have, before compinit:  fpath+=({folder})",
     "fish": "new shells complete aisb",
@@ -39,7 +39,7 @@ def completion(shell: str, *, install: bool) -> None:
     path = _place(shell)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(script, encoding="utf-8")
-    click.echo(f"wrote {path}; {DONE[shell].format(folder=path.parent)}")
+    click.echo(f"wrote {path}; {INSTALL_NOTES[shell].format(folder=path.parent)}")
 
 
 def _script(shell: str) -> str:

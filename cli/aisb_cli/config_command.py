@@ -12,7 +12,7 @@ from aisb_cli import shared_options as shared
 if TYPE_CHECKING:
     from aisb_engine import Plugins
 
-HEAD = """\
+FILE_HEADER = """\
 # Your own models and tasks for aisb. `aisb run` reads ./aisb.toml, or the file given with -c.
 # A table of the name of an installed model or task is laid over it; any other name is a new one, and `base`
 # says which installed one it begins with. Flags and --set stand above this file.
@@ -52,7 +52,7 @@ def init_command(
     shared.refuse_existing(output, force=force)
     plugins = shared.load_plugins(context)
     names = split_names(models) or ["vllm_api_stream_chat"]
-    parts = [HEAD, *(_model_part(plugins, name, given=bool(models)) for name in names)]
+    parts = [FILE_HEADER, *(_model_part(plugins, name, given=bool(models)) for name in names)]
     parts += [_task_part(plugins, name) for name in split_names(datasets)]
     output.write_text("\n".join(parts), encoding="utf-8")
     click.echo(f"wrote {output}")

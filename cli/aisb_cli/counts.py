@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from aisb_engine import Phase, Progress
 
-ENDED: frozenset[Phase] = frozenset(("done", "failed", "stopped"))
+ENDED_PHASES: frozenset[Phase] = frozenset(("done", "failed", "stopped"))
 
 
 def pace(subtask: Progress, now: float) -> tuple[float | None, float | None]:
@@ -20,7 +20,7 @@ def pace(subtask: Progress, now: float) -> tuple[float | None, float | None]:
     passed = (subtask.ended if subtask.ended is not None else now) - subtask.started
     here = subtask.finished - subtask.resumed
     rate = here / passed if passed > 0 and here > 0 else None
-    if subtask.phase in ENDED:
+    if subtask.phase in ENDED_PHASES:
         return rate, None
     return rate, (subtask.total - subtask.finished) / rate if rate else None
 
@@ -48,7 +48,7 @@ def name_of(subtask: Progress) -> str:
     return f"{subtask.task} · {subtask.model}"
 
 
-def ending(subtask: Progress, now: float) -> str:
+def ending_line(subtask: Progress, now: float) -> str:
     """Return the line for a subtask that has ended."""
     rate, _ = pace(subtask, now)
     counts = f"{subtask.finished}/{subtask.total} finished, {subtask.failed} failed"
@@ -79,7 +79,7 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def failures(subtasks: Iterable[Progress]) -> Iterator[tuple[str, Progress]]:
+def failure_lines(subtasks: Iterable[Progress]) -> Iterator[tuple[str, Progress]]:
     """Yield a line for each subtask in which something failed: the reasons, the first request, the log."""
     for subtask in subtasks:
         counts = dict(subtask.failures)  # a copy: the engine may add a kind meanwhile
@@ -98,9 +98,9 @@ def first_failure(subtask: Progress, width: int = 100) -> str:
     return f"the first is request {words}; log: {subtask.log_file}"
 
 
-def logs(subtasks: Sequence[Progress]) -> str:
+def log_places(subtasks: Sequence[Progress]) -> str:
     """Return where the logs are: those of what runs now, or the folder they share when they are many."""
-    now = [s for s in subtasks if s.phase not in ("waiting", *ENDED)] or list(subtasks)
+    now = [s for s in subtasks if s.phase not in ("waiting", *ENDED_PHASES)] or list(subtasks)
     if not now:
         return ""
     if len(now) == 1:

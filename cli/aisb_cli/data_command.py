@@ -76,10 +76,10 @@ def check_command(
     \b
       aisb data check gsm8k
     """  # noqa: D301 - \b is for click
-    from aisb_cli.data_sets.inventory import BAD, check
+    from aisb_cli.data_sets.inventory import FAILING_STATES, check_data
 
     found = []
-    for one in _standings(context, names, data_dir, check):
+    for one in _standings(context, names, data_dir, check_data):
         found.append(one)
         if not as_json and not lock and (names or one.state != "missing"):
             _print_checked(one)
@@ -88,7 +88,7 @@ def check_command(
         return 0
     if as_json:
         _print_json(found)
-    bad = [one.task for one in found if one.state in BAD or (names and one.state == "missing")]
+    bad = [one.task for one in found if one.state in FAILING_STATES or (names and one.state == "missing")]
     if not as_json:
         states = dict.fromkeys(one.state for one in found)
         click.echo("\n" + ", ".join(f"{sum(o.state == s for o in found)} {s}" for s in states))
@@ -141,14 +141,14 @@ def pull_command(context: click.Context, names: tuple[str, ...], hub: Any, data_
       aisb data pull gsm8k --data-dir ~/data
     """  # noqa: D301 - \b is for click
     from aisb import DataMissing
-    from aisb_cli.data_sets.inventory import check
+    from aisb_cli.data_sets.inventory import check_data
     from aisb_cli.data_sets.pull import by_hand, pull
     from aisb_engine import DataFolders
 
     folder = DataFolders.default(data_dir).roots[0]
     for task, name, plugins, lock in _tasks(context, names):
         into = pull(task, folder, hub)
-        found = check(task, name, plugins, DataFolders([folder]), lock)
+        found = check_data(task, name, plugins, DataFolders([folder]), lock)
         if found.state == "missing":
             came = f"what came to {into} is in none of the layouts that the task reads"
             raise DataMissing(f"{name}: {came}\n{by_hand(task, folder)}")

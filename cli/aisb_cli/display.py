@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from aisb_cli.counts import ENDED, ending, first_failure, name_of, totals
+from aisb_cli.counts import ENDED_PHASES, ending_line, first_failure, name_of, totals
 from aisb_engine import Display, Phase, Progress
 
 
@@ -85,13 +85,13 @@ class PlainDisplay:
             for place, subtask in enumerate(self._subtasks):
                 before, phase = self._seen[place], subtask.phase
                 self._seen[place] = phase
-                if subtask.first_failure and phase not in ENDED and place not in self._failing:
+                if subtask.first_failure and phase not in ENDED_PHASES and place not in self._failing:
                     self._failing.add(place)
                     self._print(f"{name_of(subtask)}: failing: {first_failure(subtask)}")
                 if before == phase:
                     continue
-                if phase in ENDED:
-                    self._print(ending(subtask, now))
+                if phase in ENDED_PHASES:
+                    self._print(ending_line(subtask, now))
                 elif phase == "asking":
                     resumed = f", {subtask.resumed} of them finished before" if subtask.resumed else ""
                     self._print(
@@ -99,7 +99,7 @@ class PlainDisplay:
                     )
             if now >= self._due:
                 self._due = now + self._interval
-                if any(subtask.phase not in ENDED for subtask in self._subtasks):
+                if any(subtask.phase not in ENDED_PHASES for subtask in self._subtasks):
                     said = [
                         f"; {s.model}: {s.detail}" for s in self._subtasks if s.detail and s.phase == "asking"
                     ]

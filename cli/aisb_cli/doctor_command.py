@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aisb_cli.doctor import Finding
     from aisb_engine import Plugins
 
-MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX", "red")}
+STATE_MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX", "red")}
 
 
 @click.command()
@@ -149,7 +149,7 @@ def _print(finding: Finding, area: str) -> None:
         click.echo(f"{'' if not area else chr(10)}{finding.area}")
     from aisb_engine import printable
 
-    word, colour = MARKS[finding.state]
+    word, colour = STATE_MARKS[finding.state]
     width = max(shutil.get_terminal_size((80, 24)).columns, 40)
     lines = textwrap.wrap(
         f"{finding.name}: {finding.text}", width - 8, break_long_words=False, break_on_hyphens=False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aisb_engine import DeclaredCommand
 
-DEFECT = 70
+DEFECT_EXIT_CODE = 70
 """The exit code of a defect of this program; that of a plugin's is 1."""
 
 
@@ -22,7 +22,7 @@ class CommandFault(Exception):  # noqa: N818 - it is printed, with the line of a
         who = f"the command {command.command.name} of plugin {command.plugin}" if command else "aisb"
         what = "failed, which is a defect of aisb" if ours else "failed"
         super().__init__(f"{who} {what}: {one_line(error)}\n{traceback_note(error)}")
-        self.exit_code = DEFECT if ours else 1
+        self.exit_code = DEFECT_EXIT_CODE if ours else 1
 
 
 def is_interrupt(error: BaseException) -> bool:

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
-WIDTH = 76
+HEADLINE_TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
+HEADLINE_WIDTH = 76
 """Lists indent these lines by four columns."""
 
 
@@ -22,13 +22,13 @@ def compact_lines(name: str, headline: Mapping[str, Any]) -> list[str]:
         f"{_number(achieved['requests_per_second'])} requests/s, "
         f"{_number(achieved['in_flight'])} in flight on average"
     )
-    times = ", ".join(f"{time} {_percentiles(headline[f'{time.lower()}_ms'])}" for time in TIMES)
+    times = ", ".join(f"{time} {_percentiles(headline[f'{time.lower()}_ms'])}" for time in HEADLINE_TIMES)
     lines = (
         f"{name}: {headline['certificate']}, {rates}",
         f"  requested {_requested(headline['requested'])}; achieved {had}",
         f"  p50/p95/p99 in ms: {times}",
     )
-    return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    ")]
+    return [part for line in lines for part in textwrap.wrap(line, HEADLINE_WIDTH, subsequent_indent="    ")]
 
 
 def _requested(load: Mapping[str, Any]) -> str:

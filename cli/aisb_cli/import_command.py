@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aisb_engine import ImportedPart
 
 
-CHOICES = ({"use": "choice-match"},)
+LIKELIHOOD_EVALUATORS = ({"use": "choice-match"},)
 """What grades answers that are likelihoods of options."""
 
 
@@ -62,7 +62,7 @@ def import_(
     if model:
         found = [replace(one, model=model) for one in found]
     folder, written = write_imported(
-        found, plugins, work_dir, choice_evaluators=CHOICES, graded_by=_graded_by(names)
+        found, plugins, work_dir, choice_evaluators=LIKELIHOOD_EVALUATORS, graded_by=_graded_by(names)
     )
     for line in _told(written):
         click.echo(line, err=True)

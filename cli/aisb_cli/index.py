@@ -11,11 +11,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
-KINDS = ("commands", "components", "models", "tasks", "aliases")
+INDEXED = ("commands", "components", "models", "tasks", "aliases")
 """The lists of names that each distribution has in the index."""
 
 
-def explain(name: str) -> str | None:
+def explain_name(name: str) -> str | None:
     """Return a note on a name that nothing offers: what to install, or that it is not there yet.
 
     None where nothing is known of it, or where the distribution that brings it is installed.
@@ -51,7 +51,9 @@ def _owners(name: str, distributions: Mapping[str, Any]) -> tuple[str, list[str]
 
     A name that none of them has may be of a family that one of them has, by its first words: `mmlu_redux`.
     """
-    names = {key: {n for kind in KINDS for n in table.get(kind, ())} for key, table in distributions.items()}
+    names = {
+        key: {n for kind in INDEXED for n in table.get(kind, ())} for key, table in distributions.items()
+    }
     owners = [key for key, known in names.items() if name in known]
     if owners:
         return f"{name} comes", owners

@@ -26,10 +26,10 @@ class Invocation:
 
     def load_plugins(self, block: Iterable[str] = (), *, quiet: bool = False) -> Plugins:
         """Load the plugins but these and those that `aisb --block` names; print notes, unless `quiet`."""
-        from aisb_cli.index import explain
+        from aisb_cli.index import explain_name
         from aisb_engine import Plugins
 
-        plugins = Plugins.load([*self.block, *block], explain=explain)
+        plugins = Plugins.load([*self.block, *block], explain=explain_name)
         for note in () if quiet else plugins.notes:
             click.echo(note, err=True)
         return plugins

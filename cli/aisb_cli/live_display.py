@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from aisb_cli.counts import (
-    ENDED,
+    ENDED_PHASES,
     duration,
-    failures,
-    logs,
+    failure_lines,
+    log_places,
     most_telling,
     name_of,
     pace,
@@ -121,7 +121,9 @@ class LiveDisplay:
         from rich.text import Text
 
         now = self._clock()
-        models = [f"{s.model}: {s.detail}" for s in self._subtasks if s.detail and s.phase not in ENDED]
+        models = [
+            f"{s.model}: {s.detail}" for s in self._subtasks if s.detail and s.phase not in ENDED_PHASES
+        ]
         below = [totals(self._subtasks, now), *dict.fromkeys(models), *self._failed(), *self._keys_line()]
         shown = self._subtasks if self._whole else most_telling(self._subtasks, self._room(below))
         if len(shown) < len(self._subtasks):
@@ -156,11 +158,11 @@ class LiveDisplay:
 
     def _failed(self) -> list[str]:
         """Return what failed, with its log; then the log of what runs now, if it was not named."""
-        failed = list(failures(self._subtasks))
+        failed = list(failure_lines(self._subtasks))
         lines = [line for line, _ in (failed if self._whole else failed[:MOST_FAILING])]
         if len(lines) < len(failed):
             lines.append(f"and failures in {len(failed) - len(lines)} more subtasks")
-        log = logs(self._subtasks)
+        log = log_places(self._subtasks)
         named = any(log.endswith(str(subtask.log_file)) for _, subtask in failed)
         return [*lines, *([] if named else [log])]
 

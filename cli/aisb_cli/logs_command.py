@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LOOKED_EVERY = 0.25
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """A line of a log, with what follows it without a time of its own."""
 
     when: str
@@ -34,7 +34,7 @@ class Tail:
         self._at = 0
         self._half = b""
 
-    def new(self) -> Iterator[Line]:
+    def new(self) -> Iterator[LogLine]:
         """Yield the whole lines that have come since the last time."""
         try:
             with self.path.open("rb") as file:
@@ -44,7 +44,7 @@ class Tail:
             return
         self._at += len(data)
         *lines, self._half = (self._half + data).split(b"\n")
-        before: Line | None = None
+        before: LogLine | None = None
         for raw in lines:
             text = raw.decode("utf-8", "replace")
             when, _, words = text.partition(" ")
@@ -53,7 +53,7 @@ class Tail:
                 continue
             if before is not None:
                 yield before
-            before = Line(when, self.name, words)
+            before = LogLine(when, self.name, words)
         if before is not None:
             yield before
 
@@ -137,7 +137,7 @@ class _Wanted(NamedTuple):
                 yield path
 
 
-def _new(wanted: _Wanted, tails: dict[Path, Tail]) -> Iterator[Line]:
+def _new(wanted: _Wanted, tails: dict[Path, Tail]) -> Iterator[LogLine]:
     for path in wanted.files():
         tail = tails.setdefault(path, Tail(path, f"{path.stem} · {path.parent.name}"))
         yield from tail.new()

@@ -17,7 +17,7 @@ from aisb_cli.grouped_help import Grouped, help_all
 from aisb_cli.judge_options import allow_options, judge_options, judge_table
 from aisb_cli.load_options import LOAD_FLAGS, load_options, load_table
 from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options, own_tasks
-from aisb_cli.spread import Spread
+from aisb_cli.spread import SpreadOptions
 from aisb_cli.sweep_line import sweep_line
 from aisb_cli.under_load import show_under_load, under_load_option, with_load
 
@@ -73,14 +73,14 @@ FOR_ONE_RUN = frozenset((
 TABLES = "aisb_cli.tables"
 """The key of a context's `meta` with tables of an `aisb.toml` that another command lays over the file."""
 COMES_WITH = "both come with aisb-compat-aisbench"
-USUAL = (
+COMMON_OPTIONS = (
     "models", "datasets", "mode", "sets", "url", "max_out_len", "concurrency", "request_rate", "num_prompts",
     "reuse", "work_dir", "data_dir",
 )  # fmt: skip
 """What the short help explains; the rest is named there, and explained by --help-all."""
 
 
-class Run(Spread, Grouped):
+class Run(SpreadOptions, Grouped):
     """The `run` command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -93,7 +93,7 @@ class Run(Spread, Grouped):
         return super().parse_args(ctx, args)
 
     headings = HEADINGS
-    usual = USUAL
+    usual = COMMON_OPTIONS
     others = "Flags of AISBench that do nothing here"
 
 

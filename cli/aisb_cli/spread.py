@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 LAST_SPREAD = "aisb_cli.last_spread"
 
 
-class Spread(click.Command):
+class SpreadOptions(click.Command):
     """A command whose `--models` and `--datasets` take several values after one flag."""
 
     spread = ("--models", "--datasets")

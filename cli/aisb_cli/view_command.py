@@ -38,7 +38,7 @@ def view(context: click.Context, work_dir: Path, port: int, *, open_it: bool) ->
     import uvicorn
 
     from aisb import UsageError
-    from aisb_cli.viewing.reading import Reading
+    from aisb_cli.viewing.reading import RunReader
     from aisb_cli.viewing.server import make_app
 
     if not work_dir.is_dir():
@@ -47,7 +47,7 @@ def view(context: click.Context, work_dir: Path, port: int, *, open_it: bool) ->
             "  aisb run --models sim --datasets demo_gsm8k"
         )
     token = secrets.token_urlsafe(24)
-    app = make_app(Reading(work_dir, lambda: context.obj.load_plugins(quiet=True)), token)
+    app = make_app(RunReader(work_dir, lambda: context.obj.load_plugins(quiet=True)), token)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

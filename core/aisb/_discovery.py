@@ -18,14 +18,14 @@ from aisb import __version__
 from aisb import _hookspecs as hookspecs
 from aisb._errors import did_you_mean, error_words
 
-Kind: TypeAlias = Literal[
+ComponentKind: TypeAlias = Literal[
     "backend", "dataset", "postprocessor", "environment", "evaluator", "reporter", "launcher", "importer"
 ]
-State: TypeAlias = Literal["loaded", "failed", "blocked"]
+PluginState: TypeAlias = Literal["loaded", "failed", "blocked"]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[ComponentKind, ...] = get_args(ComponentKind)
 """The kinds of components."""
-HOOKS: Mapping[str, Kind] = {f"aisb_{kind}s": kind for kind in KINDS}
+HOOKS: Mapping[str, ComponentKind] = {f"aisb_{kind}s": kind for kind in KINDS}
 """The hooks that offer components, and the kind of component that each offers."""
 
 CONFIGS = "aisb_configs"
@@ -44,7 +44,7 @@ class PluginInfo:
     name: str
     distribution: str
     version: str
-    state: State
+    state: PluginState
     reason: str | None = None
     offers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     configs: tuple[Path, ...] = ()

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from aisb._errors import DataError
 from aisb._types import Part, PartKind
 
-TYPES: Mapping[PartKind, Mapping[str, str]] = {
+MEDIA_TYPES: Mapping[PartKind, Mapping[str, str]] = {
     "image": {
         ".bmp": "image/bmp", ".gif": "image/gif", ".jpeg": "image/jpeg", ".jpg": "image/jpeg",
         ".png": "image/png", ".tif": "image/tiff", ".tiff": "image/tiff", ".webp": "image/webp",
@@ -45,5 +45,5 @@ def data_url(part: Part) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    kind = TYPES[part.kind].get(path.suffix.lower(), "application/octet-stream")
+    kind = MEDIA_TYPES[part.kind].get(path.suffix.lower(), "application/octet-stream")
     return f"data:{kind};base64,{b64encode(content).decode()}"

@@ -15,7 +15,7 @@ from typing import Any, cast
 from aisb import _discovery as discovery
 from aisb import _hookspecs as hookspecs
 from aisb._data import DataFiles
-from aisb._discovery import CONFIGS, HOOKS, KINDS, Broken, Kind, PluginInfo
+from aisb._discovery import CONFIGS, HOOKS, KINDS, Broken, ComponentKind, PluginInfo
 from aisb._errors import (
     AisbError,
     ConfigError,
@@ -39,7 +39,7 @@ class Component:
     `offered` is the factory itself, or its place: `module:name`.
     """
 
-    kind: Kind
+    kind: ComponentKind
     name: str
     offered: Callable[..., Any] | str
     plugin: str
@@ -84,7 +84,7 @@ class Plugins:
         self._explain = explain
         self.infos: list[PluginInfo] = []
         self.notes: list[str] = []
-        self._components: dict[tuple[Kind, str], list[Component]] = {}
+        self._components: dict[tuple[ComponentKind, str], list[Component]] = {}
 
     @classmethod
     def load(
@@ -109,11 +109,11 @@ class Plugins:
             ]
         return plugins
 
-    def names(self, kind: Kind) -> list[str]:
+    def names(self, kind: ComponentKind) -> list[str]:
         """Return the names of one kind, sorted."""
         return sorted(name for component_kind, name in self._components if component_kind == kind)
 
-    def find(self, kind: Kind, name: str) -> Component:
+    def find(self, kind: ComponentKind, name: str) -> Component:
         """Return the component of a kind under a name.
 
         Raises:
@@ -131,7 +131,7 @@ class Plugins:
 
     def make(
         self,
-        kind: Kind,
+        kind: ComponentKind,
         name: str,
         options: Mapping[str, Any],
         /,

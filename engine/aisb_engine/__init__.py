@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from aisb_engine._performance.objectives import request_limits as parse_goodput
     from aisb_engine._performance.objectives import run_objectives as parse_run_objectives
     from aisb_engine._performance.performance import measure as measure_performance
-    from aisb_engine._plan import Command as RunCommand
+    from aisb_engine._plan import RunCommand
     from aisb_engine._plan import plan as plan_run
     from aisb_engine._progress import Display, Phase, Progress
     from aisb_engine._readback import (
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from aisb_engine._recompute import Recomputed, recompute_results
     from aisb_engine._record.latency import latency as request_latency
     from aisb_engine._record.log import LogFacts, inspect_log, rewrite_log
-    from aisb_engine._record.manifest import differences as identity_differences
+    from aisb_engine._record.manifest import identity_differences as identity_differences
     from aisb_engine._record.manifest import task_version
     from aisb_engine._record.predictions import prompt_of
     from aisb_engine._record.runfolder import RunFolder, write_atomically
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from aisb_engine._resolve.params import NEVER_SENT, WELL_KNOWN, sends
     from aisb_engine._resolve.reporting import reporter_table
     from aisb_engine._resolve.tables import launcher_options
-    from aisb_engine._run import Ended as ExecutedRun
+    from aisb_engine._run import ExecutedRun
     from aisb_engine._run import execute as execute_run
     from aisb_engine._run import report as report_run
     from aisb_engine._run_config import resolved as run_configuration
@@ -115,7 +115,7 @@ _PLACES = {
     "DeclaredCommands": "aisb_engine._commands:DeclaredCommands",
     "Display": "aisb_engine._progress:Display",
     "EngineClient": "aisb_engine._http.client:EngineClient",
-    "ExecutedRun": "aisb_engine._run:Ended",
+    "ExecutedRun": "aisb_engine._run:ExecutedRun",
     "Grade": "aisb_engine._readback:Grade",
     "ImportedPart": "aisb_engine._import_run:ImportedPart",
     "JudgedObjective": "aisb_engine._performance.objectives:JudgedObjective",
@@ -142,7 +142,7 @@ _PLACES = {
     "Recomputed": "aisb_engine._recompute:Recomputed",
     "Renderer": "aisb_engine._data.prompts:Renderer",
     "Resolver": "aisb_engine._resolve.layers:Resolver",
-    "RunCommand": "aisb_engine._plan:Command",
+    "RunCommand": "aisb_engine._plan:RunCommand",
     "RunFolder": "aisb_engine._record.runfolder:RunFolder",
     "RunInfo": "aisb_engine._reporting.runs:RunInfo",
     "RunInput": "aisb_engine._resolve.layers:RunInput",
@@ -173,7 +173,7 @@ _PLACES = {
     "factory_summary": "aisb._options:summary",
     "find_removable_run": "aisb_engine._reporting.runs:removable",
     "grade_notes": "aisb_engine._readback:grade_notes",
-    "identity_differences": "aisb_engine._record.manifest:differences",
+    "identity_differences": "aisb_engine._record.manifest:identity_differences",
     "inspect_log": "aisb_engine._record.log:inspect_log",
     "is_being_written": "aisb_engine._reporting.runs:is_written",
     "is_contested": "aisb_engine._scoring.second_readings:is_contested",

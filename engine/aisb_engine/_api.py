@@ -17,14 +17,14 @@ from aisb._errors import ServiceError, UsageError, did_you_mean
 from aisb._plugins import Plugins
 from aisb._report import FinishedRun
 from aisb._running import Names
-from aisb_engine._plan import Command, Mode
+from aisb_engine._plan import Mode, RunCommand
 from aisb_engine._progress import Display, Progress
 from aisb_engine._reporting.finished import open_finished_run
 from aisb_engine._resolve.config import RunInput
-from aisb_engine._run import Ended, execute
+from aisb_engine._run import ExecutedRun, execute
 from aisb_engine._stopper import Stopper
 
-POLL_SECONDS = 0.2
+INTERRUPT_POLL_SECONDS = 0.2
 
 
 def run(
@@ -51,7 +51,7 @@ def run(
     task_names, task_tables = _names("tasks", tasks)
     placed, options = _launcher(launcher)
     shown = [reporters] if isinstance(reporters, str) else list(reporters)
-    command = Command(
+    command = RunCommand(
         RunInput(
             models=model_names,
             datasets=task_names,
@@ -80,10 +80,10 @@ def run(
     return open_finished_run(ended.folder.path, plugins=plugins)
 
 
-def _in_a_thread(work: Callable[[Stopper], Ended]) -> Ended:
+def _in_a_thread(work: Callable[[Stopper], ExecutedRun]) -> ExecutedRun:
     """Do the work in a thread of its own; an interrupt of this one stops it, and waits for its end."""
     stopper = Stopper()
-    outcome: Future[Ended] = Future()
+    outcome: Future[ExecutedRun] = Future()
 
     def main() -> None:
         try:
@@ -101,9 +101,9 @@ def _in_a_thread(work: Callable[[Stopper], Ended]) -> Ended:
         raise
 
 
-def _result(outcome: Future[Ended]) -> Ended:
+def _result(outcome: Future[ExecutedRun]) -> ExecutedRun:
     """Wait for an outcome. Under asyncio.run Ctrl-C cancels the running task, which no wait notices."""
-    while not wait([outcome], POLL_SECONDS).done:
+    while not wait([outcome], INTERRUPT_POLL_SECONDS).done:
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise KeyboardInterrupt
     return outcome.result()

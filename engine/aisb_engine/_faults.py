@@ -20,7 +20,7 @@ from aisb._types import Extract
 from aisb_engine._masking import mask_secrets
 
 if TYPE_CHECKING:
-    from aisb._discovery import Kind
+    from aisb._discovery import ComponentKind
     from aisb._evaluator import Postprocessor
     from aisb._plugins import Plugins
     from aisb._types import Sample
@@ -44,7 +44,9 @@ class ComponentError(PluginError):
         self.error = error
 
     @classmethod
-    def of(cls, plugins: Plugins, kind: Kind, name: str, during: str, error: BaseException) -> ComponentError:
+    def of(
+        cls, plugins: Plugins, kind: ComponentKind, name: str, during: str, error: BaseException
+    ) -> ComponentError:
         """Name the component of a kind and a name, and its plugin."""
         return cls(f"{kind} {name!r}", owner(plugins, kind, name), during, error)
 
@@ -176,7 +178,14 @@ class PluginFaults:
 
 
 def make(
-    plugins: Plugins, kind: Kind, name: str, options: Mapping[str, Any], /, *, where: str, **context: Any
+    plugins: Plugins,
+    kind: ComponentKind,
+    name: str,
+    options: Mapping[str, Any],
+    /,
+    *,
+    where: str,
+    **context: Any,
 ) -> Any:
     """Make a component as `Plugins.make` does.
 
@@ -194,7 +203,7 @@ def make(
 
 
 @contextmanager
-def calling(plugins: Plugins, kind: Kind, name: str, during: str) -> Iterator[None]:
+def calling(plugins: Plugins, kind: ComponentKind, name: str, during: str) -> Iterator[None]:
     """Name the component whose method is called in the block, if it raises what is no error of the user.
 
     Raises:
@@ -219,7 +228,7 @@ def backend_words(method: Callable[[], object], note: Callable[[str], None]) -> 
         return ""
 
 
-def owner(plugins: Plugins, kind: Kind, name: str) -> str:
+def owner(plugins: Plugins, kind: ComponentKind, name: str) -> str:
     """Return the plugin that offers a component, with its distribution and version."""
     component = plugins.find(kind, name)
     versions = {info.name: info.version for info in plugins.infos}
@@ -235,7 +244,7 @@ def is_stop(error: BaseException) -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def words(error: BaseException) -> str:
+def exception_words(error: BaseException) -> str:
     """Return an exception's kind and message in one line; one that cannot be printed has no message."""
     message = exception_message(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
@@ -245,7 +254,7 @@ def describe(error: BaseException) -> str:
     """Return an exception's kind, message and place in one line; of an `AisbError` the message alone."""
     if isinstance(error, AisbError):  # it says what to do
         return str(error)
-    text = mask_secrets(words(error))
+    text = mask_secrets(exception_words(error))
     location = exception_location(error)
     return f"{text} ({location})" if location else text
 

@@ -21,13 +21,18 @@ from aisb._templates import Template
 from aisb_engine._data.samples import LETTERS, SampleMaker, sample_table
 from aisb_engine._record.log import LogWriter
 from aisb_engine._record.manifest import Manifest, command_line, now
-from aisb_engine._record.predictions import Asked, read_answers, write_predictions, write_samples
+from aisb_engine._record.predictions import (
+    RenderedSample,
+    read_logged_answers,
+    write_predictions,
+    write_samples,
+)
 from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput
 from aisb_engine._resolve.layers import Resolver
 from aisb_engine._resolve.names import safe_name
-from aisb_engine._run_config import HEAD, resolved
+from aisb_engine._run_config import FILE_HEADER, resolved
 from aisb_engine._spec import Model, RunSpec, RunTable, Task
 from aisb_engine._spec import Subtask as SubtaskTable
 
@@ -85,7 +90,7 @@ def write_imported(
         manifest.data["imported_scores"] = {f"{p.model}/{p.theirs}": dict(p.scores) for p in parts}
         spec = _spec(list(merged.items()))
         write_atomically(
-            folder.config, (HEAD + tomli_w.dumps(resolved(spec), multiline_strings=True)).encode()
+            folder.config, (FILE_HEADER + tomli_w.dumps(resolved(spec), multiline_strings=True)).encode()
         )
         for (model, task), same in merged.items():
             _write(folder, model, task, same)
@@ -174,7 +179,7 @@ class _Part:
     tool: str
     source: Path
     scores: Mapping[str, float]
-    asked: tuple[Asked, ...]
+    asked: tuple[RenderedSample, ...]
     predictions: tuple[Prediction, ...]
     repeats: int
 
@@ -197,7 +202,9 @@ class _Part:
             tool=one.tool,
             source=one.source,
             scores=one.scores,
-            asked=tuple(Asked(sample, row.prompt) for sample, row in zip(samples, one.rows, strict=True)),
+            asked=tuple(
+                RenderedSample(sample, row.prompt) for sample, row in zip(samples, one.rows, strict=True)
+            ),
             predictions=predictions,
             repeats=max((len(row.answers) for row in one.rows), default=1),
         )
@@ -365,7 +372,7 @@ def _write(folder: RunFolder, model: str, task: str, same: Sequence[_Part]) -> N
     with LogWriter(folder.log(model, task) / "worker-0") as log:
         for prediction in chain.from_iterable(part.predictions for part in same):
             log.append(prediction, final=True)
-    answers = read_answers(folder, model, task, repeats)
+    answers = read_logged_answers(folder, model, task, repeats)
     write_predictions(folder, model, task, answers, repeats=repeats)
     lines = folder.infer_log(model, task)
     lines.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ from aisb_engine._resolve.tables import Setting, overlay
 from aisb_engine._spec import Load, RunSpec
 
 Mode = Literal["all", "infer", "eval", "viz", "perf", "perf_viz"]
-ASKING = frozenset({"all", "infer", "perf"})
+SENDING_MODES = frozenset({"all", "infer", "perf"})
 """The modes that send requests."""
 SCORING = frozenset({"all", "eval"})
 """The modes that score answers."""
@@ -45,7 +45,7 @@ TIMED_LOAD = {"retries": 0}
 
 
 @dataclass(slots=True)
-class Command:
+class RunCommand:
     """What a command was told: names, files and flags (`asked`), and which run in which folder.
 
     `words` are what the manifest keeps as the command line; None stands for this process's own.
@@ -59,7 +59,7 @@ class Command:
     words: list[str] | None = None
 
 
-def plan(command: Command, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]:
+def plan(command: RunCommand, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]:
     """Resolve a command, and find the run that it goes on with.
 
     Raises:
@@ -118,7 +118,7 @@ def _check_kind(folder: RunFolder, mode: Mode, *, performance: bool) -> None:
     Raises:
         UsageError: says which mode fits the run.
     """
-    if performance and mode in ASKING:
+    if performance and mode in SENDING_MODES:
         raise UsageError(
             f"{folder} is a performance run, which cannot be resumed: its load would not be the one it "
             f"was asked for\n  show it again with --mode perf_viz --reuse {folder.timestamp}, score it with "
@@ -152,7 +152,7 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
         UsageError: a reporter or backend cannot be made, or a parameter that is set would not be sent: better
             said before hours of asking.
     """
-    if mode in ASKING:
+    if mode in SENDING_MODES:
         for model in spec.models.values():
             refuse_masked(model.options, f"models.{model.name}")
     if spec.judge and mode in SCORING:
@@ -160,7 +160,7 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
     spec = with_rows(spec, plugins)
     if mode == "perf":
         spec = spec.model_copy(update={"run": spec.run.model_copy(update={"performance": True})})
-    if mode in ASKING and is_timed(mode, spec):
+    if mode in SENDING_MODES and is_timed(mode, spec):
         defaults = PERFORMANCE_LOAD if mode == "perf" else TIMED_LOAD
         loads = [_over(s.load, defaults) for s in spec.subtasks]
         subtasks = [s.model_copy(update={"load": load}) for s, load in zip(spec.subtasks, loads, strict=True)]
@@ -182,7 +182,7 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
         check_measuring(names, options, plugins, performance="performance" in kinds)
         if "performance" in kinds:
             check_tokenizers(spec.models)
-    return fit_params(spec, plugins, doubts) if mode in ASKING else spec
+    return fit_params(spec, plugins, doubts) if mode in SENDING_MODES else spec
 
 
 def _over(load: Load, defaults: Mapping[str, Any]) -> Load:

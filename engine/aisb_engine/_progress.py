@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 Phase = Literal["waiting", "probing", "asking", "scoring", "done", "failed", "stopped"]
 """What a subtask is doing."""
 
-COUNTS = ("sent", "received", "finished", "failed", "retried", "in_flight")
+COUNTED_FIELDS = ("sent", "received", "finished", "failed", "retried", "in_flight")
 """The fields of `Progress` that workers report, and that are added up."""
 
 

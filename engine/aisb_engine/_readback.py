@@ -10,8 +10,7 @@ from aisb._errors import RunError, UnknownName, UsageError
 from aisb._types import Outcome, Prediction, Sample, Score
 from aisb_engine._faults import ComponentError
 from aisb_engine._record.manifest import task_version
-from aisb_engine._record.predictions import SAMPLES, AskedTask, read_samples
-from aisb_engine._record.predictions import read_answers as read_logged_answers
+from aisb_engine._record.predictions import SAMPLES, AskedTask, read_logged_answers, read_samples
 from aisb_engine._record.runfolder import RunFolder, read_json
 from aisb_engine._record.scores import read_scores
 from aisb_engine._resolve.rules import own_spec

@@ -16,7 +16,7 @@ from aisb._errors import AisbError, RunError
 from aisb._evaluator import Evaluator
 from aisb._types import Prediction, Request, Sample, Score
 from aisb_engine._faults import PluginFaults
-from aisb_engine._record.predictions import LoggedAnswers, read_answers, to_line
+from aisb_engine._record.predictions import LoggedAnswers, read_logged_answers, to_line
 from aisb_engine._record.runfolder import json_line
 from aisb_engine._record.scores import read_scores, score_line
 from aisb_engine._scoring.graders import Graders, make_graders
@@ -63,7 +63,7 @@ async def recompute_results(
     Raises:
         RunError: the subtask was never asked, or its log or its kept grades are damaged.
     """
-    answers = read_answers(run.folder, subtask.model, subtask.task, subtask.repeats)
+    answers = read_logged_answers(run.folder, subtask.model, subtask.task, subtask.repeats)
     by_id = {one.sample.id: one for one in answers.task.asked}
     lines = [_plain(to_line(by_id[one.sample_id], one)) for one in answers.predictions]
     every = frozenset((one.sample_id, one.repeat) for one in answers.predictions)

@@ -23,14 +23,14 @@ from aisb_engine._faults import PluginFaults
 from aisb_engine._load.answering import answer_requests
 from aisb_engine._load.inference import infer
 from aisb_engine._load.stage import InferenceStage
-from aisb_engine._plan import ASKING, SCORING, Command, Mode, RunKinds, plan, shown_kinds
+from aisb_engine._plan import SCORING, SENDING_MODES, Mode, RunCommand, RunKinds, plan, shown_kinds
 from aisb_engine._progress import Display, Silent
 from aisb_engine._record.manifest import Manifest, command_line
 from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._reporting.finished import open_finished_run
 from aisb_engine._reporting.following import Followable
 from aisb_engine._reporting.measuring import check_measuring, measuring_options
-from aisb_engine._reporting.reporters import chosen_reporters, make_reporters, show
+from aisb_engine._reporting.reporters import chosen_reporters, make_reporters, show_run
 from aisb_engine._resolve.catalog import read_user_file
 from aisb_engine._resolve.rules import changed_rules, own_spec
 from aisb_engine._resolve.secrets import keys_to_give_again
@@ -41,15 +41,15 @@ from aisb_engine._stopper import Stopper, sigterm_as_ctrl_c
 if TYPE_CHECKING:
     from aisb_engine._record.predictions import LoggedAnswers
     from aisb_engine._scoring.graders import RunGraders
-    from aisb_engine._scoring.results import Scored
+    from aisb_engine._scoring.results import ScoredSubtask
 
 INTERRUPTED = 130
-DEFECT = 70
+DEFECT_EXIT_CODE = 70
 """The exit code of a defect of this program: an exception that nobody expected."""
 
 
 @dataclass(slots=True)
-class Ended:
+class ExecutedRun:
     """How a run ended: what the last lines say, and the exit code.
 
     `stopped_because` says why it ended by itself before everything was asked: too many failures, or an outage
@@ -78,8 +78,8 @@ class Ended:
 
 
 def execute(
-    command: Command, plugins: Plugins, display: Display | None = None, *, stopper: Stopper | None = None
-) -> Ended:
+    command: RunCommand, plugins: Plugins, display: Display | None = None, *, stopper: Stopper | None = None
+) -> ExecutedRun:
     """Run the parts of the line that the mode chooses.
 
     With a stopper, which a program holds, no signal handler is set; else SIGTERM ends it as Ctrl-C does.
@@ -92,20 +92,20 @@ def execute(
     if found is None and spec.run.files_apart:
         folder.keep_apart()
     display = Followable(display or Silent(), folder)
-    ended, faults = Ended(folder, give_again=keys_to_give_again(spec)), PluginFaults(folder)
+    ended, faults = ExecutedRun(folder, give_again=keys_to_give_again(spec)), PluginFaults(folder)
     own = own_spec(folder, plugins) if found else spec
     kinds = shown_kinds(command.mode, spec)
     with folder.lock(), nullcontext() if stopper else sigterm_as_ctrl_c():
         with _removed_unless_begun(folder, resumed=found is not None):
             save_config(folder, spec, again=False)
-            manifest = Manifest.open(folder, plugins, asks=command.mode in ASKING)
+            manifest = Manifest.open(folder, plugins, asks=command.mode in SENDING_MODES)
             session = manifest.begin(command.words or command_line())
         with _ending(ended, faults, manifest, resumed=found is not None):
             graders = _graders(spec, folder, plugins, session) if command.mode in SCORING else None
             answers: dict[str, LoggedAnswers] = {}
             if graders is not None and command.mode == "all":
                 graders.check(faults, display)
-            if command.mode in ASKING:
+            if command.mode in SENDING_MODES:
                 stage = InferenceStage(
                     spec,
                     folder,
@@ -188,10 +188,10 @@ def _note_not_asked(stage: InferenceStage) -> None:
 
 
 @contextmanager
-def _ending(ended: Ended, faults: PluginFaults, manifest: Manifest, *, resumed: bool) -> Iterator[None]:
+def _ending(ended: ExecutedRun, faults: PluginFaults, manifest: Manifest, *, resumed: bool) -> Iterator[None]:
     """Keep in the manifest how the run in the block ended; remove its folder if nothing was sent."""
     folder = ended.folder
-    ended.exit_code = DEFECT  # unless the block says otherwise
+    ended.exit_code = DEFECT_EXIT_CODE  # unless the block says otherwise
     try:
         yield
     except AisbError as error:
@@ -229,7 +229,7 @@ async def _score(
     answers: dict[str, LoggedAnswers],
     manifest: Manifest,
     stopper: Stopper | None,
-) -> Scored:
+) -> ScoredSubtask:
     """Score every subtask, unless and until the program that holds the run stops it.
 
     `own` is the run as it was asked; scoring it by other rules is a trial.
@@ -253,12 +253,12 @@ async def _score(
         )
 
 
-def _is_shown(mode: Mode, ended: Ended) -> bool:
+def _is_shown(mode: Mode, ended: ExecutedRun) -> bool:
     """Say whether reporters show the run. A stopped performance run is shown: it cannot be resumed."""
     return mode in {"perf", "perf_viz"} or (mode in {"all", "eval", "viz"} and not ended.is_stopped)
 
 
-def _check_performance(spec: RunSpec, finished: FinishedRun, ended: Ended, plugins: Plugins) -> None:
+def _check_performance(spec: RunSpec, finished: FinishedRun, ended: ExecutedRun, plugins: Plugins) -> None:
     """Say that nothing shows a performance run; demand valid certificates where the run has to have them."""
     if not chosen_reporters(spec.run, plugins, ("performance",)):
         ended.notes.append("no reporter for performance is installed: only the log is kept")
@@ -267,7 +267,7 @@ def _check_performance(spec: RunSpec, finished: FinishedRun, ended: Ended, plugi
 
 
 @contextmanager
-def _summed_up(stage: InferenceStage, ended: Ended) -> Iterator[None]:
+def _summed_up(stage: InferenceStage, ended: ExecutedRun) -> Iterator[None]:
     """Keep how the inference stage in the block went, whatever came of it."""
     try:
         yield
@@ -330,7 +330,7 @@ def report(
     finished = open_finished_run(folder.path, plugins=plugins, measuring=measuring)
     measured = finished.is_performance or "performance" in kinds
     check_measuring(names, run.reporter_options, plugins, performance=measured)
-    return finished, show(finished, reporters, plugins, faults)
+    return finished, show_run(finished, reporters, plugins, faults)
 
 
 def _model_tables(spec: RunSpec) -> dict[str, dict[str, Any]]:
@@ -347,7 +347,7 @@ def _require_valid(spec: RunSpec, finished: FinishedRun) -> None:
     require_valid(finished.performance, [(pair.model, pair.task) for pair in spec.subtasks])
 
 
-def _exit_code(spec: RunSpec, ended: Ended) -> int:
+def _exit_code(spec: RunSpec, ended: ExecutedRun) -> int:
     if ended.interrupted:
         return INTERRUPTED
     if ended.stopped_code:

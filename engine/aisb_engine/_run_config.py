@@ -14,7 +14,7 @@ from aisb_engine._resolve.secrets import mask_options
 from aisb_engine._resolve.tables import overlay
 from aisb_engine._spec import Judge, RunSpec
 
-HEAD = """\
+FILE_HEADER = """\
 # This run, resolved: `aisb run -c` with this file does it again. What is sent stands in [[subtasks]]:
 # `params` from files, `forced` from flags; a row's own max_tokens stands between them.
 """
@@ -55,7 +55,7 @@ def save_config(folder: RunFolder, spec: RunSpec, *, again: bool) -> None:
         if not again:
             return
         mine = _united(read_user_file(folder.config), mine)
-    write_atomically(folder.config, (HEAD + tomli_w.dumps(mine, multiline_strings=True)).encode())
+    write_atomically(folder.config, (FILE_HEADER + tomli_w.dumps(mine, multiline_strings=True)).encode())
 
 
 def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from aisb_cli.main import cli
-from aisb_cli.viewing.reading import Reading
+from aisb_cli.viewing.reading import RunReader
 
 STORED = Path(__file__).parents[1] / "runs/performance"
 PERFORMANCE = (
@@ -111,7 +111,7 @@ def test_json_has_numbers_and_no_units(work: Path) -> None:
 
 
 def test_the_page_of_view_is_told_the_same(work: Path) -> None:
-    (run,) = Reading(work, lambda: pytest.fail("no plugin is needed")).runs(10)["runs"]
+    (run,) = RunReader(work, lambda: pytest.fail("no plugin is needed")).runs(10)["runs"]
     assert run["figures"] == [figures(aisb("runs", "show", "--json", "-w", str(work)))]
 
 

@@ -11,7 +11,7 @@ import pytest
 from forked import run_forked
 from unpacked import install
 
-from aisb_testing._new import KINDS
+from aisb_testing._new import SKELETONS
 
 FAST = ("backend", "dataset", "postprocessor", "environment", "evaluator", "reporter", "importer",
         "command")  # fmt: skip
@@ -181,7 +181,7 @@ def test_the_versions_in_a_new_plugin_are_those_of_this_one(lorikeet):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(SKELETONS))
 def test_a_plugin_of_one_kind_passes_its_own_tests(tmp_path, kind):
     root, installed = write_and_install(tmp_path, "parrot", [kind])
     code, output = run("pytest", "-q", str(root), "-p", "no:cacheprovider", path=installed, cwd=root)

@@ -10,7 +10,7 @@ import pytest
 from aisb._backend import Backend
 from aisb._types import Chunk, Request
 from aisb_engine._load import counting
-from aisb_engine._load.counting import Counting
+from aisb_engine._load.counting import TokenCounting
 from aisb_engine._performance.counters import gained
 
 
@@ -38,7 +38,7 @@ class Service(Backend):
 async def around(service: Service, seconds: float = 0.0, looks: int = 0) -> tuple[dict, list[str]]:
     """Count around a load of some seconds, or of so many looks at the service."""
     notes: list[str] = []
-    counted = Counting(service, notes.append)
+    counted = TokenCounting(service, notes.append)
     await counted.begin()
     await asyncio.sleep(seconds)
     while service.asked <= looks:  # noqa: ASYNC110 - the service is asked by a task of its own

@@ -10,7 +10,7 @@ import pytest
 from forked import run_forked
 
 from aisb_engine._performance import certificate, objectives
-from aisb_engine._performance.columns import KINDS
+from aisb_engine._performance.columns import CHUNK_KINDS
 from aisb_engine._performance.dialects import DIALECTS
 from aisb_mock import MockOptions, start_mock
 from aisb_reporter_performance._tables import FURTHER_PARAMETERS, PARAMETERS
@@ -54,7 +54,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         assert words in text
 
 
-@pytest.mark.parametrize("name", [*DIALECTS, *objectives.LATENCIES, *KINDS])
+@pytest.mark.parametrize("name", [*DIALECTS, *objectives.LATENCIES, *CHUNK_KINDS])
 def test_dialects_objectives_and_kinds_of_chunk_are_named(name: str) -> None:
     assert f"`{name}`" in PAGE or f"| {name} |" in PAGE
 

@@ -11,7 +11,12 @@ from aisb import Prediction, Sample, Score
 from aisb._evaluator import Evaluator
 from aisb._plugins import Plugins
 from aisb_engine._record.log import LogWriter, read_folder
-from aisb_engine._record.predictions import Asked, read_answers, write_predictions, write_samples
+from aisb_engine._record.predictions import (
+    RenderedSample,
+    read_logged_answers,
+    write_predictions,
+    write_samples,
+)
 from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._scoring.scoring import score
 from aisb_engine._scoring.steps import Steps
@@ -22,7 +27,7 @@ COUNT, SIZE = 50, 1_000_000
 
 def answered(folder: RunFolder, text: str) -> None:
     """Leave a run in which each of some questions has this answer."""
-    asked = [Asked(Sample(str(n), {}, "18"), "Why?") for n in range(COUNT)]
+    asked = [RenderedSample(Sample(str(n), {}, "18"), "Why?") for n in range(COUNT)]
     write_samples(folder, "m", "t", asked, made_by={})
     with LogWriter(folder.log("m", "t") / "worker-0") as log:
         for one in asked:
@@ -39,7 +44,7 @@ def test_the_log_is_read_and_predictions_written_in_the_memory_of_one_answer(tmp
     answered(folder, "7" * SIZE)
     tracemalloc.start()
     try:
-        answers = read_answers(folder, "m", "t", 1)
+        answers = read_logged_answers(folder, "m", "t", 1)
         write_predictions(folder, "m", "t", answers, repeats=1)
         assert len(read_folder(folder.log("m", "t")).finished) == COUNT
         _, peak = tracemalloc.get_traced_memory()
@@ -63,7 +68,7 @@ class Length(Evaluator):
 def test_large_answers_are_graded_as_small_ones_are(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "run")
     answered(folder, "7" * 70_000)
-    answers = read_answers(folder, "m", "t", 1).without_times()
+    answers = read_logged_answers(folder, "m", "t", 1).without_times()
     table = {"name": "t", "summary": "A task", "dataset": {}, "sample": {}, "prompt": {"user": "{question}"}}
     task = Task.model_validate(table)
     samples = {one.sample.id: one.sample for one in answers.task.asked}
@@ -79,7 +84,7 @@ def test_large_answers_are_graded_as_small_ones_are(tmp_path: Path) -> None:
 def test_a_part_of_large_predictions_is_loaded_like_all_of_them(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "run")
     answered(folder, "x" * 100_000)
-    predictions = read_answers(folder, "m", "t", 1).predictions
+    predictions = read_logged_answers(folder, "m", "t", 1).predictions
     assert [one.sample_id for one in predictions[3:5]] == ["3", "4"]
     assert {len(one.text) for one in predictions} == {100_000}
     assert {one.text for one in predictions.summaries()} == {""}

@@ -4,7 +4,7 @@ import pytest
 
 from aisb._errors import AttemptFailed
 from aisb._types import Logprob, TokenScores
-from aisb_engine._http.likelihood import continuation, options
+from aisb_engine._http.likelihood import continuation, score_options
 
 
 def scores(text, *logprobs, greedy=None):
@@ -50,15 +50,17 @@ def test_all_options_are_scored_from_the_last_boundary_that_they_share():
     context = scores("So|:", -2.0)
     yes = scores("So|:| yes", -2.0, -1.5)
     no = scores("So|: no", -3.0)
-    assert [(one.total, one.tokens, one.merged) for one in options(context, [yes, no], [" yes", " no"])] == [
+    assert [
+        (one.total, one.tokens, one.merged) for one in score_options(context, [yes, no], [" yes", " no"])
+    ] == [
         (-3.5, 2, 0),
         (-3.0, 1, 1),
     ]
     other = scores("So|:| no", -2.0, -1.0)
-    assert [one.total for one in options(context, [yes, other], [" yes", " no"])] == [-1.5, -1.0]
-    assert [one.length for one in options(context, [yes, no], [" yes", " ñ"])] == [4, 3]
+    assert [one.total for one in score_options(context, [yes, other], [" yes", " no"])] == [-1.5, -1.0]
+    assert [one.length for one in score_options(context, [yes, no], [" yes", " ñ"])] == [4, 3]
 
 
 def test_an_option_that_merges_with_the_whole_context_leaves_out_the_first_token_of_all():
     context, first, second = scores("a"), scores("ab|c", -0.5), scores("a|d", -0.25)
-    assert [one.total for one in options(context, [first, second], ["bc", "d"])] == [-0.5, -0.25]
+    assert [one.total for one in score_options(context, [first, second], ["bc", "d"])] == [-0.5, -0.25]

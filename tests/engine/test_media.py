@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from aisb._errors import ConfigError, DataError
-from aisb._media import TYPES, data_url
+from aisb._media import MEDIA_TYPES, data_url
 from aisb._plugins import Plugins
 from aisb._types import Part
 from aisb_engine._data.datafiles import DataFolders
@@ -144,7 +144,7 @@ def test_an_unknown_type_is_told_with_those_that_are_known(content, tmp_path):
         content({"question": "?", "p": "notes.txt"}, [{"file": "{p}"}])
     assert str(caught.value).splitlines()[0] == (
         f"task.prompt.media.0: {tmp_path}/notes.txt does not end as an image does; "
-        f"known: {', '.join(TYPES['image'])}; a data URL can say any type"
+        f"known: {', '.join(MEDIA_TYPES['image'])}; a data URL can say any type"
     )
 
 

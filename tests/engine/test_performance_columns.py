@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aisb._types import TOKEN_KINDS, Failure, Prediction, Timing, Usage
-from aisb_engine._performance.columns import KINDS
+from aisb_engine._performance.columns import CHUNK_KINDS
 from aisb_engine._performance.dialects import DIALECTS, speak
 from aisb_engine._performance.latency import each_request
 from aisb_engine._performance.reading import read_columns
@@ -44,7 +44,7 @@ def logged(folder, *predictions, session=0, worker=0, extra=None):
     return read_columns(folder)
 
 
-one_chunk = st.tuples(st.sampled_from(KINDS), st.integers(0, 10**7), st.integers(0, 5))
+one_chunk = st.tuples(st.sampled_from(CHUNK_KINDS), st.integers(0, 10**7), st.integers(0, 5))
 chunks = st.lists(one_chunk, max_size=12) | st.lists(one_chunk, min_size=30, max_size=40)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from aisb._errors import UsageError
 from aisb._plugins import Plugins
-from aisb_cli.index import explain
+from aisb_cli.index import explain_name
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.layers import Resolver, RunInput
 
@@ -90,7 +90,7 @@ vocalsound_gen_base64 winogrande_gen_0_shot_chat_prompt winogrande_gen_5_shot_ch
 
 @pytest.fixture(scope="module")
 def resolver():
-    plugins = Plugins.load(explain=explain)
+    plugins = Plugins.load(explain=explain_name)
     return Resolver(plugins, Catalog(plugins), RunInput())
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from aisb._errors import RunError
 from aisb_engine._masking import mask_command, mask_url
-from aisb_engine._record.manifest import differences
+from aisb_engine._record.manifest import identity_differences
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
 
 NOON = datetime(2026, 11, 21, 12, 0, 0)  # noqa: DTZ001 - folders carry local time
@@ -128,7 +128,7 @@ def test_keys_and_passwords_are_masked_in_commands_and_urls() -> None:
 
 def test_a_difference_names_the_key_with_both_values() -> None:
     old, new = {"params.max_tokens": 5, "same": 1}, {"same": 1, "model.system": "x" * 90}
-    assert differences(old, new) == [
+    assert identity_differences(old, new) == [
         f'model.system: was not set, is "{"x" * 56}…',
         "params.max_tokens: was 5, is not set",
     ]

@@ -5,7 +5,7 @@ import pytest
 from aisb._errors import RunError
 from aisb._types import Score
 from aisb_engine._record.runfolder import RunFolder
-from aisb_engine._record.scores import Verdict, read_scores, write_scores
+from aisb_engine._record.scores import GradedAnswer, read_scores, write_scores
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def test_scores_are_read_as_they_were_written(folder):
     failed = Score(0.0, "error", "anatomy/4", 1, "choice-match", details={"failure": "cut: \u2028</script>"})
     write_scores(folder, "sim", "mmlu", {"choice-match": [first, failed]})
     assert read_scores(folder, "sim", "mmlu") == [
-        Verdict("anatomy/3", 0, "choice-match", "correct", 1.0, "B", "boxed", (4, 5), {}),
-        Verdict(
+        GradedAnswer("anatomy/3", 0, "choice-match", "correct", 1.0, "B", "boxed", (4, 5), {}),
+        GradedAnswer(
             "anatomy/4", 1, "choice-match", "error", 0.0, None, "", None, {"failure": "cut: \u2028</script>"}
         ),
     ]

@@ -15,7 +15,7 @@ from aisb._plugins import Plugins
 from aisb._refusal import is_refusal
 from aisb._types import Extract, Failure, Prediction, Sample, Score
 from aisb_engine._replies.thoughts import VisibleText, reasoning_spans
-from aisb_engine._scoring.scoring import details, measure, outcome, score
+from aisb_engine._scoring.scoring import evaluator_details, measure, outcome, score
 from aisb_engine._scoring.steps import Steps
 from aisb_engine._spec import Task
 
@@ -374,7 +374,7 @@ async def test_metrics_know_the_k_of_the_task_unless_an_evaluator_sums_up_itself
 async def test_details_have_an_entry_a_sample_and_a_list_with_repeats():
     samples, predictions = asked("it is 18", "it is 20")
     scores = (await score(task(), samples, predictions, components()))["same"]
-    shown = details(scores, samples, predictions, {"0": "How many?", "1": "And now?"})
+    shown = evaluator_details(scores, samples, predictions, {"0": "How many?", "1": "And now?"})
     assert list(shown) == ["0", "1"]
     assert shown["1"] == {
         "prompt": "And now?",
@@ -389,7 +389,7 @@ async def test_details_have_an_entry_a_sample_and_a_list_with_repeats():
     }
     twice = [*predictions, Prediction("0", repeat=1, text="18")]
     scores = (await score(task(), samples, twice, components()))["same"]
-    shown = details(scores, samples, twice, {})
+    shown = evaluator_details(scores, samples, twice, {})
     assert [entry["origin_prediction"] for entry in shown["0"]] == ["it is 18", "18"]
     assert len(shown["1"]) == 1
 

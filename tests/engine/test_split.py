@@ -21,7 +21,7 @@ from aisb._types import Failure, Prediction, Timing, Usage
 from aisb_engine._load.capacity import cores
 from aisb_engine._performance.gaps import gap_distributions
 from aisb_engine._performance.latency import each_request
-from aisb_engine._performance.reading import Piece, read_columns, shared_out
+from aisb_engine._performance.reading import LogPart, read_columns, shared_out
 from aisb_engine._performance.split import LARGE, Split, split_for
 from aisb_engine._record.log import LogWriter
 
@@ -96,7 +96,7 @@ def test_damage_is_counted_once_wherever_a_log_is_cut(tmp_path: Path, three: Spl
 def test_shares_are_cut_between_records_and_hold_all_bytes_once(tmp_path: Path, count: int) -> None:
     write(tmp_path, workers=2, sessions=1)
     whole = [
-        Piece(n, path, 0, path.stat().st_size) for n, path in enumerate(sorted(tmp_path.glob("worker-*")))
+        LogPart(n, path, 0, path.stat().st_size) for n, path in enumerate(sorted(tmp_path.glob("worker-*")))
     ]
     shares = shared_out(whole, count)
     assert len(shares) == count

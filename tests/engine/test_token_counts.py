@@ -13,7 +13,7 @@ from aisb._types import Request
 from aisb_backend_openai import OpenAIChat, OpenAICompletions
 from aisb_backend_tgi import TGIStream
 from aisb_engine._http.assembly import ask
-from aisb_engine._performance.columns import Columns
+from aisb_engine._performance.columns import LogColumns
 from aisb_engine._performance.gaps import gap_distributions
 from aisb_engine._performance.latency import Requests, each_request
 from aisb_engine._performance.reading import read_columns
@@ -172,7 +172,7 @@ STREAMS: dict[str, list[tuple[int, bytes]]] = {
 }  # fmt: skip
 
 
-async def measured(folder: Any, backend: Any, stream: list[tuple[int, bytes]]) -> tuple[Columns, Requests]:
+async def measured(folder: Any, backend: Any, stream: list[tuple[int, bytes]]) -> tuple[LogColumns, Requests]:
     stream = [*stream, (stream[-1][0], b"data: [DONE]\n\n")]
     carrier = Played([((1000 + at) * MS, data) for at, data in stream], sent_ns=1000 * MS)
     prediction = await ask(backend, carrier, Request("17", text="6 x 7?"), planned_ns=0)
@@ -183,7 +183,7 @@ async def measured(folder: Any, backend: Any, stream: list[tuple[int, bytes]]) -
     return columns, each_request(columns)
 
 
-def itl(columns: Columns, requests: Requests) -> Any:
+def itl(columns: LogColumns, requests: Requests) -> Any:
     return gap_distributions(columns, requests, np.zeros(len(columns), bool), [50.0])["ITL total"]
 
 

@@ -11,7 +11,7 @@ from aisb._plugins import Plugins
 from aisb._types import Prediction, Sample
 from aisb_engine._replies.marks import known_marks
 from aisb_engine._replies.thoughts import VisibleText
-from aisb_engine._replies.turns import Reading
+from aisb_engine._replies.turns import ReplyTurns
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._resolve.params import fit_params
 from aisb_engine._scoring.scoring import evaluators as make_evaluators
@@ -84,7 +84,7 @@ def steps(plugins):
     ],
 )
 def test_reasoning_is_recognised_under_the_marks_of_many_models(raw):
-    assert Reading().visible(raw).text.strip() == "18"
+    assert ReplyTurns().visible(raw).text.strip() == "18"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_reasoning_that_was_cut_off_is_never_credited(steps, opening):
     ],
 )
 def test_a_text_that_only_mentions_such_a_mark_keeps_all_of_it(text):
-    assert Reading().visible(text).text == text
+    assert ReplyTurns().visible(text).text == text
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_plugin_adds_marks_with_a_file_beside_its_tasks(tmp_path):
         '[[thoughts]]\nopen = "{{"\nclose = "}}"\n[ends]\nmarks = ["<fin>"]\n'
     )
     plugins = SimpleNamespace(infos=[SimpleNamespace(configs=(tmp_path,))])
-    assert Reading(known_marks(plugins)).visible("{{9}}18<fin>7").text == "18"
+    assert ReplyTurns(known_marks(plugins)).visible("{{9}}18<fin>7").text == "18"
 
 
 @pytest.mark.parametrize(

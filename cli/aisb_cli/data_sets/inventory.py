@@ -17,10 +17,10 @@ from aisb_engine import locate_data
 if TYPE_CHECKING:
     from aisb_engine import DataFolders, Plugins, Task
 
-State = Literal[
+DataState = Literal[
     "there", "as published", "other rows", "other bytes", "not in the lock", "missing", "made", "wrong"
 ]
-BAD: frozenset[State] = frozenset(("other rows", "other bytes", "wrong"))
+FAILING_STATES: frozenset[DataState] = frozenset(("other rows", "other bytes", "wrong"))
 """The states that a check fails for; missing data is one only where its task was named."""
 
 
@@ -57,7 +57,7 @@ class Standing:
     """
 
     task: str
-    state: State
+    state: DataState
     layout: str | None = None
     paths: tuple[Path, ...] = ()
     rows: int | None = None
@@ -87,7 +87,9 @@ def look(task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: Ma
     return Standing(name, "there", located.files.layout, paths, wanted=wanted)
 
 
-def check(task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: Mapping[str, Any]) -> Standing:
+def check_data(
+    task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: Mapping[str, Any]
+) -> Standing:
     """Read a task's data whole, and compare its rows and bytes with what the lock has."""
     from aisb_engine import load_samples
 
@@ -121,7 +123,7 @@ def _first(task: Task) -> str:
     return " + ".join(path.replace("{split}", split) for path in ([way] if isinstance(way, str) else way))
 
 
-def _compared(wanted: Locked, rows: int, sha256: str, layout: str) -> tuple[State, str]:
+def _compared(wanted: Locked, rows: int, sha256: str, layout: str) -> tuple[DataState, str]:
     if wanted.rows is not None and rows != wanted.rows:
         return "other rows", f"{rows:,} rows, and {wanted.rows:,} were published"
     known = wanted.sha256 or {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-State = Literal["ok", "note", "problem"]
+CheckState = Literal["ok", "note", "problem"]
 
 
 class Finding(NamedTuple):
@@ -15,6 +15,6 @@ class Finding(NamedTuple):
 
     area: str
     name: str
-    state: State
+    state: CheckState
     text: str
     remedy: str = ""

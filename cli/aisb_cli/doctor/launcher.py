@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
 from aisb import RunError
-from aisb_cli.doctor import Finding, State
+from aisb_cli.doctor import CheckState, Finding
 from aisb_engine import Plugins, launcher_options
 
 
@@ -33,7 +33,7 @@ def look_at_launcher(plugins: Plugins, name: str, sets: Sequence[str]) -> Iterat
             yield Finding(area, "check", "ok", "it has nothing to look at")
             return
         for found in launcher.inspect():
-            state = cast("State", found["state"])
+            state = cast("CheckState", found["state"])
             yield Finding(area, found["name"], state, found["text"], found.get("remedy", ""))
     except RunError as error:
         yield Finding(area, "check", "problem", str(error))

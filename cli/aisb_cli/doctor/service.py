@@ -22,7 +22,7 @@ from aisb_engine import (
     sends,
 )
 
-DIALECTS: Mapping[str, str] = {
+BACKENDS_BY_SERVER: Mapping[str, str] = {
     "/v1/models": "vllm_api_stream_chat",
     "/info": "tgi_stream_api_general",
     "/v2": "triton_stream_api_general",
@@ -71,7 +71,7 @@ async def recognize(url: str, plugins: Plugins) -> str:
         ServiceError: nothing answers at all.
     """
     known = {entry.name for entry in Catalog(plugins).entries("model")}
-    found = {page: name for page, name in DIALECTS.items() if name in known}
+    found = {page: name for page, name in BACKENDS_BY_SERVER.items() if name in known}
     looking = make_backend(url, plugins, next(iter(found.values()), "vllm-chat"), {})
     try:
         for page, name in found.items():
@@ -80,7 +80,7 @@ async def recognize(url: str, plugins: Plugins) -> str:
                 return name
     finally:
         await looking.aclose()
-    return next(iter(DIALECTS.values()))
+    return next(iter(BACKENDS_BY_SERVER.values()))
 
 
 def make_backend(url: str, plugins: Plugins, name: str, options: Mapping[str, Any]) -> HttpBackend:

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-FIELD = re.compile(r"\{(\w+)\}")
+TEMPLATE_FIELD = re.compile(r"\{(\w+)\}")
 ENCODED = "base64_"
 """Begins the group of a data set whose images are sent as base64, which says nothing about its answers."""
 
@@ -42,7 +42,7 @@ def group_of(task: str, abbr: str) -> tuple[str, str] | None:
     None where the task's groups are no data sets of their own there, or none has this abbreviation.
     """
     pattern = str(abbreviations()["tasks"].get(task, task))
-    field = FIELD.search(pattern)
+    field = TEMPLATE_FIELD.search(pattern)
     if field is None:
         return None
     before, after = pattern[: field.start()], pattern[field.end() :]

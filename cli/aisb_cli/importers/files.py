@@ -18,7 +18,7 @@ def parse_json(path: Path) -> Any:
         return None
 
 
-def first_line(path: Path) -> dict[str, Any] | None:
+def first_object(path: Path) -> dict[str, Any] | None:
     """Return the first line of a file that is not empty; None where it is no JSON object."""
     with path.open("rb") as file:
         for line in file:

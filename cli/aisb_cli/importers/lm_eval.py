@@ -16,11 +16,11 @@ from typing import Any
 import orjson
 
 from aisb import DataError, ImportedAnswer, ImportedRow, ImportedTask, Importer, Logprob
-from aisb_cli.importers.files import first_line, parse_lines
+from aisb_cli.importers.files import first_object, parse_lines
 
 LEADERBOARD = "leaderboard_"
 """Begins the names of tasks of a group that are other tasks once more."""
-NAME = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d{2}-\d{2}T[\d.:-]+)?\.jsonl")
+SAMPLES_FILE = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d{2}-\d{2}T[\d.:-]+)?\.jsonl")
 
 
 class LmEval(Importer):
@@ -36,9 +36,9 @@ class LmEval(Importer):
         """
         if path.is_dir():  # a file of this name that is no JSON is broken, and is read so that it is named
             files = sorted(path.rglob("samples_*.jsonl"))
-            samples = [file for file in files if (line := first_line(file)) is None or _is_samples(line)]
+            samples = [file for file in files if (line := first_object(file)) is None or _is_samples(line)]
         else:
-            samples = [path] if path.suffix == ".jsonl" and _is_samples(first_line(path)) else []
+            samples = [path] if path.suffix == ".jsonl" and _is_samples(first_object(path)) else []
         return (_read_file(file) for file in samples) if samples else None
 
 
@@ -47,7 +47,7 @@ def _is_samples(line: Mapping[str, Any] | None) -> bool:
 
 
 def _read_file(path: Path) -> ImportedTask:
-    match = NAME.fullmatch(path.name)
+    match = SAMPLES_FILE.fullmatch(path.name)
     rows: dict[int, ImportedRow] = {}
     values: defaultdict[str, list[float]] = defaultdict(list)
     for number, line in parse_lines(path):

@@ -17,9 +17,9 @@ import orjson
 
 from aisb import DataError, Failure, ImportedAnswer, ImportedRow, ImportedTask, Importer
 from aisb_cli.importers.abbreviations import task_of
-from aisb_cli.importers.files import first_line, parse_json
+from aisb_cli.importers.files import first_object, parse_json
 
-ROLES = {"HUMAN": "user", "BOT": "assistant", "SYSTEM": "system"}
+OPENAI_ROLES = {"HUMAN": "user", "BOT": "assistant", "SYSTEM": "system"}
 JUDGE = "-judge"
 PART = re.compile(r"(?P<name>.+)_(?P<number>\d+)")
 
@@ -56,7 +56,7 @@ def _predictions_folder(path: Path) -> Path | None:
 
 def _first_entry(path: Path) -> Any:
     if path.suffix == ".jsonl":
-        return first_line(path)
+        return first_object(path)
     data = parse_json(path) if path.suffix == ".json" else None
     return next(iter(data.values()), None) if isinstance(data, dict) else None
 
@@ -158,7 +158,7 @@ def _prompt(given: Any) -> str | list[dict[str, Any]]:
         return str(given)
     return [
         {
-            "role": ROLES.get(str(turn.get("role")), "user"),
+            "role": OPENAI_ROLES.get(str(turn.get("role")), "user"),
             "content": turn.get("prompt", turn.get("content", "")),
         }
         if isinstance(turn, Mapping)

@@ -18,7 +18,7 @@ LOG_BYTES = 64_000
 MOST_FLIPS = 200
 
 
-class Reading:
+class RunReader:
     """Reads a work folder. `plugins` are loaded when two runs are first compared."""
 
     def __init__(self, work_dir: Path, plugins: Callable[[], Plugins]) -> None:

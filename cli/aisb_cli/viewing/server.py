@@ -23,10 +23,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aisb import AisbError
-from aisb_cli.viewing.reading import Reading
+from aisb_cli.viewing.reading import RunReader
 
 HOSTS = ("127.0.0.1", "localhost")
-OWN = (
+PAGE_FILES = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -35,13 +35,13 @@ FOREIGN = (
     "script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline'; img-src data: blob:; "
     "font-src data:; media-src data: blob:; connect-src data: blob:; worker-src data: blob:"
 )
-TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
+CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
 """What is shown as more than text; what is not named here is served as plain text."""
 
-REFUSED = "this page needs the whole address that `aisb view` printed, with the token in it\n"
+ADDRESS_NEEDED = "this page needs the whole address that `aisb view` printed, with the token in it\n"
 
 
-def make_app(reading: Reading, token: str) -> Starlette:
+def make_app(reading: RunReader, token: str) -> Starlette:
     """Return the server's application: the page, what it asks for, and the files of runs."""
 
     async def runs(request: Request) -> Response:
@@ -67,7 +67,7 @@ def make_app(reading: Reading, token: str) -> Starlette:
         found = reading.file(request.path_params["run"], request.path_params["path"])
         if found is None:
             return PlainTextResponse("there is no such file in this run\n", 404)
-        kind = TYPES.get(found.suffix, "text/plain")
+        kind = CONTENT_TYPES.get(found.suffix, "text/plain")
         return _guarded(FileResponse(found, media_type=kind), FOREIGN)
 
     routes = [
@@ -95,17 +95,19 @@ class OnlyWithToken:
         if scope["type"] == "http":
             first = scope["path"].split("/", 2)[1]
             if not hmac.compare_digest(first.encode(), self._token):
-                await PlainTextResponse(REFUSED, 403)(scope, receive, send)
+                await PlainTextResponse(ADDRESS_NEEDED, 403)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
 def _static(name: str) -> Callable[[Request], Response]:
-    kind = TYPES[name[name.rindex(".") :]]
+    kind = CONTENT_TYPES[name[name.rindex(".") :]]
 
     def page(request: Request) -> Response:
         del request
-        return _guarded(Response(files("aisb_cli.viewing").joinpath(name).read_bytes(), media_type=kind), OWN)
+        return _guarded(
+            Response(files("aisb_cli.viewing").joinpath(name).read_bytes(), media_type=kind), PAGE_FILES
+        )
 
     return page
 
@@ -113,10 +115,10 @@ def _static(name: str) -> Callable[[Request], Response]:
 async def _told(call: Callable[[], Any]) -> Response:
     """Answer with what a call returns, or with the words of its error."""
     try:
-        return _guarded(JSONResponse(await run_in_threadpool(call)), OWN)
+        return _guarded(JSONResponse(await run_in_threadpool(call)), PAGE_FILES)
     except AisbError as error:
         words = "\n".join([str(error), *getattr(error, "__notes__", ())])
-        return _guarded(JSONResponse({"error": words}, 400), OWN)
+        return _guarded(JSONResponse({"error": words}, 400), PAGE_FILES)
 
 
 def _guarded(response: Response, policy: str) -> Response:

@@ -15,7 +15,7 @@ from aisb._types import Row
 from aisb_engine._builtin.characters import refuse_surrogates
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-Sampling = Literal["default", "shuffle", "random"]
+CustomSampling = Literal["default", "shuffle", "random"]
 AnswerKind = Literal["choice", "number", "text"]
 
 _NUMBER = re.compile(
@@ -34,7 +34,7 @@ def custom(
     *,
     files: DataFiles,
     sampling: Annotated[
-        Sampling, "`default`: in order; `shuffle`: in a drawn order; `random`: each row drawn anew"
+        CustomSampling, "`default`: in order; `shuffle`: in a drawn order; `random`: each row drawn anew"
     ] = "default",
     request_count: Annotated[
         int | None, "how many rows to give: the first ones, or all of them again and again"
@@ -161,7 +161,7 @@ def _counted(rows: Iterable[Row], count: int | None) -> Iterator[Row]:
 
 
 def _drawn(
-    rows: list[Row], sampling: Sampling, count: int | None, lengths: Iterator[int] | None, seed: int
+    rows: list[Row], sampling: CustomSampling, count: int | None, lengths: Iterator[int] | None, seed: int
 ) -> Iterator[Row]:
     random = Random(seed)
     wanted = len(rows) if count is None else count

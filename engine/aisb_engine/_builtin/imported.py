@@ -28,15 +28,15 @@ class Imported(Backend):
         yield Chunk("content")
 
     def _refuse(self) -> NoReturn:
-        raise refusal(self.source)
+        raise imported_error(self.source)
 
 
 def imported(path: Annotated[str, "where the answers come from"]) -> Iterable[Row]:
     """Rows that were imported with their answers; they are kept in the run and cannot be read again."""
-    raise refusal(path)
+    raise imported_error(path)
 
 
-def refusal(source: str) -> UsageError:
+def imported_error(source: str) -> UsageError:
     """Return the error for asking once more what was imported."""
     return UsageError(
         f"these answers were imported from {source or 'another tool'}: nothing can be asked again\n"

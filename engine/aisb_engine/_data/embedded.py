@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from aisb._errors import DataError
 from aisb._templates import Template
 from aisb._types import Row
-from aisb_engine._data.media_types import TornMediaError, ending, inspect
+from aisb_engine._data.media_types import TornMediaError, inspect, suffix_of
 
 if TYPE_CHECKING:
     from aisb_engine._spec import Task
@@ -113,7 +113,7 @@ class EmbeddedContent:
             found = inspect(BytesIO(content), len(content))
         except TornMediaError as error:
             raise DataError(f"the field {name!r}: {error}") from error
-        suffix = ending(found.type) if found else None
+        suffix = suffix_of(found.type) if found else None
         if found is None or suffix is None:
             if address:
                 return address

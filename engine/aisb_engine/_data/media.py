@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from aisb._errors import DataError
-from aisb._media import TYPES, address_path
+from aisb._media import MEDIA_TYPES, address_path
 from aisb._templates import Template, as_text
 from aisb._types import Part, PartKind, Sample
 from aisb_engine._data.embedded import Embedded
@@ -114,8 +114,8 @@ class Media:
 
     def _kind_of(self, fields: Mapping[str, Any]) -> PartKind:
         kind = cast("PartKind", self._kind.render(fields).strip().lower())
-        if kind not in TYPES:
-            raise DataError(f"{self._kind.where}: {kind!r} is not one of {', '.join(TYPES)}")
+        if kind not in MEDIA_TYPES:
+            raise DataError(f"{self._kind.where}: {kind!r} is not one of {', '.join(MEDIA_TYPES)}")
         return kind
 
     def _address(self, given: str | Embedded, kind: PartKind) -> str:
@@ -148,7 +148,7 @@ class Media:
                 f"{self.where}: {path} is outside of the data's folders, and a row may name no file there; "
                 "if it belongs to the data, let --data-dir name the folder that holds both"
             )
-        known = TYPES[kind]
+        known = MEDIA_TYPES[kind]
         if path.suffix.lower() not in known:
             raise DataError(
                 f"{self.where}: {path} does not end as {_a(kind)} does; "
@@ -176,7 +176,7 @@ class Media:
             content = base64.b64decode("".join(data.split()), validate=True)
         except (binascii.Error, ValueError) as error:
             raise DataError(f"{self.where}: the data URL is no base64 that can be read: {error}") from error
-        if said in TYPES[kind].values() or said.partition("/")[0] != kind:
+        if said in MEDIA_TYPES[kind].values() or said.partition("/")[0] != kind:
             found = self._inspected("the data URL", BytesIO(content), len(content))
             self._check("the data URL", kind, found, len(content))
 

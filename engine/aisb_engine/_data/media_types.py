@@ -9,9 +9,9 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
-from aisb._media import TYPES
+from aisb._media import MEDIA_TYPES
 
-HEAD = 64
+SIGNATURE_BYTES = 64
 """How many bytes decide about the type."""
 
 SHORTEST_TEXT = 16
@@ -36,7 +36,7 @@ def inspect(stream: BinaryIO, size: int) -> Content | None:
     Raises:
         TornMediaError: the header is that of a known image, and the rest is not there or makes no sense.
     """
-    kind = media_type(stream.read(HEAD))
+    kind = media_type(stream.read(SIGNATURE_BYTES))
     if kind is None:
         return None
     measure = _SIZES.get(kind)
@@ -74,7 +74,7 @@ def fits(kind: str, found: str) -> bool:
     return found.startswith(f"{kind}/") or (kind != "image" and found in _CONTAINERS)
 
 
-def ending(found: str) -> str | None:
+def suffix_of(found: str) -> str | None:
     """Return the file ending by which `data_url` knows a media type again; None where it knows none."""
     return _ENDINGS.get(found)
 
@@ -104,7 +104,7 @@ _BRANDS = {
     b"avif": "image/avif",
 }
 _CONTAINERS = frozenset({"audio/ogg", "audio/mp4", "video/webm", "video/mp4", "video/quicktime"})
-_ENDINGS = {type_: suffix for kinds in TYPES.values() for suffix, type_ in kinds.items()}
+_ENDINGS = {type_: suffix for kinds in MEDIA_TYPES.values() for suffix, type_ in kinds.items()}
 
 
 def _png(stream: BinaryIO, size: int) -> tuple[int, int]:

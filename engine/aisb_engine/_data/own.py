@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 DataType = Literal["mcq", "qa", "media"]
 Method = Literal["gen", "ppl"]
-ENDINGS = (".jsonl", ".csv", ".jsonl.gz", ".csv.gz")
+DATA_SUFFIXES = (".jsonl", ".csv", ".jsonl.gz", ".csv.gz")
 
 Grading = Callable[[str], Mapping[str, Any]]
 """Returns `postprocess` and `evaluate` for a kind of answer: `choice`, `number` or `text`."""
 
 MADE_FIELDS = frozenset({"answer_kind", "gold", "option_lines"})
-SHOWN = 8
+MAX_NAMED_ROWS = 8
 """How many rows without an answer are named."""
 
 
@@ -46,7 +46,7 @@ def own_task(
     Raises:
         UsageError: the file is missing or of another kind, its rows do not fit the type, or a value is none.
     """
-    if not path.name.endswith(ENDINGS):
+    if not path.name.endswith(DATA_SUFFIXES):
         raise UsageError(f"{path}: a .jsonl or .csv file is wanted")
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file")
@@ -172,7 +172,7 @@ def grading_line(task: Task, loaded: LoadedSamples, chosen: Iterable[Sample | Br
     without = [row.id for row in loaded.samples if row.fields.get("answer_kind") is None]
     if not without or not task.sample.require_target:
         return line
-    ids = ", ".join(without[:SHOWN]) + (", …" if len(without) > SHOWN else "")
+    ids = ", ".join(without[:MAX_NAMED_ROWS]) + (", …" if len(without) > MAX_NAMED_ROWS else "")
     several = "rows have no answer and are" if len(without) > 1 else "row has no answer and is"
     return f"{line}; {len(without):,} {several} not asked: {ids}"
 

@@ -11,7 +11,7 @@ import orjson
 from aisb._backend import HttpBackend, HttpCall, host_and_port
 from aisb._errors import AisbError, AttemptFailed, ConfigError
 from aisb._types import Chunk, Failure, Prediction, Request
-from aisb_engine._faults import RAISED, is_stop, words
+from aisb_engine._faults import RAISED, exception_words, is_stop
 from aisb_engine._http.reply import finish, predict
 from aisb_engine._http.transport import Exchange, Transport, WireRequest, open_transport
 from aisb_engine._masking import headers_from_environment
@@ -71,7 +71,7 @@ async def ask(
     except RAISED as error:  # one request: recorded as its failure, and counted
         if is_stop(error):
             raise
-        failure = Failure("protocol", words(error))
+        failure = Failure("protocol", exception_words(error))
     failure = finish(backend, exchange, failure)
     return predict(backend, exchange, request, failure, planned_ns=planned_ns, attempts=attempts)
 

@@ -42,7 +42,7 @@ async def ask_options(
             await _scores(backend, transport, _call(backend, request, text), exchange)
             for text in request.continuations
         ]
-        found = options(alone, wholes, request.continuations)
+        found = score_options(alone, wholes, request.continuations)
     except AttemptFailed as error:
         failure = error.failure
     except AisbError as error:
@@ -142,7 +142,9 @@ async def _scores(
     return backend.decode_logprob(event)
 
 
-def options(context: TokenScores, wholes: Sequence[TokenScores], texts: Sequence[str]) -> tuple[Logprob, ...]:
+def score_options(
+    context: TokenScores, wholes: Sequence[TokenScores], texts: Sequence[str]
+) -> tuple[Logprob, ...]:
     """Score each option that follows the context, given the whole text with it.
 
     All are scored from the last token boundary that they share: a tokenizer may draw the end of the context

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from aisb._backend import HttpBackend
 from aisb._errors import AttemptFailed
 from aisb._types import Failure, Prediction, Request, Timing
-from aisb_engine._faults import RAISED, words
+from aisb_engine._faults import RAISED, exception_words
 from aisb_engine._http.transport import Exchange
 from aisb_engine._record.kinds import Kinds
 from aisb_engine._stream import StreamReader, problems
@@ -135,7 +135,7 @@ def predict(
         if not isinstance(final, Prediction):
             raise TypeError(f"finalize returned {final!r:.80}; it returns a Prediction")
     except RAISED as error:  # one request: recorded as its failure, and counted
-        text = f"the backend cannot settle the reply ({words(error)})"
+        text = f"the backend cannot settle the reply ({exception_words(error)})"
         return replace(prediction, failure=failure or Failure("protocol", text, reader.status or None))
     return final
 

@@ -37,7 +37,7 @@ class FailedRequest(NamedTuple):
     failure: Failure
 
 
-class Brake:
+class LoadBrake:
     """Counts failed attempts without a success between them, and holds attempts back when they are many.
 
     A process that sends a part of the load counts its own attempts, and brakes after its part of the number.

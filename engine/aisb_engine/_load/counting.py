@@ -18,7 +18,7 @@ OFTEN, SELDOM = 0.25, 5.0
 """Seconds between two looks at what runs and waits: soon at first, for short loads, then more seldom."""
 
 
-class Counting:
+class TokenCounting:
     """The counters of one service around one load.
 
     `table` is what `load.json` keeps: counters `before` and `after`, and what gauges said `during` it.

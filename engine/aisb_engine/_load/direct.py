@@ -10,7 +10,7 @@ from typing import Any
 from aisb._backend import Backend
 from aisb._errors import AttemptFailed, RunError, UsageError
 from aisb._types import Chunk, ChunkKind, Failure, Logprob, Prediction, Request, Timing, Usage
-from aisb_engine._faults import RAISED, is_stop, words
+from aisb_engine._faults import RAISED, exception_words, is_stop
 from aisb_engine._stream.failures import failed_finish
 
 Clock = Callable[[], int]
@@ -49,7 +49,7 @@ async def ask_directly(
     except RAISED as error:  # one request: recorded as its failure, and counted
         if is_stop(error):
             raise
-        failure = Failure("protocol", words(error))
+        failure = Failure("protocol", exception_words(error))
     failure = failure or failed_finish(gathered.finish_reason)
     return replace(
         gathered.prediction(),
@@ -73,10 +73,10 @@ async def ask_directly(
 
 async def _options(backend: Backend, request: Request) -> tuple[Logprob, ...]:
     """Ask how likely a request's continuations are."""
-    from aisb_engine._http.likelihood import options
+    from aisb_engine._http.likelihood import score_options
 
     alone, *wholes = await backend.logprob(request)
-    return options(alone, wholes, request.continuations)
+    return score_options(alone, wholes, request.continuations)
 
 
 class _Gathered:

@@ -17,7 +17,7 @@ from aisb._environment import Environment, Episode
 from aisb._errors import RunError, ServiceError
 from aisb._types import Message, Prediction, Request, Sample, request_id
 from aisb_engine._faults import RAISED, ComponentError, describe, is_stop
-from aisb_engine._load.prepared import Answers, PreparedSubtask
+from aisb_engine._load.prepared import AnswerFunction, PreparedSubtask
 from aisb_engine._record.episodes import (
     EndedBy,
     EndedEpisode,
@@ -53,7 +53,7 @@ class Episodes:
     environment: Environment
     max_turns: int
     samples: Mapping[str, Sample]
-    answers: Answers
+    answers: AnswerFunction
     ended: Mapping[EpisodeKey, EndedEpisode]
     visible: Callable[[str], str]
     keep: Callable[[EndedEpisode], None]
@@ -142,7 +142,9 @@ class Episodes:
         return describe(error)
 
 
-def episodes_of(one: PreparedSubtask, answers: Answers, folder: Path, plugins: Plugins) -> Episodes | None:
+def episodes_of(
+    one: PreparedSubtask, answers: AnswerFunction, folder: Path, plugins: Plugins
+) -> Episodes | None:
     """Return the episodes of a subtask whose log lies in a folder; None where there is no environment."""
     table = one.task.environment
     if table is None or one.environment is None:

@@ -19,22 +19,22 @@ from aisb_engine._load.load_record import LoadRecord
 from aisb_engine._load.loads import is_open, planned
 from aisb_engine._load.placing import Placing
 from aisb_engine._load.prefix_cache import WARM_UP
-from aisb_engine._load.prepared import Answers, PreparedSubtask
+from aisb_engine._load.prepared import AnswerFunction, PreparedSubtask
 from aisb_engine._load.preparing import prepare
 from aisb_engine._load.probing import close_backends, probe_models
 from aisb_engine._load.recording import record_inputs
 from aisb_engine._load.runner import Note, SubtaskRunner
-from aisb_engine._load.share import LoadShare, Source
+from aisb_engine._load.share import LoadShare, RequestSource
 from aisb_engine._load.stage import InferenceStage
 from aisb_engine._load.token_budget import BudgetedLog, TokenBudget
 from aisb_engine._progress import Progress
 from aisb_engine._record.log import Log, LogWriter, read_folder
 from aisb_engine._record.manifest import now
-from aisb_engine._record.predictions import read_answers, write_predictions
+from aisb_engine._record.predictions import read_logged_answers, write_predictions
 from aisb_engine._record.stored import summary_of
 from aisb_engine._stopper import Stopper
 
-LEAD_NS = 2_000_000
+OPEN_LOOP_LEAD_NS = 2_000_000
 """How long after everything is ready the first request of an open loop can be due."""
 RESUMED_IN_AISBENCHS_WORDS = "Found {} tmp items, run infer task from the last interrupted position"
 """What AISBench's documents say of a resumed run, for scripts that look for it, in runs of its layout."""
@@ -146,7 +146,7 @@ async def run_subtask(
                 else:
 
                     async def start() -> int:
-                        return record.start(clock(), folder) + (LEAD_NS if share.is_open else 0)
+                        return record.start(clock(), folder) + (OPEN_LOOP_LEAD_NS if share.is_open else 0)
 
                     runner.health_file = share.health_file(folder)
                     with LogWriter(share.log_file(folder), session=stage.session) as log_writer:
@@ -190,8 +190,8 @@ def _on_outage(stage: InferenceStage, one: PreparedSubtask) -> Literal["go on", 
 
 
 def plan_requests(
-    one: PreparedSubtask, progress: Progress, answers: Answers, episodes: Episodes | None = None
-) -> tuple[Source, int]:
+    one: PreparedSubtask, progress: Progress, answers: AnswerFunction, episodes: Episodes | None = None
+) -> tuple[RequestSource, int]:
     """Return what gives the requests of a subtask with their planned times, and how many there are.
 
     Raises:
@@ -262,7 +262,9 @@ def _subtask_log(stage: InferenceStage, one: PreparedSubtask, progress: Progress
         note(f"{progress.phase}: {progress.finished} finished, {progress.failed} of them failed")
 
 
-def _resume(stage: InferenceStage, one: PreparedSubtask, progress: Progress, log: Log, note: Note) -> Answers:
+def _resume(
+    stage: InferenceStage, one: PreparedSubtask, progress: Progress, log: Log, note: Note
+) -> AnswerFunction:
     """Count what an earlier command has answered, say how much is left, and return the answers."""
     ids = {sample.id for sample in one.samples}
     finished = [key for key in log.finished if key[0] in ids and key[1] < one.subtask.repeats]
@@ -302,7 +304,7 @@ def _write_predictions(stage: InferenceStage, one: PreparedSubtask) -> None:
         return
     model, task, repeats = one.subtask.model, one.subtask.task, one.subtask.repeats
     with suppress(RunError):
-        answers = read_answers(stage.folder, model, task, repeats)
+        answers = read_logged_answers(stage.folder, model, task, repeats)
         also_json = stage.spec.run.predictions_json
         write_predictions(stage.folder, model, task, answers, repeats=repeats, also_json=also_json)
         if stage.scored and one.task.evaluate:

@@ -31,7 +31,7 @@ from aisb_engine._load.clock import RunClock
 from aisb_engine._load.request_queue import HandedOut
 from aisb_engine._load.runner import SubtaskRunner
 from aisb_engine._load.share import LoadShare, read_requests
-from aisb_engine._progress import COUNTS, Progress
+from aisb_engine._progress import COUNTED_FIELDS, Progress
 from aisb_engine._record.log import LogWriter
 
 REPORT_EVERY = 0.2
@@ -241,7 +241,7 @@ class _Worker:
     def _send_counts(self) -> None:
         self._channel.send(
             {
-                "counts": {name: getattr(self._progress, name) for name in COUNTS},
+                "counts": {name: getattr(self._progress, name) for name in COUNTED_FIELDS},
                 "failures": self._progress.failures,
                 "first_failure": self._progress.first_failure,
                 "live": backend_words(self._live, self._note),

@@ -20,11 +20,11 @@ from aisb_engine._load.lost_workers import Done, LostWorkers
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.runner import SubtaskRunner
 from aisb_engine._load.share import PlannedRequest, dealt_requests
-from aisb_engine._progress import COUNTS
+from aisb_engine._progress import COUNTED_FIELDS
 
-LEAD_NS = 30_000_000
+COMMON_START_LEAD_NS = 30_000_000
 """How long after the last worker is ready all of them start."""
-PATIENCE = 10.0
+STOP_SECONDS = 10.0
 """Seconds that workers have to end after they were told to stop."""
 
 
@@ -81,7 +81,7 @@ class LaunchedSubtask:
         with self._request_files(requests) as shared, self._as_run_error():
             async with AsyncExitStack() as cleanup:  # in reverse order, each whatever came of the others
                 cleanup.push_async_exit(self._at_end(launcher.collect))
-                cleanup.push_async_exit(self._at_end(lambda: launcher.stop(PATIENCE)))
+                cleanup.push_async_exit(self._at_end(lambda: launcher.stop(STOP_SECONDS)))
                 cleanup.push_async_exit(self._at_end(lambda: launcher.send({"stop": True})))
                 await launcher.start(jobs)
                 # Not before: a worker takes no message until it has its job.
@@ -145,7 +145,7 @@ class LaunchedSubtask:
                 if self._started_ns is not None:  # a new worker in the place of a lost one
                     await launcher.send_to(number, {"start": self._started_ns})
                 elif not preparing and not runner.stopping.is_set():
-                    self._started_ns = start(runner.clock() + max(LEAD_NS, launcher.lead_ns))
+                    self._started_ns = start(runner.clock() + max(COMMON_START_LEAD_NS, launcher.lead_ns))
                     await launcher.send({"start": self._started_ns})
             self._keep(number, message)
         if not runner.stopping.is_set():
@@ -216,7 +216,7 @@ class LaunchedSubtask:
     def _add_up(self) -> None:
         """Add the workers' counts up in this subtask's progress."""
         progress, messages = self.runner.progress, list(self._counts.values())
-        for name in COUNTS:
+        for name in COUNTED_FIELDS:
             setattr(progress, name, sum(message["counts"][name] for message in messages))
         progress.finished += progress.resumed
         failures: dict[str, int] = {}
@@ -279,7 +279,7 @@ async def _stopped_workers(stopping: asyncio.Event, launcher: Launcher) -> Async
     async def stop() -> None:
         await stopping.wait()
         await launcher.send({"stop": True})
-        await launcher.stop(PATIENCE)
+        await launcher.stop(STOP_SECONDS)
 
     task = asyncio.create_task(stop())
     try:

@@ -18,7 +18,7 @@ from aisb._backend import HttpBackend
 from aisb._types import Sample
 from aisb_engine._faults import backend_words
 from aisb_engine._http.fetch import proxy_for
-from aisb_engine._load.counting import Counting
+from aisb_engine._load.counting import TokenCounting
 from aisb_engine._load.loads import asked, is_endless
 from aisb_engine._load.pacing import Clock
 from aisb_engine._load.prefix_cache import PrefixCacheBuster
@@ -122,7 +122,7 @@ class LoadRecord:
     @asynccontextmanager
     async def _counters(self) -> AsyncIterator[None]:
         """Read the counters of the service before and after the block."""
-        counting = Counting(self._prepared.backend, self.remark)
+        counting = TokenCounting(self._prepared.backend, self.remark)
         await counting.begin()
         self.facts["counters"] = counting.table
         try:

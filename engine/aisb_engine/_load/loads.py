@@ -39,7 +39,7 @@ _APART = (
     ),
 )
 
-BLOCK = 64
+CACHE_BLOCK_TOKENS = 64
 """Tokens in a block of a server's prefix cache, at most: 16 in vLLM, 32 or 64 in TensorRT-LLM."""
 
 
@@ -227,7 +227,10 @@ def _cache_share(load: Load, samples: Sequence[Sample]) -> dict[str, float | Non
         return {"cache_share": load.cache_share}
     return {
         "cache_share": sum(row["shared_tokens"] for row in rows) / taken,
-        "cache_share_least": sum(row["shared_tokens"] // BLOCK * BLOCK for row in rows) / taken,
+        "cache_share_least": sum(
+            row["shared_tokens"] // CACHE_BLOCK_TOKENS * CACHE_BLOCK_TOKENS for row in rows
+        )
+        / taken,
     }
 
 

@@ -20,7 +20,7 @@ from aisb_engine._progress import Progress
 from aisb_engine._resolve.params import sends
 from aisb_engine._spec import Model, Subtask, Task
 
-Answers = Mapping[tuple[str, int, int], Prediction]
+AnswerFunction = Mapping[tuple[str, int, int], Prediction]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class PreparedSubtask:
 
     def requests(
         self,
-        answers: Answers | None = None,
+        answers: AnswerFunction | None = None,
         progress: Progress | None = None,
         is_done: Callable[[str, int], bool] | None = None,
     ) -> Iterator[Request]:
@@ -192,7 +192,7 @@ class PreparedSubtask:
         return bool(self.task.prompt.followups) and self.task.prompt.conversation != "last"
 
 
-def _without_answered_turns(request: Request, answers: Answers) -> Request | None:
+def _without_answered_turns(request: Request, answers: AnswerFunction) -> Request | None:
     """Return the first request of a conversation that has no answer yet; None when all have one."""
     while _is_answered(answers, request.key):
         if not request.followups:
@@ -201,6 +201,6 @@ def _without_answered_turns(request: Request, answers: Answers) -> Request | Non
     return request
 
 
-def _is_answered(answers: Answers, key: tuple[str, int, int]) -> bool:
+def _is_answered(answers: AnswerFunction, key: tuple[str, int, int]) -> bool:
     answer = answers.get(key)
     return answer is not None and answer.failure is None

@@ -15,8 +15,8 @@ from aisb_engine._data.samples import BrokenRow, sample_table
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.selecting import answerable, in_data_order
 from aisb_engine._load.stage import InferenceStage
-from aisb_engine._record.manifest import differences, identity, task_version
-from aisb_engine._record.predictions import Asked, prompt_of, write_samples
+from aisb_engine._record.manifest import identity, identity_differences, task_version
+from aisb_engine._record.predictions import RenderedSample, prompt_of, write_samples
 from aisb_engine._record.runfolder import read_json, write_atomically
 from aisb_engine._resolve.params import sends
 
@@ -61,7 +61,7 @@ def _checked_identity(stage: InferenceStage, one: PreparedSubtask) -> dict[str, 
         adapters=one.backend.adapters_hash() if isinstance(one.backend, LoraAdapters) else None,
     )
     path = _identity_file(stage, one)
-    if path.exists() and (lines := differences(read_json(path), present)):
+    if path.exists() and (lines := identity_differences(read_json(path), present)):
         raise RunError(
             f"{one.name} was asked something else in {stage.folder}:\n"
             + "\n".join(f"  {line}" for line in lines)
@@ -95,13 +95,13 @@ def _record_samples(stage: InferenceStage, one: PreparedSubtask) -> None:
     )
 
 
-def _asked(one: PreparedSubtask, row: Sample | BrokenRow) -> Asked:
+def _asked(one: PreparedSubtask, row: Sample | BrokenRow) -> RenderedSample:
     """Return a row as the log keeps it: with its prompt, or with the reason why there is none."""
     sample = row.sample if isinstance(row, BrokenRow) else row
     request = one.render(sample)
     if request is None:
-        return Asked(sample, "", str(one.broken[sample.id]))
-    return Asked(sample, prompt_of(request))
+        return RenderedSample(sample, "", str(one.broken[sample.id]))
+    return RenderedSample(sample, prompt_of(request))
 
 
 def _note_task(stage: InferenceStage, one: PreparedSubtask) -> None:

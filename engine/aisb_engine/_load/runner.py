@@ -29,13 +29,13 @@ from aisb_engine._load.attempts import (
     is_retryable,
     long_wait,
 )
-from aisb_engine._load.brake import Brake
+from aisb_engine._load.brake import LoadBrake
 from aisb_engine._load.client_health import ClientHealth
 from aisb_engine._load.direct import ask_directly
 from aisb_engine._load.pacing import BURST, Clock, Pacer, open_gates
 from aisb_engine._load.process import import_transport, rare_collections
 from aisb_engine._load.request_queue import OwnRequests, RequestQueue
-from aisb_engine._load.share import LoadShare, Source, rounds
+from aisb_engine._load.share import LoadShare, RequestSource, rounds
 from aisb_engine._load.task_group import TaskGroup
 from aisb_engine._masking import mask_failure
 from aisb_engine._progress import Progress
@@ -74,7 +74,7 @@ class SubtaskRunner:
     say: Note = lambda _line: None
     on_failure: Callable[[], None] = lambda: None
     episodes: Episodes | None = None
-    _brake: Brake | None = None
+    _brake: LoadBrake | None = None
     _said: set[str] = field(default_factory=set)
     _health: ClientHealth | None = None
     _asker: Asker | None = None
@@ -82,7 +82,7 @@ class SubtaskRunner:
     _is_closed: bool = False
 
     async def run(
-        self, source: Source, start: Callable[[], Awaitable[int]], queue: RequestQueue | None = None
+        self, source: RequestSource, start: Callable[[], Awaitable[int]], queue: RequestQueue | None = None
     ) -> list[str]:
         """Send the requests of the share; return when the last one has ended, or at the stop.
 
@@ -169,7 +169,7 @@ class SubtaskRunner:
     def watch_for_outage(self) -> None:
         """Hold attempts back from now on while nothing succeeds, as the share says."""
         if self.share.on_outage != "go on" and self.share.load.brake.failures:
-            self._brake = Brake(self.share, self.clock, self.say)
+            self._brake = LoadBrake(self.share, self.clock, self.say)
 
     @contextmanager
     def _measured_health(self) -> Iterator[ClientHealth | None]:
@@ -208,7 +208,7 @@ class SubtaskRunner:
         self._forget_failure(request, failure)
         return request
 
-    async def _slow_down(self, brake: Brake, held: int) -> int:
+    async def _slow_down(self, brake: LoadBrake, held: int) -> int:
         """Hold a client of a pressure run back while nothing succeeds; return how often in a row it was."""
         if not brake.is_on:
             return 0
@@ -348,7 +348,7 @@ class SubtaskRunner:
             attempt += not is_paused  # a pause uses no retries
             planned_ns = None
 
-    async def _attempt_after_pause(self, brake: Brake, request: Request, attempt: int) -> Prediction:
+    async def _attempt_after_pause(self, brake: LoadBrake, request: Request, attempt: int) -> Prediction:
         """Make an attempt when the pause is over, or as the probe that may end it."""
         is_probe = await brake.wait()
         with brake.probing() if is_probe else nullcontext():

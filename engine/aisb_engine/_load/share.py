@@ -21,7 +21,7 @@ from aisb_engine._spec import Load
 
 PlannedRequest = tuple[int, Request]
 """A request with its planned time in ns from the common start; 0 in a closed loop."""
-Source = Callable[[], Iterable[PlannedRequest]]
+RequestSource = Callable[[], Iterable[PlannedRequest]]
 """Gives the requests of a share in order; in an endless load it is called for each round."""
 
 
@@ -82,7 +82,7 @@ class LoadShare:
         return folder / f"vitals-{self.number}.jsonl"
 
 
-def rounds(share: LoadShare, source: Source) -> Iterator[Request]:
+def rounds(share: LoadShare, source: RequestSource) -> Iterator[Request]:
     """Yield the requests of an endless load, round after round."""
     number, is_empty = 0, False
     while not is_empty:

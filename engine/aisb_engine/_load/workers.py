@@ -14,7 +14,7 @@ import orjson
 
 from aisb._running import Job, Launcher
 
-Message = Mapping[str, Any]
+WorkerMessage = Mapping[str, Any]
 LONGEST_MESSAGE = 1 << 20
 """Bytes of a message; the longest are errors with the words of a service."""
 
@@ -26,7 +26,7 @@ class LocalWorkers(Launcher):
         self._jobs: Sequence[Job] = ()
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._listeners: list[asyncio.Task[None]] = []
-        self._messages: asyncio.Queue[tuple[int, Message | None]] = asyncio.Queue()
+        self._messages: asyncio.Queue[tuple[int, WorkerMessage | None]] = asyncio.Queue()
         self._left = 0
         self._stopped = False
 
@@ -36,7 +36,7 @@ class LocalWorkers(Launcher):
         for number in range(len(jobs)):
             await self._start(number)
 
-    async def watch(self) -> AsyncIterator[tuple[int, Message]]:
+    async def watch(self) -> AsyncIterator[tuple[int, WorkerMessage]]:
         """Yield the messages of the processes."""
         try:
             while self._left:
@@ -55,11 +55,11 @@ class LocalWorkers(Launcher):
         await self._start(worker)
         return True
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: WorkerMessage) -> None:
         """Send a message to all processes."""
         _write(self._processes.values(), message)
 
-    async def send_to(self, worker: int, message: Message) -> None:
+    async def send_to(self, worker: int, message: WorkerMessage) -> None:
         """Send a message to one process."""
         _write([self._processes[worker]], message)
 
@@ -110,7 +110,7 @@ class LocalWorkers(Launcher):
             await self._messages.put((number, last))
         await self._messages.put((number, None))
 
-    def _last_message(self, number: int, code: int, words: str) -> Message:
+    def _last_message(self, number: int, code: int, words: str) -> WorkerMessage:
         """Return what is left to say of a process that ended: its standard error, or that it was lost."""
         if code == 0 or self._stopped:
             return {"note": words} if words else {}
@@ -119,7 +119,7 @@ class LocalWorkers(Launcher):
         return {"lost": f"worker {number} ended {how} before its work did{last}"}
 
 
-def _write(processes: Iterable[asyncio.subprocess.Process], message: Message) -> None:
+def _write(processes: Iterable[asyncio.subprocess.Process], message: WorkerMessage) -> None:
     line = orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
     for process in processes:
         if process.stdin is not None and not process.stdin.is_closing():

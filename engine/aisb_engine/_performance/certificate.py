@@ -14,7 +14,7 @@ from aisb._performance import CertificateVerdict
 from aisb._types import ChunkKind
 
 if TYPE_CHECKING:
-    from aisb_engine._performance.columns import Columns
+    from aisb_engine._performance.columns import LogColumns
     from aisb_engine._performance.latency import Requests
     from aisb_engine._performance.stages import InFlight
     from aisb_engine._record.loadfiles import LoadFiles
@@ -43,7 +43,7 @@ LONG_ENOUGH = 4
 """Replies of fewer tokens may well come in one piece."""
 END_TOKEN = 1
 """Servers count the end token, which no chunk shows: one token apart is no disagreement."""
-TEXT: frozenset[ChunkKind] = frozenset(("content", "reasoning"))
+TEXT_KINDS: frozenset[ChunkKind] = frozenset(("content", "reasoning"))
 INPUT_APART = {True: 0.05, False: 0.6}
 """The share by which the input tokens that the server counts may differ from those asked: of prompts that a
 tokenizer made to an exact length, and of others."""
@@ -56,7 +56,7 @@ traces have up to some tens of requests a second; read 1000 times too fast, most
 
 
 def certify(
-    columns: Columns,
+    columns: LogColumns,
     requests: Requests,
     *,
     stages: Sequence[Stage],
@@ -88,7 +88,7 @@ def certify(
 
 
 def _answers(
-    columns: Columns, requests: Requests, achieved: AchievedLoad, load: LoadFiles
+    columns: LogColumns, requests: Requests, achieved: AchievedLoad, load: LoadFiles
 ) -> Iterator[Signal]:
     total, failed = len(columns), len(columns.failures)
     if not requests.ok.any():
@@ -123,7 +123,7 @@ def _lost_workers(load: LoadFiles) -> Iterator[Signal]:
     yield Signal("lost workers", "INVALID" if share > LOST_SHARE else "SUSPECT", reason)
 
 
-def _refused(columns: Columns) -> str:
+def _refused(columns: LogColumns) -> str:
     """Return what to do where the service refuses `ignore_eos`, which performance tasks set."""
     if not any("ignore_eos" in message for _, message in columns.failures.values()):
         return ""
@@ -198,7 +198,7 @@ def _rate(achieved: AchievedLoad, load: LoadFiles) -> Iterator[Signal]:
 
 
 def _concurrency(
-    columns: Columns, flight: InFlight, load: LoadFiles, window: Window | None
+    columns: LogColumns, flight: InFlight, load: LoadFiles, window: Window | None
 ) -> Iterator[Signal]:
     """Compare the number in flight of a closed loop with what was possible: its peak, then its average.
 
@@ -223,7 +223,7 @@ def _concurrency(
         yield Signal("concurrency", _grade(off, MISSED), reason)
 
 
-def _average_in_flight(columns: Columns, flight: InFlight, window: Window | None) -> float | None:
+def _average_in_flight(columns: LogColumns, flight: InFlight, window: Window | None) -> float | None:
     """Return how many were in flight on average while there was something to begin; None where at no time.
 
     That is in the stable stage; where there is none, until the last request began (of a conversation: its
@@ -242,7 +242,7 @@ def _average_in_flight(columns: Columns, flight: InFlight, window: Window | None
     return flight.mean(start, until) if ends >= flight.peak else None
 
 
-def _trace_times(columns: Columns, load: LoadFiles) -> Iterator[Signal]:
+def _trace_times(columns: LogColumns, load: LoadFiles) -> Iterator[Signal]:
     """Say when the times of a trace are plainly in another unit than they were taken for."""
     import numpy as np
 
@@ -260,7 +260,7 @@ def _trace_times(columns: Columns, load: LoadFiles) -> Iterator[Signal]:
     yield Signal("trace times", "SUSPECT", f"the trace's times ask for {reason}")
 
 
-def _token_counts(columns: Columns, requests: Requests) -> Iterator[Signal]:
+def _token_counts(columns: LogColumns, requests: Requests) -> Iterator[Signal]:
     import numpy as np
 
     ok = requests.ok
@@ -275,12 +275,12 @@ def _token_counts(columns: Columns, requests: Requests) -> Iterator[Signal]:
             yield Signal("token counts", "SUSPECT", f"{reason} replies")
     told = columns["usage_tokens"]
     # Calls of tools may be sent in more pieces than they have tokens.
-    fewer = ok & (columns["streamed"] == 1) & (told < columns.count(TEXT) - END_TOKEN)
+    fewer = ok & (columns["streamed"] == 1) & (told < columns.count(TEXT_KINDS) - END_TOKEN)
     if fewer.sum() > DIFFERS * (ok & ~np.isnan(told)).sum():
         row = int(fewer.argmax())
         reason = (
             f"the server counts fewer output tokens than chunks with text in {fewer.sum()} of {ok.sum()} "
-            f"replies (the first: {told[row]:.0f} tokens in {columns.count(TEXT)[row]:.0f} chunks)"
+            f"replies (the first: {told[row]:.0f} tokens in {columns.count(TEXT_KINDS)[row]:.0f} chunks)"
         )
         yield Signal("token counts", "SUSPECT", reason)
     unknown = int((np.isnan(requests.output_tokens) & ok).sum())
@@ -289,7 +289,7 @@ def _token_counts(columns: Columns, requests: Requests) -> Iterator[Signal]:
         yield Signal("token counts", "SUSPECT", reason)
 
 
-def _input_lengths(columns: Columns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
+def _input_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
     """Say when prompts made to a length have another one by the server's count.
 
     A chat template adds tokens and takes none away.
@@ -312,7 +312,7 @@ def _input_lengths(columns: Columns, requests: Requests, load: LoadFiles) -> Ite
         yield Signal("input lengths", "SUSPECT", reason)
 
 
-def _output_lengths(columns: Columns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
+def _output_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
     import numpy as np
 
     asked, told = columns["asked_tokens"], requests.output_tokens
@@ -330,7 +330,7 @@ def _output_lengths(columns: Columns, requests: Requests, load: LoadFiles) -> It
         yield Signal("output lengths", "SUSPECT", reason)
 
 
-def _held_back(columns: Columns, requests: Requests) -> Iterator[Signal]:
+def _held_back(columns: LogColumns, requests: Requests) -> Iterator[Signal]:
     """Weigh streams that came in one piece: a proxy or a gateway collected them."""
     import numpy as np
 
@@ -345,7 +345,7 @@ def _held_back(columns: Columns, requests: Requests) -> Iterator[Signal]:
 
 
 def _cache(
-    columns: Columns, requests: Requests, load: LoadFiles, counters: Counters | None
+    columns: LogColumns, requests: Requests, load: LoadFiles, counters: Counters | None
 ) -> Iterator[Signal]:
     import numpy as np
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 Kinds: TypeAlias = frozenset[ChunkKind]
 
-KINDS: tuple[ChunkKind, ...] = ("role", "reasoning", "content", "tool", "finish", "usage", "keepalive")
-ALL: Kinds = frozenset(KINDS)
+CHUNK_KINDS: tuple[ChunkKind, ...] = ("role", "reasoning", "content", "tool", "finish", "usage", "keepalive")
+ALL: Kinds = frozenset(CHUNK_KINDS)
 SCALARS = (
     "repeat", "turn", "attempts", "session",
     "planned", "connected", "sent", "headers", "done", "failed",
@@ -44,12 +44,12 @@ where a record's gaps lie."""
 
 BY_KIND = ("at_first", "at_last", "count", "first", "last")
 _PLACE = {name: number for number, name in enumerate(SCALARS)}
-WINDOW = 64 << 20
+MAPPED_BYTES = 64 << 20
 """How many bytes of a file stay mapped in memory at most."""
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class LogColumns:
     """The latest attempt of each request, in the order of sending.
 
     `finish` has each one's finish reason; `failures` the (kind, message) of each row that failed. `earlier`
@@ -92,9 +92,9 @@ class Columns:
         counts: Floats = self._by_kind("count", kinds).sum(axis=1)
         return counts
 
-    def part(self, rows: Any) -> Columns:
+    def part(self, rows: Any) -> LogColumns:
         """Return some of the rows, without their names: for what is computed over their chunks."""
-        return Columns([], [], {}, self.table[rows], self.files)
+        return LogColumns([], [], {}, self.table[rows], self.files)
 
     @property
     def end(self) -> Floats:
@@ -127,8 +127,8 @@ class Columns:
 
         known = self.table[row]
         count = int(known[_PLACE["chunks"]])
-        start = len(SCALARS) + BY_KIND.index("first") * len(KINDS)
-        begun = np.nanmin(known[start : start + len(KINDS)]) if count else 0
+        start = len(SCALARS) + BY_KIND.index("first") * len(CHUNK_KINDS)
+        begun = np.nanmin(known[start : start + len(CHUNK_KINDS)]) if count else 0
         raw = next((gaps for _, gaps in self._raw([row])), np.zeros(0))
         stamps = self._offsets(raw)[:count] + begun
         return stamps, self._mask(row, kinds), self._tokens(row)
@@ -149,8 +149,8 @@ class Columns:
             yield row, np.repeat(np.rint(np.diff(stamps[holding]) / shares).astype(np.int64), shares)
 
     def _by_kind(self, name: str, kinds: Kinds) -> Floats:
-        start = len(SCALARS) + BY_KIND.index(name) * len(KINDS)
-        chosen: Floats = self.table[:, [start + n for n, kind in enumerate(KINDS) if kind in kinds]]
+        start = len(SCALARS) + BY_KIND.index(name) * len(CHUNK_KINDS)
+        chosen: Floats = self.table[:, [start + n for n, kind in enumerate(CHUNK_KINDS) if kind in kinds]]
         return chosen
 
     def _raw(self, rows: Iterable[int]) -> Iterator[tuple[int, Any]]:
@@ -166,7 +166,7 @@ class Columns:
             count = max(0, int(place[_PLACE["chunks"]]) - 1)
             yield row, np.frombuffer(maps[number], "<i8" if wide else "<u4", count, at)
             touched += count * (8 if wide else 4)
-            if touched > WINDOW:
+            if touched > MAPPED_BYTES:
                 touched = 0
                 for each in maps:
                     each.madvise(MADV_DONTNEED)

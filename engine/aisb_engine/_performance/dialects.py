@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aisb import Distribution
 from aisb._errors import UnknownName
 from aisb._types import TOKEN_KINDS, ChunkKind
-from aisb_engine._performance.columns import ALL, Columns
+from aisb_engine._performance.columns import ALL, LogColumns
 from aisb_engine._performance.latency import SOURCES, output_tokens
 from aisb_engine._performance.spreads import Counted, distribution_of, pooled
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 Kinds = frozenset[ChunkKind]
 
-CHOICES: Kinds = frozenset(("role", "reasoning", "content", "tool", "finish"))
+WITH_CHOICES: Kinds = frozenset(("role", "reasoning", "content", "tool", "finish"))
 """The chunks that have `choices`: not a usage chunk, not a keep-alive."""
-EVENTS: Kinds = ALL - {"keepalive"}
+DATA_EVENTS: Kinds = ALL - {"keepalive"}
 SAID: Kinds = frozenset(("content", "reasoning"))
 CONTENT: Kinds = frozenset(("content",))
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class ToolRules:
     """The rules of one tool.
 
     `last` None means the reply's end, `[DONE]` included. `tpot` and `itl` name a formula: `rest` is
@@ -52,34 +52,35 @@ class Dialect:
     certified: bool = False
 
 
-DIALECTS: Mapping[str, Dialect] = {
+DIALECTS: Mapping[str, ToolRules] = {
     dialect.name: dialect
     for dialect in (
-        Dialect(
-            "vllm", CHOICES, CHOICES, "rest", "gaps", CHOICES, ("usage", "tokenizer"), 1,
+        ToolRules(
+            "vllm", WITH_CHOICES, WITH_CHOICES, "rest", "gaps", WITH_CHOICES, ("usage", "tokenizer"), 1,
             "first and last chunk with choices, role-only and finish included; TPOT (E2EL−TTFT)/(N−1)",
         ),
-        Dialect(
-            "aisbench", CHOICES, EVENTS, "rest or 0", "gaps", EVENTS, ("usage",), 0,
+        ToolRules(
+            "aisbench", WITH_CHOICES, DATA_EVENTS, "rest or 0", "gaps", DATA_EVENTS, ("usage",), 0,
             "first chunk, role-only included, to the usage chunk; TPOT (E2EL−TTFT)/(N−1), 0 where N ≤ 1",
         ),
-        Dialect(
+        ToolRules(
             "aiperf", SAID, SAID, None, "rest", SAID, ("tokenizer",), None,
             "first to last content or reasoning; its ITL is (E2EL−TTFT)/(N−1); N by a tokenizer",
         ),
-        Dialect(
+        ToolRules(
             "guidellm", TOKEN_KINDS, TOKEN_KINDS, "whole", "between", TOKEN_KINDS, ("usage",), "chunks",
             "first to last token; TPOT E2EL/N, TTFT inside; ITL (last−first)/(N−1) a request",
         ),
-        Dialect(
+        ToolRules(
             "sglang", CONTENT, None, "rest", "shares", CONTENT, ("usage",), "asked",
             "first chunk with content to [DONE]; TPOT (E2EL−TTFT)/(N−1); ITL a token of each chunk",
         ),
-        Dialect(
-            "evalscope", CHOICES, EVENTS, "rest", "gaps", CHOICES, ("usage", "tokenizer"), None,
+        ToolRules(
+            "evalscope", WITH_CHOICES, DATA_EVENTS, "rest", "gaps", WITH_CHOICES, ("usage", "tokenizer"),
+            None,
             "first chunk with choices to the usage chunk; TPOT (E2EL−TTFT)/(N−1)",
         ),
-        Dialect(
+        ToolRules(
             "mlperf", TOKEN_KINDS, TOKEN_KINDS, "rest", None, TOKEN_KINDS, ("usage", "chunks", "tokenizer"),
             None, "first to last token; TPOT (E2EL−TTFT)/(N−1); percentiles are early-stopping estimates",
             certified=True,
@@ -95,7 +96,7 @@ class Spoken:
     A number that the tool does not have is None in `parameters`; its ITL is pooled where the tool pools.
     """
 
-    dialect: Dialect
+    dialect: ToolRules
     ttft: Floats
     e2el: Floats
     tpot: Floats
@@ -104,14 +105,14 @@ class Spoken:
     parameters: Mapping[str, Distribution | None]
 
 
-def dialect(name: str) -> Dialect:
+def dialect(name: str) -> ToolRules:
     """Return a dialect by its name. Raise `UnknownName` when there is none."""
     if name not in DIALECTS:
         raise UnknownName("dialect", name, DIALECTS)
     return DIALECTS[name]
 
 
-def speak(columns: Columns, rules: Dialect, percentiles: Sequence[float]) -> Spoken:
+def speak(columns: LogColumns, rules: ToolRules, percentiles: Sequence[float]) -> Spoken:
     """Compute a run's numbers by the rules of a tool."""
     import numpy as np
 
@@ -159,7 +160,7 @@ def speak(columns: Columns, rules: Dialect, percentiles: Sequence[float]) -> Spo
     )
 
 
-def _tokens(columns: Columns, rules: Dialect) -> Floats:
+def _tokens(columns: LogColumns, rules: ToolRules) -> Floats:
     import numpy as np
 
     tokens, _ = output_tokens(columns, [name for name in SOURCES if name in rules.tokens])
@@ -172,7 +173,7 @@ def _tokens(columns: Columns, rules: Dialect) -> Floats:
     return found
 
 
-def _pooled(columns: Columns, rules: Dialect, percentiles: Sequence[float]) -> Distribution | None:
+def _pooled(columns: LogColumns, rules: ToolRules, percentiles: Sequence[float]) -> Distribution | None:
     rows = ((columns["ok"] == 1) & (columns["streamed"] == 1)).nonzero()[0]
 
     def stream() -> Iterator[tuple[int, Any]]:

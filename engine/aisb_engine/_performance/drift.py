@@ -25,7 +25,7 @@ HALVES = 0.12
 CHANCE = 0.001
 """A difference is more than chance where at most this share of the shuffled orders has as large a one."""
 SHUFFLES = 1000
-POINTS = 500
+MAX_POINTS = 500
 """Longer series are summed up to so many points before they are shuffled."""
 
 
@@ -39,7 +39,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class DriftChange:
     """A change of speed: `what` a second of a request's time, before and after a moment."""
 
     what: str
@@ -50,7 +50,7 @@ class Change:
         return f"the speed of a request changes from {self.before:.4g} to {self.after:.4g} {self.what}/s"
 
 
-def find_change(work: Work, *, misplaced: float = MISPLACED, halves: float = HALVES) -> Change | None:
+def find_change(work: Work, *, misplaced: float = MISPLACED, halves: float = HALVES) -> DriftChange | None:
     """Return how the speed of a service changed, or None where it held."""
     import numpy as np
 
@@ -74,7 +74,7 @@ def find_change(work: Work, *, misplaced: float = MISPLACED, halves: float = HAL
         return None
     inside = _speed(time[first:last], done[first:last])
     rest = _speed(np.delete(time, slice(first, last)), np.delete(done, slice(first, last)))
-    return Change(work.what, *((inside, rest) if first == 0 else (rest, inside)))
+    return DriftChange(work.what, *((inside, rest) if first == 0 else (rest, inside)))
 
 
 def _apart(time: Floats, done: Floats) -> Floats:
@@ -103,8 +103,8 @@ def _speed(time: Floats, done: Floats) -> float:
 def _summed(values: Floats) -> Floats:
     import numpy as np
 
-    if len(values) <= POINTS:
+    if len(values) <= MAX_POINTS:
         return values
-    edges = np.linspace(0, len(values), POINTS + 1).astype(int)[:-1]
+    edges = np.linspace(0, len(values), MAX_POINTS + 1).astype(int)[:-1]
     summed: Floats = np.add.reduceat(values, edges)
     return summed

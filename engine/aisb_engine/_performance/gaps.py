@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aisb import Distribution
-from aisb_engine._performance.columns import Columns
-from aisb_engine._performance.spreads import Counted, Fine, Tally, Wanted, pooled
+from aisb_engine._performance.columns import LogColumns
+from aisb_engine._performance.spreads import Counted, Fine, ValueTally, Wanted, pooled
 
 if TYPE_CHECKING:
     from aisb_engine._performance.latency import Requests
@@ -27,7 +27,7 @@ POOLS = {
 
 
 def gap_distributions(
-    columns: Columns,
+    columns: LogColumns,
     requests: Requests,
     inside: Any,
     percentiles: Sequence[float],
@@ -49,7 +49,7 @@ def gap_distributions(
     return pooled(_Split(split, parts), POOLS, percentiles)
 
 
-def _stream(columns: Columns, rows: Any, keys: Any, shared: Any) -> Iterator[tuple[int, Any]]:
+def _stream(columns: LogColumns, rows: Any, keys: Any, shared: Any) -> Iterator[tuple[int, Any]]:
     """Yield (key, gaps) of these rows; those of `shared` a second time, spread over their chunks' tokens."""
     for row, gaps in columns.gaps(rows):
         yield int(keys[row]), gaps
@@ -60,16 +60,16 @@ def _stream(columns: Columns, rows: Any, keys: Any, shared: Any) -> Iterator[tup
 class _Split:
     """What is counted by processes, each over its part of the requests."""
 
-    def __init__(self, split: Split, parts: Sequence[tuple[Columns, Any, Any]]) -> None:
+    def __init__(self, split: Split, parts: Sequence[tuple[LogColumns, Any, Any]]) -> None:
         self._split = split
         self._parts = parts
 
-    def coarsely(self) -> dict[int, Tally]:
+    def coarsely(self) -> dict[int, ValueTally]:
         """Return how many values lie in each bucket, and their sum and ends."""
-        tallies: dict[int, Tally] = {}
+        tallies: dict[int, ValueTally] = {}
         for found in self._split.each(_coarsely, self._parts):
             for key, tally in found.items():
-                tallies.setdefault(key, Tally()).take(tally)
+                tallies.setdefault(key, ValueTally()).take(tally)
         return tallies
 
     def finely(self, wanted: Wanted) -> Fine:
@@ -82,13 +82,13 @@ class _Split:
         return first
 
 
-def _coarsely(state: dict[str, Any], columns: Columns, keys: Any, shared: Any) -> dict[int, Tally]:
+def _coarsely(state: dict[str, Any], columns: LogColumns, keys: Any, shared: Any) -> dict[int, ValueTally]:
     """Count a part in a process of its own, which remembers it."""
     import numpy as np
 
     rows = np.arange(len(columns))
     state["part"] = Counted(partial(_stream, columns, rows, keys, shared))
-    found: dict[int, Tally] = state["part"].coarsely()
+    found: dict[int, ValueTally] = state["part"].coarsely()
     return found
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aisb_engine._performance.columns import ALL, Columns
-from aisb_engine._record.latency import VISIBLE
+from aisb_engine._performance.columns import ALL, LogColumns
+from aisb_engine._record.latency import VISIBLE_KINDS
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
@@ -56,7 +56,7 @@ class Requests:
         return _ratio(1000 * self.input_tokens, self.ttft)
 
 
-def each_request(columns: Columns) -> Requests:
+def each_request(columns: LogColumns) -> Requests:
     """Compute the numbers of each request."""
     import numpy as np
 
@@ -78,7 +78,7 @@ def each_request(columns: Columns) -> Requests:
     return Requests(
         ttfb=only_streamed(columns.first(ALL), sent),
         ttft=only_streamed(first, sent),
-        ttfc=only_streamed(columns.first(VISIBLE), sent),
+        ttfc=only_streamed(columns.first(VISIBLE_KINDS), sent),
         e2el=(ended - sent) / 1e6,
         e2el_close=(done - sent) / 1e6,
         tpot=np.where(streamed, _tpot(columns, streamed_tokens), nan),
@@ -94,7 +94,7 @@ def each_request(columns: Columns) -> Requests:
     )
 
 
-def _tpot(columns: Columns, tokens: Floats) -> Floats:
+def _tpot(columns: LogColumns, tokens: Floats) -> Floats:
     """Return the milliseconds a token after the first chunk, of `tokens` that were streamed in each request.
 
     Where chunks say their tokens, it is the time from the first chunk that holds some to the last. Where they
@@ -117,7 +117,7 @@ def _tpot(columns: Columns, tokens: Floats) -> Floats:
     return per_token
 
 
-def _hidden_tokens(columns: Columns, output: Floats) -> Floats:
+def _hidden_tokens(columns: LogColumns, output: Floats) -> Floats:
     """Return the reasoning tokens of each request that the service counts and never streamed.
 
     Reasoning that was streamed as text is in the chunks: then these leave no room for what is hidden.
@@ -134,7 +134,7 @@ def _hidden_tokens(columns: Columns, output: Floats) -> Floats:
     return hidden
 
 
-def output_tokens(columns: Columns, order: Sequence[str] = SOURCES) -> tuple[Floats, Any]:
+def output_tokens(columns: LogColumns, order: Sequence[str] = SOURCES) -> tuple[Floats, Any]:
     """Return each request's output tokens by the first source that knows them, and which it was."""
     import numpy as np
 

@@ -28,7 +28,7 @@ from aisb import (
 from aisb._errors import CheckFailed, UsageError
 from aisb_engine._load.arrivals import Ramp
 from aisb_engine._performance.certificate import certify
-from aisb_engine._performance.columns import Columns
+from aisb_engine._performance.columns import LogColumns
 from aisb_engine._performance.counters import gained
 from aisb_engine._performance.dialects import dialect, speak
 from aisb_engine._performance.gaps import gap_distributions
@@ -45,7 +45,7 @@ from aisb_engine._record.runfolder import RunFolder
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
 
-PERCENTILES = (75.0, 90.0, 99.0)
+DEFAULT_PERCENTILES = (75.0, 90.0, 99.0)
 FURTHER_PERCENTILES = {95.0: 1, 99.0: 1, 99.9: 1000}
 """Percentiles that are measured beside those shown, and how many values each needs."""
 NOTHING_SENT = Certificate("INVALID", (Signal("failures", "INVALID", "nothing was sent"),))
@@ -58,7 +58,7 @@ RAMP_POINTS = 400
 class MeasuredPerformance(PerformanceResult):
     """What was measured, with the columns that it was computed from."""
 
-    columns: Columns = field(repr=False)
+    columns: LogColumns = field(repr=False)
     numbers: Requests = field(repr=False)
 
     def requests(self) -> Mapping[str, Any]:
@@ -110,7 +110,7 @@ def measure(
     model: str,
     task: str,
     *,
-    percentiles: Sequence[float] = PERCENTILES,
+    percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     objectives: Mapping[str, float] | None = None,
     count_tokens: CountTokens | None = None,
 ) -> MeasuredPerformance:
@@ -208,7 +208,7 @@ def require_valid(
 
 
 def _stages(
-    columns: Columns,
+    columns: LogColumns,
     requests: Requests,
     flight: InFlight,
     window: Window | None,
@@ -284,7 +284,7 @@ def _enough(distribution: Distribution | None, percentiles: Sequence[float]) -> 
     return replace(distribution, percentiles=kept)
 
 
-def _achieved(columns: Columns, flight: InFlight, load: LoadFiles) -> AchievedLoad:
+def _achieved(columns: LogColumns, flight: InFlight, load: LoadFiles) -> AchievedLoad:
     import numpy as np
 
     sent = np.sort(columns["sent"][~np.isnan(columns["sent"])])
@@ -331,7 +331,7 @@ def _goodput(
     return Goodput(objectives, count, per(count, seconds), per(count, achieved.offered))
 
 
-def _notes(columns: Columns, requests: Requests, load: LoadFiles) -> Iterator[str]:
+def _notes(columns: LogColumns, requests: Requests, load: LoadFiles) -> Iterator[str]:
     import numpy as np
 
     ok = requests.ok

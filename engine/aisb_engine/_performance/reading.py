@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import orjson
 
 from aisb._types import ChunkKind
-from aisb_engine._performance.columns import BY_KIND, KINDS, SCALARS, WINDOW, Columns, open_map
+from aisb_engine._performance.columns import BY_KIND, CHUNK_KINDS, MAPPED_BYTES, SCALARS, LogColumns, open_map
 from aisb_engine._performance.held import Held, held
 from aisb_engine._record.log import extents, next_record
 from aisb_engine._record.records import LENGTH, counts_of
@@ -33,7 +33,7 @@ _FEW = 32
 """Up to so many gaps are summed in Python: a call of numpy costs as much."""
 
 
-class Piece(NamedTuple):
+class LogPart(NamedTuple):
     """The part of a worker's file from one record's start to another's."""
 
     number: int
@@ -44,7 +44,7 @@ class Piece(NamedTuple):
 
 def read_columns(
     folder: Path, *, count_tokens: CountTokens | None = None, split: Split | None = None
-) -> Columns:
+) -> LogColumns:
     """Read every worker's file in a log folder; for each request the last attempt wins.
 
     `count_tokens` tells the tokens of a text; it is asked for every reply, where it is given. The processes
@@ -53,21 +53,21 @@ def read_columns(
     import numpy as np
 
     files = [path for path in sorted(folder.glob("worker-*")) if path.stat().st_size]
-    whole = [Piece(number, path, 0, path.stat().st_size) for number, path in enumerate(files)]
+    whole = [LogPart(number, path, 0, path.stat().st_size) for number, path in enumerate(files)]
     gathered = _Gathered(count_tokens)
     if split is None or count_tokens is not None:  # which may be a function that only this process has
         gathered.read_all(whole)
     else:
         for one in split.each(_gather, [(pieces,) for pieces in shared_out(whole, split.count)]):
             gathered.extend(one)
-    table = np.concatenate([np.empty((0, len(SCALARS) + len(BY_KIND) * len(KINDS))), *gathered.blocks])
+    table = np.concatenate([np.empty((0, len(SCALARS) + len(BY_KIND) * len(CHUNK_KINDS))), *gathered.blocks])
     place = {name: number for number, name in enumerate(SCALARS)}
     latest = max(gathered.sessions, default=0)
     rows = np.array([*gathered.latest.values()], np.intp)
     order = rows[table[rows, place["session"]] == latest]
     order = order[np.lexsort((order, table[order, place["sent"]], table[order, place["planned"]]))]
     listed = order.tolist()
-    return Columns(
+    return LogColumns(
         ids=[gathered.ids[row] for row in listed],
         finish=[gathered.finish[row] for row in listed],
         failures={new: gathered.failures[row] for new, row in enumerate(listed) if row in gathered.failures},
@@ -78,10 +78,10 @@ def read_columns(
     )
 
 
-def shared_out(pieces: Sequence[Piece], count: int) -> list[list[Piece]]:
+def shared_out(pieces: Sequence[LogPart], count: int) -> list[list[LogPart]]:
     """Return the pieces in as many shares of about the same size, in their order, cut between records."""
     total = sum(piece.end - piece.start for piece in pieces)
-    shares: list[list[Piece]] = [[] for _ in range(count)]
+    shares: list[list[LogPart]] = [[] for _ in range(count)]
     before = 0  # bytes of the pieces before this one
     for piece in pieces:
         data, start = open_map(piece.path), piece.start
@@ -95,7 +95,7 @@ def shared_out(pieces: Sequence[Piece], count: int) -> list[list[Piece]]:
     return shares
 
 
-def _gather(state: dict[str, Any], pieces: Sequence[Piece]) -> _Gathered:
+def _gather(state: dict[str, Any], pieces: Sequence[LogPart]) -> _Gathered:
     """Read a share of the log in a process of its own."""
     del state
     gathered = _Gathered(None)
@@ -118,12 +118,12 @@ class _Gathered:
         self.rows: list[list[float | None]] = []
         self.damaged = 0
 
-    def read_all(self, pieces: Sequence[Piece]) -> None:
+    def read_all(self, pieces: Sequence[LogPart]) -> None:
         for piece in pieces:
             self.read(piece)
         self.pack()
 
-    def read(self, piece: Piece) -> None:
+    def read(self, piece: LogPart) -> None:
         data = open_map(piece.path)
         forgotten = 0
         for start, end in extents(data, piece.start, piece.end):
@@ -131,7 +131,7 @@ class _Gathered:
                 self.damaged += 1
                 continue
             self.add(piece.number, data, start)
-            if end - forgotten > WINDOW:
+            if end - forgotten > MAPPED_BYTES:
                 whole = (end - forgotten) // PAGESIZE * PAGESIZE
                 data.madvise(MADV_DONTNEED, forgotten, whole)
                 forgotten += whole
@@ -184,7 +184,7 @@ class _Gathered:
         chunks = 0 if begun is None else count + 1
         wide = code == "q"
         places = _places(tuple([(kind, number) for kind, number in header["kinds"]]))
-        first, last = [nan] * len(KINDS), [nan] * len(KINDS)
+        first, last = [nan] * len(CHUNK_KINDS), [nan] * len(CHUNK_KINDS)
         if begun is not None:
             stamps = _stamps(data, body, count, begun, places, wide=wide)
             for kind, at_first, at_last in places.kinds:
@@ -211,7 +211,7 @@ class _Gathered:
         ]  # fmt: skip
 
 
-_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
+_NUMBER = {kind: number for number, kind in enumerate(CHUNK_KINDS)}
 
 
 class _Places(NamedTuple):
@@ -229,7 +229,7 @@ class _Places(NamedTuple):
 def _places(runs: tuple[tuple[ChunkKind, int], ...]) -> _Places:
     first: dict[int, int] = {}
     last: dict[int, int] = {}
-    counts = [0] * len(KINDS)
+    counts = [0] * len(CHUNK_KINDS)
     end = 0
     for kind, count in runs:
         number = _NUMBER[kind]
@@ -237,7 +237,7 @@ def _places(runs: tuple[tuple[ChunkKind, int], ...]) -> _Places:
         end += count
         last[number] = end - 1
         counts[number] += count
-    numbers = range(len(KINDS))
+    numbers = range(len(CHUNK_KINDS))
     return _Places(
         (*(first.get(n, nan) for n in numbers), *(last.get(n, nan) for n in numbers), *counts),
         tuple((number, at, last[number]) for number, at in first.items()),

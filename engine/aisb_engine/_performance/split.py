@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 LARGE = 1 << 30
 """From how many bytes of log on it pays: a process takes 0.2 s to begin, and 3 s read as much."""
-MOST = 8
+MAX_PROCESSES = 8
 """More processes than this wait for the disk."""
 
 
@@ -79,7 +79,7 @@ class Split:
 def split_for(folder: Path) -> Iterator[Split | None]:
     """Give the processes that a log folder is worth; None where this one is as quick alone."""
     size = sum(path.stat().st_size for path in folder.glob("worker-*"))
-    count = min(cores(), MOST)
+    count = min(cores(), MAX_PROCESSES)
     if size < LARGE or count < 2:
         yield None
         return

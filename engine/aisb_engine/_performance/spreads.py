@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Stream = Callable[[], Iterable[tuple[int, Any]]]
+ValueStream = Callable[[], Iterable[tuple[int, Any]]]
 """Gives (key, whole nanoseconds) again and again; the key says to which pools the values belong."""
 Wanted: TypeAlias = Mapping[int, Collection[int]]
 """The buckets that matter, by key."""
@@ -54,7 +54,7 @@ def distribution_of(values: NDArray[np.float64], percentiles: Sequence[float]) -
     )
 
 
-class Tally:
+class ValueTally:
     """How many values of one key lie in each bucket; those that no bucket holds are kept, in `odd`."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Tally:
             self.odd.append(batch)
         self._reach(int(batch.sum(dtype=np.int64)), int(batch.min()), int(batch.max()))
 
-    def take(self, other: Tally) -> None:
+    def take(self, other: ValueTally) -> None:
         """Count what another one has counted."""
         self.counts += other.counts
         self.odd += other.odd
@@ -92,10 +92,10 @@ class Tally:
         self.maximum = high if self.maximum is None else max(self.maximum, high)
 
 
-class Counting(Protocol):
+class GapCounting(Protocol):
     """What counts values by key, twice; where they come from it knows."""
 
-    def coarsely(self) -> dict[int, Tally]:
+    def coarsely(self) -> dict[int, ValueTally]:
         """Return how many values lie in each bucket, and their sum and ends."""
 
     def finely(self, wanted: Wanted) -> Fine:
@@ -105,14 +105,14 @@ class Counting(Protocol):
 class Counted:
     """The values of a stream, which is asked for once each time they are counted."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: ValueStream) -> None:
         self._stream = stream
 
-    def coarsely(self) -> dict[int, Tally]:
+    def coarsely(self) -> dict[int, ValueTally]:
         """Return how many values lie in each bucket, and their sum and ends."""
-        tallies: dict[int, Tally] = {}
+        tallies: dict[int, ValueTally] = {}
         for key, batch in _batches(self._stream()):
-            tallies.setdefault(key, Tally()).add(batch)
+            tallies.setdefault(key, ValueTally()).add(batch)
         return tallies
 
     def finely(self, wanted: Wanted) -> Fine:
@@ -139,7 +139,7 @@ class Counted:
 
 
 def pooled(
-    counting: Counting, pools: Mapping[str, frozenset[int]], percentiles: Sequence[float]
+    counting: GapCounting, pools: Mapping[str, frozenset[int]], percentiles: Sequence[float]
 ) -> dict[str, Distribution | None]:
     """Return the distribution, in milliseconds, of each pool: the values under any of its keys."""
     tallies = counting.coarsely()
@@ -202,7 +202,7 @@ def _buckets(batch: Any) -> Any:
 class _Pool:
     """Some tallies taken together, and the buckets in which the order statistics of each percentile lie."""
 
-    def __init__(self, tallies: Mapping[int, Tally], percents: Sequence[float]) -> None:
+    def __init__(self, tallies: Mapping[int, ValueTally], percents: Sequence[float]) -> None:
         import numpy as np
 
         self.tallies = tallies

@@ -30,14 +30,14 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from aisb import Window
-from aisb_engine._performance.drift import MISPLACED, Change, Work, find_change
+from aisb_engine._performance.drift import MISPLACED, DriftChange, Work, find_change
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
 
 PARTS = 200
 DRIFT = 0.10
-FEWEST = 10
+MIN_REQUESTS = 10
 WAVES = 4
 """The fewest waves (ends ÷ level) that a window holds."""
 OPEN_WAVES = 10
@@ -261,7 +261,7 @@ def _too_short(window: Window, sent: Floats, end: Floats) -> Iterator[str]:
     """Say when a window holds too few ends, and how many prompts would do."""
     inside = int(((end > window.start) & (end <= window.end)).sum()) if window.end > window.start else 0
     waves = inside / window.level if window.level else 0.0
-    wanted = max(ceil(WAVES * window.level), FEWEST)
+    wanted = max(ceil(WAVES * window.level), MIN_REQUESTS)
     if inside >= wanted:
         return
     total = _known(sent)
@@ -323,7 +323,7 @@ def _swings(window: Window, run: _Run) -> Iterator[str]:
         )
 
 
-def _changes(window: Window, run: _Run) -> Change | None:
+def _changes(window: Window, run: _Run) -> DriftChange | None:
     """Return the first change of speed in a window: in tokens where they tell of the time, and in replies.
 
     Of tokens the part counts that lies in the window, since a service is faster once fewer are in flight.

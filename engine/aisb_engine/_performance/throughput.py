@@ -8,12 +8,12 @@ from aisb import StageTotals, Window
 from aisb_engine._performance.held import held_tokens
 
 if TYPE_CHECKING:
-    from aisb_engine._performance.columns import Columns, Floats
+    from aisb_engine._performance.columns import Floats, LogColumns
     from aisb_engine._performance.latency import Requests
     from aisb_engine._performance.stages import InFlight
 
 
-def whole_totals(columns: Columns, requests: Requests, limit: int | None) -> StageTotals:
+def whole_totals(columns: LogColumns, requests: Requests, limit: int | None) -> StageTotals:
     """Sum up all requests; `limit` is the concurrency that was asked."""
     import numpy as np
 
@@ -36,7 +36,7 @@ def whole_totals(columns: Columns, requests: Requests, limit: int | None) -> Sta
 
 
 def window_totals(
-    columns: Columns, requests: Requests, flight: InFlight, window: Window, limit: int | None
+    columns: LogColumns, requests: Requests, flight: InFlight, window: Window, limit: int | None
 ) -> StageTotals:
     """Sum up a window: requests sent in it, and the share of each request's work that lies in it.
 
@@ -108,7 +108,7 @@ def _totals(
     )
 
 
-def credited(columns: Columns, requests: Requests, window: Window, share: Floats) -> float | None:
+def credited(columns: LogColumns, requests: Requests, window: Window, share: Floats) -> float | None:
     """Return the output tokens made inside a window.
 
     A streamed reply's tokens are shared out over its chunks: by the tokens of each where they are known,

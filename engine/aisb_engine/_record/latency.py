@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from aisb._types import TOKEN_KINDS, ChunkKind, Timing
 
-VISIBLE: frozenset[ChunkKind] = frozenset(("content", "tool"))
+VISIBLE_KINDS: frozenset[ChunkKind] = frozenset(("content", "tool"))
 """The kinds of chunk that a reader sees."""
 
 
@@ -32,7 +32,7 @@ def latency(timing: Timing) -> Latency:
         return Latency(None, None, None, None)
     stamps = list(zip(timing.chunk_ns, timing.chunk_kinds, strict=True))
     tokens = [stamp for stamp, kind in stamps if kind in TOKEN_KINDS]
-    visible = next((stamp for stamp, kind in stamps if kind in VISIBLE), None)
+    visible = next((stamp for stamp, kind in stamps if kind in VISIBLE_KINDS), None)
 
     def since(stamp: int | None) -> float | None:
         return None if stamp is None else (stamp - sent) / 1e6

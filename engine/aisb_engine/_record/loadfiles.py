@@ -19,7 +19,7 @@ from aisb_engine._record.runfolder import RunFolder
 GAUGES = ("running", "waiting")
 """Counters of `Backend.counters` that say something of the moment: looked at while a load goes on."""
 
-SECOND = 1e9
+NS_PER_SECOND = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class LoadFiles:
 
     def client_health_in(self, start: float, end: float) -> ClientHealthSummary | None:
         """Return how well they kept up in the seconds that lie whole in a stretch of time (ns)."""
-        return _summed([line for line in self.lines if start + SECOND <= _time(line) <= end])
+        return _summed([line for line in self.lines if start + NS_PER_SECOND <= _time(line) <= end])
 
     @property
     def concurrency(self) -> int | None:

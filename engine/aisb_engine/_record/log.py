@@ -22,8 +22,8 @@ import orjson
 
 from aisb._errors import StorageError
 from aisb._types import Prediction, request_id
-from aisb_engine._record.records import HEAD, LENGTH, MARK, Record, decode, encode
-from aisb_engine._record.stored import Entry, Key, LatestAttempts, entry_of, mapped, summary_of
+from aisb_engine._record.records import LENGTH, RECORD_HEADER, RECORD_MARK, LogRecord, decode, encode
+from aisb_engine._record.stored import Key, LatestAttempts, StoredRecord, entry_of, mapped, summary_of
 
 
 class LogWriter:
@@ -90,7 +90,7 @@ def read_folder(folder: Path) -> Log:
 
     Within one session a request of a lost worker may have attempts in two files: there the final one wins.
     """
-    latest: dict[Key, tuple[tuple[int, bool], Entry]] = {}
+    latest: dict[Key, tuple[tuple[int, bool], StoredRecord]] = {}
     attempts = damaged = 0
     for path in sorted(folder.glob("worker-*")):
         for start, end, record in _records(path):
@@ -105,13 +105,13 @@ def read_folder(folder: Path) -> Log:
     return Log(LatestAttempts({key: entry for key, (_, entry) in latest.items()}), attempts, damaged)
 
 
-def read_file(path: Path) -> Iterator[Record | None]:
+def read_file(path: Path) -> Iterator[LogRecord | None]:
     """Yield the records of one worker's file in order; None where bytes could not be read."""
     for _, _, record in _records(path):
         yield record
 
 
-def _records(path: Path) -> Iterator[tuple[int, int, Record | None]]:
+def _records(path: Path) -> Iterator[tuple[int, int, LogRecord | None]]:
     """Yield the records of a file with where their payloads begin and end."""
     data = mapped(path)
     for start, end in extents(data):
@@ -138,7 +138,7 @@ def rewrite_log(path: Path, change: Callable[[dict[str, Any]], bool]) -> Iterato
                 if change(header):
                     text = orjson.dumps(header)
                     payload = b"".join((LENGTH.pack(len(text)), text, payload[4 + size :]))
-                yield HEAD.pack(MARK, len(payload), crc32(payload)) + payload
+                yield RECORD_HEADER.pack(RECORD_MARK, len(payload), crc32(payload)) + payload
 
 
 class LogFacts(NamedTuple):
@@ -181,7 +181,7 @@ def inspect_log(path: Path) -> LogFacts:
 
 def _facts(record: bytes) -> tuple[tuple[str, int, int], int, int, str]:
     """Return key, session and attempt of a record, and why its time stamps cannot be what it says."""
-    payload = memoryview(record)[HEAD.size :]
+    payload = memoryview(record)[RECORD_HEADER.size :]
     (size,) = LENGTH.unpack_from(payload)
     header = orjson.loads(payload[4 : 4 + size])
     code, count = header["gaps"]
@@ -206,7 +206,7 @@ def extents(data: bytes | mmap, start: int = 0, end: int | None = None) -> Itera
     while at < limit:
         over = _payload_end(data, at)
         if over is not None:
-            yield at + HEAD.size, over
+            yield at + RECORD_HEADER.size, over
             at = over
             continue
         at = min(next_record(data, at + 1), limit)
@@ -215,20 +215,20 @@ def extents(data: bytes | mmap, start: int = 0, end: int | None = None) -> Itera
 
 def next_record(data: bytes | mmap, at: int) -> int:
     """Return where the first sound record begins from here on; the end of the data where there is none."""
-    following = data.find(MARK, at)
+    following = data.find(RECORD_MARK, at)
     # A mark can also stand in a text, so each must prove itself.
     while following >= 0 and _payload_end(data, following) is None:
-        following = data.find(MARK, following + 1)
+        following = data.find(RECORD_MARK, following + 1)
     return len(data) if following < 0 else following
 
 
 def _payload_end(data: bytes | mmap, at: int) -> int | None:
-    if at + HEAD.size > len(data):
+    if at + RECORD_HEADER.size > len(data):
         return None
-    mark, length, checksum = HEAD.unpack_from(data, at)
-    start = at + HEAD.size
+    mark, length, checksum = RECORD_HEADER.unpack_from(data, at)
+    start = at + RECORD_HEADER.size
     if (
-        mark != MARK
+        mark != RECORD_MARK
         or length <= LENGTH.size  # zeroed bytes after a mark, whose checksum is right
         or start + length > len(data)
         or crc32(memoryview(data)[start : start + length]) != checksum

@@ -158,11 +158,11 @@ def identity(
     dataset = {k: v for k, v in table["dataset"].items() if k not in {"path", "layouts", "columns"}}
     params = {k: v for k, v in subtask.merged.items() if k not in IDENTITY_LEFT_OUT}
     return {
-        **flatten("task.prompt", table.get("prompt", {})),
-        **(flatten("task.environment", table["environment"]) if task.environment else {}),
-        **flatten("task.sample", sample),
-        **flatten("task.dataset", dataset),
-        **flatten("params", params),
+        **flatten_tables("task.prompt", table.get("prompt", {})),
+        **(flatten_tables("task.environment", table["environment"]) if task.environment else {}),
+        **flatten_tables("task.sample", sample),
+        **flatten_tables("task.dataset", dataset),
+        **flatten_tables("params", params),
         **({"task.logprob.continuation": task.logprob.continuation} if task.mode == "logprob" else {}),
         "model.backend": backend,
         "model.model": served,
@@ -174,7 +174,7 @@ def identity(
     }
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def identity_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return a line for each key in which two identities differ, with both values."""
     return [
         f"{key}: was {_shown(old.get(key))}, is {_shown(new.get(key))}"
@@ -183,12 +183,14 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def flatten(path: str, value: Any) -> dict[str, Any]:
+def flatten_tables(path: str, value: Any) -> dict[str, Any]:
     """Return nested tables as one table of dotted paths."""
     if not isinstance(value, Mapping):
         return {path: value}
     return {
-        key: found for name, below in value.items() for key, found in flatten(f"{path}.{name}", below).items()
+        key: found
+        for name, below in value.items()
+        for key, found in flatten_tables(f"{path}.{name}", below).items()
     }
 
 

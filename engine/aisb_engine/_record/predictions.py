@@ -17,12 +17,12 @@ from aisb_engine._record.episodes import EndedEpisode, EpisodeKey, read_episodes
 from aisb_engine._record.latency import latency
 from aisb_engine._record.log import Log, read_folder
 from aisb_engine._record.runfolder import RunFolder, json_line, write_atomically
-from aisb_engine._record.stored import Entry, Predictions
+from aisb_engine._record.stored import Predictions, StoredRecord
 
 SAMPLES = "samples.jsonl.gz"
 
 
-class Asked(NamedTuple):
+class RenderedSample(NamedTuple):
     """A sample and the prompt that was made of it, as the log keeps them.
 
     `broken` says why nothing could be asked: the row, or its prompt, could not be made.
@@ -41,7 +41,7 @@ class AskedTask(NamedTuple):
     """
 
     made_by: dict[str, Any]
-    asked: list[Asked]
+    asked: list[RenderedSample]
     groups: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
@@ -58,7 +58,7 @@ def write_samples(
     folder: RunFolder,
     model: str,
     task: str,
-    asked: Iterable[Asked],
+    asked: Iterable[RenderedSample],
     *,
     made_by: Mapping[str, Any],
     groups: Mapping[str, Sequence[str]] | None = None,
@@ -106,7 +106,7 @@ def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
     except (OSError, EOFError, ValueError) as error:
         raise RunError(f"{path} is damaged: {error}; run the subtask again with --reuse") from error
     asked = [
-        Asked(
+        RenderedSample(
             Sample(r["id"], r["fields"], r["target"], tuple(r["choices"]), r["group"], r.get("cluster")),
             r["prompt"],
             r.get("broken"),
@@ -133,7 +133,7 @@ class LoggedAnswers(NamedTuple):
         return self._replace(predictions=self.predictions.without_times())
 
 
-def read_answers(folder: RunFolder, model: str, task: str, repeats: int) -> LoggedAnswers:
+def read_logged_answers(folder: RunFolder, model: str, task: str, repeats: int) -> LoggedAnswers:
     """Read what the log of a subtask holds.
 
     Raises:
@@ -166,7 +166,7 @@ def write_predictions(
         write_atomically(folder.predictions_json(model, task), _by_id(by_id, predictions, repeats))
 
 
-def in_order(asked: Sequence[Asked], log: Log, repeats: int) -> Iterator[Entry]:
+def in_order(asked: Sequence[RenderedSample], log: Log, repeats: int) -> Iterator[StoredRecord]:
     """Yield the predictions that there are, by sample, repeat and turn; a failure where nothing was asked."""
     turns = max((key[2] for key in log.latest), default=0) + 1
     for one in asked:
@@ -180,7 +180,7 @@ def in_order(asked: Sequence[Asked], log: Log, repeats: int) -> Iterator[Entry]:
                     yield found
 
 
-def to_line(asked: Asked, prediction: Prediction) -> dict[str, Any]:
+def to_line(asked: RenderedSample, prediction: Prediction) -> dict[str, Any]:
     """Return a prediction as a line of the predictions file has it."""
     timing = prediction.timing
     times = latency(timing)
@@ -205,7 +205,9 @@ def to_line(asked: Asked, prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _by_id(by_id: Mapping[str, Asked], predictions: Iterable[Prediction], repeats: int) -> Iterator[bytes]:
+def _by_id(
+    by_id: Mapping[str, RenderedSample], predictions: Iterable[Prediction], repeats: int
+) -> Iterator[bytes]:
     """Yield the predictions as one JSON object by id, an entry a line; with repeats a list per id.
 
     A request that failed has no entry, so that what came of a cut stream is not taken for an answer.
@@ -232,7 +234,7 @@ def _as_list(entries: Iterable[bytes]) -> Iterator[bytes]:
     yield b"]"
 
 
-def _entry(asked: Asked, prediction: Prediction) -> dict[str, Any]:
+def _entry(asked: RenderedSample, prediction: Prediction) -> dict[str, Any]:
     entry = {"origin_prompt": asked.prompt, "prediction": prediction.text, "gold": asked.sample.target}
     return entry | ({"tool_calls": prediction.tool_calls} if prediction.tool_calls else {})
 

@@ -24,14 +24,14 @@ import orjson
 from aisb._types import ChunkKind, Failure, Logprob, Prediction, Timing, Usage
 from aisb_engine._record.kinds import Kinds
 
-MARK = b"aisb"
-HEAD = struct.Struct("<4sII")
+RECORD_MARK = b"aisb"
+RECORD_HEADER = struct.Struct("<4sII")
 LENGTH = struct.Struct("<I")
 _COUNTS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-STAMPS = ("planned_ns", "connected_ns", "sent_ns", "headers_ns", "done_ns")
+STAMP_FIELDS = ("planned_ns", "connected_ns", "sent_ns", "headers_ns", "done_ns")
 
 
-class Record(NamedTuple):
+class LogRecord(NamedTuple):
     """One attempt from the log. `final` says that the engine did not try again after it."""
 
     prediction: Prediction
@@ -73,10 +73,10 @@ def encode(
     if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
         between, tokens = _swapped(code, between), _swapped("i", tokens)
     payload = b"".join((LENGTH.pack(len(text)), text, between, tokens))
-    return HEAD.pack(MARK, len(payload), crc32(payload)) + payload
+    return RECORD_HEADER.pack(RECORD_MARK, len(payload), crc32(payload)) + payload
 
 
-def decode(payload: memoryview) -> Record:
+def decode(payload: memoryview) -> LogRecord:
     """Return the attempt in a record's payload."""
     (size,) = LENGTH.unpack_from(payload)
     header: dict[str, Any] = orjson.loads(payload[4 : 4 + size])
@@ -90,7 +90,7 @@ def decode(payload: memoryview) -> Record:
     if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
         between.byteswap()
         tokens.byteswap()
-    times = dict(zip(STAMPS, header["times"], strict=True))
+    times = dict(zip(STAMP_FIELDS, header["times"], strict=True))
     timing = Timing(
         **times,
         chunk_ns=_stamps(header["first_chunk_ns"], between),
@@ -112,7 +112,7 @@ def decode(payload: memoryview) -> Record:
         failure=Failure(**header["failure"]) if header["failure"] else None,
         logprobs=tuple(Logprob(*one) for one in header.get("logprobs") or ()),
     )
-    return Record(prediction, header["final"], header["session"])
+    return LogRecord(prediction, header["final"], header["session"])
 
 
 def _counts(usage: Usage | None) -> list[int | None] | None:

@@ -19,7 +19,7 @@ from aisb._report import write_file
 
 TIMESTAMP = re.compile(r"\d{8}_\d{6}(_\d+)?")
 _LATEST = re.compile(r"latest(?:~([0-9]{1,9}))?")
-MOST = 1000
+MAX_SAME_SECOND = 1000
 """Runs, or scoring passes, of one second."""
 APART = "aisb"
 """The folder of a run that has its own files apart from those of another tool's layout."""
@@ -260,7 +260,7 @@ def _stamps(now: datetime) -> Iterator[str]:
     """Yield the names that something of this second may have, in order."""
     stamp = now.strftime("%Y%m%d_%H%M%S")
     yield stamp
-    yield from (f"{stamp}_{number}" for number in range(2, MOST))
+    yield from (f"{stamp}_{number}" for number in range(2, MAX_SAME_SECOND))
 
 
 def read_json(path: Path) -> Any:

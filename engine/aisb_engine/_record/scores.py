@@ -12,7 +12,7 @@ from aisb._types import Outcome, Score
 from aisb_engine._record.runfolder import RunFolder, json_line, write_atomically
 
 
-class Verdict(NamedTuple):
+class GradedAnswer(NamedTuple):
     """How one evaluator graded one answer; `span` is where the answer stands in the raw text."""
 
     id: str
@@ -31,7 +31,7 @@ def write_scores(folder: RunFolder, model: str, task: str, scored: Mapping[str, 
     write_atomically(folder.scores(model, task), (json_line(score_line(score)) for score in _all(scored)))
 
 
-def read_scores(folder: RunFolder, model: str, task: str) -> list[Verdict] | None:
+def read_scores(folder: RunFolder, model: str, task: str) -> list[GradedAnswer] | None:
     """Return the scores of a subtask as they were written; None where it was not scored.
 
     Raises:
@@ -67,9 +67,9 @@ def score_line(score: Score) -> dict[str, Any]:
     return {**line, "details": dict(score.details)} if score.details else line
 
 
-def _verdict(line: Mapping[str, Any]) -> Verdict:
+def _verdict(line: Mapping[str, Any]) -> GradedAnswer:
     span = line["span"]
-    return Verdict(
+    return GradedAnswer(
         line["id"],
         line["repeat"],
         line["evaluator"],

@@ -35,10 +35,10 @@ class Stored(NamedTuple):
             return decode(memoryview(file.read(self.end - self.start))).prediction
 
 
-Entry: TypeAlias = Prediction | Stored
+StoredRecord: TypeAlias = Prediction | Stored
 
 
-def entry_of(path: Path, start: int, end: int, prediction: Prediction) -> Entry:
+def entry_of(path: Path, start: int, end: int, prediction: Prediction) -> StoredRecord:
     """Return what is kept in memory of a record: the prediction, or where it lies."""
     if end - start <= KEPT:
         return prediction
@@ -46,12 +46,12 @@ def entry_of(path: Path, start: int, end: int, prediction: Prediction) -> Entry:
     return Stored(path, start, end, summary)
 
 
-def summary_of(entry: Entry) -> Prediction:
+def summary_of(entry: StoredRecord) -> Prediction:
     """Return a prediction that may lack the answer and the times."""
     return entry.summary if isinstance(entry, Stored) else entry
 
 
-def loaded(entry: Entry) -> Prediction:
+def loaded(entry: StoredRecord) -> Prediction:
     """Return the whole prediction."""
     return entry.read() if isinstance(entry, Stored) else entry
 
@@ -59,7 +59,7 @@ def loaded(entry: Entry) -> Prediction:
 class Predictions(Sequence[Prediction]):
     """Predictions in order. An element is loaded when it is asked for, and not kept."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[StoredRecord]) -> None:
         self._entries = entries
 
     def __len__(self) -> int:
@@ -91,7 +91,7 @@ class Predictions(Sequence[Prediction]):
 class LatestAttempts(Mapping[Key, Prediction]):
     """The latest attempt for each key. A value is loaded when it is asked for, and not kept."""
 
-    def __init__(self, entries: Mapping[Key, Entry]) -> None:
+    def __init__(self, entries: Mapping[Key, StoredRecord]) -> None:
         self.entries = entries
 
     def __len__(self) -> int:

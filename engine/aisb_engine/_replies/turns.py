@@ -25,7 +25,7 @@ MOST_CUTS = 24
 """How many places in a text are tried: a model that loops writes the same question hundreds of times."""
 
 
-class Cut(NamedTuple):
+class TurnCut(NamedTuple):
     """A place where another turn may begin.
 
     `word` is what opens it. At a place that is `sure` a guess before it counts as an answer; at others only
@@ -39,7 +39,7 @@ class Cut(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReplyTurns:
     """How replies to a task are read: the marks in them, and how its next example would begin.
 
     With `finds_answer`, a text is searched for an answer, and another turn in it ends what is searched;
@@ -58,7 +58,7 @@ class Reading:
         end = _end_of_turn(seen.text, self.marks)
         return seen if end is None else seen._replace(text=seen.text[:end])
 
-    def cuts(self, text: str, sample: Sample) -> list[Cut]:
+    def cuts(self, text: str, sample: Sample) -> list[TurnCut]:
         """Return the places in a visible text where another turn may begin, in order."""
         own = _OwnQuestion(sample)
         found = [*self._turns(text, own), *self._examples(text, own)]
@@ -66,20 +66,20 @@ class Reading:
             found += _listed_options(text, sample)
         return sorted(found)[:MOST_CUTS]
 
-    def _turns(self, text: str, own: _OwnQuestion) -> Iterator[Cut]:
+    def _turns(self, text: str, own: _OwnQuestion) -> Iterator[TurnCut]:
         for match in self.marks.turn.finditer(text):
             number = match["number"] or match["count"] or ""
             word = (match["word"] or match["heading"]).casefold()
             # "Question 1:" begins the parts of an answer as often as it begins an example.
             sure = number != "1" and word not in self.marks.replies
-            yield Cut(match.start(), word, sure, own.follows(text, match.end()))
+            yield TurnCut(match.start(), word, sure, own.follows(text, match.end()))
 
-    def _examples(self, text: str, own: _OwnQuestion) -> Iterator[Cut]:
+    def _examples(self, text: str, own: _OwnQuestion) -> Iterator[TurnCut]:
         for head in self.heads:
             at = text.find(head)
             while at >= 0:
                 if not text[text.rfind("\n", 0, at) + 1 : at].strip():
-                    yield Cut(at, head, sure=True, restates=own.follows(text, at + len(head)))
+                    yield TurnCut(at, head, sure=True, restates=own.follows(text, at + len(head)))
                 at = text.find(head, at + len(head))
 
 
@@ -128,7 +128,7 @@ def _end_of_turn(text: str, marks: Marks) -> int | None:
     return None
 
 
-def _listed_options(text: str, sample: Sample) -> Iterator[Cut]:
+def _listed_options(text: str, sample: Sample) -> Iterator[TurnCut]:
     """Yield where a question with options of its own begins, though no word says so."""
     own = [_letters(choice) for choice in sample.choices]
     for match in _LISTED.finditer(text):
@@ -138,7 +138,7 @@ def _listed_options(text: str, sample: Sample) -> Iterator[Cut]:
         at = text.rfind("\n\n", 0, match.start() + 1)
         at = at if at >= 0 else text.rfind("\n", 0, match.start())
         if at >= 0:
-            yield Cut(at, OPTIONS, sure=False, restates=False)
+            yield TurnCut(at, OPTIONS, sure=False, restates=False)
 
 
 class _OwnQuestion:

@@ -16,7 +16,7 @@ from aisb._errors import RunError
 from aisb._types import OUTCOMES, Metric, Row
 from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import other_sessions
-from aisb_engine._record.predictions import Asked, read_samples, to_line
+from aisb_engine._record.predictions import RenderedSample, read_samples, to_line
 from aisb_engine._record.runfolder import RunFolder, read_json
 from aisb_engine._record.scores import read_scores
 from aisb_engine._replies.marks import known_marks
@@ -28,7 +28,7 @@ from aisb_engine._spec import MarksTable
 if TYPE_CHECKING:
     from aisb._plugins import Plugins
 
-Pair = tuple[str, str]
+ModelAndTask = tuple[str, str]
 
 
 def open_finished_run(
@@ -83,7 +83,7 @@ class RunFiles:
     def __init__(
         self,
         folder: RunFolder,
-        pairs: Sequence[Pair],
+        pairs: Sequence[ModelAndTask],
         plugins: Plugins | None,
         models: Mapping[str, Mapping[str, Any]],
     ) -> None:
@@ -106,7 +106,7 @@ class RunFiles:
         """Open another run."""
         return open_finished_run(folder, plugins=self._plugins)
 
-    def _all_pairs(self) -> list[Pair]:
+    def _all_pairs(self) -> list[ModelAndTask]:
         """Return the pairs of the run, then others that have files."""
         own, path = self._folder.own_files, self._folder.path
         files = sorted([*own.glob("predictions/*/*.jsonl"), *path.glob("log/*/*/worker-*")])
@@ -139,11 +139,11 @@ class RunFiles:
         log = self._folder.log(model, task)
         if not log.is_dir():
             return
-        asked: dict[str, Asked] = {}
+        asked: dict[str, RenderedSample] = {}
         with suppress(RunError):
             asked = {one.sample.id: one for one in read_samples(self._folder, model, task).asked}
         for prediction in read_folder(log).latest.values():
-            one = asked.get(prediction.sample_id) or Asked(Sample(prediction.sample_id, {}), "")
+            one = asked.get(prediction.sample_id) or RenderedSample(Sample(prediction.sample_id, {}), "")
             yield {
                 **_plain_line(one, prediction),
                 "file": str(log.relative_to(self._folder.path)),
@@ -162,13 +162,13 @@ class RunFiles:
                 }
 
 
-class MeasuredPairs(Mapping[Pair, PerformanceResult]):
+class MeasuredPairs(Mapping[ModelAndTask, PerformanceResult]):
     """What was measured of each (model, task) with a log: at its first use, and once."""
 
     def __init__(
         self,
         folder: RunFolder,
-        pairs: Sequence[Pair],
+        pairs: Sequence[ModelAndTask],
         config: Mapping[str, Any],
         plugins: Plugins | None,
         measuring: MeasuringOptions | None,
@@ -178,23 +178,23 @@ class MeasuredPairs(Mapping[Pair, PerformanceResult]):
         self._config = config
         self._plugins = plugins
         self._measuring = measuring
-        self._measured: dict[Pair, PerformanceResult] = {}
+        self._measured: dict[ModelAndTask, PerformanceResult] = {}
 
-    def __getitem__(self, pair: Pair) -> PerformanceResult:
+    def __getitem__(self, pair: ModelAndTask) -> PerformanceResult:
         if pair not in self._pairs:
             raise KeyError(pair)
         if pair not in self._measured:
             self._measured[pair] = self._measure(*pair)
         return self._measured[pair]
 
-    def __iter__(self) -> Iterator[Pair]:
+    def __iter__(self) -> Iterator[ModelAndTask]:
         return iter(self._pairs)
 
     def __len__(self) -> int:
         return len(self._pairs)
 
     def _measure(self, model: str, task: str) -> PerformanceResult:
-        from aisb_engine._performance.performance import PERCENTILES, measure
+        from aisb_engine._performance.performance import DEFAULT_PERCENTILES, measure
 
         if self._measuring is None:
             self._measuring = self._configured()
@@ -207,7 +207,9 @@ class MeasuredPairs(Mapping[Pair, PerformanceResult]):
             self._folder,
             model,
             task,
-            percentiles=PERCENTILES if self._measuring.percentiles is None else self._measuring.percentiles,
+            percentiles=DEFAULT_PERCENTILES
+            if self._measuring.percentiles is None
+            else self._measuring.percentiles,
             objectives=self._measuring.objectives,
             count_tokens=count_tokens,
         )
@@ -225,13 +227,13 @@ class MeasuredPairs(Mapping[Pair, PerformanceResult]):
         )
 
 
-def _with_log(folder: RunFolder, requested: Iterable[Pair]) -> list[Pair]:
+def _with_log(folder: RunFolder, requested: Iterable[ModelAndTask]) -> list[ModelAndTask]:
     """Return the pairs that have a log, those of the run in its order first."""
     logs = {(path.parts[-3], path.parts[-2]) for path in folder.path.glob("log/*/*/worker-*")}
     return [pair for pair in dict.fromkeys([*requested, *sorted(logs)]) if pair in logs]
 
 
-def _plain_line(asked: Asked, prediction: Prediction) -> Row:
+def _plain_line(asked: RenderedSample, prediction: Prediction) -> Row:
     """Return a prediction in the types that its line in a file has."""
     line: Row = orjson.loads(orjson.dumps(to_line(asked, prediction), default=str))
     return line

@@ -11,8 +11,8 @@ import orjson
 
 from aisb_engine._record.runfolder import RunFolder
 
-TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
-PERCENTILES = ("95", "99")
+HEADLINE_TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
+HEADLINE_PERCENTILES = ("95", "99")
 
 
 def read_headline(folder: RunFolder, model: str, task: str) -> dict[str, Any] | None:
@@ -43,7 +43,7 @@ def _numbers(details: Mapping[str, Any]) -> dict[str, Any]:
         "requests": total["requests"],
         "failed": total["failed"],
         "seconds": None if duration is None else duration / 1000,
-        **{f"{name.lower()}_ms": _percentiles(times[name]) for name in TIMES},
+        **{f"{name.lower()}_ms": _percentiles(times[name]) for name in HEADLINE_TIMES},
         "requests_per_second": rates["request_rate"],
         "input_tokens_per_second": rates["input_rate"],
         "output_tokens_per_second": rates["output_rate"],
@@ -69,7 +69,7 @@ def _numbers(details: Mapping[str, Any]) -> dict[str, Any]:
 def _percentiles(distribution: Mapping[str, Any] | None) -> dict[str, float | None]:
     known = distribution or {"median": None, "percentiles": {}}
     return {"p50": known["median"]} | {
-        f"p{percent}": known["percentiles"].get(percent) for percent in PERCENTILES
+        f"p{percent}": known["percentiles"].get(percent) for percent in HEADLINE_PERCENTILES
     }
 
 

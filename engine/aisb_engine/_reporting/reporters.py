@@ -56,7 +56,7 @@ def make_reporters(run: RunTable, plugins: Plugins, kinds: Sequence[RunKind]) ->
     ]
 
 
-def show(
+def show_run(
     finished: FinishedRun,
     reporters: Iterable[tuple[str, Reporter]],
     plugins: Plugins,

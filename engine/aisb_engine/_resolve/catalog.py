@@ -47,7 +47,7 @@ class Selection(NamedTuple):
         return ":".join(parts + [f"{field}={'+'.join(values)}" for field, values in self.select.items()])
 
 
-class Entry(NamedTuple):
+class CatalogEntry(NamedTuple):
     """A file in the catalog and the plugin that brings it."""
 
     name: str
@@ -65,10 +65,10 @@ class Catalog:
     def _folders(self) -> list[tuple[str, Path]]:
         return self._plugins.config_folders()
 
-    def entries(self, what: What) -> list[Entry]:
+    def entries(self, what: What) -> list[CatalogEntry]:
         """Return the files of one kind, sorted by name, without parsing them."""
         found = [
-            Entry(path.stem, path, plugin)
+            CatalogEntry(path.stem, path, plugin)
             for plugin, folder in self._folders
             for path in sorted((folder / f"{what}s").glob("*.toml"))
         ]
@@ -115,7 +115,7 @@ class Catalog:
 
     def find(
         self, what: What, selection: Selection, own: Iterable[str] = ()
-    ) -> tuple[Selection, Entry | None]:
+    ) -> tuple[Selection, CatalogEntry | None]:
         """Return the selection under its own name, and its file; None when only the user's table defines it.
 
         A task's name that ends with `.toml` is the path of a task file.
@@ -149,12 +149,12 @@ class Catalog:
         return selection, first
 
 
-def _task_file(selection: Selection, own: set[str]) -> tuple[Selection, Entry | None]:
+def _task_file(selection: Selection, own: set[str]) -> tuple[Selection, CatalogEntry | None]:
     """Return a task file that is named by its path; None where it is gone and a run has the task resolved."""
     path = Path(selection.name).expanduser().resolve()
     found = selection._replace(name=str(path))
     if path.is_file():
-        return found, Entry(path.stem, path, "")
+        return found, CatalogEntry(path.stem, path, "")
     if selection.name in own:
         return found, None
     raise ConfigError(selection.name, f"there is no task file {path}")

@@ -10,7 +10,7 @@ from aisb import EndpointPath
 from aisb._errors import ConfigError
 from aisb._options import options as options_of
 
-PLACES = {
+MOVED_KEYS = {
     "host_ip": 'url = "http://HOST:PORT" says where a service is',
     "host_port": 'url = "http://HOST:PORT" says where a service is',
     "enable_ssl": 'url = "https://HOST:PORT" says how a service is reached',
@@ -40,8 +40,8 @@ def refuse_moved(options: Mapping[str, Any], factory: Callable[..., Any], where:
     """
     known = {option.name for option in options_of(factory)}
     for name in options:
-        if name in PLACES and name not in known:
-            raise ConfigError(f"{where}.options.{name}", f"there is no such option: {PLACES[name]}")
+        if name in MOVED_KEYS and name not in known:
+            raise ConfigError(f"{where}.options.{name}", f"there is no such option: {MOVED_KEYS[name]}")
     path = options.get("path")
     is_service = isinstance(factory, type) and issubclass(factory, EndpointPath)
     if is_service and isinstance(path, str) and path and _holds_tokenizer(path):

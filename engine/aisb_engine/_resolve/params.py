@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 NEVER_SENT = frozenset({"num_return_sequences"})
 """Parameters that the engine honours itself: each answer is a request of its own."""
 
-NEAR = 0.85
+MISSPELLING_SIMILARITY = 0.85
 """Similarity above which an unknown name counts as a misspelling: `min_tokens` and `max_tokens` have 0.8."""
 
 
-class Kind(NamedTuple):
+class ParameterKind(NamedTuple):
     """What the value of a well-known parameter must be, in words and as a check."""
 
     words: str
@@ -36,7 +36,7 @@ class Kind(NamedTuple):
 class WellKnown(NamedTuple):
     """A parameter that means the same to most services, and a typical value of it."""
 
-    kind: Kind
+    kind: ParameterKind
     example: Any
 
 
@@ -52,23 +52,27 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-NUMBER = Kind("a number", _is_number)
-NOT_NEGATIVE = Kind("a number of at least 0", lambda value: _is_number(value) and value >= 0)
-SHARE = Kind("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
-WHOLE = Kind("a whole number", _is_whole)
+NUMBER = ParameterKind("a number", _is_number)
+NOT_NEGATIVE = ParameterKind("a number of at least 0", lambda value: _is_number(value) and value >= 0)
+SHARE = ParameterKind("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
+WHOLE = ParameterKind("a whole number", _is_whole)
 # Some services take 0 and 1 for false and true.
-SWITCH = Kind("true or false", lambda value: isinstance(value, bool) or value in (0, 1))
-SWITCH_OR_WHOLE = Kind("true, false or a whole number", lambda v: isinstance(v, bool) or _is_whole(v))
-TEXTS = Kind(
+SWITCH = ParameterKind("true or false", lambda value: isinstance(value, bool) or value in (0, 1))
+SWITCH_OR_WHOLE = ParameterKind(
+    "true, false or a whole number", lambda v: isinstance(v, bool) or _is_whole(v)
+)
+TEXTS = ParameterKind(
     "a text or a list of texts",
     lambda value: isinstance(value, str) or (_is_list(value) and all(isinstance(v, str) for v in value)),
 )
-TOKEN_IDS = Kind("a list of token ids", lambda value: _is_list(value) and all(map(_is_whole, value)))
-LIST = Kind("a list", _is_list)
-TABLE = Kind("a table", lambda value: isinstance(value, Mapping))
-TEXT_OR_TABLE = Kind("a text or a table", lambda value: isinstance(value, str | Mapping))
-TABLE_OR_LIST = Kind("a table or a list", lambda value: isinstance(value, Mapping) or _is_list(value))
-ANYTHING = Kind("any value", lambda _: True)
+TOKEN_IDS = ParameterKind("a list of token ids", lambda value: _is_list(value) and all(map(_is_whole, value)))
+LIST = ParameterKind("a list", _is_list)
+TABLE = ParameterKind("a table", lambda value: isinstance(value, Mapping))
+TEXT_OR_TABLE = ParameterKind("a text or a table", lambda value: isinstance(value, str | Mapping))
+TABLE_OR_LIST = ParameterKind(
+    "a table or a list", lambda value: isinstance(value, Mapping) or _is_list(value)
+)
+ANYTHING = ParameterKind("any value", lambda _: True)
 
 _TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 WELL_KNOWN: Mapping[str, WellKnown] = {
@@ -164,7 +168,9 @@ def misspellings(backend: Backend, names: Iterable[str]) -> list[str]:
         return []
     lines = []
     for name in names:
-        near = get_close_matches(name.lower().replace("-", "_"), WELL_KNOWN, n=1, cutoff=NEAR)
+        near = get_close_matches(
+            name.lower().replace("-", "_"), WELL_KNOWN, n=1, cutoff=MISSPELLING_SIMILARITY
+        )
         if name not in WELL_KNOWN and near:
             lines.append(f"params.{name} is sent as it is written; did you mean {near[0]!r}?")
     return lines

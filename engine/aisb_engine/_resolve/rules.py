@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aisb._errors import UsageError
 from aisb._plugins import Plugins
-from aisb_engine._record.manifest import differences, flatten
+from aisb_engine._record.manifest import flatten_tables, identity_differences
 from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._resolve.catalog import read_user_file
 from aisb_engine._resolve.config import RunInput, resolve
@@ -87,7 +87,9 @@ def refuse_other_requests(own: RunSpec, spec: RunSpec, folder: RunFolder) -> Non
         old = before.get(subtask.key)
         if old is None:
             continue
-        lines = differences(_requests(own.tasks[old.task], old), _requests(spec.tasks[subtask.task], subtask))
+        lines = identity_differences(
+            _requests(own.tasks[old.task], old), _requests(spec.tasks[subtask.task], subtask)
+        )
         if lines:
             raise _refusal(lines[0], folder, "the same flags")
 
@@ -112,10 +114,10 @@ def _belongs_to_scoring(path: tuple[str, ...]) -> bool:
 def _requests(task: Task, subtask: Subtask) -> dict[str, Any]:
     """Return what decides which requests are sent, by key."""
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"params"})
-    flat = flatten("task", table)
+    flat = flatten_tables("task", table)
     asked = {key: value for key, value in flat.items() if not _belongs_to_scoring(tuple(key.split(".")))}
     load = subtask.load.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    return {**asked, **flatten("params", subtask.merged), **flatten("load", load)}
+    return {**asked, **flatten_tables("params", subtask.merged), **flatten_tables("load", load)}
 
 
 def changed_rules(own: RunSpec, spec: RunSpec, task: str) -> tuple[str, ...]:
@@ -131,7 +133,7 @@ def changed_rules(own: RunSpec, spec: RunSpec, task: str) -> tuple[str, ...]:
 
 def _rules(task: Task) -> Mapping[str, Any]:
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    flat = flatten("task", {key: value for key, value in table.items() if key != "base"})
+    flat = flatten_tables("task", {key: value for key, value in table.items() if key != "base"})
     return {key: value for key, value in flat.items() if _belongs_to_scoring(tuple(key.split(".")))}
 
 

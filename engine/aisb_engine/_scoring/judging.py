@@ -39,9 +39,9 @@ from aisb_engine._replies.marks import known_marks
 from aisb_engine._replies.thoughts import VisibleText
 from aisb_engine._spec import Judge, Load, RunSpec, Task
 
-CONCURRENCY = 32
+MAX_CONCURRENT_QUESTIONS = 32
 
-Answer = Callable[[Request, Progress], Awaitable[Prediction]]
+JudgeAnswer = Callable[[Request, Progress], Awaitable[Prediction]]
 """Answers one request, and counts it."""
 
 
@@ -60,7 +60,7 @@ class AnswerRequests(Protocol):
         session: int,
         note: Callable[[str], None],
         say: Callable[[str], None],
-    ) -> AbstractAsyncContextManager[Answer]:
+    ) -> AbstractAsyncContextManager[JudgeAnswer]:
         """Return what answers requests while the block runs; attempts are logged in the folder.
 
         An answer raises ServiceError when nothing has succeeded for longer than `load.outage`.
@@ -68,7 +68,7 @@ class AnswerRequests(Protocol):
 
 
 @dataclass(slots=True)
-class Tally:
+class JudgeTally:
     """What judging one subtask took. `found` were in the log; tokens are those of all replies."""
 
     questions: int = 0
@@ -111,13 +111,13 @@ class Judging:
     session: int = 0
     again: str = "the same command"
     wait: float = 0.0
-    tally: Tally = field(default_factory=Tally)
+    tally: JudgeTally = field(default_factory=JudgeTally)
     progress: Progress = field(init=False)
     _known: dict[tuple[str, int, int], Prediction] = field(default_factory=dict)
     _counted: set[tuple[str, int, int]] = field(default_factory=set)
     _under_way: dict[tuple[str, int, int], asyncio.Task[Prediction]] = field(default_factory=dict)
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _answer: Answer | None = None
+    _answer: JudgeAnswer | None = None
     _unready: str | None = None
     _display: Display | None = None
     _backend: Backend | None = None
@@ -135,11 +135,11 @@ class Judging:
     @property
     def concurrency(self) -> int:
         """How many answers are to be judged at a time, so that the judge is kept as busy as its load says."""
-        return max(CONCURRENCY, self.judge.load.clients(self._made()))
+        return max(MAX_CONCURRENT_QUESTIONS, self.judge.load.clients(self._made()))
 
     def begin(self, task: str, questions: int = 0) -> None:
         """Begin to count for another subtask, which will ask this many questions."""
-        self.tally = Tally()
+        self.tally = JudgeTally()
         self._counted.clear()
         self.progress = Progress(self.name, f"judging {task}", self.log_file, total=questions)
 
@@ -239,7 +239,7 @@ class Judging:
         finally:
             self._under_way.pop(request.key, None)
 
-    async def _opened(self, answer_requests: AnswerRequests) -> Answer:
+    async def _opened(self, answer_requests: AnswerRequests) -> JudgeAnswer:
         """Look for the service and open the log, once."""
         async with self._opening:
             if self._unready is not None:

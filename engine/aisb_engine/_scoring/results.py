@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from aisb import __version__
-from aisb._discovery import Kind
+from aisb._discovery import ComponentKind
 from aisb._plugins import Plugins
 from aisb._types import Metric, Prediction, Sample, Score, request_id
 from aisb_engine._data.loading import group_areas
@@ -24,7 +24,7 @@ from aisb_engine._record.predictions import (
     SAMPLES,
     AskedTask,
     LoggedAnswers,
-    read_answers,
+    read_logged_answers,
     write_predictions,
 )
 from aisb_engine._record.runfolder import RunFolder, write_atomically
@@ -33,13 +33,13 @@ from aisb_engine._record.stored import summaries
 from aisb_engine._scoring.graders import Graders, RunGraders
 from aisb_engine._scoring.judging import Judging, is_judged
 from aisb_engine._scoring.metrics import bounds, outcomes, over_areas, over_some_groups
-from aisb_engine._scoring.scoring import details, measure, score
+from aisb_engine._scoring.scoring import evaluator_details, measure, score
 from aisb_engine._scoring.second_readings import Dispute, disputed
 from aisb_engine._spec import MarksTable, RunTable, Subtask, Task
 
 
 @dataclass(slots=True)
-class Scored:
+class ScoredSubtask:
     """How scoring a run went: requests that had failed, a judge's that did, and what is to be said.
 
     `unmade` are the samples that were never asked because a plugin raised.
@@ -60,7 +60,7 @@ async def score_run(
     answers: dict[str, LoggedAnswers],
     left_out: Mapping[str, str] | None = None,
     trials: Mapping[str, Sequence[str]] | None = None,
-) -> Scored:
+) -> ScoredSubtask:
     """Score every subtask of a run; what plugins raise is recorded in `faults`, and ends nothing else.
 
     `answers` are those that were read from the log already, by the key of the subtask; they are taken out of
@@ -73,7 +73,7 @@ async def score_run(
         UsageError: a postprocessor or evaluator is not there, or does not take its options.
     """
     scoring = folder.new_pass(datetime.now())  # noqa: DTZ005 - as run folders
-    scored, spec, judging = Scored(), graders.spec, graders.judging
+    scored, spec, judging = ScoredSubtask(), graders.spec, graders.judging
     async with judging or nullcontext():
         for subtask in spec.subtasks:
             task, name = spec.tasks[subtask.task], f"{subtask.task} · {subtask.model}"
@@ -151,7 +151,7 @@ async def score_subtask(
     """
     model, name = subtask.model, subtask.task
     if answers is None:
-        answers = read_answers(folder, model, name, subtask.repeats)
+        answers = read_logged_answers(folder, model, name, subtask.repeats)
         write_predictions(
             folder, model, name, answers, repeats=subtask.repeats, also_json=run.predictions_json
         )
@@ -295,7 +295,7 @@ async def grade_subtask(
     }
     if run.dump_eval_details:
         prompts = {one.sample.id: one.prompt for one in asked}
-        results["details"] = details(first, samples, predictions, prompts)
+        results["details"] = evaluator_details(first, samples, predictions, prompts)
     return Graded(results, scored, first)
 
 
@@ -339,7 +339,7 @@ def distributions(task: Task, plugins: Plugins) -> dict[str, str]:
     The engine and core are among them: they cut texts, say how samples ended, and sum up.
     """
     steps = (*task.postprocess, *task.sample.clean)
-    uses: list[tuple[Kind, str]] = [("postprocessor", use.use) for use in steps]
+    uses: list[tuple[ComponentKind, str]] = [("postprocessor", use.use) for use in steps]
     uses += [("evaluator", use.use) for use in task.evaluate]
     named = {plugins.find(kind, name).distribution for kind, name in uses if name in plugins.names(kind)}
     versions = {info.distribution: info.version for info in plugins.infos}

@@ -24,24 +24,24 @@ from aisb_engine._faults import (
     ComponentError,
     PluginFaults,
     StepError,
+    exception_words,
     is_span,
     is_stop,
     make,
-    words,
 )
 from aisb_engine._record.stored import summaries
 from aisb_engine._scoring.metrics import summarize
 from aisb_engine._scoring.options import likeliest
 from aisb_engine._scoring.rows import GraderOfRows, parted, use_for
-from aisb_engine._scoring.steps import Found, Steps, reading_of, wants_calls
+from aisb_engine._scoring.steps import FoundAnswer, Steps, reading_of, wants_calls
 
 if TYPE_CHECKING:
-    from aisb._discovery import Kind
+    from aisb._discovery import ComponentKind
     from aisb._plugins import Plugins
     from aisb_engine._record.episodes import EndedEpisode, EpisodeKey
     from aisb_engine._spec import GradingUse, MarksTable, Task
 
-CONCURRENCY = 32
+MAX_CONCURRENT_GRADES = 32
 """How many answers an evaluator that waits (a judge, a worker process) has under way at a time."""
 
 CORRECT_FROM = 1 - 1e-9
@@ -55,7 +55,7 @@ async def score(
     plugins: Plugins,
     *,
     ask: Ask | None = None,
-    concurrency: int = CONCURRENCY,
+    concurrency: int = MAX_CONCURRENT_GRADES,
     steps: Steps | None = None,
     judges: Mapping[str, Evaluator] | None = None,
     faults: PluginFaults | None = None,
@@ -275,7 +275,7 @@ def outcome(prediction: Prediction, found: Extract | None, value: float) -> Outc
     return "wrong" if found is not None else "unparsed"
 
 
-def details(
+def evaluator_details(
     scores: Sequence[Score],
     samples: Mapping[str, Sample],
     predictions: Iterable[Prediction],
@@ -343,7 +343,7 @@ class _Grader:
         except ComponentError as error:
             if self.faults is not None:
                 self.faults.add(error, self._place(prediction))
-            return self._alike(sample, prediction, _error({"raised": words(error.error)}))
+            return self._alike(sample, prediction, _error({"raised": exception_words(error.error)}))
         scores = []
         prediction = found.told_of(prediction)
         for name, judge in self.judges.items():
@@ -355,13 +355,13 @@ class _Grader:
             scores.append(_finished(name, prediction, sample, found.answer, score))
         return scores
 
-    def _answer(self, sample: Sample, prediction: Prediction) -> Found:
+    def _answer(self, sample: Sample, prediction: Prediction) -> FoundAnswer:
         if sample.id in self.unmade:
             raise self.unmade[sample.id]
         if prediction.logprobs:
-            return Found(chosen(self.task, prediction), prediction.text)
+            return FoundAnswer(chosen(self.task, prediction), prediction.text)
         if prediction.tool_calls and self.takes_calls:
-            return Found(called(prediction), prediction.text)
+            return FoundAnswer(called(prediction), prediction.text)
         return self.steps.read(prediction.text, sample, cut_off=prediction.finish_reason == "length")
 
     def _alike(self, sample: Sample, prediction: Prediction, score: Score) -> list[Score]:
@@ -371,13 +371,13 @@ class _Grader:
         ]
 
     def _raised(
-        self, prediction: Prediction, kind: Kind, name: str, during: str, error: BaseException
+        self, prediction: Prediction, kind: ComponentKind, name: str, during: str, error: BaseException
     ) -> Score:
         """Record what a component raised, and return the score that says it."""
         if self.faults is not None:
             fault = ComponentError.of(self.plugins, kind, name, during, error)
             self.faults.add(fault, self._place(prediction))
-        return _error({"raised": words(error)})
+        return _error({"raised": exception_words(error)})
 
     def _place(self, prediction: Prediction) -> str:
         return f"sample {request_id(prediction.sample_id, prediction.repeat)} of {self.task.name}"

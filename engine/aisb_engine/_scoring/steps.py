@@ -11,7 +11,7 @@ from aisb._refusal import is_refusal
 from aisb._types import Extract, Prediction, Sample
 from aisb_engine._faults import call_step, make
 from aisb_engine._replies.marks import known_marks
-from aisb_engine._replies.turns import OPTIONS, Cut, Reading, example_heads
+from aisb_engine._replies.turns import OPTIONS, ReplyTurns, TurnCut, example_heads
 from aisb_engine._scoring.rows import for_rows
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aisb_engine._spec import MarksTable, Task, Use
 
 
-class Found(NamedTuple):
+class FoundAnswer(NamedTuple):
     """What was found in a reply: the answer, the text in which it was looked for, and how that ends.
 
     `ended` says that the reply had come to its end there, and went on with another turn.
@@ -41,10 +41,10 @@ class Steps:
     """Postprocessors one after another, from the raw text to an answer that is traced back to it."""
 
     def __init__(
-        self, steps: Sequence[tuple[str, Postprocessor]] = (), reading: Reading | None = None
+        self, steps: Sequence[tuple[str, Postprocessor]] = (), reading: ReplyTurns | None = None
     ) -> None:
         self.steps = tuple(steps)
-        self.reading = reading or Reading()
+        self.reading = reading or ReplyTurns()
 
     @classmethod
     def make(
@@ -52,7 +52,7 @@ class Steps:
         uses: Sequence[Use],
         plugins: Plugins,
         where: str = "task.postprocess",
-        reading: Reading | None = None,
+        reading: ReplyTurns | None = None,
     ) -> Steps:
         """Make the steps that a task names; `reading` says what of a reply they are given.
 
@@ -78,7 +78,7 @@ class Steps:
         """
         return self.read(text, sample).answer
 
-    def read(self, raw: str, sample: Sample, *, cut_off: bool = False) -> Found:
+    def read(self, raw: str, sample: Sample, *, cut_off: bool = False) -> FoundAnswer:
         """Return what is found in a reply; `cut_off` says that it was cut at the token limit.
 
         Raises:
@@ -93,27 +93,27 @@ class Steps:
             answer = replace(answer, span=seen.raw(answer.span))
         return found._replace(answer=answer)
 
-    def _before_another_turn(self, text: str, sample: Sample) -> Found | None:
+    def _before_another_turn(self, text: str, sample: Sample) -> FoundAnswer | None:
         """Return what is found before the first place where another turn begins after an answer."""
         is_own_form = False
         for cut in self.reading.cuts(text, sample):
             before = text[: cut.at]
             answer = self._run(before, sample) if before.strip() else None
             if answer and _is_end(cut, answer, before, is_own_form=is_own_form):
-                return Found(_weighed(answer, before, cut_off=False), before, ended=True)
+                return FoundAnswer(_weighed(answer, before, cut_off=False), before, ended=True)
             is_own_form = is_own_form or cut.word != OPTIONS
         return None
 
-    def _whole(self, text: str, sample: Sample, *, cut_off: bool) -> Found:
+    def _whole(self, text: str, sample: Sample, *, cut_off: bool) -> FoundAnswer:
         box = _open_box(text) if cut_off and self.reading.finds_answer else None
         if box is None:
             answer = self._run(text, sample)
-            return Found(answer and _weighed(answer, text, cut_off=cut_off), text)
+            return FoundAnswer(answer and _weighed(answer, text, cut_off=cut_off), text)
         # The answer itself was cut off. One that the text had marked before counts, but not all that it said.
         before = text[:box]
         answer = self._run(before, sample)
         marked = answer is not None and answer.explicit and not _is_whole(answer, before)
-        return Found(answer if marked else None, text)
+        return FoundAnswer(answer if marked else None, text)
 
     def _run(self, text: str, sample: Sample) -> Extract | None:
         """Return what the steps find in a text, with its span there."""
@@ -142,7 +142,7 @@ class Steps:
         return Extract(piece, rule or narrowed, span, explicit) if piece.strip() else None
 
 
-def reading_of(task: Task, plugins: Plugins, own: MarksTable | None = None) -> Reading:
+def reading_of(task: Task, plugins: Plugins, own: MarksTable | None = None) -> ReplyTurns:
     """Return how replies to a task are read; `own` are the marks that a model's file adds.
 
     An answer is looked for where a step does so, or where an evaluator grades answers.
@@ -155,7 +155,7 @@ def reading_of(task: Task, plugins: Plugins, own: MarksTable | None = None) -> R
     judges = [plugins.find("evaluator", use.use).factory for use in task.evaluate]
     finds = any(getattr(step, "finds_answer", False) for step in steps)
     finds = finds or any(getattr(judge, "reads", "answer") == "answer" for judge in judges)
-    return Reading(
+    return ReplyTurns(
         known_marks(plugins, own),
         finds_answer=finds,
         heads=example_heads(task.prompt),
@@ -171,7 +171,7 @@ def wants_calls(task: Task, plugins: Plugins) -> bool:
     return any(getattr(judge, "reads", "answer") == "calls" for judge in judges)
 
 
-def _is_end(cut: Cut, answer: Extract, before: str, *, is_own_form: bool) -> bool:
+def _is_end(cut: TurnCut, answer: Extract, before: str, *, is_own_form: bool) -> bool:
     """Say whether a reply ends at a place: it answered before, and does not begin its own answer there.
 
     `is_own_form` says that the reply used such a word before it had answered anything, so that "Question 2:"

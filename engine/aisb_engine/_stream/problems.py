@@ -8,7 +8,7 @@ from typing import Any
 
 from aisb._errors import AttemptFailed
 from aisb._types import Failure
-from aisb_engine._faults import words
+from aisb_engine._faults import exception_words
 
 _SHOWN = 80
 
@@ -42,7 +42,7 @@ def unreadable(payload: bytes, error: BaseException, status: int) -> Failure:
     """Return the failure of an event at which the backend, or who looked at it before, raised."""
     if isinstance(error, AttemptFailed):
         return error.failure
-    return protocol(f"the backend cannot read {show(payload)} ({words(error)})", status)
+    return protocol(f"the backend cannot read {show(payload)} ({exception_words(error)})", status)
 
 
 def parse_odd_json(payload: bytes, status: int) -> Any:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from aisb import Backend, BatchSize, Chunk, ReplyTokenizer, Request, ServiceInfo, TokenScores, UsageError
-from aisb_backend_hf._sampling import PARAMS, check
+from aisb_backend_hf._sampling import PARAMS, refuse_beam_search
 
 if TYPE_CHECKING:
-    from aisb_backend_hf._engine import Engine
-    from aisb_backend_hf._loading import Source
+    from aisb_backend_hf._engine import LocalEngine
+    from aisb_backend_hf._loading import ModelSource
     from aisb_backend_hf._vision import VisionEngine
 
-    AnyEngine: TypeAlias = Engine | VisionEngine
+    AnyEngine: TypeAlias = LocalEngine | VisionEngine
 
 _LOADING = threading.Lock()
 """One model is loaded at a time: two that load at once need the memory of both twice."""
@@ -81,7 +81,7 @@ class LocalModel(Backend):
 
     def check_params(self, params: Mapping[str, Any]) -> None:
         """Refuse beam search."""
-        check(params)
+        refuse_beam_search(params)
 
     def pin(self, worker: int, workers: int) -> Mapping[str, str]:
         """Return the environment of one of several workers: its own devices, or its share of the cores."""
@@ -90,9 +90,9 @@ class LocalModel(Backend):
         need("torch", why="a local model")
         from aisb_backend_hf import _device as device
 
-        kind, each = device.resolve(self.device), int(self.run_cfg.get("num_gpus", 1))
+        kind, each = device.resolve_device(self.device), int(self.run_cfg.get("num_gpus", 1))
         there = device.count(kind)
-        if kind in device.VISIBLE and each * workers > there:
+        if kind in device.DEVICE_VARIABLES and each * workers > there:
             raise UsageError(
                 f"{workers} worker{'s' * (workers > 1)} with {each} device{'s' * (each > 1)} each need "
                 f"{each * workers} of {kind}, and there {'is' if there == 1 else 'are'} {there}: "
@@ -100,7 +100,7 @@ class LocalModel(Backend):
             )
         if kind == "cpu" and self.device == "cpu" and each > 1:
             raise UsageError(f"run_cfg.num_gpus = {each}, and device is cpu: leave one of them out")
-        if kind not in device.VISIBLE and "num_gpus" in self.run_cfg and each > max(1, there):
+        if kind not in device.DEVICE_VARIABLES and "num_gpus" in self.run_cfg and each > max(1, there):
             raise UsageError(f"run_cfg.num_gpus = {each}, and there are {there} devices here")
         return device.pin(kind, worker, workers, each)
 
@@ -145,11 +145,11 @@ class LocalModel(Backend):
         if self._engine:
             await asyncio.to_thread(self._engine.close)
 
-    def source(self) -> Source:
+    def source(self) -> ModelSource:
         """Return what is loaded."""
-        from aisb_backend_hf._loading import Source
+        from aisb_backend_hf._loading import ModelSource
 
-        return Source(
+        return ModelSource(
             path=self.path,
             dtype=self.dtype,
             device=self.device,
@@ -205,7 +205,7 @@ class HFModel(LocalModel):
 
     _turns: ClassVar[bool] = False
 
-    _engine: Engine | None = field(default=None, init=False, repr=False)
+    _engine: LocalEngine | None = field(default=None, init=False, repr=False)
 
     def _asked_otherwise(self) -> dict[str, str]:
         if self.truncate == "never" and not self.max_seq_len:
@@ -219,7 +219,7 @@ class HFModel(LocalModel):
 
     async def logprob(self, request: Request) -> Sequence[TokenScores]:
         """Score the request's context alone, then with each of its continuations."""
-        engine = cast("Engine", self._engine or await self._ready())
+        engine = cast("LocalEngine", self._engine or await self._ready())
         alone, item = engine.score(request)
         try:
             wholes: Sequence[TokenScores] = await item.stream.get()
@@ -228,16 +228,16 @@ class HFModel(LocalModel):
         unknown = (None,) * len(alone)
         return [TokenScores(tuple(alone), unknown, (False,) * len(alone)), *wholes]
 
-    def source(self) -> Source:
+    def source(self) -> ModelSource:
         """Return what is loaded."""
         return replace(super().source(), tokenizer_path=self.tokenizer_path)
 
-    def _made(self) -> Engine:
+    def _made(self) -> LocalEngine:
         from aisb_backend_hf._loading import load
 
         loaded = load(self.source())
         self._prepare(loaded.tokenizer)
-        from aisb_backend_hf._engine import Engine, Settings
+        from aisb_backend_hf._engine import LocalEngine, Settings
 
         settings = Settings(
             batch_size=self.batch_size,
@@ -248,7 +248,7 @@ class HFModel(LocalModel):
             prefix_cache=self.prefix_cache,
             stream=self.stream,
         )
-        return Engine(loaded, settings, lambda: self.clock(), turns=self._turns or self.renders)
+        return LocalEngine(loaded, settings, lambda: self.clock(), turns=self._turns or self.renders)
 
     def _prepare(self, tokenizer: Any) -> None:
         """Make the tokenizer ready for this way of asking."""
@@ -294,15 +294,15 @@ class HFVision(LocalModel):
     takes: ClassVar[Literal["chat", "text"]] = "chat"
     concurrency: ClassVar[int] = 4  # type: ignore[assignment]  # one is answered; some wait
 
-    def source(self) -> Source:
+    def source(self) -> ModelSource:
         """Return what is loaded."""
         return replace(super().source(), sees=True)
 
     def _made(self) -> VisionEngine:
         from aisb_backend_hf._loading import load
-        from aisb_backend_hf._vision import VisionEngine, set_template
+        from aisb_backend_hf._vision import VisionEngine, set_vision_template
 
         loaded = load(self.source())
-        set_template(loaded, self.chat_template, self.path)
+        set_vision_template(loaded, self.chat_template, self.path)
         window = self.max_seq_len
         return VisionEngine(loaded, lambda: self.clock(), window=window, streamed=self.stream)

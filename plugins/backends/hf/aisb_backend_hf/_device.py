@@ -8,11 +8,11 @@ from typing import Any
 
 from aisb import UsageError
 
-VISIBLE = {"cuda": "CUDA_VISIBLE_DEVICES", "npu": "ASCEND_RT_VISIBLE_DEVICES"}
+DEVICE_VARIABLES = {"cuda": "CUDA_VISIBLE_DEVICES", "npu": "ASCEND_RT_VISIBLE_DEVICES"}
 """What tells a process which devices are its own."""
 
 
-def resolve(asked: str) -> str:
+def resolve_device(asked: str) -> str:
     """Return the kind of device to use: the one asked for, or the best there is.
 
     Raises:
@@ -48,10 +48,10 @@ def count(kind: str) -> int:
 
 def pin(kind: str, worker: int, workers: int, each: int) -> dict[str, str]:
     """Return what a worker's environment must say so that it has its own devices, or its share of cores."""
-    if kind in VISIBLE:
-        own = os.environ.get(VISIBLE[kind], "")
+    if kind in DEVICE_VARIABLES:
+        own = os.environ.get(DEVICE_VARIABLES[kind], "")
         names = own.split(",") if own else [str(number) for number in range(count(kind))]
-        return {VISIBLE[kind]: ",".join(names[worker * each : (worker + 1) * each])}
+        return {DEVICE_VARIABLES[kind]: ",".join(names[worker * each : (worker + 1) * each])}
     return {"OMP_NUM_THREADS": str(max(1, _usable_cpus() // workers))}
 
 

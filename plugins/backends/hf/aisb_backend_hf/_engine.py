@@ -16,7 +16,7 @@ from aisb_backend_hf._live import Meter
 from aisb_backend_hf._loading import Loaded
 from aisb_backend_hf._packing import common
 from aisb_backend_hf._prefixes import Prefixes
-from aisb_backend_hf._requests import Row, Scored, Stream, failed
+from aisb_backend_hf._requests import BatchRow, ScoredText, TokenStream, failed
 from aisb_backend_hf._scheduler import FIRST_ROWS, Scheduler
 from aisb_backend_hf._scoring import Scoring
 from aisb_backend_hf._stopping import Spelling, Stops, stop_strings
@@ -42,7 +42,7 @@ class Settings:
     stream: bool = True
 
 
-class Engine:
+class LocalEngine:
     """One model at work."""
 
     def __init__(
@@ -88,7 +88,7 @@ class Engine:
         """Refuse to travel: a model is loaded by each process for itself."""
         raise TypeError("a model stays in its process")
 
-    def ask(self, request: Request) -> Row:
+    def ask(self, request: Request) -> BatchRow:
         """Take a request; its answer comes through the row's stream.
 
         Raises:
@@ -96,7 +96,7 @@ class Engine:
         """
         params = own_names(request.params)
         prompt = self._within(self._prompt(request), most_tokens(params))
-        stream = Stream(asyncio.get_running_loop())
+        stream = TokenStream(asyncio.get_running_loop())
         row = make_row(
             self._loaded,
             params,
@@ -109,7 +109,7 @@ class Engine:
         self._scheduler.submit(row)
         return row
 
-    def score(self, request: Request) -> tuple[list[int], Scored]:
+    def score(self, request: Request) -> tuple[list[int], ScoredText]:
         """Take a request for scores; return its context's tokens, and what the scores come through.
 
         Raises:
@@ -133,8 +133,8 @@ class Engine:
         trunk = len(wholes[0])
         for whole in wholes[1:]:
             trunk = min(trunk, common(wholes[0], whole))
-        item = Scored(
-            Stream(asyncio.get_running_loop()),
+        item = ScoredText(
+            TokenStream(asyncio.get_running_loop()),
             wholes[0][:trunk],
             [whole[trunk:] for whole in wholes],
             windows,
@@ -153,9 +153,9 @@ class Engine:
 
     def identity(self, path: Path) -> dict[str, Any]:
         """Return what tells the model from others of its name."""
-        from aisb_backend_hf._identity import identity
+        from aisb_backend_hf._identity import model_identity
 
-        return identity(self._loaded.model, self._tokenizer, path)
+        return model_identity(self._loaded.model, self._tokenizer, path)
 
     def close(self) -> None:
         """End the work."""
@@ -212,23 +212,23 @@ def make_row(
     loaded: Loaded,
     params: Mapping[str, Any],
     prompt: list[int],
-    stream: Stream,
+    stream: TokenStream,
     *,
     ends: frozenset[int],
     window: int,
     streamed: bool,
-) -> Row:
+) -> BatchRow:
     """Return a prompt, shorter than the window, with all that decides how it is answered."""
     import torch
 
     ends = ends | frozenset(_ids(params.get("stop_token_ids"))) | frozenset(_ids(params.get("eos_token_id")))
-    wanted = sampling.read(params, loaded.defaults, ends)
+    wanted = sampling.read_sampling(params, loaded.defaults, ends)
     chance = None
     if wanted.temperature:
         chance = torch.Generator()
         seed = params.get("seed")
         chance.manual_seed(int(seed)) if seed is not None else chance.seed()
-    return Row(
+    return BatchRow(
         stream=stream,
         prompt=prompt,
         sampling=wanted,

@@ -10,10 +10,10 @@ import torch
 from transformers import modeling_utils
 
 from aisb_backend_hf._live import Meter
-from aisb_backend_hf._packing import LEAST_SHARED, packs
+from aisb_backend_hf._packing import MIN_SHARED_TOKENS, packs
 from aisb_backend_hf._prefixes import Prefix, Prefixes, detached
-from aisb_backend_hf._requests import Row
-from aisb_backend_hf._rows import Alone, Rows, layers_of, past
+from aisb_backend_hf._requests import BatchRow
+from aisb_backend_hf._rows import Alone, BatchRows, layers_of, past
 
 _EACH_ROW = hasattr(modeling_utils, "slice_logits_to_keep")
 """Whether a model computes logits at a place of each row's own."""
@@ -34,11 +34,11 @@ class Generation:
     ) -> None:
         self._model = model
         self._padding = padding
-        self._kept: Rows | Alone = Rows(model) if batched else Alone(model)
+        self._kept: BatchRows | Alone = BatchRows(model) if batched else Alone(model)
         self._meter = meter
         self.prefixes = prefixes
         self.budget = budget
-        self.rows: list[Row] = []
+        self.rows: list[BatchRow] = []
 
     @property
     def held(self) -> int:
@@ -50,7 +50,7 @@ class Generation:
         """The most tokens that a row has."""
         return max(self._kept.lengths, default=0)
 
-    def fill(self, rows: Sequence[Row]) -> Iterator[tuple[list[Row], torch.Tensor]]:
+    def fill(self, rows: Sequence[BatchRow]) -> Iterator[tuple[list[BatchRow], torch.Tensor]]:
         """Compute prompts and let their rows join, batch by batch; yield each with its logits."""
         if isinstance(self._kept, Alone):
             for row in rows:
@@ -59,7 +59,7 @@ class Generation:
                 self.rows.append(row)
                 yield [row], logits
             return
-        groups: dict[int, tuple[Prefix | None, list[Row]]] = {}
+        groups: dict[int, tuple[Prefix | None, list[BatchRow]]] = {}
         for row in rows:
             prefix = self._prefix(row)
             groups.setdefault(id(prefix), (prefix, []))[1].append(row)
@@ -81,14 +81,14 @@ class Generation:
         self._meter.computed += len(self.rows)
         return logits
 
-    def leave(self, row: Row) -> None:
+    def leave(self, row: BatchRow) -> None:
         """Let a row go."""
         place = self.rows.index(row)
         self._kept.leave(place)
         self.rows[place] = self.rows[-1]
         self.rows.pop()
 
-    def clear(self) -> list[Row]:
+    def clear(self) -> list[BatchRow]:
         """Let everything go that takes memory; return the rows, which can be filled in again."""
         rows, self.rows = self.rows, []
         self._kept.clear()
@@ -96,7 +96,7 @@ class Generation:
             self.prefixes.clear()
         return rows
 
-    def _prefix(self, row: Row) -> Prefix | None:
+    def _prefix(self, row: BatchRow) -> Prefix | None:
         """Return the longest beginning of a row that is known, or is worth computing for others, too."""
         if self.prefixes is None:
             return None
@@ -104,7 +104,7 @@ class Generation:
         known = self.prefixes.longest(tokens)
         wanted = min(row.shared, len(tokens) - 1)
         begun = known.length if known else 0
-        if wanted - begun < LEAST_SHARED:
+        if wanted - begun < MIN_SHARED_TOKENS:
             return known
         _, cache = self._compute([tokens[begun:wanted]], known)
         self._meter.computed += wanted - begun
@@ -139,7 +139,7 @@ class Generation:
         own = torch.tensor([places.index(len(part)) for part in parts], device=logits.device)
         return logits[torch.arange(len(parts), device=logits.device), own], cache
 
-    def _count(self, rows: Sequence[Row], computed: int, reused: int) -> None:
+    def _count(self, rows: Sequence[BatchRow], computed: int, reused: int) -> None:
         meter = self._meter
         meter.prompts += computed
         meter.reused += reused
@@ -149,7 +149,7 @@ class Generation:
         meter.padding += (width - begun) * len(rows) - computed
 
 
-def _left(begun: int, row: Row) -> int:
+def _left(begun: int, row: BatchRow) -> int:
     return len(row.tokens) - begun
 
 

@@ -11,7 +11,7 @@ from typing import Any
 _SNAPSHOT = re.compile(r"/snapshots/([0-9a-f]{40})(?:/|$)")
 
 
-def identity(model: Any, tokenizer: Any, path: Path) -> dict[str, Any]:
+def model_identity(model: Any, tokenizer: Any, path: Path) -> dict[str, Any]:
     """Return the revision, as the cache of the hub or the configuration has it, and hashes of files."""
     import transformers
 

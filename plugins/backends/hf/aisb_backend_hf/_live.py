@@ -6,7 +6,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-WINDOW = 5.0
+RATE_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -29,10 +29,10 @@ class Meter:
     def look(self) -> None:
         """Remember how much has been done by now."""
         now = time.monotonic()
-        if self._seen and now - self._seen[-1][0] < WINDOW / 20:
+        if self._seen and now - self._seen[-1][0] < RATE_SECONDS / 20:
             return
         self._seen.append((now, self.generated + self.scored))
-        while self._seen and now - self._seen[0][0] > WINDOW:
+        while self._seen and now - self._seen[0][0] > RATE_SECONDS:
             self._seen.popleft()
 
     def rate(self) -> float | None:

@@ -14,12 +14,12 @@ from aisb_backend_hf._libraries import explained, need
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
 WINDOW_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
-BEYOND = 1 << 24
+UNLIMITED_LENGTH = 1 << 24
 """A tokenizer's length from which on it means "none"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class ModelSource:
     """What is loaded, and how. A model that `sees` is loaded with the processor of its images."""
 
     path: str
@@ -67,7 +67,7 @@ class Loaded:
         )
 
 
-def load(source: Source) -> Loaded:
+def load(source: ModelSource) -> Loaded:
     """Load a model and its tokenizer.
 
     Raises:
@@ -81,7 +81,7 @@ def load(source: Source) -> Loaded:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     check_path(source)
-    place = devices.resolve(source.device)
+    place = devices.resolve_device(source.device)
     processor = None
     if source.sees:
         processor = _guarded(source, "the processor", lambda: _processor(transformers, source))
@@ -101,7 +101,7 @@ def load(source: Source) -> Loaded:
     )
 
 
-def check_path(source: Source) -> None:
+def check_path(source: ModelSource) -> None:
     """Refuse a path that is no folder with a model, unless it may be downloaded.
 
     Raises:
@@ -128,7 +128,7 @@ def check_path(source: Source) -> None:
     )
 
 
-def _named(source: Source, path: str) -> tuple[str, dict[str, Any]]:
+def _named(source: ModelSource, path: str) -> tuple[str, dict[str, Any]]:
     """Return what transformers is told: a folder or name, and the GGUF file within."""
     own = Path(path).expanduser()
     more = {"local_files_only": not source.allow_download, "trust_remote_code": source.trust_remote_code}
@@ -138,14 +138,14 @@ def _named(source: Source, path: str) -> tuple[str, dict[str, Any]]:
     return (str(own) if own.exists() else path), more
 
 
-def _tokenizer(transformers: Any, source: Source) -> Any:
+def _tokenizer(transformers: Any, source: ModelSource) -> Any:
     name, more = _named(source, source.tokenizer_path or source.path)
     if source.tokenizer_path and not Path(name).exists() and not source.allow_download:
         raise UsageError(f"tokenizer_path = {source.tokenizer_path!r}: there is no such folder")
     return transformers.AutoTokenizer.from_pretrained(name, **{**more, **source.tokenizer_kwargs})
 
 
-def _processor(transformers: Any, source: Source) -> Any:
+def _processor(transformers: Any, source: ModelSource) -> Any:
     need("PIL", why="images", install="pip install 'aisb-backend-hf[vision]'")
     name, more = _named(source, source.path)
     processor = transformers.AutoProcessor.from_pretrained(name, **{**more, **source.tokenizer_kwargs})
@@ -157,7 +157,7 @@ def _processor(transformers: Any, source: Source) -> Any:
     return processor
 
 
-def _model(transformers: Any, source: Source, place: str) -> Any:
+def _model(transformers: Any, source: ModelSource, place: str) -> Any:
     import torch
 
     name, more = _named(source, source.path)
@@ -198,7 +198,7 @@ def _adapted(model: Any, adapter: str) -> Any:
         raise UsageError(f"adapter = {adapter!r} does not fit the model: {words}") from error
 
 
-def _guarded(source: Source, what: str, load_it: Any) -> Any:
+def _guarded(source: ModelSource, what: str, load_it: Any) -> Any:
     """Load one part; turn what libraries raise into what a user can act on."""
     try:
         return load_it()
@@ -223,7 +223,7 @@ def _guarded(source: Source, what: str, load_it: Any) -> Any:
         raise UsageError(_broken(source, what, error, words)) from error
 
 
-def _broken(source: Source, what: str, error: Exception, words: str) -> str:
+def _broken(source: ModelSource, what: str, error: Exception, words: str) -> str:
     folder = source.file if source.file.is_dir() else source.file.parent
     if type(error).__name__ == "SafetensorError" or "unpickl" in words or "PytorchStreamReader" in words:
         files = sorted(file for kind in WEIGHTS for file in folder.glob(kind))
@@ -241,12 +241,12 @@ def _window(model: Any, tokenizer: Any) -> int | None:
         value for key in WINDOW_KEYS if isinstance(value := getattr(config, key, None), int) and value > 0
     ]
     length = getattr(tokenizer, "model_max_length", None)
-    if not said and isinstance(length, int) and length < BEYOND:
+    if not said and isinstance(length, int) and length < UNLIMITED_LENGTH:
         said.append(length)
     return said[0] if said else None
 
 
-def _ends(model: Any, tokenizer: Any, source: Source) -> frozenset[int]:
+def _ends(model: Any, tokenizer: Any, source: ModelSource) -> frozenset[int]:
     """Return the tokens that end an answer. Of a GGUF file only the tokenizer knows them.
 
     The configuration that is made of one has its class's default, which is another token in many models.

@@ -9,7 +9,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 MOST_PADDING = 0.09
 """The most that padding may be of the tokens of one computation."""
-LEAST_SHARED = 16
+MIN_SHARED_TOKENS = 16
 """From how many tokens on a shared beginning is worth an entry of its own."""
 LEAST_SAVED = 96
 """How many tokens it must save, counted over all that share it."""
@@ -54,7 +54,7 @@ def shared(rows: Sequence[Sequence[int]]) -> list[int]:
         if end - begin < 2:
             continue
         left, right, height = _largest(alike[begin : end - 1], base)
-        if height - base < LEAST_SHARED or (right - left - 1) * (height - base) < LEAST_SAVED:
+        if height - base < MIN_SHARED_TOKENS or (right - left - 1) * (height - base) < LEAST_SAVED:
             continue
         left, right = begin + left, begin + right
         for place in range(left, right):

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aisb import AttemptFailed, Chunk, Failure, Usage
-from aisb_backend_hf._sampling import Sampling
+from aisb_backend_hf._sampling import SamplingParams
 from aisb_backend_hf._stopping import Spelling, Stops
 
 
-class Stream:
+class TokenStream:
     """What comes back for one request: put by the model's thread, taken by the event loop that asked."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -32,12 +32,12 @@ class Stream:
 
 
 @dataclass(eq=False, slots=True)
-class Row:
+class BatchRow:
     """A prompt and what was made after it. `ends` are the tokens that end it; `longest` is in tokens."""
 
-    stream: Stream
+    stream: TokenStream
     prompt: list[int]
-    sampling: Sampling
+    sampling: SamplingParams
     longest: int
     ends: frozenset[int]
     spelling: Spelling
@@ -83,10 +83,10 @@ class Row:
 
 
 @dataclass(eq=False, slots=True)
-class Scored:
+class ScoredText:
     """Texts whose tokens are to be scored: all begin with `trunk`, and go on with one of `tails`."""
 
-    stream: Stream
+    stream: TokenStream
     trunk: list[int]
     tails: list[list[int]]
     windows: bool = False
@@ -104,9 +104,9 @@ def failed(message: str) -> AttemptFailed:
     return AttemptFailed(Failure("refused", message))
 
 
-def deliver(items: Sequence[tuple[Stream, Any]]) -> None:
+def deliver(items: Sequence[tuple[TokenStream, Any]]) -> None:
     """Hand items to those who wait for them, on their event loops."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[Stream, Any]]] = {}
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[TokenStream, Any]]] = {}
     for stream, item in items:
         loops.setdefault(stream.loop, []).append((stream, item))
     for loop, own in loops.items():
@@ -114,6 +114,6 @@ def deliver(items: Sequence[tuple[Stream, Any]]) -> None:
             loop.call_soon_threadsafe(_put, own)
 
 
-def _put(items: Sequence[tuple[Stream, Any]]) -> None:
+def _put(items: Sequence[tuple[TokenStream, Any]]) -> None:
     for stream, item in items:
         stream.put(item)

@@ -54,7 +54,7 @@ class _Layer(DynamicLayer):
         return self.get_seq_length() + query_length, 0
 
 
-class Rows:
+class BatchRows:
     """The rows in flight, by place: `lengths[n]` tokens of row n are here."""
 
     def __init__(self, model: Any) -> None:

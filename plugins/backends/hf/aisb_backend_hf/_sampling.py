@@ -19,10 +19,10 @@ PARAMS = frozenset(
     )
 )
 """The generation parameters that are honoured."""
-WARPERS = ("temperature", "top_p", "top_k", "min_p", "typical_p")
+SAMPLING_PARAMS = ("temperature", "top_p", "top_k", "min_p", "typical_p")
 
 
-def check(params: Mapping[str, Any]) -> None:
+def refuse_beam_search(params: Mapping[str, Any]) -> None:
     """Refuse beam search.
 
     Raises:
@@ -36,7 +36,7 @@ def check(params: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class SamplingParams:
     """How one request wants its tokens: `temperature` 0 is the likeliest each time."""
 
     temperature: float = 0.0
@@ -62,7 +62,7 @@ class Sampling:
         return bool(self.repetition_penalty != 1.0 or self.presence_penalty or self.frequency_penalty)
 
 
-def read(params: Mapping[str, Any], own: Mapping[str, Any], ends: frozenset[int]) -> Sampling:
+def read_sampling(params: Mapping[str, Any], own: Mapping[str, Any], ends: frozenset[int]) -> SamplingParams:
     """Read a request's parameters; `own` are the defaults that come with the model.
 
     Where neither says whether to sample, the likeliest token is taken; a parameter that narrows a choice at
@@ -71,15 +71,17 @@ def read(params: Mapping[str, Any], own: Mapping[str, Any], ends: frozenset[int]
     given = {OTHER_NAMES.get(name, name): value for name, value in params.items() if value is not None}
     draws = given.get("do_sample")
     if draws is None:
-        said = any(name in given for name in WARPERS)
+        said = any(name in given for name in SAMPLING_PARAMS)
         draws = bool(said or own.get("do_sample"))
     if not draws:
         given["temperature"] = 0.0
-    defaults = {name: own[name] for name in (*WARPERS, "repetition_penalty") if own.get(name) is not None}
+    defaults = {
+        name: own[name] for name in (*SAMPLING_PARAMS, "repetition_penalty") if own.get(name) is not None
+    }
     if not (draws and own.get("do_sample")):  # its numbers are meant for its own way of choosing
         defaults = {name: value for name, value in defaults.items() if name == "repetition_penalty"}
     values = {"temperature": 1.0} | defaults | given
-    return Sampling(
+    return SamplingParams(
         float(values["temperature"]),
         float(values.get("top_p", 1.0)),
         max(0, int(values.get("top_k", 0))),
@@ -96,7 +98,7 @@ def read(params: Mapping[str, Any], own: Mapping[str, Any], ends: frozenset[int]
 class Chooses(Protocol):
     """A row that a token is chosen for: what it wants, what it has, and its own source of chance."""
 
-    sampling: Sampling
+    sampling: SamplingParams
     prompt: list[int]
     made: list[int]
     chance: Any
@@ -117,7 +119,7 @@ def choose(logits: Any, rows: Sequence[Chooses]) -> Chosen:
     best, places = logits.max(dim=-1)
     broken = torch.nonzero(~torch.isfinite(best)).flatten().tolist()
     tokens: list[int] = places.tolist()
-    groups: dict[Sampling, list[int]] = {}
+    groups: dict[SamplingParams, list[int]] = {}
     for number, row in enumerate(rows):
         if not row.sampling.plain:
             groups.setdefault(row.sampling, []).append(number)
@@ -131,7 +133,7 @@ def choose(logits: Any, rows: Sequence[Chooses]) -> Chosen:
     return Chosen(tokens, broken)
 
 
-def _draw(logits: Any, sampling: Sampling, rows: Sequence[Chooses]) -> list[int]:
+def _draw(logits: Any, sampling: SamplingParams, rows: Sequence[Chooses]) -> list[int]:
     import torch
 
     if sampling.penalises:
@@ -153,7 +155,7 @@ def _draw(logits: Any, sampling: Sampling, rows: Sequence[Chooses]) -> list[int]
     ]
 
 
-def _warpers(sampling: Sampling) -> list[Any]:
+def _warpers(sampling: SamplingParams) -> list[Any]:
     """Return transformers' own narrowing steps, in the order in which it takes them."""
     from transformers import (
         MinPLogitsWarper,
@@ -177,7 +179,7 @@ def _warpers(sampling: Sampling) -> list[Any]:
     return steps
 
 
-def _penalise(logits: Any, sampling: Sampling, row: Chooses) -> None:
+def _penalise(logits: Any, sampling: SamplingParams, row: Chooses) -> None:
     """Make what was said before less likely, in place.
 
     Repetition counts the prompt (https://arxiv.org/abs/1909.05858), the other two the answer alone

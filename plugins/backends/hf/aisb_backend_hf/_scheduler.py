@@ -19,7 +19,7 @@ from aisb_backend_hf._device import is_out_of_memory, memory, release
 from aisb_backend_hf._generation import Generation
 from aisb_backend_hf._live import Meter
 from aisb_backend_hf._packing import shared
-from aisb_backend_hf._requests import Row, Scored, deliver, failed
+from aisb_backend_hf._requests import BatchRow, ScoredText, deliver, failed
 from aisb_backend_hf._sampling import choose
 from aisb_backend_hf._scoring import Scoring
 
@@ -28,7 +28,7 @@ MOST_ROWS = {"cpu": 128}
 MOST_ROWS_ELSEWHERE = 512
 SHARE_OF_MEMORY = {"cpu": 0.5}
 SHARE_ELSEWHERE = 0.85
-LEAST_BUDGET = 64
+MIN_BATCH_TOKENS = 64
 LULL = 0.002
 """Seconds without a new request after which those that came are worked on."""
 NOT_NUMBERS = (
@@ -56,17 +56,17 @@ class Scheduler:
         self._grows = grows
         self._clock = clock
         self._device = device
-        self._inbox: queue.SimpleQueue[Row | Scored | None] = queue.SimpleQueue()
-        self._window: list[Row] = []
-        self._later: list[Row] = []
-        self._scores: list[Scored] = []
+        self._inbox: queue.SimpleQueue[BatchRow | ScoredText | None] = queue.SimpleQueue()
+        self._window: list[BatchRow] = []
+        self._later: list[BatchRow] = []
+        self._scores: list[ScoredText] = []
         self._closed = False
         self.meter = meter
         self._set_limit(limit)
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
-    def submit(self, item: Row | Scored) -> None:
+    def submit(self, item: BatchRow | ScoredText) -> None:
         """Take a request; what comes back goes to its stream."""
         self._inbox.put(item)
 
@@ -98,7 +98,7 @@ class Scheduler:
             if item is None:
                 self._closed = True
                 return
-            if isinstance(item, Row):
+            if isinstance(item, BatchRow):
                 self._later.append(item)
             else:
                 self._scores.append(item)
@@ -140,9 +140,9 @@ class Scheduler:
             done = set(map(id, batch))
             self._joining = [row for row in self._joining if id(row) not in done]
 
-    _joining: Sequence[Row] = ()
+    _joining: Sequence[BatchRow] = ()
 
-    def _advance(self, rows: Sequence[Row], logits: Any) -> None:
+    def _advance(self, rows: Sequence[BatchRow], logits: Any) -> None:
         """Give each row its next token, and say what that adds."""
         self.meter.most_rows = max(self.meter.most_rows, len(self._generation.rows))
         chosen = choose(logits, rows)
@@ -188,10 +188,10 @@ class Scheduler:
         self.meter.out_of_memory += 1
         self._grows = False
         release(self._device)
-        if len(rows) <= 1 and self._generation.budget <= LEAST_BUDGET:
+        if len(rows) <= 1 and self._generation.budget <= MIN_BATCH_TOKENS:
             deliver([(row.stream, failed(_too_big(row, error))) for row in rows])
             rows = []
-        self._generation.budget = max(LEAST_BUDGET, self._generation.budget // 2)
+        self._generation.budget = max(MIN_BATCH_TOKENS, self._generation.budget // 2)
         self._set_limit(max(1, min(self._limit, len(rows) or 1) // 2))
         self._window = [*rows, *self._window]
 
@@ -207,7 +207,7 @@ class Scheduler:
         deliver([(row.stream, failure) for row in {id(row): row for row in rows}.values()])
 
 
-def _too_big(row: Row, error: BaseException) -> str:
+def _too_big(row: BatchRow, error: BaseException) -> str:
     words = " ".join(str(error).split())[:160]
     return (
         f"memory ran out with this request alone ({len(row.tokens)} tokens): {words}; "

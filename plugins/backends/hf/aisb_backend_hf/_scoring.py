@@ -17,16 +17,16 @@ import torch
 from aisb import AttemptFailed, Failure, TokenScores
 from aisb_backend_hf._device import is_out_of_memory, release
 from aisb_backend_hf._live import Meter
-from aisb_backend_hf._packing import LEAST_SHARED, packs, shared
+from aisb_backend_hf._packing import MIN_SHARED_TOKENS, packs, shared
 from aisb_backend_hf._prefixes import Prefix, Prefixes, detached
-from aisb_backend_hf._requests import Scored, deliver, failed
+from aisb_backend_hf._requests import ScoredText, deliver, failed
 from aisb_backend_hf._rows import past
 
 NOT_NUMBERS = (
     "the model's log-probabilities are not numbers (NaN) for this text; float16 overflows in many models: "
     "set model.dtype=bfloat16 or float32, and check that the weights are whole"
 )
-LEAST_BUDGET = 32
+MIN_SCORING_TOKENS = 32
 
 
 @dataclass(eq=False, slots=True)
@@ -80,7 +80,7 @@ class Scoring:
         self._prefixes = prefixes if trees else None
         self._meter = meter
 
-    def run(self, items: Sequence[Scored]) -> None:
+    def run(self, items: Sequence[ScoredText]) -> None:
         """Score what was asked, and hand the scores over as they come."""
         lines: dict[int, list[_Line]] = {id(item): self._lines(item) for item in items}
         owner = {id(line): item for item in items for line in lines[id(item)]}
@@ -102,7 +102,7 @@ class Scoring:
                     deliver([(item.stream, _answer(item, lines[id(item)]))])
             self._meter.look()
 
-    def _lines(self, item: Scored) -> list[_Line]:
+    def _lines(self, item: ScoredText) -> list[_Line]:
         if item.windows:
             return [_Line(part, []) for part in windows(item.trunk, self._window)]
         if self._trees and item.trunk:
@@ -133,8 +133,8 @@ class Scoring:
                     if is_out_of_memory(error):
                         self._meter.out_of_memory += 1
                         release(self._model.device)
-                        if len(batch) > 1 or self._budget > LEAST_BUDGET:
-                            self._budget = max(LEAST_BUDGET, self._budget // 2)
+                        if len(batch) > 1 or self._budget > MIN_SCORING_TOKENS:
+                            self._budget = max(MIN_SCORING_TOKENS, self._budget // 2)
                             middle = (len(batch) + 1) // 2
                             waiting[:0] = [half for half in (batch[:middle], batch[middle:]) if half]
                             continue
@@ -160,7 +160,7 @@ class Scoring:
             return None
         known = self._prefixes.longest(line.trunk)
         wanted, begun = min(line.shared, len(line.trunk) - 1), known.length if known else 0
-        if wanted - begun <= LEAST_SHARED:
+        if wanted - begun <= MIN_SHARED_TOKENS:
             return known
         part = _Line(line.trunk[:wanted], [])
         cache = self._compute([part], known)
@@ -302,7 +302,7 @@ def windows(tokens: Sequence[int], size: int) -> list[list[int]]:
     return parts
 
 
-def _answer(item: Scored, lines: Sequence[_Line]) -> Sequence[TokenScores]:
+def _answer(item: ScoredText, lines: Sequence[_Line]) -> Sequence[TokenScores]:
     if item.windows:
         return [_joined(item.trunk, lines)]
     if len(lines) == 1 and item.tails and lines[0].tails:

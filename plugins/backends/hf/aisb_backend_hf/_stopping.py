@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-Decode = Callable[[list[int]], str]
+DecodeTokens = Callable[[list[int]], str]
 
 _CONTEXT = 6
 """How many tokens before a new one its text can depend on: some tokenizers write spaces between words."""
@@ -13,7 +13,7 @@ _CONTEXT = 6
 class Spelling:
     """Writes tokens out one after another; a character that is not whole yet waits for its rest."""
 
-    def __init__(self, decode: Decode, prompt: Sequence[int]) -> None:
+    def __init__(self, decode: DecodeTokens, prompt: Sequence[int]) -> None:
         self._decode = decode
         self._ids = list(prompt[-_CONTEXT:])
         self._begin, self._read = 0, len(self._ids)

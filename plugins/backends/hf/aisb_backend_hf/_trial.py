@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from aisb_backend_hf._rows import Rows, layers_of, past
+from aisb_backend_hf._rows import BatchRows, layers_of, past
 
 _TOLERANCE = {torch.float32: 0.02}
 _TOLERANCE_ELSE = 0.25
@@ -66,7 +66,7 @@ def try_out(model: Any) -> Abilities:
 
 def _batch(model: Any, rows: list[list[int]], alone: list[Any]) -> float:
     """Fill rows in without their last token, let one leave, and step once with it."""
-    kept = Rows(model)
+    kept = BatchRows(model)
     for row in rows:
         cache = past(None, 1)
         model(input_ids=torch.tensor([row[:-1]], device=model.device), past_key_values=cache, use_cache=True)

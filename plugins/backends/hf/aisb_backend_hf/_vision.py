@@ -26,16 +26,16 @@ from aisb_backend_hf._device import is_out_of_memory, release
 from aisb_backend_hf._engine import NO_WINDOW, make_row, own_names
 from aisb_backend_hf._live import Meter
 from aisb_backend_hf._loading import Loaded
-from aisb_backend_hf._requests import Row, Stream, deliver, failed
+from aisb_backend_hf._requests import BatchRow, TokenStream, deliver, failed
 from aisb_backend_hf._sampling import choose
 from aisb_backend_hf._scheduler import NOT_NUMBERS
 
 
 @dataclass(eq=False, slots=True)
-class Asked:
+class VisionPrompt:
     """A request that waits or is answered, and the way its text takes back."""
 
-    stream: Stream
+    stream: TokenStream
     request: Request
     cancelled: bool = False
 
@@ -55,7 +55,7 @@ class VisionEngine:
         loaded.model.generation_config = GenerationConfig(do_sample=False, pad_token_id=0)
         self.meter = Meter()
         self.notes = [loaded.line(), "a model that sees is asked one row at a time"]
-        self._inbox: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[VisionPrompt | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
@@ -63,9 +63,9 @@ class VisionEngine:
         """Refuse to travel: a model is loaded by each process for itself."""
         raise TypeError("a model stays in its process")
 
-    def ask(self, request: Request) -> Asked:
+    def ask(self, request: Request) -> VisionPrompt:
         """Take a request; its answer comes through its stream."""
-        asked = Asked(Stream(asyncio.get_running_loop()), request)
+        asked = VisionPrompt(TokenStream(asyncio.get_running_loop()), request)
         self._inbox.put(asked)
         return asked
 
@@ -97,7 +97,7 @@ class VisionEngine:
             return failed(f"memory ran out with this request alone: {words}; make its images smaller")
         return AttemptFailed(Failure("protocol", f"the model failed: {words}"))
 
-    def _answer(self, asked: Asked) -> None:
+    def _answer(self, asked: VisionPrompt) -> None:
         inputs = self._inputs(asked.request)
         prompt = inputs["input_ids"][0].tolist()
         if len(prompt) >= self.window:
@@ -154,7 +154,7 @@ class VisionEngine:
 class _Choosing(LogitsProcessor):
     """Chooses the next token, tells it to who asked, and leaves `generate` no other."""
 
-    def __init__(self, asked: Asked, row: Row, clock: Callable[[], int], meter: Meter) -> None:
+    def __init__(self, asked: VisionPrompt, row: BatchRow, clock: Callable[[], int], meter: Meter) -> None:
         self._asked = asked
         self._row = row
         self._clock = clock
@@ -190,7 +190,7 @@ class _Ended(StoppingCriteria):
         return torch.full((input_ids.shape[0],), self._choosing.ended, device=input_ids.device)
 
 
-def set_template(loaded: Loaded, given: str | None, path: str) -> None:
+def set_vision_template(loaded: Loaded, given: str | None, path: str) -> None:
     """Give processor and tokenizer one chat template.
 
     Raises:

@@ -196,14 +196,14 @@ def test_penalties_are_those_of_transformers_and_of_services(folder):
     assert texts(HFBase(path=str(folder)), [text], temperature=0, repetition_penalty=1.8) == [right]
     from types import SimpleNamespace
 
-    from aisb_backend_hf._sampling import Sampling, choose
+    from aisb_backend_hf._sampling import SamplingParams, choose
 
     logits = torch.tensor([[1.0, 4.0, 3.5, 3.2]])
     for sampling, best in (
-        (Sampling(presence_penalty=0.7), 2),  # 4 - 0.7 < 3.5
-        (Sampling(presence_penalty=0.4), 1),
-        (Sampling(frequency_penalty=0.4), 2),  # said twice
-        (Sampling(frequency_penalty=0.2), 1),
+        (SamplingParams(presence_penalty=0.7), 2),  # 4 - 0.7 < 3.5
+        (SamplingParams(presence_penalty=0.4), 1),
+        (SamplingParams(frequency_penalty=0.4), 2),  # said twice
+        (SamplingParams(frequency_penalty=0.2), 1),
     ):
         row = SimpleNamespace(sampling=sampling, prompt=[2], made=[1, 1], chance=None)
         assert choose(logits.clone(), [row]).tokens == [best]

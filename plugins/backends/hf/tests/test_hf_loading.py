@@ -12,7 +12,7 @@ from hf_small import ask, build, plainly, prompts, request, texts
 
 from aisb import PluginError, ServiceError, UsageError
 from aisb_backend_hf import HFBase, HFChat
-from aisb_backend_hf._loading import Source, load
+from aisb_backend_hf._loading import ModelSource, load
 from aisb_testing import check_plugin
 
 
@@ -159,7 +159,7 @@ def test_a_chat_template_that_refuses_messages_fails_that_sample_alone(folder):
 
 
 def test_a_tokenizer_without_a_pad_token_is_no_matter(folder):
-    loaded = load(Source(path=str(folder)))
+    loaded = load(ModelSource(path=str(folder)))
     assert loaded.tokenizer.pad_token is None
     asked = prompts(3)
     assert texts(HFBase(path=str(folder)), asked, temperature=0) == [plainly(folder, text) for text in asked]

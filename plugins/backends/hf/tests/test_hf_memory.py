@@ -38,12 +38,12 @@ class Ready(HFBase):
     """The backend with a model that is there already."""
 
     def with_model(self, folder, most):
-        from aisb_backend_hf._engine import Engine, Settings
+        from aisb_backend_hf._engine import LocalEngine, Settings
 
         model = small().from_pretrained(folder, dtype="float32").eval()
         tokenizer = plain(folder)[1]
         loaded = Loaded(model, tokenizer, 512, frozenset(), {}, 0.0)
-        self._engine = Engine(loaded, Settings(batch_size=self.batch_size), lambda: self.clock())
+        self._engine = LocalEngine(loaded, Settings(batch_size=self.batch_size), lambda: self.clock())
         model.most = most
         return self
 
@@ -142,7 +142,7 @@ def test_a_request_that_is_given_up_leaves_the_batch(folder):
 def test_a_model_whose_answers_change_in_a_batch_is_asked_one_row_at_a_time(folder):
     from transformers import LlamaForCausalLM
 
-    from aisb_backend_hf._engine import Engine, Settings
+    from aisb_backend_hf._engine import LocalEngine, Settings
 
     class Odd(LlamaForCausalLM):
         """A model that does not look at where its tokens stand in a batch."""
@@ -156,14 +156,14 @@ def test_a_model_whose_answers_change_in_a_batch_is_asked_one_row_at_a_time(fold
     model = Odd.from_pretrained(folder, dtype="float32").eval()
     loaded = Loaded(model, plain(folder)[1], 512, frozenset(), {}, 0.0)
     backend = HFBase(path=str(folder))
-    backend._engine = Engine(loaded, Settings(), lambda: backend.clock())
+    backend._engine = LocalEngine(loaded, Settings(), lambda: backend.clock())
     assert not backend._engine.abilities.batched
     assert backend._engine.notes[1] == "this model's answers change in a batch: it is asked one row at a time"
     asked = prompts(4)
     made = answers(backend, [request(n, text, temperature=0) for n, text in enumerate(asked)])
     assert [one.text for one in made] == [plainly(folder, text) for text in asked]
     backend = HFBase(path=str(folder))
-    backend._engine = Engine(loaded, Settings(), lambda: backend.clock())
+    backend._engine = LocalEngine(loaded, Settings(), lambda: backend.clock())
     (scored,) = answers(backend, [Request("0", text="the sky", continuations=(" is blue", " is"))])
     assert scored.failure is None
     assert scored.logprobs[0].total < scored.logprobs[1].total

@@ -90,7 +90,7 @@ class OpenAIChat(OpenAIService):
         refusal = delta.get("refusal")
         count = count_tokens(event, choice)
         if text.__class__ is not str:
-            text, thought = flatten(text)
+            text, thought = join_text_parts(text)
             reasoning = reasoning or thought
         if refusal:
             # The API ends a refusal with "stop", as if it were an answer.
@@ -150,7 +150,7 @@ def read_tool_calls(calls: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, An
     return tuple(read)
 
 
-def flatten(parts: Any) -> tuple[str, str]:
+def join_text_parts(parts: Any) -> tuple[str, str]:
     """Return the text and the reasoning of content in parts, as Mistral's reasoning models send it."""
     if isinstance(parts, Mapping):
         parts = [parts]
@@ -158,7 +158,7 @@ def flatten(parts: Any) -> tuple[str, str]:
     for part in parts:
         if part.get("type") == "thinking":
             inner = part.get("thinking")
-            thought.append(inner if isinstance(inner, str) else flatten(inner or [])[0])
+            thought.append(inner if isinstance(inner, str) else join_text_parts(inner or [])[0])
         else:
             text.append(part.get("text") or "")
     return "".join(text), "".join(thought)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from aisb import HttpBackend
     from aisb_backend_openai._service import OpenAIService
 
-TIMEOUT = 3.0
-LONGEST = 300
+IDENTITY_SECONDS = 3.0
+MAX_VALUE_LENGTH = 300
 Facts = dict[str, Any]
 
 
@@ -102,7 +102,7 @@ async def served_identity(service: OpenAIService, *, asks_all: bool) -> Facts:
 def cleaned(facts: Mapping[str, Any]) -> Facts:
     """Return facts that can be kept: short texts and numbers."""
     return {
-        key: value[:LONGEST] if isinstance(value, str) else value
+        key: value[:MAX_VALUE_LENGTH] if isinstance(value, str) else value
         for key, value in facts.items()
         if isinstance(value, str | int | float) and value != ""
     }
@@ -132,7 +132,7 @@ async def _page(service: OpenAIService, path: str, read: Callable[[Mapping[str, 
 
 async def _fetched(service: HttpBackend, path: str) -> Mapping[str, Any]:
     try:
-        answer: Fetched = await service.fetch(path, timeout=TIMEOUT)
+        answer: Fetched = await service.fetch(path, timeout=IDENTITY_SECONDS)
     except ServiceError:
         return {}
     data = answer.json()

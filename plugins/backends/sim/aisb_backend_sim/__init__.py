@@ -25,7 +25,7 @@ NOT_STARTED = "http://127.0.0.1:0"
 
 
 @dataclass(kw_only=True, eq=False)
-class Simulated(OpenAIService, Behaviour):
+class SimulatedService(OpenAIService, Behaviour):
     """A service of this backend's own: a child process that is started by the first question, the probe's."""
 
     url: Annotated[str, "address of a mock server that runs already; left out, one is started"] = ""
@@ -82,12 +82,12 @@ class Simulated(OpenAIService, Behaviour):
 
 
 @dataclass(kw_only=True, eq=False)
-class Sim(Simulated, OpenAIChat):
+class Sim(SimulatedService, OpenAIChat):
     """A simulated chat service on this machine: seeded answers, set latency, faults on demand."""
 
 
 @dataclass(kw_only=True, eq=False)
-class SimText(Simulated, OpenAICompletions):
+class SimText(SimulatedService, OpenAICompletions):
     """A simulated completions service on this machine: seeded answers, set latency, faults on demand."""
 
 

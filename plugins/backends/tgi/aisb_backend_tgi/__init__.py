@@ -23,7 +23,7 @@ from aisb import (
 
 __all__ = ["TGI", "TGIStream", "hugging_face_names"]
 
-WARPERS = ("top_p", "top_k", "typical_p", "min_p")
+SAMPLING_PARAMS = ("top_p", "top_k", "typical_p", "min_p")
 """What narrows a choice at random, and means nothing where none is made."""
 
 FINISH_REASONS = {"eos_token": "stop", "stop_sequence": "stop"}
@@ -149,7 +149,7 @@ def hugging_face_names(params: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("temperature") == 0:
         del given["temperature"]
         given["do_sample"] = False
-        for name in WARPERS:
+        for name in SAMPLING_PARAMS:
             given.pop(name, None)
     elif "temperature" in given:
         given.setdefault("do_sample", True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from aisb import Backend, BatchSize, Chunk, Request, ServiceInfo, TokenScores, UsageError, hookimpl
 
 if TYPE_CHECKING:
-    from aisb_backend_vllm_offline._engine import Engine
+    from aisb_backend_vllm_offline._engine import OfflineEngine
 
 __all__ = ["VLLMOffline", "VLLMOfflineBase"]
 
@@ -54,7 +54,7 @@ class VLLMOffline(Backend):
 
     local: ClassVar[bool] = True
     params: ClassVar[frozenset[str] | Literal["any"]] = PARAMS
-    _engine: Engine | None = field(default=None, init=False, repr=False)
+    _engine: OfflineEngine | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.path:
@@ -115,14 +115,14 @@ class VLLMOffline(Backend):
         if self._engine:
             self._engine.close()
 
-    async def _ready(self) -> Engine:
+    async def _ready(self) -> OfflineEngine:
         import asyncio
 
         if self._engine is None:
-            from aisb_backend_vllm_offline._engine import Engine
+            from aisb_backend_vllm_offline._engine import OfflineEngine
 
             with _LOADING:
-                self._engine = self._engine or Engine(self)
+                self._engine = self._engine or OfflineEngine(self)
             await asyncio.sleep(0)
         return self._engine
 

@@ -33,7 +33,7 @@ OTHER_NAMES = {"max_completion_tokens": "max_tokens", "max_new_tokens": "max_tok
 NOT_FOR_SAMPLING = frozenset(("chat_template_kwargs", "do_sample", "num_beams"))
 
 
-class Engine:
+class OfflineEngine:
     """One model at work in vLLM's own process."""
 
     def __init__(self, backend: VLLMOffline) -> None:

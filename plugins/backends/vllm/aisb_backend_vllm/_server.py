@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from aisb import HttpBackend, ServiceError, ServiceInfo
 
-NAMES = {
+COUNTER_NAMES = {
     "vllm:spec_decode_num_drafts": "drafts",
     "vllm:spec_decode_num_draft_tokens": "draft_tokens",
     "vllm:spec_decode_num_accepted_tokens": "accepted_tokens",
@@ -27,7 +27,7 @@ NAMES = {
 }
 """What servers call the counters that `Backend.counters` documents, without the `_total` of OpenMetrics."""
 
-IN_FLIGHT = frozenset(name for name, known in NAMES.items() if known in ("running", "waiting"))
+IN_FLIGHT = frozenset(name for name, known in COUNTER_NAMES.items() if known in ("running", "waiting"))
 """What a server says of the moment, as a gauge."""
 
 _SAMPLE = re.compile(r'[a-zA-Z_:][\w:]*(?P<labels>\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?\s+(?P<value>\S+)')
@@ -62,7 +62,7 @@ def translated(counters: Mapping[str, float]) -> dict[str, float]:
     """Return the counters of a server that `Backend.counters` documents, by the names that it gives them."""
     found: dict[str, float] = {}
     for key, value in counters.items():
-        name = NAMES.get(key.partition("{")[0].removesuffix("_total"))
+        name = COUNTER_NAMES.get(key.partition("{")[0].removesuffix("_total"))
         if name and name.endswith("_"):
             position = _POSITION.search(key)
             name = f"{name}{position[1]}" if position else None

@@ -10,7 +10,7 @@ from typing import Any
 
 from aisb import DataFile, DataFiles, Row, UsageError
 
-NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
+OPTION_COUNTS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 
 
 def videobench(*, files: DataFiles) -> Iterator[Row]:
@@ -53,7 +53,7 @@ def _options_text(options: list[str]) -> str:
     """Return the options as Video-Bench shows them."""
     letters = ascii_uppercase[: len(options)]
     shown = "".join(f"{letter}.{option} " for letter, option in zip(letters, options, strict=True))
-    count = NUMBERS.get(len(options), str(len(options)))
+    count = OPTION_COUNTS.get(len(options), str(len(options)))
     begin, end = "Choices: " if len(options) == 6 else " ", " " if len(options) in {2, 3, 5} else ""
     return (
         f"{begin}{shown}\n Among the {count} options {', '.join(letters)} above, "

@@ -9,7 +9,7 @@ from typing import Any
 
 from aisb import DataFile, DataFiles, Row
 
-COLUMNS = [
+VIDEOMME_COLUMNS = [
     "video_id", "duration", "domain", "sub_category", "videoID", "question_id", "task_type", "question",
     "options", "answer",
 ]  # fmt: skip
@@ -41,7 +41,7 @@ def _rows(file: DataFile) -> Iterator[dict[str, Any]]:
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(io.BytesIO(file.read()), columns=COLUMNS)
+        table = parquet.read_table(io.BytesIO(file.read()), columns=VIDEOMME_COLUMNS)
     except (pa.ArrowException, KeyError) as error:
         raise file.wrong(f"not a Parquet file of Video-MME: {error}") from error
     for file.row, row in enumerate(table.to_pylist(), start=1):

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from aisb import DataFiles, Row
 
-KINDS = ("laughter", "sigh", "cough", "throatclearing", "sneeze", "sniff")
+SOUNDS = ("laughter", "sigh", "cough", "throatclearing", "sneeze", "sniff")
 
 
 def vocalsound(*, files: DataFiles) -> Iterator[Row]:
     """A row for each sound: `audio`, where it lies, and `letter`, the kind that its name ends in."""
     for file in files:
         label = file.path.stem.rpartition("_")[2].lower()
-        if label not in KINDS:
-            raise file.wrong(f"its name ends in {label!r}, which is none of {', '.join(KINDS)}")
-        yield {"audio": str(file.path), "label": label, "letter": "ABCDEF"[KINDS.index(label)]}
+        if label not in SOUNDS:
+            raise file.wrong(f"its name ends in {label!r}, which is none of {', '.join(SOUNDS)}")
+        yield {"audio": str(file.path), "label": label, "letter": "ABCDEF"[SOUNDS.index(label)]}

@@ -11,7 +11,7 @@ from task_family import TaskFamily
 from aisb import DataError, Prediction
 from aisb.helpers import wilson
 from aisb_dataset_audiovisual._videomme import _spoken
-from aisb_dataset_audiovisual._vocalsound import KINDS
+from aisb_dataset_audiovisual._vocalsound import SOUNDS
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
@@ -85,7 +85,7 @@ def videobench(root):
 def vocalsound(root, folder="vocalsound"):
     (root / folder).mkdir(parents=True)
     for number in range(COUNT):
-        name = f"{'fm'[number % 2]}{number:04d}_0_{KINDS[number * 5 % 6]}.wav"
+        name = f"{'fm'[number % 2]}{number:04d}_0_{SOUNDS[number * 5 % 6]}.wav"
         (root / folder / name).write_bytes(make_wav(0.01, 300 + number))
 
 

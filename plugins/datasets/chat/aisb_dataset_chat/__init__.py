@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 from aisb import DataFile, DataFiles, Row, UsageError, hookimpl
 
-ASKING = frozenset(("human", "user"))
-SYSTEM = "system"
-PIECE = 1 << 20
+USER_ROLES = frozenset(("human", "user"))
+SYSTEM_ROLE = "system"
+READ_CHARACTERS = 1 << 20
 """Characters that are read before a conversation is looked for: the file may be all on one line."""
 
 
@@ -39,11 +39,11 @@ def _conversations(files: DataFiles, most: int | None) -> Iterator[Row]:
         for position, found in enumerate(_elements(file), start=1):
             file.row = position
             said = _said(file, found)
-            if turns := [text for who, text in said if who in ASKING][:most]:
+            if turns := [text for who, text in said if who in USER_ROLES][:most]:
                 replies = _replies(said)[: len(turns)]
                 yield {
                     "conversation": found.get("id"),
-                    "system": "\n\n".join(text for who, text in said if who == SYSTEM),
+                    "system": "\n\n".join(text for who, text in said if who == SYSTEM_ROLE),
                     "turns": turns,
                     "question": turns[0],
                     "followups": turns[1:],
@@ -55,9 +55,9 @@ def _replies(said: Sequence[tuple[str, str]]) -> list[str]:
     """Return what follows each turn of the human, without what the system says."""
     replies: list[list[str]] = []
     for who, text in said:
-        if who in ASKING:
+        if who in USER_ROLES:
             replies.append([])
-        elif who != SYSTEM and replies:
+        elif who != SYSTEM_ROLE and replies:
             replies[-1].append(text)
     return ["\n\n".join(texts) for texts in replies]
 
@@ -80,7 +80,7 @@ def _said(file: DataFile, found: Any) -> list[tuple[str, str]]:
 def _elements(file: DataFile) -> Iterator[Any]:
     """Yield the elements of a JSON list one by one: the published file is of 640 MB."""
     decoder, lines = json.JSONDecoder(), file.lines()
-    text, at, piece = "", 0, PIECE
+    text, at, piece = "", 0, READ_CHARACTERS
     first = True
     while True:
         more = _more(lines, piece)
@@ -105,7 +105,7 @@ def _elements(file: DataFile) -> Iterator[Any]:
                     raise file.wrong(f"not JSON: {error.msg}; {torn}") from error
                 piece *= 2
                 break
-            piece = PIECE
+            piece = READ_CHARACTERS
             yield element
             at = end
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from aisb import DataFiles, Row
 from aisb.helpers import read_jsonl
 
-TOOLS = {"python": (), "cpp": ("g++",), "java": ("javac", "java"), "js": ("node",)}
+REQUIRED_TOOLS = {"python": (), "cpp": ("g++",), "java": ("javac", "java"), "js": ("node",)}
 """What running a language needs; Go and Rust are not offered yet."""
 
 _DEFINED = re.compile(r"^(?:def|class)\s+(\w+)", re.MULTILINE)
@@ -69,13 +69,13 @@ def humanevalx(
     ] = None,
 ) -> Iterator[Row]:
     """Rows of HumanEval-X with the `language`, the `entry_point` and the `solution`, file by file."""
-    wanted = languages or [one for one, tools in TOOLS.items() if all(map(shutil.which, tools))]
+    wanted = languages or [one for one, tools in REQUIRED_TOOLS.items() if all(map(shutil.which, tools))]
     for row in read_jsonl(files=files):
         file = files.current
         name = file.path.name if file else ""
         found = re.search(r"humanevalx?_(\w+?)\.", name)
         language = found[1] if found else ""
-        if language not in TOOLS:
+        if language not in REQUIRED_TOOLS:
             continue
         missing = {"prompt", "declaration", "canonical_solution", "test"} - row.keys()
         if file and missing:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from aisb import DataFile, DataFiles, Row, UsageError
 from aisb.helpers import read_csv
 
-Place = tuple[str, ...]
+DocumentPlace = tuple[str, ...]
 
 
 def aa_lcr(*, files: DataFiles) -> Iterator[Row]:
@@ -37,12 +37,12 @@ def _opened(file: DataFile) -> zipfile.ZipFile:
         raise file.wrong(f"not a zip file that can be read: {error}") from error
 
 
-def _place(name: str) -> Place:
+def _place(name: str) -> DocumentPlace:
     """Return category, set and name of a packed file, however its accents are written."""
     return tuple(unicodedata.normalize("NFC", part).strip() for part in PurePosixPath(name).parts[-3:])
 
 
-def _documents(file: DataFile, row: Row, archive: zipfile.ZipFile, names: Mapping[Place, str]) -> str:
+def _documents(file: DataFile, row: Row, archive: zipfile.ZipFile, names: Mapping[DocumentPlace, str]) -> str:
     """Return the documents of a row, each between two lines that number it.
 
     Raises:

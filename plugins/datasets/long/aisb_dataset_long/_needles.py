@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 
 from aisb import DataFiles, Row, UsageError
 
-Kind = Literal["single", "several", "chain"]
+NeedleKind = Literal["single", "several", "chain"]
 CITIES = (
     "Lisbon Oslo Nairobi Quito Hanoi Tunis Riga Lima Perth Osaka Dakar Turin Malmo Bergen Cusco "
     "Izmir Ghent Porto Split Basel Lodz Graz Sofia Minsk Accra Lome Suva Apia Doha Muscat"
 )
-NAMES = (
+NEEDLE_NAMES = (
     "Ada Bruno Clara Dario Edda Felix Greta Hugo Ines Jonas Karla Leo "
     "Mira Nils Olga Paul Rosa Sven Thea Udo Vera Willem Xenia Yara Zeno"
 )
@@ -34,7 +34,7 @@ def needle(
         4000,
     ),
     depths: Annotated[Sequence[int], "where the fact stands, in percent of the text"] = (0, 25, 50, 75, 100),
-    kind: Annotated[Kind, "one fact, several, or a chain of them"] = "single",
+    kind: Annotated[NeedleKind, "one fact, several, or a chain of them"] = "single",
     needles: Annotated[int, "how many facts where there are several, or links of the chain"] = 5,
     repeats: Annotated[int, "how many texts there are for each length and depth"] = 1,
     seed: Annotated[int, "draws the facts, and where in the files a text begins"] = 0,
@@ -45,8 +45,8 @@ def needle(
     """
     if kind == "single":
         needles = 1
-    if not 1 <= needles <= len(NAMES.split()) - 1:
-        raise UsageError(f"needles = {needles}: it must be 1 to {len(NAMES.split()) - 1}")
+    if not 1 <= needles <= len(NEEDLE_NAMES.split()) - 1:
+        raise UsageError(f"needles = {needles}: it must be 1 to {len(NEEDLE_NAMES.split()) - 1}")
     if any(not 0 <= depth <= 100 for depth in depths):
         raise UsageError(f"depths = {list(depths)}: each is a percentage, 0 to 100")
     source = _haystack(files)
@@ -125,7 +125,7 @@ def _numbers(random: Random, count: int) -> tuple[list[str], str, list[str]]:
 
 
 def _chain(random: Random, count: int) -> tuple[list[str], str, list[str]]:
-    names = random.sample(NAMES.split(), count + 1)
+    names = random.sample(NEEDLE_NAMES.split(), count + 1)
     facts = [f"{child} learned the trade from {teacher}." for child, teacher in pairwise(names)]
     random.shuffle(facts)
     asked = (

@@ -73,11 +73,11 @@ class BbhMatch(Evaluator):
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target."""
         target = str(sample.target)
-        given = normal(answer or "", sample, target)
-        return Score(float(given == normal(target, sample, target)), details={"vote": given})
+        given = normalize_answer(answer or "", sample, target)
+        return Score(float(given == normalize_answer(target, sample, target)), details={"vote": given})
 
 
-def normal(text: str, sample: Sample, target: str) -> str:
+def normalize_answer(text: str, sample: Sample, target: str) -> str:
     """Return what counts of an answer, by the kind of the target."""
     if sample.choices:
         named: str | None = choice_letter(text, sample)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Filler", "LateIds", "LateText", "Made", "MadeText", "synthetic", "text_of_ids"]
 
-AT_ONCE = 1024
+PROMPTS_PER_BATCH = 1024
 """Prompts that are made and counted together: the libraries count many at once with all processors."""
 
 SMALLEST_VOCABULARY = 16
 
-MARK = "<image>"
+IMAGE_MARK = "<image>"
 """Where an image stands in a prompt."""
 
 
@@ -97,7 +97,7 @@ def _with_images(
     def add(number: int, row: Row) -> Row:
         kept = {key: value for key, value in row.items() if key != "shared_tokens"}
         unknown = {"input_tokens": None, "input_exact": False}
-        return {**kept, **unknown, "images": list(made(number)), "image_marks": MARK * count}
+        return {**kept, **unknown, "images": list(made(number)), "image_marks": IMAGE_MARK * count}
 
     return (add(number, row) for number, row in enumerate(rows))
 
@@ -164,7 +164,7 @@ def _batches(sizes: Iterable[tuple[int, int, int]]) -> Iterator[list[tuple[int, 
     batch: list[tuple[int, int, int]] = []
     for one in sizes:
         batch.append(one)
-        if len(batch) == AT_ONCE:
+        if len(batch) == PROMPTS_PER_BATCH:
             yield batch
             batch = []
     if batch:

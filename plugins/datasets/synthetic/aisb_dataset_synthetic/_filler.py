@@ -32,7 +32,7 @@ PROBES = 4
 MANY = 1 << 17
 """From so many words on they are drawn with numpy; for fewer its import takes longer than it saves."""
 
-BLOCK = 1 << 13
+WORDS_PER_DRAW = 1 << 13
 """How many words are drawn at once: more of them leave the processor's cache."""
 
 TAILS = (".", "!", "?", ",", " a", " I", " 1", " it", " of", "..", " a b", " x1")
@@ -272,7 +272,7 @@ def _blocks(asked: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]
     for seed, count in asked:
         block.append((seed, count))
         total += count
-        if total >= BLOCK:
+        if total >= WORDS_PER_DRAW:
             yield block
             block, total = [], 0
     if block:

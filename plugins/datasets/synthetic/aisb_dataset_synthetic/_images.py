@@ -10,10 +10,10 @@ from random import Random
 
 from aisb import UsageError
 
-BLOCK = 16
+SQUARE_PIXELS = 16
 """An image is made of squares of one color each: quick to make, and of a size as a photograph's file has."""
 
-WIDEST = 16_384
+MAX_SIDE = 16_384
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})")
 
 Size = tuple[int, int]
@@ -31,11 +31,11 @@ def read_sizes(given: str | Sequence[str]) -> list[Size]:
     if (
         not texts
         or len(sizes) < len(texts)
-        or not all(1 <= side <= WIDEST for size in sizes for side in size)
+        or not all(1 <= side <= MAX_SIDE for size in sizes for side in size)
     ):
         raise UsageError(
             f"image_size = {given!r} must be a size such as '1024x768', or a list of sizes, "
-            f"with sides of 1 to {WIDEST:,} pixels"
+            f"with sides of 1 to {MAX_SIDE:,} pixels"
         )
     return sizes
 
@@ -43,12 +43,12 @@ def read_sizes(given: str | Sequence[str]) -> list[Size]:
 def make_image(key: str, size: Size) -> bytes:
     """Return a PNG of a size; the key alone decides about its content."""
     width, height = size
-    across = -(-width // BLOCK)
+    across = -(-width // SQUARE_PIXELS)
     random, lines = Random(key), []
-    for top in range(0, height, BLOCK):
+    for top in range(0, height, SQUARE_PIXELS):
         colors = random.randbytes(3 * across)
-        line = b"".join(colors[at : at + 3] * BLOCK for at in range(0, 3 * across, 3))[: 3 * width]
-        lines += [b"\0" + line] * min(BLOCK, height - top)
+        line = b"".join(colors[at : at + 3] * SQUARE_PIXELS for at in range(0, 3 * across, 3))[: 3 * width]
+        lines += [b"\0" + line] * min(SQUARE_PIXELS, height - top)
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(lines), 1)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(

@@ -16,7 +16,7 @@ from aisb.helpers import did_you_mean
 LengthOption: TypeAlias = int | dict[str, Any]
 """What an option for lengths takes: a number, or a table with a `method` and what that needs."""
 
-WIDEST = 1_000_000
+MAX_TOKENS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,8 @@ def _gaussian(table: _Table) -> Lengths:
 def _zipf(table: _Table) -> Lengths:
     alpha = table.number("alpha", 0)
     least, most = table.ends()
-    if most - least >= WIDEST:
-        raise table.wrong("max", f"{most} is more than {WIDEST:,} above min")
+    if most - least >= MAX_TOKENS:
+        raise table.wrong("max", f"{most} is more than {MAX_TOKENS:,} above min")
     steps: list[float] = list(
         accumulate((float(rank) ** -alpha for rank in range(1, most - least + 2)), initial=0.0)
     )

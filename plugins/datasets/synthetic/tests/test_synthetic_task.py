@@ -19,7 +19,7 @@ from aisb_engine._data.prompts import Renderer, cross
 from aisb_engine._data.tokens import load_tokenizer
 from aisb_engine._load.loads import with_rows
 from aisb_engine._load.prefix_cache import PrefixCacheBuster, pool_of
-from aisb_engine._record.predictions import Asked as Kept
+from aisb_engine._record.predictions import RenderedSample as Kept
 from aisb_engine._record.predictions import prompt_of, read_samples, write_samples
 from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._resolve.catalog import Catalog

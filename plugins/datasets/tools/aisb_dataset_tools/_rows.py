@@ -16,7 +16,7 @@ CATEGORIES = (
     *("live_irrelevance", "live_relevance"),
 )
 WITHOUT_ANSWERS = {"irrelevance": "no call", "live_irrelevance": "no call", "live_relevance": "any call"}
-LANGUAGES = {"java": "java", "javascript": "javascript"}
+FUNCTION_LANGUAGES = {"java": "java", "javascript": "javascript"}
 """The language of the functions of a category, where it is not Python."""
 
 _TYPES = {
@@ -56,8 +56,8 @@ def bfcl(*, files: DataFiles) -> Iterator[Row]:
                 answer = answers[category][row["id"]]
             (turn,) = row["question"]
             said = {role: [m["content"] for m in turn if m["role"] == role] for role in ("system", "user")}
-            language = LANGUAGES.get(category, "python")
-            shown = [as_text(one, language) for one in row["function"]]
+            language = FUNCTION_LANGUAGES.get(category, "python")
+            shown = [with_text_parameters(one, language) for one in row["function"]]
             yield {
                 "category": category,
                 "question": "\n\n".join(said["user"]),
@@ -71,7 +71,7 @@ def bfcl(*, files: DataFiles) -> Iterator[Row]:
             }
 
 
-def as_text(function: Mapping[str, Any], language: str) -> Mapping[str, Any]:
+def with_text_parameters(function: Mapping[str, Any], language: str) -> Mapping[str, Any]:
     """Return a function of Java or JavaScript with its parameters as texts in the language's syntax.
 
     Source: the documentation that the leaderboard shows to models, made in utils.py of bfcl-eval.

@@ -8,7 +8,7 @@ import pytest
 from task_family import TaskFamily
 
 from aisb import DataError, Prediction
-from aisb_dataset_tools._rows import CATEGORIES, WITHOUT_ANSWERS, as_text, tool
+from aisb_dataset_tools._rows import CATEGORIES, WITHOUT_ANSWERS, tool, with_text_parameters
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._scoring.scoring import measure, score
 
@@ -152,7 +152,9 @@ def test_what_a_text_is_to_be_names_elements_and_entries():
         "table": {"type": "dict", "properties": {"n": {"type": "integer"}}},
         "other": {"type": "any"},
     }
-    made = as_text({"name": "f", "description": "", "parameters": {"properties": properties}}, "javascript")
+    made = with_text_parameters(
+        {"name": "f", "description": "", "parameters": {"properties": properties}}, "javascript"
+    )
     assert {name: one["description"] for name, one in made["parameters"]["properties"].items()} == {
         "list": "Sizes. It is a JavaScript value of the type array, written as text. "
         "Its elements are of the type float, and not written as texts of their own.",

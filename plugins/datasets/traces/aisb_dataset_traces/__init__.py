@@ -12,7 +12,7 @@ from aisb import CacheNonce, DataFiles, Row, Tokenizer, UsageError, hookimpl
 if TYPE_CHECKING:
     from aisb_dataset_traces._prompts import Prompts
 
-Kind = Annotated[
+TraceKind = Annotated[
     Literal["string", "token-ids"], "a text, or token ids: sent as they are, to a chat API as their text"
 ]
 Folder = Annotated[Tokenizer | None, "folder of the model's tokenizer; without it lengths are not exact"]
@@ -30,7 +30,7 @@ Nonce = Annotated[str, "another nonce makes other prompts, too; a performance ru
 def mooncake_trace(
     *,
     files: DataFiles,
-    kind: Kind = "string",
+    kind: TraceKind = "string",
     tokenizer: Folder = None,
     vocabulary: Vocabulary = None,
     block: Annotated[int, "tokens that one of the trace's hash_ids stands for"] = 512,
@@ -53,7 +53,7 @@ def mooncake_trace(
 def azure_trace(
     *,
     files: DataFiles,
-    kind: Kind = "string",
+    kind: TraceKind = "string",
     tokenizer: Folder = None,
     vocabulary: Vocabulary = None,
     sort: Sort = False,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aisb_dataset_traces._prompts import Prompts
 
 
-class Line(NamedTuple):
+class TraceLine(NamedTuple):
     """A request as a trace has it: `at` in the trace's own seconds, `number` from 0 over all files."""
 
     at: float
@@ -35,7 +35,7 @@ class Window(NamedTuple):
     end: float | None = None
     origin: float | None = None
 
-    def kept(self, lines: Iterable[Line]) -> Iterator[Line]:
+    def kept(self, lines: Iterable[TraceLine]) -> Iterator[TraceLine]:
         """Yield the lines of this part.
 
         Raises:
@@ -65,11 +65,13 @@ def azure(files: DataFiles, prompts: Prompts, *, sort: bool) -> Iterator[Row]:
         yield _row(line) | prompts.of([f"row:{line.number}"], line.input_tokens, line.input_tokens)
 
 
-def _row(line: Line) -> dict[str, Any]:
+def _row(line: TraceLine) -> dict[str, Any]:
     return {"at": line.at, "input_length": line.input_tokens, "output_length": line.output_tokens}
 
 
-def _in_order(lines: Iterator[Line], files: DataFiles, window: Window, *, sort: bool) -> Iterator[Line]:
+def _in_order(
+    lines: Iterator[TraceLine], files: DataFiles, window: Window, *, sort: bool
+) -> Iterator[TraceLine]:
     """Yield the lines of a window with times that count from its origin.
 
     They are sorted, or refused where one goes back.
@@ -90,7 +92,7 @@ def _in_order(lines: Iterator[Line], files: DataFiles, window: Window, *, sort: 
         yield line._replace(at=at)
 
 
-def _mooncake_lines(files: DataFiles, block: int) -> Iterator[Line]:
+def _mooncake_lines(files: DataFiles, block: int) -> Iterator[TraceLine]:
     for number, row in enumerate(read_jsonl(files=files)):
         file = _current(files)
         milliseconds = _field(file, row, "timestamp")
@@ -106,10 +108,12 @@ def _mooncake_lines(files: DataFiles, block: int) -> Iterator[Line]:
                 f"{len(blocks)} hash_ids do not fit input_length {tokens}: with blocks of {block} tokens "
                 f"{needed} are wanted (block = N says how long the trace's blocks are)"
             )
-        yield Line(milliseconds / 1000, number, tokens, _whole(file, row, "output_length"), tuple(blocks))
+        yield TraceLine(
+            milliseconds / 1000, number, tokens, _whole(file, row, "output_length"), tuple(blocks)
+        )
 
 
-def _azure_lines(files: DataFiles) -> Iterator[Line]:
+def _azure_lines(files: DataFiles) -> Iterator[TraceLine]:
     for number, row in enumerate(read_csv(files=files)):
         file = _current(files)
         text = _field(file, row, "TIMESTAMP")
@@ -120,7 +124,7 @@ def _azure_lines(files: DataFiles) -> Iterator[Line]:
                 f"TIMESTAMP is {text!r}, not a time such as 2023-11-16 18:15:46.6805900"
             ) from error
         at = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-        yield Line(at, number, _whole(file, row, "ContextTokens"), _whole(file, row, "GeneratedTokens"))
+        yield TraceLine(at, number, _whole(file, row, "ContextTokens"), _whole(file, row, "GeneratedTokens"))
 
 
 def _current(files: DataFiles) -> DataFile:

@@ -23,7 +23,7 @@ ABILITIES = {
 }  # fmt: skip
 """The kinds of question of each ability; results are given for it in each language."""
 
-LANGUAGES = {"en": "English", "cn": "Chinese"}
+LANGUAGE_NAMES = {"en": "English", "cn": "Chinese"}
 
 
 def ocrbench_v2(*, files: DataFiles) -> Iterator[Row]:
@@ -31,8 +31,8 @@ def ocrbench_v2(*, files: DataFiles) -> Iterator[Row]:
     ability_of = {kind: ability for ability, kinds in ABILITIES.items() for kind in kinds}
     for row in vlmeval_tsv(files=files):
         kind, _, end = str(row.get("category", "")).strip().rpartition(" ")
-        if kind not in ability_of or end not in LANGUAGES:
+        if kind not in ability_of or end not in LANGUAGE_NAMES:
             assert files.current  # noqa: S101 - a row was read from it
             raise files.current.wrong(f"category {row.get('category')!r} is none of OCRBench v2")
-        language = LANGUAGES[end]
+        language = LANGUAGE_NAMES[end]
         yield {**row, "ability": f"{language} {ability_of[kind]}", "language": f"{language} overall"}

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from string import ascii_uppercase
 from typing import Any
 
-MOST = 26
+MAX_OPTIONS = 26
 
 
-def listed(value: Any) -> list[str]:
+def parse_list(value: Any) -> list[str]:
     """Return the elements of a list, of a text that writes one (`['a', "b"]`), or of a table A, B, C.
 
     Any other text is one element; null, and a text of white space, is none.

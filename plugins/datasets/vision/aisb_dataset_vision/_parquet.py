@@ -8,7 +8,7 @@ from typing import Any
 
 from aisb import DataFiles
 
-AT_ONCE = 64
+ROWS_PER_BATCH = 64
 
 
 def parquet_rows(files: DataFiles, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -25,7 +25,7 @@ def parquet_rows(files: DataFiles, columns: Sequence[str] | None = None) -> Iter
         try:
             table = parquet.ParquetFile(io.BytesIO(file.read()))
             wanted = [name for name in columns if name in table.schema_arrow.names] if columns else None
-            for batch in table.iter_batches(batch_size=AT_ONCE, columns=wanted):
+            for batch in table.iter_batches(batch_size=ROWS_PER_BATCH, columns=wanted):
                 for row in batch.to_pylist():
                     file.row += 1
                     yield row

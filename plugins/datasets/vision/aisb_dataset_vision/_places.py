@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from aisb import DataFiles, Row
 from aisb_dataset_vision._parquet import parquet_rows
 
-COLUMNS = ("question_id", "image", "answer", "bbox", "file_name")
+PLACE_COLUMNS = ("question_id", "image", "answer", "bbox", "file_name")
 
 
 def refcoco(*, files: DataFiles) -> Iterator[Row]:
     """A row for each expression: `image`, `expression`, and `box` with x1, y1, x2, y2 in pixels."""
-    for row in parquet_rows(files, COLUMNS):
+    for row in parquet_rows(files, PLACE_COLUMNS):
         assert files.current  # noqa: S101 - a row was read from it
         corner = [float(value) for value in row.get("bbox") or ()]
         if len(corner) != 4:

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from aisb import DataError, DataFiles, Row
 from aisb.helpers import Template
-from aisb_dataset_vision._options import MOST, lettered, listed
+from aisb_dataset_vision._options import MAX_OPTIONS, lettered, parse_list
 from aisb_dataset_vision._parquet import parquet_rows
 
-IMAGES = 7
+IMAGE_COLUMNS = 7
 """The columns image_1 to image_7 are there in every row, empty where a row has fewer."""
 
 
@@ -35,11 +35,11 @@ def image_questions(
 
 
 def _made(files: DataFiles, row: Mapping[str, Any], asked: Mapping[str, Template], line: Template) -> Row:
-    options = listed(row.get("options"))
+    options = parse_list(row.get("options"))
     kind = "choice" if options and row.get("question_type") != "open" else "open"
     if kind not in asked:
         raise DataError(f"{files.here}: the row has no options, and open_prompt is not set")
-    if len(options) > MOST:
+    if len(options) > MAX_OPTIONS:
         raise DataError(f"{files.here}: {len(options)} options are more than there are letters")
     letters = lettered(options)
     lines = [
@@ -47,13 +47,15 @@ def _made(files: DataFiles, row: Mapping[str, Any], asked: Mapping[str, Template
         for letter, option in zip(letters.split(","), options, strict=False)
     ]
     fields = {
-        **{f"image_{number}": None for number in range(1, IMAGES + 1)},
+        **{f"image_{number}": None for number in range(1, IMAGE_COLUMNS + 1)},
         **row,
         "question": str(row.get("question") or "").strip(),
     }
     fields["prompt"] = asked[kind].render({**fields, "letters": letters, "choice_lines": "\n".join(lines)})
     answers = (
-        [_letter(str(row.get("answer") or ""), options)] if kind == "choice" else listed(row.get("answer"))
+        [_letter(str(row.get("answer") or ""), options)]
+        if kind == "choice"
+        else parse_list(row.get("answer"))
     )
     return {**fields, "kind": kind, "options": options or None, "answer": answers}
 

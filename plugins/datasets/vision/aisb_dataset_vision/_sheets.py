@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 from aisb import DataFiles, Row
 from aisb.helpers import read_csv
-from aisb_dataset_vision._options import listed
+from aisb_dataset_vision._options import parse_list
 
 REFERENCE = 64
 """A cell of at most so many characters names the row whose image it shares."""
 
-IMAGES = 7
+IMAGE_COLUMNS = 7
 
 
 def vlmeval_tsv(
@@ -32,10 +32,12 @@ def vlmeval_tsv(
     for row in read_csv(files=files, delimiter="\t"):
         if not row.get("image", "").strip():
             continue
-        images = listed(_image(files, row["image"], shared))
+        images = parse_list(_image(files, row["image"], shared))
         more: dict[str, Any] = {"images": images}
         if numbered:
-            more = {f"image_{n}": images[n - 1] if n <= len(images) else None for n in range(1, IMAGES + 1)}
+            more = {
+                f"image_{n}": images[n - 1] if n <= len(images) else None for n in range(1, IMAGE_COLUMNS + 1)
+            }
         options = [row[letter] for letter in ascii_uppercase if row.get(letter, "").strip()]
         kept = {key: value for key, value in row.items() if key != "image"}
         hint = row.get("hint", "").strip()
@@ -43,7 +45,7 @@ def vlmeval_tsv(
             **kept,
             **more,
             "options": options or None,
-            "answers": listed(row.get("answer")),
+            "answers": parse_list(row.get("answer")),
             "hint_line": f"Hint: {hint}\n" if hint else "",
         }
 

@@ -9,7 +9,7 @@ from typing import Any
 from aisb import DataFile, DataFiles, Row, UsageError
 from aisb.helpers import read_json, read_jsonl
 
-IMAGES = "train_images"
+IMAGE_FOLDER = "train_images"
 
 
 def textvqa(*, files: DataFiles) -> Iterator[Row]:
@@ -49,5 +49,5 @@ def _image(file: DataFile, path: str) -> str:
     """Return where an image lies: paths in the data are those of the machine that it was made on."""
     name = PurePosixPath(path).name
     folder = file.path.parent
-    places = (folder / IMAGES, folder.parent / IMAGES, folder)
+    places = (folder / IMAGE_FOLDER, folder.parent / IMAGE_FOLDER, folder)
     return str(next((place / name for place in places if (place / name).is_file()), places[1] / name))

@@ -14,7 +14,7 @@ from task_family import TaskFamily, write_parquet, write_text
 from aisb import DataError, Prediction
 from aisb.helpers import data_url, wilson
 from aisb_dataset_vision._ocrbench import ABILITIES
-from aisb_dataset_vision._options import lettered, listed
+from aisb_dataset_vision._options import lettered, parse_list
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.metrics import over_areas
@@ -688,7 +688,7 @@ def test_a_box_of_refcoco_that_is_none_is_named(make_task, tmp_path):
     ],
 )
 def test_lists_are_read_as_data_sets_write_them(value, found):
-    assert listed(value) == found
+    assert parse_list(value) == found
 
 
 def test_letters_are_as_many_as_options():

@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeAlias
 
 from aisb import Evaluator, Sample, Score
 from aisb_evaluator_calls._reading import Call, calls, strict_calls
-from aisb_evaluator_calls._strict import TYPES, call_problem
-from aisb_evaluator_calls._texts import plain
+from aisb_evaluator_calls._strict import SCHEMA_TYPES, call_problem
+from aisb_evaluator_calls._texts import normalize
 
 NO_CALL, ANY_CALL = "no call", "any call"
 
@@ -78,7 +78,7 @@ def _strict_problems(functions: Sequence[Mapping[str, Any]], language: str) -> P
     lenient = _lenient_problems(functions)
 
     def problem_of(call: Call, name: str, parameters: Mapping[str, Sequence[Any]]) -> str | None:
-        if name not in declared or language not in TYPES:
+        if name not in declared or language not in SCHEMA_TYPES:
             return lenient(call, name, parameters)
         return call_problem(call, name, parameters, declared[name], language)
 
@@ -118,7 +118,7 @@ def _fits(value: Any, wanted: Any, kind: str) -> bool:
     if isinstance(wanted, int | float):
         return _number_fits(value, wanted, kind)
     if isinstance(wanted, str):
-        return isinstance(value, str) and plain(value) == plain(wanted)
+        return isinstance(value, str) and normalize(value) == normalize(wanted)
     if isinstance(wanted, Mapping):
         return isinstance(value, Mapping) and _dict_fits(value, wanted)
     if isinstance(wanted, list) and isinstance(value, list | tuple):

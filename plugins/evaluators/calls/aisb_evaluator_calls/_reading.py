@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from aisb_evaluator_calls._foreign import source_calls
 
-LONGEST = 20_000
+MAX_REPLY_LENGTH = 20_000
 """No reply that calls functions is longer; a parser would take long over one that is."""
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
@@ -46,7 +46,7 @@ def calls(text: str) -> list[Call]:
     `true` and `null` are Python's values.
     """
     text = text.strip()
-    if len(text) > LONGEST:
+    if len(text) > MAX_REPLY_LENGTH:
         return []
     if tagged := _tagged(text, "python", _LITERALS):
         return tagged
@@ -59,7 +59,7 @@ def calls(text: str) -> list[Call]:
 def strict_calls(text: str, language: str = "python") -> list[Call]:
     """Return the calls that a reply consists of: alone, in a list, in a fence, or between tags."""
     text = text.strip()
-    if len(text) > LONGEST:
+    if len(text) > MAX_REPLY_LENGTH:
         return []
     fence = _FENCE.fullmatch(text)
     return _tagged(text, language, {}) or _whole(fence[1] if fence else text, language, {})

@@ -12,14 +12,14 @@ from typing import Any
 
 from aisb_evaluator_calls._foreign import converted
 from aisb_evaluator_calls._reading import Call
-from aisb_evaluator_calls._texts import plain
+from aisb_evaluator_calls._texts import normalize
 
 
 def _by_name(names: Mapping[type, str]) -> dict[str, type]:
     return {name: kind for kind, listed in names.items() for name in listed.split()}
 
 
-TYPES: Mapping[str, Mapping[str, type]] = {
+SCHEMA_TYPES: Mapping[str, Mapping[str, type]] = {
     "python": _by_name(
         {
             str: "string any",
@@ -79,7 +79,7 @@ def call_problem(
 
 
 def _fits(value: Any, fitting: Sequence[Any], declared: Mapping[str, Any], language: str) -> bool:
-    types = TYPES[language]
+    types = SCHEMA_TYPES[language]
     kind = str(declared.get("type", ""))
     wanted = types.get(kind)
     nested = declared.get("items", {}).get("type", "any") if kind in _NESTED else "any"
@@ -141,4 +141,4 @@ def _plain_items(values: Any) -> list[Any]:
 
 
 def _plain_item(value: Any) -> Any:
-    return plain(value) if isinstance(value, str) else value
+    return normalize(value) if isinstance(value, str) else value

@@ -7,6 +7,6 @@ import re
 _LOOSE = re.compile(r"[ ,./\-_*^]")
 
 
-def plain(text: str) -> str:
+def normalize(text: str) -> str:
     """Return a text in lower case without blanks and `,./-_*^`, and with one kind of quotation mark."""
     return _LOOSE.sub("", text).lower().replace("'", '"')

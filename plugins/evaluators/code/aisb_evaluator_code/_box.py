@@ -20,10 +20,10 @@ from typing import Any
 
 from aisb_evaluator_code import _groups as groups
 from aisb_evaluator_code._leftovers import own_folder
-from aisb_evaluator_code._reasons import TOO_MUCH, Ended
+from aisb_evaluator_code._reasons import TOO_MUCH, EndReason
 from aisb_evaluator_code._system_calls import system_call_filter
 
-HERE = Path(__file__).parent
+PACKAGE_FOLDER = Path(__file__).parent
 _numbers = itertools.count()
 
 
@@ -103,7 +103,7 @@ def containment() -> Containment:
     problem = b""
     for filtered in (True, False):
         wanted = Containment(True, True, filtered=filtered)
-        with box({"argv": ["/bin/true"]}, Limits(), contained=wanted) as process:
+        with box_command({"argv": ["/bin/true"]}, Limits(), contained=wanted) as process:
             _, problem = process.communicate(timeout=30)
             if process.returncode == 0:
                 return wanted
@@ -116,12 +116,12 @@ def containment() -> Containment:
 def _can_filter() -> bool:
     if system_call_filter(os.uname().machine) is None:
         return False
-    with box({"argv": ["/bin/true"]}, Limits(), contained=Containment(False, False)) as process:
+    with box_command({"argv": ["/bin/true"]}, Limits(), contained=Containment(False, False)) as process:
         return process.wait(timeout=30) == 0
 
 
 @contextlib.contextmanager
-def box(
+def box_command(
     run: Mapping[str, Any],
     limits: Limits,
     *,
@@ -161,8 +161,8 @@ def box(
         }
         if stdin is not None:
             table["stdin"] = stdin
-        process = Box(
-            [sys.executable, "-I", "-S", str(HERE / "_contain.py")],
+        process = SandboxBox(
+            [sys.executable, "-I", "-S", str(PACKAGE_FOLDER / "_contain.py")],
             stdin=subprocess.PIPE,
             stdout=stdout,
             stderr=subprocess.PIPE,
@@ -184,7 +184,7 @@ def box(
             _end(process, None if found.namespaces else uid)
 
 
-class Box(subprocess.Popen[bytes]):
+class SandboxBox(subprocess.Popen[bytes]):
     """The process that makes a box and ends with it, and the control group that bounds it."""
 
     group: groups.Group | None = None
@@ -210,11 +210,11 @@ def _binds(run: Mapping[str, Any]) -> list[str]:
     return [*map(str, Path("/etc").glob("java*")), *run.get("binds", ())]
 
 
-def ended_by(process: subprocess.Popen[bytes], *, seconds: float) -> Ended:
+def ended_by(process: subprocess.Popen[bytes], *, seconds: float) -> EndReason:
     """Return how a box ended, if it does within some seconds."""
-    group = process.group if isinstance(process, Box) else None
+    group = process.group if isinstance(process, SandboxBox) else None
     with contextlib.suppress(subprocess.TimeoutExpired):
         status = process.wait(timeout=seconds)
         words = process.stderr.read(2000).decode(errors="replace") if process.stderr else ""
-        return Ended(status, words, status == TOO_MUCH or bool(group and group.out_of_memory))
-    return Ended(out_of_memory=bool(group and group.out_of_memory))
+        return EndReason(status, words, status == TOO_MUCH or bool(group and group.out_of_memory))
+    return EndReason(out_of_memory=bool(group and group.out_of_memory))

@@ -10,7 +10,7 @@ import sys
 import traceback
 from typing import Any
 
-from aisb_evaluator_code._wire import Channel, Closed, pack, unpack
+from aisb_evaluator_code._wire import Closed, SandboxChannel, encode_value, unpack
 
 MODULES = (
     *("bisect", "cmath", "collections", "copy", "datetime", "functools", "heapq", "itertools", "math"),
@@ -22,7 +22,7 @@ MODULES = (
 class Remote:
     """An object of the program, of which nothing is here. It equals nothing but itself."""
 
-    def __init__(self, program: Program, number: int) -> None:
+    def __init__(self, program: CheckedProgram, number: int) -> None:
         object.__setattr__(self, "_number", number)
         object.__setattr__(self, "_program", program)
 
@@ -60,10 +60,10 @@ class Remote:
         return str(self._do("str"))
 
 
-class Program:
+class CheckedProgram:
     """The program, asked over a channel."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: SandboxChannel) -> None:
         self.channel = channel
         self.functions: list[Any] = []
         self.objects: dict[int, Remote] = {}
@@ -86,15 +86,15 @@ class Program:
 
     def ask(self, message: dict[str, Any], args: Any = (), names: Any = None) -> Any:
         """Have the program do something; raise what it raises."""
-        sent = {**message, "args": pack(list(args), self.refer)}
+        sent = {**message, "args": encode_value(list(args), self.refer)}
         if names:
-            sent["names"] = pack(names, self.refer)
+            sent["names"] = encode_value(names, self.refer)
         self.channel.send(sent)
         while "back" in (reply := self.channel.receive()):
             try:
                 given = unpack(reply["args"], self.resolve)
                 value = self.functions[reply["back"]](*given)
-                self.channel.send({"answer": pack(value, self.refer)})
+                self.channel.send({"answer": encode_value(value, self.refer)})
             except Closed:
                 raise
             except Exception as error:  # noqa: BLE001 - it goes to the program that called
@@ -125,7 +125,7 @@ def _changed(own: Any, after: Any) -> None:
         own.update(after)
 
 
-def verdict(given: dict[str, Any], program: Program) -> dict[str, Any]:
+def verdict(given: dict[str, Any], program: CheckedProgram) -> dict[str, Any]:
     """Run the tests, and say whether all of them hold."""
     ready = program.channel.receive()
     if "problem" in ready:
@@ -156,12 +156,12 @@ def _is_from_program(error: BaseException) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code is Program.ask.__code__
+    return trace is not None and trace.tb_frame.f_code is CheckedProgram.ask.__code__
 
 
 def main(given: dict[str, Any]) -> None:
     """Say the verdict over the channel that the program does not have."""
-    program = Program(Channel(given["channel"]))
+    program = CheckedProgram(SandboxChannel(given["channel"]))
     try:
         found = verdict(given, program)
     except Closed:

@@ -41,7 +41,7 @@ DEATH_SIGNAL, NO_NEW_PRIVILEGES, SET_SECCOMP, BY_FILTER = 1, 38, 22, 2
 NO_BOX, TOO_MUCH = 125, 124
 LOOK_EVERY = 0.2
 """Seconds between two looks at what the processes take."""
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/box", "TMPDIR": "/box", "LANG": "C.UTF-8"}
@@ -69,10 +69,10 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str | No
     call("mount", *words, ctypes.c_ulong(flags), None if data is None else data.encode())
 
 
-def bind(path: str, root: str) -> None:
+def bind_mount(path: str, root: str) -> None:
     """Show a file or folder of the system within the new root, read-only."""
     target = root + path
-    if os.path.islink(path) and path in SYSTEM:
+    if os.path.islink(path) and path in SYSTEM_FOLDERS:
         os.symlink(os.readlink(path), target)
         return
     if os.path.isdir(path):
@@ -94,9 +94,9 @@ def make_root(given: dict[str, Any]) -> None:
     mount("none", "/", None, REC | PRIVATE)
     mount("tmpfs", root, "tmpfs", NOSUID | NODEV, "size=1m,mode=755,nr_inodes=1000")
     seen: list[str] = []
-    for path in (*SYSTEM, *SETTINGS, *DEVICES, *sorted(given["binds"], key=len)):
+    for path in (*SYSTEM_FOLDERS, *SETTINGS, *DEVICES, *sorted(given["binds"], key=len)):
         if os.path.exists(path) and not any(path.startswith(one + "/") or path == one for one in seen):
-            bind(path, root)
+            bind_mount(path, root)
             if path not in SETTINGS:
                 seen.append(path)
     for name in ("box", "proc", "tmp"):
@@ -176,7 +176,7 @@ def close_others(keep: list[int]) -> None:
     os.closerange(last, 65536)
 
 
-def run(given: dict[str, Any]) -> NoReturn:
+def run_contained(given: dict[str, Any]) -> NoReturn:
     """Run what is asked for, in this process, with all rights given up."""
     for name, text in given["files"].items():
         with open(name, "w", encoding="utf-8") as file:
@@ -305,7 +305,7 @@ def start(given: dict[str, Any]) -> NoReturn:
     if pid == 0:
         libc.prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
         try:
-            run(given)
+            run_contained(given)
         except BaseException as error:
             fail(error)
     for one in given["keep"]:

@@ -45,7 +45,7 @@ def engine() -> str:
 
 
 @functools.cache
-def check(image: str) -> None:
+def check_image(image: str) -> None:
     """Make sure that containers of an image run here, and have Python.
 
     Raises:

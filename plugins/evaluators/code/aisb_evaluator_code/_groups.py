@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
-OVERHEAD = 32 << 20
+OVERHEAD_BYTES = 32 << 20
 """What the processes that make a box take themselves."""
 
 
@@ -117,7 +117,7 @@ def group(where: Parents, name: str, memory: int, processes: int) -> Iterator[Gr
     try:
         for folder in folders:
             folder.mkdir()
-        memory += OVERHEAD
+        memory += OVERHEAD_BYTES
         if made.version == 2:
             (made.memory / "memory.max").write_text(str(memory))
             _write(made.memory / "memory.swap.max", "0")
@@ -130,7 +130,7 @@ def group(where: Parents, name: str, memory: int, processes: int) -> Iterator[Gr
         yield made
     finally:
         for folder in folders:
-            remove(folder)
+            remove_group(folder)
 
 
 def _write(file: Path, text: str) -> None:
@@ -138,7 +138,7 @@ def _write(file: Path, text: str) -> None:
         file.write_text(text)
 
 
-def remove(folder: Path, seconds: float = 2.0) -> None:
+def remove_group(folder: Path, seconds: float = 2.0) -> None:
     """Remove a group, as soon as the last of its processes is gone."""
     ends = time.monotonic() + seconds
     while folder.is_dir():

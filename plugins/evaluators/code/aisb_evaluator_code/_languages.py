@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from aisb_evaluator_code._cases import run_cases, same_output
-from aisb_evaluator_code._other_source import Head, balance, defined_names, head_of, says_definition
-from aisb_evaluator_code._sandbox import End, Limits, judged
+from aisb_evaluator_code._other_source import SourceHead, balance, defined_names, head_of, says_definition
+from aisb_evaluator_code._sandbox import Limits, ProgramEnd, judged
 
-__all__ = ["TOOLS", "run", "run_cases", "same_output"]
+__all__ = ["REQUIRED_TOOLS", "run_cases", "run_tests", "same_output"]
 
-TOOLS = {"cpp": ("g++",), "java": ("javac", "java"), "js": ("node",)}
+REQUIRED_TOOLS = {"cpp": ("g++",), "java": ("javac", "java"), "js": ("node",)}
 """What a language needs to be there."""
 
 HARNESS = Path(__file__).parent / "harness"
@@ -39,21 +39,21 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class CodeTask:
     """A program, its tests, and the head of the function that joins them."""
 
     program: str
     test: str
     name: str
-    head: Head
+    head: SourceHead
 
 
-def run(language: str, answer: str, fields: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+def run_tests(language: str, answer: str, fields: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     """Compile and run an answer and its tests in a box each; return `passed`, `problem` or `error`."""
-    if language not in TOOLS:
-        known = ", ".join(["python", *TOOLS])
+    if language not in REQUIRED_TOOLS:
+        known = ", ".join(["python", *REQUIRED_TOOLS])
         return {"passed": False, "error": f"programs in {language!r} are not run; known: {known}"}
-    missing = [tool for tool in TOOLS[language] if not limits.image and shutil.which(tool) is None]
+    missing = [tool for tool in REQUIRED_TOOLS[language] if not limits.image and shutil.which(tool) is None]
     if missing:
         return {"passed": False, "error": f"running {language} needs {missing[0]}, which is not installed"}
     test, name = str(fields.get("test") or ""), str(fields.get("entry_point") or "")
@@ -68,7 +68,7 @@ def run(language: str, answer: str, fields: Mapping[str, Any], limits: Limits) -
     if head is None:
         return _no_head(language, declared, name)
     program = _program(language, answer, declared, head, name)
-    found = _ENDS[language](Task(program.text, test, name, head), limits)
+    found = _ENDS[language](CodeTask(program.text, test, name, head), limits)
     if declared_head is None and "the tests do not compile" in found.get("error", ""):
         return {"passed": False, "problem": f"its {name} does not fit the tests: {found['error'][-200:]}"}
     if "problem" in found and found["problem"].startswith("the program ended before the tests did"):
@@ -95,7 +95,7 @@ def _no_head(language: str, declared: str, name: str) -> dict[str, Any]:
     return {"passed": False, "problem": f"the program does not define {name}"}
 
 
-def _program(language: str, answer: str, declared: str, head: Head, name: str) -> Program:
+def _program(language: str, answer: str, declared: str, head: SourceHead, name: str) -> Program:
     """Return the whole program: an answer with what it may leave out, or behind its declaration."""
     whole = says_definition(language, answer, name) or (name in answer and balance(answer) >= 0)
     behind = ""
@@ -115,7 +115,7 @@ def _program(language: str, answer: str, declared: str, head: Head, name: str) -
     return Program(before + answer + behind, before.count("\n"))
 
 
-def _given_before(language: str, answer: str, declared: str, head: Head) -> str:
+def _given_before(language: str, answer: str, declared: str, head: SourceHead) -> str:
     """Return the helpers of a declaration, or only its headers where the answer has the helpers itself."""
     helpers = defined_names(language, head.before)
     if helpers and not helpers & defined_names(language, answer):
@@ -124,7 +124,7 @@ def _given_before(language: str, answer: str, declared: str, head: Head) -> str:
     return "".join(f"{line}\n" for line in declared.splitlines() if line.startswith(begins))
 
 
-def _run_cpp(task: Task, limits: Limits) -> dict[str, Any]:
+def _run_cpp(task: CodeTask, limits: Limits) -> dict[str, Any]:
     macros = re.findall(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", task.program, re.MULTILINE)
     undone = "".join(f"#undef {one}\n" for one in dict.fromkeys(["main", *macros]))
     before = task.head.before or "#include <bits/stdc++.h>\nusing namespace std;\n"
@@ -141,11 +141,11 @@ def _run_cpp(task: Task, limits: Limits) -> dict[str, Any]:
     return judged(*ends, limits)
 
 
-def _cpp(name: str, task: Task) -> str:
+def _cpp(name: str, task: CodeTask) -> str:
     return _harness(name).replace("{head}", task.head.text).replace("{name}", task.name)
 
 
-def _run_java(task: Task, limits: Limits) -> dict[str, Any]:
+def _run_java(task: CodeTask, limits: Limits) -> dict[str, Any]:
     arguments = "".join(f", {one}" for one in task.head.parameters)
     call = f'AisbWire.call("{task.head.result}", "{task.name}"{arguments})'
     returned = "" if task.head.result == "void" else "return "
@@ -174,7 +174,7 @@ def _java_file(name: str) -> dict[str, str]:
     return {f"{name}.java": _harness(f"{name}.java")}
 
 
-def _run_js(task: Task, limits: Limits) -> dict[str, Any]:
+def _run_js(task: CodeTask, limits: Limits) -> dict[str, Any]:
     asked = {"prelude": task.head.before, "test": task.test, "entry": task.name}
     peer = {"peer.js": _harness("peer.js")}
     memory = limits.memory
@@ -195,13 +195,13 @@ def _run_js(task: Task, limits: Limits) -> dict[str, Any]:
 _ENDS = {"cpp": _run_cpp, "java": _run_java, "js": _run_js}
 
 
-def _end(command: str, files: Mapping[str, str], limits: Limits) -> End:
+def _end(command: str, files: Mapping[str, str], limits: Limits) -> ProgramEnd:
     run = {
         "argv": ["/bin/sh", "-c", command],
         "binds": sorted(map(str, Path("/etc").glob("java*"))),
         "ends": True,
     }
-    return End(run, limits, files=files)
+    return ProgramEnd(run, limits, files=files)
 
 
 @functools.cache

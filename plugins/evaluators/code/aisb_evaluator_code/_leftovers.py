@@ -53,7 +53,7 @@ def remove_left_over(where: Path) -> None:
         for one in parent.glob(f"{PREFIX}*"):
             # A group whose folder is not here belongs to a process with another folder for temporary files.
             if one.name.rpartition("-")[0] in removed or _is_old(one):
-                groups.remove(one, seconds=1.0)  # its processes are about to end
+                groups.remove_group(one, seconds=1.0)  # its processes are about to end
 
 
 def _is_old(path: Path) -> bool:

@@ -31,7 +31,7 @@ _TOP_LEVEL = {
 _NOT_CODE = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
 
 
-class Head(NamedTuple):
+class SourceHead(NamedTuple):
     """A function's head: its text, what stands before it, its type of result, and its parameters' names."""
 
     text: str
@@ -50,7 +50,7 @@ _HEADS = {
 }
 
 
-def head_of(language: str, source: str, name: str, *, before: bool = True) -> Head | None:
+def head_of(language: str, source: str, name: str, *, before: bool = True) -> SourceHead | None:
     """Return the last head of a function in a source; without `before`, only the head itself is taken.
 
     Only words and the marks of types can stand in a head, so it is safe to compile with the tests.
@@ -62,7 +62,9 @@ def head_of(language: str, source: str, name: str, *, before: bool = True) -> He
     last = found[-1]
     result = last.groupdict().get("result") or ""
     first = _without_comments(source)[: last.start()] if before else ""
-    return Head(last["text"].strip(), first, result.strip(), _parameters(last.groupdict().get("given") or ""))
+    return SourceHead(
+        last["text"].strip(), first, result.strip(), _parameters(last.groupdict().get("given") or "")
+    )
 
 
 def _parameters(given: str) -> tuple[str, ...]:

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from aisb_evaluator_code._wire import Channel, Closed, pack, told, unpack
+from aisb_evaluator_code._wire import Closed, SandboxChannel, encode_value, told, unpack
 
 
 class Served:
     """The objects of a program that the other end knows by number."""
 
-    def __init__(self, channel: Channel, names: dict[str, Any]) -> None:
+    def __init__(self, channel: SandboxChannel, names: dict[str, Any]) -> None:
         self.channel = channel
         self.names = names
         self.objects: dict[int, Any] = {}
@@ -30,7 +30,7 @@ class Served:
 
     def call_back(self, number: int, args: tuple[Any, ...]) -> Any:
         """Call a function of the tests."""
-        self.channel.send({"back": number, "args": pack(list(args), self.refer)})
+        self.channel.send({"back": number, "args": encode_value(list(args), self.refer)})
         reply = self.serve(until="answer")
         if "raised" in reply:
             raise RuntimeError(reply["raised"])
@@ -57,9 +57,9 @@ class Served:
         names = unpack(message.get("names", ["dict", []]), self.resolve)
         of = self.names[message["name"]] if "name" in message else self.objects[message["object"]]
         result = _ACTIONS[message["do"]](of, args, names)
-        reply = {"value": pack(result, self.refer)}
+        reply = {"value": encode_value(result, self.refer)}
         if message["do"] == "call":
-            after = pack(args, self.refer)
+            after = encode_value(args, self.refer)
             if after != packed:  # what a function did to the lists that it was given
                 reply["after"] = after
         return reply
@@ -81,7 +81,7 @@ _ACTIONS: dict[str, Callable[[Any, list[Any], dict[str, Any]], Any]] = {
 
 def main(given: dict[str, Any]) -> None:
     """Run the program, say which names it defines, and serve them."""
-    channel = Channel(given["channel"])
+    channel = SandboxChannel(given["channel"])
     module = sys.modules["solution"] = type(sys)("solution")
     space = module.__dict__
     sys.path += given.get("paths", [])

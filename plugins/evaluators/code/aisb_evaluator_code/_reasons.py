@@ -25,7 +25,7 @@ _ABSENT = re.compile(r"No module named '(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndReason:
     """How a program's box ended: its status (None: not yet), what it said, and whether for lack of memory."""
 
     status: int | None = None
@@ -39,7 +39,9 @@ class Ended:
         return "" if made else self.words.strip()
 
 
-def reason(found: Mapping[str, Any], ended: Ended, limits: Limits, lines_before: int = 0) -> dict[str, Any]:
+def reason(
+    found: Mapping[str, Any], ended: EndReason, limits: Limits, lines_before: int = 0
+) -> dict[str, Any]:
     """Return a verdict with the problem that the program's own end explains best.
 
     Lines are counted from the first one of the answer, before which so many others stand.

@@ -62,11 +62,11 @@ class CodeRun(Evaluator):
         self.memory = memory
         self.workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         self.image = container or os.environ.get(CONTAINER, "").strip()
-        from aisb_evaluator_code._container import check
+        from aisb_evaluator_code._container import check_image
         from aisb_evaluator_code._sandbox import containment
 
         if self.image:
-            check(self.image)
+            check_image(self.image)
             self.box = f"container of {self.image}"
         else:
             self.box = containment().box
@@ -94,7 +94,7 @@ class CodeRun(Evaluator):
         if fields.get("cases"):
             return languages.run_cases(answer, fields, limits)
         if language != "python":
-            return languages.run(language, answer, fields, limits)
+            return languages.run_tests(language, answer, fields, limits)
         prompt, entry = str(fields.get("prelude") or ""), fields.get("entry_point") or None
         tests = fields.get("test")
         texts = [str(one) for one in tests] if isinstance(tests, list | tuple) else [str(tests or "")]

@@ -17,28 +17,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aisb_evaluator_code._box import Containment, Limits, box, containment, ended_by
+from aisb_evaluator_code._box import Containment, Limits, box_command, containment, ended_by
 from aisb_evaluator_code._container import container
 from aisb_evaluator_code._packages import folders
-from aisb_evaluator_code._reasons import NOT_COMPILED, Ended, first_error, raised_words, reason
+from aisb_evaluator_code._reasons import NOT_COMPILED, EndReason, first_error, raised_words, reason
 
 __all__ = [
     "Containment",
-    "End",
     "Limits",
-    "box",
+    "ProgramEnd",
+    "box_command",
     "containment",
     "judged",
-    "run_command",
     "run_program",
+    "run_shell",
     "run_tests",
 ]
 
-HERE = Path(__file__).parent
+PACKAGE_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class ProgramEnd:
     """One end of a trial: what runs in its box, with which files and limits."""
 
     run: Mapping[str, Any]
@@ -49,7 +49,7 @@ class End:
 
 @functools.cache
 def _source(name: str) -> str:
-    return (HERE / f"_{name}.py").read_text(encoding="utf-8")
+    return (PACKAGE_FOLDER / f"_{name}.py").read_text(encoding="utf-8")
 
 
 def _python(name: str) -> dict[str, Any]:
@@ -74,14 +74,18 @@ def run_tests(
     of_tests = replace(limits, memory=max(limits.memory, 1024), output=1, memory_kind="RLIMIT_AS", tree=0)
     shown, searched = folders(program)
     return judged(
-        End({**_python("program"), "binds": shown}, limits, given={"program": program, "paths": searched}),
-        End(_python("checker"), of_tests, given=asked),
+        ProgramEnd(
+            {**_python("program"), "binds": shown}, limits, given={"program": program, "paths": searched}
+        ),
+        ProgramEnd(_python("checker"), of_tests, given=asked),
         limits,
         lines_before=lines_before,
     )
 
 
-def judged(program: End, tests: End, limits: Limits, *, lines_before: int = 0) -> dict[str, Any]:
+def judged(
+    program: ProgramEnd, tests: ProgramEnd, limits: Limits, *, lines_before: int = 0
+) -> dict[str, Any]:
     """Run a program in one box and its tests in another; return `passed`, and else the `problem`.
 
     The two are joined by a channel over which only plain values travel. The verdict comes from the box of the
@@ -89,7 +93,7 @@ def judged(program: End, tests: End, limits: Limits, *, lines_before: int = 0) -
     """
     ours, theirs = socket.socketpair()
     reading, writing = os.pipe()
-    ended, found = Ended(), None
+    ended, found = EndReason(), None
     with ours, theirs, os.fdopen(reading, "rb") as verdict:
         try:
             with _two(program, tests, theirs=theirs.fileno(), ours=ours.fileno(), verdict=writing) as (
@@ -121,7 +125,7 @@ def judged(program: End, tests: End, limits: Limits, *, lines_before: int = 0) -
     return reason({"passed": False, "problem": "the tests ended without a verdict"}, ended, limits)
 
 
-def _no_verdict(program: Ended, tests: Ended) -> str:
+def _no_verdict(program: EndReason, tests: EndReason) -> str:
     """Say what kept the tests from being run, if it was not the program."""
     if program.no_box or tests.no_box:
         return program.no_box or tests.no_box
@@ -139,7 +143,7 @@ def _verdict(text: bytes) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def _two(
-    program: End, tests: End, *, theirs: int, ours: int, verdict: int
+    program: ProgramEnd, tests: ProgramEnd, *, theirs: int, ours: int, verdict: int
 ) -> Iterator[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]]:
     """Start a program and its tests, each in a box or a container of its own, joined by a channel."""
     if program.limits.image:
@@ -167,13 +171,13 @@ def _two(
     given = {**program.given, "channel": theirs}
     asked = {**tests.given, "channel": ours, "verdict": verdict}
     with (
-        box(program.run, program.limits, given=given, files=program.files, keep=[theirs]) as one,
-        box(tests.run, tests.limits, given=asked, files=tests.files, keep=[ours, verdict]) as other,
+        box_command(program.run, program.limits, given=given, files=program.files, keep=[theirs]) as one,
+        box_command(tests.run, tests.limits, given=asked, files=tests.files, keep=[ours, verdict]) as other,
     ):
         yield one, other
 
 
-def run_command(
+def run_shell(
     command: str, files: Mapping[str, str], limits: Limits, *, stdin: str = "", binds: Sequence[str] = ()
 ) -> tuple[int | None, str]:
     """Run a shell command in a box; return its status (None: too long, or too much output) and its output."""
@@ -184,7 +188,7 @@ def run_command(
     os.close(write)
     try:
         run = {"argv": ["/bin/sh", "-c", f"exec 2>&1; {command}"], "binds": list(binds)}
-        start = container if limits.image else box
+        start = container if limits.image else box_command
         with start(run, limits, files=files, stdin=given, stdout=subprocess.PIPE) as process:
             assert process.stdout  # noqa: S101 - it was asked for
             most = limits.output << 20
@@ -217,7 +221,7 @@ def _read(descriptor: int, seconds: float, most: int) -> tuple[bytes, bool]:
 
 
 def run_program(program: str, given: str, limits: Limits) -> tuple[int | None, str]:
-    """Run a Python program with this input; return what `run_command` does, or why it ended with a status."""
+    """Run a Python program with this input; return what `run_shell` does, or why it ended with a status."""
     here = f"{sys.base_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
     python = "python3" if limits.image else here
     shown, searched = folders(program)
@@ -226,7 +230,7 @@ def run_program(program: str, given: str, limits: Limits) -> tuple[int | None, s
     mark = secrets.token_hex(8)
     failed = f"{{ status=$?; printf %s {mark}; tail -c 2000 errors; exit $status; }}"
     command = f"{python} -I start.py <input 2>errors || {failed}"
-    status, output = run_command(command, files, limits, binds=binds)
+    status, output = run_shell(command, files, limits, binds=binds)
     return status, raised_words(output.rpartition(mark)[2]) if status and mark in output else output
 
 

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-LARGEST = 64 << 20
+MAX_MESSAGE_BYTES = 64 << 20
 """Bytes of one message; what is larger is not an answer that a test looks at."""
 
 _INT = 1 << 60
@@ -24,7 +24,7 @@ class Closed(Exception):  # noqa: N818 - it is what happened
     """The other end is gone."""
 
 
-class Channel:
+class SandboxChannel:
     """Messages over a socket, or over two pipes: four bytes of length, and JSON."""
 
     def __init__(self, descriptor: int | list[int]) -> None:
@@ -34,7 +34,7 @@ class Channel:
     def send(self, message: Any) -> None:
         """Send one message whole."""
         data = json.dumps(message).encode()
-        if len(data) > LARGEST:
+        if len(data) > MAX_MESSAGE_BYTES:
             raise ValueError(f"a value of {len(data):,} bytes is too large to be compared")
         data = struct.pack("<I", len(data)) + data
         view = memoryview(data)
@@ -47,7 +47,7 @@ class Channel:
     def receive(self) -> Any:
         """Return the next message; raise Closed when there is none, or it is none."""
         (size,) = struct.unpack("<I", self._exactly(4))
-        if size > LARGEST:
+        if size > MAX_MESSAGE_BYTES:
             raise Closed
         try:
             return json.loads(self._exactly(size))
@@ -67,11 +67,11 @@ class Channel:
         return bytes(pieces)
 
 
-def pack(value: Any, refer: Callable[[Any], list[Any]]) -> Any:  # noqa: PLR0911 - a case each
+def encode_value(value: Any, refer: Callable[[Any], list[Any]]) -> Any:  # noqa: PLR0911 - a case each
     """Return a value as JSON can have it; `refer` names what is not plain data."""
 
     def many(values: Any) -> list[Any]:
-        return [pack(one, refer) for one in values]
+        return [encode_value(one, refer) for one in values]
 
     if value is None or value is True or value is False:
         return value
@@ -87,7 +87,10 @@ def pack(value: Any, refer: Callable[[Any], list[Any]]) -> Any:  # noqa: PLR0911
             iterate: Any = kind.__iter__
             return [kind.__name__, many(iterate(value))]
     if isinstance(value, dict):
-        return ["dict", [[pack(key, refer), pack(one, refer)] for key, one in dict.items(value)]]
+        return [
+            "dict",
+            [[encode_value(key, refer), encode_value(one, refer)] for key, one in dict.items(value)],
+        ]
     if isinstance(value, bytes | bytearray):
         return ["bytes", bytes(value).hex()]
     if isinstance(value, complex):
@@ -104,11 +107,11 @@ def _library(value: Any, refer: Callable[[Any], list[Any]]) -> Any:
         return ["type", value.__name__]
     place = f"{kind.__module__}.{kind.__qualname__}"
     if kind.__module__ == "numpy" and getattr(value, "shape", None) == ():
-        return pack(value.item(), refer)  # one of numpy's numbers equals the plain one
+        return encode_value(value.item(), refer)  # one of numpy's numbers equals the plain one
     if place in ("decimal.Decimal", "fractions.Fraction"):
         return [place, str(value)]
     if place == "collections.deque":
-        return [place, [pack(one, refer) for one in value]]
+        return [place, [encode_value(one, refer) for one in value]]
     if place in ("datetime.datetime", "datetime.date", "datetime.time"):
         return [place, value.isoformat()]
     return refer(value)

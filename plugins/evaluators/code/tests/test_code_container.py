@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aisb import Sample, UsageError
-from aisb_evaluator_code._container import check
+from aisb_evaluator_code._container import check_image
 from aisb_evaluator_code._running import CodeRun
 from aisb_evaluator_code._sandbox import Limits, run_tests
 
@@ -51,9 +51,9 @@ def docker(tmp_path, monkeypatch):
     program.write_text(STAND_IN.format(python=sys.executable))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin:/bin")
-    check.cache_clear()
+    check_image.cache_clear()
     yield lambda: [json.loads(line) for line in (tmp_path / "commands.jsonl").read_text().splitlines()]
-    check.cache_clear()
+    check_image.cache_clear()
 
 
 def test_the_command_line_leaves_a_program_nothing(docker):
@@ -126,7 +126,7 @@ def test_an_image_that_is_not_there_is_said_with_how_to_fetch_it(docker):
 
 def test_where_there_is_neither_docker_nor_podman_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    check.cache_clear()
+    check_image.cache_clear()
     with pytest.raises(UsageError) as error:
         CodeRun(allow=True, container="python:3.12-slim")
     assert str(error.value) == (

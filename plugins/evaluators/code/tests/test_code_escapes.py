@@ -12,7 +12,7 @@ import pytest
 
 from aisb_evaluator_code._groups import Parents, parents, usable
 from aisb_evaluator_code._leftovers import remove_left_over
-from aisb_evaluator_code._sandbox import Limits, containment, run_command, run_program, run_tests
+from aisb_evaluator_code._sandbox import Limits, containment, run_program, run_shell, run_tests
 from aisb_evaluator_code._system_calls import system_call_filter
 
 pytestmark = pytest.mark.skipif(
@@ -120,7 +120,7 @@ def plus_one(n):
 """
     ran(program)
     assert ran(CORRECT_FROM) == {"passed": True}  # this process is still there, and so is the machine
-    status, seen = run_command("ls /proc | grep -c '^[0-9]'", {}, LIMITS)
+    status, seen = run_shell("ls /proc | grep -c '^[0-9]'", {}, LIMITS)
     assert (status, int(seen) < 10) == (0, True)
 
 
@@ -129,7 +129,7 @@ def test_a_fork_bomb_ends_with_its_box():
     ran("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass\n")
     assert time.monotonic() - began < 60
     mark = "987654.25"
-    run_command(
+    run_shell(
         f"i=0; while [ $i -lt 40 ]; do setsid sleep {mark} & i=$((i+1)); done; sleep {mark}", {}, LIMITS
     )
     for _ in range(50):
@@ -145,7 +145,7 @@ def test_eight_gigabytes_are_not_given():
 
 
 def test_endless_output_is_cut_off():
-    status, output = run_command("yes", {}, LIMITS)
+    status, output = run_shell("yes", {}, LIMITS)
     assert status is None
     assert len(output) == LIMITS.output << 20
     assert ran(
@@ -201,7 +201,7 @@ def plus_one(n):
 
 
 def test_a_program_has_no_rights_and_cannot_get_any():
-    status, seen = run_command("grep -E '^(CapEff|NoNewPrivs)' /proc/self/status; id -u", {}, LIMITS)
+    status, seen = run_shell("grep -E '^(CapEff|NoNewPrivs)' /proc/self/status; id -u", {}, LIMITS)
     assert status == 0
     caps, privileges, uid = seen.split("\n")[:3]
     assert int(caps.split()[1], 16) == 0
@@ -364,7 +364,7 @@ def plus_one(n):
         "    assert len(found) == 15, found\n    assert set(found.values()) == {'EPERM'}, found\n"
     )
     assert ran(program, wanted) == {"passed": True}
-    status, seen = run_command("grep Seccomp: /proc/self/status; unshare -Ur true 2>&1", {}, LIMITS)
+    status, seen = run_shell("grep Seccomp: /proc/self/status; unshare -Ur true 2>&1", {}, LIMITS)
     assert "2" in seen.split("\n")[0]
     assert status != 0
 

@@ -13,7 +13,7 @@ from aisb.helpers import clustered, pass_at_k
 from aisb_evaluator_instruct import _ifbench as ifbench
 from aisb_evaluator_instruct import _ifeval as ifeval
 
-CHECKS = ifeval.CHECKS | ifbench.CHECKS
+CHECKS = ifeval.IFEVAL_CHECKS | ifbench.IFBENCH_CHECKS
 _LIBRARIES = ("langdetect", "syllapy", "textblob")
 
 

@@ -14,15 +14,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aisb_evaluator_instruct import _texts as texts
-from aisb_evaluator_instruct._ifbench_custom import CHECKS as CUSTOM_CHECKS
-from aisb_evaluator_instruct._ifbench_format import CHECKS as FORMAT_CHECKS
-from aisb_evaluator_instruct._ifeval import Check
+from aisb_evaluator_instruct._ifbench_custom import CUSTOM_CHECKS
+from aisb_evaluator_instruct._ifbench_format import FORMAT_CHECKS
+from aisb_evaluator_instruct._ifeval import InstructionCheck
 from aisb_evaluator_instruct._texts import spoken
 from aisb_evaluator_instruct._verbs import starts_with_verb
 from aisb_evaluator_instruct._vocabulary import PERSON_NAMES, PRONOUNS, STOP_WORDS
 
 CONJUNCTIONS = frozenset({"for", "and", "nor", "but", "or", "yet", "so"})
-MARKS = (".", ",", "!", "?", ";", ":")
+PUNCTUATION_MARKS = (".", ",", "!", "?", ";", ":")
 _INTERROBANG = re.compile(r"!\?|\?!|‽")
 _NUMBER = re.compile(r"(?<!\w)\d+(?:[.,]\d+)*")
 _JAPANESE = re.compile("[\u3005\u3040-\u30ff\u3400-\u9fff\uff66-\uff9f]")
@@ -48,7 +48,7 @@ def conjunctions(text: str, given: Mapping[str, Any]) -> bool:
     return len(CONJUNCTIONS & set(spoken(text))) >= int(given["small_n"])
 
 
-def numbers(text: str, given: Mapping[str, Any]) -> bool:
+def has_numbers(text: str, given: Mapping[str, Any]) -> bool:
     """Exactly `N` numbers in digits occur: 3.5, 1,000, 5th and 10km are one each, H2O has none."""
     return len(_NUMBER.findall(text)) == int(given["N"])
 
@@ -67,7 +67,7 @@ def pronouns(text: str, given: Mapping[str, Any]) -> bool:
 def punctuation(text: str, given: Mapping[str, Any]) -> bool:
     """Every usual punctuation mark occurs, and an interrobang beside them."""
     rest = _INTERROBANG.sub("", text, count=1)
-    return rest != text and all(mark in rest for mark in MARKS)
+    return rest != text and all(mark in rest for mark in PUNCTUATION_MARKS)
 
 
 def unique_word_count(text: str, given: Mapping[str, Any]) -> bool:
@@ -255,10 +255,10 @@ def repeat_span(text: str, given: Mapping[str, Any]) -> bool:
     return text.lower().split() == words[int(given["n_start"]) : int(given["n_end"]) + 1]
 
 
-_WORD_CHECKS: dict[str, Check] = {
+_WORD_CHECKS: dict[str, InstructionCheck] = {
     "count:keywords_multiple": keywords_multiple,
     "count:conjunctions": conjunctions,
-    "count:numbers": numbers,
+    "count:numbers": has_numbers,
     "count:person_names": person_names,
     "count:pronouns": pronouns,
     "count:punctuation": punctuation,
@@ -291,5 +291,5 @@ _WORD_CHECKS: dict[str, Check] = {
     "repeat:repeat_span": repeat_span,
 }
 
-CHECKS: dict[str, Check] = {**_WORD_CHECKS, **FORMAT_CHECKS, **CUSTOM_CHECKS}
+IFBENCH_CHECKS: dict[str, InstructionCheck] = {**_WORD_CHECKS, **FORMAT_CHECKS, **CUSTOM_CHECKS}
 """The instructions of IFBench by name."""

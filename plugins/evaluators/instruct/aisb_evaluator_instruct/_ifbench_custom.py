@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any
 
 from aisb_evaluator_instruct import _texts as texts
-from aisb_evaluator_instruct._ifeval import Check
+from aisb_evaluator_instruct._ifeval import InstructionCheck
 from aisb_evaluator_instruct._texts import spoken
 from aisb_evaluator_instruct._vocabulary import STOP_WORDS
 
@@ -157,7 +157,7 @@ def _ascii(text: str) -> str:
     return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
 
 
-CHECKS: dict[str, Check] = {
+CUSTOM_CHECKS: dict[str, InstructionCheck] = {
     "custom:multiples": multiples,
     "custom:mcq_count_length": mcq_count_length,
     "custom:reverse_newline": reverse_newline,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aisb_evaluator_instruct import _texts as texts
-from aisb_evaluator_instruct._ifeval import Check
+from aisb_evaluator_instruct._ifeval import InstructionCheck
 from aisb_evaluator_instruct._texts import spoken
 from aisb_evaluator_instruct._vocabulary import MINOR_WORDS
 
@@ -63,7 +63,7 @@ def no_bullets_bullets(text: str, given: Mapping[str, Any]) -> bool:
     return len(sentences) >= 2 and sum(bool(item.strip()) for item in items) >= 2
 
 
-def options(text: str, given: Mapping[str, Any]) -> bool:
+def is_option(text: str, given: Mapping[str, Any]) -> bool:
     """The reply is one of the options and nothing else."""
     known = [option.strip(" .").lower() for option in re.split(r"/|,|\bor\b", given["options"])]
     return " ".join(text.split()).strip(" .*\"'").replace("’", "'").lower() in known
@@ -162,13 +162,13 @@ def no_whitespace(text: str, given: Mapping[str, Any]) -> bool:
     return not re.search(r"\s", text.strip())
 
 
-CHECKS: dict[str, Check] = {
+FORMAT_CHECKS: dict[str, InstructionCheck] = {
     "format:emoji": emoji,
     "format:line_indent": line_indent,
     "format:list": separated_list,
     "format:newline": newline,
     "format:no_bullets_bullets": no_bullets_bullets,
-    "format:options": options,
+    "format:options": is_option,
     "format:parentheses": parentheses,
     "format:quotes": quotes,
     "format:quote_unquote": quote_unquote,

@@ -13,7 +13,7 @@ from typing import Any
 
 from aisb_evaluator_instruct import _texts as texts
 
-Check = Callable[[str, Mapping[str, Any]], bool]
+InstructionCheck = Callable[[str, Mapping[str, Any]], bool]
 
 _YES_NO_MAYBE = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 _FENCES = ("```json", "```Json", "```JSON", "```")
@@ -131,7 +131,7 @@ def json_format(text: str, given: Mapping[str, Any]) -> bool:
     return True
 
 
-def title(text: str, given: Mapping[str, Any]) -> bool:
+def has_title(text: str, given: Mapping[str, Any]) -> bool:
     """There is a title in double angular brackets."""
     return any(found.lstrip("<").rstrip(">").strip() for found in re.findall(r"<<[^\n]+>>", text))
 
@@ -182,7 +182,7 @@ def no_comma(text: str, given: Mapping[str, Any]) -> bool:
     return "," not in text
 
 
-CHECKS: dict[str, Check] = {
+IFEVAL_CHECKS: dict[str, InstructionCheck] = {
     "keywords:existence": has_keywords,
     "keywords:frequency": keyword_frequency,
     "keywords:forbidden_words": no_forbidden_words,
@@ -199,7 +199,7 @@ CHECKS: dict[str, Check] = {
     "detectable_format:number_highlighted_sections": number_highlighted_sections,
     "detectable_format:multiple_sections": multiple_sections,
     "detectable_format:json_format": json_format,
-    "detectable_format:title": title,
+    "detectable_format:title": has_title,
     "combination:two_responses": two_responses,
     "combination:repeat_prompt": repeat_prompt,
     "startend:end_checker": end_checker,

@@ -90,8 +90,8 @@ def test_an_instruction_is_followed_or_not(name, given, right, wrong):
 def test_all_25_instructions_have_a_case():
     from aisb_evaluator_instruct import _ifeval as ifeval
 
-    assert len(ifeval.CHECKS) == 25
-    assert set(ifeval.CHECKS) == {case[0] for case in CASES}
+    assert len(ifeval.IFEVAL_CHECKS) == 25
+    assert set(ifeval.IFEVAL_CHECKS) == {case[0] for case in CASES}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aisb_evaluator_instruct._ifbench import CHECKS
+from aisb_evaluator_instruct._ifbench import IFBENCH_CHECKS
 
 FIVE = {f"keyword{n}": word for n, word in enumerate(["one", "two", "three", "four", "five"], start=1)}
 EACH = " ".join(["one", *["two"] * 2, *["three"] * 3, *["four"] * 5, *["five"] * 7])
@@ -390,22 +390,22 @@ def listed(cases):
 
 @pytest.mark.parametrize(("name", "given", "right", "wrong"), CASES, ids=[case[0] for case in CASES])
 def test_an_instruction_is_followed_or_not(name, given, right, wrong):
-    assert CHECKS[name](right, given)
-    assert not CHECKS[name](wrong, given)
+    assert IFBENCH_CHECKS[name](right, given)
+    assert not IFBENCH_CHECKS[name](wrong, given)
 
 
 @pytest.mark.parametrize(("name", "given", "text"), listed(FOLLOWED))
 def test_a_reply_that_follows_is_right(name, given, text):
-    assert CHECKS[name](text, given)
+    assert IFBENCH_CHECKS[name](text, given)
 
 
 @pytest.mark.parametrize(("name", "given", "text"), listed(BROKEN))
 def test_a_reply_that_does_not_follow_is_wrong(name, given, text):
-    assert not CHECKS[name](text, given)
+    assert not IFBENCH_CHECKS[name](text, given)
 
 
 def test_all_58_instructions_have_replies_of_both_kinds():
     pairs = {case[0] for case in CASES}
-    assert len(CHECKS) == 58
-    assert set(CHECKS) == pairs | {case[0] for case in FOLLOWED}
-    assert set(CHECKS) == pairs | {case[0] for case in BROKEN}
+    assert len(IFBENCH_CHECKS) == 58
+    assert set(IFBENCH_CHECKS) == pairs | {case[0] for case in FOLLOWED}
+    assert set(IFBENCH_CHECKS) == pairs | {case[0] for case in BROKEN}

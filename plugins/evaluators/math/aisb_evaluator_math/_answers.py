@@ -11,8 +11,8 @@ from typing import Annotated
 
 from aisb import Extract, Sample
 from aisb.helpers import finds_answer
-from aisb_evaluator_math._boxes import Box, boxed_answer, denied, find_boxes, joined
-from aisb_evaluator_math._corrections import corrected
+from aisb_evaluator_math._boxes import BoxedText, boxed_answer, continues_answer, find_boxes, is_denied_box
+from aisb_evaluator_math._corrections import with_corrections
 from aisb_evaluator_text import find_announced_answers
 
 _CLOSERS = {"$$": "$$", "$": "$", r"\[": r"\]", r"\(": r"\)"}
@@ -59,7 +59,7 @@ def math_answer(
     return step
 
 
-def _boxed(text: str, boxes: list[Box], cut: int | None) -> Extract | None:
+def _boxed(text: str, boxes: list[BoxedText], cut: int | None) -> Extract | None:
     """Return what the last boxes hold: a guess, where the text breaks off in another box that differs."""
     answer = boxed_answer(text, boxes)
     if answer is None:
@@ -74,7 +74,7 @@ def _boxed(text: str, boxes: list[Box], cut: int | None) -> Extract | None:
     if cut is not None:
         begun = text[cut:].partition("{")[2].strip()
         explicit = bool(begun) and content.startswith(begun)
-        if not explicit and joined(text, boxes[-1], cut):
+        if not explicit and continues_answer(text, boxes[-1], cut):
             return None
     return Extract(content, "boxed", span, explicit=explicit)
 
@@ -82,13 +82,13 @@ def _boxed(text: str, boxes: list[Box], cut: int | None) -> Extract | None:
 def _announced(text: str, cut: int | None) -> Extract | None:
     for start in reversed(find_announced_answers(text)[-50:]):
         found = _after(text, start)
-        if found and not denied(text, start) and not (cut is not None and found[1] > cut):
+        if found and not is_denied_box(text, start) and not (cut is not None and found[1] > cut):
             return Extract(text[found[0] : found[1]], "answer-is", found, explicit=cut is None)
     return None
 
 
 def _corrected(text: str, answer: Extract) -> Extract | None:
-    start = corrected(text, answer.span[0]) if answer.span else None
+    start = with_corrections(text, answer.span[0]) if answer.span else None
     found = _after(text, start) if start is not None else None
     if found is None:
         return None

@@ -55,7 +55,7 @@ _CALLED_WRONG = re.compile(
 )
 
 
-class Box(NamedTuple):
+class BoxedText(NamedTuple):
     """A box in a text: where its command begins, the span inside, and where it closes."""
 
     begin: int
@@ -72,12 +72,12 @@ class Boxed(NamedTuple):
     end: int
 
 
-def find_boxes(text: str) -> tuple[list[Box], int | None]:
+def find_boxes(text: str) -> tuple[list[BoxedText], int | None]:
     r"""Return the innermost boxes in order, and where a box begins that the end of the text cuts off.
 
     Braces nest; an escaped brace is text. A box without its last brace ends with its formula or paragraph.
     """
-    boxes: list[Box] = []
+    boxes: list[BoxedText] = []
     if "box" not in text and "\x08oxed" not in text:
         return boxes, None
     open_braces: list[tuple[int, int] | None] = []
@@ -87,15 +87,15 @@ def find_boxes(text: str) -> tuple[list[Box], int | None]:
         elif token["brace"] == "{":
             open_braces.append(None)
         elif token["brace"] == "}" and open_braces and (opened := open_braces.pop()):
-            boxes.append(Box(*opened, token.start(), token.end()))
-    boxes += [Box(m.start(), *m.span(1), m.end()) for m in _WITHOUT_BRACES.finditer(text)]
+            boxes.append(BoxedText(*opened, token.start(), token.end()))
+    boxes += [BoxedText(m.start(), *m.span(1), m.end()) for m in _WITHOUT_BRACES.finditer(text)]
     cut = None
     for begin, start in [opened for opened in open_braces if opened][-3:]:
         if any(box.begin >= start for box in boxes[-20:]):
             continue
         closer = _CLOSER.search(text, start)
         if closer:
-            boxes.append(Box(begin, start, closer.start(), closer.start()))
+            boxes.append(BoxedText(begin, start, closer.start(), closer.start()))
         else:
             cut = begin if cut is None else cut
     if cut is None and (command := _CUT_COMMAND.search(text, max(0, len(text) - 20))):
@@ -103,7 +103,7 @@ def find_boxes(text: str) -> tuple[list[Box], int | None]:
     return _innermost(sorted(boxes)), cut
 
 
-def boxed_answer(text: str, boxes: list[Box]) -> Boxed | None:
+def boxed_answer(text: str, boxes: list[BoxedText]) -> Boxed | None:
     """Return the answer that the last boxes hold: one, or several that a sentence lists.
 
     A box that is empty, holds only a mark, or shows the form does not count; one that the text denies counts
@@ -123,12 +123,12 @@ def boxed_answer(text: str, boxes: list[Box]) -> Boxed | None:
     return _joined(text, group, joins)
 
 
-def joined(text: str, box: Box, begin: int) -> bool:
+def continues_answer(text: str, box: BoxedText, begin: int) -> bool:
     """Say whether a box that begins at `begin` goes on with the answer of another."""
-    return _join(text, box, Box(begin, begin, begin, begin)) is not None
+    return _join(text, box, BoxedText(begin, begin, begin, begin)) is not None
 
 
-def denied(text: str, start: int) -> bool:
+def is_denied_box(text: str, start: int) -> bool:
     """Say whether an answer that is announced before `start` is denied, or one that was given before."""
     sentence = text[max(0, start - 100) : start]
     return re.match(r"[\s:：]{0,4}(?:not\b|n['’]t\b)", text[start : start + 12]) is not None or bool(
@@ -139,7 +139,7 @@ def denied(text: str, start: int) -> bool:
     )
 
 
-def _innermost(boxes: list[Box]) -> list[Box]:
+def _innermost(boxes: list[BoxedText]) -> list[BoxedText]:
     """Return sorted boxes without those that contain another."""
     return [box for box, after in pairwise([*boxes, None]) if box and (not after or after.begin >= box.end)]
 
@@ -152,12 +152,12 @@ def _holds_answer(inside: str) -> bool:
     return bool(inside.strip(" \t\r\n$*.,;"))
 
 
-def _is_denied(text: str, box: Box) -> bool:
+def _is_denied(text: str, box: BoxedText) -> bool:
     before = text[max(0, box.begin - 100) : box.begin]
     return bool(_DENIED.search(before) or _RETOLD.search(before) or _CALLED_WRONG.match(text, box.close))
 
 
-def _join(text: str, first: Box, second: Box) -> str | None:
+def _join(text: str, first: BoxedText, second: BoxedText) -> str | None:
     r"""Return what joins two boxes, a comma or `\approx`; None where they are two answers."""
     between = text[first.close : second.begin]
     if len(between) > 80:
@@ -176,7 +176,7 @@ def _join(text: str, first: Box, second: Box) -> str | None:
     return ", " if named and "\n\n\n" not in text[first.close : second.begin] else None
 
 
-def _joined(text: str, group: list[Box], joins: list[str]) -> Boxed:
+def _joined(text: str, group: list[BoxedText], joins: list[str]) -> Boxed:
     contents = [text[box.start : box.end].strip() for box in group]
     answer, listed = contents[0], [tidy(contents[0])]
     for join, content in zip(joins, contents[1:], strict=True):

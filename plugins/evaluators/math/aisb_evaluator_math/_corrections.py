@@ -61,7 +61,7 @@ _LONGEST_UNIT = 3
 """Words that may stand behind a value that a clause states: "it is 14 square meters"."""
 
 
-def corrected(text: str, start: int) -> int | None:
+def with_corrections(text: str, start: int) -> int | None:
     """Return where the value begins that replaces the answer at `start`; None where the text keeps that."""
     retraction = _first(text, start)
     if retraction is None:

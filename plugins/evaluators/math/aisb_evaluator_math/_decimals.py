@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-FEWEST = 6
+MIN_DIGITS = 6
 """Places and significant digits that a decimal needs to stand for a value that it does not equal."""
 _NOISE = Fraction(1, 10**12)
 """Relative error of a value that was computed in floating point: 0.30000000000000004 is 0.3."""
@@ -28,7 +28,7 @@ _GOES_ON = re.compile(rf"{_WHOLE}(?:\s|\\,)*(?:\\[lc]?dots\b|…|⋯|\.{{3,}})")
 _COMBINING = ((re.compile(r"((?:\d[\u0304\u0305])+)"), r"\overline"), (re.compile(r"(\d\u0307)"), r"\dot"))
 
 
-def number(text: str) -> Fraction | None:
+def parse_rational(text: str) -> Fraction | None:
     r"""Return the rational number that a text is, if it is one: `3`, `1,000.5`, `-3/4`, `4\frac{2}{3}`."""
     text = text.strip()
     if not text or len(text) > 200:
@@ -52,7 +52,7 @@ def same_number(one: str, other: str) -> bool | None:
     A decimal with enough digits stands for a number that it is cut or rounded from: 0.3333333333 is 1/3, and
     0.33 is not. Two decimals must be equal.
     """
-    first, second = number(one), number(other)
+    first, second = parse_rational(one), parse_rational(other)
     if first is None or second is None:
         return None
     if first == second:
@@ -71,7 +71,7 @@ def stands_for(decimal: re.Match[str], error: Fraction) -> bool:
     """Say whether a decimal has enough digits, and its error is less than one unit of the last."""
     places = len(decimal[3] or "")
     digits = len(((decimal[2] or "").replace(",", "") + (decimal[3] or "")).lstrip("0"))
-    return places >= FEWEST and digits >= FEWEST and error < Fraction(1, 10**places)
+    return places >= MIN_DIGITS and digits >= MIN_DIGITS and error < Fraction(1, 10**places)
 
 
 def decimal_of(text: str) -> re.Match[str] | None:

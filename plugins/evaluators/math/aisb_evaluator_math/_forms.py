@@ -116,12 +116,12 @@ def tidy(text: str) -> str:
     return _balanced(text)
 
 
-def listed(text: str) -> str:
+def with_commas(text: str) -> str:
     """Return an answer with commas between values that words join: `1 or 2` is `1, 2`."""
     return _WORD_BETWEEN.sub(", ", text)
 
 
-def plain(text: str) -> str:
+def normalize_math(text: str) -> str:
     """Return what is compared letter for letter: no spacing, no fonts, no braces around one sign."""
     text = _LETTER_SPACING.sub("", text)
     text = re.sub(WRAPPED, r"\1", text)

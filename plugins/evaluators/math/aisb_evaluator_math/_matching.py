@@ -8,19 +8,19 @@ from typing import Annotated, Any, NamedTuple
 from aisb import Evaluator, Sample, Score
 from aisb.helpers import target_texts
 from aisb_evaluator_math import _forms as forms
-from aisb_evaluator_math._decimals import number, same_number
+from aisb_evaluator_math._decimals import parse_rational, same_number
 from aisb_evaluator_math._intervals import described, is_set, plain_set
-from aisb_evaluator_math._readings import Reading, readings
+from aisb_evaluator_math._readings import MathReading, readings
 from aisb_evaluator_math._units import different_units
 
-LONGEST = 2000
+MAX_ANSWER_LENGTH = 2000
 """No answer is longer than this; a parser would take minutes to say so."""
 
 
 _NAMED = re.compile(r"\s*([a-zA-Z](?:_\{?\w{1,3}\}?)?)\s*=\s*([^=<>,;]+)")
 
 
-class Verdict(NamedTuple):
+class MatchVerdict(NamedTuple):
     """Whether an answer is right, what it counts as in a vote, and why there is no verdict."""
 
     right: bool
@@ -54,11 +54,11 @@ class MathVerify(Evaluator):
 
     async def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target, or with each where there are several."""
-        if len(answer or "") > LONGEST:
+        if len(answer or "") > MAX_ANSWER_LENGTH:
             return Score(0.0, details={"vote": "".join((answer or "")[:200].split())})
         given = forms.tidy(answer or "")
         late: str | None = None
-        vote = forms.plain(given)
+        vote = forms.normalize_math(given)
         for gold in map(forms.tidy, target_texts(sample)):
             verdict = await self._same(gold, given)
             if verdict.right:
@@ -68,11 +68,11 @@ class MathVerify(Evaluator):
             return Score(0.0, "error", details={"raised": late})
         return Score(0.0, details={"vote": vote})
 
-    async def _same(self, gold: str, given: str) -> Verdict:
+    async def _same(self, gold: str, given: str) -> MatchVerdict:
         """Compare two tidied answers in each way that they can be read."""
-        if forms.plain(gold) == forms.plain(given):
-            return Verdict(True, forms.plain(given))
-        worst = Verdict(False, forms.plain(given))
+        if forms.normalize_math(gold) == forms.normalize_math(given):
+            return MatchVerdict(True, forms.normalize_math(given))
+        worst = MatchVerdict(False, forms.normalize_math(given))
         for wanted in readings(gold):
             for found in readings(given):
                 verdict = await self._same_reading(wanted, found)
@@ -81,10 +81,10 @@ class MathVerify(Evaluator):
                 worst = verdict if worst.problem is None else worst
         return worst
 
-    async def _same_reading(self, wanted: Reading, found: Reading) -> Verdict:
+    async def _same_reading(self, wanted: MathReading, found: MathReading) -> MatchVerdict:
         settled = _settled(wanted, found)
         if settled is not None:
-            return Verdict(settled, forms.plain(found.value))
+            return MatchVerdict(settled, forms.normalize_math(found.value))
         verdict = await self._same_value(wanted.value, found.value)
         if verdict.right or wanted.percent == found.percent:
             return verdict
@@ -93,17 +93,17 @@ class MathVerify(Evaluator):
         again = await self._same_value(*sides)
         return again if again.right or again.problem else verdict
 
-    async def _same_value(self, gold: str, given: str) -> Verdict:
+    async def _same_value(self, gold: str, given: str) -> MatchVerdict:
         """Compare two values: as numbers, as they stand, and else as math-verify does."""
         gold, given = _without_names(gold, given)
         if (same := same_number(gold, given)) is not None:
-            return Verdict(same, str(number(given)))
+            return MatchVerdict(same, str(parse_rational(given)))
         gold, given = _sets(gold, given)
-        if forms.plain(gold) == forms.plain(given):
-            return Verdict(True, forms.plain(given))
+        if forms.normalize_math(gold) == forms.normalize_math(given):
+            return MatchVerdict(True, forms.normalize_math(given))
         reply = await self._compared(gold, given)
-        vote = str(reply.get("vote") or forms.plain(given))
-        return Verdict(bool(reply.get("right")), vote, reply.get("problem"))
+        vote = str(reply.get("vote") or forms.normalize_math(given))
+        return MatchVerdict(bool(reply.get("right")), vote, reply.get("problem"))
 
     async def _compared(self, gold: str, given: str) -> dict[str, Any]:
         import asyncio
@@ -115,9 +115,9 @@ class MathVerify(Evaluator):
         return await loop.run_in_executor(crew.threads, crew.compare, gold, given, self.deadline)
 
 
-def _settled(wanted: Reading, found: Reading) -> bool | None:
+def _settled(wanted: MathReading, found: MathReading) -> bool | None:
     """Return what labels, units, bases and moduli say about two answers; None where the values decide."""
-    letters = [reading.label.casefold() or forms.plain(reading.value) for reading in (wanted, found)]
+    letters = [reading.label.casefold() or forms.normalize_math(reading.value) for reading in (wanted, found)]
     if (wanted.label or found.label) and all(re.fullmatch("[a-j]", letter) for letter in letters):
         return letters[0] == letters[1]
     bases = forms.base(wanted.value), forms.base(found.value)
@@ -132,7 +132,7 @@ def _settled(wanted: Reading, found: Reading) -> bool | None:
 
 
 def _hundredfold(value: str) -> str:
-    exact = number(value)
+    exact = parse_rational(value)
     if exact is None:
         return rf"100\cdot\left({value}\right)"
     return rf"\frac{{{100 * exact.numerator}}}{{{exact.denominator}}}"
@@ -156,14 +156,14 @@ def _sets(gold: str, given: str) -> tuple[str, str]:
         if first.variable == second.variable:
             return first.intervals, second.intervals
     elif first and is_set(given):
-        return first.intervals, forms.listed(given)
+        return first.intervals, forms.with_commas(given)
     elif second and is_set(gold):
-        return forms.listed(gold), second.intervals
-    return forms.listed(gold), forms.listed(given)
+        return forms.with_commas(gold), second.intervals
+    return forms.with_commas(gold), forms.with_commas(given)
 
 
 def _congruent(gold: str, given: str, modulus: str) -> bool:
-    numbers = number(gold), number(given), number(modulus)
+    numbers = parse_rational(gold), parse_rational(given), parse_rational(modulus)
     if any(one is None or one.denominator != 1 for one in numbers):
         return False
     wanted, found, of = (int(one) for one in numbers if one is not None)

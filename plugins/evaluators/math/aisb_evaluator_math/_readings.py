@@ -40,7 +40,7 @@ _APPROXIMATELY = re.compile(r"\s*\\(?:approx|simeq|sim|cong)(?![a-zA-Z])\s*")
 _NAME = re.compile(r"(?:[A-Za-z]|\\[a-z]+)(?:_\{?\w+\}?)?")
 
 
-class Reading(NamedTuple):
+class MathReading(NamedTuple):
     """One way to read an answer."""
 
     value: str
@@ -50,7 +50,7 @@ class Reading(NamedTuple):
     percent: bool = False
 
 
-def readings(text: str) -> list[Reading]:
+def readings(text: str) -> list[MathReading]:
     r"""Return how a tidied answer can be read, the likeliest first: `2\sqrt2 \approx 2.83` is either."""
     sides = [side for side in _APPROXIMATELY.split(text) if side]
     if len(sides) > 1 and _NAME.fullmatch(sides[0]):
@@ -58,7 +58,7 @@ def readings(text: str) -> list[Reading]:
     return [_reading(one) for side in sides[:3] or [text] for one in continued(side)]
 
 
-def _reading(text: str) -> Reading:
+def _reading(text: str) -> MathReading:
     label, text = _without_label(text)
     text = _ANNOUNCES.sub("", text) or text
     modulus, text = _without_modulus(text)
@@ -68,9 +68,9 @@ def _reading(text: str) -> Reading:
         text = whole[1].strip()
     percent = _PERCENT.search(text)
     if percent and percent.start():
-        return Reading(text[: percent.start()], label, "", modulus, percent=True)
+        return MathReading(text[: percent.start()], label, "", modulus, percent=True)
     value, unit = split_unit(text)
-    return Reading(value, label, unit, modulus)
+    return MathReading(value, label, unit, modulus)
 
 
 def _without_label(text: str) -> tuple[str, str]:

@@ -40,7 +40,7 @@ def main() -> None:
         gold, given, deadline = json.loads(line)
         try:
             with _within(deadline):
-                reply = compare(gold, given)
+                reply = compare_answers(gold, given)
         except _Late:
             reply = {"problem": f"no verdict on {given[:60]!r} within {deadline:g} s"}
         except (Exception, RecursionError, MemoryError) as error:  # noqa: BLE001 - it is this answer's verdict
@@ -48,7 +48,7 @@ def main() -> None:
         output.write(json.dumps(reply).encode() + b"\n")
 
 
-def compare(gold: str, given: str) -> dict[str, Any]:
+def compare_answers(gold: str, given: str) -> dict[str, Any]:
     """Return whether an answer means what the gold does, and the form under which it counts in a vote."""
     from math_verify import verify  # type: ignore[import-untyped]
 

@@ -35,14 +35,14 @@ class Crew:
     def __init__(self, count: int) -> None:
         self.threads = ThreadPoolExecutor(count, thread_name_prefix="math-verify")
         self._own = threading.local()
-        self._workers: list[Worker] = []
+        self._workers: list[MathWorker] = []
         atexit.register(self.close)
 
     def compare(self, gold: str, given: str, deadline: float) -> dict[str, Any]:
         """Return `right`, `vote`, and `problem` where there is no verdict; called in one of the threads."""
-        worker: Worker | None = getattr(self._own, "worker", None)
+        worker: MathWorker | None = getattr(self._own, "worker", None)
         if worker is None or worker.ended:
-            worker = self._own.worker = Worker()
+            worker = self._own.worker = MathWorker()
             self._workers = [one for one in self._workers if not one.ended] + [worker]
         return worker.compare(gold, given, deadline)
 
@@ -52,7 +52,7 @@ class Crew:
             worker.end()
 
 
-class Worker:
+class MathWorker:
     """One process. It says a line when it is ready, and a line for each pair of answers."""
 
     def __init__(self) -> None:

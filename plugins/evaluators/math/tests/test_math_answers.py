@@ -181,7 +181,7 @@ def test_an_option_that_cannot_be_is_refused(options):
 
 def test_files_of_the_folder_that_are_named_as_modules_are_not_taken_for_them(tmp_path):
     (tmp_path / "math.py").write_text("raise RuntimeError('not the standard library')")
-    asks = "from aisb_evaluator_math._workers import Worker; w = Worker(); print(w.compare('5x', 'x*5', 9)); w.end()"
+    asks = "from aisb_evaluator_math._workers import MathWorker; w = MathWorker(); print(w.compare('5x', 'x*5', 9)); w.end()"
     asked = subprocess.run(
         [sys.executable, "-P", "-c", asks],
         cwd=tmp_path,

@@ -16,7 +16,7 @@ def is_chinese(text: str) -> bool:
     return _HAN.search(text) is not None
 
 
-def cut(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Return the words of a text, in order, without white space."""
     return [word for word in _jieba().cut(text, HMM=False) if word.strip()]
 

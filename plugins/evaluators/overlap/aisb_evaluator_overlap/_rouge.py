@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from aisb import Evaluator, Metric, Sample, Score
 from aisb.helpers import target_texts
-from aisb_evaluator_overlap._chinese import cut, is_chinese
+from aisb_evaluator_overlap._chinese import is_chinese, split_words
 from aisb_evaluator_overlap._means import mean_metrics
 
-FIGURES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+ROUGE_METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 
 class Rouge(Evaluator):
@@ -36,19 +36,19 @@ class Rouge(Evaluator):
     ) -> None:
         from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]
 
-        self.order = (headline, *(name for name in FIGURES if name != headline))
+        self.order = (headline, *(name for name in ROUGE_METRICS if name != headline))
         self.language = language
-        self._english = RougeScorer(FIGURES, use_stemmer=stemmer)
-        self._chinese = RougeScorer(FIGURES, tokenizer=_Words())
+        self._english = RougeScorer(ROUGE_METRICS, use_stemmer=stemmer)
+        self._chinese = RougeScorer(ROUGE_METRICS, tokenizer=_Words())
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with each target, and keep the best of each figure."""
-        best = dict.fromkeys(FIGURES, 0.0)
+        best = dict.fromkeys(ROUGE_METRICS, 0.0)
         for target in target_texts(sample):
             chinese = self.language == "zh" or (self.language == "auto" and is_chinese(target))
             scorer: Any = self._chinese if chinese else self._english
             found = scorer.score(target, answer or "")
-            best = {name: max(best[name], found[name].fmeasure) for name in FIGURES}
+            best = {name: max(best[name], found[name].fmeasure) for name in ROUGE_METRICS}
         return Score(best[self.order[0]], details={"figures": best})
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
@@ -61,4 +61,4 @@ class _Words:
 
     def tokenize(self, text: str) -> list[str]:
         plain = unicodedata.normalize("NFKC", text).lower()
-        return [word for word in cut(plain) if re.search(r"\w", word)]
+        return [word for word in split_words(plain) if re.search(r"\w", word)]

@@ -13,10 +13,10 @@ from aisb import Evaluator, Metric, Sample, Score
 from aisb.helpers import pattern, target_texts
 from aisb_evaluator_overlap._means import mean_metrics
 
-Rules = Literal["squad", "trivia", "drop", "chinese"]
+WordRules = Literal["squad", "trivia", "drop", "chinese"]
 _ARTICLES = pattern(r"\b(?:a|an|the)\b")
 _QUOTES = "‘’´`“”"
-FIGURES = ("exact_match", "f1", "contained")
+WORD_METRICS = ("exact_match", "f1", "contained")
 
 
 class TokenF1(Evaluator):
@@ -32,20 +32,20 @@ class TokenF1(Evaluator):
     def __init__(
         self,
         *,
-        rules: Annotated[Rules, "whose normalisation"] = "squad",
+        rules: Annotated[WordRules, "whose normalisation"] = "squad",
         headline: Annotated[
             Literal["exact_match", "f1", "contained"], "which figure is a sample's value"
         ] = "exact_match",
     ) -> None:
-        self.rules: Rules = rules
+        self.rules: WordRules = rules
         self.headline = headline
         self.words = _WORDS[rules]
-        self.order = (headline, *(name for name in FIGURES if name != headline))
+        self.order = (headline, *(name for name in WORD_METRICS if name != headline))
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with each target, and keep the best of each figure."""
         given = self.words(answer or "")
-        best = dict.fromkeys(FIGURES, 0.0)
+        best = dict.fromkeys(WORD_METRICS, 0.0)
         for target in target_texts(sample):
             wanted = self.words(target)
             if wanted:
@@ -53,7 +53,7 @@ class TokenF1(Evaluator):
             else:
                 same = float((answer or "").strip().casefold() == target.strip().casefold() != "")
                 found = (same, same, same)
-            best = {name: max(best[name], value) for name, value in zip(FIGURES, found, strict=True)}
+            best = {name: max(best[name], value) for name, value in zip(WORD_METRICS, found, strict=True)}
         return Score(best[self.headline], details={"figures": best, "vote": " ".join(given)})
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
@@ -61,7 +61,7 @@ class TokenF1(Evaluator):
         return mean_metrics(scores, self.order)
 
 
-def f1(given: Sequence[str], wanted: Sequence[str], rules: Rules = "squad") -> float:
+def f1(given: Sequence[str], wanted: Sequence[str], rules: WordRules = "squad") -> float:
     """Return the harmonic mean of precision and recall over words."""
     if rules == "drop":
         return _drop_f1(set(given), set(wanted))
@@ -126,14 +126,14 @@ def _is_number(text: str) -> bool:
 
 def _chinese(text: str) -> list[str]:
     """Return the words of a Chinese text as jieba cuts them, without punctuation and white space."""
-    from aisb_evaluator_overlap._chinese import cut
+    from aisb_evaluator_overlap._chinese import split_words
 
     plain = "".join(
         c
         for c in unicodedata.normalize("NFKC", text).lower()
         if not c.isspace() and not unicodedata.category(c).startswith("P")
     )
-    return cut(plain)
+    return split_words(plain)
 
 
 _WORDS: dict[str, Callable[[str], list[str]]] = {

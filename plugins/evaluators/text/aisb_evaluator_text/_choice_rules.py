@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from aisb.helpers import pattern
 from aisb_evaluator_text._corrections import retractions
-from aisb_evaluator_text._denials import denied, joined, supposed
+from aisb_evaluator_text._denials import is_denied_letter, is_one_of_several, supposed
 from aisb_evaluator_text._languages import local_marks
 
 
-class Found(NamedTuple):
+class FoundChoice(NamedTuple):
     """What a rule found: where the rule applies, the letter or letters, their span, the rule's name."""
 
     at: int
@@ -49,7 +49,7 @@ _RIGHT_LOCALLY = (
 )
 
 
-class Rules:
+class ChoiceRules:
     """The patterns for one set of letters. All repetition in them is bounded, or cannot overlap itself."""
 
     def __init__(self, letters: str) -> None:
@@ -182,18 +182,18 @@ class Rules:
             re.VERBOSE | re.IGNORECASE,
         )
 
-    def announced(self, text: str, choices: Sequence[str] = ()) -> Iterator[Found]:
+    def announced(self, text: str, choices: Sequence[str] = ()) -> Iterator[FoundChoice]:
         """Yield the answers that the text announces; two letters at once are kept as they stand."""
         for match in self._announcements(text):
             start, end = match.span("letter")
             listed = not self.comma.match(text, end)
-            if denied(text, start, end, match.start(), listed=listed) or supposed(text, match):
+            if is_denied_letter(text, start, end, match.start(), listed=listed) or supposed(text, match):
                 continue
             stop = self._end_of_several(text, match["letter"], end, choices)
             if stop is None:
-                yield Found(start, match["letter"].upper(), start, end, "announced")
+                yield FoundChoice(start, match["letter"].upper(), start, end, "announced")
             else:
-                yield Found(start, text[start:stop], start, stop, "announced")
+                yield FoundChoice(start, text[start:stop], start, stop, "announced")
 
     def _end_of_several(self, text: str, letter: str, end: int, choices: Sequence[str]) -> int | None:
         """Return where several letters end of which one is announced; None where it stands alone."""
@@ -240,7 +240,7 @@ class Rules:
                 end = match.end()
                 yield match
 
-    def corrected(self, text: str) -> Iterator[Found]:
+    def corrected(self, text: str) -> Iterator[FoundChoice]:
         """Yield the letters to which the text corrects an answer: "A. Wait, it should be D"."""
         for start, _ in (*retractions(text, 0), *_contrasts(text)):
             after = text[start : start + 2000]
@@ -250,15 +250,17 @@ class Rules:
                 own_line = "\n" in text[start:begin]
                 if match.start() == 0 and (_LISTED if own_line else _JUDGED_NEXT).match(text, end):
                     continue
-                if denied(text, begin, end, start + match.start()) or joined(text, begin):
+                if is_denied_letter(text, begin, end, start + match.start()) or is_one_of_several(
+                    text, begin
+                ):
                     continue
                 sentence_end = re.search(r"[.。\n]", text[end : end + 120])
                 clause = text[start : end + (sentence_end.start() if sentence_end else 120)]
                 if self.hedge.match(text, end) or self.comma.match(text, end) or _SUPPOSES.search(clause):
                     continue
-                yield Found(begin, match[group], begin, end, "corrected")
+                yield FoundChoice(begin, match[group], begin, end, "corrected")
 
-    def concluded(self, text: str) -> list[Found]:
+    def concluded(self, text: str) -> list[FoundChoice]:
         """Return the answers that the text concludes, or judges right where it judges one so."""
         judged = list(self._alone(text, self.judge, "judged"))
         if not judged:  # each option with its verdict at the end of a clause of its own
@@ -266,21 +268,21 @@ class Rules:
             right = [match for match in each if match["right"]]
             if len(each) > len(right) == 1:
                 start, end = right[0].span("letter")
-                return [Found(start, right[0]["letter"], start, end, "judged")]
+                return [FoundChoice(start, right[0]["letter"], start, end, "judged")]
         if len({found.letter for found in judged}) > 1:
             judged = []
         return [*judged, *self._alone(text, self.conclude, "concluded")]
 
-    def _alone(self, text: str, pattern: re.Pattern[str], rule: str) -> Iterator[Found]:
+    def _alone(self, text: str, pattern: re.Pattern[str], rule: str) -> Iterator[FoundChoice]:
         for match in pattern.finditer(text):
             start, end = match.span("letter")
             if not (
-                denied(text, start, end, match.start())
-                or joined(text, start)
+                is_denied_letter(text, start, end, match.start())
+                or is_one_of_several(text, start)
                 or self.hedge.match(text, end)
                 or _CONDITION.search(text[max(0, start - 24) : start])
             ):
-                yield Found(start, match["letter"], start, end, rule)
+                yield FoundChoice(start, match["letter"], start, end, rule)
 
 
 _CONTRASTS = pattern(
@@ -303,6 +305,6 @@ def _contrasts(text: str) -> Iterator[tuple[int, bool]]:
 
 
 @lru_cache(maxsize=64)
-def rules_for(letters: str) -> Rules:
+def rules_for(letters: str) -> ChoiceRules:
     """Return the patterns for a set of letters; they are compiled once."""
-    return Rules(letters)
+    return ChoiceRules(letters)

@@ -15,11 +15,11 @@ from typing import Annotated
 
 from aisb import Extract, Sample
 from aisb.helpers import finds_answer, is_refusal, pattern
-from aisb_evaluator_text._choice_rules import Found, Rules, rules_for
-from aisb_evaluator_text._denials import denied, joined
+from aisb_evaluator_text._choice_rules import ChoiceRules, FoundChoice, rules_for
+from aisb_evaluator_text._denials import is_denied_letter, is_one_of_several
 from aisb_evaluator_text._marked import find_boxes
 from aisb_evaluator_text._option_text import find_option_text
-from aisb_evaluator_text._ordinals import places, several
+from aisb_evaluator_text._ordinals import has_several, places
 
 
 @finds_answer
@@ -62,7 +62,7 @@ def choice(
     return step
 
 
-def _extract(found: Found, *, explicit: bool) -> Extract:
+def _extract(found: FoundChoice, *, explicit: bool) -> Extract:
     return Extract(found.letter, found.rule, (found.start, found.end), explicit)
 
 
@@ -100,7 +100,7 @@ def _fold(text: str) -> str:
 _MARKUP = pattern(r"\\(?:text|mathrm|mathbf|textbf|bf|rm)\b|\\[ ,;]|[\s{}()$*.,:]")
 
 
-def _boxed(text: str, rules: Rules) -> Iterator[Found]:
+def _boxed(text: str, rules: ChoiceRules) -> Iterator[FoundChoice]:
     for start, end in find_boxes(text)[-20:]:
         end = min(end, start + 300)  # noqa: PLW2901 - a letter stands at the start of its box
         words = _MARKUP.sub(" ", text[start:end]).split()
@@ -110,13 +110,13 @@ def _boxed(text: str, rules: Rules) -> Iterator[Found]:
         first = words[0]
         at = text.index(first, start)
         if len({word for word in named if word.isupper()}) > 1 and len(words) <= len(named) + 1:
-            yield Found(at, text[start:end], start, end, "boxed")
+            yield FoundChoice(at, text[start:end], start, end, "boxed")
         elif len(words) == 1 or first.isupper():
             # The box is its letter, or begins with it and goes on with the option's text.
-            yield Found(at, first.upper(), at, at + 1, "boxed")
+            yield FoundChoice(at, first.upper(), at, at + 1, "boxed")
 
 
-def _lines(text: str, sample: Sample, rules: Rules) -> Iterator[Found]:
+def _lines(text: str, sample: Sample, rules: ChoiceRules) -> Iterator[FoundChoice]:
     """Yield the letter that is the whole text, the first line, or the last; not one of a list of options."""
     stripped = text.strip(" \t\r\n`")
     if not stripped:
@@ -129,9 +129,9 @@ def _lines(text: str, sample: Sample, rules: Rules) -> Iterator[Found]:
         if match and (match["letter"].isupper() or len(stripped) < 8):
             at = offset + begin + line.index(match[0]) + match.start("letter")
             rule = "bare" if len(lines) == 1 else "own-line"
-            yield Found(at, match["letter"].upper(), at, at + 1, rule)
+            yield FoundChoice(at, match["letter"].upper(), at, at + 1, rule)
     if rules.listed.fullmatch(stripped) and len(set(re.findall("[A-Z]", stripped))) > 1:
-        yield Found(offset, stripped, offset, offset + len(stripped), "bare")
+        yield FoundChoice(offset, stripped, offset, offset + len(stripped), "bare")
         return
     match = rules.first.match(stripped)
     if not match or _lists_options(stripped, rules):
@@ -141,45 +141,45 @@ def _lines(text: str, sample: Sample, rules: Rules) -> Iterator[Found]:
         rest = stripped[match.end() - 1 :].casefold()
         if not (sample.choices and rest.startswith(sample.choices[0].casefold())):
             return
-    if not denied(text, at, at + 1, at):
-        yield Found(at, match["letter"], at, at + 1, "first-letter")
+    if not is_denied_letter(text, at, at + 1, at):
+        yield FoundChoice(at, match["letter"], at, at + 1, "first-letter")
 
 
-def _placed(text: str, letters: str) -> Iterator[Found]:
+def _placed(text: str, letters: str) -> Iterator[FoundChoice]:
     """Yield options that are announced by their place, and several letters in one."""
     for place in places(text, letters):
-        if not denied(text, place.start, place.end, place.rule):
-            yield Found(place.start, place.letter, place.start, place.end, "place")
-    for start, end in several(text, letters):
-        yield Found(start, text[start:end], start, end, "announced")
+        if not is_denied_letter(text, place.start, place.end, place.rule):
+            yield FoundChoice(place.start, place.letter, place.start, place.end, "place")
+    for start, end in has_several(text, letters):
+        yield FoundChoice(start, text[start:end], start, end, "announced")
 
 
-def _lists_options(text: str, rules: Rules) -> bool:
+def _lists_options(text: str, rules: ChoiceRules) -> bool:
     return (
         _count_options(text[:4000].split("\n"), rules) > 1
         or _count_options(text[:4000].split(";"), rules) > 2
     )
 
 
-def _count_options(pieces: Sequence[str], rules: Rules) -> int:
+def _count_options(pieces: Sequence[str], rules: ChoiceRules) -> int:
     """Count the letters with which the pieces of a text begin as options do: "A. Mars"."""
     options = (rules.first.match(piece.strip()) for piece in pieces)
     return len({option["letter"] for option in options if option})
 
 
-def _at_end(text: str, rules: Rules) -> Found | None:
+def _at_end(text: str, rules: ChoiceRules) -> FoundChoice | None:
     tail = text[-200:]
     match = rules.final.search(tail)
     if not match:
         return None
     start = len(text) - len(tail) + match.start("letter")
-    if denied(text, start, start + 1, 0) or joined(text, start):
+    if is_denied_letter(text, start, start + 1, 0) or is_one_of_several(text, start):
         return None
     if re.search(r"\bnot\b[^.\n]{0,40}\([^)\n]{0,12}$", text[max(0, start - 60) : start]):
         return None
-    return Found(start, match["letter"].upper(), start, start + 1, "last-letter")
+    return FoundChoice(start, match["letter"].upper(), start, start + 1, "last-letter")
 
 
-def _named(text: str, sample: Sample, letters: str) -> Found | None:
+def _named(text: str, sample: Sample, letters: str) -> FoundChoice | None:
     found = find_option_text(text, sample, letters)
-    return Found(found.start, *found, "option-text") if found else None
+    return FoundChoice(found.start, *found, "option-text") if found else None

@@ -17,7 +17,7 @@ RATIOS = {
 }  # fmt: skip
 """How many of the second unit make one of the first."""
 
-PLACES = {"十": 10, "百": 10**2, "千": 10**3, "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
+PLACE_VALUES = {"十": 10, "百": 10**2, "千": 10**3, "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
 """Places of a Chinese number, which together have one value."""
 
 _WORDS = {
@@ -51,7 +51,9 @@ _HEAD = pattern(
 )
 
 
-def joined(text: str, start: int, end: int, value: Fraction) -> tuple[int, int, tuple[Fraction, ...]] | None:
+def join_compound(
+    text: str, start: int, end: int, value: Fraction
+) -> tuple[int, int, tuple[Fraction, ...]] | None:
     """Join the number at start..end with the one before it, where both tell one quantity.
 
     Return where the whole stands, and what it is worth; None where the number stands for itself.
@@ -107,7 +109,7 @@ def _place_value(numeral: str) -> Fraction | None:
             value *= lowest // 10 if short else 1  # 2万5 is 25,000, and 2万零5 is 20,005
             return total + section + value if value < lowest else None
         for place in places:
-            factor = PLACES[place]
+            factor = PLACE_VALUES[place]
             if factor < 10**4:
                 value *= factor
                 if section and value >= lowest:

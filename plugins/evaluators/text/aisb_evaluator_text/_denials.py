@@ -45,7 +45,7 @@ _UNCHOSEN = pattern(
 )
 
 
-def denied(text: str, start: int, end: int, rule_start: int, *, listed: bool = True) -> bool:
+def is_denied_letter(text: str, start: int, end: int, rule_start: int, *, listed: bool = True) -> bool:
     """Say whether the letter at start..end is named as what the answer is not, or only asked about.
 
     `listed` lets it stand in a list that is called wrong: "A, C and D are wrong". What is announced and then
@@ -71,6 +71,6 @@ def supposed(text: str, match: re.Match[str]) -> bool:
 _JOINS = pattern(r"(?<![A-Za-z])[A-Z][)\]*]{0,2}\s?(?:and|or|&|[和与或、/])\s?[(*\[]{0,2}$")
 
 
-def joined(text: str, start: int) -> bool:
+def is_one_of_several(text: str, start: int) -> bool:
     """Say whether the letter is one of several ("both A and B are right")."""
     return bool(_JOINS.search(text[max(0, start - 12) : start]))

@@ -7,16 +7,16 @@ import re
 from aisb import Extract, Sample
 from aisb.helpers import pattern
 from aisb_evaluator_text import _spelled as spelled
-from aisb_evaluator_text._numbers import Number, find, find_last
-from aisb_evaluator_text._ranges import in_several, several, without_labels
+from aisb_evaluator_text._numbers import FoundNumber, find_last, find_numbers
+from aisb_evaluator_text._ranges import in_several, is_range, without_labels
 
 
-def extract(number: Number, rule: str, *, explicit: bool = False) -> Extract:
+def extract(number: FoundNumber, rule: str, *, explicit: bool = False) -> Extract:
     """Return a number as what a step found."""
     return Extract(number.text, rule, (number.start, number.end), explicit)
 
 
-def moved(number: Number, by: int) -> Number:
+def moved(number: FoundNumber, by: int) -> FoundNumber:
     """Return a number that was found in a part of a text, at its place in the whole."""
     return number._replace(start=number.start + by, end=number.end + by)
 
@@ -29,7 +29,7 @@ _NOT = pattern(
 _NOT_BEHIND = pattern(r"[?？]|[^\s\d。、,.]{0,6}(?:ではな|じゃな)")
 
 
-def denied(text: str, number: Number) -> bool:
+def is_denied_number(text: str, number: FoundNumber) -> bool:
     """Say whether a number is named as what the answer is not, or only asked about."""
     return bool(
         _NOT.search(text[max(0, number.start - 20) : number.start]) or _NOT_BEHIND.match(text, number.end)
@@ -44,7 +44,7 @@ def likely(text: str, sample: Sample) -> Extract | None:
     last = None
     for found in find_last(text):
         last = last or found
-        if denied(text, found) or _counts_lines(text, found):
+        if is_denied_number(text, found) or _counts_lines(text, found):
             continue
         for rule, better in (
             ("last-bold", _bold(text, found)),
@@ -67,11 +67,11 @@ def _without_digits(text: str) -> Extract | None:
     none = _NONE.search(text, max(0, len(text) - 200))
     if none:
         return Extract("0", "none-left", none.span())
-    words = [w for w in spelled.find(text[-2000:]) if w.text.lower() not in _NO_GUESSES]
+    words = [w for w in spelled.find_spelled(text[-2000:]) if w.text.lower() not in _NO_GUESSES]
     if not words:
         return None
     start = max(0, len(text) - 2000)
-    if span := several(text[start:], words[-2:], stated=False):
+    if span := is_range(text[start:], words[-2:], stated=False):
         said = slice(start + span[0], start + span[1])
         return Extract(text[said], "several-numbers", (said.start, said.stop))
     return extract(moved(words[-1], start), "last-spelled-number")
@@ -80,7 +80,7 @@ def _without_digits(text: str) -> Extract | None:
 _COUNTER = pattern(r"(?:^|\n)\s{0,8}$|(?:\b(?:step|part|question|problem|case)|步骤?|第)\s?$", re.IGNORECASE)
 
 
-def _counts_lines(text: str, number: Number) -> bool:
+def _counts_lines(text: str, number: FoundNumber) -> bool:
     """Say whether a number only counts a line or a step."""
     before = _COUNTER.search(text[max(0, number.start - 12) : number.start])
     if not before:
@@ -93,15 +93,15 @@ def _counts_lines(text: str, number: Number) -> bool:
 _RESULT = pattern(r"=\s?(?=[\s$€£¥￥*\\-]{0,4}\d)")
 
 
-def equals(text: str, end: int) -> Number | None:
+def equals(text: str, end: int) -> FoundNumber | None:
     """Return the result of the last equation before a place."""
     window = max(0, end - 2000)
     signs = [match.end() for match in _RESULT.finditer(text, window, end)]
-    found = next(find(text[signs[-1] : end]), None) if signs else None
+    found = next(find_numbers(text[signs[-1] : end]), None) if signs else None
     return moved(found, signs[-1]) if found else None
 
 
-def _result(text: str, last: Number) -> Number | None:
+def _result(text: str, last: FoundNumber) -> FoundNumber | None:
     """Return the result of the last equation where the closing sentence says it again.
 
     Only where the last number is none that the sentence brings: "8 * 5 + 24 = 64. So 64 for all 16 glasses".
@@ -111,7 +111,7 @@ def _result(text: str, last: Number) -> Number | None:
         return None
     closing = max(text.rfind(mark, 0, last.start) for mark in (". ", "。", "\n", "! "))
     window = max(0, last.start - 2000)
-    numbers = [moved(n, window) for n in find(text[window : last.start])]
+    numbers = [moved(n, window) for n in find_numbers(text[window : last.start])]
     known = any(n.readings == last.readings for n in numbers if n.end <= result.start)
     again = [n for n in numbers if n.readings == result.readings and n.start > closing]
     return again[-1] if known and again else None
@@ -122,27 +122,31 @@ _SAYS_HOW = pattern(
 )
 
 
-def _explained(text: str, last: Number) -> Number | None:
+def _explained(text: str, last: FoundNumber) -> FoundNumber | None:
     """Return the number on the left of a closing equation that says again how it came about: "18 = 9 × 2"."""
     start = max(0, last.start - 60)
     how = _SAYS_HOW.search(text[start : last.end])
     if how is None or re.search(r"[-+*/×÷·−=]\s?[$(]?$", text[start : start + how.start()]):
         return None
-    left = next(find(how["left"]), None)
+    left = next(find_numbers(how["left"]), None)
     begin = start + how.start()
-    said = left and any(n.readings == left.readings for n in find(text[max(0, begin - 300) : begin]))
+    said = left and any(n.readings == left.readings for n in find_numbers(text[max(0, begin - 300) : begin]))
     return moved(left, begin) if left and said else None
 
 
 _BOLD = pattern(r"\*\*([^*\n]{1,80})\*\*")
 
 
-def _bold(text: str, last: Number) -> Number | None:
+def _bold(text: str, last: FoundNumber) -> FoundNumber | None:
     """Return the last number in bold of the line that the last number stands in."""
     start = text.rfind("\n", 0, last.start) + 1
     line = text[start : start + 2000].split("\n", 1)[0]
     for match in reversed(list(_BOLD.finditer(line))):
-        numbers = [n for n in find(match[1]) if not (denied(match[1], n) or _counts_lines(match[1], n))]
+        numbers = [
+            n
+            for n in find_numbers(match[1])
+            if not (is_denied_number(match[1], n) or _counts_lines(match[1], n))
+        ]
         if len(numbers) == 1:
             return moved(numbers[0], start + match.start(1))
     return None
@@ -168,7 +172,7 @@ _COUNTS_OTHER = pattern(
 )
 
 
-def _asked(text: str, last: Number, sample: Sample) -> Number | None:
+def _asked(text: str, last: FoundNumber, sample: Sample) -> FoundNumber | None:
     """Return the one number of the closing sentence that counts what the question asks for.
 
     Only where the last number counts something else: "9 hours later they are 360 km apart, at 40 km/h".
@@ -182,17 +186,17 @@ def _asked(text: str, last: Number, sample: Sample) -> Number | None:
     computed = _COMPUTED.search(text[max(0, last.start - 8) : last.start])
     if computed or counts.match(text, last.end) or not _COUNTS_OTHER.match(text, last.end):
         return None
-    numbers = [n for n in _sentence(text, last) if not denied(text, n)]
+    numbers = [n for n in _sentence(text, last) if not is_denied_number(text, n)]
     fitting = [n for n in numbers if n.end <= last.start and counts.match(text, n.end)]
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _sentence(text: str, last: Number) -> list[Number]:
+def _sentence(text: str, last: FoundNumber) -> list[FoundNumber]:
     """Return the numbers of the sentence that ends with the last number, in order."""
     start = max(0, last.start - 300)
     breaks = [m.end() for m in re.finditer(r"[.!]\s|[。！\n]", text[start : last.start])]
     start += breaks[-1] if breaks else 0
-    return [moved(n, start) for n in find(text[start : last.end + 12])]
+    return [moved(n, start) for n in find_numbers(text[start : last.end + 12])]
 
 
 _CIRCUMSTANCE = pattern(
@@ -202,7 +206,7 @@ _CIRCUMSTANCE = pattern(
 )
 
 
-def _not_given(text: str, last: Number, sample: Sample) -> Number | None:
+def _not_given(text: str, last: FoundNumber, sample: Sample) -> FoundNumber | None:
     """Return the one number of the closing sentence that the question does not give.
 
     Only where the last number is the question's own and tells a circumstance: "240 miles in 4 hours".
@@ -210,8 +214,8 @@ def _not_given(text: str, last: Number, sample: Sample) -> Number | None:
     question = sample.fields.get("question")
     if not isinstance(question, str) or not _CIRCUMSTANCE.search(text[max(0, last.start - 24) : last.start]):
         return None
-    given = {n.readings for n in find(question[-4000:])}
-    others = [n for n in _sentence(text, last) if n.start < last.start and not denied(text, n)]
+    given = {n.readings for n in find_numbers(question[-4000:])}
+    others = [n for n in _sentence(text, last) if n.start < last.start and not is_denied_number(text, n)]
     new = [n for n in others if n.readings not in given]
     if last.readings not in given or len(new) != 1 or re.search(r"[,;，；]\s", text[new[0].end : last.start]):
         return None
@@ -222,7 +226,7 @@ _REASON = pattern(r",\s(?:since|as|because)\s|\sbecause\s|[,，]?因为")
 _COMPARES = pattern(r"\b(?:than|more|less|fewer)\b|比", re.IGNORECASE)
 
 
-def _before_reason(text: str, last: Number) -> Number | None:
+def _before_reason(text: str, last: FoundNumber) -> FoundNumber | None:
     """Return the number before the reason that a closing sentence gives: "3 buses, since 2 hold only 80"."""
     numbers = _sentence(text, last)
     if not numbers or _COMPUTED.search(text[max(0, last.start - 8) : last.start]):
@@ -241,7 +245,7 @@ _DATED = pattern(
 _SPAN = pattern(r"\b(?:after|before|within|for|over|than|of)\s$", re.IGNORECASE)
 
 
-def _before_year(text: str, last: Number) -> Number | None:
+def _before_year(text: str, last: FoundNumber) -> FoundNumber | None:
     """Return the number that a closing year only dates: "25 years old in 2030"."""
     if not (len(last.text) == last.end - last.start == 4 and "1500" <= last.text <= "2100"):
         return None

@@ -20,10 +20,10 @@ from aisb_evaluator_text._groups import join_groups
 def number_values(text: str) -> tuple[Fraction, ...]:
     """Return what the one number in a text may be worth, the likeliest first; for several numbers, none."""
     text = join_groups(text)
-    found = list(islice(numbers.find(text), 3))
+    found = list(islice(numbers.find_numbers(text), 3))
     if len(found) > 1 and "=" in text:
-        found = list(islice(numbers.find(text[text.rindex("=") :]), 2))
-    found = found or list(islice(spelled.find(text[:200]), 2))
+        found = list(islice(numbers.find_numbers(text[text.rindex("=") :]), 2))
+    found = found or list(islice(spelled.find_spelled(text[:200]), 2))
     return found[0].readings if len(found) == 1 else ()
 
 
@@ -46,7 +46,7 @@ class NumericMatch(Evaluator):
         """Compare one answer with the target, or with each where there are several."""
         given = number_values(answer or "")
         right = any(self._equal(given, answer or "", target) for target in target_texts(sample))
-        if not given and not right and len(list(islice(numbers.find(answer or ""), 2))) != 1:
+        if not given and not right and len(list(islice(numbers.find_numbers(answer or ""), 2))) != 1:
             # Several numbers, or none, are no answer to a question for one: nothing was graded.
             return Score(0.0, "unparsed")
         if not given:

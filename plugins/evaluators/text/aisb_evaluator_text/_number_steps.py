@@ -13,10 +13,10 @@ from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._corrections import confirms, only_checks, retractions
 from aisb_evaluator_text._groups import join_groups
 from aisb_evaluator_text._languages import english_numbers, row_language
-from aisb_evaluator_text._likely import denied, equals, extract, likely, moved
+from aisb_evaluator_text._likely import equals, extract, is_denied_number, likely, moved
 from aisb_evaluator_text._marked import answer_marks, find_boxes
-from aisb_evaluator_text._numbers import Number, find, find_last
-from aisb_evaluator_text._ranges import several, without_labels
+from aisb_evaluator_text._numbers import FoundNumber, find_last, find_numbers
+from aisb_evaluator_text._ranges import is_range, without_labels
 
 
 @finds_answer
@@ -63,7 +63,7 @@ def number(
 
 class _Mark(NamedTuple):
     at: int
-    number: Number
+    number: FoundNumber
     rule: str
 
 
@@ -76,7 +76,7 @@ def _bare(text: str) -> Extract | None:
     if len(text) > 80:
         return None
     text = join_groups(text)
-    numbers = list(islice(find(text), 2))
+    numbers = list(islice(find_numbers(text), 2))
     if len(numbers) != 1:
         return None
     only = numbers[0]
@@ -90,15 +90,15 @@ def _bare(text: str) -> Extract | None:
 def _in_box(text: str) -> _Mark | None:
     for start, end in reversed(find_boxes(text)):
         inner = join_groups(text[start:end])
-        numbers = [moved(n, start) for n in islice(find(inner + "}"), 8)]
+        numbers = [moved(n, start) for n in islice(find_numbers(inner + "}"), 8)]
         if not numbers:
-            numbers = [moved(n, start) for n in spelled.find(inner[:200])]
+            numbers = [moved(n, start) for n in spelled.find_spelled(inner[:200])]
         if len(numbers) > 1 and "=" in inner:
             numbers = [n for n in numbers if n.start > start + inner.rindex("=")] or numbers
         if len(numbers) == 1:
             return _Mark(start, numbers[0], "boxed")
         if numbers:  # a list or an expression: the box as it is, for the evaluator to judge
-            return _Mark(start, Number(inner.strip(), start, end), "boxed")
+            return _Mark(start, FoundNumber(inner.strip(), start, end), "boxed")
     return None
 
 
@@ -109,7 +109,7 @@ def _after_hashes(text: str) -> _Mark | None:
         if at < 0:
             return None
         line = join_groups(_line(text, at + 4))
-        numbers = list(islice(find(line), 2))
+        numbers = list(islice(find_numbers(line), 2))
         if numbers and not re.search(r"[A-Za-z]{2}", line[: numbers[0].start]):
             found = _whole_range(line, numbers) or numbers[0]
             return _Mark(at, moved(found, at + 4), "hash-marks")
@@ -127,7 +127,7 @@ def _after_words(text: str) -> _Mark | None:
         if found:
             # "答：9小时行360千米": of several numbers, the one that was computed.
             result = equals(text, mark.start()) if "=" not in clause else None
-            same = [n for n in islice(find(clause), 8) if result and n.readings == result.readings]
+            same = [n for n in islice(find_numbers(clause), 8) if result and n.readings == result.readings]
             return _Mark(mark.start(), moved(same[0] if same else found, start), "answer-words")
     return None
 
@@ -156,15 +156,15 @@ _VERB = pattern(
 )
 
 
-def _stated(clause: str, *, opens: bool, last: bool) -> Number | None:
+def _stated(clause: str, *, opens: bool, last: bool) -> FoundNumber | None:
     """Return the number that a clause after a mark states; None where the clause only begins a solution.
 
     `opens` says that the mark may head a whole solution ("Answer: Janet has 16 eggs. …"); `last` that no
     number follows the clause, so that it cannot.
     """
-    numbers = [n for n in islice(find(clause), 40) if not denied(clause, n)]
+    numbers = [n for n in islice(find_numbers(clause), 40) if not is_denied_number(clause, n)]
     if not numbers:
-        numbers = list(islice(spelled.find(clause), 2))
+        numbers = list(islice(spelled.find_spelled(clause), 2))
         return numbers[0] if len(numbers) == 1 and _leads(clause, numbers[0]) else None
     first = numbers[0]
     computes = bool(_WORKING.match(clause, first.end)) and "=" in clause[first.end :]
@@ -189,13 +189,13 @@ def _stated(clause: str, *, opens: bool, last: bool) -> Number | None:
     return first if short or last or not opens else None
 
 
-def _whole_range(text: str, numbers: list[Number]) -> Number | None:
+def _whole_range(text: str, numbers: list[FoundNumber]) -> FoundNumber | None:
     """Return a range or alternatives that begin with the first number as one piece, which has no value."""
-    span = several(text, numbers, stated=True)
-    return Number(without_labels(text[slice(*span)]), *span) if span else None
+    span = is_range(text, numbers, stated=True)
+    return FoundNumber(without_labels(text[slice(*span)]), *span) if span else None
 
 
-def _leads(clause: str, number: Number) -> bool:
+def _leads(clause: str, number: FoundNumber) -> bool:
     """Say whether nothing but markup and filler stands before a number, or what the text denies."""
     lead = _LEAD.match(clause)
     if lead and lead.end() >= number.start:
@@ -232,10 +232,10 @@ _STATES = pattern(
 )
 
 
-def _taken_back(text: str, marked: Number) -> bool:
+def _taken_back(text: str, marked: FoundNumber) -> bool:
     """Say whether a text takes its marked answer back and goes on to another."""
     for start, corrects in retractions(text, marked.end):
-        later = [moved(n, start) for n in islice(find(text[start : start + 4000]), 64)]
+        later = [moved(n, start) for n in islice(find_numbers(text[start : start + 4000]), 64)]
         if not later:
             return False
         if corrects:
@@ -254,7 +254,7 @@ def _taken_back(text: str, marked: Number) -> bool:
     return False
 
 
-def _confirmed(text: str, start: int, later: list[Number], marked: Number) -> bool:
+def _confirmed(text: str, start: int, later: list[FoundNumber], marked: FoundNumber) -> bool:
     """Say whether the answer comes out again behind a pause, or is said to be right."""
     if confirms(text, start) or later[-1].readings == marked.readings:
         return True
@@ -264,8 +264,8 @@ def _confirmed(text: str, start: int, later: list[Number], marked: Number) -> bo
     return any(n.readings == marked.readings for n in results)
 
 
-def _known(text: str, number: Number) -> bool:
-    return any(n.readings == number.readings for n in find(text[-4000:]))
+def _known(text: str, number: FoundNumber) -> bool:
+    return any(n.readings == number.readings for n in find_numbers(text[-4000:]))
 
 
 def _line(text: str, start: int) -> str:

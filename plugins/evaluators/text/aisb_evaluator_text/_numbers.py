@@ -16,15 +16,15 @@ from math import factorial
 from typing import NamedTuple
 
 from aisb.helpers import pattern
-from aisb_evaluator_text._compounds import joined, placed
+from aisb_evaluator_text._compounds import join_compound, placed
 from aisb_evaluator_text._groups import fold
-from aisb_evaluator_text._units import AFTER, LETTERS, factors, word_fraction
+from aisb_evaluator_text._units import AFTER, UNIT_LETTERS, factors, word_fraction
 
 MOST_DIGITS = 400
 """Numbers with more digits, or of a higher power of ten, are kept as text: no answer is that long."""
 
 
-class Number(NamedTuple):
+class FoundNumber(NamedTuple):
     """A number in a text: as plain text (ASCII digits, no separators, no currency), its place, its readings.
 
     `readings` has the value first. For percent and for `70 thousand` the bare number is a second reading,
@@ -78,10 +78,10 @@ _COMMAND = pattern(r"\\[A-Za-z]+$")
 _SUPERSCRIPTS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 
 
-def find(text: str) -> Iterator[Number]:
+def find_numbers(text: str) -> Iterator[FoundNumber]:
     """Yield the numbers of a text in order."""
     folded = fold(text)
-    held: Number | None = None
+    held: FoundNumber | None = None
     for match in _TOKEN.finditer(folded):
         number = _number(folded, match)
         if number:
@@ -92,8 +92,8 @@ def find(text: str) -> Iterator[Number]:
         yield held
 
 
-def find_last(text: str, most: int = 64) -> Iterator[Number]:
-    """Yield the last numbers of a text, the last one first; cheaper than `find` where one is wanted."""
+def find_last(text: str, most: int = 64) -> Iterator[FoundNumber]:
+    """Yield the last numbers of a text, the last one first; cheaper than `find_numbers`."""
     folded = fold(text)
     before = len(text)
     for match in reversed(deque(_TOKEN.finditer(folded), maxlen=most)):
@@ -103,11 +103,11 @@ def find_last(text: str, most: int = 64) -> Iterator[Number]:
             before = number.start
 
 
-def _number(text: str, match: re.Match[str]) -> Number | None:
+def _number(text: str, match: re.Match[str]) -> FoundNumber | None:
     """Return the number of a token with its sign and unit; None for an exponent, or a part of a name."""
     start, end = match.span()
     if match["odd"]:
-        return Number(_plain(match[0]), start, end)
+        return FoundNumber(_plain(match[0]), start, end)
     if text[start] == "." and start and (text[start - 1].isalnum() or text[start - 1] in ".)"):
         start += 1  # the end of a sentence or "No.5", not a decimal
     before = text[max(0, start - 24) : start]
@@ -116,25 +116,27 @@ def _number(text: str, match: re.Match[str]) -> Number | None:
         return None
     if ("±" in before or "pm" in before or "+/-" in before) and (uncertain := _UNCERTAIN.search(before)):
         begin = start - len(before) + uncertain.start()
-        return Number(f"±{_plain(match[0])}", begin, end)
+        return FoundNumber(f"±{_plain(match[0])}", begin, end)
     read = _read(match, "." if start > match.start() else "")
     if read is None:
-        return Number(_plain(match[0]), start, end)
+        return FoundNumber(_plain(match[0]), start, end)
     plain, value = read
     if whole := placed(text, start, end):
         start, end, value = whole
         plain = text[start:end]
         before = text[max(0, start - 24) : start]
         sign = _sign(start, before, _BEFORE.search(before))
-        return Number(plain, start, end, (value,)) if sign is None else _negative(plain, value, sign, end)
-    return _evaluate(text, Number(plain, start, end, (value,)), before, prefix)
+        return (
+            FoundNumber(plain, start, end, (value,)) if sign is None else _negative(plain, value, sign, end)
+        )
+    return _evaluate(text, FoundNumber(plain, start, end, (value,)), before, prefix)
 
 
-def _negative(plain: str, value: Fraction, start: int, end: int) -> Number:
-    return Number(f"-{plain}", start, end, (-value,))
+def _negative(plain: str, value: Fraction, start: int, end: int) -> FoundNumber:
+    return FoundNumber(f"-{plain}", start, end, (-value,))
 
 
-def _evaluate(text: str, number: Number, before: str, prefix: re.Match[str] | None) -> Number:
+def _evaluate(text: str, number: FoundNumber, before: str, prefix: re.Match[str] | None) -> FoundNumber:
     """Return a number with its factorial sign, power, sign, percent and unit."""
     plain, start, end, (value,) = number
     if value.denominator == 1 and 0 <= value <= 20 and _FACTORIAL.match(text, end):
@@ -144,13 +146,13 @@ def _evaluate(text: str, number: Number, before: str, prefix: re.Match[str] | No
     if power:
         exponent = int(power[1] or power[2])
         if abs(exponent) > 99 or len(plain) > 9 or (value == 0 and exponent < 0):
-            return Number(text[start : power.end()], start, power.end())
+            return FoundNumber(text[start : power.end()], start, power.end())
         plain, value, end = f"{plain}^{exponent}", value**exponent, power.end()
     sign = _sign(start, before, prefix)
-    number = Number(plain, start, end, (value,)) if sign is None else _negative(plain, value, sign, end)
+    number = FoundNumber(plain, start, end, (value,)) if sign is None else _negative(plain, value, sign, end)
     if _OF_HUNDRED.search(before):
         (value,) = number.readings
-        return Number(f"{number.text}%", number.start, end, (value / 100, value))
+        return FoundNumber(f"{number.text}%", number.start, end, (value / 100, value))
     paid = bool(prefix and prefix["currency"])
     return _with_unit(text, number, signed=sign is not None, paid=paid)
 
@@ -162,41 +164,41 @@ def _in_name(before: str, prefix: re.Match[str] | None) -> bool:
     return attached and not (prefix and prefix["currency"]) and not _COMMAND.search(before)
 
 
-def _with_unit(text: str, number: Number, *, signed: bool, paid: bool) -> Number:
+def _with_unit(text: str, number: FoundNumber, *, signed: bool, paid: bool) -> FoundNumber:
     """Return a number with its unit; unless it has a sign, also as the rest of "3 hours 20 minutes".
 
     `paid` says that a currency stands before it, so that a letter is a unit: $2B, and no 2B.
     """
-    whole = None if signed else joined(text, number.start, number.end, number.readings[0])
+    whole = None if signed else join_compound(text, number.start, number.end, number.readings[0])
     if whole:
         start, end, readings = whole
-        return Number(text[start:end], start, end, readings)
+        return FoundNumber(text[start:end], start, end, readings)
     after = AFTER.match(text, number.end)
     if after is None:
         return number
     value = number.readings[0]
     if after["percent"]:
-        return Number(f"{number.text}%", number.start, after.end(), (value / 100, value))
+        return FoundNumber(f"{number.text}%", number.start, after.end(), (value / 100, value))
     if after["half"] or after["part"]:  # 3 and a half, 3个半
         part = Fraction(1, 2) if after["half"] else word_fraction(after["top"], after["part"])
         whole_value = value - part if signed else value + part
         said = f"{number.text} {part}" if value.denominator == 1 else number.text
-        return Number(said, number.start, after.end(), (whole_value,))
+        return FoundNumber(said, number.start, after.end(), (whole_value,))
     if after["below"]:
         return number if signed else _negative(number.text, value, number.start, after.end())
     return _multiplied(number, after, paid=paid)
 
 
-def _multiplied(number: Number, after: re.Match[str], *, paid: bool) -> Number:
+def _multiplied(number: FoundNumber, after: re.Match[str], *, paid: bool) -> FoundNumber:
     """Return a number with the unit that multiplies it: `70k`, `3万`, `$2B`."""
     letter = after["letter"]
     if letter and not paid and letter != "M":
         return number
-    unit = LETTERS[letter.lower()] if letter else after["unit"].strip().lower()
+    unit = UNIT_LETTERS[letter.lower()] if letter else after["unit"].strip().lower()
     space = " " if unit.isascii() and unit != "k" else ""
     value = number.readings[0]
     readings = (*(value * factor for factor in factors(unit)), value)
-    return Number(f"{number.text}{space}{unit}", number.start, after.end(), readings)
+    return FoundNumber(f"{number.text}{space}{unit}", number.start, after.end(), readings)
 
 
 def _sign(start: int, before: str, prefix: re.Match[str] | None) -> int | None:

@@ -44,7 +44,7 @@ _PLACED = pattern(
 )
 
 
-class Place(NamedTuple):
+class PlaceValue(NamedTuple):
     """An option that is named by its place, and where its name stands; `rule` is where the naming begins."""
 
     letter: str
@@ -53,18 +53,18 @@ class Place(NamedTuple):
     rule: int
 
 
-def places(text: str, letters: str) -> Iterator[Place]:
+def places(text: str, letters: str) -> Iterator[PlaceValue]:
     """Yield the options that a text announces by their place."""
     whole = _WHOLE.fullmatch(text) if len(text) < 24 else None
     if whole and 1 <= _number(whole["place"], len(letters)) <= len(letters):
-        yield Place(letters[_number(whole["place"], len(letters)) - 1], *whole.span("place"), 0)
+        yield PlaceValue(letters[_number(whole["place"], len(letters)) - 1], *whole.span("place"), 0)
     lower = text.lower()
     begins = _BEGINS.finditer(lower if len(lower) == len(text) else text)
     for match in filter(None, (_PLACED.match(text, word.start()) for word in begins)):
         name, said = next((name, said) for name, said in match.groupdict().items() if said)
         number = _number(said.lower(), len(letters))
         if 1 <= number <= len(letters):
-            yield Place(letters[number - 1], *match.span(name), match.start())
+            yield PlaceValue(letters[number - 1], *match.span(name), match.start())
 
 
 def _number(said: str, last: int) -> int:
@@ -81,7 +81,7 @@ _SEVERAL = pattern(
 )
 
 
-def several(text: str, letters: str) -> Iterator[tuple[int, int]]:
+def has_several(text: str, letters: str) -> Iterator[tuple[int, int]]:
     """Yield where a text announces several letters in one: 答案：AC."""
     for match in _SEVERAL.finditer(text):
         said = match["letters"]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from aisb import Evaluator, Logprob, Metric, Sample, Score, UsageError
 
-COUNTS = ("tokens", "words", "bytes")
+TEXT_UNITS = ("tokens", "words", "bytes")
 
 
 class Perplexity(Evaluator):
@@ -52,7 +52,7 @@ class Perplexity(Evaluator):
         if not scored:
             return []
         total = fsum(one["log_likelihood"] for one in scored)
-        nats = {name: -total / max(1, sum(one[name] for one in scored)) for name in COUNTS}
+        nats = {name: -total / max(1, sum(one[name] for one in scored)) for name in TEXT_UNITS}
         values = {
             "word_perplexity": _exp(nats["words"]),
             "byte_perplexity": _exp(nats["bytes"]),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from aisb.helpers import pattern
-from aisb_evaluator_text._numbers import Number, find
+from aisb_evaluator_text._numbers import FoundNumber, find_numbers
 
 _MONEY = r"(?:[$€£¥￥₹]\s?)?"
 _OR = pattern(
@@ -36,7 +36,7 @@ _ENDS = pattern(
 )
 
 
-def several(text: str, numbers: Sequence[Number], *, stated: bool) -> tuple[int, int] | None:
+def is_range(text: str, numbers: Sequence[FoundNumber], *, stated: bool) -> tuple[int, int] | None:
     """Return the span of two numbers that are given for one; None where the first stands alone.
 
     `numbers` has the first number and those after it. Where a text states its answer (`stated`), "to" and a
@@ -49,7 +49,7 @@ def several(text: str, numbers: Sequence[Number], *, stated: bool) -> tuple[int,
     return (first.start, second.end) if alternatives else None
 
 
-def _are_alternatives(text: str, first: Number, second: Number) -> bool:
+def _are_alternatives(text: str, first: FoundNumber, second: FoundNumber) -> bool:
     """Say whether two numbers are joined by "or", "between … and" or ±."""
     before, between = text[max(0, first.start - 24) : first.start], text[first.end : second.start]
     if second.text.startswith("±") and not between.strip():
@@ -64,7 +64,7 @@ def _are_alternatives(text: str, first: Number, second: Number) -> bool:
     return bool(opened and _AND.fullmatch(between))
 
 
-def _are_range(text: str, first: Number, second: Number, *, stated: bool) -> bool:
+def _are_range(text: str, first: FoundNumber, second: FoundNumber, *, stated: bool) -> bool:
     """Say whether two numbers are joined by a dash, by "to", or as a list that ends the statement."""
     between, after = text[first.end : second.start], text[second.end : second.end + 40]
     if "=" in after:
@@ -80,7 +80,7 @@ def _are_range(text: str, first: Number, second: Number, *, stated: bool) -> boo
     return bool(listed) and not any(c.isalpha() for c in after.replace("and", ""))
 
 
-def _is_estimate(text: str, first: Number, between: str) -> bool:
+def _is_estimate(text: str, first: FoundNumber, between: str) -> bool:
     """Say whether numbers joined by "to" are a range: 4到6天, "takes 4 to 6 days"."""
     before = text[max(0, first.start - 16) : first.start]
     if between.strip().lower() in ("to", "a"):
@@ -88,7 +88,7 @@ def _is_estimate(text: str, first: Number, between: str) -> bool:
     return not _FROM.search(before)
 
 
-def _same_value(first: Number, second: Number) -> bool:
+def _same_value(first: FoundNumber, second: FoundNumber) -> bool:
     """Say whether two numbers have one value, the second perhaps rounded: "1/3 or 0.33"."""
     return any(
         left == right or abs(left - right) * 200 < abs(left)
@@ -97,16 +97,16 @@ def _same_value(first: Number, second: Number) -> bool:
     )
 
 
-def in_several(text: str, last: Number) -> tuple[int, int] | None:
+def in_several(text: str, last: FoundNumber) -> tuple[int, int] | None:
     """Return the span of the alternatives that the last number closes; None where it stands alone."""
     start = max(0, last.start - 40)
     while 0 < start < last.start and text[start : start + 1].isdigit():
         start += 1  # not in the middle of a number
-    before = list(find(text[start : last.start]))
+    before = list(find_numbers(text[start : last.start]))
     if not before:
         return None
     first = before[-1]._replace(start=before[-1].start + start, end=before[-1].end + start)
-    return several(text, [first, last], stated=False)
+    return is_range(text, [first, last], stated=False)
 
 
 def without_labels(said: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from aisb.helpers import pattern
-from aisb_evaluator_text._numbers import Number
+from aisb_evaluator_text._numbers import FoundNumber
 from aisb_evaluator_text._units import word_fraction
 
 _ONES = [
@@ -62,13 +62,13 @@ _CHINESE = pattern(
 )
 
 
-def find(text: str) -> Iterator[Number]:
+def find_spelled(text: str) -> Iterator[FoundNumber]:
     """Yield the spelled numbers of a text in order."""
     for words, read in ((_ENGLISH, _english), (_CHINESE, _chinese)):
         for match in words.finditer(text):
             value = read(match)
             if value is not None:
-                yield Number(match[0], match.start(), match.end(), value)
+                yield FoundNumber(match[0], match.start(), match.end(), value)
 
 
 def _english(match: re.Match[str]) -> tuple[Fraction, ...] | None:

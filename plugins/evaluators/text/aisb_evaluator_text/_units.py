@@ -30,7 +30,7 @@ _UNITS = {
     "万亿": 10**12,
 }  # fmt: skip
 _PARTS = {"hal": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
-LETTERS = {"m": "million", "b": "billion", "t": "trillion"}
+UNIT_LETTERS = {"m": "million", "b": "billion", "t": "trillion"}
 
 
 def word_fraction(top: str, part: str) -> Fraction:

@@ -61,14 +61,16 @@ NONE = Sample("0", {}, None)
     ],
 )
 def test_numbers_are_read_as_they_are_written(text: str, found: list[tuple[str, str]]):
-    assert [(n.text, n.readings[0]) for n in numbers.find(text)] == [(t, Fraction(v)) for t, v in found]
+    assert [(n.text, n.readings[0]) for n in numbers.find_numbers(text)] == [
+        (t, Fraction(v)) for t, v in found
+    ]
 
 
 @pytest.mark.parametrize(
     "text", ["10:45", "2026-11-21", "12/25/2026", "1.2.3", "1/0", "9" * 5000, "1e999999999"]
 )
 def test_what_is_no_value_is_kept_as_text(text: str):
-    assert [(n.text, n.readings) for n in numbers.find(text)] == [(text, ())]
+    assert [(n.text, n.readings) for n in numbers.find_numbers(text)] == [(text, ())]
 
 
 @given(
@@ -76,7 +78,7 @@ def test_what_is_no_value_is_kept_as_text(text: str):
     st.sampled_from(["{:,}", "{}", "The answer is {:,}.", "{:,} eggs"]),
 )
 def test_any_decimal_is_read_back(value, form: str):
-    (found,) = numbers.find(form.format(value))
+    (found,) = numbers.find_numbers(form.format(value))
     assert found.readings[0] == Fraction(str(value))
 
 
@@ -99,7 +101,7 @@ def test_any_decimal_is_read_back(value, form: str):
     ],
 )
 def test_spelled_numbers_are_read(text: str, value: Fraction):
-    (found,) = spelled.find(text)
+    (found,) = spelled.find_spelled(text)
     assert found.readings[0] == value
 
 

@@ -21,4 +21,4 @@ def aisb_evaluators() -> Mapping[str, str]:
 @hookimpl
 def aisb_postprocessors() -> Mapping[str, str]:
     """Offer the step that finds a box."""
-    return {"box": "aisb_evaluator_vision._boxes:box"}
+    return {"box": "aisb_evaluator_vision._boxes:parse_box"}

@@ -20,7 +20,7 @@ _FIGURES = re.compile(_NUMBER)
 
 
 @finds_answer
-def box() -> Callable[[str, Sample], Extract | None]:
+def parse_box() -> Callable[[str, Sample], Extract | None]:
     """The first box: four numbers in brackets, as in `"bbox_2d": [10, 20, 300, 400]`, or two points."""
 
     def step(text: str, sample: Sample) -> Extract | None:

@@ -15,7 +15,7 @@ from aisb_evaluator_overlap import mean_metrics
 from aisb_evaluator_vision._anls import similarity
 from aisb_evaluator_vision._boxes import intersection_over_union
 from aisb_evaluator_vision._overlaps import contained, reading_score, wordnet
-from aisb_evaluator_vision._tables import document_similarity, html_table, markdown_table, teds
+from aisb_evaluator_vision._tables import document_similarity, html_table, table_of_markdown, teds
 
 _FENCE = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
 _PAIR = re.compile(r"[\"']?([\w\s]+?)[\"']?\s*[:=]\s*[\"']?([^\n,\"'{}]+)[\"']?")
@@ -61,7 +61,7 @@ class OCRBenchV2(Evaluator):
 
 
 Fields = Mapping[str, Any]
-Grade = Callable[[str, list[str], Fields], float]
+OcrGrade = Callable[[str, list[str], Fields], float]
 
 
 def _question(given: str, targets: list[str], fields: Fields) -> float:
@@ -133,7 +133,7 @@ def _table(given: str, targets: list[str], fields: Fields) -> float:
         "markdown" in str(fields.get("question", "")).lower()
         and "html" not in str(fields["question"]).lower()
     ):
-        return max(teds(markdown_table(given), markdown_table(target)) for target in targets)
+        return max(teds(table_of_markdown(given), table_of_markdown(target)) for target in targets)
     return max(teds(given, target) for target in targets)
 
 
@@ -240,7 +240,7 @@ _SEEN = (
     "APP agent", "ASCII art classification", "math QA", "reasoning VQA", "science QA", "text recognition",
     "document classification", "cognition VQA", "diagram QA",
 )  # fmt: skip
-GRADES: Mapping[str, Grade] = {
+GRADES: Mapping[str, OcrGrade] = {
     **{f"{kind} en": _question for kind in _SEEN},
     "cognition VQA cn": _chinese_question,
     "reasoning VQA cn": _chinese_question,

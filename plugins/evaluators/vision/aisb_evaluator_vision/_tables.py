@@ -9,12 +9,12 @@ from typing import Any
 
 
 @dataclass(eq=False)
-class Node:
+class TableNode:
     """A node of a tree: what it is, what it says, and its children."""
 
     kind: tuple[Any, ...]
     text: Sequence[str] = ""
-    children: list[Node] = field(default_factory=list)
+    children: list[TableNode] = field(default_factory=list)
 
     def count(self) -> int:
         """Return how many nodes the tree has."""
@@ -38,7 +38,7 @@ def teds(given: str, target: str) -> float:
     return max(0.0, 1 - _distance(trees[0], trees[1], _table_change) / max(1, larger))
 
 
-def table_tree(text: str) -> Node | None:
+def table_tree(text: str) -> TableNode | None:
     """Return the tree of the first table in a text of HTML; None where there is none."""
     from lxml import etree, html
 
@@ -50,19 +50,19 @@ def table_tree(text: str) -> Node | None:
     return _element(tables[0]) if tables else None
 
 
-def _element(element: Any) -> Node:
+def _element(element: Any) -> TableNode:
     tag = str(element.tag)
     if tag in {"td", "th"}:
         spans = tuple(_span(element.attrib.get(name)) for name in ("colspan", "rowspan"))
-        return Node(("td", *spans), "".join(element.itertext()).strip())
-    return Node((tag,), "", [_element(child) for child in element if isinstance(child.tag, str)])
+        return TableNode(("td", *spans), "".join(element.itertext()).strip())
+    return TableNode((tag,), "", [_element(child) for child in element if isinstance(child.tag, str)])
 
 
 def _span(text: str | None) -> int:
     return int(text) if text and text.isdecimal() else 1
 
 
-def _table_change(one: Node, other: Node) -> float:
+def _table_change(one: TableNode, other: TableNode) -> float:
     from rapidfuzz.distance import Levenshtein
 
     if one.kind != other.kind:
@@ -70,7 +70,7 @@ def _table_change(one: Node, other: Node) -> float:
     return float(Levenshtein.normalized_distance(one.text, other.text))
 
 
-def markdown_table(text: str) -> str:
+def table_of_markdown(text: str) -> str:
     """Return a table of Markdown as HTML; the line under its header is left out."""
     lines = [line.strip() for line in text.splitlines() if "|" in line]
     rows = [line.strip("|").split("|") for line in lines if not re.fullmatch(r"[\s|:\-]+", line)]
@@ -96,33 +96,33 @@ def document_similarity(given: str, target: str) -> float:
     return max(0.0, 1 - _distance(trees[0], trees[1], _line_change) / larger)
 
 
-def document_tree(text: str) -> Node:
+def document_tree(text: str) -> TableNode:
     """Return the tree of a document: its headings below the root, the lines below their heading."""
-    root = Node(("root",), "ROOT", [Node(("line",), "TITLE")])
+    root = TableNode(("root",), "ROOT", [TableNode(("line",), "TITLE")])
     last = root.children[0]
     for line in text.split("\n"):
         words = line.replace("*", " ").replace("_", " ")
         if line.startswith("#"):
-            last = Node(("line",), words.replace("#", ""))
+            last = TableNode(("line",), words.replace("#", ""))
             root.children.append(last)
         else:
-            last.children.append(Node(("line",), words))
+            last.children.append(TableNode(("line",), words))
     return root
 
 
-def _line_change(one: Node, other: Node) -> float:
+def _line_change(one: TableNode, other: TableNode) -> float:
     return float(not str(one.text).split() or not str(other.text).split())
 
 
-def _distance(one: Node, other: Node, change: Callable[[Node, Node], float]) -> float:
+def _distance(one: TableNode, other: TableNode, change: Callable[[TableNode, TableNode], float]) -> float:
     """Return the least cost of making one tree the other; a node more or less costs 1."""
     from apted import APTED, Config
 
     class Costs(Config):  # type: ignore[misc]  # apted has no types
-        def rename(self, node1: Node, node2: Node) -> float:
+        def rename(self, node1: TableNode, node2: TableNode) -> float:
             return change(node1, node2)
 
-        def children(self, node: Node) -> list[Node]:
+        def children(self, node: TableNode) -> list[TableNode]:
             return node.children
 
     if max(one.count(), other.count()) > MOST_NODES:

@@ -13,7 +13,7 @@ PEOPLE = 3
 """So many others who say the same make an answer right."""
 
 _SPELLED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-NUMBERS = {"none": "0"} | {word: str(number) for number, word in enumerate(_SPELLED)}
+NUMBER_WORDS = {"none": "0"} | {word: str(number) for number, word in enumerate(_SPELLED)}
 ARTICLES = frozenset({"a", "an", "the"})
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _THOUSANDS = re.compile(r"\d,\d")
@@ -32,8 +32,8 @@ class VQAAccuracy(Evaluator):
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with those of all annotators, the target."""
-        given = normal(answer or "")
-        people = [normal(one) for one in target_texts(sample)]
+        given = normalize_vqa(answer or "")
+        people = [normalize_vqa(one) for one in target_texts(sample)]
         same = sum(one == given for one in people)
         left_out = [min(1.0, (same - (one == given)) / PEOPLE) for one in people]
         value = sum(left_out) / len(left_out) if left_out else 0.0
@@ -44,9 +44,11 @@ class VQAAccuracy(Evaluator):
         return mean_metrics(scores, ("vqa_accuracy",))
 
 
-def normal(text: str) -> str:
+def normalize_vqa(text: str) -> str:
     """Return an answer as the evaluation of VQA compares it."""
-    words = (NUMBERS.get(word, word) for word in _without_punctuation(" ".join(text.split())).lower().split())
+    words = (
+        NUMBER_WORDS.get(word, word) for word in _without_punctuation(" ".join(text.split())).lower().split()
+    )
     return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
 
 

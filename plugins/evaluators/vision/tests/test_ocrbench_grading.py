@@ -5,7 +5,7 @@ import pytest
 from aisb import PluginError, Sample
 from aisb_evaluator_vision._ocrbench import GRADES, OCRBenchV2, read_table
 from aisb_evaluator_vision._overlaps import reading_score
-from aisb_evaluator_vision._tables import document_similarity, markdown_table, teds
+from aisb_evaluator_vision._tables import document_similarity, table_of_markdown, teds
 
 
 def graded(kind, answer, target, **fields):
@@ -36,7 +36,7 @@ def test_teds_counts_what_must_change_of_all_nodes(given, value):
 
 def test_a_table_of_markdown_is_compared_as_one_of_html():
     text = "Sure:\n| a | bb |\n|---|:--:|\n| c | dd |"
-    assert teds(markdown_table(text), TABLE) == pytest.approx(1)
+    assert teds(table_of_markdown(text), TABLE) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

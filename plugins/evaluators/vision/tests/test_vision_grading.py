@@ -4,8 +4,8 @@ import pytest
 
 from aisb import Sample, UsageError
 from aisb_evaluator_vision._anls import ANLS
-from aisb_evaluator_vision._boxes import BoxIoU, box
-from aisb_evaluator_vision._vqa import VQAAccuracy, normal
+from aisb_evaluator_vision._boxes import BoxIoU, parse_box
+from aisb_evaluator_vision._vqa import VQAAccuracy, normalize_vqa
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ def test_vqa_accuracy_is_the_mean_over_each_annotator_left_out(answer, answers, 
 
 
 def test_words_that_only_look_like_contractions_stay():
-    assert [normal(word) for word in ("were", "well", "its", "ill", "hell", "shed", "wed")] == [
+    assert [normalize_vqa(word) for word in ("were", "well", "its", "ill", "hell", "shed", "wed")] == [
         "were", "well", "its", "ill", "hell", "shed", "wed",
     ]  # fmt: skip
-    assert normal("Youre  isnt THEYVE") == "you're isn't they've"
+    assert normalize_vqa("Youre  isnt THEYVE") == "you're isn't they've"
 
 
 IMAGE = {"image": {"width": 200, "height": 100}}
@@ -134,11 +134,11 @@ def test_boxes_in_pixels_and_in_parts_of_one():
     ],
 )
 def test_the_first_box_of_a_reply_is_found(reply, found):
-    extract = box()(reply, Sample("0", {}))
+    extract = parse_box()(reply, Sample("0", {}))
     assert (extract and extract.text) == found
     if extract:
         assert reply[extract.span[0] : extract.span[1]] == found
 
 
 def test_a_long_reply_of_brackets_takes_little_time():
-    assert box()("[1, 2, 3, " * 50_000, Sample("0", {})) is None
+    assert parse_box()("[1, 2, 3, " * 50_000, Sample("0", {})) is None

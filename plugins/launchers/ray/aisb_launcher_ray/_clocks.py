@@ -42,7 +42,7 @@ class Echo(asyncio.DatagramProtocol):
             self._transport.sendto(data + now.to_bytes(8, "big"), addr)
 
 
-def measure(host: str, port: int, token: bytes, call: Callable[[], int]) -> ClockOffset:
+def measure_clock(host: str, port: int, token: bytes, call: Callable[[], int]) -> ClockOffset:
     """Measure the offset of a node's clock by UDP; by calls that return its time where nothing comes back."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as wire:

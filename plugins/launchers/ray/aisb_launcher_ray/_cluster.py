@@ -20,7 +20,7 @@ OBJECT_STORE = 200 << 20
 """Bytes of shared memory in a cluster of our own: batches are the largest objects."""
 
 
-def connect(address: str | None) -> bool:
+def connect_cluster(address: str | None) -> bool:
     """Connect with a cluster, unless this process is connected; return whether the cluster is our own.
 
     Without an address, and without `RAY_ADDRESS`, one is started here; it ends with this process.
@@ -121,7 +121,7 @@ def compare_versions(
         if node not in alive:
             continue
         try:
-            lines = versions.differences(ours, ray.get(call, timeout=0.1))
+            lines = versions.version_differences(ours, ray.get(call, timeout=0.1))
         except ray.exceptions.GetTimeoutError:
             lines = [f"it did not answer within {within:g} s"]
         except Exception as error:  # noqa: BLE001 - of Ray, in many kinds

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aisb_launcher_ray._clocks import Echo
-from aisb_launcher_ray._frames import ALIVE, END, HELLO, MESSAGE, frame, read_frame
+from aisb_launcher_ray._frames import ALIVE, END, HELLO, MESSAGE, make_frame, read_frame
 
 BATCH_BYTES = 1 << 20
 BATCH_EVERY = 0.5
@@ -32,7 +32,7 @@ PULSE = 0.5
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-class Chunk(NamedTuple):
+class FileChunk(NamedTuple):
     """A part of a file that a job wrote: the file's name, where the part begins, and its bytes."""
 
     name: str
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
 
     number: int
     messages: tuple[tuple[int, bytes], ...] = ()
-    chunks: tuple[Chunk, ...] = ()
+    chunks: tuple[FileChunk, ...] = ()
     ended: tuple[tuple[int, str], ...] = ()
 
 
@@ -132,7 +132,7 @@ class Collector:
             for target, data in ready:
                 for one, worker in self._workers.items():
                     if target in (None, one) and worker.writer is not None and worker.ended is None:
-                        worker.writer.write(frame(MESSAGE, data))
+                        worker.writer.write(make_frame(MESSAGE, data))
 
     async def pull(self, number: int) -> Batch:
         """Return the batch of this number; wait for news first, at most as long as a batch may."""
@@ -168,12 +168,12 @@ class Collector:
         shutil.rmtree(self._folder, ignore_errors=True)
         asyncio.get_running_loop().call_later(0.05, os._exit, 0)
 
-    def _read(self, *, is_due: bool) -> tuple[list[Chunk], bool]:
+    def _read(self, *, is_due: bool) -> tuple[list[FileChunk], bool]:
         """Return what was written since the last time, up to a batch, and whether that is all."""
         now = time.monotonic()
         if not is_due and now - self._read_at < BATCH_EVERY:
             return [], True
-        chunks, room = list[Chunk](), BATCH_BYTES
+        chunks, room = list[FileChunk](), BATCH_BYTES
         for name in (name for worker in self._workers.values() for name in worker.writes):
             offset = self._offsets.get(name, 0)
             try:
@@ -183,7 +183,7 @@ class Collector:
             except FileNotFoundError:
                 continue
             if data:
-                chunks.append(Chunk(name, offset, data))
+                chunks.append(FileChunk(name, offset, data))
                 self._offsets[name] = offset + len(data)
                 room -= len(data)
             if not room:

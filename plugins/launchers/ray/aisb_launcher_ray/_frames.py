@@ -7,7 +7,7 @@ import asyncio
 HELLO, MESSAGE, END, ALIVE = b"h", b"m", b"e", b"a"
 
 
-def frame(kind: bytes, payload: bytes = b"") -> bytes:
+def make_frame(kind: bytes, payload: bytes = b"") -> bytes:
     """Return a frame of a kind."""
     return len(payload).to_bytes(4, "big") + kind + payload
 

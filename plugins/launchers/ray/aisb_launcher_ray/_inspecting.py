@@ -9,7 +9,7 @@ from typing import Any
 from aisb_launcher_ray import _versions as versions
 from aisb_launcher_ray._cluster import compare_versions, nodes
 from aisb_launcher_ray._collector import Collector, Limits
-from aisb_launcher_ray._node import Node
+from aisb_launcher_ray._node import RayNode
 
 FEW_FILES = 4096
 STREAMS = 1000
@@ -74,7 +74,7 @@ def _measure(node: str, address: str, lease: float) -> tuple[Limits, float]:
     )
     actor: Any = options.remote({}, lease)
     try:
-        met = Node(address, (), actor, lease, {})
+        met = RayNode(address, (), actor, lease, {})
         met.open(PATIENCE)
         return Limits(*ray.get(actor.limits.remote(), timeout=lease)), met.clocks[0].uncertainty_ns / 1e6
     finally:

@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 import orjson
 
 from aisb import Job, Launcher, RunError, UsageError
-from aisb_launcher_ray._cluster import connect
-from aisb_launcher_ray._node import Node
+from aisb_launcher_ray._cluster import connect_cluster
+from aisb_launcher_ray._node import RayNode
 from aisb_launcher_ray._placing import Placing
 
-Event = tuple[int, bytes | Mapping[str, Any] | None, str]
+LauncherEvent = tuple[int, bytes | Mapping[str, Any] | None, str]
 
 
 class RayWorkers(Launcher):
@@ -48,13 +48,13 @@ class RayWorkers(Launcher):
         self._lease, self._start_within = lease, start_within
         self._placing: Placing | None = None
         self._jobs: Sequence[Job] = ()
-        self._nodes: list[Node] = []
-        self._where: dict[int, Node] = {}
+        self._nodes: list[RayNode] = []
+        self._where: dict[int, RayNode] = {}
         self._running: set[int] = set()
         self._watched: set[int] = set()
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._events: asyncio.Queue[LauncherEvent] = asyncio.Queue()
         self._changed = asyncio.Event()
-        self._starting: asyncio.Task[list[Node]] | None = None
+        self._starting: asyncio.Task[list[RayNode]] | None = None
         self._replacing: dict[int, asyncio.Task[None]] = {}
         self._stopped = False
 
@@ -62,12 +62,12 @@ class RayWorkers(Launcher):
         """Look at the cluster, for `aisb doctor`."""
         from aisb_launcher_ray._inspecting import look_at_cluster
 
-        connect(self._address)
+        connect_cluster(self._address)
         yield from look_at_cluster(self._lease)
 
     async def start(self, jobs: Sequence[Job]) -> None:
         """Place an actor for each job, check the nodes, copy the files there, and begin."""
-        is_own = connect(self._address)  # in the main thread: it may set signal handlers
+        is_own = connect_cluster(self._address)  # in the main thread: it may set signal handlers
         cpus = self._cpus if self._cpus is not None else 0.0 if is_own else 1.0
         self._jobs = jobs
         self._placing = placing = Placing(
@@ -134,7 +134,7 @@ class RayWorkers(Launcher):
         """Wait for the last batches, and end the actors. What came is in place already."""
         await asyncio.to_thread(self._collect)
 
-    def _follow(self, made: Sequence[Node]) -> None:
+    def _follow(self, made: Sequence[RayNode]) -> None:
         """Begin to pull what the workers of nodes send."""
         loop = asyncio.get_running_loop()
 
@@ -149,7 +149,7 @@ class RayWorkers(Launcher):
             self._watched |= set(node.workers)
             node.pull(tell)
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: LauncherEvent) -> None:
         self._events.put_nowait(event)
         if event[1] is None:
             self._running.discard(event[0])
@@ -188,7 +188,7 @@ class RayWorkers(Launcher):
         self._nodes = []
 
 
-def _measure_sending(made: Sequence[Node], timeout: float) -> int:
+def _measure_sending(made: Sequence[RayNode], timeout: float) -> int:
     """Measure how long a message to all takes, in ns: the common start must be twice that away."""
     import ray
 

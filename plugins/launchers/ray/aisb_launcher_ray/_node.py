@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aisb_launcher_ray._clocks import ClockOffset, measure
-from aisb_launcher_ray._collector import BATCH_BYTES, Batch, Chunk, Door
+from aisb_launcher_ray._clocks import ClockOffset, measure_clock
+from aisb_launcher_ray._collector import BATCH_BYTES, Batch, Door, FileChunk
 
 Tell = Callable[[int, bytes | Mapping[str, Any] | None, str], None]
 """Gets a worker's number with a message; with None, the worker has ended, and how, where it failed."""
@@ -25,7 +25,7 @@ looks once in half a second, and began to count when it answered, up to half a s
 
 
 @dataclass(slots=True)
-class Node:
+class RayNode:
     """A node with workers of one subtask. `collector` is a handle of the actor there."""
 
     address: str
@@ -59,7 +59,7 @@ class Node:
             time_ns: int = ray.get(self.collector.clock.remote(), timeout=self.lease)
             return time_ns
 
-        self.clocks.append(measure(self.address, self.door.port, self.door.token, call))
+        self.clocks.append(measure_clock(self.address, self.door.port, self.door.token, call))
 
     def put(self, file: Path) -> None:
         """Copy a file to the node, part by part."""
@@ -124,7 +124,7 @@ class Node:
 
         return Batch(*ray.get(self.collector.pull.remote(number), timeout=self.lease))
 
-    def _keep(self, chunk: Chunk) -> None:
+    def _keep(self, chunk: FileChunk) -> None:
         """Append a chunk to its file in the run. A file of an earlier session goes on."""
         target = self.targets[chunk.name]
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)

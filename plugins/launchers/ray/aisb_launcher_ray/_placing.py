@@ -12,8 +12,8 @@ from typing import Any, Literal
 from aisb import Job, RunError
 from aisb_launcher_ray._cluster import check_versions, nodes
 from aisb_launcher_ray._collector import Collector
-from aisb_launcher_ray._node import Node
-from aisb_launcher_ray._worker import Worker
+from aisb_launcher_ray._node import RayNode
+from aisb_launcher_ray._worker import RayWorker
 
 ANSWER_WITHIN = 60.0
 LOOK_EVERY = 0.5
@@ -36,7 +36,7 @@ class Placing:
     is_stopped: Callable[[], bool]
     actors: list[Any] = field(default_factory=list)
 
-    def start(self, jobs: Mapping[int, Job], *, check_all: bool) -> list[Node]:
+    def start(self, jobs: Mapping[int, Job], *, check_all: bool) -> list[RayNode]:
         """Start a worker for each job; return the nodes that they are on, once all of them are connected.
 
         With `check_all`, each node of the cluster must have the code of this command, before any worker is
@@ -95,7 +95,7 @@ class Placing:
         """
         import ray
 
-        worker = ray.remote(Worker).options(
+        worker = ray.remote(RayWorker).options(
             num_cpus=self.cpus,
             num_gpus=self.gpus,
             resources=dict(self.resources),
@@ -118,7 +118,7 @@ class Placing:
         found = [node for node, _ in ray.get(asked)]
         return {number: (made[number], node) for number, node in zip(numbers, found, strict=True)}
 
-    def _collected(self, jobs: Mapping[int, Job], places: Mapping[int, str]) -> list[Node]:
+    def _collected(self, jobs: Mapping[int, Job], places: Mapping[int, str]) -> list[RayNode]:
         """Make a collector on each node that got workers."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -135,10 +135,10 @@ class Placing:
             targets: dict[str, Path] = {file.name: file for number in numbers for file in jobs[number].writes}
             actor = collector.remote(writes, self.lease)
             self.actors.append(actor)
-            made.append(Node(addresses.get(node, node), numbers, actor, self.lease, targets))
+            made.append(RayNode(addresses.get(node, node), numbers, actor, self.lease, targets))
         return made
 
-    def _wait_until_connected(self, made: Sequence[Node], runs: Sequence[Any], deadline: float) -> None:
+    def _wait_until_connected(self, made: Sequence[RayNode], runs: Sequence[Any], deadline: float) -> None:
         import ray
 
         waiting = [node.collector.connected.remote() for node in made]

@@ -54,7 +54,7 @@ def needed(payloads: Iterable[bytes]) -> list[str]:
     return sorted(found)
 
 
-def differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+def version_differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
     """Say in a few words each what differs on a node; nothing where all is the same."""
     lines = []
     for name, value in ours.items():

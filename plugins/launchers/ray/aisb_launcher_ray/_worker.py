@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from aisb import Channel, Job
-from aisb_launcher_ray._frames import ALIVE, END, HELLO, MESSAGE, frame, read_frame
+from aisb_launcher_ray._frames import ALIVE, END, HELLO, MESSAGE, make_frame, read_frame
 
 
 class NodeChannel(Channel):
@@ -28,7 +28,7 @@ class NodeChannel(Channel):
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Hand one message over."""
-        self._writer.write(frame(MESSAGE, orjson.dumps(message)))
+        self._writer.write(make_frame(MESSAGE, orjson.dumps(message)))
 
     async def receive(self) -> Mapping[str, Any] | None:
         """Return the next message of the run; None when the collector is gone."""
@@ -39,7 +39,7 @@ class NodeChannel(Channel):
         return message
 
 
-class Worker:
+class RayWorker:
     """The actor. Ray makes one process for each."""
 
     async def place(self) -> tuple[str, int]:
@@ -67,14 +67,14 @@ class Worker:
         door = str(Path(folder) / "door")
         _keep_alive(door, number, lease)
         reader, writer = await asyncio.open_unix_connection(door)
-        writer.write(frame(HELLO, b"%d %d" % (number, os.getpid())))
+        writer.write(make_frame(HELLO, b"%d %d" % (number, os.getpid())))
         error = b""
         try:
             job: Job = pickle.loads(payload)  # noqa: S301 - of the command that started this worker
             await job.run(NodeChannel(reader, writer, offset_ns), Path(folder))
         except Exception:  # noqa: BLE001 - a defect: the run shows the last line
             error = traceback.format_exc().encode()
-        writer.write(frame(END, error))
+        writer.write(make_frame(END, error))
         await writer.drain()
         writer.close()
         await writer.wait_closed()
@@ -89,7 +89,7 @@ def _keep_alive(door: str, number: int, lease: float) -> None:
     wire = socket.socket(socket.AF_UNIX)
     wire.connect(door)
     wire.settimeout(lease)
-    wire.sendall(frame(ALIVE, b"%d %d" % (number, os.getpid())))
+    wire.sendall(make_frame(ALIVE, b"%d %d" % (number, os.getpid())))
 
     def answer() -> None:
         try:

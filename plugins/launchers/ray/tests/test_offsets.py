@@ -6,14 +6,14 @@ import threading
 import time
 
 from aisb_launcher_ray import _versions as versions
-from aisb_launcher_ray._clocks import Echo, measure
+from aisb_launcher_ray._clocks import Echo, measure_clock
 
 
 async def test_an_echo_measures_a_clock_within_what_it_says():
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(lambda: Echo(b"token"), local_addr=("127.0.0.1", 0))
     port = transport.get_extra_info("sockname")[1]
-    found = await asyncio.to_thread(measure, "127.0.0.1", port, b"token", time.perf_counter_ns)
+    found = await asyncio.to_thread(measure_clock, "127.0.0.1", port, b"token", time.perf_counter_ns)
     transport.close()
     assert found.way == "udp"
     assert abs(found.offset_ns) <= found.uncertainty_ns < 10_000_000
@@ -23,7 +23,9 @@ def test_a_network_without_udp_is_measured_by_calls():
     ahead = 5_000_000_000
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
         deaf.bind(("127.0.0.1", 0))
-        found = measure("127.0.0.1", deaf.getsockname()[1], b"token", lambda: time.perf_counter_ns() + ahead)
+        found = measure_clock(
+            "127.0.0.1", deaf.getsockname()[1], b"token", lambda: time.perf_counter_ns() + ahead
+        )
     assert found.way == "call"
     assert abs(found.offset_ns + ahead) <= found.uncertainty_ns
 
@@ -36,7 +38,7 @@ def test_an_echo_with_another_token_is_not_answered():
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     port = transport.get_extra_info("sockname")[1]
-    assert measure("127.0.0.1", port, b"other", time.perf_counter_ns).way == "call"
+    assert measure_clock("127.0.0.1", port, b"other", time.perf_counter_ns).way == "call"
     loop.call_soon_threadsafe(transport.close)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
@@ -51,9 +53,9 @@ def test_only_packages_that_a_job_names_are_compared():
 
 def test_what_differs_on_a_node_is_said():
     ours = versions.hashes(["aisb", "aisb_engine"])
-    assert versions.differences(ours, ours) == []
+    assert versions.version_differences(ours, ours) == []
     theirs = {"aisb": "", "aisb_engine": "0123456789ab", "python": "3.9"}
-    assert versions.differences(ours, theirs) == [
+    assert versions.version_differences(ours, theirs) == [
         "aisb is not installed there",
         f"aisb_engine is another version there (0123456789ab, here {ours['aisb_engine']})",
         f"it runs Python 3.9, this command {ours['python']}",

@@ -14,9 +14,9 @@ from typing import Any
 import orjson
 
 from aisb import OUTCOMES, FinishedRun, Row
-from aisb_reporter_html._texts import Piece, Shared, beginnings, cut, excerpt, pieces, turns
+from aisb_reporter_html._texts import Shared, TextPiece, beginnings, excerpt, shorten, text_pieces, turns
 
-BLOCK = 250
+ANSWERS_PER_BLOCK = 250
 SHORT = 80
 """Characters of an answer in the table."""
 LONGEST_DETAILS = 2000
@@ -104,8 +104,8 @@ class Packer:
             else [],
             "gold": [_short(one["gold"]) for one in task.samples.values()],
             "begins": beginnings([excerpt(found[0]) if found else "" for found in prompts]),
-            "shared": [cut(text, 4 * self.most)[:2] for text in shared.texts],
-            "block": BLOCK,
+            "shared": [shorten(text, 4 * self.most)[:2] for text in shared.texts],
+            "block": ANSWERS_PER_BLOCK,
             "first": len(blocks),
             "models": [],
         }
@@ -137,7 +137,8 @@ class Packer:
 
     def _sample(self, sample: Mapping[str, Any], prompts: list[Any]) -> list[Any]:
         found = [
-            [[role, place, *cut(rest, self.most)[:2]] for role, place, rest in prompt] for prompt in prompts
+            [[role, place, *shorten(rest, self.most)[:2]] for role, place, rest in prompt]
+            for prompt in prompts
         ]
         return [found, _text(sample["gold"]), list(sample["choices"])]
 
@@ -176,20 +177,20 @@ class Packer:
             if len(lines) > 1:
                 found.append(["turn", f"turn {line['turn'] + 1}", [], None])
             if line["reasoning"]:
-                found.append(self._piece(Piece("reasoning", line["reasoning"]), None))
+                found.append(self._piece(TextPiece("reasoning", line["reasoning"]), None))
             span = score["span"] if score and line is lines[-1] else None
             at = 0
-            for piece in pieces(line["prediction"] or "", line.get("reasoning_spans", ())):
+            for piece in text_pieces(line["prediction"] or "", line.get("reasoning_spans", ())):
                 mine = (span[0] - at, span[1] - at) if span and at <= span[0] < at + len(piece.text) else None
                 found.append(self._piece(piece, mine))
                 at += len(piece.text)
         return found
 
-    def _piece(self, piece: Piece, span: tuple[int, int] | None) -> list[Any]:
+    def _piece(self, piece: TextPiece, span: tuple[int, int] | None) -> list[Any]:
         most = self.most if piece.kind == "visible" else max(150, self.most // 2)
         if span:
             span = (span[0], min(span[1], len(piece.text)))
-        text, gaps, moved = cut(piece.text, most, span)
+        text, gaps, moved = shorten(piece.text, most, span)
         return [piece.kind, text, gaps, moved if moved and moved[1] > moved[0] else None]
 
 
@@ -242,4 +243,7 @@ def _short(value: Any) -> str | None:
 
 
 def _blocks(rows: list[list[Any]]) -> list[bytes]:
-    return [orjson.dumps(rows[start : start + BLOCK], default=str) for start in range(0, len(rows), BLOCK)]
+    return [
+        orjson.dumps(rows[start : start + ANSWERS_PER_BLOCK], default=str)
+        for start in range(0, len(rows), ANSWERS_PER_BLOCK)
+    ]

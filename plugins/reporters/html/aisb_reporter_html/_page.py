@@ -30,7 +30,7 @@ from aisb_reporter_plots import (
 )
 from aisb_reporter_summary import as_tables, points_of
 
-HERE = Path(__file__).parent / "web"
+WEB_FOLDER = Path(__file__).parent / "web"
 SCRIPTS = (
     "dom.js",
     "svg.js",
@@ -45,7 +45,7 @@ SCRIPTS = (
     "main.js",
 )
 SEVERAL_SCRIPTS = ("dom.js", "svg.js", "contents.js", "tradeoffs.js", "loads.js", "several.js")
-USUAL = 10_000
+INITIAL_CAPACITY = 10_000
 """Answers that a page of the usual size has place for; of more, the page grows with them."""
 
 
@@ -101,7 +101,7 @@ def _performances(run: FinishedRun) -> list[PerformanceResult]:
 def fitting(tasks: Sequence[TaskAnswers], most: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Return what the page holds of the answers, their texts cut as far as they must be for it to fit."""
     answers = sum(len(answered.lines) for task in tasks for answered in task.answered)
-    most = int(most * max(1.0, answers / USUAL))
+    most = int(most * max(1.0, answers / INITIAL_CAPACITY))
     heads: list[dict[str, Any]] = []
     texts: dict[str, str] = {}
     for limit in LIMITS:
@@ -148,4 +148,4 @@ def title(names: Sequence[str], kind: str) -> str:
 
 @cache
 def _text(name: str) -> str:
-    return (HERE / name).read_text("utf-8")
+    return (WEB_FOLDER / name).read_text("utf-8")

@@ -8,11 +8,11 @@ from typing import Any
 from aisb import PerformanceResult
 from aisb_reporter_plots import place_requests
 
-MOST = 400
+MAX_LISTED = 400
 """Requests in the list of slow and failed ones, half of it for either."""
 FACTOR = 2.0
 """How many times the usual it must be for a time to be named as what was slow."""
-LONGEST = 300
+MAX_PLOTTED = 300
 
 
 def requests_of(found: PerformanceResult) -> list[dict[str, Any]]:
@@ -21,10 +21,10 @@ def requests_of(found: PerformanceResult) -> list[dict[str, Any]]:
 
     columns = found.requests()
     axis, _, starts = place_requests(found)
-    failed = [row for row, failure in enumerate(columns["failure"]) if failure][: MOST // 2]
+    failed = [row for row, failure in enumerate(columns["failure"]) if failure][: MAX_LISTED // 2]
     e2el = np.where(columns["ok"], columns["e2el"], np.nan)
     known = int((~np.isnan(e2el)).sum())
-    count = min(MOST // 2, max(1, known // 100)) if known else 0
+    count = min(MAX_LISTED // 2, max(1, known // 100)) if known else 0
     slowest = np.argsort(np.where(np.isnan(e2el), -np.inf, e2el), kind="stable")[::-1][:count]
     usual = {name: _median(columns[name]) for name in ("ttft", "tpot")}
     rows = []
@@ -38,7 +38,7 @@ def requests_of(found: PerformanceResult) -> list[dict[str, Any]]:
                 "e2el": _number(columns["e2el"][row]),
                 "ttft": _number(columns["ttft"][row]),
                 "tokens": _number(columns["output_tokens"][row]),
-                "reason": columns["failure"][row][:LONGEST] or "; ".join(_why(columns, row, usual)),
+                "reason": columns["failure"][row][:MAX_PLOTTED] or "; ".join(_why(columns, row, usual)),
             }
         )
     return sorted(rows, key=lambda one: (one["at"] is None, one["at"] or 0.0))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-LEAST_SHARED = 64
+MIN_SHARED_CHARACTERS = 64
 """Characters that a prefix must have to be worth a place of its own."""
 AROUND = 200
 """Characters kept before the answer where a cut would take it away."""
@@ -19,14 +19,14 @@ Turn = tuple[str, str]
 """A role (empty where a prompt is one text) and what it says."""
 
 
-class Piece(NamedTuple):
+class TextPiece(NamedTuple):
     """A stretch of an output: `visible`, `reasoning`, or `turn` (a heading in a conversation)."""
 
     kind: str
     text: str
 
 
-class Cut(NamedTuple):
+class PieceCut(NamedTuple):
     """A text without some of it: at each place, in UTF-16 units, how many characters are left out."""
 
     text: str
@@ -52,23 +52,23 @@ def _content(content: Any) -> str:
     return "\n".join(shown)
 
 
-def pieces(raw: str, reasoning: Iterable[Sequence[int]]) -> list[Piece]:
+def text_pieces(raw: str, reasoning: Iterable[Sequence[int]]) -> list[TextPiece]:
     """Return an output as stretches of reasoning and of what is visible; together they are the output."""
-    found: list[Piece] = []
+    found: list[TextPiece] = []
     at = 0
     for start, end in [*reasoning, (len(raw), len(raw))]:
         if start > at:
-            found.append(Piece("visible", raw[at:start]))
+            found.append(TextPiece("visible", raw[at:start]))
         if end > start:
-            found.append(Piece("reasoning", raw[start:end]))
+            found.append(TextPiece("reasoning", raw[start:end]))
         at = end
     return found
 
 
-def cut(text: str, most: int, span: tuple[int, int] | None = None) -> Cut:
+def shorten(text: str, most: int, span: tuple[int, int] | None = None) -> PieceCut:
     """Return a text of about `most` characters: its beginning, its end, and always what `span` marks."""
     if len(text) <= most:
-        return Cut(text, [], _units(text, span))
+        return PieceCut(text, [], _units(text, span))
     head = most // 2
     tail = len(text) - (most - head)
     kept = [(0, head)]
@@ -85,7 +85,7 @@ def cut(text: str, most: int, span: tuple[int, int] | None = None) -> Cut:
             moved = (len(short) + span[0] - start, len(short) + min(span[1], end) - start)
         short += text[start:end]
         at = end
-    return Cut(short, gaps, _units(short, moved))
+    return PieceCut(short, gaps, _units(short, moved))
 
 
 def _keep(kept: list[tuple[int, int]], start: int, end: int) -> None:
@@ -121,7 +121,7 @@ class Shared:
         ]
 
     def _without(self, prefix: str, text: str) -> tuple[int, str]:
-        if not prefix or (len(prefix) < LEAST_SHARED and prefix != text):
+        if not prefix or (len(prefix) < MIN_SHARED_CHARACTERS and prefix != text):
             return (-1, text)
         place = self.places.setdefault(prefix, len(self.texts))
         if place == len(self.texts):
@@ -145,7 +145,7 @@ def _prefixes(texts: Iterable[str]) -> dict[str, str]:
 
     for text in sorted(counts):
         common = _common(family[0][: len(prefix)], text) if family else ""
-        if family and len(common) >= max(LEAST_SHARED, len(prefix) // 2):
+        if family and len(common) >= max(MIN_SHARED_CHARACTERS, len(prefix) // 2):
             prefix = common
         else:
             close()

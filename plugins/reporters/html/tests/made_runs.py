@@ -11,7 +11,12 @@ import tomli_w
 from aisb import Prediction, Sample, Score, Timing, Usage
 from aisb_engine import open_finished_run
 from aisb_engine._record.log import LogWriter
-from aisb_engine._record.predictions import Asked, read_answers, write_predictions, write_samples
+from aisb_engine._record.predictions import (
+    RenderedSample,
+    read_logged_answers,
+    write_predictions,
+    write_samples,
+)
 from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._record.scores import write_scores
 from aisb_engine._scoring.metrics import bounds, outcomes, summarize
@@ -54,12 +59,12 @@ class Made:
         """`samples` are (Sample, prompt); replies and graded have an entry an answer: values of Prediction, of Score."""
         folder = self.folder
         self.pairs.append((model, task))
-        write_samples(folder, model, task, [Asked(*one) for one in samples], made_by={})
+        write_samples(folder, model, task, [RenderedSample(*one) for one in samples], made_by={})
         keys = [(sample.id, repeat) for sample, _ in samples for repeat in range(repeats)]
         with LogWriter(folder.log(model, task) / "worker-0") as log:
             for (key, repeat), reply in zip(keys, replies, strict=True):
                 log.append(Prediction(key, repeat, **reply), final=True)
-        answers = read_answers(folder, model, task, repeats)
+        answers = read_logged_answers(folder, model, task, repeats)
         write_predictions(folder, model, task, answers, repeats=repeats, also_json=False)
         groups = {sample.id: sample.group for sample, _ in samples}
         scores = [

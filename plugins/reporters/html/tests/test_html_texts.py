@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aisb_reporter_html._texts import Shared, beginnings, cut, excerpt, pieces, turns
+from aisb_reporter_html._texts import Shared, beginnings, excerpt, shorten, text_pieces, turns
 
 
 def test_a_prefix_that_prompts_share_is_kept_once():
@@ -49,14 +49,14 @@ def test_prefix_and_rest_are_always_the_text(texts):
 
 
 def test_a_long_text_keeps_its_ends_and_says_what_is_left_out():
-    short, gaps, span = cut("a" * 500 + "b" * 5000 + "c" * 500, 1000)
+    short, gaps, span = shorten("a" * 500 + "b" * 5000 + "c" * 500, 1000)
     assert short == "a" * 500 + "c" * 500
     assert (gaps, span) == ([(500, 5000)], None)
 
 
 def test_what_was_extracted_is_kept_wherever_it_stands():
     text = "x" * 4000 + "ANSWER" + "y" * 4000
-    short, gaps, span = cut(text, 1000, (4000, 4006))
+    short, gaps, span = shorten(text, 1000, (4000, 4006))
     assert short[span[0] : span[1]] == "ANSWER"
     assert len(short) + sum(count for _, count in gaps) == len(text)
     assert len(gaps) == 2
@@ -69,14 +69,14 @@ def test_what_was_extracted_is_kept_wherever_it_stands():
 @example(text="é" * 900, start=650, length=250, most=3)
 def test_a_span_marks_the_same_words_in_what_is_left(text, start, length, most):
     span = (min(start, len(text)), min(start + length, len(text)))
-    short, gaps, moved = cut(text, most, span)
+    short, gaps, moved = shorten(text, most, span)
     units = short.encode("utf-16-le")
     assert units[2 * moved[0] : 2 * moved[1]].decode("utf-16-le") == text[span[0] : span[1]]
     assert len(short) + sum(count for _, count in gaps) == len(text)
 
 
 def test_positions_are_counted_as_scripts_count_them():
-    assert cut("😀😀18", 100, (2, 4)).span == (4, 6)
+    assert shorten("😀😀18", 100, (2, 4)).span == (4, 6)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_positions_are_counted_as_scripts_count_them():
     ],
 )
 def test_reasoning_stands_apart_from_what_is_visible(raw, reasoning, found):
-    assert [tuple(piece) for piece in pieces(raw, reasoning)] == found
+    assert [tuple(piece) for piece in text_pieces(raw, reasoning)] == found
 
 
 def test_a_part_that_is_no_text_is_named():

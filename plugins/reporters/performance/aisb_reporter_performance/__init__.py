@@ -47,16 +47,16 @@ class Performance(Reporter):
 
         What is measured follows from the options in the run's configuration, the same for all reporters.
         """
-        from aisb_reporter_performance._files import write
-        from aisb_reporter_performance._text import as_text
+        from aisb_reporter_performance._files import write_files
+        from aisb_reporter_performance._text import result_text
 
         written: list[Path] = []
         for result in run.performance.values():
             dialects = [result.dialect(name) for name in self.dialects]
             if self.show:
                 width = self.width or shutil.get_terminal_size((80, 24)).columns
-                _print(as_text(result, dialects, width, tables=self.tables, spec_decode=self.spec_decode))
-            written += write(run.folder, result, dialects)  # last, since a disk can be full
+                _print(result_text(result, dialects, width, tables=self.tables, spec_decode=self.spec_decode))
+            written += write_files(run.folder, result, dialects)  # last, since a disk can be full
         return written
 
 

@@ -28,7 +28,9 @@ ARRAYS = (
 """The arrays of the `.npz` file that are columns as they are, in its order."""
 
 
-def write(folder: Path, result: PerformanceResult, dialects: Sequence[DialectResult] = ()) -> list[Path]:
+def write_files(
+    folder: Path, result: PerformanceResult, dialects: Sequence[DialectResult] = ()
+) -> list[Path]:
     """Write all files of one subtask into a run folder; return them."""
     base = folder / "performances" / result.model / result.task
     content = {

@@ -9,12 +9,12 @@ from aisb import PerformanceResult, Stage
 from aisb_reporter_performance._tables import UNKNOWN, short
 
 LINES = 12
-WIDTH = 80
+HEADLINE_WIDTH = 80
 """The headline is no wider than this, however wide the terminal is."""
-TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
-PERCENTILES = (95.0, 99.0)
+HEADLINE_TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
+HEADLINE_PERCENTILES = (95.0, 99.0)
 """The percentiles beside the median, where no others were asked for."""
-USUAL = (75.0, 90.0, 99.0)
+DEFAULT_PERCENTILES = (75.0, 90.0, 99.0)
 """The percentiles of the tables, where no others were asked for."""
 MOST_PERCENTILES = 3
 """How many percentiles have room beside the median."""
@@ -37,7 +37,7 @@ def _reasons(result: PerformanceResult, most: int) -> list[str]:
     folded = [
         part
         for line in lines
-        for part in textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+        for part in textwrap.wrap(line, HEADLINE_WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     ]
     if len(folded) <= most:
         return folded
@@ -63,15 +63,15 @@ def _numbers(result: PerformanceResult) -> Iterator[str]:
     stage = result.stages[-1]
     percentiles = _percentiles(result)
     yield f"{'ms':<6}" + "".join(f"{f'p{percent:g}':>9}" for percent in (50, *percentiles))
-    for name, (label, value) in zip(TIMES, _rates(result, stage), strict=True):
+    for name, (label, value) in zip(HEADLINE_TIMES, _rates(result, stage), strict=True):
         times = "".join(f"{short(value):>9}" for value in _times(stage, name, percentiles))
         yield f"{name:<6}{times}    {label:<18}{value}"
 
 
 def _percentiles(result: PerformanceResult) -> tuple[float, ...]:
     """Return the percentiles that stand beside the median: the highest of those that were asked for."""
-    if result.percentiles == USUAL:
-        return PERCENTILES
+    if result.percentiles == DEFAULT_PERCENTILES:
+        return HEADLINE_PERCENTILES
     return tuple(sorted({*result.percentiles} - {50})[-MOST_PERCENTILES:])
 
 
@@ -122,4 +122,4 @@ def requested_rate(result: PerformanceResult) -> str:
 
 
 def _cut(line: str) -> str:
-    return line.rstrip() if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
+    return line.rstrip() if len(line) <= HEADLINE_WIDTH else f"{line[: HEADLINE_WIDTH - 1]}…"

@@ -31,7 +31,7 @@ BROKEN = {
 """How long names stand in a narrow terminal."""
 
 
-def as_text(
+def result_text(
     result: PerformanceResult,
     dialects: Sequence[DialectResult] = (),
     width: int = 80,

@@ -24,7 +24,7 @@ MOST_REQUESTS = 300_000
 """How many requests a page holds; of more, every second, third, …"""
 MOST_CHUNKS = 50_000_000
 """How many chunks are credited at their own time; of more, those of every second, third, … request."""
-BATCH = 1_000_000
+POINTS_PER_BATCH = 1_000_000
 MOST_REASONS = 200
 LONGEST_REASON = 300
 TOKEN_PARTS = 6_000
@@ -228,7 +228,7 @@ def _batches(gaps: Iterable[tuple[int, Any]]) -> Iterator[tuple[list[int], list[
         rows.append(row)
         batch.append(each)
         held += len(each)
-        if held >= BATCH:
+        if held >= POINTS_PER_BATCH:
             yield rows, batch
             rows, batch, held = [], [], 0
     if rows:

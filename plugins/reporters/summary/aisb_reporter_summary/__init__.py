@@ -32,17 +32,17 @@ class Text(Reporter):
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.txt`, and print the same text."""
-        from aisb_reporter_summary._table import as_text
+        from aisb_reporter_summary._table import table_text
 
-        text = as_text(run, self.width)
+        text = table_text(run, self.width)
         return self._shown(run.summary(".txt"), text)
 
     def report_several(self, runs: Sequence[FinishedRun], folder: Path) -> Iterable[Path]:
         """Write `points.txt`, and print the same text."""
         from aisb_reporter_summary._several import points_of
-        from aisb_reporter_summary._several_table import as_text
+        from aisb_reporter_summary._several_table import table_text
 
-        return self._shown(folder / "points.txt", as_text(points_of(runs)))
+        return self._shown(folder / "points.txt", table_text(points_of(runs)))
 
     def _shown(self, file: Path, text: str) -> list[Path]:
         written = [_written(file, text)]

@@ -13,7 +13,7 @@ from aisb_reporter_summary._not_asked import requests_not_asked
 from aisb_reporter_summary._speeds import performances
 from aisb_reporter_summary._table import some_groups
 
-LONGEST = 2000
+MAX_MESSAGE_LENGTH = 2000
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML file can hold, not even escaped; models write them all the same."""
 
@@ -123,5 +123,6 @@ def _suite(name: str, model: str, task: str, tests: list[Test]) -> ET.Element:
 
 def _clean(text: str) -> str:
     """Return a text as XML can hold it, cut where it is very long."""
-    cut = text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text):,} characters)"
+    is_long = len(text) > MAX_MESSAGE_LENGTH
+    cut = f"{text[:MAX_MESSAGE_LENGTH]} … ({len(text):,} characters)" if is_long else text
     return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", cut)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from aisb import FinishedRun
 from aisb_reporter_summary._speeds import performances
 
-Pair = tuple[str, str]
+ModelAndTask = tuple[str, str]
 
 
-def requests_not_asked(run: FinishedRun) -> dict[Pair, int]:
+def requests_not_asked(run: FinishedRun) -> dict[ModelAndTask, int]:
     """Return how many requests of each (model, task) were not asked, without pairs where all were."""
     found = {(one.model, one.task): one.not_asked_yet for one in run.results}
     found |= {(one.model, one.task): one.achieved.offered - one.achieved.sent for one in performances(run)}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from aisb import FinishedRun, PerformanceResult
 
-TIMES = ("TTFT", "TPOT", "E2EL")
+COMPARED_TIMES = ("TTFT", "TPOT", "E2EL")
 
 
 def performances(run: FinishedRun) -> list[PerformanceResult]:
@@ -14,10 +14,10 @@ def performances(run: FinishedRun) -> list[PerformanceResult]:
     return list(run.performance.values()) if run.is_performance else []
 
 
-def numbers(result: PerformanceResult) -> Iterator[tuple[str, float | None]]:
+def summary_numbers(result: PerformanceResult) -> Iterator[tuple[str, float | None]]:
     """Yield the numbers of a subtask that stand in a summary, each with its unit in the name."""
     total = result.stages[0]
-    for name in TIMES:
+    for name in COMPARED_TIMES:
         times = total.parameters[name]
         yield f"{name} median (ms)", times.median if times else None
         percent = max(result.percentiles, default=None)

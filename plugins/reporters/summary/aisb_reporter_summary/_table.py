@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from aisb import OUTCOMES, FinishedRun, Metric, Outcome, Result
 from aisb.helpers import csv_cell
 from aisb_reporter_summary._not_asked import requests_not_asked
-from aisb_reporter_summary._speeds import numbers, performances
+from aisb_reporter_summary._speeds import performances, summary_numbers
 
 UNKNOWN = "–"
 LABELS = ("dataset", "version", "metric", "mode")
@@ -30,7 +30,7 @@ GRADED_BADLY = "their answers are there, and could not be graded: look at them w
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One line of the table: what was measured, and each model's number."""
 
     name: str
@@ -46,42 +46,44 @@ class Row:
 
     def shown(self, models: Sequence[str]) -> list[str]:
         """The numbers of these models, as a table has them."""
-        return [number(self.cells[model][1].value if model in self.cells else None) for model in models]
+        return [
+            format_number(self.cells[model][1].value if model in self.cells else None) for model in models
+        ]
 
 
-def rows(run: FinishedRun) -> list[Row]:
+def rows(run: FinishedRun) -> list[TableRow]:
     """Return a row for each task and metric, in the run's order; groups stand above their averages."""
-    table: list[Row] = []
+    table: list[TableRow] = []
     for task in run.tasks:
-        groups: dict[tuple[str, ...], Row] = {}
-        overall: dict[tuple[str, ...], Row] = {}
+        groups: dict[tuple[str, ...], TableRow] = {}
+        overall: dict[tuple[str, ...], TableRow] = {}
         for result in (result for result in run.results if result.task == task):
             for name, metric in result.rows():
-                row = Row(name, result.version, metric.name, result.mode)
+                row = TableRow(name, result.version, metric.name, result.mode)
                 kept = overall if metric.group is None else groups
                 kept.setdefault(tuple(row.labels), row).cells[result.model] = (result, metric)
         table += [*groups.values(), *overall.values()]
     return table + _speeds(run)
 
 
-def _speeds(run: FinishedRun) -> list[Row]:
+def _speeds(run: FinishedRun) -> list[TableRow]:
     """Return a row for each task and number of a performance run."""
-    found: dict[tuple[str, str], Row] = {}
+    found: dict[tuple[str, str], TableRow] = {}
     for one in performances(run):
         left = requests_not_asked(run).get((one.model, one.task), 0)
         result = Result(one.model, one.task, "", PERF, run.folder, not_asked_yet=left)
-        for name, value in numbers(one):
-            row = found.setdefault((one.task, name), Row(one.task, "", name, PERF))
+        for name, value in summary_numbers(one):
+            row = found.setdefault((one.task, name), TableRow(one.task, "", name, PERF))
             row.cells[one.model] = (result, Metric(name, value, count=one.stages[0].totals.succeeded))
     return list(found.values())
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Return a number as every table here has it: `56.70`, or a dash where it is not known."""
     return UNKNOWN if value is None else f"{value:.2f}"
 
 
-def as_text(run: FinishedRun, width: int = 80) -> str:
+def table_text(run: FinishedRun, width: int = 80) -> str:
     """Return the table and its notes in `width` columns, as long as one model fits beside the labels."""
     table = rows(run)
     blocks = (
@@ -148,12 +150,12 @@ def as_csv(run: FinishedRun) -> str:
     return text.getvalue()
 
 
-def _unscored(run: FinishedRun) -> Iterator[Row]:
+def _unscored(run: FinishedRun) -> Iterator[TableRow]:
     """Yield a row without a number for each task that was asked in part, and not scored."""
     for (model, task), left in requests_not_asked(run).items():
         if (model, task) in run.unscored and not run.is_performance:
             result = Result(model, task, "", "", run.folder, not_asked_yet=left)
-            yield Row(task, "", "", "", {model: (result, Metric("", None, count=0))})
+            yield TableRow(task, "", "", "", {model: (result, Metric("", None, count=0))})
 
 
 def _exact(value: float | None) -> str:
@@ -181,7 +183,7 @@ def some_groups(metric: Metric) -> str:
     return "{} of {} groups".format(*metric.groups) if metric.groups else ""
 
 
-def _notes(table: Sequence[Row]) -> Iterator[str]:
+def _notes(table: Sequence[TableRow]) -> Iterator[str]:
     """Yield what each number rests on: how many samples, how sure, and how they ended."""
     for row in (row for row in table if row.mode != PERF):
         for model, (result, metric) in row.cells.items():
@@ -260,7 +262,7 @@ def _inline(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def _grid(table: Sequence[Row], models: Sequence[str], width: int) -> str:
+def _grid(table: Sequence[TableRow], models: Sequence[str], width: int) -> str:
     """Return one block of the table; names are broken over lines where they would not fit otherwise."""
     from tabulate import tabulate
 
@@ -286,7 +288,9 @@ def _grid(table: Sequence[Row], models: Sequence[str], width: int) -> str:
     return block
 
 
-def _beside_each_other(table: Sequence[Row], models: Sequence[str], width: int) -> Iterator[tuple[str, ...]]:
+def _beside_each_other(
+    table: Sequence[TableRow], models: Sequence[str], width: int
+) -> Iterator[tuple[str, ...]]:
     """Split the models into those that fit beside each other."""
     block: tuple[str, ...] = ()
     for model in models:

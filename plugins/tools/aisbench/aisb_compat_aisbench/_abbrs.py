@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aisb_cli.importers.abbreviations import FIELD, abbreviations
+from aisb_cli.importers.abbreviations import TEMPLATE_FIELD, abbreviations
 from aisb_cli.importers.abbreviations import group_of as _group_of
 
 
 def has_own_groups(task: str, table: Mapping[str, Any]) -> bool:
     """Say whether each group of a task is a data set of its own there."""
-    return FIELD.search(_pattern(task, table)) is not None
+    return TEMPLATE_FIELD.search(_pattern(task, table)) is not None
 
 
 def abbr_of(task: str, table: Mapping[str, Any], group: str | None, given: Any = None) -> str:
@@ -25,12 +25,12 @@ def abbr_of(task: str, table: Mapping[str, Any], group: str | None, given: Any =
     if isinstance(given, Mapping) and group in given:
         return str(given[group])
     pattern = _pattern(task, table)
-    if FIELD.search(pattern) is None:
+    if TEMPLATE_FIELD.search(pattern) is None:
         return pattern
     if group is None:
         return task
     name = str(abbreviations()["groups"].get(_base(task, table)[0], {}).get(group, group))
-    return FIELD.sub(lambda _: name, pattern)
+    return TEMPLATE_FIELD.sub(lambda _: name, pattern)
 
 
 def group_of(base: str, abbr: str) -> str | None:
@@ -48,7 +48,7 @@ def _pattern(task: str, table: Mapping[str, Any]) -> str:
     base, variant = _base(task, table)
     known = abbreviations()
     pattern = str(known["variants"].get(f"{base}:{variant}") or known["tasks"].get(base, base))
-    return pattern if task == base or FIELD.search(pattern) else task
+    return pattern if task == base or TEMPLATE_FIELD.search(pattern) else task
 
 
 def _base(task: str, table: Mapping[str, Any]) -> tuple[str, str]:

@@ -14,18 +14,18 @@ from aisb import FinishedRun, Metric, Result, Row
 from aisb.helpers import write_file
 from aisb_compat_aisbench._abbrs import abbr_of, has_own_groups
 from aisb_compat_aisbench._known import known_datasets
-from aisb_compat_aisbench._summary import Line, print_summary, write_summary
+from aisb_compat_aisbench._summary import SummaryLine, print_summary, write_summary
 
 if TYPE_CHECKING:
     from aisb_compat_aisbench._reporter import AisBench
 
-ROLES = {"user": "HUMAN", "assistant": "BOT", "system": "SYSTEM"}
+AISBENCH_ROLES = {"user": "HUMAN", "assistant": "BOT", "system": "SYSTEM"}
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
 @dataclass(slots=True)
-class Part:
+class AnswerPart:
     """One data set of AISBench: a group of a task, or a whole task. `places` are its samples' numbers."""
 
     abbr: str
@@ -37,7 +37,7 @@ class Part:
 def write_answers(reporter: AisBench, run: FinishedRun, folder: Path) -> list[Path]:
     """Write the files of an accuracy run, and print its summary."""
     written: list[Path] = []
-    lines: list[Line] = []
+    lines: list[SummaryLine] = []
     results = {(result.model, result.task): result for result in run.results}
     for model, task in [*results, *(pair for pair in run.unscored if pair not in results)]:
         table = run.configuration.get("tasks", {}).get(task, {})
@@ -46,7 +46,7 @@ def write_answers(reporter: AisBench, run: FinishedRun, folder: Path) -> list[Pa
             written += _predictions(folder, model, part)
         result = results.get((model, task))
         if result is None:
-            lines += [Line(part.abbr, "-", "-", "-", model, None) for part in parts]
+            lines += [SummaryLine(part.abbr, "-", "-", "-", model, None) for part in parts]
         else:
             scored = _Scored(reporter, run, result, parts)
             written += scored.write(folder)
@@ -59,16 +59,16 @@ def write_answers(reporter: AisBench, run: FinishedRun, folder: Path) -> list[Pa
 
 def parts_of(
     run: FinishedRun, model: str, task: str, table: Mapping[str, Any], given: Any = None
-) -> list[Part]:
+) -> list[AnswerPart]:
     """Return the data sets that a task is there, each with its samples and requests."""
     apart = has_own_groups(task, table)
-    parts: dict[str | None, Part] = {}
-    of_sample: dict[str, Part] = {}
+    parts: dict[str | None, AnswerPart] = {}
+    of_sample: dict[str, AnswerPart] = {}
     for sample in run.samples(model, task):
         group = sample["group"] if apart else None
         part = parts.get(group)
         if part is None:
-            part = parts[group] = Part(abbr_of(task, table, group, given), group)
+            part = parts[group] = AnswerPart(abbr_of(task, table, group, given), group)
         part.places[sample["id"]] = len(part.places)
         of_sample[sample["id"]] = part
     for row in run.requests(model, task):
@@ -77,7 +77,7 @@ def parts_of(
     return list(parts.values())
 
 
-def _predictions(folder: Path, model: str, part: Part) -> Iterator[Path]:
+def _predictions(folder: Path, model: str, part: AnswerPart) -> Iterator[Path]:
     """Write the answers of a data set as JSON by number and as lines, and its failures by themselves."""
     base = folder / "predictions" / model / part.abbr
     answered = {number: entry for number, entry in _numbered(part) if entry["success"]}
@@ -105,7 +105,7 @@ def _predictions(folder: Path, model: str, part: Part) -> Iterator[Path]:
         path.unlink(missing_ok=True)  # what failed before was asked again
 
 
-def _numbered(part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
+def _numbered(part: AnswerPart) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each request as an entry with its number; repeats follow after all samples, turns are one."""
     turns: dict[tuple[int, str], list[Row]] = {}
     for row in part.rows:
@@ -165,7 +165,7 @@ def _prompt(prompt: Any) -> Any:
     if not isinstance(prompt, list):
         return prompt
     return [
-        {"role": ROLES.get(turn.get("role"), turn.get("role")), "prompt": turn.get("content")}
+        {"role": AISBENCH_ROLES.get(turn.get("role"), turn.get("role")), "prompt": turn.get("content")}
         for turn in prompt
     ]
 
@@ -173,7 +173,7 @@ def _prompt(prompt: Any) -> Any:
 class _Scored:
     """The results of one model on one task, by data set."""
 
-    def __init__(self, reporter: AisBench, run: FinishedRun, result: Result, parts: list[Part]) -> None:
+    def __init__(self, reporter: AisBench, run: FinishedRun, result: Result, parts: list[AnswerPart]) -> None:
         self.run = run
         self.result = result
         self.parts = parts
@@ -182,7 +182,7 @@ class _Scored:
         self.details = _details(result.file)
         self.found = _found(run, result) if reporter.extract_rate else None
 
-    def metrics(self, part: Part) -> dict[str, float | None]:
+    def metrics(self, part: AnswerPart) -> dict[str, float | None]:
         """Return the metrics of a data set by the names that they have there."""
         own = [metric for metric in self.result.metrics if metric.group == part.group]
         return {self._name(metric): metric.value for metric in own}
@@ -208,7 +208,7 @@ class _Scored:
                 orjson.dumps(table, option=INDENTED),
             )
 
-    def _numbered_details(self, part: Part) -> dict[str, Any]:
+    def _numbered_details(self, part: AnswerPart) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, place in part.places.items():
             entry = self.details.get(name)
@@ -216,7 +216,7 @@ class _Scored:
                 found[str(repeat * len(part.places) + place)] = {**one, "prompt": _prompt(one.get("prompt"))}
         return dict(sorted(found.items(), key=lambda pair: int(pair[0])))
 
-    def lines(self, table: Mapping[str, Any]) -> Iterator[Line]:
+    def lines(self, table: Mapping[str, Any]) -> Iterator[SummaryLine]:
         """Yield the lines of the summary: data sets, then what is over all groups."""
         result, mode = self.result, "ppl" if self.result.mode == "logprob" else self.result.mode
         groups = {part.group: part.abbr for part in self.parts}
@@ -226,7 +226,7 @@ class _Scored:
             if metric.group is not None and metric.group not in groups:
                 continue
             abbr = whole if metric.group is None else groups[metric.group]
-            yield Line(abbr, result.version, self._name(metric), mode, result.model, metric.value)
+            yield SummaryLine(abbr, result.version, self._name(metric), mode, result.model, metric.value)
 
 
 def _details(file: Path) -> Mapping[str, Any]:

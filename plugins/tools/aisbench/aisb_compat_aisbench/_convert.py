@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aisb import ConfigError
 from aisb_compat_aisbench._datasets import MappedTask, TaskMapper
 from aisb_compat_aisbench._files import ConfigFile, data_sets
-from aisb_compat_aisbench._models import MappedModel, map_model, plain
+from aisb_compat_aisbench._models import MappedModel, map_model, toml_value
 
 if TYPE_CHECKING:
     from aisb_engine import Plugins
@@ -121,7 +121,7 @@ def convert(file: ConfigFile, plugins: Plugins) -> Converted:
         converted.add_models(scope["models"], f"{where}: models")
         converted.add_tasks(scope["datasets"], mapper, f"{where}: datasets")
     if work_dir := scope.get("work_dir"):
-        converted.work_dir = str(plain(work_dir, f"{where}: work_dir"))
+        converted.work_dir = str(toml_value(work_dir, f"{where}: work_dir"))
     if (workers := _workers(scope.get("infer"))) != 1:
         converted.notes.append(
             f"{where}: infer: passed over; --max-num-workers {workers} runs as many subtasks at once"

@@ -13,7 +13,7 @@ from aisb import AisbError, ConfigError, UnknownName
 from aisb_compat_aisbench._abbrs import abbr_of, group_of
 from aisb_compat_aisbench._fingerprint import fingerprint
 from aisb_compat_aisbench._known import ORIGIN, known_abbrs, known_datasets
-from aisb_compat_aisbench._models import plain
+from aisb_compat_aisbench._models import toml_value
 from aisb_compat_aisbench._prompts import map_prompt
 from aisb_compat_aisbench._values import Symbol
 from aisb_engine import Catalog, Resolver, RunInput, Selection, safe_name
@@ -21,7 +21,7 @@ from aisb_engine import Catalog, Resolver, RunInput, Selection, safe_name
 DATA_ROOT = "ais_bench/datasets/"
 RANGE = re.compile(r"\[(-?\d+)?:(-?\d+)?(:\d+)?\]")
 FILES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
-PASSED_OVER = {
+IGNORED_DATASET_KEYS = {
     "name",
     "abbr",
     "type",
@@ -164,7 +164,7 @@ class TaskMapper:
         if rows := _rows(config.get("reader_cfg"), f"{where}.reader_cfg.test_range"):
             table["rows"] = rows
         if path := config.get("path"):
-            self._move(selection, str(plain(path, f"{where}.path")), table)
+            self._move(selection, str(toml_value(path, f"{where}.path")), table)
         if isinstance(config.get("config"), Mapping):
             map_synthetic(config["config"], table, f"{where}.config")
         _map_trace(config, table, where, notes)
@@ -185,7 +185,7 @@ class TaskMapper:
             _refuse_code(grading, f"{where}.eval_cfg")
             notes.append(f"{where}.eval_cfg: graded as the task {selection.name} is graded here")
         for key in config:
-            if key not in PASSED_OVER and key != "config" and "type" not in config:
+            if key not in IGNORED_DATASET_KEYS and key != "config" and "type" not in config:
                 raise ConfigError(f"{where}.{key}", "is a key of a data set that is not known here")
         return table
 
@@ -231,7 +231,7 @@ def _refuse_code(table: Mapping[str, Any], where: str) -> None:
         step = table.get(key)
         kind = step.get("type") if isinstance(step, Mapping) else step
         if kind is not None and not isinstance(kind, (Symbol, str)):
-            plain(kind, f"{where}.{key}")
+            toml_value(kind, f"{where}.{key}")
 
 
 def _rows(reader: Any, where: str) -> str | None:
@@ -283,7 +283,7 @@ def _milliseconds(config: Mapping[str, Any], key: str, where: str, *, none: int)
     return float(value) / 1000
 
 
-LENGTHS = {"MinValue": "min", "MaxValue": "max", "Mean": "mean", "Var": "var", "Alpha": "alpha"}
+LENGTH_KEYS = {"MinValue": "min", "MaxValue": "max", "Mean": "mean", "Var": "var", "Alpha": "alpha"}
 
 
 def map_synthetic(config: Mapping[str, Any], table: dict[str, Any], where: str) -> None:
@@ -291,7 +291,7 @@ def map_synthetic(config: Mapping[str, Any], table: dict[str, Any], where: str) 
     kind = str(config.get("Type", "")).lower()
     dataset = table.setdefault("dataset", {})
     if "RequestCount" in config:
-        dataset["requests"] = plain(config["RequestCount"], f"{where}.RequestCount")
+        dataset["requests"] = toml_value(config["RequestCount"], f"{where}.RequestCount")
     if kind == "string":
         parts = config.get("StringConfig") or {}
         for there, here in (("Input", "input"), ("Output", "output")):
@@ -300,7 +300,7 @@ def map_synthetic(config: Mapping[str, Any], table: dict[str, Any], where: str) 
     elif kind == "tokenid":
         parts = config.get("TokenIdConfig") or {}
         if "RequestSize" in parts:
-            dataset["input"] = plain(parts["RequestSize"], f"{where}.TokenIdConfig.RequestSize")
+            dataset["input"] = toml_value(parts["RequestSize"], f"{where}.TokenIdConfig.RequestSize")
         if prefix := _prefix(parts, f"{where}.TokenIdConfig.PrefixLen"):
             dataset["prefix"] = prefix
     else:
@@ -321,6 +321,6 @@ def _prefix(parts: Mapping[str, Any], where: str) -> int:
 def _lengths(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     params = config.get("Params") or {}
     for key in params:
-        if key not in LENGTHS:
-            raise ConfigError(f"{where}.Params.{key}", f"is not known; known: {', '.join(LENGTHS)}")
-    return {"method": config.get("Method"), **{LENGTHS[key]: value for key, value in params.items()}}
+        if key not in LENGTH_KEYS:
+            raise ConfigError(f"{where}.Params.{key}", f"is not known; known: {', '.join(LENGTH_KEYS)}")
+    return {"method": config.get("Method"), **{LENGTH_KEYS[key]: value for key, value in params.items()}}

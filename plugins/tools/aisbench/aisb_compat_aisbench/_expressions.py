@@ -9,7 +9,7 @@ import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeAlias
 
-from aisb_compat_aisbench._language import BINARY, FUNCTIONS, compare, format_value, items
+from aisb_compat_aisbench._language import BINARY, FUNCTIONS, compare_values, format_value, items
 from aisb_compat_aisbench._methods import method
 from aisb_compat_aisbench._values import Budget, Opaque, Symbol, UnreadableError, is_key
 
@@ -205,7 +205,7 @@ class Expressions:
         left = self._value(node.left)
         for operation, right_node in zip(node.ops, node.comparators, strict=True):
             right = self._value(right_node)
-            if not compare(type(operation).__name__, left, right, self.budget):
+            if not compare_values(type(operation).__name__, left, right, self.budget):
                 return False
             left = right
         return True

@@ -14,13 +14,13 @@ from aisb_compat_aisbench._expressions import Scope
 from aisb_compat_aisbench._known import ORIGIN, known_abbrs, stub
 from aisb_compat_aisbench._values import Budget, TooMuchError, UnreadableError
 
-LARGEST = 1_000_000
+MAX_CONFIG_BYTES = 1_000_000
 """The largest config file that is read, in bytes; the reference's largest has 51,230."""
 NESTED = 8
 LARGEST_RESULT = 500_000
 """The most values, with all in them, that a file may say; the reference's largest says 85,513."""
 RESULTS = ("models", "datasets", "model_dataset_combinations", "work_dir")
-NAME = re.compile(r"[\w.+@=-]+")
+CONFIG_NAME = re.compile(r"[\w.+@=-]+")
 PACKAGE = "ais_bench.benchmark.configs"
 """The package under which config files include those that come with the reference."""
 
@@ -67,7 +67,7 @@ def config_folders(given: Path | None) -> list[Path]:
 
 def find_config(kind: str, name: str, folders: Sequence[Path]) -> Path | None:
     """Return the config file of a name below `models/` or `datasets/` of the folders; the first one found."""
-    if not NAME.fullmatch(name):
+    if not CONFIG_NAME.fullmatch(name):
         return None
     for folder in folders:
         found = sorted((folder / kind).rglob(f"{name.removesuffix('.py')}.py"))
@@ -171,8 +171,8 @@ class _Includes:
 
 def _text(path: Path) -> str:
     try:
-        if path.stat().st_size > LARGEST:
-            raise UnreadableError(f"is larger than {LARGEST} bytes")
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise UnreadableError(f"is larger than {MAX_CONFIG_BYTES} bytes")
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror}") from error

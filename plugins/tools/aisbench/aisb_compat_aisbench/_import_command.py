@@ -16,7 +16,7 @@ from aisb_compat_aisbench._files import config_files, read_config
 if TYPE_CHECKING:
     from aisb_engine import Plugins
 
-HEAD = """\
+FILE_HEADER = """\
 # Read from {source} by aisb config import: `aisb run` runs what it runs. It says what AISBench does where a
 # key is left out: one request at a time, {retries} retries, no limit of time. Flags and --set stand above it.
 """
@@ -87,7 +87,7 @@ def _text(source: Path, converted: Converted) -> str:
     tables: dict[str, Any] = converted.tables()
     if not converted.models or not converted.selected:
         tables["run"] = {key: value for key, value in tables["run"].items() if value}
-    head = HEAD.format(source=source.name, retries=RETRIES)
+    head = FILE_HEADER.format(source=source.name, retries=RETRIES)
     notes = "".join(f"# {note}\n" for note in converted.notes)
     return head + notes + "\n" + tomli_w.dumps(tables, multiline_strings=True)
 

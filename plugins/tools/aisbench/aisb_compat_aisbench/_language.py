@@ -10,8 +10,8 @@ from typing import Any
 
 from aisb_compat_aisbench._values import SCALARS, Budget, Opaque, Symbol, UnreadableError, is_key
 
-FORMAT = re.compile(r"[<>^=]?[+ -]?0?\d{0,3},?(\.\d{1,2})?[bcdeEfFgGnosxX%]?")
-FIELD = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*|\d*)(?::([^{}]*))?\}|[{}]")
+FORMAT_SPEC = re.compile(r"[<>^=]?[+ -]?0?\d{0,3},?(\.\d{1,2})?[bcdeEfFgGnosxX%]?")
+FORMAT_FIELD = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*|\d*)(?::([^{}]*))?\}|[{}]")
 POWER_BITS = 64
 """The longest exponent is a small number; bases and results are bounded by the budget."""
 
@@ -21,7 +21,7 @@ def _add(left: Any, right: Any, budget: Budget) -> Any:
     if same is None:
         return _arithmetic(operator.add, left, right)
     if not isinstance(right, same):
-        raise UnreadableError(f"{kind_of(left)} + {kind_of(right)}")
+        raise UnreadableError(f"{type_name(left)} + {type_name(right)}")
     budget.spend((len(left) + len(right)) // 16)
     budget.checked(left)
     return left + right
@@ -33,7 +33,7 @@ def _multiply(left: Any, right: Any, budget: Budget) -> Any:
     if not isinstance(left, (str, list, tuple)):
         return _arithmetic(operator.mul, left, right)
     if not isinstance(right, int):
-        raise UnreadableError(f"{kind_of(left)} * {kind_of(right)}")
+        raise UnreadableError(f"{type_name(left)} * {type_name(right)}")
     limit = budget.text if isinstance(left, str) else budget.size
     if len(left) * max(right, 0) > limit:
         raise UnreadableError(f"a repetition of more than {limit} items")
@@ -60,7 +60,7 @@ def _merge(left: Any, right: Any, budget: Budget) -> Any:
     if isinstance(left, dict) and isinstance(right, dict):
         budget.spend(len(left) + len(right))
         return left | right
-    raise UnreadableError(f"{kind_of(left)} | {kind_of(right)}")
+    raise UnreadableError(f"{type_name(left)} | {type_name(right)}")
 
 
 def _remainder(left: Any, right: Any, _budget: Budget) -> Any:
@@ -80,7 +80,7 @@ def _arithmetic(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> 
 def _numbers(*values: Any) -> None:
     for value in values:
         if not isinstance(value, (int, float)):
-            raise UnreadableError(f"arithmetic with {kind_of(value)}")
+            raise UnreadableError(f"arithmetic with {type_name(value)}")
 
 
 BINARY: Mapping[str, Callable[[Any, Any, Budget], Any]] = {
@@ -98,9 +98,9 @@ BINARY: Mapping[str, Callable[[Any, Any, Budget], Any]] = {
 
 def _contains(item: Any, container: Any) -> bool:
     if isinstance(container, str) and not isinstance(item, str):
-        raise UnreadableError(f"{kind_of(item)} in a text")
+        raise UnreadableError(f"{type_name(item)} in a text")
     if not isinstance(container, (str, list, tuple, dict, range)):
-        raise UnreadableError(f"in {kind_of(container)}")
+        raise UnreadableError(f"in {type_name(container)}")
     return item in container
 
 
@@ -118,7 +118,7 @@ COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def compare(name: str, left: Any, right: Any, budget: Budget) -> bool:
+def compare_values(name: str, left: Any, right: Any, budget: Budget) -> bool:
     """Compare two values, whose size counts."""
     if name not in COMPARE:
         raise UnreadableError("this comparison")
@@ -135,8 +135,8 @@ def format_value(value: Any, spec: str) -> str:
     if isinstance(value, Symbol):
         raise UnreadableError(f"the text of {value.path}")
     if not isinstance(value, SCALARS):
-        raise UnreadableError(f"the text of {kind_of(value)}")
-    if not FORMAT.fullmatch(spec):
+        raise UnreadableError(f"the text of {type_name(value)}")
+    if not FORMAT_SPEC.fullmatch(spec):
         raise UnreadableError(f"the format {spec!r}")
     try:
         return str(format(value, spec))
@@ -148,7 +148,7 @@ def format_text(budget: Budget, text: str, /, *values: Any, **named: Any) -> str
     """Fill in `{}`, `{0}` and `{name}`; attributes and indices of values are not read."""
     parts: list[str] = []
     end = count = 0
-    for found in FIELD.finditer(text):
+    for found in FORMAT_FIELD.finditer(text):
         parts.append(text[end : found.start()])
         end = found.end()
         mark, name = found.group(), found.group(1)
@@ -170,7 +170,7 @@ def format_text(budget: Budget, text: str, /, *values: Any, **named: Any) -> str
 def _range(budget: Budget, *bounds: Any) -> list[int]:
     for bound in bounds:
         if not isinstance(bound, int):
-            raise UnreadableError(f"range() of {kind_of(bound)}")
+            raise UnreadableError(f"range() of {type_name(bound)}")
     if not 1 <= len(bounds) <= 3 or (len(bounds) == 3 and bounds[2] == 0):
         raise UnreadableError("these bounds of range()")
     steps = range(*bounds)
@@ -188,7 +188,7 @@ def items(budget: Budget, value: Any) -> list[Any]:
     if isinstance(value, (list, tuple, dict, str)):
         budget.spend(1 + len(value) // 16)
         return list(value)
-    raise UnreadableError(f"the items of {kind_of(value)}")
+    raise UnreadableError(f"the items of {type_name(value)}")
 
 
 def _sum(budget: Budget, values: Any, start: Any = 0) -> Any:
@@ -220,7 +220,7 @@ def make_dict(budget: Budget, value: Any = (), /, **named: Any) -> dict[Any, Any
 def _number(kind: type[int | float]) -> Callable[..., Any]:
     def convert(_budget: Budget, value: Any = 0) -> Any:
         if not isinstance(value, (int, float, str)) or (isinstance(value, str) and len(value) > 100):
-            raise UnreadableError(f"{kind.__name__}() of {kind_of(value)}")
+            raise UnreadableError(f"{kind.__name__}() of {type_name(value)}")
         try:
             return kind(value)
         except (ValueError, OverflowError) as error:
@@ -270,7 +270,7 @@ def _absolute(_budget: Budget, path: Any) -> str:
 def _part_of_path(part: Callable[[str], str]) -> Callable[..., str]:
     def call(_budget: Budget, path: Any) -> str:
         if not isinstance(path, str):
-            raise UnreadableError(f"a path that is {kind_of(path)}")
+            raise UnreadableError(f"a path that is {type_name(path)}")
         return part(path)
 
     return call
@@ -328,7 +328,7 @@ def _copied(budget: Budget, value: Any) -> Any:
     return value
 
 
-def kind_of(value: Any) -> str:
+def type_name(value: Any) -> str:
     """Say what a value is, for errors."""
     if isinstance(value, Symbol):
         return value.path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aisb_compat_aisbench._language import format_text, items, kind_of, list_of, make_dict
+from aisb_compat_aisbench._language import format_text, items, list_of, make_dict, type_name
 from aisb_compat_aisbench._values import Budget, UnreadableError, is_key
 
 
@@ -18,7 +18,7 @@ def _text(method: str) -> Callable[..., Any]:
                 isinstance(value, tuple) and all(isinstance(part, str) for part in value)
             )
             if not good:
-                raise UnreadableError(f"{method}() with {kind_of(value)}")
+                raise UnreadableError(f"{method}() with {type_name(value)}")
         budget.spend(len(text) // 16)
         if method == "replace" and len(values) >= 2 and isinstance(values[1], str):
             found = text.count(values[0]) if isinstance(values[0], str) else 0
@@ -66,7 +66,7 @@ def _appended(budget: Budget, target: list[Any], value: Any) -> None:
 
 def _inserted(budget: Budget, target: list[Any], place: Any, value: Any) -> None:
     if not isinstance(place, int):
-        raise UnreadableError(f"insert() at {kind_of(place)}")
+        raise UnreadableError(f"insert() at {type_name(place)}")
     target.insert(place, value)
     budget.checked(target)
 
@@ -94,7 +94,7 @@ def _updated(budget: Budget, target: dict[Any, Any], value: Any = (), /, **named
 
 def _key(value: Any) -> Any:
     if not is_key(value):
-        raise UnreadableError(f"{kind_of(value)} as a key")
+        raise UnreadableError(f"{type_name(value)} as a key")
     return value
 
 

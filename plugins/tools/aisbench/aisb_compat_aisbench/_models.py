@@ -18,10 +18,10 @@ PORT = 8080
 LONGEST_REPLY = 2048
 """What the reference's classes take for `max_out_len` where a file leaves it out."""
 RETRIES = 2
-REFUSED = {
+UNSUPPORTED_MODELS = {
     "sample_kwargs": "parameters of vLLM in the process itself; they are keys of generation_kwargs here",
 }
-PASSED_OVER = {
+IGNORED_MODEL_KEYS = {
     "verbose": "--debug shows log lines",
     "rpm_verbose": "--debug shows log lines",
     "run_cfg": "a service is not started here",
@@ -68,12 +68,12 @@ def map_model(config: Mapping[str, Any], where: str) -> MappedModel:
     for key, value in config.items():
         if key in ("attr", "type", "abbr") or key in ADDRESS:
             continue
-        if key in REFUSED:
-            raise ConfigError(f"{where}.{key}", REFUSED[key])
+        if key in UNSUPPORTED_MODELS:
+            raise ConfigError(f"{where}.{key}", UNSUPPORTED_MODELS[key])
         if key in keys:
             keys[key](mapped, value, f"{where}.{key}")
-        elif key in PASSED_OVER and not local:
-            mapped.notes.append(f"{where}.{key}: passed over: {PASSED_OVER[key]}")
+        elif key in IGNORED_MODEL_KEYS and not local:
+            mapped.notes.append(f"{where}.{key}: passed over: {IGNORED_MODEL_KEYS[key]}")
         else:
             raise ConfigError(f"{where}.{key}", "is no key of AISBench's model configs that is known here")
     if not local:
@@ -118,7 +118,7 @@ def _url(config: Mapping[str, Any]) -> str:
 def _option(name: str) -> Callable[[MappedModel, Any, str], None]:
     def put(mapped: MappedModel, value: Any, where: str) -> None:
         if value not in (None, ""):
-            mapped.table.setdefault("options", {})[name] = plain(value, where)
+            mapped.table.setdefault("options", {})[name] = toml_value(value, where)
 
     return put
 
@@ -126,7 +126,7 @@ def _option(name: str) -> Callable[[MappedModel, Any, str], None]:
 def _load(name: str) -> Callable[[MappedModel, Any, str], None]:
     def put(mapped: MappedModel, value: Any, where: str) -> None:
         if value:
-            mapped.table.setdefault("load", {})[name] = plain(value, where)
+            mapped.table.setdefault("load", {})[name] = toml_value(value, where)
 
     return put
 
@@ -138,7 +138,7 @@ def _retries(mapped: MappedModel, value: Any, where: str) -> None:
 
 
 def _longest(mapped: MappedModel, value: Any, where: str) -> None:
-    mapped.table.setdefault("params", {})["max_tokens"] = plain(value, where)
+    mapped.table.setdefault("params", {})["max_tokens"] = toml_value(value, where)
 
 
 def _parameters(mapped: MappedModel, value: Any, where: str) -> None:
@@ -147,16 +147,16 @@ def _parameters(mapped: MappedModel, value: Any, where: str) -> None:
     params = mapped.table.setdefault("params", {})
     for key, given in value.items():
         if key == "lora_data_map_file":
-            mapped.table.setdefault("options", {})["lora_map"] = plain(given, f"{where}.{key}")
+            mapped.table.setdefault("options", {})["lora_map"] = toml_value(given, f"{where}.{key}")
         elif key == "response_anomaly_enabled":
             mapped.notes.append(f"{where}.{key}: passed over: anomalies of replies are not looked for here")
         elif given is not None:  # None is sent there as null, which means the same as nothing
-            params[key] = plain(given, f"{where}.{key}")
+            params[key] = toml_value(given, f"{where}.{key}")
 
 
 def _tokenizer(mapped: MappedModel, value: Any, where: str) -> None:
     if value:
-        mapped.tokenizer = str(plain(value, where))
+        mapped.tokenizer = str(toml_value(value, where))
         mapped.table.setdefault("options", {})["tokenizer"] = mapped.tokenizer
 
 
@@ -273,7 +273,7 @@ SEEING = "hf-vision"
 def _processor(mapped: MappedModel, value: Any, where: str) -> None:
     if value:
         options = mapped.table.setdefault("options", {})
-        options["tokenizer_kwargs"] = {**options.get("tokenizer_kwargs", {}), **plain(value, where)}
+        options["tokenizer_kwargs"] = {**options.get("tokenizer_kwargs", {}), **toml_value(value, where)}
 
 
 def _one_at_a_time(mapped: MappedModel, value: Any, where: str) -> None:
@@ -290,7 +290,7 @@ SEEING_KEYS: Mapping[str, Callable[[MappedModel, Any, str], None]] = {
 }
 
 
-def plain(value: Any, where: str) -> Any:
+def toml_value(value: Any, where: str) -> Any:
     """Return a value as a TOML file can hold it: no None in tables, names of dtypes as texts."""
     if isinstance(value, Symbol):
         if value.path.startswith("torch."):
@@ -299,9 +299,11 @@ def plain(value: Any, where: str) -> Any:
     if isinstance(value, Opaque):
         raise ConfigError(where, f"{value.what} (line {value.line}) is Python code, which is not run")
     if isinstance(value, Mapping):
-        return {str(key): plain(item, f"{where}.{key}") for key, item in value.items() if item is not None}
+        return {
+            str(key): toml_value(item, f"{where}.{key}") for key, item in value.items() if item is not None
+        }
     if isinstance(value, (list, tuple)):
-        return [plain(item, where) for item in value if item is not None]
+        return [toml_value(item, where) for item in value if item is not None]
     return value
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aisb import ConfigError
-from aisb_compat_aisbench._models import plain
+from aisb_compat_aisbench._models import toml_value
 from aisb_compat_aisbench._values import Symbol
 
-FIELD = re.compile(r"\{([^\W\d]\w*)\}")
-EXAMPLES = "</E>"
+PROMPT_FIELD = re.compile(r"\{([^\W\d]\w*)\}")
+EXAMPLES_MARK = "</E>"
 ROLES = {"HUMAN": "user", "SYSTEM": "system"}
 WRITE_OWN = "write it as [prompt] of a task in aisb.toml (see docs/tasks.md)"
 
@@ -49,11 +49,11 @@ def map_prompt(
 def _turns(turns: Sequence[Any], where: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for turn in turns:
-        if turn == EXAMPLES:
+        if turn == EXAMPLES_MARK:
             continue
         if not isinstance(turn, Mapping):
             raise ConfigError(f"{where}.prompt_template", f"this turn is not read: {WRITE_OWN}")
-        role, words = ROLES.get(str(turn.get("role"))), plain(turn.get("prompt", ""), where)
+        role, words = ROLES.get(str(turn.get("role"))), toml_value(turn.get("prompt", ""), where)
         if not words and role is None:
             continue  # an empty turn of the model, which it is to fill
         if role is None or role in found or not isinstance(words, str):
@@ -78,7 +78,7 @@ def _fields(text: str, names: Sequence[str] | None) -> str:
     Where the columns are not known (None), as of a config that is not at hand, each name in braces is one: a
     task without such a field refuses it, before anything is sent.
     """
-    text = text.replace(EXAMPLES, "")
+    text = text.replace(EXAMPLES_MARK, "")
     if names is None:
         return text
-    return FIELD.sub(lambda found: found[0] if found[1] in names else f"{{{{{found[1]}}}}}", text)
+    return PROMPT_FIELD.sub(lambda found: found[0] if found[1] in names else f"{{{{{found[1]}}}}}", text)

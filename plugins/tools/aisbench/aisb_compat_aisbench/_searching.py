@@ -11,7 +11,7 @@ import click
 from aisb_cli.planning import sources
 from aisb_cli.run_command import TABLES, run_command
 
-HEADERS = ("Task Type", "Task Name", "Config File Path")
+SEARCH_HEADERS = ("Task Type", "Task Name", "Config File Path")
 
 
 def print_places(context: click.Context, flags: dict[str, Any], files: Mapping[tuple[str, str], Path]) -> int:
@@ -29,7 +29,7 @@ def print_places(context: click.Context, flags: dict[str, Any], files: Mapping[t
     }
     if rest["models"] or rest["datasets"] or not rows:
         rows += sources(run_command(context, rest), plugins)
-    click.echo(tabulate(rows, headers=HEADERS, tablefmt="fancy_grid"))
+    click.echo(tabulate(rows, headers=SEARCH_HEADERS, tablefmt="fancy_grid"))
     if len(rows) > len(files):
         click.echo(
             "files that come with aisb stay as they are: --set PATH=VALUE or aisb.toml overrides any key"

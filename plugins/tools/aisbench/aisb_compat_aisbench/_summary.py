@@ -16,7 +16,7 @@ DIVIDER = f"{'-' * WIDE} THIS IS A DIVIDER {'-' * WIDE}"
 TOP, BOTTOM = "^" * WIDE, "$" * WIDE
 
 
-class Line(NamedTuple):
+class SummaryLine(NamedTuple):
     """One number: of which data set, by which metric, of which model."""
 
     abbr: str
@@ -27,7 +27,7 @@ class Line(NamedTuple):
     value: float | None
 
 
-def write_summary(folder: Path, run: FinishedRun, lines: Sequence[Line]) -> Iterator[Path]:
+def write_summary(folder: Path, run: FinishedRun, lines: Sequence[SummaryLine]) -> Iterator[Path]:
     """Write the three forms of the summary."""
     table = _table(run, lines)
     base = folder / "summary" / f"summary_{run.timestamp}"
@@ -43,7 +43,7 @@ def write_summary(folder: Path, run: FinishedRun, lines: Sequence[Line]) -> Iter
         yield path
 
 
-def print_summary(run: FinishedRun, lines: Sequence[Line]) -> None:
+def print_summary(run: FinishedRun, lines: Sequence[SummaryLine]) -> None:
     """Print the table as a grid, then in Markdown, as AISBench does."""
     table = _table(run, lines)
     text = f"{_grid(table)}\n\n\nThe markdown format results is as below:\n\n{_markdown(table)}"
@@ -52,7 +52,7 @@ def print_summary(run: FinishedRun, lines: Sequence[Line]) -> None:
     sys.stdout.flush()
 
 
-def _table(run: FinishedRun, lines: Sequence[Line]) -> list[list[str]]:
+def _table(run: FinishedRun, lines: Sequence[SummaryLine]) -> list[list[str]]:
     rows: dict[tuple[str, str, str, str], dict[str, str]] = {}
     for line in lines:
         cells = rows.setdefault(line[:4], {})
@@ -63,7 +63,7 @@ def _table(run: FinishedRun, lines: Sequence[Line]) -> list[list[str]]:
     ]
 
 
-def _text(run: FinishedRun, table: list[list[str]], csv: str, lines: Sequence[Line]) -> str:
+def _text(run: FinishedRun, table: list[list[str]], csv: str, lines: Sequence[SummaryLine]) -> str:
     blocks = [
         *(run.timestamp, "tabulate format", TOP, _grid(table), BOTTOM, ""),
         *(DIVIDER, "", "csv format", TOP, csv, BOTTOM, ""),
@@ -73,7 +73,7 @@ def _text(run: FinishedRun, table: list[list[str]], csv: str, lines: Sequence[Li
     return "\n".join(blocks) + "\n"
 
 
-def _raw(run: FinishedRun, lines: Sequence[Line]) -> Iterator[str]:
+def _raw(run: FinishedRun, lines: Sequence[SummaryLine]) -> Iterator[str]:
     """Yield the numbers as they are, by model and data set."""
     for model in run.models:
         yield "-" * 31

@@ -33,7 +33,7 @@ TABLE_KEYS = ("summary", "backend", "abbr", "options", "params", "load", "system
 
 
 @dataclass(slots=True)
-class Names:
+class ConfigNames:
     """The names that a command selects, and the config file of each that has one."""
 
     models: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ def translate(
     return tables, flags
 
 
-def _asked(flags: Mapping[str, Any], plugins: Plugins) -> tuple[Converted, Names]:
+def _asked(flags: Mapping[str, Any], plugins: Plugins) -> tuple[Converted, ConfigNames]:
     folders = config_folders(flags["config_dir"])
     if flags["config"] is not None:
         if flags["models"] or flags["datasets"]:
@@ -82,11 +82,15 @@ def _asked(flags: Mapping[str, Any], plugins: Plugins) -> tuple[Converted, Names
         path = _with_suffix(flags["config"])
         converted = convert(read_config(path, folders), plugins)
         _keep(converted, path)
-        names = Names() if converted.combinations else Names([*converted.models], [*converted.selected])
+        names = (
+            ConfigNames()
+            if converted.combinations
+            else ConfigNames([*converted.models], [*converted.selected])
+        )
         return converted, names
     from aisb_engine import split_names
 
-    converted, names, mapper = Converted(), Names(), TaskMapper.of(plugins)
+    converted, names, mapper = Converted(), ConfigNames(), TaskMapper.of(plugins)
     for text in split_names(flags["models"]):
         names.models += _model(text.removesuffix(".py"), folders, converted, names)
     for text in split_names(flags["datasets"]):
@@ -110,7 +114,7 @@ def _keep(converted: Converted, path: Path) -> None:
         click.echo(f"the API key of {path} is kept in {file} (0600)", err=True)
 
 
-def _model(name: str, folders: Iterable[Path], converted: Converted, names: Names) -> list[str]:
+def _model(name: str, folders: Iterable[Path], converted: Converted, names: ConfigNames) -> list[str]:
     """Return the models of a name: those of its config file, else a known one, else what aisb has."""
     if path := find_config("models", name, [*folders]):
         names.files["--models", name] = path
@@ -130,7 +134,7 @@ def _model(name: str, folders: Iterable[Path], converted: Converted, names: Name
 
 
 def _dataset(
-    text: str, folders: Iterable[Path], converted: Converted, names: Names, mapper: TaskMapper
+    text: str, folders: Iterable[Path], converted: Converted, names: ConfigNames, mapper: TaskMapper
 ) -> list[str]:
     """Return the tasks of a name: `NAME`, `NAME.py`, or `NAME/VARIABLE` of a config file."""
     name, _, variable = text.partition("/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aisb import AisbError, UnknownName
-from aisb_cli.index import explain
+from aisb_cli.index import explain_name
 from aisb_compat_aisbench._abbrs import abbr_of, group_of
 from aisb_compat_aisbench._convert import Converted
 from aisb_compat_aisbench._datasets import TaskMapper
@@ -17,7 +17,7 @@ NOT_OFFERED = {"vita_generate_chat", "vllm_offline_vl_model", "qwen_image_edit"}
 
 @pytest.fixture(scope="module")
 def loaded() -> Plugins:
-    return Plugins.load(explain=explain)
+    return Plugins.load(explain=explain_name)
 
 
 def test_every_data_set_is_a_task_or_says_that_it_is_not_offered(loaded: Plugins) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from aisb import AisbError, Request, UnknownName
-from aisb_cli.index import explain
+from aisb_cli.index import explain_name
 from aisb_compat_aisbench._abbrs import group_of
 from aisb_compat_aisbench._files import data_sets, find_config, read_config
 from aisb_compat_aisbench._known import known_datasets
@@ -40,7 +40,7 @@ class Comparison:
     def __init__(self, reference: Path, data: Path) -> None:
         self.configs = reference / CONFIGS
         self.folders = DataFolders([data])
-        self.plugins = Plugins.load(explain=explain)
+        self.plugins = Plugins.load(explain=explain_name)
         self.catalog = Catalog(self.plugins)
         self.resolver = Resolver(self.plugins, self.catalog, RunInput())
         self.compared: list[str] = []

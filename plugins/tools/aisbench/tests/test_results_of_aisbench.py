@@ -10,7 +10,7 @@ import pytest
 
 from aisb import UnknownName
 from aisb_cli.importers.abbreviations import abbreviations, task_of
-from aisb_cli.index import explain
+from aisb_cli.index import explain_name
 from aisb_compat_aisbench._known import known_abbrs, known_datasets
 from aisb_engine import Catalog, Plugins, Resolver, RunInput, Selection
 from aisb_mock import MockProcess
@@ -36,7 +36,7 @@ def results(task: str) -> dict[str, Any]:
 
 
 def test_every_abbreviation_leads_to_the_task_of_its_config_file() -> None:
-    plugins = Plugins.load(explain=explain)
+    plugins = Plugins.load(explain=explain_name)
     catalog = Catalog(plugins)
     checked = set()
     for name in known_datasets()["datasets"]:
@@ -52,7 +52,7 @@ def test_every_abbreviation_leads_to_the_task_of_its_config_file() -> None:
 
 
 def test_the_field_of_an_abbreviation_is_what_the_task_is_grouped_by() -> None:
-    plugins = Plugins.load(explain=explain)
+    plugins = Plugins.load(explain=explain_name)
     resolver = Resolver(plugins, Catalog(plugins), RunInput())
     fields = {name: text for name, text in abbreviations()["tasks"].items() if "{" in text}
     assert len(fields) > 15

@@ -24,10 +24,10 @@ MOST_BYTES = 16 * 1024**3
 INDEX_BYTES = 256 * 1024**2
 BOMB_BYTES, BOMB_RATIO = 64 * 1024**2, 400
 """From which size an entry that unpacks to so many times its packed size is refused."""
-PIECE = 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 
 
-class Entry(NamedTuple):
+class ArchiveMember(NamedTuple):
     """What the index says of a file."""
 
     sha256: str
@@ -40,7 +40,7 @@ class ArchiveWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6)
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, ArchiveMember] = {}
 
     def add(self, name: str, pieces: Iterable[bytes], *, large: bool = False) -> None:
         """Add a file, which may come in pieces; `large` says that it may have more than 2 GB."""
@@ -54,7 +54,7 @@ class ArchiveWriter:
                 digest.update(piece)
                 size += len(piece)
                 file.write(piece)
-        self.entries[name] = Entry(digest.hexdigest(), size)
+        self.entries[name] = ArchiveMember(digest.hexdigest(), size)
 
     def close(self, index: Mapping[str, Any]) -> str:
         """Add the index, end the archive, and return the SHA-256 of the whole file."""
@@ -112,7 +112,9 @@ class Archive:
             raise UsageError(f"{self.path} is refused: its {INDEX} has {info.file_size:,} bytes")
         try:
             index = json.loads(b"".join(self._pieces(info)))
-            files = {name: Entry(str(e["sha256"]), int(e["size"])) for name, e in index["files"].items()}
+            files = {
+                name: ArchiveMember(str(e["sha256"]), int(e["size"])) for name, e in index["files"].items()
+            }
             _ = str(index["run"]), int(index["capsule"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UsageError(f"{self.path}: its {INDEX} cannot be read: {error}") from error
@@ -146,7 +148,7 @@ class Archive:
         left = info.file_size
         try:
             with self._zip.open(info) as file:
-                while piece := file.read(PIECE):
+                while piece := file.read(CHUNK_BYTES):
                     left -= len(piece)
                     if left < 0:
                         raise UsageError(f"{info.filename} unpacks to more than it says")
@@ -231,7 +233,7 @@ def _hash(file: IO[bytes], size: int) -> Any:
     """Return the SHA-256 of the first bytes of a file."""
     digest = hashlib.sha256()
     file.seek(0)
-    while size > 0 and (piece := file.read(min(PIECE, size))):
+    while size > 0 and (piece := file.read(min(CHUNK_BYTES, size))):
         digest.update(piece)
         size -= len(piece)
     return digest

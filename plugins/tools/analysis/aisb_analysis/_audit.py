@@ -33,8 +33,8 @@ from aisb_engine import (
 if TYPE_CHECKING:
     from aisb_engine import Answers, MarksTable, Plugins, Task
 
-Flag = Literal["missed", "gold there", "no answer", "disagree"]
-FLAGS: Mapping[Flag, str] = {
+AuditFlag = Literal["missed", "gold there", "no answer", "disagree"]
+FLAGS: Mapping[AuditFlag, str] = {
     "missed": "not right, and another extractor finds the right answer",
     "gold there": "not right, though the right answer stands in the output",
     "no answer": "nothing was extracted",
@@ -55,12 +55,12 @@ class Look(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One output: how it was graded, and what each extractor takes from it, the task's own steps first."""
 
     id: str
     repeat: int
-    flags: tuple[Flag, ...]
+    flags: tuple[AuditFlag, ...]
     outcome: Outcome
     gold: Any
     own: Look
@@ -97,7 +97,7 @@ class Count(NamedTuple):
 class Audit:
     """All outputs of a subtask, the likeliest mistakes first, and how each extractor does."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[AuditEntry, ...]
     extractors: tuple[Count, ...]
     notes: tuple[str, ...] = ()
 
@@ -107,12 +107,12 @@ class Audit:
         return sum(entry.is_contested for entry in self.entries)
 
     @property
-    def flagged(self) -> Counter[Flag]:
+    def flagged(self) -> Counter[AuditFlag]:
         """How many outputs have each flag."""
         return Counter(flag for entry in self.entries for flag in entry.flags)
 
 
-async def audit(
+async def audit_subtask(
     task: Task,
     answers: Answers,
     plugins: Plugins,
@@ -234,7 +234,7 @@ def _pattern(gold: str) -> str:
 
 async def _entry(
     graded: Score, sample: Sample, p: Prediction, *, own: Steps, others: Mapping[str, Steps], judge: Evaluator
-) -> Entry:
+) -> AuditEntry:
     grades: dict[str, tuple[bool | None, str]] = {}
 
     async def look(steps: Steps) -> Look:
@@ -257,7 +257,7 @@ async def _entry(
     )
     looks = {name: await look(steps) for name, steps in others.items()}
     place = None if p.failure else gold_place(p.text, sample)
-    return Entry(
+    return AuditEntry(
         sample.id, p.repeat, (), graded.outcome or "error", sample.target, mine, looks, place, p.text
     )
 
@@ -299,10 +299,10 @@ def _contests(own: Look, other: Look) -> bool:
     return is_contested(own, other, own_is_right=own.right, other_is_right=other.right)
 
 
-def _flagged(entry: Entry, useful: set[str]) -> Entry:
+def _flagged(entry: AuditEntry, useful: set[str]) -> AuditEntry:
     """Return an entry with its flags, and without extractors that are of no use."""
     others = {name: look for name, look in entry.others.items() if name in useful}
-    own, flags = entry.own, set[Flag]()
+    own, flags = entry.own, set[AuditFlag]()
     if entry.outcome not in {"correct", "error"}:
         if any(look.right for look in others.values()):
             flags.add("missed")
@@ -314,7 +314,7 @@ def _flagged(entry: Entry, useful: set[str]) -> Entry:
     sure = bool(own.right and own.explicit)
     if any(_differ(own, look) and (look.explicit or not sure) for look in others.values()):
         flags.add("disagree")
-    return Entry(
+    return AuditEntry(
         entry.id,
         entry.repeat,
         tuple(flag for flag in FLAGS if flag in flags),

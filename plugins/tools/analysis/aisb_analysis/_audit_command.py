@@ -12,9 +12,9 @@ import click
 from aisb_analysis import _options as shared
 
 if TYPE_CHECKING:
-    from aisb_analysis._audit import Audit, Entry
+    from aisb_analysis._audit import Audit, AuditEntry
 
-WIDTH = 80
+PAGE_WIDTH = 80
 
 
 @click.command()
@@ -53,7 +53,7 @@ def audit(context: click.Context, /, **flags: Any) -> int:
     import asyncio
 
     from aisb import RunError, UsageError
-    from aisb_analysis._audit import audit as audited
+    from aisb_analysis._audit import audit_subtask as audited
     from aisb_analysis._audit import to_lines
     from aisb_analysis._audit_page import to_page
     from aisb_engine import (
@@ -150,9 +150,9 @@ def _lines(found: Audit, limit: int) -> Iterator[str]:
         yield f"and {left:,} more"
 
 
-def _shown(entry: Entry) -> Iterator[str]:
+def _shown(entry: AuditEntry) -> Iterator[str]:
     name = entry.id if not entry.repeat else f"{entry.id}.r{entry.repeat}"
-    yield _cut(f"{name}  {', '.join(entry.flags)}  ({entry.outcome})", WIDTH)
+    yield _cut(f"{name}  {', '.join(entry.flags)}  ({entry.outcome})", PAGE_WIDTH)
     own = entry.own
     took = "nothing" if own.answer is None else f"{_cut(own.answer, 30)!r} ({own.rule or 'all of it'})"
     yield f"  took {_cut(took, 46)}; right is {_cut(str(entry.gold), 18)!r}"
@@ -162,11 +162,11 @@ def _shown(entry: Entry) -> Iterator[str]:
             answers.setdefault(_cut(look.answer, 20), []).append(by)
     if answers:
         told = "; ".join(f"{answer!r} by {', '.join(by)}" for answer, by in answers.items())
-        yield f"  others took {_cut(told, WIDTH - 14)}"
-    yield from (f"  {line}" for line in _excerpts(entry, WIDTH - 2))
+        yield f"  others took {_cut(told, PAGE_WIDTH - 14)}"
+    yield from (f"  {line}" for line in _excerpts(entry, PAGE_WIDTH - 2))
 
 
-def _excerpts(entry: Entry, width: int) -> Iterator[str]:
+def _excerpts(entry: AuditEntry, width: int) -> Iterator[str]:
     """Yield the pieces of an output around both readings, where another would change the verdict.
 
     Else the piece around what should have been taken, or around what was.

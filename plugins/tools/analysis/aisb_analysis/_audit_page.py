@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from aisb_analysis._audit import FLAGS, Audit, Entry, Look
+from aisb_analysis._audit import FLAGS, Audit, AuditEntry, Look
 
-MOST = 500
+MAX_OUTPUTS = 500
 """How many outputs a page shows; the file beside it has all of them."""
 
-LONGEST = 20_000
+MAX_OUTPUT_LENGTH = 20_000
 """Characters of an output on the page: its end, where answers stand."""
 
 _STYLE = """
@@ -29,8 +29,8 @@ def to_page(found: Audit, title: str) -> bytes:
     """Return a page that stands alone: nothing is loaded."""
     flagged = [entry for entry in found.entries if entry.flags]
     counts = "".join(f"<li>{found.flagged[flag]:,} {flag}: {escape(FLAGS[flag])}</li>" for flag in FLAGS)
-    shown = "".join(map(_article, flagged[:MOST]))
-    left = f"<p>and {len(flagged) - MOST:,} more</p>" if len(flagged) > MOST else ""
+    shown = "".join(map(_article, flagged[:MAX_OUTPUTS]))
+    left = f"<p>and {len(flagged) - MAX_OUTPUTS:,} more</p>" if len(flagged) > MAX_OUTPUTS else ""
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style><h1>{escape(title)}</h1>"
@@ -42,7 +42,7 @@ def to_page(found: Audit, title: str) -> bytes:
     return page.encode("utf-8", "backslashreplace")
 
 
-def _article(entry: Entry) -> str:
+def _article(entry: AuditEntry) -> str:
     name = entry.id if not entry.repeat else f"{entry.id}.r{entry.repeat}"
     others = differing(entry)
     rows = "".join(_row(by, look) for by, look in [("graded", entry.own), *others.items()])
@@ -53,7 +53,7 @@ def _article(entry: Entry) -> str:
     )
 
 
-def differing(entry: Entry) -> dict[str, Look]:
+def differing(entry: AuditEntry) -> dict[str, Look]:
     """Return the other readings of an output that are not the one that was graded."""
     return {
         by: look
@@ -69,7 +69,7 @@ def _row(by: str, look: Look) -> str:
     return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
-def _marked(entry: Entry, others: dict[str, Look]) -> str:
+def _marked(entry: AuditEntry, others: dict[str, Look]) -> str:
     """Return an output as HTML in which the answers are marked; of overlapping ones the shortest."""
     spans = [(*entry.own.span, "own")] if entry.own.span else []
     placed = [look.span for look in others.values() if look.span]
@@ -80,7 +80,7 @@ def _marked(entry: Entry, others: dict[str, Look]) -> str:
 
 
 def _pieces(text: str, spans: list[tuple[int, int, str]]) -> Iterator[str]:
-    at = max(0, len(text) - LONGEST)
+    at = max(0, len(text) - MAX_OUTPUT_LENGTH)
     if at:
         yield f"… ({at:,} characters before)\n"
     for start, end, kind in spans:

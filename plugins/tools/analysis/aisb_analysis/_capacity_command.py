@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aisb_analysis._capacity.measured import MeasuredService
 
 DEFAULTS = "ttft_p95=2s,tpot_p95=100ms,failures=1%"
-LEAST_BUDGET = 60.0
+MIN_BUDGET_SECONDS = 60.0
 MODEL, TASK = "capacity", "synthetic"
 
 
@@ -111,9 +111,9 @@ def read_budget(text: str) -> float:
     from aisb_analysis._times import read_seconds
 
     seconds = read_seconds("--budget", text)
-    if seconds < LEAST_BUDGET:
+    if seconds < MIN_BUDGET_SECONDS:
         raise UsageError(
-            f"--budget {text}: a search needs {LEAST_BUDGET:.0f} s at least, and 10m to be of use"
+            f"--budget {text}: a search needs {MIN_BUDGET_SECONDS:.0f} s at least, and 10m to be of use"
         )
     return seconds
 

@@ -15,7 +15,7 @@ from aisb import UsageError
 from aisb_analysis._margins import Worsening, drop
 from aisb_analysis._paired import (
     DRAWS,
-    LEVEL,
+    SIGNIFICANCE,
     bootstrap,
     holm,
     mcnemar,
@@ -40,12 +40,12 @@ from aisb_engine import (
 if TYPE_CHECKING:
     from aisb_engine import Plugins, Subtask
 
-Verdict = Literal["better", "worse", "tie"]
+ComparisonVerdict = Literal["better", "worse", "tie"]
 FEW = 100
 """Below so many samples the bootstrap is too sure, and a t test must agree with it."""
 
 
-class Pair(NamedTuple):
+class ComparedSubtask(NamedTuple):
     """One subtask on each side."""
 
     a: Subtask
@@ -69,7 +69,7 @@ class Comparison:
 
     `mcnemar` is None where samples are not right or wrong once: with repeats, or partial credit; and where
     they share something, in so many `clusters`, which are then resampled whole. `p` is the
-    one the verdict stands on, `corrected` the same over all tasks compared. `smallest` is the smallest
+    one the verdict stands on, `correct_p_values` the same over all tasks compared. `smallest` is the smallest
     difference that so many samples would have shown, `needed` how many would show the one seen. `gained` are
     samples that got better on side B, `lost` those that got worse. `unequal` says where the two sides were
     not asked or graded the same. `drop` is the worsening from A to B, as a share, for gates.
@@ -88,7 +88,7 @@ class Comparison:
     mcnemar: float | None
     p: float
     corrected: float
-    verdict: Verdict
+    verdict: ComparisonVerdict
     smallest: float | None
     needed: int | None
     gained: tuple[Flip, ...]
@@ -106,7 +106,7 @@ def pair_up(
     tasks: Sequence[str] = (),
     model_a: str | None = None,
     model_b: str | None = None,
-) -> tuple[list[Pair], list[str]]:
+) -> tuple[list[ComparedSubtask], list[str]]:
     """Say which subtasks are compared, and which have no counterpart.
 
     One model on each side is one pair of models; several are paired by name. Of one run, two models are
@@ -132,7 +132,7 @@ def pair_up(
         )
     found = {(subtask.model, subtask.task): subtask for subtask in theirs}
     pairs = [
-        Pair(one, found[meant[one.model], one.task])
+        ComparedSubtask(one, found[meant[one.model], one.task])
         for one in mine
         if one.model in meant and (meant[one.model], one.task) in found
     ]
@@ -172,7 +172,7 @@ def _within(
 
 
 async def compare(
-    a: OpenedRun, b: OpenedRun, pairs: Sequence[Pair], plugins: Plugins, *, seed: int = 0
+    a: OpenedRun, b: OpenedRun, pairs: Sequence[ComparedSubtask], plugins: Plugins, *, seed: int = 0
 ) -> list[Comparison]:
     """Compare each pair on the samples that both answered, and correct for there being several.
 
@@ -195,10 +195,10 @@ async def compare(
             for line in (*told[side], *grade_notes(run, subtask, plugins))
         ]
         found.append(replace(one, unequal=(*unequal, *one.unequal), notes=(*notes, *one.notes)))
-    return corrected(found)
+    return correct_p_values(found)
 
 
-def _judges(a: OpenedRun, b: OpenedRun, pair: Pair, plugins: Plugins) -> list[str]:
+def _judges(a: OpenedRun, b: OpenedRun, pair: ComparedSubtask, plugins: Plugins) -> list[str]:
     """Say where two sides were judged by different models."""
     names = [
         run.spec.judge.model.abbr if run.spec.judge and is_judged(run.spec.tasks[name], plugins) else "none"
@@ -207,7 +207,7 @@ def _judges(a: OpenedRun, b: OpenedRun, pair: Pair, plugins: Plugins) -> list[st
     return [] if names[0] == names[1] else [f"judge: {names[0]} and {names[1]}"]
 
 
-def corrected(found: Sequence[Comparison]) -> list[Comparison]:
+def correct_p_values(found: Sequence[Comparison]) -> list[Comparison]:
     """Return comparisons with p corrected over all of them, and the verdicts that follow."""
     return [
         replace(one, corrected=p, verdict=_verdict(one.difference, p))
@@ -215,8 +215,8 @@ def corrected(found: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def _verdict(difference: float, p: float) -> Verdict:
-    if p >= LEVEL or not difference:
+def _verdict(difference: float, p: float) -> ComparisonVerdict:
+    if p >= SIGNIFICANCE or not difference:
         return "tie"
     return "better" if difference > 0 else "worse"
 
@@ -310,7 +310,9 @@ def _flip(key: str, a: Sequence[Grade], b: Sequence[Grade]) -> Flip:
     return Flip(key, a[0].target, a[0].answer, b[0].answer, a[0].outcome, b[0].outcome)
 
 
-def asked_differently(a: RunFolder, b: RunFolder, pair: Pair, versions: tuple[str, str]) -> list[str]:
+def asked_differently(
+    a: RunFolder, b: RunFolder, pair: ComparedSubtask, versions: tuple[str, str]
+) -> list[str]:
     """Say what the two sides were asked or graded differently."""
     found: list[str] = []
     files = [

@@ -13,10 +13,10 @@ import click
 from aisb_analysis import _options as shared
 
 if TYPE_CHECKING:
-    from aisb_analysis._compare import Comparison, Pair
+    from aisb_analysis._compare import ComparedSubtask, Comparison
     from aisb_analysis._determinism import Determinism
     from aisb_analysis._explain import Explanation
-    from aisb_analysis._gates import Row
+    from aisb_analysis._gates import GateRow
     from aisb_analysis._policy import Policy
     from aisb_analysis._speeds import SpeedComparison
     from aisb_engine import JunitCase, OpenedRun, Plugins
@@ -127,14 +127,14 @@ def compare(context: click.Context, /, **flags: Any) -> int:
         click.echo(f"A: {_names(a)}\nB: {_names(b)}")
         for line in (*alone, *comparison_lines(found, noise), *_explanation_lines(explained)):
             click.echo(line)
-        for line in ("", *gates.lines(rows)) if policy else ():
+        for line in ("", *gates.gate_lines(rows)) if policy else ():
             click.echo(line)
     refused = [row for row in rows if gates.is_failure(row, strict=flags["strict"])]
     cases = list(_gate_cases(rows, refused) if policy else _cases(found, alone))
     if flags["junit"]:
         write_atomically(flags["junit"], to_junit("aisb compare", cases))
     if refused:
-        which = "\n  ".join(f"{row.task} {row.number}: {gates.describe(row)}" for row in refused)
+        which = "\n  ".join(f"{row.task} {row.number}: {gates.gate_text(row)}" for row in refused)
         raise CheckFailed(f"{len(refused)} of {len(rows)} rows of the gate fail\n  {which}")
     failed = [case for case in _cases(found, alone) if case.failed]
     if flags["fail_on_regression"] and failed:
@@ -173,7 +173,7 @@ def _gate_rows(
     policy: Policy,
     parts: Sequence[tuple[Found, list[str]]],
     sides: Sequence[tuple[list[OpenedRun], list[OpenedRun]]],
-) -> list[Row]:
+) -> list[GateRow]:
     """Hold comparisons against a policy."""
     from aisb_analysis._compare import Comparison
     from aisb_analysis._gates import gate_rows
@@ -194,12 +194,12 @@ def _gate_rows(
     )
 
 
-def _gate_cases(rows: Sequence[Row], refused: Sequence[Row]) -> Iterator[JunitCase]:
-    from aisb_analysis._gates import describe
+def _gate_cases(rows: Sequence[GateRow], refused: Sequence[GateRow]) -> Iterator[JunitCase]:
+    from aisb_analysis._gates import gate_text
     from aisb_engine import JunitCase
 
     for row in rows:
-        yield JunitCase(row.model or "missing", f"{row.task} {row.number}", describe(row), row in refused)
+        yield JunitCase(row.model or "missing", f"{row.task} {row.number}", gate_text(row), row in refused)
 
 
 def _check_gate(policy: Policy, a: list[OpenedRun], b: list[OpenedRun]) -> None:
@@ -268,7 +268,7 @@ def _compared(
     from aisb_analysis._compare import pair_up
     from aisb_analysis._readings import compare_runs
 
-    pairs: list[Pair]
+    pairs: list[ComparedSubtask]
     pairs, alone = pair_up(
         a[0], b[0], tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"]
     )
@@ -290,20 +290,20 @@ def _explained(
 
     from aisb import UsageError
     from aisb_analysis._compare import pair_up
-    from aisb_analysis._explain import explain
+    from aisb_analysis._explain import explain_changes
 
     if all(run.spec.run.performance for run in (*a, *b)):
         raise UsageError("--explain is for scores: the numbers of a performance run follow from no rules")
     pairs, _ = pair_up(a[0], b[0], tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"])
-    return asyncio.run(explain(a[0], b[0], pairs, plugins))
+    return asyncio.run(explain_changes(a[0], b[0], pairs, plugins))
 
 
 def _explanation_lines(explained: Sequence[Explanation]) -> Iterator[str]:
-    from aisb_analysis._explain import lines
+    from aisb_analysis._explain import explanation_lines
 
     for one in explained:
         yield ""
-        yield from lines(one)
+        yield from explanation_lines(one)
 
 
 def _names(side: Sequence[OpenedRun]) -> str:

@@ -119,14 +119,14 @@ def noise_lines(noise: Determinism, flipped: int, samples: int) -> Iterator[str]
     Raises:
         UsageError: scipy is not installed.
     """
-    from aisb_analysis._paired import LEVEL, reach, scipy_stats
+    from aisb_analysis._paired import SIGNIFICANCE, reach, scipy_stats
 
     if not noise.pairs or not samples:
         return
     pairs, flips = (round(count / noise.repeats) for count in (noise.pairs, noise.flips))
     table = [[flipped, samples - flipped], [flips, pairs - flips]]
     p = float(scipy_stats().fisher_exact(table, "greater").pvalue)
-    verdict = "more than this noise explains" if p < LEVEL else "no more than this noise explains"
+    verdict = "more than this noise explains" if p < SIGNIFICANCE else "no more than this noise explains"
     yield (
         f"{100 * flipped / samples:.1f} % of the samples flip; {100 * noise.flip_share:.1f} % flip by the "
         f"noise of the service ({noise.flips} of {noise.pairs} pairs)"

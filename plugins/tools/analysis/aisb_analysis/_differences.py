@@ -15,7 +15,7 @@ PRECISION = 1e-9
 """Relative difference of two numbers that counts as none: other machines add up in another order."""
 
 
-def differences(published: Any, made: Any, path: str = "") -> Iterator[str]:
+def value_differences(published: Any, made: Any, path: str = "") -> Iterator[str]:
     """Yield a line for each place in which nested plain values differ."""
     if isinstance(published, Mapping) and isinstance(made, Mapping):
         for key in [*published, *(key for key in made if key not in published)]:
@@ -27,10 +27,10 @@ def differences(published: Any, made: Any, path: str = "") -> Iterator[str]:
                     continue
                 yield f"{where}: not published, recomputed {_short(made[key])}"
             else:
-                yield from differences(published[key], made[key], where)
+                yield from value_differences(published[key], made[key], where)
     elif isinstance(published, list) and isinstance(made, list) and len(published) == len(made):
         for number, (one, other) in enumerate(zip(published, made, strict=True)):
-            yield from differences(one, other, f"{path}[{number}]")
+            yield from value_differences(one, other, f"{path}[{number}]")
     elif not _same(published, made):
         yield f"{path}: published {_short(published)}, recomputed {_short(made)}"
 
@@ -46,7 +46,7 @@ def line_differences(
             yield f"{name}: {len(old.get(key, ()))} lines published, {len(new.get(key, ()))} recomputed"
             continue
         for one, other in zip(old[key], new[key], strict=True):
-            yield from (f"{name}: {line}" for line in differences(one, other))
+            yield from (f"{name}: {line}" for line in value_differences(one, other))
 
 
 def table_differences(published: bytes, made: bytes) -> Iterator[str]:

@@ -17,7 +17,7 @@ from aisb import AisbError
 from aisb_engine import CORRECT_FROM, Grade, OpenedRun, grade_notes, read_grades
 
 if TYPE_CHECKING:
-    from aisb_analysis._compare import Pair
+    from aisb_analysis._compare import ComparedSubtask
     from aisb_engine import Plugins, Subtask
 
 Grades = Mapping[str, Sequence[Grade]]
@@ -57,7 +57,9 @@ class Explanation:
     notes: tuple[str, ...] = ()
 
 
-async def explain(a: OpenedRun, b: OpenedRun, pairs: Sequence[Pair], plugins: Plugins) -> list[Explanation]:
+async def explain_changes(
+    a: OpenedRun, b: OpenedRun, pairs: Sequence[ComparedSubtask], plugins: Plugins
+) -> list[Explanation]:
     """Explain the change from A to B for each pair.
 
     Raises:
@@ -66,7 +68,7 @@ async def explain(a: OpenedRun, b: OpenedRun, pairs: Sequence[Pair], plugins: Pl
     return [await _explained(a, b, pair, plugins) for pair in pairs]
 
 
-async def _explained(a: OpenedRun, b: OpenedRun, pair: Pair, plugins: Plugins) -> Explanation:
+async def _explained(a: OpenedRun, b: OpenedRun, pair: ComparedSubtask, plugins: Plugins) -> Explanation:
     notes = [
         f"{side}: {line}"
         for side, run, subtask in (("A", a, pair.a), ("B", b, pair.b))
@@ -181,7 +183,7 @@ def _value(grades: Sequence[Grade], partial: bool) -> float:
     return fsum(values) / len(grades)
 
 
-def lines(one: Explanation) -> list[str]:
+def explanation_lines(one: Explanation) -> list[str]:
     """Return an explanation as text: two places, rounded so that the parts add up to the change."""
     known = one.rules is not None and one.answers is not None
     parts = {"other samples": one.samples}

@@ -20,7 +20,7 @@ LEAST_RUNS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GateRow:
     """One row. Numbers are points of a score, or percent by which B is slower; positive is worse.
 
     `low` and `high` are one-sided 95 % bounds; `detectable` is the smallest true worsening that the row fails
@@ -42,7 +42,7 @@ class Row:
     reason: str = ""
 
 
-_Judged = tuple[Row, Worsening, Allowance]
+_Judged = tuple[GateRow, Worsening, Allowance]
 
 
 def gate_rows(
@@ -52,12 +52,12 @@ def gate_rows(
     *,
     ungraded: Sequence[tuple[str, str]] = (),
     unmeasured: Sequence[tuple[str, str]] = (),
-) -> list[Row]:
+) -> list[GateRow]:
     """Return the rows of a gate in the order of the policy.
 
     `ungraded` and `unmeasured` are (model, task) of accuracy and performance runs that B lacks.
     """
-    rows: list[Row | _Judged] = [*_score_rows(policy.tiers, grades, ungraded)]
+    rows: list[GateRow | _Judged] = [*_score_rows(policy.tiers, grades, ungraded)]
     rows += _speed_rows(policy.performance, speeds, unmeasured)
     verdicts = iter(judge([(row[1], row[2]) for row in rows if isinstance(row, tuple)]))
     return [replace(row[0], status=next(verdicts)) if isinstance(row, tuple) else row for row in rows]
@@ -65,7 +65,7 @@ def gate_rows(
 
 def _score_rows(
     tiers: Sequence[Tier], grades: Sequence[Comparison], alone: Sequence[tuple[str, str]]
-) -> Iterator[Row | _Judged]:
+) -> Iterator[GateRow | _Judged]:
     for place, tier in enumerate(tiers):
         for one in grades:
             if _first_tier(tiers, one.task) == place:
@@ -73,11 +73,11 @@ def _score_rows(
         yield from _missing(tiers, place, [one.task for one in grades], alone, "score")
 
 
-def _score_row(tier: Tier, one: Comparison) -> Row | _Judged:
+def _score_row(tier: Tier, one: Comparison) -> GateRow | _Judged:
     limits = [tier.limits[key] for key in ("max_drop",) if key in tier.limits]
     limits += [tier.limits[key] * one.a / 100 for key in ("max_drop_percent",) if key in tier.limits]
     allowed = Allowance(min(limits, default=0.0), tier.limits.get("guard", 0.0))
-    row = Row("INCONCLUSIVE", tier.name, tier.blocking, one.model_b, one.task, "score", "points")
+    row = GateRow("INCONCLUSIVE", tier.name, tier.blocking, one.model_b, one.task, "score", "points")
     if one.drop is None:
         return replace(row, reason="no sample is on both sides")
     worsening = Worsening(
@@ -97,7 +97,7 @@ def _score_row(tier: Tier, one: Comparison) -> Row | _Judged:
 
 def _speed_rows(
     tiers: Sequence[Tier], speeds: Sequence[SpeedComparison], alone: Sequence[tuple[str, str]]
-) -> Iterator[Row | _Judged]:
+) -> Iterator[GateRow | _Judged]:
     for place, tier in enumerate(tiers):
         names = {shown_number(number): number for number in tier.numbers}
         for one in speeds:
@@ -108,9 +108,9 @@ def _speed_rows(
         yield from _missing(tiers, place, [one.task for one in speeds], alone, "speed")
 
 
-def _speed_row(tier: Tier, one: SpeedComparison) -> Row | _Judged:
+def _speed_row(tier: Tier, one: SpeedComparison) -> GateRow | _Judged:
     margin, guard = (tier.limits.get(key, 0.0) for key in ("max_slowdown", "guard"))
-    row = Row("INCONCLUSIVE", tier.name, tier.blocking, one.model_b, one.task, one.name, "%")
+    row = GateRow("INCONCLUSIVE", tier.name, tier.blocking, one.model_b, one.task, one.name, "%")
     if not one.a or not one.b:
         return replace(row, status="MISSING", reason=f"{'B' if one.a else 'A'} does not have it")
     if min(len(one.a), len(one.b)) < LEAST_RUNS:
@@ -142,27 +142,27 @@ def _first_tier(tiers: Sequence[Tier], task: str) -> int | None:
 
 def _missing(
     tiers: Sequence[Tier], place: int, tasks: Sequence[str], alone: Sequence[tuple[str, str]], number: str
-) -> Iterator[Row]:
+) -> Iterator[GateRow]:
     """Yield what a tier demands and the comparison does not have: tasks that B lacks, unused patterns."""
     tier = tiers[place]
     unit: Literal["points", "%"] = "points" if number == "score" else "%"
     for model, task in alone:
         if _first_tier(tiers, task) == place:
-            yield Row("MISSING", tier.name, tier.blocking, model, task, number, unit, reason="B lacks it")
+            yield GateRow("MISSING", tier.name, tier.blocking, model, task, number, unit, reason="B lacks it")
     known = [*tasks, *(task for _, task in alone)]
     for pattern in tier.tasks:
         if not any(fnmatchcase(task, pattern) for task in known):
             reason = "no such task was compared"
-            yield Row("MISSING", tier.name, tier.blocking, "", pattern, number, unit, reason=reason)
+            yield GateRow("MISSING", tier.name, tier.blocking, "", pattern, number, unit, reason=reason)
 
 
-def is_failure(row: Row, *, strict: bool) -> bool:
+def is_failure(row: GateRow, *, strict: bool) -> bool:
     """Say whether a row fails the gate: FAIL and MISSING of a blocking tier, with `strict` all but PASS."""
     failing = ("FAIL", "MISSING", "INCONCLUSIVE") if strict else ("FAIL", "MISSING")
     return row.blocking and row.status in failing
 
 
-def describe(row: Row) -> str:
+def gate_text(row: GateRow) -> str:
     """Return what a row found, in one line."""
     if row.worse is None:
         return f"{row.status}: {row.reason}"
@@ -173,7 +173,7 @@ def describe(row: Row) -> str:
     )
 
 
-def lines(rows: Sequence[Row]) -> Iterator[str]:
+def gate_lines(rows: Sequence[GateRow]) -> Iterator[str]:
     """Yield the rows as a table, and what its columns mean."""
     from tabulate import tabulate
 
@@ -186,7 +186,7 @@ def lines(rows: Sequence[Row]) -> Iterator[str]:
     yield "worse by: points of a score, % slower; power: true worsening that fails four times of five"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: GateRow) -> tuple[str, ...]:
     tier = row.tier if row.blocking else f"{row.tier} (not blocking)"
     first = (row.status, tier, row.task, row.number)
     if row.worse is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 if TYPE_CHECKING:
-    from aisb_analysis._grading import Tally
+    from aisb_analysis._grading import GradingTally
     from aisb_engine import Judging, Resolver
 
 
@@ -61,7 +61,7 @@ def grade(
     import asyncio
 
     from aisb_analysis._grading import check_task
-    from aisb_analysis._grading import grade as graded
+    from aisb_analysis._grading import grade_lines as graded
     from aisb_engine import Catalog, Resolver, RunInput
 
     plugins = context.obj.load_plugins()
@@ -72,7 +72,7 @@ def grade(
     resolved = resolver.show(task)
     check_task(resolved)
 
-    async def run(lines: BinaryIO, out: BinaryIO) -> Tally:
+    async def run(lines: BinaryIO, out: BinaryIO) -> GradingTally:
         async with _judging(resolver, output) as judging:
             return await graded(
                 resolved,
@@ -134,7 +134,7 @@ def _opened(file: str, output: str | None) -> Iterator[tuple[BinaryIO, BinaryIO]
             lines.close()
 
 
-def _summary(tally: Tally) -> Iterator[str]:
+def _summary(tally: GradingTally) -> Iterator[str]:
     ledger = tally.ledger
     for name, metrics in tally.metrics().items():
         for metric in metrics:

@@ -49,7 +49,7 @@ from aisb_engine import (
 if TYPE_CHECKING:
     from aisb_engine import Judging, Plugins, Task
 
-BATCH = 500
+LINES_PER_BATCH = 500
 """How many lines are graded together."""
 
 LONGEST_PROBLEM = 240
@@ -59,7 +59,7 @@ OWN_KEYS = ("output", "reference", "finish_reason", "reasoning")
 """What a line says itself; its other keys are the task's row."""
 
 
-class Line(NamedTuple):
+class GradedLine(NamedTuple):
     """A line that can be graded."""
 
     number: int
@@ -69,7 +69,7 @@ class Line(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
+class GradingTally:
     """What has been graded so far: the outcomes of each evaluator, and the lines that could not be graded.
 
     `kept` has the scores of evaluators that sum them up in their own way; of the others only counts are kept.
@@ -140,7 +140,7 @@ class LineReader:
             for position, use in enumerate(table.clean)
         ]
 
-    def read(self, number: int, data: bytes) -> Line:
+    def read(self, number: int, data: bytes) -> GradedLine:
         """Read one line.
 
         Raises:
@@ -167,7 +167,9 @@ class LineReader:
             reasoning=given.get("reasoning") or "",
             finish_reason=given.get("finish_reason"),
         )
-        return Line(number, self._sample(str(number), row, given.get("reference")), prediction, row.get("id"))
+        return GradedLine(
+            number, self._sample(str(number), row, given.get("reference")), prediction, row.get("id")
+        )
 
     def _sample(self, identity: str, row: Mapping[str, Any], reference: Any) -> Sample:
         sample = Sample(identity, row)
@@ -209,7 +211,7 @@ class LineReader:
         return cleaned
 
 
-async def grade(
+async def grade_lines(
     task: Task,
     lines: Iterable[bytes],
     plugins: Plugins,
@@ -217,7 +219,7 @@ async def grade(
     write: Callable[[bytes], Any],
     complain: Callable[[str], Any],
     judging: Judging | None = None,
-) -> Tally:
+) -> GradingTally:
     """Grade lines; hand each graded line to `write`, and a sentence on each bad one to `complain`.
 
     What plugins raise is in the tally's `faults`.
@@ -237,11 +239,11 @@ async def grade(
     owners = {
         name: component_owner(plugins, "evaluator", use.use) for name, use in evaluator_uses(task).items()
     }
-    tally = Tally(task.name, judges=judges, owners=owners, faults=faults)
+    tally = GradingTally(task.name, judges=judges, owners=owners, faults=faults)
     tally.kept = {n: [] for n, judge in judges.items() if type(judge).summarize is not Evaluator.summarize}
     reader = LineReader(task, plugins)
     numbered = ((number, data) for number, data in enumerate(lines, 1) if data.strip())
-    while batch := list(islice(numbered, BATCH)):
+    while batch := list(islice(numbered, LINES_PER_BATCH)):
         ready = list(_read(reader, batch, tally, complain))
         samples = {line.sample.id: line.sample for line in ready}
         predictions = [line.prediction for line in ready]
@@ -273,8 +275,11 @@ def check_task(task: Task) -> None:
 
 
 def _read(
-    reader: LineReader, batch: Iterable[tuple[int, bytes]], tally: Tally, complain: Callable[[str], Any]
-) -> Iterator[Line]:
+    reader: LineReader,
+    batch: Iterable[tuple[int, bytes]],
+    tally: GradingTally,
+    complain: Callable[[str], Any],
+) -> Iterator[GradedLine]:
     for number, data in batch:
         try:
             yield reader.read(number, data.removeprefix(b"\xef\xbb\xbf") if number == 1 else data)
@@ -285,7 +290,7 @@ def _read(
                 tally.faults.add(error, f"line {number}")
 
 
-def _graded(line: Line, scores: Mapping[str, Score]) -> bytes:
+def _graded(line: GradedLine, scores: Mapping[str, Score]) -> bytes:
     first, *others = scores.items()
     told: dict[str, Any] = {"line": line.number}
     if line.given_id is not None:

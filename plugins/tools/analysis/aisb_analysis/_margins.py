@@ -12,9 +12,9 @@ from math import fsum, log, sqrt
 from statistics import fmean, variance
 from typing import Literal, NamedTuple
 
-from aisb_analysis._paired import LEVEL, POWER, holm, scipy_stats
+from aisb_analysis._paired import POWER, SIGNIFICANCE, holm, scipy_stats
 
-Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+MarginVerdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 _LEAST_ERROR = 1e-9
 
 
@@ -28,7 +28,7 @@ class Worsening(NamedTuple):
 
     def interval(self) -> tuple[float, float]:
         """Return the two one-sided 95 % bounds, which together are a 90 % interval."""
-        reach = float(scipy_stats().t.ppf(1 - LEVEL, self.freedom)) * self.error
+        reach = float(scipy_stats().t.ppf(1 - SIGNIFICANCE, self.freedom)) * self.error
         return self.centre - reach, self.centre + reach
 
     def p_beyond(self, allowance: float) -> float:
@@ -38,7 +38,7 @@ class Worsening(NamedTuple):
     def detectable(self, allowance: float, guard: float = 0.0) -> float:
         """Return the smallest true worsening that fails in 80 % of comparisons."""
         stats = scipy_stats()
-        level, power = (float(stats.t.ppf(share, self.freedom)) for share in (1 - LEVEL, POWER))
+        level, power = (float(stats.t.ppf(share, self.freedom)) for share in (1 - SIGNIFICANCE, POWER))
         return max(allowance + (level + power) * self.error, guard + power * self.error)
 
 
@@ -86,7 +86,7 @@ def slowdown(a: Sequence[float], b: Sequence[float], better: Literal["higher", "
     return Worsening(estimate, estimate, error, freedom)
 
 
-def judge(rows: Sequence[tuple[Worsening, Allowance]]) -> list[Verdict]:
+def judge(rows: Sequence[tuple[Worsening, Allowance]]) -> list[MarginVerdict]:
     """Return the verdict of each row.
 
     FAIL: its worsening is beyond the margin, with p corrected over the rows by Holm's method, and the
@@ -98,8 +98,8 @@ def judge(rows: Sequence[tuple[Worsening, Allowance]]) -> list[Verdict]:
     return [_verdict(*row, p) for row, p in zip(rows, corrected, strict=True)]
 
 
-def _verdict(worsening: Worsening, allowed: Allowance, p: float) -> Verdict:
+def _verdict(worsening: Worsening, allowed: Allowance, p: float) -> MarginVerdict:
     limit = max(allowed)
-    if p < LEVEL and worsening.estimate > limit:
+    if p < SIGNIFICANCE and worsening.estimate > limit:
         return "FAIL"
     return "PASS" if worsening.interval()[1] <= limit else "INCONCLUSIVE"

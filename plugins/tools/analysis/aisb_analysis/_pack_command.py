@@ -33,7 +33,7 @@ def pack(context: click.Context, which: str, output: Path | None, work_dir: Path
       aisb pack 20261121_220301 --no-prompts -o gpqa.capsule
     """  # noqa: D301 - \b is for click
     from aisb import UsageError
-    from aisb_analysis._packing import pack as packed
+    from aisb_analysis._packing import write_capsule as packed
     from aisb_engine import open_run
 
     plugins = context.obj.load_plugins()

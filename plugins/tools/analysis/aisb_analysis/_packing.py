@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from aisb import AisbError, RunError, UsageError
-from aisb_analysis._archive import PIECE, ArchiveWriter
+from aisb_analysis._archive import CHUNK_BYTES, ArchiveWriter
 from aisb_analysis._known_secrets import Masker
 from aisb_engine import (
     OpenedRun,
@@ -35,7 +35,7 @@ from aisb_engine import (
 if TYPE_CHECKING:
     from aisb_engine import Plugins, Task
 
-FORMAT = 1
+ARCHIVE_VERSION = 1
 LEFT_OUT = "(left out)"
 PACKED = (
     "configs/*.toml",
@@ -58,7 +58,7 @@ PACKED = (
 )
 """What of a run folder is packed; `tasks/*.toml` is added."""
 
-Change = Callable[[Any], Any]
+PackedChange = Callable[[Any], Any]
 
 
 class CannotWriteError(RunError):
@@ -76,7 +76,7 @@ class Packed(NamedTuple):
     notes: tuple[str, ...]
 
 
-def pack(run: OpenedRun, target: Path, plugins: Plugins, *, prompts: bool = True) -> Packed:
+def write_capsule(run: OpenedRun, target: Path, plugins: Plugins, *, prompts: bool = True) -> Packed:
     """Write a capsule of a run; the same run gives the same bytes.
 
     Without `prompts`, what was asked is left out: the prompts, the rows that they were made of, and the texts
@@ -106,7 +106,7 @@ def pack(run: OpenedRun, target: Path, plugins: Plugins, *, prompts: bool = True
                 archive.add(name, _pieces(path), large=path.stat().st_size >= 2**31)
             sha256 = archive.close(
                 {
-                    "capsule": FORMAT,
+                    "capsule": ARCHIVE_VERSION,
                     "aisb": version("aisb-core"),
                     "run": folder.timestamp,
                     "prompts": prompts,
@@ -186,8 +186,8 @@ class _Stage:
             target.write_bytes(self._samples(path))
         elif path.suffix == ".json":
             data = path.read_bytes()
-            changes: dict[str, Change] = {"results": self._result, "performances": self.masker.inside}
-            change: Change = self.masker.inside if path.name == "identity.json" else self._words
+            changes: dict[str, PackedChange] = {"results": self._result, "performances": self.masker.inside}
+            change: PackedChange = self.masker.inside if path.name == "identity.json" else self._words
             target.write_bytes(self._json(data, changes.get(kind, change)))
         elif path.suffix == ".jsonl":
             with path.open("rb") as lines, target.open("wb") as file:
@@ -203,7 +203,7 @@ class _Stage:
         masked = self.masker.data(text)
         return data if masked == text else masked.encode("utf-8", "surrogateescape")
 
-    def _json(self, data: bytes, change: Change, *, option: int = orjson.OPT_INDENT_2) -> bytes:
+    def _json(self, data: bytes, change: PackedChange, *, option: int = orjson.OPT_INDENT_2) -> bytes:
         """Return JSON after a change; the bytes as they are where nothing changes."""
         try:
             before = orjson.loads(data)
@@ -329,7 +329,7 @@ def _without_prompt(entry: Any) -> Any:
 
 def _pieces(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        while piece := file.read(PIECE):
+        while piece := file.read(CHUNK_BYTES):
             yield piece
 
 

@@ -21,7 +21,7 @@ from aisb import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-LEVEL = 0.05
+SIGNIFICANCE = 0.05
 """How often two equals may be called different."""
 
 POWER = 0.8
@@ -76,7 +76,7 @@ def bootstrap(
     *,
     seed: int = 0,
     draws: int = DRAWS,
-    level: float = LEVEL,
+    level: float = SIGNIFICANCE,
 ) -> Resampled:
     """Resample paired differences, a sample each, and return their mean with its percentile interval.
 
@@ -203,13 +203,13 @@ def samples_needed(
 def reach(tests: float = 1) -> float:
     """Return how many standard errors a true difference must measure to be found at 80 % power."""
     normal = NormalDist()
-    return normal.inv_cdf(1 - LEVEL / tests / 2) + normal.inv_cdf(POWER)
+    return normal.inv_cdf(1 - SIGNIFICANCE / tests / 2) + normal.inv_cdf(POWER)
 
 
 def _fewest_flips(tests: float) -> int:
     """How many samples must flip, all to one side, before McNemar's exact test says so."""
     flips = 1
-    while mcnemar(0, flips) > LEVEL / tests:
+    while mcnemar(0, flips) > SIGNIFICANCE / tests:
         flips += 1
     return flips
 
@@ -241,6 +241,6 @@ def ratio(a: Sequence[float], b: Sequence[float]) -> Ratio | None:
     with catch_warnings():
         simplefilter("ignore", RuntimeWarning)  # of a side whose repeats are all alike, which is no fault
         found = scipy_stats().ttest_ind(right, left, equal_var=False)
-    low, high = found.confidence_interval(1 - LEVEL)
+    low, high = found.confidence_interval(1 - SIGNIFICANCE)
     # Two repeats can leave an interval that is wider than a float.
     return Ratio(exp(difference), exp(low), exp(min(high, 700.0)), float(found.pvalue))

@@ -27,8 +27,8 @@ from typing import Any
 from aisb import UsageError
 from aisb.helpers import did_you_mean
 
-RATES = {"request_throughput": "RequestThroughput", "output_throughput": "OutputTokenThroughput"}
-USUAL_NUMBERS = ("ttft_p50", "tpot_p50", "e2el_p50", *RATES)
+POLICY_RATES = {"request_throughput": "RequestThroughput", "output_throughput": "OutputTokenThroughput"}
+USUAL_NUMBERS = ("ttft_p50", "tpot_p50", "e2el_p50", *POLICY_RATES)
 _TIME = re.compile(r"(ttft|tpot|e2el|itl)_p(\d{1,2}(?:\.\d+)?)")
 _LIMITS = {"tiers": ("max_drop", "max_drop_percent", "guard"), "performance": ("max_slowdown", "guard")}
 _KEYS = {
@@ -72,7 +72,7 @@ def shown_number(name: str) -> str:
     if matched := _TIME.fullmatch(name):
         at = float(matched[2])
         return f"{matched[1].upper()} ({'median' if at == 50 else f'P{at:g}'})"
-    return RATES[name]
+    return POLICY_RATES[name]
 
 
 def read_policy(path: Path | None, max_drop: float | None, max_slowdown: float | None) -> Policy | None:
@@ -111,10 +111,11 @@ def _tier(path: Path, kind: str, name: str, table: Mapping[str, Any]) -> Tier:
     limits = {key: _limit(path, f"{where}.{key}", table[key]) for key in _LIMITS[kind] if key in table}
     numbers = _texts(path, f"{where}.numbers", table.get("numbers", list(USUAL_NUMBERS)))
     for number in numbers:
-        if number not in RATES and not _TIME.fullmatch(number):
+        if number not in POLICY_RATES and not _TIME.fullmatch(number):
             raise UsageError(
                 f"{path}: {where}.numbers has {number!r}{did_you_mean(number, USUAL_NUMBERS)}; "
-                f"known: {', '.join(RATES)}, and ttft, tpot, e2el or itl with a percentile, as in ttft_p95"
+                f"known: {', '.join(POLICY_RATES)}, and ttft, tpot, e2el or itl with a percentile, "
+                "as in ttft_p95"
             )
     if "tasks" not in table:
         raise UsageError(f'{path}: {where}.tasks is needed, as in tasks = ["gsm8k", "mmlu*"]')

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aisb_analysis._compare import Comparison, Pair, compare
+from aisb_analysis._compare import ComparedSubtask, Comparison, compare
 from aisb_analysis._speeds import SpeedComparison, compare_speeds
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 async def compare_runs(
     a: Sequence[OpenedRun],
     b: Sequence[OpenedRun],
-    pairs: Sequence[Pair],
+    pairs: Sequence[ComparedSubtask],
     plugins: Plugins,
     *,
     seed: int = 0,

@@ -7,27 +7,27 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aisb import PerformanceResult
-from aisb_analysis._compare import Pair, Verdict, asked_differently
-from aisb_analysis._paired import LEVEL, holm, ratio
+from aisb_analysis._compare import ComparedSubtask, ComparisonVerdict, asked_differently
+from aisb_analysis._paired import SIGNIFICANCE, holm, ratio
 from aisb_engine import measure_performance, task_version
 
 if TYPE_CHECKING:
     from aisb_engine import OpenedRun, Subtask
 
-TIMES = ("TTFT", "TPOT", "E2EL")
-RATES = {"RequestThroughput": "request_rate", "OutputTokenThroughput": "output_rate"}
+COMPARED_TIMES = ("TTFT", "TPOT", "E2EL")
+COMPARED_RATES = {"RequestThroughput": "request_rate", "OutputTokenThroughput": "output_rate"}
 
 LOAD = (
     "concurrency", "request_rate", "arrival", "burstiness", "ramp_up", "use_timestamp", "pressure_time",
     "duration", "num_prompts", "max_tokens", "ignore_eos", "cache_share",
 )  # fmt: skip
 """What was asked of a load, as far as it changes the numbers."""
-PERCENTILES = (75.0, 90.0, 99.0)
-LENGTHS = 0.05
+COMPARED_PERCENTILES = (75.0, 90.0, 99.0)
+LENGTH_TOLERANCE = 0.05
 """The share by which average lengths may differ."""
 
 
-class Number(NamedTuple):
+class ComparedNumber(NamedTuple):
     """A number of one performance run, and which way is better."""
 
     name: str
@@ -56,31 +56,35 @@ class SpeedComparison:
     p: float | None
     unequal: tuple[str, ...] = ()
     corrected: float | None = None
-    verdict: Verdict | None = None
+    verdict: ComparisonVerdict | None = None
 
 
-def numbers(performance: PerformanceResult, percentiles: Sequence[tuple[str, float]] = ()) -> list[Number]:
+def compared_numbers(
+    performance: PerformanceResult, percentiles: Sequence[tuple[str, float]] = ()
+) -> list[ComparedNumber]:
     """Return the numbers of a performance run that are compared: medians of times, and rates, over all.
 
     `percentiles` of times follow them, as ("TTFT", 95).
     """
     total = performance.stages[0]
     found = []
-    for name in TIMES:
+    for name in COMPARED_TIMES:
         times = total.parameters.get(name)
-        found.append(Number(f"{name} (median)", times.median if times else None, "lower"))
-    found += [Number(name, getattr(total.totals, key), "higher") for name, key in RATES.items()]
+        found.append(ComparedNumber(f"{name} (median)", times.median if times else None, "lower"))
+    found += [
+        ComparedNumber(name, getattr(total.totals, key), "higher") for name, key in COMPARED_RATES.items()
+    ]
     for name, percent in percentiles:
         times = total.parameters.get(name)
         value = times.percentiles.get(percent) if times else None
-        found.append(Number(f"{name} (P{percent:g})", value, "lower"))
+        found.append(ComparedNumber(f"{name} (P{percent:g})", value, "lower"))
     return found
 
 
 def compare_speeds(
     a: Sequence[OpenedRun],
     b: Sequence[OpenedRun],
-    pairs: Sequence[Pair],
+    pairs: Sequence[ComparedSubtask],
     percentiles: Sequence[tuple[str, float]] = (),
 ) -> list[SpeedComparison]:
     """Compare performance runs; several runs on a side are its repeats.
@@ -94,7 +98,9 @@ def compare_speeds(
         ours_all = [_measured(run, pair.a, percentiles) for run in a]
         theirs_all = [_measured(run, pair.b, percentiles) for run in b]
         unequal = tuple(_unequal(a, b, pair, ours_all, theirs_all))
-        left, right = ([numbers(one, percentiles) for one in side] for side in (ours_all, theirs_all))
+        left, right = (
+            [compared_numbers(one, percentiles) for one in side] for side in (ours_all, theirs_all)
+        )
         for place, number in enumerate(left[0]):
             ours = _known([run[place].value for run in left])
             theirs = _known([run[place].value for run in right])
@@ -123,14 +129,14 @@ def compare_speeds(
 def _measured(
     run: OpenedRun, subtask: Subtask, percentiles: Sequence[tuple[str, float]]
 ) -> PerformanceResult:
-    wanted = sorted({*PERCENTILES, *(percent for _, percent in percentiles)})
+    wanted = sorted({*COMPARED_PERCENTILES, *(percent for _, percent in percentiles)})
     return measure_performance(run.folder, subtask.model, subtask.task, percentiles=wanted)
 
 
 def _unequal(
     a: Sequence[OpenedRun],
     b: Sequence[OpenedRun],
-    pair: Pair,
+    pair: ComparedSubtask,
     ours: Sequence[PerformanceResult],
     theirs: Sequence[PerformanceResult],
 ) -> Iterator[str]:
@@ -143,7 +149,7 @@ def _unequal(
             yield f"load.{name}: {', '.join(values[0])} and {', '.join(values[1])}"
     for name, words in (("InputTokens", "input"), ("OutputTokens", "output")):
         left, right = _average(ours, name), _average(theirs, name)
-        if left is not None and right is not None and abs(left - right) > LENGTHS * min(left, right):
+        if left is not None and right is not None and abs(left - right) > LENGTH_TOLERANCE * min(left, right):
             yield f"{words} tokens of a request: {left:.4g} and {right:.4g} on average"
 
 
@@ -158,8 +164,8 @@ def _average(side: Sequence[PerformanceResult], name: str) -> float | None:
 
 
 def _judged(one: SpeedComparison, p: float) -> SpeedComparison:
-    verdict: Verdict = "tie"
-    if p < LEVEL and one.ratio is not None and one.ratio != 1:
+    verdict: ComparisonVerdict = "tie"
+    if p < SIGNIFICANCE and one.ratio is not None and one.ratio != 1:
         verdict = "better" if (one.ratio > 1) == (one.better == "higher") else "worse"
     return replace(one, corrected=p, verdict=verdict)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import fsum
 
 from aisb_analysis._compare import Comparison, compare_grades
-from aisb_analysis._paired import DRAWS, LEVEL, holm, mcnemar, scipy_stats
+from aisb_analysis._paired import DRAWS, SIGNIFICANCE, holm, mcnemar, scipy_stats
 from aisb_engine import Grade, Subtask
 
 CLEAR = frozenset({"correct", "wrong"})
@@ -34,7 +34,7 @@ class Change:
     @property
     def is_real(self) -> bool:
         """Whether chance is an unlikely reason for the difference."""
-        return self.corrected < LEVEL
+        return self.corrected < SIGNIFICANCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from aisb_analysis import _options as shared
 if TYPE_CHECKING:
     from aisb_analysis._verifying import Verified
 
-SHOWN = 40
+MAX_SHOWN_DIFFERENCES = 40
 """How many differences are named on the terminal; --json has all of them."""
 
 
@@ -36,7 +36,7 @@ def verify(context: click.Context, file: Path, sha256: str | None, *, trust: boo
       aisb verify 20261121_220301.capsule --sha256 5f0c…
     """  # noqa: D301 - \b is for click
     from aisb import CheckFailed
-    from aisb_analysis._verifying import verify as verified
+    from aisb_analysis._verifying import verify_capsule as verified
 
     found = verified(file, context.obj.load_plugins(), trust=trust)
     if sha256 and sha256.lower() != found.sha256:
@@ -57,8 +57,8 @@ def _lines(file: Path, found: Verified) -> Iterator[str]:
     yield f"{found.files:,} files, {found.records:,} records of the log; computed again: {counts}"
     yield from found.notes
     yield from (f"not computed again: {line}" for line in found.unchecked)
-    yield from (f"differs: {line}" for line in found.differing[:SHOWN])
-    if len(found.differing) > SHOWN:
-        yield f"and {len(found.differing) - SHOWN} more: --json has all"
+    yield from (f"differs: {line}" for line in found.differing[:MAX_SHOWN_DIFFERENCES])
+    if len(found.differing) > MAX_SHOWN_DIFFERENCES:
+        yield f"and {len(found.differing) - MAX_SHOWN_DIFFERENCES} more: --json has all"
     if not found.differing:
         yield "everything is as it should be" if not found.unchecked else "all that was computed again agrees"

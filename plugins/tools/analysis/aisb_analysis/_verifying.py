@@ -23,8 +23,13 @@ import orjson
 
 from aisb import AisbError
 from aisb_analysis._archive import INDEX, MOST_BYTES, Archive
-from aisb_analysis._differences import array_differences, differences, line_differences, table_differences
-from aisb_analysis._packing import FORMAT, PACKED, task_files
+from aisb_analysis._differences import (
+    array_differences,
+    line_differences,
+    table_differences,
+    value_differences,
+)
+from aisb_analysis._packing import ARCHIVE_VERSION, PACKED, task_files
 from aisb_engine import (
     OpenedRun,
     PluginFaults,
@@ -65,7 +70,7 @@ class Verified:
         self.checked[what] = self.checked.get(what, 0) + number
 
 
-def verify(path: Path, plugins: Plugins, *, trust: bool = False) -> Verified:
+def verify_capsule(path: Path, plugins: Plugins, *, trust: bool = False) -> Verified:
     """Check a capsule.
 
     `trust` lets its own configuration allow what the environment would have to allow, as to run programs.
@@ -75,8 +80,10 @@ def verify(path: Path, plugins: Plugins, *, trust: bool = False) -> Verified:
     """
     archive = Archive(path)
     found = Verified(archive.index["run"], archive.sha256)
-    if archive.index["capsule"] != FORMAT:
-        found.differing.append(f"{INDEX}: format {archive.index['capsule']}, and this aisb reads {FORMAT}")
+    if archive.index["capsule"] != ARCHIVE_VERSION:
+        found.differing.append(
+            f"{INDEX}: format {archive.index['capsule']}, and this aisb reads {ARCHIVE_VERSION}"
+        )
         return found
     with tempfile.TemporaryDirectory(prefix="aisb-verify-") as temporary:
         archive.unpack(Path(temporary))
@@ -261,7 +268,7 @@ class _Check:
             ]
         old = {key: value for key, value in published.items() if key not in left_out}
         new = {key: value for key, value in results.items() if key not in left_out}
-        for line in differences(old, new):
+        for line in value_differences(old, new):
             self._differs(path, line)
         self.found.count("metrics", len(new["metrics"]))
 
@@ -305,11 +312,11 @@ class _Check:
                 self.found.differing.append(f"performances/{model}/{task}: {_line(error)}")
                 continue
             for file in sorted(kept.glob(f"{model}/{task}*")):
-                if file.name.removeprefix(task) in ENDINGS:
+                if file.name.removeprefix(task) in SUMMARY_SUFFIXES:
                     self._compare_table(file, folder / "performances" / model / file.name)
         stems = {path.name.removesuffix("_details.json") for path in kept.glob("*/*_details.json")}
         for file in kept.glob("*/*"):
-            if not any(file.name == stem + ending for stem in stems for ending in ENDINGS):
+            if not any(file.name == stem + ending for stem in stems for ending in SUMMARY_SUFFIXES):
                 self._differs(folder / "performances" / file.relative_to(kept), "nothing in the run gives it")
 
     def _write_performance(self, details: Any, percentiles: list[float]) -> None:
@@ -338,7 +345,7 @@ class _Check:
             self._differs(made, "nothing in the run gives it")
             return
         if published.suffix == ".json":
-            lines = differences(_json(published), _json(made))
+            lines = value_differences(_json(published), _json(made))
         elif published.suffix == ".csv":
             lines = table_differences(published.read_bytes(), made.read_bytes())
         else:
@@ -351,7 +358,7 @@ class _Check:
         self.found.differing.append(f"{path.relative_to(self.run.folder.path)}: {line}")
 
 
-ENDINGS = (".csv", ".json", "_requests.csv", "_details.json", "_details.npz")
+SUMMARY_SUFFIXES = (".csv", ".json", "_requests.csv", "_details.json", "_details.npz")
 
 
 def _allows_itself(run: OpenedRun, subtask: Subtask) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from aisb._errors import UsageError
 from aisb._plugins import Plugins
 from aisb._types import Failure, Prediction, Sample
-from aisb_analysis._audit import Audit, Entry, audit, gold_place, to_lines
+from aisb_analysis._audit import Audit, AuditEntry, audit_subtask, gold_place, to_lines
 from aisb_engine import Answers
 from aisb_engine._record.predictions import AskedTask
 from aisb_engine._resolve.catalog import Catalog
@@ -29,10 +29,10 @@ def audited(of: Task, *texts: str, target: str = "18", also: tuple[str, ...] = (
     answers = Answers(
         AskedTask({}, []), samples, [Prediction(str(i), text=text) for i, text in enumerate(texts)]
     )
-    return asyncio.run(audit(of, answers, PLUGINS, also=also))
+    return asyncio.run(audit_subtask(of, answers, PLUGINS, also=also))
 
 
-def only(found: Audit) -> Entry:
+def only(found: Audit) -> AuditEntry:
     (entry,) = found.entries
     return entry
 
@@ -127,7 +127,7 @@ def test_a_task_without_evaluator_cannot_be_audited():
 def test_a_failed_request_has_no_flag():
     samples = {"0": Sample("0", {}, "18")}
     failed = [Prediction("0", failure=Failure("timeout", "too late"))]
-    entry = only(asyncio.run(audit(task(), Answers(AskedTask({}, []), samples, failed), PLUGINS)))
+    entry = only(asyncio.run(audit_subtask(task(), Answers(AskedTask({}, []), samples, failed), PLUGINS)))
     assert (entry.outcome, entry.flags) == ("error", ())
 
 
@@ -151,7 +151,7 @@ def test_a_model_that_judges_is_not_asked_about_other_answers():
     answers = Answers(
         AskedTask({}, []), samples, [Prediction("0", text="So 18 or 19.", finish_reason="stop")]
     )
-    entry = only(asyncio.run(audit(of, answers, PLUGINS, also=("last-number",), ask=says_so)))
+    entry = only(asyncio.run(audit_subtask(of, answers, PLUGINS, also=("last-number",), ask=says_so)))
     assert entry.outcome == "correct"
     assert len(asked) == 1
     assert entry.others["last-number"].right is None

@@ -5,7 +5,7 @@ import re
 
 from aisb._plugins import Plugins
 from aisb._types import Prediction, Sample
-from aisb_analysis._audit import audit
+from aisb_analysis._audit import audit_subtask
 from aisb_analysis._audit_page import to_page
 from aisb_engine import Answers
 from aisb_engine._record.predictions import AskedTask
@@ -21,7 +21,7 @@ def page_of(*texts):
     task = Resolver(PLUGINS, Catalog(PLUGINS), RunInput()).show("demo_gsm8k")
     samples = {str(at): Sample(str(at), {}, "18") for at in range(len(texts))}
     answers = Answers(AskedTask({}, []), samples, [Prediction(str(at), text=t) for at, t in enumerate(texts)])
-    found = asyncio.run(audit(task, answers, PLUGINS))
+    found = asyncio.run(audit_subtask(task, answers, PLUGINS))
     return found, to_page(found, "demo_gsm8k · m").decode()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aisb import UsageError
-from aisb_analysis._capacity.loads import Load
+from aisb_analysis._capacity.loads import MeasuredLoad
 from aisb_analysis._capacity.measured import MeasuredService
 from aisb_analysis._capacity_command import read_budget
 from aisb_analysis._together import show_together
@@ -43,7 +43,7 @@ def service(folder: Path, url: str) -> MeasuredService:
 def test_loads_are_ordinary_runs_which_a_search_that_goes_on_reads_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    closed, opened = Load(0.5, users=3), Load(1.0, rate=30.0, warm=0.3)
+    closed, opened = MeasuredLoad(0.5, users=3), MeasuredLoad(1.0, rate=30.0, warm=0.3)
     with start_mock(MockOptions(ttft_ms=20, tpot_ms=5, slots=2)) as mock:
         measured = service(tmp_path, mock.url)
         first, second = measured.measure(closed), measured.measure(opened)
@@ -71,10 +71,10 @@ def test_loads_are_ordinary_runs_which_a_search_that_goes_on_reads_again(
 
 def test_refusals_of_a_limiter_are_told_apart_from_other_failures(tmp_path: Path) -> None:
     with start_mock(MockOptions(rate_limit=5, rate_burst=1)) as mock:
-        limited = service(tmp_path / "limited", mock.url).measure(Load(1.0, rate=40.0))
+        limited = service(tmp_path / "limited", mock.url).measure(MeasuredLoad(1.0, rate=40.0))
     assert limited.throttled.sum() > 10
     with start_mock(MockOptions(ttft_ms=300, slots=1, queue=0)) as mock:
-        full = service(tmp_path / "full", mock.url).measure(Load(1.0, rate=40.0))
+        full = service(tmp_path / "full", mock.url).measure(MeasuredLoad(1.0, rate=40.0))
     assert full.failed.sum() > 10
     assert not full.throttled.any()
 

@@ -9,15 +9,15 @@ import pytest
 
 from aisb import UsageError
 from aisb_analysis._capacity.answer import Capacity
-from aisb_analysis._capacity.loads import Limit, Load, Point, limits_of
+from aisb_analysis._capacity.loads import Limit, LoadPoint, MeasuredLoad, limits_of
 from aisb_analysis._capacity.search import Search
-from aisb_analysis._capacity.simulated import SERVICES, Batching, Limited, Simulated, Slots
+from aisb_analysis._capacity.simulated import SERVICES, Batching, Limited, SimulatedRun, Slots
 from aisb_engine import parse_objectives
 
 pytest.importorskip("scipy")
 
 
-def search(service: Simulated, objectives: str, minutes: float = 30) -> Capacity:
+def search(service: SimulatedRun, objectives: str, minutes: float = 30) -> Capacity:
     return Search(service, limits_of(parse_objectives(objectives)), 60 * minutes).run()
 
 
@@ -98,22 +98,22 @@ def test_an_objective_that_always_breaks_says_so() -> None:
 class Failing:
     """A service that fails every request."""
 
-    def measure(self, load: Load) -> Point:
+    def measure(self, load: MeasuredLoad) -> LoadPoint:
         """Fail ten requests."""
         ten = np.linspace(0, load.length, 10)
         failed = np.ones(10, bool)
-        return Point(load, ten, ten * 0 + 0.1, {"ttft": ten}, failed, ~failed, load.length)
+        return LoadPoint(load, ten, ten * 0 + 0.1, {"ttft": ten}, failed, ~failed, load.length)
 
 
 @dataclass
 class Spoiling:
     """A client that spoils the first points, or all."""
 
-    inner: Simulated
+    inner: SimulatedRun
     most: int
-    spoiled: list[Load] = field(default_factory=list)
+    spoiled: list[MeasuredLoad] = field(default_factory=list)
 
-    def measure(self, load: Load) -> Point:
+    def measure(self, load: MeasuredLoad) -> LoadPoint:
         """Measure; say that the client was late."""
         point = self.inner.measure(load)
         if len(self.spoiled) >= self.most:

@@ -19,8 +19,8 @@ import pytest
 
 from aisb import RunError, UsageError
 from aisb_analysis._archive import INDEX, ArchiveWriter
-from aisb_analysis._packing import pack
-from aisb_analysis._verifying import Verified, verify
+from aisb_analysis._packing import write_capsule
+from aisb_analysis._verifying import Verified, verify_capsule
 from aisb_engine import Plugins, open_run
 
 TASK = """
@@ -102,7 +102,7 @@ def capsules(work: Path, plugins: Plugins) -> dict[str, Path]:
     for name, prompts in (("accuracy", True), ("speed", True), ("bare", False)):
         made[name] = work / f"{name}.capsule"
         folder = work / ("accuracy" if name == "bare" else name)
-        pack(open_run(folder, "latest", plugins), made[name], plugins, prompts=prompts)
+        write_capsule(open_run(folder, "latest", plugins), made[name], plugins, prompts=prompts)
     return made
 
 
@@ -148,10 +148,10 @@ def test_the_commands_pack_and_check_a_run_and_the_same_run_gives_the_same_bytes
 def test_scores_metrics_and_performance_tables_are_computed_again(
     capsules: dict[str, Path], plugins: Plugins
 ) -> None:
-    found = verify(capsules["accuracy"], plugins)
+    found = verify_capsule(capsules["accuracy"], plugins)
     assert (found.differing, found.unchecked, found.notes) == ([], [], [])
     assert found.checked["grades"] == found.checked["predictions"] == 36
-    found = verify(capsules["speed"], plugins)
+    found = verify_capsule(capsules["speed"], plugins)
     assert (found.differing, found.unchecked) == ([], [])
     assert found.checked == {"performance tables": 5}
 
@@ -165,21 +165,21 @@ def test_any_changed_byte_is_found(capsules: dict[str, Path], tmp_path: Path, pl
     for place in places:
         target.write_bytes(data[:place] + bytes([data[place] ^ 0x11]) + data[place + 1 :])
         try:
-            found = verify(target, plugins)
+            found = verify_capsule(target, plugins)
         except UsageError:
             continue
         assert found.differing, place
     for cut in (data[:-1], data[: len(data) // 2], data + b"\0", data[:200]):
         target.write_bytes(cut)
         try:
-            found = verify(target, plugins)
+            found = verify_capsule(target, plugins)
         except UsageError:
             continue
         assert found.differing
 
 
 def differing(path: Path, plugins: Plugins) -> str:
-    found = verify(path, plugins)
+    found = verify_capsule(path, plugins)
     return "\n".join(found.differing)
 
 
@@ -322,7 +322,7 @@ def test_without_prompts_none_is_in_it_and_what_cannot_be_graded_again_is_named(
     for text in (b"Which colour has thing", b"the shade of number 1 a"):
         assert text not in content
     assert b"the shade of number 0 a" in content  # what the model answered is there
-    found = verify(capsules["bare"], plugins)
+    found = verify_capsule(capsules["bare"], plugins)
     assert found.differing == []
     (line,) = found.unchecked
     assert re.fullmatch(
@@ -381,14 +381,16 @@ def test_keys_that_are_anywhere_in_a_run_are_not_in_its_capsule(
     log = copy / "log/sim/colours/worker-0"
     log.write_bytes(replaced(log.read_bytes(), b"The answer is", f"The answer {text} is".encode()))
     capsule = tmp_path / "masked.capsule"
-    made = pack(open_run(tmp_path, run.name, plugins), capsule, plugins)
+    made = write_capsule(open_run(tmp_path, run.name, plugins), capsule, plugins)
     content = unpacked(capsule)
     for secret in (*planted, "abcdefgh12345678"):
         assert secret.encode() not in content
         assert json.dumps(secret)[1:-1].encode() not in content
     assert b"***" in content
     assert any(note.startswith("keys were masked in ") for note in made.notes)
-    assert not [line for line in verify(capsule, plugins).differing if "colours.json: outcomes" in line]
+    assert not [
+        line for line in verify_capsule(capsule, plugins).differing if "colours.json: outcomes" in line
+    ]
 
 
 def replaced(log: bytes, old: bytes, new: bytes) -> bytes:
@@ -413,14 +415,14 @@ def test_a_run_on_trial_is_not_packed_and_a_link_neither(
     (copy / "performances/sim").mkdir(parents=True)
     (copy / "performances/sim/x.csv").symlink_to("/etc/hostname")
     with pytest.raises(UsageError, match="is a symbolic link"):
-        pack(open_run(tmp_path, run.name, plugins), tmp_path / "out", plugins)
+        write_capsule(open_run(tmp_path, run.name, plugins), tmp_path / "out", plugins)
     (copy / "performances/sim/x.csv").unlink()
     path = copy / "results/sim/colours.json"
     path.write_text(path.read_text().replace('"trial": []', '"trial": ["task.postprocess"]'))
     with pytest.raises(RunError, match="by other rules on trial"):
-        pack(open_run(tmp_path, run.name, plugins), tmp_path / "out", plugins)
+        write_capsule(open_run(tmp_path, run.name, plugins), tmp_path / "out", plugins)
     with pytest.raises(RunError, match="cannot be written"):
-        pack(open_run(work / "accuracy", "latest", plugins), tmp_path / "missing/out", plugins)
+        write_capsule(open_run(work / "accuracy", "latest", plugins), tmp_path / "missing/out", plugins)
 
 
 def hostile(path: Path, entries: list[tuple[str, bytes, int]]) -> Path:
@@ -463,7 +465,7 @@ def test_a_hostile_archive_is_refused_before_anything_is_unpacked(
     tmp_path: Path, plugins: Plugins, entries: list[tuple[str, bytes, int]], why: str
 ) -> None:
     with pytest.raises(UsageError, match=why):
-        verify(hostile(tmp_path / "x.capsule", entries), plugins)
+        verify_capsule(hostile(tmp_path / "x.capsule", entries), plugins)
 
 
 def test_hostile_content_is_named_and_harms_nothing(
@@ -482,7 +484,7 @@ def test_hostile_content_is_named_and_harms_nothing(
         (name,) = [name for name in files if "/configs/2" in name]
         files[name] = files[name].replace(b'{ use = "numeric-match" }', b'{ use = "code-run", allow = true }')
 
-    found: Verified = verify(forged(capsules["accuracy"], tmp_path, allowed), plugins)
+    found: Verified = verify_capsule(forged(capsules["accuracy"], tmp_path, allowed), plugins)
     assert any("its own configuration allows to run programs" in line for line in found.unchecked)
 
     def kinds(files: dict[str, bytes]) -> None:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from aisb._errors import UsageError
-from aisb_analysis._compare import compare_grades, corrected
+from aisb_analysis._compare import compare_grades, correct_p_values
 from aisb_engine import Grade
 from aisb_engine._spec import Subtask
 
@@ -104,7 +104,7 @@ def test_what_is_clear_alone_may_be_a_tie_among_many_tasks():
     one = compare_grades(a, b, names=NAMES)
     equal = compare_grades(a, a, names=NAMES)
     assert (one.p, one.verdict) == (2 / 64, "worse")
-    first, *others = corrected([one, equal, equal])
+    first, *others = correct_p_values([one, equal, equal])
     assert (first.corrected, first.verdict) == (6 / 64, "tie")
     assert {other.verdict for other in others} == {"tie"}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aisb_analysis._explain import _parts, lines
+from aisb_analysis._explain import _parts, explanation_lines
 from aisb_engine import Grade
 
 NAMES: Any = (SimpleNamespace(task="t", model="m"), SimpleNamespace(task="t", model="m"))
@@ -24,7 +24,7 @@ def side(right: str, first: int = 0, target: str = "x") -> dict[str, list[Grade]
 def test_equal_sides_change_nothing():
     one = _parts(side("1100"), side("1100"), (side("1100"), side("1100")), names=NAMES)
     assert (one.change, one.samples, one.rules, one.answers) == (0, 0, 0, 0)
-    assert lines(one)[0] == "t: A 50.00, B 50.00, change 0.00"
+    assert explanation_lines(one)[0] == "t: A 50.00, B 50.00, change 0.00"
 
 
 def test_all_three_parts_add_up_and_each_is_counted():
@@ -55,7 +55,7 @@ def test_other_targets_by_other_rules_are_other_rules():
 def test_rules_and_answers_are_one_part_where_a_side_cannot_be_regraded():
     one = _parts(side("10"), side("11"), None, names=NAMES, notes=["why"])
     assert (one.rules, one.answers, one.rules_and_answers) == (None, None, 50)
-    assert lines(one)[2:] == ["  other rules and answers  +50.00", "  why"]
+    assert explanation_lines(one)[2:] == ["  other rules and answers  +50.00", "  why"]
 
 
 def test_sides_that_share_no_sample_differ_by_samples_alone():
@@ -68,7 +68,7 @@ def test_shown_parts_add_up_to_the_shown_change():
     for right in ("1110000", "1011000", "1111110", "0000001"):
         for other in ("110", "011", "10110"):
             one = _parts(side(right), side(other), (side(right[::-1]), side(other[::-1])), names=NAMES)
-            text = lines(one)
+            text = explanation_lines(one)
             change = text[0].rpartition(" ")[2]
             parts = [line.split()[2] for line in text[1:4]]
             assert sum(round(100 * float(part)) for part in parts) == round(100 * float(change))

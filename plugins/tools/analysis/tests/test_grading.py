@@ -11,7 +11,7 @@ import pytest
 from aisb._errors import UsageError
 from aisb._plugins import Plugins
 from aisb._types import Prediction, Sample
-from aisb_analysis._grading import BATCH, Tally, grade
+from aisb_analysis._grading import LINES_PER_BATCH, GradingTally, grade_lines
 from aisb_analysis._shown import shown
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.layers import Resolver, RunInput
@@ -26,11 +26,11 @@ def task(name: str = "demo_gsm8k", *sets: str) -> Task:
     return Resolver(PLUGINS, Catalog(PLUGINS), RunInput(sets=sets)).show(name)
 
 
-def graded(of: Task, *lines: Any) -> tuple[list[dict[str, Any]], list[str], Tally]:
+def graded(of: Task, *lines: Any) -> tuple[list[dict[str, Any]], list[str], GradingTally]:
     out: list[bytes] = []
     told: list[str] = []
     raw = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
-    tally = asyncio.run(grade(of, raw, PLUGINS, write=out.append, complain=told.append))
+    tally = asyncio.run(grade_lines(of, raw, PLUGINS, write=out.append, complain=told.append))
     return [json.loads(line) for line in out], told, tally
 
 
@@ -145,7 +145,7 @@ def test_lines_are_read_no_further_ahead_than_a_batch_and_nothing_of_them_is_kep
 
     def lines():
         nonlocal read
-        for _ in range(3 * BATCH):
+        for _ in range(3 * LINES_PER_BATCH):
             read += 1
             yield line
 
@@ -154,9 +154,9 @@ def test_lines_are_read_no_further_ahead_than_a_batch_and_nothing_of_them_is_kep
         written += 1
         ahead = max(ahead, read - written)
 
-    tally = asyncio.run(grade(task(), lines(), PLUGINS, write=write, complain=print))
-    assert written == 3 * BATCH
-    assert ahead < BATCH
+    tally = asyncio.run(grade_lines(task(), lines(), PLUGINS, write=write, complain=print))
+    assert written == 3 * LINES_PER_BATCH
+    assert ahead < LINES_PER_BATCH
     assert tally.kept == {}
 
 

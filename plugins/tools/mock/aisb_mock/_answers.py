@@ -48,12 +48,12 @@ def share(*what: object) -> float:
     return int.from_bytes(digest, "big") / (1 << 56)
 
 
-def pieces(text: str) -> list[str]:
+def token_pieces(text: str) -> list[str]:
     """Split a text into what the mock counts as tokens: words, each with the space before it."""
     return re.findall(r"\s*\S+", text)
 
 
-class Answers:
+class MockAnswers:
     """The questions that are known, with the answer of each, found again inside a prompt."""
 
     def __init__(self, known: Iterable[tuple[str, str]], said: Iterable[tuple[str, str]] = ()) -> None:
@@ -156,16 +156,16 @@ class Prose:
         return taken
 
 
-def load_answers(file: str | None) -> Answers:
+def load_answers(file: str | None) -> MockAnswers:
     """Load the answers of the demo task, where it is installed, and those of a file."""
     known: list[tuple[str, str]] = []
     said: list[tuple[str, str]] = []
     if (demo := demo_file()) is not None:
-        known += read_answers(demo)
+        known += read_questions_and_answers(demo)
     if file is not None:
         for row in read_rows(Path(file).expanduser()):
             (said if row.said else known).append((row.question, row.answer))
-    return Answers(known, said)
+    return MockAnswers(known, said)
 
 
 class Known(NamedTuple):
@@ -176,7 +176,7 @@ class Known(NamedTuple):
     said: bool = False
 
 
-def read_answers(path: Path) -> Iterator[tuple[str, str]]:
+def read_questions_and_answers(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (question, answer) from JSON lines; see `read_rows`."""
     return ((row.question, row.answer) for row in read_rows(path))
 

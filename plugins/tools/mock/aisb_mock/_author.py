@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import orjson
 
-from aisb_mock._answers import Prose, load_answers, pieces, share
+from aisb_mock._answers import Prose, load_answers, share, token_pieces
 from aisb_mock._faults import Faults
-from aisb_mock._options import Behaviour, Spread
+from aisb_mock._options import Behaviour, OptionSpread
 from aisb_mock._replies import Ask, Refused, Reply, ToolCall
 
 MILLISECOND = 1_000_000
-MOST_TOKENS = 1_000_000
+MAX_OUTPUT_TOKENS = 1_000_000
 OTHER_ANSWER = str.maketrans("0123456789ABCDE", "9876543210BCDEA")
 """What the last token of a corrupted reply has in place of digits and choices."""
-VALUES = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}
+EXAMPLE_VALUES = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}
 """Arguments of tool calls, by the type that JSON Schema names."""
 
 
@@ -31,7 +31,7 @@ class Pace(NamedTuple):
 
     first: int
     gap: int
-    gaps: Spread | None
+    gaps: OptionSpread | None
     role: int
     usage: int
     rng: Random | None
@@ -47,9 +47,9 @@ class Author:
         self.faults = Faults.parse(options.faults)
         self._places = {question: place for place, question in enumerate(self.answers.gold)}
         self._prose = Prose(options.seed)
-        self._ttft = Spread.parse("ttft_ms", options.ttft_ms)
-        self._tpot = Spread.parse("tpot_ms", options.tpot_ms)
-        self._tokens = Spread.parse("tokens", options.tokens)
+        self._ttft = OptionSpread.parse("ttft_ms", options.ttft_ms)
+        self._tpot = OptionSpread.parse("tpot_ms", options.tpot_ms)
+        self._tokens = OptionSpread.parse("tokens", options.tokens)
         self._usage_delay = options.usage_delay_ms()
         self._attempts: dict[tuple[str, int | None], int] = {}
 
@@ -87,22 +87,22 @@ class Author:
             self._prose.take(options.reasoning_tokens, place / 2) if options.reasoning != "none" else []
         )
         if known:
-            said = pieces(
+            said = token_pieces(
                 self.answers.reply(
                     question, accuracy=options.accuracy, seed=options.seed, request_seed=ask.seed
                 )
             )
         else:
             length = self._tokens.draw(Random(place)) if self._tokens.kind != "fixed" else self._tokens.first
-            said = self._prose.take(max(1, min(round(length), MOST_TOKENS)), place)
+            said = self._prose.take(max(1, min(round(length), MAX_OUTPUT_TOKENS)), place)
             said[0] = said[0].lstrip()
         tool = call_a_tool(ask, number) if options.tool_calls != "none" else None
         if tool:
-            said = pieces(
+            said = token_pieces(
                 f'<tool_call>\n{{"name": "{tool.name}", "arguments": {tool.arguments}}}\n</tool_call>'
             )
             if options.tool_calls == "field":
-                said = pieces(tool.arguments)
+                said = token_pieces(tool.arguments)
         said, stopped = cut_at_stop(said, ask.stop)
         endless = ask.ignore_eos and not stopped
         if endless or (len(reasoning) + len(said) < ask.min_tokens and not stopped):
@@ -129,7 +129,7 @@ class Author:
 
     def _scored(self, prompt: str, question: str) -> list[tuple[str, float]]:
         """Return the prompt's tokens with seeded log-probabilities; the right answer at its end is likely."""
-        tokens = pieces(prompt)
+        tokens = token_pieces(prompt)
         values = [
             -0.5 - 4 * share("logprob", self.options.seed, "".join(tokens[: at + 1]))
             for at in range(len(tokens))
@@ -177,7 +177,7 @@ def call_a_tool(ask: Ask, number: int) -> ToolCall | None:
     for tool in ask.tools:
         function = tool.get("function") or {}
         wanted = (function.get("parameters") or {}).get("properties") or {}
-        values = {name: VALUES.get(kind.get("type"), "text") for name, kind in wanted.items()}
+        values = {name: EXAMPLE_VALUES.get(kind.get("type"), "text") for name, kind in wanted.items()}
         return ToolCall(f"call_{number:x}", str(function.get("name")), orjson.dumps(values).decode())
     return None
 
@@ -198,4 +198,4 @@ def cut_at_stop(said: list[str], stops: Sequence[str]) -> tuple[list[str], bool]
         return said, False
     text = "".join(said)
     found = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
-    return (pieces(text[: min(found)]), True) if found else (said, False)
+    return (token_pieces(text[: min(found)]), True) if found else (said, False)

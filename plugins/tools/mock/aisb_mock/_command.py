@@ -8,7 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from aisb_mock._author import Author
-    from aisb_mock._options import Flag, MockOptions
+    from aisb_mock._options import MockFlag, MockOptions
 
 
 @click.group()
@@ -58,7 +58,7 @@ def serve_command(**given: Any) -> None:
     serve(options, lambda url, author: click.echo(hints(url, options, author)))
 
 
-def sentence(flag: Flag) -> str:
+def sentence(flag: MockFlag) -> str:
     """Return an option's help as the command's own are written."""
     return f"{flag.help[0].upper()}{flag.help[1:]}{' (repeatable)' if flag.repeats else ''}."
 

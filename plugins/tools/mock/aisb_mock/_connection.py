@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aisb_mock._server import Server
 
 
-class Message(NamedTuple):
+class HttpMessage(NamedTuple):
     """A request as it came in; `arrival` is when its last byte did."""
 
     method: bytes
@@ -28,14 +28,14 @@ class Message(NamedTuple):
     arrival: int
 
 
-class Connection(asyncio.Protocol):
+class MockConnection(asyncio.Protocol):
     """Reads requests, and hands each to the server when the reply before it is complete."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
-        self._waiting: deque[Message] = deque()
+        self._waiting: deque[HttpMessage] = deque()
         self._busy = False
         self._keep_alive = True
         self._delivery: Delivery | Rerun | None = None
@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Serve the request now, or after the one that is being answered."""
-        message = Message(
+        message = HttpMessage(
             method=self._parser.get_method(),
             path=self._url.partition(b"?")[0].decode("latin-1"),
             headers=self._headers,
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
 
-    def _serve(self, message: Message) -> None:
+    def _serve(self, message: HttpMessage) -> None:
         self._busy = True
         self._keep_alive = message.keep_alive
         self._server.serve(self, message)

@@ -7,13 +7,13 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeAlias
 
 from aisb_mock._author import Pace, too_long
-from aisb_mock._record import Entry, Record
+from aisb_mock._record import RecordedRequest, RequestRecorder
 from aisb_mock._replies import Dialect, Refused, Reply
 
 if TYPE_CHECKING:
-    from aisb_mock._connection import Connection
+    from aisb_mock._connection import MockConnection
 
-REASONS = {
+STATUS_REASONS = {
     200: b"OK",
     400: b"Bad Request",
     401: b"Unauthorized",
@@ -32,7 +32,7 @@ CHANGES = {"encoding": b'{"caf\xe9":1,', "large-event": b"{" + b" " * 5_000_000}
 HTML = b"<html><head><title>Welcome</title></head><body><h1>It works</h1><p>No model here.</p></body></html>"
 
 
-class End(Enum):
+class DeliveryEnd(Enum):
     """How a reply ends: it is complete, the connection is closed on it, or nothing more ever comes."""
 
     DONE = auto()
@@ -40,7 +40,7 @@ class End(Enum):
     HOLD = auto()
 
 
-Plan: TypeAlias = Iterator[tuple[int, "bytes | End", int]]
+Plan: TypeAlias = Iterator[tuple[int, "bytes | DeliveryEnd", int]]
 """What is due when: (time, bytes or the end, tokens in them)."""
 
 
@@ -48,7 +48,7 @@ def reply_bytes(status: int, body: bytes, kind: bytes = JSON, extra: bytes = b""
     """Return a whole HTTP reply."""
     return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n%b" % (
         status,
-        REASONS.get(status, b"Error"),
+        STATUS_REASONS.get(status, b"Error"),
         kind,
         len(body),
         extra,
@@ -59,7 +59,7 @@ def reply_bytes(status: int, body: bytes, kind: bytes = JSON, extra: bytes = b""
 def at_once(start: int, data: bytes) -> Plan:
     """Send bytes and nothing more."""
     yield start, data, 0
-    yield start, End.DONE, 0
+    yield start, DeliveryEnd.DONE, 0
 
 
 REFUSALS = {
@@ -80,7 +80,7 @@ def fault_status(kind: str) -> Refused:
     return too_long(4_096, 5_000, 4_488) if kind == "status-400" else REFUSALS[kind]
 
 
-def refusal(dialect: Dialect, start: int, refused: Refused, retry_after: float) -> Plan:
+def plan_refusal(dialect: Dialect, start: int, refused: Refused, retry_after: float) -> Plan:
     """Return the plan of a refusal; one for too many requests says when to try again."""
     extra = b"Retry-After: %s\r\n" % f"{retry_after:g}".encode() if refused.status == 429 else b""
     return at_once(start, reply_bytes(refused.status, dialect.error(refused), extra=extra))
@@ -89,13 +89,13 @@ def refusal(dialect: Dialect, start: int, refused: Refused, retry_after: float) 
 def faulty(dialect: Dialect, start: int, kind: str, retry_after: float) -> Plan | None:
     """Return the plan of a fault that leaves nothing of the reply; None for one that breaks it midway."""
     if kind.startswith("status-"):
-        return refusal(dialect, start, fault_status(kind), retry_after)
+        return plan_refusal(dialect, start, fault_status(kind), retry_after)
     if kind == "html":
         return at_once(start, reply_bytes(200, HTML, b"text/html"))
     if kind == "empty":
         return at_once(start, reply_bytes(200, b""))
     if kind in ("refuse", "hang"):
-        return iter(((start, End.CLOSE if kind == "refuse" else End.HOLD, 0),))
+        return iter(((start, DeliveryEnd.CLOSE if kind == "refuse" else DeliveryEnd.HOLD, 0),))
     return None
 
 
@@ -113,13 +113,13 @@ def whole(dialect: Dialect, reply: Reply, pace: Pace, start: int, fault: str | N
     data = reply_bytes(200, body)
     if fault in ("cut", "stall"):
         yield due, data[: -max(1, len(body) // 2)], 0
-        yield due, End.CLOSE if fault == "cut" else End.HOLD, 0
+        yield due, DeliveryEnd.CLOSE if fault == "cut" else DeliveryEnd.HOLD, 0
     else:
         yield due, data, tokens
-        yield due, End.DONE, 0
+        yield due, DeliveryEnd.DONE, 0
 
 
-def streamed(dialect: Dialect, reply: Reply, pace: Pace, start: int, fault: str | None) -> Plan:
+def plan_stream(dialect: Dialect, reply: Reply, pace: Pace, start: int, fault: str | None) -> Plan:
     """Send a reply event by event, each when its tokens are made; a fault breaks it halfway."""
     yield (
         start,
@@ -150,7 +150,7 @@ def streamed(dialect: Dialect, reply: Reply, pace: Pace, start: int, fault: str 
                 due = at = due + pace.usage
             yield at, b"%x\r\n%b\r\n" % (len(data), data), 0
     yield due, LAST_CHUNK, 0
-    yield due, End.DONE, 0
+    yield due, DeliveryEnd.DONE, 0
 
 
 def _gap(pace: Pace, tokens: int) -> int:
@@ -162,18 +162,18 @@ def _gap(pace: Pace, tokens: int) -> int:
 
 def _broken(dialect: Dialect, due: int, fault: str) -> Plan:
     if fault == "cut":
-        yield due, End.CLOSE, 0
+        yield due, DeliveryEnd.CLOSE, 0
     elif fault == "early-end":
         yield due, LAST_CHUNK, 0
-        yield due, End.DONE, 0
+        yield due, DeliveryEnd.DONE, 0
     elif fault == "stall":
-        yield due, End.HOLD, 0
+        yield due, DeliveryEnd.HOLD, 0
     else:
         data = dialect.garbage if fault == "garbage" else dialect.error_event(fault_status("status-500"))
         yield due, b"%x\r\n%b\r\n" % (len(data), data), 0
         if fault == "error-event":
             yield due, LAST_CHUNK, 0
-            yield due, End.DONE, 0
+            yield due, DeliveryEnd.DONE, 0
 
 
 class Delivery:
@@ -183,11 +183,11 @@ class Delivery:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: MockConnection,
         plan: Plan,
-        entry: Entry,
-        record: Record,
-        ended: Callable[[Entry, str], None],
+        entry: RecordedRequest,
+        record: RequestRecorder,
+        ended: Callable[[RecordedRequest, str], None],
     ) -> None:
         self._connection = connection
         self._plan = plan
@@ -203,9 +203,9 @@ class Delivery:
             return None
         due, data, tokens = self._item
         sending: list[bytes] = []
-        end: End | None = None
+        end: DeliveryEnd | None = None
         while due <= now:
-            if isinstance(data, End):
+            if isinstance(data, DeliveryEnd):
                 end = data
                 break
             sending.append(data)
@@ -224,11 +224,11 @@ class Delivery:
         if not self.gone:
             self._close("client")
 
-    def _end(self, end: End) -> None:
-        if end is End.HOLD:
+    def _end(self, end: DeliveryEnd) -> None:
+        if end is DeliveryEnd.HOLD:
             return
-        self._close("server" if end is End.CLOSE else "complete")
-        self._connection.finished(close=end is End.CLOSE)
+        self._close("server" if end is DeliveryEnd.CLOSE else "complete")
+        self._connection.finished(close=end is DeliveryEnd.CLOSE)
 
     def _close(self, how: str) -> None:
         self.gone = True

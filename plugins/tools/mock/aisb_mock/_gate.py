@@ -11,7 +11,7 @@ from aisb_mock._replies import Refused
 if TYPE_CHECKING:
     from aisb_mock._options import MockOptions
 
-SECOND = 1_000_000_000
+NS_PER_SECOND = 1_000_000_000
 LIMITED = Refused(429, "Too many requests; try again later.", "RateLimitError")
 FULL = Refused(503, "The queue is full.", "ServiceUnavailableError")
 
@@ -33,7 +33,7 @@ class Gate:
     def refuse(self, now: int) -> Refused | None:
         """Return how a request is refused that comes now: by the limiter, or by a full queue."""
         if self._rate is not None:
-            passed = (now - self._since) / SECOND if self._since else 0.0
+            passed = (now - self._since) / NS_PER_SECOND if self._since else 0.0
             self._tokens = min(self._burst, self._tokens + self._rate * passed)
             self._since = now
             if self._tokens < 1:

@@ -11,15 +11,15 @@ from typing import Any
 
 import orjson
 
-from aisb_mock._openai import number
+from aisb_mock._openai import whole_number
 from aisb_mock._replies import Ask, Dialect, Event, Refused, Reply
 
-REASONS = {"stop": "eos_token"}
+TGI_FINISH_REASONS = {"stop": "eos_token"}
 ERROR_TYPES = {400: "validation", 422: "validation", 429: "overloaded", 500: "generation"}
 
 
 class TextGeneration(Dialect):
-    """What TGI and MindIE share: `inputs` and `parameters` in, `generated_text` and `details` out."""
+    """What TGI and MindIE share: `inputs` and `parameters` in, `generated_text` and `reply_details` out."""
 
     needs_key = False
     garbage = b'data:{"index": 3, "token": {"id": \n\n'
@@ -43,7 +43,7 @@ class TextGeneration(Dialect):
 
     def whole(self, reply: Reply) -> bytes:
         """Return the text, and details where they were asked for."""
-        return orjson.dumps(ending(reply))
+        return orjson.dumps(last_fields(reply))
 
     def error(self, refused: Refused) -> bytes:
         """Return the body that goes with an error status."""
@@ -55,14 +55,14 @@ class TextGeneration(Dialect):
         return b"data:" + self.error(refused) + b"\n\n"
 
 
-class TGI(TextGeneration):
+class MockTGI(TextGeneration):
     """`POST /generate`, `/generate_stream`, and `/`, which answers either way."""
 
     def events(self, reply: Reply) -> Iterator[Event]:
         """Yield an event for each token; the last one is special, unless the reply was cut by length."""
         chunks = list(reply.chunks())
         cut = reply.finish_reason == "length" and bool(chunks)
-        end = ending(reply)
+        end = last_fields(reply)
         if reply.include_usage:
             end["details"]["input_length"] = reply.prompt_tokens
         index = 0
@@ -80,7 +80,7 @@ class TGI(TextGeneration):
 
     def answer(self, reply: Reply) -> dict[str, Any]:
         """Return a whole reply."""
-        end = ending(reply)
+        end = last_fields(reply)
         if reply.include_usage:
             tokens = [
                 {"id": at, "text": text, "logprob": -0.5, "special": False}
@@ -95,7 +95,7 @@ def _event(index: int, token: dict[str, Any], end: dict[str, Any]) -> bytes:
     return b"data:" + orjson.dumps(event) + b"\n\n"
 
 
-class TGIRoot(TGI):
+class TGIRoot(MockTGI):
     """`POST /`, whose whole replies are a list of one."""
 
     def whole(self, reply: Reply) -> bytes:
@@ -103,7 +103,7 @@ class TGIRoot(TGI):
         return orjson.dumps([self.answer(reply)])
 
 
-class MindIE(TextGeneration):
+class MockMindIE(TextGeneration):
     """`POST /infer`: the last token's text stands in the whole text alone."""
 
     def events(self, reply: Reply) -> Iterator[Event]:
@@ -117,10 +117,10 @@ class MindIE(TextGeneration):
             if at < len(chunks):
                 event: dict[str, Any] = {**times, "token": {"id": ids, "text": text}}
             else:
-                event = {**times, "details": None, **ending(reply), "token": {"id": ids, "text": None}}
+                event = {**times, "details": None, **last_fields(reply), "token": {"id": ids, "text": None}}
             yield Event("token", b"data: " + orjson.dumps(event) + b"\n\n", tokens)
         if not chunks:
-            yield Event("finish", b"data: " + orjson.dumps({"details": None, **ending(reply)}) + b"\n\n")
+            yield Event("finish", b"data: " + orjson.dumps({"details": None, **last_fields(reply)}) + b"\n\n")
 
 
 class OldGenerate(Dialect):
@@ -166,7 +166,7 @@ class OldGenerate(Dialect):
 def read_parameters(text: str, parameters: Mapping[str, Any], *, stream: bool) -> Ask:
     """Translate parameters under the names of either API; raise `Refused` where TGI would."""
     for name in ("n", "best_of"):
-        if number(parameters, name, 1) != 1:
+        if whole_number(parameters, name, 1) != 1:
             raise Refused(422, f"Input validation error: `{name}` must be 1: this server gives one choice")
     for name in ("temperature", "top_p"):
         value = parameters.get(name)
@@ -177,29 +177,29 @@ def read_parameters(text: str, parameters: Mapping[str, Any], *, stream: bool) -
         prompt=text,
         key=text,
         prompt_tokens=len(text.split()),
-        max_tokens=number(parameters, "max_new_tokens", None, least=1)
-        or number(parameters, "max_tokens", None, least=1),
-        min_tokens=number(parameters, "min_tokens", 0) or 0,
+        max_tokens=whole_number(parameters, "max_new_tokens", None, least=1)
+        or whole_number(parameters, "max_tokens", None, least=1),
+        min_tokens=whole_number(parameters, "min_tokens", 0) or 0,
         ignore_eos=bool(parameters.get("ignore_eos")),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
-        seed=number(parameters, "seed", None),
+        seed=whole_number(parameters, "seed", None),
         stream=stream,
         include_usage=bool(parameters.get("details")),
         adapter=parameters.get("adapter_id"),
     )
 
 
-def ending(reply: Reply) -> dict[str, Any]:
+def last_fields(reply: Reply) -> dict[str, Any]:
     """Return the whole text, and the details where they were asked for."""
     end: dict[str, Any] = {"generated_text": "".join(reply.reasoning) + reply.text}
     if reply.include_usage:
-        end["details"] = details(reply)
+        end["details"] = reply_details(reply)
     return end
 
 
-def details(reply: Reply) -> dict[str, Any]:
+def reply_details(reply: Reply) -> dict[str, Any]:
     """Return why a reply ended, and its number of tokens unless that is kept secret."""
-    said: dict[str, Any] = {"finish_reason": REASONS.get(reply.finish_reason, reply.finish_reason)}
+    said: dict[str, Any] = {"finish_reason": TGI_FINISH_REASONS.get(reply.finish_reason, reply.finish_reason)}
     if reply.usage:
         said["generated_tokens"] = reply.output_tokens
     return said | {"seed": None}
@@ -207,9 +207,9 @@ def details(reply: Reply) -> dict[str, Any]:
 
 TEXT_GENERATION: Mapping[str, Dialect] = {
     "/": TGIRoot(),
-    "/generate": TGI(),
-    "/generate_stream": TGI(),
-    "/infer": MindIE(),
+    "/generate": MockTGI(),
+    "/generate_stream": MockTGI(),
+    "/infer": MockMindIE(),
 }
 OLD_GENERATE = OldGenerate()
 """At `/generate` like TGI's; told apart by the key that the text stands under."""

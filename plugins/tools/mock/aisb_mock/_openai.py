@@ -42,7 +42,7 @@ class OpenAI(Dialect):
 
     def read(self, data: Mapping[str, Any], path: str) -> Ask:  # noqa: ARG002 - all is in the body
         """Translate the body of a request."""
-        if number(data, "n", 1) != 1 or number(data, "best_of", 1) != 1:
+        if whole_number(data, "n", 1) != 1 or whole_number(data, "best_of", 1) != 1:
             raise Refused(400, "n and best_of must be 1: this server gives one choice")
         for name in self.not_offered:
             if data.get(name) not in (None, False):
@@ -63,12 +63,12 @@ class OpenAI(Dialect):
             key=key,
             prompt_tokens=tokens,
             model=data.get("model"),
-            max_tokens=number(data, "max_completion_tokens", None, least=1)
-            or number(data, "max_tokens", None, least=0 if scores == "echo" else 1),
-            min_tokens=number(data, "min_tokens", 0) or 0,
+            max_tokens=whole_number(data, "max_completion_tokens", None, least=1)
+            or whole_number(data, "max_tokens", None, least=0 if scores == "echo" else 1),
+            min_tokens=whole_number(data, "min_tokens", 0) or 0,
             ignore_eos=bool(data.get("ignore_eos")),
             stop=stops,
-            seed=number(data, "seed", None),
+            seed=whole_number(data, "seed", None),
             stream=bool(data.get("stream")),
             include_usage=bool(isinstance(options, Mapping) and options.get("include_usage")),
             scores=scores,
@@ -274,7 +274,7 @@ def usage(reply: Reply) -> Mapping[str, Any]:
     return counts
 
 
-def number(
+def whole_number(
     data: Mapping[str, Any], name: str, default: int | None, *, least: int | None = None
 ) -> int | None:
     """Return a whole number of the request; raise `Refused` for anything else under that name."""

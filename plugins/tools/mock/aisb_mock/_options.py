@@ -55,7 +55,7 @@ class Behaviour:
         if not 0 <= self.accuracy <= 1:
             raise UsageError(f"accuracy = {self.accuracy} is no share; write a number from 0 to 1")
         for name in ("ttft_ms", "tpot_ms", "tokens"):
-            Spread.parse(name, getattr(self, name))
+            OptionSpread.parse(name, getattr(self, name))
         self.usage_delay_ms()
         if self.reasoning not in REASONING_FIELDS:
             raise UsageError(
@@ -154,7 +154,7 @@ class MockOptions(Behaviour):
         return line
 
 
-class Flag(NamedTuple):
+class MockFlag(NamedTuple):
     """A command-line flag made from an option: `type` turns its text into a value; bool takes no text."""
 
     name: str
@@ -165,7 +165,7 @@ class Flag(NamedTuple):
     help: str
 
 
-def flags() -> Iterator[Flag]:
+def flags() -> Iterator[MockFlag]:
     """Yield a flag for each option of the mock server. One that repeats is named in the singular."""
     hints = get_type_hints(MockOptions, include_extras=True)
     for option in sorted(fields(MockOptions), key=lambda option: option.name in Behaviour.__annotations__):
@@ -173,7 +173,7 @@ def flags() -> Iterator[Flag]:
         repeats = get_origin(annotated) is tuple
         members = get_args(annotated) if isinstance(annotated, types.UnionType) or repeats else (annotated,)
         name = option.name.removesuffix("s") if repeats else option.name
-        yield Flag(
+        yield MockFlag(
             name="--" + name.replace("_", "-"),
             field=option.name,
             type=str if str in members else members[0],
@@ -184,7 +184,7 @@ def flags() -> Iterator[Flag]:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class OptionSpread:
     """A number, or a distribution of numbers that are never below zero."""
 
     kind: str
@@ -192,7 +192,7 @@ class Spread:
     second: float = 0.0
 
     @classmethod
-    def parse(cls, name: str, value: float | str) -> Spread:
+    def parse(cls, name: str, value: float | str) -> OptionSpread:
         """Read `5`, `normal:MEAN:SD`, `lognormal:MEDIAN:SIGMA` or `uniform:A:B`; `name` is for the error."""
         kind, *numbers = str(value).split(":")
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import Protocol
 
-SECOND = 1_000_000_000
+NS_PER_SECOND = 1_000_000_000
 SLACK = 50_000
 """What is due within this of each other is sent on one waking, which costs more than the sending."""
 FLAG_ABSOLUTE = 1
@@ -25,7 +25,7 @@ class Paced(Protocol):
         """Do what is due, and return when the next thing is; None when there is none."""
 
 
-class Pacer:
+class ChunkPacer:
     """Calls everything added when it is due, in order."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -85,7 +85,7 @@ class LoopAlarm:
     def set(self, due: int) -> None:
         """Ring at a time instead of at the one set before."""
         self.close()
-        self._timer = self._loop.call_later(max(0, due - monotonic_ns()) / SECOND, self._ring)
+        self._timer = self._loop.call_later(max(0, due - monotonic_ns()) / NS_PER_SECOND, self._ring)
 
     def close(self) -> None:
         """Do not ring any more."""
@@ -110,7 +110,7 @@ class FileAlarm:
 
     def set(self, due: int) -> None:
         """Ring at a time instead of at the one set before; at once where it is over."""
-        self._spec[2], self._spec[3] = divmod(due, SECOND)
+        self._spec[2], self._spec[3] = divmod(due, NS_PER_SECOND)
         self._libc.timerfd_settime(self._file, FLAG_ABSOLUTE, self._spec_pointer, None)
 
     def close(self) -> None:

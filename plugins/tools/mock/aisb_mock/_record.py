@@ -11,7 +11,7 @@ LATENESS_STEPS = 5_000
 """Lateness is counted in steps of 20 µs, up to 100 ms."""
 
 
-class Entry:
+class RecordedRequest:
     """One request. Times are `time.monotonic_ns()`, on Linux one clock for all processes of a machine."""
 
     __slots__ = (
@@ -66,11 +66,11 @@ class Entry:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-class Record:
+class RequestRecorder:
     """The latest requests, and counts over all of them."""
 
     def __init__(self, size: int) -> None:
-        self.entries: deque[Entry] = deque(maxlen=size)
+        self.entries: deque[RecordedRequest] = deque(maxlen=size)
         self.running = 0
         self.clear()
 
@@ -83,14 +83,14 @@ class Record:
         self.finished: Counter[str] = Counter()
         self.lateness = [0] * (LATENESS_STEPS + 1)
 
-    def begin(self, path: str, now: int, request_id: str | None) -> Entry:
+    def begin(self, path: str, now: int, request_id: str | None) -> RecordedRequest:
         """Note that a request has arrived."""
         self.number += 1
-        entry = Entry(self.number, path, now, request_id)
+        entry = RecordedRequest(self.number, path, now, request_id)
         self.entries.append(entry)
         return entry
 
-    def sent(self, entry: Entry, now: int, due: int, tokens: int) -> None:
+    def sent(self, entry: RecordedRequest, now: int, due: int, tokens: int) -> None:
         """Note that a chunk with tokens is written."""
         if entry.first_ns is None:
             entry.first_ns = now
@@ -100,7 +100,7 @@ class Record:
         self.output_tokens += tokens
         self.count(entry, now - due)
 
-    def count(self, entry: Entry, late: int) -> None:
+    def count(self, entry: RecordedRequest, late: int) -> None:
         """Note how late a chunk with tokens is."""
         entry.late_ns = max(entry.late_ns, late)
         step = late // LATENESS_STEP_NS
@@ -137,7 +137,7 @@ def merged(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def report(state: Mapping[str, Any]) -> dict[str, Any]:
+def summarize_record(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record as `GET /record` tells it: the lateness as percentiles instead of counts."""
     lateness = state["lateness"]
     return {

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from aisb_mock._delivery import End, Plan
-from aisb_mock._record import Entry, Record
+from aisb_mock._delivery import DeliveryEnd, Plan
+from aisb_mock._record import RecordedRequest, RequestRecorder
 
 if TYPE_CHECKING:
-    from aisb_mock._connection import Connection
+    from aisb_mock._connection import MockConnection
 
 NEVER = 1 << 62
 DIGITS = 16
@@ -28,8 +28,8 @@ SAME = ("model", "adapter", "question", "seed", "stream", "prompt_tokens", "fini
 class Rehearsed:
     """A streamed reply as frames, each with its time after the request's arrival and its number of tokens."""
 
-    def __init__(self, plan: Plan, entry: Entry) -> None:
-        parts = [(due, data, tokens) for due, data, tokens in plan if not isinstance(data, End)]
+    def __init__(self, plan: Plan, entry: RecordedRequest) -> None:
+        parts = [(due, data, tokens) for due, data, tokens in plan if not isinstance(data, DeliveryEnd)]
         self.frames = [data for _, data, _ in parts]
         self.due = [*(due for due, _, _ in parts), NEVER]
         self.holds = [tokens for _, _, tokens in parts]
@@ -85,11 +85,11 @@ class Rerun:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: MockConnection,
         reply: Rehearsed,
-        entry: Entry,
-        record: Record,
-        ended: Callable[[Entry, str], None],
+        entry: RecordedRequest,
+        record: RequestRecorder,
+        ended: Callable[[RecordedRequest, str], None],
     ) -> None:
         self._connection = connection
         self._reply = reply

@@ -10,22 +10,22 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from aisb_mock._author import Author
-from aisb_mock._connection import Connection, Message
-from aisb_mock._delivery import Delivery, Plan, faulty, refusal, reply_bytes, streamed, whole
+from aisb_mock._connection import HttpMessage, MockConnection
+from aisb_mock._delivery import Delivery, Plan, faulty, plan_refusal, plan_stream, reply_bytes, whole
 from aisb_mock._gate import Gate
 from aisb_mock._generate import OLD_GENERATE, TEXT_GENERATION
 from aisb_mock._openai import OPENAI, model_list
 from aisb_mock._options import MockOptions
-from aisb_mock._pace import Pacer
+from aisb_mock._pace import ChunkPacer
 from aisb_mock._peers import ask_peers
-from aisb_mock._record import Entry, Record, merged, prometheus, report
+from aisb_mock._record import RecordedRequest, RequestRecorder, merged, prometheus, summarize_record
 from aisb_mock._rehearsed import Rehearsed, Repertoire, Rerun
 from aisb_mock._replies import Ask, Dialect, Refused
 from aisb_mock._triton import GENERATE, TRITON, about
 
-TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+METRICS_CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 WITH_PEERS = {(b"GET", "/metrics"), (b"GET", "/record"), (b"POST", "/reset")}
-DIALECTS: Mapping[str, Dialect] = {**OPENAI, **TEXT_GENERATION}
+ENDPOINTS: Mapping[str, Dialect] = {**OPENAI, **TEXT_GENERATION}
 """Which endpoint speaks how, beside Triton's, whose paths name the model."""
 PATHS = {"/v1/models", "/health"} | {path for _, path in WITH_PEERS}
 
@@ -33,12 +33,14 @@ PATHS = {"/v1/models", "/health"} | {path for _, path in WITH_PEERS}
 class Server:
     """Answers requests as the options say. `peers` are the private ports of the processes beside it."""
 
-    def __init__(self, options: MockOptions, author: Author, pacer: Pacer, peers: Sequence[int] = ()) -> None:
+    def __init__(
+        self, options: MockOptions, author: Author, pacer: ChunkPacer, peers: Sequence[int] = ()
+    ) -> None:
         self.options = options
         self.author = author
         self.pacer = pacer
-        self.record = Record(options.record_size)
-        self.connections: set[Connection] = set()
+        self.record = RequestRecorder(options.record_size)
+        self.connections: set[MockConnection] = set()
         self._gate = Gate(options) if options.is_limited else None
         is_plain = author.repeats and self._gate is None and not options.corrupt_share
         self._repertoire = Repertoire() if is_plain else None
@@ -46,7 +48,7 @@ class Server:
         self._since = int(time.time())
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def serve(self, connection: Connection, message: Message) -> None:
+    def serve(self, connection: MockConnection, message: HttpMessage) -> None:
         """Answer one request."""
         dialect = dialect_of(message.path, message.body)
         if self._wants_key(message.path) and not self._has_key(message):
@@ -84,28 +86,32 @@ class Server:
     def _wants_key(self, path: str) -> bool:
         return path.startswith(("/v1", "/v2", "/infer", "/generate")) or path in ("/", "/info")
 
-    def _has_key(self, message: Message) -> bool:
+    def _has_key(self, message: HttpMessage) -> bool:
         if self.options.api_key is None:
             return True
         given = message.headers.get(b"authorization", b"")
         return hmac.compare_digest(given, b"Bearer " + self.options.api_key.encode())
 
-    async def _with_peers(self, connection: Connection, message: Message) -> None:
+    async def _with_peers(self, connection: MockConnection, message: HttpMessage) -> None:
         states = [self.serve_peer(message.path)]
         try:
             states += await ask_peers(self._peers, message.path)
         except OSError as error:
-            connection.reply(reply_bytes(500, f"a process beside this one: {error}".encode(), TEXT))
+            connection.reply(
+                reply_bytes(500, f"a process beside this one: {error}".encode(), METRICS_CONTENT_TYPE)
+            )
             return
         state = merged([orjson.loads(one) for one in states])
         if message.path == "/metrics":
-            connection.reply(reply_bytes(200, prometheus(state, self.options.models[0]), TEXT))
+            connection.reply(
+                reply_bytes(200, prometheus(state, self.options.models[0]), METRICS_CONTENT_TYPE)
+            )
         elif message.path == "/record":
-            connection.reply(reply_bytes(200, orjson.dumps(report(state))))
+            connection.reply(reply_bytes(200, orjson.dumps(summarize_record(state))))
         else:
             connection.reply(reply_bytes(200, b"{}"))
 
-    def _generate(self, connection: Connection, message: Message, dialect: Dialect) -> None:
+    def _generate(self, connection: MockConnection, message: HttpMessage, dialect: Dialect) -> None:
         request_id = message.headers.get(b"x-request-id", b"").decode("latin-1") or None
         entry = self.record.begin(message.path, message.arrival, request_id)
         self.record.running += 1
@@ -115,19 +121,23 @@ class Server:
         refused = self._gate.refuse(message.arrival)
         if refused is not None:
             entry.status = refused.status
-            plan = refusal(dialect, message.arrival, refused, self.options.retry_after)
+            plan = plan_refusal(dialect, message.arrival, refused, self.options.retry_after)
             connection.deliver(Delivery(connection, plan, entry, self.record, self._ended))
             return
         self._gate.enter(entry.number, lambda: self._begin_late(connection, message, dialect, entry))
 
-    def _begin_late(self, connection: Connection, message: Message, dialect: Dialect, entry: Entry) -> None:
+    def _begin_late(
+        self, connection: MockConnection, message: HttpMessage, dialect: Dialect, entry: RecordedRequest
+    ) -> None:
         """Begin a reply for which a slot is free now; of a client that has gone meanwhile, end it."""
         if connection.gone:
             self._ended(entry, "client")
         else:
             self._begin(connection, message._replace(arrival=time.monotonic_ns()), dialect, entry)
 
-    def _begin(self, connection: Connection, message: Message, dialect: Dialect, entry: Entry) -> None:
+    def _begin(
+        self, connection: MockConnection, message: HttpMessage, dialect: Dialect, entry: RecordedRequest
+    ) -> None:
         ready = self._repertoire.get(message.path, message.body) if self._repertoire else None
         if ready is not None:
             for name, value in ready.facts.items():
@@ -144,8 +154,8 @@ class Server:
             return
         connection.deliver(Delivery(connection, plan, entry, self.record, self._ended))
 
-    def _plan(self, message: Message, dialect: Dialect, entry: Entry) -> Plan:
-        ask = read(dialect, message.body, message.path)
+    def _plan(self, message: HttpMessage, dialect: Dialect, entry: RecordedRequest) -> Plan:
+        ask = read_body(dialect, message.body, message.path)
         entry.model = ask.model or self.options.models[0]
         entry.stream, entry.seed, entry.prompt_tokens = ask.stream, ask.seed, ask.prompt_tokens
         entry.adapter = ask.adapter
@@ -173,12 +183,12 @@ class Server:
         if self._gate is not None:
             pace = pace._replace(slowdown=self._gate.slowdown)
         if ask.stream and self._repertoire and self._repertoire.wants(message.path, message.body):
-            rehearsal = streamed(dialect, reply, pace, 0, None)
+            rehearsal = plan_stream(dialect, reply, pace, 0, None)
             self._repertoire.keep(message.path, message.body, Rehearsed(rehearsal, entry))
-        send = streamed if ask.stream else whole
+        send = plan_stream if ask.stream else whole
         return send(dialect, reply, pace, message.arrival, None if fault == "slow" else fault)
 
-    def _ended(self, entry: Entry, how: str) -> None:
+    def _ended(self, entry: RecordedRequest, how: str) -> None:
         entry.closed = how
         self.record.running -= 1
         if entry.finish_reason is not None:
@@ -191,10 +201,10 @@ def dialect_of(path: str, body: bytes) -> Dialect | None:
     """Return how the endpoint at a path speaks; early vLLM's is at one of TGI's."""
     if path == "/generate" and b'"inputs"' not in body:
         return OLD_GENERATE
-    return DIALECTS.get(path) or (TRITON if GENERATE.fullmatch(path) else None)
+    return ENDPOINTS.get(path) or (TRITON if GENERATE.fullmatch(path) else None)
 
 
-def read(dialect: Dialect, body: bytes, path: str) -> Ask:
+def read_body(dialect: Dialect, body: bytes, path: str) -> Ask:
     """Return what a request asks; raise `Refused` where it is no JSON object."""
     try:
         data = orjson.loads(body)

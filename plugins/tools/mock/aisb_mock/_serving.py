@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 
 from aisb import UsageError
 from aisb_mock._author import Author
-from aisb_mock._connection import Connection
+from aisb_mock._connection import MockConnection
 from aisb_mock._options import MockOptions
-from aisb_mock._pace import Pacer
+from aisb_mock._pace import ChunkPacer
 from aisb_mock._peers import answer_peers
 from aisb_mock._server import Server
 
@@ -112,9 +112,9 @@ def _run(
             loop.add_signal_handler(number, over.set)
         if watched is not None:
             loop.add_reader(watched, lambda: None if os.read(watched, 4_096) else over.set())
-        pacer = Pacer(loop)
+        pacer = ChunkPacer(loop)
         server = Server(options, author, pacer, peers)
-        await loop.create_server(lambda: Connection(server), sock=listening, backlog=BACKLOG)
+        await loop.create_server(lambda: MockConnection(server), sock=listening, backlog=BACKLOG)
         if private is not None:
             await answer_peers(private, server.serve_peer)
         # What is loaded stays; looking it through would delay chunks.

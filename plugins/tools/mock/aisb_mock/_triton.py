@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from aisb_mock._generate import details, read_parameters
+from aisb_mock._generate import read_parameters, reply_details
 from aisb_mock._openai import json_text
 from aisb_mock._replies import Ask, Dialect, Event, Refused, Reply
 
@@ -30,7 +30,7 @@ INPUTS = (
 )
 
 
-class Triton(Dialect):
+class MockTriton(Dialect):
     """`POST /v2/models/MODEL[/versions/N]/generate` and `…/generate_stream`."""
 
     needs_key = False
@@ -63,13 +63,13 @@ class Triton(Dialect):
         for _, text, tokens in reply.chunks():
             yield Event("token", start + json_text(text) + b"}\n\n", tokens)
         if reply.include_usage:
-            yield Event("finish", start + b'"","details":' + orjson.dumps(details(reply)) + b"}\n\n")
+            yield Event("finish", start + b'"","details":' + orjson.dumps(reply_details(reply)) + b"}\n\n")
 
     def whole(self, reply: Reply) -> bytes:
         """Return the text, and details where they were asked for, as of MindIE."""
         body: dict[str, Any] = {"model_name": reply.model, "model_version": "1"}
         body["text_output"] = "".join(reply.reasoning) + reply.text
-        return orjson.dumps(body | ({"details": details(reply)} if reply.include_usage else {}))
+        return orjson.dumps(body | ({"details": reply_details(reply)} if reply.include_usage else {}))
 
     def error(self, refused: Refused) -> bytes:
         """Return the body that goes with an error status."""
@@ -82,7 +82,7 @@ class Triton(Dialect):
         return b"data: " + self.error(refused) + b"\n\n"
 
 
-TRITON = Triton()
+TRITON = MockTriton()
 
 
 def about(method: bytes, path: str, models: Sequence[str]) -> tuple[int, bytes] | None:

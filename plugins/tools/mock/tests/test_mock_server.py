@@ -18,9 +18,9 @@ import pytest
 
 from aisb._errors import DataError, ServiceError, UsageError
 from aisb_mock import MockOptions, start_mock
-from aisb_mock._answers import Answers, read_answers, wrong_answer
+from aisb_mock._answers import MockAnswers, read_questions_and_answers, wrong_answer
 from aisb_mock._faults import FAULTS, Faults
-from aisb_mock._options import Spread
+from aisb_mock._options import OptionSpread
 from aisb_mock._pace import FileAlarm, LoopAlarm
 
 QUESTIONS = [
@@ -116,14 +116,14 @@ def test_the_last_known_question_of_a_prompt_is_the_one_that_is_answered(answers
 
 
 def test_questions_are_found_whatever_stands_around_them():
-    known = Answers(
+    known = MockAnswers(
         [("小明有三个苹果", "3"), ("2+2=?", "4"), ("How  many\nlegs has a cat?", "4"), ("No more", "x")]
     )
     assert known.last_question("问题：小明有三个苹果，请回答") == "小明有三个苹果"
     assert known.last_question("How many legs has a cat? And: 2+2=? thanks") == "2+2=?"
     assert known.last_question("2+2=? (4)\nQ:How many   legs has a cat?\nA:") == "How many legs has a cat?"
     assert known.last_question("How many legs has a dog?") is None
-    assert Answers([]).last_question("anything") is None
+    assert MockAnswers([]).last_question("anything") is None
 
 
 def test_a_wrong_answer_is_of_the_same_sort_and_never_the_right_one():
@@ -144,7 +144,7 @@ def test_the_demo_task_is_known_without_a_file():
 
     if demo_file() is None:
         pytest.skip("aisb-dataset-math is not installed")
-    known = list(read_answers(demo_file()))
+    known = list(read_questions_and_answers(demo_file()))
     with start_mock(MockOptions(accuracy=1)) as mock:
         assert all(last_number(said(chat(mock, question))) == answer for question, answer in known[:20])
 
@@ -238,7 +238,7 @@ def test_spreads_are_drawn_around_what_was_asked():
         ("lognormal:20:0.1", 19, 21),
         ("uniform:10:30", 18, 22),
     ):
-        drawn = [Spread.parse("ttft_ms", text).draw(rng) for _ in range(500)]
+        drawn = [OptionSpread.parse("ttft_ms", text).draw(rng) for _ in range(500)]
         assert low <= sum(drawn) / 500 <= high
         assert min(drawn) >= 0
 
@@ -270,7 +270,7 @@ def test_a_broken_file_of_answers_is_named_with_its_line(tmp_path):
     file = tmp_path / "broken.jsonl"
     file.write_text('{"question": "a", "answer": "1"}\n\n{"question": "b"}\n')
     with pytest.raises(DataError, match=r"broken.jsonl:3: not an answer"):
-        list(read_answers(file))
+        list(read_questions_and_answers(file))
     with pytest.raises(
         ServiceError, match=r"did not start: the file of answers .*missing.jsonl cannot be read: No such"
     ):

@@ -24,14 +24,14 @@ from typing import Any
 import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
+CHROMIUM_FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
     "--disable-component-update", "--disable-background-networking", "--disable-sync",
     "--remote-debugging-pipe",
 )  # fmt: skip
 IN_FILES = ("file:", "data:", "blob:", "about:")
 """How addresses begin that no host is asked for."""
-BAD = frozenset(("error", "warning", "assert"))
+ERROR_LEVELS = frozenset(("error", "warning", "assert"))
 
 Point = tuple[float, float]
 
@@ -44,9 +44,10 @@ class Chromium:
         self._profile = tempfile.mkdtemp()
         (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
         # Chromium reads commands from descriptor 3 and answers on 4.
-        line = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
+        script = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
+        browser = [CHROMIUM, *CHROMIUM_FLAGS, f"--user-data-dir={self._profile}", "about:blank"]
         self._process = subprocess.Popen(  # noqa: S603
-            ["bash", "-c", line, "bash", CHROMIUM, *FLAGS, f"--user-data-dir={self._profile}", "about:blank"],  # noqa: S607
+            ["bash", "-c", script, "bash", *browser],  # noqa: S607
             pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -135,8 +136,12 @@ class Page:
         """Exceptions, errors and warnings, as they stand on the browser's console."""
         return [
             *(params["exceptionDetails"] for params in self._events("Runtime.exceptionThrown")),
-            *(p["entry"]["text"] for p in self._events("Log.entryAdded") if p["entry"]["level"] in BAD),
-            *(p["args"] for p in self._events("Runtime.consoleAPICalled") if p["type"] in BAD),
+            *(
+                p["entry"]["text"]
+                for p in self._events("Log.entryAdded")
+                if p["entry"]["level"] in ERROR_LEVELS
+            ),
+            *(p["args"] for p in self._events("Runtime.consoleAPICalled") if p["type"] in ERROR_LEVELS),
         ]
 
     def run(self, script: str) -> Any:

@@ -15,9 +15,9 @@ from aisb import UsageError
 from aisb_testing._cases import CheckedCase
 from aisb_testing._installed import CheckedComponent, checked_components, read_setup
 
-Outcome = Literal["ok", "FAILED", "expected to fail", "not expected to pass"]
+CheckOutcome = Literal["ok", "FAILED", "expected to fail", "not expected to pass"]
 
-SUMMARY: Mapping[Outcome, str] = {
+SUMMARY: Mapping[CheckOutcome, str] = {
     "FAILED": "failed",
     "expected to fail": "failed as expected",
     "not expected to pass": "passed and expected to fail",
@@ -64,13 +64,15 @@ def _expected(text: str) -> tuple[str, str]:
     return name.strip(), reason.strip()
 
 
-def _outcome(component: str, case: CheckedCase, expected_failures: Mapping[str, str]) -> Outcome:
+def _outcome(component: str, case: CheckedCase, expected_failures: Mapping[str, str]) -> CheckOutcome:
     if f"{component}: {case.name}" in expected_failures:
         return "expected to fail" if case.problems else "not expected to pass"
     return "FAILED" if case.problems else "ok"
 
 
-def _counts(components: Iterable[CheckedComponent], expected_failures: Mapping[str, str]) -> Counter[Outcome]:
+def _counts(
+    components: Iterable[CheckedComponent], expected_failures: Mapping[str, str]
+) -> Counter[CheckOutcome]:
     return Counter(_outcome(one.name, case, expected_failures) for one in components for case in one.cases)
 
 
@@ -96,7 +98,7 @@ def _indented(text: str, by: int = 2) -> str:
     return textwrap.fill(text, width, initial_indent=" " * by, subsequent_indent=" " * (by + 2))
 
 
-def _summary(counts: Counter[Outcome], skipped: int) -> str:
+def _summary(counts: Counter[CheckOutcome], skipped: int) -> str:
     parts = [f"{counts.total()} checks: {counts['ok']} ok"]
     parts += [f"{counts[outcome]} {words}" for outcome, words in SUMMARY.items() if counts[outcome]]
     if skipped:

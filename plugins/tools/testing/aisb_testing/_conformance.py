@@ -103,9 +103,9 @@ def check_backend(
     """
     import asyncio
 
-    from aisb_testing._exchanges import run_cases
+    from aisb_testing._exchanges import run_exchanges
 
-    cases = asyncio.run(run_cases(factory, dialect, options))
+    cases = asyncio.run(run_exchanges(factory, dialect, options))
     return require("backend", cases, expected_failures)
 
 

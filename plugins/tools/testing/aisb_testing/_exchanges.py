@@ -26,9 +26,9 @@ HALT = object()
 """A step of a script: send nothing more, and keep the connection open."""
 SHUT = object()
 """A step of a script: close the connection at once."""
-TIMEOUT = 0.4
+STALL_SECONDS = 0.4
 """Seconds that a client waits which must notice that nothing comes."""
-PATIENCE = 60.0
+CLIENT_SECONDS = 60.0
 """Seconds that any other client waits."""
 
 Script = Sequence[Any]
@@ -64,7 +64,7 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-async def run_cases(
+async def run_exchanges(
     factory: Callable[..., HttpBackend], dialect: Dialect | None, options: Mapping[str, Any]
 ) -> list[CheckedCase]:
     """Put a backend through every exchange; return what came of each.
@@ -141,34 +141,34 @@ def cases(dialect: Dialect, ask: Ask, backend: HttpBackend) -> Iterator[Case]:
     """Yield every exchange that makes sense in a dialect."""
     yield from streams(dialect, ask, events=backend.stream_format == "sse")
     yield from documents(dialect, ask)
-    yield from failures(dialect, ask, sse=backend.stream_format == "sse")
+    yield from failure_cases(dialect, ask, sse=backend.stream_format == "sse")
 
 
 def streams(dialect: Dialect, ask: Ask, *, events: bool) -> Iterator[Case]:
     """Yield the golden streams, each in the dialect's own bytes."""
-    make = partial(write, ask)
+    make = partial(write_exchange, ask)
     plain = make(WORDS)
-    yield streamed("plain", "the usual reply", dialect, plain)
+    yield stream_case("plain", "the usual reply", dialect, plain)
     early = "some services send the role at once, and the first token much later"
-    yield streamed("early role-only chunk", early, dialect, plain, pause_after="role")
+    yield stream_case("early role-only chunk", early, dialect, plain, pause_after="role")
     late = "usage may come after the finish reason, in an event of its own"
-    yield streamed("usage late", late, dialect, plain, pause_after="finish")
-    yield streamed("no usage", "not every service counts tokens", dialect, make(WORDS, usage=False))
+    yield stream_case("usage late", late, dialect, plain, pause_after="finish")
+    yield stream_case("no usage", "not every service counts tokens", dialect, make(WORDS, usage=False))
     for name in ("reasoning_content", "reasoning"):
         reason = "services name the field of reasoning in either way"
         reply = make(WORDS, reasoning=["Hm", " so"], reasoning_field=name)
-        yield streamed(name, reason, dialect, reply)
+        yield stream_case(name, reason, dialect, reply)
     cut = make([], reasoning=["Hm", " so", " on"], finish_reason="length")
     reason = "a model may think until its last token, and answer nothing"
-    yield streamed("reasoning only, cut by length", reason, dialect, cut)
+    yield stream_case("reasoning only, cut by length", reason, dialect, cut)
     reason = "services bundle tokens under load, and with speculative decoding"
-    yield streamed("4 tokens a chunk", reason, dialect, make(WORDS, tokens_per_chunk=4))
+    yield stream_case("4 tokens a chunk", reason, dialect, make(WORDS, tokens_per_chunk=4))
     uneven = UnevenReply(**{name: getattr(plain, name) for name in Reply.__slots__})
-    yield streamed("5 tokens in the first chunk", reason, dialect, uneven)
+    yield stream_case("5 tokens in the first chunk", reason, dialect, uneven)
     if dialect.calls_tools:
         call = make(['{"a":', " 1}"], tool=ToolCall("call_1", "add", '{"a": 1}'), tokens_per_chunk=2)
         reason = "some services send a whole tool call in one event"
-        yield streamed("tool call in one chunk", reason, dialect, call)
+        yield stream_case("tool call in one chunk", reason, dialect, call)
     data = b"".join(event.data for event in dialect.events(plain))
     if events:
         odd = b": ping\n\n" + data.replace(b"\n\n", b"\n\n: ping\n\n")
@@ -184,10 +184,10 @@ def streams(dialect: Dialect, ask: Ask, *, events: bool) -> Iterator[Case]:
     reason = "a proxy may collect a stream"
     yield from_bytes("all events in one packet", reason, dialect, plain, [data])
     reason = "an event can be longer than any buffer"
-    yield streamed("an event of 1 MB", reason, dialect, make(["a", "x" * 1_000_000, "b"]))
-    yield streamed("N = 1", "answers of one token are common: A, B, yes", dialect, make(["42"]))
+    yield stream_case("an event of 1 MB", reason, dialect, make(["a", "x" * 1_000_000, "b"]))
+    yield stream_case("N = 1", "answers of one token are common: A, B, yes", dialect, make(["42"]))
     reason = "an answer that was cut is told apart from a wrong one"
-    yield streamed("cut by length", reason, dialect, make(WORDS, finish_reason="length"))
+    yield stream_case("cut by length", reason, dialect, make(WORDS, finish_reason="length"))
     if b"data: [DONE]" in data:
         reason = "some gateways leave the connection open after the last event"
         script = [head(dialect), chunk(data), HALT]
@@ -197,14 +197,14 @@ def streams(dialect: Dialect, ask: Ask, *, events: bool) -> Iterator[Case]:
 def documents(dialect: Dialect, ask: Ask) -> Iterator[Case]:
     """Yield whole replies; a backend that asked for a stream may be given one, too."""
     for name, reply in (
-        ("not streamed", write(ask, WORDS)),
-        ("not streamed, cut by length", write(ask, WORDS, finish_reason="length")),
+        ("not streamed", write_exchange(ask, WORDS)),
+        ("not streamed, cut by length", write_exchange(ask, WORDS, finish_reason="length")),
     ):
         reason = "gateways may answer with one document where a stream was asked for"
-        yield Case(name, reason, [document(200, dialect.whole(reply))], reply, streamed=False)
+        yield Case(name, reason, [document_case(200, dialect.whole(reply))], reply, streamed=False)
 
 
-def failures(dialect: Dialect, ask: Ask, *, sse: bool) -> Iterator[Case]:
+def failure_cases(dialect: Dialect, ask: Ask, *, sse: bool) -> Iterator[Case]:
     """Yield every way in which a service fails, with the kinds of failure that are right for each."""
     for status, text in (
         (400, "the prompt is too long: 5000 tokens, the most is 4096"),
@@ -218,18 +218,18 @@ def failures(dialect: Dialect, ask: Ask, *, sse: bool) -> Iterator[Case]:
         body = dialect.error(Refused(status, text))
         said = "" if b"unknown model" in body else text
         reason = "the user is told what the service says"
-        script = [document(status, body)]
+        script = [document_case(status, body)]
         yield Case(f"status {status}", reason, script, failures=("status",), words=said)
     page = b"<html><head><title>Welcome</title></head><body>It works</body></html>"
     protocol, reason = ("protocol",), "what cannot be read is a failure, never an answer"
-    yield Case("HTML", reason, [document(200, page, "text/html")], failures=protocol, words="web page")
-    yield Case("nothing at all", reason, [document(200, b"")], failures=protocol, words="empty")
-    yield Case("not JSON", reason, [document(200, b'{"a": ')], failures=protocol, words="JSON")
-    latin = [document(200, '{"ä": 1}'.encode("latin-1"))]
+    yield Case("HTML", reason, [document_case(200, page, "text/html")], failures=protocol, words="web page")
+    yield Case("nothing at all", reason, [document_case(200, b"")], failures=protocol, words="empty")
+    yield Case("not JSON", reason, [document_case(200, b'{"a": ')], failures=protocol, words="JSON")
+    latin = [document_case(200, '{"ä": 1}'.encode("latin-1"))]
     yield Case("another encoding", reason, latin, failures=protocol)
     yield Case("closed without a reply", "services restart", [SHUT], failures=("cut", "connect"))
     yield Case("never answered", "services hang", [HALT], failures=("timeout",))
-    events = [event.data for event in dialect.events(write(ask, WORDS))]
+    events = [event.data for event in dialect.events(write_exchange(ask, WORDS))]
     half = b"".join(events[: len(events) // 2])
     failed = dialect.error_event(Refused(500, "out of memory"))
     for name, reason, steps, kinds in (
@@ -248,23 +248,25 @@ def failures(dialect: Dialect, ask: Ask, *, sse: bool) -> Iterator[Case]:
             ("protocol", "status"),
         ),
     ):
-        yield Case(name, reason, [head(dialect), *steps], write(ask, WORDS), failures=kinds, partial=True)
+        yield Case(
+            name, reason, [head(dialect), *steps], write_exchange(ask, WORDS), failures=kinds, partial=True
+        )
     if sse:
         named = chunk(half + b'event: error\ndata: {"message": "out of memory", "status": 500}\n\n')
         reason, kinds = "the name of an event says that it is an error", ("status",)
         script = [head(dialect), named, LAST_CHUNK]
-        reply = write(ask, WORDS)
+        reply = write_exchange(ask, WORDS)
         yield Case("an event named error", reason, script, reply, failures=kinds, partial=True)
 
 
-def write(ask: Ask, said: list[str], **more: Any) -> Reply:
+def write_exchange(ask: Ask, said: list[str], **more: Any) -> Reply:
     """Return a reply with these tokens."""
     given = {"finish_reason": "stop", "include_usage": ask.include_usage, **more}
     echo = ask.prompt if ask.echo else ""
     return Reply(1, ask.model or "mock", 1, list(said), prompt_tokens=6, echo=echo, **given)
 
 
-def streamed(name: str, reason: str, dialect: Dialect, reply: Reply, *, pause_after: str = "") -> Case:
+def stream_case(name: str, reason: str, dialect: Dialect, reply: Reply, *, pause_after: str = "") -> Case:
     """Return the case of a stream whose events arrive one by one."""
     steps: list[Any] = [head(dialect)]
     for event in dialect.events(reply):
@@ -291,7 +293,7 @@ def head(dialect: Dialect) -> bytes:
     return b"HTTP/1.1 200 OK\r\n" + kind + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-def document(status: int, body: bytes, kind: str = "application/json") -> bytes:
+def document_case(status: int, body: bytes, kind: str = "application/json") -> bytes:
     """Return a whole HTTP reply."""
     return sized(body, status=status, content_type=kind)
 
@@ -305,7 +307,7 @@ async def _run(
     with ScriptedService([_steps(case.script)]) as service:
         backend = factory(url=service.url, **options)
         waits = "never" in case.name or "stopped" in case.name
-        limit = TIMEOUT if waits else PATIENCE
+        limit = STALL_SECONDS if waits else CLIENT_SECONDS
         client = ServiceClient(backend, first_byte=limit, between_bytes=limit)
         try:
             made = await client.ask(request_for(backend))

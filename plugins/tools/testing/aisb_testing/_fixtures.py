@@ -28,9 +28,9 @@ from aisb_testing._tasks import data, make_task, plugins
 
 __all__ = ["answering", "browser", "chromium", "data", "make_task", "mock", "plugins", "scripted"]
 
-Answer = tuple[int, Any] | tuple[int, Any, Mapping[str, str]]
+FixtureAnswer = tuple[int, Any] | tuple[int, Any, Mapping[str, str]]
 """Status, body (JSON, or a text as it is), and headers."""
-Answers = Mapping[str, Answer | Callable[[Any], Answer]]
+Answers = Mapping[str, FixtureAnswer | Callable[[Any], FixtureAnswer]]
 """What is answered by path; a function is given what was posted. Everything else is a 404."""
 
 

@@ -216,7 +216,7 @@ def _made(component: Component, plugins: Plugins, setup: Setup, **context: Any) 
 
 
 def _backend(component: Component, plugins: Plugins, setup: Setup) -> Iterator[CheckedCase]:
-    from aisb_testing._exchanges import run_cases
+    from aisb_testing._exchanges import run_exchanges
 
     table = setup.of(component)
     factory = component.factory
@@ -225,7 +225,7 @@ def _backend(component: Component, plugins: Plugins, setup: Setup) -> Iterator[C
     _made(component, plugins, setup)  # so that a missing option is said
     dialect = _dialect(table["dialect"]) if "dialect" in table else None
     try:
-        yield from asyncio.run(run_cases(factory, dialect, table.get("options", {})))
+        yield from asyncio.run(run_exchanges(factory, dialect, table.get("options", {})))
     except AssertionError as error:
         text = f'write [backend.{component.name}] dialect = "package.module:Class" into {FOLDER}/{FILE}'
         raise _Skipped(f"{error} ({text})") from error

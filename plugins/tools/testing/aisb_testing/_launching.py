@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 from aisb import Channel, Launcher, RunError
 from aisb_testing._cases import NONE_EXPECTED, CheckedCase, ExpectedFailures, require
 
-Check: TypeAlias = Callable[[Launcher, Path], Coroutine[Any, Any, list[str]]]
-PATIENCE = 60.0
+LauncherCheck: TypeAlias = Callable[[Launcher, Path], Coroutine[Any, Any, list[str]]]
+STEP_SECONDS = 60.0
 """Seconds that any one step of a launcher may take."""
 
 
@@ -83,16 +83,16 @@ def launcher_cases(factory: Callable[..., Launcher], options: Mapping[str, Any])
             try:
                 problems = asyncio.run(_tried(check, factory(**options), Path(folder)))
             except TimeoutError:
-                problems = [f"nothing happened for {PATIENCE:.0f} seconds"]
+                problems = [f"nothing happened for {STEP_SECONDS:.0f} seconds"]
             except Exception as error:  # noqa: BLE001 - whatever a launcher raises is a finding
                 problems = [f"{type(error).__name__}: {error}"]
         yield CheckedCase(check.__name__.strip("_").replace("_", " "), reason, tuple(problems))
 
 
-async def _tried(check: Check, launcher: Launcher, folder: Path) -> list[str]:
+async def _tried(check: LauncherCheck, launcher: Launcher, folder: Path) -> list[str]:
     """Do one check in limited time; whatever comes of it, no worker stays behind."""
     try:
-        return await asyncio.wait_for(check(launcher, folder), PATIENCE)
+        return await asyncio.wait_for(check(launcher, folder), STEP_SECONDS)
     finally:
         await launcher.stop(0.1)
 

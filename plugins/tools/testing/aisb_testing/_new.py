@@ -15,11 +15,11 @@ import click
 
 from aisb import RunError, UsageError
 
-NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+PLUGIN_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 TEMPLATES = files("aisb_testing") / "templates"
 
 
-class Kind(NamedTuple):
+class SkeletonKind(NamedTuple):
     """What is written for one kind of component.
 
     `hook` and `place` declare it: the component is `place` in the module of its kind. `setup` is its part of
@@ -32,48 +32,48 @@ class Kind(NamedTuple):
     imports: str = ""
 
 
-KINDS: Mapping[str, Kind] = {
-    "backend": Kind(
+SKELETONS: Mapping[str, SkeletonKind] = {
+    "backend": SkeletonKind(
         "aisb_backends",
         "$class_name",
         '[backend.$name]\ndialect = "$package.conformance.dialect:ServiceDialect"\n',
         "from aisb import Request\nfrom $package.backend import $class_name as $backend_class\n",
     ),
-    "dataset": Kind(
+    "dataset": SkeletonKind(
         "aisb_datasets", "rows", "[dataset.$name]\noptions = { count = 3 }\n",
         "from $package.dataset import rows\n",
     ),
-    "postprocessor": Kind(
+    "postprocessor": SkeletonKind(
         "aisb_postprocessors", "last_word", "",
         "from aisb import Sample\nfrom $package.postprocessor import last_word\n",
     ),
-    "evaluator": Kind(
+    "evaluator": SkeletonKind(
         "aisb_evaluators", "$class_name", '[evaluator.$name]\ntarget = "42"\nright = "42.0"\n',
         "from aisb import Sample\nfrom $package.evaluator import $class_name as $evaluator_class\n",
     ),
-    "environment": Kind(
+    "environment": SkeletonKind(
         "aisb_environments", "environment", "[environment.$name]\nsample = { number = 7 }\n",
         "import asyncio\nfrom aisb import Prediction\nfrom aisb import Sample\n"
         "from $package.environment import environment\n",
     ),
-    "reporter": Kind(
+    "reporter": SkeletonKind(
         "aisb_reporters", "$class_name", "",
         "from aisb import FinishedRun\nfrom $package.reporter import $class_name as $reporter_class\n",
     ),
-    "importer": Kind(
+    "importer": SkeletonKind(
         "aisb_importers", "$class_name", '[importer.$name]\nfile = "sheet.csv"\nforeign = "other.csv"\n',
         "import pytest\nfrom aisb import DataError\n"
         "from $package.importer import $class_name as $importer_class\n",
     ),
-    "launcher": Kind("aisb_launchers", "$class_name"),
-    "command": Kind(
+    "launcher": SkeletonKind("aisb_launchers", "$class_name"),
+    "command": SkeletonKind(
         "", "", "",
         "from click.testing import CliRunner\n"
         "from $package.command import $identifier as $command_function\n",
     ),
 }  # fmt: skip
 
-EXAMPLES = {
+EXAMPLE_FILES = {
     "importer": {
         "sheet.csv": "question,answer,reply\n1 + 1 =,2,It is 2\n",
         "other.csv": "name,price\ntea,3\n",
@@ -85,8 +85,8 @@ EXAMPLES = {
 @click.command()
 @click.argument("name")
 @click.option(
-    "--kind", "kinds", multiple=True, required=True, type=click.Choice(sorted(KINDS)), metavar="KIND",
-    help=f"Kind of component to write: {', '.join(sorted(KINDS))}. Repeatable.",
+    "--kind", "kinds", multiple=True, required=True, type=click.Choice(sorted(SKELETONS)), metavar="KIND",
+    help=f"Kind of component to write: {', '.join(sorted(SKELETONS))}. Repeatable.",
 )  # fmt: skip
 @click.option(
     "--into", "folder", default=".", show_default=True,
@@ -114,7 +114,7 @@ def write_plugin(name: str, kinds: Sequence[str], folder: Path) -> Path:
         RunError: it cannot be written.
     """
     identifier = name.replace("-", "_")
-    if not NAME.fullmatch(name) or keyword.iskeyword(identifier):
+    if not PLUGIN_NAME.fullmatch(name) or keyword.iskeyword(identifier):
         raise UsageError(f"{name!r} cannot be a plugin's name; write lower-case letters, digits and dashes")
     if name.startswith("aisb-"):
         raise UsageError(
@@ -155,7 +155,7 @@ def _contents(name: str, identifier: str, kinds: Sequence[str]) -> dict[str, str
         return fill((TEMPLATES / file).read_text("utf-8"))
 
     package = values["package"]
-    components = [kind for kind in kinds if KINDS[kind].hook]
+    components = [kind for kind in kinds if SKELETONS[kind].hook]
     contents = {
         "pyproject.toml": _pyproject(values, kinds),
         "README.md": _readme(values, kinds),
@@ -164,7 +164,7 @@ def _contents(name: str, identifier: str, kinds: Sequence[str]) -> dict[str, str
     }
     for kind in kinds:
         contents[f"{package}/{kind}.py"] = template(f"{kind}.py.txt")
-        for file, text in EXAMPLES.get(kind, {}).items():
+        for file, text in EXAMPLE_FILES.get(kind, {}).items():
             contents[f"{package}/conformance/{file}"] = text
     if "backend" in kinds:
         contents[f"{package}/conformance/__init__.py"] = ""
@@ -173,7 +173,7 @@ def _contents(name: str, identifier: str, kinds: Sequence[str]) -> dict[str, str
         contents[f"{package}/tasks/{identifier}.toml"] = template("task.toml.txt")
     if "command" in kinds:
         contents[f"{package}/commands.py"] = template("commands.py.txt")
-    if setup := "\n".join(fill(KINDS[kind].setup) for kind in kinds if KINDS[kind].setup):
+    if setup := "\n".join(fill(SKELETONS[kind].setup) for kind in kinds if SKELETONS[kind].setup):
         contents[f"{package}/conformance/conformance.toml"] = setup
     return contents
 
@@ -181,7 +181,7 @@ def _contents(name: str, identifier: str, kinds: Sequence[str]) -> dict[str, str
 def _pyproject(values: Mapping[str, str], kinds: Sequence[str]) -> str:
     dependencies = ['"aisb-core>=0.2,<0.3"', *(['"click>=8.1"'] if "command" in kinds else [])]
     entries = ""
-    if any(KINDS[kind].hook for kind in kinds):
+    if any(SKELETONS[kind].hook for kind in kinds):
         entries += f'\n[project.entry-points.aisb]\n{values["name"]} = "{values["package"]}"\n'
     if "command" in kinds:
         entries += (
@@ -225,9 +225,9 @@ def _hooks(values: Mapping[str, str], components: Sequence[str], fill: Callable[
         resources = "from importlib.resources import files\n\n" if "dataset" in components else ""
         parts.append(f"\n{resources}from aisb import hookimpl\n")
     for kind in components:
-        place = fill(f"$package.{kind}:{KINDS[kind].place}")
+        place = fill(f"$package.{kind}:{SKELETONS[kind].place}")
         parts.append(
-            f'\n\n@hookimpl\ndef {KINDS[kind].hook}():\n    return {{"{values["name"]}": "{place}"}}\n'
+            f'\n\n@hookimpl\ndef {SKELETONS[kind].hook}():\n    return {{"{values["name"]}": "{place}"}}\n'
         )
     if "dataset" in components:
         parts.append(f'\n\n@hookimpl\ndef aisb_configs():\n    return [files("{values["package"]}")]\n')
@@ -235,7 +235,9 @@ def _hooks(values: Mapping[str, str], components: Sequence[str], fill: Callable[
 
 
 def _tests(kinds: Sequence[str], values: Mapping[str, str], template: Callable[[str], str]) -> str:
-    lines = [line for kind in kinds for line in Template(KINDS[kind].imports).substitute(values).splitlines()]
+    lines = [
+        line for kind in kinds for line in Template(SKELETONS[kind].imports).substitute(values).splitlines()
+    ]
     head = Template((TEMPLATES / "test_parts" / "head.py.txt").read_text("utf-8"))
     text = head.substitute(values, imports=_merged([*lines, "from aisb_testing import check_installed"]))
     bodies = [kind for kind in kinds if (TEMPLATES / "test_parts" / f"{kind}.py.txt").is_file()]

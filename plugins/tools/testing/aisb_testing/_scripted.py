@@ -27,9 +27,9 @@ from concurrent.futures import Future
 from typing import Any, Self
 
 from aisb_testing._steps import Step, sized
-from aisb_testing._truth import End, ServedRequest, ServiceTruth, Written
+from aisb_testing._truth import ExpectedEnd, ServedRequest, ServiceTruth, Written
 
-Script = Callable[[ServedRequest], Iterable[Step]]
+ReplyScript = Callable[[ServedRequest], Iterable[Step]]
 
 _LINGER = struct.pack("ii", 1, 0)  # a close that sends a reset
 _LARGEST_REQUEST = 1 << 26
@@ -47,7 +47,7 @@ class ScriptedService:
 
     def __init__(
         self,
-        script: Script | Sequence[Sequence[Step]],
+        script: ReplyScript | Sequence[Sequence[Step]],
         *,
         models: Iterable[str] = ("mock",),
         pages: Mapping[str, tuple[int, bytes]] | None = None,
@@ -144,7 +144,7 @@ class ScriptedService:
             writer.close()
 
 
-def _in_order(scripts: Sequence[Sequence[Step]]) -> Script:
+def _in_order(scripts: Sequence[Sequence[Step]]) -> ReplyScript:
     return lambda request: scripts[min(request.number, len(scripts) - 1)]
 
 
@@ -163,7 +163,7 @@ async def _play(
     steps: Iterable[Step], request: ServedRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> bool:
     """Do what a script says. Return whether the connection can carry another request."""
-    end: End = "played"
+    end: ExpectedEnd = "played"
     try:
         for step in steps:
             if (wait := step.at - (time.monotonic_ns() - request.received_ns) / 1e9) > 0:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from aisb_testing._steps import Action, Step
 
-End = Action | Literal["played", "client left", "stopped"]
+ExpectedEnd = Action | Literal["played", "client left", "stopped"]
 
 
 class Written(NamedTuple):
@@ -36,7 +36,7 @@ class ServedRequest:
     place: int = 1
     written: list[Written] = field(default_factory=list)
     ended_ns: int | None = None
-    end: End | None = None
+    end: ExpectedEnd | None = None
 
     @property
     def body(self) -> Any:

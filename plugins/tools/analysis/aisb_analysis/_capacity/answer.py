@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-BEYOND = 2.0
+MAX_OVERLOAD = 2.0
 """A rate of so many times the saturation that still holds says that the objectives have no edge there."""
 
 
@@ -87,7 +87,7 @@ class Capacity:
 
     def _without_estimate(self) -> str:
         """Say what is known; what the time did not suffice for is inconclusive and no bound."""
-        if self.broke is None and self.held is not None and self.held > BEYOND * self.saturation:
+        if self.broke is None and self.held is not None and self.held > MAX_OVERLOAD * self.saturation:
             return f"at least {self.held:.3g} requests/s; no objective broke up to there"
         if self.held is None and self.broke is not None and self.broke < self.saturation / 2:
             return f"under {self.broke:.3g} requests/s; {self.first} breaks there already"

@@ -23,13 +23,13 @@ PLACE_SD = 0.3
 """How far, in ln rate, the capacity may lie from where the search expects it."""
 GRID: Floats = np.linspace(-0.5, 0.5, 126)
 """Places around the expected one, in ln rate."""
-NEAR = 0.2
+MAX_DISTANCE = 0.2
 """Segments at rates farther off than this share say little about the edge, and are left out."""
 MOST_DISPERSION = 200.0
 """Near saturation up to 200 requests are worth one; more is a model that does not fit far from the edge."""
 WIDER = 1.25
 """By how many parts of one block the jackknife's half width is too small: 1.25 times for five blocks."""
-LEVEL = 0.95
+CONFIDENCE = 0.95
 
 
 class Segment(NamedTuple):
@@ -55,7 +55,7 @@ class Fit(NamedTuple):
 
 def near(segments: Sequence[Segment], centre: float) -> list[Segment]:
     """Return the segments at rates within 20 % of a rate; all where fewer than three are."""
-    found = [one for one in segments if abs(one.rate / centre - 1) <= NEAR]
+    found = [one for one in segments if abs(one.rate / centre - 1) <= MAX_DISTANCE]
     return found if len(found) >= 3 else list(segments)
 
 
@@ -106,7 +106,7 @@ def jackknife(segments: Sequence[Segment], share: float, centre: float) -> float
     places = [fit([one for one in segments if one.block != block], share, centre).place for block in blocks]
     count = len(blocks)
     error = sqrt((count - 1) / count * float(np.sum((np.array(places) - np.mean(places)) ** 2)))
-    return (1 + WIDER / count) * error * float(t.ppf(0.5 + LEVEL / 2, max(1, count - 2)))
+    return (1 + WIDER / count) * error * float(t.ppf(0.5 + CONFIDENCE / 2, max(1, count - 2)))
 
 
 def posterior_low(segments: Sequence[Segment], share: float, centre: float) -> float:
@@ -129,7 +129,7 @@ def posterior_low(segments: Sequence[Segment], share: float, centre: float) -> f
     )
     weights: Floats = np.exp(likelihood - likelihood.max()).sum(axis=(0, 2))
     cumulated = np.cumsum(weights) / np.sum(weights)
-    return exp(float(np.interp((1 - LEVEL) / 2, cumulated, places)))
+    return exp(float(np.interp((1 - CONFIDENCE) / 2, cumulated, places)))
 
 
 def _columns(segments: Sequence[Segment]) -> tuple[Floats, Floats, Floats]:

@@ -21,7 +21,7 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class MeasuredLoad:
     """A load on an idle service: a closed loop of `users`, or Poisson arrivals at `rate`.
 
     Requests begin for `warm + seconds`, and all that began are waited for. Those of the first `warm` seconds
@@ -40,13 +40,13 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class LoadPoint:
     """The requests of one load, a column each. Times are seconds from its beginning, `numbers` milliseconds.
 
     `took` includes the wait for the last reply. `spoiled` says why the client could not bring the load.
     """
 
-    load: Load
+    load: MeasuredLoad
     began: Floats
     e2e: Floats
     numbers: Mapping[str, Floats]
@@ -81,7 +81,7 @@ class Point:
 class Service(Protocol):
     """What measures a load: a real service through ordinary runs, or a simulated one in virtual time."""
 
-    def measure(self, load: Load) -> Point:
+    def measure(self, load: MeasuredLoad) -> LoadPoint:
         """Bring a load, and return its requests when all have ended."""
 
 

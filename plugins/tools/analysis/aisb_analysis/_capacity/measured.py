@@ -12,14 +12,14 @@ import orjson
 
 import aisb
 from aisb import UsageError
-from aisb_analysis._capacity.loads import Load, Point
+from aisb_analysis._capacity.loads import LoadPoint, MeasuredLoad
 from aisb_engine import open_finished_run, write_atomically
 
 if TYPE_CHECKING:
     from aisb import FinishedRun, PerformanceResult
 
 MOST_PROMPTS = 20_000
-POINTS = "points.jsonl"
+POINTS_FILE = "points.jsonl"
 SPOILING = frozenset({"loop lag", "client CPU", "lateness"})
 """Signals of the certificate that say that the client was the limit."""
 
@@ -49,14 +49,14 @@ class MeasuredService:
         self._launcher = launcher
         self._data_dir = data_dir
         self._number = 0
-        self._kept = _read_points(folder / POINTS)
+        self._kept = _read_points(folder / POINTS_FILE)
 
     @property
     def runs(self) -> list[Path]:
         """The folders of the runs, in the order of the search."""
         return [self._folder / one["run"] for one in self._kept]
 
-    def measure(self, load: Load) -> Point:
+    def measure(self, load: MeasuredLoad) -> LoadPoint:
         """Run one load, or read the run of it that an interrupted search left."""
         self._number += 1
         kept = self._kept[self._number - 1] if self._number <= len(self._kept) else None
@@ -74,10 +74,10 @@ class MeasuredService:
         )
         self._kept.append({"load": _table(load), "run": finished.folder.name})
         lines = b"".join(orjson.dumps(one) + b"\n" for one in self._kept)
-        write_atomically(self._folder / POINTS, lines)
+        write_atomically(self._folder / POINTS_FILE, lines)
         return self._point(load, finished)
 
-    def _tasks_of(self, load: Load) -> Mapping[str, Mapping[str, Any]]:
+    def _tasks_of(self, load: MeasuredLoad) -> Mapping[str, Mapping[str, Any]]:
         """Return the tasks with enough synthetic prompts that none comes twice, and others in each point."""
         if not self._synthetic:
             return self._tasks
@@ -88,7 +88,7 @@ class MeasuredService:
             for name, task in self._tasks.items()
         }
 
-    def _asked(self, load: Load) -> dict[str, Any]:
+    def _asked(self, load: MeasuredLoad) -> dict[str, Any]:
         """Return the load as `aisb run` takes it."""
         if load.users is not None:
             # One retry makes a user wait as a 429 asks; without, it would send thousands that are refused.
@@ -100,7 +100,7 @@ class MeasuredService:
             "seed": self._number,
         }
 
-    def _point(self, load: Load, finished: FinishedRun) -> Point:
+    def _point(self, load: MeasuredLoad, finished: FinishedRun) -> LoadPoint:
         ((_, result),) = finished.performance.items()
         requests = result.requests()
         start = float(np.nanmin(requests["sent_ns"])) if len(requests["ok"]) else 0.0
@@ -113,7 +113,7 @@ class MeasuredService:
         failed = ~np.asarray(requests["ok"], bool)
         e2e = np.where(failed, (requests["done_ns"] - requests["sent_ns"]) / 1e6, requests["e2el"]) / 1000
         throttled = np.array(["429" in text for text in requests["failure"]], bool) & failed
-        return Point(
+        return LoadPoint(
             load,
             began,
             np.nan_to_num(e2e),
@@ -134,7 +134,7 @@ def _spoiled(result: PerformanceResult) -> str:
     return "; ".join(reasons)
 
 
-def _table(load: Load) -> dict[str, Any]:
+def _table(load: MeasuredLoad) -> dict[str, Any]:
     return {"seconds": load.seconds, "users": load.users, "rate": load.rate, "warm": load.warm}
 
 

@@ -19,9 +19,9 @@ from math import ceil, exp, log, sqrt
 import numpy as np
 
 from aisb import UsageError
-from aisb_analysis._capacity.answer import BEYOND, Capacity, Users, Visible
+from aisb_analysis._capacity.answer import MAX_OVERLOAD, Capacity, Users, Visible
 from aisb_analysis._capacity.fitting import Fit, Segment, fit, jackknife, near, posterior_low
-from aisb_analysis._capacity.loads import Limit, Load, Point, Service
+from aisb_analysis._capacity.loads import Limit, LoadPoint, MeasuredLoad, Service
 
 LONG_BUDGET = 900.0
 """From this budget on (seconds), segments are longer and sentinels are closer."""
@@ -66,8 +66,8 @@ class Search:
         self._budget = budget
         self._say = say
         self._spent = 0.0
-        self._rungs: list[Point] = []
-        self._blocks: list[Point] = []
+        self._rungs: list[LoadPoint] = []
+        self._blocks: list[LoadPoint] = []
         self._sentinels: list[tuple[float, float]] = []
         self._changed = ""
         self._throttled = False
@@ -96,7 +96,7 @@ class Search:
 
     # -- points
 
-    def _measure(self, load: Load, what: str) -> Point:
+    def _measure(self, load: MeasuredLoad, what: str) -> LoadPoint:
         """Measure one load; one that the client spoiled is measured again."""
         while True:
             point = self._service.measure(load)
@@ -113,7 +113,7 @@ class Search:
                     "  end what else runs on it, or spread the load with --launcher"
                 )
 
-    def _summary(self, point: Point) -> str:
+    def _summary(self, point: LoadPoint) -> str:
         shares = []
         for limit in self._limits:
             over, total = point.count(limit, point.counted())
@@ -127,7 +127,7 @@ class Search:
     def _climb(self) -> None:
         users, seconds, best = 1, max(3.0, self._budget / 120), 0.0
         while True:
-            point = self._measure(Load(seconds, users=users), f"{users} users")
+            point = self._measure(MeasuredLoad(seconds, users=users), f"{users} users")
             if bool(point.failed.all()):
                 raise UsageError(
                     f"no request of {users} users succeeded: a service that fails has no capacity\n"
@@ -157,7 +157,7 @@ class Search:
     def _watch(self) -> bool:
         """Measure the knee again; return whether the service has changed since the first time."""
         seconds = max(8.0, 3 * self._e2e)
-        point = self._measure(Load(seconds, users=self._knee), f"sentinel of {self._knee} users")
+        point = self._measure(MeasuredLoad(seconds, users=self._knee), f"sentinel of {self._knee} users")
         self._sentinels.append(_log_throughput(point, seconds))
         change = self._sentinels[-1][0] - self._sentinels[0][0]
         if len(self._sentinels) == 1 or abs(change) <= self._visible():
@@ -183,12 +183,12 @@ class Search:
         broke: float | None = None
         rate = 0.85 * self._saturation
         while self._spent + seconds < SEARCH_SHARE * self._budget:
-            point = self._measure(Load(seconds, rate=rate), f"{rate:.3g} requests/s")
+            point = self._measure(MeasuredLoad(seconds, rate=rate), f"{rate:.3g} requests/s")
             if self._holds(point):
                 held = rate
             else:
                 broke = rate
-            if broke is None and rate > BEYOND * self._saturation:
+            if broke is None and rate > MAX_OVERLOAD * self._saturation:
                 break
             if held is not None and broke is not None:
                 if held >= broke:  # one of the two was chance, and the edge is about there
@@ -198,7 +198,7 @@ class Search:
             rate = _next_rate(held, broke, rate)
         return held, broke
 
-    def _holds(self, point: Point) -> bool:
+    def _holds(self, point: LoadPoint) -> bool:
         counted = point.counted()
         if float(np.mean(point.throttled)) > THROTTLED:
             self._throttled = True
@@ -215,7 +215,7 @@ class Search:
         seconds = max(20.0, 2 * self._e2e)
         rate = 1.5 * (broke or self._saturation)
         point = self._measure(
-            Load(seconds, rate=rate, warm=seconds / 2), f"{rate:.3g} requests/s against the limiter"
+            MeasuredLoad(seconds, rate=rate, warm=seconds / 2), f"{rate:.3g} requests/s against the limiter"
         )
         passed = int(np.count_nonzero(~point.failed & point.counted()))
         return passed / seconds if point.throttled.any() else None
@@ -243,7 +243,7 @@ class Search:
             fitted, _ = self._fit()
             width = min(0.1, max(0.015, 0.5 / fitted.slope))
             rate = exp(fitted.place + width * OFFSETS[number % len(OFFSETS)])
-            load = Load(2 * self._segment_seconds(), rate=rate, warm=self._warm_seconds())
+            load = MeasuredLoad(2 * self._segment_seconds(), rate=rate, warm=self._warm_seconds())
             self._blocks.append(self._measure(load, f"{rate:.4g} requests/s"))
             number += 1
             if self._overloads(self._blocks[-1]):  # the bracket was too high: a service shows less when empty
@@ -251,7 +251,7 @@ class Search:
         if self._blocks and self._spent + 8 < end:
             self._watch()
 
-    def _overloads(self, point: Point) -> bool:
+    def _overloads(self, point: LoadPoint) -> bool:
         counts = [point.count(limit, point.counted()) for limit in self._limits]
         return any(over > OVERLOADED * total for over, total in counts)
 
@@ -300,11 +300,13 @@ class Search:
                 break
             if users in points and len(points[users]) > 3:
                 break
-            points.setdefault(users, []).append(self._measure(Load(seconds, users=users), f"{users} users"))
+            points.setdefault(users, []).append(
+                self._measure(MeasuredLoad(seconds, users=users), f"{users} users")
+            )
         throughput = _throughput(points[low][-1])[0] if low in points else 0.0
         return Users(low, None if high is None else high - 1, throughput)
 
-    def _verdict(self, points: Sequence[Point]) -> str:
+    def _verdict(self, points: Sequence[LoadPoint]) -> str:
         """Say whether users hold all objectives, break one, or neither is clear."""
         clear = True
         for limit in self._limits:
@@ -400,7 +402,7 @@ def _next_rate(held: float | None, broke: float | None, rate: float) -> float:
     return rate * STEP if broke is None else sqrt(held * broke)
 
 
-def _throughput(point: Point) -> tuple[float, float]:
+def _throughput(point: LoadPoint) -> tuple[float, float]:
     """Return the throughput of a closed loop and the mean time of a request, from its middle."""
     length = point.load.seconds
     good = ~point.failed
@@ -410,7 +412,7 @@ def _throughput(point: Point) -> tuple[float, float]:
     return (point.load.users or 1) / time, time
 
 
-def _log_throughput(point: Point, length: float) -> tuple[float, float]:
+def _log_throughput(point: LoadPoint, length: float) -> tuple[float, float]:
     """Return the ln throughput of a sentinel, and its standard error from five parts of it."""
     parts = []
     for part in range(5):

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aisb_analysis._capacity.loads import Load, Point
+from aisb_analysis._capacity.loads import LoadPoint, MeasuredLoad
 
-OVERHEAD = 1.5
+OVERHEAD_SECONDS = 1.5
 """Seconds that an ordinary run takes beside its load."""
 BACK_OFF = 1.0
 """Seconds that a client waits after a 429."""
@@ -33,7 +33,7 @@ class Done(NamedTuple):
 class Clients:
     """When requests come: planned beforehand, or as each user's last reply ends."""
 
-    def __init__(self, load: Load, random: Random) -> None:
+    def __init__(self, load: MeasuredLoad, random: Random) -> None:
         self._until = load.length
         self._closed = load.users is not None
         self._times = [0.0] * load.users if load.users else list(_poisson(load, random))
@@ -53,7 +53,7 @@ class Clients:
             heapq.heappush(self._times, at)
 
 
-def _poisson(load: Load, random: Random) -> Iterator[float]:
+def _poisson(load: MeasuredLoad, random: Random) -> Iterator[float]:
     at = random.expovariate(load.rate or 1.0)
     while at < load.length:
         yield at
@@ -61,7 +61,7 @@ def _poisson(load: Load, random: Random) -> Iterator[float]:
 
 
 @dataclass
-class Simulated:
+class SimulatedRun:
     """A service in virtual time. `now` is the time since the first load, `served` counts requests."""
 
     seed: int = 0
@@ -76,15 +76,15 @@ class Simulated:
         """Serve what the clients ask."""
         raise NotImplementedError
 
-    def measure(self, load: Load) -> Point:
+    def measure(self, load: MeasuredLoad) -> LoadPoint:
         """Serve one load, and let virtual time pass."""
         done = list(self.requests(Clients(load, self.random)))
         columns = np.array(done, float).reshape(-1, 5).T
         began, first, end, tpot = columns[:4]
         refused = columns[4] > 0
-        took = max(load.length, float(end.max()) if done else 0.0) + OVERHEAD
+        took = max(load.length, float(end.max()) if done else 0.0) + OVERHEAD_SECONDS
         self.now += took
-        return Point(
+        return LoadPoint(
             load,
             began,
             end - began,
@@ -96,7 +96,7 @@ class Simulated:
 
 
 @dataclass
-class Slots(Simulated):
+class Slots(SimulatedRun):
     """So many requests at once, each in its own time; the others wait in one queue.
 
     `sigma` gives service times a lognormal tail of the same mean; the first `cold` requests are twice as
@@ -132,7 +132,7 @@ class Slots(Simulated):
 
 
 @dataclass
-class Limited(Simulated):
+class Limited(SimulatedRun):
     """A token bucket before a service without limits: what finds no token is refused with 429."""
 
     rate: float = 10.0
@@ -156,7 +156,7 @@ class Limited(Simulated):
 
 
 @dataclass
-class Batching(Simulated):
+class Batching(SimulatedRun):
     """Continuous batching: each request that decodes and each token of a prefill makes a step longer."""
 
     input_tokens: int = 512
@@ -216,7 +216,7 @@ class Batching(Simulated):
         return self.random.randint(mean // 2, mean + mean // 2)
 
 
-Make = Callable[[int], Simulated]
+Make = Callable[[int], SimulatedRun]
 SERVICES: dict[str, Make] = {
     "slots": lambda seed: Slots(seed),
     "slots, 5 s": lambda seed: Slots(seed, slots=64, seconds=5.0),
