@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 import zlib
 from pathlib import Path
@@ -19,6 +18,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from forked import run_forked
+from running import start, wait_for_answers
 
 
 class Ended(NamedTuple):
@@ -149,25 +149,6 @@ def test_a_flag_stands_above_the_limits_of_the_run_that_a_task_joins(tmp_path: P
     assert first["load"] == {"num_prompts": 4}
 
 
-def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AISB_", "OPENAI_"))}
-    return subprocess.Popen(
-        [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**environment, "COLUMNS": "200"},
-    )
-
-
-def wait_for_answers(run: subprocess.Popen[str], work: Path, size: int = 5000) -> None:
-    """Wait until a run has logged that many bytes of answers."""
-    while sum(path.stat().st_size for path in work.glob("outputs/default/*/log/*/*/worker-*")) < size:
-        time.sleep(0.01)
-        assert run.poll() is None
-
-
 SLOW = ("--set", "model.ttft_ms=100", "--concurrency", "2")
 PRESSURE = (
     "run", "--mode", "perf", "--models", "sim", "--datasets", "demo_gsm8k", "--pressure", "--pressure-time", "60",
@@ -191,7 +172,7 @@ def test_scoring_a_killed_run_leaves_it_killed_and_every_report_says_how_many_we
     tmp_path: Path,
 ) -> None:
     run = start("run", "--models", "sim", "--datasets", "demo_gsm8k", *SLOW, cwd=tmp_path)
-    wait_for_answers(run, tmp_path)
+    wait_for_answers(run, tmp_path, 5000)
     run.kill()
     run.communicate()
     reporters = "text,markdown,csv,junit,json,html"
@@ -230,7 +211,7 @@ def test_a_run_that_ended_with_a_task_not_asked_is_partial_until_it_was(tmp_path
     write_sums(tmp_path)
     words = ("--models", "sim", "--datasets", "demo_gsm8k", "./sums.toml", *SLOW)
     run = start("run", *words, cwd=tmp_path)
-    wait_for_answers(run, tmp_path)
+    wait_for_answers(run, tmp_path, 5000)
     run.send_signal(signal.SIGINT)
     run.communicate()
     assert status(tmp_path) == "stopped"

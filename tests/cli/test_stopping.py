@@ -12,30 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
+from running import start, wait_for_answers
 
 from aisb_mock import MockOptions, start_mock
 
 ACCURACY = ("run", "--models", "sim", "--datasets", "demo_gsm8k", "--concurrency", "2")
 PERFORMANCE = (*ACCURACY, "--mode", "perf", "--pressure", "--pressure-time", "60")
 SLOW = ("--set", "model.ttft_ms=100", "--set", "model.tpot_ms=0.1")
-
-
-def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AISB_", "OPENAI_"))}
-    return subprocess.Popen(
-        [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**environment, "COLUMNS": "200"},
-    )
-
-
-def wait_for_answers(run: subprocess.Popen[str], work: Path) -> None:
-    while sum(path.stat().st_size for path in work.glob("outputs/default/*/log/*/*/worker-*")) < 10_000:
-        time.sleep(0.01)
-        assert run.poll() is None
 
 
 def workers(run: subprocess.Popen[str]) -> list[int]:
