@@ -45,7 +45,7 @@ def report_several(
 
 
 def _refuse_single(name: str, reporter: Reporter, plugins: Plugins) -> None:
-    if type(reporter).report_several is Reporter.report_several:
+    if getattr(type(reporter), "report_several", Reporter.report_several) is Reporter.report_several:
         able = ", ".join(reporter_names("several", plugins)) or "none is installed"
         raise UsageError(f"the reporter {name!r} shows one run at a time; reporters for several runs: {able}")
 
