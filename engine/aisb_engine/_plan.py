@@ -78,6 +78,7 @@ def plan(command: RunCommand, plugins: Plugins) -> tuple[RunSpec, RunFolder | No
                 raise ConfigError(where, str(UnknownName("reporter", name, plugins.names("reporter"))))
             if options:
                 bind(plugins.find("reporter", name).factory, options, where=where)
+        _refuse_idle_judge(command, spec, plugins)
         return _for_mode(spec, command.mode, plugins), None
     asked = command.asked
     known = run_file(folder)
@@ -91,10 +92,33 @@ def plan(command: RunCommand, plugins: Plugins) -> tuple[RunSpec, RunFolder | No
         tables=overlay(own_input(folder).tables, asked.tables),
     )
     spec = with_lengths(resolve(plugins, asked), asked.lengths, plugins)
+    _refuse_idle_judge(command, spec, plugins)
     if command.mode == "eval":
         refuse_asking_keys(map(Setting.parse, asked.sets), folder)
         refuse_other_requests(own_spec(folder, plugins), spec, folder)
     return _for_mode(spec, command.mode, plugins, doubts=_joining(spec, known)), folder
+
+
+def _refuse_idle_judge(command: Command, spec: RunSpec, plugins: Plugins) -> None:
+    """Refuse a command that names a judge for tasks that are graded without one.
+
+    A judge in `aisb.toml` stands there for whatever run needs it. One in the command is meant for this run.
+
+    Raises:
+        UsageError: no answer of this run would be judged.
+    """
+    if "base" not in command.asked.judge and "abbr" not in command.asked.judge:
+        return
+    if command.mode in {"perf", "perf_viz"}:
+        raise UsageError(f"--judge has no use in --mode {command.mode}, which scores nothing; leave it out")
+    from aisb_engine._scoring.judging import is_judged
+
+    if not any(is_judged(task, plugins) for task in spec.tasks.values()):
+        names = ", ".join(spec.tasks)
+        raise UsageError(
+            f"no answer would be judged: {names} {'is' if len(spec.tasks) == 1 else 'are'} graded without a "
+            'model\n  leave --judge out, or give a task the evaluator "judge" (docs/scoring.md)'
+        )
 
 
 def _joining(spec: RunSpec, known: Mapping[str, Any]) -> list[str]:

@@ -158,6 +158,18 @@ def test_a_run_without_a_judge_says_how_to_name_one_before_anything_is_asked(tmp
     assert "error: judge.base: must be set: the model that judges, as in --judge NAME" in err
 
 
+def test_a_judge_that_would_judge_nothing_is_refused_before_anything_is_asked(tmp_path):
+    words = ("run", "--models", "sim", "--datasets", "demo_gsm8k", "--judge", "sim")
+    code, _, err = aisb(*words, cwd=tmp_path)
+    assert code == 2
+    assert "no answer would be judged: demo_gsm8k is graded without a model" in err
+    assert 'leave --judge out, or give a task the evaluator "judge"' in " ".join(err.split())
+    code, _, err = aisb(*words, "--mode", "perf", cwd=tmp_path)
+    assert code == 2
+    assert "--judge has no use in --mode perf, which scores nothing; leave it out" in " ".join(err.split())
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_both_orders_and_repeats_are_asked_and_a_letter_that_is_liked_agrees_with_nothing(
     tmp_path, data, model
 ):
