@@ -99,7 +99,7 @@ def plan(command: RunCommand, plugins: Plugins) -> tuple[RunSpec, RunFolder | No
     return _for_mode(spec, command.mode, plugins, doubts=_joining(spec, known)), folder
 
 
-def _refuse_idle_judge(command: Command, spec: RunSpec, plugins: Plugins) -> None:
+def _refuse_idle_judge(command: RunCommand, spec: RunSpec, plugins: Plugins) -> None:
     """Refuse a command that names a judge for tasks that are graded without one.
 
     A judge in `aisb.toml` stands there for whatever run needs it. One in the command is meant for this run.
