@@ -58,7 +58,10 @@ class Comparison:
             self.catalog.find("task", Selection.parse(name))
         except UnknownName:  # not offered
             return None
-        config = data_sets(read_config(path, [self.configs]))[0]
+        try:
+            config = data_sets(read_config(path, [self.configs]))[0]
+        except (AisbError, IndexError) as error:
+            return f"the config file is not read: {error}"
         try:
             request = self._request(name, str(config["abbr"]))
         except AisbError:  # no data here
