@@ -1,4 +1,4 @@
-"""Groups of declared commands: help needs their declarations alone, and what is called is imported."""
+"""Command groups with declared commands: help reads declarations, and only a called command is imported."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from aisb_engine import DeclaredCommand
 
 OWN_DISTRIBUTION = "aisb"
-"""The distribution whose commands stand first, in the order in which it declares them."""
+"""The distribution whose commands are listed first, in the order of its declarations."""
 DECLARED = "aisb_cli.declared"
 PASSED_ON = (AisbError, click.ClickException, click.exceptions.Exit, click.Abort)
-"""What a command may end with, which is no fault of it."""
+"""Exceptions that a command may end with; any other is a fault of the command."""
 GROUP_ATTRIBUTES = (
     "name", "callback", "params", "help", "epilog", "short_help", "options_metavar", "hidden", "deprecated",
     "context_settings", "invoke_without_command", "no_args_is_help", "subcommand_metavar",
 )  # fmt: skip
-"""What a group takes over from the group that it extends."""
+"""The attributes that a group copies from the group that it extends."""
 
 
 def declared_commands(context: click.Context) -> DeclaredCommands:
-    """Return the declared commands, read once for a call of `aisb`, and print which plugins failed."""
+    """Return the declared commands, read once per call of `aisb`; print the plugins that failed to load."""
     declared = context.meta.get(DECLARED)
     if not isinstance(declared, DeclaredCommands):
         declared = DeclaredCommands(context.find_root().params.get("block") or ())
@@ -45,10 +45,10 @@ def declared_commands(context: click.Context) -> DeclaredCommands:
 
 
 class Commands(click.Group):
-    """A group whose commands are declared by plugins; only what is called is imported.
+    """A group whose commands are declared by plugins; a command is imported when it is called.
 
-    `prefix` is what stands before the name of each in its declaration: `"runs "`, or nothing. `base` is the
-    group that has the other commands.
+    `prefix` is the beginning of the declared names of its commands: `"runs "`, or nothing. `base` is a group
+    with further commands.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class Commands(click.Group):
         self.base = base
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands: this project's own in their order, then the others by name."""
+        """Return the names of the commands: this project's own in declared order, then the others sorted."""
         names = self.base.list_commands(ctx) if self.base else []
         return list(dict.fromkeys((*names, *self._help_lines(ctx))))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command and return it; None where there is none of this name.
+        """Import a command and return it; None if there is none with this name.
 
         Raises:
-            PluginError: two plugins have one of this name, or it cannot be imported.
+            PluginError: two plugins declare the name, or the command cannot be imported.
         """
         declared, name = declared_commands(ctx), self.prefix + cmd_name
         command = self.base.get_command(ctx, cmd_name) if self.base else None
@@ -86,14 +86,14 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command of these words, and remember whose it is.
+        """Find the command that the words name, and store its declaration for error messages.
 
         Raises:
-            UnknownName: there is none; the nearest is suggested, and what to install where that is known.
+            UnknownName: there is none; the message suggests the nearest, or what to install.
         """
         name, declared = self.prefix + args[0], declared_commands(ctx)
         if ctx.resilient_parsing:
-            with suppress(Exception):  # completing neither fails nor prints
+            with suppress(Exception):  # completion must neither fail nor print
                 return super().resolve_command(ctx, args)
             return None, None, args[1:]
         if not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
@@ -103,7 +103,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the line of each command, from its declaration where it has one."""
+        """Write the help line of each command, from its declaration if it has one."""
         lines = self._help_lines(ctx)
         names = self.list_commands(ctx)
         limit = formatter.width - 6 - max(map(len, names), default=0)
@@ -116,7 +116,7 @@ class Commands(click.Group):
                 formatter.write_dl(rows)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Offer the commands whose names begin so, without importing them; and the options."""
+        """Complete names of commands without importing them, and options."""
         from click.shell_completion import CompletionItem
 
         lines = self._help_lines(ctx)
@@ -164,7 +164,7 @@ class Root(Commands):
 def _with_commands(
     ctx: click.Context, command: click.Command | None, name: str, children: Iterable[DeclaredCommand]
 ) -> click.Command:
-    """Return a group with the commands that plugins add to it."""
+    """Return a group extended by the commands that plugins add to it."""
     if command is None:
         return Commands(name.rpartition(" ")[2], prefix=f"{name} ", help=f"The commands of {name}.")
     if not isinstance(command, click.Group):
@@ -179,7 +179,7 @@ def _with_commands(
 def _with_options(
     ctx: click.Context, command: click.Command, declared: Iterable[DeclaredCommand]
 ) -> click.Command:
-    """Return the command `run` with the options that plugins add to it."""
+    """Return the command `run` extended by the options that plugins add to it."""
     adding = [one for one in declared if one.command.run_options]
     if not adding:
         return command
@@ -191,10 +191,10 @@ def _with_options(
             options = _options(one, command)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin does, the other options stay
             why = error if isinstance(error, AisbError) else error_words(error)
-            _note(ctx, f"the options of plugin {one.plugin} for aisb run are left out: {why}")
+            _note(ctx, f"the options of plugin {one.plugin} for aisb run are ignored: {why}")
             continue
         command.params += options
-        headings[f"Of plugin {one.plugin}"] = [option.name or "" for option in options]
+        headings[f"Plugin {one.plugin}"] = [option.name or "" for option in options]
     if isinstance(command, Grouped):
         command.headings = {**command.headings, **headings}
     return command
@@ -205,7 +205,7 @@ def _options(one: DeclaredCommand, command: click.Command) -> list[click.Paramet
     one.run_options()(holder)
     taken = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
     for option in holder.params:
-        option.expose_value = False  # a setting is what it is for: run knows nothing of its value
+        option.expose_value = False  # its callback adds a setting; `run` does not know the option
         option.callback = _named(option.callback, one) if option.callback else None
         if clash := taken.intersection((*option.opts, *option.secondary_opts)):
             raise PluginError(f"run has {min(clash)} already")
@@ -213,7 +213,7 @@ def _options(one: DeclaredCommand, command: click.Command) -> list[click.Paramet
 
 
 def _named(callback: Callable[..., Any], one: DeclaredCommand) -> Callable[..., Any]:
-    """Return a callback of an option that a plugin adds to `run`; what it raises is that plugin's fault."""
+    """Wrap the callback of an option that a plugin adds to `run`, so that its exceptions name the plugin."""
 
     def call(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         try:

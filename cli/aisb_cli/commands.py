@@ -1,4 +1,4 @@
-"""The commands that this package brings, in the order of `aisb --help`; it imports none of them."""
+"""Declare the commands of this package, in the order of `aisb --help`; none of them is imported."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from aisb import Command, hookimpl
 def aisb_commands() -> list[Command]:
     """Declare the commands of this package."""
     lines = {
-        "run": "Ask models the tasks' questions, score the answers, show the table.",
-        "score": "Score a run again from its log, without asking the model again.",
-        "quick": "Say within a minute how fast a service is, and how many users it takes.",
-        "report": "Show a run again: as a page, a table, JSON, JUnit XML.",
-        "import": "Make a run of answers that lm-eval, OpenCompass or Inspect asked for.",
-        "runs": "List and show runs, print where one is, remove some.",
-        "logs": "Show the log lines of a run, and follow those that it writes now.",
+        "run": "Send tasks to models, score the answers, show the results.",
+        "score": "Score a run again from its log, without sending its requests again.",
+        "quick": "Measure within a minute how fast a service is, and how many users it serves.",
+        "report": "Report on a run again: as a page, a table, JSON, JUnit XML.",
+        "import": "Import answers of lm-eval, OpenCompass, AISBench or Inspect as a run.",
+        "runs": "List, show, tag and remove runs, and print their paths.",
+        "logs": "Show the log lines of a run, and follow a running one.",
         "view": "Show runs in a browser: list, follow, open their pages, compare two.",
-        "tasks": "List tasks, show what one asks, and write new ones.",
-        "data": "Say which data sets are there, check them, and get them.",
+        "tasks": "List tasks, show what one sends, and write new ones.",
+        "data": "List the data sets of tasks, check them, and download them.",
         "plugins": "Show the installed plugins and what they offer.",
         "config": "Write a configuration file to start from.",
-        "doctor": "Look at this machine and at services, and say what to put right.",
+        "doctor": "Check this machine and services, and tell what to fix.",
         "completion": "Let the Tab key complete commands, options and names.",
     }
     return [

@@ -1,4 +1,4 @@
-"""What the Tab key offers: models, tasks and runs by name. Nothing here may print, fail, or take long."""
+"""Shell completion for names of models, tasks and runs. It must not print, fail, or take long."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORK_DIR = Path("outputs/default")
 
 
 def complete_models(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Return the models and backends whose names begin so; after a comma, the next name."""
+    """Complete names of models and backends; after a comma, the next name."""
     del context, parameter
     with suppress(Exception):
         plugins, catalog, own = _offered()
@@ -30,7 +30,7 @@ def complete_models(context: click.Context, parameter: click.Parameter, incomple
 
 
 def complete_tasks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Return the tasks and their other names that begin so; after a colon, the task's variants."""
+    """Complete names and aliases of tasks; after a colon, variants of the task."""
     del context, parameter
     with suppress(Exception):
         from aisb_engine import Selection, read_toml
@@ -47,7 +47,7 @@ def complete_tasks(context: click.Context, parameter: click.Parameter, incomplet
 
 
 def complete_runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Return the runs of the work folder whose names begin so, the latest first."""
+    """Complete names of runs in the work folder, the latest first."""
     del parameter
     with suppress(Exception):
         from aisb_engine import RunFolder
@@ -59,7 +59,7 @@ def complete_runs(context: click.Context, parameter: click.Parameter, incomplete
 
 
 def _fitting(names: Iterable[str], incomplete: str) -> list[str]:
-    """Return the names that begin as what is typed after its last comma, with what stands before it."""
+    """Return the names that match the text after the last comma, with the text before it."""
     before, comma, last = incomplete.rpartition(",")
     fitting = dict.fromkeys(name for name in names if name.startswith(last))
     return [before + comma + name for name in fitting]

@@ -21,15 +21,15 @@ INSTALL_NOTES = {
 
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
-@click.option("--install", is_flag=True, help="Write it where the shell looks for it.")
+@click.option("--install", is_flag=True, help="Write the script to where the shell looks for it.")
 def completion(shell: str, *, install: bool) -> None:
-    """Print what makes a shell complete aisb's commands, options, and names of models, tasks and runs.
+    """Print a script that completes commands, options, and names of models, tasks and runs.
 
     \b
     For this session:
       source <(aisb completion bash)
       aisb completion fish | source
-    For good:
+    Permanently:
       aisb completion zsh --install
     """  # noqa: D301 - \b is for click
     script = _script(shell)
@@ -50,7 +50,7 @@ def _script(shell: str) -> str:
     made = get_completion_class(shell)
     assert made is not None  # noqa: S101 - click knows these three
     source = made(cli, {}, "aisb", "_AISB_COMPLETE").source()
-    # A list of names has commas (gsm8k,mmlu), and so has many a description: only the first one parts.
+    # Lists of names (gsm8k,mmlu) and descriptions contain commas: split at the first one only.
     source = source.replace('string split ","', 'string split --max 1 ","')
     return f"{source.strip()}\n{COLONS if shell == 'bash' else ''}"
 

@@ -1,4 +1,4 @@
-"""`aisb config`: a file of your own for models, tasks and the load."""
+"""`aisb config`: write a configuration file with your models, tasks and load."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 FILE_HEADER = """\
 # Your own models and tasks for aisb. `aisb run` reads ./aisb.toml, or the file given with -c.
-# A table of the name of an installed model or task is laid over it; any other name is a new one, and `base`
-# says which installed one it begins with. Flags and --set stand above this file.
-# A line that begins with `#` says what a key is when it is left out.
+# A table with the name of an installed model or task overrides its keys. Any other name defines a new one,
+# and `base` names the installed one that it extends. Flags and --set override this file.
+# Lines that begin with `#` show the values of keys that are not set.
 
 [run]
 # models = ["mine"]
@@ -42,7 +42,7 @@ def config() -> None:
 def init_command(
     context: click.Context, models: tuple[str, ...], datasets: tuple[str, ...], output: Path, *, force: bool
 ) -> None:
-    """Write a commented aisb.toml: with --models and --datasets, all their keys and what they are now.
+    """Write a commented aisb.toml; with --models and --datasets, with all their keys and current values.
 
     \b
       aisb config init --models vllm_api_stream_chat --datasets gsm8k
@@ -59,7 +59,7 @@ def init_command(
 
 
 def _model_part(plugins: Plugins, name: str, *, given: bool) -> str:
-    """Return a model's table: its options with their help, each a comment with the value it has now."""
+    """Return a model's table: its options with their help, each commented out with its current value."""
     from aisb_engine import Catalog, Resolver, RunInput, factory_options
 
     layers = Resolver(plugins, Catalog(plugins), RunInput()).model(name)
@@ -74,13 +74,13 @@ def _model_part(plugins: Plugins, name: str, *, given: bool) -> str:
         value = table.get("options", {}).get(option.name, None if option.required else option.default)
         shown = _toml(value) if value is not None else "…"
         lines.append(f"# {option.name} = {shown}" + (f"    # {option.help}" if option.help else ""))
-    lines += ["", f"[models.{_key(title)}.params]    # sent as they are"]
+    lines += ["", f"[models.{_key(title)}.params]    # sent unchanged"]
     lines += [f"# {key} = {_toml(value)}" for key, value in layers.file_params.items()]
     return "\n".join(lines) + "\n"
 
 
 def _task_part(plugins: Plugins, name: str) -> str:
-    """Return a task's table with its keys as they are now, each a comment."""
+    """Return a task's table with its current keys, each commented out."""
     import tomli_w
 
     from aisb_engine import Catalog, Resolver, RunInput

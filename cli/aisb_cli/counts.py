@@ -1,4 +1,4 @@
-"""The words of a display: how many, how fast, how long still, and what failed for which reason."""
+"""The texts of a progress display: counts, rates, time left, and reasons of failures."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ ENDED_PHASES: frozenset[Phase] = frozenset(("done", "failed", "stopped"))
 
 
 def pace(subtask: Progress, now: float) -> tuple[float | None, float | None]:
-    """Return how many samples a second finish, and how many seconds are left; None where nothing tells it.
+    """Return the samples finished per second and the seconds left; None if they cannot be estimated.
 
-    What an earlier command finished counts for neither.
+    Samples that an earlier command finished do not count.
     """
     if subtask.started is None:
         return None, None
@@ -26,7 +26,7 @@ def pace(subtask: Progress, now: float) -> tuple[float | None, float | None]:
 
 
 def totals(subtasks: Sequence[Progress], now: float) -> str:
-    """Return one line for all subtasks together."""
+    """Return one line with the counts of all subtasks."""
     finished, total = sum(s.finished for s in subtasks), sum(s.total for s in subtasks)
     sent, received, failed = (sum(getattr(s, n) for s in subtasks) for n in ("sent", "received", "failed"))
     running = [pace(s, now) for s in subtasks if s.phase == "asking"]
@@ -36,7 +36,7 @@ def totals(subtasks: Sequence[Progress], now: float) -> str:
         line += f"; {per_second(sum(rates))}"
     waiting = sum(s.phase in ("waiting", "probing") for s in subtasks)
     left = [seconds for _, seconds in running if seconds is not None]
-    if waiting:  # it has no total yet: nothing can be said of the time left for all
+    if waiting:  # the total of a waiting subtask is unknown, and so is the time left for all
         line += f"; {waiting} waiting"
     elif left and len(left) == len(running):
         line += f", {duration(max(left))} left"
@@ -44,7 +44,7 @@ def totals(subtasks: Sequence[Progress], now: float) -> str:
 
 
 def name_of(subtask: Progress) -> str:
-    """Return how a subtask is called: its task, then its model."""
+    """Return the displayed name of a subtask: its task, then its model."""
     return f"{subtask.task} · {subtask.model}"
 
 
@@ -62,14 +62,14 @@ def ending_line(subtask: Progress, now: float) -> str:
 
 
 def per_second(rate: float | None) -> str:
-    """Return a rate; of slow ones that a minute."""
+    """Return a rate per second; a slow one per minute."""
     if rate is None:
         return "–"
     return f"{rate:.0f}/s" if rate >= 100 else f"{rate:.1f}/s" if rate >= 0.1 else f"{rate * 60:.1f}/m"
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds, from a minute on as a clock shows them."""
+    """Return a duration in seconds, from one minute on as minutes and seconds."""
     if seconds is None:
         return "–"
     if seconds < 59.5:
@@ -80,9 +80,9 @@ def duration(seconds: float | None) -> str:
 
 
 def failure_lines(subtasks: Iterable[Progress]) -> Iterator[tuple[str, Progress]]:
-    """Yield a line for each subtask in which something failed: the reasons, the first request, the log."""
+    """Yield a line for each subtask with failures: their reasons, the first request, and the log."""
     for subtask in subtasks:
-        counts = dict(subtask.failures)  # a copy: the engine may add a kind meanwhile
+        counts = dict(subtask.failures)  # a copy, since the engine may add a kind at any time
         if not counts:
             continue
         told = ", ".join(
@@ -92,14 +92,14 @@ def failure_lines(subtasks: Iterable[Progress]) -> Iterator[tuple[str, Progress]
 
 
 def first_failure(subtask: Progress, width: int = 100) -> str:
-    """Say which request failed first, why, and in which log more is to be found."""
+    """Name the first request that failed, the reason, and the log with the details."""
     words = " ".join(subtask.first_failure.split())
     words = words if len(words) <= width else f"{words[: width - 1]}…"
     return f"the first is request {words}; log: {subtask.log_file}"
 
 
 def log_places(subtasks: Sequence[Progress]) -> str:
-    """Return where the logs are: those of what runs now, or the folder they share when they are many."""
+    """Return the log files of running subtasks, or their common folder if there are several."""
     now = [s for s in subtasks if s.phase not in ("waiting", *ENDED_PHASES)] or list(subtasks)
     if not now:
         return ""
@@ -109,15 +109,15 @@ def log_places(subtasks: Sequence[Progress]) -> str:
 
 
 def phases(subtasks: Iterable[Progress]) -> str:
-    """Say how many subtasks are in which phase."""
+    """Return the number of subtasks in each phase."""
     counts: dict[str, int] = {}
     for subtask in subtasks:
         counts[subtask.phase] = counts.get(subtask.phase, 0) + 1
     return ", ".join(f"{count} {phase}" for phase, count in counts.items())
 
 
-def most_telling(subtasks: Sequence[Progress], room: int) -> list[Progress]:
-    """Choose those for which there is room: what runs before what waits, and that before what ended."""
+def most_relevant(subtasks: Sequence[Progress], room: int) -> list[Progress]:
+    """Select the subtasks to show: running ones before waiting ones, and those before finished ones."""
     rank = {"waiting": 1, "failed": 2, "stopped": 2, "done": 3}
     chosen = sorted(range(len(subtasks)), key=lambda place: (rank.get(subtasks[place].phase, 0), place))[
         :room

@@ -1,4 +1,4 @@
-"""`aisb data`: which data sets are there, whether they are the published ones, and how to get them."""
+"""`aisb data`: list the data sets of tasks, compare them with the published ones, and download them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Say which data sets are there, check them, and get them.
+    """List the data sets of tasks, check them, and download them.
 
-    Data is looked for under --data-dir, $AISB_DATA, ./datasets and ./ais_bench/datasets.
+    Data is searched in --data-dir, $AISB_DATA, ./datasets and ./ais_bench/datasets.
     """
 
 
@@ -35,9 +35,9 @@ def data() -> None:
 def list_command(
     context: click.Context, names: tuple[str, ...], data_dir: Path | None, *, as_json: bool
 ) -> None:
-    """List the data of all tasks, or of those named: what is there, and in which layout.
+    """List the data of the named tasks, or of all: whether it exists, and in which layout.
 
-    Nothing is read; `aisb data check` reads it.
+    Files are not read; `aisb data check` reads them.
 
     \b
       aisb data list gsm8k mmlu
@@ -56,22 +56,22 @@ def list_command(
             if one.state == "wrong":
                 click.echo(_folded(one.note, "    "))
         click.echo()
-    click.echo("aisb data check reads what is there; aisb data pull NAME gets what is missing")
+    click.echo("aisb data check reads these files; aisb data pull NAME downloads missing ones")
 
 
 @data.command("check")
 @click.argument("names", nargs=-1, metavar="[NAME]…", shell_complete=complete_tasks)
 @shared.data_dir
 @shared.as_json
-@click.option("--lock", is_flag=True, help="Print entries for a datasets.lock, and compare nothing.")
+@click.option("--lock", is_flag=True, help="Print entries for a datasets.lock; compare nothing.")
 @click.pass_context
 def check_command(
     context: click.Context, names: tuple[str, ...], data_dir: Path | None, *, as_json: bool, lock: bool
 ) -> int:
-    """Read the data of all tasks, or of those named, and compare it with what was published.
+    """Read the data of the named tasks, or of all, and compare it with the published data.
 
-    Rows and SHA-256 are compared with the file datasets.lock of each family. Data that is broken or has other
-    rows or bytes ends the command with 4; data that is missing does so where its task is named.
+    Rows and SHA-256 are compared with the file datasets.lock of each family. The exit code is 4 if data is
+    broken or has other rows or bytes, or if the data of a named task is missing.
 
     \b
       aisb data check gsm8k
@@ -101,7 +101,7 @@ def check_command(
 @shared.as_json
 @click.pass_context
 def path_command(context: click.Context, name: str, data_dir: Path | None, *, as_json: bool) -> None:
-    """Print the files that a task reads, a line each.
+    """Print the files that a task reads, one per line.
 
     \b
       aisb data path gsm8k
@@ -116,7 +116,7 @@ def path_command(context: click.Context, name: str, data_dir: Path | None, *, as
         _print_json([found])
         return
     if found.state == "made":
-        click.echo(f"{name} reads no files: its rows are made", err=True)
+        click.echo(f"{name} reads no files: its rows are generated", err=True)
     for path in found.paths:
         click.echo(path)
 
@@ -127,14 +127,14 @@ def path_command(context: click.Context, name: str, data_dir: Path | None, *, as
     "--from",
     "hub",
     type=click.Choice(["huggingface", "modelscope"]),
-    help="Which hub to ask [default: the first that has it].",
+    help="Hub to download from [default: the first that has it].",
 )
 @shared.data_dir
 @click.pass_context
 def pull_command(context: click.Context, names: tuple[str, ...], hub: Any, data_dir: Path | None) -> None:
-    """Get the data of tasks from the Hugging Face hub or ModelScope.
+    """Download the data of tasks from the Hugging Face hub or ModelScope.
 
-    It is placed under --data-dir, else $AISB_DATA, else ./datasets. Needs the hub's own library:
+    It is written to --data-dir, else $AISB_DATA, else ./datasets. This needs the library of the hub:
     pip install 'aisb[hub]' or 'aisb[modelscope]'.
 
     \b
@@ -150,7 +150,7 @@ def pull_command(context: click.Context, names: tuple[str, ...], hub: Any, data_
         into = pull(task, folder, hub)
         found = check_data(task, name, plugins, DataFolders([folder]), lock)
         if found.state == "missing":
-            came = f"what came to {into} is in none of the layouts that the task reads"
+            came = f"the files downloaded to {into} match none of the layouts that the task reads"
             raise DataMissing(f"{name}: {came}\n{by_hand(task, folder)}")
         _print_checked(found)
 
@@ -171,7 +171,7 @@ def _standings(
 def _tasks(
     context: click.Context, names: Sequence[str]
 ) -> Iterator[tuple[Task, str, Plugins, dict[str, Any]]]:
-    """Yield the tasks named, or all; of all, a variant too where it has data of its own."""
+    """Yield the named tasks, or all; of all, also the variants that have other data."""
     from aisb_engine import Catalog, Resolver, RunInput, read_toml
 
     plugins = shared.load_plugins(context)
@@ -190,7 +190,7 @@ def _tasks(
 
 
 def _with_other_data(name: str, table: dict[str, Any]) -> list[str]:
-    """Return the variants of a task that read other files than the task itself."""
+    """Return the variants of a task that read other files than the task."""
     return [
         f"{name}:{variant}"
         for variant, over in table.get("variants", {}).items()
@@ -199,7 +199,7 @@ def _with_other_data(name: str, table: dict[str, Any]) -> list[str]:
 
 
 def _print_line(one: Standing, lead: str) -> None:
-    """Print a task's data in a line: its rows, and where it is; of what is missing, where it would be."""
+    """Print the data of a task in one line: rows and path; if it is missing, the path where it belongs."""
     rows = one.rows if one.rows is not None else one.wanted.rows
     shown = "" if rows is None else f"{rows:,}"
     line = f"{lead}{one.task:<20} {shown:>7}  {one.layout or ''}".rstrip()
@@ -207,7 +207,7 @@ def _print_line(one: Standing, lead: str) -> None:
 
 
 def _print_checked(one: Standing) -> None:
-    """Print what a check found: the state, then the data in a line, then what is to be said of it."""
+    """Print the result of a check: the state, the data in one line, then notes."""
     _print_line(one, f"{one.state:<16}")
     for line in one.note.splitlines():
         click.echo(_folded(line, "    "))
@@ -226,7 +226,7 @@ def _folded(text: str, lead: str, below: str | None = None) -> str:
 
 
 def _print_lock(found: Sequence[Standing]) -> None:
-    """Print what was read as a datasets.lock has it; what could not be read is left out."""
+    """Print the result in the form of a datasets.lock; data that cannot be read is omitted."""
     import tomli_w
 
     read = {one.task: {"rows": one.rows, "sha256": {one.layout: one.sha256}} for one in found if one.sha256}

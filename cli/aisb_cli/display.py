@@ -1,7 +1,7 @@
-"""Show how far a run is: rows that move on a terminal (`live_display`), plain lines in a log.
+"""Show the progress of a run: moving rows on a terminal (`live_display`), plain lines otherwise.
 
-Both write to stderr, so that stdout holds results alone. The engine only changes counts; each display looks
-at them from a thread of its own, and a run never waits for its display.
+Both write to stderr, so that stdout has only results. The engine only updates counts; a display reads them in
+its own thread, and the run never waits for it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aisb_engine import Display, Phase, Progress
 
 
 def choose_display(*, debug: bool = False, interval: float = 10.0) -> Display:
-    """Choose rows that move where they can be seen: on a terminal, and not among the lines of `--debug`."""
+    """Choose moving rows if stderr is a terminal and `--debug` does not print log lines there."""
     if debug or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return PlainDisplay(interval=interval, logs=debug)
     from aisb_cli.keys import Keys
@@ -28,7 +28,7 @@ def choose_display(*, debug: bool = False, interval: float = 10.0) -> Display:
 
 
 class PlainDisplay:
-    """A line when a subtask begins, first fails and ends, and the totals every `interval` seconds."""
+    """Prints a line when a subtask begins, first fails and ends, and the totals every `interval` seconds."""
 
     def __init__(
         self,
@@ -66,12 +66,12 @@ class PlainDisplay:
             self._print(line)
 
     def log(self, line: str) -> None:
-        """Print a line of a subtask's log, if logs are wanted."""
+        """Print a line of a subtask's log, if log lines are to be shown."""
         if self._logs:
             self.say(line)
 
     def stop(self) -> None:
-        """Show what has happened since the last look, and end. Called twice, it does nothing more."""
+        """Print what is new, and end. A second call does nothing."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
@@ -110,5 +110,5 @@ class PlainDisplay:
             self.look()
 
     def _print(self, line: str) -> None:
-        # The stream is looked up late: a test or a caller may have put another in its place.
+        # Read sys.stderr now, since a test or a caller may have replaced it.
         print(line, file=self._stream or sys.stderr, flush=True)

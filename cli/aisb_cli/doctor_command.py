@@ -1,4 +1,4 @@
-"""`aisb doctor`: look at this machine, and at a service, and say what to put right."""
+"""`aisb doctor`: check this machine, the installation and services, and tell what to fix."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ STATE_MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX"
 
 
 @click.command()
-@click.option("--url", "urls", multiple=True, metavar="URL", help="Look at this service too (repeatable).")
+@click.option("--url", "urls", multiple=True, metavar="URL", help="Also check this service (repeatable).")
 @click.option(
     "--models",
     "model",
     metavar="NAME",
     shell_complete=complete_models,
-    help="Model file that asks the service [default: by its pages].",
+    help="Model file for requests to it [default: by its pages].",
 )
 @click.option(
     "--launcher", metavar="NAME", help="Look at where this launcher places workers, as at a Ray cluster."
@@ -50,7 +50,7 @@ STATE_MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX"
     metavar="N",
     help="Problems of --determinism, each asked six times.",
 )
-@shared.work_dir("Where runs are to be made.")
+@shared.work_dir("Parent of future run folders.")
 @shared.data_dir
 @shared.as_json
 @click.pass_context
@@ -69,10 +69,10 @@ def doctor(
     data_dir: Path | None,
     as_json: bool,
 ) -> int:
-    """Look at this machine, what is installed, and services, and say what to put right.
+    """Check this machine, the installation and services, and tell what to fix.
 
-    `FIX` has to be put right, `note` matters to some runs only; what to do stands below. The exit code is 1
-    where something is to be fixed. A service gets at most six short requests, and those of --determinism.
+    `FIX` marks what must be fixed, `note` what matters for some runs; below it is what to do. The exit code
+    is 1 if something must be fixed. A service gets at most six short requests, and those of --determinism.
 
     \b
       aisb doctor --url http://127.0.0.1:8000
@@ -154,7 +154,7 @@ def _print(finding: Finding, area: str) -> None:
     lines = textwrap.wrap(
         f"{finding.name}: {finding.text}", width - 8, break_long_words=False, break_on_hyphens=False
     )
-    # The colour is a control sequence of our own; the rest of the line is cleaned here.
+    # Clean the text first: the colour is a control sequence, which the cleaned stream would remove.
     marked = f"  {click.style(f'{word:4}', fg=colour)}  {printable(lines[0])}"
     click.echo(marked, file=plain_stream(sys.stdout))
     more = [*lines[1:]]

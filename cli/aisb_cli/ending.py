@@ -1,4 +1,4 @@
-"""Say how a run ended, and how to go on."""
+"""Print how a run ended, and the command that resumes it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def show_ending(ended: ExecutedRun, command: RunCommand, flags: Sequence[str] = ()) -> int:
-    """Print where everything is, how many failed, and how to go on; return the exit code.
+    """Print the run folder, the number of failures and how to resume; return the exit code.
 
-    `flags` are those of this command that no run folder keeps, and that the next one needs.
+    `flags` are flags of this command that the run folder does not keep, and the next command needs.
     """
     for note in ended.notes:
         click.echo(note, err=True)
@@ -29,7 +29,7 @@ def show_ending(ended: ExecutedRun, command: RunCommand, flags: Sequence[str] = 
             f"{stopped}{failed}; everything is in {ended.folder}; show it again with: {again}", err=True
         )
     elif ended.is_stopped:
-        click.echo(f"stopped, {failed}; everything is in {ended.folder}; go on with: {resume}", err=True)
+        click.echo(f"stopped, {failed}; everything is in {ended.folder}; resume with: {resume}", err=True)
     elif ended.failed:
         click.echo(f"{failed}; everything is in {ended.folder}; ask them again with: {resume}", err=True)
     else:
@@ -45,7 +45,7 @@ def _command() -> list[str]:
 
 
 def _resuming(ended: ExecutedRun, command: RunCommand, flags: Sequence[str]) -> str:
-    """Return the command that resumes a run, and say what has to be filled in."""
+    """Return the command that resumes a run, and name what the user has to fill in."""
     words = [*_command(), "--reuse", ended.folder.timestamp, *flags]
     if command.mode == "infer":
         words += ["--mode", "infer"]
@@ -53,5 +53,5 @@ def _resuming(ended: ExecutedRun, command: RunCommand, flags: Sequence[str]) -> 
         words += ["--data-dir", str(command.data_dir)]
     for key in ended.give_again:
         words += ["--set", f"{key}=…"]
-    told = "\n  … stands for a secret, which the run folder does not keep: give it again"
-    return shlex.join(words) + (told if ended.give_again else "")
+    secrets = "\n  … stands for a secret, which the run folder does not keep: give it again"
+    return shlex.join(words) + (secrets if ended.give_again else "")

@@ -1,4 +1,4 @@
-"""What a plugin or this program did wrong: one line for the user, the traceback in a file."""
+"""Report unexpected exceptions of plugins and of aisb: a line for the user, the traceback in a file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from aisb_engine import DeclaredCommand
 
 DEFECT_EXIT_CODE = 70
-"""The exit code of a defect of this program; that of a plugin's is 1."""
+"""The exit code for a defect of aisb; for a defect of another plugin it is 1."""
 
 
-class CommandFault(Exception):  # noqa: N818 - it is printed, with the line of an error
-    """A command raised what is no error of a user. The message says whose fault it is, and where to look."""
+class CommandFault(Exception):  # noqa: N818 - "error" is the word for mistakes of users
+    """A command raised an unexpected exception. The message names who has to fix it, and the traceback."""
 
     def __init__(self, error: Exception, command: DeclaredCommand | None) -> None:
         from aisb_cli.index import is_ours
@@ -26,9 +26,9 @@ class CommandFault(Exception):  # noqa: N818 - it is printed, with the line of a
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether an exception is Ctrl-C in disguise.
+    """Return whether Ctrl-C caused an exception.
 
-    Where Ctrl-C comes while pydantic builds a class, its compiled part raises a SchemaError in its place.
+    If Ctrl-C comes while pydantic builds a class, its compiled part raises a SchemaError instead.
     """
     seen: set[int] = set()
     at: BaseException | None = error
@@ -41,14 +41,14 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what went wrong, and where, in one line."""
+    """Return an exception's message and place in one line."""
     from aisb_engine import error_words
 
     return error_words(error)
 
 
 def traceback_note(error: BaseException) -> str:
-    """Write a traceback to a file, and return the line that says where; with AISB_DEBUG, the traceback."""
+    """Write a traceback to a file, and return a line with its path; with AISB_DEBUG, return the traceback."""
     import tempfile
     import traceback
 

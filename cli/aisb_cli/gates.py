@@ -176,7 +176,7 @@ def _score_check(result: Result, least: float) -> Check:
         if headline.low < least <= headline.high:
             text += f", which contains {least:g}"
     if result.not_asked_yet:
-        holds, text = False, f"{text}; {result.not_asked_yet} samples were not asked yet"
+        holds, text = False, f"{text}; {result.not_asked_yet} samples were not sent yet"
     return made(text, holds=holds)
 
 
@@ -202,6 +202,7 @@ def show_checks(gates: Gates, runs: Sequence[FinishedRun], command: str, code: i
     """Print a line for each check, write the JUnit file, and return the exit code; `code` is that without."""
     if not gates:
         return code
+    from aisb_cli.errors import print_error
     from aisb_engine import JunitCase, to_junit, write_atomically
 
     checks = [check for run in runs for check in gates.check(run)]
@@ -219,6 +220,6 @@ def show_checks(gates: Gates, runs: Sequence[FinishedRun], command: str, code: i
         from aisb import CheckFailed
 
         what = f"{failed} of {len(checks)} checks failed" if checks else "there was nothing to check"
-        click.echo(f"error: {what}", err=True)
+        print_error(what)
         return CheckFailed.exit_code
     return code

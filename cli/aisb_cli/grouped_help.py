@@ -1,4 +1,4 @@
-"""Help that fits a screen: options under headings, the usual ones explained, the others named."""
+"""Help that fits on a screen: options under headings; the common ones explained, the others named."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import click
 
 
 class Grouped(click.Command):
-    """A command with many options: `--help` is short, `--help-all` explains every one.
+    """A command with many options: `--help` is short, `--help-all` explains all of them.
 
-    `headings` are names of parameters by heading; `usual` are those that the short help explains; what is
-    hidden stands under `others` in the long one.
+    `headings` has names of parameters by heading; `usual` are those that the short help explains; hidden ones
+    are under `others` in the long help.
     """
 
     headings: Mapping[str, Sequence[str]] = {}
@@ -19,7 +19,7 @@ class Grouped(click.Command):
     others = "Not needed here"
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options below their headings."""
+        """Write the options under their headings."""
         everything = bool(ctx.meta.get(EVERYTHING))
         left = {parameter.name: parameter for parameter in self.get_params(ctx)}
         groups = {

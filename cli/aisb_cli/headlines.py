@@ -1,4 +1,4 @@
-"""The headline of a performance run in the lists of runs: the same numbers in fewer lines."""
+"""The headline of a performance run for lists of runs: the numbers of the reporter in fewer lines."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 HEADLINE_TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
 HEADLINE_WIDTH = 76
-"""Lists indent these lines by four columns."""
+"""Lists indent these lines by four columns, which makes 80."""
 
 
 def compact_lines(name: str, headline: Mapping[str, Any]) -> list[str]:
-    """Return a headline in a few lines: verdict and rates, the load, and times at p50, p95 and p99."""
+    """Return a headline in a few lines: verdict and rates, the load, and latencies at p50, p95 and p99."""
     rates = (
         f"{_number(headline['requests_per_second'])} requests/s, "
         f"{_number(headline['output_tokens_per_second'])} output tokens/s"

@@ -1,4 +1,4 @@
-"""`aisb import`: answers of lm-eval, OpenCompass, AISBench and Inspect as a run of ours."""
+"""`aisb import`: import answers of lm-eval, OpenCompass, AISBench and Inspect as a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 LIKELIHOOD_EVALUATORS = ({"use": "choice-match"},)
-"""What grades answers that are likelihoods of options."""
+"""The evaluators for likelihoods of options."""
 
 
 @click.command("import")
@@ -28,11 +28,11 @@ LIKELIHOOD_EVALUATORS = ({"use": "choice-match"},)
     multiple=True,
     metavar="[THEIRS=]TASK",
     shell_complete=complete_tasks,
-    help="Grade by this task [default: that of the same name].",
+    help="Task that grades them [default: the one with the same name].",
 )
-@click.option("--model", metavar="NAME", help="Name of the model [default: as the tool has it].")
+@click.option("--model", metavar="NAME", help="Name of the model [default: from the tool].")
 @click.option("--no-score", is_flag=True, help="Only import; score later with aisb score.")
-@shared.work_dir("Where the run folder is made.")
+@shared.work_dir("Parent of run folders.")
 @click.pass_context
 def import_(
     context: click.Context,
@@ -43,7 +43,7 @@ def import_(
     *,
     no_score: bool,
 ) -> int:
-    """Make a run of answers that another tool asked for, and score it by our rules. Nothing is asked.
+    """Import the answers of another tool as a run, and score them by our rules. Nothing is sent.
 
     PATH is a samples_*.jsonl of lm-eval (--log_samples), an output folder of OpenCompass or AISBench, a JSON
     log of Inspect, or a folder of such files. Afterwards aisb score, audit, compare and view take the run.
@@ -84,7 +84,7 @@ def import_(
 
 
 def _graded_by(names: Iterable[str]) -> dict[str, str]:
-    """Return tasks of ours by the tool's names; a name alone is for all of them."""
+    """Return our tasks by names of the tool's tasks; a name alone is for all of them."""
     from aisb import UsageError
 
     given: dict[str, str] = {}

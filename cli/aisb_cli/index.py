@@ -1,6 +1,6 @@
-"""What is known of names that are not installed: which distribution of this project brings them.
+"""Look up names that are not installed: the distribution of this project that has them.
 
-`index.toml` is written by `tools/index.py` from the repository.
+`tools/index.py` writes `index.toml` from the repository.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 INDEXED = ("commands", "components", "models", "tasks", "aliases")
-"""The lists of names that each distribution has in the index."""
+"""The lists of names of each distribution in the index."""
 
 
 def explain_name(name: str) -> str | None:
-    """Return a note on a name that nothing offers: what to install, or that it is not there yet.
+    """Return a note on an unknown name: what to install, or that it does not exist yet.
 
-    None where nothing is known of it, or where the distribution that brings it is installed.
+    None if the name is not in the index, or the distribution that has it is installed.
     """
     index = _index()
     families = index["families_not_offered_yet"]
@@ -34,7 +34,7 @@ def explain_name(name: str) -> str | None:
 
 
 def is_ours(name: str) -> bool:
-    """Say whether a distribution is one of this project."""
+    """Return whether a distribution belongs to this project."""
     return name in _index()["distributions"]
 
 
@@ -47,9 +47,9 @@ def _index() -> dict[str, Any]:
 
 
 def _owners(name: str, distributions: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """Return how a note on a name begins, and the distributions that bring it.
+    """Return the beginning of a note on a name, and the distributions that have it.
 
-    A name that none of them has may be of a family that one of them has, by its first words: `mmlu_redux`.
+    An unknown name may belong to a family that a distribution has, by its first words: `mmlu_redux`.
     """
     names = {
         key: {n for kind in INDEXED for n in table.get(kind, ())} for key, table in distributions.items()
@@ -67,7 +67,7 @@ def _owners(name: str, distributions: Mapping[str, Any]) -> tuple[str, list[str]
 
 
 def _folders(owner: str, distributions: Mapping[str, Any]) -> list[str]:
-    """Return the folders of a distribution and of those that it needs and that are not installed."""
+    """Return the folders of a distribution and of its requirements that are not installed."""
     wanted, found = [owner], list[str]()
     while wanted:
         table = distributions[one := wanted.pop()]

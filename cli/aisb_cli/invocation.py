@@ -1,4 +1,4 @@
-"""What one call of `aisb` holds for its commands."""
+"""The state of one call of `aisb`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Invocation:
-    """The `aisb.CommandContext` of a command; `called` is the declared command, as soon as it is known.
+    """The `aisb.CommandContext` of a command; `called` is the declared command once it is known.
 
-    `allowed` are the flags that allow something to this command alone.
+    `allowed` are flags such as `--allow-code-execution`, which no run folder keeps.
     """
 
     block: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class Invocation:
     called: DeclaredCommand | None = None
 
     def load_plugins(self, block: Iterable[str] = (), *, quiet: bool = False) -> Plugins:
-        """Load the plugins but these and those that `aisb --block` names; print notes, unless `quiet`."""
+        """Load all plugins except these and those in `aisb --block`; print notes unless `quiet`."""
         from aisb_cli.index import explain_name
         from aisb_engine import Plugins
 

@@ -1,4 +1,4 @@
-"""The flags of whatever scores answers: the model that judges, and what graders may do."""
+"""Options of commands that score answers: the judge model, and permissions for evaluators."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def judge_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--judge` and `--judge-url` to a command."""
     for option in (
         click.option("--judge-url", metavar="URL", help="Address of the judge's service."),
-        click.option("--judge", metavar="NAME", help="Model that judges, for tasks that are judged by one."),
+        click.option("--judge", metavar="NAME", help="Judge model, for tasks that need one."),
     ):
         command = option(command)
     return command
@@ -25,15 +25,15 @@ def judge_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def allow_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--allow-code-execution` and `--allow-uncontained` to a command."""
     for option in (
-        _allowing("--allow-uncontained", "Run them where this machine offers no box, too."),
-        _allowing("--allow-code-execution", "Run programs that models wrote, each in a box of its own."),
+        _allowing("--allow-uncontained", "Run them even if no sandbox is available here."),
+        _allowing("--allow-code-execution", "Run programs written by models, each in a sandbox."),
     ):
         command = option(command)
     return command
 
 
 def _allowing(flag: str, words: str) -> Callable[[Any], Any]:
-    """Allow something to the graders that ask for it: they read the variable of the flag's name."""
+    """Return a flag that allows something to evaluators: they read the environment variable of its name."""
 
     def allow(context: click.Context, parameter: click.Parameter, value: Any) -> None:
         del parameter
@@ -46,10 +46,10 @@ def _allowing(flag: str, words: str) -> Callable[[Any], Any]:
 
 
 def judge_table(name: str | None, url: str | None, *, own: bool = False) -> dict[str, Any]:
-    """Return the table `[judge]` that the flags stand for.
+    """Return the table `[judge]` for these flags.
 
-    Where a run is resumed, its configuration is read in place of `aisb.toml`: a model that is only there
-    is copied from it. `own` says that `aisb.toml` is read anyway.
+    A resumed run reads its own configuration instead of `aisb.toml`, so a model defined only in the latter is
+    copied from it. `own` tells that `aisb.toml` is read anyway.
     """
     from aisb_engine import read_user_file
 

@@ -1,4 +1,4 @@
-"""Single keys of a terminal, read without Enter, and the terminal given back as it was on every way out."""
+"""Read single keys from a terminal without Enter, and restore the terminal's settings at every exit."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from types import FrameType
 from typing import Any, Self
 
 ENDING = (signal.SIGHUP,)
-"""Signals that end the process at once: the terminal is given back first. SIGTERM ends it as Ctrl-C does."""
+"""Signals that end the process at once, so the terminal is restored first. SIGTERM raises like Ctrl-C."""
 
 
 class Keys:
     """The keys of one terminal between `start` and `stop`.
 
-    In the background, or while the process is stopped with Ctrl-Z, the terminal belongs to the shell and is
-    neither read nor changed; afterwards keys work again.
+    While the process is in the background or stopped by Ctrl-Z, the terminal belongs to the shell, and is
+    neither read nor changed. Afterwards keys work again.
     """
 
     def __init__(self, terminal: int) -> None:
@@ -33,14 +33,14 @@ class Keys:
 
     @classmethod
     def of_terminal(cls) -> Self | None:
-        """Return the keys of standard input where that is a terminal, else None."""
+        """Return the keys of standard input if it is a terminal, else None."""
         try:
             return cls(sys.stdin.fileno()) if sys.stdin and sys.stdin.isatty() else None
         except (OSError, ValueError):
             return None
 
     def start(self) -> None:
-        """Begin to take keys, one at a time and unseen; Ctrl-C and Ctrl-Z do what they always do."""
+        """Begin to read single keys without echo; Ctrl-C and Ctrl-Z keep their meaning."""
         self._wake = os.pipe()
         self._closed = False
         self._take()
@@ -51,7 +51,7 @@ class Keys:
                     self._handlers[number] = signal.signal(number, self._end)
 
     def read(self, seconds: float) -> str | None:
-        """Wait so long for a key; return it, or None where there was none."""
+        """Wait up to this time for a key; return it, or None if there was none."""
         if self._wake is None:
             return None
         self._take()
@@ -67,12 +67,12 @@ class Keys:
         return None
 
     def wake(self) -> None:
-        """Let a `read` that waits return at once."""
+        """Make a waiting `read` return at once."""
         if self._wake is not None:
             os.write(self._wake[1], b".")
 
     def stop(self) -> None:
-        """Give the terminal back. Called twice, it does nothing more."""
+        """Restore the terminal. A second call does nothing."""
         if self._wake is None:
             return
         self._give_back()
@@ -85,7 +85,7 @@ class Keys:
         self._wake = None
 
     def _take(self) -> None:
-        """Turn line editing and echo off, also after the shell had the terminal and turned them on."""
+        """Turn line editing and echo off, again if the shell had the terminal and turned them on."""
         with suppress(OSError, termios.error):
             if not self._is_ours():
                 return
@@ -104,10 +104,10 @@ class Keys:
                 termios.tcsetattr(self._terminal, termios.TCSADRAIN, before)
 
     def _is_ours(self) -> bool:
-        """Say whether this process is in the terminal's foreground; touching it otherwise would stop it."""
+        """Return whether this process is in the foreground; changing the terminal otherwise would stop it."""
         try:
             return os.tcgetpgrp(self._terminal) == os.getpgrp()
-        except OSError:  # no terminal of this session: there is no shell to share it with
+        except OSError:  # not a terminal of this session, so no shell uses it
             return True
 
     def _end(self, number: int, frame: FrameType | None) -> None:
@@ -118,5 +118,5 @@ class Keys:
 
 
 def interrupt() -> None:
-    """Do as Ctrl-C does, from any thread."""
+    """Interrupt the run like Ctrl-C, from any thread."""
     os.kill(os.getpid(), signal.SIGINT)

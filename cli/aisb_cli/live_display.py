@@ -1,4 +1,4 @@
-"""Rows that move on a terminal while a run goes on: one a subtask, with totals, failures and logs below."""
+"""Moving rows on a terminal during a run: one for each subtask, with totals, failures and logs below."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aisb_cli.counts import (
     duration,
     failure_lines,
     log_places,
-    most_telling,
+    most_relevant,
     name_of,
     pace,
     per_second,
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 EVERY = 0.25
 MOST_FAILING = 2
-"""In how many subtasks failures are told while rows move; all of them at the end."""
+"""The number of subtasks whose failures are shown during the run; at the end all are."""
 
 STYLES: dict[Phase, str] = {"asking": "bold", "failed": "red", "stopped": "yellow", "done": "green"}
 
 
 class LiveDisplay:
-    """A row a subtask with its bar, its rate, the time left and its counts; totals and logs below."""
+    """A row for each subtask with bar, rate, time left and counts; totals and logs below."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class LiveDisplay:
         self._lock = threading.Lock()
 
     def start(self, subtasks: list[Progress]) -> None:
-        """Take the terminal's last lines and begin to show these subtasks there."""
+        """Begin to show these subtasks on the last lines of the terminal."""
         from rich.live import Live
 
         self._subtasks = subtasks
@@ -75,7 +75,7 @@ class LiveDisplay:
         self._thread.start()
 
     def say(self, line: str) -> None:
-        """Print one line above the rows; while they are paused, when they go on."""
+        """Print one line above the rows; while the display is paused, later."""
         with self._lock:
             if self._paused:
                 self._held.append(line)
@@ -83,10 +83,10 @@ class LiveDisplay:
         self._print(line)
 
     def log(self, line: str) -> None:
-        """Leave a subtask's log lines to its file, which the rows name."""
+        """Do nothing: a subtask's log lines are in its file, which the rows name."""
 
     def stop(self) -> None:
-        """Show every row a last time and let go of the terminal. Called twice, it does nothing more."""
+        """Show all rows for the last time, and release the terminal. A second call does nothing."""
         live, self._live = self._live, None
         self._ended.set()
         if self._keys:
@@ -103,20 +103,20 @@ class LiveDisplay:
             self._keys.stop()
 
     def press(self, key: str | None) -> None:
-        """Do what a key stands for: `p` pauses and goes on, `q` stops the run, once."""
+        """Handle a key: `p` pauses and continues the display, `q` stops the run, once."""
         if key == "p":
             if self._paused:
                 self._go_on()
             else:
                 self._paused = True
-                self._refresh()  # a last time, to say so
+                self._refresh()  # for the last time, to show that the run is stopping
         elif key == "q" and not self._stopping:
             self._stopping = True
             self._go_on()
             self._stop_run()
 
     def render(self) -> RenderableType:
-        """Draw the rows as they are now, in the width there is, and not higher than the terminal."""
+        """Draw the rows in the terminal's width, and no more than fit its height."""
         from rich.console import Group
         from rich.text import Text
 
@@ -125,7 +125,7 @@ class LiveDisplay:
             f"{s.model}: {s.detail}" for s in self._subtasks if s.detail and s.phase not in ENDED_PHASES
         ]
         below = [totals(self._subtasks, now), *dict.fromkeys(models), *self._failed(), *self._keys_line()]
-        shown = self._subtasks if self._whole else most_telling(self._subtasks, self._room(below))
+        shown = self._subtasks if self._whole else most_relevant(self._subtasks, self._room(below))
         if len(shown) < len(self._subtasks):
             hidden = [subtask for subtask in self._subtasks if not any(subtask is other for other in shown)]
             below.insert(0, f"and {len(hidden)} more: {phases(hidden)}")
@@ -157,7 +157,7 @@ class LiveDisplay:
         self._console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     def _failed(self) -> list[str]:
-        """Return what failed, with its log; then the log of what runs now, if it was not named."""
+        """Return the failures with their logs, then the log of what runs now if it is not among them."""
         failed = list(failure_lines(self._subtasks))
         lines = [line for line, _ in (failed if self._whole else failed[:MOST_FAILING])]
         if len(lines) < len(failed):
@@ -169,10 +169,10 @@ class LiveDisplay:
     def _keys_line(self) -> list[str]:
         if not self._keys or self._whole:
             return []
-        return ["paused; p: go on, q: stop" if self._paused else "p: pause, q: stop"]
+        return ["paused; p: continue, q: stop" if self._paused else "p: pause, q: stop"]
 
     def _room(self, below: Sequence[str]) -> int:
-        """How many subtasks fit on the terminal, with the lines below; a long name takes two lines."""
+        """Return how many subtasks fit on the terminal above these lines; a long name takes two lines."""
         width = self._console.width
         taken = 3 + sum(-(-len(line) // width) for line in below if line)
         lines = max(2, self._console.height - taken)
@@ -180,7 +180,7 @@ class LiveDisplay:
         return lines // 2 if any(len(name_of(subtask)) > name for subtask in self._subtasks) else lines
 
     def _columns(self) -> dict[str, int]:
-        """How wide the numbers can become: by the totals, so that columns do not move while counts grow."""
+        """Return the widths of the numbers at their maximum, so that columns do not move."""
         digits = max((len(str(max(s.total, s.sent))) for s in self._subtasks), default=1)
         count = max(4, digits)
         return {
@@ -194,12 +194,12 @@ class LiveDisplay:
         }
 
     def _widths(self) -> tuple[int, int]:
-        """How wide the names and the bars are: what the numbers leave."""
+        """Return the widths of names and bars, which share the rest of the line."""
         columns = self._columns()
         free = max(20, self._console.width - sum(columns.values()) - len(columns) - 1)
         names = ["task · model", *map(name_of, self._subtasks)]
         longest, word = max(map(len, names)), max(len(word) for name in names for word in name.split())
-        name = min(longest, max(free - 8, min(word, free - 4)))  # a name breaks between its words, if it must
+        name = min(longest, max(free - 8, min(word, free - 4)))  # names may wrap between words
         return name, min(30, free - name)
 
     def _table(self, subtasks: Iterable[Progress], now: float) -> RenderableType:

@@ -1,4 +1,4 @@
-"""The flags of `aisb run` that say how requests are sent."""
+"""The options of `aisb run` that set the load."""
 
 from __future__ import annotations
 
@@ -21,63 +21,63 @@ _OPTIONS = (
         "--request-rate",
         type=float,
         metavar="R",
-        help="Launch R requests a second, whatever came of those before [default: 0, no pacing].",
+        help="Launch R requests/s without waiting for replies [default: 0, no pacing].",
     ),
     click.option(
         "--arrival",
         type=click.Choice(["constant", "poisson", "gamma"]),
-        help="How launches are spread at that rate [default: poisson].",
+        help="Distribution of launch times at that rate [default: poisson].",
     ),
     click.option(
         "--burstiness",
         type=float,
         metavar="B",
-        help="Shape of gamma arrivals: 0 even, below 1 bursty, 1 Poisson, above it smoother.",
+        help="Shape of gamma arrivals: 0 even, below 1 bursty, 1 Poisson, above 1 smoother.",
     ),
     click.option(
-        "--ramp-up", metavar="SHAPE:A:B", help="Grow the rate from A to B: linear:A:B, exponential:A:B."
+        "--ramp-up", metavar="SHAPE:A:B", help="Raise the rate from A to B: linear:A:B, exponential:A:B."
     ),
-    click.option("--use-timestamp", is_flag=True, help="Launch at a trace's own times."),
-    click.option("--pressure", is_flag=True, help="Add clients step by step, and ask rows again and again."),
+    click.option("--use-timestamp", is_flag=True, help="Launch at the times of a trace."),
+    click.option("--pressure", is_flag=True, help="Add clients step by step, and repeat the rows."),
     click.option(
         "--pressure-time",
         type=click.FloatRange(1, 86_400),
         metavar="S",
-        help="For how many seconds [default with --pressure: 15].",
+        help="Seconds of pressure [default with --pressure: 15].",
     ),
     click.option(
         "--duration",
         type=click.FloatRange(0, 1_000_000, min_open=True),
         metavar="S",
-        help="Begin nothing after S seconds; rows repeat, and --num-prompts may end it before.",
+        help="Repeat rows for S seconds, or until --num-prompts are sent.",
     ),
     click.option(
-        "--workers", type=click.IntRange(min=0), metavar="N", help="Processes that send; 0: chosen."
+        "--workers", type=click.IntRange(min=0), metavar="N", help="Sending processes; 0: automatic."
     ),
     click.option(
         "--num-prompts",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Only N samples of each task; of a grouped task N of each group, in perf N in all.",
+        help="Only N samples of a task; of each group if it has groups; in perf N in all.",
     ),
     click.option(
-        "--shuffle", type=int, metavar="SEED", help="Ask samples in a drawn order; a larger N extends a run."
+        "--shuffle", type=int, metavar="SEED", help="Use samples in random order; a larger N extends a run."
     ),
     click.option(
-        "--num-warmups", type=click.IntRange(min=0), metavar="N", help="Requests sent first and not counted."
+        "--num-warmups", type=click.IntRange(min=0), metavar="N", help="Requests sent first, not counted."
     ),
 )
 
 
 def load_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command these flags."""
+    """Add these options to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def load_table(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `[load]` table that the flags are short for; a flag that was not given says nothing."""
+    """Return the `[load]` table for these flags; flags that were not given set nothing."""
     given = {name: flags[name] for name in LOAD_FLAGS if name != "pressure"}
     table = {name: value for name, value in given.items() if value is not None and value is not False}
     if flags["pressure"]:

@@ -1,4 +1,4 @@
-"""`aisb logs`: the lines that a run wrote while it asked and scored, and those it writes now."""
+"""`aisb logs`: show the log lines of a run, and follow those that it is writing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOKED_EVERY = 0.25
 
 
 class LogLine(NamedTuple):
-    """A line of a log, with what follows it without a time of its own."""
+    """A line of a log, with the following lines that have no time of their own."""
 
     when: str
     name: str
@@ -26,7 +26,7 @@ class LogLine(NamedTuple):
 
 
 class Tail:
-    """One log file, read on from where it was left."""
+    """One log file, read from where the last read ended."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
@@ -35,7 +35,7 @@ class Tail:
         self._half = b""
 
     def new(self) -> Iterator[LogLine]:
-        """Yield the whole lines that have come since the last time."""
+        """Yield the complete lines that are new."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self._at)
@@ -48,7 +48,7 @@ class Tail:
         for raw in lines:
             text = raw.decode("utf-8", "replace")
             when, _, words = text.partition(" ")
-            if before is not None and not when[:4].isdigit():  # a line that goes on
+            if before is not None and not when[:4].isdigit():  # the continuation of a line
                 before = before._replace(text=f"{before.text}\n{text}")
                 continue
             if before is not None:
@@ -60,7 +60,7 @@ class Tail:
 
 @click.command()
 @shared.which_run
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is written, until the run ends.")
+@click.option("-f", "--follow", is_flag=True, help="Follow new lines until the run ends.")
 @shared.only_models
 @shared.only_tasks
 @click.option(
@@ -76,10 +76,10 @@ def logs(
     count: int | None,
     follow: bool,
 ) -> None:
-    """Show the log lines of a run in the order of time: of asking and of scoring, of all its subtasks.
+    """Show the log lines of a run in order of time: of inference and scoring, of all its subtasks.
 
-    RUN is a timestamp, a path, or `latest`. A request is named by its sample's id (17), its repeat and its
-    turn (17.r2.t1).
+    RUN is a timestamp, a path, or `latest`. A request is named by the id of its sample (17), its repeat and
+    its turn (17.r2.t1).
 
     \b
       aisb logs latest -f --task gsm8k
@@ -93,7 +93,7 @@ def logs(
     tails: dict[Path, Tail] = {}
     first = True
     while True:
-        writing = is_being_written(folder)  # before the last look, so that nothing between is missed
+        writing = is_being_written(folder)  # checked before the last read, so that no line is missed
         lines = sorted(_new(wanted, tails), key=lambda line: line.when)
         if first and count is not None:
             lines = lines[-count:] if count else []
@@ -109,7 +109,7 @@ def logs(
 
 
 class _Wanted(NamedTuple):
-    """The subtasks whose lines are shown."""
+    """The subtasks whose lines are to be shown."""
 
     folder: RunFolder
     models: tuple[str, ...]
@@ -130,7 +130,7 @@ class _Wanted(NamedTuple):
                     raise UnknownName(f"{what} in {self.folder}", name, known)
 
     def files(self) -> Iterable[Path]:
-        """Return the files there are now; more come while a run goes on."""
+        """Return the existing files; a running run adds more."""
         for path in sorted(self.folder.path.glob("logs/*/*/*.out")):
             model, task = path.parent.name, path.stem
             if (not self.models or model in self.models) and (not self.tasks or task in self.tasks):

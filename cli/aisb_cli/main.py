@@ -1,4 +1,4 @@
-"""The `aisb` command: its groups, and how errors end it."""
+"""The `aisb` command: it calls a command, prints its error, and exits with the right code."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from aisb_cli.command_group import Root
+from aisb_cli.errors import print_click_error, print_error
 from aisb_cli.faults import CommandFault, is_interrupt
 from aisb_cli.invocation import Invocation
 from aisb_cli.terminal import clean_streams
@@ -23,10 +24,10 @@ from aisb_cli.terminal import clean_streams
 @click.version_option(package_name="aisb", message="aisb %(version)s")
 @click.pass_context
 def cli(context: click.Context, block: tuple[str, ...]) -> None:
-    """Evaluate language models, served or local: how right they are, and how fast.
+    """Evaluate the accuracy and the speed of language models, served or local.
 
     \b
-    Try it here and now, without a model:
+    Try it without a model:
       aisb run --models sim --datasets demo_gsm8k
     A service with an OpenAI-compatible API:
       aisb run --models vllm_api_stream_chat --url URL --datasets gsm8k
@@ -35,45 +36,43 @@ def cli(context: click.Context, block: tuple[str, ...]) -> None:
 
 
 def main(arguments: list[str] | None = None, *, command: click.Command = cli, name: str = "aisb") -> NoReturn:
-    """Run the command; print an error in the user's words and exit with its code.
+    """Run the command, print its error, and exit with its code.
 
-    Another `command` than `aisb` runs as that does, under its own name.
+    Another program can pass its own `command` and `name`, to get the same handling of errors.
     """
     if sys.platform == "win32":
-        click.echo("aisb needs Linux or macOS; on Windows, run it inside WSL", err=True)
+        print_error("aisb needs Linux or macOS; on Windows, run it inside WSL")
         sys.exit(2)
-    atexit.register(gc.freeze)  # else the interpreter goes through all objects once more before it ends
-    # Pydantic would read the metadata of all that is installed, for plugins that would watch it validate.
+    atexit.register(gc.freeze)  # saves the interpreter's last collection, which visits all objects
+    # Pydantic would search the metadata of all installed packages for plugins of its own.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     invocation = Invocation()
-    plain = False if os.environ.get("NO_COLOR") else None  # None: colours where a terminal shows them
+    color = False if os.environ.get("NO_COLOR") else None  # None: only on a terminal
     from aisb import AisbError
-    from aisb_engine import mask_secrets
 
     with clean_streams():
         try:
             code = command.main(
-                args=arguments, prog_name=name, standalone_mode=False, color=plain, obj=invocation
+                args=arguments, prog_name=name, standalone_mode=False, color=color, obj=invocation
             )
         except AisbError as error:
-            lines = [f"error: {error}", *getattr(error, "__notes__", ())]
-            click.echo(mask_secrets("\n".join(lines)), err=True)
+            print_error("\n".join([str(error), *getattr(error, "__notes__", ())]))
             code = error.exit_code
         except click.exceptions.Abort:
             click.echo("interrupted", err=True)
             code = 130
         except click.ClickException as error:
-            error.show()
+            print_click_error(error)
             code = error.exit_code
         except BrokenPipeError:
             sys.stderr.close()
             code = 0
-        except Exception as error:  # noqa: BLE001 - a defect, of a plugin or of aisb: named, without a traceback
+        except Exception as error:  # noqa: BLE001 - a defect of a plugin or of aisb; the traceback goes to a file
             if is_interrupt(error):
                 click.echo("interrupted", err=True)
                 sys.exit(130)
             fault = error if isinstance(error, CommandFault) else CommandFault(error, invocation.called)
-            click.echo(mask_secrets(f"error: {fault}"), err=True)
+            print_error(str(fault))
             code = fault.exit_code
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -1,4 +1,4 @@
-"""The flags of `aisb run` that ask the rows of a data file of your own, without any task file."""
+"""The options of `aisb run` that evaluate rows of your own data file, without a task file."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _OPTIONS = (
         "--custom-dataset-path",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Ask the rows of a .jsonl or .csv file; aisb tasks new writes a task file for it.",
+        help="Evaluate rows of a .jsonl or .csv file; aisb tasks new makes a task of it.",
     ),
     click.option(
         "--custom-dataset-data-type",
         metavar="TYPE",
-        help="mcq, qa or media [default: found by its columns].",
+        help="mcq, qa or media [default: by its columns].",
     ),
     click.option(
         "--custom-dataset-infer-method",
@@ -36,26 +36,26 @@ _OPTIONS = (
         "--custom-dataset-meta-path",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="How many rows, of which output lengths [default: FILE.meta.json].",
+        help="Number of rows and output lengths [default: FILE.meta.json].",
     ),
 )
 
 
 def own_data_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags to a command."""
+    """Add these options to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def own_tasks(flags: dict[str, Any], file: Path | None) -> dict[str, dict[str, Any]]:
-    """Return the task that the flags stand for, by the name of its data file; nothing where none is given."""
+    """Return the task for these flags, by the name of its data file; empty without a file."""
     path, data_type, method, meta = (flags[name] for name in OWN_DATA_FLAGS)
     if path is None:
         for name, value in zip(OWN_DATA_FLAGS[1:], (data_type, method, meta), strict=True):
             if value is not None:
                 flag = f"--{name.replace('_', '-')}"
-                raise click.UsageError(f"{flag} says more of --custom-dataset-path, which is not given")
+                raise click.UsageError(f"{flag} needs --custom-dataset-path")
         return {}
     from aisb_engine import Catalog, Plugins, own_task, read_user_file, safe_name
 

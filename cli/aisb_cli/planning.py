@@ -1,4 +1,4 @@
-"""What `aisb run` shows in place of a run: where names come from, and what would be asked."""
+"""Show what `aisb run` would do, without running it: the source of each name, and the requests to send."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 OVERRIDING = (
     "Override any key with --set PATH=VALUE or in aisb.toml (see aisb config init); "
-    "installed files stay as they are."
+    "installed files are not changed."
 )
 
 
 def print_sources(command: RunCommand, plugins: Plugins, *, as_json: bool) -> None:
-    """Print where each selected name comes from; all of them when none is selected."""
+    """Print the source of each selected name; of all names if none is selected."""
     found = list(sources(command, plugins))
     if as_json:
         keys = ("kind", "name", "source")
@@ -34,7 +34,7 @@ def print_sources(command: RunCommand, plugins: Plugins, *, as_json: bool) -> No
 
 
 def sources(command: RunCommand, plugins: Plugins) -> Iterator[tuple[str, str, str]]:
-    """Yield the flag, the name and the place of each name: a file, or `plugin:NAME` for a bare backend."""
+    """Yield the flag, the name and the source of each name: a file, or `plugin:NAME` for a bare backend."""
     from aisb_engine import Catalog, Selection, read_user_file, split_names
 
     catalog = Catalog(plugins)
@@ -57,7 +57,7 @@ def sources(command: RunCommand, plugins: Plugins) -> Iterator[tuple[str, str, s
 
 
 def print_plan(command: RunCommand, plugins: Plugins, *, as_json: bool) -> int:
-    """Print what would be asked, then the resolved configuration; return 1 where a plugin raised, else 0."""
+    """Print the requests to send, then the resolved configuration; return 1 if a plugin raised, else 0."""
     from aisb_engine import PluginFaults, plan_run, run_configuration
 
     spec, _ = plan_run(command, plugins)
@@ -85,10 +85,10 @@ def print_plan(command: RunCommand, plugins: Plugins, *, as_json: bool) -> int:
 def _asked(
     spec: RunSpec, plugins: Plugins, command: RunCommand, faults: PluginFaults
 ) -> Iterator[dict[str, Any]]:
-    """Yield what would be asked of each model on each task: nothing of a task whose dataset raises.
+    """Yield a summary of the requests of each subtask, except those of a task whose dataset raises.
 
     Raises:
-        PluginError: that is so of every task.
+        PluginError: the datasets of all tasks raise.
     """
     from aisb import PluginError
     from aisb_engine import BrokenRow, ComponentError, DataFolders, load_samples, select_rows
@@ -105,7 +105,7 @@ def _asked(
         for row in loaded.broken:
             faults.add(row.error, f"sample {row.id} of {name}")
     if faults.faults and not loads:
-        raise PluginError("\n  ".join(["nothing can be asked", *faults.lines()]))
+        raise PluginError("\n  ".join(["there is nothing to send", *faults.lines()]))
     for subtask in spec.subtasks:
         task, all_rows = spec.tasks[subtask.task], loads.get(subtask.task)
         wanted = (

@@ -1,4 +1,4 @@
-"""`aisb plugins`: which plugins are installed, what each offers, and which options a component takes."""
+"""`aisb plugins`: list the installed plugins, and show a component and its options."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def list_command(context: click.Context, *, as_json: bool, debug: bool) -> None:
 
 
 def _infos(context: click.Context) -> list[PluginInfo]:
-    """Return all plugins by name; one that offers components and commands under one name is one plugin."""
+    """Return all plugins by name; components and commands under the same name are one plugin."""
     infos = {(info.name, info.distribution): info for info in shared.load_plugins(context).infos}
     others = []
     for info in declared_commands(context).infos:
@@ -74,7 +74,7 @@ def _infos(context: click.Context) -> list[PluginInfo]:
 @shared.as_json
 @click.pass_context
 def show_command(context: click.Context, name: str, as_json: bool) -> None:
-    """Show a component's options, or whose a command is: NAME, or KIND:NAME where two kinds share a name.
+    """Show a component's options, or a command: NAME, or KIND:NAME if two kinds share a name.
 
     \b
       aisb plugins show vllm-chat
@@ -115,7 +115,7 @@ def _commands_named(context: click.Context, text: str) -> list[DeclaredCommand]:
 def _named(
     context: click.Context, found: Plugins, text: str, commands: Iterable[DeclaredCommand]
 ) -> list[Component]:
-    """Return the components that a name means; raise UnknownName when there are none, and no commands."""
+    """Return the components with a name; raise UnknownName if there is neither one nor a command."""
     from aisb import UnknownName
     from aisb_engine import KINDS
 
@@ -138,7 +138,7 @@ def _named(
 
 
 def _offers(info: PluginInfo) -> list[str]:
-    """Say what a plugin offers, a line a kind: components by name, files by name or, when many, by number."""
+    """Return one line per kind: names of components; names of files, or their number if there are many."""
     lines = [f"{kind}: {', '.join(names)}" for kind, names in info.offers.items()]
     for what in ("tasks", "models"):
         names = _files(info, what)
@@ -203,7 +203,7 @@ def _component_record(component: Component) -> dict[str, Any]:
 
 
 def _print_options(options: list[Option]) -> None:
-    """Print an option a line, its help below: types and defaults are too long to leave a column for it."""
+    """Print each option with its help below, since types and defaults leave no room for it beside them."""
     if not options:
         click.echo("It has no options.")
         return

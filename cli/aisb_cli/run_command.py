@@ -1,4 +1,4 @@
-"""`aisb run`: from flags to one `aisb_engine.RunCommand`."""
+"""`aisb run`: convert flags to an `aisb_engine.RunCommand`, execute it, and check its result."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ MODES = ("all", "infer", "eval", "viz", "perf", "perf_viz")
 
 
 class Mode(click.ParamType[str]):
-    """Which parts of a run are done."""
+    """The stages of a run to execute."""
 
     name = "mode"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the mode; fail with the modes that there are."""
+        """Return the mode; fail with the list of modes."""
         if value in MODES:
             return str(value)
         return self.fail(f"{value!r} is not one of {', '.join(MODES)}", param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return what stands for a mode in the help text, which names them."""
+        """Return the placeholder of the mode in help texts, which list the modes."""
         del param, ctx
         return "MODE"
 
 
 HEADINGS = {
     "Choose": ("models", "datasets", "mode", "search", "dry_run", "as_json", "config_file", "sets", "block"),
-    "Data of your own": OWN_DATA_FLAGS,
+    "Your own data": OWN_DATA_FLAGS,
     "Model": ("url", "model_name", "api_key_env", "max_out_len", "wait", "allow_download"),
     "Load": (*LOAD_FLAGS, "input_len", "output_len", "launcher", "max_num_workers", "under_load"),
     "Repeat": ("reuse", "max_failures", "stop_after_failures", "token_budget"),
@@ -71,20 +71,20 @@ FOR_ONE_RUN = frozenset((
 ))  # fmt: skip
 """Options that say what is done with a single run; no other command takes them over."""
 TABLES = "aisb_cli.tables"
-"""The key of a context's `meta` with tables of an `aisb.toml` that another command lays over the file."""
+"""The key of a context's `meta` with tables that another command merges over the `aisb.toml`."""
 COMES_WITH = "both come with aisb-compat-aisbench"
 COMMON_OPTIONS = (
     "models", "datasets", "mode", "sets", "url", "max_out_len", "concurrency", "request_rate", "num_prompts",
     "reuse", "work_dir", "data_dir",
 )  # fmt: skip
-"""What the short help explains; the rest is named there, and explained by --help-all."""
+"""The options that `--help` explains; it only names the others, and `--help-all` explains all."""
 
 
 class Run(SpreadOptions, Grouped):
     """The `run` command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; say what reads a config file in Python, and what measures several loads."""
+        """Parse the arguments; name the commands for config files in Python, and for several loads."""
         takes_file = any(isinstance(parameter, click.Argument) for parameter in self.params)
         if not takes_file and args and not args[0].startswith("-") and not ctx.resilient_parsing:
             _refuse_python(Path(args[0]))
@@ -98,7 +98,7 @@ class Run(SpreadOptions, Grouped):
 
 
 def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
-    """Accept a flag of the reference system that does nothing here, and say why."""
+    """Accept a flag of AISBench that has no effect here, and print why."""
 
     def say(context: click.Context, parameter: click.Parameter, value: Any) -> None:
         del parameter
@@ -111,7 +111,7 @@ def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
 
 
 def _refuse_config_dir(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Refuse a folder that would change what is run, and that this command does not read."""
+    """Refuse a folder that changes what AISBench runs, and that this command does not read."""
     del parameter
     if value and not context.resilient_parsing:
         raise click.UsageError(
@@ -144,7 +144,7 @@ def _refuse_python(path: Path) -> None:
     help="Tasks: NAME[:variant][:field=value+value].",
 )
 @click.option("-m", "--mode", type=Mode(), default="all", help=f"{', '.join(MODES)} [default: all].")
-@click.option("-s", "--search", is_flag=True, help="Show where the names come from; run nothing.")
+@click.option("-s", "--search", is_flag=True, help="Print the file of each name; run nothing.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved plan; send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: with --search or --dry-run.")
 @click.option(
@@ -160,46 +160,42 @@ def _refuse_python(path: Path) -> None:
 @click.option("--url", metavar="URL", help="Address of the service.")
 @shared.model_name
 @shared.api_key_env
-@click.option(
-    "--allow-download", is_flag=True, help="Fetch a local model by its name, where it is no folder."
-)
+@click.option("--allow-download", is_flag=True, help="Download a local model if its name is not a folder.")
 @click.option(
     "--wait",
     type=click.FloatRange(min=0),
     metavar="S",
     help="Wait up to S seconds for a service that is still loading.",
 )
-@click.option("--max-out-len", type=click.IntRange(min=1), metavar="N", help="Longest answer, in tokens.")
+@click.option("--max-out-len", type=click.IntRange(min=1), metavar="N", help="Maximum tokens of an answer.")
 @load_options
+@click.option("--input-len", type=click.IntRange(min=1), metavar="N", help="Tokens in each generated prompt.")
 @under_load_option
 @click.option(
-    "--input-len", type=click.IntRange(min=1), metavar="N", help="Tokens of prompts that a dataset makes."
+    "--output-len", type=click.IntRange(min=1), metavar="N", help="Tokens of the reply to a generated prompt."
 )
+@click.option("--launcher", metavar="NAME", help="Where workers run [default: local].")
 @click.option(
-    "--output-len", type=click.IntRange(min=1), metavar="N", help="Tokens of replies to such prompts."
-)
-@click.option("--launcher", metavar="NAME", help="What places the workers [default: local].")
-@click.option(
-    "--max-num-workers", type=click.IntRange(min=1), metavar="N", help="Subtasks at once [default: 1]."
+    "--max-num-workers", type=click.IntRange(min=1), metavar="N", help="Parallel subtasks [default: 1]."
 )
 @click.option(
     "--max-failures",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Failed samples that still end with exit code 0 [default: 0].",
+    help="Failed samples that still give exit code 0 [default: 0].",
 )
 @click.option(
     "--stop-after-failures",
     metavar="N|P%",
-    help="End the run when so many requests, or so many percent of all, failed [default: never].",
+    help="Stop the run after N failed requests, or P% of all [default: never].",
 )
 @click.option(
     "--token-budget",
     type=click.IntRange(min=1),
     metavar="N",
-    help="End the run when its answers have used so many tokens, input and output [default: never].",
+    help="Stop the run after N input and output tokens [default: never].",
 )
-@shared.work_dir("Where run folders are made.")
+@shared.work_dir("Parent of run folders.")
 @shared.data_dir
 @click.option(
     "-r",
@@ -208,31 +204,29 @@ def _refuse_python(path: Path) -> None:
     flag_value="latest",
     metavar="[RUN]",
     shell_complete=complete_runs,
-    help="Go on with a run: a timestamp, a path, or nothing for the latest.",
+    help="Resume a run: a timestamp, a path, or nothing for the latest.",
 )
-@click.option(
-    "--reporters", multiple=True, metavar="NAME,…", help="How the run is shown: text, html, junit, …"
-)
+@click.option("--reporters", multiple=True, metavar="NAME,…", help="Reports to make: text, html, junit, …")
 @shared.merge_ds
 @click.option(
-    "--dialect", multiple=True, metavar="TOOL", help="Show a performance run in another tool's numbers, too."
+    "--dialect", multiple=True, metavar="TOOL", help="Also show performance by the rules of another tool."
 )
 @click.option("--percentiles", metavar="P,P…", help="Percentiles of a performance run [default: 75,90,99].")
 @click.option(
     "--goodput",
     multiple=True,
     metavar="NAME=LIMIT,…",
-    help="Count the requests that keep to all limits: ttft=300,tpot=50 (ms), e2el=2s.",
+    help="Count the requests that meet all limits: ttft=300,tpot=50 (ms), e2el=2s.",
 )
-@click.option("--tables", is_flag=True, help="Show all tables of a performance run, too.")
-@click.option("--spec-decode", is_flag=True, help="Show how a service's speculative decoding did, too.")
+@click.option("--tables", is_flag=True, help="Also show all tables of a performance run.")
+@click.option("--spec-decode", is_flag=True, help="Also show counts of the service's speculative decoding.")
 @click.option(
-    "--require-valid", is_flag=True, help="End with 4 unless the certificate of every result is VALID."
+    "--require-valid", is_flag=True, help="Exit with 4 unless the certificate of every result is VALID."
 )
 @gate_options
 @shared.dump_eval_details
-@click.option("--no-predictions-json", is_flag=True, help="Leave predictions/*.json out (the .jsonl stays).")
-@click.option("--debug", is_flag=True, help="Subtasks one after another, log lines on the terminal.")
+@click.option("--no-predictions-json", is_flag=True, help="Do not write predictions/*.json, only .jsonl.")
+@click.option("--debug", is_flag=True, help="Run subtasks one by one, with log lines on the terminal.")
 @judge_options
 @allow_options
 @_not_needed("--disable-cb", is_flag=True, why="requests are always sent as answers come back")
@@ -250,20 +244,21 @@ def _refuse_python(path: Path) -> None:
 @help_all
 @click.pass_context
 def run(context: click.Context, /, **flags: Any) -> int:
-    """Ask models the tasks' questions, score the answers, and show a table.
+    """Send the requests of tasks to models, score the answers, and print a table.
 
     \b
     Every pair of a model and a task is one subtask:
       aisb run --models vllm_api_general_chat --datasets gsm8k demo_gsm8k
-    Go on with the run that was interrupted last:
+    Resume the run that was interrupted last:
       aisb run --reuse
     """  # noqa: D301 - \b is for click
     if flags["as_json"] and not (flags["search"] or flags["dry_run"]):
         raise click.UsageError(
-            "--json goes with --search or --dry-run; a run itself is shown as JSON by --reporters text,json"
+            "--json goes with --search or --dry-run; "
+            "for the results of a run as JSON use --reporters text,json"
         )
     plugins = shared.load_plugins(context, flags["block"])
-    flags["sets"] = (*context.obj.settings, *flags["sets"])  # of two settings of a key the later holds
+    flags["sets"] = (*context.obj.settings, *flags["sets"])  # the last setting of a key wins
     command = run_command(context, flags)
     gates = read_gates(flags)
     _check_gates(gates, command, plugins)
@@ -289,7 +284,7 @@ def run(context: click.Context, /, **flags: Any) -> int:
 
 
 def _check_gates(gates: Gates, command: RunCommand, plugins: Plugins) -> None:
-    """Refuse demands that the run could not be held against, before anything is sent."""
+    """Refuse gates that this command cannot check, before anything is sent."""
     if not gates:
         return
     from aisb_engine import plan_run
@@ -329,7 +324,7 @@ def parse_run(words: Sequence[str]) -> RunCommand:
 
 
 def run_command(context: click.Context, flags: dict[str, Any]) -> RunCommand:
-    """Sort flags into the tables they are short for; a flag that was not given says nothing."""
+    """Convert flags to the tables that they set; flags that were not given set nothing."""
     from aisb_engine import RunCommand, RunInput, read_user_file, split_names
 
     def given(**names: str) -> dict[str, Any]:
@@ -397,7 +392,7 @@ def run_command(context: click.Context, flags: dict[str, Any]) -> RunCommand:
 
 
 def _goodput_setting(texts: Sequence[str]) -> list[str]:
-    """Return the setting that a flag `--goodput` is short for: it replaces all objectives there were."""
+    """Return the setting for `--goodput`, which replaces all objectives of the configuration."""
     if not texts:
         return []
     from aisb_engine import parse_goodput
@@ -407,7 +402,7 @@ def _goodput_setting(texts: Sequence[str]) -> list[str]:
 
 
 def _performance_options(flags: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of the performance reporter that have a flag of their own."""
+    """Return the options of the performance reporter that have their own flag."""
     options: dict[str, Any] = {}
     if flags["dialect"]:
         options["dialects"] = [name for text in flags["dialect"] for name in text.replace(",", " ").split()]
@@ -415,7 +410,9 @@ def _performance_options(flags: dict[str, Any]) -> dict[str, Any]:
         try:
             options["percentiles"] = [float(text) for text in flags["percentiles"].split(",")]
         except ValueError:
-            raise click.UsageError(f"--percentiles {flags['percentiles']} is no list like 50,90,99") from None
+            raise click.UsageError(
+                f"--percentiles {flags['percentiles']} is not a list like 50,90,99"
+            ) from None
     for name in ("tables", "spec_decode"):
         if flags[name]:
             options[name] = True

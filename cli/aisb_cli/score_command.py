@@ -33,10 +33,10 @@ def score(
 ) -> int:
     """Score a run again from its log: RUN is a timestamp, a path, or `latest`.
 
-    Nothing is sent, except to a judge: what it has not been asked yet.
+    Nothing is sent, except new questions to a judge model.
 
     \b
-    Take the last number of the text as its answer, whatever the text says:
+    Take the last number of each text as its answer:
       aisb score latest --set 'task.postprocess=[{use="last-number"}]'
     """  # noqa: D301 - \b is for click
     from aisb_cli.display import choose_display

@@ -1,4 +1,4 @@
-"""The flags that several commands have, so that each is said in one place; and the plugins that they load."""
+"""Options that several commands share, and loading plugins for a command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ data_dir = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where data files are looked for first.",
+    help="First folder to search for data files.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 only_models = click.option(
@@ -31,17 +31,15 @@ only_tasks = click.option(
     "--task", "tasks", multiple=True, metavar="NAME", help="Only this task (repeatable)."
 )
 model_name = click.option(
-    "--model-name", metavar="NAME", help="Model to ask the service for [default: the one it serves]."
+    "--model-name", metavar="NAME", help="Model to request [default: the one that is served]."
 )
 api_key_env = click.option(
     "--api-key-env", metavar="VARIABLE", help="Environment variable that holds the API key."
 )
 dump_eval_details = click.option(
-    "--dump-eval-details", is_flag=True, help="Keep each sample's answer, gold and verdict in results/."
+    "--dump-eval-details", is_flag=True, help="Write each answer, its reference and verdict to results/."
 )
-merge_ds = click.option(
-    "--merge-ds", is_flag=True, help="One figure for a task with groups, not one a group."
-)
+merge_ds = click.option("--merge-ds", is_flag=True, help="One row for a task with groups, not one per group.")
 
 
 def new_configuration(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,11 +59,11 @@ def new_configuration(command: Callable[..., Any]) -> Callable[..., Any]:
 def refuse_existing(file: Path, *, force: bool) -> None:
     """Raise UsageError if a file to write exists, unless the user passed `--force`."""
     if file.exists() and not force:
-        raise UsageError(f"{file} is there already; --force replaces it, -o names another file")
+        raise UsageError(f"{file} exists already; --force replaces it, -o names another file")
 
 
-def work_dir(words: str = "Where run folders are.") -> Callable[[Any], Any]:
-    """Return the option `--work-dir`, with what a command does there."""
+def work_dir(words: str = "Folder with run folders.") -> Callable[[Any], Any]:
+    """Return the option `--work-dir` with this help text."""
     return click.option(
         "-w",
         "--work-dir",
@@ -78,11 +76,11 @@ def work_dir(words: str = "Where run folders are.") -> Callable[[Any], Any]:
 
 
 def sets(words: str) -> Callable[[Any], Any]:
-    """Return the option `--set`, with what it is for in a command."""
+    """Return the option `--set` with this help text."""
     return click.option("--set", "sets", multiple=True, metavar="PATH=VALUE", help=words)
 
 
 def load_plugins(context: click.Context, block: Sequence[str] = ()) -> Plugins:
-    """Load the plugins but those that were to be blocked, and say what is to be said of them."""
+    """Load all plugins except the blocked ones, and print notes on them."""
     loaded: Plugins = context.obj.load_plugins(block)
     return loaded

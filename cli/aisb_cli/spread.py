@@ -1,4 +1,4 @@
-"""A command whose flags take several values, as in `--datasets gsm8k mmlu`."""
+"""A command with options that take several values, as in `--datasets gsm8k mmlu`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ LAST_SPREAD = "aisb_cli.last_spread"
 
 
 class SpreadOptions(click.Command):
-    """A command whose `--models` and `--datasets` take several values after one flag."""
+    """A command whose `--models` and `--datasets` take several values."""
 
     spread = ("--models", "--datasets")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat the flag before each of its values, then parse as always."""
+        """Repeat the flag before each of its values, then parse as usual."""
         repeated: list[str] = []
         flag: str | None = None
         for word in args:
@@ -31,7 +31,7 @@ class SpreadOptions(click.Command):
         return super().parse_args(ctx, repeated)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Offer further values of a flag that takes several, unless an option is begun."""
+        """Complete further values of such a flag, unless the word begins an option."""
         flag = ctx.meta.get(LAST_SPREAD)
         if flag and not incomplete.startswith("-"):
             for parameter in self.get_params(ctx):

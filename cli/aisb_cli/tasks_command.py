@@ -1,4 +1,4 @@
-"""`aisb tasks`: which tasks there are, and what one asks."""
+"""`aisb tasks`: list tasks, show one with its prompts, and write a task file for your own data."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 NEW_HEAD = """\
-# A task: where its rows come from, what is asked, and how an answer is graded. Every key is described in
-# docs/tasks.md; licence and citation of the data would stand here, too.
+# A task: its data, its prompt, and how answers are graded. docs/tasks.md describes every key; add the licence
+# and citation of the data here, too.
 """
 
 
 @click.group()
 def tasks() -> None:
-    """List tasks, show what one asks, and write new ones."""
+    """List tasks, show what one sends, and write new ones."""
 
 
 @tasks.command("list")
@@ -81,7 +81,7 @@ def list_command(context: click.Context, as_json: bool, markdown: bool) -> None:
 @shared.as_json
 @click.pass_context
 def show_command(context: click.Context, name: str, count: int, data_dir: Path | None, as_json: bool) -> int:
-    """Show a task: what it asks, how it is graded, where its data comes from.
+    """Show a task: its prompt, how it is graded, and where its data comes from.
 
     NAME may have a variant: gsm8k:zero-shot. With --sample 3 its first three prompts are rendered.
 
@@ -106,7 +106,7 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
     for request in requests:
         click.echo(f"\n── {task.name} {request.id} " + "─" * 40)
         if isinstance(request, BrokenRow):
-            click.echo(f"cannot be asked: {request.error}")
+            click.echo(f"cannot be sent: {request.error}")
             continue
         if request.messages is None:
             click.echo(request.text)
@@ -123,14 +123,14 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
     "--output",
     type=click.Path(path_type=Path),
     metavar="TASK",
-    help="Task file to write [default: beside FILE, with its name].",
+    help="Task file to write [default: FILE with .toml].",
 )
 @click.option("--data-type", metavar="TYPE", help="mcq, qa or media [default: found by its columns].")
 @click.option("--infer-method", metavar="METHOD", help="gen, or ppl: compare the options' likelihood.")
 @click.option(
     "--meta-path", type=click.Path(path_type=Path), metavar="META", help="[default: FILE.meta.json]."
 )
-@click.option("--force", is_flag=True, help="Replace the task file if it is there.")
+@click.option("--force", is_flag=True, help="Replace an existing task file.")
 @click.pass_context
 def new_command(
     context: click.Context,
@@ -145,7 +145,7 @@ def new_command(
     """Write a task file for the .jsonl or .csv file FILE, ready to run.
 
     \b
-    Its columns say what its rows are:
+    The columns determine the type of its rows:
       question, A, B, …, answer       multiple choice (mcq)
       question, answer                an open question (qa)
       type, path, question, answer    a question on an image, audio, video (media)
@@ -177,7 +177,7 @@ def new_command(
 
 
 def _wrapped(text: str, lead: str) -> None:
-    """Print a text within the terminal, what goes on below its beginning."""
+    """Print a text wrapped at the terminal's width, with continued lines indented."""
     width = max(shutil.get_terminal_size((80, 24)).columns, 40)
     click.echo(
         textwrap.fill(
@@ -192,7 +192,7 @@ def _wrapped(text: str, lead: str) -> None:
 
 
 def _said(message: Message) -> str:
-    """Return a turn as it is shown: what goes with its text by its kind and address."""
+    """Return a turn as text: other parts by their kind and address."""
     if isinstance(message.content, str):
         return message.content
     shown = [
@@ -203,7 +203,7 @@ def _said(message: Message) -> str:
 
 
 def _start(address: str) -> str:
-    """Return an address, a long one (a data URL) by how it begins."""
+    """Return an address; of a long one, such as a data URL, the beginning."""
     return address if len(address) <= 200 else f"{address[:60]}…"
 
 

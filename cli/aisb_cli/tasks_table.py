@@ -1,4 +1,4 @@
-"""The table of all tasks, as `aisb tasks list --markdown` prints it and docs/tasks.md has it."""
+"""The table of all tasks, printed by `aisb tasks list --markdown` and shown in docs/tasks.md."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNKNOWN = "–"
 
 
 def markdown_table(plugins: Plugins) -> str:
-    """Return all installed tasks as a table in Markdown, made from their files, locks and aliases."""
+    """Return all installed tasks as a Markdown table, from their files, locks and aliases."""
     from aisb_engine import Catalog, read_toml
 
     catalog = Catalog(plugins)
@@ -46,7 +46,7 @@ def _cells(name: str, table: Mapping[str, Any], lock: Mapping[str, Any], names: 
 
 
 def _source(text: str) -> str:
-    """Return a source with its first address as a link, and what it says of files left out."""
+    """Return a source with its first URL as a link, and its note on omitted files."""
     found = re.search(r"https?://[^\s,;)]+", text)
     if not found:
         return text

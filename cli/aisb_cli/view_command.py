@@ -1,4 +1,4 @@
-"""`aisb view`: a local page that lists runs, follows one, opens their pages, and compares two."""
+"""`aisb view`: a local web page that lists runs, follows one, opens their pages, and compares two."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ import click
 def view(context: click.Context, work_dir: Path, port: int, *, open_it: bool) -> None:
     """Show the runs of a work folder in a browser: list them, follow one, open its pages, compare two.
 
-    It listens on this machine alone (127.0.0.1), changes nothing, and answers only to the address printed,
-    which has a token in it. DIR is outputs/default if it is left out.
+    It listens on this machine only (127.0.0.1), changes nothing, and answers only requests with the token in
+    the printed address. DIR is outputs/default by default.
 
     \b
       aisb view
@@ -43,7 +43,7 @@ def view(context: click.Context, work_dir: Path, port: int, *, open_it: bool) ->
 
     if not work_dir.is_dir():
         raise UsageError(
-            f"there is no folder {work_dir}: name the one in which runs are, or make a first run with\n"
+            f"there is no folder {work_dir}: name the folder with your runs, or make a first run with\n"
             "  aisb run --models sim --datasets demo_gsm8k"
         )
     token = secrets.token_urlsafe(24)
@@ -52,10 +52,10 @@ def view(context: click.Context, work_dir: Path, port: int, *, open_it: bool) ->
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(("127.0.0.1", port))
-            listening.listen(128)  # from here on who asks waits, until the server answers
+            listening.listen(128)  # from here on connections wait until the server answers
         except OSError as error:
             raise UsageError(
-                f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; leave --port out for a free one"
+                f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; omit --port for a free one"
             ) from error
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/{token}/"
         click.echo(f"the runs in {work_dir}: {url}\n  end it with Ctrl-C")

@@ -1,7 +1,7 @@
-"""What a performance run measured: plain values that reporters show.
+"""The measurements of a performance run, as plain values for reporters.
 
-Times are milliseconds, rates are per second, stamps are nanoseconds from the start of the run. None (NaN in
-columns) means "not known", never zero.
+Times are milliseconds, rates are per second, stamps are nanoseconds since the start of the run. None (NaN in
+columns) means "unknown", never zero.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ CertificateVerdict: TypeAlias = Literal["VALID", "SUSPECT", "INVALID"]
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """What is known about `n` values of one number. `percentiles` has those that are shown, 95 and 99.
+    """The distribution of `n` values. `percentiles` has the percentiles of the report, and 95 and 99.
 
-    `certified` has an upper bound for each percentile, at 99 % confidence, where there are enough values.
+    `certified` has an upper bound for each percentile at 99 % confidence, if there are enough values.
     """
 
     n: int
@@ -30,17 +30,17 @@ class Distribution:
     certified: Mapping[float, float] = field(default_factory=dict)
 
     def too_few_for(self, percent: float) -> bool:
-        """Whether less than one value lies beyond a percentile: it is then little more than the maximum."""
+        """Return whether fewer than one value is expected above a percentile, which then is the maximum."""
         return self.n * (100 - percent) < 100
 
 
 @dataclass(frozen=True, slots=True)
 class StageTotals:
-    """The numbers over all requests of a stage.
+    """Counts and rates over all requests of a stage.
 
-    `concurrency` is the average number in flight, `max_concurrency` the limit. `request_rate` is requests a
-    second; `input_rate`, `output_rate` and `total_rate` are tokens a second of the stage; `prefill_rate` is
-    input tokens a second of time to first token.
+    `concurrency` is the average number in flight, `max_concurrency` the limit. `request_rate` is in requests
+    per second; `input_rate`, `output_rate` and `total_rate` are tokens per second of the stage;
+    `prefill_rate` is input tokens per second of time to first token.
     """
 
     duration_ms: float | None
@@ -60,11 +60,11 @@ class StageTotals:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a run, `total` or `stable`.
+    """One stage of a run: `total` or `stable`.
 
-    `parameters` has a distribution for each number of a request, by name and in the order of display:
-    E2EL, TTFT, TPOT, ITL and other times (ms), InputTokens, OutputTokens, OutputTokenThroughput and
-    PrefillTokenThroughput (tokens a second). None where no request has the number.
+    `parameters` has the distribution of each quantity of a request, by name and in display order: E2EL, TTFT,
+    TPOT, ITL and other times (ms), InputTokens, OutputTokens, OutputTokenThroughput and
+    PrefillTokenThroughput (tokens per second). It is None if no request has the quantity.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The stretch of a run in which concurrency was steady (stamps), and the number in flight in it."""
+    """The interval of a run with steady concurrency: its start and end (stamps), and the number in flight."""
 
     start: float
     end: float
@@ -82,16 +82,17 @@ class Window:
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """The length of the interval."""
         return (self.end - self.start) / 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedLoad:
-    """The load that the user requested: `options` are those of the `[load]` table that were in force.
+    """The requested load. `options` are the values of the table `[load]` in the run.
 
-    `planned` is the number of requests, `concurrency` the most in flight, `rate` requests a second without a
-    ramp. `rates` are points (second, requests a second) of the planned rate; the last second may be infinite.
+    `planned` is the number of requests, `concurrency` the maximum in flight, `rate` a constant rate in
+    requests per second. `rates` are points (second, requests per second) of the planned rate; the last second
+    may be infinite.
     """
 
     options: Mapping[str, Any]
@@ -103,9 +104,9 @@ class RequestedLoad:
 
 @dataclass(frozen=True, slots=True)
 class AchievedLoad:
-    """What the run achieved: requests a second, and the number in flight on average and at the peak.
+    """The achieved load: requests per second, and the number in flight on average and at the peak.
 
-    `offered` is the number of requests that the load planned, `sent` how many of them were sent.
+    `offered` is the number of requests that the load planned, and `sent` the number of those sent.
     """
 
     offered: int
@@ -117,7 +118,7 @@ class AchievedLoad:
 
 @dataclass(frozen=True, slots=True)
 class Goodput:
-    """Requests that met every objective (ms): their number, per second, and their share of those offered."""
+    """Requests that met all objectives (ms): their number, their rate, and their share of those offered."""
 
     objectives: Mapping[str, float]
     good: int
@@ -136,20 +137,20 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Whether a result can be trusted: the worst of its signals, VALID where there is none."""
+    """Whether a result can be trusted: the worst verdict of its signals, or VALID without signals."""
 
     verdict: CertificateVerdict
     signals: tuple[Signal, ...] = ()
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it is not VALID, the worst first."""
+        """The reasons why it is not VALID, the worst first."""
         return tuple(signal.reason for signal in self.signals)
 
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """A number that the server reported at `looks` moments during the load."""
+    """A value of the server, such as its queue length, that was sampled `looks` times during the load."""
 
     looks: int
     average: float
@@ -158,12 +159,12 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What the server counted during a run; None where it does not count it.
+    """The counters of the server during a run; None if the server does not count a quantity.
 
-    `gained` has every counter's difference under the server's own name. `acceptance_rate` is accepted ÷
-    drafted tokens; `acceptance_length` the tokens of a step, 1 + accepted ÷ drafts; `acceptance_by_position`
-    accepted ÷ drafts for each place in a draft. `prefix_hit_rate` is hits ÷ queries in tokens. `running` and
-    `waiting` are requests at the server.
+    `gained` has the increase of every counter under the server's own name. `acceptance_rate` is accepted ÷
+    drafted tokens; `acceptance_length` is tokens per step, 1 + accepted ÷ drafts; `acceptance_by_position` is
+    accepted ÷ drafts for each position in a draft. `prefix_hit_rate` is hits ÷ queries, in tokens. `running`
+    and `waiting` are requests at the server.
     """
 
     gained: Mapping[str, float]
@@ -180,7 +181,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class DialectResult:
-    """A run by the rules of another tool: `summary` says the rules, None is a number it does not have."""
+    """A run measured by the rules of another tool, which `summary` describes; None: it has no such number."""
 
     name: str
     summary: str
@@ -189,12 +190,12 @@ class DialectResult:
 
 @dataclass(frozen=True, slots=True)
 class PerformanceResult(ABC):
-    """Everything measured of one model on one task; the engine's subclass reads single requests.
+    """All measurements of one model on one task. The engine's subclass reads single requests.
 
-    The first stage is the whole run; a second one, `stable`, is there where the run has a steady `window`,
-    and `unsteady` says why it has none. `client_health` says how well the load generator kept up: `seconds`
+    The first stage is the whole run. If the run has a steady `window`, there is a second stage, `stable`;
+    otherwise `unsteady` is the reason. `client_health` tells whether the load generator kept up: `seconds`
     observed, event-loop `lag` (P95 over the seconds, ms), `lag_max`, `late_max` (ms) and `cpu` (share of a
-    core); the worst worker counts. `notes` are sentences for the reader.
+    core), each of the worst worker. `notes` are sentences for the report.
     """
 
     model: str
@@ -213,10 +214,10 @@ class PerformanceResult(ABC):
 
     @abstractmethod
     def requests(self) -> Mapping[str, Any]:
-        """Return the numbers of every request as columns by name, in the order of sending.
+        """Return the values of every request as columns by name, in the order of sending.
 
         Lists of text: `id`, `finish_reason`, `failure` ("status: HTTP 503"), `failure_kind`, and
-        `output_tokens_source` ("usage", "chunks" or "tokenizer"); "" is unknown. numpy arrays: `ok`;
+        `output_tokens_source` ("usage", "chunks" or "tokenizer"); "" means unknown. numpy arrays: `ok`;
         `repeat`, `turn`, `attempts`, `streamed`, `chunks`; `input_tokens`, `output_tokens`,
         `cached_tokens`, `max_tokens`; stamps `planned_ns`, `connected_ns`, `sent_ns`, `headers_ns`,
         `first_token_ns`, `last_token_ns`, `done_ns`, `end_ns`; milliseconds `ttfb`, `ttft`, `ttfc`, `tpot`,
@@ -225,8 +226,8 @@ class PerformanceResult(ABC):
 
     @abstractmethod
     def chunk_gaps(self, rows: Iterable[int]) -> Iterator[tuple[int, Any]]:
-        """Yield (row, array of nanoseconds between its chunks with tokens) for each row that has two."""
+        """Yield (row, array of nanoseconds between its chunks with tokens) for each row with two or more."""
 
     @abstractmethod
     def dialect(self, name: str) -> DialectResult:
-        """Return the same run by the rules of another tool; raise `UnknownName` when there is no such."""
+        """Return the run measured by the rules of another tool; raise `UnknownName` for an unknown one."""

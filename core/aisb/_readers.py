@@ -1,7 +1,7 @@
 """Read rows from JSON lines, JSON and CSV files.
 
-A reader is given its files by the engine and yields rows; its other parameters are options of the table
-`[dataset]`.
+The engine passes the files to a reader, which yields rows. Its other parameters are options in the table
+`[dataset]` of a task.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TOO_DEEP = "not JSON: it is nested too deeply"
 
 
 def jsonl(*, files: DataFiles) -> Iterator[Row]:
-    """Rows of JSON lines files: one object a line; empty lines are passed over."""
+    """Rows of JSON lines files: one object per line; empty lines are ignored."""
     for file in files:
         for line in file.lines():
             if text := line.strip():
@@ -29,15 +29,15 @@ def jsonl(*, files: DataFiles) -> Iterator[Row]:
 def json(
     *,
     files: DataFiles,
-    key: Annotated[str | None, "where the rows stand in the file, as in `data.examples`"] = None,
+    key: Annotated[str | None, "path of the rows in the file, as in `data.examples`"] = None,
 ) -> Iterator[Row]:
-    """Rows of JSON files: a list of objects, or an object of objects, whose names become the field `key`."""
+    """Rows of JSON files: a list of objects, or an object of objects whose keys become the field `key`."""
     for file in files:
         try:
             content = json_format.loads(file.text())
         except json_format.JSONDecodeError as error:
             file.line = error.lineno
-            more = "; for one object a line write use = 'jsonl'" if error.msg == "Extra data" else ""
+            more = "; for one object per line write use = 'jsonl'" if error.msg == "Extra data" else ""
             raise file.wrong(f"not JSON: {error.msg} at column {error.colno}{more}") from error
         except RecursionError as error:
             raise file.wrong(TOO_DEEP) from error
@@ -47,9 +47,7 @@ def json(
             rows = [{"key": name, **row} for name, row in rows.items()]
         if not isinstance(rows, list):
             names = f" with the keys {', '.join(rows)}" if isinstance(rows, Mapping) else ""
-            raise file.wrong(
-                f"a list of rows is wanted, and this is {_kind(rows)}{names}; say where: key = '…'"
-            )
+            raise file.wrong(f"expected a list of rows, found {_kind(rows)}{names}; set its path: key = '…'")
         for file.row, row in enumerate(rows, start=1):
             yield _object(file, row)
 
@@ -58,13 +56,13 @@ def csv(
     *,
     files: DataFiles,
     columns: Annotated[Sequence[str] | None, "names of the columns, for files without a header"] = None,
-    delimiter: Annotated[str, "what stands between two cells"] = ",",
+    delimiter: Annotated[str, "character between two cells"] = ",",
     quote: Annotated[
-        str, "what encloses a cell that holds a delimiter or a line's end; empty: nothing"
+        str, "character around a cell with a delimiter or a line break in it; empty: none"
     ] = '"',
-    skip: Annotated[int, "lines to pass over at the start of a file"] = 0,
+    skip: Annotated[int, "lines to skip at the start of a file"] = 0,
 ) -> Iterator[Row]:
-    """Rows of CSV files; a character of the header that a template cannot name becomes `_`."""
+    """Rows of CSV files; in names of the header, characters that templates do not allow become `_`."""
     for option, value, most in (("delimiter", delimiter, 1), ("quote", quote, 1)):
         if len(value) > most or (option == "delimiter" and not value):
             raise UsageError(f"{option} = {value!r} must be one character")
@@ -77,29 +75,28 @@ def _cells(
     import csv as csv_format
     import sys
 
-    csv_format.field_size_limit(sys.maxsize)  # the default of 128 kB is less than one long document
-    how: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": csv_format.QUOTE_NONE}
+    csv_format.field_size_limit(sys.maxsize)  # long documents exceed the default of 128 kB
+    quoting: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": csv_format.QUOTE_NONE}
     for file in files:
         lines = file.lines()
         for _ in range(skip):
             next(lines, None)
-        reader = csv_format.reader(lines, delimiter=delimiter, strict=True, **how)
+        reader = csv_format.reader(lines, delimiter=delimiter, strict=True, **quoting)
         names = list(columns) if columns else None
-        begins = skip + 1
+        first_line = skip + 1
         try:
             for cells in reader:
                 if names is None:
                     names = _header(file, cells)
                 elif cells:
                     if len(cells) != len(names):
-                        raise file.wrong(_count(cells, names, bool(columns)))
+                        raise file.wrong(_cell_count(cells, names, bool(columns)))
                     yield dict(zip(names, cells, strict=True))
-                begins = skip + reader.line_num + 1
+                first_line = skip + reader.line_num + 1
         except csv_format.Error as error:
-            file.line = begins
+            file.line = first_line
             raise file.wrong(
-                f"the row that begins here is not CSV: {error}; "
-                "where quotes are a part of the text, set quote = ''"
+                f"the row that begins here is not CSV: {error}; if quotes are text, set quote = ''"
             ) from error
 
 
@@ -115,12 +112,12 @@ def column_name(text: str, position: int) -> str:
     return re.sub(r"\W", "_", text.strip()) or f"column_{position}"
 
 
-def _count(cells: Sequence[str], names: Sequence[str], given: bool) -> str:
-    there = f"the row has {len(cells)} cells"
-    if given:
-        return f"{there}, and columns names {len(names)}: {', '.join(names)}"
+def _cell_count(cells: Sequence[str], names: Sequence[str], has_columns: bool) -> str:
+    count = f"the row has {len(cells)} cells"
+    if has_columns:
+        return f"{count}, but columns names {len(names)}: {', '.join(names)}"
     return (
-        f"{there}, and the header {len(names)}: {', '.join(names)}; for a file without a header set columns"
+        f"{count}, but the header {len(names)}: {', '.join(names)}; for a file without a header set columns"
     )
 
 
@@ -129,9 +126,9 @@ def _parsed_line(file: DataFile, text: str) -> Any:
         return json_format.loads(text)
     except json_format.JSONDecodeError as error:
         if file.line == 1 and text in {"[", "{"}:
-            more = "; the file is one JSON value over several lines: write use = 'json'"
+            more = "; the file is a single JSON value: write use = 'json'"
         elif error.pos >= len(text) or error.msg.startswith("Unterminated"):
-            more = ": the line is torn"
+            more = ": the line is incomplete"
         else:
             more = ""
         raise file.wrong(f"not JSON: {error.msg} at column {error.colno}{more}") from error
@@ -144,15 +141,15 @@ def _object(file: DataFile, row: Any) -> Row:
         more = (
             " (a file that is one list: use = 'json')" if isinstance(row, list) and file.row is None else ""
         )
-        raise file.wrong(f"a row is an object with fields, and this is {_kind(row)}{more}")
+        raise file.wrong(f"expected an object with fields, found {_kind(row)}{more}")
     return row
 
 
 def _inside(file: DataFile, content: Any, key: str | None) -> Any:
     for name in key.split(".") if key else ():
         if not isinstance(content, Mapping) or name not in content:
-            there = f"the keys are {', '.join(content)}" if isinstance(content, Mapping) else _kind(content)
-            raise file.wrong(f"key = {key!r}: there is no {name!r}; {there}")
+            known = f"the keys are {', '.join(content)}" if isinstance(content, Mapping) else _kind(content)
+            raise file.wrong(f"key = {key!r}: there is no {name!r}; {known}")
         content = content[name]
     return content
 

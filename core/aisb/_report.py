@@ -1,6 +1,6 @@
-"""What a reporter subclasses, and a finished run as plain values.
+"""The base class of reporters, and the finished run that they report on, as plain values.
 
-Only reporters know how things look. What they show was scored and measured before; nothing is computed again.
+Reporters format results; scores and measurements are computed before, by the engine.
 """
 
 from __future__ import annotations
@@ -23,21 +23,24 @@ RunKind: TypeAlias = Literal["accuracy", "performance", "several"]
 """What a reporter shows: one run of either kind, or several performance runs together."""
 
 AVERAGES = frozenset(("naive_average", "weighted_average"))
-"""The metrics of a grouped task that are over all of its groups."""
+"""The metrics of a task with groups that cover all groups."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What scoring found for one model on one task.
+    """The scores of one model on one task.
 
-    `version` is the task's (six hexadecimal digits), `variant` the variant of it that was asked, and `mode`
-    how it asks: `gen` or `logprob`. `outcomes` has a count for every outcome, and they add up to `asked`;
-    `not_asked_yet` are those that an interrupted run left over. `first_error` is the first request that
-    failed, or whose answer could not be graded, and its log, whose path begins in the run folder. `bounds`
-    are the headline in percent with everything unclear taken as wrong, and with everything unclear left out.
-    `merge` asks for one row for all groups. `faults` say what plugins raised while answers were graded and
-    summed up, `doubts` why the headline may be another. `trial` are the keys of rules that are not the task's
-    own: how a trial scored it; empty where its own rules did. `file` may also hold `details`.
+    - `version`: the version of the task, six hexadecimal digits; `variant`: the variant of it, if any;
+      `mode`: `gen` or `logprob`.
+    - `outcomes`: the number of samples with each outcome; they add up to `asked`. `not_asked_yet`: the
+      requests that an interrupted run has not sent.
+    - `first_error`: the first request that failed, or whose answer could not be graded, and the path of its
+      log relative to the run folder.
+    - `bounds`: the headline in percent if all unclear outcomes are wrong, and if they are left out.
+    - `merge`: whether to show one row for all groups.
+    - `faults`: exceptions of plugins during scoring; `doubts`: reasons why the headline may be inaccurate.
+    - `trial`: keys of the rules that differ from the task's own, if this is a trial by other rules.
+    - `file`: the results file, which may also contain `details`.
     """
 
     model: str
@@ -60,20 +63,20 @@ class Result:
 
     @property
     def unclear(self) -> int:
-        """How many samples ended neither correct nor wrong."""
+        """The number of samples that are neither correct nor wrong."""
         return sum(count for outcome, count in self.outcomes.items() if outcome not in ("correct", "wrong"))
 
     @property
     def headline(self) -> Metric | None:
-        """The one number that outcomes and bounds stand beside: the plainest over all samples."""
+        """The main metric: accuracy or its weighted average, else the first over all samples."""
         overall = [metric for _, metric in self.rows() if metric.group is None]
         plain = [metric for metric in overall if metric.name in ("accuracy", "weighted_average")]
         return next(iter([*plain, *overall]), None)
 
     def rows(self) -> list[tuple[str, Metric]]:
-        """Return this result's rows in a table, each with its name: groups, then what is over all of them.
+        """Return the rows of this result in a table, each with its name: groups, then metrics over all.
 
-        With `merge`, groups and their averages give way to the one number over all samples.
+        With `merge`, groups and their averages are omitted.
         """
         groups = [
             (f"{self.task}-{metric.group}", metric) for metric in self.metrics if metric.group is not None
@@ -82,7 +85,7 @@ class Result:
         if groups and self.merge and "accuracy" in overall:
             return [row for name, row in overall.items() if name not in AVERAGES]
         if groups and AVERAGES & overall.keys():
-            overall.pop("accuracy", None)  # it is the weighted average
+            overall.pop("accuracy", None)  # equal to the weighted average
         return groups + list(overall.values())
 
 
@@ -90,7 +93,7 @@ class Rows(list[Row]):
     """Plain rows: a list of mappings with the same keys."""
 
     def to_pandas(self) -> Any:
-        """Return the rows as a `pandas.DataFrame`. Raise `AisbError` where pandas is not installed."""
+        """Return the rows as a `pandas.DataFrame`. Raise `AisbError` if pandas is not installed."""
         try:
             return import_module("pandas").DataFrame(list(self))
         except ImportError:
@@ -98,12 +101,12 @@ class Rows(list[Row]):
 
 
 class RunSource(Protocol):
-    """Reads the files of a run; the engine gives one to each `FinishedRun`."""
+    """Reads the files of a run. The engine creates one for each `FinishedRun`."""
 
     def rows(
         self, kind: Literal["scores", "requests", "samples"], model: str | None, task: str | None
     ) -> Iterable[Row]:
-        """Yield the rows of one kind; None stands for all models, or all tasks."""
+        """Yield the rows of one kind; None selects all models, or all tasks."""
 
     def open(self, folder: Path) -> FinishedRun:
         """Open another run."""
@@ -111,12 +114,12 @@ class RunSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A run that has ended. Models, tasks and results stand in the order of the run.
+    """A finished run. Models, tasks and results are in the order of the run.
 
-    `unscored` are the (model, task) pairs that the run was to score and that have no result. `configuration`
-    is the resolved configuration and `manifest` what ran where and when; both are empty where their file is
-    missing. `performance` has what was measured of each (model, task) that was sent; a pair is measured at
-    its first use, once for all reporters. The folder `summary` in `folder` exists when a reporter is called.
+    `unscored` are the (model, task) pairs without a result. `configuration` is the resolved configuration,
+    and `manifest` describes the run's environment and times; both are empty if their file is missing.
+    `performance` has the measurements of each (model, task), computed at first use and shared by all
+    reporters. When a reporter is called, the folder `summary` exists in `folder`.
     """
 
     folder: Path
@@ -132,25 +135,25 @@ class FinishedRun:
     source: RunSource | None = field(default=None, repr=False, compare=False)
 
     def scores(self, model: str | None = None, task: str | None = None) -> Rows:
-        """Return a row for each answer and evaluator, those of a task's first evaluator first.
+        """Return a row for each answer and evaluator, sorted by the evaluators of the task.
 
         Keys: model, task, id, repeat, evaluator, outcome, value (0 to 1), answer, rule, span (start and end
-        in the output, or None), details. Raise `RunError` where a file is damaged.
+        in the output, or None), details. Raise `RunError` if a file is damaged.
         """
         return Rows(self.source.rows("scores", model, task) if self.source else ())
 
     def requests(self, model: str | None = None, task: str | None = None) -> Rows:
-        """Return a row for each request, by sample, repeat and turn; those of a load as logged.
+        """Return a row for each request, by sample, repeat and turn; of a performance run in logged order.
 
         Keys: model, task, id, repeat, turn, group, origin_prompt, prediction (the output), reasoning,
-        tool_calls, gold, finish_reason, usage, failure, attempts, logprobs, sent_ms (from the start of the
-        run), ttft_ms, e2el_ms; `file` and `line` say where the row stands in the run folder, and
-        `reasoning_spans` where the reasoning in the output does, as pairs of start and end.
+        tool_calls, gold (the reference answer), finish_reason, usage, failure, attempts, logprobs, sent_ms
+        (since the start of the run), ttft_ms, e2el_ms, file and line (the position in the run folder), and
+        reasoning_spans (start and end of each piece of reasoning in the output).
         """
         return Rows(self.source.rows("requests", model, task) if self.source else ())
 
     def samples(self, model: str | None = None, task: str | None = None) -> Rows:
-        """Return a row for each sample that was asked: model, task, id, group, target, choices, prompt."""
+        """Return a row for each sample: model, task, id, group, target, choices, prompt."""
         return Rows(self.source.rows("samples", model, task) if self.source else ())
 
     def metrics(self) -> Rows:
@@ -162,41 +165,41 @@ class FinishedRun:
         )
 
     def open(self, folder: Path) -> FinishedRun:
-        """Open another run, to show it beside this one. Raise `RunError` where it is none."""
+        """Open another run, to compare it with this one. Raise `RunError` if `folder` is not a run."""
         if self.source is None:
             raise RunError(f"{folder} cannot be opened from a run that was not read from a folder")
         return self.source.open(folder)
 
     def summary(self, suffix: str) -> Path:
-        """Return the path of a summary file, its folder made: `summary/summary_<timestamp><suffix>`."""
+        """Return the path of a summary file, `summary/summary_<timestamp><suffix>`, and create its folder."""
         file = self.folder / "summary" / f"summary_{self.timestamp}{suffix}"
         file.parent.mkdir(parents=True, exist_ok=True)
         return file
 
 
 class Reporter(ABC):
-    """Shows a finished run. An exception ends this reporter alone, and the command ends with exit code 1."""
+    """Reports on a finished run. An exception ends only this reporter; the exit code is then 1."""
 
     default_for: ClassVar[frozenset[RunKind]] = frozenset()
-    """The kinds of run that it shows where the user names no reporters."""
+    """The kinds of run that it reports on by default, if the user names no reporters."""
 
     @abstractmethod
     def report(self, run: FinishedRun) -> Iterable[Path]:
-        """Write or print what is shown, and return the files written."""
+        """Write files or print; return the files written."""
 
     def report_several(self, runs: Sequence[FinishedRun], folder: Path) -> Iterable[Path]:
-        """Show several performance runs together, write into `folder`, and return the files written.
+        """Report on several performance runs together; write into `folder`, and return the files written.
 
         Raises:
-            NotImplementedError: this reporter shows one run at a time.
+            NotImplementedError: this reporter supports one run at a time.
         """
         raise NotImplementedError
 
 
 def csv_cell(value: object) -> object:
-    """Return a value as a cell of CSV that no spreadsheet runs as a formula: a text may get a `'` before it.
+    """Return a CSV cell that no spreadsheet evaluates as a formula: texts that look like one get a `'`.
 
-    Numbers, with or without a unit, stay as they are.
+    Numbers are not changed, with or without a unit.
     """
     if not isinstance(value, str) or not _FORMULA.match(value) or _NUMBER.fullmatch(value):
         return value
@@ -208,9 +211,9 @@ _NUMBER = re.compile(r"\s*[+-]?([\d.,]+(e[+-]?\d+)?|inf|nan)( ?[a-zµ%/]{1,12})?
 
 
 def write_file(path: Path, data: bytes | Iterable[bytes]) -> None:
-    """Write a file, its folder made, so that a reader sees the old content or the new, never a part.
+    """Write a file atomically: readers see the old content or the new. Create its folder if needed.
 
-    `data` may come in pieces, of which no more than one is in memory at a time.
+    `data` may be an iterable of pieces, which are written one by one.
 
     Raises:
         StorageError: the file cannot be written.

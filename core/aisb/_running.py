@@ -1,4 +1,4 @@
-"""What surrounds a run: commands, importers of other tools' results, launchers of workers, and `run`."""
+"""Extension points around a run: commands, importers, launchers; and `run`, the function for programs."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from aisb._report import FinishedRun
 
 Names: TypeAlias = str | Mapping[str, Mapping[str, Any]] | Iterable[str | Mapping[str, Mapping[str, Any]]]
-"""Names of models or tasks, or tables of them by name, as a file `aisb.toml` has them."""
+"""Names of models or tasks, or their tables by name, as in a file `aisb.toml`."""
 
 
 class Command(NamedTuple):
-    """One command of `aisb`, declared without importing it.
+    """The declaration of a command of `aisb`, which does not import the command.
 
     `name` may have two words (`"runs tag"`): the second is then a command of the group that the first names.
-    `help` is its line in `aisb --help`. `place` is where the click command is, as `"package.module:name"`; it
-    returns its exit code, or None for 0. Its `context.obj` is a `CommandContext`.
+    `help` is its line in `aisb --help`. `place` is that of the click command, as `"package.module:name"`. The
+    command returns its exit code, or None for 0. Its `context.obj` is a `CommandContext`.
 
     `run_options` is the place, in the same form, of a decorator that adds options to `aisb run`, such as
-    `click.option("--price", expose_value=False, callback=set_price)`. What an option is for is said by its
-    callback, which appends settings: `context.obj.settings.append("run.reporter_options.cost.price=2")`.
+    `click.option("--price", expose_value=False, callback=set_price)`. The callback of an option appends
+    settings: `context.obj.settings.append("run.reporter_options.cost.price=2")`.
     """
 
     name: str
@@ -38,14 +38,14 @@ class Command(NamedTuple):
 
 
 class CommandContext(Protocol):
-    """What a command of `aisb` finds in `context.obj`."""
+    """The `context.obj` of a command of `aisb`."""
 
     settings: list[str]
-    """Settings as of `--set`, which options that a plugin adds to `aisb run` append; the user's own hold over
-    them."""
+    """Settings in the form of `--set`, which plugins' options of `aisb run` append. The user's own `--set`
+    overrides them."""
 
     def load_plugins(self, block: Iterable[str] = ()) -> Plugins:
-        """Load the plugins but these and those that `aisb --block` names, and print notes about them."""
+        """Load all plugins except these and those that `aisb --block` names, and print notes about them."""
 
     def run_command(self, words: Sequence[str]) -> Any:
         """Return the `aisb_engine.RunCommand` that `aisb run` with these words would execute.
@@ -60,7 +60,7 @@ class CommandContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImportedAnswer:
-    """One answer of another tool: a text, or the likelihood of each option, or why there is none."""
+    """One answer recorded by another tool: a text, the likelihood of each option, or a failure."""
 
     text: str = ""
     logprobs: tuple[Logprob, ...] = ()
@@ -72,10 +72,10 @@ class ImportedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ImportedRow:
-    """One question of another tool, with an answer for each repeat.
+    """One question recorded by another tool, with an answer for each repeat.
 
-    `position` is the row's place in its source, from 0. `fields` is the tool's own row where it kept one,
-    `gold` its reference answer.
+    `position` is the index of the row in its source, from 0. `fields` is the row itself if the tool kept it,
+    and `gold` the reference answer.
     """
 
     position: int
@@ -88,9 +88,10 @@ class ImportedRow:
 
 @dataclass(frozen=True, slots=True)
 class ImportedTask:
-    """One model on one task of another tool. `scores` are those that the tool gave, by name, in percent.
+    """One model on one task of another tool. `scores` are the tool's own, by name, in percent.
 
-    `graded_by` is the task that grades the answers, as `--datasets` names it; empty: that of the same name.
+    `graded_by` names our task that grades the answers, as `--datasets` does; empty: the one with the same
+    name.
     """
 
     tool: str
@@ -106,42 +107,45 @@ class Importer(ABC):
     """Reads the results of another tool, so that they can be scored as a run."""
 
     reads: ClassVar[str] = ""
-    """What it reads, in a few words: `"samples_*.jsonl, or a folder with them"`."""
+    """The files that it reads, in a few words: `"samples_*.jsonl, or a folder with them"`."""
 
     @abstractmethod
     def read(self, path: Path) -> Iterable[ImportedTask] | None:
-        """Return what a file or folder holds; None when another tool wrote it.
+        """Return the results in a file or folder; None if another tool wrote it.
 
         Raises:
-            DataError: the file is of this tool, and broken; the message names the file and the place.
+            DataError: the file is of this tool, but damaged; the message names the file and the place.
         """
 
 
 class Channel(ABC):
-    """Connects a job, where it runs, with the run. A launcher makes one for each worker.
+    """Connects a job with the run. A launcher creates one for each worker, in the worker's process.
 
-    Messages are mappings that hold what JSON can hold. Only the run and its jobs know what they mean.
+    Messages are mappings of JSON values. Only the run and its jobs know their meaning.
     """
 
     offset_ns: int = 0
-    """What to add to `time.perf_counter_ns()` here to get that of the machine that the command runs on."""
+    """The difference between the clock of the machine with the run and this one's, in nanoseconds.
+
+    Add it to `time.perf_counter_ns()` here to get the time there.
+    """
 
     @abstractmethod
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send one message to the run, without waiting; messages arrive in the order of sending."""
+        """Send one message to the run without waiting; messages arrive in the order of sending."""
 
     @abstractmethod
     async def receive(self) -> Mapping[str, Any] | None:
-        """Return the next message of the run; None when the run is gone, after which the job must end."""
+        """Return the next message of the run; None if the run is gone, after which the job must end."""
 
 
 class Job(Protocol):
-    """The work of one worker. A launcher carries it, pickled, to where it runs, and calls `run` there once.
+    """The work of one worker. A launcher pickles it, sends it to the worker, and calls `run` there once.
 
-    `environment` has the variables that must be set before the worker's process starts; keys are among them,
-    so a launcher writes them nowhere. `reads` are files of
-    the run that the job reads, `writes` are files that it makes. On a machine that does not share the run's
-    disk a launcher copies the first into a folder, gives that folder to `run`, and brings the second back.
+    `environment` has the variables to set before the worker's process starts. API keys are among them, so a
+    launcher must not write them to disk. `reads` are files of the run that the job reads, `writes` are files
+    that it creates. On a machine that does not share the run's disk, a launcher copies the first into a
+    folder, passes that folder to `run`, and copies the second back.
     """
 
     environment: Mapping[str, str]
@@ -149,26 +153,26 @@ class Job(Protocol):
     writes: Sequence[Path]
 
     async def run(self, channel: Channel, folder: Path | None = None) -> None:
-        """Do the work; return when it is done.
+        """Do the work, and return when it is done.
 
-        With `folder`, files are read and written there, under the names that `reads` and `writes` give them.
-        What goes wrong in the work is a message; an exception is a defect and ends the worker.
+        With `folder`, files are read and written there, under the names that they have in `reads` and
+        `writes`. Failures are reported as messages; an exception is a defect, and ends the worker.
         """
 
 
 class Launcher(ABC):
-    """Places the workers of one subtask somewhere, and passes messages between them and the run.
+    """Starts the workers of one subtask, and passes messages between them and the run.
 
-    Options are parameters of the factory. A run makes one launcher for each subtask that it shares out.
-    Workers must end when the run's process ends, however that ends.
+    Options are parameters of the factory. A run creates one launcher for each subtask with several workers.
+    Workers must end when the process of the run ends, even if it is killed.
     """
 
     lead_ns: int = 0
-    """How long before the common start workers must be told of it; known once they are started."""
+    """The time that a message with the common start time needs to reach the workers; set by `start`."""
 
     @abstractmethod
     async def start(self, jobs: Sequence[Job]) -> None:
-        """Start a worker for each job; they are numbered from 0 in this order.
+        """Start a worker for each job; workers are numbered from 0 in this order.
 
         Raises:
             RunError: a worker cannot be started.
@@ -176,12 +180,12 @@ class Launcher(ABC):
 
     @abstractmethod
     def watch(self) -> AsyncIterator[tuple[int, Mapping[str, Any]]]:
-        """Yield the messages of the workers, each with its worker's number, until all of them have ended.
+        """Yield the messages of the workers, each with its worker's number, until all have ended.
 
-        A launcher may add messages of its own: `{"note": line}` goes to the subtask's log, `{"say": line}`
-        also to the terminal, and `{"clock": facts}` with `node`, `workers`, `offset_ns` and `uncertainty_ns`
-        to `load.json`. `{"lost": line}` says that a worker ended before its job returned, and how. It comes
-        once the worker certainly sends nothing any more, and is its last message; the other workers go on.
+        A launcher may add its own messages. `{"note": line}` goes to the subtask's log, `{"say": line}` also
+        to the terminal, and `{"clock": facts}` with `node`, `workers`, `offset_ns` and `uncertainty_ns` to
+        `load.json`. `{"lost": line}` tells that a worker ended before its job returned, and how. A launcher
+        yields it when the worker can send nothing any more, as its last message; the other workers continue.
 
         Raises:
             RunError: a worker ended before its job returned, and `stop` was not called. It ends the run, so
@@ -190,12 +194,13 @@ class Launcher(ABC):
 
     @abstractmethod
     async def send(self, message: Mapping[str, Any]) -> None:
-        """Send a message to all workers that run."""
+        """Send a message to all running workers."""
 
     async def send_to(self, worker: int, message: Mapping[str, Any]) -> None:
-        """Send a message to one worker. A launcher that can reach one alone overrides this.
+        """Send a message to one worker.
 
-        Without that it goes to all, with the worker's number under `worker`: jobs pass over those of others.
+        The default sends it to all, with the worker's number under `worker`; the other jobs ignore it. A
+        launcher that can reach a single worker overrides this method.
         """
         await self.send({**message, "worker": worker})
 
@@ -208,11 +213,11 @@ class Launcher(ABC):
 
     @abstractmethod
     async def stop(self, patience: float = 10.0) -> None:
-        """Wait up to `patience` seconds for workers to end, then end those that still run."""
+        """Wait up to `patience` seconds for the workers to end, then kill those that still run."""
 
     @abstractmethod
     async def collect(self) -> None:
-        """Bring what the jobs wrote to its place in the run, and release what the workers held."""
+        """Copy the files that the jobs wrote into the run, and release the resources of the workers."""
 
 
 def run(
@@ -233,15 +238,15 @@ def run(
 ) -> FinishedRun:
     """Run models on tasks, as `aisb run` does, and return the finished run.
 
-    `params` are generation parameters for all requests. `load` and `settings` hold keys of the tables
-    `[load]` and `[run]`. `judge` is a model's name, or a table as `[judge]`. `launcher` is a name, or a
-    table: the name under `use`, and its options. `reuse` is an earlier run in `work_dir`: a timestamp, or
-    `"latest"`. `display` is called with each line on the run's progress. Nothing is printed, unless a
-    reporter does.
-    Requests that failed are counted in the result, and raise nothing.
+    `params` are generation parameters for all requests. `load` and `settings` have keys of the tables
+    `[load]` and `[run]`. `judge` is the name of a model, or a table like `[judge]`. `launcher` is a name, or
+    a table with the name under `use` and the options. `reuse` resumes an earlier run in `work_dir`: its
+    timestamp, or `"latest"`. `display` is called with each line on the run's progress. Only reporters print.
+
+    Failed requests raise nothing; the result counts them.
 
     Raises:
-        UsageError: a name, an option, a data file or a run folder is not as it must be.
+        UsageError: a name, an option, a data file or a run folder is invalid.
         ServiceError: a service cannot be reached, or does not serve the model.
         PluginError: aisb-engine is not installed.
         KeyboardInterrupt: the run was interrupted; `reuse` resumes it.

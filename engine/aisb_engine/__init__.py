@@ -1,6 +1,6 @@
-"""The engine of aisb: resolve what was asked for, send it, keep the record, score it and measure it.
+"""The engine of aisb: resolve a run, send its requests, log the replies, score and measure them.
 
-Commands and programs use the names of `__all__`; each is imported by its first use.
+Commands and programs use the names in `__all__`. Each is imported at its first use.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ _PLACES = {
     "write_atomically": "aisb_engine._record.runfolder:write_atomically",
     "write_imported": "aisb_engine._import_run:write_imported",
 }
-"""Where each public name is."""
+"""The place of each public name."""
 
 __all__ = [
     "COMPILED",

@@ -1,7 +1,7 @@
-"""`aisb.run`: what the command `aisb run` does, for a program.
+"""`aisb.run`: execute runs from a program, as the command `aisb run` does.
 
-It prints nothing and sets no signal handlers. Inside a running event loop, as in a notebook, the run has a
-thread of its own.
+It prints nothing and sets no signal handlers. Inside a running event loop, as in a notebook, the run uses a
+separate thread.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def run(
     reuse: str | None = None,
     display: Callable[[str], None] | None = None,
 ) -> FinishedRun:
-    """Run models on tasks; `aisb.run` says what each argument is."""
+    """Run models on tasks; see `aisb.run` for the arguments."""
     if mode not in get_args(Mode):
         near = did_you_mean(str(mode), get_args(Mode))
         raise UsageError(f"mode={mode!r} is not one of {', '.join(get_args(Mode))}{near}")
@@ -76,12 +76,12 @@ def run(
     else:
         ended = _in_a_thread(lambda stopper: execute(command, plugins, lines, stopper=stopper))
     if ended.stopped_code == ServiceError.exit_code:
-        raise ServiceError(f"{ended.stopped_because}; what was answered is kept in {ended.folder}")
+        raise ServiceError(f"{ended.stopped_because}; the answers so far are kept in {ended.folder}")
     return open_finished_run(ended.folder.path, plugins=plugins)
 
 
 def _in_a_thread(work: Callable[[Stopper], ExecutedRun]) -> ExecutedRun:
-    """Do the work in a thread of its own; an interrupt of this one stops it, and waits for its end."""
+    """Run `work` in a separate thread. An interrupt of this thread stops the run, and waits for its end."""
     stopper = Stopper()
     outcome: Future[ExecutedRun] = Future()
 
@@ -102,7 +102,7 @@ def _in_a_thread(work: Callable[[Stopper], ExecutedRun]) -> ExecutedRun:
 
 
 def _result(outcome: Future[ExecutedRun]) -> ExecutedRun:
-    """Wait for an outcome. Under asyncio.run Ctrl-C cancels the running task, which no wait notices."""
+    """Wait for an outcome. Poll, since under `asyncio.run` Ctrl-C cancels the task, which `wait` ignores."""
     while not wait([outcome], INTERRUPT_POLL_SECONDS).done:
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise KeyboardInterrupt
@@ -110,7 +110,7 @@ def _result(outcome: Future[ExecutedRun]) -> ExecutedRun:
 
 
 def _launcher(launcher: str | Mapping[str, Any] | None) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return the key of `[run]` that names a launcher, if one was chosen, and its options."""
+    """Return the key of `[run]` that names the launcher, if one is set, and its options."""
     if launcher is None:
         return {}, {}
     options: dict[str, Any] = _plain({"use": launcher} if isinstance(launcher, str) else launcher)
@@ -120,7 +120,7 @@ def _launcher(launcher: str | Mapping[str, Any] | None) -> tuple[dict[str, str],
 
 
 def _names(what: str, items: Names) -> tuple[list[str], dict[str, Any]]:
-    """Return names in order, and the tables of those that came with one."""
+    """Return all names in order, and the tables that were given with some of them."""
     names: list[str] = []
     tables: dict[str, Any] = {}
     several = isinstance(items, Iterable) and not isinstance(items, str | Mapping)
@@ -138,7 +138,7 @@ def _names(what: str, items: Names) -> tuple[list[str], dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as a configuration file could hold it: paths as texts, and None as an absent key."""
+    """Convert a value to what a configuration file can hold: paths become texts, None an absent key."""
     if isinstance(value, Mapping):
         return {key: _plain(one) for key, one in value.items() if one is not None}
     if isinstance(value, list | tuple):
@@ -147,25 +147,25 @@ def _plain(value: Any) -> Any:
 
 
 class _Lines(Display):
-    """Gives lines on a run's progress to a function."""
+    """Passes lines on a run's progress to a function."""
 
     def __init__(self, display: Callable[[str], None]) -> None:
         self._display = display
         self._subtasks: list[Progress] = []
 
     def start(self, subtasks: list[Progress]) -> None:
-        """Keep the counts for the end."""
+        """Store the counts for `stop`."""
         self._subtasks = subtasks
 
     def say(self, line: str) -> None:
-        """Hand one line on."""
+        """Pass one line on."""
         self._display(line)
 
     def log(self, line: str) -> None:
-        """Do nothing: logs are in their files."""
+        """Do nothing: log lines are in the log files."""
 
     def stop(self) -> None:
-        """Say how each subtask ended, once."""
+        """Report once how each subtask ended."""
         subtasks, self._subtasks = self._subtasks, []
         for one in subtasks:
             counts = f"{one.finished} of {one.total} finished, {one.failed} failed"

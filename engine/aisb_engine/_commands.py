@@ -1,4 +1,4 @@
-"""Which commands the installed plugins declare, found without importing any of them."""
+"""Find the commands that the installed plugins declare, without importing them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*( [a-z][a-z0-9-]*)?")
 
 
 class DeclaredCommand(NamedTuple):
-    """A command, and who offers it."""
+    """A command and its plugin."""
 
     command: Command
     plugin: str
@@ -36,15 +36,15 @@ class DeclaredCommand(NamedTuple):
         """Import the click command.
 
         Raises:
-            PluginError: it cannot be imported, or is not there.
+            PluginError: it cannot be imported, or does not exist.
         """
         return self._at(self.command.place)
 
     def run_options(self) -> Any:
-        """Import the decorator that adds options to `aisb run`; None where there is none.
+        """Import the decorator that adds options to `aisb run`; None if there is none.
 
         Raises:
-            PluginError: it cannot be imported, or is not there.
+            PluginError: it cannot be imported, or does not exist.
         """
         return self._at(self.command.run_options) if self.command.run_options else None
 
@@ -63,7 +63,7 @@ class DeclaredCommand(NamedTuple):
 
 
 class DeclaredCommands:
-    """The commands of all plugins. `infos` has each plugin that declares some, or why it failed to."""
+    """The commands of all plugins. `infos` has the plugins that declare commands, or why they failed."""
 
     def __init__(self, block: Iterable[str] = ()) -> None:
         self._commands: dict[str, list[DeclaredCommand]] = {}
@@ -74,11 +74,11 @@ class DeclaredCommands:
         return list(self._commands)
 
     def all(self) -> list[DeclaredCommand]:
-        """Return all commands; a name that two plugins declare stands there twice."""
+        """Return all commands; a name that two plugins declare occurs twice."""
         return [declared for same in self._commands.values() for declared in same]
 
     def get(self, name: str) -> DeclaredCommand | None:
-        """Return the command of a name; None where there is none.
+        """Return the command with a name, or None.
 
         Raises:
             PluginError: more than one plugin declares it.
@@ -104,7 +104,7 @@ class DeclaredCommands:
 
 
 def duplicate_command_error(name: str, by: Iterable[DeclaredCommand]) -> PluginError:
-    """Return the error of a command that several plugins declare, which says what to block."""
+    """Return the error for a command that several plugins declare; it tells what to block."""
     by = list(by)
     who = " and ".join(f"{one.plugin} ({one.distribution})" for one in by)
     return PluginError(

@@ -1,7 +1,8 @@
-"""Keep what a plugin raises from ending more than the thing that it was called for.
+"""Contain exceptions of plugins, so that one ends only the row, grade, report or command it occurred in.
 
-Whoever calls a component turns its exception into a `ComponentError`. Who can go on without it records that
-in the run's `PluginFaults`: the traceback goes to the log, and the last lines of the run name each fault.
+The code that calls a component converts its exception to a `ComponentError`. The code that can continue
+without the component records it in the run's `PluginFaults`: the traceback goes to a log file, and the last
+lines of the run's output name each fault.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
     from aisb_engine._record.runfolder import RunFolder
 
 RAISED = (Exception, SystemExit, asyncio.CancelledError)
-"""What a call of a plugin may end with and be its fault. Ctrl-C is none, nor is what `is_stop` says."""
+"""Exceptions that a call of a plugin may raise. Ctrl-C is not among them; see `is_stop` for cancellation."""
 
 
 class ComponentError(PluginError):
-    """A component raised something that is no error of the user; the cause is what it raised.
+    """A component raised an unexpected exception, which is the cause of this one.
 
-    `what` and `plugin` name the component and who offers it, `during` says what it was called for.
+    `what` names the component, `plugin` its plugin, and `during` the operation that failed.
     """
 
     def __init__(self, what: str, plugin: str, during: str, error: BaseException) -> None:
@@ -47,12 +48,12 @@ class ComponentError(PluginError):
     def of(
         cls, plugins: Plugins, kind: ComponentKind, name: str, during: str, error: BaseException
     ) -> ComponentError:
-        """Name the component of a kind and a name, and its plugin."""
+        """Create the error for a component, with the name of its plugin."""
         return cls(f"{kind} {name!r}", owner(plugins, kind, name), during, error)
 
 
 class StepError(Exception):
-    """A step raised. Who knows the plugins makes a `ComponentError` of it."""
+    """A postprocessor raised. Code that knows the plugins converts it to a `ComponentError`."""
 
     def __init__(self, step: str, error: BaseException) -> None:
         super().__init__(describe(error))
@@ -64,25 +65,25 @@ def call_step(name: str, step: Postprocessor, text: str, sample: Sample) -> Extr
     """Call a postprocessor.
 
     Raises:
-        StepError: it raised, or returned something else than a postprocessor may.
+        StepError: it raised, or returned a value of another type.
     """
     try:
         found = step(text, sample)
         if isinstance(found, str):
-            found.encode()  # what is kept is UTF-8
+            found.encode()  # lone surrogates cannot be saved as UTF-8
     except RAISED as error:
         raise StepError(name, error) from error
     if found is not None and not isinstance(found, str | Extract):
-        wrong = TypeError(f"it returned {found!r:.80}; a step returns a text, an Extract, or None")
+        wrong = TypeError(f"it returned {found!r:.80}; a step must return a text, an Extract, or None")
         raise StepError(name, wrong)
     if isinstance(found, Extract) and not (isinstance(found.text, str) and is_span(found.span)):
-        wrong = TypeError(f"it returned {found!r:.80}; an Extract has a text, and as its span two positions")
+        wrong = TypeError(f"it returned {found!r:.80}; an Extract has a text, and a span of two positions")
         raise StepError(name, wrong)
     return found
 
 
 def is_span(span: object) -> bool:
-    """Say whether this is the span of a piece of text: None, or two positions."""
+    """Return whether a value is a valid span: None, or two positions."""
     return span is None or (
         isinstance(span, tuple | list) and len(span) == 2 and all(isinstance(at, int) for at in span)
     )
@@ -90,7 +91,7 @@ def is_span(span: object) -> bool:
 
 @dataclass(slots=True)
 class PluginFault:
-    """One way in which a component failed: its first message, and at what it failed like that."""
+    """One kind of failure of a component: its first message, and the samples or rows where it occurred."""
 
     what: str
     plugin: str
@@ -101,7 +102,7 @@ class PluginFault:
 
     @property
     def line(self) -> str:
-        """The fault in one line: of several places the first, and how many more there are."""
+        """The fault in one line, with the first place and the number of further ones."""
         at, *others = self.places or [""]
         place = f" at {at}" if at else ""
         more = f" (and {len(others):,} more like it)" if others else ""
@@ -109,9 +110,9 @@ class PluginFault:
 
 
 class PluginFaults:
-    """The faults of plugins in one command. Without a folder they are counted, and not logged.
+    """Collects the faults of plugins in one command. Without a folder they are counted, but not logged.
 
-    `parent` records them, too: what has one is about a part of the command.
+    If there is a `parent`, it records them too: this object then covers only a part of the command.
     """
 
     def __init__(self, folder: RunFolder | None = None, *, parent: PluginFaults | None = None) -> None:
@@ -123,17 +124,17 @@ class PluginFaults:
 
     @property
     def log(self) -> Path | None:
-        """Where tracebacks are written."""
+        """The log file for tracebacks."""
         return self._folder.plugin_log if self._folder else None
 
     def record(
         self, what: str, plugin: str, error: BaseException, *, during: str = "", place: str = ""
     ) -> str:
-        """Log the traceback of an exception, count it, and return one line on it for the user.
+        """Log the traceback of an exception, count it, and return one line about it for the user.
 
-        `what` is the component (`evaluator 'x'`), `plugin` who offers it (see `owner`), `during` what it was
-        called for (`score`), `place` the sample or row. Exceptions that are alike are one fault with several
-        places; the traceback of the first is logged.
+        `what` is the component (`evaluator 'x'`), `plugin` its plugin (see `owner`), `during` the operation
+        (`score`), and `place` the sample or row. Exceptions with the same origin are one fault with several
+        places; only the first traceback is logged.
         """
         key = (what, plugin, during, type(error).__name__, exception_location(error))
         fault = self._known.get(key)
@@ -154,11 +155,11 @@ class PluginFaults:
         return line if isinstance(error, AisbError) else self._with_log(line)
 
     def add(self, error: ComponentError, place: str = "") -> str:
-        """Record what a component raised; return one line on it for the user."""
+        """Record an exception of a component; return one line about it for the user."""
         return self.record(error.what, error.plugin, error.error, during=error.during, place=place)
 
     def lines(self, *, kept: bool = True) -> Iterator[str]:
-        """Yield a line for each fault, with the place of its traceback, unless the folder is not kept."""
+        """Yield a line for each fault, with the path of the log unless the folder is not `kept`."""
         for fault in self.faults:
             yield self._with_log(fault.line) if kept and fault.traced else fault.line
 
@@ -166,11 +167,11 @@ class PluginFaults:
         return f"{line}; traceback: {self.log}" if self.log and self.log.exists() else line
 
     def _write(self, text: str) -> None:
-        """Append to the log; before there is a run folder, keep the text for later."""
+        """Append to the log; hold the text back until the run folder exists."""
         self._unwritten.append(mask_secrets(text))
         if self._folder is None or self.log is None or not self._folder.path.is_dir():
             return
-        with suppress(OSError):  # a full disk: the fault itself is still counted and named
+        with suppress(OSError):  # a full disk: the fault is still counted and named in the output
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with self.log.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.writelines(self._unwritten)
@@ -187,27 +188,27 @@ def make(
     where: str,
     **context: Any,
 ) -> Any:
-    """Make a component as `Plugins.make` does.
+    """Create a component like `Plugins.make`.
 
     Raises:
-        ComponentError: its factory raised an exception of its own.
-        UsageError: it is not there, cannot be imported, or does not take these options.
+        ComponentError: its factory raised an unexpected exception.
+        UsageError: it does not exist, cannot be imported, or does not take these options.
     """
     try:
         return plugins.make(kind, name, options, where=where, **context)
     except PluginError as error:
         if error.__cause__ is None:
             raise
-        _ = plugins.find(kind, name).factory  # one that cannot be imported raises that again
+        _ = plugins.find(kind, name).factory  # raises again if the factory could not be imported
         raise ComponentError.of(plugins, kind, name, "its factory", error.__cause__) from error.__cause__
 
 
 @contextmanager
 def calling(plugins: Plugins, kind: ComponentKind, name: str, during: str) -> Iterator[None]:
-    """Name the component whose method is called in the block, if it raises what is no error of the user.
+    """Convert unexpected exceptions in the block to an error that names the component which is called there.
 
     Raises:
-        ComponentError: it did.
+        ComponentError: the block raised something that is not an `AisbError`.
     """
     try:
         yield
@@ -220,7 +221,7 @@ def calling(plugins: Plugins, kind: ComponentKind, name: str, during: str) -> It
 
 
 def backend_words(method: Callable[[], object], note: Callable[[str], None]) -> str:
-    """Return what a backend says of itself by a method; nothing, with a note, where it raises."""
+    """Return a line that a backend's method returns; if it raises, call `note` and return an empty line."""
     try:
         return str(method() or "")
     except RAISED as error:
@@ -229,7 +230,7 @@ def backend_words(method: Callable[[], object], note: Callable[[str], None]) -> 
 
 
 def owner(plugins: Plugins, kind: ComponentKind, name: str) -> str:
-    """Return the plugin that offers a component, with its distribution and version."""
+    """Return the plugin that offers a component, with distribution and version."""
     component = plugins.find(kind, name)
     versions = {info.name: info.version for info in plugins.infos}
     version = versions.get(component.plugin)
@@ -237,7 +238,7 @@ def owner(plugins: Plugins, kind: ComponentKind, name: str) -> str:
 
 
 def is_stop(error: BaseException) -> bool:
-    """Say whether the engine itself cancelled the present task, so that this is no plugin's exception."""
+    """Return whether the engine itself cancelled the current task, so that no plugin is at fault."""
     if not isinstance(error, asyncio.CancelledError):
         return False
     task = asyncio.current_task()
@@ -245,14 +246,14 @@ def is_stop(error: BaseException) -> bool:
 
 
 def exception_words(error: BaseException) -> str:
-    """Return an exception's kind and message in one line; one that cannot be printed has no message."""
+    """Return an exception's type and message in one line."""
     message = exception_message(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def describe(error: BaseException) -> str:
-    """Return an exception's kind, message and place in one line; of an `AisbError` the message alone."""
-    if isinstance(error, AisbError):  # it says what to do
+    """Return an exception's type, message and place in one line; only the message of an `AisbError`."""
+    if isinstance(error, AisbError):  # its message is written for users
         return str(error)
     text = mask_secrets(exception_words(error))
     location = exception_location(error)

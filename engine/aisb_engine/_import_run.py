@@ -1,7 +1,7 @@
-"""Make a run folder of another tool's answers, which is scored, audited and compared like any other.
+"""Write a run folder from the answers of another tool, which can then be scored, audited and compared.
 
-What was asked is what the tool says it asked. How answers are graded is a task of ours; its prompt is not
-part of it, so that its version differs from that of a run of ours, and a comparison says so.
+The prompts are those that the tool recorded. The answers are graded by one of our tasks, whose prompt is not
+part of it: the version of the task therefore differs from that of a run of our own, and comparisons say so.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from aisb_engine._spec import Subtask as SubtaskTable
 Evaluators: TypeAlias = Sequence[Mapping[str, Any]]
 
 GOLD = ("answer", "target", "gold", "label", "answerKey")
-"""Names under which rows of ours have what is right, where a tool kept that alone."""
+"""Fields in which rows of our tasks have the reference answer, for a tool that keeps no other field."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedPart:
-    """One imported subtask: by which task of ours it is graded, if by any, and what the tool had scored."""
+    """One imported subtask: the task of ours that grades it, if there is one, and the tool's own scores."""
 
     model: str
     task: str
@@ -63,20 +63,20 @@ def write_imported(
     choice_evaluators: Evaluators,
     graded_by: Mapping[str, str] | None = None,
 ) -> tuple[RunFolder, list[ImportedPart]]:
-    """Write a new run with these subtasks; return its folder, and what stands in it.
+    """Write a new run with these subtasks; return its folder and its parts.
 
-    `graded_by` says, by the tool's names, which tasks of ours grade them; `*` stands for all. Else a task of
-    the same name does. Answers that are likelihoods of options are graded by `choice_evaluators`, tables as
-    a task's `[[evaluate]]`, whatever the task says.
+    `graded_by` maps task names of the tool to those of our tasks; `*` stands for all others. By default a
+    task is graded by ours of the same name. Likelihoods of options are graded by `choice_evaluators`, tables
+    like those in `[[evaluate]]`, whatever the task says.
 
     Raises:
-        UsageError: there is no such task of ours, or the folder cannot be written.
+        UsageError: we have no such task, or the folder cannot be written.
     """
     names = _Names(plugins, graded_by or {})
-    gradings = _with_names_of_their_own([names.find(one) for one in found])
+    gradings = _with_variant_names([names.find(one) for one in found])
     parts = [
         _Part.make(one, grading, plugins, choice_evaluators)
-        for one, grading in zip(_one_after_another(found, gradings), gradings, strict=True)
+        for one, grading in zip(_with_running_positions(found, gradings), gradings, strict=True)
     ]
     merged: dict[tuple[str, str], list[_Part]] = {}
     for part in parts:
@@ -102,7 +102,7 @@ def write_imported(
 
 
 class _Grading(NamedTuple):
-    """The task that grades a task of another tool, if any does; the group of it that the tool's task is."""
+    """The task that grades a task of another tool, if any; and the group of it that the tool's task is."""
 
     task: Task | None
     group: str | None = None
@@ -110,7 +110,7 @@ class _Grading(NamedTuple):
 
 
 class _Names:
-    """Which task of ours grades a task of another tool."""
+    """Finds the task of ours that grades a task of another tool."""
 
     def __init__(self, plugins: Plugins, given: Mapping[str, str]) -> None:
         self._catalog = Catalog(plugins)
@@ -118,7 +118,7 @@ class _Names:
         self._given = given
 
     def find(self, one: ImportedTask) -> _Grading:
-        """Return the task; with its group where the tool has the group as a task: `mmlu_anatomy`."""
+        """Return the task, with its group if the tool has each group as a task: `mmlu_anatomy`."""
         given = self._given.get(one.task, self._given.get("*"))
         name = given or one.graded_by or one.task
         try:
@@ -132,7 +132,7 @@ class _Names:
         return _Grading(task, chosen[0] if len(chosen) == 1 else None, selection.variant)
 
     def _grouped(self, name: str) -> _Grading:
-        """Return the task whose name begins this one; the rest is the group."""
+        """Return the task whose name is a prefix of this name; the rest of it is the group."""
         for known in sorted((entry.name for entry in self._catalog.entries("task")), key=len, reverse=True):
             if name.startswith((f"{known}_", f"{known}-")):
                 task = self._resolver.show(known)
@@ -141,8 +141,8 @@ class _Names:
         return _Grading(None)
 
 
-def _with_names_of_their_own(gradings: Sequence[_Grading]) -> list[_Grading]:
-    """Return the tasks with their variants in the names, where two variants of a task are imported."""
+def _with_variant_names(gradings: Sequence[_Grading]) -> list[_Grading]:
+    """Return the tasks; if two variants of a task are imported, add the variants to the names."""
     variants: dict[str, set[str | None]] = {}
     for one in gradings:
         if one.task is not None:
@@ -155,8 +155,10 @@ def _with_names_of_their_own(gradings: Sequence[_Grading]) -> list[_Grading]:
     ]
 
 
-def _one_after_another(found: Sequence[ImportedTask], gradings: Sequence[_Grading]) -> Iterator[ImportedTask]:
-    """Yield tasks whose rows count on where several of the tool's are one group of a task of ours."""
+def _with_running_positions(
+    found: Sequence[ImportedTask], gradings: Sequence[_Grading]
+) -> Iterator[ImportedTask]:
+    """Yield tasks with consecutive row positions where several of them are one group of a task of ours."""
     begins: dict[tuple[str, str, str | None], dict[str, int]] = {}
     for one, grading in zip(found, gradings, strict=True):
         if grading.task is None:
@@ -170,7 +172,7 @@ def _one_after_another(found: Sequence[ImportedTask], gradings: Sequence[_Gradin
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One subtask of the tool, made into samples and predictions of ours."""
+    """One subtask of the tool, converted to our samples and predictions."""
 
     model: str
     task: Task
@@ -213,7 +215,7 @@ class _Part:
 def _made(
     one: ImportedTask, ours: Task | None, group: str | None, options: Evaluators | None, plugins: Plugins
 ) -> tuple[Task, list[Sample]]:
-    """Return the task as this run has it, and its samples: read as ours reads them wherever that fits."""
+    """Return the task of this run and its samples, made by our rules wherever these fit."""
     base = _table(one, ours, options)
     if ours is not None:
         for rows in _ways(one.rows, ours, group):
@@ -221,7 +223,7 @@ def _made(
             try:
                 maker = SampleMaker(task, plugins)
                 return task, [
-                    _sample(maker, row, at.position) if _is_told(at) else _bare(at) for row, at in rows
+                    _sample(maker, row, at.position) if _has_content(at) else _bare(at) for row, at in rows
                 ]
             except AisbError:
                 continue
@@ -248,12 +250,12 @@ def _made(
 
 
 def _table(one: ImportedTask, ours: Task | None, options: Evaluators | None) -> dict[str, Any]:
-    """Return everything of the task but how samples are read."""
+    """Return the table of the task, except for how samples are made."""
     table = ours.model_dump(mode="json", exclude_unset=True, exclude_none=True) if ours else {}
     kept: dict[str, Any] = {
         key: table[key] for key in ("version", "source", "postprocess", "evaluate", "repeats") if key in table
     }
-    if options:  # the option that is likeliest is the answer: there is no text to look at
+    if options:  # the most likely option is the answer, so there is no text to extract it from
         kept |= {"postprocess": [], "evaluate": list(options)}
         by = table.get("logprob", {}).get("normalise", "none")
         kept["logprob"] = {"normalise": by if by == "bytes" else "none"}
@@ -268,7 +270,7 @@ def _table(one: ImportedTask, ours: Task | None, options: Evaluators | None) -> 
 
 
 def _kept(ours: Task) -> dict[str, Any]:
-    """Return our task's `[sample]` table without what only a run needs."""
+    """Return our task's `[sample]` table without the keys that only matter for sending."""
     table = sample_table(ours)
     return {key: value for key, value in table.items() if key not in ("max_tokens", "at", "shuffle")}
 
@@ -276,7 +278,7 @@ def _kept(ours: Task) -> dict[str, Any]:
 def _ways(
     rows: Sequence[ImportedRow], ours: Task, group: str | None
 ) -> Iterator[list[tuple[dict[str, Any], ImportedRow]]]:
-    """Yield the rows in each form in which our task may know them: the tool's own, then by guessing."""
+    """Yield the rows in each form that our task may read: the tool's own, then guesses."""
     field = _group_field(ours)
     grouped = {field: group} if field and group else {}
     plain = [{**grouped, **row.fields} for row in rows]
@@ -295,8 +297,8 @@ def _ways(
     ]
 
 
-def _is_told(row: ImportedRow) -> bool:
-    """Say whether the tool kept anything of a row: of one that failed it may have kept its place alone."""
+def _has_content(row: ImportedRow) -> bool:
+    """Return whether the tool kept more of a row than its position, as it may not for a failed request."""
     return bool(row.fields) or row.gold is not None
 
 
@@ -305,7 +307,7 @@ def _bare(row: ImportedRow) -> Sample:
 
 
 def _known(gold: Any) -> Any:
-    """Return what is right; of a request that failed a tool may not have kept it."""
+    """Return the reference answer, which a tool may not have kept for a failed request."""
     return "?" if gold is None else gold
 
 
@@ -320,7 +322,7 @@ def _sample(maker: SampleMaker, row: Mapping[str, Any], position: int) -> Sample
 
 
 def _letter(row: ImportedRow) -> Any:
-    """Return what is right: of options the letter, whether the tool gave its place, text or letter."""
+    """Return the reference answer; the letter of an option if the tool gave its position, text or letter."""
     gold = _known(row.gold)
     if not row.choices:
         return gold

@@ -1,7 +1,7 @@
-"""Keep keys out of what is written and printed, and control characters off the terminal.
+"""Mask secrets in all output, and remove control characters from it.
 
-The secrets of a backend are remembered when it is made, for as long as the process lives: an error can be
-printed after its backend is gone. Answers are data and are never changed.
+The secrets of a backend are remembered from its creation until the process ends, since an error may be
+printed after the backend is gone. Answers are data, and never changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MASK = "***"
 LEAST = 8
-"""Characters that a secret has at least: masking shorter ones would hide ordinary words."""
+"""The minimum length of a secret: masking shorter ones would hide ordinary words."""
 
 _SECRET = re.compile(r"(key|token|secret|auth|password|passwd|cookie|credential|signature)", re.IGNORECASE)
 _NO_SECRET = re.compile(
@@ -35,12 +35,12 @@ _ORDINARY_HEADERS = {
     "content-type",
     "user-agent",
 }
-# Also a password with a "/", which then stands where a port should.
+# Also matches a password with a "/", which looks like a path after a port.
 _USER = re.compile(
     r"([a-z][a-z0-9+.-]*://)(?:[^/?#\s:@\[]*:(?!\d+(?:[/?#\s]|$))\S*|[^/?#\s]*)@", re.IGNORECASE
 )
 _QUERY = re.compile(r"([?&;])([^=&;#?\s]+)=([^&#\s]*)")
-# A word after "Bearer" is a token unless it is one that services put there when they explain themselves.
+# A word after "Bearer" is a token, unless it is one that services use in error messages.
 _BEARER = re.compile(
     r"\b(Bearer(?:\s+|%20|\+))"
     r"(?!(?:authenti|authori[sz]|credential|required|missing|expected|provided|invalid|scheme)[\w-]*\b)"
@@ -73,9 +73,9 @@ def remember(backend: Backend) -> None:
 
 
 def mask_secrets(text: str) -> str:
-    """Return a text without the secrets that are known, what follows `Bearer`, and passwords in URLs."""
+    """Return a text without known secrets, words after `Bearer`, and passwords in URLs."""
     for secret in sorted(_known, key=len, reverse=True):
-        # A text that was cut off may end in the middle of a secret.
+        # The text may have been cut off in the middle of a secret.
         stub = secret[: max(LEAST, len(secret) // 2)]
         at = text.find(stub)
         while at >= 0:
@@ -90,39 +90,39 @@ def mask_secrets(text: str) -> str:
 
 
 def mask_failure(failure: Failure) -> Failure:
-    """Return a failure whose message can be written and printed anywhere: one line, no secrets."""
+    """Return a failure whose message is safe to write and print: one line without secrets."""
     message = printable(" ".join(mask_secrets(failure.message).split()))
     return failure if message == failure.message else replace(failure, message=message)
 
 
 def printable(text: str) -> str:
-    """Replace what a terminal would obey: C0 and C1 controls, and those that turn or hide text.
+    """Replace characters that control a terminal: C0 and C1 controls, and those that reorder or hide text.
 
-    Newlines and tabs stay.
+    Newlines and tabs are kept.
     """
     return _CONTROL.sub(_REPLACEMENT, text)
 
 
 def mask_url(url: str) -> str:
-    """Return a URL without the user, the password and the values of its query."""
+    """Return a URL without user, password and values of its query."""
     return _QUERY.sub(
         lambda found: _masked_query(found, not _PLAIN_QUERY.search(found[2])), _USER.sub(rf"\1{MASK}@", url)
     )
 
 
 def mask_headers(headers: Mapping[str, str], plain: Iterable[str] = ()) -> dict[str, str]:
-    """Return headers with every value masked but those of the names in `plain`."""
+    """Return headers with all values masked, except those of the names in `plain`."""
     shown = {name.lower() for name in plain}
     return {name: value if name.lower() in shown else MASK for name, value in headers.items()}
 
 
 def is_secret(name: str) -> bool:
-    """Say whether a key of this name holds something that must not be written down."""
+    """Return whether a key with this name has a secret value."""
     return bool(_SECRET.search(name)) and not _NO_SECRET.search(name)
 
 
 def mask_command(command: Sequence[str]) -> list[str]:
-    """Return a command line in which keys, headers, passwords and the values of queries are hidden."""
+    """Return a command line with keys, headers, passwords and values of queries masked."""
     return [_mask_word(word) for word in command]
 
 
@@ -139,7 +139,7 @@ def _mask_word(word: str) -> str:
 
 
 def _mask_value(path: str, value: str) -> str:
-    """Return the value that a command sets, without what is secret in it."""
+    """Return the value that a command sets, with secrets masked."""
     import tomllib
 
     tables, _, last = path.rpartition(".")
@@ -149,7 +149,7 @@ def _mask_value(path: str, value: str) -> str:
         return mask_url(value)
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:  # the command refuses it, and the manifest keeps what was typed
+    except tomllib.TOMLDecodeError:  # the command will refuse it, but the manifest keeps it
         return MASK if last == "headers" else mask_url(value)
     for secret in sorted(set(_secret_leaves(last, parsed)), key=len, reverse=True):
         value = value.replace(secret, MASK)
@@ -157,7 +157,7 @@ def _mask_value(path: str, value: str) -> str:
 
 
 def _secret_leaves(name: str, value: Any, *, inside: bool = False) -> Iterator[str]:
-    """Yield the texts in a value that stand under a secret name, or anywhere in headers."""
+    """Yield the texts in a value that have a secret name, or are anywhere in headers."""
     hidden = inside or name == "headers" or is_secret(name)
     if isinstance(value, Mapping):
         for key, below in value.items():
@@ -175,7 +175,7 @@ def _masked_query(found: re.Match[str], hides: bool) -> str:
 
 
 def _secrets(backend: Backend) -> Iterator[str]:
-    """Yield what of a backend nobody should read: its key, its headers, and what is in its URL."""
+    """Yield the secrets of a backend: its key, its headers, and those in its URL."""
     import base64
     from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -185,7 +185,7 @@ def _secrets(backend: Backend) -> Iterator[str]:
         return
     plain = {name.lower() for name in backend.plain_headers} | _ORDINARY_HEADERS
     headers = {name: value for name, value in backend.headers.items() if name.lower() not in plain}
-    with suppress(AisbError):  # a key that is not there is named when it is needed
+    with suppress(AisbError):  # a missing key is reported when it is needed
         headers |= backend.auth_headers()
     with suppress(AisbError):
         headers |= headers_from_environment(backend)
@@ -193,7 +193,7 @@ def _secrets(backend: Backend) -> Iterator[str]:
         yield backend.api_key() or ""
     for value in headers.values():
         yield value
-        yield value.rpartition(" ")[2]  # without the scheme before it
+        yield value.rpartition(" ")[2]  # the token after its scheme
     parts = urlsplit(backend.url)
     for word in filter(None, (parts.password or parts.username,)):
         yield from (word, unquote(word))
@@ -218,7 +218,7 @@ def headers_from_environment(backend: Any) -> dict[str, str]:
         found[name] = os.environ.get(variable, "").strip()
         if not found[name]:
             raise ServiceError(
-                f"the header {name} is looked for in the environment variable {variable}, which is not set; "
+                f"the header {name} needs the environment variable {variable}, which is not set; "
                 "set it, or change headers_env"
             )
     return found

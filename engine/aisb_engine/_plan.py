@@ -1,4 +1,4 @@
-"""Plan a command: resolve what it asks for, find the run that it resumes, refuse what cannot be done."""
+"""Plan a command: resolve its configuration, find the run that it resumes, refuse what cannot work."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ SCORING = frozenset({"all", "eval"})
 """The modes that score answers."""
 RunKinds = tuple[RunKind, ...]
 PERFORMANCE_LOAD = {"retries": 0, "num_warmups": 1}
-"""What a performance run does unless it is told otherwise: a request that failed is a failure."""
+"""Load defaults of a performance run: a failed request counts as a failure, it is not retried."""
 TIMED_LOAD = {"retries": 0}
-"""What an accuracy run in an open loop does: it is timed, too, and a retry is a load that nobody asked."""
+"""Load defaults of an accuracy run with an open loop: retries would add requests to the timed load."""
 
 
 @dataclass(slots=True)
 class RunCommand:
-    """What a command was told: names, files and flags (`asked`), and which run in which folder.
+    """The input of a command: names, files and flags (`asked`), and the run folder to use.
 
-    `words` are what the manifest keeps as the command line; None stands for this process's own.
+    `words` is the command line for the manifest; None selects that of this process.
     """
 
     asked: RunInput
@@ -60,10 +60,10 @@ class RunCommand:
 
 
 def plan(command: RunCommand, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]:
-    """Resolve a command, and find the run that it goes on with.
+    """Resolve a command, and find the run that it resumes.
 
     Raises:
-        UsageError: a name, key, value or run folder is not as it must be.
+        UsageError: a name, key, value or run folder is invalid.
     """
     folder = RunFolder.find(command.work_dir, command.reuse) if command.reuse else None
     if folder is None:
@@ -122,7 +122,7 @@ def _refuse_idle_judge(command: RunCommand, spec: RunSpec, plugins: Plugins) -> 
 
 
 def _joining(spec: RunSpec, known: Mapping[str, Any]) -> list[str]:
-    """Say which limits of a run a subtask takes that joins it."""
+    """Tell which limits of the run a subtask takes over that is added to it."""
     before = {(table.get("model"), table.get("task")) for table in known.get("subtasks", ())}
     lines = []
     for subtask in spec.subtasks:
@@ -137,44 +137,45 @@ def _joining(spec: RunSpec, known: Mapping[str, Any]) -> list[str]:
 
 
 def _check_kind(folder: RunFolder, mode: Mode, *, performance: bool) -> None:
-    """Refuse to go on with a performance run, whose clock has stopped, and to make one of what was answered.
+    """Refuse to resume a performance run, and to turn an accuracy run into one.
 
     Raises:
-        UsageError: says which mode fits the run.
+        UsageError: the message names the modes that fit the run.
     """
     if performance and mode in SENDING_MODES:
         raise UsageError(
-            f"{folder} is a performance run, which cannot be resumed: its load would not be the one it "
-            f"was asked for\n  show it again with --mode perf_viz --reuse {folder.timestamp}, score it with "
+            f"{folder} is a performance run, which cannot be resumed: the rest would be measured under "
+            f"another load\n  show it again with --mode perf_viz --reuse {folder.timestamp}, score it with "
             f"--mode eval --reuse {folder.timestamp}, or start a new one without --reuse"
         )
     if not performance and mode == "perf":
         raise UsageError(
-            f"{folder} is no performance run, and cannot become one\n  start one with --mode perf and "
+            f"{folder} is not a performance run, and cannot become one\n  start one with --mode perf and "
             f"without --reuse; --mode perf_viz --reuse {folder.timestamp} shows how fast this one was"
         )
 
 
 def shown_kinds(mode: Mode, spec: RunSpec) -> RunKinds:
-    """Return what a run is shown as: a whole run in an open loop is both, since its load was asked for."""
+    """Return the kinds of report for a run. A complete run with an open loop has both kinds."""
     if mode in {"perf", "perf_viz"}:
         return ("performance",)
     return ("accuracy", "performance") if is_timed(mode, spec) else ("accuracy",)
 
 
 def is_timed(mode: Mode, spec: RunSpec) -> bool:
-    """Say whether a run shows how fast answers came."""
+    """Return whether a run reports its performance."""
     opened = mode == "all" and any(is_open(subtask.load) for subtask in spec.subtasks)
     return opened or mode in {"perf", "perf_viz"}
 
 
 def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[str] = ()) -> RunSpec:
-    """Return a run with what its mode implies where nothing else was said; check its loads.
+    """Apply the defaults of a mode to a run, and validate its loads, judge and reporters.
+
+    Everything that can be checked is checked here, since the run may take hours.
 
     Raises:
         ConfigError: a load contradicts itself, or cannot be paced.
-        UsageError: a reporter or backend cannot be made, or a parameter that is set would not be sent: better
-            said before hours of asking.
+        UsageError: a reporter or backend cannot be created, or a parameter would not be sent.
     """
     if mode in SENDING_MODES:
         for model in spec.models.values():
@@ -198,7 +199,7 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
         check_load(subtask.load)
         for key in ("pressure_time", "duration"):
             if getattr(subtask.load, key) and mode != "perf" and not spec.run.performance:
-                raise ConfigError(f"load.{key}", "asks rows again and again, which only --mode perf can show")
+                raise ConfigError(f"load.{key}", "repeats rows, which only --mode perf can report")
     if mode != "infer":
         kinds = shown_kinds(mode, spec)
         make_reporters(spec.run, plugins, kinds)
@@ -210,13 +211,13 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
 
 
 def _over(load: Load, defaults: Mapping[str, Any]) -> Load:
-    """Return a load with other defaults."""
+    """Return a load with other defaults for its unset keys."""
     unset = {key: value for key, value in defaults.items() if key not in load.model_fields_set}
     return load.model_copy(update=unset)
 
 
 def _known_as(kind: Literal["models", "tasks"], text: str, known: Mapping[str, Any], catalog: Catalog) -> str:
-    """Return the name under which a resolved run has a model or task that may be given by another name."""
+    """Return the name under which a resolved run has a model or task; `text` may be an alias of it."""
     tables: Mapping[str, Any] = known.get(kind, {})
     if text in tables:
         return text

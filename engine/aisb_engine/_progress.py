@@ -1,4 +1,4 @@
-"""How far a run is: one mutable count per subtask, which the engine writes and a display reads."""
+"""The progress of a run: counts for each subtask, which the engine updates and a display reads."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ Phase = Literal["waiting", "probing", "asking", "scoring", "done", "failed", "st
 """What a subtask is doing."""
 
 COUNTED_FIELDS = ("sent", "received", "finished", "failed", "retried", "in_flight")
-"""The fields of `Progress` that workers report, and that are added up."""
+"""The fields of `Progress` that workers report and the engine adds up."""
 
 
 @dataclass(slots=True)
 class Progress:
     """The counts of one subtask (one model on one task).
 
-    `resumed` were finished by an earlier command and are part of `finished`; so are those that failed.
-    `started` and `ended` are seconds of `time.monotonic()`. `detail` is what a local model does right now.
+    `resumed` requests were finished by an earlier command. `finished` includes them, and the failed ones.
+    `started` and `ended` are in seconds of `time.monotonic()`. `detail` is the current activity of a local
+    model.
     """
 
     model: str
@@ -41,23 +42,23 @@ class Progress:
 
 
 class Display(Protocol):
-    """What shows progress while a run goes on. Called from the run's own thread."""
+    """Shows the progress of a run. The run's thread calls it."""
 
     def start(self, subtasks: list[Progress]) -> None:
-        """Begin to show these subtasks; their counts change while they are shown."""
+        """Begin to show these subtasks, whose counts keep changing."""
 
     def say(self, line: str) -> None:
-        """Print one line that stays, above what moves."""
+        """Print one line that stays, above the moving part."""
 
     def log(self, line: str) -> None:
-        """Take a line of a subtask's log, which is also in its file; shown only where that is wanted."""
+        """Receive a line of a subtask's log file; a display need not show it."""
 
     def stop(self) -> None:
-        """Show the counts a last time and let go of the terminal."""
+        """Show the counts for the last time, and release the terminal."""
 
 
 class Silent:
-    """A display that shows nothing."""
+    """Shows nothing."""
 
     def start(self, subtasks: list[Progress]) -> None:
         """Do nothing."""

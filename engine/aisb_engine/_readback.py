@@ -1,4 +1,4 @@
-"""Read a run back from its folder: what was asked, answered and graded; nothing is sent or written."""
+"""Read a run from its folder: its samples, predictions and grades. Nothing is sent or written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Grade(NamedTuple):
-    """How one repeat of a sample ended; `cluster` is what the sample shares with others, where known."""
+    """The grade of one repeat of a sample; `cluster` is that of the sample, if known."""
 
     outcome: Outcome
     value: float
@@ -35,7 +35,7 @@ class Grade(NamedTuple):
 
 
 class OpenedRun(NamedTuple):
-    """A run folder and what it was asked to do."""
+    """A run folder and the configuration of the run."""
 
     folder: RunFolder
     spec: RunSpec
@@ -46,7 +46,7 @@ class OpenedRun(NamedTuple):
         return list(dict.fromkeys(subtask.model for subtask in self.spec.subtasks))
 
     def subtasks(self, models: Sequence[str] = (), tasks: Sequence[str] = ()) -> list[Subtask]:
-        """Return the subtasks of some models and tasks; of all, where none is named.
+        """Return the subtasks of some models and tasks; an empty sequence selects all.
 
         Raises:
             UnknownName: the run has no such model or task.
@@ -66,20 +66,20 @@ class OpenedRun(NamedTuple):
 
 
 def open_run(work_dir: Path, name: str, plugins: Plugins) -> OpenedRun:
-    """Find a run by its timestamp, its path, or `latest`, and read what it was asked.
+    """Find a run by its timestamp, its path, or `latest`, and read its configuration.
 
     Raises:
         RunError: there is no such run.
-        UsageError: its configuration cannot be resolved any more.
+        UsageError: its configuration can no longer be resolved.
     """
     folder = RunFolder.find(work_dir, name)
     return OpenedRun(folder, own_spec(folder, plugins))
 
 
 class Answers(NamedTuple):
-    """What was asked of a model for a task, and what came back.
+    """The requests of a subtask and their replies.
 
-    `unmade` says why samples could not be made again as the task now reads them.
+    `unmade` has the errors of samples that could not be made again by the current rules of the task.
     """
 
     asked: AskedTask
@@ -92,7 +92,7 @@ def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugi
     """Read the samples and predictions of a subtask from its log.
 
     Raises:
-        RunError: it was never begun, or the log is damaged.
+        RunError: the subtask was never started, or the log is damaged.
     """
     logged = read_logged_answers(folder, subtask.model, subtask.task, subtask.repeats)
     samples, unmade = remade(logged.task, task, plugins)
@@ -100,7 +100,7 @@ def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugi
 
 
 def replayed_judge(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
-    """Return what answers for the run's judge from the log; None where nothing is judged."""
+    """Return the run's judge, which answers from its log; None if the task has no judge."""
     judged = is_judged(task, plugins)
     judging = judging_of(run.folder, run.spec, plugins) if judged else None
     return judging.ask if judging else None
@@ -109,19 +109,20 @@ def replayed_judge(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
 async def read_grades(
     run: OpenedRun, subtask: Subtask, plugins: Plugins, note: Callable[[str], None] | None = None
 ) -> dict[str, list[Grade]]:
-    """Return the grades of a subtask by sample, in repeat order.
+    """Return the grades of a subtask by sample id, in repeat order.
 
-    They are made again from the log, by the run's own rules and today's code. Only where the log is gone, or
-    a judge's, are they those that the latest scoring pass kept (`--dump-eval-details`). Where the judge was
-    asked in another form than today's, they are the scores of that pass, and `note` is told.
+    Answers are graded again from the log, by the run's own rules with the current code. If the log or that of
+    the judge is missing, these are the grades of the latest scoring pass (`--dump-eval-details`). If the
+    judge got another form of question than the current code asks, they are the scores of that pass, and
+    `note` is called with a line that says so.
 
     Raises:
-        RunError: nothing was answered, or a judge was not asked about all of it.
+        RunError: there are no answers, or the judge did not answer about all of them.
         UsageError: the task has no evaluator.
     """
     folder, task = run.folder, run.spec.tasks[subtask.task]
     if not task.evaluate:
-        raise UsageError(f"{task.name} has no evaluator, so nothing says what is right")
+        raise UsageError(f"{task.name} has no evaluator, so its answers cannot be graded")
     if not _can_regrade(run, subtask, plugins) and (kept := _kept(folder, subtask, task)) is not None:
         return _with_clusters(kept, folder, subtask) if task.sample.cluster else kept
     _, samples, predictions, unmade = read_answers(folder, subtask, task, plugins)
@@ -134,7 +135,7 @@ async def read_grades(
         if ask is None or stored is None:
             raise
         if note:
-            note("its judge was asked in another form than today's; the verdicts of its last scoring count")
+            note("the current code asks the judge in another form; the verdicts of the last scoring count")
         scored = stored
     else:
         scored = next(iter(by_name.values()))
@@ -145,14 +146,14 @@ async def read_grades(
             Grade(one.outcome or "error", one.value, one.answer, target, one.cluster)
         )
     if not grades:
-        raise RunError(f"{folder}: {subtask.model} has not answered anything of {subtask.task} yet")
+        raise RunError(f"{folder}: {subtask.model} has no answers to {subtask.task} yet")
     return grades
 
 
 def _stored_scores(
     folder: RunFolder, subtask: Subtask, predictions: Sequence[Prediction]
 ) -> list[Score] | None:
-    """Return the scores of the first evaluator as scoring kept them; None where an answer has none."""
+    """Return the stored scores of the first evaluator; None if an answer has none."""
     verdicts = read_scores(folder, subtask.model, subtask.task) or []
     scores = {
         (one.id, one.repeat): Score(one.value, one.outcome, one.id, one.repeat, one.evaluator, one.answer)
@@ -174,10 +175,10 @@ def _can_regrade(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> bool:
 
 
 def grade_notes(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> list[str]:
-    """Say what one must know beside the grades that `read_grades` returns for a subtask.
+    """Return notes on the grades that `read_grades` returns for a subtask.
 
-    There is a line where some groups were left out, one where the results in the folder are of a trial by
-    other rules, and one where the grades cannot be made again and are of other versions of the rules.
+    There is a note if some groups were left out, if the results in the folder are those of a trial by other
+    rules, and if the answers cannot be graded again and were graded by another version of the rules.
     """
     path = run.folder.results(subtask.model, subtask.task)
     results = read_json(path) if path.exists() else {}
@@ -216,14 +217,14 @@ def _kept(folder: RunFolder, subtask: Subtask, task: Task) -> dict[str, list[Gra
             ]
             for key, found in results["details"].items()
         }
-    except (KeyError, TypeError):  # details of an evaluator that shows others: they are made again
+    except (KeyError, TypeError):  # an evaluator with other details: grade again
         return None
 
 
 def _with_clusters(
     kept: dict[str, list[Grade]], folder: RunFolder, subtask: Subtask
 ) -> dict[str, list[Grade]]:
-    """Add what the log says that samples share; a baseline may be kept without one."""
+    """Add the clusters from the log's samples, if there are any; a baseline may be kept without its log."""
     try:
         asked = read_samples(folder, subtask.model, subtask.task)
     except RunError:

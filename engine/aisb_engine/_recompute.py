@@ -1,7 +1,7 @@
-"""Compute the results of a subtask again from its log, for whoever checks the published ones.
+"""Compute the results of a subtask again from its log, to verify published results.
 
-Nothing is sent or written. Where answers cannot be graded again, the grades that were kept for them count, so
-that at least what is made of them is computed again.
+Nothing is sent or written. For answers that cannot be graded again the stored grades are used, so that at
+least the metrics are computed again.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ AnswerKey = tuple[str, int]
 
 
 class Recomputed(NamedTuple):
-    """What a log says, as the files of the run have it: results, scores and predictions as plain data.
+    """Results, scores and predictions computed from a log, as plain data in the form of the run's files.
 
-    `settled` are the answers, by sample and repeat, whose kept grades count; `why` says why, where it is not
-    the caller who wanted it.
+    `settled` are the answers, by sample and repeat, for which stored grades were used; `why` is the reason,
+    if the caller did not ask for it.
     """
 
     results: Mapping[str, Any]
@@ -55,13 +55,14 @@ async def recompute_results(
     settled: Collection[AnswerKey] = (),
     regrade: bool = True,
 ) -> Recomputed:
-    """Compute what the files of a subtask should say, by the run's own rules and today's code.
+    """Compute what the result files of a subtask should contain, by the run's own rules and current code.
 
-    The kept grades count for `settled`, and without `regrade` for all answers. They also do where a judge was
-    not asked about an answer, or what grades the task cannot be made here, and then `why` says so.
+    Stored grades are used for the answers in `settled`, and without `regrade` for all answers. They are also
+    used, with the reason in `why`, if the judge was not asked about an answer or an evaluator cannot be
+    created here.
 
     Raises:
-        RunError: the subtask was never asked, or its log or its kept grades are damaged.
+        RunError: the subtask was never started, or its log or its stored grades are damaged.
     """
     answers = read_logged_answers(run.folder, subtask.model, subtask.task, subtask.repeats)
     by_id = {one.sample.id: one for one in answers.task.asked}
@@ -130,7 +131,7 @@ def _kept_scores(
 
 
 def _summing_graders(task: Task, plugins: Plugins) -> Graders:
-    """Return what sums up grades that are there: the task's evaluators, else what makes standard metrics."""
+    """Return graders that only aggregate: the task's evaluators, or else the standard metrics."""
     with suppress(AisbError):
         made = make_graders(task, plugins, _asks_nothing)
         if not made.errors:
@@ -143,14 +144,14 @@ async def _asks_nothing(request: Request) -> Prediction:
 
 
 class _StandardMetrics(Evaluator):
-    """Stands for an evaluator that cannot be made here."""
+    """Replaces an evaluator that cannot be created here."""
 
     def score(self, answer: str | None, sample: Sample) -> Score:
-        """Raise: it only sums up."""
+        """Raise: this evaluator only aggregates."""
         raise NotImplementedError(answer, sample)
 
 
 def _plain(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table in the types that it has when it is read from a file."""
+    """Return a table with the types that it has after it is read from a file."""
     line: dict[str, Any] = orjson.loads(json_line(table))
     return line

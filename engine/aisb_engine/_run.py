@@ -1,8 +1,7 @@
-"""One command's run, from what was asked to what is shown: resolve, ask, score, report.
+"""Execute a run from end to end: resolve, send requests, score, report.
 
-`mode` chooses which parts of that line run, and nothing else: `all` is the whole line, `infer` asks, `eval`
-scores and shows, `viz` shows. `perf` asks under a load and shows how fast the answers came, `perf_viz` shows
-that again.
+`mode` selects the stages: `all` runs every stage, `infer` only sends, `eval` scores and reports, `viz`
+reports. `perf` sends under load and reports the performance, `perf_viz` reports it again.
 """
 
 from __future__ import annotations
@@ -45,17 +44,17 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 DEFECT_EXIT_CODE = 70
-"""The exit code of a defect of this program: an exception that nobody expected."""
+"""The exit code for a defect of aisb: an unexpected exception."""
 
 
 @dataclass(slots=True)
 class ExecutedRun:
-    """How a run ended: what the last lines say, and the exit code.
+    """The result of a command: the run folder, notes for the user, and the exit code.
 
-    `stopped_because` says why it ended by itself before everything was asked: too many failures, or an outage
-    of the service; `stopped_code` is the exit code for that. `give_again` are the settings that the run
-    folder does not keep, being secrets. `finished` is the run as reporters were shown it, if they were.
-    `faulty` says that a plugin raised somewhere, so that what is shown is not all that was wanted.
+    `stopped_because` is the reason if the run stopped itself early, after too many failures or an outage of
+    the service; `stopped_code` is the exit code for it. `give_again` lists the settings with secrets, which a
+    resumed run must be given again since the run folder does not keep them. `finished` is the run as
+    reporters got it, if any ran. `faulty` is true if a plugin failed, so that the reports may be incomplete.
     """
 
     folder: RunFolder
@@ -73,19 +72,20 @@ class ExecutedRun:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the run ended before everything was asked, by Ctrl-C or by itself."""
+        """Whether the run stopped before all requests were sent, by Ctrl-C or by itself."""
         return self.interrupted or bool(self.stopped_because)
 
 
 def execute(
     command: RunCommand, plugins: Plugins, display: Display | None = None, *, stopper: Stopper | None = None
 ) -> ExecutedRun:
-    """Run the parts of the line that the mode chooses.
+    """Run the stages that the mode selects.
 
-    With a stopper, which a program holds, no signal handler is set; else SIGTERM ends it as Ctrl-C does.
+    SIGTERM stops the run like Ctrl-C. With a `stopper`, through which a calling program stops the run, no
+    signal handler is installed.
 
     Raises:
-        AisbError: see its kinds; what had finished before is kept in the run folder.
+        AisbError: one of its subclasses; the run folder keeps what was finished before.
     """
     spec, found = plan(command, plugins)
     folder = found or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - local time
@@ -128,7 +128,7 @@ def execute(
                     finally:
                         _note_not_asked(stage)
                 answers = stage.answers
-                del stage  # with all rows, which scoring does not need
+                del stage  # frees all rows, which scoring does not need
             if graders is not None and not ended.is_stopped:
                 scored = asyncio.run(
                     _score(
@@ -159,7 +159,7 @@ def execute(
 
 @contextmanager
 def _removed_unless_begun(folder: RunFolder, *, resumed: bool) -> Iterator[None]:
-    """Remove a new folder whose configuration cannot be written: nothing could resume it."""
+    """Remove a new folder if its configuration cannot be written: nobody could resume such a run."""
     try:
         yield
     except BaseException:
@@ -170,13 +170,13 @@ def _removed_unless_begun(folder: RunFolder, *, resumed: bool) -> Iterator[None]
 
 
 def _begin(manifest: Manifest, folder: RunFolder, spec: RunSpec) -> None:
-    """Keep in the run folder that a command asks, and with which configuration: it was not refused."""
+    """Save the configuration, and note in the manifest that requests are being sent."""
     save_config(folder, spec, again=True)
     manifest.note_begun()
 
 
 def _note_not_asked(stage: InferenceStage) -> None:
-    """Keep in the manifest how many requests are left of each subtask, unless the command was refused."""
+    """Note in the manifest how many requests of each subtask are left, if any were sent."""
     if not stage.manifest.has_begun:
         return
     for one in stage.subtasks:
@@ -189,9 +189,9 @@ def _note_not_asked(stage: InferenceStage) -> None:
 
 @contextmanager
 def _ending(ended: ExecutedRun, faults: PluginFaults, manifest: Manifest, *, resumed: bool) -> Iterator[None]:
-    """Keep in the manifest how the run in the block ended; remove its folder if nothing was sent."""
+    """Record in the manifest how the run in the block ended; remove its folder if nothing was sent."""
     folder = ended.folder
-    ended.exit_code = DEFECT_EXIT_CODE  # unless the block says otherwise
+    ended.exit_code = DEFECT_EXIT_CODE  # the block replaces it when it ends normally
     try:
         yield
     except AisbError as error:
@@ -199,7 +199,7 @@ def _ending(ended: ExecutedRun, faults: PluginFaults, manifest: Manifest, *, res
         for line in faults.lines(kept=resumed or folder.was_asked):
             error.add_note(f"  {line}")
         if folder.was_asked:
-            error.add_note(f"what was answered is kept in {folder}")
+            error.add_note(f"the answers so far are kept in {folder}")
         raise
     except (KeyboardInterrupt, asyncio.CancelledError):
         ended.exit_code = INTERRUPTED
@@ -211,7 +211,7 @@ def _ending(ended: ExecutedRun, faults: PluginFaults, manifest: Manifest, *, res
 
 
 def _graders(spec: RunSpec, folder: RunFolder, plugins: Plugins, session: int) -> RunGraders:
-    """Return what grades the answers, with the judge that the run names."""
+    """Create the graders of the run, with its judge model."""
     from aisb_engine._scoring.graders import RunGraders
     from aisb_engine._scoring.judging import judging_of
 
@@ -230,9 +230,9 @@ async def _score(
     manifest: Manifest,
     stopper: Stopper | None,
 ) -> ScoredSubtask:
-    """Score every subtask, unless and until the program that holds the run stops it.
+    """Score every subtask, unless the calling program stops the run.
 
-    `own` is the run as it was asked; scoring it by other rules is a trial.
+    `own` is the run's own configuration; scoring by other rules is a trial.
     """
     from aisb_engine._scoring.results import score_run
 
@@ -254,24 +254,24 @@ async def _score(
 
 
 def _is_shown(mode: Mode, ended: ExecutedRun) -> bool:
-    """Say whether reporters show the run. A stopped performance run is shown: it cannot be resumed."""
+    """Return whether to call reporters; also for a stopped performance run, which cannot be resumed."""
     return mode in {"perf", "perf_viz"} or (mode in {"all", "eval", "viz"} and not ended.is_stopped)
 
 
 def _check_performance(spec: RunSpec, finished: FinishedRun, ended: ExecutedRun, plugins: Plugins) -> None:
-    """Say that nothing shows a performance run; demand valid certificates where the run has to have them."""
+    """Note if there is no reporter for performance; raise if a required certificate is not VALID."""
     if not chosen_reporters(spec.run, plugins, ("performance",)):
-        ended.notes.append("no reporter for performance is installed: only the log is kept")
+        ended.notes.append("no reporter for performance is installed: there is only the log")
     if spec.run.require_valid:
         _require_valid(spec, finished)
 
 
 @contextmanager
 def _summed_up(stage: InferenceStage, ended: ExecutedRun) -> Iterator[None]:
-    """Keep how the inference stage in the block went, whatever came of it."""
+    """Record the result of the inference stage in the block, also if it raises."""
     try:
         yield
-    except RunError:  # a full disk, a lost worker: what was measured until then is shown
+    except RunError:  # a full disk, a lost worker: report what was measured until then
         if stage.performance and stage.folder.was_asked:
             with suppress(AisbError):
                 kinds: RunKinds = ("performance",)
@@ -295,7 +295,7 @@ def _summed_up(stage: InferenceStage, ended: ExecutedRun) -> Iterator[None]:
 
 
 def _event_loop() -> Callable[[Coroutine[Any, Any, None]], None]:
-    """Return what runs a coroutine: uvloop's loop where it is installed, else asyncio's own."""
+    """Return a function that runs a coroutine: uvloop's if it is installed, else asyncio's."""
     try:
         import uvloop
     except ImportError:
@@ -313,14 +313,14 @@ def report(
     *,
     models: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[FinishedRun, list[Path]]:
-    """Let reporters show a run; return it and the files they wrote. A reporter that fails is in `faults`.
+    """Call the reporters of a run; return the run and the files they wrote. `faults` records their failures.
 
-    `kinds` choose the reporters where the run names none. `models` are the tables of its models, where the
-    command says otherwise than the run's configuration.
+    `kinds` selects the default reporters if the run names none. `models` are tables of models that override
+    those in the run's configuration.
 
     Raises:
-        RunError: the run folder is broken.
-        UsageError: a reporter is unknown or cannot be made.
+        RunError: the run folder is damaged.
+        UsageError: a reporter is unknown or cannot be created.
     """
     names = chosen_reporters(run, plugins, kinds)
     reporters = make_reporters(run, plugins, kinds)
@@ -341,7 +341,7 @@ def _model_tables(spec: RunSpec) -> dict[str, dict[str, Any]]:
 
 
 def _require_valid(spec: RunSpec, finished: FinishedRun) -> None:
-    """Demand that every certificate is VALID: those that reporters showed, not measured again."""
+    """Raise unless every certificate is VALID, as the reporters got them."""
     from aisb_engine._performance.performance import require_valid
 
     require_valid(finished.performance, [(pair.model, pair.task) for pair in spec.subtasks])

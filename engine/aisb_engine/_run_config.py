@@ -1,4 +1,4 @@
-"""The configuration of a run as its folder keeps it: resolved, so that the file does the run again."""
+"""Save the configuration of a run in its folder, resolved, so that the file reproduces the run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from aisb_engine._resolve.tables import overlay
 from aisb_engine._spec import Judge, RunSpec
 
 FILE_HEADER = """\
-# This run, resolved: `aisb run -c` with this file does it again. What is sent stands in [[subtasks]]:
-# `params` from files, `forced` from flags; a row's own max_tokens stands between them.
+# This run, resolved: `aisb run -c` with this file does it again. [[subtasks]] has the parameters to send:
+# `params` from files, `forced` from flags. A row's own max_tokens overrides the first, not the second.
 """
 
 
 def resolved(spec: RunSpec) -> dict[str, Any]:
-    """Return a resolved run as the tables of a configuration file: secrets masked, unset keys left out."""
+    """Return a resolved run as the tables of a configuration file: secrets masked, unset keys omitted."""
     return {
         "run": {**_plain(spec.run), "resolved": True},
         "models": {
@@ -35,20 +35,20 @@ def resolved(spec: RunSpec) -> dict[str, Any]:
 
 
 def _judge_table(judge: Judge) -> dict[str, Any]:
-    """Return the judge as one model table, which stands alone."""
+    """Return the judge as one complete model table."""
     model = {**_plain(judge.model), "options": mask_options(judge.model.options)}
     return {**model, "params": judge.params, "forced": judge.forced, "load": _plain(judge.load)}
 
 
 def keep_late_judge(folder: RunFolder, judge: Judge) -> None:
-    """Keep the judge of a run that was asked without one, so that it can be graded again."""
+    """Save the judge of a run that was started without one, so that the answers can be graded again."""
     write_atomically(folder.late_judge, tomli_w.dumps(_judge_table(judge), multiline_strings=True).encode())
 
 
 def save_config(folder: RunFolder, spec: RunSpec, *, again: bool) -> None:
-    """Write the resolved run; what an earlier command asked for in the same folder stays in it.
+    """Write the resolved run, merged with what earlier commands saved in the same folder.
 
-    Unless `again`, a configuration that is there is left as it is.
+    Without `again`, an existing file is left unchanged.
     """
     mine = resolved(spec)
     if folder.config.exists():
@@ -59,7 +59,7 @@ def save_config(folder: RunFolder, spec: RunSpec, *, again: bool) -> None:
 
 
 def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two resolved runs as one: the new tables, but a task keeps the rules that it began with."""
+    """Merge two resolved runs: tables of the new one win, except the grading rules of existing tasks."""
     tasks = dict(old.get("tasks", {}))
     for name, table in new["tasks"].items():
         tasks[name] = with_own_rules(tasks[name], table) if name in tasks else table

@@ -1,4 +1,4 @@
-"""What stops a run besides Ctrl-C: a program that holds it, from another thread, and SIGTERM."""
+"""Stop a run by other means than Ctrl-C: from another thread of a program, and by SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Stopper:
-    """Cancels what a run does now, and all that it would do afterwards. What has finished is kept."""
+    """Cancels the current and all further work of a run. Finished requests are kept."""
 
     def __init__(self) -> None:
         self._stopped = False
@@ -20,7 +20,7 @@ class Stopper:
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """Let `stop` cancel the present task while the block runs.
+        """Allow `stop` to cancel the current task while the block runs.
 
         Raises:
             asyncio.CancelledError: the run was stopped before.
@@ -36,19 +36,19 @@ class Stopper:
             self._running = None
 
     def stop(self) -> None:
-        """Stop the run. Any thread may call this."""
+        """Stop the run; callable from any thread."""
         self._stopped = True
         if running := self._running:
             loop, task = running
-            with suppress(RuntimeError):  # the loop was closed meanwhile: the work is done
+            with suppress(RuntimeError):  # the loop is closed already, so the work is done
                 loop.call_soon_threadsafe(task.cancel)
 
 
 @contextmanager
 def sigterm_as_ctrl_c() -> Iterator[None]:
-    """Let the first SIGTERM in the block do what Ctrl-C does; later ones, as clusters send them, do nothing.
+    """Treat the first SIGTERM in the block like Ctrl-C; ignore further ones, which clusters send.
 
-    Outside of the main thread, and where SIGTERM is ignored already, nothing changes.
+    Nothing changes outside the main thread, or if SIGTERM is ignored already.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
@@ -62,7 +62,7 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
             return
         received = True
         handler = signal.getsignal(signal.SIGINT)
-        if not callable(handler):  # Ctrl-C is ignored in a shell's background jobs
+        if not callable(handler):  # background jobs of a shell ignore Ctrl-C
             raise KeyboardInterrupt
         handler(number, frame)
 

@@ -133,7 +133,9 @@ def test_scoring_does_not_write_through_a_symbolic_link(tmp_path: Path) -> None:
     folder.symlink_to(elsewhere)
     ended = aisb("score", "latest", cwd=tmp_path)
     assert ended.code == 2
-    assert "results/sim is a symbolic link, through which nothing is written" in " ".join(ended.said.split())
+    assert "results/sim is a symbolic link, and aisb does not write through links" in " ".join(
+        ended.said.split()
+    )
     assert kept.read_text() == "mine"
     assert list(elsewhere.iterdir()) == [kept]
 

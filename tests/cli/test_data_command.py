@@ -81,7 +81,7 @@ def test_the_list_says_what_is_there_and_where_the_rest_would_be(work, place):
         "made: 1",
         "  synthetic",
         "",
-        "aisb data check reads what is there; aisb data pull NAME gets what is missing",
+        "aisb data check reads these files; aisb data pull NAME downloads missing ones",
     ]
 
 
@@ -99,11 +99,13 @@ def test_data_is_compared_by_rows_and_bytes_with_what_was_published(work, place)
     place("gsm8k/test.jsonl", ROWS)
     out = aisb("check", "gsm8k", cwd=work, code=4)
     assert "other rows      gsm8k                      3  gsm8k/test.jsonl" in out
-    assert "3 rows, and 1,319 were published" in out
+    assert "3 rows, but 1,319 were published" in out
     place("gsm8k/test.jsonl", "".join((ROWS * 440).splitlines(keepends=True)[:1319]))
     out = aisb("check", "gsm8k", cwd=work, code=4)
     assert re.search(
-        r"other bytes .*as many rows as were published, but the bytes differ:\s+[0-9a-f]{64}", out, re.DOTALL
+        r"other bytes .*the number of rows is as published, but the bytes differ:\s+[0-9a-f]{64}",
+        out,
+        re.DOTALL,
     )
 
 
@@ -117,7 +119,7 @@ def test_data_that_nothing_is_known_of_is_no_failure(work, place):
 def test_rows_are_said_to_be_as_many_where_the_bytes_of_a_layout_are_not_known(work, place):
     place("aime2026/aime2026.jsonl", '{"problem": "1?", "answer": "1"}\n' * 30)
     out = aisb("check", "aime2026", cwd=work)
-    assert "as many rows as were published; the bytes of these files are not known" in out
+    assert "the number of rows is as published; the hash of these files is not known" in out
 
 
 def test_broken_data_is_an_error_with_file_and_line(work, place):
@@ -235,14 +237,16 @@ def test_a_zip_from_a_hub_is_unpacked(work, serve):
 @hub
 def test_what_comes_in_another_layout_is_said_to_be_missing_still(work, serve):
     said = aisb("pull", "toy", cwd=work, code=2, HF_ENDPOINT=serve({"other.jsonl": b"{}\n"}))
-    assert "what came to datasets/toy is in none of the layouts that the task reads" in said
+    assert "the files downloaded to datasets/toy match none of the layouts that the task reads" in said
     assert "place it below datasets as:\n    toy/test.jsonl" in said
 
 
 @hub
 def test_a_hub_that_cannot_be_reached_ends_with_what_to_place_where(work):
     said = aisb("pull", "toy", cwd=work, code=3, HF_ENDPOINT="http://127.0.0.1:9")
-    assert said.splitlines()[0].startswith("error: someone/toy cannot be had from the Hugging Face hub: ")
+    assert said.splitlines()[0].startswith(
+        "error: someone/toy cannot be downloaded from the Hugging Face hub: "
+    )
     assert said.splitlines()[1:] == [
         "  by hand: the data comes from https://example.org/toy",
         "  or the files *.jsonl, *.zip of someone/toy (the Hugging Face hub)",
@@ -256,7 +260,7 @@ def test_a_hub_that_cannot_be_reached_ends_with_what_to_place_where(work):
 def test_a_repository_that_is_not_there_is_named(work, serve):
     (work / "aisb.toml").write_text(TASK.replace("someone/toy", "nobody/nothing"))
     said = aisb("pull", "toy", cwd=work, code=3, HF_ENDPOINT=serve({}))
-    assert "nobody/nothing cannot be had from the Hugging Face hub: " in said
+    assert "nobody/nothing cannot be downloaded from the Hugging Face hub: " in said
     assert "404" in said
 
 
@@ -266,7 +270,7 @@ def test_a_task_on_no_hub_says_where_its_data_comes_from(work):
     assert "by hand: the data comes from http://icrc.hitsz.edu.cn" in said
     assert "place it below datasets as:\n    LCSTS/test.src.txt and LCSTS/test.tgt.txt" in said
     said = aisb("pull", "toy", "--from", "modelscope", cwd=work, code=2)
-    assert "toy is not known to be on ModelScope; it can be had with --from huggingface" in said
+    assert "toy is not known to be on ModelScope; it is available with --from huggingface" in said
 
 
 def test_a_library_that_is_not_installed_is_named_with_its_extra(work):

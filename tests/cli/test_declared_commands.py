@@ -106,8 +106,8 @@ def test_an_option_that_a_plugin_adds_to_run_is_a_setting_and_the_users_own_hold
     assert subtask["requests"] == 3
     (subtask,) = json.loads(aisb(*run, "--few", "3", "--set", "load.num_prompts=5").stdout)["subtasks"]
     assert subtask["requests"] == 5
-    assert re.search(r"Of plugin cost:\n  --few N +Ask only N samples.", aisb("run", "--help-all").stdout)
-    assert re.search(r"Of plugin cost +--few\n", aisb("run", "--help").stdout)
+    assert re.search(r"Plugin cost:\n  --few N +Ask only N samples.", aisb("run", "--help-all").stdout)
+    assert re.search(r"Plugin cost +--few\n", aisb("run", "--help").stdout)
 
 
 def test_plugins_commands_are_completed_and_a_broken_plugin_prints_nothing(aisb):
@@ -148,7 +148,7 @@ def test_what_cannot_be_added_is_left_out_with_a_line(aisb):
     done = aisb("score", "--help", block="helpless,late,lost,misplaced,rash")
     assert done.stderr == "command 'score twice' of plugin twins is left out: score has no commands\n"
     done = aisb("run", "--help", block="helpless,late,lost,misplaced,rash")
-    assert "the options of plugin twins for aisb run are left out: run has --url already\n" in done.stderr
+    assert "the options of plugin twins for aisb run are ignored: run has --url already\n" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_plugin_that_cannot_declare_its_commands_is_one_line_and_harms_no_othe
 def test_options_of_run_that_end_the_process_are_left_out_and_the_run_goes_on(aisb):
     done = aisb("run", "--models", "sim", "--datasets", "demo_gsm8k", block=without("rash"))
     assert (
-        "the options of plugin rash for aisb run are left out: SystemExit: 0 (commands.py, line "
+        "the options of plugin rash for aisb run are ignored: SystemExit: 0 (commands.py, line "
         in done.stderr
     )
     assert "79.69" in done.stdout

@@ -181,13 +181,13 @@ def test_what_is_declared_is_sent_from_task_row_and_user(
 @pytest.mark.parametrize(
     ("task", "name", "remedy"),
     [
-        ("calls", "tools", "take a backend that sends it\n"),
+        ("calls", "tools", "use a backend that sends it\n"),
         (
             "endless",
             "ignore_eos",
-            "take a backend that sends it, or unset it with --set params.ignore_eos=\n",
+            "use a backend that sends it, or unset it with --set params.ignore_eos=\n",
         ),
-        ("greedy", "top_k", "take a backend that sends it, or unset it with --set params.top_k=\n"),
+        ("greedy", "top_k", "use a backend that sends it, or unset it with --set params.top_k=\n"),
     ],
 )
 def test_what_a_task_requires_must_be_sent(
@@ -218,7 +218,7 @@ def test_a_name_that_is_passed_through_and_looks_misspelt_is_sent_with_a_warning
 ) -> None:
     ended = aisb("open-parrot", "letters row_limits", "--set", "params.temprature=0.3")
     assert ended.returncode == 0, ended.stderr
-    line = "open-parrot: params.temprature is sent as it is written; did you mean 'temperature'?"
+    line = "open-parrot: params.temprature is sent unchanged; did you mean 'temperature'?"
     assert (ended.stdout + ended.stderr).count(line) == 1
     assert all(params["temprature"] == 0.3 for params in sent(service))
 

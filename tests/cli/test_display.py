@@ -358,7 +358,7 @@ def test_q_stops_cleanly_and_says_how_to_go_on(terminal, tmp_path):
     shown = " ".join(terminal.seen.replace("\r", "").split())
     assert "stopping: what has finished is kept" in shown
     (folder,) = (tmp_path / "outputs/default").iterdir()
-    assert f"go on with: aisb run --reuse {folder.name}" in shown
+    assert f"resume with: aisb run --reuse {folder.name}" in shown
     words = [sys.executable, "-m", "aisb_cli.main", "run", "--reuse", folder.name, "--set", "model.ttft_ms=0"]
     resumed = run_forked(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert resumed.returncode == 0, resumed.stderr
@@ -367,7 +367,7 @@ def test_q_stops_cleanly_and_says_how_to_go_on(terminal, tmp_path):
 
 def test_p_pauses_the_rows_and_p_again_lets_them_go_on(terminal):
     terminal.press("p")
-    terminal.until("paused; p: go on, q: stop")
+    terminal.until("paused; p: continue, q: stop")
     terminal.more(0.3)
     assert terminal.more(1.2) == ""  # nothing is drawn over what someone reads
     terminal.press("p")

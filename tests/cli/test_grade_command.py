@@ -87,7 +87,7 @@ def test_an_empty_file_is_no_error(tmp_path: Path) -> None:
             ("demo_gsm8k", "outputs.jsonl", "-o", "no/such.jsonl"),
             "error: -o no/such.jsonl cannot be written: No such file or directory",
         ),
-        (("sharegpt", "outputs.jsonl"), "error: sharegpt has no evaluator, so nothing says what is right"),
+        (("sharegpt", "outputs.jsonl"), "error: sharegpt has no evaluator, so its answers cannot be graded"),
     ],
 )
 def test_what_cannot_be_done_is_said(file: Path, words: tuple[str, ...], error: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -50,7 +52,7 @@ def test_the_short_help_of_run_names_every_option_and_the_long_one_explains_it()
     for parameter in dict(commands())["run",].params:
         flag = max(parameter.opts, key=len)
         if not getattr(parameter, "hidden", False) and flag != "--help-all":
-            assert flag in short.replace("-\n                    ", "-"), flag
+            assert flag in re.sub(r"-\n +", "-", short), flag
         assert flag in long, flag
     for heading in ("Choose:", "Load:", "Where:", "Repeat:"):
         assert f"\n{heading}\n" in short

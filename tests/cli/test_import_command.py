@@ -271,7 +271,7 @@ def test_an_imported_run_is_scored_again_audited_and_compared_with_one_of_ours(t
 def test_an_imported_run_cannot_be_asked_again(tmp_path):
     aisb("import", lm_eval_gsm8k(tmp_path), cwd=tmp_path)
     refused = aisb("run", "--reuse", cwd=tmp_path, code=2)
-    assert "nothing can be asked again" in refused.stderr
+    assert "nothing can be sent" in refused.stderr
     assert "aisb score scores them again" in refused.stderr
 
 

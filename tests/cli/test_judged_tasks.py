@@ -103,7 +103,8 @@ def test_answers_are_judged_and_scoring_again_asks_nothing(tmp_path, data, model
     code, out, err = aisb(*the_run(model, data, "--judge", "vllm-chat", "--judge-url", judge), cwd=tmp_path)
     assert code == 0, err
     assert (
-        "aime2025 · vllm-api-stream-chat: judged by vllm-chat: 24 questions, 0 of them asked before, " in err
+        "aime2025 · vllm-api-stream-chat: judged by vllm-chat: 24 questions, 0 of them answered in the log, "
+        in err
     )
     found = results(tmp_path)
     wrong = sum(n % 3 == 0 for n in range(ROWS))
@@ -119,7 +120,7 @@ def test_answers_are_judged_and_scoring_again_asks_nothing(tmp_path, data, model
 
     code, _, err = aisb("score", "latest", cwd=tmp_path)
     assert code == 0, err
-    assert "24 questions, 24 of them asked before, " in err
+    assert "24 questions, 24 of them answered in the log, " in err
     assert len(requests(judge)) == ROWS
     again = results(tmp_path)
     assert {key: again["judge"][key] for key in ("input_tokens", "output_tokens")} == {
@@ -133,8 +134,8 @@ def test_a_judge_that_is_not_there_costs_no_answer(tmp_path, data, model, judge)
     code, _, err = aisb(*the_run(model, data, "--judge", "vllm-chat", "--judge-url", dead), cwd=tmp_path)
     assert code == 3
     assert "error: the judge vllm-chat: 127.0.0.1:9 refused the connection" in err
-    assert "when it is ready, go on with aisb score outputs/default/" in err
-    assert "what was answered is kept in outputs/default/" in err
+    assert "when it is ready, continue with aisb score outputs/default/" in err
+    assert "the answers so far are kept in outputs/default/" in err
     before = len(requests(model))
     both = "task.evaluate=[{use='judge', prompt='{prediction} {verdicts}', swap=true}]"
     code, _, err = aisb("score", "latest", "--set", both, cwd=tmp_path)
@@ -150,12 +151,12 @@ def test_a_run_without_a_judge_says_how_to_name_one_before_anything_is_asked(tmp
     before = len(requests(model))
     code, _, err = aisb(*the_run(model, data), cwd=tmp_path)
     assert code == 2
-    assert "error: judge: aime2025 is judged by a model, and none is named" in err
+    assert "error: judge: aime2025 is graded by a judge model, and none is set" in err
     assert "name one with --judge NAME (any model, with --judge-url where it is served)" in err
     assert len(requests(model)) == before
     code, _, err = aisb(*the_run(model, data, "--judge-url", "http://127.0.0.1:9"), cwd=tmp_path)
     assert code == 2
-    assert "error: judge.base: must be set: the model that judges, as in --judge NAME" in err
+    assert "error: judge.base: must be set: the judge model, as in --judge NAME" in err
 
 
 def test_a_judge_that_would_judge_nothing_is_refused_before_anything_is_asked(tmp_path):
@@ -213,14 +214,14 @@ def test_a_judge_can_be_written_down_with_its_parameters(tmp_path, data, model, 
     (config,) = tmp_path.glob("outputs/default/*/configs/*.toml")
     assert "[judge.forced]\nmax_tokens = 64\ntop_p = 0.5" in config.read_text()
     code, _, err = aisb("score", "latest", cwd=tmp_path)
-    assert "24 questions, 24 of them asked before" in err
+    assert "24 questions, 24 of them answered in the log" in err
     # Other parameters are another question; another judge begins anew.
     code, _, err = aisb("score", "latest", "--set", "judge.params.max_tokens=65", cwd=tmp_path)
     assert code == 0, err
-    assert "24 questions, 0 of them asked before" in err
+    assert "24 questions, 0 of them answered in the log" in err
     code, _, err = aisb("score", "latest", "--judge", "vllm-chat", "--judge-url", judge, cwd=tmp_path)
     assert code == 0, err
-    assert "judged by vllm-chat: 24 questions, 0 of them asked before" in err
+    assert "judged by vllm-chat: 24 questions, 0 of them answered in the log" in err
 
 
 def test_questions_that_fail_are_tried_again_and_those_left_are_asked_the_next_time(tmp_path, data, model):
@@ -235,15 +236,15 @@ def test_questions_that_fail_are_tried_again_and_those_left_are_asked_the_next_t
         failed = first["judge"]["failed"]
         assert 0 < failed < ROWS
         assert f"{failed} failed" in err
-        assert "  the first that failed: " in err
-        assert "ask for what is missing with: aisb score outputs/default/" in err
+        assert "  the first failure: " in err
+        assert "ask the missing questions with: aisb score outputs/default/" in err
         assert first["outcomes"]["error"] == failed + (
             1 if first["details"]["5"]["rule"] == "no verdict" else 0
         )
         code, _, err = aisb("score", "latest", "--set", "judge.load.retries=8", "--set", "judge.load.backoff=0.01",
                             cwd=tmp_path)  # fmt: skip
         assert code == 0, err
-        assert f"24 questions, {ROWS - failed} of them asked before" in err
+        assert f"24 questions, {ROWS - failed} of them answered in the log" in err
         assert results(tmp_path)["outcomes"]["error"] == 1
     (lines,) = tmp_path.glob("outputs/default/*/logs/judge/vllm-chat.out")
     assert "again in" in lines.read_text()
@@ -313,7 +314,7 @@ def test_a_kill_while_judging_loses_and_doubles_no_verdict(tmp_path, data, model
         assert 4 <= len(finished) < ROWS
         code, _, err = aisb("score", "latest", cwd=tmp_path)
         assert code == 0, err
-        assert f"24 questions, {len(finished)} of them asked before" in err
+        assert f"24 questions, {len(finished)} of them answered in the log" in err
         asked = Counter(request["question"] for request in requests(slow.url))
     twice = [question for question, count in asked.items() if count > 1]
     assert len(asked) == ROWS
@@ -338,8 +339,8 @@ def test_audit_and_compare_ask_no_judge(tmp_path, data, model, judge):
     kept.unlink()
     code, _, err = aisb("audit", str(one), cwd=tmp_path)
     assert code == 2
-    assert "the judge vllm-chat was not asked about every answer yet, and this command asks nothing" in err
-    assert f"let it judge first, with aisb score {one}" in err
+    assert "the judge vllm-chat was not asked about every answer yet, and this command sends nothing" in err
+    assert f"complete the judging first, with aisb score {one}" in err
 
 
 def test_outputs_from_anywhere_are_judged_and_what_is_said_is_kept_beside_them(tmp_path, data, judge):
@@ -348,12 +349,12 @@ def test_outputs_from_anywhere_are_judged_and_what_is_said_is_kept_beside_them(t
     words = ["grade", "aime2025:judged", "outputs.jsonl", "-o", "graded.jsonl", "--judge", "vllm-chat"]
     code, _, err = aisb(*words[:5], cwd=tmp_path)
     assert code == 2
-    assert "aime2025 is judged by a model, and none is named" in err
+    assert "aime2025 is graded by a judge model, and none is set" in err
     code, _, err = aisb(*words, "--judge-url", judge, cwd=tmp_path)
     assert code == 0, err
-    assert "judged by vllm-chat: 24 questions, 0 of them asked before" in err
+    assert "judged by vllm-chat: 24 questions, 0 of them answered in the log" in err
     graded = [json.loads(line) for line in (tmp_path / "graded.jsonl").read_text().splitlines()]
     assert Counter(line["outcome"] for line in graded) == {"correct": 15, "wrong": 8, "error": 1}
     code, _, err = aisb(*words, "--judge-url", "http://127.0.0.1:9", cwd=tmp_path)
     assert code == 0, err
-    assert "24 questions, 24 of them asked before" in err
+    assert "24 questions, 24 of them answered in the log" in err

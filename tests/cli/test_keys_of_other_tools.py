@@ -28,7 +28,7 @@ def plan(*sets: str) -> str:
         ("host_ip", "localhost", 'url = "http://HOST:PORT"'),
         ("request_rate", "3", "load = { request_rate = R }"),
         ("traffic_cfg", "{burstiness = 0.5}", "ramp_up"),
-        ("attr", "service", "leave it out"),
+        ("attr", "service", "omit it"),
         ("pred_postprocessor", "x", "reasoning is never graded"),
     ],
 )
@@ -43,16 +43,14 @@ def test_the_empty_key_of_a_template_is_passed_over(tmp_path: Path, monkeypatch:
     Path("aisb.toml").write_text('[models.vllm_api_general_chat]\napi_key = ""\n', encoding="utf-8")
     assert "demo_gsm8k" in plan()
     Path("aisb.toml").write_text('[models.vllm_api_general_chat]\napi_key = "sk-1"\n', encoding="utf-8")
-    with pytest.raises(ConfigError, match="a key does not belong in a configuration"):
+    with pytest.raises(ConfigError, match="an API key does not belong in a configuration"):
         plan()
 
 
 def test_a_tokenizer_s_folder_is_no_path_of_an_endpoint(tmp_path: Path) -> None:
     assert "demo_gsm8k" in plan(f"model.path={tmp_path}")  # any other folder may have the endpoint's name
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({}))
-    with pytest.raises(
-        ConfigError, match="is a model's folder, and path is where the service has its endpoint"
-    ):
+    with pytest.raises(ConfigError, match="is a model's folder, but path is that of the service's endpoint"):
         plan(f"model.path={tmp_path}")
 
 

@@ -176,9 +176,7 @@ def test_a_worker_that_is_lost_ends_the_run_with_what_its_launcher_says(installe
             break
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2, output
-    assert re.search(
-        r"error: process \d ended with -9\n  everything that had finished is kept in the log", output
-    )
+    assert re.search(r"error: process \d ended with -9\n  all finished requests are kept in the log", output)
 
 
 @pytest.mark.parametrize("launcher", ["local", "spawned"])

@@ -94,7 +94,7 @@ def test_a_range_takes_the_rows_at_these_places(folder: Path) -> None:
 
 @pytest.mark.parametrize("rows", ["x", "1", "0:10:0", "0:10:-1", "10..20"])
 def test_what_is_no_range_is_refused(rows: str) -> None:
-    with pytest.raises(ValueError, match="a range of rows is FROM:TO, as 0:100, 100: or -20:"):
+    with pytest.raises(ValueError, match="a range of rows is FROM:TO, such as 0:100, 100: or -20:"):
         Load(rows=rows)
 
 

@@ -92,7 +92,7 @@ def test_a_service_without_usage_has_unknown_tokens_and_says_so(tmp_path: Path) 
     assert ended.returncode == 0, ended.stderr
     rows = requests(tmp_path)
     chunks = sum(int(row["chunks"]) for row in rows)
-    assert f"output tokens are told by: unknown 6 ({chunks} chunks)" in ended.stdout
+    assert f"output-token source: unknown 6 ({chunks} chunks)" in ended.stdout
     assert {(row["output_tokens"], row["tpot_ms"]) for row in rows} == {("", "")}
     assert all(float(row["ttft_ms"]) > 0 for row in rows)
 
@@ -119,8 +119,8 @@ def test_a_full_disk_ends_the_run_with_a_line_and_shows_what_was_measured(
         )  # fmt: skip
     assert ended.returncode == 5, ended.stderr
     assert re.search(r"worker-\d cannot be written: (File too large|No space left on device)\n", ended.stderr)
-    assert "everything that had finished is kept; make room" in ended.stderr
-    assert "what was answered is kept in" in ended.stderr
+    assert "all finished requests are kept; make room" in ended.stderr
+    assert "the answers so far are kept in" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "certificate: " in ended.stdout
     assert "of 800 requests ended" in ended.stdout

@@ -101,7 +101,7 @@ def test_a_missing_picture_is_told_before_anything_is_sent(
     url, bodies = asked
     ended = run(tmp_path, "--models", "vllm_api_general_chat", "--url", url)
     assert (ended.returncode, bodies) == (2, [])
-    assert "task.prompt.media.0: there is no file 'dot.png'; looked for:" in ended.stderr
+    assert "task.prompt.media.0: there is no file 'dot.png'; searched:" in ended.stderr
     assert "at sample 0" in ended.stderr
 
 

@@ -125,7 +125,7 @@ def test_a_service_that_stays_away_ends_the_run_and_the_printed_command_goes_on(
         r"stopped: demo_gsm8k · \S+: nothing succeeded for \d s \(load.outage\): status: HTTP 503", said
     )
     assert "accuracy" not in said
-    (command,) = re.findall(r"go on with: aisb (run --reuse .*)", said)
+    (command,) = re.findall(r"resume with: aisb (run --reuse .*)", said)
     code, listed = aisb("runs", "list")
     assert "partial" in listed
     service.status = lambda number: 200
@@ -150,7 +150,7 @@ def test_an_outage_under_two_workers_ends_with_3_too(service: Any, aisb: Any) ->
     code, said = aisb(*asked(service, "--workers", "2"), settings=settings)
     assert code == 3, said
     assert "nothing succeeded for" in said
-    assert "go on with: aisb run --reuse" in said
+    assert "resume with: aisb run --reuse" in said
 
 
 def test_requests_that_a_working_service_refuses_do_not_pause_a_run(service: Any, aisb: Any) -> None:
@@ -171,7 +171,7 @@ def test_a_run_ends_after_as_many_failures_as_were_allowed(
     assert code == 1, said
     assert f"stopped: {most} requests failed (--stop-after-failures {limit})" in said
     assert "requests have no answer yet" in said
-    assert "go on with: aisb run --reuse" in said
+    assert "resume with: aisb run --reuse" in said
     assert most <= service.statuses.count(500) <= most + 2
     assert "partial" in aisb("runs", "list")[1]
 
@@ -187,7 +187,7 @@ def test_fewer_failures_than_that_leave_the_exit_code_to_max_failures(service: A
 def test_a_limit_that_is_none_is_refused(service: Any, aisb: Any) -> None:
     code, said = aisb(*asked(service, "--stop-after-failures", "0%"))
     assert code == 2, said
-    assert "give a number of failed requests, such as 20, or a part of all, such as 5%" in said
+    assert "give a number of failed requests, such as 20, or a share of all requests, such as 5%" in said
     assert not service.statuses
 
 

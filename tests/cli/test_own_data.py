@@ -141,12 +141,12 @@ def test_a_meta_file_elsewhere_is_named_by_its_flag(work):
 @pytest.mark.parametrize(
     ("meta", "said"),
     [
-        ("[]", "an object is wanted, and this is list"),
+        ("[]", "expected an object, found list"),
         ("{", "not JSON: "),
-        ('{"count": 3}', "'count' is no key of it; known: output_config, request_count, sampling_mode"),
-        ('{"request_count": 0}', "request_count is 0, and must be a whole number of at least 1"),
-        ('{"sampling_mode": "any"}', "sampling_mode is 'any', and can be default, shuffle or random"),
-        ('{"output_config": {"method": "normal"}}', "it has a method, uniform or percentage, and params"),
+        ('{"count": 3}', "unknown key 'count'; known: output_config, request_count, sampling_mode"),
+        ('{"request_count": 0}', "request_count is 0, but must be a whole number of at least 1"),
+        ('{"sampling_mode": "any"}', "sampling_mode is 'any', but must be default, shuffle or random"),
+        ('{"output_config": {"method": "normal"}}', "expected a method, uniform or percentage, and params"),
         (
             '{"output_config": {"method": "uniform", "params": {"min_value": 9, "max_value": 3}}}',
             "min_value 9 is above max_value 3",
@@ -169,10 +169,10 @@ def test_a_meta_file_that_says_what_cannot_be_is_named(work, meta, said):
     ("words", "said"),
     [
         (["--custom-dataset-path", "no.csv"], "no.csv: there is no such file"),
-        (["--custom-dataset-path", "known.txt"], "known.txt: a .jsonl or .csv file is wanted"),
+        (["--custom-dataset-path", "known.txt"], "known.txt: expected a .jsonl or .csv file"),
         (
             ["--custom-dataset-path", "qa.jsonl", "--custom-dataset-data-type", "mcq"],
-            "rows of type mcq have A and B, its options, and these have answer, question",
+            "rows of type mcq have A and B, its options, but these have answer, question",
         ),
         (
             ["--custom-dataset-path", "qa.jsonl", "--custom-dataset-data-type", "rag"],
@@ -180,7 +180,7 @@ def test_a_meta_file_that_says_what_cannot_be_is_named(work, meta, said):
         ),
         (
             ["--custom-dataset-path", "qa.jsonl", "--custom-dataset-infer-method", "ppl"],
-            "the method ppl compares options, and rows of type qa have none",
+            "the method ppl compares options, but rows of type qa have none",
         ),
         (
             ["--custom-dataset-path", "qa.jsonl", "--custom-dataset-meta-path", "no.json"],
@@ -188,7 +188,7 @@ def test_a_meta_file_that_says_what_cannot_be_is_named(work, meta, said):
         ),
         (
             ["--custom-dataset-data-type", "qa"],
-            "--custom-dataset-data-type says more of --custom-dataset-path, which is not given",
+            "--custom-dataset-data-type needs --custom-dataset-path",
         ),
         (["--datasets", "./no.toml"], "./no.toml: there is no task file"),
         (["--datasets", "BFCL_gen_multi_turn"], "the task BFCL_gen_multi_turn is not offered yet"),
@@ -204,7 +204,7 @@ def test_what_cannot_be_asked_is_said(work, words, said):
         ('{"question": "a", "answer": "b"}\n{"question": "torn', "own.jsonl, line 2: not JSON"),
         (
             '{"prompt": "a", "answer": "b"}\n',
-            "own.jsonl, line 1: a row has a text `question`, and this one has",
+            "own.jsonl, line 1: expected a row with a text `question`, found",
         ),
         ("\n", "own.jsonl: there are no rows"),
     ],
@@ -252,16 +252,14 @@ def test_a_task_file_elsewhere_finds_its_data_and_a_run_of_it_goes_on(work):
 def test_a_task_that_no_plugin_grades_is_said_with_what_to_install(work):
     said = aisb("--block", "evaluator-text", "tasks", "new", "qa.jsonl", cwd=work, code=2)
     assert "no grading of answers named 'number'" in said
-    assert "a plugin brings it in its grading.toml; `aisb plugins list` shows what is installed" in said
+    assert "a plugin defines it in its grading.toml; `aisb plugins list` shows what is installed" in said
     assert "plugin evaluator-text is blocked" in said
     assert not (work / "qa.toml").exists()
 
 
 def test_a_task_file_is_not_overwritten(work):
     aisb("tasks", "new", "qa.jsonl", cwd=work)
-    assert "qa.toml is there already; --force replaces it" in aisb(
-        "tasks", "new", "qa.jsonl", cwd=work, code=2
-    )
+    assert "qa.toml exists already; --force replaces it" in aisb("tasks", "new", "qa.jsonl", cwd=work, code=2)
     aisb("tasks", "new", "qa.jsonl", "--force", cwd=work)
     assert "x.txt: a task file ends with .toml" in aisb(
         "tasks", "new", "qa.jsonl", "-o", "x.txt", cwd=work, code=2
@@ -425,7 +423,7 @@ def test_a_choice_without_an_answer_is_not_asked_and_a_file_without_any_is_kept(
     none = "question,A,B\nRed?,x,y\nBlue?,x,y\n"
     said, outcomes = graded(work, none, {"Red?": "A", "Blue?": "A"}, name="none.csv")
     assert outcomes == {}
-    assert "its predictions are kept, and not scored" in said
+    assert "its predictions are kept, but not scored" in said
 
 
 def test_a_performance_run_asks_every_row(work):
@@ -459,10 +457,16 @@ def test_a_csv_file_with_another_mark_between_cells_is_read(work, mark):
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"A": "x", "C": "y", "answer": "C"}, "line 2: the options are A, C, without B: letters must go on"),
-        ({"B": "x", "C": "y", "answer": "C"}, "line 2: the options are B, C, without A: letters must go on"),
+        (
+            {"A": "x", "C": "y", "answer": "C"},
+            "line 2: the options are A, C, without B: letters must be consecutive",
+        ),
+        (
+            {"B": "x", "C": "y", "answer": "C"},
+            "line 2: the options are B, C, without A: letters must be consecutive",
+        ),
         ({"A": "x", "B": " ", "C": "y", "answer": "A"}, "line 2: the options are A, C, without B"),
-        ({"A": "x", "B": "y", "answer": "z"}, "the answer of row 2 is 'z', which is none of its options"),
+        ({"A": "x", "B": "y", "answer": "z"}, "the answer of row 2 is 'z', which is not one of its options"),
     ],
 )
 def test_options_with_a_gap_or_without_the_answer_are_an_error_with_their_place(work, row, said):

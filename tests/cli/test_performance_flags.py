@@ -36,7 +36,7 @@ def test_an_unknown_dialect_and_percentiles_that_are_no_list_are_said(tmp_path: 
     assert "no dialect named 'vlm'; did you mean 'vllm'?" in unknown.stderr
     wrong = aisb(*PERF, "--percentiles", "many", cwd=tmp_path)
     assert wrong.returncode == 2
-    assert "--percentiles many is no list like 50,90,99" in wrong.stderr
+    assert "--percentiles many is not a list like 50,90,99" in wrong.stderr
 
 
 def test_a_result_that_is_not_valid_ends_with_4_where_valid_is_demanded(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_one_option_of_a_model_counts_tokens_where_the_service_does_not(tmp_path
             new = ["run", "--mode", "perf", "--num-prompts", "2", *words]
             ended = aisb(*new, "--set", f"model.{option}={tmp_path / 'whole'}", cwd=tmp_path)
             assert ended.returncode == 0, ended.stderr
-            assert counted(tmp_path) == (1, "output tokens are told by: tokenizer 2")
+            assert counted(tmp_path) == (1, "output-token source: tokenizer 2")
         missing = aisb(*new, "--set", "model.tokenizer=/no/such/folder", cwd=tmp_path)
     assert missing.returncode == 2
     assert "models.vllm-api-stream-chat.tokenizer: " in missing.stderr
@@ -99,4 +99,4 @@ def test_what_is_demanded_is_the_certificate_that_is_shown_also_with_a_tokenizer
     shown = re.findall(r"^  SUSPECT: (.*(?:\n    .*)*)", whole, re.MULTILINE)
     demanded = re.findall(r"^  (.*)", ended.stderr.partition("is SUSPECT:\n")[2], re.MULTILINE)[:-1]
     assert [" ".join(one.split()) for one in shown] == demanded
-    assert any("replies have another length than was asked" in one for one in demanded)
+    assert any("replies have another length than requested" in one for one in demanded)

@@ -288,16 +288,16 @@ def test_made_prompts_and_replies_have_the_lengths_of_the_flags(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
-        ("--input-len", "their prompts are as long as they are"),
-        ("--output-len", "the longest reply of any task is --max-out-len N"),
+        ("--input-len", "the lengths of their prompts are fixed"),
+        ("--output-len", "--max-out-len N limits the replies of any task"),
     ],
 )
 def test_lengths_of_rows_that_are_read_cannot_be_set(tmp_path: Path, mock, flag: str, said: str) -> None:
     code, output = run(tmp_path, mock.url, flag, "24")
     assert code == 2
-    assert f"{flag} is for datasets that make their rows, and 'jsonl', the dataset of demo_gsm8k" in output
+    assert f"{flag} is for datasets that generate rows, which 'jsonl', the dataset of demo_gsm8k" in output
     assert said in output
-    assert "datasets that make them: synthetic" in output
+    assert "datasets that generate them: synthetic" in output
     assert run(tmp_path, mock.url, flag, "0", task="synthetic")[0] == 2
 
 
@@ -495,7 +495,7 @@ def test_an_accuracy_run_says_how_fast_it_was_and_does_not_become_a_performance_
     assert (code, "TPOT" in output) == (0, True), output
     code, output = run(tmp_path, mock.url, "--reuse", mode="perf")
     assert code == 2
-    assert "is no performance run, and cannot become one" in output
+    assert "is not a performance run, and cannot become one" in output
 
 
 @pytest.mark.parametrize(
@@ -538,10 +538,10 @@ def test_a_load_that_cannot_be_had_is_refused_before_the_first_request(
 def test_pressure_and_duration_belong_to_performance_runs(tmp_path: Path, mock) -> None:
     code, output = run(tmp_path, mock.url, "--pressure", mode="all")
     assert code == 2
-    assert "load.pressure_time: asks rows again and again, which only --mode perf can show" in output
+    assert "load.pressure_time: repeats rows, which only --mode perf can report" in output
     code, output = run(tmp_path, mock.url, "--duration", "5", mode="all")
     assert code == 2
-    assert "load.duration: asks rows again and again, which only --mode perf can show" in output
+    assert "load.duration: repeats rows, which only --mode perf can report" in output
 
 
 def test_failures_are_failures_and_not_tried_again(tmp_path: Path) -> None:
@@ -595,4 +595,4 @@ def test_every_turn_of_a_conversation_is_scored_and_none_is_missing(tmp_path: Pa
     (file,) = tmp_path.glob("outputs/default/*/results/*/talk.json")
     result = json.loads(file.read_text())
     assert (result["asked"], result["not_asked_yet"]) == (9, 0)
-    assert "not asked yet" not in output
+    assert "not sent yet" not in output

@@ -341,7 +341,7 @@ def test_a_row_that_is_no_mapping_costs_its_own_task_alone(place):
     assert ended.code == 1
     assert place.results("fine")["accuracy"] == 100
     fault = "dataset 'faulty-rows' of plugin faulty (aisb-faulty 1.0) failed in its row 3"
-    reason = "TypeError: row 3: a row is a mapping with fields, and this is ['no', 'mapping']"
+    reason = "TypeError: row 3: expected a mapping with fields, found ['no', 'mapping']"
     assert f"listed is not asked: {fault}: {reason}" in ended.stderr
 
 
@@ -351,7 +351,7 @@ def test_a_task_that_was_not_asked_is_asked_once_the_plugin_is_mended(place):
     place.run("rotten", "fine")
     scored = place.aisb("score", "latest")
     assert scored.code == 1
-    assert "rotten · sim: not asked, and not scored: dataset 'faulty-rows'" in scored.stderr
+    assert "rotten · sim: not run, and not scored: dataset 'faulty-rows'" in scored.stderr
     audited = place.aisb("audit", "latest")
     assert "rotten · sim is left out" in audited.stderr
     assert "fine · sim: 6 outputs" in audited.stdout
@@ -367,7 +367,7 @@ def test_a_run_of_which_no_task_can_be_asked_ends_with_2_and_leaves_no_folder(pl
     place.task("bad", options=", breaks = 0")
     ended = place.run("rotten", "bad")
     assert ended.code == 2
-    assert "error: nothing can be asked: rotten, bad could not be made ready" in ended.stderr
+    assert "error: nothing can be sent: rotten, bad could not be prepared" in ended.stderr
     assert "ValueError: row 3 of this dataset is rotten" in ended.stderr
     assert "ValueError: row 0 of this dataset is rotten" in ended.stderr
     assert list((place.folder / "outputs/default").iterdir()) == []
@@ -588,7 +588,7 @@ def test_the_prompts_of_a_task_are_shown_beside_those_that_cannot_be_made(place)
     shown = place.aisb("tasks", "show", "step", "--sample", "5")
     assert shown.code == 1
     assert "question 4" in shown.stdout
-    assert "cannot be asked: postprocessor 'no-three' of plugin faulty" in shown.stdout
+    assert "cannot be sent: postprocessor 'no-three' of plugin faulty" in shown.stdout
     rotten = place.aisb("tasks", "show", "rotten", "--sample", "5")
     assert rotten.code == 2
     assert (

@@ -79,7 +79,7 @@ def test_a_performance_run_has_its_numbers_in_markdown(work):
         (("report", "--reporters", "htlm"), "no reporter named 'htlm'; did you mean 'html'?"),
         (
             ("report", "--set", "junit.least=3"),
-            "error: --set junit.least=3: it must begin with a reporter that is asked for (html), as in html.OPTION=VALUE",
+            "error: --set junit.least=3: it must begin with one of the reporters (html), as in html.OPTION=VALUE",
         ),
         (
             ("report", "perf", "latest", "--reporters", "junit"),

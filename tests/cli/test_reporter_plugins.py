@@ -228,7 +228,7 @@ def test_a_run_is_measured_by_the_role_of_an_option_whatever_its_name(aisb) -> N
     again = aisb("report", "--reporters", "tail", "--set", "tail.shares=[100]")
     for ended in (wrong, again):
         assert ended.returncode == 2
-        assert "run.reporter_options.tail: a percentile of 100: it must lie between 0 and" in ended.stderr
+        assert "run.reporter_options.tail: a percentile of 100: it must be between 0 and" in ended.stderr
 
 
 def test_an_accuracy_run_with_text_alone_loads_no_performance_engine(tmp_path: Path) -> None:

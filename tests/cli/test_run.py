@@ -311,7 +311,7 @@ def test_json_of_a_run_itself_is_asked_for_otherwise() -> None:
     done = CliRunner().invoke(cli, ["run", "--models", "sim", "--datasets", "demo_gsm8k", "--json"])
     assert done.exit_code == 2
     assert done.stderr.endswith(
-        "--json goes with --search or --dry-run; a run itself is shown as JSON by --reporters text,json\n"
+        "--json goes with --search or --dry-run; for the results of a run as JSON use --reporters text,json\n"
     )
 
 
@@ -478,8 +478,8 @@ def test_missing_data_names_each_place_and_where_it_comes_from(tmp_path: Path) -
         (["--models", "sim", "--datasets", "demo_gsm8k", "--reuse", "20200101_000000"], "no run '20200101_000000'; there is no run in outputs/default yet"),
         (["--mode", "eval"], "--mode eval needs a run to read: --reuse TIMESTAMP"),
         (["--mode", "quick"], "'quick' is not one of"),
-        (["--datasets", "demo_gsm8k"], "nothing to run: no --models given"),
-        (["--models", "sim", "--datasets", "demo_gsm8k", "--custom-dataset-path", "x"], "error: x: a .jsonl or .csv file is wanted"),
+        (["--datasets", "demo_gsm8k"], "nothing to run: --models is not set"),
+        (["--models", "sim", "--datasets", "demo_gsm8k", "--custom-dataset-path", "x"], "error: x: expected a .jsonl or .csv file"),
     ],
 )  # fmt: skip
 def test_bad_input_ends_with_2_and_says_what_to_do(tmp_path: Path, words: list[str], text: str) -> None:
@@ -526,7 +526,7 @@ def test_models_and_tasks_of_ones_own_stand_in_aisb_toml(tmp_path: Path, mock: M
     tomllib.loads((tmp_path / "aisb.toml").read_text())
     twice = aisb("config", "init", cwd=tmp_path)
     assert twice.code == 2
-    assert "aisb.toml is there already; --force replaces it, -o names another file" in twice.err
+    assert "aisb.toml exists already; --force replaces it, -o names another file" in twice.err
     (tmp_path / "aisb.toml").write_text(
         f"""
         [run]

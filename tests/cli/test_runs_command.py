@@ -155,9 +155,7 @@ def test_nothing_outside_the_work_folder_is_removed(work: Path, real: Path, tmp_
 def test_a_run_with_a_name_of_its_own_is_kept(work: Path, real: Path) -> None:
     (work / real.name).rename(work / "baseline")
     done = CliRunner().invoke(cli, ["runs", "rm", "baseline", "-y", "-w", str(work)])
-    assert "has been given a name of its own, as a baseline that is kept: it is not removed" in str(
-        done.exception
-    )
+    assert "has a name given by a user, such as a baseline to keep: it is not removed" in str(done.exception)
     assert (work / "baseline").is_dir()
 
 

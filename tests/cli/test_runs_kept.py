@@ -194,7 +194,7 @@ def check_reports(work: Path, left: int) -> None:
     """Hold every kind of report to say how many requests were not asked."""
     for ending in (".txt", ".md", ".json"):
         text = " ".join(only(work, f"summary/*{ending}").read_text().split())
-        assert f"{left} requests not asked yet" in text, ending
+        assert f"{left} requests not sent yet" in text, ending
     head, row, *_ = csv.reader(only(work, "summary/*.csv").read_text().splitlines())
     assert dict(zip(head, row, strict=True))["sim not asked"] == str(left)
     (case,) = ET.parse(only(work, "summary/*.xml")).iterfind(".//skipped/..")
@@ -203,7 +203,7 @@ def check_reports(work: Path, left: int) -> None:
     embedded = re.search(r'id="head"[^>]*>([^<]*)<', page)
     assert embedded is not None
     head_data = zlib.decompress(base64.b64decode(embedded[1]))
-    assert f"{left} requests not asked yet" in head_data.decode()
+    assert f"{left} requests not sent yet" in head_data.decode()
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def test_sigterm_ends_an_accuracy_run_as_ctrl_c_does(tmp_path: Path, count: str)
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130, output
     assert "stopping: what has finished is kept" in output
-    assert "go on with: aisb run --reuse" in output
+    assert "resume with: aisb run --reuse" in output
     assert last_session(tmp_path)["exit_code"] == 130
 
 
@@ -72,7 +72,7 @@ def test_sigterm_ends_a_run_in_the_background_of_a_shell_which_ignores_ctrl_c(tm
     os.kill(pid, signal.SIGTERM)
     output, _ = shell.communicate(timeout=60)
     assert "ended 130" in output
-    assert "go on with: aisb run --reuse" in output
+    assert "resume with: aisb run --reuse" in output
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def stopped(run: subprocess.Popen[str], work: Path) -> str:
     run.send_signal(signal.SIGINT)
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130, output
-    return output.partition("go on with: ")[2]
+    return output.partition("resume with: ")[2]
 
 
 def go_on(printed: str, cwd: Path) -> str:
@@ -137,7 +137,7 @@ def test_the_printed_continuation_works_as_printed(tmp_path: Path) -> None:
         assert run.poll() is None
     run.send_signal(signal.SIGINT)
     output, _ = run.communicate(timeout=60)
-    printed = output.partition("go on with: ")[2]
+    printed = output.partition("resume with: ")[2]
     assert "--block reporter-plots --mode infer --data-dir 'my data'" in printed
     assert "40/40 finished" in go_on(printed, tmp_path)
 

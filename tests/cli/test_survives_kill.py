@@ -138,7 +138,7 @@ def test_ctrl_c_keeps_what_has_finished_and_says_how_to_go_on(tmp_path: Path) ->
         output, _ = run.communicate(timeout=30)
         assert run.returncode == 130, output
         assert "stopping: what has finished is kept" in output
-        assert f"go on with: aisb run --reuse {folders[0].name}" in output
+        assert f"resume with: aisb run --reuse {folders[0].name}" in output
         assert (
             json.loads((folders[0] / "configs/manifest.json").read_text())["sessions"][0]["exit_code"] == 130
         )

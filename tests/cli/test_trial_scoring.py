@@ -141,7 +141,7 @@ def test_keys_that_belong_to_asking_are_refused(work, words, setting):
     before, kept = configuration(work), results(work)
     key = setting.partition("=")[0]
     error = aisb(*words, "--set", setting, cwd=work, code=2)
-    assert f"{key}: this belongs to asking, and the answers in " in error
+    assert f"{key}: this affects requests, and those of " in error
     assert f"start a new run, without --reuse: aisb run --models … --datasets … with --set {key}=…" in error
     assert (configuration(work), results(work)) == (before, kept)
 
@@ -159,7 +159,7 @@ def test_flags_that_say_otherwise_what_was_asked_are_refused_and_the_same_ones_a
         "--num-prompts",
     )
     assert "62.50" in aisb(*again, "8", cwd=work)
-    assert "load.num_prompts: was 8, is 4: this belongs to asking" in aisb(*again, "4", cwd=work, code=2)
+    assert "load.num_prompts: was 8, is 4: this affects requests" in aisb(*again, "4", cwd=work, code=2)
     error = aisb(*again, "8", "--max-out-len", "5", cwd=work, code=2)
     assert "params.max_tokens: was " in error
 

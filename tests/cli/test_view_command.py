@@ -182,7 +182,7 @@ def test_a_folder_that_is_not_there_is_said_with_what_to_do():
     done = CliRunner().invoke(cli, ["view", "nowhere"])
     assert isinstance(done.exception, UsageError)
     assert str(done.exception) == (
-        "there is no folder nowhere: name the one in which runs are, or make a first run with\n"
+        "there is no folder nowhere: name the folder with your runs, or make a first run with\n"
         "  aisb run --models sim --datasets demo_gsm8k"
     )
 
@@ -191,7 +191,7 @@ def test_a_port_that_is_taken_is_said(view, home):
     done = CliRunner().invoke(cli, ["view", str(home), "--port", str(view.port)])
     assert isinstance(done.exception, UsageError)
     assert str(done.exception) == (
-        f"port {view.port} of 127.0.0.1 cannot be used: Address already in use; leave --port out for a free one"
+        f"port {view.port} of 127.0.0.1 cannot be used: Address already in use; omit --port for a free one"
     )
 
 

@@ -55,14 +55,12 @@ def test_numbers_of_any_size_keep_their_digits(rows):
 
 
 def test_a_torn_line_names_file_and_line(rows):
-    with pytest.raises(DataError, match=r"a.jsonl, line 2: not JSON: .*: the line is torn"):
+    with pytest.raises(DataError, match=r"a.jsonl, line 2: not JSON: .*: the line is incomplete"):
         rows("a.jsonl", '{"a": 1}\n{"a": "b', "jsonl")
 
 
 def test_a_line_that_is_no_object_says_what_it_is(rows):
-    with pytest.raises(
-        DataError, match=r"a.jsonl, line 1: a row is an object with fields, and this is a list"
-    ):
+    with pytest.raises(DataError, match=r"a.jsonl, line 1: expected an object with fields, found a list"):
         rows("a.jsonl", '[{"a": 1}]\n', "jsonl")
 
 
@@ -84,7 +82,7 @@ def test_json_is_a_list_an_object_of_objects_or_a_key_in_it(rows):
 def test_json_without_rows_lists_the_keys(rows):
     content = '{"canary": "…", "examples": []}'
     with pytest.raises(
-        DataError, match=r"this is an object with the keys canary, examples; say where: key = "
+        DataError, match=r"found an object with the keys canary, examples; set its path: key = "
     ):
         rows("a.json", content, "json")
     with pytest.raises(DataError, match=r"key = 'rows': there is no 'rows'; the keys are canary, examples"):
@@ -94,11 +92,9 @@ def test_json_without_rows_lists_the_keys(rows):
 def test_broken_json_names_the_line_and_json_lines_the_reader(rows):
     with pytest.raises(DataError, match=r"a.json, line 2: not JSON: Expecting value at column 7"):
         rows("a.json", '[\n{"a": }]', "json")
-    with pytest.raises(DataError, match=r"for one object a line write use = 'jsonl'"):
+    with pytest.raises(DataError, match=r"for one object per line write use = 'jsonl'"):
         rows("a.json", '{"a": 1}\n{"a": 2}', "json")
-    with pytest.raises(
-        DataError, match=r"a.json, row 2: a row is an object with fields, and this is the text 'x'"
-    ):
+    with pytest.raises(DataError, match=r"a.json, row 2: expected an object with fields, found the text 'x'"):
         rows("a.json", '[{"a": 1}, "x"]', "json")
 
 
@@ -117,16 +113,16 @@ def test_csv_has_a_header_or_columns(rows):
 
 def test_a_csv_row_of_another_length_names_the_line_and_the_columns(rows):
     with pytest.raises(
-        DataError, match=r"a.csv, line 3: the row has 1 cells, and the header 2: a, b; for a file"
+        DataError, match=r"a.csv, line 3: the row has 1 cells, but the header 2: a, b; for a file"
     ):
         rows("a.csv", "a,b\n1,2\n3\n", "csv")
-    with pytest.raises(DataError, match=r"a.csv, line 1: the row has 3 cells, and columns names 2: a, b"):
+    with pytest.raises(DataError, match=r"a.csv, line 1: the row has 3 cells, but columns names 2: a, b"):
         rows("a.csv", "1,2,3\n", "csv", columns=["a", "b"])
 
 
 def test_an_open_quote_is_named_by_the_line_where_its_row_begins(rows):
     with pytest.raises(
-        DataError, match=r"a.csv, line 3: the row that begins here is not CSV: unexpected end of data; where"
+        DataError, match=r"a.csv, line 3: the row that begins here is not CSV: unexpected end of data; if"
     ):
         rows("a.csv", 'a,b\n1,2\n3,"4\n5,6\n7,8\n', "csv")
 
@@ -223,7 +219,7 @@ def test_a_wrong_option_of_a_step_says_what_is_wrong(step):
     for name, options, message in (
         ("regex", {"pattern": "("}, r"'\(' is not a regular expression"),
         ("regex", {"pattern": "a", "group": 1}, r"group = 1: the pattern 'a' has 0 groups"),
-        ("remove", {}, r"say what to remove: characters, text or pattern"),
+        ("remove", {}, r"set what to remove: characters, text or pattern"),
         ("after", {"marker": ""}, r"marker must not be empty"),
         ("replace", {"old": "a", "new": r"\2", "pattern": True}, r"does not fit the pattern"),
         ("strip-reasoning", {"tags": []}, r"tags must name at least one tag"),

@@ -154,12 +154,12 @@ def test_a_resolved_run_resolves_to_itself(plugins: Plugins, tmp_path: Path) -> 
         ({"datasets": "demo_gsm8"}, UnknownName, "no task named 'demo_gsm8'; did you mean 'demo_gsm8k'?"),
         ({"datasets": "gsm8k:zero"}, UnknownName, "no variant of gsm8k named 'zero'"),
         ({"datasets": "gsm8k:a:b"}, ConfigError, "a selection is NAME[:variant][:field=value+value]"),
-        ({"models": "", "datasets": ""}, UsageError, "nothing to run: no --models given (aisb run --search shows"),
+        ({"models": "", "datasets": ""}, UsageError, "nothing to run: --models is not set (aisb run --search shows"),
         ({"sets": ["task.promt.shots=0"]}, ConfigError, "tasks.demo_gsm8k.promt: there is no such key; did you mean 'prompt'?"),
         ({"sets": ["task.prompt.shot_count=0"]}, ConfigError, "tasks.demo_gsm8k.prompt.shot_count: there is no such key; did you mean"),
         ({"sets": ["task.prompt.shots=-1"]}, ConfigError, "tasks.demo_gsm8k.prompt.shots: input should be greater than or equal to 0 (it is -1)"),
         ({"sets": ["modle.url=x"]}, ConfigError, "modle.url: a path begins with model., task., load., params., run., judge., launcher., models.NAME. or tasks.NAME.; did you mean 'model'?"),
-        ({"sets": ["task=1"]}, ConfigError, "task: names a whole table; name a key in it"),
+        ({"sets": ["task=1"]}, ConfigError, "task: is a whole table; name a key in it"),
         ({"sets": ["tasks.gsm8k.prompt.shots=1"]}, ConfigError, "'gsm8k' is not selected; did you mean 'demo_gsm8k'?"),
         ({"sets": ["nonsense"]}, ConfigError, "--set nonsense: is not PATH=VALUE"),
         ({"sets": ["a b.c=1"]}, ConfigError, "a b.c: is not a path of keys with dots between them"),
@@ -170,7 +170,7 @@ def test_a_resolved_run_resolves_to_itself(plugins: Plugins, tmp_path: Path) -> 
         ({"sets": ["params.best_of=2"]}, ConfigError, "params.best_of: 2: several answers in one reply"),
         ({"sets": ["params.stream=false"]}, ConfigError, "params.stream: whether replies are streamed is an option of the model, not a parameter; write stream = true or false under [options]"),
         ({"sets": ["params.max_tokens=0"]}, ConfigError, "params.max_tokens: must be a whole number of at least 1 (it is 0)"),
-        ({"sets": ["model.api_key='sk-1'"]}, ConfigError, "a key does not belong in a configuration"),
+        ({"sets": ["model.api_key='sk-1'"]}, ConfigError, "an API key does not belong in a configuration"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_path(
@@ -186,7 +186,7 @@ def test_what_is_wrong_is_said_with_its_path(
     [
         ("[run\n", "is not a TOML file"),
         ("[modles.x]\n", "modles: there is no such table; did you mean 'models'?"),
-        ("[models.x]\nabbr = 'x'\n", "models.x.backend: this key is needed"),
+        ("[models.x]\nabbr = 'x'\n", "models.x.backend: this key is required"),
         ("[run]\nmodel = ['sim']\n", "run.model: there is no such key; did you mean 'models'?"),
     ],
 )

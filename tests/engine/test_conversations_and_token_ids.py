@@ -60,7 +60,7 @@ def test_later_turns_that_are_no_list_name_the_sample(render):
 
 
 def test_later_turns_in_a_text_are_refused_with_both_ways_to_write_them(render):
-    with pytest.raises(ConfigError, match=r"one field that holds the later turns \('{turns}'\), or a list"):
+    with pytest.raises(ConfigError, match=r"one field with the later turns \('{turns}'\), or a list"):
         render({"q": "Hi"}, prompt={"user": "{q}", "followups": "and {q}"})
 
 
@@ -87,7 +87,8 @@ def test_what_is_no_list_of_token_ids_is_an_error(render, ids):
 )
 def test_token_ids_stand_alone(more):
     with pytest.raises(
-        ValueError, match=rf"prompt.tokens is all that is sent, so prompt.{next(iter(more))} cannot be set"
+        ValueError,
+        match=rf"prompt.tokens replaces the whole prompt, so prompt.{next(iter(more))} cannot be set",
     ):
         Task(name="toy", summary="", dataset={}, prompt={"tokens": "{ids}"} | more)
 

@@ -52,8 +52,8 @@ def test_a_missing_file_names_each_place_and_the_source(tmp_path):
         f"  {tmp_path}/a/toy/test.jsonl\n"
         f"  {tmp_path}/b/toy/test.jsonl\n"
         "  the data comes from https://example.org/data\n"
-        "  place it there, or say where it is with --data-dir or the variable AISB_DATA\n"
-        "  aisb data pull toy gets it, or says what to place where"
+        "  place it there, or name its folder with --data-dir or the variable AISB_DATA\n"
+        "  aisb data pull toy downloads it, or tells which files to place where"
     )
 
 

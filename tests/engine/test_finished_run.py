@@ -100,11 +100,11 @@ def test_groups_come_before_their_averages_and_merge_hides_both(tmp_path):
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
-    with pytest.raises(RunError, match="is no run folder: it has neither configs/ nor results/") as raised:
+    with pytest.raises(RunError, match="is not a run folder: it has neither configs/ nor results/") as raised:
         open_finished_run(tmp_path)
     assert str(tmp_path) in str(raised.value)
-    assert "give the folder of one run" in str(raised.value)
-    with pytest.raises(RunError, match="is no run folder: it does not exist"):
+    assert "name the folder of one run" in str(raised.value)
+    with pytest.raises(RunError, match="is not a run folder: it does not exist"):
         open_finished_run(tmp_path / "nothing")
 
 
@@ -112,7 +112,7 @@ def test_a_broken_result_is_named_with_the_command_that_makes_it_again(tmp_path)
     folder = tmp_path / "20261121_220301"
     file = put(folder)
     file.write_text("{")
-    with pytest.raises(RunError, match="is no result") as raised:
+    with pytest.raises(RunError, match="is not a result") as raised:
         open_finished_run(folder)
     assert str(file) in str(raised.value)
     assert "aisb run --mode eval --reuse 20261121_220301" in str(raised.value)
@@ -122,8 +122,8 @@ def test_a_broken_result_is_named_with_the_command_that_makes_it_again(tmp_path)
     ("text", "reason"),
     [
         ('{"model": "sim"}', "it lacks 'task'"),
-        ("[]", "is no result"),
-        ('{"model": "m", "task": "t", "version": "v", "mode": "gen", "metrics": [3]}', "is no result"),
+        ("[]", "is not a result"),
+        ('{"model": "m", "task": "t", "version": "v", "mode": "gen", "metrics": [3]}', "is not a result"),
     ],
 )
 def test_a_result_of_another_shape_is_named(tmp_path, text, reason):
@@ -142,7 +142,7 @@ def test_a_broken_configuration_is_named(tmp_path):
     file = tmp_path / "configs" / f"{tmp_path.name}.toml"
     for text in ("[1", "[[subtasks]]\nmodel = 'sim'\n"):
         file.write_text(text)
-        with pytest.raises(RunError, match="is broken") as raised:
+        with pytest.raises(RunError, match="is damaged") as raised:
             open_finished_run(tmp_path)
         assert str(file) in str(raised.value)
         assert "restore it, or start a new run" in str(raised.value)
@@ -202,7 +202,7 @@ def test_performance_is_measured_once_and_by_the_configuration():
 
 def test_percentiles_that_are_no_numbers_are_named():
     run = open_finished_run(PERFORMANCE, measuring=MeasuringOptions("many"))
-    with pytest.raises(UsageError, match=r"percentiles 'many': these are numbers"):
+    with pytest.raises(UsageError, match=r"percentiles 'many': expected numbers"):
         run.performance["small", "sums"]
 
 

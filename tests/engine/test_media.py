@@ -129,11 +129,11 @@ def test_a_missing_file_is_told_with_every_place_where_it_was_looked_for(content
     with pytest.raises(DataError) as caught:
         content({"question": "?", "p": "lost.png"}, [{"file": "{p}"}])
     first, *places, advice, where = str(caught.value).splitlines()
-    assert first == "task.prompt.media.0: there is no file 'lost.png'; looked for:"
+    assert first == "task.prompt.media.0: there is no file 'lost.png'; searched:"
     assert places == [f"  {tmp_path}/rows/lost.png", f"  {tmp_path}/lost.png"]
     assert advice == (
-        "  a path is taken beside the data file, then under --data-dir and AISB_DATA; "
-        "an address begins with http:// or https://"
+        "  a path is searched beside the data file, then in --data-dir and AISB_DATA; "
+        "a URL begins with http:// or https://"
     )
     assert where == "  at sample 0"
 
@@ -143,8 +143,8 @@ def test_an_unknown_type_is_told_with_those_that_are_known(content, tmp_path):
     with pytest.raises(DataError) as caught:
         content({"question": "?", "p": "notes.txt"}, [{"file": "{p}"}])
     assert str(caught.value).splitlines()[0] == (
-        f"task.prompt.media.0: {tmp_path}/notes.txt does not end as an image does; "
-        f"known: {', '.join(MEDIA_TYPES['image'])}; a data URL can say any type"
+        f"task.prompt.media.0: {tmp_path}/notes.txt does not have the suffix of an image; "
+        f"known: {', '.join(MEDIA_TYPES['image'])}; a data URL can name any type"
     )
 
 
@@ -162,12 +162,12 @@ def test_a_file_that_is_too_large_is_told_with_the_limit(content, tmp_path):
     with pytest.raises(DataError) as caught:
         content({"question": "?", "p": "film.mp4"}, [media])
     assert str(caught.value).splitlines()[0] == (
-        f"task.prompt.media.0: {tmp_path}/film.mp4 has 61.2 MB, and max_mb allows 50; "
-        "make it smaller, or raise max_mb if the service takes as much"
+        f"task.prompt.media.0: {tmp_path}/film.mp4 has 61.2 MB, but max_mb is 50; "
+        "make it smaller, or raise max_mb if the service accepts it"
     )
     assert content({"question": "?", "p": "film.mp4"}, [media | {"max_mb": 62}])[0].kind == "video"
     row = {"question": "?", "p": "data:video/mp4;base64," + "A" * 1_000_000}
-    with pytest.raises(DataError, match=r"the data URL has 1\.0 MB, and max_mb allows 0\.5"):
+    with pytest.raises(DataError, match=r"the data URL has 1\.0 MB, but max_mb is 0\.5"):
         content(row, [media | {"max_mb": 0.5}])
 
 
@@ -284,7 +284,7 @@ def test_bytes_that_nothing_attaches_are_no_text(plugins, tmp_path):
         (make_png()[:20], "the image/png is cut off"),
         (JPEG[:20], "the image/jpeg is cut off before its size"),
         (b"", "holds 0 bytes that begin with b'': no known"),
-        (make_png(0, 3), "the image/png says that it has 0 × 3 pixels"),
+        (make_png(0, 3), "the image/png claims to have 0 × 3 pixels"),
     ],
 )
 def test_a_wrong_picture_in_parquet_names_its_row(plugins, tmp_path, content, told):
@@ -297,7 +297,9 @@ def test_a_wrong_picture_in_parquet_names_its_row(plugins, tmp_path, content, to
 
 def test_base64_that_is_torn_names_its_row(ready):
     text = base64.b64encode(make_png(40, 40)).decode()
-    with pytest.raises(DataError, match=r"rows\.jsonl, line 2: the field 'image'.* (?:no base64|cut off)"):
+    with pytest.raises(
+        DataError, match=r"rows\.jsonl, line 2: the field 'image'.* (?:not valid base64|cut off)"
+    ):
         ready([{"question": "?", "image": one} for one in (text, text[:-9])], [{"file": "{image}"}])
 
 
@@ -305,7 +307,7 @@ def test_a_picture_of_too_many_pixels_is_refused_however_small_its_file(content,
     bomb = make_png(1, 1)
     bomb = bomb[:16] + struct.pack(">II", 40_000, 40_000) + bomb[24:]
     (tmp_path / "bomb.png").write_bytes(bomb)
-    said = r"has 40,000 × 40,000 = 1,600,000,000 pixels, and max_pixels allows 100,000,000; who decodes it needs 4,800 MB"
+    said = r"has 40,000 × 40,000 = 1,600,000,000 pixels, but max_pixels is 100,000,000; decoding it needs 4,800 MB"
     for given in (
         "bomb.png",
         base64.b64encode(bomb).decode(),
@@ -329,9 +331,9 @@ def test_a_row_names_no_file_outside_of_the_datas_folders(plugins, tmp_path, nam
     task = Task(name="toy", summary="", dataset={"path": "rows.jsonl"}, prompt=table)
     loaded = load_samples(task, plugins, DataFolders([data]))
     renderer = Renderer(task, plugins, DataFolders([data]), files=loaded.files)
-    with pytest.raises(DataError, match=r"secret.png is outside of the data's folders") as caught:
+    with pytest.raises(DataError, match=r"secret.png is outside the data folders") as caught:
         renderer.request(loaded.samples[0])
-    assert "let --data-dir name the folder that holds both\n  at sample 0" in str(caught.value)
+    assert "set --data-dir to a folder that contains both\n  at sample 0" in str(caught.value)
     wider = Renderer(task, plugins, DataFolders([data, root]), files=loaded.files)
     assert wider.request(loaded.samples[0]).messages[-1].content[0].value == uri(root / "secret.png")
 
@@ -354,7 +356,7 @@ def test_a_link_in_the_data_does_not_lead_out_of_it_but_one_to_a_whole_data_set_
     # With the link among the data folders' own, its target is a place of the data; without, it is not.
     (data / "linked").unlink()
     renderer = Renderer(task, plugins, task_folders, files=loaded.files)
-    with pytest.raises(DataError, match="outside of the data's folders"):
+    with pytest.raises(DataError, match="outside the data folders"):
         renderer.request(loaded.samples[0])
 
 
@@ -372,18 +374,18 @@ def test_the_folder_that_a_task_itself_names_may_lie_anywhere(plugins, tmp_path)
         loaded = load_samples(task, plugins, DataFolders([data]))
         renderer = Renderer(task, plugins, DataFolders([data]), files=loaded.files)
         assert renderer.request(loaded.samples[0]).messages[-1].content[0].value == uri(pictures / "a.png")
-        with pytest.raises(DataError, match="outside of the data's folders"):
+        with pytest.raises(DataError, match="outside the data folders"):
             renderer.request(loaded.samples[1])
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "content", "told"),
     [
-        ("a.png", "image", b"root:x:0:0", "a.png is no image of a known type, whatever its name says"),
-        ("a.png", "image", make_wav(), "a.png is audio/wav, which is no image"),
-        ("a.wav", "audio", PIXEL, "a.wav is image/png, which is no audio"),
-        ("a.mp4", "video", make_wav(), "a.mp4 is audio/wav, which is no video"),
-        ("a.mp4", "video", b"<html>404 Not Found</html>", "a.mp4 is text/plain, which is no video"),
+        ("a.png", "image", b"root:x:0:0", "a.png is not an image of a known type, despite its name"),
+        ("a.png", "image", make_wav(), "a.png is audio/wav, not image"),
+        ("a.wav", "audio", PIXEL, "a.wav is image/png, not audio"),
+        ("a.mp4", "video", make_wav(), "a.mp4 is audio/wav, not video"),
+        ("a.mp4", "video", b"<html>404 Not Found</html>", "a.mp4 is text/plain, not video"),
         ("a.wav", "audio", make_wav(), None),
         ("a.mp4", "video", make_mp4(), None),
         ("a.m4a", "audio", make_mp4(), None),

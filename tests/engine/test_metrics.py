@@ -103,7 +103,7 @@ def test_a_k_that_cannot_be_is_refused():
 
 
 def test_scores_of_two_evaluators_are_not_one_set():
-    with pytest.raises(ValueError, match="scored more often than it was asked"):
+    with pytest.raises(ValueError, match="a sample has more scores than repeats"):
         summarize([*run("c"), *run("w")])
 
 

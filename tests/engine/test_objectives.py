@@ -40,8 +40,8 @@ def test_a_percentile_and_a_share_of_failures_are_about_the_whole_run() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "'' states no objective: write NAME=LIMIT, as in ttft=300,tpot=50"),
-        (" , ", "states no objective"),
+        ("", "'' has no objective: write NAME=LIMIT, as in ttft=300,tpot=50"),
+        (" , ", "has no objective"),
         ("ttft", "the objective 'ttft' is not NAME=LIMIT, as in ttft=300 or tpot:0.05s"),
         ("=300", "is not NAME=LIMIT"),
         ("tttf=300", "no objective named 'tttf'; did you mean 'ttft'?; known: ttft, ttfc, tpot, e2el"),
@@ -50,17 +50,17 @@ def test_a_percentile_and_a_share_of_failures_are_about_the_whole_run() -> None:
         ("ttft_p0=3", "the objective 'ttft_p0=3': a percentile must lie between 0 and 100, as in ttft_p95"),
         (
             "ttft=fast",
-            "the objective 'ttft=fast': 'fast' is no limit; write ttft=300, ttft=300ms or ttft=0.3s",
+            "the objective 'ttft=fast': 'fast' is not a limit; write ttft=300, ttft=300ms or ttft=0.3s",
         ),
-        ("ttft=300m", "'300m' is no limit"),
-        ("ttft=nan", "'nan' is no limit"),
+        ("ttft=300m", "'300m' is not a limit"),
+        ("ttft=nan", "'nan' is not a limit"),
         ("ttft=1e999", "a time must be more than 0 milliseconds"),
         ("ttft=0", "the objective 'ttft=0': a time must be more than 0 milliseconds"),
         ("ttft=-5ms", "a time must be more than 0 milliseconds"),
         ("ttft=5%", "the objective 'ttft=5%': a time is in ms or s, as in ttft=300ms"),
         ("failures=1", "the objective 'failures=1': failures are limited in percent, as in failures=1%"),
         ("failures=101%", "failures are limited in percent"),
-        ("ttft=1,ttft:2", "states 'ttft:2' after another limit for the same: state one"),
+        ("ttft=1,ttft:2", "sets 'ttft:2' after another limit for the same: keep one"),
     ],
 )
 def test_what_makes_no_sense_is_named(text: str, message: str) -> None:
@@ -71,7 +71,7 @@ def test_what_makes_no_sense_is_named(text: str, message: str) -> None:
 
 @pytest.mark.parametrize("text", ["ttft_p95=500", "tpot=50,failures=1%"])
 def test_goodput_takes_limits_that_each_request_can_keep_to(text: str) -> None:
-    with pytest.raises(UsageError, match="is about the whole run, and goodput counts requests"):
+    with pytest.raises(UsageError, match="applies to the whole run, but goodput counts requests"):
         parse_goodput(text)
 
 

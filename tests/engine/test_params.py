@@ -90,9 +90,7 @@ def test_no_name_that_a_service_knows_looks_misspelt() -> None:
     ],
 )
 def test_a_name_nearly_right_is_pointed_out_where_names_pass_through(name: str, near: str) -> None:
-    assert misspellings(Passing(), [name]) == [
-        f"params.{name} is sent as it is written; did you mean {near!r}?"
-    ]
+    assert misspellings(Passing(), [name]) == [f"params.{name} is sent unchanged; did you mean {near!r}?"]
     assert misspellings(Choosy(), [name]) == []
 
 

@@ -129,7 +129,7 @@ def test_what_nobody_told_is_none_and_never_zero(tmp_path):
     common = total.totals
     assert [common.input_tokens, common.output_tokens, common.total_rate, common.prefill_rate] == [None] * 4
     assert total.parameters["ICL"].n == 27
-    assert "output tokens are told by: unknown 3 (30 chunks)" in found.notes
+    assert "output-token source: unknown 3 (30 chunks)" in found.notes
 
 
 def test_failed_requests_are_counted_and_in_no_latency(tmp_path):
@@ -168,7 +168,7 @@ def test_a_reply_of_one_token_does_not_miss_an_objective_of_tpot(tmp_path):
     [
         ({"objectives": {"ttfs": 5}}, "no objective named 'ttfs'; did you mean 'ttft'\\?; known: ttft, ttfc"),
         ({"objectives": {"ttft": -5}}, "the objective 'ttft=-5': a time must be more than 0 milliseconds"),
-        ({"percentiles": [100]}, "a percentile of 100: it must lie between 0 and 100, as in 99 or 99.9"),
+        ({"percentiles": [100]}, "a percentile of 100: it must be between 0 and 100, as in 99 or 99.9"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(tmp_path, options, message):
@@ -236,7 +236,7 @@ LOAD = {"concurrency": 4}
             "INVALID",
             "64 requests could be in flight and 4",
         ),
-        ({"load": {"asked": {"request_rate": 20}}}, "rate", "INVALID", "20 requests/s were asked and 14"),
+        ({"load": {"asked": {"request_rate": 20}}}, "rate", "INVALID", "20 requests/s requested, 14"),
         (
             {"load": {"asked": LOAD | {"cache_share": 0.5}}},
             "cache hits",
@@ -333,7 +333,7 @@ def test_a_ramp_has_the_stage_total_only_and_is_not_suspect_for_it(tmp_path):
     load = {"asked": {"ramp_up": "linear:1:50"}}
     found = run(tmp_path, closed(), load=load)
     assert [stage.name for stage in found.stages] == ["total"]
-    assert found.unsteady == "the rate ramps as it was asked to, so there is only the stage total"
+    assert found.unsteady == "the rate changes as requested, so there is only the stage total"
     assert found.certificate.verdict == "VALID"
 
 
@@ -353,7 +353,7 @@ def test_input_tokens_other_than_asked_are_a_signal(tmp_path, exact, asked, told
     found = reasons(run(tmp_path, replies, load=ASKED | {"input_exact": exact}, extra=extra))
     assert ("input lengths" in found) == wrong
     if wrong:
-        assert f"of 120 of 120 prompts (the first: {told} of {asked} tokens)" in found["input lengths"][1]
+        assert f"for 120 of 120 prompts (the first: {told} of {asked} tokens)" in found["input lengths"][1]
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_a_service_that_refuses_ignore_eos_is_told_how_to_be_asked(tmp_path):
     refused = Failure("refused", "HTTP 422: extra fields not permitted: ignore_eos")
     found = run(tmp_path, [reply(n, n, tokens=0, usage=None, failure=refused) for n in range(3)])
     assert found.certificate.verdict == "INVALID"
-    assert any("leave it out with --set params.ignore_eos=" in reason for reason in found.certificate.reasons)
+    assert any("unset it with --set params.ignore_eos=" in reason for reason in found.certificate.reasons)
 
 
 def test_a_reply_that_stops_by_itself_may_be_shorter_than_its_limit_unless_it_was_told_to_go_on(tmp_path):

@@ -9,7 +9,7 @@ from aisb._plugins import Plugins
 from aisb._types import Message, Part, Request
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.loading import load_samples
-from aisb_engine._data.prompts import Renderer, cross
+from aisb_engine._data.prompts import Renderer, convert_prompt
 from aisb_engine._spec import Task
 
 
@@ -143,19 +143,19 @@ def test_selection_changes_no_examples(ask):
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        ({"shots": 7, "shots_from": {"split": "train"}}, r"7 examples are wanted, and split 'train' has 6"),
-        ({"shots": 6}, r"6 examples are wanted, and the data has 5 beside the sample itself"),
+        ({"shots": 7, "shots_from": {"split": "train"}}, r"7 examples are needed, but split 'train' has 6"),
+        ({"shots": 6}, r"6 examples are needed, but the data has 5 besides the sample itself"),
         (
             {"shots": 1, "shots_from": {"positions": [6]}},
             r"there is no row 6 \(counted from 0\): the data has 6",
         ),
         (
             {"shots": 2, "shots_from": {"positions": [1]}},
-            r"positions: names 1 rows, and 2 examples are wanted",
+            r"positions: names 1 rows, but 2 examples are needed",
         ),
         (
             {"shots": 4, "shots_from": {"split": "train", "same_group": True}},
-            r"4 examples are wanted, and split 'train' of group 'x' has 3",
+            r"4 examples are needed, but split 'train' of group 'x' has 3",
         ),
         ({"user": "{qestion}"}, r"task.prompt.user: \{qestion\}: no field 'qestion'(.|\n)*at sample x/0"),
     ],
@@ -198,21 +198,21 @@ TEXT = Request("0", text="t")
 
 
 def test_text_on_a_chat_endpoint_is_one_user_message():
-    assert turns(cross(TEXT, "chat")) == [("user", "t")]
-    assert cross(TEXT, "chat").text is None
-    assert turns(cross(TEXT, "chat", "be brief")) == [("system", "be brief"), ("user", "t")]
+    assert turns(convert_prompt(TEXT, "chat")) == [("user", "t")]
+    assert convert_prompt(TEXT, "chat").text is None
+    assert turns(convert_prompt(TEXT, "chat", "be brief")) == [("system", "be brief"), ("user", "t")]
 
 
 def test_chat_on_a_text_endpoint_is_its_contents_joined():
-    assert (cross(CHAT, "text").text, cross(CHAT, "text").messages) == ("s\nu\na", None)
-    assert cross(CHAT, "text", "be brief").text == "be brief\n\ns\nu\na"
-    assert cross(TEXT, "text", "be brief").text == "be brief\n\nt"
+    assert (convert_prompt(CHAT, "text").text, convert_prompt(CHAT, "text").messages) == ("s\nu\na", None)
+    assert convert_prompt(CHAT, "text", "be brief").text == "be brief\n\ns\nu\na"
+    assert convert_prompt(TEXT, "text", "be brief").text == "be brief\n\nt"
 
 
 def test_what_fits_passes_as_it_is_and_a_models_system_text_comes_first():
-    assert cross(CHAT, "chat") == CHAT
-    assert cross(TEXT, "text") == TEXT
-    assert turns(cross(CHAT, "chat", "be brief"))[0] == ("system", "be brief\n\ns")
+    assert convert_prompt(CHAT, "chat") == CHAT
+    assert convert_prompt(TEXT, "text") == TEXT
+    assert turns(convert_prompt(CHAT, "chat", "be brief"))[0] == ("system", "be brief\n\ns")
 
 
 def test_what_an_endpoint_cannot_be_sent_is_an_error():
@@ -220,9 +220,9 @@ def test_what_an_endpoint_cannot_be_sent_is_an_error():
     with pytest.raises(
         ConfigError, match=r"the task has image parts, which a text \(completions\) endpoint cannot"
     ):
-        cross(picture, "text")
-    assert cross(picture, "chat") == picture
+        convert_prompt(picture, "text")
+    assert convert_prompt(picture, "chat") == picture
     tokens = Request("0", tokens=(1, 2))
-    assert cross(tokens, "text") == tokens
+    assert convert_prompt(tokens, "text") == tokens
     with pytest.raises(ConfigError, match=r"a task of token ids needs a text \(completions\) endpoint"):
-        cross(tokens, "chat")
+        convert_prompt(tokens, "chat")

@@ -114,7 +114,7 @@ def test_a_function_gets_the_lines_on_progress(tmp_path):
     [
         ({"tasks": "demo_gsm8"}, UnknownName, "no task named 'demo_gsm8'; did you mean 'demo_gsm8k'?"),
         ({"models": "simm"}, UnknownName, "no model named 'simm'; did you mean 'sim'?"),
-        ({"models": []}, UsageError, "nothing to run: no --models given"),
+        ({"models": []}, UsageError, "nothing to run: --models is not set"),
         ({"models": 5}, UsageError, "models: 5 is neither a name nor tables by name"),
         ({"tasks": [5]}, UsageError, "tasks: 5 is neither a name nor tables by name"),
         ({"mode": "prf"}, UsageError, "mode='prf' is not one of all, infer, eval, viz, perf, perf_viz; did you"),

@@ -149,7 +149,7 @@ def test_choices_can_be_a_field_that_is_a_list(load):
             r"'3' is none of the 3 choices",
         ),
         ({"A": "text"}, {"choices": "{A}"}, r"task.sample.choices: \{A\} is 'text', not a list"),
-        ({"A": list(range(27))}, {"choices": "{A}"}, r"27 choices are more than there are letters"),
+        ({"A": list(range(27))}, {"choices": "{A}"}, r"27 choices, but there are 26 letters"),
         ({"A": ""}, {"group": "{A}"}, r"task.sample.group: the group is empty"),
         (
             {"A": "soon"},
@@ -168,7 +168,7 @@ def test_a_row_that_does_not_fit_is_an_error_with_its_line(load, row, sample, me
     [
         (
             CHOICES | {"target": "{A}"},
-            r"task.sample.target_letter: the target is already said by task.sample.target;",
+            r"task.sample.target_letter: the target is already set by task.sample.target;",
         ),
         ({"target_letter": "{answer}"}, r"task.sample.target_letter: needs choices"),
         (

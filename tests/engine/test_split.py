@@ -122,7 +122,7 @@ def test_a_process_that_is_gone_is_a_clear_error_and_no_endless_wait() -> None:
         with pytest.raises(RunError) as caught:
             split.each(dict, [(), ()])
         assert str(caught.value) == (
-            "a process that computed a part of the log ended by signal 9; the log is whole\n"
+            "a process that computed a part of the log ended by signal 9; the log is not damaged\n"
             "  is there enough memory? then compute it again: aisb run --mode perf_viz --reuse RUN"
         )
     finally:

@@ -82,7 +82,7 @@ def test_a_folder_without_a_tokenizer_lists_what_was_looked_for(tmp_path):
 
 def test_a_broken_tokenizer_file_is_named(tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"model": ')
-    with pytest.raises(UsageError, match=r"tokenizer.json is not a tokenizer that can be read: .*EOF"):
+    with pytest.raises(UsageError, match=r"tokenizer.json cannot be read as a tokenizer: .*EOF"):
         load_tokenizer(tmp_path)
 
 
@@ -105,7 +105,7 @@ def test_beside_a_tokenizer_json_code_is_not_needed(folder):
 @pytest.mark.skipif(find_spec("transformers") is not None, reason="transformers is installed")
 def test_without_transformers_other_files_say_what_to_install(tmp_path):
     (tmp_path / "tokenizer.model").write_bytes(b"\x0a")
-    with pytest.raises(PluginError, match=r"needs transformers: pip install transformers\n  or save it"):
+    with pytest.raises(PluginError, match=r"needs transformers: pip install transformers\n  or convert it"):
         load_tokenizer(tmp_path)
 
 

@@ -8,7 +8,7 @@ from aisb._errors import ConfigError, DataError
 from aisb._plugins import Plugins
 from aisb._types import Prediction, Request
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer, cross
+from aisb_engine._data.prompts import Renderer, convert_prompt
 from aisb_engine._data.samples import SampleMaker
 from aisb_engine._scoring.scoring import score
 from aisb_engine._spec import Task
@@ -66,13 +66,13 @@ def test_what_is_no_list_of_tools_is_told_with_the_form_that_is_wanted(params, f
 
 def test_tools_must_be_one_field(plugins):
     task = Task(name="t", summary="", dataset={}, prompt={"user": "?", "tools": "use {f}"})
-    with pytest.raises(ConfigError, match=r"task.prompt.tools: must be one field that holds a list of tools"):
+    with pytest.raises(ConfigError, match=r"task.prompt.tools: must be one field with a list of tools"):
         Renderer(task, plugins, DataFolders([]))
 
 
 def test_a_text_endpoint_is_told_to_be_none_for_tools():
     with pytest.raises(ConfigError, match=r"has tools, which a text \(completions\) endpoint cannot be sent"):
-        cross(Request("0", text="?", params={"tools": [TOOL]}), "text")
+        convert_prompt(Request("0", text="?", params={"tools": [TOOL]}), "text")
 
 
 async def graded(plugins, *calls, text="", steps=()):

@@ -99,7 +99,9 @@ def test_reasoning_that_was_cut_off_is_never_credited(steps, opening):
     for finish, ended in (("length", "truncated"), ("stop", "unparsed")):
         found = steps("demo_gsm8k").read(raw, Sample("0", {}, "18"), cut_off=finish == "length")
         assert found.answer is None
-        assert outcome(found.told_of(Prediction("0", text=raw, finish_reason=finish)), None, 0) == ended
+        assert (
+            outcome(found.with_read_text(Prediction("0", text=raw, finish_reason=finish)), None, 0) == ended
+        )
 
 
 @pytest.mark.parametrize(
@@ -172,8 +174,8 @@ def test_a_plugin_adds_marks_with_a_file_beside_its_tasks(tmp_path):
     ("text", "message"),
     [
         ('[[thoughts]]\nopen = "("\nclose = ")"\npattern = true', "not a regular expression"),
-        ('[[thoughts]]\nopen = "a"', "is no table of marks"),
-        ("[[thoughts", "is no table of marks"),
+        ('[[thoughts]]\nopen = "a"', "is not a table of marks"),
+        ("[[thoughts", "is not a table of marks"),
     ],
 )
 def test_a_broken_table_of_marks_is_named(tmp_path, text, message):
@@ -342,7 +344,7 @@ def test_what_was_cut_off_or_declines_is_no_marked_answer(steps, task, raw, fini
     sample = Sample("0", {"entry_point": "f"}, "18", OPTIONS if task == "mmlu" else ())
     found = steps(task).read(raw, sample, cut_off=finish == "length")
     value = float(found.answer is not None and found.answer.text == "18")
-    told = found.told_of(Prediction("0", text=raw, finish_reason=finish))
+    told = found.with_read_text(Prediction("0", text=raw, finish_reason=finish))
     assert outcome(told, found.answer, value) == ended
 
 

@@ -1,1 +1,1 @@
-"""The data sets of tasks: what is there, and how to get what is not."""
+"""The data sets of tasks: list and check the existing ones, download missing ones."""

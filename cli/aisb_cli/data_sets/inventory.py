@@ -1,7 +1,7 @@
-"""Say which data is there, how many rows it has, and whether it is what upstream published.
+"""Check which data exists, how many rows it has, and whether it equals the published data.
 
-What upstream published stands in the file `datasets.lock` beside a family's folder of tasks: for each task
-its number of rows, and the SHA-256 of its files by the layout in which they were seen.
+The published data is described in the file `datasets.lock` of each family of tasks: for each task the number
+of rows, and the SHA-256 of its files by layout.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ DataState = Literal[
     "there", "as published", "other rows", "other bytes", "not in the lock", "missing", "made", "wrong"
 ]
 FAILING_STATES: frozenset[DataState] = frozenset(("other rows", "other bytes", "wrong"))
-"""The states that a check fails for; missing data is one only where its task was named."""
+"""The states for which a check fails; missing data fails only if its task was named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """What `datasets.lock` says of one task: its rows, and hashes by layout."""
+    """The entry of one task in `datasets.lock`: rows, and hashes by layout."""
 
     rows: int | None = None
     sha256: Mapping[str, str] | None = None
 
     @classmethod
     def of(cls, lock: Mapping[str, Any], task: str) -> Locked:
-        """Return a task's entry; an empty one where it has none.
+        """Return a task's entry; an empty one if there is none.
 
         Raises:
-            ConfigError: the entry has something else than `rows`, `asked` and `sha256`.
+            ConfigError: the entry has other keys than `rows`, `asked` and `sha256`.
         """
         entry = dict(lock.get(task, {}))
         rows, sha256 = entry.pop("rows", None), entry.pop("sha256", {})
-        entry.pop("asked", None)  # how many of them the task asks: for the table of all tasks
+        entry.pop("asked", None)  # how many of the rows the task uses, for the table of all tasks
         if entry or not isinstance(sha256, Mapping) or not isinstance(rows, int | None):
             raise ConfigError(
                 f"datasets.lock: {task}", "an entry has rows = N, asked = N and sha256 = { layout = hash }"
@@ -50,10 +50,10 @@ class Locked:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the data of one task stands.
+    """The state of one task's data.
 
-    `layout` is the path that was found, as the task writes it; of missing data the first that the task reads.
-    `rows` and `sha256` are known where the data was read, and `wanted` is what the lock has.
+    `layout` is the path pattern of the task that matched; for missing data its first pattern. `rows` and
+    `sha256` are set if the data was read; `wanted` is the entry in the lock.
     """
 
     task: str
@@ -66,12 +66,12 @@ class Standing:
     note: str = ""
 
     def as_table(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return it in the form of `--json`."""
         return {**asdict(self), "paths": [str(path) for path in self.paths]}
 
 
 def look(task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: Mapping[str, Any]) -> Standing:
-    """Say whether a task's data is there, without reading it."""
+    """Check whether a task's data exists, without reading it."""
     wanted = Locked.of(lock, name)
     if not _is_read(task, plugins):
         return Standing(name, "made", wanted=wanted)
@@ -90,7 +90,7 @@ def look(task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: Ma
 def check_data(
     task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: Mapping[str, Any]
 ) -> Standing:
-    """Read a task's data whole, and compare its rows and bytes with what the lock has."""
+    """Read all of a task's data, and compare its rows and bytes with the lock."""
     from aisb_engine import load_samples
 
     found = look(task, name, plugins, folders, lock)
@@ -102,7 +102,7 @@ def check_data(
         return Standing(name, "wrong", found.layout, found.paths, wanted=found.wanted, note=str(error))
     if loaded.broken:
         row = loaded.broken[0]
-        note = f"sample {row.id} could not be made ready: {row.error}"
+        note = f"sample {row.id} could not be prepared: {row.error}"
         return Standing(name, "wrong", found.layout, found.paths, wanted=found.wanted, note=note)
     state, note = _compared(found.wanted, loaded.count, loaded.sha256, found.layout or "")
     return Standing(name, state, found.layout, found.paths, loaded.count, loaded.sha256, found.wanted, note)
@@ -115,7 +115,7 @@ def _is_read(task: Task, plugins: Plugins) -> bool:
 
 
 def _first(task: Task) -> str:
-    """Return the first path at which a task looks for its data."""
+    """Return the first path at which a task searches its data."""
     table = task.dataset
     way = table.path if table.path is not None else table.layouts[0].path
     called = table.layouts[0].splits if table.path is None else {}
@@ -125,12 +125,12 @@ def _first(task: Task) -> str:
 
 def _compared(wanted: Locked, rows: int, sha256: str, layout: str) -> tuple[DataState, str]:
     if wanted.rows is not None and rows != wanted.rows:
-        return "other rows", f"{rows:,} rows, and {wanted.rows:,} were published"
+        return "other rows", f"{rows:,} rows, but {wanted.rows:,} were published"
     known = wanted.sha256 or {}
     if sha256 in known.values():
         return "as published", ""
     if layout in known:
-        return "other bytes", f"as many rows as were published, but the bytes differ: {sha256}"
+        return "other bytes", f"the number of rows is as published, but the bytes differ: {sha256}"
     if wanted.rows is None:
         return "not in the lock", "nothing is known of the published data"
-    return "not in the lock", "as many rows as were published; the bytes of these files are not known"
+    return "not in the lock", "the number of rows is as published; the hash of these files is not known"

@@ -1,4 +1,4 @@
-"""Get the files of a task from the Hugging Face hub or from ModelScope, each with its own library."""
+"""Download the files of a task from the Hugging Face hub or ModelScope, with the library of the hub."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Fetch = Callable[["PullTable", str, Path], None]
 
 
 def pull(task: Task, folder: Path, hub: Hub | None = None) -> Path:
-    """Place the files of a task below a folder, and return the folder that they are in.
+    """Download the files of a task into a folder, and return the folder with them.
 
-    `hub` left out is the first of the hubs that the task names. What is there already is not fetched again.
+    `hub` None selects the first hub that the task names. Existing files are not downloaded again.
 
     Raises:
-        UsageError: no hub is known to have the data; the message says what to place where.
+        UsageError: no hub is known to have the data; the message tells which files to place where.
         PluginError: the hub's library is not installed.
-        ServiceError: the hub cannot be reached, or refuses; the message says what to place where.
+        ServiceError: the hub cannot be reached, or refuses; the message tells which files to place where.
     """
     table = task.pull
     offered: dict[Hub, str] = {name: repo for name in HUBS if table and (repo := getattr(table, name))}
     if table is None or not offered or (hub and hub not in offered):
         where = f"{task.name} is {f'not known to be on {HUB_NAMES[hub]}' if hub else 'on no hub'}"
         others = [f"--from {name}" for name in offered]
-        more = f"; it can be had with {' or '.join(others)}" if others else ""
+        more = f"; it is available with {' or '.join(others)}" if others else ""
         raise UsageError(f"{where}{more}\n{by_hand(task, folder)}")
     chosen = hub if hub is not None else next(iter(offered))
     into = folder / table.into
@@ -42,8 +42,8 @@ def pull(task: Task, folder: Path, hub: Hub | None = None) -> Path:
         FETCH[chosen](table, offered[chosen], into)
     except PluginError:
         raise
-    except Exception as error:  # what a hub's library raises is its own, and differs by version
-        failed = f"{offered[chosen]} cannot be had from {HUB_NAMES[chosen]}: {_words(error)}"
+    except Exception as error:  # each library and version raises other exceptions
+        failed = f"{offered[chosen]} cannot be downloaded from {HUB_NAMES[chosen]}: {_words(error)}"
         raise ServiceError(f"{failed}\n{by_hand(task, folder)}") from error
     for packed in sorted(into.glob("*.zip")):
         _unpack(packed)
@@ -51,7 +51,7 @@ def pull(task: Task, folder: Path, hub: Hub | None = None) -> Path:
 
 
 def by_hand(task: Task, folder: Path) -> str:
-    """Return the lines that say what to place where."""
+    """Return lines that tell which files to place where."""
     table = task.dataset
     ways = [table.path] if table.path is not None else [way.path for way in table.layouts]
     lines = [f"  by hand: the data comes from {task.source or 'no source that the task names'}"]
@@ -106,7 +106,7 @@ def _unpack(packed: Path) -> None:
 
 
 def _words(error: BaseException) -> str:
-    """Return the first line of what a library says, and of what lies behind it."""
+    """Return the first line of a library's message, and of its cause."""
     said = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = said[0] if said else type(error).__name__
     return text if len(text) <= 200 else f"{text[:197]}…"

@@ -1,4 +1,4 @@
-"""The plugin that comes with the engine: readers of common file formats, and plain steps on text."""
+"""The built-in plugin: readers of common file formats, simple text steps, and the local launcher."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aisb._hookspecs import hookimpl
 
 @hookimpl
 def aisb_backends() -> Mapping[str, str]:
-    """Return the backend of answers that were imported."""
+    """Return the backend of imported answers."""
     return {"imported": "aisb_engine._builtin.imported:Imported"}
 
 

@@ -1,4 +1,4 @@
-"""Refuse rows with characters that no request and no file can hold."""
+"""Refuse rows with characters that cannot be sent or stored."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from aisb._types import Row
 
 
 def refuse_surrogates(row: Row, here: str) -> None:
-    """Refuse a row with half of a surrogate pair, for which UTF-8 has no form; `here` is its place.
+    """Refuse a row with a lone surrogate, which UTF-8 cannot encode; `here` is its position.
 
     Raises:
-        DataError: names the place.
+        DataError: the message names the position.
     """
-    import orjson  # heavy: every command imports the readers
+    import orjson  # slow to import, and every command imports the readers
 
     try:
         orjson.dumps(row, default=str, option=orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
         if "surrogates" in str(error):
             raise DataError(
-                f"{here}: half of a surrogate pair, such as \\ud83d alone, which is no character; "
+                f"{here}: half of a surrogate pair, such as \\ud83d alone, which is not a character; "
                 "write the whole pair, or remove it"
             ) from None

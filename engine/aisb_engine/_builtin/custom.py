@@ -1,4 +1,4 @@
-"""Read user-provided data files: questions with or without options, and how many of which length to ask."""
+"""Read user-provided data files: questions with or without options, and how many of which length to send."""
 
 from __future__ import annotations
 
@@ -34,23 +34,21 @@ def custom(
     *,
     files: DataFiles,
     sampling: Annotated[
-        CustomSampling, "`default`: in order; `shuffle`: in a drawn order; `random`: each row drawn anew"
+        CustomSampling, "`default`: in order; `shuffle`: in random order; `random`: drawn with replacement"
     ] = "default",
-    request_count: Annotated[
-        int | None, "how many rows to give: the first ones, or all of them again and again"
-    ] = None,
+    request_count: Annotated[int | None, "number of rows: the first ones, or all of them repeatedly"] = None,
     output_range: Annotated[
-        Sequence[int] | None, "[least, most]: a drawn max_tokens for each row that says none"
+        Sequence[int] | None, "[least, most]: a random max_tokens for each row without one"
     ] = None,
     output_shares: Annotated[
-        Sequence[tuple[int, float]] | None, "[[max_tokens, share], …]: for the rows that say none; sum 1"
+        Sequence[tuple[int, float]] | None, "[[max_tokens, share], …] for rows without one; the sum is 1"
     ] = None,
-    seed: Annotated[int, "what all draws begin with"] = 0,
+    seed: Annotated[int, "seed of all random choices"] = 0,
 ) -> Iterator[Row]:
-    """Rows of a .jsonl or .csv file of your own.
+    """Rows of your own .jsonl or .csv file.
 
-    The columns A, B, … become the list `options`. `answer_kind` is how a row's answer is graded: `choice`,
-    `number` or `text`, or None where it has no answer.
+    The columns A, B, … become the list `options`. `answer_kind` determines how a row's answer is graded:
+    `choice`, `number` or `text`, or None for a row without an answer.
     """
     if request_count is not None and request_count < 1:
         raise UsageError(f"request_count = {request_count} must be at least 1")
@@ -67,7 +65,7 @@ def _rows(files: DataFiles) -> Iterator[Row]:
         for row in _read(name):
             if not isinstance(row.get("question"), str):
                 there = ", ".join(row) or "nothing"
-                raise name.wrong(f"a row has a text `question`, and this one has {there}")
+                raise name.wrong(f"expected a row with a text `question`, found {there}")
             refuse_surrogates(row, name.here)
             said = {key: value for key, value in row.items() if value != ""}
             made: dict[str, Any] = {"options": _options(row, name), "max_tokens": None, "answer": None}
@@ -80,7 +78,7 @@ def _rows(files: DataFiles) -> Iterator[Row]:
 
 
 def _read(name: DataFile) -> Iterator[Row]:
-    """Yield the rows of one file; of a CSV file with what its header has between two names."""
+    """Yield the rows of one file; columns of a CSV file without a name get one."""
     one = DataFiles([name])
     if not name.path.name.removesuffix(".gz").endswith(".csv"):
         return jsonl(files=one)
@@ -94,12 +92,12 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 
 def _is_empty(value: Any) -> bool:
-    """Say whether a cell holds nothing: no text, white space alone, or a list of nothing."""
+    """Return whether a cell is empty: no text, white space, or a list of empty elements."""
     return value is None or value == [] or (isinstance(value, str) and not value.strip())
 
 
 def answer_kind(answer: Any, options: Sequence[Any] | None) -> AnswerKind | None:
-    """Return how an answer is graded: as a choice where there are options, as a number, or as text."""
+    """Return how an answer is graded: as a choice if there are options, as a number, or as text."""
     if answer is None:
         return None
     if options and len(options) > 1:
@@ -113,21 +111,21 @@ def _options(row: Row, file: DataFile) -> list[str] | None:
     """Return the options in the columns A, B and so on.
 
     Raises:
-        DataError: there is a gap in the letters.
+        DataError: a letter is missing between others.
     """
     given = [letter for letter in LETTERS if not _is_empty(row.get(letter))]
     wanted = list(LETTERS[: len(given)])
     if given != wanted and len(given) > 1 and (given[0] == "A" or row.get("answer") in given):
         missing = next(letter for letter in wanted if letter not in given)
         raise file.wrong(
-            f"the options are {', '.join(given)}, without {missing}: letters must go on without a gap"
+            f"the options are {', '.join(given)}, without {missing}: letters must be consecutive"
         )
     found = [str(row[letter]) for letter in given] if given == wanted else []
     return found or None
 
 
 def _gold(answer: Any, options: Any) -> Any:
-    """Return what would be right: of a row with options the letter, where the answer names one of them."""
+    """Return the reference answer: of a row with options the letter, if the answer names one of them."""
     if not isinstance(options, list) or len(options) < 2 or answer is None or isinstance(answer, list):
         return answer
     text = str(answer).strip()
@@ -141,14 +139,14 @@ def _gold(answer: Any, options: Any) -> Any:
 
 
 def _option_lines(options: Any) -> str:
-    """Return the options a line each, for a prompt that rows without options share; empty without any."""
+    """Return the options, one per line, for a prompt that rows without options share; empty without any."""
     if not isinstance(options, list) or len(options) < 2:
         return ""
     return "".join(f"{letter}. {option}\n" for letter, option in zip(LETTERS, options, strict=False))
 
 
 def _counted(rows: Iterable[Row], count: int | None) -> Iterator[Row]:
-    """Yield so many rows: the first ones, or all and then from the beginning again."""
+    """Yield this number of rows: the first ones, or all of them repeatedly."""
     if count is None:
         yield from rows
         return
@@ -179,7 +177,7 @@ def _drawn(
 def _lengths(
     between: Sequence[int] | None, shares: Sequence[tuple[int, float]] | None, seed: int
 ) -> Iterator[int] | None:
-    """Return the lengths of replies without end, drawn one after another."""
+    """Return an endless iterator of random reply lengths."""
     if between is not None and shares is not None:
         raise UsageError("output_range and output_shares exclude each other")
     random = Random(f"{seed}:lengths")
@@ -199,23 +197,23 @@ def _lengths(
 
 
 def meta_options(meta: Any, where: str) -> dict[str, Any]:
-    """Return the options of `custom` that a `.meta.json` stands for.
+    """Return the options of `custom` for a `.meta.json` file.
 
     Raises:
-        UsageError: a key is unknown, or a value is not what it must be; `where` names the file.
+        UsageError: a key is unknown, or a value is invalid; `where` names the file.
     """
     if not isinstance(meta, dict):
-        raise UsageError(f"{where}: an object is wanted, and this is {type(meta).__name__}")
+        raise UsageError(f"{where}: expected an object, found {type(meta).__name__}")
     known = {"request_count", "sampling_mode", "output_config"}
     if unknown := sorted(set(meta) - known):
-        raise UsageError(f"{where}: {unknown[0]!r} is no key of it; known: {', '.join(sorted(known))}")
+        raise UsageError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
     options: dict[str, Any] = {}
     if "request_count" in meta:
         options["request_count"] = _whole(meta["request_count"], f"{where}: request_count")
     if "sampling_mode" in meta:
         if meta["sampling_mode"] not in ("default", "shuffle", "random"):
             raise UsageError(
-                f"{where}: sampling_mode is {meta['sampling_mode']!r}, and can be default, shuffle or random"
+                f"{where}: sampling_mode is {meta['sampling_mode']!r}, but must be default, shuffle or random"
             )
         options["sampling"] = meta["sampling_mode"]
     return {**options, **_output_config(meta.get("output_config"), f"{where}: output_config")}
@@ -227,7 +225,7 @@ def _output_config(config: Any, where: str) -> dict[str, Any]:
     table = config if isinstance(config, dict) else {}
     method, params = table.get("method"), table.get("params")
     if not isinstance(params, dict) or method not in ("uniform", "percentage"):
-        raise UsageError(f"{where}: it has a method, uniform or percentage, and params; this is {config!r}")
+        raise UsageError(f"{where}: expected a method, uniform or percentage, and params, found {config!r}")
     if method == "uniform":
         least, most = (_whole(params.get(key), f"{where}.params.{key}") for key in ("min_value", "max_value"))
         if least > most:
@@ -247,8 +245,8 @@ def _output_config(config: Any, where: str) -> dict[str, Any]:
 
 
 def _whole(value: Any, where: str) -> int:
-    """Return a whole number of at least 1, which may be given as a text."""
+    """Return a whole number of at least 1; it may be given as a text."""
     text = str(value).strip()
     if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"{where} is {value!r}, and must be a whole number of at least 1")
+        raise UsageError(f"{where} is {value!r}, but must be a whole number of at least 1")
     return int(text)

@@ -1,4 +1,4 @@
-"""A model whose answers another tool asked for: they can be scored, and nothing more can be asked."""
+"""A model whose answers were imported from another tool: they can be scored, but nothing can be sent."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from aisb._types import Chunk, Request, Row, ServiceInfo
 
 @dataclass(kw_only=True, eq=False)
 class Imported(Backend):
-    """Answers that were imported from another tool; nothing can be asked."""
+    """Answers imported from another tool; nothing can be sent."""
 
-    source: Annotated[str, "where the answers come from"] = ""
+    source: Annotated[str, "origin of the answers"] = ""
 
     async def probe(self) -> ServiceInfo:
-        """Refuse to be asked."""
+        """Refuse to run."""
         self._refuse()
 
     async def generate(self, request: Request) -> AsyncIterator[Chunk]:
-        """Refuse to be asked."""
+        """Refuse to run."""
         del request
         self._refuse()
         yield Chunk("content")
@@ -31,14 +31,14 @@ class Imported(Backend):
         raise imported_error(self.source)
 
 
-def imported(path: Annotated[str, "where the answers come from"]) -> Iterable[Row]:
-    """Rows that were imported with their answers; they are kept in the run and cannot be read again."""
+def imported(path: Annotated[str, "origin of the answers"]) -> Iterable[Row]:
+    """Rows that were imported with their answers; the run keeps them, and they cannot be read again."""
     raise imported_error(path)
 
 
 def imported_error(source: str) -> UsageError:
-    """Return the error for asking once more what was imported."""
+    """Return the error for sending requests to imported answers."""
     return UsageError(
-        f"these answers were imported from {source or 'another tool'}: nothing can be asked again\n"
-        "  aisb score scores them again; to ask a service, start a run of its own with --models"
+        f"these answers were imported from {source or 'another tool'}: nothing can be sent\n"
+        "  aisb score scores them again; to send requests, start a new run with --models"
     )

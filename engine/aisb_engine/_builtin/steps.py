@@ -1,7 +1,7 @@
-"""Plain steps from text to text: cut, remove, replace, search. They clean targets, fields and answers alike.
+"""Simple steps from text to text: cut, remove, replace, search. They clean targets, fields and answers.
 
-Each is a factory whose parameters are the step's options. All take time in proportion to the text's length,
-as far as a pattern that the user gives does.
+Each is a factory whose parameters are the options of the step. All take time proportional to the length of
+the text, except with patterns of users that do not.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from aisb._types import Extract, Sample
 @finds_answer
 def after(
     *,
-    marker: Annotated[str, "the text after which the answer stands"],
-    which: Annotated[Literal["last", "first"], "which of several markers counts"] = "last",
-    explicit: Annotated[bool, "the marker says that the answer follows"] = True,
+    marker: Annotated[str, "text before the answer"],
+    which: Annotated[Literal["last", "first"], "which occurrence of the marker to use"] = "last",
+    explicit: Annotated[bool, "whether the marker announces the answer"] = True,
 ) -> Postprocessor:
-    """Keep what stands after a marker; without the marker there is no answer."""
+    """Keep the text after a marker; without the marker there is no answer."""
     _need("marker", marker)
 
     def step(text: str, _sample: Sample) -> Extract | None:
@@ -37,11 +37,11 @@ def after(
 
 def before(
     *,
-    marker: Annotated[str | Sequence[str], "the text, or texts, before which to stop"],
-    which: Annotated[Literal["first", "last"], "which of several markers counts"] = "first",
-    leading: Annotated[bool, "also cut at a marker with which the text begins, which leaves nothing"] = False,
+    marker: Annotated[str | Sequence[str], "text, or texts, at which to stop"],
+    which: Annotated[Literal["first", "last"], "which occurrence of a marker to use"] = "first",
+    leading: Annotated[bool, "also stop at a marker at the beginning, which leaves nothing"] = False,
 ) -> Postprocessor:
-    """Keep what stands before a marker; a text without it is kept whole."""
+    """Keep the text before a marker; without the marker keep all."""
     markers = [marker] if isinstance(marker, str) else list(marker)
     for one in markers or [""]:
         _need("marker", one)
@@ -62,13 +62,13 @@ def before(
 
 def remove(
     *,
-    characters: Annotated[str, "every one of these characters"] = "",
-    text: Annotated[str, "this text, wherever it stands"] = "",
-    pattern: Annotated[str, "what fits this regular expression"] = "",
+    characters: Annotated[str, "characters to remove"] = "",
+    text: Annotated[str, "text to remove everywhere"] = "",
+    pattern: Annotated[str, "regular expression whose matches to remove"] = "",
 ) -> Postprocessor:
-    """Remove characters, a text, or what fits a pattern."""
+    """Remove characters, a text, or the matches of a pattern."""
     if not characters and not text and not pattern:
-        raise UsageError("say what to remove: characters, text or pattern")
+        raise UsageError("set what to remove: characters, text or pattern")
     gone = str.maketrans("", "", characters)
     compiled = _compiled(pattern) if pattern else None
 
@@ -82,11 +82,11 @@ def remove(
 
 def replace(
     *,
-    old: Annotated[str, "the text to replace, wherever it stands"],
-    new: Annotated[str, "what stands there instead"],
+    old: Annotated[str, "text to replace everywhere"],
+    new: Annotated[str, "replacement"],
     pattern: Annotated[bool, "old is a regular expression, and new may name its groups: \\1"] = False,
 ) -> Postprocessor:
-    """Replace a text, or what fits a pattern, by another text."""
+    """Replace a text, or the matches of a pattern, by another text."""
     _need("old", old)
     compiled = _compiled(old) if pattern else None
     if compiled:
@@ -103,10 +103,10 @@ def replace(
 
 def map_value(
     *,
-    table: Annotated[Mapping[str, str], "what stands for each text"],
-    default: Annotated[str | None, "what stands for any other text; left out, there is no answer"] = None,
+    table: Annotated[Mapping[str, str], "replacement of each text"],
+    default: Annotated[str | None, "replacement of any other text; by default there is no answer"] = None,
 ) -> Postprocessor:
-    """Put another text in place of a whole text, as a table says: a subject's name, a label's letter."""
+    """Replace a whole text by its entry in a table, such as a subject's name or a label's letter."""
 
     def step(text: str, _sample: Sample) -> str | None:
         return table.get(text, default)
@@ -115,9 +115,9 @@ def map_value(
 
 
 def strip(
-    *, characters: Annotated[str | None, "what to remove; left out, white space"] = None
+    *, characters: Annotated[str | None, "characters to remove; default: white space"] = None
 ) -> Postprocessor:
-    """Remove white space, or the characters given, at both ends."""
+    """Remove white space, or the given characters, at both ends."""
 
     def step(text: str, _sample: Sample) -> Extract:
         left = text.lstrip(characters)
@@ -152,12 +152,12 @@ def last_line() -> Postprocessor:
 def regex(
     *,
     pattern: Annotated[str, "the regular expression"],
-    group: Annotated[int | str | None, "the group to keep; left out, the first one, or all that fits"] = None,
-    which: Annotated[Literal["last", "first"], "which of several matches counts"] = "last",
-    ignore_case: Annotated[bool, "take capital and small letters as the same"] = False,
-    explicit: Annotated[bool, "a match is what the text itself marks as its answer"] = False,
+    group: Annotated[int | str | None, "group to keep; default: the first one, or the whole match"] = None,
+    which: Annotated[Literal["last", "first"], "which match to use"] = "last",
+    ignore_case: Annotated[bool, "ignore the difference between capital and small letters"] = False,
+    explicit: Annotated[bool, "whether a match is explicitly marked as the answer"] = False,
 ) -> Postprocessor:
-    """Keep what fits a pattern; `^` and `$` stand for the ends of a line."""
+    """Keep the match of a pattern; `^` and `$` match at the ends of a line."""
     compiled = _compiled(pattern, re.MULTILINE | (re.IGNORECASE if ignore_case else 0))
     kept = group if group is not None else min(compiled.groups, 1)
     if kept not in (*range(compiled.groups + 1), *compiled.groupindex):
@@ -176,7 +176,7 @@ def regex(
 
 
 def lower() -> Postprocessor:
-    """Turn capital letters into small ones."""
+    """Convert the text to lower case."""
 
     def step(text: str, _sample: Sample) -> str:
         return text.lower()
@@ -186,12 +186,12 @@ def lower() -> Postprocessor:
 
 def strip_reasoning(
     *,
-    tags: Annotated[Sequence[str] | None, "names of further tags that enclose reasoning"] = None,
+    tags: Annotated[Sequence[str] | None, "names of further tags around reasoning"] = None,
 ) -> Postprocessor:
-    """Remove reasoning, such as `<think>…</think>`; after one that is not closed nothing is left.
+    """Remove reasoning, such as `<think>…</think>`; nothing is left after reasoning that is not closed.
 
-    A closing tag alone ends reasoning that began with the text, as some chat templates have it. Scoring does
-    the same before the first step.
+    A closing tag alone ends reasoning that began with the text, as with some chat templates. Scoring does the
+    same before the first step.
     """
     from aisb_engine._replies.marks import known_marks
     from aisb_engine._replies.thoughts import VisibleText
@@ -228,7 +228,7 @@ _MARKDOWN: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 def strip_markdown() -> Postprocessor:
-    """Remove Markdown's marks (headings, bold, italics, code, links) and keep what they enclose."""
+    """Remove Markdown markup (headings, bold, italics, code, links), and keep the marked text."""
 
     def step(text: str, _sample: Sample) -> str:
         for pattern, kept in _MARKDOWN:

@@ -10,24 +10,24 @@ from aisb import DataFiles, PluginError, Row
 from aisb._readers import column_name, csv
 
 ROWS_AT_ONCE = 256
-"""So few that rows with an image each are not all in memory beside their file."""
+"""A small number, since a batch of rows with images must fit into memory beside its file."""
 
 
 def tsv(
     *,
     files: DataFiles,
     columns: Annotated[Sequence[str] | None, "names of the columns, for files without a header"] = None,
-    quote: Annotated[str, "what encloses a cell that holds a tab or a line's end; empty: nothing"] = "",
-    skip: Annotated[int, "lines to pass over at the start of a file"] = 0,
+    quote: Annotated[str, "character around a cell with a tab or a line break in it; empty: none"] = "",
+    skip: Annotated[int, "lines to skip at the start of a file"] = 0,
 ) -> Iterator[Row]:
-    """Rows of files with a tab between two cells, and quotes that are a part of the text."""
+    """Rows of files with tabs between cells; quotes are part of the text."""
     return csv(files=files, columns=columns, delimiter="\t", quote=quote, skip=skip)
 
 
 def parquet(
     *,
     files: DataFiles,
-    columns: Annotated[Sequence[str] | None, "the columns to read; left out, all"] = None,
+    columns: Annotated[Sequence[str] | None, "columns to read; default: all"] = None,
 ) -> Iterator[Row]:
     """Rows of Parquet files; needs the extra `aisb-engine[parquet]`."""
     try:
@@ -51,4 +51,4 @@ def _batches(files: DataFiles, columns: Sequence[str] | None, pyarrow: Any, parq
                     file.row = position
                     yield {column_name(name, 0): value for name, value in row.items()}
         except pyarrow.ArrowException as error:
-            raise file.wrong(f"not a Parquet file that can be read: {error}") from error
+            raise file.wrong(f"not a valid Parquet file: {error}") from error

@@ -1,1 +1,1 @@
-"""Rows made into samples, and samples into requests."""
+"""Make samples from the rows of a task, and requests from samples."""

@@ -1,9 +1,9 @@
-"""Find the files of a dataset on disk, read them line by line, and say exactly where one is wrong.
+"""Find the files of a dataset.
 
-A path is looked for under `--data-dir`, `$AISB_DATA`, `./datasets` and, in a copy of AISBench's repository,
-`./ais_bench/datasets`; one that begins with `./` or `../` is beside the task file. In a path `{split}` is the
-split, and any other `{name}` stands for what a file's path has there, which its rows get as a field:
-`mmlu/{split}/{subject}_{split}.csv`.
+A path is searched in `--data-dir`, `$AISB_DATA`, `./datasets` and, in a checkout of AISBench, in
+`./ais_bench/datasets`. A path that begins with `./` or `../` is relative to the task file. In a path
+`{split}` is the split. Any other `{name}` matches a part of the file's path, which the rows of the file get
+as a field: `mmlu/{split}/{subject}_{split}.csv`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NAME = re.compile(r"\{([^\W\d]\w*)\}")
 
 
 class Located(NamedTuple):
-    """What a dataset table leads to: its files (None when it names no path), the component, its options."""
+    """The result for a dataset table: files (None if it has no path), dataset component, and its options."""
 
     files: DataFiles | None
     use: str
@@ -35,14 +35,14 @@ class Located(NamedTuple):
 
 @dataclass(frozen=True)
 class DataFolders:
-    """The folders under which data is looked for, in order; `beside` is that of the task file."""
+    """The folders in which data is searched, in order; `beside` is the folder of the task file."""
 
     roots: Sequence[Path]
     beside: Path | None = None
 
     @classmethod
     def default(cls, data_dir: Path | str | None = None) -> DataFolders:
-        """Return `--data-dir`, `$AISB_DATA`, `./datasets` and AISBench's folder, as far as there are such."""
+        """Return `--data-dir`, `$AISB_DATA`, `./datasets` and AISBench's folder, as far as they are set."""
         aisbench = "ais_bench/datasets" if Path("ais_bench").is_dir() else None
         given = (data_dir, os.environ.get("AISB_DATA"), "datasets", aisbench)
         return cls([Path(root).expanduser() for root in given if root])
@@ -53,9 +53,9 @@ class DataFolders:
         """Find the files of a dataset: at its path, else in the first of its layouts that exists.
 
         Raises:
-            DataMissing: nothing is there; the message names each place that was tried.
-            ConfigError: a path has `{split}`, and no split is set; or another split is asked for than the
-                table's own, and nothing has `{split}`.
+            DataMissing: there are no files; the message lists the places that were searched.
+            ConfigError: a path has `{split}` and no split is set, or another split than the table's own is
+                requested and no path has `{split}`.
         """
         other = split is not None and split != table.split
         split = split or table.split
@@ -83,11 +83,11 @@ class DataFolders:
             if all(found):
                 files = DataFiles([file for some in found for file in some], " + ".join(patterns), way.fields)
                 return Located(files, way.use or table.use, options | way.options)
-        pull = f"\n  aisb data pull {task} gets it, or says what to place where" if task else ""
+        pull = f"\n  aisb data pull {task} downloads it, or tells which files to place where" if task else ""
         raise DataMissing(self._not_found(task, tried, source) + pull)
 
     def find(self, path: str, *, source: str | None = None) -> DataFiles:
-        """Return the files at one path; raise DataMissing when there are none."""
+        """Return the files at one path; raise DataMissing if there are none."""
         tried: list[Path] = []
         if found := self._matches(path, source, tried):
             return DataFiles(found, path)
@@ -118,17 +118,17 @@ class DataFolders:
         lines += [f"  {path}" for path in dict.fromkeys(tried)]
         if source:
             lines.append(f"  the data comes from {source}")
-        lines.append("  place it there, or say where it is with --data-dir or the variable AISB_DATA")
+        lines.append("  place it there, or name its folder with --data-dir or the variable AISB_DATA")
         return "\n".join(lines)
 
 
 def _has_split(way: Layout) -> bool:
-    """Say whether a layout has more than one split; files without one have the task's own rows."""
+    """Return whether a layout has several splits; otherwise its files are the task's own split."""
     return any("{split}" in path for path in ([way.path] if isinstance(way.path, str) else way.path))
 
 
 def with_split(path: str, split: str | None) -> str:
-    """Return a path with its split; raise ConfigError when it wants one and none is set."""
+    """Return a path with its split filled in; raise ConfigError if it needs one and none is set."""
     if "{split}" not in path:
         return path
     if not split:
@@ -137,7 +137,7 @@ def with_split(path: str, split: str | None) -> str:
 
 
 def _existing(root: Path, pattern: str, source: str | None) -> list[DataFile]:
-    """Return the files under a root that fit a path, sorted, with what its names stand for."""
+    """Return the files in a folder that match a path, sorted, with the fields from their paths."""
     texts = _NAME.split(pattern)
     if len(texts) == 1:
         path = Path(os.path.normpath(root / pattern))

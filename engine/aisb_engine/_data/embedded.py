@@ -1,8 +1,8 @@
-"""Images, audio and video that stand in the rows themselves: as bytes in Parquet, or in base64.
+"""Images, audio and video that are stored in the rows themselves: as bytes in Parquet, or as base64 text.
 
-Content that a task attaches is written to files, once for each content, and the row's field becomes a table
-that says where: rows of a gigabyte of pages then take little memory, the log keeps addresses alone, and a
-service that may read files can be sent one. The files are a cache: they can be removed between runs.
+Content that a task attaches is written to a file, once for equal content, and the row's field becomes a table
+with the path. So rows with a gigabyte of images need little memory, the log has only paths, and a service
+that may read local files can be sent a path. The files are a cache, and can be removed between runs.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 _BASE64 = re.compile(
     r"iVBORw0KGgo|/9j/|R0lGOD|UklGR|Qk[0-3]|SUkqA|TU0AK|T2dnU|SUQz|ZkxhQ|GkXfo|AAAA[A-Za-z0-9+/]{2}Z0eX"
 )
-"""How the known types begin in base64."""
+"""The beginnings of the known file types in base64."""
 
 _LETTERS = re.compile(r"[A-Za-z0-9+/=\s]+")
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w=.+-]+)*;base64,")
 SHORTEST, LOOKED_AT = 64, 256
-"""A text of fewer characters than the first is a path; so is one with a dot among as many as the second."""
+"""A text with fewer characters than the first is a path; with fewer than the second, if it has a dot."""
 
 
 class Embedded(dict[str, Any]):
-    """Content that stood in a row: `file`, `type`, `size` in bytes, and of an image `width` and `height`."""
+    """Content from a row: `file`, `type`, `size` in bytes, and for an image `width` and `height`."""
 
 
 def cache_folder() -> Path:
-    """Return the folder for content out of rows: `$AISB_CACHE`, else the user's own cache."""
+    """Return the folder for content from rows: `$AISB_CACHE`, else the user's cache folder."""
     given = os.environ.get("AISB_CACHE")
     if given:
         return Path(given).expanduser() / "media"
@@ -50,10 +50,10 @@ def cache_folder() -> Path:
 
 
 class EmbeddedContent:
-    """Takes content out of a task's rows: the fields that `prompt.media` attaches become tables.
+    """Moves content out of a task's rows to files: the fields that `prompt.media` attaches become tables.
 
-    Bytes in other fields are left out: no prompt, grade or log can hold them. Content of a dataset that is
-    `generated` is another in each run: it is kept while the process runs, and all of it must be attached.
+    Bytes in other fields are removed, since no prompt, grade or log can contain them. A `generated` dataset
+    has new content in each run, so its files are removed when the process ends, and all must be attached.
     """
 
     def __init__(self, task: Task, *, generated: bool = False) -> None:
@@ -65,7 +65,7 @@ class EmbeddedContent:
         """Return a row without bytes.
 
         Raises:
-            DataError: what an attached field holds is no image, audio or video, or is not whole.
+            DataError: the content of an attached field is not an image, audio or video, or is incomplete.
         """
         changed: dict[str, Any] = {}
         for name, value in row.items():
@@ -76,7 +76,7 @@ class EmbeddedContent:
             elif _has_bytes(value):
                 if self._generated:
                     raise DataError(
-                        f"the field {name!r} has images or sounds, and prompt.media attaches none"
+                        f"the field {name!r} has images or audio, but prompt.media attaches nothing"
                     )
                 changed[name] = _without_bytes(value)
         return {**row, **changed} if changed else row
@@ -96,7 +96,7 @@ class EmbeddedContent:
         return value
 
     def _text(self, name: str, text: str) -> Any:
-        """Return what a text holds in base64; the text itself where it is a path or an address."""
+        """Return the content of a base64 text; return a path or URL unchanged."""
         url = _DATA_URL.match(text)
         begin = url.end() if url else 0
         if not url and not _is_base64(text):
@@ -104,11 +104,11 @@ class EmbeddedContent:
         try:
             content = base64.b64decode("".join(text[begin:].split()), validate=True)
         except (binascii.Error, ValueError) as error:
-            raise DataError(f"the field {name!r} is no base64 that can be read: {error}") from error
+            raise DataError(f"the field {name!r} is not valid base64: {error}") from error
         return self._stored(name, content, text if url else None)
 
     def _stored(self, name: str, content: bytes, address: str | None = None) -> Any:
-        """Write content to its file; content of a type that an `address` alone can name stays there."""
+        """Write content to its file. Content whose type only its data URL tells stays in the row."""
         try:
             found = inspect(BytesIO(content), len(content))
         except TornMediaError as error:
@@ -133,7 +133,7 @@ class EmbeddedContent:
 
 @cache
 def _folder_of_this_process() -> Path:
-    """Return a folder that is removed when the process ends."""
+    """Return a folder that is removed at the end of the process."""
     import atexit
     import shutil
     import tempfile
@@ -144,19 +144,19 @@ def _folder_of_this_process() -> Path:
 
 
 def _is_base64(text: str) -> bool:
-    """Say whether a text without an address is content in base64, and no path."""
+    """Return whether a text that is not a URL is base64 content rather than a path."""
     return len(text) >= SHORTEST and bool(_BASE64.match(text) and _LETTERS.fullmatch(text[:LOOKED_AT]))
 
 
 def _has_bytes(value: Any) -> bool:
-    """Say whether a field is content, as Parquet has it: bytes, a table with bytes, or a list of these."""
+    """Return whether a field has content as in Parquet: bytes, a table with bytes, or a list of these."""
     if isinstance(value, list) and value:
         value = value[0]
     return isinstance(value, bytes) or (isinstance(value, dict) and isinstance(value.get("bytes"), bytes))
 
 
 def _without_bytes(value: Any) -> Any:
-    """Return a value with empty bytes in place of content, so that a template that names it is an error."""
+    """Return a value with content replaced by empty bytes, so that templates that use it raise an error."""
     if isinstance(value, list):
         return [_without_bytes(one) for one in value]
     if isinstance(value, dict):
@@ -175,5 +175,5 @@ def _write_once(path: Path, content: bytes) -> None:
     except OSError as error:
         raise DataError(
             f"{path} cannot be written: {error.strerror}; "
-            "content of rows is kept there while it is sent: AISB_CACHE names another folder"
+            "content of rows is stored there while it is sent: set AISB_CACHE to another folder"
         ) from error

@@ -28,12 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadedSamples:
-    """The rows of a task as samples, in order, and what they were read from.
+    """The rows of a task as samples, in order, and their source.
 
-    `count` is the number of rows before any selection, `groups` are the groups of those, each with its areas,
-    `sha256` the data's hash, `layout` the path that was
-    found as the task writes it (None for a dataset without files). Iterating it, and its length, leave out
-    the rows that could not be made.
+    `count` is the number of rows before any selection, and `groups` are their groups, each with its areas.
+    `sha256` is the hash of the data. `layout` is the path pattern of the task that matched (None for a
+    dataset without files). Iteration and length omit the rows that could not be prepared.
     """
 
     rows: tuple[Sample | BrokenRow, ...]
@@ -45,12 +44,12 @@ class LoadedSamples:
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """The rows that can be asked about."""
+        """The rows that were prepared."""
         return tuple([row for row in self.rows if isinstance(row, Sample)])
 
     @property
     def broken(self) -> tuple[BrokenRow, ...]:
-        """The rows that could not be made."""
+        """The rows that could not be prepared."""
         return tuple([row for row in self.rows if isinstance(row, BrokenRow)])
 
     def __iter__(self) -> Iterator[Sample]:
@@ -68,15 +67,15 @@ def load_samples(
     split: str | None = None,
     selected: bool = True,
 ) -> LoadedSamples:
-    """Read a task's rows and make them ready.
+    """Read a task's rows and prepare them as samples.
 
-    `split` stands above the task's own; with `selected` false, `dataset.select` is left aside. A row at which
-    a plugin raises is a `BrokenRow`; it keeps its place, so that the ids of the others stay the same.
+    `split` overrides the task's own; with `selected` false, `dataset.select` is ignored. A row for which a
+    plugin raises becomes a `BrokenRow` in its place, so that the ids of the other rows do not change.
 
     Raises:
-        DataError: the data is missing or broken; the message has the file and the line.
+        DataError: the data is missing or invalid; the message has the file and the line.
         ConfigError: a template or step of the task does not fit the rows.
-        ComponentError: the dataset itself raised, or a step cannot be made: the task cannot be run.
+        ComponentError: the dataset itself raised, or a step cannot be created, so the task cannot be run.
     """
     files, rows, use = _opened(task, plugins, folders, split)
     digest = None if files else hashlib.sha256()
@@ -102,9 +101,9 @@ def load_samples(
 def _opened(
     task: Task, plugins: Plugins, folders: DataFolders, split: str | None
 ) -> tuple[DataFiles | None, Iterable[Row], str]:
-    """Make the dataset component, with its files, and return its name, too.
+    """Open the data of a task; return its files, the rows and the name of the dataset component.
 
-    One that takes no files gets `path` and `split` as options.
+    A dataset that takes no files gets `path` and `split` as options.
     """
     table, where = task.dataset, "task.dataset"
     if not takes_files(plugins, table.use) and not table.layouts:
@@ -118,7 +117,7 @@ def _opened(
 
 
 def _guarded(rows: Iterable[tuple[str, Row]], use: str, plugins: Plugins) -> Iterator[tuple[str, Row]]:
-    """Yield a dataset's rows; what it raises names it."""
+    """Yield a dataset's rows; convert its exceptions to errors that name it."""
     count = 0
     try:
         for row in rows:
@@ -131,12 +130,12 @@ def _guarded(rows: Iterable[tuple[str, Row]], use: str, plugins: Plugins) -> Ite
 
 
 def takes_files(plugins: Plugins, use: str) -> bool:
-    """Say whether a dataset reads files: whether its factory has a parameter of the type `DataFiles`."""
+    """Return whether a dataset reads files: whether its factory has a parameter of the type `DataFiles`."""
     return DataFiles in injected_types(plugins.find("dataset", use).factory).values()
 
 
 def group_areas(task: Task, samples: Iterable[Sample]) -> dict[str, list[str]]:
-    """Return the groups of samples, each with its areas as its first sample says them."""
+    """Return the groups of samples, each with the areas that its first sample gives."""
     templates = [Template(text, f"task.sample.areas.{at}") for at, text in enumerate(task.sample.areas)]
     found: dict[str, list[str]] = {}
     for sample in samples if task.sample.group else ():
@@ -149,7 +148,7 @@ def group_areas(task: Task, samples: Iterable[Sample]) -> dict[str, list[str]]:
 def _counted(
     rows: Iterable[Row], files: DataFiles | None, digest: Any, content: EmbeddedContent
 ) -> Iterator[tuple[str, Row]]:
-    """Yield rows with their place; add what a file's path and layout say, or hash the rows without files."""
+    """Yield rows with their position and the fields of path and layout; hash rows that have no files."""
     made = [
         (name, Template(text, f"task.dataset.layouts.fields.{name}"))
         for name, text in (files.fields.items() if files else ())
@@ -157,22 +156,22 @@ def _counted(
     encode = json.JSONEncoder(sort_keys=True, default=str).encode
     for position, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            raise TypeError(f"row {position}: a row is a mapping with fields, and this is {row!r:.80}")
+            raise TypeError(f"row {position}: expected a mapping with fields, found {row!r:.80}")
         if files is None:
-            told = _without_content(row, content, f"row {position}")
-            digest.update(encode({key: _hashed(value) for key, value in told.items()}).encode())
-            yield f"row {position}", told
+            plain = _without_content(row, content, f"row {position}")
+            digest.update(encode({key: _hashed(value) for key, value in plain.items()}).encode())
+            yield f"row {position}", plain
         else:
             current = files.current
-            told = {**row, **current.fields} if current and current.fields else row
-            more = {name: template.value(told) for name, template in made}
-            told = _without_content({**told, **more} if more else told, content, files.here)
-            refuse_surrogates(told, files.here)
-            yield files.here, told
+            complete = {**row, **current.fields} if current and current.fields else row
+            more = {name: template.value(complete) for name, template in made}
+            plain = _without_content({**complete, **more} if more else complete, content, files.here)
+            refuse_surrogates(plain, files.here)
+            yield files.here, plain
 
 
 def _hashed(value: Any) -> Any:
-    """Return what the data's hash is over: of content its own hash, not where this machine keeps it."""
+    """Return the value to hash: for content its own hash, which does not depend on this machine."""
     return Path(value["file"]).stem if isinstance(value, Embedded) else value
 
 
@@ -187,7 +186,7 @@ def _without_content(row: Row, content: EmbeddedContent, here: str) -> Row:
 def _select(
     rows: tuple[Sample | BrokenRow, ...], name: str, values: Sequence[str]
 ) -> tuple[Sample | BrokenRow, ...]:
-    """Keep the rows whose field has one of the values; a broken one also where it lacks the field."""
+    """Keep the rows whose field has one of the values, and broken rows without the field."""
     where = f"task.dataset.select.{name}"
     there: dict[str, None] = {}
     wanted, kept = set(values), list[Sample | BrokenRow]()

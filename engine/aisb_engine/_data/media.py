@@ -1,7 +1,7 @@
-"""Images, audio and video that go with a question: files of this machine, or addresses.
+"""Attach images, audio and video to questions, from local files or URLs.
 
-A row is data of someone else. It may name files below the folders of the data and no others, and what a file
-holds decides whether it is sent, not its name.
+Rows are foreign data. They may only name files in the folders of the data, and the content of a file, not its
+name, decides whether it is sent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LONGEST_PATH = 4096
 
 
 class Attached(NamedTuple):
-    """One image, audio or video of a question, and the mark in its text where it stands ("": before it)."""
+    """One image, audio or video of a question, and its mark in the text ("": it precedes the text)."""
 
     at: str
     part: Part
@@ -38,16 +38,16 @@ class Attached(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MediaFolders:
-    """Where the paths of rows are looked for, in order, and the folders outside of which no row may reach."""
+    """The folders in which paths of rows are searched, in order, and outside of which rows may not read."""
 
     lookup: Sequence[Path]
     allowed: Sequence[Path]
 
     @classmethod
     def of(cls, files: Iterable[Path], folders: Sequence[Path]) -> MediaFolders:
-        """Return the folders for the rows of some files: the files' own come first, then the data folders.
+        """Return the folders for the rows of some files: those of the files first, then the data folders.
 
-        A folder directly below a data folder may be a link to elsewhere, which its owner made.
+        A folder directly in a data folder may be a link to another place, since the user made it.
         """
         lookup = [*dict.fromkeys(file.parent for file in files), *folders] or [Path()]
         below = (one for folder in folders if folder.is_dir() for one in folder.iterdir())
@@ -55,26 +55,26 @@ class MediaFolders:
         return cls(lookup, [place.resolve() for place in (*lookup, *linked)])
 
     def with_own(self, text: str) -> MediaFolders:
-        """Add the folder that a template itself names, before its first field: it is the task's own word."""
+        """Add the folder that the template names before its first field: the task's author chose it."""
         own, slash, _ = text.partition("{")[0].removeprefix("file://").rpartition("/")
         more = [(place / (own or "/")).resolve() for place in self.lookup] if slash else []
         return MediaFolders(self.lookup, [*self.allowed, *more])
 
     def places(self, text: str) -> list[Path]:
-        """Return where a path may lie."""
+        """Return the possible places of a path."""
         path = address_path(text) if text.startswith("file://") else Path(text)
         if path.is_absolute():
             return [path]
         return list(dict.fromkeys(place / path for place in self.lookup))
 
     def holds(self, path: Path) -> bool:
-        """Say whether a file, with all links followed, is below one of the folders."""
+        """Return whether a file, with all links resolved, is in one of the folders."""
         real = path.resolve()
         return any(real.is_relative_to(folder) for folder in self.allowed)
 
 
 class Media:
-    """One entry of `prompt.media`, made ready."""
+    """One entry of `prompt.media`, with its templates parsed."""
 
     def __init__(self, table: MediaTable, where: str, folders: MediaFolders) -> None:
         self.where = where
@@ -84,10 +84,10 @@ class Media:
         self._folders = folders.with_own(table.file)
 
     def attached(self, fields: Mapping[str, Any]) -> list[Attached]:
-        """Return what a row attaches: one thing, several for a list, none for an empty field.
+        """Return the media that a row attaches: one, several for a list, none for an empty field.
 
         Raises:
-            DataError: a file is missing, empty, too large, outside of the data's folders, or of another kind.
+            DataError: a file is missing, empty, too large, outside the data folders, or of another kind.
         """
         given = self.given(fields)
         if not given:
@@ -96,20 +96,20 @@ class Media:
         return [Attached(self._table.at, Part(kind, self._address(one, kind))) for one in given]
 
     def given(self, fields: Mapping[str, Any]) -> list[str | Embedded]:
-        """Return the paths and addresses that a row gives, as it gives them, and what stood in it."""
+        """Return the paths and URLs in a row unchanged, and content that was stored in the row."""
         found = self._file.value(fields)
         values = found if isinstance(found, list | tuple) else [found]
         return [one if isinstance(one, Embedded) else as_text(one) for one in values if one not in (None, "")]
 
     def key(self, one: str | Embedded) -> str:
-        """Return what a resumed run must find again: a file's name and size, the hash of content in a row."""
+        """Return what must be the same in a resumed run: a file's path and size, or the hash of content."""
         if isinstance(one, Embedded):
             return Path(one["file"]).stem
         path = None if _is_address(one) else self._found(one)
         return f"{one}\0{path.stat().st_size if path else ''}"
 
     def _found(self, text: str) -> Path | None:
-        """Return the file of this machine that a path means; None where there is none."""
+        """Return the local file for a path; None if there is none."""
         return next((path for path in self._folders.places(text) if _is_file(path)), None)
 
     def _kind_of(self, fields: Mapping[str, Any]) -> PartKind:
@@ -121,7 +121,7 @@ class Media:
     def _address(self, given: str | Embedded, kind: PartKind) -> str:
         if isinstance(given, Embedded):
             content = Content(given["type"], given.get("width"), given.get("height"))
-            self._check("what the row holds", kind, content, given["size"])
+            self._check("the content of the row", kind, content, given["size"])
             return Path(given["file"]).as_uri()
         if given.startswith(("http://", "https://")):
             return given
@@ -134,25 +134,26 @@ class Media:
         path = self._found(text)
         if path is None and len(text) > LONGEST_PATH:
             raise DataError(
-                f"{self.where}: {text[:60]!r}… is too long for a path, and no image, audio or video in base64"
+                f"{self.where}: {text[:60]!r}… is too long for a path, "
+                "and not base64 of an image, audio or video"
             )
         if path is None:
             looked = "".join(f"\n  {place}" for place in self._folders.places(text))
             raise DataError(
-                f"{self.where}: there is no file {text[:200]!r}; looked for:{looked}\n"
-                "  a path is taken beside the data file, then under --data-dir and AISB_DATA; "
-                "an address begins with http:// or https://"
+                f"{self.where}: there is no file {text[:200]!r}; searched:{looked}\n"
+                "  a path is searched beside the data file, then in --data-dir and AISB_DATA; "
+                "a URL begins with http:// or https://"
             )
         if not self._folders.holds(path):
             raise DataError(
-                f"{self.where}: {path} is outside of the data's folders, and a row may name no file there; "
-                "if it belongs to the data, let --data-dir name the folder that holds both"
+                f"{self.where}: {path} is outside the data folders, where rows may not read; "
+                "if it belongs to the data, set --data-dir to a folder that contains both"
             )
         known = MEDIA_TYPES[kind]
         if path.suffix.lower() not in known:
             raise DataError(
-                f"{self.where}: {path} does not end as {_a(kind)} does; "
-                f"known: {', '.join(known)}; a data URL can say any type"
+                f"{self.where}: {path} does not have the suffix of {_a(kind)}; "
+                f"known: {', '.join(known)}; a data URL can name any type"
             )
         size = path.stat().st_size
         if not size:
@@ -166,7 +167,7 @@ class Media:
         return path.resolve().as_uri()
 
     def _check_data_url(self, url: str, kind: PartKind) -> None:
-        """Check the content of a data URL in base64, where its type is one that is known."""
+        """Check the content of a base64 data URL if its type is known."""
         self._check_size("the data URL", len(url))
         head, _, data = url.partition(",")
         said = head.removeprefix("data:").partition(";")[0].lower()
@@ -175,7 +176,7 @@ class Media:
         try:
             content = base64.b64decode("".join(data.split()), validate=True)
         except (binascii.Error, ValueError) as error:
-            raise DataError(f"{self.where}: the data URL is no base64 that can be read: {error}") from error
+            raise DataError(f"{self.where}: the data URL is not valid base64: {error}") from error
         if said in MEDIA_TYPES[kind].values() or said.partition("/")[0] != kind:
             found = self._inspected("the data URL", BytesIO(content), len(content))
             self._check("the data URL", kind, found, len(content))
@@ -187,27 +188,27 @@ class Media:
             raise DataError(f"{self.where}: {what}: {error}") from error
 
     def _check(self, what: str, kind: PartKind, content: Content | None, size: int) -> None:
-        """Check what some content is, and how large. Audio and video have more forms than are known here."""
+        """Check the type and size of content. Unknown types of audio and video are accepted."""
         self._check_size(what, size)
         if content is None:
             if kind == "image":
-                raise DataError(f"{self.where}: {what} is no image of a known type, whatever its name says")
+                raise DataError(f"{self.where}: {what} is not an image of a known type, despite its name")
             return
         if not fits(kind, content.type):
-            raise DataError(f"{self.where}: {what} is {content.type}, which is no {kind}")
+            raise DataError(f"{self.where}: {what} is {content.type}, not {kind}")
         pixels, most = (content.width or 0) * (content.height or 0), self._table.max_pixels
         if pixels > most:
             raise DataError(
-                f"{self.where}: {what} has {content.width:,} × {content.height:,} = {pixels:,} pixels, and "
-                f"max_pixels allows {most:,}; who decodes it needs {pixels * 3 / 1e6:,.0f} MB"
+                f"{self.where}: {what} has {content.width:,} × {content.height:,} = {pixels:,} pixels, but "
+                f"max_pixels is {most:,}; decoding it needs {pixels * 3 / 1e6:,.0f} MB"
             )
 
     def _check_size(self, what: str, size: int) -> None:
         most = self._table.max_mb
         if size > most * 1e6:
             raise DataError(
-                f"{self.where}: {what} has {size / 1e6:.1f} MB, and max_mb allows {most:g}; "
-                f"make it smaller, or raise max_mb if the service takes as much"
+                f"{self.where}: {what} has {size / 1e6:.1f} MB, but max_mb is {most:g}; "
+                f"make it smaller, or raise max_mb if the service accepts it"
             )
 
 
@@ -222,12 +223,12 @@ def _is_address(text: str) -> bool:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or has a null character
+    except (OSError, ValueError):  # the name is too long, or has a null character
         return False
 
 
 def attach(text: str, attached: Iterable[Attached]) -> str | tuple[Part, ...]:
-    """Return a turn's content: each thing at its mark where the text has one, else before the text."""
+    """Return a turn's content, with each medium at its mark in the text, or before the text."""
     before: list[Part] = []
     pieces: list[str | Part] = [text]
     for at, part in attached:
@@ -245,10 +246,10 @@ def attach(text: str, attached: Iterable[Attached]) -> str | tuple[Part, ...]:
 
 
 def media_hash(media: Sequence[Media], samples: Iterable[Sample]) -> str:
-    """Return a hash over the media of all samples: what is given, and of a file how large it is.
+    """Return a hash over the media of all samples: their paths and URLs, and the sizes of files.
 
-    Not over the files' content, which can be more than anyone wants to read before the first request. What a
-    row that could not be made does not have is left out.
+    The content of files is not hashed, since reading it all before the first request could take very long.
+    Media that a broken row does not have are omitted.
     """
     digest = hashlib.sha256()
     for sample in samples:

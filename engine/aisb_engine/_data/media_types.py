@@ -1,6 +1,6 @@
-"""What a file holds by its first bytes: an image, audio or video, and how large an image is in pixels.
+"""Determine the type of a file from its first bytes: image, audio or video, and the size of an image.
 
-Only headers are read and nothing is decoded, so that a small file that claims to be huge costs nothing.
+Only headers are read. Nothing is decoded, so a small file that claims to be huge does no harm.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import BinaryIO, NamedTuple
 from aisb._media import MEDIA_TYPES
 
 SIGNATURE_BYTES = 64
-"""How many bytes decide about the type."""
+"""The number of bytes that determine the type."""
 
 SHORTEST_TEXT = 16
-"""So many printed characters at the beginning are a text: an error page in place of a file, say."""
+"""A file that begins with this many printable characters is a text, such as an error page."""
 
 
 class Content(NamedTuple):
-    """The media type of some bytes; an image has a width and a height in pixels."""
+    """The media type of content; for an image also width and height in pixels."""
 
     type: str
     width: int | None = None
@@ -27,14 +27,14 @@ class Content(NamedTuple):
 
 
 class TornMediaError(ValueError):
-    """The bytes begin as a known type and are not whole."""
+    """The bytes begin like a known type, but are incomplete."""
 
 
 def inspect(stream: BinaryIO, size: int) -> Content | None:
-    """Return what a stream of `size` bytes holds; None for an unknown type.
+    """Return the type of a stream of `size` bytes; None if it is unknown.
 
     Raises:
-        TornMediaError: the header is that of a known image, and the rest is not there or makes no sense.
+        TornMediaError: the header is that of a known image, but the rest is missing or invalid.
     """
     kind = media_type(stream.read(SIGNATURE_BYTES))
     if kind is None:
@@ -48,12 +48,12 @@ def inspect(stream: BinaryIO, size: int) -> Content | None:
     except (struct.error, IndexError) as error:
         raise TornMediaError(f"the {kind} is cut off") from error
     if width < 1 or height < 1:
-        raise TornMediaError(f"the {kind} says that it has {width} × {height} pixels")
+        raise TornMediaError(f"the {kind} claims to have {width} × {height} pixels")
     return Content(kind, width, height)
 
 
 def media_type(head: bytes) -> str | None:
-    """Return the media type that the first bytes of a file show; None for an unknown one."""
+    """Return the media type for the first bytes of a file; None if it is unknown."""
     for mark, kind in _MARKS:
         if head.startswith(mark):
             return kind
@@ -70,12 +70,12 @@ def media_type(head: bytes) -> str | None:
 
 
 def fits(kind: str, found: str) -> bool:
-    """Say whether content of a media type can be an `image`, `audio` or `video`; containers can be both."""
+    """Return whether a media type can be an `image`, `audio` or `video`; some containers can be two."""
     return found.startswith(f"{kind}/") or (kind != "image" and found in _CONTAINERS)
 
 
 def suffix_of(found: str) -> str | None:
-    """Return the file ending by which `data_url` knows a media type again; None where it knows none."""
+    """Return the file suffix for which `data_url` gives a media type; None if it does not know the type."""
     return _ENDINGS.get(found)
 
 
@@ -129,7 +129,7 @@ def _jpeg(stream: BinaryIO, size: int) -> tuple[int, int]:
         mark, name = struct.unpack(">BB", stream.read(2))
         if mark != 0xFF:
             raise TornMediaError("the image/jpeg has no size where one should be")
-        if name in {0xFF, 0x01} or 0xD0 <= name <= 0xD8:  # filling, and marks without content
+        if name in {0xFF, 0x01} or 0xD0 <= name <= 0xD8:  # padding, and markers without content
             at += 1 if name == 0xFF else 2
             continue
         (length,) = struct.unpack(">H", stream.read(2))

@@ -1,4 +1,4 @@
-"""Make a task from a user-provided data file: what its rows are, how they are asked and graded."""
+"""Make a task from a user-provided data file: its rows, its prompt and its grading."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Method = Literal["gen", "ppl"]
 DATA_SUFFIXES = (".jsonl", ".csv", ".jsonl.gz", ".csv.gz")
 
 Grading = Callable[[str], Mapping[str, Any]]
-"""Returns `postprocess` and `evaluate` for a kind of answer: `choice`, `number` or `text`."""
+"""Returns the tables `postprocess` and `evaluate` for a kind of answer: `choice`, `number` or `text`."""
 
 MADE_FIELDS = frozenset({"answer_kind", "gold", "option_lines"})
 MAX_NAMED_ROWS = 8
-"""How many rows without an answer are named."""
+"""The number of rows without an answer that a note names."""
 
 
 def own_task(
@@ -38,16 +38,17 @@ def own_task(
     meta: Path | None = None,
     beside: Path | None = None,
 ) -> dict[str, Any]:
-    """Return the table of a task that asks the rows of a `.jsonl` or `.csv` file; `grading` is the catalog's.
+    """Return the table of a task for the rows of a `.jsonl` or `.csv` file; `grading` is the catalog's.
 
-    What is not said is found: the type from the rows' columns, and the meta file beside the data. With
-    `beside`, the folder of the task file, a path below it is written from there.
+    Without `data_type` the columns of the rows determine it, and a meta file is searched beside the data.
+    With `beside`, the folder of the task file, paths inside it are written relative to it.
 
     Raises:
-        UsageError: the file is missing or of another kind, its rows do not fit the type, or a value is none.
+        UsageError: the file is missing or of another kind, its rows do not fit the type, or a value is
+            invalid.
     """
     if not path.name.endswith(DATA_SUFFIXES):
-        raise UsageError(f"{path}: a .jsonl or .csv file is wanted")
+        raise UsageError(f"{path}: expected a .jsonl or .csv file")
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file")
     _known("data type", data_type, ("mcq", "qa", "media"))
@@ -76,10 +77,10 @@ def own_task(
 
 
 def _data_type(rows: Sequence[Row], path: Path, data_type: str | None, method: str | None) -> str:
-    """Return the type of a file's rows: as it is said, else as their columns say.
+    """Return the type of a file's rows: the requested one, else the one that the columns determine.
 
     Raises:
-        UsageError: a row lacks what the type needs.
+        UsageError: a row lacks a column that the type needs.
     """
     kind = data_type or _type_of(rows[0])
     needs = {"mcq": "A and B, its options,", "media": "type and path"}.get(kind)
@@ -87,13 +88,13 @@ def _data_type(rows: Sequence[Row], path: Path, data_type: str | None, method: s
         there = ", ".join(
             name for name, value in rows[0].items() if value is not None and name not in MADE_FIELDS
         )
-        raise UsageError(f"{path}: rows of type {kind} have {needs} and these have {there}")
+        raise UsageError(f"{path}: rows of type {kind} have {needs} but these have {there}")
     if method == "ppl" and kind != "mcq":
-        raise UsageError(f"{path}: the method ppl compares options, and rows of type {kind} have none")
+        raise UsageError(f"{path}: the method ppl compares options, but rows of type {kind} have none")
     if kind in {"mcq", "qa"}:
         without = [position for position, row in enumerate(rows) if _type_of(row) != "mcq"]
         if kind == "mcq" and without and (data_type or method == "ppl"):
-            raise UsageError(f"{path}: rows of type mcq have options, and row {without[0] + 1} has none")
+            raise UsageError(f"{path}: rows of type mcq have options, but row {without[0] + 1} has none")
         if not data_type and 0 < len(without) < len(rows):
             _check_letters(rows, path)
             return "mixed"
@@ -101,11 +102,11 @@ def _data_type(rows: Sequence[Row], path: Path, data_type: str | None, method: s
 
 
 def _check_letters(rows: Iterable[Row], path: Path) -> None:
-    """Refuse a row with options whose answer is none of them."""
+    """Refuse a row whose answer is not one of its options."""
     for position, row in enumerate(rows, 1):
         if row["answer_kind"] == "choice" and row["gold"] not in list(LETTERS[: len(row["options"])]):
             raise UsageError(
-                f"{path}: the answer of row {position} is {row['gold']!r}, which is none of its options"
+                f"{path}: the answer of row {position} is {row['gold']!r}, which is not one of its options"
             )
 
 
@@ -116,7 +117,7 @@ def _multiple_choice(
     sample = {"choices": "{options}", **target, **table["sample"]}
     prompt = {"user": "Question: {question}\n{choice_lines}\nAnswer:"}
     rules = grading("choice") if graded else {}
-    if ppl:  # options are compared, so no text is read for an answer
+    if ppl:  # options are compared, so no answer is extracted from a text
         text = {**prompt, "style": "text"}
         rules = {"evaluate": rules["evaluate"]} if graded else {}
         return {"mode": "logprob", "sample": sample, "prompt": text, **rules}
@@ -124,7 +125,7 @@ def _multiple_choice(
 
 
 def _open(table: Mapping[str, Any], answered: Sequence[Row], kind: str, grading: Grading) -> dict[str, Any]:
-    """Return how open questions are asked; in a file of type `mixed` some have options."""
+    """Return the prompt and grading of open questions; in a file of type `mixed` some have options."""
     prompt: dict[str, Any] = {"user": "Question: {question}\nAnswer:"}
     if kind == "media":
         prompt = {"user": "{question}", "media": [{"kind": "{type}", "file": "{path}"}]}
@@ -139,13 +140,13 @@ def _open(table: Mapping[str, Any], answered: Sequence[Row], kind: str, grading:
     open_kinds = {answer_kind(row["answer"], None) or "text" for row in answered}
     kinds = {row["answer_kind"] for row in answered} if kind == "mixed" else open_kinds
     if kind != "mixed" and any(row["answer_kind"] == "choice" for row in answered):
-        # Rows with options that are asked without them, as the user says: no row's own kind fits.
+        # The user asks rows with options without them, so the kind of a single row does not apply.
         kinds = {"number"} if open_kinds == {"number"} else {"text"}
     return {"sample": sample, "prompt": prompt, **_graded_by_row(sorted(kinds), grading)}
 
 
 def _graded_by_row(kinds: Sequence[str], grading: Grading) -> dict[str, Any]:
-    """Return how answers of these kinds are graded: with several, each row by the rules of its own."""
+    """Return the grading for these kinds of answers; with several kinds, each row by its own rules."""
     if len(kinds) == 1:
         return dict(grading(kinds[0]))
     graded: dict[str, list[Any]] = {"postprocess": [], "evaluate": []}
@@ -156,9 +157,9 @@ def _graded_by_row(kinds: Sequence[str], grading: Grading) -> dict[str, Any]:
 
 
 def grading_line(task: Task, loaded: LoadedSamples, chosen: Iterable[Sample | BrokenRow]) -> str | None:
-    """Say how many of the chosen rows of a user's own file are graded in which way, and which are not asked.
+    """Return a line with the number of chosen rows by kind of grading, and the rows that are not sent.
 
-    None for other tasks, and for files without any answer.
+    None for tasks that are not made from a user's file, and for files without any answer.
     """
     if task.dataset.use != "custom" or not task.evaluate:
         return None
@@ -174,11 +175,11 @@ def grading_line(task: Task, loaded: LoadedSamples, chosen: Iterable[Sample | Br
         return line
     ids = ", ".join(without[:MAX_NAMED_ROWS]) + (", …" if len(without) > MAX_NAMED_ROWS else "")
     several = "rows have no answer and are" if len(without) > 1 else "row has no answer and is"
-    return f"{line}; {len(without):,} {several} not asked: {ids}"
+    return f"{line}; {len(without):,} {several} not sent: {ids}"
 
 
 def _kind_of_all(task: Task, rows: Iterable[Row]) -> str:
-    """Return the kind of a file whose answers are all of one."""
+    """Return the kind of the answers of a file if all have the same."""
     if task.sample.choices:
         return "choice"
     return "number" if {row.get("answer_kind") for row in rows} == {"number"} else "text"
@@ -200,7 +201,7 @@ def _type_of(row: Row) -> DataType:
 
 
 def _options(path: Path, meta: Path | None) -> dict[str, Any]:
-    """Return what a meta file says, as options of the dataset `custom`."""
+    """Return the options of the dataset `custom` that a meta file sets."""
     from aisb_engine._builtin.custom import meta_options
 
     given = meta is not None
@@ -217,7 +218,7 @@ def _options(path: Path, meta: Path | None) -> dict[str, Any]:
 
 
 def _written(path: Path, beside: Path | None) -> str:
-    """Return a path as a task has it: from the task's folder where it is below it, else in full."""
+    """Return a path as it is written in a task: relative if it is in the task's folder, else absolute."""
     path = path.resolve()
     if beside is not None and path.is_relative_to(beside.resolve()):
         return f"./{path.relative_to(beside.resolve()).as_posix()}"
@@ -226,4 +227,4 @@ def _written(path: Path, beside: Path | None) -> str:
 
 def _known(what: str, value: str | None, known: Iterable[str]) -> None:
     if value is not None and value not in known:
-        raise UsageError(f"the {what} is {value!r}, and can be {' or '.join(known)}")
+        raise UsageError(f"the {what} is {value!r}, but must be {' or '.join(known)}")

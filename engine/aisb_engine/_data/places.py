@@ -1,4 +1,4 @@
-"""Find the files of a task; where there are none, say which variants of it have theirs."""
+"""Find the files of a task; if there are none, name the variants of it whose files exist."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def locate(task: Task, folders: DataFolders, split: str | None = None) -> Locate
     """Find the files of a task.
 
     Raises:
-        DataMissing: nothing is there; the message names each place that was tried, and the variants of the
-            task whose data is there.
-        ConfigError: the path or the split does not say which files.
+        DataMissing: there are none; the message lists the places that were searched, and variants of the task
+            whose data exists.
+        ConfigError: the path or the split does not determine the files.
     """
     if task.file:
         folders = DataFolders(folders.roots, task.file.parent)
@@ -32,7 +32,7 @@ def locate(task: Task, folders: DataFolders, split: str | None = None) -> Locate
 
 
 def _variants_there(task: Task, folders: DataFolders) -> list[str]:
-    """Return the variants in a task's file that read other data, which is there."""
+    """Return the variants of a task with data of their own that exists."""
     from aisb_engine._resolve.catalog import read_toml
     from aisb_engine._resolve.tables import overlay, validate
     from aisb_engine._spec import DatasetTable

@@ -1,4 +1,4 @@
-"""Make requests from samples: the few-shot examples, the question, and the form that the endpoint wants."""
+"""Render the requests of samples: few-shot examples, the question, and the form that the endpoint needs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from aisb_engine._spec import Task
 
 MADE = frozenset({"target", "choices", "choice_lines"})
-"""The names under which a prompt finds a sample's target and choices; they stand above the row's own."""
+"""The names of a sample's target and choices in prompts; they override fields of the row."""
 
 FACTS = ("input_tokens_asked", "input_tokens", "input_exact")
-"""The fields of a row that go with its request into the log: how long a made prompt was to be, and is."""
+"""The fields of a row that are copied to the log: the requested and actual length of a generated prompt."""
 
 
 SPARE = 32
@@ -40,7 +40,7 @@ NO_TOKENS = (
 
 
 class Example(NamedTuple):
-    """An example as it is shown: its question, its answer, and what goes with the question."""
+    """A rendered few-shot example: its question, its answer, and the media of the question."""
 
     question: str
     answer: str
@@ -48,7 +48,7 @@ class Example(NamedTuple):
 
 
 def _check_text(request: Request) -> None:
-    """Raise `UnicodeEncodeError` for a text that cannot be sent: half of a surrogate pair is no character."""
+    """Raise `UnicodeEncodeError` for a text that cannot be sent, since it has a lone surrogate."""
     texts = [request.text or "", *request.followups, *request.replies, *request.continuations]
     for message in request.messages or ():
         parts = message.content
@@ -58,13 +58,12 @@ def _check_text(request: Request) -> None:
 
 
 class Renderer:
-    """Renders the requests of one task. Making it reads the rows that few-shot examples come from.
+    """Renders the requests of one task. Its creation reads the rows for few-shot examples.
 
-    `params` are the generation parameters of a row that says nothing itself (left out: the task's); a row's
-    own `max_tokens` and tools stand above them, and `forced` above both. `left_out` are parameters that the
-    backend does not send. Where it does not take token ids (`sends_tokens`), a task of such is asked by its
-    text: the template `user`. `files` are those of the task's rows: what a row names is looked for beside
-    them first.
+    `params` are the generation parameters (default: the task's). A row's own `max_tokens` and tools override
+    them, and `forced` overrides both. `left_out` are parameters that the backend does not send. If it does
+    not take token ids (`sends_tokens`), a task of token ids is sent as text, by the template `user`. `files`
+    are those of the task's rows: media are searched beside them first.
     """
 
     def __init__(
@@ -128,9 +127,10 @@ class Renderer:
         """Return the request of one sample.
 
         Raises:
-            ConfigError: a template names a field that the sample has not, or there are too few examples.
-            DataError: a field does not hold what the task takes from it.
-            ComponentError: a value of the row raised, or an example could not be made.
+            ConfigError: a template names a field that the sample does not have, or there are too few
+                examples.
+            DataError: the value of a field does not have the required form.
+            ComponentError: a value of the row raised, or an example could not be prepared.
         """
         try:
             params, content = self._request_params(sample, repeat), self._content(sample)
@@ -157,7 +157,7 @@ class Renderer:
         return request
 
     def _content(self, sample: Sample) -> dict[str, Any]:
-        """Return what is asked, under the names that `Request` has for it."""
+        """Return the content of a request, by the names of the fields of `Request`."""
         if self.decodes and not sample.fields.keys() >= set(self._user.names):
             raise ConfigError("", NO_TOKENS)
         if self._tokens and not self.decodes:
@@ -182,14 +182,14 @@ class Renderer:
         return replace(request, turn=0)
 
     def _options(self, sample: Sample) -> tuple[str, ...]:
-        """Return what each of a sample's options adds to its prompt."""
+        """Return the continuation of the prompt for each of a sample's options."""
         fields = self._fields(sample)
         lettered = zip(LETTERS, sample.choices, strict=False)
         assert self._continuation  # noqa: S101 - asked before
         return tuple(self._continuation.render({**fields, "letter": a, "choice": b}) for a, b in lettered)
 
     def _fields(self, sample: Sample) -> Mapping[str, Any]:
-        """Return the fields that a prompt can name: the sample's, and what was made of them."""
+        """Return the fields that prompts may use: those of the sample, its target, choices and group."""
         if not self._more:
             return sample.fields
         made: dict[str, Any] = {}
@@ -216,7 +216,7 @@ class Renderer:
 
     def _messages(self, fields: Mapping[str, Any], examples: Iterable[Example]) -> tuple[Message, ...]:
         turns: list[Message] = []
-        # A system text of a row's own may be empty, as in conversations that have none.
+        # A row's own system text may be empty, as in conversations without one.
         if self._system and (system := self._system.render(fields)):
             turns.append(Message("system", system))
         first = f"{self._intro.render(fields)}{self.task.prompt.separator}" if self._intro else ""
@@ -247,10 +247,10 @@ class Renderer:
 
 
 class Shots:
-    """Chooses few-shot examples: at fixed positions, drawn by a seed (for all samples or each), or the first.
+    """Selects few-shot examples: at fixed positions, by a seed (for all samples or each), or the first ones.
 
-    From the task's own rows an example is never the sample itself, nor a row that asks the same; the next
-    row takes its place. Positions count within the group where examples come from the sample's group.
+    An example from the task's own rows is never the sample itself, nor a row with the same question; the next
+    row is taken instead. With examples from the sample's group, positions count within the group.
     """
 
     def __init__(self, task: Task, pool: LoadedSamples, ask: Callable[[Sample], str]) -> None:
@@ -266,11 +266,11 @@ class Shots:
         self._questions: dict[str, str] = {}
 
     def choose(self, sample: Sample) -> Sequence[Sample]:
-        """Return the examples for one sample, in the order in which they stand in its prompt.
+        """Return the examples for one sample, in the order of its prompt.
 
         Raises:
-            ConfigError: there are too few.
-            ComponentError: one of them could not be made. Another in its place would change the prompt.
+            ConfigError: there are too few rows.
+            ComponentError: one of them could not be prepared. Another one would change the prompt.
         """
         group = sample.group if self._table.same_group else None
         rows = self._ordered.get(group, [])
@@ -281,8 +281,8 @@ class Shots:
         if len(rows) < self._count:
             raise ConfigError(
                 "task.prompt.shots",
-                f"{self._count} examples are wanted, and {self._origin(group)} has {len(rows)}"
-                + (" beside the sample itself" if self._own else ""),
+                f"{self._count} examples are needed, but {self._origin(group)} has {len(rows)}"
+                + (" besides the sample itself" if self._own else ""),
             )
         return [_usable(row) for row in rows[: self._count]]
 
@@ -302,13 +302,13 @@ class Shots:
         return self._questions[row.id]
 
     def _order(self, group: str | None, rows: list[Sample | BrokenRow]) -> list[Sample | BrokenRow]:
-        """Return all rows in the order in which they are taken as examples."""
+        """Return all rows in the order in which they are used as examples."""
         positions = self._table.positions
         if positions is not None:
             if len(positions) < self._count:
                 raise ConfigError(
                     "task.prompt.shots_from.positions",
-                    f"names {len(positions)} rows, and {self._count} examples are wanted",
+                    f"names {len(positions)} rows, but {self._count} examples are needed",
                 )
             for position in positions:
                 if not 0 <= position < len(rows):
@@ -344,14 +344,14 @@ def _usable(row: Sample | BrokenRow) -> Sample:
     return row
 
 
-def cross(request: Request, wants: Literal["chat", "text"], system: str | None = None) -> Request:
-    """Return a request in the form that an endpoint wants, with the model's own system text put first.
+def convert_prompt(request: Request, wants: Literal["chat", "text"], system: str | None = None) -> Request:
+    """Convert a request to the form that an endpoint needs, and put the model's system text first.
 
-    A text becomes one user message. Messages become their contents, joined by line ends, for an endpoint
-    without a chat template. Token ids pass to a text endpoint as they are.
+    A text becomes one user message. For an endpoint without a chat template, messages become their contents
+    joined by line ends. Token ids are passed to a text endpoint unchanged.
 
     Raises:
-        ConfigError: the endpoint cannot be sent what the request holds.
+        ConfigError: the endpoint cannot take the content of the request.
     """
     if request.tokens is not None and request.messages is None and request.text is None:
         if wants == "chat" or system:
@@ -375,10 +375,10 @@ def cross(request: Request, wants: Literal["chat", "text"], system: str | None =
 
 
 def _one_field(text: str | None, where: str, what: str) -> Template | None:
-    """Make a template ready that must be one field alone, so that it has the field's value as it is."""
+    """Parse a template that must be a single placeholder, so that it returns the field's value."""
     template = optional(text, where)
     if template and not template.single:
-        raise ConfigError(where, f"must be one field that holds {what}")
+        raise ConfigError(where, f"must be one field with {what}")
     return template
 
 

@@ -1,7 +1,7 @@
-"""Make rows into samples: derived fields, the target, the choices, the group, and an id that stays the same.
+"""Make samples from rows: derived fields, target, choices, group, and an id.
 
-Rows are counted before any is left out, so that an id is the row's position in its source (grouped: the
-group, `/`, and the position in it) whatever is selected.
+An id is the position of the row in its source, counted before any selection, so it does not depend on it. In
+a task with groups it is the group, `/`, and the position in the group.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True, slots=True)
 class BrokenRow:
-    """A row that a plugin could not make ready: what there is of its sample, and what was raised."""
+    """A row for which a plugin raised: what is known of its sample, and the error."""
 
     sample: Sample
     error: ComponentError
 
     @property
     def id(self) -> str:
-        """The sample's id: the position of the row in its source, as if it had been made."""
+        """The sample's id: the position of the row in its source."""
         return self.sample.id
 
     @property
@@ -45,12 +45,12 @@ class BrokenRow:
 
 
 def sample_table(task: Task) -> dict[str, Any]:
-    """Return a task's `[sample]` table as the log keeps it."""
+    """Return a task's `[sample]` table in the form of the log."""
     return task.sample.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
 class SampleMaker:
-    """Makes samples from rows as a task's `[sample]` table says; templates and steps are made ready once."""
+    """Makes samples from rows by the `[sample]` table of a task."""
 
     def __init__(self, task: Task, plugins: Plugins) -> None:
         table = task.sample
@@ -91,11 +91,11 @@ class SampleMaker:
         self._check()
 
     def make(self, rows: Iterable[tuple[str, Row]]) -> Iterator[Sample | BrokenRow]:
-        """Yield a sample a row; each row comes with its place, which errors name.
+        """Yield a sample for each row; rows come with their position, which errors name.
 
         Raises:
-            ComponentError: a row is broken whose group is not known. Later rows of the group would get other
-                ids than they have once the plugin is mended.
+            ComponentError: a row without a known group is broken. Skipping it would change the ids of later
+                rows of its group once the plugin is fixed.
         """
         positions: dict[str | None, int] = {}
         for place, row in rows:
@@ -106,14 +106,14 @@ class SampleMaker:
                 raise
 
     def _made(self, row: Row, positions: dict[str | None, int]) -> Sample | BrokenRow:
-        """Make one sample; `positions` has how many rows of each group came before it."""
+        """Make one sample; `positions` has the number of rows of each group before it."""
         broken: ComponentError | None = None
         try:
             fields = self._derived(row)
             group = self._group_of(fields)
         except (ConfigError, DataError):
             raise
-        except RAISED as error:  # it becomes the outcome of this sample
+        except RAISED as error:  # becomes the outcome of this sample
             broken = self._fault(error)
             fields, group = self._remains(row, broken)
         position = positions.get(group, 0)
@@ -124,12 +124,12 @@ class SampleMaker:
                 return self._sample(identity, fields, group)
             except (ConfigError, DataError):
                 raise
-            except RAISED as error:  # it becomes the outcome of this sample
+            except RAISED as error:  # becomes the outcome of this sample
                 broken = self._fault(error)
         return BrokenRow(Sample(identity, fields, group=group), broken)
 
     def again(self, sample: Sample) -> Sample:
-        """Make a sample again from its own fields, as the table says now, under its own id.
+        """Make a sample again from its own fields by the current table, with the same id.
 
         Raises:
             ComponentError: a plugin raised.
@@ -143,7 +143,7 @@ class SampleMaker:
             raise self._fault(error) from error
 
     def _fault(self, error: BaseException) -> ComponentError:
-        """Name what raised: the step, or the dataset whose row does not fit."""
+        """Create the error that names the step, or the dataset whose row does not fit."""
         if isinstance(error, StepError):
             return ComponentError.of(self._plugins, "postprocessor", error.step, "", error.error)
         return ComponentError.of(self._plugins, "dataset", self._use, "a row", error)
@@ -156,22 +156,22 @@ class SampleMaker:
         return fields
 
     def _remains(self, row: Row, broken: ComponentError) -> tuple[dict[str, Any], str | None]:
-        """Return the fields of a broken row that can be made, and its group.
+        """Return the fields of a broken row that can be computed, and its group.
 
         Raises:
-            ComponentError: the group is not among them.
+            ComponentError: the group cannot be computed.
         """
         fields = dict(row)
         for name, template, steps in self._fields:
             try:
                 made = _cleaned(template.render(fields), steps, Sample("", fields), "")
-            except RAISED:  # why the row is broken is known
+            except RAISED:  # the row is broken for a reason that is known
                 fields.pop(name, None)
             else:
                 fields[name] = made
         try:
             return fields, self._group_of(fields)
-        except RAISED:  # why the row is broken is known
+        except RAISED:  # the row is broken for a reason that is known
             raise broken from broken.error
 
     def _group_of(self, fields: Row) -> str | None:
@@ -192,7 +192,7 @@ class SampleMaker:
         return Sample(identity, fields, target, choices, group, self._cluster_of(fields))
 
     def _cluster_of(self, fields: Row) -> str | None:
-        """Return a short name of what is shared: a passage can be long."""
+        """Return a hash that identifies the cluster: the text itself, such as a passage, can be long."""
         if self._cluster is None:
             return None
         return hashlib.sha256(self._cluster.render(fields).encode()).hexdigest()[:12]
@@ -202,14 +202,14 @@ class SampleMaker:
             choices = tuple([template.render(fields) for template in self._choices])
         else:
             found = self._choice_list.value(fields)
-            if found is None:  # a question without options, among others that have them
+            if found is None:  # a question without options among others with options
                 return ()
             if not isinstance(found, Sequence) or isinstance(found, str) or not found:
                 shown = as_text(found)[:60]
                 raise DataError(f"task.sample.choices: {self._choice_list.text} is {shown!r}, not a list")
             choices = tuple([as_text(choice) for choice in found])
         if len(choices) > len(LETTERS):
-            raise DataError(f"task.sample.choices: {len(choices)} choices are more than there are letters")
+            raise DataError(f"task.sample.choices: {len(choices)} choices, but there are 26 letters")
         return choices
 
     def _target_of(self, fields: Row, count: int) -> Any:
@@ -226,7 +226,7 @@ class SampleMaker:
         return _cleaned(as_text(value), self._clean, sample, "task.sample.target")
 
     def _letter_of(self, fields: Row, count: int) -> str | None:
-        """Return the letter of the right option; None where a row may say none, and says none."""
+        """Return the letter of the correct option; None if the row has none and need not have one."""
         label = self._letter or self._index
         text = label.render(fields).strip() if label else ""
         if self._may_lack_target and not text:
@@ -258,13 +258,13 @@ class SampleMaker:
         given = [t for t in (self._target, self._letter, self._index) if t]
         if len(given) > 1:
             raise ConfigError(
-                given[1].where, f"the target is already said by {given[0].where}; keep one of them"
+                given[1].where, f"the target is already set by {given[0].where}; keep one of them"
             )
         has_choices = bool(self._choices or self._choice_list)
         if (self._letter or self._index) and not has_choices:
             raise ConfigError(
                 (self._letter or self._index or given[0]).where,
-                "needs choices: a letter or position of what?",
+                "needs choices, since it names one of them by letter or position",
             )
         if self._seed is not None and not (has_choices and (self._letter or self._index)):
             raise ConfigError(
@@ -274,10 +274,10 @@ class SampleMaker:
 
 
 def row_max_tokens(template: Template, fields: Row) -> int | None:
-    """Return the row's own limit of output tokens, None when its field is empty.
+    """Return the row's own limit of output tokens, or None if its field is empty.
 
     Raises:
-        DataError: the field holds something else than a whole number of at least 1.
+        DataError: the field is not a whole number of at least 1.
     """
     value = template.value(fields)
     if type(value) is int and value >= 1:
@@ -292,10 +292,10 @@ def row_max_tokens(template: Template, fields: Row) -> int | None:
 
 
 def row_at(template: Template, fields: Row) -> float | None:
-    """Return the row's own time in seconds, None when its field is empty.
+    """Return the row's own launch time in seconds, or None if its field is empty.
 
     Raises:
-        DataError: the field holds something else than a number of at least 0.
+        DataError: the field is not a number of at least 0.
     """
     text = template.render(fields).strip()
     if not text:
@@ -324,7 +324,7 @@ def _cleaned(text: str, steps: Sequence[tuple[str, Postprocessor]], sample: Samp
 
 
 def _letter_index(text: str, count: int) -> int:
-    """Return the position that a letter (`B`, `(b)`) or a number from 1 stands for."""
+    """Return the index for a letter (`B`, `(b)`) or a number from 1."""
     label = text.strip().strip("().").upper()
     index = LETTERS.find(label) if len(label) == 1 else -1
     if label.isdecimal():
@@ -340,7 +340,7 @@ def _letter_index(text: str, count: int) -> int:
 def _shuffled(
     choices: tuple[str, ...], target: str | None, random: Random
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the choices in a drawn order, and the letter that the right one has then."""
+    """Return the choices in random order, and the letter of the correct one in that order."""
     drawn = [random.random() for _ in choices]
     order = sorted(range(len(choices)), key=drawn.__getitem__)
     right = target and LETTERS[order.index(LETTERS.index(target))]

@@ -1,7 +1,7 @@
-"""Count tokens as the served model does: a tokenizer from a folder on this machine, and nothing downloaded.
+"""Load tokenizers from local folders, to count tokens as the served model does; nothing is downloaded.
 
-A folder with `tokenizer.json` is read with the library `tokenizers`, any other with `transformers`, which
-runs no code that the folder brings. The extra `aisb-engine[tokenizers]` brings the former.
+A folder with `tokenizer.json` is read with the library `tokenizers` (the extra `aisb-engine[tokenizers]`),
+any other folder with `transformers`, without running code from the folder.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from aisb._data import Tokenizer
 from aisb._errors import PluginError, UsageError
 
 OTHER_FILES = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
-"""Files of tokenizers that have no tokenizer.json."""
+"""Files of tokenizers without a tokenizer.json."""
 
 
 @lru_cache(maxsize=4)
 def load_tokenizer(path: str | Path) -> Tokenizer:
-    """Read a tokenizer from a folder, or from a `tokenizer.json`; once in a process.
+    """Load a tokenizer from a folder, or from a `tokenizer.json`; cached in the process.
 
     Raises:
-        UsageError: there is no such folder, it holds no tokenizer, or one that would need code of its own.
+        UsageError: there is no such folder, or it has no tokenizer, or the tokenizer needs code of its own.
         PluginError: the library that reads it is not installed.
     """
     folder = Path(path).expanduser()
     if not folder.exists():
         raise UsageError(
             f"tokenizer = {str(path)!r}: there is no such folder; "
-            "give the folder of the model with its tokenizer.json (nothing is downloaded)"
+            "name the folder of the model with its tokenizer.json (nothing is downloaded)"
         )
     file = folder / "tokenizer.json" if folder.is_dir() else folder
     if file.is_file():
@@ -50,30 +50,30 @@ class JsonTokenizer:
     """A tokenizer of the library `tokenizers`."""
 
     def __init__(self, path: Path, made: Any) -> None:
-        made.no_truncation()  # a file may ask for either, and both would make wrong counts
+        made.no_truncation()  # a file may enable truncation or padding, which would give wrong counts
         made.no_padding()
         self.path = path
         self._made = made
-        self._batch = getattr(made, "encode_batch_fast", made.encode_batch)  # without offsets: faster
+        self._batch = getattr(made, "encode_batch_fast", made.encode_batch)  # faster, without offsets
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text."""
         return list(self._made.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of ids, with that of special ones."""
+        """Return the text of ids, including special tokens."""
         return str(self._made.decode(list(ids), skip_special_tokens=False))
 
     def count(self, text: str) -> int:
-        """Return how many tokens a text has."""
+        """Return the number of tokens in a text."""
         return len(self._made.encode(text, add_special_tokens=False))
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """Return how many tokens each of some texts has."""
+        """Return the number of tokens in each text."""
         return [len(one) for one in self._batch(list(texts), add_special_tokens=False)]
 
     def vocabulary(self) -> dict[int, str]:
-        """Return the tokens by id, without the special ones."""
+        """Return the tokens by id, without special tokens."""
         special = set(self._made.get_added_tokens_decoder())
         found = self._made.get_vocab(with_added_tokens=False)
         return {
@@ -82,7 +82,7 @@ class JsonTokenizer:
 
 
 class TransformersTokenizer:
-    """A tokenizer that `transformers` reads from the files of its own kind."""
+    """A tokenizer that `transformers` loads."""
 
     def __init__(self, path: Path, made: Any) -> None:
         self.path = path
@@ -93,17 +93,17 @@ class TransformersTokenizer:
         return list(self._made.encode(text, add_special_tokens=False))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of ids, with that of special ones."""
+        """Return the text of ids, including special tokens."""
         return str(
             self._made.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         )
 
     def count(self, text: str) -> int:
-        """Return how many tokens a text has."""
+        """Return the number of tokens in a text."""
         return len(self.encode(text))
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """Return how many tokens each of some texts has."""
+        """Return the number of tokens in each text."""
         made = self._made(
             list(texts),
             add_special_tokens=False,
@@ -114,7 +114,7 @@ class TransformersTokenizer:
         return [len(ids) for ids in made["input_ids"]]
 
     def vocabulary(self) -> dict[int, str]:
-        """Return the tokens by id, without the special ones."""
+        """Return the tokens by id, without special tokens."""
         special = {*self._made.all_special_ids, *self._made.added_tokens_decoder}
         found = self._made.get_vocab()
         tokens = sorted(found.items(), key=_number)
@@ -129,7 +129,7 @@ def _read_json(file: Path) -> Tokenizer:
     try:
         made = tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises plain Exception
-        raise UsageError(f"tokenizer: {file} is not a tokenizer that can be read: {error}") from error
+        raise UsageError(f"tokenizer: {file} cannot be read as a tokenizer: {error}") from error
     return JsonTokenizer(file, made)
 
 
@@ -140,7 +140,7 @@ def _read_others(folder: Path, there: Iterable[str]) -> Tokenizer:
     except ImportError as error:
         raise PluginError(
             f"{_install(folder, 'transformers')}\n"
-            f"  or save it where transformers is, as a tokenizer.json: {_SAVE.format(more='')}"
+            f"  or convert it on a machine with transformers to a tokenizer.json: {_SAVE.format(more='')}"
         ) from error
     try:
         made = transformers.AutoTokenizer.from_pretrained(
@@ -160,7 +160,7 @@ _SAVE = "AutoTokenizer.from_pretrained(FOLDER{more}).save_pretrained(NEW_FOLDER)
 
 
 def _refuse_own_code(folder: Path) -> None:
-    """Refuse a tokenizer that is a Python file beside it, before anything could ask whether to run that."""
+    """Refuse a tokenizer that needs a Python file of its folder, before a library could ask to run it."""
     try:
         config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -171,8 +171,8 @@ def _refuse_own_code(folder: Path) -> None:
 
 def _own_code(folder: Path) -> UsageError:
     return UsageError(
-        f"tokenizer: {folder} needs code of its own (trust_remote_code), which aisb does not run; where you "
-        "trust it, save it as a tokenizer.json:\n  " + _SAVE.format(more=", trust_remote_code=True")
+        f"tokenizer: {folder} needs code of its own (trust_remote_code), which aisb does not run; if you "
+        "trust it, convert it to a tokenizer.json:\n  " + _SAVE.format(more=", trust_remote_code=True")
     )
 
 
@@ -186,4 +186,4 @@ def _number(entry: tuple[Any, int]) -> int:
 
 
 def _plain(token: object) -> str:
-    return token if isinstance(token, str) else ""  # some vocabularies are of bytes
+    return token if isinstance(token, str) else ""  # some vocabularies have tokens of bytes

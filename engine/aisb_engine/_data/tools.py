@@ -1,4 +1,4 @@
-"""The tools that a row brings, as chat APIs take them."""
+"""Read the tools of a row in the form of chat APIs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from aisb._templates import Template, as_text
 
 
 def row_tools(template: Template, fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the tools of a row, in OpenAI's form; a function by itself is put into it. None: an empty list.
+    """Return the tools of a row in OpenAI's form, to which plain functions are converted; None gives none.
 
     Raises:
-        DataError: the field holds something else.
+        DataError: the field has another form.
     """
     found = template.value(fields)
     if isinstance(found, str) and found.strip():

@@ -1,1 +1,1 @@
-"""Requests sent as a load says: when, how many at a time, by which processes."""
+"""Send the requests of a load: when, how many at a time, and by which processes."""

@@ -1,4 +1,4 @@
-"""Answer single requests as they are wanted: sent, retried and logged as those of a run are."""
+"""Answer single requests on demand: sent, retried and logged like those of a run."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ async def answer_requests(
     note: Callable[[str], None],
     say: Callable[[str], None] = lambda _line: None,
 ) -> AsyncIterator[Callable[[Request, Progress], Awaitable[Prediction]]]:
-    """Return what answers a request and counts it; no more are in flight than the load says.
+    """Yield a function that answers a request and counts it, within the concurrency of the load.
 
-    The attempts are logged in the folder. The prediction is that of the last attempt.
+    The attempts are logged in the folder. The function returns the prediction of the last attempt.
 
     While nothing succeeds, attempts are paused, and `say` is called with what happens.
 

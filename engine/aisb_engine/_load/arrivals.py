@@ -1,7 +1,7 @@
-"""When each request of an open loop is to be sent: schedules that are drawn once, seeded, and replayable.
+"""Schedules of an open loop: the planned time of each request, drawn once from a seed, and reproducible.
 
-A schedule is an array of nanoseconds from the run's start, in order, the first at 0. It is scaled to the rate
-that was asked for: n requests at r a second always fill n/r seconds, whatever was drawn.
+A schedule is an array of nanoseconds since the start of the run, in order, beginning with 0. It is scaled to
+the requested rate: n requests at a rate r always take n/r seconds, whatever gaps were drawn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FASTEST = 1_000_000.0
 
 
 class Ramp(NamedTuple):
-    """A rate that grows while the requests go by, from `start` to `end` a second."""
+    """A rate that grows from `start` to `end` per second over the number of requests."""
 
     shape: Literal["linear", "exponential"]
     start: float
@@ -28,10 +28,10 @@ class Ramp(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, where: str = "load.ramp_up") -> Ramp:
-        """Read `linear:START:END` or `exponential:START:END`.
+        """Parse `linear:START:END` or `exponential:START:END`.
 
         Raises:
-            ConfigError: it has another form, a rate cannot be paced, or the ramp goes down.
+            ConfigError: it has another form, a rate is out of range, or END is below START.
         """
         shape, *rates = text.split(":")
         if shape not in ("linear", "exponential") or len(rates) != 2:
@@ -51,14 +51,14 @@ class Ramp(NamedTuple):
         return cls("linear" if shape == "linear" else "exponential", start, end)
 
     def rate(self, part: float) -> float:
-        """Return the rate when this part (0 to 1) of the requests has been sent."""
+        """Return the rate after this share (0 to 1) of the requests has been sent."""
         if self.shape == "linear":
             return self.start + (self.end - self.start) * part
         return float(self.start * (self.end / self.start) ** part)
 
 
 def check_rate(rate: float, where: str = "load.request_rate") -> None:
-    """Refuse a rate that cannot be paced.
+    """Refuse a rate that is out of range.
 
     Raises:
         ConfigError: it is negative, NaN, infinite, or too slow or fast.
@@ -83,13 +83,13 @@ def schedule(
     ramp: Ramp | None = None,
     seed: int = 0,
 ) -> array[int]:
-    """Draw when `count` requests are sent, at a rate or along a ramp.
+    """Draw the planned times of `count` requests, at a constant rate or along a ramp.
 
-    `burstiness` is the shape β of a gamma distribution of the gaps, with scale 1/(rate·β): 0 is constant, 1
-    is Poisson, below it is burstier, above it smoother. It says more than `arrival` only for gamma.
+    `burstiness` is the shape β of a gamma distribution of the gaps with scale 1/(rate·β): 0 is constant, 1 is
+    Poisson, smaller values are burstier, larger ones smoother. Only gamma arrivals use it.
 
     Raises:
-        ConfigError: the rate or the burstiness cannot be used.
+        ConfigError: the rate or the burstiness is out of range.
     """
     if ramp is None:
         check_rate(rate if rate is not None else math.nan)
@@ -103,14 +103,14 @@ def schedule(
         wanted += mean
         drawn[position] = drawn[position - 1] + gap(mean)
     total = drawn[-1] if count else 0.0
-    if total <= 0:  # one request; or a single gap, drawn as 0
+    if total <= 0:  # there is one request, or the only gap was drawn as 0
         return array("q", (round(at * wanted / steps * 1e9) for at in range(count)))
     scale = wanted / total
     return array("q", (round(at * scale * 1e9) for at in drawn))
 
 
 def trace_schedule(times: Iterable[float | None], ids: Sequence[str] = ()) -> array[int]:
-    """Return a trace's own times (seconds) as a schedule; the first request is sent at once.
+    """Return the times of a trace (seconds) as a schedule; the first request is sent at once.
 
     Raises:
         ConfigError: a request has no time, or the trace is out of order.
@@ -137,7 +137,7 @@ def trace_schedule(times: Iterable[float | None], ids: Sequence[str] = ()) -> ar
 
 
 def _gaps(arrival: Arrival, burstiness: float | None, draw: Random) -> Callable[[float], float]:
-    """Return what draws one gap of a given mean."""
+    """Return a function that draws one gap with a given mean."""
     where = "load.burstiness"
     beta = {"constant": 0.0, "poisson": 1.0, "gamma": 1.0}[arrival]
     if burstiness is not None:

@@ -1,7 +1,7 @@
-"""What a load does while nothing succeeds: an accuracy run pauses and probes, a pressure run slows down.
+"""React to outages: while no attempt succeeds, an accuracy run pauses and probes, a pressure run slows down.
 
-A service that is restarted answers again after a minute, and one that is gone does not. Without a brake the
-first would cost the run all requests of that minute, and the second fills the disk with failures.
+A service that restarts answers again after a minute; one that is gone does not. Without a brake, the first
+would cost all requests of that minute, and the second would fill the disk with failures.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from aisb_engine._load.pacing import Clock
 from aisb_engine._load.share import LoadShare
 
 OWN_FAULT: Final = frozenset({400, 405, 406, 410, 411, 413, 414, 415, 422})
-"""Statuses that say something of a request, and that its service works."""
+"""Statuses that concern a single request, and show that its service works."""
 FIRST_HOLD: Final = 0.1
-"""Seconds for which a client of a pressure run is held back at first; each further time is twice as long."""
+"""The first delay of a client in a pressure run, in seconds; each further delay is twice as long."""
 
 
 def is_outage(failure: Failure) -> bool:
-    """Say whether a failure can mean that the service does not work, and not that it refused the request."""
+    """Return whether a failure can mean an outage of the service, rather than the refusal of a request."""
     if failure.kind == "status" and failure.status is not None:
         return failure.status not in OWN_FAULT
     return failure.kind not in {"refused", "row"}
 
 
 class FailedRequest(NamedTuple):
-    """A request with no attempt left, and why the last one failed."""
+    """A request without attempts left, and the failure of the last one."""
 
     request: Request
     failure: Failure
 
 
 class LoadBrake:
-    """Counts failed attempts without a success between them, and holds attempts back when they are many.
+    """Counts consecutive failed attempts, and delays further attempts if there are many.
 
-    A process that sends a part of the load counts its own attempts, and brakes after its part of the number.
-    `say` is called with lines for people. `again` are requests that failed in an outage which is over.
+    A process that sends a share of the load counts its own attempts, and brakes after its share of the
+    number. `say` is called with lines for users. `again` are requests that failed in an outage that is over.
     """
 
     def __init__(self, share: LoadShare, clock: Clock, say: Callable[[str], None]) -> None:
@@ -67,7 +67,7 @@ class LoadBrake:
 
     @property
     def is_on(self) -> bool:
-        """Whether attempts are held back."""
+        """Whether attempts are delayed."""
         return not self._released.is_set()
 
     @property
@@ -76,10 +76,10 @@ class LoadBrake:
         return self.is_on and not self._is_slow
 
     def ended(self, failure: Failure | None, sent_ns: int | None) -> None:
-        """Take note of how an attempt ended that was sent at `sent_ns`."""
+        """Record the end of an attempt that was sent at `sent_ns`."""
         now = self._clock()
         if failure is None and self._is_slow and self.is_on and (sent_ns or 0) < self._on_ns:
-            return  # it began before the trouble: it does not say that the service takes requests again
+            return  # it began before the outage, so it does not show that the service accepts requests again
         if failure is None or not (self._is_slow or is_outage(failure)):
             if self.is_on:
                 self._release(now)
@@ -95,12 +95,12 @@ class LoadBrake:
             self._brake(now)
 
     def gave_up(self, request: Request, failure: Failure) -> None:
-        """Remember a request that has no attempt left: if this is an outage, it is asked again after it."""
+        """Record a request without attempts left, which is sent again after the outage, if this is one."""
         if not self._is_slow and is_outage(failure):
             self._lately.append(FailedRequest(request, failure))
 
     async def wait(self) -> bool:
-        """Return when an attempt may begin. If it is a probe, return True; `probing` must follow.
+        """Wait until an attempt may begin. Return True if it is a probe; `probing` must follow.
 
         Raises:
             ServiceError: nothing has succeeded for longer than `load.outage`.
@@ -139,14 +139,14 @@ class LoadBrake:
             let_next_probe()
 
     async def hold(self, times: int, until_ns: int | None) -> None:
-        """Hold a client of a pressure run back, after `times` times before; till `until_ns` at most."""
+        """Delay a client of a pressure run that was delayed `times` times; at most until `until_ns`."""
         seconds = min(FIRST_HOLD * 2.0**times, self._probe)
         if until_ns is not None:
             seconds = min(seconds, max(0.0, (until_ns - self._clock()) / 1e9))
         await self._sleep(seconds)
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait so long, or until the brake is released."""
+        """Wait this long, or until the brake is released."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._released.wait()

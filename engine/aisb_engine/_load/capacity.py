@@ -1,4 +1,4 @@
-"""How many connections this machine can hold at once: said before the first request, not by a failed one."""
+"""Check how many connections this machine can have at once, before a request fails for lack of them."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import NamedTuple
 from aisb._errors import ConfigError, StorageError
 
 SPARE_FILES = 64
-"""Files of a process that are no connections: the log, pipes, libraries."""
+"""The number of open files that are not connections: the log, pipes, libraries."""
 
 LEAST_FILES = 32
-"""Files that a process must be able to open for the smallest run: its own, a worker's pipes, a connection."""
+"""The number of open files that the smallest run needs: its own, the pipes of a worker, a connection."""
 
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class ConnectionLimits(NamedTuple):
-    """What limits connections: files a process may open (None: no limit), and local ports (None: unknown)."""
+    """Limits of connections: files that a process may open (None: no limit), local ports (None: unknown)."""
 
     files: int | None
     ports: int | None
 
     @property
     def connections(self) -> int | None:
-        """How many connections a process can hold at once, by its limit of files; None: no limit."""
+        """The number of connections that a process can have, by its limit of open files; None: no limit."""
         return None if self.files is None else max(1, self.files - SPARE_FILES)
 
 
 def room() -> ConnectionLimits:
-    """Return what this process could open after `raise_limit`, and the ports there are to one service."""
+    """Return the limit of open files after `raise_limit`, and the number of local ports to one service."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     ports = None
     with suppress(OSError, ValueError):
@@ -42,18 +42,18 @@ def room() -> ConnectionLimits:
 
 
 def raise_limit() -> None:
-    """Raise this process's limit of open files as far as it may be raised."""
+    """Raise this process's limit of open files as far as allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        with suppress(OSError, ValueError):  # some systems cap it below their own hard limit
+        with suppress(OSError, ValueError):  # some systems have a maximum below their hard limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def check_files() -> None:
-    """Refuse to ask where this process may open too few files for any run.
+    """Refuse to run if this process may open too few files for any run.
 
     Raises:
-        StorageError: names the limit, and what raises it.
+        StorageError: the message names the limit, and how to raise it.
     """
     raise_limit()
     files = room().files
@@ -65,16 +65,16 @@ def check_files() -> None:
 
 
 def most_files() -> int:
-    """Return how many connections this process may open now."""
+    """Return the number of connections that this process may open now."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return 1_000_000 if soft == resource.RLIM_INFINITY else max(1, soft - SPARE_FILES)
 
 
 def check_room(wanted: int, workers: int, has: ConnectionLimits) -> None:
-    """Refuse a concurrency that this machine cannot hold.
+    """Refuse a concurrency that this machine does not allow.
 
     Raises:
-        ConfigError: names the limit, the highest possible value, and what raises it.
+        ConfigError: the message names the limit, the maximum, and how to raise it.
     """
     where = "load.concurrency"
     if has.files is not None:
@@ -95,7 +95,7 @@ def check_room(wanted: int, workers: int, has: ConnectionLimits) -> None:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS

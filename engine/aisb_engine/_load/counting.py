@@ -1,4 +1,4 @@
-"""What the service itself counts, asked before, during and after a load: best effort, never in its way."""
+"""Read the counters of a service before, during and after a load, without disturbing it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from aisb_engine._faults import RAISED, describe, is_stop
 from aisb_engine._record.loadfiles import GAUGES
 
 WITHIN = 2.0
-"""Seconds that an answer may take. A service that took longer before the load is not asked again."""
+"""The maximum seconds for an answer. A service that took longer before the load is not asked again."""
 
 OFTEN, SELDOM = 0.25, 5.0
-"""Seconds between two looks at what runs and waits: soon at first, for short loads, then more seldom."""
+"""Seconds between samples of running and waiting requests: short at first, for short loads, then longer."""
 
 
 class TokenCounting:
     """The counters of one service around one load.
 
-    `table` is what `load.json` keeps: counters `before` and `after`, and what gauges said `during` it.
+    `table` is stored in `load.json`: counters `before` and `after`, and samples of gauges `during` the load.
     """
 
     def __init__(self, backend: Backend, note: Callable[[str], None]) -> None:
@@ -34,17 +34,17 @@ class TokenCounting:
 
     @property
     def table(self) -> dict[str, Any]:
-        """Everything that is known so far."""
+        """The values known so far."""
         return {"before": self._before, "after": self._after, "during": self._during}
 
     async def begin(self) -> None:
-        """Ask for the counters, and begin to look at the gauges now and then."""
+        """Read the counters, and begin to sample the gauges."""
         self._before = await self._ask(self._note)
         if any(name in self._before for name in GAUGES):
             self._looking = asyncio.create_task(self._look())
 
     async def end(self) -> None:
-        """Ask for the counters once more. Without those from before they would say nothing of the load."""
+        """Read the counters again, if they were read before the load."""
         if self._looking:
             self._looking.cancel()
             with suppress(asyncio.CancelledError):
@@ -75,7 +75,7 @@ class TokenCounting:
                 counted = dict(await self._backend.counters())
         except TimeoutError:
             note(f"server counters could not be read: no answer within {WITHIN:g} s")
-        except RAISED as error:  # best effort: it is noted, and never fails a run
+        except RAISED as error:  # counters are optional: the failure is noted, and the run continues
             if is_stop(error):
                 raise
             note(f"server counters could not be read: {describe(error)}")

@@ -1,4 +1,4 @@
-"""Asking a backend that is no service: one attempt through `Backend.generate`, stamped chunk by chunk."""
+"""Make one attempt with a backend that is not a service, through `Backend.generate`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ async def ask_directly(
 ) -> Prediction:
     """Make one attempt through `Backend.generate`; a failure is part of the prediction, never raised.
 
-    Chunks are stamped when they arrive, unless the backend stamped them itself, with the clock it is given.
-    Log-likelihoods have no chunks: a request for those is asked by `Backend.logprob`.
+    Chunks are stamped when they arrive, unless the backend stamps them, with the clock that it gets.
+    Log-likelihoods have no chunks: such a request is answered by `Backend.logprob`.
     """
     backend.clock = clock
     sent = clock()
@@ -46,7 +46,7 @@ async def ask_directly(
         raise
     except UsageError as error:
         failure = Failure("refused", str(error))
-    except RAISED as error:  # one request: recorded as its failure, and counted
+    except RAISED as error:  # becomes the failure of this request, and is counted
         if is_stop(error):
             raise
         failure = Failure("protocol", exception_words(error))
@@ -72,7 +72,7 @@ async def ask_directly(
 
 
 async def _options(backend: Backend, request: Request) -> tuple[Logprob, ...]:
-    """Ask how likely a request's continuations are."""
+    """Get the log-likelihoods of a request's continuations."""
     from aisb_engine._http.likelihood import score_options
 
     alone, *wholes = await backend.logprob(request)
@@ -80,7 +80,7 @@ async def _options(backend: Backend, request: Request) -> tuple[Logprob, ...]:
 
 
 class _Gathered:
-    """Chunks put together as they come."""
+    """Joins chunks as they come."""
 
     def __init__(self) -> None:
         self.stamps: array[int] = array("q")
@@ -94,24 +94,24 @@ class _Gathered:
 
     def add(self, chunk: Chunk, stamp: int) -> None:
         if not isinstance(chunk.text, str) or not isinstance(chunk.reasoning, str):
-            raise TypeError(f"a chunk's text and reasoning are texts, and this is {chunk!r:.80}")
+            raise TypeError(f"expected texts as a chunk's text and reasoning, found {chunk!r:.80}")
         if chunk.usage is not None and not isinstance(chunk.usage, Usage):
-            raise TypeError(f"a chunk's usage is a Usage, and this is {chunk.usage!r:.80}")
-        (chunk.text + chunk.reasoning).encode()  # the log is UTF-8
+            raise TypeError(f"expected a Usage as a chunk's usage, found {chunk.usage!r:.80}")
+        (chunk.text + chunk.reasoning).encode()  # lone surrogates cannot be logged as UTF-8
         self.stamps.append(stamp)
         self.kinds.append(chunk.kind)
         if chunk.tokens is not None:
             self.tokens.append(chunk.tokens)
         self.text.append(chunk.text)
         self.reasoning.append(chunk.reasoning)
-        if chunk.finish_reason and self.finish_reason != "content_filter":  # a refusal still ends with stop
+        if chunk.finish_reason and self.finish_reason != "content_filter":  # "stop" may follow a refusal
             self.finish_reason = chunk.finish_reason
         self.usage = chunk.usage or self.usage
         for delta in chunk.tool_calls:
             self._add_call(delta)
 
     def _add_call(self, delta: Mapping[str, Any]) -> None:
-        """Add a piece of a call to the call of its index; without an index it is a call of its own."""
+        """Add a delta to the tool call with its index; a delta without an index is a complete call."""
         call = self.calls.setdefault(
             delta.get("index", len(self.calls)), {"id": None, "name": None, "arguments": ""}
         )

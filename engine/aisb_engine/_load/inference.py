@@ -54,9 +54,7 @@ async def infer(stage: InferenceStage) -> None:
         try:
             prepare(stage)
             if stage.left_out and not stage.subtasks:
-                raise PluginError(
-                    f"nothing can be asked: {', '.join(stage.left_out)} could not be made ready"
-                )
+                raise PluginError(f"nothing can be sent: {', '.join(stage.left_out)} could not be prepared")
             placing = Placing(stage.spec, stage.plugins, stage.subtasks)
             placing.check(stage.display)
             await probe_models(stage, placing)

@@ -230,7 +230,7 @@ class LaunchedSubtask:
     @contextmanager
     def _as_run_error(self) -> Iterator[None]:
         """Let any exception of a launcher end the run as the loss of a worker does, and record it."""
-        kept = "  everything that had finished is kept in the log"
+        kept = "  all finished requests are kept in the log"
         try:
             yield
         except RunError as error:

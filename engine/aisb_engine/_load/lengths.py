@@ -1,4 +1,4 @@
-"""Set how long prompts and replies are where a dataset makes its rows: `--input-len`, `--output-len`."""
+"""Set the lengths of prompts and replies for datasets that generate rows: `--input-len`, `--output-len`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 _ROLES = {"input": InputLength, "output": OutputLength}
 _ELSEWHERE = {
-    "input": "their prompts are as long as they are",
-    "output": "the longest reply of any task is --max-out-len N; with --set params.ignore_eos=true a service "
-    "that knows it writes just as many tokens",
+    "input": "the lengths of their prompts are fixed",
+    "output": "--max-out-len N limits the replies of any task; with --set params.ignore_eos=true a service "
+    "that supports it generates exactly this number of tokens",
 }
 
 
 def with_lengths(spec: RunSpec, lengths: Mapping[str, int], plugins: Plugins) -> RunSpec:
-    """Return a run whose datasets make prompts, or ask for replies, of these many tokens.
+    """Return a run whose datasets generate prompts, or request replies, of this number of tokens.
 
     Raises:
-        UsageError: a dataset reads its rows, so that its lengths are what they are.
+        UsageError: a dataset reads its rows, so their lengths are fixed.
     """
     tasks = dict(spec.tasks)
     for side, tokens in lengths.items():
@@ -45,8 +45,9 @@ def _with_length(task: Task, side: str, tokens: int, plugins: Plugins) -> Task:
             if option_with(plugins.find("dataset", each).factory, _ROLES[side])
         ]
         raise UsageError(
-            f"--{side}-len is for datasets that make their rows, and {use!r}, the dataset of {task.name}, "
-            f"does not: {_ELSEWHERE[side]}\n  datasets that make them: {listed(made) or 'none is installed'}"
+            f"--{side}-len is for datasets that generate rows, which {use!r}, the dataset of {task.name}, "
+            f"does not: {_ELSEWHERE[side]}\n"
+            f"  datasets that generate them: {listed(made) or 'none is installed'}"
         )
     table = {**task.dataset.model_dump(exclude_unset=True), option.name: tokens}
     return task.model_copy(update={"dataset": DatasetTable.model_validate(table)})

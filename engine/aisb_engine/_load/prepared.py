@@ -11,7 +11,7 @@ from aisb._environment import Environment
 from aisb._types import Prediction, Request, Sample
 from aisb_engine._data.conversations import next_turn
 from aisb_engine._data.loading import LoadedSamples
-from aisb_engine._data.prompts import Renderer, cross
+from aisb_engine._data.prompts import Renderer, convert_prompt
 from aisb_engine._data.samples import BrokenRow
 from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._load.loads import ends_by_time
@@ -98,7 +98,7 @@ class PreparedSubtask:
         """Render the first prompt, so that what the backend cannot be sent is refused before anything is.
 
         Raises:
-            ConfigError: see `cross`.
+            ConfigError: see `convert_prompt`.
         """
         if samples := self.samples:
             self.render(samples[0])
@@ -165,7 +165,7 @@ class PreparedSubtask:
     def _request(self, sample: Sample, repeat: int) -> Request:
         """Return the request for a sample as the backend takes it; repeats differ by their seed."""
         rendered = self.renderer.request(sample, repeat)
-        request = cross(rendered, self._form(rendered), self.model.system)
+        request = convert_prompt(rendered, self._form(rendered), self.model.system)
         if rendered.continuations and rendered.messages is not None and request.messages is None:
             request = replace(request, text=f"{request.text}\n")
         has_repeats = self.subtask.repeats > 1

@@ -1,1 +1,1 @@
-"""How fast a model is: what the stamps in a log say."""
+"""Compute the performance of a run from the time stamps in its log."""

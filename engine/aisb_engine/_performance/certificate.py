@@ -1,7 +1,7 @@
-"""Whether a performance result can be believed: VALID, SUSPECT or INVALID, with the reasons.
+"""Decide whether a performance result can be trusted: VALID, SUSPECT or INVALID, with the reasons.
 
-Each signal compares something measured with a limit. SUSPECT means that the numbers are what was measured,
-but perhaps not what was meant; INVALID that they say something about the client, or about nothing.
+Each signal compares a measurement with a limit. SUSPECT means that the numbers are correct, but may not
+answer the user's question. INVALID means that they describe the client, or nothing.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ SignalName = Literal[
 _WORSE: tuple[CertificateVerdict, ...] = ("VALID", "SUSPECT", "INVALID")
 
 LAG_MS = (5.0, 50.0)
-"""Event-loop lag from which a result is suspect, and invalid: in the stable stage, else in all of the run."""
+"""Event-loop lag that makes a result suspect, and invalid; in the stable stage, else in the whole run."""
 LATE_MS = (5.0, 100.0)
-"""p99 of lateness, as long as the concurrency limit does not hold requests back."""
+"""The 99th percentile of lateness, unless the concurrency limit holds requests back."""
 CPU_SHARE = 0.9
 FAILED_SHARE = 0.1
 LOST_SHARE = 0.1
 """The share of the planned requests that lost workers may have left unasked before a result is invalid."""
 DIFFERS = 0.01
-"""The share of requests that may differ in a count before it is a signal."""
+"""The share of requests whose counts may disagree without a signal."""
 MISSED = (0.05, 0.2)
-"""How far the achieved rate or concurrency may stay away from the one asked."""
+"""The relative difference allowed between achieved and requested rate or concurrency."""
 CACHE_POINTS = 0.05
 LONG_ENOUGH = 4
-"""Replies of fewer tokens may well come in one piece."""
+"""Replies with fewer tokens can arrive in one piece on any network."""
 END_TOKEN = 1
-"""Servers count the end token, which no chunk shows: one token apart is no disagreement."""
+"""Servers count the end token, which is in no chunk, so a difference of one token is no disagreement."""
 TEXT_KINDS: frozenset[ChunkKind] = frozenset(("content", "reasoning"))
 INPUT_APART = {True: 0.05, False: 0.6}
-"""The share by which the input tokens that the server counts may differ from those asked: of prompts that a
-tokenizer made to an exact length, and of others."""
+"""The relative difference allowed between the input tokens that the server counts and those requested: for
+prompts that a tokenizer made to an exact length, and for others."""
 INPUT_FEWER, INPUT_MORE = 2, 64
-"""So many fewer they may be anyway, and so many more, which a chat template adds."""
+"""The absolute difference that is always allowed: fewer tokens, and more, since a chat template adds some."""
 TRACE_REQUESTS = 20
 TRACE_GAPS = (0.002, 600.0)
-"""Average seconds between the requests of a trace beyond which its times are in another unit. Published
-traces have up to some tens of requests a second; read 1000 times too fast, most have more than 500."""
+"""Average seconds between the requests of a trace above which its times must be in another unit. Published
+traces have up to some tens of requests per second; read 1000 times too fast, most have more than 500."""
 
 
 def certify(
@@ -68,7 +68,7 @@ def certify(
     unsteady: str,
     percentiles: Sequence[float],
 ) -> Certificate:
-    """Weigh everything that speaks against a result."""
+    """Return the certificate of a result, with all signals that make it doubtful."""
     signals = [
         *_answers(columns, requests, achieved, load),
         *_kept_up(load, window),
@@ -124,16 +124,16 @@ def _lost_workers(load: LoadFiles) -> Iterator[Signal]:
 
 
 def _refused(columns: LogColumns) -> str:
-    """Return what to do where the service refuses `ignore_eos`, which performance tasks set."""
+    """Return the remedy if the service refuses `ignore_eos`, which performance tasks set."""
     if not any("ignore_eos" in message for _, message in columns.failures.values()):
         return ""
-    return "; the service refuses ignore_eos: leave it out with --set params.ignore_eos="
+    return "; the service refuses ignore_eos: unset it with --set params.ignore_eos="
 
 
 def _kept_up(load: LoadFiles, window: Window | None) -> Iterator[Signal]:
-    """Weigh how well the client kept up: in the stable stage, and apart from that while it was reached."""
+    """Yield signals if the client could not keep up: in the stable stage, and before and after it."""
     inside = load.client_health_in(window.start, window.end) if window else load.client_health
-    if inside is None:  # a stage of less than a second
+    if inside is None:  # the stage is shorter than a second
         inside, window = load.client_health, None
     if inside is not None and inside.lag is not None and inside.lag > LAG_MS[0]:
         yield Signal(
@@ -187,22 +187,23 @@ def _client(requests: Requests, achieved: AchievedLoad, load: LoadFiles) -> Iter
 
 
 def _rate(achieved: AchievedLoad, load: LoadFiles) -> Iterator[Signal]:
-    # In a pressure run the rate is that at which clients join.
+    # In a pressure run the rate is that of new clients.
     if not load.rate or load.ramps or load.asked.get("pressure_time"):
         return
     if achieved.rate is not None and achieved.sent > 20:
         off = abs(achieved.rate - load.rate) / load.rate
         if off > MISSED[0]:
-            reason = f"{load.rate:g} requests/s were asked and {achieved.rate:.4g} sent"
+            reason = f"{load.rate:g} requests/s requested, {achieved.rate:.4g} achieved"
             yield Signal("rate", _grade(off, MISSED), reason)
 
 
 def _concurrency(
     columns: LogColumns, flight: InFlight, load: LoadFiles, window: Window | None
 ) -> Iterator[Signal]:
-    """Compare the number in flight of a closed loop with what was possible: its peak, then its average.
+    """Compare the number in flight of a closed loop with the possible one: its peak, then its average.
 
-    The turns of a conversation wait for each other, so no more can be in flight than there are conversations.
+    The turns of a conversation wait for each other, so the number of conversations limits the number in
+    flight.
     """
     pressure = load.asked.get("pressure_time")
     paced = load.rate or load.ramps or load.asked.get("use_timestamp")
@@ -224,10 +225,10 @@ def _concurrency(
 
 
 def _average_in_flight(columns: LogColumns, flight: InFlight, window: Window | None) -> float | None:
-    """Return how many were in flight on average while there was something to begin; None where at no time.
+    """Return the average number in flight while requests remained to be sent; None if there was no such time.
 
-    That is in the stable stage; where there is none, until the last request began (of a conversation: its
-    first turn), since when the peak was reached for the first time, if that was in the first half.
+    That is the average of the stable stage. Without one, it is the average from the first time that the peak
+    was reached, if in the first half, until the last request began (of a conversation: its first turn).
     """
     import numpy as np
 
@@ -238,12 +239,12 @@ def _average_in_flight(columns: LogColumns, flight: InFlight, window: Window | N
     reached = float(flight.times[(flight.levels >= (1 - MISSED[0]) * flight.peak).argmax()])
     start = reached if reached < (begun + until) / 2 else begun
     ends = int(((columns.end > start) & (columns.end <= until)).sum())
-    # A wave at least: the first ones to end are not yet what comes.
+    # Wait for at least one wave: the first requests to end are not typical.
     return flight.mean(start, until) if ends >= flight.peak else None
 
 
 def _trace_times(columns: LogColumns, load: LoadFiles) -> Iterator[Signal]:
-    """Say when the times of a trace are plainly in another unit than they were taken for."""
+    """Yield a signal if the times of a trace are evidently in another unit than was assumed."""
     import numpy as np
 
     planned = columns["planned"][~np.isnan(columns["planned"])]
@@ -257,7 +258,7 @@ def _trace_times(columns: LogColumns, load: LoadFiles) -> Iterator[Signal]:
         reason = f"one request every {gap:.4g} s: are they in microseconds or smaller, not milliseconds?"
     else:
         return
-    yield Signal("trace times", "SUSPECT", f"the trace's times ask for {reason}")
+    yield Signal("trace times", "SUSPECT", f"the times of the trace imply {reason}")
 
 
 def _token_counts(columns: LogColumns, requests: Requests) -> Iterator[Signal]:
@@ -274,7 +275,7 @@ def _token_counts(columns: LogColumns, requests: Requests) -> Iterator[Signal]:
             )
             yield Signal("token counts", "SUSPECT", f"{reason} replies")
     told = columns["usage_tokens"]
-    # Calls of tools may be sent in more pieces than they have tokens.
+    # Tool calls may be sent in more chunks than they have tokens.
     fewer = ok & (columns["streamed"] == 1) & (told < columns.count(TEXT_KINDS) - END_TOKEN)
     if fewer.sum() > DIFFERS * (ok & ~np.isnan(told)).sum():
         row = int(fewer.argmax())
@@ -285,19 +286,19 @@ def _token_counts(columns: LogColumns, requests: Requests) -> Iterator[Signal]:
         yield Signal("token counts", "SUSPECT", reason)
     unknown = int((np.isnan(requests.output_tokens) & ok).sum())
     if 0 < unknown < ok.sum():
-        reason = f"the output tokens of {unknown} of {ok.sum()} replies are not known and not in any sum"
+        reason = f"the output tokens of {unknown} of {ok.sum()} replies are unknown and not in any sum"
         yield Signal("token counts", "SUSPECT", reason)
 
 
 def _input_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
-    """Say when prompts made to a length have another one by the server's count.
+    """Yield a signal if generated prompts have another length by the server's count.
 
-    A chat template adds tokens and takes none away.
+    A chat template adds tokens, but removes none.
     """
     import numpy as np
 
     asked, told = columns["asked_input"], requests.input_tokens
-    # Later turns carry what was said before.
+    # Later turns contain the conversation so far.
     known = requests.ok & ~np.isnan(asked) & ~np.isnan(told) & (columns["turn"] == 0)
     if load.input_exact is None or not known.any():
         return
@@ -306,7 +307,7 @@ def _input_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) -> 
     if wrong.sum() > DIFFERS * known.sum():
         row = int(wrong.argmax())
         reason = (
-            f"the server counts another length than was asked of {wrong.sum()} of {known.sum()} prompts "
+            f"the server counts another length than requested for {wrong.sum()} of {known.sum()} prompts "
             f"(the first: {told[row]:.0f} of {asked[row]:.0f} tokens): is the tokenizer that of the model?"
         )
         yield Signal("input lengths", "SUSPECT", reason)
@@ -317,21 +318,21 @@ def _output_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) ->
 
     asked, told = columns["asked_tokens"], requests.output_tokens
     known = requests.ok & ~np.isnan(asked) & ~np.isnan(told)
-    # A reply may end before its limit, unless it was told to go on; it may never be longer.
+    # A reply may end before its limit, unless ignore_eos is set; it may never be longer.
     forced = bool(load.asked.get("ignore_eos"))
     cut = np.array([reason == "length" for reason in columns.finish], bool)
     wrong = known & ((told > asked) | ((told < asked) & (cut | forced)))
     if wrong.sum() > DIFFERS * known.sum():
         short, most = told[wrong], asked[wrong]
         reason = (
-            f"{wrong.sum()} of {known.sum()} replies have another length than was asked "
+            f"{wrong.sum()} of {known.sum()} replies have another length than requested "
             f"(the first: {short[0]:.0f} of {most[0]:.0f} tokens)"
         )
         yield Signal("output lengths", "SUSPECT", reason)
 
 
 def _held_back(columns: LogColumns, requests: Requests) -> Iterator[Signal]:
-    """Weigh streams that came in one piece: a proxy or a gateway collected them."""
+    """Yield a signal for streams that arrived in one piece, collected by a proxy or a gateway."""
     import numpy as np
 
     long = requests.ok & (np.fmax(requests.output_tokens, columns.count()) >= LONG_ENOUGH)

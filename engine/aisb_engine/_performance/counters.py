@@ -1,7 +1,7 @@
-"""What a server counted during a run: after minus before, by the names that `Backend.counters` documents.
+"""Compute the increase of a server's counters during a run, by the names that `Backend.counters` documents.
 
-Best effort: a server without counters, or with others, leaves these numbers unknown. Anything else that was
-asked of the server in the meantime is counted too.
+The numbers are unknown for a server without counters, or with other counters. They include all requests that
+others sent to the server in the meantime.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ OLD_NAMES = {
     "num_running_reqs": "running",
     "num_queue_reqs": "waiting",
 }
-"""What runs of versions before 0.2 hold: the names of the server, behind a prefix and a colon."""
+"""Counters in runs of versions before 0.2: the server's names, behind a prefix and a colon."""
 
 
 def gained(table: Any) -> Counters | None:
-    """Return what the counters of a run gained, from `{"before": {…}, "after": {…}, "during": {…}}`.
+    """Return the increase of a run's counters, from `{"before": {…}, "after": {…}, "during": {…}}`.
 
-    None without any from both ends: a server that counted already would seem to have gained all of it.
-    A counter that went down was reset by a restart of the server: what it gained is not known.
+    None if there are none at both ends, since the counts before the run are then unknown. A counter that fell
+    was reset by a restart of the server, so its increase is unknown.
     """
     if not isinstance(table, Mapping):
         return None
@@ -77,7 +77,7 @@ def _numbers(table: Any) -> dict[str, float]:
 
 
 def _old_name(name: str) -> str:
-    """Return what a counter of a run of versions before 0.2 is called today; empty for all others."""
+    """Return today's name of a counter from a run before version 0.2; empty for any other."""
     bare, _, labels = name.partition("{")
     prefix, _, bare = bare.rpartition(":")
     known = OLD_NAMES.get(bare.removesuffix("_total"), "") if prefix else ""
@@ -88,7 +88,7 @@ def _old_name(name: str) -> str:
 
 
 def _of_old_names(counters: Mapping[str, float]) -> dict[str, float]:
-    """Return the counters of a run of versions before 0.2 by the names of today; those of today stand."""
+    """Return the counters of a run before version 0.2 by today's names; existing ones win."""
     found: dict[str, float] = {}
     for name, value in counters.items():
         known = _old_name(name)

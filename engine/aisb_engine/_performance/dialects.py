@@ -1,7 +1,7 @@
-"""One log in other tools' numbers: the same run by the rules that each of them publishes.
+"""Compute the numbers of a run by the rules of other tools, as each of them publishes them.
 
-A dialect says which chunk is the first, where E2EL ends, what TPOT and "ITL" are, and what tells the number
-of output tokens. The events are the same; only the rules differ.
+The rules determine the first chunk, the end of E2EL, the formulas of TPOT and "ITL", and the source of the
+number of output tokens. The log is the same; only the rules differ.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Kinds = frozenset[ChunkKind]
 
 WITH_CHOICES: Kinds = frozenset(("role", "reasoning", "content", "tool", "finish"))
-"""The chunks that have `choices`: not a usage chunk, not a keep-alive."""
+"""The chunks with `choices`: all except usage chunks and keep-alives."""
 DATA_EVENTS: Kinds = ALL - {"keepalive"}
 SAID: Kinds = frozenset(("content", "reasoning"))
 CONTENT: Kinds = frozenset(("content",))
@@ -33,11 +33,12 @@ CONTENT: Kinds = frozenset(("content",))
 class ToolRules:
     """The rules of one tool.
 
-    `last` None means the reply's end, `[DONE]` included. `tpot` and `itl` name a formula: `rest` is
-    (E2EL − TTFT)/(N − 1), `rest or 0` the same with 0 where N ≤ 1, `whole` is E2EL/N, `gaps` pools the gaps
-    between chunks of `pooled`, `shares` those gaps a token, None has none. `tokens` are the sources of N in
-    their order; `otherwise` is N where none of them knows it; `summary` says it all in a line. With
-    `certified` the percentiles are upper bounds at 99 % confidence, and left out where values are too few.
+    `last` None means the end of the reply, including `[DONE]`. `tpot` and `itl` name a formula: `rest` is
+    (E2EL − TTFT)/(N − 1), `rest or 0` is the same with 0 for N ≤ 1, `whole` is E2EL/N, `gaps` pools the gaps
+    between chunks of the kinds `pooled`, `shares` pools these gaps per token, and None means that the tool
+    does not have it. `tokens` are the sources of N in order; `otherwise` is N if none of them knows it;
+    `summary` describes the rules in a line. With `certified`, the percentiles are upper bounds at 99 %
+    confidence, and omitted if there are too few values.
     """
 
     name: str
@@ -91,9 +92,9 @@ DIALECTS: Mapping[str, ToolRules] = {
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A run in a dialect: the numbers of each request that succeeded (ms), and their distributions.
+    """A run measured by the rules of a tool: the numbers of each successful request (ms), and distributions.
 
-    A number that the tool does not have is None in `parameters`; its ITL is pooled where the tool pools.
+    A number that the tool does not have is None in `parameters`. Its ITL is pooled if the tool pools it.
     """
 
     dialect: ToolRules
@@ -106,14 +107,14 @@ class Spoken:
 
 
 def dialect(name: str) -> ToolRules:
-    """Return a dialect by its name. Raise `UnknownName` when there is none."""
+    """Return the rules of a tool by its name. Raise `UnknownName` if it is unknown."""
     if name not in DIALECTS:
         raise UnknownName("dialect", name, DIALECTS)
     return DIALECTS[name]
 
 
 def speak(columns: LogColumns, rules: ToolRules, percentiles: Sequence[float]) -> Spoken:
-    """Compute a run's numbers by the rules of a tool."""
+    """Compute the numbers of a run by the rules of a tool."""
     import numpy as np
 
     ok = columns["ok"] == 1
@@ -181,7 +182,7 @@ def _pooled(columns: LogColumns, rules: ToolRules, percentiles: Sequence[float])
             for _, gaps in columns.gaps(rows, rules.pooled):
                 yield 0, gaps
             return
-        # Where a chunk does not say how many tokens it holds, it is taken to hold one.
+        # A chunk that does not report its tokens counts as one token.
         several = (columns["lone"][rows] == 0).astype(bool)
         for _, gaps in columns.gaps(rows[~several], rules.pooled):
             yield 0, gaps

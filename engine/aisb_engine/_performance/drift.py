@@ -1,13 +1,13 @@
-"""Whether a service worked at one speed: a test of the rates of replies and of tokens for drift and changes.
+"""Detect whether the speed of a service changed: a test of the rates of replies and of tokens.
 
-Requests are taken in the order of sending. Two curves run from 0 to 1: the share of the time that was spent
-on the requests so far, and the share of the work that was done in it (replies, or output tokens). At one
-speed both rise together. Where the service is slower or faster for a while, they move apart: by as much as
-the share of the work that is misplaced. The distance between the highest and the lowest difference of the
-two (Kuiper's statistic) finds a slow start, a stall in the middle, a step and a slow drift alike.
+Requests are taken in the order of sending. Two curves run from 0 to 1: the share of the time spent on the
+requests so far, and the share of the work done (replies, or output tokens). At a constant speed both rise
+together. If the service is slower or faster for a while, they differ by the share of the work that is
+misplaced. The distance between the highest and the lowest difference of the two (Kuiper's statistic) detects
+a slow start, a stall in the middle, a step and a slow drift alike.
 
-Random lengths move the curves apart, too, the more the heavier their tails. Whether that is all is told by
-the same requests in shuffled orders: a service at one speed could have answered them in any order.
+Random lengths make the curves differ too, the more so the heavier their tails are. A permutation test decides
+whether that explains the difference: at a constant speed, any order of the same requests is equally likely.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
 
 MISPLACED = 0.06
-"""The share of the work that has to be misplaced before a window is not steady."""
+"""The share of misplaced work above which a window is not steady."""
 HALVES = 0.12
-"""By how much the speeds of the two halves of a window may differ."""
+"""The relative difference allowed between the speeds of the two halves of a window."""
 CHANCE = 0.001
-"""A difference is more than chance where at most this share of the shuffled orders has as large a one."""
+"""A difference is significant if at most this share of the shuffled orders has one as large."""
 SHUFFLES = 1000
 MAX_POINTS = 500
-"""Longer series are summed up to so many points before they are shuffled."""
+"""Longer series are summed to this number of points before they are shuffled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What was done of each request, in the order of sending, and the nanoseconds that it took."""
+    """The work done for each request, in the order of sending, and the nanoseconds that it took."""
 
     what: str
     time: Floats
@@ -40,7 +40,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class DriftChange:
-    """A change of speed: `what` a second of a request's time, before and after a moment."""
+    """A change of speed: `what` per second of a request's time, before and after a moment."""
 
     what: str
     before: float
@@ -51,7 +51,7 @@ class DriftChange:
 
 
 def find_change(work: Work, *, misplaced: float = MISPLACED, halves: float = HALVES) -> DriftChange | None:
-    """Return how the speed of a service changed, or None where it held."""
+    """Return how the speed of a service changed, or None if it was constant."""
     import numpy as np
 
     if len(work.time) < 2 or work.time.sum() <= 0 or not work.done.sum() > 0:
@@ -59,11 +59,11 @@ def find_change(work: Work, *, misplaced: float = MISPLACED, halves: float = HAL
     time, done = _summed(work.time), _summed(work.done)
     apart = _apart(time, done)
     size, half = _range(apart), len(time) // 2
-    # Halves whose speeds differ by a share d move the curves apart by d/4 in the middle.
+    # Two halves whose speeds differ by a share d move the curves apart by d/4 in the middle.
     changes, drifts = size > misplaced, abs(apart[half]) > halves / 4
     if not (changes or drifts):
         return None
-    draw = np.random.default_rng(0)  # the same log has the same verdict every time
+    draw = np.random.default_rng(0)  # a fixed seed: the same log always has the same verdict
     orders = draw.permuted(np.tile(np.arange(len(time)), (SHUFFLES, 1)), axis=1)
     shuffled = _apart(time[orders], done[orders])
     if changes and _beyond(size, _range(shuffled)):
@@ -78,7 +78,7 @@ def find_change(work: Work, *, misplaced: float = MISPLACED, halves: float = HAL
 
 
 def _apart(time: Floats, done: Floats) -> Floats:
-    """Return how far the curve of work is above that of time, before and after each request."""
+    """Return the height of the curve of work above that of time, before and after each request."""
     import numpy as np
 
     curve = np.cumsum(done, axis=-1) / done.sum(axis=-1, keepdims=True)

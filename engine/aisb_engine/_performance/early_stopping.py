@@ -1,9 +1,9 @@
-"""Certified percentiles: upper bounds of a percentile at 99 % confidence, as MLPerf LoadGen estimates them.
+"""Certified percentiles: upper bounds of a percentile at 99 % confidence, by the method of MLPerf LoadGen.
 
-LoadGen discards the slowest samples as long as it may: with n samples, t of which are slower, a percentile p
-is met with confidence c when so few as t would come with a probability below 1 − c, if each were slower with
-a probability of 1 − p. The t-th slowest sample is then an upper bound of the percentile. LoadGen begins with
-t = 1, so a P99 needs 662 samples.
+If each sample is slower than the percentile p with probability 1 − p, then t or fewer of n samples are slower
+with a probability that can be computed. LoadGen takes the largest t for which it is below 1 − c, with
+confidence c. The t-th slowest sample is then an upper bound of the percentile. Since t is at least 1, a P99
+needs 662 samples.
 
 Source: `MinPassingQueriesFinder` and `PerformanceSummary::EarlyStopping` of mlcommons/inference, loadgen/.
 """
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.99
 _REACH = 12
-"""Standard deviations below the average within which all of a binomial distribution lies that matters."""
+"""The number of standard deviations below the average beyond which a binomial distribution is negligible."""
 
 
 def certified(ordered: Floats, percentiles: Iterable[float]) -> dict[float, float]:
-    """Return an upper bound of each percentile of sorted values; one is missing where values are too few."""
+    """Return an upper bound of each percentile of sorted values; missing if there are too few values."""
     found = {}
     for percent in percentiles:
         if place := slower(len(ordered), percent):
@@ -32,9 +32,9 @@ def certified(ordered: Floats, percentiles: Iterable[float]) -> dict[float, floa
     return found
 
 
-@lru_cache(maxsize=256)  # most numbers of a run have the same count
+@lru_cache(maxsize=256)  # most quantities of a run have the same number of values
 def slower(count: int, percent: float) -> int:
-    """Return which of the slowest samples is the bound: 1 is the slowest; 0 where there are too few.
+    """Return the rank of the bound among the slowest samples: 1 is the slowest; 0 if there are too few.
 
     It is the largest t for which the probability of t or fewer slow samples of `count` is below 1 − c.
     """

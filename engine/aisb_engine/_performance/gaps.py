@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aisb_engine._performance.split import Split
 
 STABLE, ONE_EACH, SHARED = 1, 2, 4
-"""What a key says of a gap: in the stable stage; of a chunk of one token, so it is both; a token's share."""
+"""Bits of a key: in the stable stage; of a chunk with one token, which counts as both; a token's share."""
 _ICL = {0, STABLE, ONE_EACH, STABLE | ONE_EACH}
 _ITL = {ONE_EACH, STABLE | ONE_EACH, SHARED, STABLE | SHARED}
 POOLS = {
@@ -35,7 +35,7 @@ def gap_distributions(
 ) -> Mapping[str, Distribution | None]:
     """Return the distribution of each of POOLS over answered requests; `inside` marks the stable stage.
 
-    The processes of `split` each count a part of the requests; what is counted is the same.
+    With `split`, each of its processes counts a part of the requests; the result is the same.
     """
     import numpy as np
 
@@ -50,7 +50,7 @@ def gap_distributions(
 
 
 def _stream(columns: LogColumns, rows: Any, keys: Any, shared: Any) -> Iterator[tuple[int, Any]]:
-    """Yield (key, gaps) of these rows; those of `shared` a second time, spread over their chunks' tokens."""
+    """Yield (key, gaps) of these rows; those in `shared` also a second time, divided by tokens."""
     for row, gaps in columns.gaps(rows):
         yield int(keys[row]), gaps
     for row, shares in columns.per_token(rows[shared[rows] > 0]):
@@ -58,14 +58,14 @@ def _stream(columns: LogColumns, rows: Any, keys: Any, shared: Any) -> Iterator[
 
 
 class _Split:
-    """What is counted by processes, each over its part of the requests."""
+    """Counts by several processes, each over its part of the requests."""
 
     def __init__(self, split: Split, parts: Sequence[tuple[LogColumns, Any, Any]]) -> None:
         self._split = split
         self._parts = parts
 
     def coarsely(self) -> dict[int, ValueTally]:
-        """Return how many values lie in each bucket, and their sum and ends."""
+        """Return the number of values in each bucket, and their sum and range."""
         tallies: dict[int, ValueTally] = {}
         for found in self._split.each(_coarsely, self._parts):
             for key, tally in found.items():
@@ -73,7 +73,7 @@ class _Split:
         return tallies
 
     def finely(self, wanted: Wanted) -> Fine:
-        """Return how many values lie on each nanosecond of the buckets that are wanted."""
+        """Return the number of values on each nanosecond of the wanted buckets."""
         first, *more = self._split.each(_finely, [(wanted,)] * self._split.count)
         for found in more:
             for key, buckets in found.items():
@@ -83,7 +83,7 @@ class _Split:
 
 
 def _coarsely(state: dict[str, Any], columns: LogColumns, keys: Any, shared: Any) -> dict[int, ValueTally]:
-    """Count a part in a process of its own, which remembers it."""
+    """Count a part in a worker process, which keeps it for the second pass."""
     import numpy as np
 
     rows = np.arange(len(columns))
@@ -93,6 +93,6 @@ def _coarsely(state: dict[str, Any], columns: LogColumns, keys: Any, shared: Any
 
 
 def _finely(state: dict[str, Any], wanted: Wanted) -> dict[int, dict[int, Any]]:
-    """Count the same part again."""
+    """Count the same part in the second pass."""
     found: dict[int, dict[int, Any]] = state["part"].finely(wanted)
     return found

@@ -1,7 +1,7 @@
-"""What the tokens that a reply's chunks say tell about its pace.
+"""Compute the pace of a reply from the token counts in its chunks.
 
-A token may come before its text: half of a character, or what a parser holds back until it knows what it is.
-Such tokens stand at chunks without text, and belong to the next chunk that has some.
+A token may be reported before its text: half of a character, or text that a parser holds back until it knows
+what it is. Such tokens are in chunks without text, and belong to the next chunk with text.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from aisb._types import TOKEN_KINDS, ChunkKind
 
 
 class Held(NamedTuple):
-    """The tokens of one reply by its chunks; None where they do not say them.
+    """The tokens of one reply by its chunks; None if the chunks do not report them.
 
-    `total` are all of them, `first` those that came up to the first chunk that holds some, `end` those after
-    the last one, whose text never came: the end token. `pace_ns` is the time from that first chunk to that
-    last one. `lone` is true where each chunk after the first one holds one token.
+    `total` counts all of them, `first` those up to the first chunk with tokens, and `end` those after the
+    last one, whose text never came: the end token. `pace_ns` is the time from that first chunk to that last
+    one. `lone` is true if each chunk after the first one has one token.
     """
 
     total: int | None = None
@@ -28,14 +28,14 @@ class Held(NamedTuple):
 
 
 def held_tokens(tokens: Any, bearing: Any) -> Any:
-    """Return the tokens of each chunk that bears tokens, with those that came since the one before it."""
+    """Return the tokens of each chunk with text, including those reported since the chunk before it."""
     import numpy as np
 
     return np.diff(np.cumsum(tokens)[bearing], prepend=0)
 
 
 def held(tokens: Any, gaps: Any, runs: Sequence[tuple[ChunkKind, int]]) -> Held:
-    """Return what the tokens of a reply's chunks say; `gaps` are the nanoseconds between all its chunks."""
+    """Return the token facts of a reply's chunks; `gaps` are the nanoseconds between all its chunks."""
     import numpy as np
 
     total = int(tokens.sum())

@@ -1,6 +1,6 @@
-"""What each latency means: computed from the stamps of every request of a log, null when it is not known.
+"""Compute the latencies of every request from the stamps in a log; unknown ones are null.
 
-`aisb_engine._record.latency` does it for one attempt in hand; they agree.
+`aisb_engine._record.latency` computes them for a single attempt, by the same rules.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
 
 SOURCES = ("usage", "chunks", "tokenizer")
-"""What tells how many tokens a reply has, the first that does: the server, its chunks, a tokenizer."""
+"""The sources of a reply's token count, in order of preference: the server, its chunks, a tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """The numbers of each request, a column each, in the order of `Columns`; milliseconds and per second.
+    """Latencies and token counts of each request as columns, in the order of `Columns`; ms and per second.
 
-    `source` is the place in SOURCES of what told the output tokens, −1 where nothing did. `one_each` says
-    that each chunk of a request but the first held one token, NaN where its chunks' tokens are not known.
-    `at_once` marks the streams of which all chunks with tokens, two or more, came on one stamp: something on
-    the way held them back, and no time between tokens is known.
+    `source` is the index in SOURCES of the source of the output tokens, −1 if they are unknown. `one_each`
+    tells that each chunk of a request except the first had one token, NaN if its chunks do not report tokens.
+    `at_once` marks streams in which all chunks with tokens, two or more, have the same stamp: something on
+    the way held them back, so the time between tokens is unknown.
     """
 
     ttfb: Floats
@@ -57,7 +57,7 @@ class Requests:
 
 
 def each_request(columns: LogColumns) -> Requests:
-    """Compute the numbers of each request."""
+    """Compute the latencies and token counts of each request."""
     import numpy as np
 
     sent, planned = columns["sent"], columns["planned"]
@@ -95,12 +95,12 @@ def each_request(columns: LogColumns) -> Requests:
 
 
 def _tpot(columns: LogColumns, tokens: Floats) -> Floats:
-    """Return the milliseconds a token after the first chunk, of `tokens` that were streamed in each request.
+    """Return the milliseconds per token after the first chunk, for the streamed `tokens` of each request.
 
-    Where chunks say their tokens, it is the time from the first chunk that holds some to the last. Where they
-    do not, each is taken to hold one. One token more than in the chunks is the end token of a reply that
-    stopped by itself; tokens after the last text that N leaves out are not taken off it again. With one stamp
-    there is no time between tokens.
+    If chunks report their tokens, it is the time from the first chunk with tokens to the last. Otherwise each
+    chunk counts as one token. One token more than in the chunks is the end token of a reply that stopped by
+    itself; tokens after the last text that N omits are not subtracted again. With a single stamp there is no
+    time between tokens.
     """
     import numpy as np
 
@@ -118,9 +118,9 @@ def _tpot(columns: LogColumns, tokens: Floats) -> Floats:
 
 
 def _hidden_tokens(columns: LogColumns, output: Floats) -> Floats:
-    """Return the reasoning tokens of each request that the service counts and never streamed.
+    """Return the reasoning tokens of each request that the service counts but does not stream.
 
-    Reasoning that was streamed as text is in the chunks: then these leave no room for what is hidden.
+    If reasoning is streamed as text, it is in the chunks, and these leave no room for hidden tokens.
     """
     import numpy as np
 
@@ -135,7 +135,7 @@ def _hidden_tokens(columns: LogColumns, output: Floats) -> Floats:
 
 
 def output_tokens(columns: LogColumns, order: Sequence[str] = SOURCES) -> tuple[Floats, Any]:
-    """Return each request's output tokens by the first source that knows them, and which it was."""
+    """Return each request's output tokens by the first source that knows them, and its index."""
     import numpy as np
 
     names = {"usage": "usage_tokens", "chunks": "counted_tokens", "tokenizer": "retold_tokens"}

@@ -1,10 +1,10 @@
-"""Objectives: what requests, or a whole run, must keep to, as people write it.
+"""Objectives: limits for single requests or for a whole run.
 
-    ttft=300,tpot=50          each request: at most 300 ms to the first token, and 50 ms a token after it
+    ttft=300,tpot=50          each request: at most 300 ms to the first token, and 50 ms per token after it
     ttft_p95=500ms            the run: 95 % of the requests within half a second
     failures=1%               the run: at most 1 % of the requests failed
 
-`=` and `:` are the same; a bare number is milliseconds.
+`:` may replace `=`. A number without a unit is in milliseconds.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _PERCENTILE = re.compile(r"(\w+?)_p(\d{1,2}(?:\.\d+)?)")
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """One upper limit. `limit` is milliseconds, of failures a share from 0 to 1.
+    """One upper limit. `limit` is in milliseconds; for failures it is a share from 0 to 1.
 
-    With `percentile` it is about that percentile over all requests, else about each request.
+    With `percentile` it applies to that percentile over all requests, otherwise to each request.
     """
 
     name: str
@@ -41,19 +41,19 @@ class Objective:
 
     @property
     def is_per_request(self) -> bool:
-        """Whether a single request can keep to it."""
+        """Whether it can apply to a single request."""
         return self.percentile is None and self.name != FAILURES
 
     def __str__(self) -> str:
-        """Return the name as people write it: `ttft_p95`."""
+        """Return the name as users write it: `ttft_p95`."""
         return self.name if self.percentile is None else f"{self.name}_p{self.percentile:g}"
 
 
 class JudgedObjective(NamedTuple):
-    """An objective about a whole run, and what the run has.
+    """An objective for a whole run, and the value in the run.
 
-    `value` is milliseconds, of failures a share from 0 to 1. It is infinite where so many requests failed, or
-    lack the number, that the percentile lies among them; None where no request has the number.
+    `value` is in milliseconds; for failures it is a share from 0 to 1. It is infinite if so many requests
+    failed, or lack the number, that the percentile is among them; None if no request has the number.
     """
 
     objective: Objective
@@ -62,55 +62,55 @@ class JudgedObjective(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the run keeps to the limit."""
+        """Whether the run meets the limit."""
         return self.value is not None and self.value <= self.objective.limit
 
 
 def parse_objectives(text: str) -> list[Objective]:
-    """Read objectives with commas or spaces between them.
+    """Parse objectives, separated by commas or spaces.
 
     Raises:
-        UsageError: one is not NAME=LIMIT, its name is unknown, or its limit makes no sense.
+        UsageError: one is not NAME=LIMIT, its name is unknown, or its limit is invalid.
     """
     joined = _BEFORE_UNIT.sub(r"\1", re.sub(r"\s*([=:])\s*", r"\1", text))
     parts = [part for part in re.split(r"[,;\s]+", joined) if part]
     if not parts:
-        raise UsageError(f"{text!r} states no objective: write NAME=LIMIT, as in ttft=300,tpot=50")
+        raise UsageError(f"{text!r} has no objective: write NAME=LIMIT, as in ttft=300,tpot=50")
     objectives = [_parsed(part) for part in parts]
     keys = [(objective.name, objective.percentile) for objective in objectives]
     for number, key in enumerate(keys):
         if key in keys[:number]:
-            raise UsageError(f"{text!r} states {parts[number]!r} after another limit for the same: state one")
+            raise UsageError(f"{text!r} sets {parts[number]!r} after another limit for the same: keep one")
     return objectives
 
 
 def request_limits(text: str) -> dict[str, float]:
-    """Return the limits in milliseconds that each request has to keep to, by name.
+    """Return the limits for each request in milliseconds, by name.
 
     Raises:
-        UsageError: as `parse_objectives`; or one is about the whole run.
+        UsageError: as `parse_objectives`; or one applies to the whole run.
     """
     objectives = parse_objectives(text)
     for objective in objectives:
         if not objective.is_per_request:
             raise UsageError(
-                f"the objective {objective.name!r} of {text!r} is about the whole run, and goodput counts "
-                f"requests: state a limit that each request can keep to, as in ttft=300"
+                f"the objective {objective.name!r} of {text!r} applies to the whole run, but goodput counts "
+                f"requests: write a limit for each request, as in ttft=300"
             )
     return {objective.name: objective.limit for objective in objectives}
 
 
 def run_objectives(text: str) -> list[Objective]:
-    """Return objectives that are about a whole run.
+    """Return objectives for a whole run.
 
     Raises:
-        UsageError: as `parse_objectives`; or one does not say how many requests may be over it.
+        UsageError: as `parse_objectives`; or one does not tell how many requests may exceed it.
     """
     objectives = parse_objectives(text)
     for objective in objectives:
         if objective.is_per_request:
             raise UsageError(
-                f"the objective {objective.name!r} says nothing of how many requests may be over it: "
+                f"the objective {objective.name!r} does not tell how many requests may exceed it: "
                 f"name a percentile, as in {objective.name}_p95={objective.limit:g}ms"
             )
     return objectives
@@ -152,7 +152,7 @@ def checked_limits(limits: Mapping[str, Any] | None) -> dict[str, float]:
     """Return a table of limits for each request in milliseconds; values may be numbers or texts ("0.3s").
 
     Raises:
-        UsageError: a name is unknown, or a limit makes no sense.
+        UsageError: a name is unknown, or a limit is invalid.
     """
     found: dict[str, float] = {}
     for name, limit in (limits or {}).items():
@@ -161,9 +161,9 @@ def checked_limits(limits: Mapping[str, Any] | None) -> dict[str, float]:
 
 
 def kept(requests: Requests, limits: Mapping[str, float]) -> Any:
-    """Return which requests succeeded and kept to every limit. An unknown number is a miss.
+    """Return which requests succeeded and met all limits. An unknown number does not meet a limit.
 
-    A reply of one token has no time between tokens, and keeps to every limit of TPOT.
+    A reply with one token has no time between tokens, and meets every limit of TPOT.
     """
     good = requests.ok.copy()
     for name, limit in limits.items():
@@ -196,7 +196,7 @@ def _limit(part: str, name: str, text: str) -> float:
     matched = _LIMIT.fullmatch(text)
     if not matched:
         example = "failures=1%" if name == FAILURES else f"{name}=300, {name}=300ms or {name}=0.3s"
-        raise UsageError(f"the objective {part!r}: {text!r} is no limit; write {example}")
+        raise UsageError(f"the objective {part!r}: {text!r} is not a limit; write {example}")
     value, unit = float(matched[1]), matched[2].lower()
     if name == FAILURES:
         if unit != "%" or not 0 <= value <= 100:

@@ -1,7 +1,7 @@
-"""What a run's performance was: every number of docs/performance.md, computed from the log of a subtask.
+"""Compute every number of docs/performance.md from the log of a subtask.
 
-`measure` gives a `MeasuredPerformance`: the value that reporters show. Times are milliseconds, rates are per
-second, and None (NaN in columns) is "not known", never zero.
+`measure` returns a `MeasuredPerformance`, the value that reporters use. Times are milliseconds, rates are per
+second, and None (NaN in columns) means "unknown", never zero.
 """
 
 from __future__ import annotations
@@ -47,30 +47,30 @@ if TYPE_CHECKING:
 
 DEFAULT_PERCENTILES = (75.0, 90.0, 99.0)
 FURTHER_PERCENTILES = {95.0: 1, 99.0: 1, 99.9: 1000}
-"""Percentiles that are measured beside those shown, and how many values each needs."""
+"""Percentiles that are always measured, and the number of values that each needs."""
 NOTHING_SENT = Certificate("INVALID", (Signal("failures", "INVALID", "nothing was sent"),))
-RAMPS = "the rate ramps as it was asked to, so there is only the stage total"
+RAMPS = "the rate changes as requested, so there is only the stage total"
 RAMP_POINTS = 400
-"""Into how many parts a ramp's planned rate is cut."""
+"""The number of parts into which the planned rate of a ramp is divided."""
 
 
 @dataclass(frozen=True)
 class MeasuredPerformance(PerformanceResult):
-    """What was measured, with the columns that it was computed from."""
+    """The measurements, with the columns that they were computed from."""
 
     columns: LogColumns = field(repr=False)
     numbers: Requests = field(repr=False)
 
     def requests(self) -> Mapping[str, Any]:
-        """Return the numbers of every request as columns by name."""
+        """Return the values of every request as columns by name."""
         return self._requests
 
     def chunk_gaps(self, rows: Iterable[int]) -> Iterator[tuple[int, Any]]:
-        """Yield (row, nanoseconds between its chunks with tokens) for rows of two stamps or more."""
+        """Yield (row, nanoseconds between its chunks with tokens) for rows with two stamps or more."""
         return self.columns.gaps(row for row in rows if not self.numbers.at_once[row])
 
     def dialect(self, name: str) -> DialectResult:
-        """Return the same run by the rules of another tool."""
+        """Return the same run measured by the rules of another tool."""
         rules = dialect(name)
         parameters = speak(self.columns, rules, _with_further(self.percentiles)).parameters
         found = {key: _enough(one, self.percentiles) for key, one in parameters.items()}
@@ -114,13 +114,13 @@ def measure(
     objectives: Mapping[str, float] | None = None,
     count_tokens: CountTokens | None = None,
 ) -> MeasuredPerformance:
-    """Compute everything that the log of a subtask says about its performance.
+    """Compute the performance of a subtask from its log.
 
-    `objectives` are upper limits for each request, in milliseconds by name; `count_tokens` tells the tokens
-    of a text, for services that do not count them.
+    `objectives` are upper limits for each request, in milliseconds by name. `count_tokens` returns the number
+    of tokens in a text, for services that do not report it.
 
     Raises:
-        UsageError: there is no such objective or percentile.
+        UsageError: an objective or percentile is invalid.
         RunError: the log cannot be read.
     """
     percentiles, objectives = checked(percentiles, objectives)
@@ -172,28 +172,28 @@ def measure(
 def checked(
     percentiles: Sequence[float], objectives: Mapping[str, Any] | None
 ) -> tuple[tuple[float, ...], Mapping[str, float]]:
-    """Return percentiles, and objectives in milliseconds. Raise `UsageError` where they make no sense."""
+    """Return percentiles, and objectives in milliseconds. Raise `UsageError` if they are invalid."""
     try:
         percentiles = tuple(dict.fromkeys(map(float, percentiles)))
     except (TypeError, ValueError):
         raise UsageError(
-            f"percentiles {percentiles!r}: these are numbers, as in percentiles = [50, 99]"
+            f"percentiles {percentiles!r}: expected numbers, as in percentiles = [50, 99]"
         ) from None
     if objectives is not None and not isinstance(objectives, Mapping):
-        raise UsageError(f"objectives {objectives!r}: this is a table, as in objectives = {{ttft = 300}}")
+        raise UsageError(f"objectives {objectives!r}: expected a table, as in objectives = {{ttft = 300}}")
     for percent in percentiles:
         if not 0 < percent < 100:
-            raise UsageError(f"a percentile of {percent:g}: it must lie between 0 and 100, as in 99 or 99.9")
+            raise UsageError(f"a percentile of {percent:g}: it must be between 0 and 100, as in 99 or 99.9")
     return percentiles, checked_limits(objectives)
 
 
 def require_valid(
     results: Mapping[tuple[str, str], PerformanceResult], pairs: Iterable[tuple[str, str]]
 ) -> None:
-    """Demand that the result of every (model, task) pair is VALID.
+    """Raise unless the result of every (model, task) pair is VALID.
 
     Raises:
-        CheckFailed: one is not, or nothing of it was sent; the message names each with its reasons.
+        CheckFailed: one is not, or was never sent; the message names each with its reasons.
     """
     lines = []
     for model, task in pairs:
@@ -204,7 +204,7 @@ def require_valid(
             reasons = "\n".join(f"  {reason}" for reason in certificate.reasons)
             lines.append(f"{task} · {model} is {certificate.verdict}:\n{reasons}")
     if lines:
-        raise CheckFailed("\n".join(lines) + "\n  without --require-valid this is shown and not an error")
+        raise CheckFailed("\n".join(lines) + "\n  without --require-valid this is reported, but not an error")
 
 
 def _stages(
@@ -273,7 +273,7 @@ def _with_further(percentiles: Sequence[float]) -> tuple[float, ...]:
 
 
 def _enough(distribution: Distribution | None, percentiles: Sequence[float]) -> Distribution | None:
-    """Return a distribution without the percentiles that nobody asked for and that need more values."""
+    """Return a distribution without unrequested percentiles that need more values."""
     if distribution is None:
         return None
     kept = {
@@ -309,7 +309,7 @@ def _requested(load: LoadFiles, sent: int) -> RequestedLoad:
 
 
 def _planned_rates(load: LoadFiles, sent: int) -> Iterator[tuple[float, float]]:
-    """Yield points (second, requests a second) of the planned rate; none where nothing paced the requests."""
+    """Yield points (second, requests per second) of the planned rate; none without pacing."""
     if text := load.asked.get("ramp_up"):
         ramp, at = Ramp.parse(str(text)), 0.0
         yield at, ramp.rate(0)
@@ -336,13 +336,13 @@ def _notes(columns: LogColumns, requests: Requests, load: LoadFiles) -> Iterator
 
     ok = requests.ok
     if ok.any():
-        told = [
+        counts = [
             f"{name} {n}" for i, name in enumerate(SOURCES) if (n := int((requests.source[ok] == i).sum()))
         ]
         if unknown := int((requests.source[ok] < 0).sum()):
             chunks = int(columns.count()[ok & (requests.source < 0)].sum())
-            told.append(f"unknown {unknown} ({chunks} chunks)")
-        yield f"output tokens are told by: {', '.join(told)}"
+            counts.append(f"unknown {unknown} ({chunks} chunks)")
+        yield f"output-token source: {', '.join(counts)}"
         if whole := int((columns["streamed"][ok] == 0).sum()):
             yield f"replies that were not streamed: {whole}; without TTFT, TPOT, ICL and ITL"
         silent = np.isnan(requests.one_each) & ~requests.at_once & (columns.count() > 1)
@@ -351,7 +351,7 @@ def _notes(columns: LogColumns, requests: Requests, load: LoadFiles) -> Iterator
     if again := int((columns["attempts"] > 1).sum()):
         yield f"requests that were sent more than once: {again} (their attempts are in the table of requests)"
     if load.input_exact is False:
-        yield "the prompts' lengths in tokens are not exactly those asked"
+        yield "the prompts' lengths in tokens are not exactly those requested"
     if columns.earlier:
         yield f"requests of earlier commands in this log, left out: {columns.earlier}"
     if load.warmups:

@@ -1,4 +1,4 @@
-"""Reading a log into columns, from disk: a large one in pieces, by processes side by side."""
+"""Read a log into columns; a large one in parts, by several processes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ CountTokens = Callable[[str], int]
 Key: TypeAlias = tuple[str, int, int]
 
 _PACKED = 4096
-"""How many rows wait as lists before they are made an array."""
+"""The number of rows that are collected as lists before they are converted to an array."""
 _FEW = 32
-"""Up to so many gaps are summed in Python: a call of numpy costs as much."""
+"""Up to this number, gaps are summed in Python, since a call of numpy costs as much."""
 
 
 class LogPart(NamedTuple):
-    """The part of a worker's file from one record's start to another's."""
+    """The part of a worker's file between the starts of two records."""
 
     number: int
     path: Path
@@ -45,17 +45,17 @@ class LogPart(NamedTuple):
 def read_columns(
     folder: Path, *, count_tokens: CountTokens | None = None, split: Split | None = None
 ) -> LogColumns:
-    """Read every worker's file in a log folder; for each request the last attempt wins.
+    """Read the files of all workers in a log folder; for each request the last attempt wins.
 
-    `count_tokens` tells the tokens of a text; it is asked for every reply, where it is given. The processes
-    of `split` each read a part; what is read is the same.
+    `count_tokens`, if given, counts the tokens of every reply. With `split`, each of its processes reads a
+    part; the result is the same.
     """
     import numpy as np
 
     files = [path for path in sorted(folder.glob("worker-*")) if path.stat().st_size]
     whole = [LogPart(number, path, 0, path.stat().st_size) for number, path in enumerate(files)]
     gathered = _Gathered(count_tokens)
-    if split is None or count_tokens is not None:  # which may be a function that only this process has
+    if split is None or count_tokens is not None:  # it may be a function that cannot be pickled
         gathered.read_all(whole)
     else:
         for one in split.each(_gather, [(pieces,) for pieces in shared_out(whole, split.count)]):
@@ -79,10 +79,10 @@ def read_columns(
 
 
 def shared_out(pieces: Sequence[LogPart], count: int) -> list[list[LogPart]]:
-    """Return the pieces in as many shares of about the same size, in their order, cut between records."""
+    """Divide the parts into shares of about the same size, in order, cut between records."""
     total = sum(piece.end - piece.start for piece in pieces)
     shares: list[list[LogPart]] = [[] for _ in range(count)]
-    before = 0  # bytes of the pieces before this one
+    before = 0  # bytes of the parts before this one
     for piece in pieces:
         data, start = open_map(piece.path), piece.start
         for turn in range(count):
@@ -96,7 +96,7 @@ def shared_out(pieces: Sequence[LogPart], count: int) -> list[list[LogPart]]:
 
 
 def _gather(state: dict[str, Any], pieces: Sequence[LogPart]) -> _Gathered:
-    """Read a share of the log in a process of its own."""
+    """Read a share of the log in a worker process."""
     del state
     gathered = _Gathered(None)
     gathered.read_all(pieces)
@@ -104,7 +104,7 @@ def _gather(state: dict[str, Any], pieces: Sequence[LogPart]) -> _Gathered:
 
 
 class _Gathered:
-    """Rows as they are read: lists that are packed into arrays block by block."""
+    """Rows that are being read: lists that are packed into arrays block by block."""
 
     def __init__(self, count_tokens: CountTokens | None) -> None:
         self.count_tokens = count_tokens
@@ -153,7 +153,7 @@ class _Gathered:
             self.pack()
 
     def extend(self, later: _Gathered) -> None:
-        """Take in what was gathered from later pieces, as if it had been read here."""
+        """Append what was read from later parts."""
         before = len(self.ids)
         self.ids += later.ids
         self.finish += later.finish
@@ -165,7 +165,7 @@ class _Gathered:
         self.damaged += later.damaged
 
     def keep(self, key: Key, row: int, rank: tuple[int, bool]) -> None:
-        """Let a row stand for its request, unless one of a later command does, or a final one of the same."""
+        """Use a row for its request, unless there is one of a later command, or a final one of the same."""
         if self.rank_of.get(key, (-1, False)) <= rank:
             self.latest[key], self.rank_of[key] = row, rank
 
@@ -215,17 +215,17 @@ _NUMBER = {kind: number for number, kind in enumerate(CHUNK_KINDS)}
 
 
 class _Places(NamedTuple):
-    """Where the chunks of each kind are in a reply.
+    """The positions of the chunks of each kind in a reply.
 
-    `columns` are the first three of BY_KIND; `kinds` the (kind, first place, last place) of those that there
-    are.
+    `columns` are the first three of BY_KIND; `kinds` has (kind, first position, last position) of existing
+    kinds.
     """
 
     columns: tuple[float, ...]
     kinds: tuple[tuple[int, int, int], ...]
 
 
-@lru_cache(maxsize=1024)  # most replies of a run are alike
+@lru_cache(maxsize=1024)  # most replies of a run have the same kinds in the same order
 def _places(runs: tuple[tuple[ChunkKind, int], ...]) -> _Places:
     first: dict[int, int] = {}
     last: dict[int, int] = {}
@@ -247,7 +247,7 @@ def _places(runs: tuple[tuple[ChunkKind, int], ...]) -> _Places:
 def _stamps(
     data: mmap, at: int, count: int, begun: int, places: _Places, *, wide: bool
 ) -> Sequence[int] | Mapping[int, int]:
-    """Return the stamps of a record's chunks by their place; of many chunks only those that are wanted."""
+    """Return the stamps of a record's chunks by position; for long records only those that are needed."""
     if count <= _FEW:
         return [*accumulate(unpack_from(f"<{count}{'q' if wide else 'I'}", data, at), initial=begun)]
     import numpy as np
@@ -255,7 +255,7 @@ def _stamps(
     wanted = sorted({place for _, *ends in places.kinds for place in ends} - {0})
     stamps = {0: begun}
     if wanted:
-        # Summing between them costs a third of summing up to each.
+        # Summing between them takes a third of the time of summing up to each.
         raw = np.frombuffer(data, "<i8" if wide else "<u4", wanted[-1], at)
         parts = np.add.reduceat(raw.astype(np.int64), [0, *wanted[:-1]])
         stamps.update(zip(wanted, (parts.cumsum() + begun).tolist(), strict=True))
@@ -263,7 +263,7 @@ def _stamps(
 
 
 def _held(data: mmap, at: int, count: int, runs: Sequence[tuple[ChunkKind, int]], *, wide: bool) -> Held:
-    """Return what the chunks of a record say of their tokens; `count` gaps between them stand at `at`."""
+    """Return the token facts of a record's chunks; `count` gaps between them begin at `at`."""
     import numpy as np
 
     gaps = np.frombuffer(data, "<i8" if wide else "<u4", count, at)

@@ -1,6 +1,7 @@
-"""Every core for a large log: processes that each compute a part, `python -m aisb_engine._performance.split`.
+"""Use all cores for a large log: worker processes that each compute a part.
 
-They end with the process that started them: when their input ends, so do they.
+They run `python -m aisb_engine._performance.split`, and end when their input ends, so they never outlive the
+process that started them.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from aisb_engine._load.capacity import cores
 T = TypeVar("T")
 
 LARGE = 1 << 30
-"""From how many bytes of log on it pays: a process takes 0.2 s to begin, and 3 s read as much."""
+"""The size of a log in bytes from which processes pay off: one starts in 0.2 s, reading this takes 3 s."""
 MAX_PROCESSES = 8
-"""More processes than this wait for the disk."""
+"""With more processes than this, the disk limits the speed."""
 
 
 class Split:
-    """Processes that compute parts side by side. Each has a `state`, which stays from call to call."""
+    """Worker processes that compute in parallel. Each has a `state` that is kept between calls."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -34,18 +35,18 @@ class Split:
                 [sys.executable, "-P", "-m", "aisb_engine._performance.split"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C in a terminal is for the command, which ends them
+                start_new_session=True,  # Ctrl-C in a terminal must reach only the command, which ends them
             )
             for _ in range(count)
         ]
 
     def each(self, function: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
-        """Return `function(state, *arguments)` of each process: the first arguments are the first one's.
+        """Return `function(state, *arguments)` of each process: the first arguments are for the first one.
 
-        The function must be one that another process can import.
+        The function must be importable.
 
         Raises:
-            RunError: a process is gone, as when there is too little memory.
+            RunError: a process has ended, for example because there is too little memory.
         """
         for process, given in zip(self._processes, arguments, strict=True):
             _put(cast("BinaryIO", process.stdin), _packed((function, given)))
@@ -63,13 +64,13 @@ class Split:
 
     def _answer(self, process: subprocess.Popen[bytes]) -> tuple[Any, Exception | None]:
         try:
-            # From a process of our own.
+            # The data comes from our own process.
             answer: tuple[Any, Exception | None] = pickle.load(cast("BinaryIO", process.stdout))  # noqa: S301
         except (EOFError, pickle.UnpicklingError) as error:
             code = process.wait()
             how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
             raise RunError(
-                f"a process that computed a part of the log ended {how}; the log is whole\n"
+                f"a process that computed a part of the log ended {how}; the log is not damaged\n"
                 "  is there enough memory? then compute it again: aisb run --mode perf_viz --reuse RUN"
             ) from error
         return answer
@@ -77,7 +78,7 @@ class Split:
 
 @contextmanager
 def split_for(folder: Path) -> Iterator[Split | None]:
-    """Give the processes that a log folder is worth; None where this one is as quick alone."""
+    """Yield as many processes as a log folder is worth; None if this process alone is as fast."""
     size = sum(path.stat().st_size for path in folder.glob("worker-*"))
     count = min(cores(), MAX_PROCESSES)
     if size < LARGE or count < 2:
@@ -91,7 +92,7 @@ def split_for(folder: Path) -> Iterator[Split | None]:
 
 
 def _put(pipe: BinaryIO, data: bytes) -> None:
-    with suppress(BrokenPipeError):  # it is gone; what is read from it next says so
+    with suppress(BrokenPipeError):  # the process has ended; reading from it reports that
         pipe.write(data)
         pipe.flush()
 
@@ -101,7 +102,7 @@ def _packed(value: object) -> bytes:
 
 
 def main() -> None:
-    """Compute what comes in, until nothing more does."""
+    """Compute what arrives on standard input until it ends."""
     state: dict[str, Any] = {}
     while True:
         try:

@@ -1,8 +1,8 @@
-"""Averages and percentiles: of a number a request, and of a billion gaps that do not fit in memory.
+"""Compute averages and percentiles, also of a billion gaps that do not fit into memory.
 
-Percentiles are numpy's linear ones in both cases, and both are exact. Gaps are read twice: the first time
-they are counted in 67,000 buckets, each 1/2048 of its value wide; then it is known in which few buckets the
-wanted order statistics lie, and the second time only what falls into those is counted, to the nanosecond.
+Percentiles are interpolated linearly, as numpy does, and exact in both cases. Gaps are read twice. The first
+pass counts them in 67,000 buckets, each 1/2048 of its value wide, which tells the few buckets that contain
+the wanted order statistics. The second pass counts the values in those buckets to the nanosecond.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ValueStream = Callable[[], Iterable[tuple[int, Any]]]
-"""Gives (key, whole nanoseconds) again and again; the key says to which pools the values belong."""
+"""Returns an iterator of (key, whole nanoseconds) at each call; the key selects the pools of the values."""
 Wanted: TypeAlias = Mapping[int, Collection[int]]
-"""The buckets that matter, by key."""
+"""The buckets to count exactly, by key."""
 Fine: TypeAlias = Mapping[int, Mapping[int, Any]]
-"""By key and bucket: how many values lie on each nanosecond."""
+"""The number of values on each nanosecond, by key and bucket."""
 
 _SHIFT = 12
 _BELOW = 126 << (23 - _SHIFT)
@@ -31,11 +31,11 @@ _BUCKETS = (160 << (23 - _SHIFT)) - _BELOW
 _LIMIT = 2**32
 _BATCH = 1 << 17
 _SLACK = 256
-"""How far rounding to float32 moves a value of 32 bits at most."""
+"""The largest relative error of rounding a 32-bit value to float32."""
 
 
 def distribution_of(values: NDArray[np.float64], percentiles: Sequence[float]) -> Distribution | None:
-    """Return the distribution of the values that are known (not NaN); None when there is none."""
+    """Return the distribution of the known (not NaN) values; None if there are none."""
     import numpy as np
 
     known = values[~np.isnan(values)]
@@ -55,7 +55,7 @@ def distribution_of(values: NDArray[np.float64], percentiles: Sequence[float]) -
 
 
 class ValueTally:
-    """How many values of one key lie in each bucket; those that no bucket holds are kept, in `odd`."""
+    """The number of values of one key in each bucket; values outside all buckets are kept in `odd`."""
 
     def __init__(self) -> None:
         import numpy as np
@@ -67,7 +67,7 @@ class ValueTally:
         self.maximum: int | None = None
 
     def add(self, batch: Any) -> None:
-        """Count a batch of values of 32 bits, or keep one of others."""
+        """Count a batch of 32-bit values, or keep a batch of others."""
         import numpy as np
 
         if not len(batch):
@@ -80,7 +80,7 @@ class ValueTally:
         self._reach(int(batch.sum(dtype=np.int64)), int(batch.min()), int(batch.max()))
 
     def take(self, other: ValueTally) -> None:
-        """Count what another one has counted."""
+        """Add the counts of another tally."""
         self.counts += other.counts
         self.odd += other.odd
         if other.minimum is not None and other.maximum is not None:
@@ -93,30 +93,30 @@ class ValueTally:
 
 
 class GapCounting(Protocol):
-    """What counts values by key, twice; where they come from it knows."""
+    """Counts values by key, in two passes."""
 
     def coarsely(self) -> dict[int, ValueTally]:
-        """Return how many values lie in each bucket, and their sum and ends."""
+        """Return the number of values in each bucket, and their sum and range."""
 
     def finely(self, wanted: Wanted) -> Fine:
-        """Return how many values lie on each nanosecond of the buckets that are wanted."""
+        """Return the number of values on each nanosecond of the wanted buckets."""
 
 
 class Counted:
-    """The values of a stream, which is asked for once each time they are counted."""
+    """Counts the values of a stream, which is read once for each pass."""
 
     def __init__(self, stream: ValueStream) -> None:
         self._stream = stream
 
     def coarsely(self) -> dict[int, ValueTally]:
-        """Return how many values lie in each bucket, and their sum and ends."""
+        """Return the number of values in each bucket, and their sum and range."""
         tallies: dict[int, ValueTally] = {}
         for key, batch in _batches(self._stream()):
             tallies.setdefault(key, ValueTally()).add(batch)
         return tallies
 
     def finely(self, wanted: Wanted) -> Fine:
-        """Return how many values lie on each nanosecond of the buckets that are wanted."""
+        """Return the number of values on each nanosecond of the wanted buckets."""
         import numpy as np
 
         matters = {key: np.zeros(_BUCKETS, np.bool_) for key in wanted}
@@ -141,7 +141,7 @@ class Counted:
 def pooled(
     counting: GapCounting, pools: Mapping[str, frozenset[int]], percentiles: Sequence[float]
 ) -> dict[str, Distribution | None]:
-    """Return the distribution, in milliseconds, of each pool: the values under any of its keys."""
+    """Return the distribution, in milliseconds, of each pool: of the values under any of its keys."""
     tallies = counting.coarsely()
     percents = [50.0, *percentiles]
     found = {
@@ -157,7 +157,7 @@ def pooled(
 
 
 def _batches(stream: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
-    """Join the values of a key to batches that are worth a call of numpy."""
+    """Join the values of a key to batches that are large enough for numpy."""
     import numpy as np
 
     waiting: dict[int, tuple[Any, int]] = {}
@@ -180,7 +180,7 @@ def _batches(stream: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
 
 
 def _fitting(values: Any) -> tuple[Any, Any]:
-    """Return the values that 32 bits hold, and the others."""
+    """Return the values that fit into 32 bits, and the others."""
     import numpy as np
 
     if values.dtype == np.uint32 or not len(values) or (values.min() >= 0 and values.max() < _LIMIT):
@@ -190,7 +190,7 @@ def _fitting(values: Any) -> tuple[Any, Any]:
 
 
 def _buckets(batch: Any) -> Any:
-    """Return the bucket of each value: monotone in the value."""
+    """Return the bucket of each value; it grows with the value."""
     import numpy as np
 
     buckets = batch.astype(np.float32).view(np.int32)
@@ -200,7 +200,7 @@ def _buckets(batch: Any) -> Any:
 
 
 class _Pool:
-    """Some tallies taken together, and the buckets in which the order statistics of each percentile lie."""
+    """Several tallies together, and the buckets that contain the order statistics of each percentile."""
 
     def __init__(self, tallies: Mapping[int, ValueTally], percents: Sequence[float]) -> None:
         import numpy as np
@@ -238,17 +238,17 @@ class _Pool:
         place = percent / 100 * (self._n - 1)
         low, high = (self._ranked(rank, exact) for rank in self._ranks(percent))
         share = place - floor(place)
-        # As numpy interpolates: from the nearer end.
+        # Interpolate from the nearer end, as numpy does.
         value = low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
         return value / 1e6
 
     def _ranks(self, percent: float) -> tuple[int, int]:
-        """Return the places, when all are sorted, between which a percentile lies."""
+        """Return the ranks in sorted order between which a percentile lies."""
         place = floor(percent / 100 * (self._n - 1))
         return place, min(place + 1, self._n - 1)
 
     def _bucket(self, rank: int) -> int | None:
-        """Return the bucket of the value at a place; None where it is kept as it is."""
+        """Return the bucket of the value with a rank; None if it is in no bucket."""
         import numpy as np
 
         inner = rank - len(self._below)
@@ -257,7 +257,7 @@ class _Pool:
         return None
 
     def _ranked(self, rank: int, exact: Mapping[int, Any]) -> int:
-        """Return the value at a place."""
+        """Return the value with a rank."""
         import numpy as np
 
         inner = rank - len(self._below)
@@ -269,7 +269,7 @@ class _Pool:
 
 
 def _low(bucket: int) -> int:
-    """Return from where on the values of a bucket are counted to the nanosecond."""
+    """Return the value from which the values of a bucket are counted to the nanosecond."""
     return max(0, _edge(bucket) - _SLACK)
 
 
@@ -278,7 +278,7 @@ def _width(bucket: int) -> int:
 
 
 def _edge(bucket: int) -> int:
-    """Return the value at which a bucket begins."""
+    """Return the lower bound of a bucket."""
     import numpy as np
 
     if bucket <= 0:

@@ -39,38 +39,38 @@ PARTS = 200
 DRIFT = 0.10
 MIN_REQUESTS = 10
 WAVES = 4
-"""The fewest waves (ends ÷ level) that a window holds."""
+"""The minimum number of waves (ends ÷ level) in a window."""
 OPEN_WAVES = 10
-"""In an open loop: it takes a wave until the number in flight is another, and some to know its average."""
+"""In an open loop one wave changes the number in flight, and several are needed to know its average."""
 KNOWN_TO = 0.15
-"""The standard error of the average number in flight of an open loop, as a share of it."""
+"""The maximum standard error of the average number in flight of an open loop, as a share of it."""
 HARDLY = 0.25
-"""A number in flight that stays so close to its average does not swing, however short the window is."""
+"""A number in flight that stays this close to its average is steady, however short the window is."""
 OPEN_MISPLACED = 3 * MISPLACED
-"""In an open loop replies wait for each other at random: their times are alike for a while."""
+"""In an open loop replies queue at random, so consecutive times are correlated."""
 
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """How many requests were in flight: `levels[i]` from `times[i]` to `times[i + 1]`."""
+    """The number of requests in flight over time: `levels[i]` from `times[i]` to `times[i + 1]`."""
 
     times: Floats
     levels: Any
 
     @property
     def peak(self) -> int:
-        """The most that were ever in flight at once."""
+        """The maximum number in flight."""
         return int(self.levels.max()) if len(self.levels) else 0
 
     def share_at(self, level: float) -> float:
-        """Return the share of the time in which at least this many were in flight."""
+        """Return the share of the time with at least this number in flight."""
         import numpy as np
 
         lengths = np.diff(self.times)
         return float(lengths[self.levels[:-1] >= level].sum() / lengths.sum())
 
     def mean(self, start: float, end: float) -> float | None:
-        """Return the average number over a stretch of time."""
+        """Return the average number in an interval."""
         import numpy as np
 
         if end <= start or not len(self.times):
@@ -86,7 +86,7 @@ class InFlight:
         return means
 
     def _gone(self, at: Floats) -> Floats:
-        """Return request-nanoseconds passed at each time."""
+        """Return the request-nanoseconds that have passed at each time."""
         import numpy as np
 
         passed = np.concatenate([[0.0], np.cumsum(np.diff(self.times) * self.levels[:-1])])
@@ -95,7 +95,7 @@ class InFlight:
 
 
 def in_flight(sent: Floats, end: Floats) -> InFlight:
-    """Sweep over all requests: +1 where one was sent, −1 where it ended; ends come first at the same time."""
+    """Sweep over all requests: +1 when one is sent, −1 when it ends; ends come first at the same time."""
     import numpy as np
 
     known = ~(np.isnan(sent) | np.isnan(end))
@@ -105,7 +105,7 @@ def in_flight(sent: Floats, end: Floats) -> InFlight:
     times, steps = times[order], steps[order]
     last = np.append(times[1:] != times[:-1], True)[: len(times)]
     levels = np.cumsum(steps)
-    # A request that ends in the moment it was sent would make the number negative for no time at all.
+    # A request that ends at the time it was sent would make the number negative for no time at all.
     return InFlight(times[last], np.maximum(levels[last], 0))
 
 
@@ -113,7 +113,7 @@ def in_flight(sent: Floats, end: Floats) -> InFlight:
 class _Run:
     """The requests of a run: stamps, milliseconds, output tokens; NaN is unknown.
 
-    `closed` says that a peak held for more than half of the time, `typical` is the median E2EL in ns.
+    `closed` tells that a peak held for more than half of the time; `typical` is the median E2EL in ns.
     """
 
     sent: Floats
@@ -128,10 +128,10 @@ class _Run:
 def steady(
     sent: Floats, end: Floats, e2el: Floats, tokens: Floats | None = None
 ) -> tuple[Window | None, str]:
-    """Return the window in which concurrency held its plateau, or None with the reason.
+    """Return the window in which concurrency was steady, or None with the reason.
 
     `sent` and `end` are stamps of all requests, `e2el` their milliseconds and `tokens` their output tokens,
-    where known.
+    if known.
     """
     import numpy as np
 
@@ -150,7 +150,7 @@ def steady(
 
 
 def _plateau(run: _Run) -> Window | None:
-    """Return the longest window in which the number in flight held a level; it may end before it begins."""
+    """Return the longest window in which the number in flight held a level; it may be empty."""
     import numpy as np
 
     flight, typical = run.flight, run.typical
@@ -173,15 +173,15 @@ def _plateau(run: _Run) -> Window | None:
     window = _trimmed(flight, edges[first], edges[last + 1], least, level)
     if run.closed:
         return Window(max(window.start, first_wave_end(run.sent, run.end)), window.end, level)
-    # Until as many end as begin, and once none begins any more, the number is not the load's.
+    # Before as many requests end as begin, and after the last one began, the load does not set the number.
     slow = float(np.nanpercentile(run.e2el, 90)) * 1e6
     start, end = max(window.start, begun + slow), min(window.end, float(np.nanmax(run.sent)))
-    # Where few are in flight, the busiest parts of the run say little about their number.
+    # With few requests in flight, the busiest parts of the run are not typical.
     return Window(start, end, flight.mean(start, end) or level)
 
 
 def _objections(run: _Run, window: Window) -> Iterator[str]:
-    """Yield what speaks against a window being the steady stage."""
+    """Yield reasons why a window is not the steady stage."""
     import numpy as np
 
     length, level = window.end - window.start, window.level
@@ -193,7 +193,7 @@ def _objections(run: _Run, window: Window) -> Iterator[str]:
             f"{level:.4g} in flight held for {window.seconds:.4g} s only, "
             f"less than two median requests ({2 * run.typical / 1e9:.4g} s)"
         )
-    # How far the averages of two thirds of such a window may lie apart by chance: three standard deviations.
+    # The difference of the averages of two thirds that is still random: three standard deviations.
     chance = 0.0 if run.closed else 3 * np.sqrt(2 * level * min(1.0, 6 * run.typical / length))
     thirds = run.flight.over(np.linspace(window.start, window.end, 4))
     if abs(thirds[2] - thirds[0]) > max(DRIFT * level, chance):
@@ -206,9 +206,9 @@ def _objections(run: _Run, window: Window) -> Iterator[str]:
 
 
 def first_wave_end(sent: Floats, end: Floats) -> float:
-    """Return when each client of a closed loop has had one reply.
+    """Return the time at which each client of a closed loop has had one reply.
 
-    A request that makes the number in flight larger than ever before is the first one of a client.
+    A request that raises the number in flight above all earlier values is the first one of a client.
     """
     import numpy as np
 
@@ -225,7 +225,7 @@ def first_wave_end(sent: Floats, end: Floats) -> float:
 
 
 def _longest(holds: Any) -> tuple[int, int]:
-    """Return the first and last part of the longest stretch that holds, of which one in ten may not."""
+    """Return the first and last part of the longest stretch in which at least nine parts in ten hold."""
     best = (1, 0)
     places = [int(place) for place in holds.nonzero()[0]]
     for index, start in enumerate(places):
@@ -244,28 +244,28 @@ def _longest(holds: Any) -> tuple[int, int]:
 
 
 def _trimmed(flight: InFlight, start: float, end: float, least: float, level: float) -> Window:
-    """Move a window's ends to the moments at which its level was reached and left."""
+    """Move the ends of a window to the moments at which its level was reached and left."""
     import numpy as np
 
     times, holds = flight.times, flight.levels >= least
     first, last = (int(np.searchsorted(times, at, side="right")) - 1 for at in (start, end))
     within = first + holds[first : last + 1].nonzero()[0]
     if len(within):
-        # A level lasts until the next event; the one that the window begins in, since an event before it.
+        # A level lasts until the next event, so the one at the start began with an event before it.
         start = times[within[0]]
         end = times[min(within[-1] + 1, len(times) - 1)]
     return Window(float(start), float(end), float(level))
 
 
 def _too_short(window: Window, sent: Floats, end: Floats) -> Iterator[str]:
-    """Say when a window holds too few ends, and how many prompts would do."""
+    """Yield a reason if a window has too few ends, with the number of prompts that would suffice."""
     inside = int(((end > window.start) & (end <= window.end)).sum()) if window.end > window.start else 0
     waves = inside / window.level if window.level else 0.0
     wanted = max(ceil(WAVES * window.level), MIN_REQUESTS)
     if inside >= wanted:
         return
     total = _known(sent)
-    # The last wave ends after the window. Where all lies before its beginning, that is missing, too.
+    # The last wave ends after the window. If the window is short, the first one is missing, too.
     reached = min(inside, total - round(window.level) + 1 - int((end <= window.start).sum()))
     prompts = _rounded(total + wanted - reached, window.level)
     if waves >= WAVES:
@@ -287,7 +287,7 @@ def _rounded(prompts: float, level: float) -> int:
 
 
 def _slower(window: Window, sent: Floats, e2el: Floats) -> Iterator[str]:
-    """Say when the median E2EL drifts from the first half of the requests to the second."""
+    """Yield a reason if the median E2EL drifts from the first half of the requests to the second."""
     import numpy as np
 
     began = (sent >= window.start) & (sent < window.end) & ~np.isnan(e2el)
@@ -301,7 +301,7 @@ def _slower(window: Window, sent: Floats, e2el: Floats) -> Iterator[str]:
 
 
 def _swings(window: Window, run: _Run) -> Iterator[str]:
-    """Say how the number in flight of an open loop swings, where its average is hardly known."""
+    """Yield a reason if the number in flight of an open loop swings so much that its average is uncertain."""
     import numpy as np
 
     times, level = run.flight.times, window.level
@@ -324,12 +324,12 @@ def _swings(window: Window, run: _Run) -> Iterator[str]:
 
 
 def _changes(window: Window, run: _Run) -> DriftChange | None:
-    """Return the first change of speed in a window: in tokens where they tell of the time, and in replies.
+    """Return the first change of speed in a window: in tokens if they determine the time, and in replies.
 
-    Of tokens the part counts that lies in the window, since a service is faster once fewer are in flight.
-    Replies count whole: those that a moment meets in flight are longer than most, and would look like a slow
-    stretch. A slow wave that is in flight when the window begins is found by a test of its own over the parts
-    of all requests; it allows for that.
+    Only the part of the tokens that lies in the window counts, since a service gets faster once fewer
+    requests are in flight. Replies count as a whole: those that are in flight at any moment are longer than
+    most, and would look like a slow stretch. A slow wave that is in flight when the window begins is detected
+    by another test, over the parts of all requests, which allows for that.
     """
     import numpy as np
 
@@ -352,9 +352,9 @@ def _changes(window: Window, run: _Run) -> DriftChange | None:
 
 
 def _tells_time(tokens: Floats, time: Floats) -> bool:
-    """Say whether the time a token varies less than that a reply: else tokens are as good as at random.
+    """Return whether the time per token varies less than the time per reply; otherwise tokens do not matter.
 
-    Quartiles tell, which a stall of a few requests does not move.
+    It compares quartiles, which a stall of a few requests does not change.
     """
     import numpy as np
 
@@ -366,7 +366,7 @@ def _tells_time(tokens: Floats, time: Floats) -> bool:
 
 
 def _rank_z(before: Floats, after: Floats) -> float:
-    """Return Mann and Whitney's z: how far the ranks of two halves lie apart. Equal values share a rank."""
+    """Return Mann and Whitney's z, the difference of the ranks of two halves. Equal values share a rank."""
     import numpy as np
 
     n, m = len(before), len(after)

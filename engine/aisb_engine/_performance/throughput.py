@@ -1,4 +1,4 @@
-"""How much was done over a stage: requests, tokens and concurrency, and their rates a second."""
+"""Compute the totals of a stage: requests, tokens and concurrency, and their rates per second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def whole_totals(columns: LogColumns, requests: Requests, limit: int | None) -> StageTotals:
-    """Sum up all requests; `limit` is the concurrency that was asked."""
+    """Sum up all requests; `limit` is the requested concurrency."""
     import numpy as np
 
     ok = requests.ok
@@ -38,11 +38,11 @@ def whole_totals(columns: LogColumns, requests: Requests, limit: int | None) -> 
 def window_totals(
     columns: LogColumns, requests: Requests, flight: InFlight, window: Window, limit: int | None
 ) -> StageTotals:
-    """Sum up a window: requests sent in it, and the share of each request's work that lies in it.
+    """Sum up a window: the requests sent in it, and the share of each request's work that lies in it.
 
-    Replies, input tokens and the tokens of replies that came in one piece are credited by the share of
-    sent → end that lies in the window. To count ends would lose a wave: a window begins where all requests
-    are new, and ends just as one of them does.
+    Replies, input tokens and the tokens of replies that arrived in one piece are credited by the share of the
+    time from sent to end that lies in the window. Counting ends would lose a wave: a window begins when all
+    requests are new, and ends just when one of them does.
     """
     import numpy as np
 
@@ -63,12 +63,12 @@ def window_totals(
 
 
 def shares(sent: Floats, end: Floats, window: Window) -> Floats:
-    """Return the share of each request's time, sent → end, that lies in a window."""
+    """Return the share of each request's time, from sent to end, that lies in a window."""
     import numpy as np
 
     inside = np.minimum(end, window.end) - np.maximum(sent, window.start)
     took = end - sent
-    # One that took no time lies in the window or not.
+    # A request that took no time lies in the window or not.
     at_once = (sent >= window.start) & (sent < window.end)
     with np.errstate(divide="ignore", invalid="ignore"):
         found: Floats = np.where(took > 0, np.clip(inside, 0, None) / took, at_once)
@@ -109,11 +109,12 @@ def _totals(
 
 
 def credited(columns: LogColumns, requests: Requests, window: Window, share: Floats) -> float | None:
-    """Return the output tokens made inside a window.
+    """Return the output tokens generated inside a window.
 
-    A streamed reply's tokens are shared out over its chunks: by the tokens of each where they are known,
-    evenly where not. Only requests that cross an edge need their chunks read. A reply that came in one piece
-    says nothing of when its tokens were made: they are credited by `share`, that of its time in the window.
+    The tokens of a streamed reply are distributed over its chunks: by the tokens of each chunk if known,
+    evenly otherwise. Only requests that cross an edge need their chunks read. A reply that arrived in one
+    piece does not tell when its tokens were generated: they are credited by `share`, that of its time in the
+    window.
     """
     import numpy as np
 
@@ -145,5 +146,5 @@ def _total(values: Floats) -> float | None:
 
 
 def per(value: float | None, whole: float | None) -> float | None:
-    """Divide; None where either is not known, or the second is 0."""
+    """Divide; None if either value is unknown, or the second is 0."""
     return None if value is None or not whole else value / whole

@@ -1,1 +1,1 @@
-"""What is kept of a run: the log, the files made from it, the folder and its manifest."""
+"""Store a run: its log, the files made from it, its folder and its manifest."""

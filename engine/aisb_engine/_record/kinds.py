@@ -1,4 +1,4 @@
-"""The kinds of a reply's chunks, kept in little memory."""
+"""A compact sequence of the kinds of a reply's chunks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aisb._types import ChunkKind
 
 
 class Kinds(Sequence[ChunkKind]):
-    """The kinds of chunks in order, kept as how often each comes in a row: few runs where chunks are many."""
+    """The kinds of chunks in order, stored as runs of equal kinds, since a reply has few runs."""
 
     __slots__ = ("runs",)
 

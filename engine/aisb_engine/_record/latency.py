@@ -1,4 +1,4 @@
-"""The latencies of one attempt, as prediction files have them; docs/performance.md says what each means."""
+"""The latencies of one attempt in prediction files; docs/performance.md defines them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 from aisb._types import TOKEN_KINDS, ChunkKind, Timing
 
 VISIBLE_KINDS: frozenset[ChunkKind] = frozenset(("content", "tool"))
-"""The kinds of chunk that a reader sees."""
+"""The kinds of chunks that users see."""
 
 
 class Latency(NamedTuple):
-    """The latencies of one request, in milliseconds from `sent`."""
+    """The latencies of one request, in milliseconds since `sent`."""
 
     ttfb: float | None
     ttft: float | None
@@ -22,10 +22,10 @@ class Latency(NamedTuple):
 def latency(timing: Timing) -> Latency:
     """Return the latencies of one attempt.
 
-    TTFB is the first streamed event; TTFT the first chunk with tokens (reasoning, content or tool): a chunk
-    with a role only, an empty or a keep-alive one is no token; TTFC the first visible one (content or tool);
-    E2EL the last chunk with tokens, so that a late usage chunk does not lengthen it. A reply that is not
-    streamed has an E2EL only.
+    TTFB is the time of the first streamed event. TTFT is that of the first chunk with tokens (reasoning,
+    content or tool), which excludes chunks with only a role, empty chunks and keep-alives. TTFC is that of
+    the first visible chunk (content or tool). E2EL is that of the last chunk with tokens, so a late usage
+    chunk does not count. A reply that is not streamed has only E2EL.
     """
     sent = timing.sent_ns
     if sent is None:

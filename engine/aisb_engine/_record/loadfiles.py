@@ -1,7 +1,7 @@
-"""What a load generator left beside its log: what was asked of it, and how well it could keep up.
+"""Read the files that a load generator writes beside its log: the requested load, and the client's health.
 
-`load.json` and `vitals-N.jsonl` are missing in runs of other kinds and may be cut short by a kill: what is
-not there is not known.
+`load.json` and `vitals-N.jsonl` do not exist in other kinds of runs, and may be incomplete after a kill; what
+they do not contain is unknown.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import orjson
 from aisb_engine._record.runfolder import RunFolder
 
 GAUGES = ("running", "waiting")
-"""Counters of `Backend.counters` that say something of the moment: looked at while a load goes on."""
+"""Counters of `Backend.counters` that show a current state, and are sampled during a load."""
 
 NS_PER_SECOND = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class ClientHealthSummary:
-    """How well the workers kept up, second by second; milliseconds, the worst worker counts.
+    """How well the workers kept up over time, in milliseconds; values are those of the worst worker.
 
-    `lag` is the 95th percentile over the seconds of each second's p99 of event-loop lag; `cpu` that of the
-    share of a core that a worker used.
+    Every second has the 99th percentile of its event-loop lag; `lag` is the 95th percentile of these. `cpu`
+    is the 95th percentile of the share of a core that the worker used.
     """
 
     seconds: int
@@ -39,11 +39,11 @@ class ClientHealthSummary:
 
 @dataclass(frozen=True, slots=True)
 class LoadFiles:
-    """What `load.json` and the client's health files say; None or empty where they do not.
+    """The content of `load.json` and the client's health files; None or empty if they do not have it.
 
-    A load whose end was not recorded, as after a kill, was interrupted. `lost_workers` are those that ended
-    before their work did: `how`, and which `share` of the load was not asked for that. `log_file` has the
-    readable lines of asking; its path begins in the run folder.
+    A load without a recorded end, as after a kill, was interrupted. `lost_workers` are those that ended
+    before their work was done: `how`, and the `share` of the load that was therefore not sent. `log_file` has
+    the log lines of inference; its path is relative to the run folder.
     """
 
     asked: Mapping[str, Any] = field(default_factory=dict)
@@ -61,37 +61,37 @@ class LoadFiles:
 
     @property
     def client_health(self) -> ClientHealthSummary | None:
-        """How well the workers kept up in all; None where it is not known."""
+        """The health of the client over the whole load; None if it is unknown."""
         return _summed(self.lines)
 
     def client_health_in(self, start: float, end: float) -> ClientHealthSummary | None:
-        """Return how well they kept up in the seconds that lie whole in a stretch of time (ns)."""
+        """Return the health of the client in the seconds that are completely within an interval (ns)."""
         return _summed([line for line in self.lines if start + NS_PER_SECOND <= _time(line) <= end])
 
     @property
     def concurrency(self) -> int | None:
-        """The most requests that were to be in flight."""
+        """The requested maximum number of requests in flight."""
         found = self.number("concurrency")
         return int(found) if found else None
 
     @property
     def rate(self) -> float | None:
-        """Requests a second that were asked; None where there was no pacing."""
+        """The requested rate per second; None without pacing."""
         return self.number("request_rate") or None
 
     @property
     def ramps(self) -> bool:
-        """Whether the rate was to grow over the run."""
+        """Whether the requested rate changes during the run."""
         return bool(self.asked.get("ramp_up"))
 
     def number(self, name: str) -> float | None:
-        """Return a number that was asked, None where it is none."""
+        """Return a requested value if it is a number, else None."""
         value = self.asked.get(name)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def read_load_files(folder: RunFolder, model: str, task: str) -> LoadFiles:
-    """Read what stands beside a subtask's log."""
+    """Read the files beside a subtask's log."""
     log = folder.log(model, task)
     table: Any = {}
     with suppress(OSError, ValueError):
@@ -121,7 +121,7 @@ def read_load_files(folder: RunFolder, model: str, task: str) -> LoadFiles:
 
 
 def _at_once(folder: RunFolder) -> int:
-    """Return how many subtasks the run's configuration let run at the same time."""
+    """Return the number of parallel subtasks in the run's configuration."""
     import tomllib
 
     with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
@@ -141,7 +141,7 @@ def _lines(log: Path) -> list[Mapping[str, Any]]:
 
 
 def _time(line: Mapping[str, Any]) -> float:
-    """Return when the second of a line was over."""
+    """Return the time at which the second of a line ended."""
     at = line.get("t_ns")
     return float(at) if isinstance(at, int | float) else -1.0
 

@@ -1,8 +1,8 @@
-"""The log: every attempt, appended as it ends, that survives a kill at any moment.
+"""The log: every attempt, appended when it ends. It survives a kill at any moment.
 
-A worker appends to a file of its own, one `write` a record (`records`), so a reader sees whole records and at
-most one torn one at the end. Where bytes are damaged the reader goes on at the next mark and counts what it
-could not read.
+A worker appends to its own file, with one `write` per record (`records`), so a reader sees complete records
+and at most one incomplete one at the end. If bytes are damaged, the reader continues at the next mark, and
+counts the damaged stretches.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from aisb_engine._record.stored import Key, LatestAttempts, StoredRecord, entry_
 
 
 class LogWriter:
-    """Appends attempts to one worker's file. Torn bytes at its end are cut off first."""
+    """Appends attempts to one worker's file. It first removes an incomplete record at the end."""
 
     def __init__(self, path: Path, *, session: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,10 +39,10 @@ class LogWriter:
         os.lseek(self._file, self._end, os.SEEK_SET)
 
     def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
-        """Append one attempt; `extra` is kept beside it, for whoever reads the records themselves.
+        """Append one attempt; `extra` is stored in the record's header.
 
         Raises:
-            RunError: the disk is full or the file cannot be written; nothing half-written stays behind.
+            RunError: the disk is full or the file cannot be written; no incomplete record is left behind.
         """
         data = encode(prediction, final=final, session=self.session, extra=extra)
         try:
@@ -54,7 +54,7 @@ class LogWriter:
             os.lseek(self._file, self._end, os.SEEK_SET)
             raise StorageError(
                 f"the log {self.path} cannot be written: {error.strerror}\n"
-                f"  everything that had finished is kept; make room, then go on with --reuse (a performance "
+                f"  all finished requests are kept; make room, then resume with --reuse (a performance "
                 "run: start it anew)"
             ) from error
         self._end += written
@@ -73,7 +73,7 @@ class LogWriter:
 
 
 class Log(NamedTuple):
-    """What a log folder holds: the latest attempt for each key, and what could not be read."""
+    """The content of a log folder: the latest attempt for each key, and the number of damaged stretches."""
 
     latest: LatestAttempts
     attempts: int
@@ -81,14 +81,14 @@ class Log(NamedTuple):
 
     @property
     def finished(self) -> set[Key]:
-        """The keys that have an answer."""
+        """The keys with an answer."""
         return {key for key, entry in self.latest.entries.items() if summary_of(entry).failure is None}
 
 
 def read_folder(folder: Path) -> Log:
-    """Read every worker's file in a folder; for each key the last attempt wins.
+    """Read the files of all workers in a folder; the last attempt for each key wins.
 
-    Within one session a request of a lost worker may have attempts in two files: there the final one wins.
+    In one session, a request of a lost worker may have attempts in two files; then the final one wins.
     """
     latest: dict[Key, tuple[tuple[int, bool], StoredRecord]] = {}
     attempts = damaged = 0
@@ -106,23 +106,23 @@ def read_folder(folder: Path) -> Log:
 
 
 def read_file(path: Path) -> Iterator[LogRecord | None]:
-    """Yield the records of one worker's file in order; None where bytes could not be read."""
+    """Yield the records of one worker's file in order; None for a damaged stretch."""
     for _, _, record in _records(path):
         yield record
 
 
 def _records(path: Path) -> Iterator[tuple[int, int, LogRecord | None]]:
-    """Yield the records of a file with where their payloads begin and end."""
+    """Yield the records of a file with the start and end of their payloads."""
     data = mapped(path)
     for start, end in extents(data):
         yield start, end, decode(memoryview(data)[start:end]) if start >= 0 else None
 
 
 def rewrite_log(path: Path, change: Callable[[dict[str, Any]], bool]) -> Iterator[bytes | None]:
-    """Yield the records of one worker's file as bytes; None for a stretch that is damaged.
+    """Yield the records of one worker's file as bytes; None for a damaged stretch.
 
-    `change` is given the header of each record, and says whether it changed it: then the record is packed
-    anew, with the time stamps as they were.
+    `change` is called with the header of each record, and returns whether it changed it. A changed record is
+    encoded again, with the same time stamps.
     """
     with path.open("rb") as file:
         if not path.stat().st_size:
@@ -142,7 +142,7 @@ def rewrite_log(path: Path, change: Callable[[dict[str, Any]], bool]) -> Iterato
 
 
 class LogFacts(NamedTuple):
-    """What a worker's file is made of. `problems` say what no run would have written."""
+    """Facts on a worker's file. `problems` describe records that no run would have written."""
 
     records: int
     damaged: int
@@ -151,7 +151,7 @@ class LogFacts(NamedTuple):
 
 
 def inspect_log(path: Path) -> LogFacts:
-    """Look at each record of one worker's file, without trusting what it says."""
+    """Check each record of one worker's file, without trusting its content."""
     records = damaged = 0
     keys, attempts = set[tuple[str, int, int]](), dict[tuple[Any, ...], int]()
     problems: list[str] = []
@@ -163,7 +163,7 @@ def inspect_log(path: Path) -> LogFacts:
         try:
             key, session, attempt, fault = _facts(record)
         except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-            problems.append(f"record {records} is none that a run writes: {type(error).__name__} {error}")
+            problems.append(f"record {records} is invalid: {type(error).__name__} {error}")
             continue
         keys.add(key)
         name = request_id(*key)
@@ -180,7 +180,7 @@ def inspect_log(path: Path) -> LogFacts:
 
 
 def _facts(record: bytes) -> tuple[tuple[str, int, int], int, int, str]:
-    """Return key, session and attempt of a record, and why its time stamps cannot be what it says."""
+    """Return key, session and attempt of a record, and the problem with its time stamps, if any."""
     payload = memoryview(record)[RECORD_HEADER.size :]
     (size,) = LENGTH.unpack_from(payload)
     header = orjson.loads(payload[4 : 4 + size])
@@ -189,18 +189,18 @@ def _facts(record: bytes) -> tuple[tuple[str, int, int], int, int, str]:
     between, tokens = count * {"I": 4, "q": 8}[code], header["tokens"] * 4
     fault = ""
     if sum(number for _, number in header["kinds"]) != stamps or any(n < 1 for _, n in header["kinds"]):
-        fault = "its chunks have other kinds than time stamps"
+        fault = "the number of its chunk kinds differs from that of its time stamps"
     elif count < 0 or 4 + size + between + tokens != len(payload):
-        fault = "its time stamps are not as many as it says"
+        fault = "the number of its time stamps differs from that in its header"
     decode(payload)
     key = (str(header["id"]), int(header["repeat"]), int(header["turn"]))
     return key, int(header["session"]), int(header["attempt"]), fault
 
 
 def extents(data: bytes | mmap, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of each sound payload; (-1, end) for a stretch that is damaged or torn.
+    """Yield (start, end) of each valid payload; (-1, end) for a damaged or incomplete stretch.
 
-    `start` and `end` are where records begin, and bound what is read.
+    `start` and `end` limit the reading, and must be the beginnings of records.
     """
     at, limit = start, len(data) if end is None else end
     while at < limit:
@@ -214,9 +214,9 @@ def extents(data: bytes | mmap, start: int = 0, end: int | None = None) -> Itera
 
 
 def next_record(data: bytes | mmap, at: int) -> int:
-    """Return where the first sound record begins from here on; the end of the data where there is none."""
+    """Return the start of the next valid record from here; the end of the data if there is none."""
     following = data.find(RECORD_MARK, at)
-    # A mark can also stand in a text, so each must prove itself.
+    # A mark can also occur in a text, so the record's checksum must be verified.
     while following >= 0 and _payload_end(data, following) is None:
         following = data.find(RECORD_MARK, following + 1)
     return len(data) if following < 0 else following
@@ -229,7 +229,7 @@ def _payload_end(data: bytes | mmap, at: int) -> int | None:
     start = at + RECORD_HEADER.size
     if (
         mark != RECORD_MARK
-        or length <= LENGTH.size  # zeroed bytes after a mark, whose checksum is right
+        or length <= LENGTH.size  # zeroed bytes after a mark would have a valid checksum
         or start + length > len(data)
         or crc32(memoryview(data)[start : start + length]) != checksum
     ):
@@ -238,7 +238,7 @@ def _payload_end(data: bytes | mmap, at: int) -> int | None:
 
 
 def _sound_length(path: Path) -> int:
-    """Return where the last sound record of a file ends."""
+    """Return the end of the last valid record of a file."""
     if not path.exists():
         return 0
     return max((end for start, end in extents(mapped(path)) if start >= 0), default=0)

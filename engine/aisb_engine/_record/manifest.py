@@ -1,4 +1,4 @@
-"""The manifest: what ran where, when, by which versions, on which data."""
+"""The manifest: which commands ran where and when, with which versions, on which data."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
 from aisb_engine._spec import Subtask, Task
 
 IDENTITY_LEFT_OUT = {"num_return_sequences"}
-"""Parameters that say how many requests are made, and nothing about one of them."""
+"""Parameters that only set the number of requests."""
 
 
 class Manifest:
-    """The manifest of one run, rewritten whole at each change.
+    """The manifest of one run, rewritten as a whole at each change.
 
-    A command that does not ask leaves it as it is, and is listed in a file of its own.
+    A command that sends nothing does not change it; such commands are listed in another file.
     """
 
     def __init__(self, folder: RunFolder, data: dict[str, Any], *, asks: bool = True) -> None:
@@ -37,7 +37,7 @@ class Manifest:
 
     @classmethod
     def open(cls, folder: RunFolder, plugins: Plugins, *, asks: bool = True) -> Manifest:
-        """Read the manifest of a run, or begin one; `asks` says whether the command sends requests."""
+        """Read the manifest of a run, or create one; `asks` tells whether the command sends requests."""
         data = read_json(folder.manifest) if folder.manifest.exists() else {"sessions": []}
         data |= {
             "aisb": __version__,
@@ -53,38 +53,38 @@ class Manifest:
         return cls(folder, data, asks=asks)
 
     def begin(self, command: Sequence[str]) -> int:
-        """Note that a command begins to work on the run; return its number, which log records carry."""
+        """Record that a command works on the run; return its number, which log records contain."""
         session = {"started": now(), "command": mask_command(command), "ended": None, "exit_code": None}
         self._sessions.append(session | ({"begun": False} if self._asks else {}))
         self.save()
         return len(self.data["sessions"]) - self._asks
 
     def note_begun(self) -> None:
-        """Note that the command asks: what it wants was compared with the run, and accepted."""
+        """Record that the command sends requests: its input was compared with the run, and accepted."""
         self._sessions[-1]["begun"] = True
         self.save()
 
     @property
     def has_begun(self) -> bool:
-        """Whether the present command has begun to ask."""
+        """Whether the current command has begun to send."""
         return bool(self._sessions[-1].get("begun"))
 
     def note_not_asked(self, subtask: str, requests: int) -> None:
-        """Keep how many requests of a subtask have not been asked; `save` writes it."""
+        """Set the number of requests of a subtask that were not sent; `save` writes it."""
         self.data.setdefault("remaining", {})[subtask] = requests
 
     def end(self, exit_code: int) -> None:
-        """Note how the command that began last has ended."""
+        """Record how the latest command ended."""
         self._sessions[-1] |= {"ended": now(), "exit_code": exit_code}
         self.save()
 
     def note(self, table: str, name: str, values: Mapping[str, Any]) -> None:
-        """Keep facts on a model, task or subtask."""
+        """Store facts on a model, task or subtask."""
         known = self.data.setdefault(table, {}).setdefault(name, {})
         known.update(values)
 
     def save(self) -> None:
-        """Write the manifest, or the list of commands that do not ask."""
+        """Write the manifest, or the list of commands that send nothing."""
         file, data = (
             (self.folder.manifest, self.data) if self._asks else (self.folder.scorings, self._sessions)
         )
@@ -92,10 +92,10 @@ class Manifest:
 
 
 def other_sessions(folder: RunFolder) -> list[dict[str, Any]]:
-    """Return the commands that scored or showed a run, and asked nothing; those of old runs are elsewhere."""
+    """Return the commands that scored or reported on a run; runs of old versions list them elsewhere."""
     try:
         found = read_json(folder.scorings) if folder.scorings.exists() else []
-    except RunError:  # a torn list of commands is no reason not to score
+    except RunError:  # a damaged list of commands must not prevent scoring
         return []
     return found if isinstance(found, list) else []
 
@@ -106,9 +106,9 @@ def now() -> str:
 
 
 def task_version(task: Task) -> str:
-    """Return six hex digits over everything in a task that can change its score; only keys that are set.
+    """Return six hex digits: a hash of all keys of a task that are set and can change its score.
 
-    Not in it: paths, names, the summary, the model, and which rows are run.
+    It excludes paths, names, the summary, the model, and the selection of rows.
     """
     table = _without_row_count(task)
     kept: dict[str, Any] = {
@@ -129,7 +129,7 @@ def task_version(task: Task) -> str:
 
 
 def _without_row_count(task: Task) -> dict[str, Any]:
-    """Return a task's keys that are set, without the one that says which of its rows are asked."""
+    """Return a task's keys that are set, except the option for the number of rows."""
     table: dict[str, Any] = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     if "require_target" in table.get("sample", {}):
         sample = {key: value for key, value in table.pop("sample").items() if key != "require_target"}
@@ -149,9 +149,9 @@ def identity(
     media: str | None = None,
     adapters: str | None = None,
 ) -> dict[str, Any]:
-    """Return everything that changes a request, by key: a resumed run must not differ in any of it.
+    """Return everything that determines a request, by key: in a resumed run all of it must be the same.
 
-    What only some runs have (media, LoRA adapters) is left out where it is not there.
+    Keys that only some runs have (media, LoRA adapters) are omitted from others.
     """
     table = _without_row_count(task)
     sample = {k: v for k, v in table.get("sample", {}).items() if k not in {"target", "clean", "cluster"}}
@@ -184,7 +184,7 @@ def identity_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list
 
 
 def flatten_tables(path: str, value: Any) -> dict[str, Any]:
-    """Return nested tables as one table of dotted paths."""
+    """Return nested tables as one table with dotted paths."""
     if not isinstance(value, Mapping):
         return {path: value}
     return {
@@ -195,7 +195,7 @@ def flatten_tables(path: str, value: Any) -> dict[str, Any]:
 
 
 def command_line() -> list[str]:
-    """Return the words of this command, the program by its name."""
+    """Return the words of this command, with the name of the program first."""
     return ["aisb", *sys.argv[1:]]
 
 

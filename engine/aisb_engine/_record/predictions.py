@@ -1,4 +1,4 @@
-"""The predictions of a subtask as files that people and other tools read, made from its log at any time."""
+"""Write the predictions of a subtask, from its log, as files for people and other tools."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ SAMPLES = "samples.jsonl.gz"
 
 
 class RenderedSample(NamedTuple):
-    """A sample and the prompt that was made of it, as the log keeps them.
+    """A sample and its rendered prompt, in the form of the log.
 
-    `broken` says why nothing could be asked: the row, or its prompt, could not be made.
+    `broken` is the reason if nothing could be sent, since the row or its prompt could not be prepared.
     """
 
     sample: Sample
@@ -34,10 +34,10 @@ class RenderedSample(NamedTuple):
 
 
 class AskedTask(NamedTuple):
-    """Everything that was asked of a model for a task, and the `[sample]` table that made the samples.
+    """All samples of a task that were sent to a model, and the `[sample]` table that made them.
 
-    `groups` are all groups that the task's data has, also those that were not asked, each with its areas;
-    empty where there are none, and in logs that do not say it.
+    `groups` are all groups in the task's data, each with its areas, also those that were not sent. It is
+    empty for tasks without groups, and in logs of old versions.
     """
 
     made_by: dict[str, Any]
@@ -46,7 +46,7 @@ class AskedTask(NamedTuple):
 
 
 def prompt_of(request: Request) -> str | list[dict[str, Any]]:
-    """Return what is sent as plain data: a string, or a list of turns."""
+    """Return the content of a request as plain data: a string, or a list of turns."""
     if request.tokens is not None and request.messages is None and request.text is None:
         return str(list(request.tokens))
     if request.messages is None:
@@ -63,7 +63,7 @@ def write_samples(
     made_by: Mapping[str, Any],
     groups: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Keep the samples of a subtask beside its log, so that it can be scored without the data."""
+    """Save the samples of a subtask beside its log, so that it can be scored without the data."""
     buffer = BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=3, mtime=0) as file:
         head = {"made_by": made_by, **({"groups": groups} if groups else {})}
@@ -75,7 +75,7 @@ def write_samples(
                 "cluster": sample.cluster,
                 "target": sample.target,
                 "choices": sample.choices,
-                # A made prompt, which can be long, is not kept twice.
+                # A generated prompt can be long, and is not stored twice.
                 "fields": {k: value for k, value in sample.fields.items() if not hasattr(value, "pool")},
                 "prompt": prompt,
                 **({"broken": broken} if broken else {}),
@@ -88,7 +88,7 @@ def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
     """Read the samples of a subtask.
 
     Raises:
-        RunError: the subtask was never begun, or the file is damaged.
+        RunError: the subtask was never started, or the file is damaged.
     """
     path = folder.log(model, task) / SAMPLES
     try:
@@ -97,11 +97,11 @@ def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
     except FileNotFoundError:
         if any(path.parent.glob("worker-*")):
             raise RunError(
-                f"{folder} keeps no samples of {task} · {model}, as performance runs of earlier versions and "
+                f"{folder} has no samples of {task} · {model}, like performance runs of earlier versions and "
                 "of tasks without an evaluator: its answers cannot be scored"
             ) from None
         raise RunError(
-            f"{model} was never asked {task} in {folder}; run it first (--mode all or infer)"
+            f"{task} was never run with {model} in {folder}; run it first (--mode all or infer)"
         ) from None
     except (OSError, EOFError, ValueError) as error:
         raise RunError(f"{path} is damaged: {error}; run the subtask again with --reuse") from error
@@ -117,11 +117,11 @@ def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
 
 
 class LoggedAnswers(NamedTuple):
-    """What the log of a subtask holds: what was asked, and the predictions in sample order.
+    """The content of a subtask's log: the samples, and the predictions in sample order.
 
-    There is a prediction for each sample, repeat and turn that was asked; the last attempt wins. A sample
-    that could not be made has a failure of the kind `row`. `episodes` are those of a task with an environment
-    that have ended.
+    There is a prediction for each sample, repeat and turn that was sent; the last attempt wins. A sample that
+    could not be prepared has a failure of the kind `row`. `episodes` are the finished ones of a task with an
+    environment.
     """
 
     task: AskedTask
@@ -129,15 +129,15 @@ class LoggedAnswers(NamedTuple):
     episodes: Mapping[EpisodeKey, EndedEpisode] = MappingProxyType({})
 
     def without_times(self) -> LoggedAnswers:
-        """Return what scoring needs: the time stamps are most of what a streamed answer takes in memory."""
+        """Return a copy without time stamps, which take most of the memory of a streamed answer."""
         return self._replace(predictions=self.predictions.without_times())
 
 
 def read_logged_answers(folder: RunFolder, model: str, task: str, repeats: int) -> LoggedAnswers:
-    """Read what the log of a subtask holds.
+    """Read the log of a subtask.
 
     Raises:
-        RunError: the subtask was never begun, or its samples are damaged.
+        RunError: the subtask was never started, or its samples are damaged.
     """
     asked = read_samples(folder, model, task)
     log = read_folder(folder.log(model, task))
@@ -161,13 +161,13 @@ def write_predictions(
         orjson.dumps(to_line(by_id[p.sample_id], p), option=orjson.OPT_APPEND_NEWLINE, default=str)
         for p in predictions
     )
-    write_atomically(folder.predictions(model, task), lines)  # a line at a time: answers can be large
+    write_atomically(folder.predictions(model, task), lines)  # line by line, since answers can be large
     if also_json:
         write_atomically(folder.predictions_json(model, task), _by_id(by_id, predictions, repeats))
 
 
 def in_order(asked: Sequence[RenderedSample], log: Log, repeats: int) -> Iterator[StoredRecord]:
-    """Yield the predictions that there are, by sample, repeat and turn; a failure where nothing was asked."""
+    """Yield the predictions by sample, repeat and turn; a failure for a sample that could not be sent."""
     turns = max((key[2] for key in log.latest), default=0) + 1
     for one in asked:
         for repeat in range(repeats):
@@ -181,7 +181,7 @@ def in_order(asked: Sequence[RenderedSample], log: Log, repeats: int) -> Iterato
 
 
 def to_line(asked: RenderedSample, prediction: Prediction) -> dict[str, Any]:
-    """Return a prediction as a line of the predictions file has it."""
+    """Return a prediction as a line of the predictions file."""
     timing = prediction.timing
     times = latency(timing)
     return {
@@ -208,9 +208,9 @@ def to_line(asked: RenderedSample, prediction: Prediction) -> dict[str, Any]:
 def _by_id(
     by_id: Mapping[str, RenderedSample], predictions: Iterable[Prediction], repeats: int
 ) -> Iterator[bytes]:
-    """Yield the predictions as one JSON object by id, an entry a line; with repeats a list per id.
+    """Yield the predictions as one JSON object by id, one entry per line; with repeats a list per id.
 
-    A request that failed has no entry, so that what came of a cut stream is not taken for an answer.
+    A failed request has no entry, so that a partial reply is not taken for an answer.
     """
     before = b"{\n"
     answered = (prediction for prediction in predictions if prediction.failure is None)

@@ -1,11 +1,11 @@
-"""One attempt as a record of the log: its payload encoded and decoded.
+"""Encode and decode one attempt as a record of the log.
 
 A record is
 
     b"aisb" | payload length (u32) | CRC-32 of the payload (u32) | payload
-    payload = header length (u32) | header (JSON) | gaps between stamps (u32, i64) | tokens a chunk (i32)
+    payload = header length (u32) | header (JSON) | gaps between stamps (u32, i64) | tokens per chunk (i32)
 
-all little-endian. The header names what the bytes after it are.
+in little-endian order. The header describes the bytes after it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STAMP_FIELDS = ("planned_ns", "connected_ns", "sent_ns", "headers_ns", "done_ns"
 
 
 class LogRecord(NamedTuple):
-    """One attempt from the log. `final` says that the engine did not try again after it."""
+    """One attempt in the log. `final` tells that the engine did not retry after it."""
 
     prediction: Prediction
     final: bool
@@ -130,12 +130,12 @@ def counts_of(stored: list[int | None] | dict[str, int | None] | None) -> Sequen
 
 
 def _gaps(stamps: array[int]) -> tuple[str, bytes]:
-    """Return the gaps between stamps as numbers of 32 bits (`I`), or of 64 (`q`) where one is large."""
+    """Return the gaps between stamps as 32-bit numbers (`I`), or as 64-bit numbers (`q`) if one is large."""
     if len(stamps) < 2:
         return "I", b""
     try:
         return "I", array("I", map(sub, islice(stamps, 1, None), stamps)).tobytes()
-    except OverflowError:  # a gap of more than four seconds, or a clock that went back
+    except OverflowError:  # a gap of more than four seconds, or a clock that went backwards
         return "q", array("q", map(sub, islice(stamps, 1, None), stamps)).tobytes()
 
 
@@ -151,7 +151,7 @@ def _stamps(first: int | None, between: Sequence[int]) -> array[int]:
 
 
 def _runs(kinds: Sequence[ChunkKind]) -> Sequence[tuple[ChunkKind, int]]:
-    """Return the kinds in order, each with how often it comes in a row."""
+    """Return the kinds in order as runs: each kind with its number of consecutive chunks."""
     if isinstance(kinds, Kinds):
         return kinds.runs
     return [(kind, len([*run])) for kind, run in groupby(kinds)]

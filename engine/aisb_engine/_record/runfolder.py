@@ -1,4 +1,4 @@
-"""The run folder: where everything of a run lies, how it is found again, and one writer at a time."""
+"""The run folder: the places of a run's files, finding it again, and one writer at a time."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from aisb._report import write_file
 TIMESTAMP = re.compile(r"\d{8}_\d{6}(_\d+)?")
 _LATEST = re.compile(r"latest(?:~([0-9]{1,9}))?")
 MAX_SAME_SECOND = 1000
-"""Runs, or scoring passes, of one second."""
+"""The maximum number of runs, or scoring passes, with the same second in their names."""
 APART = "aisb"
-"""The folder of a run that has its own files apart from those of another tool's layout."""
+"""The subfolder of a run for its own files, if the folder has another tool's layout."""
 write_atomically = write_file
 """Write bytes to a file as a whole: readers see the old content or the new, never a part."""
 
 
 class RunFolder:
-    """One run on disk. The paths in it follow from a model's and a task's safe names."""
+    """One run on disk. Its paths are derived from the safe names of models and tasks."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,10 +39,10 @@ class RunFolder:
 
     @classmethod
     def create(cls, work_dir: Path, now: datetime) -> RunFolder:
-        """Make a new folder named after the time; a second one in the same second gets `_2`.
+        """Create a folder named after the time; a second one in the same second gets `_2`.
 
         Raises:
-            RunError: the folder cannot be made.
+            RunError: the folder cannot be created.
         """
         try:
             work_dir.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ class RunFolder:
             raise StorageError(
                 f"the work folder {work_dir} cannot be written: {error.strerror}; name another with -w"
             ) from error
-        raise RunError(f"{work_dir} holds a thousand runs of this second")
+        raise RunError(f"{work_dir} has a thousand runs of this second")
 
     @classmethod
     def find(cls, work_dir: Path, name: str) -> RunFolder:
@@ -68,7 +68,7 @@ class RunFolder:
         """
         runs = cls.list(work_dir)
         if latest := _LATEST.fullmatch(name):
-            # A command that was killed as it began leaves a folder in which nothing can be read or resumed.
+            # A command that was killed at its start leaves a folder that cannot be read or resumed.
             begun = [run for run in runs if run.config.exists()]
             if not begun:
                 others = [run for run in runs if run.is_of_another_tool]
@@ -113,72 +113,72 @@ class RunFolder:
 
     @property
     def own_files(self) -> Path:
-        """Where predictions and results lie: in the run folder, or apart from another tool's files."""
+        """The folder for predictions and results: the run folder, or its subfolder for own files."""
         apart = self.path / APART
         return apart if apart.is_dir() else self.path
 
     def keep_apart(self) -> None:
-        """Leave the usual places of predictions and results to the layout of another tool."""
+        """Use a subfolder for predictions and results, since another tool's layout has their usual places."""
         (self.path / APART).mkdir(exist_ok=True)
 
     @property
     def config(self) -> Path:
         """The resolved run, in the form of an `aisb.toml`."""
         usual = self.path / "configs" / f"{self.timestamp}.toml"
-        if not usual.exists():  # a folder that was renamed keeps the name inside
+        if not usual.exists():  # a renamed folder has a file with its old name
             return next(self.path.glob("configs/*.toml"), usual)
         return usual
 
     @property
     def manifest(self) -> Path:
-        """What ran where, when, on which data."""
+        """The manifest: which commands ran where and when, on which data."""
         return self.path / "configs" / "manifest.json"
 
     def log(self, model: str, task: str) -> Path:
-        """The folder that workers append to."""
+        """The folder of the log files that workers write."""
         return self.path / "log" / model / task
 
     def infer_log(self, model: str, task: str) -> Path:
-        """The readable lines of asking."""
+        """The log lines of inference."""
         return self.path / "logs" / "infer" / model / f"{task}.out"
 
     def eval_log(self, model: str, task: str) -> Path:
-        """The readable lines of scoring."""
+        """The log lines of scoring."""
         return self.path / "logs" / "eval" / model / f"{task}.out"
 
     def judge(self, judge: str) -> Path:
-        """The folder with everything that a judge was asked, for any subtask."""
+        """The folder with the log of a judge, for all subtasks."""
         return self.path / "judge" / judge
 
     @property
     def late_judge(self) -> Path:
-        """The judge of a run that was asked without one, and scored with one later."""
+        """The judge of a run that was started without one, and scored with one later."""
         return self.path / "judge" / "judge.toml"
 
     @property
     def scorings(self) -> Path:
-        """The commands that scored or showed the run, which change nothing in `configs/`."""
+        """The list of commands that scored or reported on the run; they do not change `configs/`."""
         return self.path / "logs" / "commands.json"
 
     def judge_log(self, judge: str) -> Path:
-        """The readable lines of asking a judge."""
+        """The log lines of a judge."""
         return self.path / "logs" / "judge" / f"{judge}.out"
 
     @property
     def plugin_log(self) -> Path:
-        """The tracebacks of what plugins raised."""
+        """The tracebacks of plugins' exceptions."""
         return self.path / "logs" / "plugins.log"
 
     def predictions(self, model: str, task: str) -> Path:
-        """One line for each sample, repeat and turn."""
+        """The predictions, one line for each sample, repeat and turn."""
         return self.own_files / "predictions" / model / f"{task}.jsonl"
 
     def predictions_json(self, model: str, task: str) -> Path:
-        """The predictions once more, by id, in the form that other tools read."""
+        """The predictions by id, in the form that other tools read."""
         return self.own_files / "predictions" / model / f"{task}.json"
 
     def results(self, model: str, task: str, scoring: str | None = None) -> Path:
-        """The metrics of the latest scoring pass, or of the pass of a given time."""
+        """The metrics of the latest scoring pass, or of the pass with this name."""
         folder = self.own_files / "results" / (f"passes/{scoring}" if scoring else "")
         return folder / model / f"{task}.json"
 
@@ -188,37 +188,37 @@ class RunFolder:
         return next(stamp for stamp in _stamps(now) if not (passes / stamp).exists())
 
     def scores(self, model: str, task: str) -> Path:
-        """How each answer was graded in the latest scoring pass, one line each."""
+        """The grades of all answers in the latest scoring pass, one line each."""
         return self.own_files / "results" / model / f"{task}_scores.jsonl"
 
     def performances(self, model: str, task: str) -> Path:
-        """Where performance files stand; each adds its ending to the task's name."""
+        """The path of performance files without their suffix, which each file adds to the task's name."""
         return self.path / "performances" / model / task
 
     @property
     def was_asked(self) -> bool:
-        """Whether any worker has begun to log."""
+        """Whether a worker has begun to log."""
         return any(self.path.glob("log/*/*/worker-*"))
 
     def remove(self) -> None:
-        """Remove a run in which nothing was asked."""
+        """Remove a run that sent nothing."""
         shutil.rmtree(self.path)
 
     def _refuse_links(self) -> None:
-        """Refuse a run with a symbolic link in it: what is written there would land outside the run."""
+        """Refuse a run that contains a symbolic link: writing to it would change files outside the run."""
         for path in self.path.rglob("*"):
             if path.is_symlink():
                 raise RunError(
-                    f"{path} is a symbolic link, through which nothing is written; "
-                    "put the file or folder itself in its place"
+                    f"{path} is a symbolic link, and aisb does not write through links; "
+                    "replace it by the file or folder itself"
                 )
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other commands from writing this run; the lock goes with the process, however it ends.
+        """Prevent other commands from writing this run; the lock ends with the process, even if it is killed.
 
         Raises:
-            RunError: another process holds it, or something in the run is a symbolic link.
+            RunError: another process has it, or the run contains a symbolic link.
             StorageError: the folder cannot be written.
         """
         self._refuse_links()
@@ -245,7 +245,7 @@ class RunFolder:
 
 
 def _take(file: IO[str]) -> None:
-    """Take the lock of a run. One who only looks whether it is held has it for a moment: wait for that."""
+    """Take the lock of a run. Commands that test whether it is taken hold it for a moment, so try again."""
     for wait in (0.01, 0.05, 0.2):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -257,7 +257,7 @@ def _take(file: IO[str]) -> None:
 
 
 def _stamps(now: datetime) -> Iterator[str]:
-    """Yield the names that something of this second may have, in order."""
+    """Yield the possible names for something of this second, in order."""
     stamp = now.strftime("%Y%m%d_%H%M%S")
     yield stamp
     yield from (f"{stamp}_{number}" for number in range(2, MAX_SAME_SECOND))
@@ -283,15 +283,15 @@ def _order(path: Path) -> tuple[str, int]:
 
 
 def json_line(table: Mapping[str, Any]) -> bytes:
-    """Return a table that plugins filled as one line of JSON that can be read again.
+    """Return a table with values of plugins as one line of valid JSON.
 
-    What JSON has no form for is kept as its text. Halves of surrogate pairs are replaced by `?`.
+    Values that JSON does not have are stored as text. Lone surrogates are replaced by `?`.
     """
     import orjson
 
     try:
         return orjson.dumps(table, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS, default=str)
-    except TypeError:  # keys that are no texts, surrogates, integers of more than 64 bits
+    except TypeError:  # keys that are not texts, surrogates, integers of more than 64 bits
         text = json.dumps(table, default=str, skipkeys=True)
         plain = json.loads(text, parse_constant=lambda _: None)
         return json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

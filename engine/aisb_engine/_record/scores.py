@@ -1,4 +1,4 @@
-"""The grade of every answer, kept beside the results: what shows samples need not grade them again."""
+"""Store the grade of every answer beside the results, so that reporters need not grade again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aisb_engine._record.runfolder import RunFolder, json_line, write_atomically
 
 
 class GradedAnswer(NamedTuple):
-    """How one evaluator graded one answer; `span` is where the answer stands in the raw text."""
+    """The grade of one answer by one evaluator; `span` is the position of the answer in the raw text."""
 
     id: str
     repeat: int
@@ -27,12 +27,12 @@ class GradedAnswer(NamedTuple):
 
 
 def write_scores(folder: RunFolder, model: str, task: str, scored: Mapping[str, Sequence[Score]]) -> None:
-    """Keep the scores of a subtask, a line for each evaluator and answer; the first evaluator first."""
+    """Write the scores of a subtask, a line for each evaluator and answer; the first evaluator first."""
     write_atomically(folder.scores(model, task), (json_line(score_line(score)) for score in _all(scored)))
 
 
 def read_scores(folder: RunFolder, model: str, task: str) -> list[GradedAnswer] | None:
-    """Return the scores of a subtask as they were written; None where it was not scored.
+    """Return the stored scores of a subtask; None if it was not scored.
 
     Raises:
         RunError: the file is damaged.
@@ -53,7 +53,7 @@ def _all(scored: Mapping[str, Sequence[Score]]) -> Iterable[Score]:
 
 
 def score_line(score: Score) -> dict[str, Any]:
-    """Return a score as a line of the file has it."""
+    """Return a score as a line of the file."""
     line: dict[str, Any] = {
         "id": score.sample_id,
         "repeat": score.repeat,

@@ -1,6 +1,6 @@
-"""Predictions of a log, of which those that are large are read from it when they are wanted.
+"""Predictions of a log. Large ones stay in the log, and are read each time they are used.
 
-Many answers of megabytes each would not fit into memory together; one of them does.
+Many answers of megabytes each would not fit into memory together, but each one does.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from aisb._types import Prediction, Timing
 from aisb_engine._record.records import decode
 
 KEPT = 65_536
-"""Bytes of a record that is kept in memory."""
+"""The maximum size in bytes of a record that is kept in memory."""
 
 Key: TypeAlias = tuple[str, int, int]
 
 
 class Stored(NamedTuple):
-    """A prediction in a log file: where its payload lies, and all of it but the answer and the times."""
+    """A prediction in a log file: the place of its payload, and the other fields without answer and times."""
 
     path: Path
     start: int
@@ -39,7 +39,7 @@ StoredRecord: TypeAlias = Prediction | Stored
 
 
 def entry_of(path: Path, start: int, end: int, prediction: Prediction) -> StoredRecord:
-    """Return what is kept in memory of a record: the prediction, or where it lies."""
+    """Return the representation of a record in memory: the prediction, or its place."""
     if end - start <= KEPT:
         return prediction
     summary = replace(prediction, text="", reasoning="", tool_calls=(), logprobs=(), timing=Timing())
@@ -47,17 +47,17 @@ def entry_of(path: Path, start: int, end: int, prediction: Prediction) -> Stored
 
 
 def summary_of(entry: StoredRecord) -> Prediction:
-    """Return a prediction that may lack the answer and the times."""
+    """Return a prediction; a large one without the answer and the times."""
     return entry.summary if isinstance(entry, Stored) else entry
 
 
 def loaded(entry: StoredRecord) -> Prediction:
-    """Return the whole prediction."""
+    """Return the complete prediction."""
     return entry.read() if isinstance(entry, Stored) else entry
 
 
 class Predictions(Sequence[Prediction]):
-    """Predictions in order. An element is loaded when it is asked for, and not kept."""
+    """Predictions in order. A large element is read at each access, and not kept."""
 
     def __init__(self, entries: Sequence[StoredRecord]) -> None:
         self._entries = entries
@@ -78,18 +78,18 @@ class Predictions(Sequence[Prediction]):
         return map(loaded, self._entries)
 
     def summaries(self) -> Iterator[Prediction]:
-        """Yield the predictions, of which large ones lack the answer and the times."""
+        """Yield the predictions; large ones without the answer and the times."""
         return map(summary_of, self._entries)
 
     def without_times(self) -> Predictions:
-        """Return the predictions without the time stamps of those that are in memory."""
+        """Return a copy in which the predictions in memory have no time stamps."""
         return Predictions(
             [one if isinstance(one, Stored) else replace(one, timing=Timing()) for one in self._entries]
         )
 
 
 class LatestAttempts(Mapping[Key, Prediction]):
-    """The latest attempt for each key. A value is loaded when it is asked for, and not kept."""
+    """The latest attempt for each key. A large value is read at each access, and not kept."""
 
     def __init__(self, entries: Mapping[Key, StoredRecord]) -> None:
         self.entries = entries
@@ -108,12 +108,12 @@ class LatestAttempts(Mapping[Key, Prediction]):
 
 
 def summaries(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-    """Yield predictions of which large ones may lack the answer and the times."""
+    """Yield predictions; large ones without the answer and the times."""
     return predictions.summaries() if isinstance(predictions, Predictions) else iter(predictions)
 
 
 def mapped(path: Path) -> mmap.mmap | bytes:
-    """Return the bytes of a file, which are read as they are looked at."""
+    """Return the bytes of a file as a memory map."""
     with path.open("rb") as file:
         try:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,1 +1,1 @@
-"""What of a reply is read: without reasoning, and only up to where another turn begins."""
+"""Select the part of a reply to read: without reasoning, and up to where another turn begins."""

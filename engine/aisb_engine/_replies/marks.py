@@ -1,4 +1,4 @@
-"""The marks that models leave in replies: the table of the engine, what plugins add, and a model's own."""
+"""The marks that models leave in replies: those of the engine, of plugins, and of a model file."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from aisb_engine._spec import ThoughtMarks
 
 FILE = "marks.toml"
-"""What a plugin calls its own table, beside its tasks."""
+"""The name of a plugin's own table of marks, in the folder of its tasks."""
 
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """Tables of marks as one, with their patterns compiled at first use."""
+    """Several tables of marks as one, with patterns compiled at first use."""
 
     tables: tuple[MarksTable, ...]
 
     @cached_property
     def thoughts(self) -> tuple[ThoughtMarks, ...]:
-        """The marks around reasoning, in order; a mark of this number has the groups `open3`, `close3`."""
+        """The marks around reasoning, in order; the mark with index 3 has the groups `open3`, `close3`."""
         return tuple(one for table in self.tables for one in table.thoughts)
 
     @cached_property
     def thought(self) -> re.Pattern[str]:
-        """Any mark around reasoning, in a group of its own."""
+        """A pattern for any mark around reasoning, each in its own group."""
         kinds: list[str] = []
         for number, one in enumerate(self.thoughts):
             for kind in ("answer", "open", "close"):
@@ -45,7 +45,7 @@ class Marks:
 
     @cached_property
     def _each_thought(self) -> tuple[re.Pattern[str], ...]:
-        """Each mark around reasoning by itself: a pattern that begins with a literal is searched fast."""
+        """A pattern for each mark around reasoning: patterns that begin with a literal are searched fast."""
         return tuple(
             re.compile(_pattern(text, is_pattern=one.pattern))
             for one in self.thoughts
@@ -54,9 +54,9 @@ class Marks:
         )
 
     def find_thoughts(self, text: str) -> list[re.Match[str]]:
-        """Return what `thought.finditer` finds, in a fifth of the time.
+        """Return the matches of `thought.finditer`, in a fifth of its time.
 
-        At most places no mark can begin, and there none of the many alternatives is tried.
+        It tries the alternatives only at the places where one of the marks matches.
         """
         starts = sorted({start for pattern in self._each_thought for start in _starts(pattern, text)})
         found: list[re.Match[str]] = []
@@ -65,7 +65,7 @@ class Marks:
             match = self.thought.match(text, start) if start >= at else None
             if match is None:
                 continue
-            if match.end() == start:  # a mark of a user's own that can be empty
+            if match.end() == start:  # a user's mark that can be empty
                 return list(self.thought.finditer(text))
             found.append(match)
             at = match.end()
@@ -73,24 +73,24 @@ class Marks:
 
     @cached_property
     def begin(self) -> re.Pattern[str]:
-        """The marks with which a text begins."""
+        """The marks at the beginning of a text."""
         marks = [_pattern(b.mark, is_pattern=b.pattern) for table in self.tables for b in table.begins]
         return re.compile(rf"(?:\s*(?:{'|'.join(marks) or '(?!)'}))+")
 
     @cached_property
     def end(self) -> re.Pattern[str]:
-        """A token that ends a turn."""
+        """A pattern for tokens that end a turn."""
         marks = {mark for table in self.tables for mark in table.ends.marks}
         return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or "(?!)")
 
     @cached_property
     def replies(self) -> frozenset[str]:
-        """Words that open a turn of the model itself."""
+        """Words that begin a turn of the model itself."""
         return frozenset(word.casefold() for table in self.tables for word in table.turns.replies)
 
     @cached_property
     def turn(self) -> re.Pattern[str]:
-        """The beginning of a line that opens a turn or another task, with its `word` and `number`."""
+        """The beginning of a line that starts a turn or another question, with its `word` and `number`."""
         words = {word.casefold() for table in self.tables for word in table.turns.words} | self.replies
         word = "|".join(map(re.escape, sorted(words, key=len, reverse=True))) or "(?!)"
         return re.compile(
@@ -107,10 +107,10 @@ class Marks:
 
 
 def known_marks(plugins: Plugins | None = None, own: MarksTable | None = None) -> Marks:
-    """Return the marks that are known: the engine's, those of plugins, and a model's own.
+    """Return all marks: the engine's, those of plugins, and a model's own.
 
     Raises:
-        ConfigError: a table is broken.
+        ConfigError: a table is invalid.
     """
     folders = tuple(folder for info in plugins.infos for folder in info.configs) if plugins else ()
     return _joined(folders, own.model_dump_json() if own else "{}")
@@ -127,16 +127,16 @@ def _read(file: Path) -> MarksTable:
     try:
         return MarksTable.model_validate(tomllib.loads(file.read_text("utf-8")))
     except (OSError, ValueError) as error:
-        raise ConfigError(str(file), f"is no table of marks: {error}") from error
+        raise ConfigError(str(file), f"is not a table of marks: {error}") from error
 
 
 def _starts(pattern: re.Pattern[str], text: str) -> Iterator[int]:
-    """Yield every place at which a pattern matches, also inside of another match."""
+    """Yield every position at which a pattern matches, also inside another match."""
     match = pattern.search(text)
     while match:
         yield match.start()
         at = match.start() + 1
-        # A position behind the end is taken for the end, where an empty mark would match for ever.
+        # A start beyond the end counts as the end, where an empty mark would match again and again.
         match = pattern.search(text, at) if at <= len(text) else None
 
 

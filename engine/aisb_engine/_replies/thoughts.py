@@ -1,6 +1,6 @@
-"""Tell a model's reasoning from what it says to the user.
+"""Separate a model's reasoning from the text that is visible to users.
 
-There is one parser: scoring, the step `strip-reasoning`, audits and reports all use it.
+Scoring, the step `strip-reasoning`, audits and reports all use this parser.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ Span = tuple[int, int]
 
 
 class VisibleText(NamedTuple):
-    """A text without its reasoning, and where its pieces stand in the raw text.
+    """A text without its reasoning, and the positions of its pieces in the raw text.
 
-    Pieces are joined by a line end. White space is removed where reasoning was taken out, nowhere else.
+    Pieces are joined by a line end. White space is removed only next to removed reasoning.
     """
 
     text: str
@@ -27,7 +27,7 @@ class VisibleText(NamedTuple):
 
     @classmethod
     def of(cls, raw: str, marks: Marks | None = None) -> VisibleText:
-        """Take the reasoning out of a raw text, and the marks with which a reply begins."""
+        """Remove the reasoning from a raw text, and the marks at the beginning of a reply."""
         marks = marks or known_marks()
         pieces = [_trimmed(raw, piece, marks) for piece in _pieces(raw, marks)]
         pieces = [(a, b) for a, b in pieces if raw[a:b].strip()] or [(len(raw), len(raw))]
@@ -38,7 +38,7 @@ class VisibleText(NamedTuple):
         return cls(text, tuple(starts), tuple(start for start, _ in pieces))
 
     def raw(self, span: Span) -> Span:
-        """Return where a span of the visible text stands in the raw text."""
+        """Return the position of a span of the visible text in the raw text."""
         start, end = span
         return (self._at(start), self._at(end - 1) + 1 if end > start else self._at(start))
 
@@ -48,7 +48,7 @@ class VisibleText(NamedTuple):
 
 
 def reasoning_spans(raw: str, marks: Marks | None = None) -> list[Span]:
-    """Return where the reasoning in a raw text stands, its marks included, in order."""
+    """Return the spans of the reasoning in a raw text, including its marks, in order."""
     found: list[Span] = []
     at = 0
     for start, end in [*_pieces(raw, marks or known_marks()), (len(raw), len(raw))]:
@@ -59,9 +59,9 @@ def reasoning_spans(raw: str, marks: Marks | None = None) -> list[Span]:
 
 
 def is_quoted(text: str, start: int, end: int) -> bool:
-    """Say whether a mark is only mentioned: it stands between quotation marks or backquotes.
+    """Return whether a mark is only mentioned, in quotation marks or backquotes.
 
-    A quotation or a block that ends right before the mark does not hold it.
+    A quotation or a block that ends right before the mark does not contain it.
     """
     if start == 0 or end >= len(text) or text[end] not in _QUOTES.get(text[start - 1], ""):
         return False
@@ -71,12 +71,12 @@ def is_quoted(text: str, start: int, end: int) -> bool:
     line = text[max(text.rfind("\n", 0, start) + 1, start - _LONGEST_LINE) : start]
     if _BLOCK_END.fullmatch(line):
         return False
-    pattern = rf"(?<![^\W_]){quote}" if quote == "'" else rf"{quote}+"  # an apostrophe quotes nothing
+    pattern = rf"(?<![^\W_]){quote}" if quote == "'" else rf"{quote}+"  # an apostrophe does not quote
     return len(re.findall(pattern, line)) % 2 == 1
 
 
 def is_named(text: str, start: int, end: int) -> bool:
-    """Say whether the words beside a mark name what it is: "the token </s>", "the </s> tag"."""
+    """Return whether the words next to a mark name it as such: "the token </s>", "the </s> tag"."""
     return bool(_NAMED.search(text, max(0, start - 20), start) and text[end : end + 40].strip()) or bool(
         _NAMED_AFTER.match(text, end)
     )
@@ -89,9 +89,9 @@ _QUOTES = {
     "„": "“”",
     "”": "”",
 }
-"""What may stand behind a mark, by what stands before it."""
+"""The possible characters after a mark, by those before it."""
 _LONGEST_LINE = 2_000
-"""How far back the beginning of a quotation is looked for."""
+"""The number of characters before a mark in which the beginning of a quotation is searched."""
 _BLOCK_END = re.compile(r"[ \t]{0,3}`{3,}")
 _FENCE = re.compile(r"^[ \t]{0,3}(```|~~~)([^\n]*)$", re.MULTILINE)
 _NAMED_AFTER = re.compile(
@@ -109,7 +109,7 @@ _ELEMENT = re.compile(r"<(/?)([A-Za-z_][\w.-]{0,40})(?:\s[^<>]{0,200})?>")
 
 
 def _trimmed(raw: str, piece: Span, marks: Marks) -> Span:
-    """Return a visible piece without a mark that begins it, nor white space where reasoning was."""
+    """Return a visible piece without a mark at its beginning, and without white space next to reasoning."""
     start, end = piece
     if begin := marks.begin.match(raw, start, end):
         start = begin.end()
@@ -124,7 +124,7 @@ def _trimmed(raw: str, piece: Span, marks: Marks) -> Span:
 
 
 def _pieces(raw: str, marks: Marks) -> list[Span]:
-    """Return the stretches beside reasoning that hold a text, in order; an empty one where none does."""
+    """Return the spans of text outside the reasoning, in order; an empty one if there is none."""
     found = marks.find_thoughts(raw)
     if not found:
         return [(0, len(raw))]
@@ -132,7 +132,7 @@ def _pieces(raw: str, marks: Marks) -> list[Span]:
     pieces: list[Span] = []
     start: int | None = 0
     opened = -1
-    mentioned = 0  # marks before this position belong to a pair that is only mentioned
+    mentioned = 0  # the end of a pair of marks that is only mentioned
     for position, match in enumerate(found):
         if match.start() < mentioned or is_quoted(raw, *match.span()):
             continue
@@ -155,9 +155,9 @@ def _pieces(raw: str, marks: Marks) -> list[Span]:
 
 
 class _Context:
-    """What stands around the marks in a text: whether each of them is used, or only mentioned.
+    """The surroundings of the marks in a text: whether each of them is used, or only mentioned.
 
-    All of it takes time in proportion to the text.
+    All methods together take time proportional to the text's length.
     """
 
     def __init__(self, raw: str, marks: Marks, found: Sequence[re.Match[str]]) -> None:
@@ -172,7 +172,7 @@ class _Context:
         self._said = False
 
     def opens(self, position: int, start: int) -> bool:
-        """Say whether a mark opens reasoning; `start` is where the visible piece before it begins."""
+        """Return whether a mark begins reasoning; `start` is the start of the visible piece before it."""
         begin, end = self.found[position].span()
         close = self._closes[position]
         is_first = self._is_first(start, begin)
@@ -192,7 +192,7 @@ class _Context:
         return not within and not self._is_enclosed(begin, self.found[close].end())
 
     def ends_what_began(self, position: int) -> bool:
-        """Say whether a mark that nothing opened ends reasoning that began with the text."""
+        """Return whether a closing mark without an opening one ends reasoning that began with the text."""
         kind, number = self.kinds[position]
         one, match = self.marks.thoughts[number], self.found[position]
         if kind == "answer":
@@ -201,18 +201,18 @@ class _Context:
             return False
         if not self._in_fence(match.start()):
             return True
-        # In a block, a mark with text on both sides is a part of its line: a comment about it.
+        # In a code block, a mark with text on both sides belongs to its line, such as a comment about it.
         before = self.raw[max(0, match.start() - 200) : match.start()].rpartition("\n")[2]
         after = self.raw[match.end() : match.end() + 200].partition("\n")[0]
         return not one.element and not (before.strip(" \t`~") and after.strip())
 
     def end_of_pair(self, position: int) -> int:
-        """Return where the pair of a mark that opens ends, or the mark itself where nothing closes it."""
+        """Return the end of the pair that a mark opens, or of the mark itself if it is not closed."""
         close = self._closes[position]
         return self.found[position if close is None else close].end()
 
     def _next_closes(self) -> list[int | None]:
-        """Return for each mark the next one that would close it."""
+        """Return for each mark the next one that could close it."""
         closes: list[int | None] = [None] * len(self.found)
         later: dict[int, int] = {}
         answer: int | None = None
@@ -229,7 +229,7 @@ class _Context:
         return closes
 
     def _is_first(self, start: int, begin: int) -> bool:
-        """Say whether nothing is said before a position, beside marks with which a reply begins."""
+        """Return whether there is no text before a position, except marks at the beginning of a reply."""
         at = max(self._checked, start)
         if not self._said and begin > at:
             said = self.raw[at:begin]
@@ -253,7 +253,7 @@ class _Context:
         return self._fence_at(position) is not None
 
     def _is_enclosed(self, start: int, end: int) -> bool:
-        """Say whether a stretch is a part of an XML element, such as an answer that was asked for as XML."""
+        """Return whether a span is inside an XML element, such as an answer that was requested as XML."""
         if self._elements is None:
             self._elements = _elements(self.raw)
         starts, furthest = self._elements
@@ -268,7 +268,7 @@ def _kind(match: re.Match[str]) -> tuple[str, int]:
 
 
 def _fences(raw: str) -> list[Span]:
-    """Return the spans of code blocks that are closed."""
+    """Return the spans of closed code blocks."""
     found: list[Span] = []
     opened: re.Match[str] | None = None
     for fence in _FENCE.finditer(raw):
@@ -281,7 +281,7 @@ def _fences(raw: str) -> list[Span]:
 
 
 def _elements(raw: str) -> tuple[list[int], list[int]]:
-    """Return where XML elements that are closed begin, and how far one that begins so early reaches."""
+    """Return the starts of closed XML elements, and for each the end of the longest that began so far."""
     opened: dict[str, list[int]] = {}
     spans: list[Span] = []
     for tag in _ELEMENT.finditer(raw):

@@ -1,7 +1,7 @@
-"""Where a reply ends and the model goes on with somebody else's turn: the next question, another example.
+"""Find where a reply ends and the model continues with another turn: the next question, another example.
 
-A base model does not stop at its answer, and what it writes then must not be read as the answer. Only what
-follows an answer is cut, so that a reply which begins by saying the question again is read to its end.
+A base model does not stop after its answer, and what it writes then must not be read as the answer. Text is
+cut only after an answer, so a reply that begins by repeating the question is read completely.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from aisb_engine._spec import PromptTable
 
 OPTIONS = "options"
-"""The word of a cut where no word opens the other question, but its options show it."""
+"""The word of a cut where only the options show that another question begins."""
 
 MOST_CUTS = 24
-"""How many places in a text are tried: a model that loops writes the same question hundreds of times."""
+"""The maximum number of places to try: a looping model repeats the same question hundreds of times."""
 
 
 class TurnCut(NamedTuple):
     """A place where another turn may begin.
 
-    `word` is what opens it. At a place that is `sure` a guess before it counts as an answer; at others only
-    what the text marks as its answer. `restates` says that the sample's own question is said again there.
+    `word` is the word that begins it. If the place is `sure`, any answer before it counts, also a guess; if
+    not, only an explicit answer. `restates` tells that the sample's own question is repeated there.
     """
 
     at: int
@@ -40,11 +40,11 @@ class TurnCut(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReplyTurns:
-    """How replies to a task are read: the marks in them, and how its next example would begin.
+    """How to read replies to a task: the marks in them, and the beginning of its next example.
 
-    With `finds_answer`, a text is searched for an answer, and another turn in it ends what is searched;
-    else it is graded as a whole, and only tokens that end a turn cut it. `heads` are the words with which an
-    example of the task begins, `lists_choices` says that its options stand on lines of their own.
+    With `finds_answer`, an answer is extracted from the text, which ends where another turn begins. Otherwise
+    the text is graded as a whole, and only tokens that end a turn cut it. `heads` are the words with which an
+    example of the task begins; `lists_choices` tells that its options are on separate lines.
     """
 
     marks: Marks = field(default_factory=known_marks)
@@ -53,7 +53,7 @@ class ReplyTurns:
     lists_choices: bool = False
 
     def visible(self, raw: str) -> VisibleText:
-        """Return what a reply says, without reasoning, up to a token that ends its turn."""
+        """Return the visible text of a reply, without reasoning, up to a token that ends its turn."""
         seen = VisibleText.of(raw, self.marks)
         end = _end_of_turn(seen.text, self.marks)
         return seen if end is None else seen._replace(text=seen.text[:end])
@@ -70,7 +70,7 @@ class ReplyTurns:
         for match in self.marks.turn.finditer(text):
             number = match["number"] or match["count"] or ""
             word = (match["word"] or match["heading"]).casefold()
-            # "Question 1:" begins the parts of an answer as often as it begins an example.
+            # "Question 1:" begins a part of an answer as often as an example.
             sure = number != "1" and word not in self.marks.replies
             yield TurnCut(match.start(), word, sure, own.follows(text, match.end()))
 
@@ -84,10 +84,9 @@ class ReplyTurns:
 
 
 def example_heads(prompt: PromptTable) -> tuple[str, ...]:
-    """Return the words with which a task's next example can begin: those before the field of a line.
+    """Return the words with which a task's next example can begin: those before a field in a line.
 
-    They are those of the first line, if they are enough to tell it, and those of any line that end in a
-    colon.
+    They are the words of the first line, if these identify it, and words of any line that end in a colon.
     """
     template = prompt.user if prompt.shot_user is None else prompt.shot_user
     heads: list[str] = []
@@ -105,7 +104,7 @@ def example_heads(prompt: PromptTable) -> tuple[str, ...]:
 _FIELD = re.compile(r"\{[^\W\d][\w.*]*\}")
 _LEAST_HEAD = 12
 _QUESTION = 40
-"""So many letters of a question tell it from others."""
+"""The number of letters that identify a question."""
 _LEAST_QUESTION = 12
 _LISTED = re.compile(
     r"(?:\A|\n)[ \t]{0,4}\(?A[.):：、][ \t]?(?P<first>[^\n]{1,400})\n[ \t]{0,4}\(?B[.):：、]"
@@ -113,8 +112,8 @@ _LISTED = re.compile(
 
 
 def _end_of_turn(text: str, marks: Marks) -> int | None:
-    """Return where the first token stands that ends a turn in which something was said."""
-    at = 0  # up to here there are only such tokens
+    """Return the position of the first token that ends a turn with any text in it."""
+    at = 0  # only such tokens precede this position
     for match in marks.end.finditer(text):
         start, end = match.span()
         if not text[at:start].strip():
@@ -129,7 +128,7 @@ def _end_of_turn(text: str, marks: Marks) -> int | None:
 
 
 def _listed_options(text: str, sample: Sample) -> Iterator[TurnCut]:
-    """Yield where a question with options of its own begins, though no word says so."""
+    """Yield the beginning of a question with options of its own that no word announces."""
     own = [_letters(choice) for choice in sample.choices]
     for match in _LISTED.finditer(text):
         first = _letters(match["first"])
@@ -142,16 +141,16 @@ def _listed_options(text: str, sample: Sample) -> Iterator[TurnCut]:
 
 
 class _OwnQuestion:
-    """Tells the sample's own question, said again, from another one."""
+    """Distinguishes the sample's own question from another one."""
 
     def __init__(self, sample: Sample) -> None:
         self._sample = sample
         self._fields: list[str] | None = None
 
     def follows(self, text: str, at: int) -> bool:
-        """Say whether the sample's question, or the beginning of it, follows a place in a text."""
+        """Return whether the sample's question, or its beginning, follows a position in a text."""
         if self._fields is None:
-            # A row that is graded may hold the reply itself, which says nothing of what was asked.
+            # A row to be graded may contain the reply itself, which is not the question.
             fields = self._sample.fields.values()
             values = (value for value in fields if isinstance(value, str) and text not in value)
             texts = (_letters(value[:20_000]) for value in values)

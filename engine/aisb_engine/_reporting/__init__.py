@@ -1,1 +1,1 @@
-"""From the files of a run to a `FinishedRun`, and from there to reporters."""
+"""Read the files of a run as a `FinishedRun`, and call reporters."""

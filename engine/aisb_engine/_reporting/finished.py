@@ -1,4 +1,4 @@
-"""Read a run folder as a `FinishedRun`, the value that reporters show."""
+"""Read a run folder as a `FinishedRun`, the value that reporters get."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ ModelAndTask = tuple[str, str]
 def open_finished_run(
     folder: Path, *, plugins: Plugins | None = None, measuring: MeasuringOptions | None = None
 ) -> FinishedRun:
-    """Open a run folder. Nothing is asked, scored or written.
+    """Open a run folder. Nothing is sent, scored or written.
 
-    `measuring` is what the performance is measured by; if not given, the options of the reporters in the
-    run's own configuration, for which `plugins` are loaded at the first use of `performance` unless given.
+    `measuring` has the options to measure the performance by. By default they are those of the reporters in
+    the run's own configuration, for which `plugins`, if not given, are loaded at the first use of
+    `performance`.
 
     Raises:
-        RunError: it is no run folder, or a result or the configuration in it is broken.
+        RunError: it is not a run folder, or a result or the configuration in it is damaged.
     """
     if not (folder / "configs").is_dir() and not (folder / "results").is_dir():
         reason = "has neither configs/ nor results/" if folder.is_dir() else "does not exist"
         raise RunError(
-            f"{folder} is no run folder: it {reason}\n"
-            f"  give the folder of one run, such as outputs/default/20261121_220301"
+            f"{folder} is not a run folder: it {reason}\n"
+            f"  name the folder of one run, such as outputs/default/20261121_220301"
         )
     files = RunFolder(folder)
     config = _read_config(files.config)
@@ -95,7 +96,7 @@ class RunFiles:
     def rows(
         self, kind: Literal["scores", "requests", "samples"], model: str | None, task: str | None
     ) -> Iterator[Row]:
-        """Yield the rows of one kind; None stands for all models, or all tasks."""
+        """Yield the rows of one kind; None selects all models, or all tasks."""
         read = {"scores": self._scores, "requests": self._requests, "samples": self._samples}[kind]
         for pair in self._all_pairs():
             if model in {None, pair[0]} and task in {None, pair[1]}:
@@ -127,7 +128,7 @@ class RunFiles:
 
     def _lines(self, model: str, task: str) -> Iterator[Row]:
         path = self._folder.predictions(model, task)
-        if not path.exists():  # a performance run keeps its answers in the log alone
+        if not path.exists():  # a performance run has its answers only in the log
             yield from self._logged(model, task)
             return
         place = str(path.relative_to(self._folder.path))
@@ -151,7 +152,7 @@ class RunFiles:
             }
 
     def _samples(self, model: str, task: str) -> Iterator[Row]:
-        with suppress(RunError):  # predictions alone, without the log
+        with suppress(RunError):  # there are predictions, but no log
             for one in read_samples(self._folder, model, task).asked:
                 yield {
                     "id": one.sample.id,
@@ -163,7 +164,7 @@ class RunFiles:
 
 
 class MeasuredPairs(Mapping[ModelAndTask, PerformanceResult]):
-    """What was measured of each (model, task) with a log: at its first use, and once."""
+    """The measurements of each (model, task) with a log, computed at first use and cached."""
 
     def __init__(
         self,
@@ -228,19 +229,19 @@ class MeasuredPairs(Mapping[ModelAndTask, PerformanceResult]):
 
 
 def _with_log(folder: RunFolder, requested: Iterable[ModelAndTask]) -> list[ModelAndTask]:
-    """Return the pairs that have a log, those of the run in its order first."""
+    """Return the pairs with a log, first those of the run in its order."""
     logs = {(path.parts[-3], path.parts[-2]) for path in folder.path.glob("log/*/*/worker-*")}
     return [pair for pair in dict.fromkeys([*requested, *sorted(logs)]) if pair in logs]
 
 
 def _plain_line(asked: RenderedSample, prediction: Prediction) -> Row:
-    """Return a prediction in the types that its line in a file has."""
+    """Return a prediction with the types that its line in a file has."""
     line: Row = orjson.loads(orjson.dumps(to_line(asked, prediction), default=str))
     return line
 
 
 def _read_config(file: Path) -> dict[str, Any]:
-    """Read the resolved configuration; empty where there is none."""
+    """Read the resolved configuration; empty if there is none."""
     try:
         config = tomllib.loads(file.read_text("utf-8"))
         for pair in config.get("subtasks", ()):
@@ -253,7 +254,7 @@ def _read_config(file: Path) -> dict[str, Any]:
         return {}
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise RunError(
-            f"{file} is broken: {error}\n  it says what the run was asked for: restore it, or start a new run"
+            f"{file} is damaged: {error}\n  it has the run's configuration: restore it, or start a new run"
         ) from error
 
 
@@ -264,7 +265,8 @@ def _read_result(file: Path) -> Result:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         timestamp = file.parents[2].resolve().name
         raise RunError(
-            f"{file} is no result: {reason}\n  score the run again: aisb run --mode eval --reuse {timestamp}"
+            f"{file} is not a result: {reason}\n"
+            f"  score the run again: aisb run --mode eval --reuse {timestamp}"
         ) from error
 
 
@@ -300,9 +302,9 @@ def _result(file: Path, data: Mapping[str, Any]) -> Result:
 
 
 def _doubts(data: Mapping[str, Any]) -> Iterator[str]:
-    """Yield why the headline of a result may be another."""
+    """Yield reasons why the headline of a result may be inaccurate."""
     if found := data.get("disputed"):
         yield (
-            f"{found['by']} reads {found['answers']:,} of {found['read']:,} answers otherwise, "
-            f"which could move the score by {found['move']:.1f} points: look at them with aisb audit"
+            f"{found['by']} reads {found['answers']:,} of {found['read']:,} answers differently, "
+            f"which could change the score by {found['move']:.1f} points: check them with aisb audit"
         )

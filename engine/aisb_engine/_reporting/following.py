@@ -1,6 +1,6 @@
-"""How far a run is, written beside its log every second, so that another command can follow it.
+"""Write the progress of a run beside its log every second, so that other commands can follow it.
 
-`log/progress.json` is removed when the run ends; after a kill it stays, and says how far the run had come.
+`log/progress.json` is removed when the run ends. After a kill it remains, and shows how far the run came.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from aisb_engine._reporting.runs import PROGRESS
 
 
 class Followable:
-    """A display that writes the counts into the run's folder as well, from a thread of its own."""
+    """A display that also writes the counts into the run's folder, in its own thread."""
 
     def __init__(
         self,
@@ -47,15 +47,15 @@ class Followable:
         self._display.start(subtasks)
 
     def say(self, line: str) -> None:
-        """Let the display print one line."""
+        """Pass one line to the display."""
         self._display.say(line)
 
     def log(self, line: str) -> None:
-        """Let the display take a line of a subtask's log."""
+        """Pass a line of a subtask's log to the display."""
         self._display.log(line)
 
     def stop(self) -> None:
-        """End both; the file goes."""
+        """Stop both, and remove the file."""
         try:
             self._display.stop()
         finally:
@@ -66,12 +66,12 @@ class Followable:
 
     def _watch(self, subtasks: Sequence[Progress]) -> None:
         while not self._ended.wait(self._every):
-            with suppress(RunError):  # a full disk is the log's to tell
+            with suppress(RunError):  # the log will report a full disk
                 write_atomically(self._path, orjson.dumps(counts(subtasks, self._clock())))
 
 
 def counts(subtasks: Sequence[Progress], at: float) -> dict[str, object]:
-    """Return what the file holds; `at` is now on the clock of `Progress.started`."""
+    """Return the content of the file; `at` is the current time on the clock of `Progress.started`."""
     return {
         "written": now(),
         "process": os.getpid(),

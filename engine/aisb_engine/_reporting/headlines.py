@@ -1,4 +1,4 @@
-"""How fast a performance run was, in a few numbers: read from the files of its folder, not from its log."""
+"""Read the headline of a performance run, a few numbers, from the files of its folder rather than its log."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ HEADLINE_PERCENTILES = ("95", "99")
 
 
 def read_headline(folder: RunFolder, model: str, task: str) -> dict[str, Any] | None:
-    """Return the headline of a subtask as plain values; None where the run has not been shown yet.
+    """Return the headline of a subtask as plain values; None if no reporter has written it yet.
 
     Times are milliseconds at p50, p95 and p99, rates are per second, None is unknown. They are those of the
-    stable stage where there is one, else of all requests, as `stage` says. `text` are the lines that the run
-    printed; none for runs of versions that printed no headline.
+    stable stage if there is one, else of all requests, as `stage` tells. `text` are the printed lines; empty
+    for runs of versions without a headline.
     """
     base = folder.performances(model, task)
     with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):

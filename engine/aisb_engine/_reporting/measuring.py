@@ -1,4 +1,4 @@
-"""What a performance run is measured by: options of its reporters, known by their roles."""
+"""The options by which a performance run is measured: those of its reporters that have certain roles."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from aisb_engine._spec import Model
 
 @dataclass(frozen=True, slots=True)
 class MeasuringOptions:
-    """What the numbers of a performance run depend on; None stands for the engine's defaults.
+    """The options that the numbers of a performance run depend on; None selects the engine's defaults.
 
     `objectives` are latency limits in milliseconds by name. `tokenizer` is the folder of a tokenizer that
-    counts the tokens of replies where the service does not; without it, that of `tokenizers` for the model.
+    counts the tokens of replies if the service does not; without it, `tokenizers` has one for each model.
     """
 
     percentiles: Sequence[float] | None = None
@@ -28,12 +28,12 @@ class MeasuringOptions:
     tokenizers: Mapping[str, str] = field(default_factory=dict)
 
     def tokenizer_for(self, model: str) -> str | None:
-        """Return the folder of the tokenizer that counts a model's tokens; None where none does."""
+        """Return the folder of the tokenizer that counts a model's tokens; None if there is none."""
         return self.tokenizer or self.tokenizers.get(model)
 
 
 class RoleValue(NamedTuple):
-    """The value of a reporter's option that has a role; `where` is the reporter's path in a configuration."""
+    """The value of a reporter's option with a role; `where` is the reporter's path in a configuration."""
 
     role: type[Role]
     value: Any
@@ -47,11 +47,11 @@ def measuring_options(
     plugins: Plugins,
     models: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> MeasuringOptions:
-    """Return what the reporters of a run are to show, so that it is measured once for all of them.
+    """Return the union of what the reporters of a run show, so that it is measured once for all of them.
 
     `names` are the reporters of the run, `models` its tables of models. A value that the configuration sets
-    wins over a default, and the first one wins; a reporter that is configured but not shown counts only with
-    what is set.
+    overrides a default, and the first one wins. Of a reporter that is configured but does not run, only set
+    values count.
     """
     values = list(role_values(names, reporter_options, plugins))
     values.sort(key=lambda one: not one.is_set)
@@ -66,10 +66,10 @@ def measuring_options(
 
 
 def check_tokenizers(models: Mapping[str, Model]) -> None:
-    """Check that the tokenizers of models can be read, before anything is measured.
+    """Check that the tokenizers of models can be loaded, before anything is measured.
 
     Raises:
-        ConfigError: one cannot be read.
+        ConfigError: one cannot be loaded.
     """
     from aisb_engine._data.tokens import load_tokenizer
 
@@ -88,12 +88,12 @@ def check_measuring(
     *,
     performance: bool,
 ) -> None:
-    """Check what can be checked before anything is measured.
+    """Validate the options before anything is measured.
 
-    Only a `performance` run is measured by the options of reporters that are configured and not shown.
+    Options of reporters that are configured but do not run only apply to a `performance` run.
 
     Raises:
-        ConfigError: there is no such percentile, objective, tokenizer or dialect.
+        ConfigError: a percentile, objective, tokenizer or tool is invalid.
     """
     if not performance:
         reporter_options = {name: reporter_options.get(name, {}) for name in names}
@@ -110,12 +110,12 @@ def check_measuring(
 def role_values(
     names: Iterable[str], reporter_options: Mapping[str, Mapping[str, Any]], plugins: Plugins
 ) -> Iterator[RoleValue]:
-    """Yield the options of reporters that have a role: of those shown, then of others that are configured."""
+    """Yield the options of reporters with a role: of those that run, then of others that are configured."""
     shown = list(names)
     for name in dict.fromkeys([*shown, *reporter_options]):
         table = reporter_options.get(name, {})
         declared: list[Any] = []
-        with suppress(UnknownName, PluginError):  # said where the reporter is made
+        with suppress(UnknownName, PluginError):  # reported when the reporter is created
             declared = options(plugins.find("reporter", name).factory)
         for option in declared:
             is_set = option.name in table

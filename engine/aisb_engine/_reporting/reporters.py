@@ -1,4 +1,4 @@
-"""Which reporters show a run, and letting them: one that fails is recorded, and the others go on."""
+"""Select, create and call the reporters of a run; one that fails is recorded, and the others go on."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def chosen_reporters(run: RunTable, plugins: Plugins, kinds: Sequence[RunKind]) -> list[str]:
-    """Return the reporters that show a run: those of its configuration, else the defaults of these kinds."""
+    """Return the reporters of a run: those of its configuration, else the defaults for these kinds."""
     if "reporters" in run.model_fields_set:
         return run.reporters
     return list(dict.fromkeys(name for kind in kinds for name in reporter_names(kind, plugins)))
 
 
 def reporter_names(kind: RunKind, plugins: Plugins) -> list[str]:
-    """Return the installed reporters that show runs of a kind by default, in the order of their plugins.
+    """Return the installed reporters that report on a kind of run by default, in the order of their plugins.
 
-    A reporter that cannot be imported is none of them; whoever names it is told why.
+    A reporter that cannot be imported is omitted; the error is raised if a user names it.
     """
     names = dict.fromkeys(name for info in plugins.infos for name in info.offers.get("reporter", ()))
     found = []
@@ -40,10 +40,10 @@ def reporter_names(kind: RunKind, plugins: Plugins) -> list[str]:
 
 
 def make_reporters(run: RunTable, plugins: Plugins, kinds: Sequence[RunKind]) -> list[tuple[str, Reporter]]:
-    """Make the reporters that show a run as these kinds, each with its name.
+    """Create the reporters of a run for these kinds, each with its name.
 
     Raises:
-        UsageError: a reporter is unknown or cannot be made.
+        UsageError: a reporter is unknown or cannot be created.
     """
     return [
         (
@@ -62,14 +62,14 @@ def show_run(
     plugins: Plugins,
     faults: PluginFaults,
 ) -> list[Path]:
-    """Let reporters show a run; return the files they wrote. An exception of one is recorded in `faults`."""
+    """Call reporters; return the files they wrote. `faults` records the exception of one that fails."""
     written: list[Path] = []
-    with suppress(OSError):  # on a full disk each reporter says what it could not write
+    with suppress(OSError):  # on a full disk each reporter tells what it could not write
         (finished.folder / "summary").mkdir(parents=True, exist_ok=True)
     for name, reporter in reporters:
         try:
             written += written_files(reporter.report(finished))
-        except RAISED as error:  # whatever a reporter does stays its own fault
+        except RAISED as error:  # a reporter must not end the others
             faults.record(f"reporter {name!r}", owner(plugins, "reporter", name), error, during="report")
     return written
 
@@ -78,7 +78,7 @@ def written_files(returned: object) -> list[Path]:
     """Return the files that a reporter wrote.
 
     Raises:
-        TypeError: it returned something else.
+        TypeError: it returned another type.
     """
     if isinstance(returned, str) or not isinstance(returned, Iterable):
         raise TypeError(f"report() returned {returned!r}; it must return the files that it wrote")

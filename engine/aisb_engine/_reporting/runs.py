@@ -1,6 +1,6 @@
-"""Many runs at a glance: what each was, how it stands, and what came out, without reading its log.
+"""List runs: what each ran, its status and its headline, without reading its log.
 
-Everything here only reads, and a run that another command is writing is read all the same.
+All functions only read, also a run that another command is writing.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from aisb_engine._reporting.headlines import read_headline
 
 Status = Literal["running", "done", "partial", "failed", "stopped", "killed", "crashed"]
 STATUSES: Mapping[Status, str] = {
-    "running": "a command is writing it now",
+    "running": "a command is writing it",
     "done": "it ended with exit code 0",
-    "partial": "it ended, and some of its requests were not asked",
-    "failed": "it ended with another exit code than 0",
+    "partial": "it ended, but some of its requests were not sent",
+    "failed": "it ended with an exit code other than 0",
     "stopped": "it was stopped by Ctrl-C or SIGTERM (exit code 130)",
-    "killed": "its command ended without saying so, or is on another machine",
-    "crashed": "it ended at an exception that nobody expected (exit code 70)",
+    "killed": "its command ended without recording it, or is on another machine",
+    "crashed": "it ended at an unexpected exception (exit code 70)",
 }
 """The states of a run, each with its meaning."""
 PROGRESS = "progress.json"
@@ -38,14 +38,13 @@ PROGRESS = "progress.json"
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """One run as its folder tells of it. `scores` are the headline metrics, in percent, by model and task.
+    """One run, as described by its folder. `scores` are the headline metrics in percent, by model and task.
 
-    `remarks` say what must be known beside a score: rules on trial, or an average over some of the groups.
-    `not_asked` is how many requests were still to be asked when the last command that asked ended. How a run
-    stands follows from that command: scoring it, or showing it, changes nothing. `figures` are the
-    headline of a performance run, by model and task. `served` is what each model's service said of itself:
-    its version, the revision of the weights, the hash of the chat template. `unreadable` says why nothing
-    more is known.
+    `remarks` are notes on a score: rules of a trial, or an average over only some groups. `not_asked` is the
+    number of requests that were left when the last sending command ended. That command also determines the
+    status; scoring and reporting do not change it. `figures` are the headline of a performance run, by model
+    and task. `served` is the identity of each model's service: its version, the revision of the weights, the
+    hash of the chat template. `unreadable` is the reason if nothing else is known.
     """
 
     folder: RunFolder
@@ -68,13 +67,13 @@ class RunInfo:
 
     @property
     def pages(self) -> list[Path]:
-        """The pages that reporters made of it, the summaries first."""
+        """The HTML pages of its reporters, summaries first."""
         made = sorted(self.folder.path.glob("summary/*.html"), reverse=True)
         return [*made, *sorted(self.folder.path.glob("performances/*/*.html"))]
 
 
 def is_written(folder: RunFolder) -> bool:
-    """Say whether a command is writing this run: whether its lock is held."""
+    """Return whether a command is writing this run: whether its lock is taken."""
     try:
         with (folder.path / ".lock").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -82,11 +81,11 @@ def is_written(folder: RunFolder) -> bool:
         return False
     except OSError:
         return True
-    return False  # the lock that was taken goes with the file
+    return False  # closing the file releases the lock
 
 
 def read_run(folder: RunFolder) -> RunInfo:
-    """Read what one run was, and how it stands."""
+    """Read the description and the status of one run."""
     written = is_written(folder)
     manifest = _table(folder.manifest)
     asking = [one for one in manifest.get("sessions") or () if isinstance(one, Mapping)]
@@ -127,19 +126,19 @@ def read_run(folder: RunFolder) -> RunInfo:
 
 
 def read_progress(folder: RunFolder) -> dict[str, Any]:
-    """Return how far a run is, as the command that writes it says every second; empty where none does."""
+    """Return the progress that the writing command saves every second; empty if there is none."""
     return _table(folder.path / "log" / PROGRESS)
 
 
 def started_at(folder: RunFolder) -> datetime | None:
-    """Return when a run began, in local time, as its folder's name says it."""
+    """Return the start of a run in local time, from the name of its folder."""
     with suppress(ValueError):
         return datetime.strptime(folder.timestamp[:15], "%Y%m%d_%H%M%S")  # noqa: DTZ007 - a name, local time
     return None
 
 
 def removable(work_dir: Path, name: str) -> RunFolder:
-    """Return the run that may be removed: one in the work folder itself, which no command is writing.
+    """Return a run that may be removed: one in the work folder itself that no command is writing.
 
     Raises:
         RunError: there is no such run there, or it is being written.
@@ -153,17 +152,17 @@ def removable(work_dir: Path, name: str) -> RunFolder:
         )
     if not TIMESTAMP.fullmatch(path.resolve().name):
         raise RunError(
-            f"{path} has been given a name of its own, as a baseline that is kept: it is not removed\n"
-            f"  to remove it all the same: rm -r {path}"
+            f"{path} has a name given by a user, such as a baseline to keep: it is not removed\n"
+            f"  to remove it anyway: rm -r {path}"
         )
     if is_written(folder):
-        with folder.lock():  # whose error says by which process
+        with folder.lock():  # its error names the process
             pass
     return folder
 
 
 def size(folder: RunFolder) -> int:
-    """Return how many bytes a run's files take."""
+    """Return the size of a run's files in bytes."""
     total = 0
     for path in folder.path.rglob("*"):
         with suppress(OSError):
@@ -172,7 +171,7 @@ def size(folder: RunFolder) -> int:
 
 
 def _deciding(sessions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the command that says how a run stands: the last that asked, and was not refused before."""
+    """Return the command that determines the status: the last one that sent requests and was not refused."""
     begun = [one for one in sessions if one.get("begun", True)]
     return next(reversed([*sessions[-1:], *begun]), {})
 
@@ -194,21 +193,21 @@ def _served(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _not_asked(manifest: Mapping[str, Any]) -> int:
-    """Return how many requests of a run have not been asked, as far as its manifest says it."""
+    """Return the number of requests that were not sent, from the manifest."""
     table = manifest.get("remaining")
     counts = table.values() if isinstance(table, Mapping) else ()
     return sum(count for count in counts if isinstance(count, int))
 
 
 def _left_out(manifest: Mapping[str, Any]) -> bool:
-    """Say whether a whole task could not be asked."""
+    """Return whether a whole task could not be run."""
     tasks = manifest.get("tasks")
     tables = tasks.values() if isinstance(tasks, Mapping) else ()
     return any(isinstance(table, Mapping) and "not_asked" in table for table in tables)
 
 
 def _scores(folder: RunFolder) -> list[tuple[Result, float]]:
-    """Return the results that have a headline, with its value."""
+    """Return the results with a headline, and its value."""
     from aisb_engine._reporting.finished import open_finished_run
 
     with suppress(AisbError):
@@ -231,13 +230,13 @@ def _remark(result: Result) -> str:
 def _figures(
     folder: RunFolder, subtasks: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """Return the headlines of a performance run, as far as it has been shown."""
+    """Return the headlines of a performance run, as far as a reporter wrote them."""
     headlines = {(model, task): read_headline(folder, model, task) for model, task in subtasks}
     return {pair: headline for pair, headline in headlines.items() if headline is not None}
 
 
 def _table(path: Path) -> dict[str, Any]:
-    """Read a JSON object; what is missing, or is being replaced this moment, is empty."""
+    """Read a JSON object; it is empty if the file is missing or being replaced."""
     with suppress(OSError, ValueError):
         data = orjson.loads(path.read_bytes())
         if isinstance(data, dict):

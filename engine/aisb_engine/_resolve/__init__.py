@@ -1,1 +1,1 @@
-"""Names, files and flags made into a run that has nothing left to look up."""
+"""Resolve names, files and flags to a run specification."""

@@ -1,6 +1,6 @@
-"""Which models and tasks there are, by name: the files of every plugin, their aliases, and the user's own.
+"""Find models and tasks by name: the files of plugins, their aliases, and the user's own files.
 
-Names are file stems and aliases; a file is parsed only when it is selected.
+Names are file stems and aliases. A file is parsed when it is selected.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from aisb._plugins import Plugins
 
 What = Literal["model", "task"]
 USER_TABLES = ("run", "load", "params", "models", "tasks", "subtasks", "judge", "launcher")
-"""The tables of an `aisb.toml`, and of the configuration that a run keeps."""
+"""The tables of an `aisb.toml`, and of the saved configuration of a run."""
 
 
 class Selection(NamedTuple):
-    """What a name on the command line asks for: `NAME[:variant][:field=v1+v2]`."""
+    """A name on the command line with its parts: `NAME[:variant][:field=v1+v2]`."""
 
     name: str
     variant: str | None = None
@@ -28,7 +28,7 @@ class Selection(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Selection:
-        """Read a selection; raise ConfigError when it has two variants or an empty part."""
+        """Parse a selection; raise ConfigError if it has two variants or an empty part."""
         name, *rest = text.split(":")
         variant: str | None = None
         select: dict[str, list[str]] = {}
@@ -48,7 +48,7 @@ class Selection(NamedTuple):
 
 
 class CatalogEntry(NamedTuple):
-    """A file in the catalog and the plugin that brings it."""
+    """A file in the catalog and the plugin that it belongs to."""
 
     name: str
     path: Path
@@ -56,7 +56,7 @@ class CatalogEntry(NamedTuple):
 
 
 class Catalog:
-    """All model and task files of the plugins that were loaded."""
+    """All model and task files of the loaded plugins."""
 
     def __init__(self, plugins: Plugins) -> None:
         self._plugins = plugins
@@ -76,7 +76,7 @@ class Catalog:
 
     @cached_property
     def aliases(self) -> dict[str, str]:
-        """Other names of models and tasks: alias to `NAME[:variant]`."""
+        """Aliases of models and tasks: alias to `NAME[:variant]`."""
         found: dict[str, str] = {}
         for _, folder in self._folders:
             path = folder / "aliases.toml"
@@ -86,7 +86,7 @@ class Catalog:
 
     @cached_property
     def lock(self) -> dict[str, Any]:
-        """What upstream published, by task: the `datasets.lock` of every plugin."""
+        """The facts on published data, by task: the `datasets.lock` files of all plugins."""
         found: dict[str, Any] = {}
         for _, folder in self._folders:
             path = folder / "datasets.lock"
@@ -95,12 +95,12 @@ class Catalog:
         return found
 
     def grading(self, kind: str) -> dict[str, Any]:
-        """Return how answers of a kind are read and graded: `postprocess` and `evaluate`, as a task has them.
+        """Return the grading of a kind of answer: the tables `postprocess` and `evaluate` of a task.
 
-        The kinds are `choice`, `number` and `text`; a plugin says it in `grading.toml` beside its tasks.
+        The kinds are `choice`, `number` and `text`; a plugin defines them in `grading.toml` beside its tasks.
 
         Raises:
-            UnknownName: no plugin says it.
+            UnknownName: no plugin defines it.
         """
         tables: dict[str, Any] = {}
         for _, folder in self._folders:
@@ -108,7 +108,7 @@ class Catalog:
             if path.is_file():
                 tables.update(read_toml(path))
         if kind not in tables:
-            notes = ["a plugin brings it in its grading.toml; `aisb plugins list` shows what is installed"]
+            notes = ["a plugin defines it in its grading.toml; `aisb plugins list` shows what is installed"]
             notes += self._plugins.why_missing("grading.toml")
             raise UnknownName("grading of answers", kind, tables, notes)
         return dict(tables[kind])
@@ -116,12 +116,12 @@ class Catalog:
     def find(
         self, what: What, selection: Selection, own: Iterable[str] = ()
     ) -> tuple[Selection, CatalogEntry | None]:
-        """Return the selection under its own name, and its file; None when only the user's table defines it.
+        """Return the selection under its own name, and its file; None if only the user's table defines it.
 
         A task's name that ends with `.toml` is the path of a task file.
 
         Raises:
-            UnknownName: nothing has this name, or two plugins have a file of this name.
+            UnknownName: nothing has this name, or two plugins have a file with this name.
             ConfigError: there is no such task file.
         """
         own = set(own)
@@ -144,13 +144,13 @@ class Catalog:
             plugins = ", ".join(entry.plugin for entry in (first, *others))
             raise ConfigError(
                 selection.name,
-                f"the plugins {plugins} all have a {what} of this name; block all but one (--block)",
+                f"the plugins {plugins} all have a {what} with this name; block all but one (--block)",
             )
         return selection, first
 
 
 def _task_file(selection: Selection, own: set[str]) -> tuple[Selection, CatalogEntry | None]:
-    """Return a task file that is named by its path; None where it is gone and a run has the task resolved."""
+    """Return a task file by its path; None if it no longer exists and the run has the resolved task."""
     path = Path(selection.name).expanduser().resolve()
     found = selection._replace(name=str(path))
     if path.is_file():
@@ -175,10 +175,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def read_user_file(path: Path) -> dict[str, Any]:
-    """Read an `aisb.toml`, or the resolved configuration of a run.
+    """Read an `aisb.toml`, or the saved configuration of a run.
 
     Raises:
-        ConfigError: it cannot be read, or has a table that means nothing.
+        ConfigError: it cannot be read, or has an unknown table.
     """
     table = read_toml(path)
     for key in table:

@@ -1,8 +1,8 @@
-"""From names, files and flags to a resolved run: the layers, low to high, and what each may say.
+"""Resolve a command to a run specification by merging layers, from low to high precedence.
 
     task file < variant < model file < aisb.toml < flags < --set
 
-Layers are plain tables laid over each other; the result is validated once, before anything is sent.
+Layers are plain tables that are merged; the result is validated once, before anything is sent.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["RunInput", "resolve"]
 
 
 def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
-    """Resolve what was asked into a run: every name, every layer.
+    """Resolve the input of a command to a run specification.
 
     Raises:
-        UsageError: nothing was selected, a name is unknown, or a key or value is wrong.
+        UsageError: nothing was selected, a name is unknown, or a key or value is invalid.
     """
     resolver = Resolver(plugins, Catalog(plugins), asked)
     run, user = resolver.run, resolver.user
@@ -55,7 +55,7 @@ def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
         subtasks = [subtask for subtask in subtasks if (subtask.model, subtask.task) in before]
     for what, chosen in (("models", spec_models), ("datasets", spec_tasks)):
         if not chosen:
-            raise UsageError(f"nothing to run: no --{what} given (aisb run --search shows what there is)")
+            raise UsageError(f"nothing to run: --{what} is not set (aisb run --search shows all names)")
     if not run.resolved and "selection" not in run.model_fields_set:
         run = run.model_copy(update={"selection": "groups"})
     run = _without_combinations(run)
@@ -72,14 +72,14 @@ def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
 
 
 def _names_of(run: RunTable, key: Literal["models", "datasets"]) -> list[str]:
-    """Return the names that a file selects: those of `[run]`, then those of its combinations."""
+    """Return the names that a file selects: those in `[run]`, then those of its combinations."""
     return [*getattr(run, key), *(name for one in run.combinations for name in getattr(one, key))]
 
 
 def _pairs(
     resolver: Resolver, models: Iterable[tuple[str, Layers]], tasks: Iterable[tuple[str, Layers]]
 ) -> list[tuple[Layers, Layers]]:
-    """Return the models and tasks that are asked together: all pairs, or those of the combinations.
+    """Return the pairs of models and tasks to run: all pairs, or those of the combinations.
 
     Raises:
         UsageError: no combination has the models or tasks that the command names.
@@ -102,14 +102,14 @@ def _pairs(
 
 
 def _without_combinations(run: RunTable) -> RunTable:
-    """Return the table without its combinations, which the subtasks of a resolved run say."""
+    """Return the table without its combinations, which the subtasks of a resolved run replace."""
     return RunTable.model_validate(run.model_dump(exclude_unset=True, exclude={"combinations"}))
 
 
 def _launcher_options(resolver: Resolver) -> dict[str, Any]:
-    """Return the table `[launcher]` with its settings, checked against the launcher's factory.
+    """Return the table `[launcher]` with its settings, validated against the launcher's factory.
 
-    Where a flag chose another launcher than the file, the file's options are not for it.
+    If a flag selects another launcher than the file, the options in the file are ignored.
     """
     name = resolver.run.launcher
     of_file = resolver.user.get("run", {}).get("launcher", name) == name
@@ -147,7 +147,7 @@ def _subtask(resolver: Resolver, model: Layers, task: Layers) -> Subtask:
 
 
 def _before(user: Mapping[str, Any], names: tuple[str, str]) -> Mapping[str, Any]:
-    """Return what a resolved run says of a subtask; of one that joins it, the limits that it takes."""
+    """Return what a resolved run sets for a subtask; for a new one, the limits that it takes over."""
     for table in user.get("subtasks", ()):
         if (table.get("model"), table.get("task")) == names:
             return dict(table)
@@ -157,8 +157,8 @@ def _before(user: Mapping[str, Any], names: tuple[str, str]) -> Mapping[str, Any
 def run_limits(user: Mapping[str, Any], model: str) -> dict[str, dict[str, Any]]:
     """Return the load and forced parameters that all subtasks of a resolved run share.
 
-    The subtasks of `model` decide alone where there are any. A model or task that joins the run takes these
-    limits.
+    If the run has subtasks of `model`, only these count. A model or task that is added to the run takes over
+    these limits.
     """
     tables = list(user.get("subtasks", ()))
     tables = [table for table in tables if table.get("model") == model] or tables
@@ -166,7 +166,7 @@ def run_limits(user: Mapping[str, Any], model: str) -> dict[str, dict[str, Any]]
 
 
 def _shared(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the items that all tables have."""
+    """Return the items that all tables have in common."""
     first, *others = tables or [{}]
     return {
         key: value
@@ -176,7 +176,7 @@ def _shared(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _check_named(resolver: Resolver, models: Iterable[Layers], tasks: Iterable[Layers]) -> None:
-    """Refuse a `--set` for a model or task that was not selected."""
+    """Refuse a `--set` for a model or task that is not selected."""
     chosen = {"models": [m.table["name"] for m in models], "tasks": [t.table["name"] for t in tasks]}
     judge = {**resolver.user.get("judge", {}), **resolver.asked.judge}.get("base")
     chosen["models"] += [str(judge)] if judge and models else []
@@ -190,9 +190,10 @@ def _check_named(resolver: Resolver, models: Iterable[Layers], tasks: Iterable[L
 
 
 def _origins(resolver: Resolver, subtask: Subtask, model: Layers, task: Layers) -> dict[str, str]:
-    """Return where a user set each generation parameter; those that only the task sets are not in it.
+    """Return the place where a user set each generation parameter; those set only by the task are omitted.
 
-    A resolved run does not tell its task's parameters from those of its model's file, so it names neither.
+    A resolved run does not distinguish its task's parameters from those of its model's file, so both are
+    omitted.
     """
     places: list[tuple[Mapping[str, Any], str | None]] = []
     if resolver.run.resolved:

@@ -1,6 +1,6 @@
-"""The model that judges: which one it is, and what is its own while it does.
+"""Resolve the judge model from the table `[judge]`.
 
-`[judge]` is a table like a model's. `base` names the model that it is laid over.
+`[judge]` is a table like that of a model. `base` names the model that it extends.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from aisb_engine._spec import Judge, Load
 
 
 def judge_of(resolver: Resolver, models: Sequence[Layers] = ()) -> Judge | None:
-    """Lay the layers of the judge: the model it is based on, the table `[judge]`, flags, `--set`.
+    """Merge the layers of the judge: the model that it extends, the table `[judge]`, flags, `--set`.
 
-    Based on a model that is asked too, it is that one with its flags and settings: the same service.
+    If it extends a model of the run, it gets that model's flags and settings too: it is the same service.
 
     Raises:
-        ConfigError: it has settings, and nothing says which model it is.
+        ConfigError: it has settings, but no model is named.
     """
     table: dict[str, Any] = dict(resolver.user.get("judge", {}))
     if "base" in resolver.asked.judge and table.get("backend"):
-        table = {}  # another judge takes the place of the one that the run had
+        table = {}  # another judge replaces the one that the run had
     table = overlay(table, resolver.asked.judge)
     settings = [setting for setting in resolver.sets if setting.path[0] == "judge"]
     for setting in settings:
@@ -35,7 +35,7 @@ def judge_of(resolver: Resolver, models: Sequence[Layers] = ()) -> Judge | None:
     base, forced = table.pop("base", None), table.pop("forced", {})
     if base is None and "backend" not in table:
         if table or settings:
-            raise ConfigError("judge.base", "must be set: the model that judges, as in --judge NAME")
+            raise ConfigError("judge.base", "must be set: the judge model, as in --judge NAME")
         return None
     below = Layers({"name": "judge", "abbr": "judge"})
     if base is not None:
@@ -49,7 +49,7 @@ def judge_of(resolver: Resolver, models: Sequence[Layers] = ()) -> Judge | None:
         if setting.path[1] != "base":
             resolver.set_model(own, setting.path[1:], setting)
     below.table = overlay(below.table, mine, own.table)
-    # A run's own configuration keeps apart what the model's file said and what was said of the judge.
+    # The saved configuration separates what the model's file sets from what the user set for the judge.
     of_file, of_judge = (params, forced) if resolver.run.resolved else ({}, params)
     parts = {
         "model": resolver.valid_model(below, "judge"),

@@ -1,4 +1,4 @@
-"""The layers of one model or task, low to high, laid over each other as plain tables.
+"""Merge the layers of one model or task as plain tables, from low to high precedence.
 
 task file < variant < model file < aisb.toml < flags < --set
 """
@@ -23,19 +23,19 @@ from aisb_engine._spec import Model, RunTable, Task
 
 MODEL_KEYS = frozenset({"summary", "backend", "abbr", "options", "params", "load", "system", "marks", "base"})
 TOKENIZER, TOKENIZER_ALIAS = "tokenizer", "tokenizer_path"
-"""The option of every model that names its tokenizer, and the name that it has in other tools."""
+"""The option of every model that names its tokenizer, and its name in other tools."""
 TASK_LIMITS = ("num_prompts", "rows")
-"""Keys of `[load]` that a task's table may have for itself."""
+"""Keys of `[load]` that a task's table may also set."""
 SET_ROOTS = ("model", "task", "load", "params", "run", "models", "tasks", "judge", "launcher")
 
 
 @dataclass(slots=True)
 class RunInput:
-    """What a command was given. `options`, `params`, `load`, `run` and `judge` are the values of flags.
+    """The input of a command. `options`, `params`, `load`, `run` and `judge` are the values of flags.
 
-    `tasks` are tables of tasks that flags stand for, by name; they stand above those of the file. `tables`
-    has what a program gives in place of a file; it is laid over the file's. `lengths` are tokens of prompts
-    and replies that datasets make.
+    `tasks` are tables of tasks that flags define, by name; they override those of the file. `tables` are the
+    tables of a calling program, merged over those of the file. `lengths` are the lengths of prompts and
+    replies for datasets that generate them, in tokens.
     """
 
     models: Sequence[str] = ()
@@ -54,10 +54,10 @@ class RunInput:
 
 @dataclass(slots=True)
 class Layers:
-    """A model's or task's table, with its generation parameters and load kept by where they came from.
+    """The merged table of a model or task; generation parameters and load are kept separate by their origin.
 
-    `user_params_place` says where a user wrote `user_params`, None where no user did. `set_places` is the
-    `--set` of each of `set_params`.
+    `user_params_place` is the place where a user wrote `user_params`, None if no user did. `set_places` has
+    the `--set` of each of `set_params`.
     """
 
     table: dict[str, Any]
@@ -71,7 +71,7 @@ class Layers:
 
 
 class Resolver:
-    """Lays the layers of the models and tasks that a command asks for."""
+    """Merges the layers of the models and tasks that a command selects."""
 
     def __init__(self, plugins: Plugins, catalog: Catalog, asked: RunInput) -> None:
         self.plugins = plugins
@@ -90,9 +90,9 @@ class Resolver:
         self.run = validate(RunTable, run, "run")
 
     def model(self, text: str, *, selected: bool = True) -> Layers:
-        """Lay the layers of one model: its file (or bare backend), aisb.toml, flags, `--set`.
+        """Merge the layers of one model: its file (or bare backend), aisb.toml, flags, `--set`.
 
-        Flags, `[load]` and `model.` settings are about the models that are selected.
+        Flags, `[load]` and `model.` settings apply to the selected models.
         """
         own = self.user.get("models", {})
         user = dict(own.get(text, {}))
@@ -131,7 +131,7 @@ class Resolver:
         return layers
 
     def task(self, text: str) -> Layers:
-        """Lay the layers of one task: its file, the variant, aisb.toml, `--set`."""
+        """Merge the layers of one task: its file, the variant, aisb.toml, `--set`."""
         own = self.user.get("tasks", {})
         selection = Selection.parse(text)
         user = dict(own.get(selection.name, {}))
@@ -154,7 +154,7 @@ class Resolver:
             file_params = overlay(file.pop("params", {}), variant.pop("params", {}))
             table = overlay(file, variant)
         layers = Layers(table, file_params=file_params, user_params=user.pop("params", {}))
-        # A resolved run keeps a task's own parameters there, and flags for user-provided data fill them in.
+        # In a resolved run these are the task's own parameters; for user-provided data, flags set them.
         if not resolved and selection.name not in self.asked.tasks:
             layers.user_params_place = f"[tasks.{selection.name}.params] in {self.where}"
         layers.table = overlay(layers.table, user)
@@ -175,7 +175,7 @@ class Resolver:
         return layers
 
     def show(self, text: str) -> Task:
-        """Return one task as it would be run."""
+        """Return one task with all layers applied."""
         return self.valid_task(self.task(text))
 
     def _variant(self, selection: Selection, variants: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,7 +186,7 @@ class Resolver:
         return dict(variants[selection.variant])
 
     def _batch_option(self, backend: str) -> str | None:
-        """Return the name of the option that sets how many samples a backend takes at once, if it has one."""
+        """Return the backend's option for the number of samples to process at once, if it has one."""
         if backend not in self.plugins.names("backend"):
             return None
         option = option_with(self.plugins.find("backend", backend).factory, BatchSize)
@@ -196,7 +196,7 @@ class Resolver:
         return name in self.catalog.aliases or any(entry.name == name for entry in self.catalog.entries(what))
 
     def _settings(self, kind: str, name: str) -> Iterable[tuple[tuple[str, ...], Setting]]:
-        """Yield the `--set` settings that mean this model or task, with the path below it."""
+        """Yield the `--set` settings for this model or task, with the path below it."""
         for setting in self.sets:
             root, *rest = setting.path
             if root == kind:
@@ -205,7 +205,7 @@ class Resolver:
                 yield tuple(rest[1:]), setting
 
     def set_model(self, layers: Layers, path: tuple[str, ...], setting: Setting) -> None:
-        """Lay one setting over a model's layers; `path` is below the model."""
+        """Apply one setting to a model's layers; `path` is relative to the model."""
         if path[0] == "params":
             _set_param(layers, path[1:], setting)
         elif path[0] == "load":
@@ -235,7 +235,7 @@ class Resolver:
         return validate(Task, table, where)
 
     def forced(self, *layers: Layers) -> dict[str, Any]:
-        """Return the generation parameters of flags and `--set`, which stand above a row's own."""
+        """Return the generation parameters of flags and `--set`, which override a row's own."""
         forced = dict(self.asked.params)
         for setting in self.sets:
             if setting.path[0] == "params" and not setting.unset:
@@ -244,13 +244,13 @@ class Resolver:
 
 
 def model_table(table: Mapping[str, Any], where: str, *, batch_option: str | None = None) -> dict[str, Any]:
-    """Bring a model table into its one form: other words for one thing, and options beside `[options]`.
+    """Normalize a model table: replace alternative names, and move options into `[options]`.
 
-    `batch_size` is the option `batch_option`; a service has none, and there it is the concurrency.
+    `batch_size` sets the option `batch_option`; for a service, which has none, it sets the concurrency.
     """
     result: dict[str, Any] = {}
     for key, value in table.items():
-        if key == "name" or (key == "api_key" and value == ""):  # templates of other tools have no key there
+        if key == "name" or (key == "api_key" and value == ""):  # templates of other tools have an empty key
             continue
         if key == "max_out_len":
             result = overlay(result, {"params": {"max_tokens": value}})
@@ -274,7 +274,7 @@ def model_table(table: Mapping[str, Any], where: str, *, batch_option: str | Non
 
 
 def _with_tokenizer(table: Mapping[str, Any], factory: Callable[..., Any]) -> dict[str, Any]:
-    """Move the option `tokenizer` to where it belongs: to the model, and to a backend that takes one.
+    """Move the option `tokenizer` to the model, and also to a backend that takes a tokenizer.
 
     A local model that takes one counts its tokens itself.
     """
@@ -303,12 +303,12 @@ def _check_root(setting: Setting) -> None:
             f"tasks.NAME.{near}",
         )
     if len(rest) < (2 if root in {"models", "tasks"} else 1):
-        raise ConfigError(path, "names a whole table; name a key in it")
+        raise ConfigError(path, "is a whole table; name a key in it")
 
 
 def _set_param(layers: Layers, path: Sequence[str], setting: Setting) -> None:
     if not path:
-        raise ConfigError(".".join(setting.path), "names a whole table; name a key in it")
+        raise ConfigError(".".join(setting.path), "is a whole table; name a key in it")
     if setting.unset:
         layers.unset_params.add(path[0])
     else:
@@ -317,6 +317,6 @@ def _set_param(layers: Layers, path: Sequence[str], setting: Setting) -> None:
 
 
 def without(params: Mapping[str, Any], layers: Layers, sets: Iterable[Setting]) -> dict[str, Any]:
-    """Return parameters without those that `--set PATH=` unsets."""
+    """Return parameters without those that `--set PATH=` removes."""
     unset = {s.path[1] for s in sets if s.unset and s.path[0] == "params" and len(s.path) > 1}
     return {key: value for key, value in params.items() if key not in unset | layers.unset_params}

@@ -1,4 +1,4 @@
-"""Keys that other tools have in a model's table, and that stand elsewhere here, or mean something else."""
+"""Keys of other tools in a model's table that have another place or meaning here."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ MOVED_KEYS = {
     "use_timestamp": "write load = { use_timestamp = true }, or --use-timestamp",
     "traffic_cfg": 'write load = { arrival = "gamma", burstiness = B } or { ramp_up = "linear:A:B" }',
     "type": "write backend = NAME; aisb plugins list shows them",
-    "attr": "leave it out: the backend says whether a model is local",
+    "attr": "omit it: the backend determines whether a model is local",
     "model_name": "write model = NAME",
-    "pred_postprocessor": "leave it out: reasoning is never graded; postprocess of a task finds answers",
-    "meta_template": "write system = TEXT; a service writes turns by its own chat template",
-    "max_seq_len": "leave it out: a service knows its window",
-    "trust_remote_code": "leave it out: it belongs to local models",
+    "pred_postprocessor": "omit it: reasoning is never graded; a task's postprocess extracts answers",
+    "meta_template": "write system = TEXT; a service uses its own chat template",
+    "max_seq_len": "omit it: a service knows its context window",
+    "trust_remote_code": "omit it: it is for local models",
     "verbose": "use --debug",
-    "response_anomaly": "leave it out: anomalies of replies are not looked for",
+    "response_anomaly": "omit it: there is no search for anomalies of replies",
 }
-"""Keys of other tools, and what to write in their place."""
+"""Keys of other tools, and what to write instead."""
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "config.json")
 
 
@@ -36,7 +36,7 @@ def refuse_moved(options: Mapping[str, Any], factory: Callable[..., Any], where:
     """Refuse an option of another tool that the backend does not have, and a tokenizer's folder as `path`.
 
     Raises:
-        ConfigError: says what to write in its place.
+        ConfigError: the message tells what to write instead.
     """
     known = {option.name for option in options_of(factory)}
     for name in options:
@@ -47,8 +47,8 @@ def refuse_moved(options: Mapping[str, Any], factory: Callable[..., Any], where:
     if is_service and isinstance(path, str) and path and _holds_tokenizer(path):
         raise ConfigError(
             f"{where}.options.path",
-            f"{path} is a model's folder, and path is where the service has its endpoint; write "
-            "tokenizer = FOLDER, which counts tokens where the service does not",
+            f"{path} is a model's folder, but path is that of the service's endpoint; write "
+            "tokenizer = FOLDER, which counts tokens if the service does not",
         )
 
 

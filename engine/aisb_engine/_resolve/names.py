@@ -1,4 +1,4 @@
-"""The names of a run's models and tasks: told apart where two share one, and safe as names of files."""
+"""The names of a run's models and tasks: unique, and safe as file names."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def split_names(given: Iterable[str]) -> list[str]:
-    """Split names at commas and spaces: they only separate names."""
+    """Split names at commas and spaces."""
     return [name for text in given for name in text.replace(",", " ").split()]
 
 
 def unique(names: Iterable[str]) -> list[str]:
-    """Return each name once, in the order of its first place."""
+    """Return each name once, in the order of first occurrence."""
     return list(dict.fromkeys(names))
 
 
@@ -24,7 +24,7 @@ def safe_name(name: str) -> str:
 
 
 def name_apart(tables: Sequence[dict[str, Any]], key: str) -> None:
-    """Make names safe; where two share one, add the variant (or selection) to both, then a number."""
+    """Make names safe and unique: if two are equal, add the variant (or selection) to both, then a number."""
     for table in tables:
         table[key] = safe_name(str(table[key]))
     count = Counter(table[key] for table in tables)

@@ -1,7 +1,8 @@
-"""Generation parameters: what a backend sends of them, and values that cannot be meant.
+"""Generation parameters: which of them a backend sends, and which values are valid.
 
-What a user sets must be sent: a parameter that the backend does not declare is an error before the first
-request. What a task or a row sets is left out where the backend does not send it, unless it is required.
+A parameter that a user sets must be sent: if the backend does not declare it, the run stops before the first
+request. A parameter that a task or a row sets is omitted if the backend does not send it, unless it is
+required.
 """
 
 from __future__ import annotations
@@ -20,21 +21,22 @@ if TYPE_CHECKING:
     from aisb_engine._spec import RunSpec, Subtask, Task
 
 NEVER_SENT = frozenset({"num_return_sequences"})
-"""Parameters that the engine honours itself: each answer is a request of its own."""
+"""Parameters that the engine implements itself: it sends one request for each answer."""
 
 MISSPELLING_SIMILARITY = 0.85
-"""Similarity above which an unknown name counts as a misspelling: `min_tokens` and `max_tokens` have 0.8."""
+"""The similarity above which an unknown name is taken for a misspelling. For comparison: `min_tokens` and
+`max_tokens` have 0.8."""
 
 
 class ParameterKind(NamedTuple):
-    """What the value of a well-known parameter must be, in words and as a check."""
+    """The type of a well-known parameter, as a description and as a check."""
 
     words: str
     fits: Callable[[Any], bool]
 
 
 class WellKnown(NamedTuple):
-    """A parameter that means the same to most services, and a typical value of it."""
+    """A parameter with the same meaning for most services, and a typical value."""
 
     kind: ParameterKind
     example: Any
@@ -56,7 +58,7 @@ NUMBER = ParameterKind("a number", _is_number)
 NOT_NEGATIVE = ParameterKind("a number of at least 0", lambda value: _is_number(value) and value >= 0)
 SHARE = ParameterKind("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
 WHOLE = ParameterKind("a whole number", _is_whole)
-# Some services take 0 and 1 for false and true.
+# Some services accept 0 and 1 for false and true.
 SWITCH = ParameterKind("true or false", lambda value: isinstance(value, bool) or value in (0, 1))
 SWITCH_OR_WHOLE = ParameterKind(
     "true, false or a whole number", lambda v: isinstance(v, bool) or _is_whole(v)
@@ -109,10 +111,10 @@ WELL_KNOWN: Mapping[str, WellKnown] = {
 
 
 def refuse_unfit(params: Mapping[str, Any], where: str = "") -> None:
-    """Refuse parameters that would not mean what they say, whatever the backend; `where` begins the path.
+    """Refuse parameters that cannot work with any backend; `where` begins the path.
 
     Raises:
-        ConfigError: names the parameter, the reason, and what to write instead.
+        ConfigError: the message names the parameter, the reason, and what to write instead.
     """
     for name in ("n", "best_of"):
         if params.get(name) not in (None, 1):
@@ -124,7 +126,7 @@ def refuse_unfit(params: Mapping[str, Any], where: str = "") -> None:
     if "lora_data_map_file" in params:
         raise ConfigError(
             f"{where}params.lora_data_map_file",
-            "would be sent as it stands, and no adapter used; write lora_map = FILE under [options]",
+            "would be sent unchanged, and no adapter used; write lora_map = FILE under [options]",
         )
     if "stream" in params:
         raise ConfigError(
@@ -141,10 +143,10 @@ def refuse_unfit(params: Mapping[str, Any], where: str = "") -> None:
 
 
 def check_values(params: Mapping[str, Any], where: str = "") -> None:
-    """Refuse values that a well-known parameter cannot have; None stands for no value.
+    """Refuse invalid values of well-known parameters; None means no value.
 
     Raises:
-        ConfigError: names the parameter, its value, and what it must be.
+        ConfigError: the message names the parameter, its value, and what it must be.
     """
     for name, value in params.items():
         known = WELL_KNOWN.get(name)
@@ -153,7 +155,7 @@ def check_values(params: Mapping[str, Any], where: str = "") -> None:
 
 
 def sends(backend: Backend, name: str) -> bool:
-    """Say whether a backend sends a generation parameter."""
+    """Return whether a backend sends a generation parameter."""
     return backend.params == "any" or name in backend.params
 
 
@@ -163,7 +165,7 @@ def unknown_to(backend: Backend, names: Iterable[str]) -> list[str]:
 
 
 def misspellings(backend: Backend, names: Iterable[str]) -> list[str]:
-    """Return a line for each name that is passed through as it stands and is nearly a well-known one."""
+    """Return a line for each passed-through name that is similar to a well-known one."""
     if backend.params != "any":
         return []
     lines = []
@@ -172,15 +174,15 @@ def misspellings(backend: Backend, names: Iterable[str]) -> list[str]:
             name.lower().replace("-", "_"), WELL_KNOWN, n=1, cutoff=MISSPELLING_SIMILARITY
         )
         if name not in WELL_KNOWN and near:
-            lines.append(f"params.{name} is sent as it is written; did you mean {near[0]!r}?")
+            lines.append(f"params.{name} is sent unchanged; did you mean {near[0]!r}?")
     return lines
 
 
 def refuse_not_sent(backend: Backend, use: str, params: Mapping[str, str], where: str = "") -> None:
-    """Refuse parameters of a user that a backend does not send; `params` says where each was set.
+    """Refuse parameters of a user that a backend does not send; `params` has the place of each.
 
     Raises:
-        ConfigError: names the parameter, the backend `use`, what it sends, and where it was set.
+        ConfigError: the message names the parameter, the backend `use`, what it sends, and the place.
     """
     for name in unknown_to(backend, params):
         lines = [f"the backend {use} does not send it{did_you_mean(name, backend.params)}"]
@@ -189,13 +191,13 @@ def refuse_not_sent(backend: Backend, use: str, params: Mapping[str, str], where
 
 
 def fit_params(spec: RunSpec, plugins: Plugins, doubts: Iterable[str] = ()) -> RunSpec:
-    """Return a run whose subtasks hold the parameters that are sent; what is left out is in `not_sent`.
+    """Return a run whose subtasks have exactly the parameters to send; omitted ones are in `not_sent`.
 
-    `doubts` are lines that are known already; those on the models' parameters are added.
+    `doubts` are existing notes; those on the models' parameters are added.
 
     Raises:
-        ConfigError: a parameter that a user sets or a task requires is not sent, or a value cannot be meant.
-        UsageError: a backend cannot be made, or refuses a value.
+        ConfigError: a parameter that a user sets or a task requires is not sent, or a value is invalid.
+        UsageError: a backend cannot be created, or refuses a value.
     """
     backends = {
         name: plugins.make("backend", model.backend, model.options, where=f"models.{model.name}.options")
@@ -223,7 +225,7 @@ def fit_params(spec: RunSpec, plugins: Plugins, doubts: Iterable[str] = ()) -> R
 
 
 def _with_stop(subtask: Subtask, task: Task, backend: Backend) -> Subtask:
-    """Return a subtask with the texts at which its task stops, where it is asked for a text to go on."""
+    """Return a subtask with the stop texts of its task, if the backend takes texts."""
     is_chat = backend.takes == "chat" or (backend.renders and task.prompt.style == "chat")
     if not task.prompt.stop or is_chat or "stop" in subtask.merged:
         return subtask
@@ -231,7 +233,7 @@ def _with_stop(subtask: Subtask, task: Task, backend: Backend) -> Subtask:
 
 
 def _left_out(subtask: Subtask, task: Task, backend: Backend, use: str) -> list[str]:
-    """Return the parameters of a task and its rows that are not sent; refuse those that it requires."""
+    """Return the parameters of a task and its rows that are not sent; raise if one of them is required."""
     names = set(subtask.merged)
     if task.sample.max_tokens:
         names.add("max_tokens")
@@ -240,7 +242,7 @@ def _left_out(subtask: Subtask, task: Task, backend: Backend, use: str) -> list[
         names.add("tools")
         required.add("tools")
     if subtask.merged.get("ignore_eos"):
-        required.add("ignore_eos")  # without it replies end early, and the load is another
+        required.add("ignore_eos")  # without it replies end early, which changes the load
     left_out = unknown_to(backend, names)
     for name in left_out:
         if name in required:
@@ -248,7 +250,7 @@ def _left_out(subtask: Subtask, task: Task, backend: Backend, use: str) -> list[
             raise ConfigError(
                 f"{subtask.key}: params.{name}",
                 f"the task requires it, and the backend {use} does not send it\n{_what_is_sent(backend)}\n"
-                f"  take a backend that sends it{unset}",
+                f"  use a backend that sends it{unset}",
             )
     return left_out
 

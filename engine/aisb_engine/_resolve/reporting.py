@@ -1,4 +1,4 @@
-"""How a run that has ended is shown again: its own `[run]` table with other reporters."""
+"""The configuration to report on a finished run again: its own `[run]` table with other reporters."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from aisb_engine._spec import RunTable
 
 
 def reporter_table(folder: RunFolder | None, names: Sequence[str], sets: Sequence[str]) -> RunTable:
-    """Return the run's own `[run]` table with these reporters, and options `NAME.OPTION=VALUE` for them.
+    """Return the run's `[run]` table with these reporters, and options `NAME.OPTION=VALUE` for them.
 
-    Without a folder, the options are those of `sets` alone.
+    Without a folder, only the options in `sets` are used.
 
     Raises:
-        UsageError: an option begins with no reporter that is asked for.
+        UsageError: an option does not begin with one of the reporters.
     """
     own = read_user_file(folder.config).get("run", {}) if folder and folder.config.exists() else {}
     options: dict[str, Any] = dict(own.get("reporter_options", {}))
@@ -28,7 +28,7 @@ def reporter_table(folder: RunFolder | None, names: Sequence[str], sets: Sequenc
         name = setting.path[0]
         if len(setting.path) < 2 or name not in names:
             raise UsageError(
-                f"--set {text}: it must begin with a reporter that is asked for ({', '.join(names)})"
+                f"--set {text}: it must begin with one of the reporters ({', '.join(names)})"
                 f"{did_you_mean(name, names)}, as in {names[0]}.OPTION=VALUE"
             )
         put(options, setting.path, setting.value, unset=setting.unset)

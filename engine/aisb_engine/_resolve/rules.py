@@ -1,4 +1,4 @@
-"""Which rules a run is scored by: its own, or others on trial; and which keys scoring may not change."""
+"""The rules by which a run is scored: its own, or others for a trial; and the keys that may differ."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ SCORING_KEYS = frozenset(
         ("sample", "areas"),
     }
 )
-"""Keys of a task that scoring reads and no request depends on."""
+"""Keys of a task that only scoring reads, not the requests."""
 
 ASKING_RUN_KEYS = frozenset(
     {"models", "datasets", "launcher", "max_num_workers", "performance", "resolved", "selection"}
 )
-"""Keys of `[run]` that say what is asked."""
+"""Keys of `[run]` that affect requests."""
 
 
 def run_file(folder: RunFolder) -> dict[str, Any]:
     """Return a run's own configuration as plain tables.
 
-    A run that was asked without a judge, and scored with one later, has that judge from then on.
+    If the run was started without a judge and scored with one later, that judge is part of it.
     """
     table = read_user_file(folder.config)
     if "judge" not in table and folder.late_judge.exists():
@@ -51,25 +51,25 @@ def run_file(folder: RunFolder) -> dict[str, Any]:
 
 
 def own_input(folder: RunFolder) -> RunInput:
-    """Return what resolves to a run as it was asked."""
+    """Return the input that resolves to the run as it was started."""
     late = run_file(folder).get("judge")
     return RunInput(file=folder.config, tables={"judge": late} if late else {})
 
 
 def own_spec(folder: RunFolder, plugins: Plugins) -> RunSpec:
-    """Return a run as it was asked, with its own rules.
+    """Return the specification of a run as it was started, with its own rules.
 
     Raises:
-        UsageError: its configuration cannot be resolved any more.
+        UsageError: its configuration can no longer be resolved.
     """
     return resolve(plugins, own_input(folder))
 
 
 def refuse_asking_keys(sets: Iterator[Setting], folder: RunFolder) -> None:
-    """Refuse to score with a setting that belongs to asking: the answers are there already.
+    """Refuse to score with a setting that affects requests, since they have been sent already.
 
     Raises:
-        UsageError: names the key, and says how to start a new run.
+        UsageError: the message names the key, and how to start a new run.
     """
     for setting in sets:
         if not _belongs_to_scoring(setting.path):
@@ -77,10 +77,10 @@ def refuse_asking_keys(sets: Iterator[Setting], folder: RunFolder) -> None:
 
 
 def refuse_other_requests(own: RunSpec, spec: RunSpec, folder: RunFolder) -> None:
-    """Refuse to score with flags that say otherwise what the run was asked.
+    """Refuse to score with flags that affect requests, if they differ from the run's.
 
     Raises:
-        UsageError: names the first key that differs, with both values.
+        UsageError: the message names the first key that differs, with both values.
     """
     before = {subtask.key: subtask for subtask in own.subtasks}
     for subtask in spec.subtasks:
@@ -96,7 +96,7 @@ def refuse_other_requests(own: RunSpec, spec: RunSpec, folder: RunFolder) -> Non
 
 def _refusal(what: str, folder: RunFolder, words: str) -> UsageError:
     return UsageError(
-        f"{what}: this belongs to asking, and the answers in {folder} are there already\n"
+        f"{what}: this affects requests, and those of {folder} have been sent already\n"
         f"  start a new run, without --reuse: aisb run --models … --datasets … with {words}"
     )
 
@@ -112,7 +112,7 @@ def _belongs_to_scoring(path: tuple[str, ...]) -> bool:
 
 
 def _requests(task: Task, subtask: Subtask) -> dict[str, Any]:
-    """Return what decides which requests are sent, by key."""
+    """Return what determines the requests to send, by key."""
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"params"})
     flat = flatten_tables("task", table)
     asked = {key: value for key, value in flat.items() if not _belongs_to_scoring(tuple(key.split(".")))}
@@ -121,7 +121,7 @@ def _requests(task: Task, subtask: Subtask) -> dict[str, Any]:
 
 
 def changed_rules(own: RunSpec, spec: RunSpec, task: str) -> tuple[str, ...]:
-    """Return the keys in which a task is scored otherwise than by the run's own rules."""
+    """Return the keys in which the rules for a task differ from the run's own."""
     if task not in own.tasks:
         return ()
     old, new = (_rules(one.tasks[task]) for one in (own, spec))
@@ -138,12 +138,12 @@ def _rules(task: Task) -> Mapping[str, Any]:
 
 
 def _judged_by(judge: Judge) -> tuple[str, Any, Mapping[str, Any]]:
-    """Return what a judge's verdicts depend on: not where it is served, nor how fast it is asked."""
+    """Return what a judge's verdicts depend on, which excludes its address and its load."""
     return judge.model.backend, judge.model.options.get("model"), {**judge.params, **judge.forced}
 
 
 def with_own_rules(own: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the table of a task that is asked again, with the rules that the run began with."""
+    """Return the table of a task that is run again, with the rules that the run began with."""
     kept = dict(new)
     for key in ("postprocess", "evaluate", "repeats"):
         kept.pop(key, None)

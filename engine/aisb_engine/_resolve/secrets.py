@@ -1,4 +1,4 @@
-"""What may not stand in a configuration, which every run keeps a copy of: keys, and what was masked there."""
+"""Keep secrets out of configurations, of which every run saves a copy, and refuse masked values."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ SECRETS = ("api_key", "apikey", "token", "secret", "password")
 
 
 def refuse_secrets(table: Mapping[str, Any], where: str) -> None:
-    """Refuse a key written into a configuration: it would be copied into every run folder."""
+    """Refuse an API key in a configuration: it would be copied to every run folder."""
     options = table.get("options", {})
     for name in options:
         if name.lower() in SECRETS:
             raise ConfigError(
                 f"{where}.{name}",
-                "a key does not belong in a configuration, which every run keeps a copy of; "
+                "an API key does not belong in a configuration, which every run copies; "
                 "use api_key_env (a variable's name) or api_key_file (a file's path)",
             )
 
 
 def mask_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a model's options as a run folder may keep them: no values of headers, no secrets in the URL.
+    """Return a model's options for a run folder: values of headers and secrets in the URL are masked.
 
-    Headers that `plain_headers` lists keep their values.
+    Headers in `plain_headers` keep their values.
     """
     masked = dict(options)
     if isinstance(options.get("url"), str):
@@ -38,13 +38,13 @@ def mask_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_masked(options: Mapping[str, Any], where: str) -> None:
-    """Refuse a value that was masked when a run kept its configuration."""
+    """Refuse a value that was masked when the configuration of a run was saved."""
     for name in masked_keys(options):
         raise ConfigError(
             f"{where}.{name}",
             "this was a secret, which a run folder does not keep; give it again, as in "
             f"--set {'judge' if where == 'judge' else 'model'}.{name}=…, or use api_key_env or headers_env; "
-            "headers that are no secrets can be listed in plain_headers",
+            "headers that are not secret can be listed in plain_headers",
         )
 
 
@@ -57,7 +57,7 @@ def masked_keys(options: Mapping[str, Any]) -> list[str]:
 
 
 def keys_to_give_again(spec: RunSpec) -> list[str]:
-    """Return the paths of the settings that a run folder does not keep, as `--set` takes them."""
+    """Return the paths of the settings that a run folder does not keep, in the form of `--set`."""
     tables = {
         "model" if len(spec.models) == 1 else f"models.{model.name}": model.options
         for model in spec.models.values()

@@ -1,4 +1,4 @@
-"""Plain tables laid over each other, and the paths that name a key in them (`--set PATH=VALUE`)."""
+"""Merge plain tables, and set keys in them by path (`--set PATH=VALUE`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Setting(NamedTuple):
-    """One `--set PATH=VALUE`; `unset` when there is no value."""
+    """One `--set PATH=VALUE`; `unset` is true if there is no value."""
 
     path: tuple[str, ...]
     value: Any
@@ -22,9 +22,9 @@ class Setting(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Setting:
-        """Read `PATH=VALUE`: the value as TOML, else as a string; `PATH=` unsets.
+        """Parse `PATH=VALUE`: the value is TOML, or else a string; `PATH=` unsets the key.
 
-        Keys with dots stand in quotes: `models."qwen2.5".url=…`.
+        Keys with dots need quotes: `models."qwen2.5".url=…`.
         """
         path, equals, value = text.partition("=")
         if not equals or not path.strip():
@@ -50,10 +50,10 @@ def launcher_options(sets: Iterable[str]) -> dict[str, Any]:
 
 
 def split_path(path: str) -> tuple[str, ...]:
-    """Split a dotted path; parts in double quotes may hold dots.
+    """Split a dotted path; parts in double quotes may contain dots.
 
     Raises:
-        ConfigError: the path is no TOML key.
+        ConfigError: the path is not a TOML key.
     """
     try:
         table: Any = tomllib.loads(f"{path} = 0")
@@ -67,7 +67,7 @@ def split_path(path: str) -> tuple[str, ...]:
 
 
 def overlay(*tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay tables over each other, later over earlier: tables merge, all else (a list too) is replaced."""
+    """Merge tables, later ones over earlier ones: tables merge, other values and lists are replaced."""
     result: dict[str, Any] = {}
     for table in tables:
         for key, value in table.items():
@@ -80,10 +80,10 @@ def overlay(*tables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def put(table: dict[str, Any], path: Sequence[str], value: Any, *, unset: bool = False) -> None:
-    """Set or unset the key at a path, making tables on the way.
+    """Set or unset the key at a path; missing tables on the path are created.
 
     Raises:
-        ConfigError: a key on the way is not a table.
+        ConfigError: a key on the path is not a table.
     """
     *way, last = path
     for depth, key in enumerate(way):
@@ -97,10 +97,10 @@ def put(table: dict[str, Any], path: Sequence[str], value: Any, *, unset: bool =
 
 
 def validate(model: type[M], table: Mapping[str, Any], where: str) -> M:
-    """Make a model of a table.
+    """Create a model from a table.
 
     Raises:
-        ConfigError: all that is wrong with it, each key by its path, an unknown one with the nearest name.
+        ConfigError: all errors, each with the path of its key; for an unknown key with the nearest name.
     """
     try:
         return model.model_validate(table)
@@ -120,7 +120,7 @@ def _problem(model: type[BaseModel], problem: Any, where: str) -> tuple[str, str
         near = did_you_mean(name, _fields(model, location[:-1]))
         return path, f"there is no such key{near}"
     if problem["type"] == "missing":
-        return path, "this key is needed"
+        return path, "this key is required"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
     shown = "" if isinstance(given, Mapping) else f" (it is {given!r})"
@@ -128,7 +128,7 @@ def _problem(model: type[BaseModel], problem: Any, where: str) -> tuple[str, str
 
 
 def _fields(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
-    """Return the keys that the table at a location may have."""
+    """Return the possible keys of the table at a location."""
     here: Any = model
     for part in location:
         if isinstance(part, int):
@@ -141,7 +141,7 @@ def _fields(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
 
 
 def _inner_model(annotation: Any) -> Any:
-    """Return the model inside an annotation such as `list[Use]` or `dict[str, FieldTable]`."""
+    """Return the model in an annotation such as `list[Use]` or `dict[str, FieldTable]`."""
     if _is_model(annotation):
         return annotation
     return next(

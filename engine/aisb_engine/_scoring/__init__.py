@@ -1,1 +1,1 @@
-"""How right a model is: answers found, graded, summed up, audited, compared."""
+"""Score predictions: find the answers, grade them, and aggregate the grades to metrics."""

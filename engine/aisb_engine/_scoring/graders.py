@@ -1,4 +1,4 @@
-"""What grades the answers of a run: postprocessors and evaluators, made once for each task."""
+"""The graders of a run: postprocessors and evaluators, created once for each task."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Graders:
-    """The steps and evaluators of a task, and why others of them could not be made.
+    """The postprocessors and evaluators of a task, and the errors of those that could not be created.
 
-    `steps` is None where one of them could not be made: then no answer can be found.
+    `steps` is None if one of the postprocessors could not be created: then no answer can be found.
     """
 
     steps: Steps | None
@@ -32,7 +32,7 @@ class Graders:
 
 @dataclass(slots=True)
 class RunGraders:
-    """The graders of each task of a run: made when they are first asked for, and kept for all its models."""
+    """The graders of each task of a run: created at first use, and shared by all its models."""
 
     spec: RunSpec
     plugins: Plugins
@@ -43,7 +43,7 @@ class RunGraders:
         """Return the graders of a task.
 
         Raises:
-            UsageError: a step or an evaluator is not there, or does not take its options.
+            UsageError: a postprocessor or evaluator does not exist, or does not take its options.
         """
         if name not in self._made:
             task = self.spec.tasks[name]
@@ -52,10 +52,10 @@ class RunGraders:
         return self._made[name]
 
     def check(self, faults: PluginFaults, display: Display) -> None:
-        """Make the graders of all tasks, and name those that cannot be made: hours before they are needed.
+        """Create the graders of all tasks and report failures before anything is sent, not hours later.
 
         Raises:
-            UsageError: one is not there, or does not take its options.
+            UsageError: one does not exist, or does not take its options.
         """
         for name, task in self.spec.tasks.items():
             known = len(faults.faults)
@@ -66,10 +66,10 @@ class RunGraders:
 
 
 def make_graders(task: Task, plugins: Plugins, ask: Ask | None = None) -> Graders:
-    """Make the steps and evaluators that a task names.
+    """Create the postprocessors and evaluators of a task.
 
     Raises:
-        UsageError: one is not there, or does not take its options.
+        UsageError: one does not exist, or does not take its options.
     """
     steps, errors = None, list[ComponentError]()
     try:

@@ -1,7 +1,7 @@
-"""Ask the model that judges: through the engine, logged like any run, and nothing twice.
+"""Ask the judge model: through the engine, logged like any run, and never twice with the same question.
 
-A question is known by its content: the judge, what it is asked, and its parameters. So scoring again sends
-nothing, and neither does another answer that reads the same. A failed question is asked again the next time.
+A question is identified by its content: the judge, the messages and the parameters. Scoring again therefore
+sends nothing, and identical answers are judged once. A failed question is asked again by the next command.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from aisb._errors import ConfigError, RunError, ServiceError
 from aisb._evaluator import Ask
 from aisb._options import injected_types
 from aisb._types import Prediction, Request
-from aisb_engine._data.prompts import cross
+from aisb_engine._data.prompts import convert_prompt
 from aisb_engine._http.client import connect
 from aisb_engine._http.waiting import waiting_for
 from aisb_engine._progress import Display, Progress
@@ -42,13 +42,13 @@ from aisb_engine._spec import Judge, Load, RunSpec, Task
 MAX_CONCURRENT_QUESTIONS = 32
 
 JudgeAnswer = Callable[[Request, Progress], Awaitable[Prediction]]
-"""Answers one request, and counts it."""
+"""Sends one request, counts it, and returns the prediction."""
 
 
 class AnswerRequests(Protocol):
-    """How the judge's service is asked: `answer_requests` of the engine, which sends, retries and logs.
+    """Sends requests to the judge's service with retries and a log: the engine's `answer_requests`.
 
-    Scoring is handed it, so that it knows nothing of sending.
+    It is passed in, since scoring must not import inference.
     """
 
     def __call__(
@@ -61,15 +61,15 @@ class AnswerRequests(Protocol):
         note: Callable[[str], None],
         say: Callable[[str], None],
     ) -> AbstractAsyncContextManager[JudgeAnswer]:
-        """Return what answers requests while the block runs; attempts are logged in the folder.
+        """Return a function that answers requests while the block runs; attempts are logged in the folder.
 
-        An answer raises ServiceError when nothing has succeeded for longer than `load.outage`.
+        It raises ServiceError if nothing has succeeded for longer than `load.outage`.
         """
 
 
 @dataclass(slots=True)
 class JudgeTally:
-    """What judging one subtask took. `found` were in the log; tokens are those of all replies."""
+    """Counts of judging one subtask. `found` questions were in the log; tokens are those of all replies."""
 
     questions: int = 0
     found: int = 0
@@ -79,14 +79,14 @@ class JudgeTally:
     not_sent: set[str] = field(default_factory=set)
 
     def add(self, prediction: Prediction) -> None:
-        """Count the tokens of one reply."""
+        """Add the tokens of one reply."""
         if prediction.usage:
             self.input_tokens = (self.input_tokens or 0) + (prediction.usage.input_tokens or 0)
             self.output_tokens = (self.output_tokens or 0) + (prediction.usage.output_tokens or 0)
 
     def told(self, judge: str) -> str:
-        """Say it in one line."""
-        words = f"judged by {judge}: {self.questions} questions, {self.found} of them asked before"
+        """Return a summary in one line."""
+        words = f"judged by {judge}: {self.questions} questions, {self.found} of them answered in the log"
         if self.input_tokens is not None:
             words += f", {self.input_tokens:,} tokens in, {self.output_tokens:,} out"
         words += f", {self.failed} failed" if self.failed else ""
@@ -97,10 +97,10 @@ class JudgeTally:
 
 @dataclass(slots=True)
 class Judging:
-    """The judge of a run while answers are scored; its service is looked for at the first new question.
+    """The judge of a run during scoring. It connects to its service at the first new question.
 
-    Without `answer_requests` nothing is sent: a question that was never asked is an error. `again` is the
-    command that goes on with it. `wait` is how many seconds a service that is still loading is waited for.
+    Without `answer_requests` nothing is sent, and a new question is an error. `again` is the command that
+    continues the scoring. `wait` is the time in seconds to wait for a service that is still loading.
     """
 
     judge: Judge
@@ -134,18 +134,18 @@ class Judging:
 
     @property
     def concurrency(self) -> int:
-        """How many answers are to be judged at a time, so that the judge is kept as busy as its load says."""
+        """The number of answers to grade concurrently, so that the judge gets the load that is set for it."""
         return max(MAX_CONCURRENT_QUESTIONS, self.judge.load.clients(self._made()))
 
     def begin(self, task: str, questions: int = 0) -> None:
-        """Begin to count for another subtask, which will ask this many questions."""
+        """Reset the counts for a subtask, which will ask this number of questions."""
         self.tally = JudgeTally()
         self._counted.clear()
         self.progress = Progress(self.name, f"judging {task}", self.log_file, total=questions)
 
     @contextmanager
     def shown(self, display: Display) -> Iterator[None]:
-        """Show how far the judging is, where there is something to ask."""
+        """Show the progress of judging while the block runs, if there is something to ask."""
         progress = self.progress
         progress.phase, progress.started = "asking", time.monotonic()
         self._display = display
@@ -162,7 +162,7 @@ class Judging:
             self._display = None
 
     def told(self) -> dict[str, Any]:
-        """Return what judging the subtask took, as results keep it."""
+        """Return the summary of judging the subtask for the results file."""
         tally = self.tally
         return {
             "model": self.name,
@@ -174,11 +174,11 @@ class Judging:
         }
 
     async def ask(self, request: Request) -> Prediction:
-        """Answer one question, from the log where it was asked before. The text is without reasoning.
+        """Answer one question, from the log if it was asked before. The text has no reasoning.
 
         Raises:
             ServiceError: the judge cannot be reached, or does not serve its model.
-            RunError: the log cannot be written; or nothing is to be sent, and this was never asked.
+            RunError: the log cannot be written, or the question is new and nothing may be sent.
         """
         request = self._ready(request)
         self.tally.questions += 1
@@ -189,8 +189,9 @@ class Judging:
             self.progress.resumed += 1
         elif self.answer_requests is None:
             raise RunError(
-                f"the judge {self.name} was not asked about every answer yet, and this command asks nothing\n"
-                f"  let it judge first, with {self.again}"
+                f"the judge {self.name} was not asked about every answer yet, "
+                "and this command sends nothing\n"
+                f"  complete the judging first, with {self.again}"
             )
         else:
             sending = self._under_way.get(request.key)
@@ -209,16 +210,16 @@ class Judging:
         return replace(found, text=VisibleText.of(found.text, marks).text)
 
     def _ready(self, request: Request) -> Request:
-        """Return what is sent, with its content in place of the sample's id."""
+        """Return the request to send, with a hash of its content in place of the sample id."""
         backend = self._made()
         params = {**self.judge.params, **request.params, **self.judge.forced}
-        for name in unknown_to(backend, params):  # of the evaluator: the judge's own are checked
+        for name in unknown_to(backend, params):  # set by the evaluator; the judge's own are checked already
             del params[name]
             self.tally.not_sent.add(name)
         if request.repeat and sends(backend, "seed"):
             params.setdefault("seed", self.judge.load.seed + request.repeat)
         of = request.sample_id
-        request = cross(replace(request, params=params), backend.takes, self.judge.model.system)
+        request = convert_prompt(replace(request, params=params), backend.takes, self.judge.model.system)
         model = self.judge.model
         prompt = prompt_of(request)
         content = [model.backend, model.options.get("model"), prompt, params]
@@ -240,7 +241,7 @@ class Judging:
             self._under_way.pop(request.key, None)
 
     async def _opened(self, answer_requests: AnswerRequests) -> JudgeAnswer:
-        """Look for the service and open the log, once."""
+        """Connect to the service and open the log, once."""
         async with self._opening:
             if self._unready is not None:
                 raise ServiceError(self._unready)
@@ -277,14 +278,14 @@ class Judging:
     def _not_ready(self, error: ServiceError) -> str:
         return (
             f"the judge {self.name}: {error}\n"
-            f"  when it is ready, go on with {self.again}: what it has said is kept"
+            f"  when it is ready, continue with {self.again}: the verdicts so far are kept"
         )
 
     def _made(self) -> Backend:
         """Return the judge's backend.
 
         Raises:
-            UsageError: it cannot be made, or would not honour a parameter.
+            UsageError: it cannot be created, or does not support a parameter.
         """
         if self._backend is None:
             self._backend = judge_backend(self.judge, self.plugins)
@@ -307,26 +308,26 @@ class Judging:
 
 
 def _seen(sending: asyncio.Task[Prediction]) -> None:
-    """Take note of how a question ended, also where nobody waits for its answer any more."""
+    """Retrieve the exception of a question that nobody waits for any more, which asyncio would report."""
     if not sending.cancelled():
         sending.exception()
 
 
 def is_judged(task: Task, plugins: Plugins) -> bool:
-    """Say whether an evaluator of a task asks a model."""
+    """Return whether an evaluator of a task asks the judge."""
     return any(
         Ask in injected_types(plugins.find("evaluator", use.use).factory).values() for use in task.evaluate
     )
 
 
 def check_judge(spec: RunSpec, plugins: Plugins) -> list[str]:
-    """Refuse to begin where answers are to be judged and nothing says by whom, or the judge cannot be made.
+    """Check before the run starts that tasks with judging evaluators have a judge that can be created.
 
-    Return lines on names of its parameters that look misspelt.
+    Return notes on names of its parameters that look misspelt.
 
     Raises:
-        ConfigError: says how a judge is named, or which of its parameters is not right.
-        UsageError: its backend cannot be made.
+        ConfigError: no judge is set, or one of its parameters is invalid.
+        UsageError: its backend cannot be created.
     """
     judged = [task.name for task in spec.tasks.values() if is_judged(task, plugins)]
     if not judged:
@@ -339,10 +340,10 @@ def check_judge(spec: RunSpec, plugins: Plugins) -> list[str]:
 
 
 def judge_backend(judge: Judge, plugins: Plugins) -> Backend:
-    """Make the backend of a judge.
+    """Create the backend of a judge.
 
     Raises:
-        UsageError: it cannot be made, or would not honour a parameter.
+        UsageError: it cannot be created, or does not support a parameter.
     """
     model = judge.model
     backend: Backend = connect(plugins.make("backend", model.backend, model.options, where="judge.options"))
@@ -358,7 +359,7 @@ def missing_judge_error(task: str) -> ConfigError:
     """Return the error for a task that needs a judge."""
     return ConfigError(
         "judge",
-        f"{task} is judged by a model, and none is named\n"
+        f"{task} is graded by a judge model, and none is set\n"
         "  name one with --judge NAME (any model, with --judge-url where it is served), "
         "or write a table [judge] in aisb.toml",
     )
@@ -372,7 +373,7 @@ def judging_of(
     answer_requests: AnswerRequests | None = None,
     session: int = 0,
 ) -> Judging | None:
-    """Return the judging of a run, with what its judge has said before; None where no judge is named.
+    """Return the judge of a run, with its logged answers; None if the run has no judge.
 
     Without `answer_requests` nothing is sent.
     """

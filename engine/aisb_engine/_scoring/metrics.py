@@ -1,7 +1,6 @@
-"""Sum scores up: accuracy with its interval, what repeats and groups add, and how much of it is unclear.
+"""Aggregate scores: accuracy with its confidence interval, metrics of repeats and groups, unclear outcomes.
 
-Percentages throughout. Right means the outcome `correct`; anything else counts as not right, and n is the
-number asked.
+All shares are percentages. Any outcome but `correct` counts as not correct; n is the number of samples.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from aisb._types import OUTCOMES, Metric, Outcome, Score
 from aisb_engine._scoring.repeats import g_pass_at_k, maj_at_k, mean_of_shares
 
 UNCLEAR_WARNING = 2.0
-"""The percentage of unclear outcomes above which a result is to carry a warning."""
+"""The percentage of unclear outcomes above which a result gets a warning."""
 
 
 class _Wanted(NamedTuple):
-    """Which numbers over repeats are wanted: for each k, and for each threshold of g-pass@k."""
+    """The k and the thresholds of the metrics over repeats."""
 
     k: Sequence[int]
     thresholds: Sequence[float]
@@ -34,14 +33,14 @@ def summarize(
     thresholds: Sequence[float] = (),
     clusters: Mapping[str, str] | None = None,
 ) -> list[Metric]:
-    """Return the metrics of right-or-wrong scores, the headline first.
+    """Return the metrics of scores that are right or wrong, the headline first.
 
-    One run: `accuracy`. With n repeats a sample: `accuracy (n runs average)`, `avg@n`, and `pass@k`,
-    `cons@k`, `maj@k` for each k asked for (default n), and `g-pass@k_t` for each of `thresholds`. With
-    groups, each of these again for every group,
-    then `naive_average` (the mean over groups) and `weighted_average` (over all samples). The interval is
-    Wilson's for one run, clustered by sample for repeats, and clustered by what samples share, such as a
-    passage: `clusters` (by sample id), or else what the scores say.
+    Without repeats: `accuracy`. With n repeats: `accuracy (n runs average)`, `avg@n`; `pass@k`, `cons@k` and
+    `maj@k` for each k (default n); and `g-pass@k_t` for each of `thresholds`. With groups: also each of these
+    for every group, `naive_average` (the mean over groups) and `weighted_average` (over all samples).
+
+    Intervals are Wilson's. They are clustered by sample if there are repeats, and by shared material, such as
+    a passage: `clusters` maps sample ids to it, by default from the scores.
 
     Raises:
         ValueError: a k is less than 1 or more than the number of repeats.
@@ -77,35 +76,35 @@ def summarize(
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Where every prediction ended: a count for each outcome; the counts add up to `asked`."""
+    """The number of predictions with each outcome; the counts add up to `asked`."""
 
     counts: Mapping[Outcome, int]
 
     @property
     def asked(self) -> int:
-        """How many predictions there are."""
+        """The number of predictions."""
         return sum(self.counts.values())
 
     @property
     def unclear(self) -> int:
-        """How many ended neither right nor wrong."""
+        """The number of predictions that are neither correct nor wrong."""
         return self.asked - self.counts["correct"] - self.counts["wrong"]
 
     @property
     def unclear_share(self) -> float:
-        """The percentage that ended neither right nor wrong."""
+        """The percentage of predictions that are neither correct nor wrong."""
         return 100 * self.unclear / self.asked if self.asked else 0.0
 
     @property
     def doubtful(self) -> bool:
-        """Whether so much is unclear that the headline needs a warning."""
+        """Whether the headline needs a warning because so many outcomes are unclear."""
         return self.unclear_share > UNCLEAR_WARNING
 
     @property
     def bounds(self) -> Interval | None:
-        """The headline with everything unclear taken as wrong, and with everything unclear left out.
+        """The headline if all unclear outcomes are counted as wrong, and if they are left out.
 
-        (0, 100) where everything is unclear, since nothing is known then; None where nothing was asked.
+        (0, 100) if all outcomes are unclear; None if there are no predictions.
         """
         if not self.asked:
             return None
@@ -117,23 +116,23 @@ def ledger(scores: Sequence[Score]) -> Ledger:
     """Count the outcomes of scores."""
     counts = Counter(score.outcome for score in scores)
     if counts[None]:
-        raise ValueError(f"{counts[None]} scores have no outcome; scoring gives every score one")
+        raise ValueError(f"{counts[None]} scores have no outcome; the engine must set one for each")
     return Ledger({name: counts[name] for name in OUTCOMES})
 
 
 def outcomes(scores: Sequence[Score]) -> dict[Outcome, int]:
-    """Return how many scores have each of the six outcomes."""
+    """Return the number of scores for each of the six outcomes."""
     return dict(ledger(scores).counts)
 
 
 def bounds(scores: Sequence[Score]) -> Interval | None:
-    """Return the headline in percent with everything unclear wrong, and with everything unclear left out."""
+    """Return the headline in percent if unclear outcomes are wrong, and if they are left out."""
     return ledger(scores).bounds
 
 
 @dataclass(slots=True)
 class _Votes:
-    """What the repeats of one sample said."""
+    """The outcomes of the repeats of one sample."""
 
     right: int = 0
     seen: int = 0
@@ -144,7 +143,7 @@ class _Votes:
         if score.outcome == "correct":
             self.right += 1
         elif score.answer is not None:
-            # An evaluator that knows that "70,000" and "70000" are one answer says so in `vote`.
+            # An evaluator sets `vote` if it knows that two texts, such as "70,000" and "70000", are equal.
             self.others = self.others or Counter()
             self.others[str(score.details.get("vote", score.answer))] += 1
 
@@ -165,15 +164,13 @@ def _measures(
         samples.setdefault(score.sample_id, _Votes()).add(score)
     asked = repeats * len(samples)
     if any(votes.seen > repeats for votes in samples.values()):
-        raise ValueError(
-            "a sample is scored more often than it was asked; scores of one evaluator belong together"
-        )
+        raise ValueError("a sample has more scores than repeats; pass the scores of one evaluator only")
 
     def metric(name: str, share: float, interval: Interval, count: int) -> Metric:
         low, high = interval
         return Metric(name, 100 * share, 100 * low, 100 * high, "%", count, group)
 
-    # A repeat that is missing counts as not right, so a sample always has `repeats` values.
+    # A missing repeat counts as not correct, so every sample has `repeats` values.
     shared: dict[str, list[float]] = {}
     for sample_id, votes in samples.items():
         values = [1.0] * votes.right + [0.0] * (repeats - votes.right)
@@ -214,7 +211,7 @@ def _measures(
 def over_areas(metrics: Sequence[Metric], areas: Mapping[str, Sequence[str]]) -> list[Metric]:
     """Return the averages over the groups of each area; `areas` has the areas of each group.
 
-    They are computed as those over all groups, from the first metric of each group.
+    They are computed like those over all groups, from the first metric of each group.
     """
     first: dict[str, Metric] = {}
     for metric in metrics:
@@ -235,9 +232,9 @@ def over_areas(metrics: Sequence[Metric], areas: Mapping[str, Sequence[str]]) ->
 def over_some_groups(
     metrics: Sequence[Metric], present: Collection[str | None], every: Mapping[str, Sequence[str]]
 ) -> list[Metric]:
-    """Say of each number over groups how many of them it is over, where the task has more.
+    """Set `groups` of each metric that covers fewer groups than the task has.
 
-    `present` are the groups that have scores, and `every` all groups of the task, each with its areas.
+    `present` are the groups with scores, `every` all groups of the task, each with its areas.
     """
 
     def counted(metric: Metric) -> Metric:
@@ -251,13 +248,13 @@ def over_some_groups(
 
 
 def _averages(overall: Metric | None, groups: Sequence[Metric]) -> list[Metric]:
-    """Return the mean over groups and the mean over samples; `groups` has the headline of each."""
+    """Return the mean over groups and the mean over samples; `groups` has the headline of each group."""
     shares = [((m.value or 0.0) / 100, ((m.low or 0.0) / 100, (m.high or 0.0) / 100)) for m in groups]
     low, high = mean_of_shares(shares)
     naive = 100 * fsum(share for share, _ in shares) / len(shares)
     count = sum(metric.count for metric in groups)
     weighted = fsum((m.value or 0.0) * m.count for m in groups) / count
-    # Samples without a group are in the headline and in no group, and so in neither average.
+    # Samples without a group are part of the headline, but not of these averages.
     whole = overall if overall and overall.count == count else None
     total = whole or Metric("", weighted, *_percent(wilson(min(1.0, weighted / 100), count)))
     return [

@@ -1,4 +1,4 @@
-"""Choose the likeliest of a question's options."""
+"""Select the most likely option of a question."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Normalise = Literal["none", "tokens", "bytes", "prompt"]
 
 
 def likeliest(options: Sequence[Logprob], normalise: Normalise) -> int:
-    """Return the position of the option with the highest log-likelihood, the first one of equals."""
+    """Return the index of the option with the highest log-likelihood; the first of equal ones."""
     values = [normalised(option, normalise) for option in options]
     return values.index(max(values))
 
 
 def normalised(option: Logprob, by: Normalise) -> float:
-    """Return an option's log-likelihood: the sum, per token, per byte, or the mean over all of the prompt."""
+    """Return an option's log-likelihood: the sum, per token, per byte, or the mean including the prompt."""
     if by == "tokens":
         return option.total / option.tokens
     if by == "bytes":

@@ -1,4 +1,4 @@
-"""The scoring half of a run: from the log to `results/`, as often as wanted, without sending anything."""
+"""Score a run from its log and write `results/`, without sending anything except questions to a judge."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ from aisb_engine._spec import MarksTable, RunTable, Subtask, Task
 
 @dataclass(slots=True)
 class ScoredSubtask:
-    """How scoring a run went: requests that had failed, a judge's that did, and what is to be said.
+    """The result of scoring a run: failed requests, failed questions to the judge, and notes.
 
-    `unmade` are the samples that were never asked because a plugin raised.
+    `unmade` is the number of samples that were never sent because a plugin raised.
     """
 
     failed: int = 0
@@ -61,16 +61,16 @@ async def score_run(
     left_out: Mapping[str, str] | None = None,
     trials: Mapping[str, Sequence[str]] | None = None,
 ) -> ScoredSubtask:
-    """Score every subtask of a run; what plugins raise is recorded in `faults`, and ends nothing else.
+    """Score every subtask of a run; `faults` records exceptions of plugins, which end nothing else.
 
-    `answers` are those that were read from the log already, by the key of the subtask; they are taken out of
-    it. `left_out` are tasks that could not be asked, with the reason. `trials` has, for each task, the keys
-    in which it is scored otherwise than by the run's own rules.
+    `answers` are logs that were read already, by the key of the subtask; they are removed from it. `left_out`
+    are tasks that could not be run, with the reason. `trials` has for each task the keys of the rules that
+    differ from the run's own.
 
     Raises:
-        RunError: a subtask was never asked.
-        ServiceError: the model that judges cannot be asked; what it has said is kept.
-        UsageError: a postprocessor or evaluator is not there, or does not take its options.
+        RunError: a subtask was never started.
+        ServiceError: the judge cannot be reached; its verdicts so far are kept.
+        UsageError: a postprocessor or evaluator does not exist, or does not take its options.
     """
     scoring = folder.new_pass(datetime.now())  # noqa: DTZ005 - as run folders
     scored, spec, judging = ScoredSubtask(), graders.spec, graders.judging
@@ -78,12 +78,12 @@ async def score_run(
         for subtask in spec.subtasks:
             task, name = spec.tasks[subtask.task], f"{subtask.task} · {subtask.model}"
             if not task.evaluate:
-                display.say(f"{subtask.task} has no evaluator: its predictions are kept, and not scored")
+                display.say(f"{subtask.task} has no evaluator: its predictions are kept, but not scored")
                 continue
             if why := (left_out or {}).get(subtask.task):
                 scored.unmade += 1
-                reason = "" if faults.faults else f": {why}"  # it is said with this command's own faults
-                scored.notes.append(f"{name}: not asked, and not scored{reason}")
+                reason = "" if faults.faults else f": {why}"  # this command's own faults include it
+                scored.notes.append(f"{name}: not run, and not scored{reason}")
                 if not (folder.log(subtask.model, subtask.task) / SAMPLES).exists():
                     continue
             results = await score_subtask(
@@ -104,16 +104,14 @@ async def score_run(
             scored.failed += results["failed"]
             scored.unmade += results["unmade"]
             if left := results["not_asked_yet"]:
-                scored.notes.append(
-                    f"{name}: {left} requests were not asked yet; the score is over the others"
-                )
+                scored.notes.append(f"{name}: {left} requests were not sent yet; the score covers the others")
             if judging and "judge" in results:
                 scored.unjudged += judging.tally.failed
                 scored.notes.append(f"{name}: {judging.tally.told(judging.name)}")
                 if judging.tally.failed:
                     scored.notes.append(
-                        f"  the first that failed: {judging.progress.first_failure}\n"
-                        f"  see {judging.log_file}; ask for what is missing with: "
+                        f"  the first failure: {judging.progress.first_failure}\n"
+                        f"  see {judging.log_file}; ask the missing questions with: "
                         f"aisb score {folder}"
                     )
     return scored
@@ -135,19 +133,17 @@ async def score_subtask(
     marks: MarksTable | None = None,
     trial: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Score what a subtask's log holds and write its results; return them.
+    """Score the log of a subtask and write its results; return them.
 
-    `answers` are those of the log where it was read already, and the prediction files written. `trial` are
-    the keys in which the rules are not the run's own.
-
-    Targets are made again from the rows that the log keeps, so that a task may say otherwise what is right.
-    What plugins raise is recorded in `faults`; what could not be computed is missing from the results, which
-    say so.
+    `answers` is the log if it was read already and the prediction files are written. `trial` are the keys of
+    the rules that differ from the run's own. Reference answers are derived again from the logged rows, so a
+    task may define them differently now. `faults` records exceptions of plugins; the results name what is
+    missing for that reason.
 
     Raises:
-        RunError: the subtask was never asked.
-        UsageError: a postprocessor or evaluator is not there, or does not take its options.
-        ServiceError: the model that judges cannot be asked.
+        RunError: the subtask was never started.
+        UsageError: a postprocessor or evaluator does not exist, or does not take its options.
+        ServiceError: the judge cannot be reached.
     """
     model, name = subtask.model, subtask.task
     if answers is None:
@@ -178,7 +174,7 @@ async def score_subtask(
 
 
 class Graded(NamedTuple):
-    """The results of a subtask, the scores that they are made of, and those beside the headline."""
+    """The results of a subtask, the scores behind the headline, and the scores of all evaluators."""
 
     results: dict[str, Any]
     scored: Mapping[str, Sequence[Score]]
@@ -201,14 +197,14 @@ async def grade_subtask(
     trial: Sequence[str] = (),
     settled: Mapping[tuple[str, int], Sequence[Score]] | None = None,
 ) -> Graded:
-    """Grade what was answered in a subtask, and sum it up; nothing is written.
+    """Grade the answers of a subtask and aggregate the scores; nothing is written.
 
-    `settled` has answers by sample and repeat that are not graded: these scores count for them.
+    `settled` has existing scores by sample and repeat; these answers are not graded.
 
     Raises:
-        UsageError: a postprocessor or evaluator is not there, or does not take its options.
-        ServiceError: the model that judges cannot be asked.
-        RunError: the judge was not asked about an answer, and this command asks nothing.
+        UsageError: a postprocessor or evaluator does not exist, or does not take its options.
+        ServiceError: the judge cannot be reached.
+        RunError: the judge was not asked about an answer, and this command sends nothing.
     """
     settled = settled or {}
     faults = PluginFaults(parent=faults)
@@ -236,7 +232,7 @@ async def grade_subtask(
             marks=marks,
             episodes=answers.episodes,
         )
-        if steps is None:  # no answer can be found, so that there is nothing to grade
+        if steps is None:  # without postprocessors no answer can be found, so there is nothing to grade
             judges = {}
         elif judging:
             each = sum(judge.questions_per_answer for judge in judges.values())
@@ -247,7 +243,7 @@ async def grade_subtask(
             scored = await grade()
         scored = _with_settled(scored, settled, samples)
         by_evaluator = measure(task, scored, plugins, judges=judges, faults=faults)
-    except ComponentError as error:  # a step cannot be made: no answer can be graded
+    except ComponentError as error:  # a step cannot be created, so no answer can be graded
         faults.add(error, f"task {task.name}")
     contested: Dispute | None = None
     if scored and steps is not None and not judging and not settled:
@@ -263,8 +259,10 @@ async def grade_subtask(
             marks=marks,
         )
     areas = group_areas(task, [samples[one.sample.id] for one in asked if not one.broken])
-    metrics = _told_apart({key: [*own, *over_areas(own, areas)] for key, own in by_evaluator.items()})
-    # The first evaluator that has metrics: outcomes and bounds stand beside its number.
+    metrics = _with_distinct_names(
+        {key: [*own, *over_areas(own, areas)] for key, own in by_evaluator.items()}
+    )
+    # The first evaluator with metrics gives the headline, its outcomes and its bounds.
     with_metrics = (key for key, own in by_evaluator.items() if own)
     first = scored.get(next(with_metrics, next(iter(scored), "")), [])
     metrics = over_some_groups(metrics, {one.group for one in first}, answers.task.groups)
@@ -317,7 +315,7 @@ def _with_settled(
     settled: Mapping[tuple[str, int], Sequence[Score]],
     samples: Mapping[str, Sample],
 ) -> dict[str, list[Score]]:
-    """Return scores by evaluator with those that were settled before, in sample and repeat order."""
+    """Return scores by evaluator, with the settled scores added, in sample and repeat order."""
     if not settled:
         return {name: [*scores] for name, scores in scored.items()}
     order = {sample_id: position for position, sample_id in enumerate(samples)}
@@ -336,7 +334,7 @@ def _with_settled(
 def distributions(task: Task, plugins: Plugins) -> dict[str, str]:
     """Return the distributions whose code grades a task, with their versions.
 
-    The engine and core are among them: they cut texts, say how samples ended, and sum up.
+    Engine and core are included, since they select the text to read, determine outcomes and aggregate.
     """
     steps = (*task.postprocess, *task.sample.clean)
     uses: list[tuple[ComponentKind, str]] = [("postprocessor", use.use) for use in steps]
@@ -346,8 +344,8 @@ def distributions(task: Task, plugins: Plugins) -> dict[str, str]:
     return {name: versions.get(name, __version__) for name in sorted({"aisb-core", "aisb-engine", *named})}
 
 
-def _told_apart(by_evaluator: Mapping[str, Iterable[Metric]]) -> list[Metric]:
-    """Return all metrics; where an earlier evaluator has the same name, the later one's is added to it."""
+def _with_distinct_names(by_evaluator: Mapping[str, Iterable[Metric]]) -> list[Metric]:
+    """Return all metrics; if two evaluators have one name for a metric, add the later evaluator's name."""
     taken: set[str] = set()
     told: list[Metric] = []
     for evaluator, metrics in by_evaluator.items():
@@ -363,7 +361,7 @@ def _told_apart(by_evaluator: Mapping[str, Iterable[Metric]]) -> list[Metric]:
 def _first_error(
     folder: RunFolder, subtask: Subtask, scores: Sequence[Score], predictions: Sequence[Prediction]
 ) -> dict[str, str] | None:
-    """Return the first request that failed, else the first answer that could not be graded, with its log."""
+    """Return the first failed request, or else the first answer that could not be graded, with its log."""
     asking = folder.infer_log(subtask.model, subtask.task)
     scoring = folder.eval_log(subtask.model, subtask.task)
     keys = [(one.key, asking) for one in summaries(predictions) if one.failure]
@@ -376,12 +374,12 @@ def _first_error(
 def remade(
     before: AskedTask, task: Task, plugins: Plugins
 ) -> tuple[dict[str, Sample], dict[str, ComponentError]]:
-    """Return a log's samples by id; made again from their fields where the task now reads them otherwise.
+    """Return the samples of a log by id, made again from their fields if the task's rules have changed.
 
-    What a plugin raises at one of them comes second, by its id. A row that could not be asked stays as it is.
+    The second value has the exceptions of plugins by sample id. A row that was never sent stays unchanged.
 
     Raises:
-        ComponentError: a step cannot be made.
+        ComponentError: a postprocessor cannot be created.
     """
     samples = {one.sample.id: one.sample for one in before.asked}
     unmade: dict[str, ComponentError] = {}

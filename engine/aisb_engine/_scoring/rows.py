@@ -1,4 +1,4 @@
-"""Steps and evaluators that are for some rows of a task only: in a file, say, with numbers and texts."""
+"""Postprocessors and evaluators for only some rows of a task, such as those with numbers or with texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def for_rows(use: Use, step: Postprocessor) -> Postprocessor:
-    """Return a step that leaves the text of rows as it is which the step is not for."""
+    """Return a step that leaves texts of other rows unchanged."""
     if not isinstance(use, GradingUse) or not use.only:
         return step
 
@@ -25,19 +25,19 @@ def for_rows(use: Use, step: Postprocessor) -> Postprocessor:
 
 
 def parted(uses: Sequence[GradingUse]) -> list[GradingUse]:
-    """Return the evaluators that are for some rows only."""
+    """Return the evaluators that are limited to some rows."""
     return [use for use in uses if use.only]
 
 
 def use_for(use: GradingUse, uses: Sequence[GradingUse], sample: Sample) -> GradingUse:
-    """Return the evaluator that grades a row, where several together stand under the name of one."""
+    """Return the evaluator that grades a row, if several share one name."""
     if not use.only:
         return use
     return next((part for part in parted(uses) if part.fits(sample.fields)), use)
 
 
 class GraderOfRows(Evaluator):
-    """Evaluators that share the rows of a task, as one: each answer is graded by the one for its row."""
+    """Evaluators for different rows of a task as one: each answer is graded by the one for its row."""
 
     def __init__(self, parts: Sequence[tuple[GradingUse, Evaluator]]) -> None:
         self.parts = parts
@@ -45,17 +45,17 @@ class GraderOfRows(Evaluator):
         self.grades_none = any(one.grades_none for _, one in parts)
 
     def ungraded_details(self, sample: Sample) -> Mapping[str, Any]:
-        """Return what the evaluator of this row says of a sample that could not be graded."""
+        """Return the details of this row's evaluator on a sample that could not be graded."""
         for use, evaluator in self.parts:
             if use.fits(sample.fields):
                 return evaluator.ungraded_details(sample)
         return {}
 
     def score(self, answer: str | None, sample: Sample) -> Score | Awaitable[Score]:
-        """Let the evaluator of this row grade the answer.
+        """Grade the answer with the evaluator for its row.
 
         Raises:
-            ValueError: none is for this row.
+            ValueError: there is none.
         """
         for use, evaluator in self.parts:
             if use.fits(sample.fields):

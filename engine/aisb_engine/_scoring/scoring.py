@@ -1,6 +1,6 @@
-"""From predictions to scores: find each answer, grade it, and say in one word how every sample ended.
+"""Grade predictions: find each answer, score it, and determine the outcome of every sample.
 
-Scoring reads values and returns values, so it can be done again from a run's log any number of times.
+These functions take and return values, so a run can be scored from its log any number of times.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from aisb_engine._spec import GradingUse, MarksTable, Task
 
 MAX_CONCURRENT_GRADES = 32
-"""How many answers an evaluator that waits (a judge, a worker process) has under way at a time."""
+"""The number of answers that an evaluator grades concurrently if it waits for a judge or another process."""
 
 CORRECT_FROM = 1 - 1e-9
-"""The value from which an answer is right; what an evaluator gives below 1 is partial credit."""
+"""The smallest value that counts as correct; anything below it is partial credit."""
 
 
 async def score(
@@ -63,20 +63,20 @@ async def score(
     marks: MarksTable | None = None,
     episodes: Mapping[EpisodeKey, EndedEpisode] | None = None,
 ) -> dict[str, list[Score]]:
-    """Grade predictions, and return the scores of each evaluator by its name, in sample and repeat order.
+    """Grade predictions, and return the scores by the name of the evaluator, in sample and repeat order.
 
-    Of a conversation the last turn is graded. Predictions of samples that are not given are left out. A step
-    or an evaluator that raises ends its sample in the outcome `error`, with the exception in the details, and
-    nothing else; `faults` records it. A second evaluator of one name is called `name-2`. `ask` is for
-    evaluators that ask a model; `steps` and `judges` are the steps and evaluators if they are made already.
-    `unmade` are samples that could not be made again: they end in `error`, too. `marks` are those that the
-    model leaves in its replies beside the known ones. `episodes` are how those of a task with an environment
-    ended; evaluators find each in the sample's field `episode`.
+    Of a conversation the last turn is graded. Predictions whose sample is not in `samples` are skipped. If a
+    postprocessor or an evaluator raises, only that sample gets the outcome `error`, with the exception in the
+    details, and `faults` records it. The second evaluator with the same name is called `name-2`. `ask` is the
+    judge; `steps` and `judges` are existing postprocessors and evaluators. `unmade` has the errors of samples
+    that could not be made again; they get the outcome `error` too. `marks` are the marks in the model's
+    replies, in addition to the known ones. `episodes` are the results of a task with an environment;
+    evaluators find the one of a sample in its field `episode`.
 
     Raises:
-        ComponentError: the factory of a step or an evaluator raised.
-        ServiceError: the model that judges cannot be asked.
-        RunError: what it says cannot be kept, or is not there.
+        ComponentError: the factory of a postprocessor or an evaluator raised.
+        ServiceError: the judge cannot be reached.
+        RunError: the judge's log cannot be written, or it has no answer and nothing may be sent.
     """
     reading = reading_of(task, plugins, marks)
     if steps is None:
@@ -100,9 +100,9 @@ async def score(
     waiting = iter(enumerate(asked))
 
     async def work() -> None:
-        # Workers share one iterator, so an evaluator that does not wait is done by the first of them alone.
+        # Workers share one iterator: an evaluator that never waits is run by the first worker alone.
         for position, number in waiting:
-            prediction = predictions[number]  # large ones are in memory only while they are graded
+            prediction = predictions[number]  # read here, since large ones must not all be in memory
             results[position] = await grader.grade(samples[prediction.sample_id], prediction)
 
     try:
@@ -115,7 +115,7 @@ async def score(
 
 
 def _last_turns(samples: Mapping[str, Sample], predictions: Sequence[Prediction]) -> list[int]:
-    """Return the places of the predictions that are graded, the last turns, in sample and repeat order."""
+    """Return the indices of the predictions to grade, the last turns, in sample and repeat order."""
     order = {sample_id: position for position, sample_id in enumerate(samples)}
     last: dict[tuple[int, int], tuple[int, int]] = {}
     for number, prediction in enumerate(summaries(predictions)):
@@ -128,20 +128,20 @@ def _last_turns(samples: Mapping[str, Sample], predictions: Sequence[Prediction]
 
 
 def chosen(task: Task, prediction: Prediction) -> Extract:
-    """Return the letter of the likeliest option as the answer."""
+    """Return the letter of the most likely option as the answer."""
     by = task.logprob.normalise
     letter = LETTERS[likeliest(prediction.logprobs, by)]
     return Extract(letter, "likeliest" if by == "none" else f"likeliest by {by}", explicit=True)
 
 
 def called(prediction: Prediction) -> Extract:
-    """Return the functions that a reply calls as the answer: a list in JSON, with names and arguments."""
+    """Return the tool calls of a reply as the answer: a JSON list with names and arguments."""
     import json
 
     calls = []
     for call in prediction.tool_calls:
         arguments = call.get("arguments") or "{}"
-        # What is no JSON, or is nested too deeply, is kept as the model wrote it.
+        # Arguments that are not JSON, or nested too deeply, are kept as text.
         with suppress(ValueError, RecursionError):
             parsed = json.loads(arguments)
             json.dumps([[parsed]])
@@ -151,9 +151,9 @@ def called(prediction: Prediction) -> Extract:
 
 
 def evaluator_uses(task: Task) -> dict[str, GradingUse]:
-    """Return the evaluators that a task names, by the names that their scores have.
+    """Return the evaluators of a task by the names that their scores have.
 
-    Those that are for some rows only are one evaluator together: the first of them stands for all.
+    Evaluators that are limited to some rows form one evaluator together; the first stands for all of them.
     """
     uses: dict[str, GradingUse] = {}
     parts = parted(task.evaluate)
@@ -169,9 +169,9 @@ def evaluator_uses(task: Task) -> dict[str, GradingUse]:
 def evaluators(
     task: Task, plugins: Plugins, ask: Ask | None = None, *, faults: PluginFaults | None = None
 ) -> dict[str, Evaluator]:
-    """Make the evaluators that a task names, by the names that their scores have.
+    """Create the evaluators of a task, by the names that their scores have.
 
-    With `faults`, one that raises is recorded there and left out.
+    With `faults`, one whose factory raises is recorded there and omitted.
 
     Raises:
         ComponentError: the factory of one raised.
@@ -188,7 +188,7 @@ def evaluators(
 
 
 def make_evaluator(use: GradingUse, task: Task, plugins: Plugins, ask: Ask | None = None) -> Evaluator:
-    """Make one evaluator of a task; of one that is for some rows only, all of them together.
+    """Create one evaluator of a task; if it is limited to some rows, all such evaluators as one.
 
     Raises:
         ComponentError: a factory raised.
@@ -212,10 +212,9 @@ def measure(
     judges: Mapping[str, Evaluator] | None = None,
     faults: PluginFaults | None = None,
 ) -> dict[str, list[Metric]]:
-    """Return the metrics of each evaluator's scores, with the task's k where right answers are counted.
+    """Return the metrics of each evaluator, with the k of the task for repeats.
 
-    With `faults`, what raises is recorded there, and its metrics are left out. `judges` are the evaluators
-    where they are made already.
+    With `faults`, exceptions are recorded there and the metrics omitted. `judges` are existing evaluators.
 
     Raises:
         ComponentError: an evaluator raised.
@@ -242,7 +241,7 @@ def measure(
 
 
 def _checked(metrics: Iterable[Metric] | None) -> list[Metric] | None:
-    """Return what an evaluator gives as metrics, once it is seen that they are some."""
+    """Return the metrics of an evaluator, or raise if they are not valid metrics."""
     if metrics is None:
         return None
     metrics = list(metrics)
@@ -258,10 +257,11 @@ def _checked(metrics: Iterable[Metric] | None) -> list[Metric] | None:
 
 
 def outcome(prediction: Prediction, found: Extract | None, value: float) -> Outcome:
-    """Say how a prediction ended whose evaluator did not say it itself; its text is without reasoning.
+    """Return the outcome of a prediction for which its evaluator set none; its text has no reasoning.
 
-    Right is right, also when the reply was cut off. What is not right was truncated if the reply was cut off
-    before it marked an answer, and refused if no answer is marked and the text declines to give one.
+    A correct answer is correct even if the reply was cut off. Any other is `truncated` if the reply was cut
+    off before an explicit answer, and `refused` if there is no explicit answer and the text declines to give
+    one.
     """
     if prediction.failure:
         return "error"
@@ -281,9 +281,9 @@ def evaluator_details(
     predictions: Iterable[Prediction],
     prompts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return one evaluator's scores as `--dump-eval-details` shows them: an entry for each sample id.
+    """Return the scores of one evaluator in the form of `--dump-eval-details`: an entry for each sample id.
 
-    `prompts` are by sample id. With repeats, an id has a list of entries in repeat order.
+    `prompts` are by sample id. With repeats, an id has a list of entries, in repeat order.
     """
     texts: dict[tuple[str, int], tuple[int, str]] = {}
     for p in predictions:
@@ -311,7 +311,7 @@ def evaluator_details(
 
 @dataclass(frozen=True, slots=True)
 class _Grader:
-    """Grades one prediction after another; what a plugin raises becomes the outcome of that sample."""
+    """Grades predictions one by one; an exception of a plugin becomes the outcome of the sample."""
 
     task: Task
     plugins: Plugins
@@ -345,7 +345,7 @@ class _Grader:
                 self.faults.add(error, self._place(prediction))
             return self._alike(sample, prediction, _error({"raised": exception_words(error.error)}))
         scores = []
-        prediction = found.told_of(prediction)
+        prediction = found.with_read_text(prediction)
         for name, judge in self.judges.items():
             score = await _judged(judge, found.answer, sample)
             if isinstance(score, BaseException):
@@ -373,7 +373,7 @@ class _Grader:
     def _raised(
         self, prediction: Prediction, kind: ComponentKind, name: str, during: str, error: BaseException
     ) -> Score:
-        """Record what a component raised, and return the score that says it."""
+        """Record an exception of a component, and return the score for it."""
         if self.faults is not None:
             fault = ComponentError.of(self.plugins, kind, name, during, error)
             self.faults.add(fault, self._place(prediction))
@@ -384,25 +384,25 @@ class _Grader:
 
 
 async def _judged(judge: Evaluator, found: Extract | None, sample: Sample) -> Score | BaseException | None:
-    """Return the score of an answer, or what the evaluator raised; None where it does not look at it."""
+    """Return the score of an answer, or the exception of the evaluator; None if it does not grade None."""
     if found is None and not judge.grades_none:
         return None
     try:
         score = judge.score(found.text if found else None, sample)
         score = await score if inspect.isawaitable(score) else score
         return _graded(score)
-    except (ServiceError, RunError):  # nothing that is left could be judged either
+    except (ServiceError, RunError):  # the judge is gone: the other answers cannot be graded either
         raise
-    except RAISED as error:  # it becomes the outcome of this sample, and is counted
+    except RAISED as error:  # becomes the outcome of this sample, and is counted
         if is_stop(error):
             raise
         return error
 
 
 def _graded(score: object) -> Score:
-    """Return what an evaluator gives as a score, once it is seen that it can be kept and summed up."""
+    """Return the score of an evaluator, or raise if it is not a valid score."""
     if not isinstance(score, Score):
-        raise TypeError(f"it returned {score!r:.80}; an evaluator's score is a Score")
+        raise TypeError(f"it returned {score!r:.80}; an evaluator must return a Score")
     if not isinstance(score.value, Real) or not 0 <= score.value <= 1:
         raise ValueError(f"the value of its score is {score.value!r:.80}; it must be a number from 0 to 1")
     if score.outcome is not None and score.outcome not in OUTCOMES:
@@ -415,10 +415,10 @@ def _graded(score: object) -> Score:
 
 
 def _with_details(judge: Evaluator, sample: Sample, score: Score) -> Score:
-    """Add what an evaluator says of a sample that it did not grade; what it raises here is left out."""
+    """Add the evaluator's details on a sample that it did not grade; an exception here is ignored."""
     try:
         details = dict(judge.ungraded_details(sample))
-    except RAISED as error:  # the sample has failed already, and its reason is recorded
+    except RAISED as error:  # the sample has failed already, and the reason is recorded
         if is_stop(error):
             raise
         details = {}
@@ -432,10 +432,10 @@ def _error(details: Mapping[str, Any]) -> Score:
 def _finished(
     name: str, prediction: Prediction, sample: Sample, found: Extract | None, given: Score | None
 ) -> Score:
-    """Fill in what an evaluator leaves to scoring."""
+    """Set the fields that an evaluator leaves to the engine."""
     value = given.value if given else 0.0
     said = given.outcome if given else None
-    if said == "unparsed":  # the evaluator found no answer in what it was given
+    if said == "unparsed":  # the evaluator found no answer in the text
         said = outcome(prediction, None, 0.0)
     return replace(
         given or Score(0.0),

@@ -1,7 +1,7 @@
-"""Read answers a second time with other extractors, and say where that could move the headline.
+"""Extract the answers again with other postprocessors, and find where that could change the headline.
 
-An extractor is trusted where it mostly agrees with the task's own steps. Where it then finds another answer
-that is marked as well as theirs, one of the two is mistaken, and only a person can tell which.
+An extractor is trusted if it agrees with the task's own steps on most answers. If it then finds another
+answer that is as explicit as theirs, one of the two is wrong, and only a person can tell which.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
     from aisb_engine._spec import MarksTable, Task
 
 MOST_ANSWERS = 1000
-"""How many answers are read again: a part of them shows whether the rest is worth a look."""
+"""The number of answers to read again: a sample shows whether the rest needs an audit."""
 
 TRIAL = 60
-"""After so many answers an extractor that mostly disagrees is given up."""
+"""The number of answers after which an extractor that mostly disagrees is dropped."""
 
 USUAL_AGREEMENT = 0.75
-"""In what share of its answers an extractor must agree with the task's own steps to be of use."""
+"""The share of answers on which an extractor must agree with the task's own steps to be trusted."""
 
 LEAST_MOVE = 0.5
-"""By how many points the headline must be in doubt to be worth a warning."""
+"""The smallest possible change of the headline, in points, that gets a warning."""
 
 CUTTING = ("strip-reasoning", "strip-markdown", "strip", "before", "replace")
-"""Steps that cut a text to what is looked at; other extractors look at the same."""
+"""Steps that select the part of a text to read; other extractors read the same part."""
 
 
 @dataclass(slots=True)
 class Dispute:
-    """Where one extractor contradicts the task's own steps: how many answers would turn right, or wrong."""
+    """The answers on which an extractor contradicts the task's own steps, and the verdicts at stake."""
 
     by: str
     read: int = 0
@@ -54,7 +54,7 @@ class Dispute:
 
     @property
     def move(self) -> float:
-        """By how many points the headline could move."""
+        """The largest possible change of the headline, in points."""
         return 100 * max(self.up, self.down) / self.read if self.read else 0.0
 
     @property
@@ -63,7 +63,7 @@ class Dispute:
         return bool(self.found) and self.same >= USUAL_AGREEMENT * self.found
 
     def told(self) -> dict[str, Any]:
-        """Return what the results keep of it."""
+        """Return the dispute as a table of the results file."""
         counts = {"answers": self.up + self.down, "read": self.read, "up": self.up, "down": self.down}
         return {"by": self.by, **counts, "move": round(self.move, 2), "ids": self.ids}
 
@@ -71,10 +71,10 @@ class Dispute:
 def other_extractors(
     task: Task, plugins: Plugins, also: Iterable[str] = (), marks: MarksTable | None = None
 ) -> tuple[dict[str, Steps], set[str], list[str]]:
-    """Make other extractors for a task: those asked for, then those installed; say which cannot be made.
+    """Create other extractors for a task: those requested, then those installed; with notes on failures.
 
     Raises:
-        UsageError: one that was asked for is not there, or does not take its options.
+        UsageError: a requested one does not exist, or does not take its options.
     """
     cut: list[Use] = []
     for step in task.postprocess:
@@ -88,7 +88,7 @@ def other_extractors(
     asked = set(found)
     notes: list[str] = []
     mine = [use.use for use in task.postprocess if not use.options]
-    # The steps of a family of tasks are made for those tasks, and mislead elsewhere.
+    # The steps of a family of tasks are made for its formats, and mislead elsewhere.
     families = {info.name for info in plugins.infos if info.configs}
     families -= {plugins.find("postprocessor", use.use).plugin for use in task.postprocess}
     for component in plugins.components():
@@ -108,23 +108,23 @@ def other_extractors(
 
 
 class PlacedAnswer(Protocol):
-    """An answer with its place: what a step found, or what an audit shows of it."""
+    """An answer with its position, from a step or an audit."""
 
     @property
     def span(self) -> tuple[int, int] | None:
-        """Where it stands in the raw text."""
+        """The position in the raw text."""
 
     @property
     def explicit(self) -> bool:
-        """Whether the text marks it as its answer."""
+        """Whether the text marks it as the answer."""
 
 
 def is_contested(
     own: PlacedAnswer | None, other: PlacedAnswer, *, own_is_right: bool | None, other_is_right: bool | None
 ) -> bool:
-    """Say whether another answer would change a verdict, and is marked as well as the task's own one.
+    """Return whether another answer would change a verdict, and is as explicit as the task's own one.
 
-    A right answer is not questioned by a piece of itself.
+    A part of a correct answer does not contest it.
     """
     if other_is_right is None or own_is_right == other_is_right:
         return False
@@ -146,10 +146,10 @@ async def disputed(
     steps: Steps,
     marks: MarksTable | None = None,
 ) -> Dispute | None:
-    """Return the extractor that could move the headline most; None where none moves it enough.
+    """Return the extractor that could change the headline most; None if none changes it enough.
 
-    `steps` are those of the task, and `judge` the evaluator that gave the scores. Nothing is asked: answers
-    that a model judges are not read again, nor texts that are graded as a whole.
+    `steps` are those of the task, `judge` is the evaluator that gave the scores. Nothing is sent: answers to
+    tasks with a judge are not read again, nor texts that are graded as a whole.
     """
     reading = reading_of(task, plugins, marks)
     is_read = task.mode != "logprob" and task.environment is None and reading.finds_answer
@@ -158,7 +158,7 @@ async def disputed(
     own = Steps(steps.steps, reading)
     others, _, _ = other_extractors(task, plugins, marks=marks)
     places: dict[tuple[str, int], int] = {}
-    for number, summary in enumerate(summaries(predictions)):  # the last turn, as it is graded
+    for number, summary in enumerate(summaries(predictions)):  # the last turn, like the grading
         places[summary.sample_id, summary.repeat] = number
     tallies = {name: Dispute(name) for name in others}
     step = max(1, -(-len(scores) // MOST_ANSWERS))
@@ -188,7 +188,7 @@ async def _compare(
     judge: Evaluator,
     sample: Sample,
 ) -> None:
-    """Count one answer of an extractor beside the one that was graded."""
+    """Compare one answer of an extractor with the one that was graded, and count the result."""
     tally.read += 1
     if other is None:
         return
@@ -215,12 +215,12 @@ async def _compare(
 def _read(steps: Steps, prediction: Prediction, sample: Sample) -> Extract | None:
     try:
         return steps.read(prediction.text, sample, cut_off=prediction.finish_reason == "length").answer
-    except StepError:  # recorded where it is graded
+    except StepError:  # recorded when the answer was graded
         return None
 
 
 def _use(text: str) -> Use:
-    """Read an extractor: its name, or a table with options."""
+    """Parse an extractor: a name, or a table with options."""
     import tomllib
 
     if not text.lstrip().startswith("{"):
@@ -231,6 +231,6 @@ def _use(text: str) -> Use:
         raise UsageError(f"--with {text}: {error}") from None
     if not isinstance(table.get("use"), str):
         raise UsageError(
-            f'--with {text}: it must say which step is used, as in {{use="regex", pattern="= (.*)"}}'
+            f'--with {text}: it must name a postprocessor, as in {{use="regex", pattern="= (.*)"}}'
         )
     return Use(**table)

@@ -1,4 +1,4 @@
-"""Find the answer in a reply: what of it is read, and a task's postprocessors one after another."""
+"""Find the answer in a reply: select the part to read, and apply the task's postprocessors in order."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 
 class FoundAnswer(NamedTuple):
-    """What was found in a reply: the answer, the text in which it was looked for, and how that ends.
+    """The answer in a reply, the text in which it was searched, and whether that text ends with the answer.
 
-    `ended` says that the reply had come to its end there, and went on with another turn.
+    `ended` is true if the reply went on with another turn after that text.
     """
 
     answer: Extract | None
     text: str
     ended: bool = False
 
-    def told_of(self, prediction: Prediction) -> Prediction:
-        """Return the prediction with the text that was read, for those who say how it ended."""
+    def with_read_text(self, prediction: Prediction) -> Prediction:
+        """Return the prediction with the text that was read in place of the whole reply."""
         cut_off = prediction.finish_reason == "length"
         finish = "stop" if self.ended and cut_off else prediction.finish_reason
         return replace(prediction, text=self.text, finish_reason=finish)
 
 
 class Steps:
-    """Postprocessors one after another, from the raw text to an answer that is traced back to it."""
+    """A sequence of postprocessors, from the raw text to an answer with its position in that text."""
 
     def __init__(
         self, steps: Sequence[tuple[str, Postprocessor]] = (), reading: ReplyTurns | None = None
@@ -54,7 +54,7 @@ class Steps:
         where: str = "task.postprocess",
         reading: ReplyTurns | None = None,
     ) -> Steps:
-        """Make the steps that a task names; `reading` says what of a reply they are given.
+        """Create the steps that a task names; `reading` determines the part of a reply that they get.
 
         Raises:
             ComponentError: the factory of one raised.
@@ -66,12 +66,12 @@ class Steps:
         return cls(steps, reading)
 
     def extract(self, text: str, sample: Sample) -> Extract | None:
-        """Return the answer found in a text, with its span in that text; None when a step finds none.
+        """Return the answer in a text, with its span in that text; None if a step finds none.
 
-        Reasoning is never looked at, nor what follows the end of the turn. With no steps, the answer is the
-        whole text. A step's plain string is located in its input (the last place, if there are several);
-        where a step changed the text, the span before it is kept. The rule is that of the last step that
-        named one, else the last step that narrowed the text.
+        Reasoning, and anything after the end of the turn, is ignored. Without steps, the answer is the whole
+        text. If a step returns a plain string, its last occurrence in the input is used; if a step changes
+        the text, the span before the change is kept. The rule is that of the last step that names one, or
+        else the name of the last step that narrowed the text.
 
         Raises:
             StepError: a step raised.
@@ -79,7 +79,7 @@ class Steps:
         return self.read(text, sample).answer
 
     def read(self, raw: str, sample: Sample, *, cut_off: bool = False) -> FoundAnswer:
-        """Return what is found in a reply; `cut_off` says that it was cut at the token limit.
+        """Return the answer in a reply; `cut_off` tells that it was cut off at the token limit.
 
         Raises:
             StepError: a step raised.
@@ -94,13 +94,13 @@ class Steps:
         return found._replace(answer=answer)
 
     def _before_another_turn(self, text: str, sample: Sample) -> FoundAnswer | None:
-        """Return what is found before the first place where another turn begins after an answer."""
+        """Return the answer before the first place where another turn begins after an answer."""
         is_own_form = False
         for cut in self.reading.cuts(text, sample):
             before = text[: cut.at]
             answer = self._run(before, sample) if before.strip() else None
             if answer and _is_end(cut, answer, before, is_own_form=is_own_form):
-                return FoundAnswer(_weighed(answer, before, cut_off=False), before, ended=True)
+                return FoundAnswer(_without_false_marks(answer, before, cut_off=False), before, ended=True)
             is_own_form = is_own_form or cut.word != OPTIONS
         return None
 
@@ -108,16 +108,16 @@ class Steps:
         box = _open_box(text) if cut_off and self.reading.finds_answer else None
         if box is None:
             answer = self._run(text, sample)
-            return FoundAnswer(answer and _weighed(answer, text, cut_off=cut_off), text)
-        # The answer itself was cut off. One that the text had marked before counts, but not all that it said.
+            return FoundAnswer(answer and _without_false_marks(answer, text, cut_off=cut_off), text)
+        # The answer itself was cut off. An explicit answer before it counts, the whole text does not.
         before = text[:box]
         answer = self._run(before, sample)
         marked = answer is not None and answer.explicit and not _is_whole(answer, before)
         return FoundAnswer(answer if marked else None, text)
 
     def _run(self, text: str, sample: Sample) -> Extract | None:
-        """Return what the steps find in a text, with its span there."""
-        piece, offset = text, 0  # where the piece stands in the text; -1 once a step has changed it
+        """Return the answer that the steps find in a text, with its span there."""
+        piece, offset = text, 0  # the position of the piece in the text; -1 after a step has changed it
         span: tuple[int, int] | None = (0, len(piece))
         rule = narrowed = ""
         explicit = False
@@ -143,13 +143,13 @@ class Steps:
 
 
 def reading_of(task: Task, plugins: Plugins, own: MarksTable | None = None) -> ReplyTurns:
-    """Return how replies to a task are read; `own` are the marks that a model's file adds.
+    """Return how to read replies to a task; `own` are additional marks from the model's file.
 
-    An answer is looked for where a step does so, or where an evaluator grades answers.
+    The engine looks for another turn if a step extracts an answer, or an evaluator grades answers.
 
     Raises:
-        ConfigError: a table of marks is broken.
-        UsageError: a step or an evaluator is not there.
+        ConfigError: a table of marks is invalid.
+        UsageError: a step or an evaluator does not exist.
     """
     steps = (plugins.find("postprocessor", use.use).factory for use in task.postprocess)
     judges = [plugins.find("evaluator", use.use).factory for use in task.evaluate]
@@ -164,7 +164,7 @@ def reading_of(task: Task, plugins: Plugins, own: MarksTable | None = None) -> R
 
 
 def wants_calls(task: Task, plugins: Plugins) -> bool:
-    """Say whether calls of functions are an answer to a task: it sends tools, or is graded on calls."""
+    """Return whether tool calls can answer a task: it sends tools, or an evaluator grades calls."""
     if task.prompt.tools or task.params.get("tools"):
         return True
     judges = (plugins.find("evaluator", use.use).factory for use in task.evaluate)
@@ -172,21 +172,21 @@ def wants_calls(task: Task, plugins: Plugins) -> bool:
 
 
 def _is_end(cut: TurnCut, answer: Extract, before: str, *, is_own_form: bool) -> bool:
-    """Say whether a reply ends at a place: it answered before, and does not begin its own answer there.
+    """Return whether a reply ends at a cut: it has answered before, and its own answer does not begin there.
 
-    `is_own_form` says that the reply used such a word before it had answered anything, so that "Question 2:"
-    is a part of how it answers.
+    `is_own_form` tells that the reply used such a word before any answer, so that "Question 2:" is part of
+    how it answers.
     """
     if answer.explicit:
         return not (cut.restates and _is_whole(answer, before))
     return cut.sure and not cut.restates and not is_own_form
 
 
-def _weighed(answer: Extract, text: str, *, cut_off: bool) -> Extract:
-    """Return an answer as a guess where the text only seems to mark it.
+def _without_false_marks(answer: Extract, text: str, *, cut_off: bool) -> Extract:
+    """Return an answer as not explicit if the text only seems to mark it.
 
-    That is a reply which declines as a whole, and, where it was cut off, an answer that may have been cut
-    with it: the whole reply, unless it is a single letter, and what reaches into an open code block.
+    That is the case if the whole reply is a refusal, or if the reply was cut off and the answer may have been
+    cut with it: it is the whole reply (unless a single letter), or reaches into an open code block.
     """
     if not answer.explicit:
         return answer
@@ -199,7 +199,7 @@ def _weighed(answer: Extract, text: str, *, cut_off: bool) -> Extract:
 
 
 def _is_whole(answer: Extract, text: str) -> bool:
-    """Say whether an answer is all that a text says."""
+    """Return whether an answer is the whole content of a text."""
     if answer.span is None:
         return False
     start, end = answer.span
@@ -212,7 +212,7 @@ _FENCE = re.compile(r"^[ \t]{0,3}(```|~~~)", re.MULTILINE)
 
 
 def _open_box(text: str) -> int | None:
-    r"""Return where a `\boxed{` begins that the text does not close, with the formula that it stands in."""
+    r"""Return the start of the formula with a `\boxed{` that the text does not close; None without one."""
     boxes = list(_BOX.finditer(text))
     last = boxes[-1] if boxes else None
     if last is None or (not last[1] and text[last.end() :].strip()):
@@ -227,7 +227,7 @@ def _open_box(text: str) -> int | None:
 
 
 def _reaches_open_block(answer: Extract, text: str) -> bool:
-    """Say whether an answer stands in a code block that the text does not close."""
+    """Return whether an answer is in a code block that the text does not close."""
     fences = list(_FENCE.finditer(text))
     if len(fences) % 2 == 0:
         return False

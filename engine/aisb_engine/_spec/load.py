@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Timeouts(Table):
-    """Seconds an attempt may take: to connect, to the first byte, between bytes, and in all."""
+    """Time limits of an attempt in seconds: to connect, to the first byte, between bytes, and in total."""
 
     connect: Annotated[float, Field(gt=0)] = 10.0
     first_byte: Annotated[float, Field(gt=0)] = 600.0
@@ -23,11 +23,11 @@ class Timeouts(Table):
 
 
 class Brake(Table):
-    """When a load is held back: after so many failed attempts, and seconds, without a success.
+    """When to slow a load down: after `failures` failed attempts and `seconds` without a success.
 
-    `probe` is how many seconds lie between two attempts then. An attempt that has not ended after `patience`
-    seconds goes on, and the next one does not wait for it: a service that was restarted may never answer what
-    was sent before. A pressure run does not wait for `seconds`. `failures` 0 is no brake.
+    From then on one attempt is made every `probe` seconds until one succeeds. After `patience` seconds the
+    next one does not wait for the attempt before it, since a service that restarted may never answer that. A
+    pressure run does not wait for `seconds`. `failures` 0 turns the brake off.
     """
 
     failures: Annotated[int, Field(ge=0)] = 100
@@ -37,20 +37,21 @@ class Brake(Table):
 
 
 class Load(Table):
-    """How requests are sent: how many at a time or when, how often again, and how long to wait.
+    """The load: concurrency or rate of requests, retries, limits of time and size, and the rows to use.
 
-    With a rate, a ramp or a trace's own times the loop is open: requests are launched at planned times, and
-    `concurrency` only bounds them where it is given. `request_rate` 0 is no pacing. `pressure_time` (seconds)
-    adds clients step by step, and asks the rows again and again for that long. After `duration` (seconds)
-    nothing new begins; until then rows are asked again and again, up to `num_prompts`. `nonce` begins each
-    prompt of a performance run with words of this run's own; left out, where it is needed. `cache_share` is
-    the part of the input that the server is expected to have in its prefix cache. `workers` 0 is chosen.
-    `shuffle` is a seed: rows are asked in a drawn order. `rows` is the range of rows that may be asked, as in
-    Python (`0:100`, `-20:`): positions in the data, in each group of a task that has groups; `num_prompts`
-    then counts among these. A reply of more bytes than `max_reply`, decompressed, is a failure, and one with
-    a head of more than `max_head`.
-    `longest_delay` is the longest wait between two attempts, also where the service asks for more. An
-    accuracy run in which nothing succeeds for `outage` seconds ends; `brake` says what it does until then.
+    With a rate, a ramp or the times of a trace the loop is open: requests are launched at planned times, and
+    `concurrency`, if set, is only an upper limit. `request_rate` 0 means no pacing. `pressure_time` (seconds)
+    adds clients step by step and repeats the rows for that long. `duration` (seconds) repeats the rows, up to
+    `num_prompts`, and starts no request after that time. `nonce` adds words of this run to the beginning of
+    each prompt of a performance run; None adds them if needed. `cache_share` is the part of the input that
+    the prefix cache of the server is expected to hold. `workers` 0 chooses their number automatically.
+
+    `shuffle` is the seed of a random order of the rows. `rows` limits the rows to a range, as in Python
+    (`0:100`, `-20:`), of positions in the data, or in each group of a task with groups; `num_prompts` counts
+    within it. A reply with more than `max_reply` bytes (decompressed), or with headers of more than
+    `max_head` bytes, is a failure. `longest_delay` limits the wait between two attempts, even if the service
+    requests more. An accuracy run ends after `outage` seconds without a success; `brake` slows it down
+    earlier.
     """
 
     concurrency: Annotated[int, Field(ge=1, le=64_000)] | None = None
@@ -89,19 +90,19 @@ class Load(Table):
 
 
 ROWS = re.compile(r"(-?\d+)?:(-?\d+)?(?::(\d+))?")
-"""A range of rows, as in Python: from, to, and a step that goes forward."""
+"""A range of rows, as in Python: start, stop, and a positive step."""
 
 
 def _range_text(text: str) -> str:
-    """Return a range of rows in its plain form; it may stand in brackets."""
+    """Return a range of rows without blanks and brackets."""
     plain = text.replace(" ", "").removeprefix("[").removesuffix("]")
     found = ROWS.fullmatch(plain)
     if not found or found[3] == "0" or len(plain) > 60:
-        raise ValueError("a range of rows is FROM:TO, as 0:100, 100: or -20:")
+        raise ValueError("a range of rows is FROM:TO, such as 0:100, 100: or -20:")
     return plain
 
 
 def row_slice(text: str) -> slice:
-    """Return the slice that a range of rows stands for."""
+    """Return a range of rows as a slice."""
     found = ROWS.fullmatch(text)
     return slice(*(int(part) if part else None for part in (found.groups() if found else ())))

@@ -19,10 +19,11 @@ def _compile(text: str) -> None:
 
 
 class ThoughtMarks(Table):
-    """The marks around a model's reasoning: texts, or regular expressions where `pattern` is true.
+    """The marks around a model's reasoning: texts, or regular expressions if `pattern` is true.
 
-    With `alone`, a closing mark that nothing opened ends reasoning that began with the reply. Where `answer`
-    stands, all before it is reasoning. With `element`, other texts use these names as XML elements, too.
+    With `alone`, a closing mark without an opening one ends reasoning that began with the reply. Everything
+    before the mark `answer` is reasoning. With `element`, the names of the marks are also known as XML
+    elements.
     """
 
     open: Annotated[str, Field(min_length=1)]
@@ -40,7 +41,7 @@ class ThoughtMarks(Table):
 
 
 class BeginMark(Table):
-    """A mark with which a reply or its answer begins; it is taken off there."""
+    """A mark at the beginning of a reply or its answer, which is removed."""
 
     mark: Annotated[str, Field(min_length=1)]
     pattern: bool = False
@@ -53,15 +54,15 @@ class BeginMark(Table):
 
 
 class EndMarks(Table):
-    """Tokens that end a turn, or begin another one."""
+    """Tokens that end a turn or begin another one."""
 
     marks: list[Annotated[str, Field(min_length=1)]] = []
 
 
 class TurnWords(Table):
-    """Words that open a turn at the beginning of a line, in any case: `user`, `question`.
+    """Words that begin a turn when they stand at the beginning of a line, in any case: `user`, `question`.
 
-    `replies` open one of the model's own, such as `assistant`.
+    `replies` begin a turn of the model itself, such as `assistant`.
     """
 
     words: list[Annotated[str, Field(min_length=1)]] = []
@@ -69,7 +70,7 @@ class TurnWords(Table):
 
 
 class MarksTable(Table):
-    """What a model leaves in its replies beside the answer. It adds to the marks that are known."""
+    """The marks that a model leaves in its replies. They are added to the marks that aisb knows."""
 
     thoughts: list[ThoughtMarks] = []
     begins: list[BeginMark] = []
@@ -78,9 +79,9 @@ class MarksTable(Table):
 
 
 class Model(Table):
-    """A backend with its options under a name. `params` are its own generation parameters.
+    """A backend with its options under a name. `params` are the model's own generation parameters.
 
-    `tokenizer` is the folder of the model's tokenizer, which counts tokens where the service does not.
+    `tokenizer` is the folder of the model's tokenizer, which counts tokens if the service does not.
     """
 
     name: str

@@ -14,9 +14,9 @@ from aisb_engine._spec.task import Task
 
 
 class Subtask(Table):
-    """One model on one task: the generation parameters from files, those that were forced, and the load.
+    """One model on one task: generation parameters from files, those from flags, and the load.
 
-    A row's own `max_tokens` stands between `params` and `forced` (flags and `--set`).
+    A row's own `max_tokens` overrides `params`; `forced` (flags and `--set`) overrides both.
     """
 
     model: str
@@ -32,19 +32,19 @@ class Subtask(Table):
 
     @property
     def merged(self) -> dict[str, Any]:
-        """The parameters of a row that says nothing itself."""
+        """The parameters of a row that sets none itself."""
         return {**self.params, **self.forced}
 
     @property
     def repeats(self) -> int:
-        """How often each sample is asked: `num_return_sequences`, which is never sent."""
+        """The number of requests per sample: `num_return_sequences`, which is never sent."""
         return int(self.merged.get("num_return_sequences", 1))
 
 
 class Judge(Table):
-    """The model that judges answers, for tasks with an evaluator that asks one.
+    """The judge model, for tasks whose evaluators ask one.
 
-    What an evaluator asks for stands between `params` (from the model's file) and `forced` (the judge's own).
+    The parameters that an evaluator sets override `params` (from the model's file); `forced` overrides both.
     """
 
     model: Model
@@ -58,36 +58,36 @@ def _failure_limit(value: object) -> str:
     share = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
     if re.fullmatch(r"[1-9]\d*", text) or (share and 0 < float(share[1]) <= 100):
         return text
-    raise ValueError("give a number of failed requests, such as 20, or a part of all, such as 5%")
+    raise ValueError("give a number of failed requests, such as 20, or a share of all requests, such as 5%")
 
 
 FailureLimit: TypeAlias = Annotated[str, BeforeValidator(_failure_limit)]
-"""A number of failed requests, or a part of all in percent."""
+"""A number of failed requests, or a share of all requests in percent."""
 
 LOCAL = "local"
-"""The launcher of worker processes on this machine, which the engine brings."""
+"""The built-in launcher, which starts worker processes on this machine."""
 
 
 class Combination(Table):
-    """Models and tasks of which each pair is asked."""
+    """Models and tasks; each model is run on each task."""
 
     models: Annotated[list[str], Field(min_length=1)]
     datasets: Annotated[list[str], Field(min_length=1)]
 
 
 class RunTable(Table):
-    """What a run does as a whole. `resolved` marks a file in which every table stands alone.
+    """Settings of the whole run. `resolved` marks a file in which every table is complete.
 
-    `performance` marks the configuration of a performance run, which can be shown again and not resumed.
-    Where `reporters` is not set, those show the run that declare themselves as the default for its kind.
-    `stop_after_failures` ends it early: after so many failed requests, or after a part of all (`"5%"`).
-    `token_budget` ends it when its answers have used so many input and output tokens, over all commands.
-    `selection` says what `load.num_prompts` counts: `groups` is rows of each group (in a performance run, of
-    all groups by turns), `first` the first rows of the task, as in runs that older versions made.
-    `wait` is how many seconds a service that is still loading is waited for.
-    With `combinations` only their pairs are asked, unless a command names models and tasks itself.
-    `work_dir` is where `aisb run` makes run folders unless `-w` names another place. With `files_apart`
-    predictions and results lie in a folder `aisb` of the run, for a reporter that writes another tool's.
+    `performance` marks a performance run, which can be reported again but not resumed. If `reporters` is
+    empty, those run that declare themselves as the default for this kind of run. `stop_after_failures` ends
+    the run after that number, or that share (`"5%"`), of failed requests. `token_budget` ends it when its
+    answers have used this number of input and output tokens, over all commands. `selection` determines what
+    `load.num_prompts` counts: with `groups` the rows of each group (in a performance run, of all groups in
+    turn), with `first` the first rows of the task, as in runs of older versions. `wait` is the time in
+    seconds to wait for a service that is still loading. With `combinations` only these pairs are run, unless
+    a command names models and tasks itself. `work_dir` is the parent of run folders, unless `-w` is given.
+    With `files_apart`, predictions and results are in a subfolder `aisb`, for a reporter that writes the
+    layout of another tool.
     """
 
     models: list[str] = []
@@ -113,11 +113,11 @@ class RunTable(Table):
 
 
 class RunSpec(Table):
-    """A run, resolved: every model, task and subtask with nothing left to look up.
+    """A resolved run: all models, tasks and subtasks, with no name left to look up.
 
-    `origins` says where users set parameters: by subtask and name. `not_sent` are parameters of a subtask's
-    task that its backend does not send, `doubts` lines on names that look misspelt. These are not saved.
-    `launcher` has the options of the launcher that `run.launcher` names.
+    `origins` has the place where users set each parameter, by subtask and name. `not_sent` are parameters of
+    a subtask's task that its backend does not send, and `doubts` notes on names that look misspelt; these
+    three are not saved. `launcher` has the options of the launcher that `run.launcher` names.
     """
 
     run: RunTable = RunTable()

@@ -1,4 +1,4 @@
-"""What all tables of a configuration have in common."""
+"""The base of all tables of a configuration file."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Table(BaseModel):
-    """A table of a configuration file: frozen, and an unknown key is an error."""
+    """A table of a configuration file: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Use(Table):
-    """A component by name with its options, which are checked against its factory's signature."""
+    """The name of a component and its options, which are validated against its factory's signature."""
 
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
@@ -22,5 +22,5 @@ class Use(Table):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Everything beside the name."""
+        """All keys except `use`."""
         return dict(self.model_extra or {})

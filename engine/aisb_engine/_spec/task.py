@@ -1,4 +1,4 @@
-"""A task file: where rows come from, what is sent for each, and how answers are graded."""
+"""A task file: the data, the requests to send for each row, and the grading of the answers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from aisb_engine._spec.table import Table, Use
 
 
 class Layout(Table):
-    """One way in which a dataset's files are found: the first layout that exists is used.
+    """One possible location of a dataset's files. The first layout whose files exist is used.
 
-    `splits` says what a split is called here. `fields` brings this layout's rows to the names that the task
-    uses: a template for each field to add.
+    `splits` maps split names of the task to those in this layout. `fields` are templates by name that add
+    fields to each row, so that rows of all layouts have the fields that the task uses.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
@@ -27,25 +27,25 @@ class Layout(Table):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options of the dataset component that hold for this layout only, such as `columns`."""
+        """Options of the dataset component for this layout only, such as `columns`."""
         return dict(self.model_extra or {})
 
 
 class GradingUse(Use):
-    """A step or an evaluator of answers. `only` keeps it to the rows whose fields have these values."""
+    """A postprocessor or an evaluator. `only` limits it to rows whose fields have these values."""
 
     only: dict[str, str] = {}
 
     def fits(self, fields: Mapping[str, Any]) -> bool:
-        """Say whether it is for a row."""
+        """Return whether it applies to a row."""
         return all(fields.get(name) == value for name, value in self.only.items())
 
 
 class DatasetTable(Use):
-    """Where rows come from: a dataset component, its options, and its files.
+    """The source of rows: a dataset component, its options, and its files.
 
-    The files are at `path` (a list joins files), or in the first of `layouts` that exists. `select` keeps
-    rows whose field has one of the values given.
+    The files are at `path` (a list joins files), or in the first of `layouts` that exists. `select` keeps the
+    rows whose field has one of the given values.
     """
 
     use: str = "jsonl"
@@ -56,10 +56,10 @@ class DatasetTable(Use):
 
 
 class PullTable(Table):
-    """Where `aisb data pull` gets a task's files: repositories of the Hugging Face hub and of ModelScope.
+    """The repositories from which `aisb data pull` downloads a task's files.
 
-    `files` are patterns of paths in the repository. They keep their paths under the folder `into`, where a
-    layout of the task finds them; a `.zip` is unpacked there.
+    `files` are patterns of paths in the repository of the Hugging Face hub or ModelScope. Files keep their
+    paths under the folder `into`, where a layout of the task finds them; a `.zip` is extracted there.
     """
 
     into: str
@@ -70,19 +70,19 @@ class PullTable(Table):
 
 
 class FieldTable(Table):
-    """A field derived from a row: a template, then text steps."""
+    """A field derived from a row: a template, then postprocessors."""
 
     value: str
     clean: list[Use] = []
 
 
 class SampleTable(Table):
-    """How a row becomes a sample. All strings are templates over the row's fields.
+    """How a sample is made from a row. All strings are templates over the row's fields.
 
-    `areas` are what groups belong to, such as all subjects of mathematics: each has averages of its own.
-    With `require_target`, rows that say nothing of what is right are asked in performance runs alone. `at` is
-    the row's own time in seconds, for a trace that is replayed. `cluster` is what samples share, such
-    as a passage: the interval of their score allows for it.
+    `areas` are larger units that groups belong to, such as all mathematical subjects; each gets averages of
+    its own. With `require_target`, rows without a reference answer are used only in performance runs. `at` is
+    the launch time of the row in seconds, to replay a trace. `cluster` names what samples share, such as a
+    passage; confidence intervals take it into account.
     """
 
     fields: dict[str, FieldTable] = {}
@@ -102,11 +102,11 @@ class SampleTable(Table):
 
 
 class ShotsFrom(Table):
-    """Where few-shot examples come from: a split (left out: the task's own rows, never the sample itself).
+    """The source of few-shot examples: a split; by default the task's own rows, except the sample itself.
 
-    `positions` picks rows; else `seed` draws them; else the first ones are taken. With `per_sample`, each
-    sample has a draw of its own, which follows from the seed and the sample's id. With `same_group`, examples
-    come from the sample's own group.
+    `positions` selects rows; otherwise `seed` draws them at random; otherwise the first rows are used. With
+    `per_sample`, each sample has its own random draw, determined by the seed and the sample's id. With
+    `same_group`, examples are from the sample's own group.
     """
 
     split: str | None = None
@@ -123,10 +123,10 @@ class ShotsFrom(Table):
 
 
 class MediaTable(Table):
-    """Images, audio or video of a question: `file` is a template for a path, an address, or a list of them.
+    """Images, audio or video of a question. `file` is a template for a path, a URL, or a list of them.
 
-    A file's content is sent as a data URL. `at` is the mark in the text where it stands; else it comes first.
-    An image of more than `max_pixels` is refused, however small its file: who decodes it needs the memory.
+    The content of a file is sent as a data URL. It replaces the mark `at` in the text, or comes first. An
+    image of more than `max_pixels` is refused however small its file is, because of the memory to decode it.
     """
 
     kind: str = "image"
@@ -137,17 +137,17 @@ class MediaTable(Table):
 
 
 class PromptTable(Table):
-    """What is asked, as templates: `user` for the question, `shot` for the answer of an example.
+    """The prompt as templates: `user` for the question, `shot` for the answer of a few-shot example.
 
-    In style `chat` each example is a user and an assistant turn. In style `text` everything is one string:
-    the intro, the examples (`shot_user` + `joiner` + `shot`), and the question, with `separator` between.
-    `followups` are the later user turns of a conversation: templates, or one field that is a list. They come
-    after the model's own answers; `conversation = "every_with_gt"` puts the `replies` of the row in the place
-    of these, and `"last"` asks the last turn alone, after the replies. `tokens` is a field with token ids,
-    which are sent in place of all the rest. `media` goes with the question, and with the question of each
-    example. `tools` is a field with the functions that a row lets the model call.
-    `stop` are texts at which a completions endpoint stops; a chat endpoint is not sent them, since they could
-    cut reasoning. `params.stop` is sent to both, and stands above it.
+    In style `chat` each example is a user turn and an assistant turn. In style `text` everything is one text:
+    the intro, the examples (`shot_user` + `joiner` + `shot`) and the question, joined by `separator`.
+    `followups` are the later user turns of a conversation: templates, or one field that is a list. They
+    follow the model's own answers; `conversation = "every_with_gt"` uses the `replies` of the row instead of
+    these, and `"last"` sends only the last turn, after the replies. `tokens` is a field of token ids, which
+    are sent instead of everything else. `media` belongs to the question, and to the question of each example.
+    `tools` is a field with the functions that the model may call. `stop` are texts at which a completions
+    endpoint stops; they are not sent to a chat endpoint, since they could cut the reasoning. `params.stop` is
+    sent to both and overrides it.
     """
 
     user: str = "{question}"
@@ -180,11 +180,12 @@ class EnvironmentTable(Use):
 
 
 class LogprobTable(Table):
-    """How options are compared in mode `logprob`: by the log-likelihood of each one's continuation.
+    """How mode `logprob` compares options: by the log-likelihood of the continuation of each option.
 
-    `continuation` is a template over the row's fields, `{letter}` and `{choice}`; it follows the rendered
-    prompt to the letter, in style `chat` as the assistant's turn. `normalise` divides the sum by the
-    continuation's tokens or UTF-8 bytes; `prompt` is the mean over all tokens, those of the prompt included.
+    `continuation` is a template over the row's fields, `{letter}` and `{choice}`. It is appended to the
+    rendered prompt; in style `chat` it is the assistant's turn. `normalise` divides the log-likelihood by the
+    number of tokens or UTF-8 bytes of the continuation; `prompt` is the mean over all tokens including the
+    prompt.
     """
 
     continuation: str = " {letter}"
@@ -192,9 +193,9 @@ class LogprobTable(Table):
 
 
 class RepeatsTable(Table):
-    """For n repeats a sample (`params.num_return_sequences`): the k of pass@k, cons@k, maj@k; default [n].
+    """Metrics over n repeats (`params.num_return_sequences`): the k of pass@k, cons@k, maj@k; default [n].
 
-    `thresholds` asks for g-pass@k as well: the share of k repeats that must be right, one metric for each.
+    `thresholds` adds g-pass@k: a metric for each share of the k repeats that must be correct.
     """
 
     k: list[Annotated[int, Field(ge=1)]] = []
@@ -202,10 +203,10 @@ class RepeatsTable(Table):
 
 
 class Task(Table):
-    """What is asked and how it is graded: dataset, prompt, generation parameters, postprocessors, evaluators.
+    """A task: dataset, prompt, generation parameters, postprocessors and evaluators.
 
-    `required_params` are parameters without which the task is another one: a backend must send them.
-    `base` names the task file that this table was laid over; paths that begin with `./` are beside that file.
+    A backend must be able to send `required_params`, since without them it would be another task. `base`
+    names the task file that this table extends; paths that begin with `./` are relative to that file.
     """
 
     name: str
@@ -247,7 +248,9 @@ class Task(Table):
         if self.prompt.tokens is not None:
             for key in ("shots", "system", "intro", "followups", "media", "tools"):
                 if getattr(self.prompt, key):
-                    raise ValueError(f"prompt.tokens is all that is sent, so prompt.{key} cannot be set too")
+                    raise ValueError(
+                        f"prompt.tokens replaces the whole prompt, so prompt.{key} cannot be set"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -283,5 +286,5 @@ class Task(Table):
     @model_validator(mode="after")
     def _media_needs_turns(self) -> Task:
         if self.prompt.media and self.prompt.style == "text":
-            raise ValueError("prompt.media goes with a turn, and prompt.style = 'text' has none; use 'chat'")
+            raise ValueError("prompt.media belongs to a turn, and prompt.style = 'text' has none; use 'chat'")
         return self

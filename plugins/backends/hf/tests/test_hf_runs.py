@@ -157,7 +157,7 @@ def test_a_worker_that_dies_is_reported_and_the_rest_is_resumable(folder, place)
         pytest.skip("the run had ended before its worker could be killed")
     assert running.returncode == 2, said
     assert "ended by signal 9 before its work did" in said
-    assert "everything that had finished is kept in the log" in said
+    assert "all finished requests are kept in the log" in said
     again = run(place, *words(folder, "--datasets", "told", "chosen", "--max-out-len", "300", "--reuse"))
     assert again.returncode == 0, again.stderr
     assert len(lines(place, "told")) == len(lines(place, "chosen")) == 40

@@ -207,10 +207,10 @@ def test_what_is_missing_is_named(make_task, tmp_path):
     with pytest.raises(DataError, match=r"there is no file 'Video-MME/video/clip0.mp4'; looked for"):
         renderer.request(samples.samples[0])
     (tmp_path / "Video-MME/video/clip0.mp4").write_bytes(b"<html>404 not found</html>")
-    with pytest.raises(DataError, match=r"clip0.mp4 is text/plain, which is no video"):
+    with pytest.raises(DataError, match=r"clip0.mp4 is text/plain, not video"):
         renderer.request(samples.samples[0])
     (tmp_path / "Video-MME/video/clip0.mp4").write_bytes(make_wav())
-    with pytest.raises(DataError, match=r"clip0.mp4 is audio/wav, which is no video"):
+    with pytest.raises(DataError, match=r"clip0.mp4 is audio/wav, not video"):
         renderer.request(samples.samples[0])
 
 

@@ -276,7 +276,7 @@ def test_a_torn_row_beside_labels_names_file_and_line(make_task, tmp_path):
     siqa(tmp_path, 0)
     first = (tmp_path / "siqa/dev.jsonl").read_text(encoding="utf-8").splitlines()[0]
     write_text(tmp_path / "siqa/dev.jsonl", first + '\n{"context": "b')
-    with pytest.raises(DataError, match=r"siqa/dev.jsonl, line 2: not JSON: .*: the line is torn"):
+    with pytest.raises(DataError, match=r"siqa/dev.jsonl, line 2: not JSON: .*: the line is incomplete"):
         make_task("siqa", tmp_path)
 
 

@@ -15,7 +15,7 @@ from aisb.helpers import data_url
 from aisb_dataset_synthetic._images import make_image
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.loading import load_samples
-from aisb_engine._data.prompts import Renderer, cross
+from aisb_engine._data.prompts import Renderer, convert_prompt
 from aisb_engine._data.tokens import load_tokenizer
 from aisb_engine._load.loads import with_rows
 from aisb_engine._load.prefix_cache import PrefixCacheBuster, pool_of
@@ -116,7 +116,7 @@ def test_token_ids_are_sent_as_ids(make, folder):
         assert len(request.tokens) == 40
         assert set(request.tokens) <= set(known)
         assert request.tokens[:8] == requests[0].tokens[:8]
-        assert cross(request, "text") == request
+        assert convert_prompt(request, "text") == request
         assert request.facts["input_exact"]
     assert len({request.tokens for request in requests}) == 10
 
@@ -124,7 +124,7 @@ def test_token_ids_are_sent_as_ids(make, folder):
 def test_token_ids_on_a_chat_endpoint_are_refused(make):
     _, (request, *_) = make("synthetic:token-ids", vocabulary=1000)
     with pytest.raises(ConfigError, match=r"a task of token ids needs a text \(completions\) endpoint"):
-        cross(request, "chat")
+        convert_prompt(request, "chat")
 
 
 @pytest.mark.parametrize("kind", ["string", "token-ids"])
@@ -278,7 +278,7 @@ def test_images_that_cannot_be_are_refused(make, values, told):
 
 def test_images_that_the_prompt_does_not_attach_are_an_error(make):
     with pytest.raises(
-        DataError, match=r"row 0: the field 'images' has images or sounds, and prompt.media attaches none"
+        DataError, match=r"row 0: the field 'images' has images or audio, but prompt.media attaches nothing"
     ):
         make("synthetic", requests=1, images=1)
 

@@ -283,8 +283,8 @@ def test_missing_data_names_the_variants_whose_data_is_there(plugins, tmp_path):
         "no data for mooncake_trace; none of these exists:",
         f"  {tmp_path}/mooncake_trace/mooncake_trace.jsonl",
         "  the data comes from https://github.com/kvcache-ai/Mooncake (FAST25-release/traces, arxiv-trace)",
-        "  place it there, or say where it is with --data-dir or the variable AISB_DATA",
-        "  aisb data pull mooncake_trace gets it, or says what to place where",
+        "  place it there, or name its folder with --data-dir or the variable AISB_DATA",
+        "  aisb data pull mooncake_trace downloads it, or tells which files to place where",
         "  there is data for mooncake_trace:toolagent",
     ]
     assert len(load_samples(tasks["mooncake_trace-toolagent"], plugins, folders)) == 1

@@ -140,7 +140,7 @@ def test_a_run_whose_nodes_are_all_lost_says_so_and_reuse_resumes(begin, machine
     lose(run, lambda: machines.kill_node("seven"))
     _, err = run.end(code=2)
     assert "no other worker can be started in its place: the Ray cluster placed 0 of 1 workers" in err
-    assert "everything that had finished is kept in the log" in err
+    assert "all finished requests are kept in the log" in err
     resume(run, *ACCURACY, count=COUNT)
 
 

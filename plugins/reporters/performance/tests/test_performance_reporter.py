@@ -247,7 +247,7 @@ def test_a_tokenizer_counts_what_the_service_does_not(make, tmp_path):
     found = json.loads(details.read_text())
     assert found["stages"]["total"]["parameters"]["TPOT"]["average"] == 10
     assert found["dialects"]["aiperf"]["OutputTokens"]["average"] == 8
-    assert found["notes"][0] == "output tokens are told by: tokenizer 1"
+    assert found["notes"][0] == "output-token source: tokenizer 1"
 
 
 def test_a_run_without_a_log_shows_nothing(tmp_path, capsys):

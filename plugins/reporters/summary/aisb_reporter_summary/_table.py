@@ -226,8 +226,8 @@ def warnings(run: FinishedRun) -> Iterator[str]:
             yield f"warning: {result.task} · {result.model}: {doubt}"
         if result.not_asked_yet:
             yield (
-                f"warning: {result.task} · {result.model}: {result.not_asked_yet} requests not asked yet: "
-                "go on with --reuse"
+                f"warning: {result.task} · {result.model}: {result.not_asked_yet} requests not sent yet: "
+                "resume with --reuse"
             )
     for one in performances(run):
         if one.certificate.verdict != "VALID":
@@ -236,7 +236,7 @@ def warnings(run: FinishedRun) -> Iterator[str]:
     for model, task in () if run.is_performance else run.unscored:
         why = run.manifest.get("tasks", {}).get(task, {}).get("not_asked")
         left = requests_not_asked(run).get((model, task), 0)
-        asked = f"; {left} requests not asked yet: go on with --reuse" if left else ""
+        asked = f"; {left} requests not sent yet: resume with --reuse" if left else ""
         yield f"warning: {task} · {model}: no result" + (
             f": {why}" if why else asked or f"; logs/infer/{model}/{task}.out says why"
         )

@@ -193,8 +193,8 @@ def test_a_headline_that_another_extractor_could_move_is_doubted(folder):
     (written,) = Text(show=False).report(open_finished_run(folder))
     (warning,) = " ".join(written.read_text("utf-8").split()).split("warning: ")[1:]
     assert warning == (
-        "demo_gsm8k · a: boxed reads 12 of 400 answers otherwise, which could move the score by 2.2 points: "
-        "look at them with aisb audit"
+        "demo_gsm8k · a: boxed reads 12 of 400 answers differently, which could change the score by 2.2 points: "
+        "check them with aisb audit"
     )
 
 
@@ -202,7 +202,7 @@ def test_what_an_interrupted_run_did_not_ask_is_told(folder):
     put(folder, "a", "demo_gsm8k", [metric("accuracy", 50.0)], {"correct": 1, "wrong": 1}, not_asked_yet=62)
     (written,) = Text(show=False).report(open_finished_run(folder))
     last = written.read_text("utf-8").splitlines()[-1]
-    assert last == "warning: demo_gsm8k · a: 62 requests not asked yet: go on with --reuse"
+    assert last == "warning: demo_gsm8k · a: 62 requests not sent yet: resume with --reuse"
 
 
 def test_a_pipe_in_a_name_does_not_break_the_markdown_table(folder):

@@ -421,8 +421,7 @@ def test_a_folder_is_imported_as_a_whole(aisb, work: Path) -> None:
     assert "wrote out.toml: 2 models, 1 task" in aisb("config", "import", "cfg", "-o", "out.toml").out
     assert list(imported("out.toml")["models"]) == ["one", "two"]
     assert (
-        "is there already; --force replaces it"
-        in aisb("config", "import", "cfg", "-o", "out.toml", code=2).err
+        "exists already; --force replaces it" in aisb("config", "import", "cfg", "-o", "out.toml", code=2).err
     )
     assert "holds no config file" in aisb("config", "import", "datasets", "-o", "x.toml", code=2).err
 

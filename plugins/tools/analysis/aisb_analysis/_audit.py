@@ -135,7 +135,7 @@ async def audit_subtask(
     if task.mode == "logprob":
         raise UsageError(f"{task.name} compares log-likelihoods: nothing is extracted that could be audited")
     if not task.evaluate:
-        raise UsageError(f"{task.name} has no evaluator, so nothing says what is right")
+        raise UsageError(f"{task.name} has no evaluator, so its answers cannot be graded")
     own = Steps.make(task.postprocess, plugins, reading=reading_of(task, plugins, marks))
     others, asked, notes = other_extractors(task, plugins, also, marks)
     graded = await score_predictions(

@@ -269,7 +269,7 @@ def check_task(task: Task) -> None:
         )
     if not task.evaluate:
         raise UsageError(
-            f"{task.name} has no evaluator, so nothing says what is right\n"
+            f"{task.name} has no evaluator, so its answers cannot be graded\n"
             "  give one, as in --set 'task.evaluate=[{use=\"exact-match\"}]'"
         )
 

@@ -108,9 +108,9 @@ def test_another_extractor_may_be_asked_for_by_name_or_with_options():
         ("{use=", "--with {use=: "),
         (
             '{pattern="x"}',
-            '--with {pattern="x"}: it must say which step is used, as in {use="regex", pattern="= (.*)"}',
+            '--with {pattern="x"}: it must name a postprocessor, as in {use="regex", pattern="= (.*)"}',
         ),
-        ("regex", "--with[0].pattern: must be given"),
+        ("regex", "--with[0].pattern: must be set"),
     ],
 )
 def test_an_extractor_that_cannot_be_made_is_said(also, words):
@@ -120,7 +120,7 @@ def test_an_extractor_that_cannot_be_made_is_said(also, words):
 
 
 def test_a_task_without_evaluator_cannot_be_audited():
-    with pytest.raises(UsageError, match="demo_gsm8k has no evaluator, so nothing says what is right"):
+    with pytest.raises(UsageError, match="demo_gsm8k has no evaluator, so its answers cannot be graded"):
         audited(task("task.evaluate=[]"), "18")
 
 

@@ -491,7 +491,9 @@ def test_hostile_content_is_named_and_harms_nothing(
         name = only(files, "log/sim/demo_gsm8k/worker-0")
         files[name] = replaced(files[name], b'["content",', b'["content",9999999999999')
 
-    assert "other kinds than time stamps" in differing(forged(capsules["speed"], tmp_path, kinds), plugins)
+    assert "chunk kinds differs from that of its time stamps" in differing(
+        forged(capsules["speed"], tmp_path, kinds), plugins
+    )
 
     def nonsense(files: dict[str, bytes]) -> None:
         for name in files:

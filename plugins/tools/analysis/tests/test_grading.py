@@ -133,7 +133,7 @@ def test_several_evaluators_each_have_their_verdict():
 
 def test_a_task_without_an_evaluator_says_how_to_give_one():
     with pytest.raises(
-        UsageError, match="demo_gsm8k has no evaluator, so nothing says what is right"
+        UsageError, match="demo_gsm8k has no evaluator, so its answers cannot be graded"
     ) as error:
         graded(task("demo_gsm8k", "task.evaluate=[]"))
     assert "--set 'task.evaluate=[" in str(error.value)

@@ -1,0 +1,60 @@
+"""Every error has one form: `error: MESSAGE`, wrapped at the terminal's width."""
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+
+from aisb_cli.errors import wrap
+
+RUN = [sys.executable, "-m", "aisb_cli.main"]
+
+
+def test_a_wrong_option_is_an_error_like_any_other():
+    done = subprocess.run([*RUN, "tasks", "list", "--jsn"], capture_output=True, text=True, check=False)
+    first, second = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert first.startswith("error: no such option")
+    assert "--json" in first
+    assert second == "  see aisb tasks list --help"
+
+
+@pytest.mark.parametrize("width", [40, 72])
+def test_an_error_is_wrapped_at_the_width_of_the_terminal(width):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    with subprocess.Popen([*RUN, "tasks", "show", "no-such-task"], stderr=theirs, stdout=subprocess.PIPE):
+        os.close(theirs)
+        shown = b""
+        while chunk := _read(ours):
+            shown += chunk
+    lines = shown.decode().splitlines()
+    assert lines[0].startswith("error: no task named 'no-such-task'")
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= width
+
+
+def _read(terminal):
+    try:
+        return os.read(terminal, 10_000)
+    except OSError:  # the other end is closed
+        return b""
+
+
+def test_a_continued_line_is_indented_below_its_beginning():
+    text = "no model named 'x'\n  known: alpha, beta, gamma, delta"
+    assert wrap(text, 24) == "no model named 'x'\n  known: alpha, beta,\n    gamma, delta"
+
+
+def test_a_line_with_a_command_stays_whole_so_that_it_can_be_copied():
+    line = "  install it with: pip install aisb-backend-openai aisb-dataset-math"
+    assert wrap(line, 40) == line
+
+
+def test_an_error_that_goes_to_a_file_is_not_wrapped():
+    assert wrap("word " * 100, None) == "word " * 100
