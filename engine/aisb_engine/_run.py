@@ -7,7 +7,7 @@ reports. `perf` sends under load and reports the performance, `perf_viz` reports
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,7 +35,7 @@ from aisb_engine._resolve.rules import changed_rules, own_spec
 from aisb_engine._resolve.secrets import keys_to_give_again
 from aisb_engine._run_config import keep_late_judge, save_config
 from aisb_engine._spec import RunSpec, RunTable
-from aisb_engine._stopper import Stopper, sigterm_as_ctrl_c
+from aisb_engine._stopper import Stopper, run_to_end, sigterm_as_ctrl_c
 
 if TYPE_CHECKING:
     from aisb_engine._record.predictions import LoggedAnswers
@@ -121,16 +121,15 @@ def execute(
                     stopper=stopper,
                     begun=partial(_begin, manifest, folder, spec),
                 )
-                run_async = _event_loop()
                 with _summed_up(stage, ended):
                     try:
-                        run_async(infer(stage))
+                        run_to_end(infer(stage), _new_loop())
                     finally:
                         _note_not_asked(stage)
                 answers = stage.answers
                 del stage  # frees all rows, which scoring does not need
             if graders is not None and not ended.is_stopped:
-                scored = asyncio.run(
+                scored = run_to_end(
                     _score(
                         graders,
                         own,
@@ -294,14 +293,14 @@ def _summed_up(stage: InferenceStage, ended: ExecutedRun) -> Iterator[None]:
         ended.notes.append(f"{stage.unanswered} of {ended.asked} requests have no answer yet")
 
 
-def _event_loop() -> Callable[[Coroutine[Any, Any, None]], None]:
-    """Return a function that runs a coroutine: uvloop's if it is installed, else asyncio's."""
+def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return a function that creates an event loop: uvloop's if it is installed, else None for asyncio's."""
     try:
         import uvloop
     except ImportError:
-        return asyncio.run
-    run: Callable[[Coroutine[Any, Any, None]], None] = uvloop.run
-    return run
+        return None
+    make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return make
 
 
 def report(

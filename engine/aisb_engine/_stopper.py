@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 
 class Stopper:
@@ -42,6 +44,41 @@ class Stopper:
             loop, task = running
             with suppress(RuntimeError):  # the loop is closed already, so the work is done
                 loop.call_soon_threadsafe(task.cancel)
+
+
+def run_to_end(
+    main: Coroutine[Any, Any, _T], new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> _T:
+    """Run a coroutine as `asyncio.run` does; a Ctrl-C while its loop is made waits until the loop is there.
+
+    An event loop that is made by half cannot be closed: Python prints an exception that it ignores.
+    """
+    runner = asyncio.Runner(loop_factory=new_loop)
+    try:
+        with _ctrl_c_afterwards():
+            runner.get_loop()
+        return runner.run(main)
+    finally:
+        main.close()  # where it did not begin
+        runner.close()
+
+
+@contextmanager
+def _ctrl_c_afterwards() -> Iterator[None]:
+    """Raise KeyboardInterrupt for a Ctrl-C at the end of the block, and not within it."""
+    handler = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or handler is not signal.default_int_handler:
+        yield
+        return
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if received:
+        raise KeyboardInterrupt
 
 
 @contextmanager
