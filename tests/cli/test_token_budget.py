@@ -88,6 +88,21 @@ def test_an_answer_without_usage_is_not_counted_as_no_tokens(run, tmp_path):
     assert tokens["cached"] == tokens["reasoning"] == {"sum": None, "reported": 0}
 
 
+def test_results_of_an_earlier_version_have_no_tokens_and_are_verified_all_the_same(run, tmp_path):
+    with ScriptedService(answer(USAGE)) as service:
+        assert run(service).returncode == 0
+    for file in tmp_path.glob("runs/**/demo_gsm8k.json"):
+        if "tokens" in (table := json.loads(file.read_text())):
+            del table["tokens"]
+            file.write_text(json.dumps(table))
+    for words in (("pack", "latest", "-w", "runs", "-o", "run.capsule"), ("verify", "run.capsule")):
+        done = subprocess.run(
+            [sys.executable, "-m", "aisb_cli.main", *words], cwd=tmp_path, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_budget_is_kept_where_one_process_sends(run):
     with ScriptedService(answer(USAGE)) as service:
         refused = run(service, "--token-budget", "300", "--workers", "2", "--concurrency", "2")

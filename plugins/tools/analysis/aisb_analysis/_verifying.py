@@ -254,6 +254,8 @@ class _Check:
                 f"{subtask.model}/{subtask.task}: it was graded by {_versions(published.get('graded_by'))}, "
                 f"and here by {_versions(results['graded_by'])}"
             )
+        if "tokens" not in published:  # a run of an earlier version
+            left_out.add("tokens")
         names = {(one["name"], one["group"]) for one in results["metrics"]}
         if made.settled and made.why:  # an evaluator that is not here has numbers of its own
             for one in [
