@@ -132,7 +132,7 @@ def test_broken_data_is_an_error_with_file_and_line(work, place):
 def test_missing_data_fails_a_check_only_where_it_is_named(work):
     out = aisb("check", "gsm8k", cwd=work, code=4)
     assert "none of these exists" in out
-    assert "aisb data pull gsm8k gets it" in out
+    assert "aisb data pull gsm8k downloads it" in out
     assert "missing" in aisb("check", cwd=work).splitlines()[-1]
 
 

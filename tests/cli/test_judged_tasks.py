@@ -278,10 +278,10 @@ def test_a_judge_that_stays_away_ends_the_scoring_and_what_it_said_is_kept(tmp_p
     assert re.search(
         r"error: the judge vllm-chat: nothing succeeded for \d s \(load.outage\): status: HTTP 503", err
     )
-    assert "when it is ready, go on with aisb score outputs/default/" in err
+    assert "when it is ready, continue with aisb score outputs/default/" in err
     code, _, err = aisb("score", "latest", "--judge-url", judge, cwd=tmp_path)
     assert code == 0, err
-    assert re.search(r"24 questions, [1-9]\d* of them asked before", err)
+    assert re.search(r"24 questions, [1-9]\d* of them answered in the log", err)
 
 
 def test_a_kill_while_judging_loses_and_doubles_no_verdict(tmp_path, data, model):
