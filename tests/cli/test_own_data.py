@@ -176,7 +176,7 @@ def test_a_meta_file_that_says_what_cannot_be_is_named(work, meta, said):
         ),
         (
             ["--custom-dataset-path", "qa.jsonl", "--custom-dataset-data-type", "rag"],
-            "the data type is 'rag', and can be mcq or qa or media",
+            "the data type is 'rag', but must be mcq or qa or media",
         ),
         (
             ["--custom-dataset-path", "qa.jsonl", "--custom-dataset-infer-method", "ppl"],
@@ -358,7 +358,7 @@ def test_a_row_without_an_answer_is_not_asked_and_changes_nothing_for_the_others
     rows.insert(1, {"question": "And this?", "answer": odd})
     said, outcomes = graded(work, rows, APPLES)
     assert outcomes == dict.fromkeys(("0", "2", "3", "4"), "correct")
-    assert "graded: 4 number answers by numeric-match; 1 row has no answer and is not asked: 1" in said
+    assert "graded: 4 number answers by numeric-match; 1 row has no answer and is not sent: 1" in said
     assert "n 4," in said
 
 
@@ -405,7 +405,7 @@ def test_numbers_texts_and_choices_in_one_file_are_asked_and_graded_each_in_its_
     said, outcomes = graded(work, rows, replies)
     assert outcomes == {"0": "correct", "1": "correct", "2": "correct", "3": "wrong", "4": "correct"}
     kinds = "3 choice answers by choice-match, 1 number answer by numeric-match, 1 text answer by exact-match"
-    assert f"graded: {kinds}; 1 row has no answer and is not asked: 5" in said
+    assert f"graded: {kinds}; 1 row has no answer and is not sent: 5" in said
     (predictions,) = work.glob("outputs/default/*/predictions/sim/own.jsonl")
     prompts = [str(json.loads(line)["origin_prompt"]) for line in predictions.read_text().splitlines()]
     assert "A. sky\\nB. blood\\nAnswer:" in prompts[2]
@@ -419,7 +419,7 @@ def test_a_choice_without_an_answer_is_not_asked_and_a_file_without_any_is_kept(
     csv = "question,A,B,answer\nRed?,x,y,A\nBlue?,x,y,\nGreen?,x,y,B\n"
     said, outcomes = graded(work, csv, {"Red?": "A", "Green?": "A", "Blue?": "A"}, name="own.csv")
     assert outcomes == {"0": "correct", "2": "wrong"}
-    assert "graded: 2 choice answers by choice-match; 1 row has no answer and is not asked: 1" in said
+    assert "graded: 2 choice answers by choice-match; 1 row has no answer and is not sent: 1" in said
     none = "question,A,B\nRed?,x,y\nBlue?,x,y\n"
     said, outcomes = graded(work, none, {"Red?": "A", "Blue?": "A"}, name="none.csv")
     assert outcomes == {}
