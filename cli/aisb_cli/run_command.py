@@ -69,22 +69,22 @@ HEADINGS = {
 FOR_ONE_RUN = frozenset((
     "search", "dry_run", "as_json", "block", "reuse", "debug", "fail_under", "slo", "junit", "under_load",
 ))  # fmt: skip
-"""Options that say what is done with a single run; no other command takes them over."""
+"""Options for a single run only. Other commands that accept the options of `aisb run` refuse these."""
 TABLES = "aisb_cli.tables"
-"""The key of a context's `meta` with tables that another command merges over the `aisb.toml`."""
+"""The key in a context's `meta` for tables that another command merges over `aisb.toml`."""
 COMES_WITH = "both come with aisb-compat-aisbench"
 COMMON_OPTIONS = (
     "models", "datasets", "mode", "sets", "url", "max_out_len", "concurrency", "request_rate", "num_prompts",
     "reuse", "work_dir", "data_dir",
 )  # fmt: skip
-"""The options that `--help` explains; it only names the others, and `--help-all` explains all."""
+"""The options that `--help` explains. It only names the others; `--help-all` explains them."""
 
 
 class Run(SpreadOptions, Grouped):
     """The `run` command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments; name the commands for config files in Python, and for several loads."""
+        """Parse the arguments. Refuse Python files and several loads, naming the command that takes them."""
         takes_file = any(isinstance(parameter, click.Argument) for parameter in self.params)
         if not takes_file and args and not args[0].startswith("-") and not ctx.resilient_parsing:
             _refuse_python(Path(args[0]))
@@ -98,25 +98,30 @@ class Run(SpreadOptions, Grouped):
 
 
 def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
-    """Accept a flag of AISBench that has no effect here, and print why."""
+    """Return an option for a flag of AISBench that has no effect here; it prints why."""
 
-    def say(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    def print_reason(context: click.Context, parameter: click.Parameter, value: Any) -> None:
         del parameter
         if value and not context.resilient_parsing:
             click.echo(f"{flag} is not needed here: {why}", err=True)
 
     return click.option(
-        flag, expose_value=False, callback=say, hidden=True, help=f"{why[0].upper()}{why[1:]}.", **more
+        flag,
+        expose_value=False,
+        callback=print_reason,
+        hidden=True,
+        help=f"{why[0].upper()}{why[1:]}.",
+        **more,
     )
 
 
 def _refuse_config_dir(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Refuse a folder that changes what AISBench runs, and that this command does not read."""
+    """Refuse `--config-dir`, which only AISBench reads."""
     del parameter
     if value and not context.resilient_parsing:
         raise click.UsageError(
-            f"--config-dir {value}: config files in Python are read by ais_bench --config-dir {value}, and "
-            f"aisb config import {value} makes an aisb.toml of them ({COMES_WITH})"
+            f"--config-dir {value}: ais_bench --config-dir {value} reads config files in Python, and "
+            f"aisb config import {value} converts them to an aisb.toml ({COMES_WITH})"
         )
 
 
@@ -124,7 +129,7 @@ def _refuse_python(path: Path) -> None:
     if path.suffix == ".py":
         raise click.UsageError(
             f"{path} is a config file in Python: ais_bench {path} runs it, and aisb config import {path} "
-            f"makes an aisb.toml of it ({COMES_WITH})"
+            f"converts it to an aisb.toml ({COMES_WITH})"
         )
 
 
@@ -182,7 +187,7 @@ def _refuse_python(path: Path) -> None:
     "--max-failures",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Failed samples that still give exit code 0 [default: 0].",
+    help="Failed samples that still end with exit code 0 [default: 0].",
 )
 @click.option(
     "--stop-after-failures",
@@ -237,7 +242,7 @@ def _refuse_python(path: Path) -> None:
     hidden=True,
     expose_value=False,
     callback=_refuse_config_dir,
-    help="Refused: ais_bench --config-dir DIR reads it, aisb config import DIR makes an aisb.toml of it.",
+    help="Refused: ais_bench --config-dir DIR reads it, aisb config import DIR converts it to an aisb.toml.",
 )
 @_not_needed("--max-workers-per-gpu", type=int, why="it belongs to local models; see --max-num-workers")
 @own_data_options
@@ -249,13 +254,12 @@ def run(context: click.Context, /, **flags: Any) -> int:
     \b
     Every pair of a model and a task is one subtask:
       aisb run --models vllm_api_general_chat --datasets gsm8k demo_gsm8k
-    Resume the run that was interrupted last:
+    Resume the latest run:
       aisb run --reuse
     """  # noqa: D301 - \b is for click
     if flags["as_json"] and not (flags["search"] or flags["dry_run"]):
         raise click.UsageError(
-            "--json goes with --search or --dry-run; "
-            "for the results of a run as JSON use --reporters text,json"
+            "--json needs --search or --dry-run; for the results of a run as JSON use --reporters text,json"
         )
     plugins = shared.load_plugins(context, flags["block"])
     flags["sets"] = (*context.obj.settings, *flags["sets"])  # the last setting of a key wins
@@ -278,40 +282,40 @@ def run(context: click.Context, /, **flags: Any) -> int:
         show_under_load(ended.finished)
     code = show_ending(ended, command, [*context.obj.allowed, *blocked])
     if gates and ended.finished is None:
-        click.echo("not checked: the run was stopped before it could be scored", err=True)
+        click.echo("not checked: the run stopped before it was scored", err=True)
         return code
     return show_checks(gates, [ended.finished] if ended.finished else [], "aisb run", code)
 
 
 def _check_gates(gates: Gates, command: RunCommand, plugins: Plugins) -> None:
-    """Refuse gates that this command cannot check, before anything is sent."""
+    """Refuse checks that this run cannot make, before anything is sent."""
     if not gates:
         return
     from aisb_engine import plan_run
 
     if command.mode == "infer":
         raise click.UsageError(
-            "--fail-under and --slo check a run when it is shown, which --mode infer is not"
+            "--fail-under and --slo check the results of a run, and --mode infer computes none"
         )
     if gates.least and command.mode.startswith("perf"):
         raise click.UsageError(
-            f"--fail-under is for scores, and --mode {command.mode} has none: leave out --mode, or use --slo"
+            f"--fail-under checks scores, and --mode {command.mode} has none: leave out --mode, or use --slo"
         )
     spec, _ = plan_run(command, plugins)
     gates.check_names(subtask.task for subtask in spec.subtasks)
 
 
 def parse_run(words: Sequence[str]) -> RunCommand:
-    """Return the command that `aisb run` with these words would execute, for another command.
+    """Return the command that `aisb run` would execute with these arguments, for use by another command.
 
     Raises:
-        UsageError: the words are no command line of `aisb run`, or have an option for a single run alone.
+        UsageError: `aisb run` would refuse the arguments, or one of them is an option for a single run.
     """
     outer = click.get_current_context()
     root = outer.find_root()
     command = root.command.get_command(root, "run") if isinstance(root.command, click.Group) else None
     if command is None:
-        raise click.UsageError("there is no command `aisb run`: its plugin is blocked")
+        raise click.UsageError("the command `aisb run` is missing because its plugin is blocked")
     context = command.make_context("run", list(words), parent=root)
     with context:
         flags = context.params
@@ -324,7 +328,7 @@ def parse_run(words: Sequence[str]) -> RunCommand:
 
 
 def run_command(context: click.Context, flags: dict[str, Any]) -> RunCommand:
-    """Convert flags to the tables that they set; flags that were not given set nothing."""
+    """Convert flags to configuration tables; flags that were not passed set nothing."""
     from aisb_engine import RunCommand, RunInput, read_user_file, split_names
 
     def given(**names: str) -> dict[str, Any]:
@@ -402,7 +406,7 @@ def _goodput_setting(texts: Sequence[str]) -> list[str]:
 
 
 def _performance_options(flags: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of the performance reporter that have their own flag."""
+    """Return the options of the performance reporter that flags set."""
     options: dict[str, Any] = {}
     if flags["dialect"]:
         options["dialects"] = [name for text in flags["dialect"] for name in text.replace(",", " ").split()]

@@ -97,7 +97,7 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
         ("began", one.started),
         ("ended", one.ended),
         ("exit code", one.exit_code),
-        ("not asked", f"{one.not_asked} requests" if one.not_asked and one.status != "running" else None),
+        ("not sent", f"{one.not_asked} requests" if one.not_asked and one.status != "running" else None),
         ("size", f"{run_size(one.folder) / 1e6:.1f} MB"),
     ):
         if value not in (None, ""):

@@ -77,7 +77,7 @@ class Backend(ABC):
 
     @property
     def renders(self) -> bool:
-        """Whether a backend that takes texts also accepts messages, since it has a chat template for them."""
+        """Whether a backend that takes texts also accepts messages, by its own chat template."""
         return False
 
     local: ClassVar[bool] = False
@@ -108,11 +108,11 @@ class Backend(ABC):
     async def logprob(self, request: Request) -> Sequence[TokenScores]:
         """Score the context of a request alone, then followed by each of its continuations.
 
-        Only backends without HTTP implement it. Of the first result the engine uses only the tokens. Raise
+        Only backends without HTTP implement it. The engine uses only the tokens of the first result. Raise
         `AttemptFailed` if there are no scores.
         """
         del request
-        raise UsageError(f"{type(self).__name__} gives no log-probabilities, which this task compares")
+        raise UsageError(f"{type(self).__name__} returns no log-probabilities, which this task needs")
 
     def live(self) -> str:
         """Return the current activity of a local model in one short line; empty if there is none to show."""
@@ -137,7 +137,7 @@ class Backend(ABC):
         """Return attributes that a worker's backend needs and cannot derive from its options.
 
         A worker creates its backend from the same options, with the current values of those that are
-        dataclass fields. Anything else that `probe` or `adapt` found out must be in `state`. Values must be
+        dataclass fields. Anything else that `probe` or `adapt` learned must be in `state`. Values must be
         picklable.
         """
         return {}
@@ -161,14 +161,14 @@ class Backend(ABC):
     async def counters(self) -> Mapping[str, float]:
         """Return the server's counters by name. A run keeps their increase; exceptions are ignored.
 
-        Translate to these names what the server counts:
+        Use these names for counters that the server has:
 
         - `drafts`, `draft_tokens`, `accepted_tokens`, `accepted_tokens_at_0` (and `_at_1` …): speculative
           decoding: drafts, tokens drafted and accepted, and those accepted at each position of a draft
         - `prefix_cache_queries`, `prefix_cache_hits`: tokens looked up and found in the prefix cache
-        - `running`, `waiting`: the current number of requests at the server; these may fall
+        - `running`, `waiting`: the current number of requests at the server; these may decrease
 
-        Other counters may have any name, preferably with the server's prefix, and must never fall.
+        Other counters may have any name, preferably with the server's prefix, and must never decrease.
         """
         return {}
 
@@ -207,12 +207,13 @@ class HttpBackend(Backend):
     """The format of a stream: server-sent events, or JSON values, each ended by a newline or a NUL."""
 
     error_statuses: ClassVar[Mapping[str, int]] = {}
-    """The HTTP status equivalent to an `error_type` in a reply with status 200. It decides about retries."""
+    """The HTTP status equivalent to an `error_type` in a reply with status 200. It decides whether
+    the request is retried."""
 
     copies_text: ClassVar[bool] = False
     """Whether `decode` copies the text of an event unchanged, and does not use the id of the event.
 
-    If so, the engine does not parse events that differ only in their text, or only in their id, again.
+    If so, the engine parses only the first of the events that differ in nothing but their text or their id.
     """
 
     @abstractmethod
@@ -237,15 +238,15 @@ class HttpBackend(Backend):
     def encode_logprob(self, prompt: str | Sequence[Message]) -> HttpCall:
         """Translate a request for the log-probability of each token of a prompt, without generation.
 
-        The prompt is a text, or messages where the backend takes chat. A last message of the assistant is an
-        option to compare: nothing may follow its text, not even the end of its turn.
+        The prompt is a text, or messages if the backend takes chat. If the last message is the assistant's,
+        it is an option to compare: nothing may follow its text, not even the token that ends a turn.
 
         Raises:
             UsageError: the service does not offer it, or this backend does not support it.
         """
         del prompt
         raise UsageError(
-            f"{type(self).__name__} gives no log-probabilities of a prompt, which this task compares; use a "
+            f"{type(self).__name__} returns no log-probabilities of a prompt, which this task needs; use a "
             "completions backend of a service that has them, or a local one"
         )
 
@@ -253,7 +254,7 @@ class HttpBackend(Backend):
         """Translate the reply to `encode_logprob`; raise `AttemptFailed` if it has no log-probabilities."""
         del event
         raise UsageError(
-            f"{type(self).__name__} asks for log-probabilities and cannot read them: no decode_logprob"
+            f"{type(self).__name__} requests log-probabilities but cannot read them: it has no decode_logprob"
         )
 
     def error_message(self, status: int, body: bytes) -> str:
@@ -298,8 +299,8 @@ class HttpBackend(Backend):
             if key := os.environ.get(self.api_key_env, "").strip():
                 return key
             raise ServiceError(
-                f"the API key is looked for in the environment variable {self.api_key_env}, "
-                f"which is not set; set it, or name another with --api-key-env"
+                f"the environment variable {self.api_key_env}, which should hold the API key, is not set; "
+                f"set it, or name another with --api-key-env"
             )
         return None
 
@@ -307,7 +308,8 @@ class HttpBackend(Backend):
         """Raise `UsageError`: the engine calls `encode` and `decode` instead."""
         del request
         raise UsageError(
-            f"{type(self).__name__} only translates: a run sends what encode() returns and reads by decode()"
+            f"{type(self).__name__} only translates: the engine sends what encode() returns, and parses "
+            "the reply with decode()"
         )
         yield  # makes the function an async generator, as the base class declares
 
@@ -325,13 +327,13 @@ class HttpBackend(Backend):
         """
         if self.client is None:
             raise UsageError(
-                f"{type(self).__name__} has no client to send with: the engine sets one when a run makes it; "
-                "elsewhere set `backend.client` (aisb_testing does)"
+                f"{type(self).__name__} has no client to send with: the engine sets one when it creates "
+                "a backend; elsewhere set `backend.client` (aisb_testing does)"
             )
         return await self.client.fetch(self, path, body=body, timeout=timeout)
 
     async def look(self, path: str, *, body: Mapping[str, Any] | None = None) -> Fetched:
-        """Fetch a page that tells about the service, for a probe. Statuses such as 404 or 403 are returned.
+        """Fetch a page that describes the service, for a probe. A status such as 404 or 403 raises nothing.
 
         Raises:
             ServiceError: nothing answers, the key is missing or wrong, it redirects, or it is not ready yet.
@@ -345,7 +347,7 @@ class HttpBackend(Backend):
             raise ServiceError(f"{where} is not ready ({response.status}: {message}); try again when it is")
         if 300 <= response.status < 400:
             target = response.headers.get("location", "another address")
-            raise ServiceError(f"{where} redirects to {target}; set url to where that leads")
+            raise ServiceError(f"{where} redirects to {target}; set url to its target")
         return response
 
     @property

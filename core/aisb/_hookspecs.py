@@ -7,7 +7,7 @@ A complete plugin that offers a postprocessor:
     from typing import Annotated
     from aisb import Sample, hookimpl
 
-    def shouted(*, least: Annotated[int, "shortest word taken"] = 3):
+    def shouted(*, least: Annotated[int, "minimum word length"] = 3):
         """The last word in capitals."""
         def step(text: str, sample: Sample) -> str | None:
             words = re.findall(rf"\b[A-Z]{{{least},}}\b", text)
@@ -23,8 +23,9 @@ Its pyproject.toml has:
     [project.entry-points.aisb]
     shouted = "aisb_shouted"
 
-Every command loads every plugin. If a factory is slow to import, the hook returns its place instead, in the
-form of an entry point: `{"shouted": "aisb_shouted.steps:shouted"}`. It is imported at its first use.
+Every command loads every plugin. If a factory is slow to import, the hook returns its import path
+instead, in the form of an entry point: `{"shouted": "aisb_shouted.steps:shouted"}`. The factory is imported
+at its first use.
 '''
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def aisb_backends() -> Mapping[str, Callable[..., Backend] | str]:  # type: ignore[empty-body]
-    """Return backends by name: `{"shout": Shout}`, where `Shout(url=…)` gives a `Backend`."""
+    """Return backends by name: `{"shout": Shout}`, where `Shout(url=…)` returns a `Backend`."""
 
 
 @hookspec
@@ -62,40 +63,40 @@ def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]] | str]:  # type
 
 @hookspec
 def aisb_postprocessors() -> Mapping[str, Callable[..., Postprocessor] | str]:  # type: ignore[empty-body]
-    """Return postprocessors by name: `{"shouted": shouted}`, where `shouted(least=3)` gives a step."""
+    """Return postprocessors by name: `{"shouted": shouted}`, where `shouted(least=3)` returns a step."""
 
 
 @hookspec
 def aisb_evaluators() -> Mapping[str, Callable[..., Evaluator] | str]:  # type: ignore[empty-body]
-    """Return evaluators by name: `{"longer": Longer}`, where `Longer()` gives an `Evaluator`."""
+    """Return evaluators by name: `{"longer": Longer}`, where `Longer()` returns an `Evaluator`."""
 
 
 @hookspec
 def aisb_environments() -> Mapping[str, Callable[..., Environment] | str]:  # type: ignore[empty-body]
-    """Return environments by name: `{"shop": shop}`, where `shop(stock=3)` gives an `Environment`."""
+    """Return environments by name: `{"shop": shop}`, where `shop(stock=3)` returns an `Environment`."""
 
 
 @hookspec
 def aisb_reporters() -> Mapping[str, Callable[..., Reporter] | str]:  # type: ignore[empty-body]
-    """Return reporters by name: `{"slack": Slack}`, where `Slack(channel=…)` gives a `Reporter`."""
+    """Return reporters by name: `{"slack": Slack}`, where `Slack(channel=…)` returns a `Reporter`."""
 
 
 @hookspec
 def aisb_launchers() -> Mapping[str, Callable[..., Launcher] | str]:  # type: ignore[empty-body]
-    """Return launchers by name: `{"ssh": Ssh}`, where `Ssh(hosts=…)` gives a `Launcher`."""
+    """Return launchers by name: `{"ssh": Ssh}`, where `Ssh(hosts=…)` returns a `Launcher`."""
 
 
 @hookspec
 def aisb_importers() -> Mapping[str, Callable[..., Importer] | str]:  # type: ignore[empty-body]
-    """Return importers by name: `{"helm": Helm}`, where `Helm()` gives an `Importer`."""
+    """Return importers by name: `{"helm": Helm}`, where `Helm()` returns an `Importer`."""
 
 
 @hookspec
 def aisb_commands() -> Iterable[Command]:  # type: ignore[empty-body]
     """Return commands: `[Command("cost", "Print the cost of a run.", "aisb_cost.command:cost")]`.
 
-    Unlike the other hooks, it belongs to the entry-point group `aisb.commands`, so that `aisb --help` imports
-    only the modules that declare commands.
+    Unlike the other hooks, this one belongs to the entry-point group `aisb.commands`, so that `aisb --help`
+    imports only the modules that declare commands.
     """
 
 

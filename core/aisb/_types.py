@@ -52,7 +52,7 @@ TOKEN_KINDS: frozenset[ChunkKind] = frozenset(("reasoning", "content", "tool"))
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def _frozen_for_type_checkers(cls: type[T]) -> type[T]:
-    """Make a dataclass with slots that only type checkers treat as frozen.
+    """Create a dataclass with slots that only type checkers treat as frozen.
 
     A frozen dataclass sets each field through `object.__setattr__`, which makes its creation five times
     slower. The types that use this decorator are created several times per request.
@@ -104,7 +104,7 @@ class Sample:
 
 
 def request_id(sample_id: str, repeat: int = 0, turn: int = 0) -> str:
-    """Return the id of a request, as it stands in log lines: `17`, `17.r2`, `17.r2.t1`."""
+    """Return the id of a request, as log lines show it: `17`, `17.r2`, `17.r2.t1`."""
     return f"{sample_id}{f'.r{repeat}' if repeat or turn else ''}{f'.t{turn}' if turn else ''}"
 
 
@@ -113,10 +113,10 @@ class Request:
     """The request for one sample, repeat and turn: either `messages`, `text`, or `tokens` (token ids).
 
     `params` are generation parameters under OpenAI's names (`max_tokens`, `stop`, `seed` …). `followups` are
-    the later user turns of a conversation; `replies` are what stands before each of them in place of the
-    model's own answers, if these are not used. With `continuations`, the service is asked for the
-    log-probability of each of these texts after the prompt, and generates nothing. `at` is the launch time
-    that a trace gives, in seconds. `facts` are copied to the log record, such as `input_tokens_asked`.
+    the later user turns of a conversation. `replies`, if given, replace the model's own answers before each
+    of them. With `continuations`, the service returns the log-probability of each of these texts after the
+    prompt, and generates nothing. `at` is the launch time in seconds, from a trace. `facts`, such as
+    `input_tokens_asked`, are copied to the log record.
     """
 
     sample_id: str
@@ -139,15 +139,15 @@ class Request:
 
     @property
     def id(self) -> str:
-        """The key as one string, as it stands in log lines."""
+        """The key as one string, as log lines show it."""
         return request_id(*self.key)
 
 
 class TokenScores(NamedTuple):
     """The tokens of a text, as the service splits it, with their conditional log-probabilities.
 
-    `tokens` are ids or texts. The first log-probability is None. `greedy` tells for each token whether it was
-    the most likely one.
+    `tokens` are ids or texts. The first log-probability is None. `greedy` is true for each
+    token that was the most likely one.
     """
 
     tokens: tuple[int | str | None, ...]
@@ -193,7 +193,7 @@ class Chunk(NamedTuple):
     `tokens` is the number of tokens in this chunk, if the service reports it. `finish_reason` is `stop`,
     `length`, `tool_calls`, `content_filter`, or the service's own value. `tool_calls` are deltas: mappings
     with `index`, `id`, `name`, `arguments`. Set `whole` instead of `text` for a service that repeats the
-    whole reply in every event; the engine takes the part that is new. A backend without HTTP may set
+    whole reply in every event; the engine extracts the new part. A backend without HTTP may set
     `stamp_ns` from the engine's clock.
     """
 
@@ -212,7 +212,7 @@ class Chunk(NamedTuple):
 class Failure:
     """Why an attempt failed. `status` is the HTTP status, if there was one.
 
-    `retry_after` is the wait in seconds that the service requests before the next attempt.
+    `retry_after` is the time in seconds that the service asks clients to wait before the next attempt.
     """
 
     kind: FailureKind

@@ -52,9 +52,10 @@ class ExecutedRun:
     """The result of a command: the run folder, notes for the user, and the exit code.
 
     `stopped_because` is the reason if the run stopped itself early, after too many failures or an outage of
-    the service; `stopped_code` is the exit code for it. `give_again` lists the settings with secrets, which a
-    resumed run must be given again since the run folder does not keep them. `finished` is the run as
-    reporters got it, if any ran. `faulty` is true if a plugin failed, so that the reports may be incomplete.
+    the service; `stopped_code` is the exit code for it. `give_again` lists the settings with secrets. The run
+    folder does not keep them, so the user must pass them again to resume the run. `finished` is the run as
+    reporters received it, if any ran. `faulty` is true if a plugin failed, so that the reports may be
+    incomplete.
     """
 
     folder: RunFolder
@@ -85,22 +86,22 @@ def execute(
     signal handler is installed.
 
     Raises:
-        AisbError: one of its subclasses; the run folder keeps what was finished before.
+        AisbError: one of its subclasses; the run folder keeps everything that was done before it.
     """
-    spec, found = plan(command, plugins)
-    folder = found or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - local time
-    if found is None and spec.run.files_apart:
+    spec, existing = plan(command, plugins)
+    folder = existing or RunFolder.create(command.work_dir, datetime.now())  # noqa: DTZ005 - local time
+    if existing is None and spec.run.files_apart:
         folder.keep_apart()
     display = Followable(display or Silent(), folder)
     ended, faults = ExecutedRun(folder, give_again=keys_to_give_again(spec)), PluginFaults(folder)
-    own = own_spec(folder, plugins) if found else spec
+    own = own_spec(folder, plugins) if existing else spec
     kinds = shown_kinds(command.mode, spec)
     with folder.lock(), nullcontext() if stopper else sigterm_as_ctrl_c():
-        with _removed_unless_begun(folder, resumed=found is not None):
+        with _remove_on_error(folder, resumed=existing is not None):
             save_config(folder, spec, again=False)
             manifest = Manifest.open(folder, plugins, asks=command.mode in SENDING_MODES)
             session = manifest.begin(command.words or command_line())
-        with _ending(ended, faults, manifest, resumed=found is not None):
+        with _record_end(ended, faults, manifest, resumed=existing is not None):
             graders = _graders(spec, folder, plugins, session) if command.mode in SCORING else None
             answers: dict[str, LoggedAnswers] = {}
             if graders is not None and command.mode == "all":
@@ -121,11 +122,11 @@ def execute(
                     stopper=stopper,
                     begun=partial(_begin, manifest, folder, spec),
                 )
-                with _summed_up(stage, ended):
+                with _record_inference(stage, ended):
                     try:
                         run_to_end(infer(stage), _new_loop())
                     finally:
-                        _note_not_asked(stage)
+                        _note_unsent(stage)
                 answers = stage.answers
                 del stage  # frees all rows, which scoring does not need
             if graders is not None and not ended.is_stopped:
@@ -157,8 +158,8 @@ def execute(
 
 
 @contextmanager
-def _removed_unless_begun(folder: RunFolder, *, resumed: bool) -> Iterator[None]:
-    """Remove a new folder if its configuration cannot be written: nobody could resume such a run."""
+def _remove_on_error(folder: RunFolder, *, resumed: bool) -> Iterator[None]:
+    """Remove a new folder if its configuration cannot be written, because the run could not be resumed."""
     try:
         yield
     except BaseException:
@@ -174,8 +175,8 @@ def _begin(manifest: Manifest, folder: RunFolder, spec: RunSpec) -> None:
     manifest.note_begun()
 
 
-def _note_not_asked(stage: InferenceStage) -> None:
-    """Note in the manifest how many requests of each subtask are left, if any were sent."""
+def _note_unsent(stage: InferenceStage) -> None:
+    """Note in the manifest the number of unsent requests of each subtask, if the run sent any."""
     if not stage.manifest.has_begun:
         return
     for one in stage.subtasks:
@@ -187,7 +188,9 @@ def _note_not_asked(stage: InferenceStage) -> None:
 
 
 @contextmanager
-def _ending(ended: ExecutedRun, faults: PluginFaults, manifest: Manifest, *, resumed: bool) -> Iterator[None]:
+def _record_end(
+    ended: ExecutedRun, faults: PluginFaults, manifest: Manifest, *, resumed: bool
+) -> Iterator[None]:
     """Record in the manifest how the run in the block ended; remove its folder if nothing was sent."""
     folder = ended.folder
     ended.exit_code = DEFECT_EXIT_CODE  # the block replaces it when it ends normally
@@ -253,24 +256,24 @@ async def _score(
 
 
 def _is_shown(mode: Mode, ended: ExecutedRun) -> bool:
-    """Return whether to call reporters; also for a stopped performance run, which cannot be resumed."""
+    """Return whether to call reporters: also for a stopped performance run, which cannot be resumed."""
     return mode in {"perf", "perf_viz"} or (mode in {"all", "eval", "viz"} and not ended.is_stopped)
 
 
 def _check_performance(spec: RunSpec, finished: FinishedRun, ended: ExecutedRun, plugins: Plugins) -> None:
-    """Note if there is no reporter for performance; raise if a required certificate is not VALID."""
+    """Add a note if no reporter shows performance; raise if a required certificate is not VALID."""
     if not chosen_reporters(spec.run, plugins, ("performance",)):
-        ended.notes.append("no reporter for performance is installed: there is only the log")
+        ended.notes.append("no reporter for performance is installed: the run has only the log")
     if spec.run.require_valid:
         _require_valid(spec, finished)
 
 
 @contextmanager
-def _summed_up(stage: InferenceStage, ended: ExecutedRun) -> Iterator[None]:
-    """Record the result of the inference stage in the block, also if it raises."""
+def _record_inference(stage: InferenceStage, ended: ExecutedRun) -> Iterator[None]:
+    """Record the result of the inference stage that runs in the block, even if it raises."""
     try:
         yield
-    except RunError:  # a full disk, a lost worker: report what was measured until then
+    except RunError:  # such as a full disk or a lost worker: report the measurements so far
         if stage.performance and stage.folder.was_asked:
             with suppress(AisbError):
                 kinds: RunKinds = ("performance",)
@@ -340,7 +343,7 @@ def _model_tables(spec: RunSpec) -> dict[str, dict[str, Any]]:
 
 
 def _require_valid(spec: RunSpec, finished: FinishedRun) -> None:
-    """Raise unless every certificate is VALID, as the reporters got them."""
+    """Raise `CheckError` unless every certificate is VALID."""
     from aisb_engine._performance.performance import require_valid
 
     require_valid(finished.performance, [(pair.model, pair.task) for pair in spec.subtasks])

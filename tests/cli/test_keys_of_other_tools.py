@@ -58,8 +58,8 @@ def test_a_tokenizer_s_folder_is_no_path_of_an_endpoint(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("mine.py",), "mine.py is a config file in Python: ais_bench mine.py runs it"),
-        (("-c", "mine.py"), "aisb config import mine.py makes an aisb.toml of it"),
-        (("--config-dir", "mine"), "are read by ais_bench --config-dir mine"),
+        (("-c", "mine.py"), "aisb config import mine.py converts it to an aisb.toml"),
+        (("--config-dir", "mine"), "ais_bench --config-dir mine reads config files"),
     ],
 )
 def test_config_files_in_python_are_not_passed_over(words: tuple[str, ...], said: str) -> None:

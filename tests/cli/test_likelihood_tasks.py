@@ -88,7 +88,7 @@ def test_a_service_without_log_probabilities_is_said_before_anything_is_sent(tmp
     ended = aisb("run", "--models", "sim", "--datasets", "stones", cwd=tmp_path)
     assert ended.returncode == 2
     assert (
-        "gives no log-probabilities of a prompt, which this task compares; use a completions backend"
+        "returns no log-probabilities of a prompt, which this task needs; use a completions backend"
         in ended.stderr
     )
     assert list((tmp_path / "outputs/default").iterdir()) == []

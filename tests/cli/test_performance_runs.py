@@ -571,7 +571,7 @@ def test_a_conversation_goes_on_from_its_first_turn_without_an_answer(tmp_path: 
     with start_mock(MockOptions(faults=("status-400@2",), tokens=4)) as mock:
         code, output = run(tmp_path, mock.url, "--concurrency", "1", mode="infer", task="talk")
         assert code == 1, output
-        assert "not asked: turn 1 of its conversation failed" in "".join(
+        assert "not sent: turn 1 of its conversation failed" in "".join(
             p.failure.message for p in everything(tmp_path) if p.failure
         )
         code, output = run(tmp_path, mock.url, "--reuse", mode="infer", task="talk")

@@ -323,7 +323,7 @@ def test_a_dataset_that_raises_costs_its_own_task_alone(place):
     assert place.results("fine")["accuracy"] == 100
     assert not (place.latest / "results/sim/rotten.json").exists()
     fault = "dataset 'faulty-rows' of plugin faulty (aisb-faulty 1.0) failed in its row 3"
-    assert f"rotten is not asked: {fault}: ValueError: row 3 of this dataset is rotten" in ended.stderr
+    assert f"rotten is skipped: {fault}: ValueError: row 3 of this dataset is rotten" in ended.stderr
     assert f"warning: rotten · sim: no result: {fault}" in unfolded(place.summary)
     manifest = json.loads((place.latest / "configs/manifest.json").read_bytes())
     assert manifest["tasks"]["rotten"]["not_asked"].startswith(fault)
@@ -342,7 +342,7 @@ def test_a_row_that_is_no_mapping_costs_its_own_task_alone(place):
     assert place.results("fine")["accuracy"] == 100
     fault = "dataset 'faulty-rows' of plugin faulty (aisb-faulty 1.0) failed in its row 3"
     reason = "TypeError: row 3: expected a mapping with fields, found ['no', 'mapping']"
-    assert f"listed is not asked: {fault}: {reason}" in ended.stderr
+    assert f"listed is skipped: {fault}: {reason}" in ended.stderr
 
 
 def test_a_task_that_was_not_asked_is_asked_once_the_plugin_is_mended(place):
@@ -390,8 +390,8 @@ def test_a_step_that_raises_at_a_row_costs_that_sample_alone(place):
     assert results["accuracy"] == pytest.approx(100 * 5 / 6, abs=0.01)
     assert results["first_error"] == {"request": "3", "log": "logs/infer/sim/step.out"}
     why = "postprocessor 'no-three' of plugin faulty (aisb-faulty 1.0) failed: KeyError: 'three'"
-    assert f"step · sim: sample 3 could not be made ready, and is not asked: {why}" in ended.stderr
-    assert f"request 3: not asked: {why}" in (place.latest / "logs/infer/sim/step.out").read_text()
+    assert f"step · sim: sample 3 could not be prepared, and is skipped: {why}" in ended.stderr
+    assert f"request 3: not sent: {why}" in (place.latest / "logs/infer/sim/step.out").read_text()
     predictions = place.lines("predictions/sim/step.jsonl")
     assert [line["id"] for line in predictions] == list("012345")
     assert predictions[3]["failure"]["kind"] == "row"
@@ -487,12 +487,12 @@ def test_rows_that_cannot_be_made_are_not_asked_in_a_performance_run_and_are_no_
     for task in ("step", "gone"):
         load = json.loads((place.latest / f"log/sim/{task}/load.json").read_bytes())
         assert load["planned"] == 5
-        (note,) = [line for line in load["notes"] if "could not be made ready" in line]
-        assert note.startswith("sample 3 could not be made ready, and is not asked:")
+        (note,) = [line for line in load["notes"] if "could not be prepared" in line]
+        assert note.startswith("sample 3 could not be prepared, and is skipped:")
         table = json.loads((place.latest / f"performances/sim/{task}.json").read_bytes())
         assert table["Total Requests"]["total"] == 5
         assert table["Failed Requests"]["total"] == 0
-    assert "rotten is not asked" in ended.stderr
+    assert "rotten is skipped" in ended.stderr
 
 
 def test_an_evaluator_that_raises_at_an_answer_costs_that_answer_alone(place):

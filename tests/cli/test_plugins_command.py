@@ -132,7 +132,7 @@ def test_show_as_json_has_a_record_a_component(aisb):
         "plugin": "test-good",
         "distribution": "aisb-test-good",
         "options": [
-            {"name": "least", "type": "int", "required": False, "default": 3, "help": "shortest word taken"}
+            {"name": "least", "type": "int", "required": False, "default": 3, "help": "minimum word length"}
         ],
     }
 

@@ -311,7 +311,7 @@ def test_json_of_a_run_itself_is_asked_for_otherwise() -> None:
     done = CliRunner().invoke(cli, ["run", "--models", "sim", "--datasets", "demo_gsm8k", "--json"])
     assert done.exit_code == 2
     assert done.stderr.endswith(
-        "--json goes with --search or --dry-run; for the results of a run as JSON use --reporters text,json\n"
+        "--json needs --search or --dry-run; for the results of a run as JSON use --reporters text,json\n"
     )
 
 

@@ -68,7 +68,7 @@ def test_requests_that_failed_miss_the_objectives_of_a_run(tmp_path: Path) -> No
         (("--fail-under", "demo_gsm8k=high"), "is not TASK=SCORE, as in gsm8k=75"),
         (("--slo", "ttft=300"), "name a percentile, as in ttft_p95=300ms"),
         (("--junit", "x.xml"), "writes what --fail-under and --slo check"),
-        (("--mode", "infer", "--slo", "failures=1%"), "which --mode infer is not"),
+        (("--mode", "infer", "--slo", "failures=1%"), "--mode infer computes none"),
         (("--mode", "perf", "--fail-under", "5"), "--mode perf has none"),
     ],
 )

@@ -191,14 +191,14 @@ def test_scoring_a_killed_run_leaves_it_killed_and_every_report_says_how_many_we
 
 
 def check_reports(work: Path, left: int) -> None:
-    """Hold every kind of report to say how many requests were not asked."""
+    """Hold every kind of report to say how many requests were not sent."""
     for ending in (".txt", ".md", ".json"):
         text = " ".join(only(work, f"summary/*{ending}").read_text().split())
         assert f"{left} requests not sent yet" in text, ending
     head, row, *_ = csv.reader(only(work, "summary/*.csv").read_text().splitlines())
-    assert dict(zip(head, row, strict=True))["sim not asked"] == str(left)
+    assert dict(zip(head, row, strict=True))["sim not sent"] == str(left)
     (case,) = ET.parse(only(work, "summary/*.xml")).iterfind(".//skipped/..")
-    assert (case.get("name"), case[0].get("message")) == ("not asked", f"{left} requests were not asked")
+    assert (case.get("name"), case[0].get("message")) == ("not sent", f"{left} requests were not sent")
     page = only(work, "summary/*.html").read_text()
     embedded = re.search(r'id="head"[^>]*>([^<]*)<', page)
     assert embedded is not None
@@ -220,7 +220,7 @@ def test_a_run_that_ended_with_a_task_not_asked_is_partial_until_it_was(tmp_path
     part = aisb("run", "--reuse", "--datasets", "demo_gsm8k", "--set", "model.ttft_ms=0", cwd=tmp_path)
     assert part.code == 0, part.err
     assert status(tmp_path) == "partial"
-    assert "not asked: 30 requests" in aisb("runs", "show", "latest", cwd=tmp_path).out
+    assert "not sent: 30 requests" in aisb("runs", "show", "latest", cwd=tmp_path).out
     whole = aisb("run", "--reuse", "--set", "model.ttft_ms=0", cwd=tmp_path)
     assert whole.code == 0, whole.err
     assert status(tmp_path) == "done"

@@ -181,7 +181,7 @@ async def test_turns_after_a_failed_one_are_counted_and_not_asked(tmp_path: Path
     await run.send(requests(1, followups=("a", "b", "c")))
     assert [r.turn for r in backend.asked] == [0, 1]
     failed = {p.turn: (p.failure.message, p.attempts) for p in run.records() if p.failure}
-    words = "not asked: turn 1 of its conversation failed (gone)"
+    words = "not sent: turn 1 of its conversation failed (gone)"
     assert failed == {1: ("gone", 1), 2: (words, 0), 3: (words, 0)}
     assert (run.progress.finished, run.progress.failed) == (4, 3)
 
@@ -233,7 +233,7 @@ async def test_a_request_made_ready_before_its_time_still_leaves_out_what_is_ref
     server = await serve([[refusal], [refusal], answer])
     run = Run(tmp_path, Chat(url=server.url), **OPEN)
     now = run.clock()
-    # Both were made ready before the first refusal came back.
+    # Both were prepared before the first refusal came back.
     both = [Request(str(number), text="6 x 7?") for number in range(2)]
     await run.send([(now, both[0]), (now, both[1])])
     assert [p.text for p in run.records()] == ["42", "42"]

@@ -72,7 +72,7 @@ def check_scores(backend: Backend) -> None:
     if isinstance(backend, HttpBackend):
         trial_call(backend)
     elif type(backend).logprob is Backend.logprob:
-        raise UsageError(f"{type(backend).__name__} gives no log-probabilities, which this task compares")
+        raise UsageError(f"{type(backend).__name__} returns no log-probabilities, which this task needs")
 
 
 def trial_call(backend: HttpBackend) -> HttpCall:

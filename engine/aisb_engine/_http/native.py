@@ -1,7 +1,7 @@
-"""Carrying requests over HTTP/1.1 at the least cost: a pool of connections, kept open between requests.
+"""The native HTTP/1.1 client: a pool of connections that stay open between requests, at low overhead.
 
-The `Inbox` of a connection stamps every piece of a reply before anything looks at it, and gives it to the
-exchange's `StreamReader`.
+The `Inbox` of a connection takes a time stamp of all received bytes before anything parses them, and feeds
+them to the `StreamReader` of the exchange.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ if TYPE_CHECKING:
 
 
 DRAIN = 1.0
-"""Seconds that a connection waits for the end of a reply whose last event has come, before it is closed."""
+"""The time in seconds that a connection waits for the end of a reply after its last event."""
 MOST_DRAINING = 64
+"""The maximum number of connections that wait for the end of a reply."""
 
 
-class StaleConnection(Exception):  # noqa: N818 - the pool catches it, nobody else sees it
-    """A kept connection was closed before the service can have read the request."""
+class StaleConnection(Exception):  # noqa: N818 - private: the pool always catches it
+    """An idle connection was closed before the service can have read the request."""
 
 
 class NativeTransport:
@@ -72,21 +73,21 @@ class NativeTransport:
         self._limit = limit
         self._held = 0  # connections that are open or being opened
         self._open: set[Connection] = set()
-        # The one that is idle for longest is used first: what a service sent unasked has had time to arrive.
+        # The longest idle connection is used first: bytes that a service sent without a request have arrived.
         self._idle: dict[Connection, None] = {}
-        # Those whose reply is known while the end of its HTTP is not there yet. They count for no limit.
+        # Connections that have the last event, but not the end of the HTTP body. `limit` does not count them.
         self._draining: dict[Connection, None] = {}
-        self.ends_late = False  # the latest reply whose HTTP did not end with its last event
+        self.ends_late = False  # the HTTP body of the latest reply did not end with its last event
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
         self._empty: asyncio.Event | None = None
         self._heads = RequestHeads()
 
     async def exchange(self, request: WireRequest, exchange: Exchange) -> None:
-        """Send a request, and feed what comes back to the exchange's reader until the reply has ended."""
+        """Send a request, and feed the reply to the exchange's reader until it has ended."""
         begun = self.clock()
         data = self._heads.message(request)
-        del request  # its body is in `data` a second time, and may stay for as long as the reply lasts
+        del request  # frees its body, which `data` contains, while the reply arrives
         fresh = False
         while True:
             connection = None if fresh or self._closed else self._kept()
@@ -111,7 +112,7 @@ class NativeTransport:
             await self._empty.wait()
 
     def _kept(self) -> Connection | None:
-        """Return an idle connection on which nothing waits to be read; None where there is none."""
+        """Return an idle connection without unread input; None if there is none."""
         while self._idle:
             connection = next(iter(self._idle))
             del self._idle[connection]
@@ -165,7 +166,7 @@ class NativeTransport:
             self._held -= 1
             self._wake()
             raise AttemptFailed(Failure("cut", "the connection was closed as soon as it was open"))
-        if self._closed:  # while it was being opened
+        if self._closed:  # the pool was closed while the connection opened
             connection.abort()
             raise AttemptFailed(Failure("connect", "the transport is closed"))
         exchange.connected_ns = self.clock()
@@ -186,7 +187,7 @@ class NativeTransport:
         self._wake()
 
     def drain(self, connection: Connection) -> None:
-        """Give the place of a connection to others, while the end of its reply is still to come."""
+        """Free the connection's place in the pool while it waits for the end of its reply."""
         if len(self._draining) >= MOST_DRAINING:
             next(iter(self._draining)).abort()
         self._draining[connection] = None
@@ -194,7 +195,7 @@ class NativeTransport:
         self._wake()
 
     def forget(self, connection: Connection) -> None:
-        """Take note that a connection is gone."""
+        """Remove a connection that is closed."""
         if connection in self._open:
             self._open.remove(connection)
             if connection in self._draining:
@@ -229,14 +230,14 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._inbox = Inbox(pool.clock, self._finish, self._exceed)
-        self._inbox.unexpected = self._refuse
+        self._inbox.unexpected = self._reject
         self.data_received: Callable[[bytes], None] = self._inbox.receive  # type: ignore[assignment]
         self._poll: select.poll | None = None
         self._paused = False
         self._used = False
-        self.connect_ns = 0  # how long it took to be opened
-        self._handed_ns = 0  # when the latest request was given to the socket
-        self._last_event = 0.0  # when the reply was known whose HTTP has not ended, by the loop's time
+        self.connect_ns = 0  # the time that it took to open
+        self._handed_ns = 0  # when the latest request was written to the socket
+        self._last_event = 0.0  # when the last event arrived, in the loop's time
         self._end_timer: asyncio.TimerHandle | None = None
         self._deadlines = Deadlines(pool.timeouts, pool.clock, self._fail)
 
@@ -252,8 +253,8 @@ class Connection(asyncio.Protocol):
         pool, reader = self._pool, exchange.reader
         reader.max_reply, reader.max_head = pool.max_reply, pool.max_head
         self._inbox.expect(reader, pool.max_reply + pool.max_head)
-        # Stamped before the call that sends: a process that loses its processor right after it would else
-        # take the service's first milliseconds for its own, and report a first token sooner than it came.
+        # Stamped before the call that sends. If the process lost its CPU between the call and a later stamp,
+        # the service would already be at work, and the reported time to first token would be too short.
         self._handed_ns = self._clock()
         transport.write(data)
         if not self._paused and exchange.sent_ns is None:
@@ -269,13 +270,13 @@ class Connection(asyncio.Protocol):
 
     @property
     def alive(self) -> bool:
-        """Whether the connection was made and is not lost."""
+        """Whether the connection is open."""
         return self._transport is not None
 
     def has_input(self) -> bool:
-        """Say whether bytes, or the end, wait on an idle connection: they would be taken for the next reply.
+        """Return whether an idle connection was closed or has unread bytes, which belong to no later reply.
 
-        Under TLS they may be of the protocol itself, so nothing is said there.
+        Always False under TLS, where such bytes may belong to the protocol itself.
         """
         return self._poll is not None and bool(self._poll.poll(0))
 
@@ -284,12 +285,13 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # What the event loop calls.
+    # Callbacks of the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        # Waiting bytes pause, so "not paused" means that the request was handed over; and uvloop writes at
-        # once instead of at the end of the loop's turn. Not 0, at which asyncio's TLS would pause always.
+        # Any buffered byte pauses writing, so "not paused" means that the socket has the whole request. This
+        # also makes uvloop write at once, not at the end of the loop's turn. With 0, asyncio's TLS would
+        # always pause.
         self._transport.set_write_buffer_limits(high=1, low=0)
         opened = transport.get_extra_info("socket")
         if opened is not None and not self._pool.is_tls and hasattr(select, "poll"):
@@ -317,7 +319,7 @@ class Connection(asyncio.Protocol):
             if exc is None and reader.close():
                 self._finish()
             elif reader.done:
-                self._settle(exchange)
+                self._complete(exchange)
             elif reader.status:
                 self._fail(Failure("cut", "the connection was closed in the middle of the reply"))
             elif self._used and is_close_race(exchange, self.connect_ns, self._clock()):
@@ -330,7 +332,7 @@ class Connection(asyncio.Protocol):
         self._deadlines.close()
         self._stop_end_timer()
 
-    # The end of an exchange.
+    # How an exchange ends.
 
     def _detach(self) -> None:
         self._exchange = None
@@ -338,38 +340,39 @@ class Connection(asyncio.Protocol):
         self._deadlines.stop()
 
     def _finish(self) -> None:
-        """Settle the exchange: its reply has ended, or its last event has come, which is all that matters.
+        """Finish the exchange when its reply has ended, or when its last event has arrived.
 
-        The end of the HTTP nearly always comes with the last event, or right after it, and is waited for so
-        that the connection can be used again. Where it did not come in time, the next reply does not wait.
+        The end of the HTTP body nearly always arrives with the last event or right after it. The exchange
+        waits for it, so that the connection can be used again. If it came too late once, the next exchange
+        does not wait.
         """
         exchange = self._exchange
         if exchange is None:
             return
         if exchange.reader.done_ns is not None:
-            self._settle(exchange)
+            self._complete(exchange)
         elif self._end_timer is None:
             self._last_event = self._loop.time()
             if self._pool.ends_late:
-                self._settle_early()
+                self._complete_early()
             else:
-                self._end_timer = self._loop.call_later(END_WAIT, self._settle_early)
+                self._end_timer = self._loop.call_later(END_WAIT, self._complete_early)
 
-    def _settle(self, exchange: Exchange) -> None:
-        """Hand over the reply, and the connection to the next request."""
+    def _complete(self, exchange: Exchange) -> None:
+        """Return the reply to the caller, and the connection to the pool."""
         reader = exchange.reader
         reader.done_ns = reader.done_ns if reader.done_ns is not None else reader.last_ns
-        self._hand_over()
+        self._return_reply()
         self._free(exchange)
 
-    def _settle_early(self) -> None:
-        """Hand over a reply whose HTTP has not ended, and let the connection wait for that apart."""
+    def _complete_early(self) -> None:
+        """Return the reply before its HTTP body has ended; the connection waits for that end separately."""
         exchange = self._exchange
         if exchange is None:
             return
         self._pool.ends_late = True
         exchange.reader.done_ns = exchange.reader.last_ns
-        self._hand_over()
+        self._return_reply()
         if exchange.reader.keep_alive:
             self._inbox.unexpected = partial(self._drain, exchange)
             self._end_timer = self._loop.call_later(DRAIN, self.abort)
@@ -377,7 +380,7 @@ class Connection(asyncio.Protocol):
         else:
             self.abort()
 
-    def _hand_over(self) -> None:
+    def _return_reply(self) -> None:
         self._stop_end_timer()
         self._detach()
         self._used = True
@@ -385,16 +388,16 @@ class Connection(asyncio.Protocol):
             self._answer.set_result(None)
 
     def _drain(self, exchange: Exchange, stamp_ns: int, data: bytes) -> None:
-        """Read on to the end of a reply that was handed over."""
+        """Read the rest of a reply that was already returned."""
         exchange.reader.feed(stamp_ns, data)
         if exchange.reader.close():
             self._stop_end_timer()
-            self._inbox.unexpected = self._refuse
+            self._inbox.unexpected = self._reject
             self._pool.ends_late = self._loop.time() - self._last_event > END_WAIT
             self._free(exchange)
 
-    def _refuse(self, stamp_ns: int, data: bytes) -> None:
-        """Close the connection: a late error page came, or the server is out of step."""
+    def _reject(self, stamp_ns: int, data: bytes) -> None:
+        """Close the connection: unexpected bytes are a late error page, or the server is out of step."""
         del stamp_ns, data
         self.abort()
 
@@ -402,7 +405,7 @@ class Connection(asyncio.Protocol):
         self._fail(too_large(self._pool.max_reply))
 
     def _free(self, exchange: Exchange) -> None:
-        """Give the connection back to the pool; close it where it cannot be used again."""
+        """Return the connection to the pool; close it if it cannot be used again."""
         transport = self._transport
         if exchange.reader.keep_alive and not self._paused and transport and not transport.is_closing():
             self._pool.release(self)
@@ -425,7 +428,7 @@ class Connection(asyncio.Protocol):
 
 
 class RequestHeads:
-    """Makes the bytes of requests. The head of the latest one is kept: most requests of a run share it."""
+    """Encodes requests, and caches the latest head, because most requests of a run share it."""
 
     __slots__ = ("_first_line", "_head", "_headers")
 

@@ -1,4 +1,4 @@
-"""Carrying requests to a service: what is sent, what comes back, and the deadlines of a reply."""
+"""The transport interface: a request as it is sent, the exchange with its reply, and the deadlines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Clock = Callable[[], int]
 class WireRequest(NamedTuple):
     """One HTTP request, ready to be written; `target` is the path with the URL's prefix.
 
-    `call` is what it was made from.
+    `call` is the call that it encodes.
     """
 
     method: str
@@ -35,8 +35,9 @@ class WireRequest(NamedTuple):
 class Exchange:
     """One request on its way, and the reader of its reply. Stamps are in nanoseconds of the run's clock.
 
-    `connected_ns` is None on a connection that was open already. `resent` counts how often a request was
-    written again, since its connection was closed as it was written; `sent_ns` is then of the first time.
+    `connected_ns` is None if the connection was already open. `resent` counts how often the request was
+    written again because its connection was closed during the write; `sent_ns` is the time of the first
+    write.
     """
 
     __slots__ = ("connected_ns", "reader", "resent", "sent_ns")
@@ -46,25 +47,25 @@ class Exchange:
         self.start(reader)
 
     def start(self, reader: StreamReader) -> None:
-        """Begin anew, with a reader for the reply that comes next."""
+        """Reset the stamps, and set the reader of the next reply."""
         self.reader = reader
         self.connected_ns: int | None = None
         self.sent_ns: int | None = None
 
 
 class Transport(Protocol):
-    """What carries requests to one service.
+    """Sends requests to one service.
 
-    `shared` is what all its requests have in common: the path in the service's URL, and the headers.
+    `shared` holds what all requests have in common: the path in the service's URL, and the headers.
     """
 
     shared: tuple[str, tuple[tuple[str, str], ...]] | None
 
     async def exchange(self, request: WireRequest, exchange: Exchange) -> None:
-        """Send a request, and feed what comes back to the exchange's reader until the reply has ended.
+        """Send a request, and feed the reply to the exchange's reader until it has ended.
 
         Raises:
-            AttemptFailed: there is no reply, or not all of it.
+            AttemptFailed: there is no reply, or it is incomplete.
         """
 
     async def aclose(self) -> None:
@@ -80,10 +81,9 @@ def open_transport(
     max_reply: int = LARGEST_REPLY,
     max_head: int = LONGEST_HEAD,
 ) -> Transport:
-    """Return what carries requests to a backend's service, over at most `limit` connections.
+    """Return a transport to a backend's service, with at most `limit` connections.
 
-    A reply of more bytes than `max_reply`, decompressed, is a failure, and one whose head has more than
-    `max_head`.
+    A reply fails if it has more than `max_reply` bytes, decompressed, or a head of more than `max_head`.
 
     Raises:
         UsageError: a certificate file or the port is wrong.
@@ -110,16 +110,16 @@ def open_transport(
 
 
 END_WAIT = 0.01
-"""Seconds that a reply waits for the end of its HTTP after its last event: usually both come at once."""
+"""The time in seconds that a reply waits for the end of its HTTP body after its last event."""
 _RACE_NS = 10_000_000
 
 
 def is_close_race(exchange: Exchange, connect_ns: int, now_ns: int) -> bool:
-    """Say whether a kept connection was closed before the service can have worked on the request.
+    """Return whether an idle connection was closed before the service can have read the request.
 
     A service may close an idle connection while a request is on its way (RFC 9112, 9.3.1). Then nothing was
     received, and either the request could not be written, or the close came within two connect times of it.
-    A close that comes later is the service's answer to the request: sent again, it would hide a failure.
+    A later close is the service's reaction to the request, and sending it again would hide a failure.
     """
     if exchange.reader.status or exchange.reader.last_ns is not None:
         return False
@@ -129,8 +129,8 @@ def is_close_race(exchange: Exchange, connect_ns: int, now_ns: int) -> bool:
 class Deadlines:
     """Ends a reply that takes too long.
 
-    `first_byte` holds until something of the body came that is no comment, `between_bytes` from the first
-    byte of the body on, comments included. `total` counts from the beginning, connecting included.
+    `first_byte` applies until a part of the body arrives that is not a comment; `between_bytes` applies from
+    the first byte of the body, comments included. `total` counts from the beginning, connecting included.
     """
 
     __slots__ = ("_begun", "_clock", "_due", "_exchange", "_give_up", "_soonest", "_timeouts", "_timer")
@@ -148,16 +148,16 @@ class Deadlines:
     def begin(self, exchange: Exchange, begun: int, loop: asyncio.AbstractEventLoop) -> None:
         """Watch an exchange that began at this time."""
         self._exchange, self._begun = exchange, begun
-        # A timer of an earlier exchange serves as well, if it fires soon enough: setting one is not cheap.
+        # Setting a timer is costly: reuse the timer of an earlier exchange if it fires soon enough.
         if self._timer is None or self._due > loop.time() + self._soonest:
             self._set(self._soonest, loop)
 
     def stop(self) -> None:
-        """Watch the exchange no longer."""
+        """Stop watching the exchange."""
         self._exchange = None
 
     def close(self) -> None:
-        """Let go of the timer."""
+        """Cancel the timer."""
         self._exchange = None
         if self._timer is not None:
             self._timer.cancel()
@@ -178,11 +178,11 @@ class Deadlines:
         if left <= 0:
             self._give_up(Failure("timeout", text, exchange.reader.status or None))
         else:
-            # Never a busy loop, also when the clock that was handed in stands still.
+            # Avoids a busy loop, even if the clock stands still, as one in a test may.
             self._set(max(left, 0.001), asyncio.get_running_loop())
 
     def _time_left(self, exchange: Exchange) -> tuple[float, str]:
-        """Return the seconds until the first deadline, and what to say when it is over."""
+        """Return the seconds until the first deadline, and the message for missing it."""
         limits, now, reader = self._timeouts, self._clock(), exchange.reader
         left = limits.total - (now - self._begun) / 1e9
         text = f"the reply was not complete after {limits.total:g} s in all (load.timeouts.total)"

@@ -60,7 +60,7 @@ class WaitingClient:
         """Send one request: GET, or POST when there is a body.
 
         Raises:
-            ServiceError: the service cannot be reached, or was not ready when the time was over.
+            ServiceError: the service cannot be reached, or was not ready within the time.
         """
         while True:
             try:
@@ -76,12 +76,12 @@ class WaitingClient:
             await self._pause(reason)
 
     async def health(self, backend: HttpBackend) -> None:
-        """Wait while the service says that it is not ready, although it lists its models already.
+        """Wait while the service says that it is not ready, although it already lists its models.
 
-        llama.cpp does so while it loads one. A gateway that knows no such path says nothing by it.
+        llama.cpp does so while it loads a model. A gateway without such a path is taken as ready.
 
         Raises:
-            ServiceError: it was not ready when the time was over.
+            ServiceError: the service was not ready within the time.
         """
         while True:
             try:
@@ -96,7 +96,7 @@ class WaitingClient:
             await self._pause(_not_ready(backend, HEALTH, answer))
 
     def done(self) -> None:
-        """Say that the service is ready, where something was waited for."""
+        """Print that the service is ready, if it was waited for."""
         if self._said:
             self.say(f"it is ready after {time.monotonic() - self._began:.0f} s")
 

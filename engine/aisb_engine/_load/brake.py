@@ -124,7 +124,7 @@ class LoadBrake:
 
     @contextmanager
     def probing(self) -> Iterator[None]:
-        """Make a probe in the block. The next one waits for its end, and no longer than for a set time."""
+        """Probe in the block. The next probe waits for its end, but at most `load.brake.patience` s."""
         turns = [self._turn]
 
         def let_next_probe() -> None:

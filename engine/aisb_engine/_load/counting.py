@@ -12,7 +12,7 @@ from aisb_engine._faults import RAISED, describe, is_stop
 from aisb_engine._record.loadfiles import GAUGES
 
 WITHIN = 2.0
-"""The maximum seconds for an answer. A service that took longer before the load is not asked again."""
+"""The timeout in seconds. A service that exceeded it before the load is not polled again."""
 
 OFTEN, SELDOM = 0.25, 5.0
 """Seconds between samples of running and waiting requests: short at first, for short loads, then longer."""

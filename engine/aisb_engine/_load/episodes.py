@@ -1,7 +1,7 @@
 """Let a model act in an environment: ask it, let the environment respond, until one of them ends the episode.
 
 Each turn is a request like any other: sent, timed, tried again and logged by the runner. An episode that an
-earlier command did not finish begins anew, and the replies that are in the log are not asked for again.
+earlier command did not finish starts anew, and takes the replies that are in the log from there.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class SharedRequests:
     def take_back(self, worker: int, done: Container[Key]) -> tuple[int, int]:
         """Take back what a lost worker had and is not among `done`; return how many are asked again, and not.
 
-        A conversation is not asked again if some of its turns were answered, nor is anything in a load that
+        A conversation is not sent again if some of its turns were answered, nor is anything in a load that
         is measured.
         """
         again = missing = 0

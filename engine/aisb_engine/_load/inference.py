@@ -289,7 +289,7 @@ def _resume(
     if broken := one.broken_line():
         stage.display.say(f"{one.name}: {broken}")
     for name, why in one.broken.items():
-        note(f"request {name}: not asked: {why}")
+        note(f"request {name}: not sent: {why}")
     return log.latest
 
 

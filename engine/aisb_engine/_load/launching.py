@@ -46,7 +46,7 @@ class Placement:
 class LaunchedSubtask:
     """A subtask while the workers of a launcher run their shares of it.
 
-    In a load that `is_measured`, what a lost worker had is not asked again.
+    In a load that `is_measured`, the requests of a lost worker are not sent again.
     """
 
     runner: SubtaskRunner

@@ -192,7 +192,7 @@ def part_of(total: int, worker: int, count: int) -> int:
 def asked(
     load: Load, backend: Backend, workers_used: int, params: Mapping[str, Any], samples: Sequence[Sample] = ()
 ) -> dict[str, Any]:
-    """Return what was asked for, as `load.json` keeps it: null is "not asked"."""
+    """Return the requested load as `load.json` stores it; null means "not requested"."""
     bounded = None if is_open(load) and not load.concurrency else load.clients(backend)
     shaped = bool(load.request_rate or load.ramp_up) and not load.pressure_time
     return {

@@ -1,4 +1,4 @@
-"""A subtask made ready: its samples, and the requests for them in the form that its backend takes."""
+"""A prepared subtask: its samples, and their requests in the form that its backend takes."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class PreparedSubtask:
         first, why = next(iter(self.broken.items()))
         others = len(self.broken) - 1
         more = f" (and {others:,} more)" if others else ""
-        return f"sample {first}{more} could not be made ready, and is not asked: {why}"
+        return f"sample {first}{more} could not be prepared, and is skipped: {why}"
 
     def count(self) -> int:
         """Return how many requests there are in all; each turn of a conversation is one."""

@@ -183,14 +183,14 @@ def _leave_out(stage: InferenceStage, name: str, error: ComponentError) -> None:
     """Run the other tasks without this one; keep the reason where people look for its result."""
     line = stage.faults.add(error, f"task {name}")
     stage.left_out[name] = str(error)
-    stage.display.say(f"{name} is not asked: {error}")
+    stage.display.say(f"{name} is skipped: {error}")
     stage.manifest.note("tasks", name, {"not_asked": str(error)})
     for subtask in stage.spec.subtasks:
         if subtask.task == name:
             file = stage.folder.infer_log(subtask.model, name)
             file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("a", encoding="utf-8") as lines:
-                lines.write(f"{now()} not asked: {line}\n")
+                lines.write(f"{now()} skipped: {line}\n")
 
 
 def _nonce(stage: InferenceStage) -> str:

@@ -1,9 +1,9 @@
 """Run a subtask: send requests through a backend under a load, retry what may succeed, log every attempt.
 
 In a closed loop, clients keep a number of requests in flight. In an open loop, each request is launched at
-its planned time, with nothing between that and the socket. One clock times every attempt, and each attempt is
-appended to the log as it ends. The command's process runs a whole subtask; a worker runs its share in the
-same way.
+its planned time and goes straight to the socket. One clock times every attempt, and each attempt is appended
+to the log when it ends. The main process runs a whole subtask; a worker process runs its share in the same
+way.
 """
 
 from __future__ import annotations
@@ -49,18 +49,19 @@ if TYPE_CHECKING:
 Note = Callable[[str], None]
 
 PREPARED = 16
-"""How many requests of an open loop are prepared before it starts: a long prompt takes milliseconds."""
+"""The number of requests that an open loop prepares before it starts: a long prompt takes milliseconds."""
 CLIENTS_AT_ONCE = 16
-"""How many clients of a closed loop begin before the event loop has its turn."""
+"""The number of clients that a closed loop starts before it yields to the event loop."""
 
 
 @dataclass(slots=True)
 class SubtaskRunner:
     """One subtask, or a worker's share of one, while it runs.
 
-    `log` keeps the attempts, except those of warm-ups. `health_file` is where the process writes how well it
-    keeps up; None where that is not measured. `say` is called with lines for people, `on_failure` after each
-    failed request. With `episodes`, a request begins an episode in the task's environment.
+    `log` stores the attempts, except those of warm-ups. `health_file` receives measurements of this process
+    as a client; None switches them off. `say` shows a line to the user, and `note` writes one to the log of
+    the subtask. `on_failure` is called after each failed request. With `episodes`, each request starts an
+    episode in the task's environment.
     """
 
     backend: Backend
@@ -84,11 +85,12 @@ class SubtaskRunner:
     async def run(
         self, source: RequestSource, start: Callable[[], Awaitable[int]], queue: RequestQueue | None = None
     ) -> list[str]:
-        """Send the requests of the share; return when the last one has ended, or at the stop.
+        """Send the requests of the share; return remarks on the measurement.
 
-        The clients of a closed loop take them from `queue`, or without one from `source`. `start` is called
-        when everything is ready, and returns the common start on the clock. Where the load has a time,
-        nothing is begun after it; what is in flight then is waited for. Return remarks on the measuring.
+        It returns when the last request has ended, or when the run is stopped. The clients of a closed loop
+        take requests from `queue`, or from `source` if there is none. `start` is called when everything is
+        ready, and returns the start time on the clock, which all workers share. If the load has a duration,
+        no request is sent after it; those in flight are awaited.
 
         Raises:
             RunError: the log cannot be written.
@@ -125,7 +127,7 @@ class SubtaskRunner:
         return remarks + (self._brake.remarks if self._brake else [])
 
     async def warm_up(self, requests: Iterable[Request], clients: int) -> int:
-        """Send requests whose answers are not logged; return how many were answered."""
+        """Send requests without logging the replies; return the number that succeeded."""
         waiting = iter(requests)
         answered = 0
 
@@ -142,7 +144,7 @@ class SubtaskRunner:
 
     @asynccontextmanager
     async def connected(self, limit: int | None) -> AsyncIterator[None]:
-        """Have connections to the backend's service, at most `limit`, while the block runs."""
+        """Hold a pool of at most `limit` connections to the backend's service while the block runs."""
         if not isinstance(self.backend, HttpBackend):
             yield
             return
@@ -167,13 +169,13 @@ class SubtaskRunner:
             self._asker = None
 
     def watch_for_outage(self) -> None:
-        """Hold attempts back from now on while nothing succeeds, as the share says."""
+        """Start to watch for an outage, unless the share says to go on: attempts wait while none succeeds."""
         if self.share.on_outage != "go on" and self.share.load.brake.failures:
             self._brake = LoadBrake(self.share, self.clock, self.say)
 
     @contextmanager
     def _measured_health(self) -> Iterator[ClientHealth | None]:
-        """Measure how well this process keeps up, where there is a file for it."""
+        """Measure the health of this process as a client, if there is a file to write it to."""
         if self.health_file is None:
             yield None
             return
@@ -184,14 +186,14 @@ class SubtaskRunner:
             self._health.close()
 
     def _clients(self) -> int:
-        """Return how many clients a closed loop has: no more than there are requests, where that is known."""
+        """Return the number of clients in a closed loop: at most one per request, if that number is known."""
         limit = self.share.limit or 1
         if self.share.is_endless:
             return limit
         return min(limit, self.progress.total or limit)
 
     async def _client(self, queue: RequestQueue, gate: Future[None] | None = None) -> None:
-        """Send one request after another, from those that all clients share."""
+        """Send one request after another from the queue that all clients share."""
         if gate is not None:
             await gate
         held = 0
@@ -201,7 +203,7 @@ class SubtaskRunner:
                 held = await self._slow_down(self._brake, held)
 
     async def _next(self, queue: RequestQueue) -> Request | None:
-        """Return the next request: before new ones those that failed in an outage which is over."""
+        """Return the next request. Those that failed in an outage come first, once it is over."""
         if self._brake is None or not self._brake.again:
             return await queue.next()
         request, failure = self._brake.again.popleft()
@@ -209,17 +211,17 @@ class SubtaskRunner:
         return request
 
     async def _slow_down(self, brake: LoadBrake, held: int) -> int:
-        """Hold a client of a pressure run back while nothing succeeds; return how often in a row it was."""
+        """Make a client wait while nothing succeeds; return how many times in a row it has waited."""
         if not brake.is_on:
             return 0
         await brake.hold(held, self._until_ns)
         return held + 1
 
     async def _launch(self, requests: Iterable[PlannedRequest], group: TaskGroup) -> None:
-        """Launch each request at its planned time, whatever came of those before.
+        """Launch each request at its planned time, without waiting for earlier ones.
 
-        The next request is encoded before its time is waited for. With a limit, no more are in flight: a
-        request that has to wait for its turn is late, and its record shows it.
+        Each request is encoded before its planned time. If the concurrency is limited, a request may have to
+        wait for an earlier one to end. It is then late, and its record shows it.
         """
         turns = asyncio.Semaphore(self.share.limit) if self.share.limit else None
         pacer, overdue = Pacer(self.clock), 0
@@ -231,13 +233,13 @@ class SubtaskRunner:
                 gate: Future[None] | None = None
                 if at > self.clock():
                     overdue = 0
-                    if turns is None:  # its task waits at a gate, which the clock opens: one loop turn less
+                    if turns is None:  # a task that waits at a gate saves one turn of the loop
                         gate = Future()
                         group.add(asyncio.create_task(self._converse(request, at, encoded, gate)))
                     await pacer.until(at, gate)
                 else:
                     overdue += 1
-                    if overdue % BURST == 0:  # let those that were launched reach their sockets
+                    if overdue % BURST == 0:  # let the launched requests reach their sockets
                         await asyncio.sleep(0)
                 if turns is not None:
                     await turns.acquire()
@@ -252,11 +254,11 @@ class SubtaskRunner:
             pacer.close()
 
     def _encoded(self, request: Request) -> list[WireRequest]:
-        """Return the bytes of a request, where it goes to a service."""
+        """Return the encoded request; empty if it is not sent by HTTP, or belongs to an episode."""
         return [] if self._asker is None or self.episodes else self._asker.prepare(request)
 
     def begin_nothing_more(self) -> None:
-        """Let what is in flight end, and send nothing after it."""
+        """Send no further request. Those in flight run to their end."""
         self._is_closed = True
 
     def _is_over(self) -> bool:
@@ -269,7 +271,7 @@ class SubtaskRunner:
         encoded: list[WireRequest] | None = None,
         gate: Future[None] | None = None,
     ) -> None:
-        """Get the answer to a request, and then to each turn that follows, which waits for the one before."""
+        """Send a request and its follow-up turns; each turn waits for the reply to the previous one."""
         if gate is not None:
             await gate
         if planned_ns is not None and self._health:
@@ -287,21 +289,21 @@ class SubtaskRunner:
                 if self._is_over():
                     return
                 request = next_turn(request, prediction.text)
-                # The schedule wants a next turn as soon as the answer before it is there.
+                # A follow-up turn is due as soon as the previous reply is complete.
                 planned_ns = None if planned_ns is None else prediction.timing.done_ns
                 prediction = await self.answer(request, planned_ns)
         finally:
             self.progress.in_flight -= 1
 
     def _ask_turn(self, request: Request, planned_ns: int | None) -> Awaitable[Prediction]:
-        """Get the answer to a turn of an episode. How many turns it will have is not known before."""
+        """Send one turn of an episode, whose number of turns is not known in advance."""
         self.progress.total += request.turn > 0
         return self.answer(request, planned_ns)
 
     async def answer(
         self, request: Request, planned_ns: int | None = None, encoded: list[WireRequest] | None = None
     ) -> Prediction:
-        """Try until there is an answer, or no attempt is left; log every attempt, and return the last.
+        """Send a request until an attempt succeeds or none is left; log every attempt, and return the last.
 
         Raises:
             ServiceError: nothing has succeeded for longer than `load.outage`.
@@ -316,7 +318,7 @@ class SubtaskRunner:
                 prediction = await self._attempt_after_pause(brake, request, sent + 1)
             else:
                 prediction = await self._attempt(request, sent + 1, planned_ns, encoded)
-            sent = prediction.attempts  # a transport may have had to send it twice
+            sent = prediction.attempts  # the transport may have sent it twice
             if prediction.failure is not None:
                 prediction = replace(prediction, failure=mask_failure(prediction.failure))
             failure, is_paused = prediction.failure, False
@@ -324,7 +326,7 @@ class SubtaskRunner:
                 brake.ended(failure, prediction.timing.sent_ns)
                 is_paused = brake.is_paused
             final = failure is None or not is_retryable(failure) or (attempt > retries and not is_paused)
-            # Until its failure a request was in flight, whatever had come of its reply.
+            # A failed request was in flight until its failure, even if part of a reply had arrived.
             facts = extra if failure is None else {**extra, "failed_ns": self.clock()}
             self.log.append(prediction, final=final, extra=facts)
             if failure is None:
@@ -349,7 +351,7 @@ class SubtaskRunner:
             planned_ns = None
 
     async def _attempt_after_pause(self, brake: LoadBrake, request: Request, attempt: int) -> Prediction:
-        """Make an attempt when the pause is over, or as the probe that may end it."""
+        """Wait for the end of the pause, or become the probe that may end it; then make an attempt."""
         is_probe = await brake.wait()
         with brake.probing() if is_probe else nullcontext():
             return await self._attempt(request, attempt, None)
@@ -366,14 +368,14 @@ class SubtaskRunner:
         planned_ns: int | None,
         encoded: list[WireRequest] | None = None,
     ) -> Awaitable[Prediction]:
-        """Return one attempt at a request, ready to be awaited."""
+        """Return an awaitable that makes one attempt at a request."""
         if self._asker is not None:
             return self._asker.attempt(request, attempt, planned_ns, encoded)
         return ask_directly(self.backend, request, clock=self.clock, planned_ns=planned_ns, attempts=attempt)
 
     def _skip_followups(self, request: Request, failure: Failure) -> None:
-        """Record the turns that cannot be asked, since the one before them has no answer."""
-        message = f"not asked: turn {request.turn} of its conversation failed ({failure.message})"
+        """Record the turns that are not sent because an earlier turn failed."""
+        message = f"not sent: turn {request.turn} of its conversation failed ({failure.message})"
         for turn in range(request.turn + 1, request.turn + 1 + len(request.followups)):
             skipped = replace(failure, message=message)
             self.log.append(
@@ -390,7 +392,7 @@ class SubtaskRunner:
         self.on_failure()
 
     def _forget_failure(self, request: Request, failure: Failure) -> None:
-        """Count a request that failed, and the turns after it, as not asked yet."""
+        """Undo the count of a failed request and its follow-up turns, because it will be sent again."""
         turns, progress = 1 + len(request.followups), self.progress
         progress.finished -= turns
         progress.failed -= turns

@@ -21,15 +21,15 @@ from aisb_engine._spec import RunSpec
 from aisb_engine._stopper import Stopper
 
 SOME = 100
-"""Of how many requests of a pressure run, at least, a part in percent is taken: a few say nothing."""
+"""The smallest number of requests of which a limit in percent is computed in a pressure run."""
 
 
 @dataclass(slots=True)
 class InferenceStage:
-    """What one command asks, where the answers go, and how far it is.
+    """The inference stage of one command: its input, its progress, and the answers.
 
-    A program that holds a run gives its `stopper`; without one, Ctrl-C stops the stage. `left_out` says by
-    name why tasks are not asked: a plugin raised before their rows were there.
+    A program that starts a run may pass a `stopper`; without one, Ctrl-C stops the stage. `left_out` says by
+    name why tasks are skipped: a plugin raised an exception before their rows were read.
     """
 
     spec: RunSpec

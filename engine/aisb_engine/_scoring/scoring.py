@@ -65,18 +65,18 @@ async def score(
 ) -> dict[str, list[Score]]:
     """Grade predictions, and return the scores by the name of the evaluator, in sample and repeat order.
 
-    Of a conversation the last turn is graded. Predictions whose sample is not in `samples` are skipped. If a
-    postprocessor or an evaluator raises, only that sample gets the outcome `error`, with the exception in the
-    details, and `faults` records it. The second evaluator with the same name is called `name-2`. `ask` is the
-    judge; `steps` and `judges` are existing postprocessors and evaluators. `unmade` has the errors of samples
-    that could not be made again; they get the outcome `error` too. `marks` are the marks in the model's
-    replies, in addition to the known ones. `episodes` are the results of a task with an environment;
-    evaluators find the one of a sample in its field `episode`.
+    Only the last turn of a conversation is graded. Predictions whose sample is not in `samples` are skipped.
+    If a postprocessor or an evaluator raises, only that sample gets the outcome `error`, with the exception
+    in the details, and `faults` records it. The second evaluator with the same name is called `name-2`.
+    `ask` is the judge; `steps` and `judges` are existing postprocessors and evaluators. `unmade` has the
+    errors of samples that could not be prepared again; they get the outcome `error` too. `marks` are marks in
+    the model's replies, in addition to the known ones. `episodes` are the results of a task with an
+    environment; evaluators find that of a sample in its field `episode`.
 
     Raises:
         ComponentError: the factory of a postprocessor or an evaluator raised.
         ServiceError: the judge cannot be reached.
-        RunError: the judge's log cannot be written, or it has no answer and nothing may be sent.
+        RunError: the judge's log cannot be written, or it lacks an answer and nothing may be sent.
     """
     reading = reading_of(task, plugins, marks)
     if steps is None:
@@ -100,9 +100,9 @@ async def score(
     waiting = iter(enumerate(asked))
 
     async def work() -> None:
-        # Workers share one iterator: an evaluator that never waits is run by the first worker alone.
+        # Workers share one iterator. If the evaluator never awaits, the first worker does all the work.
         for position, number in waiting:
-            prediction = predictions[number]  # read here, since large ones must not all be in memory
+            prediction = predictions[number]  # read here, because all of them may not fit into memory
             results[position] = await grader.grade(samples[prediction.sample_id], prediction)
 
     try:
@@ -151,9 +151,9 @@ def called(prediction: Prediction) -> Extract:
 
 
 def evaluator_uses(task: Task) -> dict[str, GradingUse]:
-    """Return the evaluators of a task by the names that their scores have.
+    """Return the evaluators of a task by the names in their scores.
 
-    Evaluators that are limited to some rows form one evaluator together; the first stands for all of them.
+    Evaluators that are limited to some rows form one evaluator; the first represents all of them.
     """
     uses: dict[str, GradingUse] = {}
     parts = parted(task.evaluate)
@@ -169,12 +169,12 @@ def evaluator_uses(task: Task) -> dict[str, GradingUse]:
 def evaluators(
     task: Task, plugins: Plugins, ask: Ask | None = None, *, faults: PluginFaults | None = None
 ) -> dict[str, Evaluator]:
-    """Create the evaluators of a task, by the names that their scores have.
+    """Create the evaluators of a task, by the names in their scores.
 
-    With `faults`, one whose factory raises is recorded there and omitted.
+    With `faults`, an evaluator whose factory raises is recorded there and omitted.
 
     Raises:
-        ComponentError: the factory of one raised.
+        ComponentError: a factory raised.
     """
     made: dict[str, Evaluator] = {}
     for name, use in evaluator_uses(task).items():
@@ -212,7 +212,7 @@ def measure(
     judges: Mapping[str, Evaluator] | None = None,
     faults: PluginFaults | None = None,
 ) -> dict[str, list[Metric]]:
-    """Return the metrics of each evaluator, with the k of the task for repeats.
+    """Return the metrics of each evaluator; for repeats, with the `k` of the task.
 
     With `faults`, exceptions are recorded there and the metrics omitted. `judges` are existing evaluators.
 
@@ -221,26 +221,28 @@ def measure(
     """
     uses = evaluator_uses(task)
     judges = evaluators(task, plugins) if judges is None else judges
-    found: dict[str, list[Metric]] = {}
+    metrics: dict[str, list[Metric]] = {}
     for name, judge in judges.items():
-        of, metrics = scores.get(name, ()), found.setdefault(name, [])
+        graded, summary = scores.get(name, ()), metrics.setdefault(name, [])
         during = "summarize"
         try:
-            own = _checked(judge.summarize(of))
-            metrics += (
-                summarize(of, k=task.repeats.k, thresholds=task.repeats.thresholds) if own is None else own
+            own = _checked_metrics(judge.summarize(graded))
+            summary += (
+                summarize(graded, k=task.repeats.k, thresholds=task.repeats.thresholds)
+                if own is None
+                else own
             )
             during = "extra_metrics"
-            metrics += _checked(judge.extra_metrics(of)) or []
+            summary += _checked_metrics(judge.extra_metrics(graded)) or []
         except RAISED as error:
             fault = ComponentError.of(plugins, "evaluator", uses[name].use, during, error)
             if faults is None:
                 raise fault from error
             faults.add(fault, f"task {task.name}")
-    return found
+    return metrics
 
 
-def _checked(metrics: Iterable[Metric] | None) -> list[Metric] | None:
+def _checked_metrics(metrics: Iterable[Metric] | None) -> list[Metric] | None:
     """Return the metrics of an evaluator, or raise if they are not valid metrics."""
     if metrics is None:
         return None
@@ -257,11 +259,10 @@ def _checked(metrics: Iterable[Metric] | None) -> list[Metric] | None:
 
 
 def outcome(prediction: Prediction, found: Extract | None, value: float) -> Outcome:
-    """Return the outcome of a prediction for which its evaluator set none; its text has no reasoning.
+    """Return the outcome of a prediction whose evaluator set none. Its text must not contain reasoning.
 
-    A correct answer is correct even if the reply was cut off. Any other is `truncated` if the reply was cut
-    off before an explicit answer, and `refused` if there is no explicit answer and the text declines to give
-    one.
+    A correct answer is correct even if the reply was cut off. An incorrect one is `truncated` if the reply
+    was cut off before an explicit answer, and `refused` if it declines to give one.
     """
     if prediction.failure:
         return "error"
@@ -323,15 +324,15 @@ class _Grader:
     episodes: Mapping[EpisodeKey, EndedEpisode] | None = None
 
     async def grade(self, sample: Sample, prediction: Prediction) -> list[Score]:
-        """Return the score by each evaluator."""
+        """Return one score per evaluator."""
         if prediction.failure:
             failed = {"failure": f"{prediction.failure.kind}: {prediction.failure.message}"}
-            return self._alike(sample, prediction, _error(failed))
+            return self._same_for_all(sample, prediction, _error(failed))
         if self.episodes is not None:
             episode = self.episodes.get((prediction.sample_id, prediction.repeat))
             if episode is None or episode.failure is not None:
                 why = episode.failure if episode else "the episode was not finished"
-                return self._alike(sample, prediction, _error({"failure": f"environment: {why}"}))
+                return self._same_for_all(sample, prediction, _error({"failure": f"environment: {why}"}))
             sample = replace(sample, fields={**sample.fields, "episode": episode.for_evaluators()})
         if prediction.logprobs:
             sample = replace(sample, fields={**sample.fields, "logprobs": prediction.logprobs})
@@ -339,15 +340,15 @@ class _Grader:
             found = self._answer(sample, prediction)
         except StepError as error:
             raised = self._raised(prediction, "postprocessor", error.step, "", error.error)
-            return self._alike(sample, prediction, raised)
+            return self._same_for_all(sample, prediction, raised)
         except ComponentError as error:
             if self.faults is not None:
                 self.faults.add(error, self._place(prediction))
-            return self._alike(sample, prediction, _error({"raised": exception_words(error.error)}))
+            return self._same_for_all(sample, prediction, _error({"raised": exception_words(error.error)}))
         scores = []
         prediction = found.with_read_text(prediction)
         for name, judge in self.judges.items():
-            score = await _judged(judge, found.answer, sample)
+            score = await _score_answer(judge, found.answer, sample)
             if isinstance(score, BaseException):
                 use = use_for(evaluator_uses(self.task)[name], self.task.evaluate, sample).use
                 raised = self._raised(prediction, "evaluator", use, "score", score)
@@ -364,7 +365,7 @@ class _Grader:
             return FoundAnswer(called(prediction), prediction.text)
         return self.steps.read(prediction.text, sample, cut_off=prediction.finish_reason == "length")
 
-    def _alike(self, sample: Sample, prediction: Prediction, score: Score) -> list[Score]:
+    def _same_for_all(self, sample: Sample, prediction: Prediction, score: Score) -> list[Score]:
         return [
             _finished(name, prediction, sample, None, _with_details(judge, sample, score))
             for name, judge in self.judges.items()
@@ -383,15 +384,17 @@ class _Grader:
         return f"sample {request_id(prediction.sample_id, prediction.repeat)} of {self.task.name}"
 
 
-async def _judged(judge: Evaluator, found: Extract | None, sample: Sample) -> Score | BaseException | None:
-    """Return the score of an answer, or the exception of the evaluator; None if it does not grade None."""
+async def _score_answer(
+    judge: Evaluator, found: Extract | None, sample: Sample
+) -> Score | BaseException | None:
+    """Return the score of an answer, or the evaluator's exception; None if there is no answer to grade."""
     if found is None and not judge.grades_none:
         return None
     try:
         score = judge.score(found.text if found else None, sample)
         score = await score if inspect.isawaitable(score) else score
-        return _graded(score)
-    except (ServiceError, RunError):  # the judge is gone: the other answers cannot be graded either
+        return _checked_score(score)
+    except (ServiceError, RunError):  # without a judge, the other answers cannot be graded either
         raise
     except RAISED as error:  # becomes the outcome of this sample, and is counted
         if is_stop(error):
@@ -399,7 +402,7 @@ async def _judged(judge: Evaluator, found: Extract | None, sample: Sample) -> Sc
         return error
 
 
-def _graded(score: object) -> Score:
+def _checked_score(score: object) -> Score:
     """Return the score of an evaluator, or raise if it is not a valid score."""
     if not isinstance(score, Score):
         raise TypeError(f"it returned {score!r:.80}; an evaluator must return a Score")
@@ -415,7 +418,7 @@ def _graded(score: object) -> Score:
 
 
 def _with_details(judge: Evaluator, sample: Sample, score: Score) -> Score:
-    """Add the evaluator's details on a sample that it did not grade; an exception here is ignored."""
+    """Add the evaluator's details about a sample that it did not grade; its exceptions are ignored."""
     try:
         details = dict(judge.ungraded_details(sample))
     except RAISED as error:  # the sample has failed already, and the reason is recorded
@@ -430,22 +433,22 @@ def _error(details: Mapping[str, Any]) -> Score:
 
 
 def _finished(
-    name: str, prediction: Prediction, sample: Sample, found: Extract | None, given: Score | None
+    name: str, prediction: Prediction, sample: Sample, found: Extract | None, score: Score | None
 ) -> Score:
     """Set the fields that an evaluator leaves to the engine."""
-    value = given.value if given else 0.0
-    said = given.outcome if given else None
-    if said == "unparsed":  # the evaluator found no answer in the text
-        said = outcome(prediction, None, 0.0)
+    value = score.value if score else 0.0
+    own_outcome = score.outcome if score else None
+    if own_outcome == "unparsed":  # the evaluator found no answer in the text
+        own_outcome = outcome(prediction, None, 0.0)
     return replace(
-        given or Score(0.0),
-        outcome=said or outcome(prediction, found, value),
+        score or Score(0.0),
+        outcome=own_outcome or outcome(prediction, found, value),
         sample_id=sample.id,
         repeat=prediction.repeat,
         evaluator=name,
-        answer=given.answer if given and given.answer is not None else (found.text if found else None),
-        rule=(given.rule if given else "") or (found.rule if found else ""),
-        span=(given.span if given else None) or (found.span if found else None),
+        answer=score.answer if score and score.answer is not None else (found.text if found else None),
+        rule=(score.rule if score else "") or (found.rule if found else ""),
+        span=(score.span if score else None) or (found.span if found else None),
         group=sample.group,
         cluster=sample.cluster,
     )

@@ -21,12 +21,12 @@ _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav
 
 @dataclass(kw_only=True, eq=False)
 class OpenAIChat(OpenAIService):
-    """OpenAI's chat API, and everything that speaks it."""
+    """OpenAI's chat API, and all services that are compatible with it."""
 
     endpoint: ClassVar[str] = "/chat/completions"
     local_media: Annotated[
         Literal["content", "path"],
-        "how media files of this machine are sent: as content, or as file:// addresses the service reads",
+        "how to send local media files: their content, or their file:// URL, which the service opens",
     ] = "content"
 
     copies_text: ClassVar[bool] = True
@@ -37,13 +37,13 @@ class OpenAIChat(OpenAIService):
             return {"messages": [self.encode_message(message) for message in request.messages]}
         if request.text is None:
             raise UsageError(
-                "a chat API takes no token ids: it puts its own template around messages; "
+                "a chat API accepts no token ids, because it applies a template to messages; "
                 "use a completions backend for them"
             )
         return {"messages": [{"role": "user", "content": request.text}]}
 
     def encode_message(self, message: Message) -> dict[str, Any]:
-        """Return one turn as the API has it, with the calls that it makes or answers."""
+        """Return one turn in the form of the API, with its tool calls or the id of the call it answers."""
         content: Any = message.content
         if not isinstance(content, str):
             content = [self.encode_part(part) for part in content]
@@ -62,7 +62,7 @@ class OpenAIChat(OpenAIService):
         return body
 
     def encode_part(self, part: Part) -> dict[str, Any]:
-        """Return one part of a message as the API has it, with the content of a file of this machine."""
+        """Return one part of a message in the form of the API, with the content of a local file."""
         if part.value.startswith("file:") and part.kind != "text" and self.local_media == "content":
             from aisb.helpers import data_url
 
@@ -72,8 +72,8 @@ class OpenAIChat(OpenAIService):
     def decode(self, event: Mapping[str, Any]) -> Chunk | None:
         """Translate one streamed event or one whole reply.
 
-        A chunk of kind `role` is any event that has a choice and no token: the first one that names the role,
-        or an empty one.
+        An event with a choice but without a token becomes a chunk of kind `role`: the first event, which has
+        the role, or an empty one.
         """
         choices = event.get("choices")
         if not choices:
@@ -93,7 +93,7 @@ class OpenAIChat(OpenAIService):
             text, thought = join_text_parts(text)
             reasoning = reasoning or thought
         if refusal:
-            # The API ends a refusal with "stop", as if it were an answer.
+            # The API reports the finish reason "stop" for a refusal, as for an answer.
             text, finish = text + refusal, "content_filter"
         if not (calls or finish or usage):
             if text:
@@ -113,7 +113,7 @@ class OpenAIChat(OpenAIService):
 
 
 def encode_part(part: Part) -> dict[str, Any]:
-    """Return one part of a message as the API has it; `audio_url` and `video_url` are vLLM's additions."""
+    """Return one part of a message in the form of the API; vLLM added `audio_url` and `video_url`."""
     if part.kind == "text":
         return {"type": "text", "text": part.value}
     if part.kind == "audio" and part.value.startswith("data:"):
@@ -127,31 +127,31 @@ def encode_part(part: Part) -> dict[str, Any]:
 
 
 def read_tool_calls(calls: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-    """Translate tool calls, whole or in pieces; what a piece does not say it leaves out."""
-    read = []
+    """Translate tool calls or deltas of them; keys without a value are omitted."""
+    translated = []
     for position, call in enumerate(calls):
         function = call.get("function") or {}
-        given = {
+        values = {
             "id": call.get("id"),
             "name": function.get("name"),
             "arguments": function.get("arguments"),
         }
-        if isinstance(given["arguments"], Mapping):
+        if isinstance(values["arguments"], Mapping):
             import json
 
-            given["arguments"] = json.dumps(given["arguments"], ensure_ascii=False)
+            values["arguments"] = json.dumps(values["arguments"], ensure_ascii=False)
         index = call.get("index")
-        read.append(
+        translated.append(
             {
                 "index": position if index is None else index,
-                **{key: value for key, value in given.items() if value is not None},
+                **{key: value for key, value in values.items() if value is not None},
             }
         )
-    return tuple(read)
+    return tuple(translated)
 
 
 def join_text_parts(parts: Any) -> tuple[str, str]:
-    """Return the text and the reasoning of content in parts, as Mistral's reasoning models send it."""
+    """Return the text and the reasoning of a list of parts, as Mistral's reasoning models send them."""
     if isinstance(parts, Mapping):
         parts = [parts]
     text, thought = [], []

@@ -178,7 +178,7 @@ def test_token_ids_on_a_chat_api_are_refused():
     with pytest.raises(UsageError) as raised:
         chat_body(Request("0", tokens=(1, 2)))
     assert str(raised.value) == (
-        "a chat API takes no token ids: it puts its own template around messages; "
+        "a chat API accepts no token ids, because it applies a template to messages; "
         "use a completions backend for them"
     )
 

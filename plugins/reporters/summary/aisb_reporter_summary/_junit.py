@@ -93,9 +93,9 @@ def _score(result: Result, least: float) -> Iterator[Test]:
 
 
 def _skipped(not_asked: Mapping[tuple[str, str], int], model: str, task: str) -> Iterator[Test]:
-    """Yield one test that was skipped, for all requests that were not asked."""
+    """Yield one test that was skipped, for all requests that were not sent."""
     if count := not_asked.get((model, task)):
-        yield Test("not asked", skipped=f"{count} requests were not asked")
+        yield Test("not sent", skipped=f"{count} requests were not sent")
 
 
 def _suite(name: str, model: str, task: str, tests: list[Test]) -> ET.Element:

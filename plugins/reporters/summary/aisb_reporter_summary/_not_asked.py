@@ -9,7 +9,7 @@ ModelAndTask = tuple[str, str]
 
 
 def requests_not_asked(run: FinishedRun) -> dict[ModelAndTask, int]:
-    """Return how many requests of each (model, task) were not asked, without pairs where all were."""
+    """Return the number of unsent requests by (model, task), without pairs that have none."""
     found = {(one.model, one.task): one.not_asked_yet for one in run.results}
     found |= {(one.model, one.task): one.achieved.offered - one.achieved.sent for one in performances(run)}
     if not run.is_performance:

@@ -122,7 +122,7 @@ def as_csv(run: FinishedRun) -> str:
         for name, remark in (
             ("groups", lambda _, metric: some_groups(metric)),
             ("trial", _trial),
-            ("not asked", _not_asked),
+            ("not sent", _not_asked),
         )
         if any(remark(*cell) for cell in numbers_there)
     }

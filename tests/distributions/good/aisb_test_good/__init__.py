@@ -25,7 +25,7 @@ def dice(
         yield {"throw": number % sides + 1, "colour": colour}
 
 
-def shouted(*, least: Annotated[int, "shortest word taken"] = 3) -> Postprocessor:
+def shouted(*, least: Annotated[int, "minimum word length"] = 3) -> Postprocessor:
     """Take the last word in capitals."""
 
     def step(text: str, sample: Sample) -> str | None:
