@@ -1,4 +1,4 @@
-"""Making attempts at requests to one service, all of them over one transport."""
+"""Make attempts at requests to one service, over one transport."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aisb_engine._stream import KnownEvents
 
 
 class Asker:
-    """Makes attempts; `note` is called with a line for the log where a request had to be sent otherwise."""
+    """Makes attempts; `note` gets a line for the log when a request had to be sent in another form."""
 
     __slots__ = ("_backend", "_known", "_note", "_transport")
 
@@ -24,7 +24,7 @@ class Asker:
         self._known = KnownEvents()
 
     def prepare(self, request: Request) -> list[WireRequest]:
-        """Return the bytes of a request before its time comes: a long prompt takes milliseconds."""
+        """Encode a request before its time comes, since a long prompt takes milliseconds."""
         try:
             return [wire(self._backend, self._transport, self._backend.encode(request))]
         except Exception:  # noqa: BLE001 - it is encoded again when it is sent, and the failure recorded then
@@ -37,7 +37,7 @@ class Asker:
         planned_ns: int | None,
         prepared: list[WireRequest] | None = None,
     ) -> Awaitable[Prediction]:
-        """Return one attempt at a request, ready to be awaited; `attempts` counts it and those before it."""
+        """Return an awaitable for one attempt; `attempts` counts this attempt and those before it."""
         if request.continuations:
             return ask_options(
                 self._backend, self._transport, request, planned_ns=planned_ns, attempts=attempts

@@ -1,4 +1,4 @@
-"""Asking a service once: from a request to its prediction, or to the reason why there is no answer."""
+"""Make one attempt: from a request to its prediction, or to the failure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aisb_engine._stream import KnownEvents, StreamReader
 Note = Callable[[str], None]
 
 _FORMS = 4
-"""In how many forms one request is sent at most, when the service refuses a part of it each time."""
+"""The maximum number of forms of one request: each time the service rejects a part, it is sent without it."""
 
 
 async def ask(
@@ -37,11 +37,11 @@ async def ask(
 ) -> Prediction:
     """Make one attempt; a failure is part of the prediction, never raised (a cancellation is).
 
-    `ready` holds the request's bytes where they were made before its time came; they are taken out of it.
-    `sink` gets each chunk as it is read. `known` are events of earlier replies, and is added to.
+    `ready` may hold the encoded request, made before its time came; it is removed from the list. `sink` gets
+    each chunk when it is read. `known` holds events of earlier replies, and new ones are added.
 
-    What the service refuses with a 400 or 422, and need not have, is left out as the backend's `adapt` says,
-    and the request is sent again within the same attempt; `note` is told.
+    If the service rejects an optional part with a 400 or 422, the backend's `adapt` may leave it out. Then
+    the request is sent again within the same attempt, and `note` gets a line about it.
     """
     exchange = Exchange(StreamReader(backend, sink, known))
     failure: Failure | None = None
@@ -51,14 +51,14 @@ async def ask(
             if not waiting:
                 waiting.append(wire(backend, transport, backend.encode(request)))
             sent = waiting[0].call
-            # Taken out: the bytes are not kept for as long as the reply lasts.
+            # Removed from the list, so that the bytes are freed before the reply ends.
             await transport.exchange(waiting.pop(), exchange)
             if exchange.reader.status not in (400, 422):
                 break
             message = backend.error_message(exchange.reader.status, exchange.reader.document())
             if (line := backend.adapt(exchange.reader.status, message)) and note:
                 note(line)
-            # Another request may have learnt the same meanwhile, and changed how this one is encoded.
+            # Another request may have adapted the backend meanwhile, which changes how this one is encoded.
             call = backend.encode(request)
             if call == sent or form == _FORMS - 1:
                 break
@@ -68,7 +68,7 @@ async def ask(
         failure = error.failure
     except AisbError as error:
         failure = Failure("refused", str(error))
-    except RAISED as error:  # one request: recorded as its failure, and counted
+    except RAISED as error:  # recorded as the failure of this request
         if is_stop(error):
             raise
         failure = Failure("protocol", exception_words(error))
@@ -77,7 +77,7 @@ async def ask(
 
 
 async def stream_once(backend: HttpBackend, request: Request) -> AsyncIterator[Chunk]:
-    """Answer one request outside a run, over its own connection. Raise `AttemptFailed` when there is none."""
+    """Yield the chunks of one request outside a run, over its own connection; raise `AttemptFailed`."""
     import time
 
     from aisb_engine._spec import Timeouts
@@ -99,7 +99,7 @@ async def stream_once(backend: HttpBackend, request: Request) -> AsyncIterator[C
 
 
 def wire(backend: HttpBackend, transport: Transport, call: HttpCall) -> WireRequest:
-    """Return the bytes of a call: the URL's own path before it, all headers, JSON made bytes."""
+    """Encode a call: the URL's path as its prefix, all headers, and the JSON body as bytes."""
     path, body, extra, method = call
     if transport.shared is None:
         transport.shared = urlsplit(backend.url).path, tuple(_headers(backend).items())
@@ -132,7 +132,7 @@ def _headers(backend: HttpBackend) -> dict[str, str]:
 
 
 def _checked(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return headers with their names in lower case. Raise `ConfigError` for one that cannot be sent."""
+    """Return the headers with lower-case names. Raise `ConfigError` for a header that cannot be sent."""
     for name, value in headers:
         if not value.isprintable() or not value.isascii() or not name.isascii() or not name.isprintable():
             raise ConfigError(f"headers.{name}", "a header is one line of ASCII characters")

@@ -1,4 +1,4 @@
-"""The engine's own client, which it gives to each backend that it makes."""
+"""The HTTP client that the engine gives to each backend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ B = TypeVar("B", bound=Backend)
 
 
 class EngineClient:
-    """Sends what is not hot over the transport that carries a run's requests."""
+    """Sends requests outside the hot path, over the same transport as a run's requests."""
 
     async def fetch(
         self,
@@ -26,13 +26,13 @@ class EngineClient:
         """Send one request: GET, or POST when there is a body.
 
         Raises:
-            ServiceError: nothing answered; the message says what to try.
+            ServiceError: the service does not answer; the message says what to try.
         """
         return await fetch(backend, path, body=body, timeout=timeout)
 
 
 def connect(backend: B) -> B:
-    """Give a backend the engine's client, unless it has one, and remember its secrets; return the backend."""
+    """Give a backend the engine's client unless it has one, register its secrets, and return it."""
     remember(backend)
     if backend.client is None:
         backend.client = EngineClient()

@@ -1,7 +1,7 @@
-"""Asking a service something outside the hot path, and saying in plain words why it cannot be reached.
+"""Send requests outside the hot path, and explain in plain words why a service cannot be reached.
 
-What connects at all is decided here for every way of asking: which certificates are trusted, which proxy
-applies, and what to tell a user when there is no connection.
+Every transport takes its connection settings from here: the trusted certificates, the proxy, and the message
+for the user when a connection fails.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class SilentServiceError(ServiceError):
-    """Nothing answers at the moment, as where a service is still starting."""
+    """The service does not answer now; it may still be starting."""
 
 
 _SILENT = ("refused the connection", "closed the connection", "did not answer", "no connection to")
@@ -29,7 +29,7 @@ _NOT_SILENT = ("too many open files", "free file handles", "no free local port")
 
 
 def _unreachable(message: str) -> ServiceError:
-    """Return the error for a service that cannot be reached, by what the message says of the reason."""
+    """Return the error for a service that cannot be reached; its class depends on the reason."""
     silent = any(words in message for words in _SILENT) and not any(words in message for words in _NOT_SILENT)
     return SilentServiceError(message) if silent else ServiceError(message)
 
@@ -43,10 +43,10 @@ async def fetch(
 ) -> Fetched:
     """Send one request to a backend's service: GET, or POST when there is a body.
 
-    A status that is not a success is an answer like any other.
+    An HTTP error status is returned, not raised.
 
     Raises:
-        ServiceError: nothing answered; the message says what to try.
+        ServiceError: the service does not answer; the message says what to try.
     """
     if backend.transport == "native" and proxy_for(backend.url) is None:
         return await _fetch_natively(backend, path, body, timeout)
@@ -90,7 +90,7 @@ async def _fetch_natively(
     body: Mapping[str, Any] | None,
     timeout: float,  # noqa: ASYNC109 - the transport applies it
 ) -> Fetched:
-    """Fetch by the transport that carries the requests: httpx alone takes a tenth of a second to import."""
+    """Fetch over the native transport: the import of httpx alone takes a tenth of a second."""
     import time
 
     from aisb._backend import HttpCall
@@ -137,10 +137,10 @@ _CHECK_URL = "check the address (url, --url) and that no firewall stands between
 
 
 def tls_context(backend: HttpBackend) -> ssl.SSLContext | None:
-    """Return what checks the service's certificate as the backend's options say; None for plain HTTP.
+    """Return the TLS context for a backend's options; None for plain HTTP.
 
     Raises:
-        UsageError: the file of `ca_file` cannot be read or holds no certificate.
+        UsageError: the file `ca_file` cannot be read or holds no certificate.
     """
     if not backend.url.startswith("https://"):
         return None
@@ -160,7 +160,7 @@ def tls_context(backend: HttpBackend) -> ssl.SSLContext | None:
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the proxy that the environment names for a URL; never one for an address of this machine."""
+    """Return the proxy for a URL from the environment variables; never one for an address of this machine."""
     if not any(os.environ.get(name) for name in PROXY_VARIABLES if name.lower() != "no_proxy"):
         return None
     import ipaddress
@@ -182,11 +182,11 @@ def proxy_for(url: str) -> str | None:
 PROXY_VARIABLES = tuple(
     name for kind in ("HTTP", "HTTPS", "ALL", "NO") for name in (f"{kind}_PROXY", f"{kind}_proxy".lower())
 )
-"""What an environment says of proxies."""
+"""The environment variables for proxies."""
 
 
 def why_unreachable(error: BaseException, url: str) -> str:
-    """Say in one line why there is no connection to a URL, and what to try."""
+    """Explain in one line why a connection to a URL failed, and what to try."""
     import errno
     import socket
     import ssl
@@ -219,7 +219,7 @@ def why_unreachable(error: BaseException, url: str) -> str:
         (errno.ENETUNREACH, f"no route to {where}; {_CHECK_URL}"),
         (errno.ECONNRESET, f"{where} closed the connection; does it speak {_other_scheme(url)} instead?"),
     ):
-        # What joins several failures (one per address of a name) has them in its text only.
+        # An error that combines several failures (one for each address of a name) has them only in its text.
         if number in numbers or os.strerror(number) in str(error) or f"[Errno {number}]" in str(error):
             return text
     if any(isinstance(cause, ConnectionResetError) for cause in causes):

@@ -1,4 +1,4 @@
-"""Ask a service how likely the options of a question are."""
+"""Get the log-likelihoods of a question's options from a service."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ async def ask_options(
     planned_ns: int | None = None,
     attempts: int = 1,
 ) -> Prediction:
-    """Make one attempt at the log-likelihoods of a request's continuations; a failure is never raised.
+    """Get the log-likelihoods of a request's continuations in one attempt; a failure is never raised.
 
-    The context is scored alone and with each continuation: that many calls are made, one after another. The
-    timing is that of all of them together; there is no text, and no token to be timed.
+    The context is scored alone and with each continuation, one call after another. The times cover all calls
+    together; there is no text, and no time for single tokens.
     """
     from aisb_engine._http.transport import Exchange
     from aisb_engine._stream import StreamReader
@@ -66,7 +66,7 @@ async def ask_options(
 
 
 def check_scores(backend: Backend) -> None:
-    """Raise `UsageError` for a backend that cannot say how likely a text is."""
+    """Raise `UsageError` for a backend that cannot score a text."""
     from aisb._backend import Backend, HttpBackend
 
     if isinstance(backend, HttpBackend):
@@ -79,14 +79,14 @@ def trial_call(backend: HttpBackend) -> HttpCall:
     """Return a request for the log-probabilities of two words.
 
     Raises:
-        UsageError: the backend does not ask for such.
+        UsageError: the backend does not support them.
     """
     words = "Yes, no"
     return backend.encode_logprob((Message("user", words),) if backend.takes == "chat" else words)
 
 
 def _call(backend: HttpBackend, request: Request, option: str = "") -> HttpCall:
-    """Return what asks for the scores of a request's prompt, with an option behind it."""
+    """Return the call that scores a request's prompt, followed by an option."""
     if request.messages is None:
         return backend.encode_logprob((request.text or "") + option)
     turns = (*request.messages, Message("assistant", option)) if option else request.messages
@@ -94,18 +94,18 @@ def _call(backend: HttpBackend, request: Request, option: str = "") -> HttpCall:
 
 
 async def try_scores(backend: HttpBackend) -> None:
-    """Ask for the log-probabilities of two words, to know of a service without them before the first row.
+    """Request the log-probabilities of two words, to detect a service without them before the first row.
 
-    What else can be wrong with a request is left for the run to meet.
+    Any other problem with a request is left to the run.
 
     Raises:
-        ServiceError: the service ignored what was asked, or refuses it.
+        ServiceError: the service ignores or rejects the parameters.
     """
     call = trial_call(backend)
     if not isinstance(call.body, Mapping):
         return
     answer = await backend.fetch(call.path, body=call.body, timeout=60.0)
-    if answer.status in (400, 422):  # two words are not too long, so it is the parameters that it refuses
+    if answer.status in (400, 422):  # two words cannot be too long, so the service rejects the parameters
         words = backend.error_message(answer.status, answer.body)
         raise ServiceError(f"the service gives no log-probabilities of a prompt ({answer.status}: {words})")
     if answer.status != 200:
@@ -145,14 +145,14 @@ async def _scores(
 def score_options(
     context: TokenScores, wholes: Sequence[TokenScores], texts: Sequence[str]
 ) -> tuple[Logprob, ...]:
-    """Score each option that follows the context, given the whole text with it.
+    """Score each option after the context, from the scores of the whole text with that option.
 
-    All are scored from the last token boundary that they share: a tokenizer may draw the end of the context
-    and the beginning of one option into one token, whose log-probability would then stand against a part of
-    it in the other options.
+    All options are scored from the last token boundary that they share. A tokenizer may merge the end of the
+    context and the beginning of one option into one token; without the common boundary, its log-probability
+    would be compared with that of a shorter text in the other options.
 
     Raises:
-        AttemptFailed: a whole text has no token of its own, or one of them has no log-probability.
+        AttemptFailed: a whole text adds no token, or one of its tokens has no log-probability.
     """
     begin = min((_shared(context, whole) for whole in wholes), default=0)
     return tuple(
@@ -162,17 +162,17 @@ def score_options(
 
 
 def _shared(context: TokenScores, whole: TokenScores) -> int:
-    """Return how many tokens a whole text begins with as its context alone does."""
+    """Return the length in tokens of the common prefix of a context and a whole text."""
     pairs = enumerate(zip(context.tokens, whole.tokens, strict=False))
     fewest = min(len(context.tokens), len(whole.tokens))
     return next((position for position, (ours, theirs) in pairs if ours != theirs), fewest)
 
 
 def continuation(context: TokenScores, whole: TokenScores, begin: int | None = None) -> Logprob:
-    """Score what follows the context in the whole text.
+    """Score the part of a whole text that follows the context.
 
-    It begins where the tokens of the context and of the whole text cease to be the same, or earlier, at
-    `begin`. `merged` counts the tokens of the context that come out otherwise in this whole text.
+    It begins at the first token in which the context and the whole text differ, or earlier, at `begin`.
+    `merged` counts the tokens of the context that are different in the whole text.
 
     Raises:
         AttemptFailed: the whole text has no token of its own, or one of them has no log-probability.
@@ -182,7 +182,7 @@ def continuation(context: TokenScores, whole: TokenScores, begin: int | None = N
     logprobs = whole.logprobs[shared:]
     if own == len(whole.tokens):
         raise AttemptFailed(Failure("protocol", "the continuation adds no token to its context"))
-    if shared == 0 and logprobs[0] is None:  # nothing stands before the first token of all
+    if shared == 0 and logprobs[0] is None:  # the very first token has no context
         logprobs = logprobs[1:]
     if not logprobs or any(logprob is None for logprob in logprobs):
         raise AttemptFailed(Failure("protocol", "a token of the continuation has no log-probability"))

@@ -1,4 +1,4 @@
-"""From a reply that was read to the prediction in it, or to the reason why there is none."""
+"""Turn a reply that was read into a prediction, or into the failure that it is."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _ADVICE = {
     404: "; check url, path and the name of the model",
     405: "; check url and path",
 }
-"""What to do about a status, for which services themselves seldom have more than its name."""
+"""Advice for statuses that services seldom explain beyond their name."""
 
 
 def finish(backend: HttpBackend, exchange: Exchange, failure: Failure | None) -> Failure | None:
-    """Read what is left of a reply, and return why it is no answer. `failure` is the transport's."""
+    """Finish reading a reply; return its failure, if any. `failure` is that of the transport."""
     reader = exchange.reader
     rest = reader.end()
     if reader.status and not 200 <= reader.status < 300:
         return refusal(backend, exchange)
     failure = failure or _unpacked(reader)
-    if failure is not None:  # after [DONE] it matters no more what became of the connection
+    if failure is not None:  # after [DONE], a failure of the connection no longer matters
         whole = reader.done and reader.columns.holds_answer()
         return reader.failure or (None if whole else failure)
     if reader.failure is None:
@@ -47,7 +47,7 @@ def finish(backend: HttpBackend, exchange: Exchange, failure: Failure | None) ->
 
 
 def _empty(backend: HttpBackend, reader: StreamReader, body: bytes) -> Failure | None:
-    """Say that a whole reply holds no answer; None where it could not say more, since its close ends it."""
+    """Return the failure of a complete reply without an answer; None if it ends with its connection."""
     if not reader.streamed:
         return problems.no_answer(body, reader.status)
     return None if backend.stream_end == "close" else problems.empty_stream(reader.status)
@@ -71,10 +71,10 @@ def _finish_stream(backend: HttpBackend, reader: StreamReader, rest: bytes) -> F
 
 
 def document(exchange: Exchange) -> bytes:
-    """Return the body of a reply that is read as a whole.
+    """Return the body of a reply that is not a stream.
 
     Raises:
-        AttemptFailed: the reply is broken, or not whole.
+        AttemptFailed: the reply is broken or incomplete.
     """
     reader = exchange.reader
     body = reader.end()
@@ -85,7 +85,7 @@ def document(exchange: Exchange) -> bytes:
 
 
 def _unpacked(reader: StreamReader) -> Failure | None:
-    """Say that a compressed reply is not whole; None where it is, or is not compressed."""
+    """Return the failure of an incomplete compressed reply; None if it is complete or not compressed."""
     if reader.decoder is None or reader.decoder.complete:
         return None
     return problems.cut("the compressed reply ends in the middle", reader.status)
@@ -100,12 +100,12 @@ def predict(
     planned_ns: int | None,
     attempts: int,
 ) -> Prediction:
-    """Return the prediction of an attempt, with what there is of it when it failed."""
+    """Return the prediction of an attempt; a failed one keeps what was received."""
     reader = exchange.reader
     columns = reader.columns
     if columns.has_surrogates:
         _mend(columns)
-    if failure is not None:  # what a service says of itself can be anything
+    if failure is not None:  # services report anything here
         failure = replace(failure, message=" ".join(mend(failure.message).split()))
     prediction = Prediction(
         request.sample_id,
@@ -141,7 +141,7 @@ def predict(
 
 
 def refusal(backend: HttpBackend, exchange: Exchange) -> Failure:
-    """Say what a status that is not a success means, in the service's own words."""
+    """Return the failure of an error status, in the service's own words."""
     reader = exchange.reader
     status = reader.status
     if 300 <= status < 400:
@@ -162,7 +162,7 @@ def refusal(backend: HttpBackend, exchange: Exchange) -> Failure:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Read seconds, or a date (RFC 9110, 10.2.3); a date that has passed is 0."""
+    """Parse seconds or a date (RFC 9110, 10.2.3) into seconds from now; a past date is 0."""
     if value is None:
         return None
     try:
@@ -175,7 +175,7 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def _mend(columns: Columns) -> None:
-    """Mend every text of a reply in which halves of characters may stand."""
+    """Repair all texts of a reply that may hold lone surrogates."""
     text, reasoning = mend(columns.all_text()), mend(columns.all_reasoning())
     columns.replace_text(text, reasoning)
     columns.finish_reason = columns.finish_reason and mend(columns.finish_reason)
@@ -184,5 +184,5 @@ def _mend(columns: Columns) -> None:
 
 
 def mend(text: str) -> str:
-    """Join halves of characters that were sent apart; one that stays alone becomes U+FFFD."""
+    """Join surrogate pairs that were sent in separate pieces; a lone surrogate becomes U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

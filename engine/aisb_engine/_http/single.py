@@ -1,4 +1,4 @@
-"""Ask a service single requests, outside of a run."""
+"""Send single requests to a service, outside a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aisb_engine._spec import Timeouts
 
 
 class ServiceClient:
-    """Asks a backend's service one request after another, over one connection.
+    """Sends requests to a backend's service one after another, over one connection.
 
     Timeouts are in seconds. Close it when it is no longer needed; the backend stays open.
     """

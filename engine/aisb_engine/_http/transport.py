@@ -20,7 +20,7 @@ Clock = Callable[[], int]
 
 
 class WireRequest(NamedTuple):
-    """One HTTP request, ready to be written; `target` is the path with the URL's prefix.
+    """One encoded HTTP request; `target` is the path with the URL's prefix.
 
     `call` is the call that it encodes.
     """
@@ -33,7 +33,7 @@ class WireRequest(NamedTuple):
 
 
 class Exchange:
-    """One request on its way, and the reader of its reply. Stamps are in nanoseconds of the run's clock.
+    """One request in flight, and the reader of its reply. Stamps are nanoseconds of the run's clock.
 
     `connected_ns` is None if the connection was already open. `resent` counts how often the request was
     written again because its connection was closed during the write; `sent_ns` is the time of the first
@@ -87,7 +87,7 @@ def open_transport(
 
     Raises:
         UsageError: a certificate file or the port is wrong.
-        ServiceError: the proxy that the environment names cannot be used.
+        ServiceError: the proxy of the environment variables cannot be used.
     """
     proxy = proxy_for(backend.url)
     if proxy or backend.transport == "httpx":
@@ -146,7 +146,7 @@ class Deadlines:
         self._begun = 0
 
     def begin(self, exchange: Exchange, begun: int, loop: asyncio.AbstractEventLoop) -> None:
-        """Watch an exchange that began at this time."""
+        """Apply the deadlines to an exchange that began at `begun`."""
         self._exchange, self._begun = exchange, begun
         # Setting a timer is costly: reuse the timer of an earlier exchange if it fires soon enough.
         if self._timer is None or self._due > loop.time() + self._soonest:

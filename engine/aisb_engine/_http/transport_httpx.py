@@ -1,6 +1,6 @@
-"""Carrying requests through httpx, where a proxy or HTTP/2 is needed: the same answers, at a higher cost.
+"""The transport over httpx, for a proxy or HTTP/2: the same replies at a higher cost.
 
-Stamps are taken when httpx hands a piece over, so they are later than the native transport's.
+Stamps are taken when httpx passes data on, so they are later than those of the native transport.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aisb_engine._spec import Timeouts
 
 HASTY = 16
-"""After a reply whose HTTP ended late, so many do not wait for that; then one looks whether it still does."""
+"""After a reply whose HTTP ended late, this many replies skip the wait for it; then one checks again."""
 
 
 class HttpxTransport:
@@ -58,8 +58,8 @@ class HttpxTransport:
         self._timeouts = timeouts
         self.shared: tuple[str, tuple[tuple[str, str], ...]] | None = None
         self._clock = clock
-        self._connect_ns = 0  # how long the latest connection took to be opened
-        self._hasty = 0  # how many replies do not wait for the end of their HTTP, since one waited in vain
+        self._connect_ns = 0  # how long the latest connect took
+        self._hasty = 0  # how many replies still skip the wait for the end of their HTTP
         try:
             self._client = httpx.AsyncClient(
                 verify=tls_context(backend) or True,
@@ -73,7 +73,7 @@ class HttpxTransport:
             raise ServiceError(f"the proxy that the environment names cannot be used: {error}") from error
 
     async def exchange(self, request: WireRequest, exchange: Exchange) -> None:
-        """Send a request and gather the whole reply."""
+        """Send a request and read the whole reply."""
         begun = self._clock()
         try:
             try:
@@ -115,8 +115,8 @@ class HttpxTransport:
             elif name.endswith(".send_request_body.complete") and exchange.sent_ns is None:
                 exchange.sent_ns = self._clock()
 
-        # A scope of anyio, from which httpx shields the closing of connections: a task cancelled there
-        # leaves its connection in the pool, which then counts it for ever.
+        # A scope of anyio, because httpx shields the closing of connections only from anyio's cancellation: a
+        # task cancelled by asyncio would leave its connection in the pool for ever.
         scope = anyio.CancelScope()
         deadlines = Deadlines(self._timeouts, self._clock, give_up)
         deadlines.begin(exchange, begun, asyncio.get_running_loop())
@@ -139,10 +139,10 @@ class HttpxTransport:
             deadlines.close()
 
     async def _read(self, reply: httpx.Response, exchange: Exchange, scope: anyio.CancelScope) -> None:
-        """Read a reply; after its last event wait for the end of its HTTP, so that the connection is kept."""
+        """Read a reply; after its last event, wait for the end of its HTTP, to keep the connection."""
         reader, left = exchange.reader, self._max_reply
         reader.max_reply = left
-        # h11 reads the head, and ends it at 100 kB.
+        # h11 reads the head, and limits it to 100 kB.
         if sum(len(name) + len(value) + 4 for name, value in reply.headers.raw) > self._max_head:
             raise invalid_http(f"its head is longer than {self._max_head} bytes (load.max_head)", b"")
         reader.begin(reply.status_code, dict(reply.headers), self._clock())
@@ -175,10 +175,10 @@ class HttpxTransport:
 
 
 def is_cut(error: Exception) -> bool:
-    """Say whether an error is that of a connection that was closed."""
+    """Return whether an error means that the connection was closed."""
     if isinstance(error, httpx.ReadError | httpx.WriteError | httpx.CloseError):
         return True
-    # h11 tells a closed connection from a malformed reply by its words alone.
+    # Only the text of h11's error tells a closed connection from a malformed reply.
     words = str(error)
     return isinstance(error, httpx.RemoteProtocolError) and (
         "peer closed connection" in words or "Server disconnected" in words

@@ -1,4 +1,4 @@
-"""Wait for a service that is still loading: nothing answers yet, or it says that it is not ready."""
+"""Wait for a service that is still loading: it does not answer yet, or reports that it is not ready."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ HEALTH = "/health"
 
 @asynccontextmanager
 async def waiting_for(backend: Backend, seconds: float, say: Callable[[str], None]) -> AsyncIterator[None]:
-    """Let the probe in the block wait for its service, so many seconds in all; with 0 it does not wait.
+    """Let the probe in the block wait for its service, up to `seconds` in all; 0 means no wait.
 
     Raises:
-        ServiceError: the service was not ready when the time was over.
+        ServiceError: the service was not ready in time.
     """
     if not (seconds and isinstance(backend, HttpBackend) and backend.client is not None):
         yield
@@ -40,7 +40,7 @@ async def waiting_for(backend: Backend, seconds: float, say: Callable[[str], Non
 
 @dataclass(slots=True)
 class WaitingClient:
-    """Asks again until a service answers or the time is over; says for what it waits."""
+    """Repeats a request until the service answers or the time is over; reports what it waits for."""
 
     client: Client
     seconds: float

@@ -1,4 +1,4 @@
-"""Answer single requests on demand: sent, retried and logged like those of a run."""
+"""Answer single requests on demand; each is sent, retried and logged like a request of a run."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ async def answer_requests(
 
     The attempts are logged in the folder. The function returns the prediction of the last attempt.
 
-    While nothing succeeds, attempts are paused, and `say` is called with what happens.
+    During an outage, attempts are paused, and `say` gets a line for users.
 
     Raises:
         RunError: the log cannot be written.
-        ServiceError: by an answer, when nothing has succeeded for longer than `load.outage`.
+        ServiceError: raised by the function when nothing has succeeded for longer than `load.outage`.
     """
     share = LoadShare(load, load.clients(backend), on_outage="pause")
     clock, turns = RunClock(time.perf_counter_ns()), asyncio.Semaphore(share.clients)

@@ -1,7 +1,7 @@
-"""Schedules of an open loop: the planned time of each request, drawn once from a seed, and reproducible.
+"""Schedules of an open loop: the planned time of each request, drawn from a seed and so reproducible.
 
-A schedule is an array of nanoseconds since the start of the run, in order, beginning with 0. It is scaled to
-the requested rate: n requests at a rate r always take n/r seconds, whatever gaps were drawn.
+A schedule is a sorted array of nanoseconds since the start of the run; the first is 0. It is scaled to the
+requested rate: n requests at rate r always take n/r seconds, whatever gaps were drawn.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Ramp(NamedTuple):
         return cls("linear" if shape == "linear" else "exponential", start, end)
 
     def rate(self, part: float) -> float:
-        """Return the rate after this share (0 to 1) of the requests has been sent."""
+        """Return the rate once this fraction (0 to 1) of the requests has been sent."""
         if self.shape == "linear":
             return self.start + (self.end - self.start) * part
         return float(self.start * (self.end / self.start) ** part)

@@ -1,4 +1,4 @@
-"""What surrounds an attempt: where and with what it is logged, and whether it is repeated."""
+"""Decide whether an attempt is retried, how long to wait before that, and where attempts are logged."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from aisb._types import Failure, Prediction, Request
 
 RETRIED_STATUS = frozenset({408, 409, 425, 429})
 SAID_FROM = 10.0
-"""From how many seconds on it is said that a service asks to wait."""
+"""Requested waits of at least this many seconds are reported to the user."""
 
 
 class AttemptLog(Protocol):
-    """Where attempts go as they end: a `LogWriter`."""
+    """Receives each attempt when it ends, such as a `LogWriter`."""
 
     def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
-        """Keep one attempt."""
+        """Log one attempt."""
 
 
 class Unlogged:
-    """Where attempts go that nobody reads, such as those of warm-ups."""
+    """Discards attempts, such as those of warm-ups."""
 
     def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
-        """Keep nothing."""
+        """Discard the attempt."""
 
 
 def is_retryable(failure: Failure) -> bool:
-    """Say whether the same request may succeed a moment later.
+    """Return whether the same request may succeed if it is sent again.
 
-    It may after a connection that failed or broke, a timeout, a reply that makes no sense, and the statuses
-    408, 409, 425, 429 and 5xx. A request with any other 4xx would be refused again.
+    It may after a failed or broken connection, a timeout, an invalid reply, and the statuses 408, 409, 425,
+    429 and 5xx. A request that got any other 4xx would be refused again.
     """
     if failure.kind == "status" and failure.status is not None:
         return failure.status >= 500 or failure.status in RETRIED_STATUS
@@ -41,14 +41,14 @@ def is_retryable(failure: Failure) -> bool:
 def delay(
     attempt: int, failure: Failure, backoff: float, draw: random.Random, longest: float = 60.0
 ) -> float:
-    """Return the seconds to wait after an attempt: what the service asks for, else doubling with jitter."""
+    """Return the seconds to wait before a retry: what the service asks for, else exponential with jitter."""
     if failure.retry_after is not None:
         return min(failure.retry_after, longest)
     return min(backoff * 2.0 ** (attempt - 1), longest) * draw.uniform(0.5, 1.0)
 
 
 def long_wait(failure: Failure, longest: float) -> str:
-    """Say it where a service asks for a wait that people would wonder about; empty where it does not."""
+    """Return a line that reports an unusually long requested wait; empty if the wait is short."""
     asked = failure.retry_after
     if asked is None or asked < SAID_FROM:
         return ""
@@ -61,7 +61,7 @@ def long_wait(failure: Failure, longest: float) -> str:
 
 
 def facts_of(request: Request) -> dict[str, Any]:
-    """Return what a record keeps of its request: the lengths that were asked for."""
+    """Return the fields that a log record takes from its request: the requested lengths."""
     params = request.params
     max_tokens = params.get("max_tokens", params.get("max_completion_tokens"))
     return ({"max_tokens": max_tokens} if isinstance(max_tokens, int) else {}) | dict(request.facts)

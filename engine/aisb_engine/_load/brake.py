@@ -1,7 +1,7 @@
-"""React to outages: while no attempt succeeds, an accuracy run pauses and probes, a pressure run slows down.
+"""React to outages: an accuracy run pauses and probes, a pressure run slows down, until an attempt succeeds.
 
-A service that restarts answers again after a minute; one that is gone does not. Without a brake, the first
-would cost all requests of that minute, and the second would fill the disk with failures.
+A service may restart within a minute, or be gone for good. Without a brake, all requests during a restart
+would fail, and a service that is gone would fill the disk with failures.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from aisb_engine._load.pacing import Clock
 from aisb_engine._load.share import LoadShare
 
 OWN_FAULT: Final = frozenset({400, 405, 406, 410, 411, 413, 414, 415, 422})
-"""Statuses that concern a single request, and show that its service works."""
+"""Statuses that reject a single request, and so show that the service works."""
 FIRST_HOLD: Final = 0.1
 """The first delay of a client in a pressure run, in seconds; each further delay is twice as long."""
 
 
 def is_outage(failure: Failure) -> bool:
-    """Return whether a failure can mean an outage of the service, rather than the refusal of a request."""
+    """Return whether a failure may mean that the service is down, not that it rejected this request."""
     if failure.kind == "status" and failure.status is not None:
         return failure.status not in OWN_FAULT
     return failure.kind not in {"refused", "row"}
 
 
 class FailedRequest(NamedTuple):
-    """A request without attempts left, and the failure of the last one."""
+    """A request with no attempts left, and its last failure."""
 
     request: Request
     failure: Failure
@@ -40,8 +40,9 @@ class FailedRequest(NamedTuple):
 class LoadBrake:
     """Counts consecutive failed attempts, and delays further attempts if there are many.
 
-    A process that sends a share of the load counts its own attempts, and brakes after its share of the
-    number. `say` is called with lines for users. `again` are requests that failed in an outage that is over.
+    A process that sends a share of the load counts only its own attempts, and brakes after its share of the
+    limit. `say` gets lines for users. `again` holds the requests to be sent again: they failed in an outage
+    that is over.
     """
 
     def __init__(self, share: LoadShare, clock: Clock, say: Callable[[str], None]) -> None:
@@ -79,7 +80,7 @@ class LoadBrake:
         """Record the end of an attempt that was sent at `sent_ns`."""
         now = self._clock()
         if failure is None and self._is_slow and self.is_on and (sent_ns or 0) < self._on_ns:
-            return  # it began before the outage, so it does not show that the service accepts requests again
+            return  # this attempt began before the outage, so it does not show that the service has recovered
         if failure is None or not (self._is_slow or is_outage(failure)):
             if self.is_on:
                 self._release(now)
@@ -95,7 +96,7 @@ class LoadBrake:
             self._brake(now)
 
     def gave_up(self, request: Request, failure: Failure) -> None:
-        """Record a request without attempts left, which is sent again after the outage, if this is one."""
+        """Record a request with no attempts left; it is sent again after the outage, if there is one."""
         if not self._is_slow and is_outage(failure):
             self._lately.append(FailedRequest(request, failure))
 
@@ -139,14 +140,14 @@ class LoadBrake:
             let_next_probe()
 
     async def hold(self, times: int, until_ns: int | None) -> None:
-        """Delay a client of a pressure run that was delayed `times` times; at most until `until_ns`."""
+        """Delay a client of a pressure run after `times` earlier delays, until `until_ns` at the latest."""
         seconds = min(FIRST_HOLD * 2.0**times, self._probe)
         if until_ns is not None:
             seconds = min(seconds, max(0.0, (until_ns - self._clock()) / 1e9))
         await self._sleep(seconds)
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait this long, or until the brake is released."""
+        """Sleep for this time, or until the brake is released."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._released.wait()

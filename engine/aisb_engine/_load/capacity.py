@@ -1,4 +1,4 @@
-"""Check how many connections this machine can have at once, before a request fails for lack of them."""
+"""Check before the run that this machine can open as many connections as the load needs."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import NamedTuple
 from aisb._errors import ConfigError, StorageError
 
 SPARE_FILES = 64
-"""The number of open files that are not connections: the log, pipes, libraries."""
+"""Open files reserved for everything but connections: the log, pipes, libraries."""
 
 LEAST_FILES = 32
-"""The number of open files that the smallest run needs: its own, the pipes of a worker, a connection."""
+"""Open files that the smallest run needs: its own, the pipes of a worker, one connection."""
 
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class ConnectionLimits(NamedTuple):
-    """Limits of connections: files that a process may open (None: no limit), local ports (None: unknown)."""
+    """The limits on connections: open files per process (None: no limit), local ports (None: unknown)."""
 
     files: int | None
     ports: int | None
 
     @property
     def connections(self) -> int | None:
-        """The number of connections that a process can have, by its limit of open files; None: no limit."""
+        """The connections that one process can open within its limit of open files; None: no limit."""
         return None if self.files is None else max(1, self.files - SPARE_FILES)
 
 
@@ -50,7 +50,7 @@ def raise_limit() -> None:
 
 
 def check_files() -> None:
-    """Refuse to run if this process may open too few files for any run.
+    """Refuse to run if the limit of open files is too low for any run.
 
     Raises:
         StorageError: the message names the limit, and how to raise it.

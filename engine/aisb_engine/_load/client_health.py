@@ -1,7 +1,7 @@
-"""Client health: how well the client itself kept up. Each worker measures loop lag, lateness and CPU.
+"""Client health: each worker measures its event-loop lag, the lateness of its requests, and its CPU use.
 
-About once a second a line of JSON goes to `vitals-N.jsonl` beside the worker's log. Without it a saturated
-client would show its own backlog as the server's latency.
+About once a second, a line of JSON goes to `vitals-N.jsonl` beside the worker's log. Without these figures,
+the backlog of a saturated client would be taken for the latency of the server.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ LINE_NS: Final = 1_000_000_000
 
 
 class ClientHealth:
-    """Watches the running event loop with a beat every 10 ms, which costs about a thousandth of a core.
+    """Watches the running event loop with a timer every 10 ms, which costs about a thousandth of a core.
 
-    `lag` is how late a beat was handled. Beats that fell due while the loop was blocked count one by one,
-    each with its own lag, so that a stall weighs as much as it lasted. `late` is how long after its planned
-    time a request was launched.
+    `lag` is how late a tick of the timer was handled. Ticks that fell due while the loop was blocked count
+    one by one, each with its own lag, so that a stall weighs as much as it lasted. `late` is how long after
+    its planned time a request was launched.
     """
 
     __slots__ = (
@@ -61,7 +61,7 @@ class ClientHealth:
             self._late = by_ns
 
     def close(self) -> None:
-        """Write what was measured since the last line, and stop."""
+        """Write the measurements since the last line, and stop."""
         self._timer.close()
         if self._lags or self._late is not None:
             self._write(self._clock())

@@ -6,7 +6,7 @@ import time
 
 
 class RunClock:
-    """Returns nanoseconds since `began_ns` of `time.perf_counter_ns`, which a machine's processes share."""
+    """Nanoseconds of `time.perf_counter_ns` since `began_ns`; all processes of a machine share this clock."""
 
     __slots__ = ("began_ns",)
 
@@ -14,5 +14,5 @@ class RunClock:
         self.began_ns = began_ns
 
     def __call__(self) -> int:
-        """Return the time of now."""
+        """Return the current time."""
         return time.perf_counter_ns() - self.began_ns

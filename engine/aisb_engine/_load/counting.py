@@ -1,4 +1,4 @@
-"""Read the counters of a service before, during and after a load, without disturbing it."""
+"""Read the counters of a service before, during and after a load, without disturbing the load."""
 
 from __future__ import annotations
 

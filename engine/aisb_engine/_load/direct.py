@@ -26,8 +26,8 @@ async def ask_directly(
 ) -> Prediction:
     """Make one attempt through `Backend.generate`; a failure is part of the prediction, never raised.
 
-    Chunks are stamped when they arrive, unless the backend stamps them, with the clock that it gets.
-    Log-likelihoods have no chunks: such a request is answered by `Backend.logprob`.
+    Chunks are stamped when they arrive, unless the backend stamps them itself with the clock that it gets.
+    A request for log-likelihoods has no chunks; `Backend.logprob` answers it.
     """
     backend.clock = clock
     sent = clock()
@@ -46,7 +46,7 @@ async def ask_directly(
         raise
     except UsageError as error:
         failure = Failure("refused", str(error))
-    except RAISED as error:  # becomes the failure of this request, and is counted
+    except RAISED as error:  # recorded as the failure of this request
         if is_stop(error):
             raise
         failure = Failure("protocol", exception_words(error))
@@ -80,7 +80,7 @@ async def _options(backend: Backend, request: Request) -> tuple[Logprob, ...]:
 
 
 class _Gathered:
-    """Joins chunks as they come."""
+    """Joins the chunks of one reply as they arrive."""
 
     def __init__(self) -> None:
         self.stamps: array[int] = array("q")

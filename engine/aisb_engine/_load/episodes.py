@@ -1,4 +1,4 @@
-"""Let a model act in an environment: ask it, let the environment respond, until one of them ends the episode.
+"""Let a model act in an environment: model and environment take turns until one of them ends the episode.
 
 Each turn is a request like any other: sent, timed, tried again and logged by the runner. An episode that an
 earlier command did not finish starts anew, and takes the replies that are in the log from there.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class AskTurn(Protocol):
-    """Gets the answer to one turn, logged as any request; the clock says when it was meant to be sent."""
+    """Sends one turn as an ordinary request; `planned_ns` is when it should have been sent."""
 
     def __call__(self, request: Request, planned_ns: int | None) -> Awaitable[Prediction]:
         """Return the prediction of the last attempt."""
@@ -44,10 +44,10 @@ class AskTurn(Protocol):
 class Episodes:
     """The episodes of one subtask.
 
-    `samples` are by id. `answers` are the logged replies of earlier commands, and `ended` the episodes that
-    they finished. `visible` returns a reply's text without reasoning. `keep` is called with each episode as
-    it ends, `record_fault` with what the environment raised, and the episode's name. `unfinished` is how many
-    this command left before their end.
+    `samples` maps ids to samples. `answers` holds the logged replies of earlier commands, `ended` the
+    episodes that they finished. `visible` returns a reply's text without reasoning. `keep` gets each episode
+    when it ends; `record_fault` gets an exception of the environment, and the episode's name. `unfinished`
+    counts the episodes that this command did not bring to an end.
     """
 
     environment: Environment
@@ -62,7 +62,7 @@ class Episodes:
     unfinished: int = 0
 
     def is_done(self, sample_id: str, repeat: int) -> bool:
-        """Say whether an earlier command has finished an episode, and its replies are in the log."""
+        """Return whether an earlier command finished this episode and its replies are in the log."""
         episode = self.ended.get((sample_id, repeat))
         if episode is None or episode.failure is not None:
             return False
@@ -71,10 +71,10 @@ class Episodes:
     async def run(
         self, request: Request, planned_ns: int | None, ask: AskTurn, is_over: Callable[[], bool]
     ) -> None:
-        """Run the episode that begins with a request, and keep how it ended.
+        """Run the episode that begins with a request, and record how it ended.
 
-        One whose request failed, or for whose next request it is too late (`is_over`), has not ended: a
-        resumed run goes on with that turn.
+        The episode stays unfinished if a request fails, or if the time is over before the next one
+        (`is_over`); a resumed run continues with that turn.
 
         Raises:
             ServiceError: another model that the environment asks cannot be reached.
@@ -127,7 +127,7 @@ class Episodes:
         return answer is not None and answer.failure is None
 
     async def _close(self, request: Request, episode: Episode | None) -> None:
-        """Close an episode; what it raises then is recorded, and changes nothing about how it ended."""
+        """Close an episode. An exception is recorded, but does not change how the episode ended."""
         if episode is None:
             return
         try:
@@ -145,7 +145,7 @@ class Episodes:
 def episodes_of(
     one: PreparedSubtask, answers: AnswerFunction, folder: Path, plugins: Plugins
 ) -> Episodes | None:
-    """Return the episodes of a subtask whose log lies in a folder; None where there is no environment."""
+    """Return the episodes of a subtask, given its log folder; None if the task has no environment."""
     table = one.task.environment
     if table is None or one.environment is None:
         return None
@@ -172,7 +172,7 @@ class _Conversation:
         self.turns = 0
 
     def add(self, messages: Sequence[Message]) -> None:
-        """Append what the environment says."""
+        """Append messages of the environment."""
         for message in messages:
             if not isinstance(message, Message):
                 raise TypeError(f"it returned {message!r:.80} among its messages; each must be a Message")
@@ -184,7 +184,7 @@ class _Conversation:
         return replace(self._first, turn=self.turns, messages=tuple(self._messages), params=params)
 
     def add_reply(self, reply: Prediction, text: str) -> Prediction:
-        """Append a reply; return it as the environment sees it, with a name for each call."""
+        """Append a reply; return it as the environment gets it, with an id for each tool call."""
         calls = tuple(
             {**call, "id": call.get("id") or f"call_{self.turns}_{position}"}
             for position, call in enumerate(reply.tool_calls)
@@ -194,7 +194,7 @@ class _Conversation:
         return replace(reply, text=text, tool_calls=calls)
 
     def ended(self, ended_by: EndedBy | None, state: Mapping[str, Any], failure: str | None) -> EndedEpisode:
-        """Return the episode as it is kept."""
+        """Return the finished episode for the record."""
         return EndedEpisode(
             self._first.sample_id,
             self._first.repeat,

@@ -1,7 +1,7 @@
 """The run's end of the queue that the workers of a closed loop share: which requests each may send.
 
-What a lost worker had is taken back and handed to others, unless the load is measured. For that, workers that
-find the queue empty are not sent home but wait until nothing is in flight anywhere.
+The requests of a lost worker are taken back and given to other workers, unless the load is measured. So a
+worker that finds the queue empty does not end at once: it waits until nothing is in flight on any worker.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from aisb_engine._load.share import PlannedRequest, parse_request, write_request
 from aisb_engine._record.stored import Key
 
 RESERVE = 4
-"""How many times the requests that one worker has waiting must be left for each worker: towards the end a
-worker gets no more than its clients send at once, so that all workers end together."""
+"""A worker gets requests ahead only while this many times as many are left for each worker. Towards the end
+it gets only what its clients can send at once, so that all workers end together."""
 
 Replies = list[tuple[int, Mapping[str, Any]]]
-"""Messages to workers, each with its worker's number."""
+"""Messages to workers, each with the worker's number."""
 
 
 class SharedRequests:
-    """Hands out the requests of a file in order, each once; in a pressure run round after round.
+    """Hands out the requests of a file in order: each once, or in a pressure run in repeated rounds.
 
-    `offsets` are the bytes at which requests begin in the file. With `takes_back`, requests of lost workers
-    are handed out again.
+    `offsets` are the byte offsets of the requests in the file. With `takes_back`, the requests of lost
+    workers are handed out again.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class SharedRequests:
         return not self._is_endless and not self._left
 
     def answer(self, worker: int, wanted: int, ahead: int) -> Replies:
-        """Return the messages that the question of a worker leads to.
+        """Return the messages to send after a worker asks for requests.
 
-        A worker's first question is answered at once. A later one that finds the queue empty is answered when
-        something was taken back, or nothing can be any more.
+        A worker's first question is answered at once. A later question that finds the queue empty is answered
+        once requests were taken back, or when none can be any more.
         """
         is_first = worker not in self._begun
         self._begun.add(worker)
@@ -74,13 +74,13 @@ class SharedRequests:
         return self._end_if_all_idle()
 
     def rest(self, worker: int, received: int) -> Replies:
-        """Take note that all clients of a worker wait, which got `received` requests; return messages."""
+        """Note that all clients of a worker wait after `received` requests; return the messages to send."""
         if received == self._given_to[worker]:
             self._idle.add(worker)
         return self._end_if_all_idle()
 
     def take_back(self, worker: int, done: Container[Key]) -> tuple[int, int]:
-        """Take back what a lost worker had and is not among `done`; return how many are asked again, and not.
+        """Take back a lost worker's requests that are not in `done`; return how many are sent again, and not.
 
         A conversation is not sent again if some of its turns were answered, nor is anything in a load that
         is measured.
@@ -103,18 +103,18 @@ class SharedRequests:
         return again, missing
 
     def serve_waiting(self) -> Replies:
-        """Hand what was taken back to workers that wait for something; return the messages."""
+        """Give the requests that were taken back to waiting workers; return the messages to send."""
         if self.is_complete:
             return self._end_if_all_idle()
-        # Each gets an answer: one that wants more by now than when it asked asks again.
+        # Each question gets one answer; a worker that needs more by then asks again.
         waiting, self._waiting = self._waiting, {}
         return [(worker, self._reply(self.give(worker, *want))) for worker, want in waiting.items()]
 
     def give(self, worker: int, wanted: int, ahead: int) -> list[Stretch]:
-        """Return what a worker gets whose clients want `wanted` requests in all, and `ahead` more to wait.
+        """Return requests for a worker whose clients want `wanted` in all, with `ahead` more in its queue.
 
-        What clients want they get as long as anything is left. The first time no worker gets more than an
-        even part, so that few requests are spread over all workers.
+        Clients get what they want as long as requests are left. The first time, no worker gets more than an
+        equal share, so that a small number of requests is spread over all workers.
         """
         held = self._given_to[worker] - wanted
         count = self._at_most(max(0, -held))
@@ -132,7 +132,7 @@ class SharedRequests:
         return list(self._stretches(worker, count))
 
     def given_to(self, worker: int) -> int:
-        """Return how many requests a worker was handed."""
+        """Return how many requests a worker was given."""
         return self._given_to[worker]
 
     @property
@@ -184,7 +184,7 @@ def shared_requests(
     is_endless: bool,
     takes_back: bool = False,
 ) -> Iterator[SharedRequests]:
-    """Write requests to a file, and return what hands them out. The file goes at the end of the block.
+    """Write requests to a file, and yield the queue that hands them out. The file is deleted after the block.
 
     Raises:
         RunError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""The inference stage: prepare what is asked, probe the models, and run every subtask."""
+"""The inference stage: prepare the requests, probe the models, and run every subtask."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ from aisb_engine._record.stored import summary_of
 from aisb_engine._stopper import Stopper
 
 OPEN_LOOP_LEAD_NS = 2_000_000
-"""How long after everything is ready the first request of an open loop can be due."""
+"""The first request of an open loop is due this long after everything is ready, at the earliest."""
 RESUMED_IN_AISBENCHS_WORDS = "Found {} tmp items, run infer task from the last interrupted position"
-"""What AISBench's documents say of a resumed run, for scripts that look for it, in runs of its layout."""
+"""The line that AISBench prints for a resumed run, for scripts that search for it; only with its layout."""
 
 
 async def infer(stage: InferenceStage) -> None:
-    """Ask everything that has no answer yet.
+    """Send every request that has no answer yet.
 
     Raises:
         ServiceError: a service cannot be reached, or does not serve the model; nothing was sent.
         UsageError: data or a component is missing, or the run's log belongs to other requests.
-        PluginError: a plugin raised at each task, so that nothing can be asked.
+        PluginError: a plugin raised at every task, so that there is nothing to send.
         RunError: the log cannot be written, or a worker was lost.
     """
     check_files()
@@ -66,7 +66,7 @@ async def infer(stage: InferenceStage) -> None:
                 slots.put_nowait(slot)
             tasks: list[asyncio.Task[None]] = []
             with _shown(stage):
-                # All subtasks, and all workers of this machine, share one clock.
+                # All subtasks, and all workers on this machine, share one clock.
                 began_ns = time.perf_counter_ns()
                 for one in stage.subtasks:
                     task = asyncio.create_task(run_subtask(stage, one, placing, slots, began_ns))
@@ -122,7 +122,7 @@ async def run_subtask(
             runner.say, runner.on_failure, runner.episodes = say, stage.check_failures, episodes
             record = LoadRecord(one, progress, clock, cache_buster, placing.at_once)
             placement, is_apart = placing.placement(one, slot), placing.is_apart(one)
-            if count and not is_apart:  # a model that its workers load answers no warm-up here
+            if count and not is_apart:  # a model in worker processes cannot answer warm-ups here
                 await _warm_up(runner, one, record)
             async with record.kept(
                 folder,
@@ -163,10 +163,10 @@ async def run_subtask(
 
 
 def _open_budget(stage: InferenceStage, placing: Placing) -> None:
-    """Count what the run has used of its token budget, if it has one.
+    """Count the tokens that the run has used, if it has a token budget.
 
     Raises:
-        ConfigError: other processes would send, whose tokens are not counted here.
+        ConfigError: other processes would send requests, and their tokens are not counted here.
     """
     limit = stage.spec.run.token_budget
     if limit is None:
@@ -180,7 +180,7 @@ def _open_budget(stage: InferenceStage, placing: Placing) -> None:
 
 
 def _on_outage(stage: InferenceStage, one: PreparedSubtask) -> Literal["go on", "pause", "slow"]:
-    """Return what a load does while nothing succeeds: one that is measured must not pause."""
+    """Return how a load reacts to an outage: a measured load must not pause."""
     if not stage.performance:
         return "pause"
     load = one.subtask.load
@@ -190,7 +190,7 @@ def _on_outage(stage: InferenceStage, one: PreparedSubtask) -> Literal["go on", 
 def plan_requests(
     one: PreparedSubtask, progress: Progress, answers: AnswerFunction, episodes: Episodes | None = None
 ) -> tuple[RequestSource, int]:
-    """Return what gives the requests of a subtask with their planned times, and how many there are.
+    """Return a source of the subtask's requests with their planned times, and how many there are.
 
     Raises:
         ConfigError: a trace is out of order, or has no times.
@@ -226,7 +226,7 @@ async def _warm_up(runner: SubtaskRunner, one: PreparedSubtask, record: LoadReco
         return
     chosen = (samples[number % len(samples)] for number in range(wanted))
     requests: Iterable[Request] = (request for sample in chosen if (request := one.render(sample)))
-    if cache_buster := runner.share.cache_buster:  # else the warm-ups fill the cache that is measured next
+    if cache_buster := runner.share.cache_buster:  # else warm-ups fill the cache that is measured next
         requests = (cache_buster.request(request, WARM_UP) for request in requests)
     answered = await runner.warm_up(requests, min(wanted, runner.share.clients))
     record.facts["warmups"] = {"sent": wanted, "answered": answered}
@@ -237,7 +237,7 @@ async def _warm_up(runner: SubtaskRunner, one: PreparedSubtask, record: LoadReco
 
 @contextmanager
 def _subtask_log(stage: InferenceStage, one: PreparedSubtask, progress: Progress) -> Iterator[Note]:
-    """Return what adds a line to a subtask's log file; the file and the counts say how the block ended."""
+    """Yield a function that adds lines to a subtask's log file; at the end, record how the block ended."""
     progress.log_file.parent.mkdir(parents=True, exist_ok=True)
     with progress.log_file.open("a", encoding="utf-8") as lines:
 
@@ -263,11 +263,11 @@ def _subtask_log(stage: InferenceStage, one: PreparedSubtask, progress: Progress
 def _resume(
     stage: InferenceStage, one: PreparedSubtask, progress: Progress, log: Log, note: Note
 ) -> AnswerFunction:
-    """Count what an earlier command has answered, say how much is left, and return the answers."""
+    """Count the answers of earlier commands, report how much is left, and return the answers."""
     ids = {sample.id for sample in one.samples}
     finished = [key for key in log.finished if key[0] in ids and key[1] < one.subtask.repeats]
     progress.total = one.count()
-    if one.environment is not None:  # how many turns an episode has is known when it has ended
+    if one.environment is not None:  # the number of turns is known only when an episode has ended
         progress.total += sum(turn > 0 for _, _, turn in finished)
     progress.resumed = progress.finished = len(finished)
     progress.phase, progress.started = "asking", time.monotonic()
@@ -294,7 +294,7 @@ def _resume(
 
 
 def _write_predictions(stage: InferenceStage, one: PreparedSubtask) -> None:
-    """Write the prediction files, and keep what was read for scoring.
+    """Write the prediction files, and keep the predictions for scoring.
 
     The answers of a performance run stay in its log.
     """
@@ -359,7 +359,7 @@ def _stopped_by_interrupt(stage: InferenceStage) -> Iterator[None]:
 
 
 async def _all_ended(stage: InferenceStage, tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for all subtasks; when one fails, stop the others, and raise what it raised."""
+    """Wait for all subtasks; when one fails, stop the others and raise its error."""
     try:
         await asyncio.gather(*tasks)
     finally:

@@ -1,10 +1,10 @@
-"""What a worker does, wherever a launcher places it: make the backend, run its share, report counts.
+"""The work of a worker, wherever a launcher places it: make the backend, run its share, report counts.
 
-A worker's messages: `note` (a line for the log), `say` (a line for people), `want` (how many requests of a
-closed loop its clients want in all, and how many more should wait), `ready`, `counts` (about five a second),
-`error`, and last of all `ended`. The run's: `take` (what a worker may send, and whether it is the last; an
-answer to each `want`), `start` (the common start, ns from the start of the run), and `stop`. A message with
-`worker` is for that one.
+A worker sends: `note` (a line for the log), `say` (a line for the user), `want` (the number of requests of a
+closed loop that its clients want in all, and how many more it should have in its queue), `ready`, `counts`
+(about five a second), `error`, and at the end `ended`. The run sends: `take` (the requests that a worker may
+send, and whether they are the last; one for each `want`), `start` (the common start, ns from the start of the
+run), and `stop`. A message with `worker` is for that worker only.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ REPORT_EVERY = 0.2
 
 @dataclass(frozen=True, slots=True)
 class BackendRecipe:
-    """How another process makes a backend like the run's own, after its probe.
+    """How another process makes the same backend as this one, in its state after the probe.
 
-    `options` are what the factory is called with, `fields` the present values of the options of a dataclass,
-    and `state` is what `Backend.state` returned.
+    `options` are the arguments of the factory, `fields` the current values of the options of a dataclass, and
+    `state` is the result of `Backend.state`.
     """
 
     place: str
@@ -90,9 +90,9 @@ class BackendRecipe:
 
 
 def variables_of(backend: Backend) -> dict[str, str]:
-    """Return the variables of this process that a backend reads as it sends: its keys, and the proxies.
+    """Return the environment variables that a backend reads when it sends: its keys, and the proxies.
 
-    A worker on another machine would not have them.
+    A worker on another machine does not have them.
     """
     if not isinstance(backend, HttpBackend):
         return {}
@@ -146,12 +146,12 @@ class WorkerJob:
 
     @property
     def requests(self) -> Path:
-        """The file with the requests: in an open loop those of the share, else those that workers share."""
+        """The file with the requests: in an open loop the share's own, else one that all workers share."""
         name = f"share-{self.share.number}.jsonl" if self.share.is_open else "share.jsonl"
         return self.folder / name
 
     async def run(self, channel: Channel, folder: Path | None = None) -> None:
-        """Run the share; what goes wrong is a message `error`."""
+        """Run the share; an exception is reported in a message `error`."""
         raise_limit()
         job = self if folder is None else replace(self, folder=folder)
         worker = _Worker(self.share.number, channel, RunClock(self.began - channel.offset_ns))
@@ -183,7 +183,7 @@ class _Worker:
             backend.clock = self._clock
             self._live = backend.live
             tasks.append(asyncio.create_task(self._report()))
-            if backend.local:  # before it is ready, so that all begin together
+            if backend.local:  # before `ready` is sent, so that all workers begin together
                 for line in (await backend.probe()).notes:
                     self._note(line)
             with LogWriter(job.share.log_file(job.folder), session=job.session) as log:
@@ -216,7 +216,7 @@ class _Worker:
         return await self._origin
 
     async def _obey(self) -> None:
-        """Follow the messages of the run; when it is gone, nothing is left to do."""
+        """Follow the messages of the run until its end of the channel closes."""
         while (message := await self._channel.receive()) is not None and "stop" not in message:
             if message.get("worker", self._number) != self._number:
                 continue

@@ -23,17 +23,17 @@ from aisb_engine._load.share import PlannedRequest, dealt_requests
 from aisb_engine._progress import COUNTED_FIELDS
 
 COMMON_START_LEAD_NS = 30_000_000
-"""How long after the last worker is ready all of them start."""
+"""All workers start this long after the last one is ready."""
 STOP_SECONDS = 10.0
-"""Seconds that workers have to end after they were told to stop."""
+"""Seconds that workers have to end after a stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the workers of a subtask run: the launcher, and what their backends are made from.
+    """Where the workers of a subtask run: the launcher, and the recipe of their backends.
 
-    `error` makes an exception of the launcher one that names it and its plugin. `environments` give workers
-    with local models devices of their own.
+    `error` wraps an exception of the launcher in one that names the launcher and its plugin. `environments`
+    assign devices to workers with local models.
     """
 
     launcher: Launcher
@@ -44,7 +44,7 @@ class Placement:
 
 @dataclass(slots=True)
 class LaunchedSubtask:
-    """A subtask while the workers of a launcher run their shares of it.
+    """A subtask while a launcher's workers run their shares of it.
 
     In a load that `is_measured`, the requests of a lost worker are not sent again.
     """
@@ -67,31 +67,31 @@ class LaunchedSubtask:
         session: int,
         began_ns: int,
     ) -> None:
-        """Let the workers send the requests; return when all have ended.
+        """Let the workers send the requests; return when all workers have ended.
 
-        `start` is told when the load starts, and returns that time.
+        `start` is called with the time at which the load starts, and returns it.
 
         Raises:
-            RunError: a worker could not go on; workers were lost, and nobody can ask what they had; the
-                launcher failed; a file cannot be written.
+            RunError: a worker failed; workers were lost and no other worker can send their requests; the
+                launcher failed; or a file cannot be written.
             ConfigError: other processes cannot make the backend.
         """
         self._jobs = jobs = self._made_jobs(folder, session, began_ns)
         launcher, stopping = self.placement.launcher, self.runner.stopping
         with self._request_files(requests) as shared, self._as_run_error():
-            async with AsyncExitStack() as cleanup:  # in reverse order, each whatever came of the others
+            async with AsyncExitStack() as cleanup:  # run in reverse order, each even if another one fails
                 cleanup.push_async_exit(self._at_end(launcher.collect))
                 cleanup.push_async_exit(self._at_end(lambda: launcher.stop(STOP_SECONDS)))
                 cleanup.push_async_exit(self._at_end(lambda: launcher.send({"stop": True})))
                 await launcher.start(jobs)
-                # Not before: a worker takes no message until it has its job.
+                # Only now: a worker reads no message before it has its job.
                 await cleanup.enter_async_context(_stopped_workers(stopping, launcher))
                 await self._follow(start, shared)
 
     def _request_files(
         self, requests: Iterable[PlannedRequest]
     ) -> AbstractContextManager[SharedRequests | None]:
-        """Write the files that the jobs read; with what hands requests out in a closed loop."""
+        """Write the request files that the jobs read; in a closed loop also yield the shared queue."""
         share, jobs = self.runner.share, self._jobs
         if share.is_open:
             return dealt_requests([job.requests for job in jobs], requests)
@@ -118,8 +118,8 @@ class LaunchedSubtask:
         """Start the load when all workers are ready, and follow their messages until all have ended.
 
         Raises:
-            RunError: a worker could not go on; workers were lost before the start, or all of them, or with
-                requests that nobody can ask; the launcher named a worker that does not exist, or ended
+            RunError: a worker failed; workers were lost before the start, or all of them, or with requests
+                that no other worker can send; the launcher named a worker that does not exist, or ended
                 before all workers were ready.
         """
         runner, launcher = self.runner, self.placement.launcher
@@ -152,7 +152,7 @@ class LaunchedSubtask:
             self._check_end(lost, preparing)
 
     def _check_end(self, lost: LostWorkers, preparing: Iterable[int]) -> None:
-        """Refuse the end of a load that was not begun, or of which requests of lost workers are left."""
+        """Raise if the load ends before it began, or with requests of lost workers unsent."""
         if preparing:
             missing = ", ".join(map(str, sorted(preparing)))
             raise RunError(f"the launcher ended before all workers were ready; not ready: {missing}")
@@ -164,10 +164,10 @@ class LaunchedSubtask:
             )
 
     async def _lose(self, lost: LostWorkers, number: int, how: str, *, is_last: bool) -> None:
-        """Go on without a worker: count what it had done, and let others ask the rest.
+        """Continue without a worker: count what it finished, and give the rest to others.
 
         Raises:
-            RunError: it was lost before the start, or as the last one.
+            RunError: it was lost before the start, or it was the last worker.
         """
         runner, launcher, job = self.runner, self.placement.launcher, self._jobs[number]
         if self._started_ns is None:
@@ -198,7 +198,7 @@ class LaunchedSubtask:
             await self.placement.launcher.send_to(number, message)
 
     def _keep(self, number: int, message: Mapping[str, Any]) -> None:
-        """Keep what a worker or the launcher says of the load."""
+        """Record what a worker or the launcher reports about the load."""
         runner = self.runner
         if "counts" in message:
             self._counts[number] = message
@@ -229,7 +229,7 @@ class LaunchedSubtask:
 
     @contextmanager
     def _as_run_error(self) -> Iterator[None]:
-        """Let any exception of a launcher end the run as the loss of a worker does, and record it."""
+        """Turn any exception of a launcher into a `RunError`, and record it."""
         kept = "  all finished requests are kept in the log"
         try:
             yield
@@ -245,7 +245,7 @@ class LaunchedSubtask:
             raise RunError(f"{fault}\n{kept}") from error
 
     def _at_end(self, step: Callable[[], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        """Return what does a step at the end. If it fails after another error, only the log says so."""
+        """Wrap a step of the cleanup: if it fails after another error, its own error goes to the log only."""
 
         async def leave(_kind: object, error: BaseException | None, _trace: object) -> None:
             try:
@@ -259,14 +259,14 @@ class LaunchedSubtask:
 
 
 def _error_of(message: Mapping[str, Any]) -> AisbError:
-    """Return the error that ended a worker, of the kind that it had there."""
+    """Return the error that ended a worker, with its original class."""
     kinds: Sequence[type[AisbError]] = (StorageError, ServiceError)
     kind = next((kind for kind in kinds if message.get("exit_code") == kind.exit_code), RunError)
     return kind(message["error"])
 
 
 def _answers(shared: SharedRequests, number: int, message: Mapping[str, Any]) -> Replies:
-    """Return the answers to what a worker says of its queue."""
+    """Return the answers to a worker's message about its queue."""
     if "want" in message:
         return shared.answer(number, *message["want"])
     return shared.rest(number, message["idle"]) if "idle" in message else []
@@ -274,7 +274,7 @@ def _answers(shared: SharedRequests, number: int, message: Mapping[str, Any]) ->
 
 @asynccontextmanager
 async def _stopped_workers(stopping: asyncio.Event, launcher: Launcher) -> AsyncIterator[None]:
-    """Tell the workers to stop as soon as the run is stopped, or at once where it was stopped before."""
+    """Stop the workers when the run is stopped; at once if it already is."""
 
     async def stop() -> None:
         await stopping.wait()

@@ -23,7 +23,7 @@ _ELSEWHERE = {
 
 
 def with_lengths(spec: RunSpec, lengths: Mapping[str, int], plugins: Plugins) -> RunSpec:
-    """Return a run whose datasets generate prompts, or request replies, of this number of tokens.
+    """Return a run whose datasets generate prompts of these lengths, or request replies of these lengths.
 
     Raises:
         UsageError: a dataset reads its rows, so their lengths are fixed.

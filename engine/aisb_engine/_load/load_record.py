@@ -1,6 +1,6 @@
-"""What `load.json` keeps beside a log: the load that was asked for, and how it went.
+"""The record of a load in `load.json`, beside the log: what was requested, and how it went.
 
-It is written before the first request and again at the end, so that a killed run can be shown, too.
+It is written before the first request and again at the end, so that reports can show a killed run as well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from aisb_engine._progress import Progress
 from aisb_engine._record.runfolder import write_atomically
 
 CERTAIN_NS = 1_000_000
-"""How certain the clocks of several machines must be for a common timeline."""
+"""The largest uncertainty of the clocks of several machines that still allows a common timeline."""
 
 
 class LoadRecord:
@@ -63,12 +63,12 @@ class LoadRecord:
         }
 
     def remark(self, line: str) -> None:
-        """Keep something about the measuring that a reader of its numbers should know."""
+        """Add a remark on the measurement for the reader of its numbers."""
         if line not in self.facts["notes"]:
             self.facts["notes"].append(line)
 
     def keep_clock(self, facts: Mapping[str, Any]) -> None:
-        """Keep what a launcher says of another machine's clock; remark a timeline that is not certain."""
+        """Record a launcher's report on another machine's clock; add a remark if it is too uncertain."""
         self.facts.setdefault("clocks", []).append(dict(facts))
         if facts["uncertainty_ns"] > CERTAIN_NS:
             self.remark(
@@ -77,7 +77,7 @@ class LoadRecord:
             )
 
     def keep_loss(self, facts: Mapping[str, Any]) -> None:
-        """Keep what a lost worker had: how it was lost, how much is asked again, and how much is not."""
+        """Record a lost worker: how it was lost, and how many of its requests are sent again, or not."""
         self.facts.setdefault("lost_workers", []).append(dict(facts))
 
     def start(self, at_ns: int, folder: Path) -> int:
@@ -94,10 +94,10 @@ class LoadRecord:
     async def kept(
         self, folder: Path, note: Note, stopping: asyncio.Event, *, counted: bool, watched: bool
     ) -> AsyncIterator[None]:
-        """Follow a load while it runs, and write how it went at its end, whatever came of it.
+        """Record a load while it runs, and write the result at its end, also after an error.
 
-        With `counted`, the service's own counters are read around it; with `watched`, what a local model in
-        this process does is shown.
+        With `counted`, the service's counters are read before and after it. With `watched`, the activity of a
+        local model in this process is shown.
         """
         async with AsyncExitStack() as stack:
             stack.callback(self.save, folder)
@@ -111,8 +111,8 @@ class LoadRecord:
             yield
 
     def _end(self, stopping: asyncio.Event, _kind: object, error: BaseException | None, _at: object) -> None:
-        """Record how the load ended. An exception, as of a lost worker, interrupts it."""
-        if self.facts["planned"] is not None:  # less than before where a prompt could not be made
+        """Record how the load ended. After an exception, such as a lost worker, it counts as interrupted."""
+        if self.facts["planned"] is not None:  # less than before if a prompt could not be rendered
             self.facts["planned"] = self._progress.total - self._progress.resumed
         if line := self._prepared.broken_line():
             self.facts["notes"].append(line)
@@ -133,7 +133,7 @@ class LoadRecord:
 
     @asynccontextmanager
     async def _growing_total(self) -> AsyncIterator[None]:
-        """Let the total of a load that its time ends be what has been sent."""
+        """In a load that ends by time, keep the total at the number of requests sent so far."""
 
         async def follow() -> None:
             while True:
@@ -149,7 +149,7 @@ class LoadRecord:
 
     @asynccontextmanager
     async def _watched_model(self, note: Note) -> AsyncIterator[None]:
-        """Show what a local model does at the moment, and note at the end what it says of itself."""
+        """Show what a local model is doing, and note its own summary at the end."""
         backend = self._prepared.backend
 
         async def watch() -> None:
@@ -167,7 +167,7 @@ class LoadRecord:
 
 
 def _is_exact(samples: Sequence[Sample], cache_buster: PrefixCacheBuster | None) -> bool | None:
-    """Say whether prompts have exactly the lengths asked for; None where no lengths were."""
+    """Return whether prompts have exactly the requested lengths; None if no lengths were requested."""
     fields: list[Mapping[str, Any]] = [one.fields for one in samples if "input_tokens_asked" in one.fields]
     if not fields:
         return None
@@ -176,7 +176,7 @@ def _is_exact(samples: Sequence[Sample], cache_buster: PrefixCacheBuster | None)
 
 
 def _is_open_ended(prepared: PreparedSubtask) -> bool:
-    """Say whether it depends on the replies how many requests there will be."""
+    """Return whether the number of requests depends on the replies."""
     return prepared.ends_by_time or prepared.environment is not None
 
 

@@ -1,4 +1,4 @@
-"""What a load means: when each request is planned, how many clients there are, and in how many processes."""
+"""Derive from a load when each request is planned, the number of clients, and the number of processes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 STREAMS_A_WORKER = 1024
 RATE_A_WORKER = 2000.0
 RAMP_PARTS = 1000
-"""Into how many parts a ramp is cut to know how many requests it sends in a time."""
+"""Steps of the numeric integration that counts the requests of a ramp."""
 JOINING = 0.1
-"""Over which part of a pressure run its clients are added, where no rate says it."""
+"""The fraction of a pressure run over which its clients are added, if no rate is given."""
 
 
 _APART = (
@@ -65,24 +65,24 @@ def check_load(load: Load) -> None:
 
 
 def is_open(load: Load) -> bool:
-    """Say whether requests are launched at planned times, whatever came of those before."""
+    """Return whether requests are launched at planned times, independent of earlier replies."""
     return not load.pressure_time and bool(load.request_rate or load.ramp_up or load.use_timestamp)
 
 
 def is_endless(load: Load) -> bool:
-    """Say whether a closed loop asks the rows again and again until its time is over."""
+    """Return whether a closed loop repeats the rows until its time is over."""
     return bool(load.pressure_time or (load.duration and not load.num_prompts and not is_open(load)))
 
 
 def ends_by_time(load: Load) -> bool:
-    """Say whether it depends on the service how many requests the time of a load lets begin."""
+    """Return whether the number of requests depends on how fast the service is within a fixed time."""
     return bool(load.pressure_time or (load.duration and (load.concurrency or not is_open(load))))
 
 
 def wanted_rows(load: Load, repeats: int) -> int | None:
-    """Return how many rows a performance run asks, where they may be more than there are; None for all once.
+    """Return how many rows a performance run sends, possibly more than there are; None for each row once.
 
-    A trace is sent once at its own times, and an endless load asks rows until its time is over.
+    A trace is sent once, at its own times; an endless load repeats rows until its time is over.
     """
     if load.use_timestamp or is_endless(load):
         return None
@@ -93,7 +93,7 @@ def wanted_rows(load: Load, repeats: int) -> int | None:
 
 
 def _requests_within(load: Load, seconds: float) -> int:
-    """Return how many requests are planned in so many seconds. A ramp reaches its end in that time."""
+    """Return how many requests are planned within a time. A ramp reaches its end rate in that time."""
     ramp = Ramp.parse(load.ramp_up) if load.ramp_up else None
     if ramp is None:
         return max(1, ceil(seconds * (load.request_rate or 0.0)))
@@ -104,7 +104,7 @@ def _requests_within(load: Load, seconds: float) -> int:
 def planned(load: Load, requests: int, times: Sequence[tuple[str, float | None]] = ()) -> array[int]:
     """Return when each request of an open loop is sent, up to its duration.
 
-    `times` are a trace's own, with the ids.
+    `times` are the (id, time) pairs of a trace.
 
     Raises:
         ConfigError: a trace is out of order, or has no times.
@@ -122,20 +122,20 @@ def planned(load: Load, requests: int, times: Sequence[tuple[str, float | None]]
 
 
 FILES_A_WORKER = 8
-"""Files that the command's own process has open for each worker, with room for its own."""
+"""Open files that the command's process needs for each worker, with a reserve."""
 
 
 def joins(load: Load, clients: int) -> array[int]:
-    """Return when each client of a pressure run begins: at `request_rate` a second, or over a tenth of it."""
+    """Return when each client of a pressure run begins: `request_rate` a second, or within a tenth of it."""
     wanted = clients / (JOINING * (load.pressure_time or 1.0))
     return schedule(clients, rate=load.request_rate or max(1.0, wanted), arrival="constant")
 
 
 def workers(load: Load, backend: Backend, requests: int, notes: list[str]) -> int:
-    """Return how many processes send the requests, after a check that the machine can hold them all.
+    """Return how many processes send the requests, and check that the machine can hold them.
 
-    One is the command's own process. More are chosen for more than a thousand streams or 2,000 requests a
-    second, up to the number of cores; and more where one process may not open enough files.
+    With one, the command's own process sends. There are more for over a thousand streams or 2,000 requests a
+    second, up to the number of cores, and whenever one process cannot open enough files.
 
     Raises:
         ConfigError: the machine cannot hold the concurrency, or the backend cannot be shared out.
@@ -168,7 +168,7 @@ def workers(load: Load, backend: Backend, requests: int, notes: list[str]) -> in
 
 
 def with_rows(spec: RunSpec, plugins: Plugins) -> RunSpec:
-    """Return a run whose made datasets make as many rows as `num_prompts` asks for, where that is more."""
+    """Return a run whose generated datasets have at least `num_prompts` rows."""
     tasks = dict(spec.tasks)
     for subtask in spec.subtasks:
         task, wanted = tasks[subtask.task], subtask.load.num_prompts
@@ -185,7 +185,7 @@ def with_rows(spec: RunSpec, plugins: Plugins) -> RunSpec:
 
 
 def part_of(total: int, worker: int, count: int) -> int:
-    """Return a worker's part of a number that is divided over `count` of them."""
+    """Return one worker's part of a total that is divided evenly over `count` workers."""
     return total // count + (worker < total % count)
 
 
@@ -216,10 +216,10 @@ def asked(
 
 
 def _cache_share(load: Load, samples: Sequence[Sample]) -> dict[str, float | None]:
-    """Return the part of the input that the server should have in its cache: as said, else as rows tell.
+    """Return the fraction of the input that the server should have cached: as set, else from the rows.
 
-    A row's `shared_tokens` are those at the beginning of its prompt that a row before it has, too. A server
-    keeps whole blocks of them, so it may have no more than those.
+    A row's `shared_tokens` are the first tokens of its prompt that an earlier row begins with, too. A server
+    caches whole blocks only, so tokens of an incomplete block do not count.
     """
     rows = [sample.fields for sample in samples if "shared_tokens" in sample.fields]
     taken = sum(row["input_tokens_asked"] for row in rows)

@@ -1,7 +1,7 @@
-"""What becomes of a load when workers are lost: their requests are asked again, or counted as lost.
+"""Handle lost workers: their requests are sent again, or counted as lost.
 
-In an accuracy run the other workers, or a new one, ask what the lost one had in flight. In a performance run
-that would change the load that is measured, so it is only counted, and the certificate says so.
+In an accuracy run, the other workers or a new one send what the lost worker had in flight. In a performance
+run that would change the measured load, so the loss is only counted, and the certificate reports it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from aisb_engine._record.log import read_file
 from aisb_engine._record.stored import Key
 
 REPLACEMENTS = 3
-"""How often one worker is started anew: a request that ends whoever asks it must not do so for ever."""
+"""How often one worker is replaced: a request that crashes every worker must not do so for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a lost worker had done in this session: the requests that need no further attempt."""
+    """What a lost worker finished in this session: the requests that need no further attempt."""
 
     keys: frozenset[Key]
     failures: Mapping[str, int]
@@ -33,7 +33,7 @@ class Done:
 
     @classmethod
     def of(cls, path: Path, session: int) -> Done:
-        """Read the log of a worker that writes no more."""
+        """Read the log of a worker that has ended."""
         keys, failures, first = set[Key](), Counter[str](), ""
         for record in read_file(path) if path.exists() else ():
             if record is None or record.session != session or not record.final:
@@ -45,7 +45,7 @@ class Done:
         return cls(frozenset(keys), dict(failures), first)
 
     def counts(self, latest: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Return the worker's counts as it would report them now; `latest` is its last report."""
+        """Return the counts that the worker would report now; `latest` is its last report."""
         reported = latest["counts"] if latest else {"sent": 0, "retried": 0}
         failed, finished = sum(self.failures.values()), len(self.keys)
         return {
@@ -64,9 +64,9 @@ class Done:
 
 @dataclass(slots=True)
 class LostWorkers:
-    """The losses of one load.
+    """The lost workers of one load.
 
-    `planned` is how many requests the load has, None where its time ends it.
+    `planned` is the number of requests of the load, None if it ends by time.
     """
 
     share: LoadShare
@@ -76,15 +76,15 @@ class LostWorkers:
     _replaced: Counter[int] = field(default_factory=Counter)
 
     def may_replace(self, worker: int) -> bool:
-        """Say whether a worker that was lost is started anew, and count it."""
+        """Return whether a lost worker may be replaced, and count the replacement."""
         self._replaced[worker] += 1
         asks_again = self.shared is not None and self.shared.takes_back
         return asks_again and self._replaced[worker] <= REPLACEMENTS
 
     def lose(self, worker: int, done: Done, requests: Path, passed_ns: int) -> dict[str, Any]:
-        """Take back what a worker had; return what `load.json` keeps of the loss.
+        """Take back a worker's requests; return the record of the loss for `load.json`.
 
-        `requests` is the file of its requests in an open loop, `passed_ns` how long the load has run.
+        `requests` is the file of its requests in an open loop; `passed_ns` is how long the load has run.
         """
         again = missing = 0
         if self.shared is None:
@@ -108,7 +108,7 @@ class LostWorkers:
         }
 
     def _share(self, worker: int, missing: int, passed_ns: int) -> float:
-        """Return which part of the load was lost: by requests, or by clients and time where that ends it."""
+        """Return the lost fraction of the load: of its requests, or of client time if time ends it."""
         duration = self.share.duration_ns
         if self.share.is_endless and duration:
             left = max(0.0, 1 - passed_ns / duration)

@@ -1,8 +1,8 @@
-"""Waking up at a planned moment: within tens of microseconds, not on the event loop's ticks of a millisecond.
+"""Wake up at a planned time within tens of microseconds, where event loops count in milliseconds.
 
-uvloop's timers count whole milliseconds, so requests paced by them leave in bunches. On Linux a timer of the
-kernel's own (timerfd) wakes the loop like any socket does, without spinning. Elsewhere the loop sleeps until
-shortly before and turns idle for the rest.
+uvloop's timers have a resolution of one millisecond, so requests that they pace leave in bursts. On Linux, a
+kernel timer (timerfd) wakes the loop as a socket does, without busy waiting. Elsewhere the loop sleeps until
+shortly before the time, and spins for the rest.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any, Final
 
 Clock = Callable[[], int]
 COARSE_NS: Final = 2_000_000
-"""How far an event loop's own timers may miss."""
+"""The largest error expected of an event loop's own timers."""
 BURST: Final = 64
-"""How many overdue moments pass before the event loop has its turn."""
+"""The number of overdue times that are handled before the event loop gets a turn."""
 
 _CLOCK_MONOTONIC, _NONBLOCK, _CLOEXEC = 1, os.O_NONBLOCK, 0o2000000
 
 
 class Timer:
-    """Calls `ring` in the event loop at an exact time, once or again and again.
+    """Calls `ring` in the event loop at an exact time, once or periodically.
 
-    `ring` is given how many times have come since its last call: more than one when the loop was held up.
+    `ring` gets the number of expirations since its last call, which exceeds one if the loop was blocked.
     """
 
     __slots__ = ("_due", "_every", "_fd", "_handle", "_loop", "_ring")
@@ -42,7 +42,7 @@ class Timer:
             self._loop.add_reader(self._fd, self._read)
 
     def set(self, after_ns: int, every_ns: int = 0) -> None:
-        """Ring after this time (0: as soon as can be), and then at every further `every_ns`."""
+        """Ring after `after_ns` (0: as soon as possible), and then every `every_ns`."""
         self._every = every_ns
         if self._fd is not None:
             _set(self._fd, max(1, after_ns), every_ns)
@@ -51,7 +51,7 @@ class Timer:
         self._approach()
 
     def close(self) -> None:
-        """Ring no more."""
+        """Cancel the timer and close it."""
         if self._handle is not None:
             self._handle.cancel()
         if self._fd is not None:
@@ -84,7 +84,7 @@ class Timer:
 
 
 class Pacer:
-    """Waits for the moments of a schedule, one after another."""
+    """Waits for the times of a schedule, one after another."""
 
     __slots__ = ("_at", "_clock", "_gate", "_timer", "_turn")
 
@@ -96,7 +96,7 @@ class Pacer:
         self._timer = Timer(self._ring)
 
     async def until(self, at_ns: int, gate: asyncio.Future[None] | None = None) -> None:
-        """Return at this time of the clock, at once when it has passed; `gate` is done no turn later."""
+        """Return at this time of the clock, or at once if it has passed; `gate` is set in the same turn."""
         self._at, self._gate = at_ns, gate
         while (left := at_ns - self._clock()) > 0:
             self._turn = asyncio.get_running_loop().create_future()
@@ -105,7 +105,7 @@ class Pacer:
         self._open_gate()
 
     def close(self) -> None:
-        """Let go of the timer."""
+        """Close the timer."""
         self._timer.close()
 
     def _ring(self, count: int) -> None:
@@ -126,14 +126,14 @@ async def open_gates(clock: Clock, gates: Iterable[tuple[int, asyncio.Future[Non
     try:
         for number, (at, gate) in enumerate(gates):
             await pacer.until(at, gate)
-            if number % BURST == 0:  # where many are overdue, let what they started reach the socket
+            if number % BURST == 0:  # if many are overdue, let what they started reach the socket
                 await asyncio.sleep(0)
     finally:
         pacer.close()
 
 
 def _open() -> int | None:
-    """Open a kernel timer; None where there is none."""
+    """Open a kernel timer; None if the system has none."""
     libc = _libc()
     if libc is None:
         return None
@@ -150,7 +150,7 @@ def _set(fd: int, after_ns: int, every_ns: int) -> None:
 
 @cache
 def _libc() -> Any:
-    """Return the C library's timers. Python has them itself from 3.13 on; ctypes serves every version."""
+    """Return the C library for its timers. Python has them from 3.13 on; ctypes works in every version."""
     if sys.platform != "linux":
         return None
     import ctypes

@@ -31,10 +31,10 @@ class Placing:
         return min(self.spec.run.max_num_workers, len(self.subtasks))
 
     def check(self, display: Display) -> None:
-        """Refuse subtasks that cannot run where they should; say which stay in this process.
+        """Refuse subtasks that cannot run where they should; report those that stay in this process.
 
         Raises:
-            ConfigError: the machine has not as many devices as local models need, or other processes cannot
+            ConfigError: the machine has fewer devices than the local models need, or other processes cannot
                 make the backend.
         """
         for one in self.subtasks:
@@ -49,22 +49,22 @@ class Placing:
                 place_of(self.plugins.find("backend", one.model.backend))
 
     def is_apart(self, one: PreparedSubtask) -> bool:
-        """Say whether a subtask's local model is loaded by worker processes, and not by this one.
+        """Return whether worker processes load a subtask's local model, instead of this process.
 
-        It is where several models run at once, each with devices of its own.
+        They do when several models run at once, each with its own devices.
         """
         return one.backend.local and (self.at_once > 1 or one.workers > 1 or self.spec.run.launcher != LOCAL)
 
     def is_launched(self, one: PreparedSubtask) -> bool:
-        """Say whether a launcher places a subtask's workers; else this process is its one worker.
+        """Return whether a launcher places a subtask's workers; if not, this process is the only worker.
 
-        One worker of a service runs elsewhere only if the user chose a launcher.
+        A single worker for a service runs elsewhere only if the user chose a launcher.
         """
         is_chosen = self.spec.run.launcher != LOCAL and isinstance(one.backend, HttpBackend)
         return one.workers > 1 or self.is_apart(one) or is_chosen
 
     def placement(self, one: PreparedSubtask, slot: int) -> Placement | None:
-        """Return where a subtask's workers run; None where this process is its one worker.
+        """Return where a subtask's workers run; None if this process is the only worker.
 
         `slot` is the subtask's place among those that run at once.
         """
@@ -78,7 +78,7 @@ class Placing:
         return Placement(launcher, component, error, environments)
 
     def _environments(self, one: PreparedSubtask, slot: int) -> list[Mapping[str, str]]:
-        """Return what gives each worker of a subtask its own devices."""
+        """Return, for each worker of a subtask, the environment variables that select its devices."""
         widest = max(each.workers for each in self.subtasks if each.backend.local)
         total = self.at_once * widest
         try:

@@ -1,7 +1,7 @@
-"""Prefix-cache busting: no prompt of a measured round was in the server's prefix cache before.
+"""Prefix-cache busting: keep the prompts of a measured round out of the server's prefix cache.
 
-Warm-ups and later rounds over the rows repeat prompts. A server would answer them from what the round
-before left in its cache, and look faster than it is.
+Warm-ups and later rounds over the rows repeat prompts. A server would serve them from its cache, and look
+faster than it is.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from aisb._data import PromptPool
 from aisb._types import Part, Request, Sample
 
 WARM_UP = -1
-"""The round of warm-ups; those that are measured are rounds 0, 1, 2 …"""
+"""The round of warm-ups; measured rounds are 0, 1, 2 …"""
 
 
 class PrefixCacheBuster:
-    """Makes the requests of another round out of those of the first.
+    """Makes the requests of a later round from those of the first.
 
-    In a prompt made of a pool of words or token ids, each is replaced by the one that many places further on
-    in the pool: the number of tokens stays, and so does what two prompts share. Other token ids are rotated,
-    so that they begin with another one. Any other prompt gets a mark at its beginning.
+    In a prompt drawn from a pool of words or token ids, each item is replaced by one a fixed distance further
+    in the pool, so the number of tokens and the prefixes that prompts share stay the same. Other token ids
+    are rotated, so that the first one differs. Any other prompt gets a mark at its beginning.
     """
 
     def __init__(self, pool: PromptPool | None = None) -> None:
@@ -30,11 +30,11 @@ class PrefixCacheBuster:
         self._places: dict[Any, int] = {}
 
     def __reduce__(self) -> tuple[type[PrefixCacheBuster], tuple[PromptPool | None]]:
-        return PrefixCacheBuster, (self._pool,)  # a worker process finds the places itself
+        return PrefixCacheBuster, (self._pool,)  # not pickled: a worker process computes the places itself
 
     @property
     def exact(self) -> bool:
-        """Whether a made prompt has as many tokens in every round."""
+        """Whether a generated prompt has the same number of tokens in every round."""
         return self._pool is None or self._pool.exact
 
     def request(self, request: Request, number: int) -> Request:
@@ -62,7 +62,7 @@ class PrefixCacheBuster:
         return replace(request, messages=messages, facts=facts)
 
     def _with_other_content(self, content: str | tuple[Part, ...], number: int) -> str | tuple[Part, ...]:
-        """Return a turn with other words. Images stay: they stand behind words that no cache knows."""
+        """Return a turn with other words. Images stay: the words before them are in no cache."""
         if isinstance(content, str):
             return self._with_other_words(content, number)
         return tuple(
@@ -86,10 +86,10 @@ class PrefixCacheBuster:
 
 
 def in_round(request: Request, number: int, repeats: int, cache_buster: PrefixCacheBuster | None) -> Request:
-    """Return a request as round `number` over the rows sends it; its log record has the field `round`.
+    """Return a request as it is sent in round `number`; its log record has the field `round`.
 
-    A row has `repeats` requests in a round. The key of a request is its own in every round, and those of
-    later rounds lie beyond the repeats that are scored.
+    A row has `repeats` requests in a round. The keys of later rounds use repeat numbers beyond those that are
+    scored, so every request has a key of its own.
     """
     if number == 0:
         return request
@@ -100,16 +100,16 @@ def in_round(request: Request, number: int, repeats: int, cache_buster: PrefixCa
 
 
 def pool_of(samples: Iterable[Sample]) -> PromptPool | None:
-    """Return the pool that the prompts of these samples were made from; None where they were not made."""
+    """Return the pool that the prompts of these samples were drawn from; None if there is none."""
     first = next(iter(samples), None)
     pools = [getattr(value, "pool", None) for value in (first.fields.values() if first else ())]
     return next((pool for pool in pools if isinstance(pool, PromptPool)), None)
 
 
 def with_mark(request: Request, mark: str) -> Request:
-    """Put a mark before the first text of a prompt, so that it differs from its first token on.
+    """Put a mark before the first text of a prompt, so that prompts differ from the first token on.
 
-    A prompt that was made to an exact length, or of token ids, stays as it is.
+    A prompt of token ids, or of an exact length, is not changed.
     """
     if request.facts or request.tokens is not None:
         return request
@@ -118,7 +118,7 @@ def with_mark(request: Request, mark: str) -> Request:
     if not request.messages:  # the environment begins the conversation
         return request
     messages = list(request.messages)
-    # A cached prefix begins with the system text, so the mark goes into the first message, whoever's it is.
+    # A cached prefix begins with the system text, so the mark goes into the first message of any role.
     first = messages[0]
     if isinstance(first.content, str):
         messages[0] = replace(first, content=f"{mark}\n{first.content}")

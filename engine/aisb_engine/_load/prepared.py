@@ -25,14 +25,13 @@ AnswerFunction = Mapping[tuple[str, int, int], Prediction]
 
 @dataclass(frozen=True, slots=True)
 class PreparedSubtask:
-    """What is asked of one model for one task.
+    """The requests to one model for one task.
 
-    `rows` are those that the load asks for, in the order in which they are asked, and with those that could
-    not be made. `wanted` is how many rows are asked in all, where that may be more than there are: they are
-    asked again then, in further rounds. `workers` is the number of processes that send. Each prompt begins
-    with `nonce` where one is set. `notes` are remarks on the load. `broken` says why samples cannot be asked,
-    by id: their row or their prompt could not be made. It grows as prompts are rendered. `environment` is
-    where the model acts, if the task has one.
+    `rows` are the selected rows in sending order, including broken ones. `wanted` is the number of rows to
+    send in all, if that may exceed the number of rows, which then repeat in further rounds. `workers` is the
+    number of sending processes. Each prompt begins with `nonce` if one is set. `notes` are remarks on the
+    load. `broken` maps the id of a sample that cannot be sent to the reason (its row or its prompt could not
+    be made), and grows as prompts are rendered. `environment` is where the model acts, if the task has one.
     """
 
     subtask: Subtask
@@ -52,35 +51,35 @@ class PreparedSubtask:
 
     @property
     def name(self) -> str:
-        """The subtask as messages name it."""
+        """The name of the subtask in messages."""
         return f"{self.subtask.task} · {self.subtask.model}"
 
     @property
     def samples(self) -> list[Sample]:
-        """The samples that can be asked, as far as it is known."""
+        """The samples that can be sent, as far as known: prompts not yet rendered may turn out broken."""
         return [row for row in self.rows if isinstance(row, Sample) and row.id not in self.broken]
 
     @property
     def row_count(self) -> int:
-        """How many rows are asked, those of further rounds included."""
+        """The number of rows that are sent, further rounds included."""
         samples = len(self.samples)
         return max(samples, self.wanted or 0) if samples else 0
 
     @property
     def ends_by_time(self) -> bool:
-        """Whether it depends on the service how many requests the time of the load lets begin."""
+        """Whether the number of requests depends on how fast the service is within a fixed time."""
         load = self.subtask.load
         return ends_by_time(load) or (load.duration is not None and self._has_conversations)
 
     def cache_buster(self) -> PrefixCacheBuster | None:
-        """Return what keeps prompts of other rounds out of prefix caches; None where nothing does."""
+        """Return what keeps prompts of other rounds out of prefix caches, if anything does."""
         if not self.nonce:
             return None
-        # The text of token ids is not made of the pool that these were drawn from.
+        # Token ids sent as text do not consist of items of the pool.
         return PrefixCacheBuster(None if self.renderer.decodes else pool_of(self.samples))
 
     def render(self, sample: Sample, repeat: int = 0) -> Request | None:
-        """Render the request for a sample; None, and recorded in `broken`, where a plugin raises."""
+        """Render the request for a sample; None, with the reason in `broken`, if a plugin raises."""
         if sample.id in self.broken:
             return None
         try:
@@ -91,11 +90,11 @@ class PreparedSubtask:
             return None
 
     def record_fault(self, error: ComponentError, sample: str) -> None:
-        """Record what a plugin raised at a sample."""
+        """Record the exception that a plugin raised for a sample."""
         self.faults.add(error, f"sample {sample} of {self.subtask.task}")
 
     def check(self) -> None:
-        """Render the first prompt, so that what the backend cannot be sent is refused before anything is.
+        """Render the first prompt, to refuse a prompt that the backend cannot take before anything is sent.
 
         Raises:
             ConfigError: see `convert_prompt`.
@@ -104,7 +103,7 @@ class PreparedSubtask:
             self.render(samples[0])
 
     def broken_line(self) -> str | None:
-        """Say how many samples cannot be asked, and why the first of them; None where all can."""
+        """Return a line on how many samples cannot be sent, and why the first cannot; None if all can."""
         if not self.broken:
             return None
         first, why = next(iter(self.broken.items()))
@@ -113,7 +112,7 @@ class PreparedSubtask:
         return f"sample {first}{more} could not be prepared, and is skipped: {why}"
 
     def count(self) -> int:
-        """Return how many requests there are in all; each turn of a conversation is one."""
+        """Return the number of requests; each turn of a conversation counts as one."""
         samples, repeats = self.samples, self.subtask.repeats
         if not self._has_conversations:
             return self.row_count * repeats
@@ -130,10 +129,10 @@ class PreparedSubtask:
     ) -> Iterator[Request]:
         """Yield the requests that have no answer yet, in sample order, repeat after repeat.
 
-        Where more rows are wanted than there are, they come again in further rounds. A conversation goes on
-        from its first turn without an answer. With an environment, each request begins an episode, and
-        `is_done` says which episodes (sample id, repeat) have ended. A sample whose prompt turns out to be
-        broken is passed over, and no longer counts in the total of `progress`.
+        If more rows are wanted than there are, they repeat in further rounds. A conversation continues from
+        its first unanswered turn. With an environment, each request begins an episode, and `is_done` tells
+        for (sample id, repeat) whether the episode has ended. A sample whose prompt turns out to be broken is
+        skipped, and no longer counts in the total of `progress`.
         """
         answers = answers or {}
         cache_buster = self.cache_buster()
@@ -156,14 +155,14 @@ class PreparedSubtask:
                     yield in_round(remaining, number, self.subtask.repeats, cache_buster)
 
     def _rows_in_rounds(self) -> Iterator[tuple[int, Sample]]:
-        """Yield the rows that are asked, each with its round."""
+        """Yield the rows to be sent, each with its round."""
         samples = self.samples
         for position in range(self.row_count):
             number, place = divmod(position, len(samples))
             yield number, samples[place]
 
     def _request(self, sample: Sample, repeat: int) -> Request:
-        """Return the request for a sample as the backend takes it; repeats differ by their seed."""
+        """Return the request for a sample in the backend's form; repeats differ by their seed."""
         rendered = self.renderer.request(sample, repeat)
         request = convert_prompt(rendered, self._form(rendered), self.model.system)
         if rendered.continuations and rendered.messages is not None and request.messages is None:
@@ -177,7 +176,7 @@ class PreparedSubtask:
     def _form(self, rendered: Request) -> Literal["chat", "text"]:
         """Return whether a request is sent as messages or as one text.
 
-        A local model compares the options of a text as they stand, without its chat template. In a chat task
+        A local model compares the options of a text as they are, without its chat template. In a chat task,
         an option is the assistant's turn, as it always is for a chat API.
         """
         backend = self.backend
@@ -193,7 +192,7 @@ class PreparedSubtask:
 
 
 def _without_answered_turns(request: Request, answers: AnswerFunction) -> Request | None:
-    """Return the first request of a conversation that has no answer yet; None when all have one."""
+    """Return the first unanswered request of a conversation; None if all are answered."""
     while _is_answered(answers, request.key):
         if not request.followups:
             return None

@@ -1,4 +1,4 @@
-"""Prepare what a command asks: read rows, make backends and renderers, and put them together as subtasks."""
+"""Prepare the subtasks of a command from rows, backends and prompt renderers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from aisb_engine._spec import DatasetTable, Load, Subtask, Task
 
 
 def prepare(stage: InferenceStage) -> None:
-    """Prepare the subtasks of a stage. A task at whose rows or prompt a plugin raises is left out.
+    """Prepare the subtasks of a stage. A task is left out if a plugin raises for its rows or its prompt.
 
     Raises:
         UsageError: data or a component is missing, or a backend cannot give what a task needs.
@@ -60,7 +60,7 @@ def prepare(stage: InferenceStage) -> None:
 
 
 def preview(task: Task, plugins: Plugins, folders: DataFolders, count: int) -> list[Request | BrokenRow]:
-    """Return the first requests of a task as they would be sent, and rows of which none can be made."""
+    """Return the first requests of a task as they would be sent, with the rows that cannot be sent."""
     loaded = load_samples(task, plugins, folders)
     renderer = Renderer(task, plugins, folders, files=loaded.files)
     return [_previewed(renderer, row) for row in loaded.rows[:count]]
@@ -80,7 +80,7 @@ def _environment(stage: InferenceStage, subtask: Subtask, task: Task) -> Environ
 
     Raises:
         ComponentError: its factory raised.
-        ConfigError: the model cannot be asked in turns, or the load cannot be run in one process.
+        ConfigError: the model cannot hold a conversation, or the load needs more than one process.
     """
     table, backend = task.environment, stage.backends[subtask.model]
     if table is None:
@@ -137,7 +137,7 @@ def _subtask(
 
 
 def _rounds_line(load: Load, wanted: int | None, rows: int, *, has_mark: bool) -> str | None:
-    """Say that more prompts are asked than there are rows, and what comes of it."""
+    """Return a line that says that rows are sent repeatedly, and what that means for the result."""
     if load.use_timestamp and load.num_prompts and load.num_prompts > rows:
         return f"{load.num_prompts} prompts were asked for, and the trace has {rows} rows: each is sent once"
     if not (wanted and rows and wanted > rows):
@@ -147,7 +147,7 @@ def _rounds_line(load: Load, wanted: int | None, rows: int, *, has_mark: bool) -
 
 
 def _load(stage: InferenceStage, name: str, task: Task, folders: DataFolders) -> LoadedSamples | None:
-    """Read a task's rows; None, and the task left out, where a plugin raises."""
+    """Read a task's rows; if a plugin raises, leave the task out and return None."""
     try:
         loaded = load_samples(task, stage.plugins, folders)
     except ComponentError as error:
@@ -161,7 +161,7 @@ def _load(stage: InferenceStage, name: str, task: Task, folders: DataFolders) ->
 def _renderer(
     stage: InferenceStage, subtask: Subtask, task: Task, samples: LoadedSamples, folders: DataFolders
 ) -> Renderer | None:
-    """Make what renders a task's prompts; None, and the task left out, where a plugin raises."""
+    """Make the renderer of a task's prompts; if a plugin raises, leave the task out and return None."""
     try:
         return Renderer(
             task,
@@ -180,7 +180,7 @@ def _renderer(
 
 
 def _leave_out(stage: InferenceStage, name: str, error: ComponentError) -> None:
-    """Run the other tasks without this one; keep the reason where people look for its result."""
+    """Leave a task out of the run, and record the reason in place of its result."""
     line = stage.faults.add(error, f"task {name}")
     stage.left_out[name] = str(error)
     stage.display.say(f"{name} is skipped: {error}")
@@ -194,12 +194,12 @@ def _leave_out(stage: InferenceStage, name: str, error: ComponentError) -> None:
 
 
 def _nonce(stage: InferenceStage) -> str:
-    """Return what sets this run's prompts apart from those of every other run."""
+    """Return the text that makes this run's prompts differ from those of every other run."""
     return hashlib.sha256(str(stage.folder.path.resolve()).encode()).hexdigest()[:12]
 
 
 def _with_nonce(stage: InferenceStage, task: Task) -> Task:
-    """Set a dataset's `CacheNonce` option, so that it makes other rows than in any earlier run."""
+    """Set a dataset's `CacheNonce` option, so that it generates rows that no earlier run had."""
     if not stage.performance or any(s.load.nonce is False for s in stage.spec.subtasks):
         return task
     use = task.dataset.use

@@ -1,4 +1,4 @@
-"""Probe the models before anything is sent: whether they can be reached, and what they are."""
+"""Probe the models before the first request: can they be reached, and what do they serve?"""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ IDENTITY_SECONDS = 10
 
 
 async def probe_models(stage: InferenceStage, placing: Placing) -> None:
-    """Probe each backend, and note in the manifest what it serves.
+    """Probe each backend, and record in the manifest what it serves.
 
     Raises:
         ServiceError: a service cannot be reached, or does not serve the model.
-        UsageError: a backend is not what its subtasks need.
+        UsageError: a backend lacks something that its subtasks need.
     """
     for name, backend in stage.backends.items():
         mine = [one for one in stage.subtasks if one.backend is backend]
-        if mine and all(placing.is_apart(one) for one in mine):  # each of its workers loads it for itself
+        if mine and all(placing.is_apart(one) for one in mine):  # each worker loads the model for itself
             stage.manifest.note("models", name, _model_facts(backend, ServiceInfo()))
             continue
         if backend.local:
@@ -51,7 +51,7 @@ def _teller(stage: InferenceStage, name: str) -> Callable[[str], None]:
 
 
 async def close_backends(stage: InferenceStage) -> None:
-    """Close every backend; everything is sent and kept by now."""
+    """Close every backend, after everything is sent and recorded."""
     for backend in stage.backends.values():
         try:
             await backend.aclose()
@@ -61,7 +61,7 @@ async def close_backends(stage: InferenceStage) -> None:
 
 
 def _model_facts(backend: Backend, info: ServiceInfo) -> dict[str, Any]:
-    """Return what the manifest keeps of a model."""
+    """Return the facts about a model for the manifest."""
     served = getattr(backend, "model", None)
     facts: dict[str, Any] = {"served": served, "detail": mask_secrets(info.detail) or None}
     if isinstance(backend, HttpBackend):
@@ -70,7 +70,7 @@ def _model_facts(backend: Backend, info: ServiceInfo) -> dict[str, Any]:
 
 
 async def _identity(backend: Backend) -> dict[str, Any]:
-    """Return what a backend says of what answers; nothing where it does not, or not soon."""
+    """Return what a backend knows about the server and the weights; empty if it fails or takes too long."""
     try:
         found = await asyncio.wait_for(backend.identity(), IDENTITY_SECONDS)
         return {"identity": {str(key): _plain(value) for key, value in found.items()}} if found else {}
@@ -83,7 +83,7 @@ def _plain(value: Any) -> Any:
 
 
 def _checked(info: object) -> ServiceInfo:
-    """Return the result of a probe, once it is seen that it is one."""
+    """Return the result of a probe, after a check of its type."""
     notes = info.notes if isinstance(info, ServiceInfo) else None
     if not isinstance(info, ServiceInfo) or not isinstance(notes, tuple | list):
         raise TypeError(f"it returned {info!r:.80}; a probe returns a ServiceInfo, whose notes are lines")

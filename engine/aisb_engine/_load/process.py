@@ -1,4 +1,4 @@
-"""Prepare a process for sending, so that nothing holds up its first requests or its event loop."""
+"""Prepare a process for sending, so that nothing delays its first requests or blocks its event loop."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from aisb._backend import Backend, HttpBackend
 
 
 def import_transport(backend: Backend) -> None:
-    """Import what sends requests, so that the first request does not wait for it."""
+    """Import the transport now, so that the first request does not wait for it."""
     if isinstance(backend, HttpBackend):
         import aisb_engine._http.assembly  # noqa: F401
 
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """Keep the garbage collector from stopping the loop: it skips what is there, and runs seldom.
+    """Keep the garbage collector from blocking the loop: freeze the present objects, and collect rarely.
 
-    Nothing is collected first: that takes longer than many a run, and there is little garbage.
+    There is no collection first: it would take longer than a short run, and there is little garbage.
     """
     before = gc.get_threshold()
     gc.freeze()

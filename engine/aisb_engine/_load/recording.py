@@ -1,4 +1,4 @@
-"""Record what is about to be asked: its identity, its samples, and how it differs from the task."""
+"""Record what is about to be sent: its identity, its samples, and how it differs from the task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from aisb_engine._resolve.params import sends
 
 
 def record_inputs(stage: InferenceStage) -> None:
-    """Check that a log that is there belongs to the same requests, then write what scoring will need.
+    """Check that an existing log belongs to the same requests, then write what scoring needs.
 
     Raises:
         RunError: the run's log belongs to other requests.
@@ -34,7 +34,7 @@ def record_inputs(stage: InferenceStage) -> None:
         path = _identity_file(stage, one)
         if not path.exists():
             write_atomically(path, orjson.dumps(present, option=orjson.OPT_INDENT_2))
-        if one.task.evaluate or not stage.performance:  # prompts that are never scored can be many and long
+        if one.task.evaluate or not stage.performance:  # prompts that are never scored may be many and long
             _record_samples(stage, one)
         stage.manifest.note_not_asked(one.subtask.key, one.row_count * one.subtask.repeats)
         _note_task(stage, one)
@@ -48,7 +48,7 @@ def _identity_file(stage: InferenceStage, one: PreparedSubtask) -> Path:
 
 
 def _checked_identity(stage: InferenceStage, one: PreparedSubtask) -> dict[str, Any]:
-    """Return what decides about the requests of a subtask; refuse a log whose requests were others."""
+    """Return everything that determines the requests of a subtask; refuse a log of other requests."""
     present = identity(
         one.subtask,
         one.task,
@@ -71,7 +71,7 @@ def _checked_identity(stage: InferenceStage, one: PreparedSubtask) -> dict[str, 
 
 
 def _media_hash(one: PreparedSubtask) -> str | None:
-    """Return the hash of the media of all rows, with those that could not be made this time."""
+    """Return the hash of the media of all rows, including rows that are broken this time."""
     if not one.renderer.media:
         return None
     samples = (row.sample if isinstance(row, BrokenRow) else row for row in one.loaded.rows)
@@ -81,7 +81,7 @@ def _media_hash(one: PreparedSubtask) -> str | None:
 def _record_samples(stage: InferenceStage, one: PreparedSubtask) -> None:
     """Write the samples of a subtask with their prompts, so that it can be scored without the data.
 
-    They are those that an accuracy run would ask: a performance run sends rows without a target, too.
+    These are the rows of an accuracy run; a performance run also sends rows without a target.
     """
     scored = {row.id for row in answerable(one.task, one.loaded.rows)}
     asked = [_asked(one, row) for row in in_data_order(one.loaded, one.rows) if row.id in scored]
@@ -96,7 +96,7 @@ def _record_samples(stage: InferenceStage, one: PreparedSubtask) -> None:
 
 
 def _asked(one: PreparedSubtask, row: Sample | BrokenRow) -> RenderedSample:
-    """Return a row as the log keeps it: with its prompt, or with the reason why there is none."""
+    """Return a row for the record: with its prompt, or with the reason why there is none."""
     sample = row.sample if isinstance(row, BrokenRow) else row
     request = one.render(sample)
     if request is None:
@@ -105,7 +105,7 @@ def _asked(one: PreparedSubtask, row: Sample | BrokenRow) -> RenderedSample:
 
 
 def _note_task(stage: InferenceStage, one: PreparedSubtask) -> None:
-    """Note in the manifest which version of a task is asked, and of which data."""
+    """Record in the manifest the version of a task and of its data."""
     name = one.subtask.task
     stage.manifest.data.get("tasks", {}).get(name, {}).pop("not_asked", None)
     facts: dict[str, Any] = {
@@ -117,7 +117,7 @@ def _note_task(stage: InferenceStage, one: PreparedSubtask) -> None:
 
 
 def _note_conversion(stage: InferenceStage, one: PreparedSubtask) -> None:
-    """Say it where prompts are sent in another form than the task's."""
+    """Report it if prompts are sent in another form than the task's."""
     style, takes = one.task.prompt.style, one.backend.takes
     if style == takes:
         return
@@ -129,7 +129,7 @@ def _note_conversion(stage: InferenceStage, one: PreparedSubtask) -> None:
 
 
 def _note_params(stage: InferenceStage, one: PreparedSubtask) -> None:
-    """Say which parameters are not sent, and where repeats will hardly differ."""
+    """Report parameters that are not sent, and repeats that will hardly differ."""
     backend, subtask = one.model.backend, one.subtask
     if left_out := stage.spec.not_sent.get(subtask.key):
         stage.display.say(

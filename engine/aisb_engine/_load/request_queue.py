@@ -1,8 +1,8 @@
-"""Where the clients of a closed loop get their next request: from this process, or from the run.
+"""The queue from which the clients of a closed loop take requests: local, or shared by the run's workers.
 
-With several workers the run hands out the requests of one file in their order, so that no worker runs dry
-while another has requests left. A worker asks for more before it needs them. Only places in the file travel
-in messages, which cost the same for long prompts and short ones.
+With several workers, the run hands out the requests of one file in order, so that no worker is idle while
+another has requests left. A worker asks for more before it needs them. Messages carry only positions in the
+file, so that long prompts cost as little as short ones.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from aisb_engine._load.prefix_cache import in_round
 from aisb_engine._load.share import LoadShare, parse_request
 
 AHEAD = 0.1
-"""Seconds of work that a worker has waiting: far more than an answer of the run takes, and little enough that
-no worker has work left for long when the others have none."""
+"""Seconds of work in a worker's queue: far longer than the run takes to answer, and short enough that workers
+end at nearly the same time."""
 
 
 class RequestQueue(Protocol):
@@ -42,7 +42,7 @@ class OwnRequests:
 
 
 class Stretch(NamedTuple):
-    """Consecutive requests of the file: the byte where they begin, how many, and the round they are for."""
+    """Consecutive requests of the file: their byte offset, their number, and their round."""
 
     offset: int
     length: int
@@ -50,9 +50,9 @@ class Stretch(NamedTuple):
 
 
 class HandedOut:
-    """A worker's end of the shared queue. At most one question to the run is open at a time.
+    """A worker's end of the shared queue. At most one question to the run is pending at a time.
 
-    `ask` sends a message to the run. Requests are read from the file when a client takes them.
+    `ask` sends a message to the run. A request is read from the file when a client takes it.
     """
 
     def __init__(self, path: Path, share: LoadShare, ask: Callable[[Mapping[str, Any]], None]) -> None:
@@ -63,7 +63,7 @@ class HandedOut:
         self._stretches: deque[Stretch] = deque()
         self._left_in_first = 0
         self._waiting: deque[asyncio.Future[Request | None]] = deque()
-        self._wanted = 0  # by clients, those that wait included
+        self._wanted = 0  # by clients, including those that still wait
         self._received = 0
         self._is_asking = False
         self._is_complete = False
@@ -72,7 +72,7 @@ class HandedOut:
         self._filled = asyncio.Event()
 
     async def fill(self) -> None:
-        """Ask for the first requests, and wait for them: clients begin together at the start of the load."""
+        """Ask for the first requests and wait for them, so that all clients can begin at the same time."""
         self._is_asking = True
         self._ask({"want": [self._share.limit or 1, 0]})
         await self._filled.wait()
@@ -88,14 +88,14 @@ class HandedOut:
             future: asyncio.Future[Request | None] = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
             self._ask_if_low()
-            if len(self._waiting) == (self._share.limit or 1):  # all clients: nothing is in flight here
+            if len(self._waiting) == (self._share.limit or 1):  # all clients wait: nothing is in flight here
                 self._ask({"idle": self._received})
             return await future
         self._ask_if_low()
         return request
 
     def take(self, stretches: Iterable[Iterable[int]], *, is_complete: bool) -> None:
-        """Take what the run hands out; after `is_complete` nothing more comes."""
+        """Add requests that the run handed out; `is_complete` marks the last ones."""
         self._is_asking = False
         self._is_complete = self._is_complete or is_complete
         for each in stretches:
@@ -119,7 +119,7 @@ class HandedOut:
         if self._is_asking or self._is_complete or self._received - self._wanted > self._ahead // 2:
             return
         self._is_asking = True
-        # At the end of this turn of the event loop: many clients may want a request in it.
+        # At the end of this turn of the event loop, since many clients may want a request in one turn.
         asyncio.get_running_loop().call_soon(self._ask_for_more)
 
     def _ask_for_more(self) -> None:
@@ -130,7 +130,7 @@ class HandedOut:
         self._ask({"want": [self._wanted, self._ahead]})
 
     def _read(self) -> Request:
-        """Return the first request of those handed out."""
+        """Read the next request that was handed out."""
         stretch = self._stretches[0]
         if self._file is None:
             self._file = self._path.open("rb")

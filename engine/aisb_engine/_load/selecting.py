@@ -1,10 +1,10 @@
-"""Which rows of a task a run asks, and in which order.
+"""Select the rows of a task that a run sends, and their order.
 
-Without groups `num_prompts` is how many rows are asked, from the beginning. With groups it is how many of
-each group an accuracy run asks, so that an average over groups is over all of them; a performance run asks
-so many in all, spread evenly over the groups. `rows` is a range of places in the data, of each group or of
-the whole task, outside of which nothing is asked. `shuffle` is a seed: rows are taken in a drawn order, of
-which any number is the beginning, so that a larger number extends a run.
+Without groups, `num_prompts` is the number of rows, from the first one on. With groups, an accuracy run takes
+that many of each group, so that an average over groups covers all of them; a performance run takes that many
+in all, spread evenly over the groups. `rows` restricts the selection to a range of positions, in each group
+or in the whole task. `shuffle` is the seed of a random order, which does not depend on `num_prompts`: a
+larger number adds rows to the same selection.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ LoadedRow: TypeAlias = Sample | BrokenRow
 def select_rows(
     task: Task, loaded: LoadedSamples, subtask: Subtask, run: RunTable, *, performance: bool
 ) -> list[LoadedRow]:
-    """Return the rows that a subtask asks, in the order in which they are asked.
+    """Return the rows that a subtask sends, in sending order.
 
     Raises:
-        ConfigError: the range of rows that was set leaves none.
+        ConfigError: the range of rows is empty.
     """
     rows = loaded.rows if performance else answerable(task, loaded.rows)
     asked = _in_range(rows, subtask.load.rows)
@@ -56,7 +56,7 @@ def select_rows(
 
 
 def answerable(task: Task, rows: Sequence[LoadedRow]) -> Sequence[LoadedRow]:
-    """Return the rows that can be scored: those with a target, where the task requires one and any has it."""
+    """Return the rows that can be scored: those with a target, if the task needs one and any row has it."""
     if not task.sample.require_target:
         return rows
     answered = [row for row in rows if isinstance(row, BrokenRow) or has_target(row)]
@@ -64,18 +64,18 @@ def answerable(task: Task, rows: Sequence[LoadedRow]) -> Sequence[LoadedRow]:
 
 
 def has_target(sample: Sample) -> bool:
-    """Say whether a row says what would be right."""
+    """Return whether a row has a reference answer."""
     return sample.target is not None and sample.target not in ("", [])
 
 
 def in_data_order(loaded: LoadedSamples, chosen: Sequence[LoadedRow]) -> list[LoadedRow]:
-    """Return rows as they stand in the data, whatever the order in which they are asked."""
+    """Return the chosen rows in the order of the data, whatever the sending order."""
     ids = {row.id for row in chosen}
     return [row for row in loaded.rows if row.id in ids]
 
 
 def _in_range(rows: Iterable[LoadedRow], text: str | None) -> list[LoadedRow]:
-    """Return the rows whose place in their group lies in a range; without groups, in the whole task."""
+    """Return the rows whose position in their group (without groups, in the task) is in a range."""
     rows = list(rows)
     if text is None:
         return rows
@@ -87,14 +87,14 @@ def _in_range(rows: Iterable[LoadedRow], text: str | None) -> list[LoadedRow]:
 
 
 def _drawn(rows: Iterable[LoadedRow], seed: int | None) -> list[LoadedRow]:
-    """Return rows in an order that a seed draws; where each stands depends on its id alone."""
+    """Return rows in a random order; the sort key of each depends on the seed and its id alone."""
     if seed is None:
         return list(rows)
     return sorted(rows, key=lambda row: hashlib.sha256(f"{seed}:{row.id}".encode()).digest())
 
 
 def _by_turns(rows: Sequence[LoadedRow]) -> list[LoadedRow]:
-    """Return rows so that every group has had its turn before any has the next one."""
+    """Return rows round-robin over the groups."""
     turns: dict[str | None, int] = {}
     ranked: list[tuple[int, LoadedRow]] = []
     for row in rows:

@@ -1,6 +1,6 @@
-"""A process's share of a load: all of it where one process sends, else an even part of it.
+"""A process's share of a load: all of it if one process sends, else an equal part.
 
-The requests that workers send are written to files, which they read as they send.
+The requests of workers are written to files, which they read while they send.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from aisb_engine._spec import Load
 PlannedRequest = tuple[int, Request]
 """A request with its planned time in ns from the common start; 0 in a closed loop."""
 RequestSource = Callable[[], Iterable[PlannedRequest]]
-"""Gives the requests of a share in order; in an endless load it is called for each round."""
+"""Returns the requests of a share in order; in an endless load it is called for each round."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadShare:
     """One process's share of a subtask's load: number `number` of `processes`.
 
-    `clients` is the concurrency of the whole load. In an endless load, rows are repeated in rounds: a row has
-    `repeats` requests in a round, and `cache_buster` makes the prompts of later rounds differ. `on_outage`
-    says what is done while nothing succeeds.
+    `clients` is the concurrency of the whole load. In an endless load, rows repeat in rounds: a row has
+    `repeats` requests in a round, and `cache_buster` makes the prompts of later rounds differ. `on_outage` is
+    the reaction to an outage.
     """
 
     load: Load
@@ -49,14 +49,14 @@ class LoadShare:
 
     @property
     def limit(self) -> int | None:
-        """The most requests in flight in this process; None for no limit."""
+        """The maximum of requests in flight in this process; None for no limit."""
         if self.is_open and self.load.concurrency is None:
             return None
         return max(1, part_of(self.clients, self.number, self.processes))
 
     @property
     def joins(self) -> list[int]:
-        """When each client of this process begins in a pressure run: ns from the common start."""
+        """The start of each client of this process in a pressure run: ns from the common start."""
         if self.duration_ns is None:
             return []
         times = joins(self.load, self.clients)[self.number :: self.processes]
@@ -64,12 +64,12 @@ class LoadShare:
 
     @property
     def is_endless(self) -> bool:
-        """Whether rows are asked again and again until the time is over."""
+        """Whether rows repeat until the time is over."""
         return is_endless(self.load)
 
     @property
     def duration_ns(self) -> int | None:
-        """How long after the common start requests are begun; None for no limit."""
+        """The time from the common start after which no request begins; None for no limit."""
         seconds = self.load.pressure_time or self.load.duration
         return round(seconds * 1e9) if seconds else None
 
@@ -78,7 +78,7 @@ class LoadShare:
         return folder / f"worker-{self.number}"
 
     def health_file(self, folder: Path) -> Path:
-        """Return where this process writes how well it kept up."""
+        """Return the file to which this process writes its client health."""
         return folder / f"vitals-{self.number}.jsonl"
 
 
@@ -95,9 +95,9 @@ def rounds(share: LoadShare, source: RequestSource) -> Iterator[Request]:
 
 @contextmanager
 def dealt_requests(paths: list[Path], requests: Iterable[PlannedRequest]) -> Iterator[None]:
-    """Write the requests of an open loop to files in turn, so that each worker has an even part of any time.
+    """Write the requests of an open loop to files in turn, so that workers share every period equally.
 
-    The files go at the end of the block.
+    The files are deleted after the block.
     """
     try:
         with ExitStack() as stack:
@@ -112,7 +112,7 @@ def dealt_requests(paths: list[Path], requests: Iterable[PlannedRequest]) -> Ite
 
 @contextmanager
 def write_requests(path: Path) -> Iterator[Callable[[int, Request], int]]:
-    """Return what adds a request, with its planned time, to a file, and returns the byte where it begins.
+    """Yield a function that appends a request with its planned time to a file, and returns its byte offset.
 
     Raises:
         RunError: the file cannot be written.
@@ -139,7 +139,7 @@ def read_requests(path: Path) -> Iterator[PlannedRequest]:
 
 
 def parse_request(line: bytes) -> PlannedRequest:
-    """Return the request of a line of such a file, with its planned time."""
+    """Parse one line of such a file into a request and its planned time."""
     planned_ns, table = orjson.loads(line)
     return planned_ns, _request(table)
 

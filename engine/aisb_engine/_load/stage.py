@@ -1,4 +1,4 @@
-"""The inference stage of one command: what it is told, and what it leaves for the stages after it."""
+"""The inference stage of one command: its input, and its results for the later stages."""
 
 from __future__ import annotations
 
@@ -42,33 +42,33 @@ class InferenceStage:
     faults: PluginFaults
     performance: bool = False
     timed: bool = False
-    """Whether the run shows how fast answers came: every performance run, and some others."""
+    """Whether the run reports speed: every performance run does, and some others."""
     scored: bool = False
     stopper: Stopper | None = None
     begun: Callable[[], None] = lambda: None
-    """Called once it is known that the run can be asked, and before anything is sent."""
+    """Called once when everything is ready, before anything is sent."""
     backends: dict[str, Backend] = field(default_factory=dict)
     subtasks: list[PreparedSubtask] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
     """The counts of each subtask by its key."""
     left_out: dict[str, str] = field(default_factory=dict)
     answers: dict[str, LoggedAnswers] = field(default_factory=dict)
-    """Where the run is `scored`: what was read from the log of each subtask, by its key, without times."""
+    """If the run is `scored`: the answers in the log of each subtask, by its key, without time stamps."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     budget: TokenBudget | None = None
     interrupted: bool = False
     stopped_because: str = ""
-    """Why the stage ended by itself before everything was asked; and the exit code that says so."""
+    """Why the stage ended before everything was sent, and the exit code for that."""
     stopped_code: int = 0
 
     def stop(self, reason: str, exit_code: int) -> None:
-        """End the stage before everything is asked; what has finished is kept."""
+        """End the stage before everything is sent; finished requests are kept."""
         if not self.stopped_because:
             self.stopped_because, self.stopped_code = reason, exit_code
         self.stopping.set()
 
     def check_failures(self) -> None:
-        """Stop the stage when as many requests have failed as `run.stop_after_failures` says."""
+        """Stop the stage once `run.stop_after_failures` requests have failed."""
         limit = self.spec.run.stop_after_failures
         if limit is None or self.stopping.is_set():
             return
@@ -77,7 +77,7 @@ class InferenceStage:
             self.stop(f"{failed} requests failed (--stop-after-failures {limit})", 1)
 
     def _most_failures(self, limit: str) -> float:
-        """Return the number of failures that ends the stage: a part of what ended, where a time ends it."""
+        """Return the number of failures that ends the stage; a percentage may be of finished requests."""
         if not limit.endswith("%"):
             return int(limit)
         total = 0
@@ -89,17 +89,17 @@ class InferenceStage:
 
     @property
     def requests(self) -> int:
-        """How many requests there are; with those that could not be made, if they are to be scored."""
+        """The number of requests; in a scored run, including those that could not be made."""
         return sum(one.total for one in self.progress.values()) + self._broken
 
     @property
     def failed(self) -> int:
-        """How many requests failed, or could not be made, if they are to be scored."""
+        """The number of failed requests; in a scored run, including those that could not be made."""
         return sum(one.failed for one in self.progress.values()) + self._broken
 
     @property
     def unanswered(self) -> int:
-        """How many requests have no answer."""
+        """The number of requests without an answer."""
         return sum(one.total - one.finished + one.failed for one in self.progress.values())
 
     @property

@@ -10,8 +10,8 @@ from typing import Any, Self
 class TaskGroup:
     """A group of tasks that ends when all are done, when one of them fails, or at the stop.
 
-    Leaving the block waits for that, and cancels the tasks that are left. asyncio's own group has no stop,
-    and raises a group of exceptions.
+    The end of the block waits for that, and cancels the remaining tasks. asyncio's own group has no stop, and
+    raises an exception group.
     """
 
     def __init__(self, stopping: asyncio.Event) -> None:
@@ -22,11 +22,11 @@ class TaskGroup:
 
     @property
     def is_ending(self) -> bool:
-        """Whether a task has failed or the stop has come, so that no further task is of any use."""
+        """Whether a task has failed or the stop has come, so that further tasks are useless."""
         return self._ended.done() or self._stopping.is_set()
 
     def add(self, task: asyncio.Task[None]) -> None:
-        """Let a task belong to the group."""
+        """Add a task to the group."""
         self._tasks.add(task)
         task.add_done_callback(self._remove)
 
@@ -34,7 +34,7 @@ class TaskGroup:
         self._tasks.discard(task)
         error = (
             None if task.cancelled() else task.exception()
-        )  # asyncio prints an exception that nobody reads
+        )  # asyncio prints exceptions that nobody retrieves
         if self._ended.done():
             return
         if error is not None:
@@ -62,4 +62,4 @@ class TaskGroup:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
             if self._ended.done():
-                self._ended.exception()  # it was raised above, unless another one was on its way
+                self._ended.exception()  # raised above, unless another exception was already on its way

@@ -1,4 +1,4 @@
-"""Stop a run when it has used the tokens that it may use; what is in flight then is finished and kept."""
+"""Stop a run when its token budget is used up; requests in flight finish and are kept."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from aisb_engine._load.attempts import AttemptLog
 
 @dataclass(slots=True)
 class TokenBudget:
-    """The input and output tokens that a run may use, over all of its commands.
+    """The input and output tokens that a run may use, over all its commands.
 
-    Every answered request counts, by the usage that the service reports. An answer without that is no answer
-    of zero tokens: `uncounted` names the first, and the budget cannot be kept any more.
+    Every answered request counts with the usage that the service reports. An answer without usage does not
+    count as zero tokens: `uncounted` names the first such answer, and the budget can no longer be enforced.
     """
 
     limit: int
@@ -38,7 +38,7 @@ class TokenBudget:
             self.add(prediction)
 
     def stop_reason(self) -> str:
-        """Say why nothing more may be sent; empty where something may."""
+        """Return why nothing more may be sent; empty while the budget lasts."""
         if self.uncounted:
             return (
                 f"the answer to request {self.uncounted} has no token counts, so that no token budget can be "
@@ -54,7 +54,7 @@ class TokenBudget:
 
 @dataclass(slots=True)
 class BudgetedLog:
-    """A log that counts what it keeps against a budget, and calls `stop` when that is used up."""
+    """A log that charges each attempt to a budget, and calls `stop` when the budget is used up."""
 
     log: AttemptLog
     budget: TokenBudget

@@ -1,6 +1,6 @@
-"""A local worker's process, `python -m aisb_engine._load.worker`: a job comes in, messages go both ways.
+"""A local worker's process, `python -m aisb_engine._load.worker`: it reads a job, then exchanges messages.
 
-It ends with the process that started it: when its input ends, so does it.
+It ends with the process that started it: the end of its input ends it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aisb._running import Channel, Job
 
 
 class PipeChannel(Channel):
-    """A worker's standard input and output, one message of JSON a line."""
+    """A worker's standard input and output, with one JSON message a line."""
 
     def __init__(self) -> None:
         self._messages: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
@@ -50,7 +50,7 @@ class PipeChannel(Channel):
 
 
 class _Lines(asyncio.Protocol):
-    """Splits what comes through the pipe from the parent into messages. Its end is the parent's end."""
+    """Splits the bytes of the parent's pipe into messages. The pipe ends when the parent does."""
 
     def __init__(self, messages: asyncio.Queue[Mapping[str, Any]]) -> None:
         self._messages = messages
@@ -62,7 +62,7 @@ class _Lines(asyncio.Protocol):
             self._messages.put_nowait(orjson.loads(line))
 
     def eof_received(self) -> None:
-        # Every record is one write, so nothing that finished is lost by going at once.
+        # Every record is a single write, so ending at once loses nothing that has finished.
         os._exit(1)
 
     def connection_lost(self, exc: Exception | None) -> None:

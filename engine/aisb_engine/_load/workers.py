@@ -16,7 +16,7 @@ from aisb._running import Job, Launcher
 
 WorkerMessage = Mapping[str, Any]
 LONGEST_MESSAGE = 1 << 20
-"""Bytes of a message; the longest are errors with the words of a service."""
+"""The maximum size of a message in bytes; the longest are errors that quote a service."""
 
 
 class LocalWorkers(Launcher):
@@ -51,7 +51,7 @@ class LocalWorkers(Launcher):
             await asyncio.gather(*self._listeners, return_exceptions=True)
 
     async def replace(self, worker: int) -> bool:
-        """Start a process in the place of one that was lost."""
+        """Start a process to replace a lost one."""
         await self._start(worker)
         return True
 
@@ -64,7 +64,7 @@ class LocalWorkers(Launcher):
         _write([self._processes[worker]], message)
 
     async def stop(self, patience: float = 10.0) -> None:
-        """Wait for all processes, and kill those that are left after some seconds."""
+        """Wait for all processes, and kill those still running after `patience` seconds."""
         self._stopped = True
         try:
             async with asyncio.timeout(patience):
@@ -75,7 +75,7 @@ class LocalWorkers(Launcher):
                     process.kill()
 
     async def collect(self) -> None:
-        """Wait for all to be gone; what they wrote is in place already."""
+        """Wait until all processes have ended; their files are in place already."""
         for process in self._processes.values():
             await process.wait()
             if process.stdin is not None:
@@ -92,7 +92,7 @@ class LocalWorkers(Launcher):
             stderr=asyncio.subprocess.PIPE,
             limit=LONGEST_MESSAGE,
             env={**os.environ, **self._jobs[number].environment},
-            start_new_session=True,  # Ctrl-C in a terminal is for the command, which stops its workers
+            start_new_session=True,  # Ctrl-C in a terminal is for the command, which then stops its workers
         )
         assert process.stdin is not None  # noqa: S101 - asked for above
         self._processes[number] = process
@@ -101,7 +101,7 @@ class LocalWorkers(Launcher):
         process.stdin.write(len(payload).to_bytes(8, "big") + payload)
 
     async def _listen(self, number: int, process: asyncio.subprocess.Process) -> None:
-        """Pass the messages of a process on, and at its end what is left to say of it."""
+        """Forward the messages of a process, and at its end a last message about it."""
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - asked for
         words = asyncio.create_task(_last_words(process.stderr))
         while (line := await process.stdout.readline()).endswith(b"\n"):
@@ -111,7 +111,7 @@ class LocalWorkers(Launcher):
         await self._messages.put((number, None))
 
     def _last_message(self, number: int, code: int, words: str) -> WorkerMessage:
-        """Return what is left to say of a process that ended: its standard error, or that it was lost."""
+        """Return the last message about a process that ended: its standard error, or that it was lost."""
         if code == 0 or self._stopped:
             return {"note": words} if words else {}
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
@@ -127,7 +127,7 @@ def _write(processes: Iterable[asyncio.subprocess.Process], message: WorkerMessa
 
 
 async def _last_words(stream: asyncio.StreamReader) -> str:
-    """Read a worker's standard error to its end, and keep the last of it."""
+    """Read a worker's standard error to its end, and return its last part."""
     kept = b""
     while part := await stream.read(1 << 16):
         kept = (kept + part)[-8192:]

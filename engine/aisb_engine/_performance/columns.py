@@ -1,8 +1,8 @@
-"""The log of a subtask as columns: one row a request, without an object for every chunk.
+"""The log of a subtask as columns: one row for each request, without an object for every chunk.
 
-Stamps are nanoseconds from the run's start in float64, which holds them exactly for a hundred days; NaN is
-"not known". The gaps between chunks stay in the files and are read from there when something is computed
-over them (`Columns.gaps`), so memory grows with the requests and not with their chunks.
+Stamps are nanoseconds from the start of the run as float64, exact for a hundred days; NaN means unknown. The
+gaps between chunks stay in the files, and are read only for a computation over them (`LogColumns.gaps`), so
+memory grows with the number of requests, not of chunks.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ SCALARS = (
     "asked_tokens", "asked_input",
     "file", "payload", "gaps_at", "wide", "tokens_at",
 )  # fmt: skip
-"""The columns beside those by kind. `usage_tokens` is the server's count of output tokens, `counted_tokens`
-the sum over the chunks, `retold_tokens` a tokenizer's. The next four are those of `Held`. The last five say
-where a record's gaps lie."""
+"""The columns that are not by kind. `usage_tokens` is the server's count of output tokens, `counted_tokens`
+the sum over the chunks, `retold_tokens` the count of a tokenizer. The next four are those of `Held`. The last
+five locate a record's gaps in its file."""
 
 BY_KIND = ("at_first", "at_last", "count", "first", "last")
 _PLACE = {name: number for number, name in enumerate(SCALARS)}
 MAPPED_BYTES = 64 << 20
-"""How many bytes of a file stay mapped in memory at most."""
+"""The maximum number of bytes of a file that stay mapped in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogColumns:
-    """The latest attempt of each request, in the order of sending.
+    """The latest attempt of each request, in sending order.
 
-    `finish` has each one's finish reason; `failures` the (kind, message) of each row that failed. `earlier`
-    counts the requests of earlier commands in the same log, whose clocks began elsewhere: they are left out.
-    `damaged` counts the stretches of the log that could not be read.
+    `finish` holds the finish reasons; `failures` the (kind, message) of each failed row. `earlier` counts the
+    requests of earlier commands in the same log, which are left out because their clocks began at another
+    time. `damaged` counts the parts of the log that could not be read.
     """
 
     ids: Sequence[str]
@@ -88,17 +88,17 @@ class LogColumns:
         return stamps
 
     def count(self, kinds: Kinds = TOKEN_KINDS) -> Floats:
-        """Return how many chunks of these kinds each request has."""
+        """Return each request's number of chunks of these kinds."""
         counts: Floats = self._by_kind("count", kinds).sum(axis=1)
         return counts
 
     def part(self, rows: Any) -> LogColumns:
-        """Return some of the rows, without their names: for what is computed over their chunks."""
+        """Return a subset of the rows, without their names, for computations over their chunks."""
         return LogColumns([], [], {}, self.table[rows], self.files)
 
     @property
     def end(self) -> Floats:
-        """When each request was over: its reply's end, its failure, or the last that was heard of it."""
+        """The end of each request: of its reply, its failure, or the last stamp of it."""
         import numpy as np
 
         heard = np.fmax(np.fmax(self.last(ALL), self["headers"]), self["sent"])
@@ -122,7 +122,7 @@ class LogColumns:
                 yield row, np.diff(self._offsets(raw)[self._mask(row, kinds)])
 
     def chunks(self, row: int, kinds: Kinds = TOKEN_KINDS) -> tuple[Any, Any, Any]:
-        """Return the (stamps, of these kinds, tokens) of one request's chunks; no tokens if not known."""
+        """Return (stamps, mask of these kinds, tokens) of one request's chunks; no tokens if unknown."""
         import numpy as np
 
         known = self.table[row]
@@ -134,10 +134,10 @@ class LogColumns:
         return stamps, self._mask(row, kinds), self._tokens(row)
 
     def per_token(self, rows: Iterable[int], kinds: Kinds = TOKEN_KINDS) -> Iterator[tuple[int, Any]]:
-        """Yield (row, nanoseconds a token) for rows that know each chunk's tokens: a value for every token.
+        """Yield (row, nanoseconds for each token) for rows with known token counts of all chunks.
 
-        A chunk's gap is spread over its tokens, to the nearest nanosecond, and over those that came without a
-        text since the chunk before; one that says it holds none is part of the next one's gap.
+        A chunk's gap is divided equally, to the nearest nanosecond, over its tokens and those that came
+        without text since the previous chunk. The gap of a chunk without tokens is added to the next one.
         """
         import numpy as np
 
@@ -188,7 +188,7 @@ class LogColumns:
         return np.frombuffer(self._mapped()[file], "<i4", count, int(at)).astype(np.int64)
 
     def _mask(self, row: int, kinds: Kinds) -> Any:
-        """Return which chunks of a request are of these kinds; its record is read once more."""
+        """Return the mask of a request's chunks of these kinds, from its record in the file."""
         import numpy as np
 
         file, at = int(self.table[row, _PLACE["file"]]), int(self.table[row, _PLACE["payload"]])
@@ -204,7 +204,7 @@ class LogColumns:
 
 
 def open_map(path: Path) -> mmap:
-    """Map a file of the log into memory, to be read from its beginning to its end."""
+    """Map a file of the log into memory, for sequential reading."""
     with path.open("rb") as file:
         data = mmap(file.fileno(), 0, access=ACCESS_READ)
     data.madvise(MADV_SEQUENTIAL)

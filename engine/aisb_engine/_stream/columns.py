@@ -1,7 +1,7 @@
-"""The chunks of one reply, by columns, in little memory: ten thousand long replies may be under way at once.
+"""The chunks of one reply as columns in little memory: ten thousand long replies may be in flight at once.
 
-Short replies are kept as they come. Of longer ones the older part is packed: stamps as gaps of mostly three
-bytes, text compressed.
+Short replies are kept as they arrive. The older part of longer replies is packed: stamps as gaps of mostly
+three bytes, text compressed.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from aisb._types import TOKEN_KINDS, Chunk, ChunkKind, Usage
 from aisb_engine._stream.counts import MOST_TOKENS, growth
 
 STAMPS = 128
-"""How many stamps are packed at a time."""
+"""The number of stamps in a packed block."""
 PIECES = 32
-"""From how many pieces of text on they are joined: a string each costs ten times its letters."""
+"""Pieces of text are joined from this many on: a string object is ten times as large as its letters."""
 BLOCK = 2_048
-"""From how many bytes on text is compressed, to half of that."""
+"""Text is compressed from this many bytes on, to about half of them."""
 LARGEST_COUNT = 2**53
-"""More tokens than any reply has, and the largest number that every reader of JSON keeps exactly."""
+"""More tokens than any reply has, and the limit up to which every JSON parser keeps integers exact."""
 _HIGHEST, *_OTHERS = (3, 0, 1, 2) if sys.byteorder == "little" else (0, 1, 2, 3)
-"""Where the bytes of a number lie."""
+"""The positions of the highest byte of a 32-bit number, and of the others, on this machine."""
 
 
 class Columns:
-    """One reply's chunks: stamps, kinds, token counts, text and reasoning, tool calls, and what ends it.
+    """One reply's chunks: stamps, kinds, token counts, text, reasoning, tool calls, and finish reason.
 
-    `stamps`, `text` and `reasoning` hold what has come since the last `fold`. A chunk that is only a text may
-    be added to them directly, and its running count to `counts`; `add_run` counts it.
+    `stamps`, `text` and `reasoning` hold the data since the last `fold`. A caller may append a chunk that
+    holds only text to them directly, and its running count to `counts`; `add_run` then counts it.
     """
 
     __slots__ = (
@@ -44,31 +44,31 @@ class Columns:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.stamps: list[int] = []  # a list, as adding to an array takes three times as long
+        self.stamps: list[int] = []  # a list: appending to an array takes three times as long
         self.text: list[str] = []
         self.reasoning: list[str] = []
-        self.run_length: int = 0  # how many chunks of the latest kind came in a row
-        self.has_surrogates: bool = False  # some text may hold half a character
+        self.run_length: int = 0  # length of the latest run of chunks of one kind
+        self.has_surrogates: bool = False  # some text may hold a lone surrogate
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.calls: dict[Any, dict[str, Any]] = {}
-        self.counts: array[int] = array("i")  # the running counts of output tokens, where events say them
-        self._places: array[int] = array("i")  # and the chunks that said them
+        self.counts: array[int] = array("i")  # the running counts of output tokens, if events have them
+        self._places: array[int] = array("i")  # and the positions of their chunks
         self._kind: ChunkKind = "keepalive"
         self._runs: list[tuple[ChunkKind, int]] = []
         self._before: int = 0  # chunks before the latest run
         self._tokens: array[int] = array("i")
-        self._counted: bool = True  # the first chunk with tokens said how many
-        self._uncounted: int = 0  # later ones that did not
+        self._counted: bool = True  # the first chunk with tokens had a token count
+        self._uncounted: int = 0  # later ones without a count
         self._old_stamps: PackedStamps | None = None
         self._old_text: PackedText | None = None
         self._old_reasoning: PackedText | None = None
 
     def add(self, stamp: int, chunk: Chunk) -> Chunk:
-        """Add a chunk, and return it with what is new in it as its text.
+        """Add a chunk, and return it with only the new part of its text.
 
         Raises:
-            TypeError: a text is no text.
+            TypeError: a text is not a string.
         """
         kind, text, reasoning, tokens, finish_reason, usage, calls, _, whole = chunk
         if whole is not None:
@@ -88,7 +88,7 @@ class Columns:
             if tokens is None and kind in TOKEN_KINDS:
                 self._uncounted += 1
                 self._counted = any(self._tokens)
-        if finish_reason and self.finish_reason != "content_filter":  # a refusal still ends with stop
+        if finish_reason and self.finish_reason != "content_filter":  # services end a refusal with "stop"
             self.finish_reason = _only_text(finish_reason)
         if usage is not None:
             self._take_usage(_known_counts(usage))
@@ -99,9 +99,9 @@ class Columns:
         return chunk
 
     def add_run(self, kind: ChunkKind, count: int, counted: bool = False) -> None:
-        """Count chunks of one kind, which come after those that were counted before.
+        """Count further chunks of one kind.
 
-        With `counted`, each said a running count, which stands in `counts` already.
+        With `counted`, each had a running count, which is in `counts` already.
         """
         if kind == self._kind:
             self.run_length += count
@@ -116,7 +116,7 @@ class Columns:
             self.usage = replace(self.usage or Usage(), output_tokens=self.counts[-1])
 
     def _take_usage(self, usage: Usage) -> None:
-        """Take the latest counts; what an event does not say stays as it was."""
+        """Update the token counts; a count that the event lacks stays unchanged."""
         if usage.output_tokens is not None:
             self.counts.append(min(usage.output_tokens, MOST_TOKENS))
             self._places.append(self._before + self.run_length - 1)
@@ -126,11 +126,11 @@ class Columns:
         self.usage = usage
 
     def _merge_calls(self, deltas: Iterable[Mapping[str, Any]]) -> None:
-        """Lay the pieces of tool calls together by their index."""
+        """Merge pieces of tool calls by their index."""
         for delta in deltas:
             index = delta.get("index")
             if index is None:
-                # Without an index a new id begins a call, and anything else belongs to the last one.
+                # Without an index, a new id begins a call; any other piece belongs to the last call.
                 fresh = not self.calls or (
                     delta.get("id") and delta["id"] != [*self.calls.values()][-1]["id"]
                 )
@@ -141,7 +141,7 @@ class Columns:
             call["arguments"] += delta.get("arguments") or ""
 
     def fold(self) -> None:
-        """Pack what has come since the last time, where it is much."""
+        """Pack the data since the last call, if there is enough of it."""
         if len(self.stamps) >= STAMPS:
             self._old_stamps = self._old_stamps or PackedStamps()
             self._old_stamps.take(self.stamps)
@@ -152,20 +152,20 @@ class Columns:
             self._old_reasoning = self._old_reasoning or PackedText()
             self._old_reasoning.take(self.reasoning)
 
-    # What there is in all.
+    # The reply as a whole.
 
     def runs(self) -> list[tuple[ChunkKind, int]]:
-        """Return the kinds of all chunks in order, each with how often it comes in a row."""
+        """Return the run-length encoded kinds of all chunks, in order."""
         return [*self._runs, (self._kind, self.run_length)] if self.run_length else []
 
     def says_something(self) -> bool:
-        """Say whether any chunk is more than a comment."""
+        """Return whether any chunk is more than a comment."""
         if self.run_length and self._kind != "keepalive":  # as at the end of nearly every reply
             return True
         return any(kind != "keepalive" for kind, _ in self._runs)
 
     def holds_answer(self) -> bool:
-        """Say whether there is text, reasoning, a tool call, or a reason why there is no more of them."""
+        """Return whether there is text, reasoning, a tool call, or a finish reason."""
         if (
             self.finish_reason
             or self._old_text
@@ -191,15 +191,15 @@ class Columns:
         return self._old_reasoning.all() + recent if self._old_reasoning else recent
 
     def replace_text(self, text: str, reasoning: str) -> None:
-        """Put another text in the place of what came."""
+        """Replace the text and the reasoning."""
         self.text, self.reasoning = [text], [reasoning]
         self._old_text = self._old_reasoning = None
 
     def tokens(self) -> array[int]:
-        """Return the tokens in each chunk; empty where the service does not say them.
+        """Return the tokens in each chunk; empty if the service does not report them.
 
-        A running count says it of tokens without a text too. Chunks that say their own tokens are believed
-        although some do not, where there are no further tokens in the reply.
+        A running count includes tokens without text. Counts of single chunks are used even if some chunks
+        have none, provided that they add up to all tokens of the reply.
         """
         if len(self.counts) > 1 and (tokens := growth(self._places, self.counts, self.runs())):
             return tokens
@@ -211,17 +211,17 @@ class Columns:
 
 
 class PackedStamps:
-    """Stamps in the order of arrival, as the gaps between them."""
+    """Stamps in order of arrival, stored as the gaps between them."""
 
     __slots__ = ("_blocks", "_first", "_last")
 
     def __init__(self) -> None:
         self._first = self._last = 0
-        # Blocks that never grow: arrays that do, in ten thousand replies at once, leave holes behind.
+        # Blocks of fixed size: growing arrays in ten thousand replies at once fragment the memory.
         self._blocks: list[bytes | array[int]] = []
 
     def take(self, stamps: list[int]) -> None:
-        """Take whole blocks off the front of a list."""
+        """Remove complete blocks from the front of a list, and pack them."""
         while len(stamps) >= STAMPS:
             block = array("q", stamps[:STAMPS])
             if not self._blocks:
@@ -231,7 +231,7 @@ class PackedStamps:
             del stamps[:STAMPS]
 
     def all(self, recent: list[int]) -> array[int]:
-        """Return every stamp that was taken, and then those in a list."""
+        """Return all packed stamps, followed by those in a list."""
         gaps = chain((self._first,), *map(_unpacked, self._blocks))
         stamps = array("q", islice(accumulate(gaps), 1, None))
         stamps.extend(array("q", recent))
@@ -239,13 +239,13 @@ class PackedStamps:
 
 
 def _packed(gaps: array[int]) -> bytes | array[int]:
-    """Return gaps in four bytes each, in three where the highest ones are all the same, or else as they are.
+    """Return gaps as four bytes each, as three if their highest bytes are equal, or else unpacked.
 
-    The highest byte counts 16.8 ms: the gaps of a steady reply have it in common.
+    The highest byte counts units of 16.8 ms, so the gaps of a steady reply share it.
     """
     try:
         data = array("I", gaps).tobytes()
-    except OverflowError:  # a gap of more than four seconds, or a clock that went back
+    except OverflowError:  # a gap of more than four seconds, or a clock that ran backwards
         return gaps
     highest = data[_HIGHEST::4]
     if highest.count(highest[0]) < STAMPS:
@@ -270,17 +270,17 @@ def _unpacked(block: bytes | array[int]) -> array[int]:
 
 
 class PackedText:
-    """A text in the order of arrival, compressed in blocks."""
+    """Text in order of arrival, compressed in blocks."""
 
     __slots__ = ("_blocks", "_joined")
 
     def __init__(self) -> None:
         self._blocks: list[bytes] = []
-        # As UTF-8: one letter beyond Latin-1 makes every letter of a string two bytes, or four.
+        # UTF-8, because one letter beyond Latin-1 makes every letter of a string two or four bytes.
         self._joined = bytearray()
 
     def take(self, pieces: list[str]) -> None:
-        """Take all pieces out of a list."""
+        """Move all pieces out of a list."""
         self._joined += "".join(pieces).encode("utf-8", "surrogatepass")
         pieces.clear()
         if len(self._joined) >= BLOCK:
@@ -288,7 +288,7 @@ class PackedText:
             self._joined = bytearray()
 
     def all(self) -> str:
-        """Return the text that was taken."""
+        """Return the whole text."""
         data = b"".join([*map(zlib.decompress, self._blocks), self._joined])
         return data.decode("utf-8", "surrogatepass")
 
@@ -298,14 +298,14 @@ def _is_much(pieces: list[str]) -> bool:
 
 
 def _only_text(text: Any) -> str:
-    """Return a text that a backend took out of a reply; raise `TypeError` when it is none."""
+    """Return a backend's text; raise `TypeError` if it is not a string."""
     if text.__class__ is not str:
         raise TypeError(f"{text!r} is no text"[:200])
     return text
 
 
 def _known_counts(usage: Usage) -> Usage:
-    """Return a usage in which what is no number of tokens is not known."""
+    """Return a usage in which every value that is not a token count is None."""
     for count in _each(usage):
         if count is not None and not (type(count) is int and 0 <= count < LARGEST_COUNT):
             return Usage(*map(_known_count, _each(usage)))
@@ -313,12 +313,12 @@ def _known_counts(usage: Usage) -> Usage:
 
 
 def _known_count(count: Any) -> int | None:
-    whole = type(count) is int or (type(count) is float and count.is_integer())  # 10.0, as some write it
+    whole = type(count) is int or (type(count) is float and count.is_integer())  # some services write 10.0
     return int(count) if whole and 0 <= count < LARGEST_COUNT else None
 
 
 def _loses(known: Usage, usage: Usage) -> bool:
-    """Say whether a usage leaves out a count that is known."""
+    """Return whether a usage lacks a count that is known."""
     return (
         usage.output_tokens is None
         or (usage.input_tokens is None and known.input_tokens is not None)
@@ -328,5 +328,5 @@ def _loses(known: Usage, usage: Usage) -> bool:
 
 
 def _each(usage: Usage) -> tuple[Any, ...]:
-    """Return the counts of a usage, which are anything that a service wrote in their places."""
+    """Return the counts of a usage as the service wrote them: of any type."""
     return usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens

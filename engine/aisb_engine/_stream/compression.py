@@ -1,4 +1,4 @@
-"""Undo the compression of replies, which some services use although identity was asked for."""
+"""Decompress replies: some services compress although the request asks for `identity`."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from aisb._errors import AttemptFailed
 from aisb._types import Failure
 
 _GZIP = b"\x1f\x8b"
-_GZIP_OR_ZLIB = 47  # for zlib: by what the data begins with
+_GZIP_OR_ZLIB = 47  # for zlib: detect the format by the first bytes
 LARGEST_REPLY = 64_000_000
-"""Bytes that a reply has at most, decompressed, where `load.max_reply` says nothing else."""
+"""The default of `load.max_reply`: the maximum bytes of a decompressed reply."""
 
 
 def too_large(most: int, status: int | None = None) -> Failure:
-    """Return the failure of a reply that is larger than it may be."""
+    """Return the failure of a reply above the size limit."""
     return Failure("protocol", f"the reply is larger than {most:,} bytes (load.max_reply)", status)
 
 
 class Decoder:
-    """Undoes gzip, of one member or several, or deflate, piece by piece, up to `most` bytes in all."""
+    """Decompresses gzip (one or several members) or deflate, piece by piece, up to `most` bytes in all."""
 
     def __init__(self, coding: str, most: int = LARGEST_REPLY) -> None:
         self._most = self._left = most
-        self._may_be_raw = coding == "deflate"  # some servers leave the zlib header out
-        self._inflate: Any = None  # of the member that is under way, or the last one
-        self._first = b""  # the first byte of a member, whose second has not come
-        self._over = False  # what follows is no member: it counts for nothing
+        self._may_be_raw = coding == "deflate"  # some servers omit the zlib header
+        self._inflate: Any = None  # of the current member, or the last one
+        self._first = b""  # the first byte of a member whose second has not arrived
+        self._over = False  # trailing bytes that are no member are ignored
 
     @property
     def complete(self) -> bool:
@@ -36,10 +36,10 @@ class Decoder:
         return self._inflate is not None and self._inflate.eof
 
     def feed(self, data: bytes) -> bytes:
-        """Return what these bytes decompress to.
+        """Return the decompressed bytes.
 
         Raises:
-            AttemptFailed: the data is damaged, or more than it may be.
+            AttemptFailed: the data is damaged or too large.
         """
         data, self._first, parts = self._first + data, b"", []
         while data and not self._over:
@@ -72,12 +72,12 @@ class Decoder:
 
 
 def _is_zlib(first: bytes) -> bool:
-    """Say whether two bytes are the header of zlib (RFC 1950, 2.2)."""
+    """Return whether two bytes are a zlib header (RFC 1950, 2.2)."""
     return first[0] & 15 == 8 and int.from_bytes(first, "big") % 31 == 0
 
 
 def decoder_for(headers: Mapping[str, str], most: int = LARGEST_REPLY) -> Decoder | None:
-    """Return what undoes a reply's compression, None where it has none.
+    """Return the decoder of a reply's compression; None if it is not compressed.
 
     Raises:
         AttemptFailed: the compression is not known.

@@ -1,7 +1,7 @@
-"""The tokens in each chunk of a reply, from the running count that a service gives in its events.
+"""The tokens in each chunk of a reply, from the running count in a service's events.
 
-vLLM's `continuous_usage_stats` and llama.cpp's `timings_per_token` repeat in each event how many tokens there
-are so far. A chunk holds the growth of that count, whether its tokens have a text yet or not.
+vLLM's `continuous_usage_stats` and llama.cpp's `timings_per_token` give the number of tokens so far in each
+event. A chunk holds the growth of that count, whether or not its tokens have text yet.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from operator import le, sub
 from aisb._types import TOKEN_KINDS, ChunkKind
 
 MOST_DOUBTED = 4
-"""One count in so many may contradict the others, and is passed over: a running count seldom goes back."""
+"""One count in this many may contradict the others and is ignored: a running count seldom goes back."""
 MOST_TOKENS = 2**31 - 1
-"""More tokens than any reply has, and the largest number in an array of them: it stands for all beyond."""
+"""More tokens than any reply has, and the largest value of the arrays; larger counts are clipped to it."""
 
 
 def growth(places: Sequence[int], counts: Sequence[int], runs: Iterable[tuple[ChunkKind, int]]) -> array[int]:
-    """Return the tokens in each chunk; empty where the counts do not say them.
+    """Return the tokens in each chunk; empty if the counts do not determine them.
 
-    The chunks at `places` said `counts`; `runs` are the kinds of all chunks. A chunk without a count holds 0,
-    and the next one that has a count holds the tokens of both. The counts must cover half of the time between
-    the chunks with tokens: most services give one count, at the end.
+    The chunks at `places` have the running counts `counts`; `runs` are the kinds of all chunks. A chunk
+    without a count gets 0, and the next chunk with a count gets the tokens of both. Counts must cover half of
+    the chunks with tokens, since most services give a single count at the end.
     """
     none: array[int] = array("i")
     if len(counts) < 2 or counts[-1] == MOST_TOKENS:
@@ -45,7 +45,7 @@ def growth(places: Sequence[int], counts: Sequence[int], runs: Iterable[tuple[Ch
 
 
 def _covers(places: Sequence[int], counts: Sequence[int], flags: bytes) -> bool:
-    """Say whether counts are known for half of the chunks with tokens, from a first to a last of them."""
+    """Return whether the counts span at least half of the chunks with tokens."""
     last_text = flags.rfind(1)
     end = bisect_right(places, last_text) - 1
     if end < 0 or counts[end] == 0:
@@ -58,10 +58,10 @@ def _covers(places: Sequence[int], counts: Sequence[int], flags: bytes) -> bool:
 
 
 def _longest_rise(counts: Sequence[int]) -> list[int]:
-    """Return the places of a longest run of counts that never go back and end with the last count."""
-    ends: list[int] = []  # for each length, the lowest count with which so long a rise ends
-    at: list[int] = []  # and its place
-    before: dict[int, int] = {}  # for each place, the place before it in its rise
+    """Return the positions of a longest non-decreasing subsequence that ends with the last count."""
+    ends: list[int] = []  # for each length, the lowest last count of a subsequence of that length
+    at: list[int] = []  # and its position
+    before: dict[int, int] = {}  # for each position, the previous one in its subsequence
     for place, count in enumerate(counts):
         if count <= counts[-1]:
             length = bisect_right(ends, count)

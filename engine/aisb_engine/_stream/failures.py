@@ -1,8 +1,8 @@
-"""Failures that a service reports inside a reply that began as a success, in the forms that services have.
+"""Failures that services report inside a reply with a success status, in their various forms.
 
-The table in docs/servers.md says which service has which form. An error is an object or a text under `error`
-in an event, in its choice, or in what either holds; an event with a name such as `error`; an event that has a
-code and a message and nothing of an answer; or a finish reason such as `abort`.
+The table in docs/servers.md lists the form of each service. An error is an object or a text under `error` in
+an event, its choice, or an object inside them; an event with a name such as `error`; an event with a code and
+a message and no part of an answer; or a finish reason such as `abort`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _ERROR_NAME = re.compile(
     r"(?:^|[._\-\s])(?:errors?|failed|failure|exceptions?|abort(?:ed)?|cancell?ed)(?:$|[._\-\s])"
 )
 EVENT_FIELDS = (b"event", b"error", b'{"error"')
-"""Fields that say what an event is; llama.cpp writes `error: {…}`, and some a line of JSON with no field."""
+"""Fields that mark an event as an error; llama.cpp writes `error: {…}`, others JSON without a field name."""
 
 _CONTAINERS = {
     "choices", "delta", "message", "x_groq", "response", "data", "result", "details", "detail", "meta_info",
     "output", "outputs", "token", "body", "payload", "extra", "base_resp",
 }  # fmt: skip
-"""Where an error is looked for: not in what a model wrote (calls, too), nor in what a content filter says."""
+"""Objects that are searched for an error: not a model's output (or calls), nor a content filter's result."""
 _DEEPEST = 5
 _FINE = frozenset(("", "0", "200", "ok", "none", "null", "success", "successful", "false", "no error"))
-"""What stands in the fields of an error when there was none."""
+"""Values of an error's fields that mean that there is no error."""
 
 _CODES = (
     "code", "status", "status_code", "http_status_code", "http_code", "http_status", "error_code",
@@ -54,21 +54,21 @@ _STATUSES = {
     504: r"timeout|timedout|deadlineexceeded",
     500: r"internal|servererror|apierror|backenderror|engineerror|enginedead",
 }
-"""The HTTP status that the name of an error stands for, by what it holds; the first counts."""
+"""The HTTP status for an error by a part of its name; the first match counts."""
 
 _CUT_REASONS = {
     "abort", "aborted", "cancel", "cancelled", "canceled", "user_cancel", "interrupted", "preempt",
     "preempted", "not_finished",
 }  # fmt: skip
 _WHOLE_REASONS = {"stop", "length", "tool_calls", "content_filter", "eos_token", "stop_sequence"}
-"""Nearly all replies end with one of these; they need not be searched for the words of a failure."""
+"""Nearly all replies end with one of these, so they skip the search for the words of a failure."""
 _TIMEOUT_REASONS = {"timeout", "timed_out", "deadline_exceeded"}
 _ERROR_REASON = re.compile(r"(?:.*_)?(?:errors?|failed|failure|exception)(?:_.*)?")
 _STATUS_REASONS = {"insufficient_system_resource": 503, "overloaded": 503, "rate_limit_exceeded": 429}
 
 
 def begins_error(line: bytes, data: list[bytes]) -> bool:
-    """Say whether a line of one of `EVENT_FIELDS` makes its event an error; its data is added to the others.
+    """Return whether a line with one of `EVENT_FIELDS` makes its event an error; append its data to `data`.
 
     The name of an event is one such as `error`, `stream_error` or `response.failed`.
     """
@@ -80,9 +80,9 @@ def begins_error(line: bytes, data: list[bytes]) -> bool:
 
 
 def error_event(data: bytes, status: int, statuses: Mapping[str, int]) -> AttemptFailed:
-    """Return the exception for an event that is named as an error. Its data may be any text, or none.
+    """Return the exception for an event whose name marks an error. Its data may be any text, or empty.
 
-    A line `HTTP_STATUS/429` before the data, in a comment, is DashScope's.
+    DashScope puts `HTTP_STATUS/429` in a comment line before the data.
     """
     text = data.decode("utf-8", "replace")
     said = _HTTP_STATUS.search(text)
@@ -97,12 +97,12 @@ def error_event(data: bytes, status: int, statuses: Mapping[str, int]) -> Attemp
 
 
 def checked_event(event: Any, payload: bytes, status: int, statuses: Mapping[str, int]) -> dict[str, Any]:
-    """Return the object in an event.
+    """Return the object of an event.
 
     Raises:
-        AttemptFailed: it is no object, or there is an error in it.
+        AttemptFailed: the event is not an object, or holds an error.
     """
-    if type(event) is list and len(event) == 1:  # how TGI answers on its root path
+    if type(event) is list and len(event) == 1:  # the form of TGI on its root path
         event = event[0]
     if type(event) is not dict:
         text = f"the reply is JSON, but not an object: {problems.show(payload)}"
@@ -113,10 +113,10 @@ def checked_event(event: Any, payload: bytes, status: int, statuses: Mapping[str
 
 
 def check_silent(event: Mapping[str, Any], payload: bytes, status: int, statuses: Mapping[str, int]) -> None:
-    """Look for an error in an event in which the backend finds nothing: a code or a type, and a message.
+    """Check an event in which the backend finds nothing for an error: a code or a type, with a message.
 
     Raises:
-        AttemptFailed: it is one.
+        AttemptFailed: the event is an error.
     """
     if event.get("choices"):
         return
@@ -126,10 +126,10 @@ def check_silent(event: Mapping[str, Any], payload: bytes, status: int, statuses
 
 
 def check_document(event: Any, body: bytes, status: int, statuses: Mapping[str, int]) -> None:
-    """Look for an error in a whole reply that is decoded apart from answers.
+    """Check a whole reply that is not decoded as an answer for an error.
 
     Raises:
-        AttemptFailed: it is no object, there is an error in it, or a choice of it did not come to its end.
+        AttemptFailed: it is not an object, holds an error, or a choice of it did not complete.
     """
     event = checked_event(event, body, status, statuses)
     check_silent(event, body, status, statuses)
@@ -141,10 +141,11 @@ def check_document(event: Any, body: bytes, status: int, statuses: Mapping[str, 
 
 
 def failed_finish(reason: str | None, status: int | None = None) -> Failure | None:
-    """Return the failure that a finish reason stands for; None for one that ends an answer.
+    """Return the failure that a finish reason means; None for the end of an answer.
 
-    `abort` and `error` are vLLM's and SGLang's, `cancelled`, `timeout` and `not_finished` TensorRT-LLM's,
-    `insufficient_system_resource` DeepSeek's, `network_error` Zhipu's, `preempt` MLC's.
+    `abort` and `error` come from vLLM and SGLang; `cancelled`, `timeout` and `not_finished` from
+    TensorRT-LLM; `insufficient_system_resource` from DeepSeek, `network_error` from Zhipu, `preempt` from
+    MLC.
     """
     if not reason or reason in _WHOLE_REASONS:
         return None
@@ -160,7 +161,7 @@ def failed_finish(reason: str | None, status: int | None = None) -> Failure | No
 
 
 def _errors(place: Any, depth: int) -> Iterator[Any]:
-    """Yield what stands under `error` in an object, and in the objects that it holds."""
+    """Yield the values of `error` in an object and in the objects inside it."""
     if isinstance(place, list):
         for one in place:
             yield from _errors(one, depth)
@@ -178,7 +179,7 @@ def _errors(place: Any, depth: int) -> Iterator[Any]:
 
 
 def _is_said(value: Any) -> bool:
-    """Say whether a value speaks of an error, and not of there being none."""
+    """Return whether a value under `error` describes an error, rather than its absence."""
     if isinstance(value, Mapping):
         return any(_is_said(one) for one in value.values())
     if isinstance(value, list):
@@ -197,7 +198,7 @@ def _is_flat_error(place: Mapping[str, Any]) -> bool:
 
 
 class _Found(NamedTuple):
-    """An error, the event that it stands in, and the bytes of that."""
+    """An error, its event, and the bytes of the event."""
 
     error: Any
     event: Any
@@ -205,7 +206,7 @@ class _Found(NamedTuple):
 
 
 def _failure(found: _Found, status: int, statuses: Mapping[str, int], code: int | None = None) -> Failure:
-    """Return the failure that an error stands for: with its own status, where it says or names one."""
+    """Return the failure for an error, with the status that the error gives or implies, if any."""
     for place in (found.error, found.event):
         if code is None and isinstance(place, Mapping):
             code = _coded(place, statuses)
@@ -229,7 +230,7 @@ def _coded(place: Mapping[str, Any], statuses: Mapping[str, int]) -> int | None:
 
 
 def _as_status(code: Any) -> int | None:
-    """Return a code that is an HTTP status of an error, as a number."""
+    """Return a code as a number if it is an HTTP error status."""
     if isinstance(code, str) and code.isdecimal():
         code = int(code)
     return code if type(code) is int and 400 <= code < 600 else None

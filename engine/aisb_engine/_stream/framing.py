@@ -1,4 +1,4 @@
-"""Where a reader is in the framing of a reply (RFC 9112)."""
+"""The states of a reader within the framing of a reply (RFC 9112)."""
 
 from __future__ import annotations
 

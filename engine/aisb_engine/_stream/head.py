@@ -1,4 +1,4 @@
-"""Read the head of an HTTP/1.1 reply: its status and headers, and what they say of the body (RFC 9112)."""
+"""Parse the head of an HTTP/1.1 reply: status, headers, and the length of the body (RFC 9112)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import NamedTuple
 from aisb_engine._stream.problems import invalid_http
 
 LONGEST_HEAD = 65_536
-"""Bytes of a head at most, where `load.max_head` says nothing else."""
+"""The default of `load.max_head`: the maximum bytes of a head."""
 CHUNKED = -1
-"""The length of a body that says its length chunk by chunk."""
+"""The `length` of a body in chunked encoding."""
 _VERSION = b"HTTP/1."
 _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: .*)?")
-_FOLD = re.compile(rb"\r?\n[ \t]+")  # a header that goes on in the next line (RFC 9112, 5.2)
+_FOLD = re.compile(rb"\r?\n[ \t]+")  # a header that continues on the next line (RFC 9112, 5.2)
 
 
 class Head(NamedTuple):
-    """A reply's head. Names of headers are in lower case; repeated headers are joined by commas.
+    """The head of a reply. Header names are in lower case; repeated headers are joined by commas.
 
     `length` is the body's in bytes, `CHUNKED`, or None when the body ends with its connection. `keep_alive`
     says whether the connection can carry another request after this reply.
@@ -32,18 +32,18 @@ class Head(NamedTuple):
 
 
 def end_of_head(data: bytes, at: int, longest: int = LONGEST_HEAD) -> int:
-    """Return where the head that begins at a position ends, its empty line included; -1 when it is not whole.
+    """Return the end of the head that begins at a position, with its empty line; -1 if incomplete.
 
     Raises:
-        AttemptFailed: this is no HTTP/1, or the head is too long.
+        AttemptFailed: the data is not HTTP/1, or the head is too long.
     """
     end = data.find(b"\r\n\r\n", at)
     if data.startswith(_VERSION, at) and at < end <= at + longest and data.find(b"\n\n", at, end) < 0:
         return end + 4  # nearly always
-    begun = data[at:].lstrip(b"\r\n")  # empty lines may come before it
+    begun = data[at:].lstrip(b"\r\n")  # empty lines may precede it
     at = len(data) - len(begun)
     end, size = data.find(b"\r\n\r\n", at), 4
-    bare = data.find(b"\n\n", at, end if end >= 0 else len(data))  # some servers leave the CR out
+    bare = data.find(b"\n\n", at, end if end >= 0 else len(data))  # some servers omit the CR
     if bare >= 0:
         end, size = bare, 2
     if begun[: len(_VERSION)] != _VERSION[: len(begun)]:
@@ -55,7 +55,7 @@ def end_of_head(data: bytes, at: int, longest: int = LONGEST_HEAD) -> int:
 
 @lru_cache(maxsize=64)
 def parse_head(head: bytes) -> Head:
-    """Read a reply's head, up to its empty line. Under load most heads equal an earlier one.
+    """Parse the head of a reply, up to its empty line. Cached, since under load most heads are equal.
 
     Raises:
         AttemptFailed: the head is not valid.
@@ -89,7 +89,7 @@ def _body_length(status: int, headers: Mapping[str, str]) -> int | None:
     length = headers.get("content-length")
     if length is None:
         return None
-    number, *others = {one.strip() for one in length.split(",")}  # the same twice is allowed
+    number, *others = {one.strip() for one in length.split(",")}  # the same value twice is allowed
     if others or not (number.isascii() and number.isdigit() and len(number) < 19):
         raise invalid_http("its content-length is no number", length.encode("latin-1"))
     return int(number)

@@ -1,4 +1,4 @@
-"""The receiving end of a connection: it stamps what arrives, before anything is parsed."""
+"""The receiving end of a connection: it stamps incoming bytes before anything parses them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ now_ns: Final = perf_counter_ns
 
 
 class Inbox:
-    """Takes what arrives on one connection, and gives it to the reader of the reply that is expected.
+    """Passes the bytes of one connection to the reader of the expected reply.
 
-    `ended` is called when a reply is whole or cannot be read on, `exceeded` when more bytes came than a reply
-    may have, and `unexpected` with a stamp and bytes that arrive while no reply is expected.
+    `ended` is called when a reply is complete or cannot be read further, `exceeded` when a reply is too
+    large, and `unexpected` with the stamp and the bytes of data that arrive while no reply is expected.
 
-    A clock that counts from its `began_ns` of `perf_counter_ns`, as a run's does, is read here: calling it
-    costs as much as the rest of what is done with most pieces.
+    For a clock with `began_ns`, such as a `RunClock`, `perf_counter_ns` is read here directly: a call of the
+    clock would cost as much as all other work on most pieces.
     """
 
     def __init__(
@@ -32,19 +32,19 @@ class Inbox:
         self._ended = ended
         self._exceeded = exceeded
         self._reader: StreamReader | None = None
-        self._left: int = 0  # bytes that may still come
+        self._left: int = 0  # bytes that may still arrive
 
     def expect(self, reader: StreamReader, most: int) -> None:
-        """Give what arrives from now on to this reader, `most` bytes of it."""
+        """Pass the bytes that arrive from now on to this reader, up to `most` of them."""
         self._reader = reader
         self._left = most
 
     def stop(self) -> None:
-        """Expect nothing any more."""
+        """Expect no reply any more."""
         self._reader = None
 
     def receive(self, data: bytes) -> None:
-        """Take bytes as they arrive."""
+        """Stamp and pass on bytes that arrived."""
         stamp: int = now_ns() - self._began_ns if self._is_run_clock else self._clock()
         reader = self._reader
         if reader is None:

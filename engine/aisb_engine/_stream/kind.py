@@ -1,4 +1,4 @@
-"""Tell what the body of a reply is by how it begins: a document, or a stream of events or of JSON values."""
+"""Detect from its beginning whether a body is a document, or a stream of events or of JSON values."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ VALUES: Final = 3
 
 BOM: Final = b"\xef\xbb\xbf"
 ENOUGH: Final = 16
-"""How many bytes of a body tell what it is."""
+"""This many bytes of a body are enough to tell its kind."""
 _FIELDS: Final = (b"data", b"event", b"id:", b"retry", b":")
 
 
 def shows_kind(body: bytes) -> bool:
-    """Say whether enough of a body has come to tell what it is."""
+    """Return whether enough of a body has arrived to tell its kind."""
     return len(_beginning(body)) >= ENOUGH
 
 
 def _beginning(body: bytes) -> bytes:
-    """Return a body without what says nothing of it: a byte order mark, and white space."""
+    """Return a body without a byte order mark and leading white space."""
     return body.removeprefix(BOM).lstrip()
 
 
 def is_stream(body: bytes, content_type: str, *, sse: bool) -> bool:
-    """Tell a stream from a document by how the body begins, since some services name the wrong type.
+    """Tell a stream from a document by the beginning of the body, since some services send a wrong type.
 
-    A stream of JSON values begins as a document does, but is not called one.
+    A stream of JSON values begins like a document, so only its content type tells them apart.
     """
     if not sse:
         return not content_type.startswith(("application/json", "text/html"))
@@ -39,5 +39,5 @@ def is_stream(body: bytes, content_type: str, *, sse: bool) -> bool:
 
 
 def only_comments(body: bytes) -> bool:
-    """Say whether the beginning of an event stream holds nothing but comments."""
+    """Return whether the beginning of an event stream holds only comments."""
     return all(not line or line[:1] == b":" for line in body.removeprefix(BOM).splitlines())

@@ -1,4 +1,4 @@
-"""Events that many replies share but for their id: those of the role, of common tokens, and of the end."""
+"""Events that many replies share except for their id: the role, common tokens, and the end."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from aisb._types import Chunk
 
 ID: Final = b'{"id":"'
 BACKSLASH: Final = 92
-LONGEST: Final = 1_024  # bytes of an event that is kept
-MOST: Final = 256  # events that are kept
+LONGEST: Final = 1_024  # maximum bytes of a stored event
+MOST: Final = 256  # maximum number of stored events
 
 
 class KnownEvents:
-    """The chunks that events of earlier replies were decoded to, for a backend that `copies_text`.
+    """The decoded chunks of earlier replies' events, for a backend that `copies_text`.
 
-    Most services give all events of a reply one id, as the first value in the event. Other replies differ
-    in it from event to event; what it says is no part of a chunk.
+    Most services put the id of the reply first in every event. It differs between replies, and is not part of
+    a chunk, so the comparison ignores it.
     """
 
     def __init__(self) -> None:
         self._chunks: dict[bytes, Chunk] = {}
 
     def get(self, payload: bytes) -> Chunk | None:
-        """Return the chunk of an event; None where no such event is known."""
+        """Return the chunk of an event; None if the event is new."""
         return self._chunks.get(_without_id(payload))
 
     def keep(self, payload: bytes, chunk: Chunk) -> None:
-        """Keep the chunk of an event for later replies."""
+        """Store the chunk of an event for later replies."""
         if len(payload) > LONGEST or chunk.tool_calls or chunk.whole is not None:
             return
         if len(self._chunks) >= MOST:
@@ -36,7 +36,7 @@ class KnownEvents:
 
 
 def _without_id(payload: bytes) -> bytes:
-    """Return the bytes of an event from the end of its id on; all of them where no id comes first."""
+    """Return the bytes of an event after its id; all of them if it does not begin with an id."""
     if payload.startswith(ID):
         end = payload.find(b'"', len(ID))
         if end > 0 and payload[end - 1] != BACKSLASH:

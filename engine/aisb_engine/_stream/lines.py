@@ -14,17 +14,17 @@ def check_line(line: bytes) -> None:
     """Refuse a line, without its CRLF, that is too long or holds a line feed.
 
     Raises:
-        AttemptFailed: it does.
+        AttemptFailed: the line is invalid.
     """
     if len(line) > LONGEST_LINE or line.find(b"\n") >= 0:
         raise invalid_http("a line between chunks has no end", line)
 
 
 def read_size(line: bytes) -> int:
-    """Return the size of a chunk in bytes. An extension after the digits is passed over.
+    """Return the size of a chunk in bytes. A chunk extension after the digits is ignored.
 
     Raises:
-        AttemptFailed: there is no number.
+        AttemptFailed: there is no valid number.
     """
     check_line(line)
     digits = line.partition(b";")[0].rstrip(b" \t")
@@ -35,4 +35,4 @@ def read_size(line: bytes) -> int:
 
 
 SIZES: Final[dict[bytes, int]] = {b"%x" % size: size for size in range(1024)}
-"""The sizes of most chunks: to look one up takes a fifth of the time of reading it."""
+"""The sizes of most chunks: a lookup takes a fifth of the time of parsing."""

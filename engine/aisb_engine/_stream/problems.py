@@ -1,4 +1,4 @@
-"""What can be wrong with a reply, in words for its user."""
+"""The failures of malformed or incomplete replies, with messages for users."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SHOWN = 80
 
 
 def show(data: bytes | None) -> str:
-    """Return the beginning of what came, as a person can read it."""
+    """Return the beginning of the received bytes in readable form."""
     return repr((data or b"")[:_SHOWN].decode("utf-8", "replace"))
 
 
 def protocol(text: str, status: int) -> Failure:
-    """Return the failure of a reply that cannot be read."""
+    """Return the failure of a malformed reply."""
     return Failure("protocol", text, status or None)
 
 
@@ -34,22 +34,22 @@ def invalid_http(reason: str, data: bytes) -> AttemptFailed:
 
 
 def of_framing(failure: Failure, status: int, done: bool) -> Failure | None:
-    """Return a failure of framing or compression with the status of its reply; None when [DONE] had come."""
+    """Return a framing or compression failure with the status of its reply; None after [DONE]."""
     return None if done else replace(failure, status=status or None)
 
 
 def unreadable(payload: bytes, error: BaseException, status: int) -> Failure:
-    """Return the failure of an event at which the backend, or who looked at it before, raised."""
+    """Return the failure of an event for which the backend, or an earlier check, raised an exception."""
     if isinstance(error, AttemptFailed):
         return error.failure
     return protocol(f"the backend cannot read {show(payload)} ({exception_words(error)})", status)
 
 
 def parse_odd_json(payload: bytes, status: int) -> Any:
-    """Parse JSON as some services write it: with NaN, and with halves of characters.
+    """Parse invalid JSON that some services write: with NaN, or with lone surrogates.
 
     Raises:
-        AttemptFailed: it is no JSON.
+        AttemptFailed: it is not JSON.
     """
     try:
         return json.loads(payload.decode("utf-8"))
@@ -60,7 +60,7 @@ def parse_odd_json(payload: bytes, status: int) -> Any:
 
 
 def is_json_or_empty(payload: bytes) -> bool:
-    """Say whether these bytes are one JSON value, or none; what is nested too deeply may be one."""
+    """Return whether the bytes are one JSON value or empty; values nested too deeply count as JSON."""
     try:
         return not payload or json.loads(payload) is not ...
     except RecursionError:
@@ -70,7 +70,7 @@ def is_json_or_empty(payload: bytes) -> bool:
 
 
 def is_too_deep(payload: bytes) -> bool:
-    """Say whether these bytes are JSON that is nested too deeply to be read."""
+    """Return whether the bytes are JSON that is nested too deeply for the parser."""
     try:
         json.loads(payload)
     except RecursionError:
@@ -81,12 +81,12 @@ def is_too_deep(payload: bytes) -> bool:
 
 
 def no_events(event: dict[str, Any]) -> None:
-    """Decode an event where there is no backend: there are none."""
+    """Decode nothing: the decoder of a reader without a backend."""
     raise ValueError(f"a document is no stream, and has no event {event!r:.80}")
 
 
 def in_document(body: bytes, status: int) -> Failure | None:
-    """Say why a body that is no stream cannot be one JSON document; None when it may be."""
+    """Return the failure of a body that is neither a stream nor one JSON document; None if it may be one."""
     if body.lstrip()[:1] == b"<":
         text = f"a web page came in place of JSON: {show(body)}; is url the address of the service?"
         return protocol(text, status)
@@ -94,23 +94,23 @@ def in_document(body: bytes, status: int) -> Failure | None:
 
 
 def no_answer(body: bytes, status: int) -> Failure:
-    """Return the failure of a document in which the backend finds nothing."""
+    """Return the failure of a document in which the backend finds no answer."""
     return protocol(f"the reply holds no answer: {show(body)}", status)
 
 
 def empty_stream(status: int) -> Failure:
-    """Return the failure of a stream that ended as it should, and in which there was no answer."""
+    """Return the failure of a stream that ended properly but held no answer."""
     text = "the reply holds no answer: a stream without text, reasoning, tool call and finish reason"
     return protocol(text, status)
 
 
 def cut_in_event(payload: bytes, status: int) -> Failure:
-    """Return the failure of a stream whose last event is not whole."""
+    """Return the failure of a stream whose last event is incomplete."""
     return cut(f"the stream ends in the middle of an event: {show(payload)}", status)
 
 
 def in_stream(says_something: bool, ended: bool, status: int) -> Failure | None:
-    """Say why a stream is no answer; None when it is one. `ended` says that it had its end."""
+    """Return the failure of a stream without a proper answer, if any. `ended`: its end marker arrived."""
     if not says_something:
         return protocol("the reply is empty: a stream without an event that says anything", status)
     return None if ended else cut("the stream ended without a finish reason or [DONE]", status)

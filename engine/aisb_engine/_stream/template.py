@@ -1,4 +1,4 @@
-"""The template of a stream: the bytes around the text of its events, which nearly all of them share."""
+"""The byte template of a stream: nearly all of its events share the bytes around their text."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Decode: TypeAlias = Callable[[dict[str, Any]], Chunk | None]
 
 _OTHER = "~another text~"
 _NUMBER = re.compile(rb"(?<=[:\s])\d{1,15}(?=[,}\s])")
-_MOST_DIGITS = 9  # of a count: what has more is decoded
-_MOST_KNOWN = 64  # beginnings of pieces that one reply keeps: pieces of many tokens have hundreds of lengths
+_MOST_DIGITS = 9  # digits of a count: events with longer ones are decoded
+_MOST_KNOWN = 64  # cached beginnings for each reply: pieces of many tokens have hundreds of lengths
 
 
 class CountedTail(NamedTuple):
-    """What stands after the text of an event that also says a running count, and perhaps the total of tokens.
+    """The bytes after the text of an event that also holds a running count, and perhaps the total tokens.
 
-    `after_text` stands up to the first number, `between` up to the second one; `count_first` says which of
-    them is the count. What follows the last number is the end of the template.
+    `after_text` ends before the first number, `between` before the second; `count_first` tells which of them
+    is the count. The bytes after the last number are the end of the template.
     """
 
     after_text: bytes
@@ -33,12 +33,12 @@ class CountedTail(NamedTuple):
     count_first: bool
 
     def read(self, data: bytes, counts: array[int]) -> str:
-        """Return the text of an event, and add its count to `counts`; empty where it does not match.
+        """Return the text of an event, and append its count to `counts`; empty if it does not match.
 
-        `data` is the event from its text on, up to and with the first byte of the template's end.
+        `data` is the event from its text up to and including the first byte of the template's end.
 
         Raises:
-            ValueError: what should be the text is not one JSON string.
+            ValueError: the text is not one JSON string.
         """
         at = data.rfind(self.after_text)
         numbers = data[at + len(self.after_text) : -1]
@@ -59,11 +59,11 @@ class CountedTail(NamedTuple):
 def find_template(
     payload: bytes, chunk: Chunk, decode: Decode
 ) -> tuple[bytes, bytes, CountedTail | None] | None:
-    """Return what stands before and after an event's text, quotes included; None where it is unclear.
+    """Return the bytes before and after an event's text, with its quotes; None if ambiguous.
 
-    `chunk` is what the event decodes to. It must hold one text, of content or of reasoning, and nothing else
-    but a running count. Another text in its place must decode to that text: so it is the text that stands
-    there. The same holds for a count; then what stands after is what follows the last number.
+    `chunk` is the decoded event. It must hold one text (content or reasoning) and nothing else but a running
+    count. To prove that the right bytes were found, they are replaced by another text, which must decode to
+    that text. The same holds for a count; the bytes after are then those that follow the last number.
     """
     text, usage = chunk.text or chunk.reasoning, chunk.usage
     if not text or chunk != _alone(chunk, text, usage) or b"\n" in payload:
@@ -76,20 +76,20 @@ def find_template(
         if usage is None:
             return before + b'"', b'"' + after, None
         tail = _counted_tail(start, after, chunk, usage, decode)
-    except RAISED:  # the text stands there otherwise, or twice, or it is no text but a name
+    except RAISED:  # the text is escaped in another way, occurs twice, or is a name instead
         return None
     return tail and (before + b'"', *tail)
 
 
 def _alone(chunk: Chunk, text: str, usage: Usage | None) -> Chunk:
-    """Return a chunk of the same kind that holds a text, and a usage, alone."""
+    """Return a chunk of the same kind that holds only a text and a usage."""
     return Chunk("content", text, usage=usage) if chunk.text else Chunk("reasoning", "", text, usage=usage)
 
 
 def _counted_tail(
     start: bytes, after: bytes, chunk: Chunk, usage: Usage, decode: Decode
 ) -> tuple[bytes, CountedTail] | None:
-    """Return the end of the template, and what stands between text and end; None where it is unclear."""
+    """Return the end of the template, and the bytes between text and end; None if ambiguous."""
     count, total = usage.output_tokens, (usage.input_tokens or 0) + (usage.output_tokens or 0)
     holes = []
     for number in _NUMBER.finditer(after):
@@ -109,10 +109,10 @@ def _counted_tail(
 
 
 def piece_start(before: bytes, length: int, size_format: bytes | None, known: dict[int, bytes]) -> bytes:
-    """Return what a piece of this length begins with when it is one whole event that matches.
+    """Return the beginning of a piece of this length that is exactly one matching event.
 
-    With a `size_format` (`%x` or `%X`, and a line end) the event is one chunk of HTTP; then the size of the
-    chunk comes first, which does not count itself and the two line ends. `known` keeps what was returned.
+    With a `size_format` (`%x` or `%X`, and a line end) the event is one HTTP chunk and begins with its size,
+    which excludes the size line and the two line ends. `known` caches the results.
     """
     if len(known) >= _MOST_KNOWN:
         known.clear()
@@ -127,4 +127,4 @@ def _made_start(start: bytes, length: int, size_format: bytes | None) -> bytes:
         size = size_format % max(0, length - digits - 4)
         if len(size) == digits + 2:
             return size + start
-    return b"\n"  # no chunk of HTTP has this length, and nothing begins like this
+    return b"\n"  # no HTTP chunk has this length; no piece begins like this
