@@ -225,12 +225,12 @@ def test_the_text_of_hellaswag_begins_after_its_activity_and_examples_come_from_
     messages = renderer.request(samples.samples[1]).messages
     assert len(messages) == 21
     assert messages[0].content == (
-        "Continue the following text without adding any additional information or formatting:\n"
+        "Continue the following text without adding any additional information or formatting:\n\n"
         "A cook at 0: 00 opens a train book.\n"
         "A) He reads page 0.\nB) He reads page 1.\nC) He reads page 2.\nD) He reads page 3.\n"
         "What is the right option?"
     )
-    assert messages[1].content == "A"
+    assert messages[1].content == "A\n"
     assert messages[-1].content.startswith("A cook at 1: 00 opens a val book.\nA)")
 
 

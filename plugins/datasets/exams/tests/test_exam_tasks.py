@@ -351,9 +351,9 @@ def test_the_five_examples_of_mmlu_are_those_of_the_same_subject(make_task):
     question, answer, *_ = (message.content for message in request.messages)
     assert question == (
         "There is a single choice question about us foreign policy. Answer the question by replying A, B, C or D.\n"
-        "Question: us_foreign_policy dev 0: 0 + 17?\nA. 17\nB. 27\nC. 37\nD. 47\nAnswer:"
+        "Question: us_foreign_policy dev 0: 0 + 17?\nA. 17\nB. 27\nC. 37\nD. 47\nAnswer: "
     )
-    assert answer == "A"
+    assert answer == "A\n"
 
 
 def test_the_text_form_of_mmlu_is_the_one_that_published_numbers_were_made_with(make_task):

@@ -71,13 +71,13 @@ def _numbers(text: str, gold: str) -> float:
 
 
 class LEvalScore(Evaluator):
-    """The measure of each L-Eval set: letters, a number, True or False, exact text, or ROUGE-L."""
+    """The measure of each L-Eval set: letters, a number, True or False, text with the answer, or ROUGE-L."""
 
     reads = "text"
 
     def __init__(self) -> None:
         self._rouge = Rouge(headline="rougeL")
-        self._texts = TokenF1()
+        self._texts = TokenF1(headline="contained")
         self._numbers, self._choices = NumericMatch(), ChoiceMatch()
         self._number, self._line = number(), answer_line()
 
@@ -100,6 +100,8 @@ class LEvalScore(Evaluator):
         if kind == "label":
             words = re.findall(r"\b(?:true|false)\b", text.casefold())
             return _figure(float(words[:1] == [gold.casefold()]))
+        if str(fields["set"]) == "codeU" and not line:  # what a call returns is said last
+            text = text.splitlines()[-1] if text else ""
         return _figure(self._texts.score(text, sample).value)
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:

@@ -30,7 +30,7 @@ SYSTEMS = {
     ),
     "number": (
         "Given several question answer pairs, you need to follow a similar format to answer the last "
-        "question. Make sure the response is end with The answer is _ ."
+        "question. Make sure the response is end with The answer is _ . "
     ),
     "label": (
         "Now you are given a scientific fiction. I will ask you some questions and the answer should be "
@@ -38,15 +38,15 @@ SYSTEMS = {
         "instead of your background knowledge."
     ),
     "codeU": (
-        "Now you are given a code base with many functions and their comments. At its end some of the "
-        "functions are called. Read them with care, and say what the call returns. End with: "
-        "The answer is _ ."
+        "Now you are given a code base consisting of a large amount of functions and the corresponding "
+        "comments. In the end, I will call some functions defined in the code base. Please carefully read "
+        "these codes and comments and answer the question."
     ),
     "topic_retrieval_longchat": (
         "Below is a record of our previous conversation on many different topics. You are the ASSISTANT, and "
         "I am the USER. At the beginning of each topic, the USER will say 'I would like to discuss the topic "
-        "of <TOPIC>'. Memorize each <TOPIC>. At the end I will ask for one of them; answer with the topic "
-        "alone."
+        "of <TOPIC>'. Memorize each <TOPIC>. At the end of the record, I will ask you to retrieve the "
+        "first/second/third topic names. Now the record start."
     ),
     "rouge": (
         "Now you are given a very long document. Please follow the instruction after this document. These "
@@ -103,7 +103,7 @@ def leval(*, files: DataFiles) -> Iterator[Row]:
             for asked, answer in zip(row["instructions"], row["outputs"], strict=True):
                 yield {
                     "system": system,
-                    "asked": _leval_prompt(kind, row["input"], asked, answer),
+                    "asked": _leval_prompt(name, kind, row["input"], asked, answer),
                     "answer": _leval_gold(name, kind, answer),
                     "question": asked,
                     "set": name,
@@ -111,13 +111,14 @@ def leval(*, files: DataFiles) -> Iterator[Row]:
                 }
 
 
-def _leval_prompt(kind: str, document: str, asked: str, answer: str) -> str:
+def _leval_prompt(name: str, kind: str, document: str, asked: str, answer: str) -> str:
     if kind == "number":
-        return f"{document}\n\n{asked}"
+        return f"{document}\n\n{asked}\n"
     if kind == "rouge":
-        ask = f"Instruction: {asked}\nAnswer this question with {len(answer.split())} words."
+        end = "?" if name == "natural_question" else ""
+        ask = f"Instruction: {asked}{end}\nAnswer this question with {len(answer.split())} words."
         return f"Document is as follows. {document}\n{ask}"
-    return f"Document is as follows. {document}\nQuestion: {asked}\nAnswer:"
+    return f"Document is as follows.\n{document}\nQuestion:{asked}\nAnswer:"
 
 
 def _leval_gold(name: str, kind: str, answer: str) -> str:

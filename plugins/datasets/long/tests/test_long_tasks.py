@@ -227,6 +227,10 @@ def test_longbench_sets_are_graded_as_its_own_script_does(name, answer, gold, va
         ("sci_fi", "False", "True", 0),
         ("gsm100", "so 12 + 6. The answer is 18 .", "18", 1),
         ("codeU", "The answer is old mills.", "old mills", 1),
+        ("codeU", "f(2) returns 4.\nThe call returns 7.", "7", 1),
+        ("codeU", "f(2) returns 4.\nThe call returns 7.", "4", 0),
+        ("topic_retrieval_longchat", "The first topic is the life of bees.", "The life of bees", 1),
+        ("topic_retrieval_longchat", "The first topic is mills.", "The life of bees", 0),
         ("gov_report_summ", "", "some words", 0),
     ],
 )
@@ -241,7 +245,7 @@ def test_the_letters_of_several_options_are_read(text, found):
     assert letters(text) == found
 
 
-@pytest.mark.parametrize(("depth", "low", "high"), [(0, 0, 0.01), (52, 0.45, 0.6), (100, 0.9, 1)])
+@pytest.mark.parametrize(("depth", "low", "high"), [(0, 0, 0.01), (50, 0.45, 0.6), (100, 0.9, 1)])
 def test_a_fact_stands_at_its_depth_in_a_text_of_the_length_asked_for(make_task, depth, low, high):
     _, samples, _ = make_task(f"needle:4k:depth={depth}")
     assert len(samples) == 4

@@ -143,7 +143,7 @@ def test_the_four_examples_are_the_fixed_ones_of_the_train_split(make_task):
     request = renderer.request(samples.samples[7])
     assert [message.content for message in request.messages[:2]] == [
         "Question: train 7364: 2 * 7364?\nLet's think step by step\nAnswer:",
-        "It is 2*7364 = 14728.\nThe answer is 14728",
+        "It is 2*7364 = 14728.\nThe answer is 14728\n",
     ]
     asked = [message.content.split(":")[1] for message in request.messages if message.role == "user"]
     assert asked == [" train 7364", " train 1708", " train 669", " train 6724", " test 7"]
@@ -152,8 +152,8 @@ def test_the_four_examples_are_the_fixed_ones_of_the_train_split(make_task):
 def test_the_text_variant_is_one_string_that_ends_where_the_answer_begins(make_task):
     _, samples, renderer = make_task("gsm8k:text")
     request = renderer.request(samples.samples[7])
-    assert request.text.count("Let's think step by step\nAnswer:\nIt is") == 4
-    assert request.text.endswith("\n\nQuestion: test 7: 2 * 7?\nLet's think step by step\nAnswer:")
+    assert request.text.count("Let's think step by step\nAnswer:\nIt is 2*") == 4
+    assert request.text.endswith("\n\nQuestion: test 7: 2 * 7?\nLet's think step by step\nAnswer:\n")
     assert request.params == {"max_tokens": 512}
 
 

@@ -153,7 +153,7 @@ def test_examples_are_other_rows_with_their_first_answer(make_task):
     _, samples, renderer = make_task("triviaqa")
     turns = [message.content for message in renderer.request(samples.samples[1]).messages]
     assert turns[0].endswith("'The answer is '.\nQ: Who painted the ceiling?")
-    assert turns[1] == "A: The answer is Ada Brun."
+    assert turns[1] == "A: The answer is Ada Brun.\n"
     assert [turn.splitlines()[-1] for turn in turns[::2]][-1] == "Q: In which year?"
     assert len(turns) == 11
     assert "In which year" not in "".join(turns[:-1])

@@ -23,6 +23,8 @@ RESULTS = ("models", "datasets", "model_dataset_combinations", "work_dir")
 CONFIG_NAME = re.compile(r"[\w.+@=-]+")
 PACKAGE = "ais_bench.benchmark.configs"
 """The package under which config files include those that come with the reference."""
+DATA_PACKAGE = "ais_bench.datasets"
+"""The package of the reference's data folder, where a config of the synthetic data lies."""
 
 
 @dataclass(slots=True)
@@ -40,7 +42,8 @@ def read_config(path: Path, folders: Sequence[Path] = ()) -> ConfigFile:
     Raises:
         ConfigError: what cannot be read, each with its line.
     """
-    reader = _Reader([_resolved(path.parent), *map(_resolved, folders)], Budget())
+    roots = [_resolved(path.parent), *map(_resolved, folders)]
+    reader = _Reader([*roots, *_data_folders(roots)], Budget())
     scope = reader.read(path, [])
     budget = Budget(steps=LARGEST_RESULT)
     try:
@@ -150,6 +153,10 @@ class _Includes:
             place = root.joinpath(*rest).with_suffix(".py")
             if place.is_file():
                 return self._file(place, module)
+        if module.startswith(f"{DATA_PACKAGE}."):
+            below = parts[len(DATA_PACKAGE.split(".")) :]
+            for root in _data_folders(self.reader.roots):
+                return self._file(root.joinpath(*below).with_suffix(".py"), module)
         if inside and (found := stub(rest[0], rest[-1])) is not None:
             return found
         where = "the config folder" if inside else "this file's folder or the config folder"
@@ -167,6 +174,13 @@ class _Includes:
                 raise UnreadableError(f"there is no file {place} to include")
             return found
         return self.reader.include(real, [*self.above, _resolved(self.path)])
+
+
+def _data_folders(roots: Sequence[Path]) -> list[Path]:
+    """Return the data folders of the copies of the reference whose config folders these are."""
+    names = tuple(PACKAGE.split("."))
+    folders = [root.parents[1] / "datasets" for root in roots if root.parts[-len(names) :] == names]
+    return [_resolved(folder) for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 
 def _text(path: Path) -> str:
