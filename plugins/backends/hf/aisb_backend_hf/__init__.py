@@ -13,13 +13,13 @@ __all__ = ["HFBase", "HFChat", "HFVision"]
 
 @hookimpl
 def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
-    """Offer the ways to ask a model."""
+    """Declare the backends."""
     return {"hf-base": HFBase, "hf-chat": HFChat, "hf-vision": HFVision}
 
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Offer the model files `hf_base_model`, `hf_chat_model` and `hf_qwenvl_model`."""
+    """Declare the folder of the model files `hf_base_model`, `hf_chat_model` and `hf_qwenvl_model`."""
     from importlib.resources import files
 
     return [files("aisb_backend_hf")]

@@ -1,4 +1,4 @@
-"""The backends: what can be set, and how a request gets to the model."""
+"""The backends: their options, and the path of a request to the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     AnyEngine: TypeAlias = LocalEngine | VisionEngine
 
 _LOADING = threading.Lock()
-"""One model is loaded at a time: two that load at once need the memory of both twice."""
+"""Only one model loads at a time, since loading takes more memory than the loaded model."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -69,14 +69,14 @@ class LocalModel(Backend):
 
     @property
     def model(self) -> str:
-        """What is asked: a resumed run must not ask another model."""
+        """The identity of the model: a resumed run must use the same one."""
         more = {"adapter": self.adapter, "dtype": self.dtype if self.dtype != "auto" else None}
         more |= self._asked_otherwise()
         said = [f"{key} {value}" for key, value in more.items() if value]
         return self.path + (f" ({', '.join(said)})" if said else "")
 
     def _asked_otherwise(self) -> dict[str, str]:
-        """Return what else changes the answers, by a word for it."""
+        """Return the other settings that change the answers, by name."""
         return {"window": f"{self.max_seq_len}"} if self.max_seq_len else {}
 
     def check_params(self, params: Mapping[str, Any]) -> None:
@@ -84,7 +84,7 @@ class LocalModel(Backend):
         refuse_beam_search(params)
 
     def pin(self, worker: int, workers: int) -> Mapping[str, str]:
-        """Return the environment of one of several workers: its own devices, or its share of the cores."""
+        """Return the environment variables that give one of several workers its devices or cores."""
         from aisb_backend_hf._libraries import need
 
         need("torch", why="a local model")
@@ -105,12 +105,12 @@ class LocalModel(Backend):
         return device.pin(kind, worker, workers, each)
 
     async def probe(self) -> ServiceInfo:
-        """Load the model, unless it is loaded; say what it is."""
+        """Load the model unless it is loaded, and describe it."""
         engine = await self._ready()
         return ServiceInfo(models=(self.path,), notes=tuple(engine.notes), detail=engine.notes[0])
 
     async def identity(self) -> Mapping[str, Any]:
-        """Return the revision of the weights, and hashes of configuration and chat template."""
+        """Return the revision of the weights, and hashes of the configuration and the chat template."""
         return self._engine.identity(self.source().file) if self._engine else {}
 
     async def generate(self, request: Request) -> AsyncIterator[Chunk]:
@@ -127,19 +127,19 @@ class LocalModel(Backend):
             row.cancelled = True
 
     async def counters(self) -> Mapping[str, float]:
-        """Return what the model has done so far."""
+        """Return the counts of the work so far."""
         return self._engine.meter.counters() if self._engine else {}
 
     def live(self) -> str:
-        """Return what the model does at the moment."""
+        """Return a line about the current work."""
         return self._engine.meter.line() if self._engine else ""
 
     def summary(self) -> str:
-        """Return what the model has done in all."""
+        """Return a line about all work."""
         return self._engine.meter.summary() if self._engine else ""
 
     async def aclose(self) -> None:
-        """End the model's thread."""
+        """Stop the model's thread."""
         import asyncio
 
         if self._engine:
@@ -162,10 +162,11 @@ class LocalModel(Backend):
         )
 
     async def _ready(self) -> AnyEngine:
-        """Load the model once, in a thread, as loading takes its time.
+        """Load the model once, in a thread, because that takes long.
 
-        The thread ends then, and OpenMP's threads with it. If they stayed, there would be more of them than
-        cores, and those of the thread that computes would not wait awake: a step takes twice as long then.
+        The thread ends afterwards, and its OpenMP threads with it. If they stayed, there would be more OpenMP
+        threads than cores, so that the computing thread's own would sleep instead of spinning between steps,
+        and a step would take twice as long.
         """
         import asyncio
         from concurrent.futures import ThreadPoolExecutor
@@ -180,7 +181,7 @@ class LocalModel(Backend):
             return self._engine
 
     def _made(self) -> AnyEngine:
-        """Load the model, and return what asks it."""
+        """Load the model, and return its engine."""
         raise NotImplementedError
 
 
@@ -214,7 +215,7 @@ class HFModel(LocalModel):
 
     @property
     def concurrency(self) -> int:  # type: ignore[override]
-        """How many requests wait here at a time: enough to sort them, and to fill every batch."""
+        """How many requests are queued at a time: enough to sort them by length and to fill every batch."""
         return 512 if self.batch_size == "auto" else max(64, 8 * self.batch_size)
 
     async def logprob(self, request: Request) -> Sequence[TokenScores]:
@@ -251,7 +252,7 @@ class HFModel(LocalModel):
         return LocalEngine(loaded, settings, lambda: self.clock(), turns=self._turns or self.renders)
 
     def _prepare(self, tokenizer: Any) -> None:
-        """Make the tokenizer ready for this way of asking."""
+        """Prepare the tokenizer for this backend."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -262,7 +263,7 @@ class HFBase(HFModel):
 
     @property
     def renders(self) -> bool:
-        """Whether a chat task's messages go through a chat template: that of a tokenizer that is named."""
+        """Whether the chat template of an explicitly set tokenizer renders messages of a chat task."""
         from aisb_backend_hf._chat import has_template
 
         return self.tokenizer_path is not None and has_template(self.tokenizer_path)

@@ -1,4 +1,4 @@
-"""Prompts as a model reads them: a text as it is, messages through the tokenizer's own chat template."""
+"""Prompts for a model: a text unchanged, messages rendered by the tokenizer's own chat template."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _MARK = "THE ANSWER STANDS HERE"
 
 
 def set_template(tokenizer: Any, given: str | None, path: str) -> None:
-    """Give the tokenizer a chat template, where one is named; refuse a tokenizer that has none.
+    """Set the tokenizer's chat template if one is given; refuse a tokenizer without any.
 
     Raises:
-        UsageError: there is none, or the file that is named cannot be read.
+        UsageError: there is no template, or its file cannot be read.
     """
     if given is not None:
         text = given
@@ -40,16 +40,16 @@ def has_template(folder: str) -> bool:
         return True
     try:
         config = json.loads((place / "tokenizer_config.json").read_text("utf-8"))
-    except (OSError, ValueError):  # what is wrong with it is said when it is loaded
+    except (OSError, ValueError):  # loading the tokenizer reports what is wrong
         return False
     return isinstance(config, dict) and bool(config.get("chat_template"))
 
 
 def rendered(tokenizer: Any, messages: Sequence[Message], params: Mapping[str, Any]) -> str:
-    """Return messages as the text that the model was trained on, with the beginning of its turn.
+    """Render messages as the text that the model was trained on, up to the beginning of its turn.
 
     Raises:
-        UsageError: the messages hold more than text, or the template refuses them.
+        UsageError: the messages hold more than text, or the template rejects them.
     """
     turns = [{"role": message.role, "content": _text(message), **calls_in(message)} for message in messages]
     more = dict(params.get("chat_template_kwargs") or {})
@@ -57,7 +57,7 @@ def rendered(tokenizer: Any, messages: Sequence[Message], params: Mapping[str, A
         more["tools"] = params["tools"]
     try:
         text = tokenizer.apply_chat_template(turns, tokenize=False, **{"add_generation_prompt": True, **more})
-    except Exception as error:  # what a template raises is its own
+    except Exception as error:  # a template may raise anything
         words = " ".join(str(error).split())[:300]
         raise UsageError(
             f"the chat template refuses these messages: {type(error).__name__}: {words}"
@@ -66,7 +66,7 @@ def rendered(tokenizer: Any, messages: Sequence[Message], params: Mapping[str, A
 
 
 def end_of_turn(tokenizer: Any) -> frozenset[int]:
-    """Return the special token with which the template ends an answer; some models name no other end."""
+    """Return the special token that ends an answer in the template; some models declare no other end."""
     turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": _MARK}]
     try:
         _, mark, after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(_MARK)
@@ -78,7 +78,7 @@ def end_of_turn(tokenizer: Any) -> frozenset[int]:
 
 
 def calls_in(message: Message) -> dict[str, Any]:
-    """Return the calls that a message makes or answers, as chat templates read them: arguments as objects."""
+    """Return the calls that a message makes or answers, with arguments as objects for chat templates."""
     calls = [
         {
             "id": call["id"],

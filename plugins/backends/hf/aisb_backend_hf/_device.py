@@ -1,4 +1,4 @@
-"""Where a model runs: the device asked for, how many there are, their memory, and a worker's own."""
+"""The devices of a machine: selection, number, memory, and assignment to workers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from aisb import UsageError
 
 DEVICE_VARIABLES = {"cuda": "CUDA_VISIBLE_DEVICES", "npu": "ASCEND_RT_VISIBLE_DEVICES"}
-"""What tells a process which devices are its own."""
+"""The environment variable that limits a process to some devices."""
 
 
 def resolve_device(asked: str) -> str:
-    """Return the kind of device to use: the one asked for, or the best there is.
+    """Return the kind of device to use: the requested one, or the best available.
 
     Raises:
-        UsageError: there is no such device here.
+        UsageError: this machine has no such device.
     """
     there = [kind for kind in ("cuda", "npu", "mps") if count(kind)]
     if asked == "auto":
@@ -30,7 +30,7 @@ def resolve_device(asked: str) -> str:
 
 
 def count(kind: str) -> int:
-    """Return how many devices of a kind torch can use; a machine has no number of cpus in this sense."""
+    """Return the number of devices of a kind that torch can use; CPUs are not counted."""
     import torch
 
     if kind == "cuda":
@@ -47,7 +47,7 @@ def count(kind: str) -> int:
 
 
 def pin(kind: str, worker: int, workers: int, each: int) -> dict[str, str]:
-    """Return what a worker's environment must say so that it has its own devices, or its share of cores."""
+    """Return the environment variables that give a worker its own devices, or its share of the cores."""
     if kind in DEVICE_VARIABLES:
         own = os.environ.get(DEVICE_VARIABLES[kind], "")
         names = own.split(",") if own else [str(number) for number in range(count(kind))]
@@ -56,7 +56,7 @@ def pin(kind: str, worker: int, workers: int, each: int) -> dict[str, str]:
 
 
 def memory(device: Any) -> tuple[int, int]:
-    """Return the bytes of memory that are in use here and that are free, on a device."""
+    """Return the bytes of a device's memory that this process uses, and those that are free."""
     import torch
 
     if device.type == "cuda":
@@ -67,7 +67,7 @@ def memory(device: Any) -> tuple[int, int]:
 
 
 def release(device: Any) -> None:
-    """Give back what the allocator keeps for later."""
+    """Return the allocator's cached memory to the device."""
     import gc
 
     import torch
@@ -80,7 +80,7 @@ def release(device: Any) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory ran out; torch has no one class for it on all devices."""
+    """Return whether an error means "out of memory"; torch has no single class for it on all devices."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -92,7 +92,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def bytes_text(count: float) -> str:
-    """Write a number of bytes as people read it."""
+    """Format a number of bytes for people."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 

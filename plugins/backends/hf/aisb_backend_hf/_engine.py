@@ -1,4 +1,4 @@
-"""A loaded model with its scheduler: requests made into rows of tokens, within the model's window."""
+"""A loaded model with its scheduler: turns requests into rows of tokens within the context window."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DEFAULT_MAX_TOKENS = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How requests are worked on."""
+    """How requests are processed."""
 
     batch_size: int | Literal["auto"] = "auto"
     batch_padding: bool = True
@@ -43,7 +43,7 @@ class Settings:
 
 
 class LocalEngine:
-    """One model at work."""
+    """A loaded model that answers requests."""
 
     def __init__(
         self, loaded: Loaded, settings: Settings, clock: Callable[[], int], *, turns: bool = False
@@ -85,14 +85,14 @@ class LocalEngine:
         self.notes = [loaded.line(), *can.notes()]
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to travel: a model is loaded by each process for itself."""
+        """Refuse to be pickled: each process loads the model itself."""
         raise TypeError("a model stays in its process")
 
     def ask(self, request: Request) -> BatchRow:
-        """Take a request; its answer comes through the row's stream.
+        """Submit a request; the answer arrives on the row's stream.
 
         Raises:
-            AttemptFailed: the prompt is longer than the model's window.
+            AttemptFailed: the prompt exceeds the context window.
         """
         params = own_names(request.params)
         prompt = self._within(self._prompt(request), most_tokens(params))
@@ -110,10 +110,10 @@ class LocalEngine:
         return row
 
     def score(self, request: Request) -> tuple[list[int], ScoredText]:
-        """Take a request for scores; return its context's tokens, and what the scores come through.
+        """Submit a request for scores; return the tokens of its context, and the texts that get the scores.
 
         Raises:
-            AttemptFailed: context and continuation are longer than the model's window.
+            AttemptFailed: context and continuation exceed the context window.
         """
         context, marks = self._context(request)
         alone = self._encode(context, special=marks) if context else []
@@ -143,22 +143,22 @@ class LocalEngine:
         return alone, item
 
     def _begun(self, whole: list[int]) -> list[int]:
-        """Let a text that follows nothing follow the token that begins texts: its first is foretold, too.
+        """Put the beginning-of-text token before a text without context, so that its first token has a score.
 
-        The token is that of lm-evaluation-harness: the tokenizer's bos_token, and else its eos_token.
+        As in lm-evaluation-harness, it is the tokenizer's bos_token, or else its eos_token.
         """
         said = (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id)
         begin = next((token for token in said if token is not None), None)
         return whole if begin is None or whole[:1] == [begin] else [begin, *whole]
 
     def identity(self, path: Path) -> dict[str, Any]:
-        """Return what tells the model from others of its name."""
+        """Return what distinguishes the model from others of the same name."""
         from aisb_backend_hf._identity import model_identity
 
         return model_identity(self._loaded.model, self._tokenizer, path)
 
     def close(self) -> None:
-        """End the work."""
+        """Stop the scheduler."""
         self._scheduler.close()
 
     def _prompt(self, request: Request) -> list[int]:
@@ -170,7 +170,7 @@ class LocalEngine:
         return self._encode(request.text or "", special=True)
 
     def _context(self, request: Request) -> tuple[str, bool]:
-        """Return the text that continuations follow, and whether the tokenizer's marks belong around it."""
+        """Return the text before the continuations, and whether the tokenizer adds its special tokens."""
         if request.messages is not None:
             return chat.rendered(self._tokenizer, request.messages, request.params), False
         return request.text or "", True
@@ -197,14 +197,14 @@ class LocalEngine:
 
 
 def own_names(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters that are set, under the names that are used here."""
+    """Return the set parameters under the names of this backend."""
     return {
         sampling.OTHER_NAMES.get(name, name): value for name, value in params.items() if value is not None
     }
 
 
 def most_tokens(params: Mapping[str, Any]) -> int:
-    """Return how many tokens an answer may have."""
+    """Return the maximum number of tokens of an answer."""
     return int(params.get("max_tokens") or DEFAULT_MAX_TOKENS)
 
 
@@ -218,7 +218,7 @@ def make_row(
     window: int,
     streamed: bool,
 ) -> BatchRow:
-    """Return a prompt, shorter than the window, with all that decides how it is answered."""
+    """Return the row for a prompt that fits the context window, with its sampling parameters."""
     import torch
 
     ends = ends | frozenset(_ids(params.get("stop_token_ids"))) | frozenset(_ids(params.get("eos_token_id")))

@@ -1,4 +1,4 @@
-"""Answering rows token by token: prompts computed in batches, then a step for all rows at once."""
+"""Generate token by token: prompts are computed in batches, then all rows advance together."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from aisb_backend_hf._requests import BatchRow
 from aisb_backend_hf._rows import Alone, BatchRows, layers_of, past
 
 _EACH_ROW = hasattr(modeling_utils, "slice_logits_to_keep")
-"""Whether a model computes logits at a place of each row's own."""
+"""Whether a model can compute logits at a different position in each row."""
 
 
 class Generation:
-    """The rows in flight of one model. `budget` is how many prompt tokens are computed at once."""
+    """The rows in flight of one model. `budget` is the number of prompt tokens computed at once."""
 
     def __init__(
         self,
@@ -42,16 +42,16 @@ class Generation:
 
     @property
     def held(self) -> int:
-        """How many bytes the keys and values of the rows have."""
+        """The bytes of the rows' keys and values."""
         return self._kept.held
 
     @property
     def longest(self) -> int:
-        """The most tokens that a row has."""
+        """The number of tokens of the longest row."""
         return max(self._kept.lengths, default=0)
 
     def fill(self, rows: Sequence[BatchRow]) -> Iterator[tuple[list[BatchRow], torch.Tensor]]:
-        """Compute prompts and let their rows join, batch by batch; yield each with its logits."""
+        """Compute prompts batch by batch and add their rows; yield each batch with its logits."""
         if isinstance(self._kept, Alone):
             for row in rows:
                 logits = self._kept.start(row.tokens)
@@ -82,14 +82,14 @@ class Generation:
         return logits
 
     def leave(self, row: BatchRow) -> None:
-        """Let a row go."""
+        """Remove a row."""
         place = self.rows.index(row)
         self._kept.leave(place)
         self.rows[place] = self.rows[-1]
         self.rows.pop()
 
     def clear(self) -> list[BatchRow]:
-        """Let everything go that takes memory; return the rows, which can be filled in again."""
+        """Free all memory; return the rows, which can be filled again."""
         rows, self.rows = self.rows, []
         self._kept.clear()
         if self.prefixes:
@@ -97,7 +97,7 @@ class Generation:
         return rows
 
     def _prefix(self, row: BatchRow) -> Prefix | None:
-        """Return the longest beginning of a row that is known, or is worth computing for others, too."""
+        """Return the longest prefix of a row that is cached, or worth computing because others share it."""
         if self.prefixes is None:
             return None
         tokens = row.tokens
@@ -113,7 +113,7 @@ class Generation:
         return self.prefixes.keep(made)
 
     def _compute(self, parts: list[list[int]], prefix: Prefix | None) -> tuple[torch.Tensor, Any]:
-        """Compute rows of tokens after a prefix; return the logits after each, and keys and values."""
+        """Compute rows of tokens after a prefix; return each row's last logits, and keys and values."""
         device = self._model.device
         width, begun = max(map(len, parts)), prefix.length if prefix else 0
         ids = torch.tensor([part + [0] * (width - len(part)) for part in parts], device=device)
@@ -154,7 +154,7 @@ def _left(begun: int, row: BatchRow) -> int:
 
 
 def _last_places(lengths: list[int], begin: int, end: int, device: Any) -> dict[str, Any]:
-    """Return where the logits are wanted: after the last token of each row, which is padded behind it."""
+    """Return the positions of the needed logits: the last token of each row, before its padding."""
     if len(set(lengths)) == 1:
         return {"logits_to_keep": 1}
     if _EACH_ROW:

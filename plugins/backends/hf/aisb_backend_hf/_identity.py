@@ -1,4 +1,4 @@
-"""What tells a loaded model from others of its name: the revision of its weights and its chat template."""
+"""What distinguishes a loaded model from others of its name: revision of the weights, chat template."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SNAPSHOT = re.compile(r"/snapshots/([0-9a-f]{40})(?:/|$)")
 
 
 def model_identity(model: Any, tokenizer: Any, path: Path) -> dict[str, Any]:
-    """Return the revision, as the cache of the hub or the configuration has it, and hashes of files."""
+    """Return the revision from the hub's cache or the configuration, and hashes of files."""
     import transformers
 
     said = getattr(getattr(model, "config", None), "_commit_hash", None)

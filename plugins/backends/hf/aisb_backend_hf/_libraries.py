@@ -1,4 +1,4 @@
-"""Importing torch and transformers, and saying in plain words what is wrong where that fails."""
+"""Import torch and transformers, and explain in plain words why an import fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def need(library: str, *, why: str, install: str = INSTALL) -> Any:
     """Import a library.
 
     Raises:
-        PluginError: it is not installed, or cannot be imported; says what to install.
+        PluginError: it is not installed or cannot be imported; the message says what to install.
     """
     try:
         return import_module(library)
@@ -26,7 +26,7 @@ def need(library: str, *, why: str, install: str = INSTALL) -> Any:
 
 
 def explained(library: str, error: BaseException) -> str:
-    """Say why an import fails, or something that is imported late: two libraries that do not fit, mostly."""
+    """Explain a failed import, early or late: mostly two libraries with incompatible versions."""
     words = " ".join(str(error).split())[:300]
     if "register_fake" in words or "torchvision::nms" in words:
         return (

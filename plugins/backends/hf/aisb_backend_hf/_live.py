@@ -1,4 +1,4 @@
-"""What a local model does at the moment, in one line: tokens a second, rows in the batch, memory."""
+"""The current work of a local model in one line: tokens a second, rows in the batch, memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RATE_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Meter:
-    """Counts of one model's work. `computed` tokens include `padding`; `reused` ones were not computed."""
+    """Counts of one model's work. `computed` tokens include `padding`; `reused` tokens came from a cache."""
 
     generated: int = 0
     prompts: int = 0
@@ -27,7 +27,7 @@ class Meter:
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
 
     def look(self) -> None:
-        """Remember how much has been done by now."""
+        """Record the amount of work so far."""
         now = time.monotonic()
         if self._seen and now - self._seen[-1][0] < RATE_SECONDS / 20:
             return
@@ -36,19 +36,19 @@ class Meter:
             self._seen.popleft()
 
     def rate(self) -> float | None:
-        """Return tokens a second over the last seconds."""
+        """Return the tokens a second over the last few seconds."""
         if len(self._seen) < 2:
             return None
         (began, first), (ended, last) = self._seen[0], self._seen[-1]
         return (last - first) / (ended - began) if ended > began else None
 
     def line(self) -> str:
-        """Return the line that is shown while a run goes on."""
+        """Return the line for the display during a run."""
         from aisb_backend_hf._device import bytes_text
 
         rate = self.rate()
         parts = [f"{rate:.0f} tokens/s"] if rate is not None else []
-        if self.rows:  # and not while texts are scored
+        if self.rows:  # not while texts are scored
             parts.append(f"batch {self.rows} of {self.limit}")
         if self.memory:
             parts.append(f"memory {bytes_text(self.memory)}")
@@ -57,13 +57,13 @@ class Meter:
         return ", ".join(parts)
 
     def summary(self) -> str:
-        """Return what has been done in all, as a run's log keeps it."""
+        """Return a summary of all work for a run's log."""
         share = self.padding / self.computed if self.computed else 0.0
         line = f"{self.computed} tokens computed, {share:.1%} padding, {self.reused} not computed again"
         return f"{line}; up to {self.most_rows} rows at once" if self.most_rows else line
 
     def counters(self) -> dict[str, float]:
-        """Return the counts under the names that a run keeps them by."""
+        """Return the counts under the names used in a run's record."""
         return {
             "hf:prompt_tokens": self.prompts,
             "hf:generation_tokens": self.generated,

@@ -1,4 +1,4 @@
-"""Loading a model and its tokenizer from a folder, and saying what is wrong with it where that fails."""
+"""Load a model and its tokenizer from a folder, and explain what is wrong with it if that fails."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from aisb_backend_hf._libraries import explained, need
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
 WINDOW_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 UNLIMITED_LENGTH = 1 << 24
-"""A tokenizer's length from which on it means "none"."""
+"""A tokenizer's maximum length from this value on means "none"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSource:
-    """What is loaded, and how. A model that `sees` is loaded with the processor of its images."""
+    """What is loaded, and how. A model that `sees` is loaded with its image processor."""
 
     path: str
     sees: bool = False
@@ -36,15 +36,15 @@ class ModelSource:
 
     @property
     def file(self) -> Path:
-        """The path, its `~` written out."""
+        """The path with `~` expanded."""
         return Path(self.path).expanduser()
 
 
 @dataclass(slots=True)
 class Loaded:
-    """A model that is ready. `window` is its context in tokens, None where it says none.
+    """A loaded model. `window` is its context window in tokens, None if it declares none.
 
-    `processor` makes images and texts into what a model takes that sees.
+    `processor` prepares images and text for a vision model.
     """
 
     model: Any
@@ -56,7 +56,7 @@ class Loaded:
     processor: Any = None
 
     def line(self) -> str:
-        """Say what was loaded, in how many seconds, and where it is."""
+        """Return a line with what was loaded, how long it took, and the device."""
         model = self.model
         parameters = sum(weight.numel() for weight in model.parameters())
         size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
@@ -71,9 +71,9 @@ def load(source: ModelSource) -> Loaded:
     """Load a model and its tokenizer.
 
     Raises:
-        UsageError: the folder is not one, or what it holds is missing, torn or needs code of its own.
-        PluginError: a library is missing, or does not fit another.
-        ServiceError: memory ran out.
+        UsageError: the folder does not exist, or files are missing, damaged or need their own code.
+        PluginError: a library is missing, or incompatible with another.
+        ServiceError: out of memory.
     """
     began = time.monotonic()
     need("torch", why="a local model")
@@ -102,10 +102,10 @@ def load(source: ModelSource) -> Loaded:
 
 
 def check_path(source: ModelSource) -> None:
-    """Refuse a path that is no folder with a model, unless it may be downloaded.
+    """Refuse a path that is not the folder of a model, unless the model may be downloaded.
 
     Raises:
-        UsageError: says what was looked for.
+        UsageError: the message says what was expected.
     """
     path = source.file
     if path.is_dir():
@@ -129,7 +129,7 @@ def check_path(source: ModelSource) -> None:
 
 
 def _named(source: ModelSource, path: str) -> tuple[str, dict[str, Any]]:
-    """Return what transformers is told: a folder or name, and the GGUF file within."""
+    """Return the arguments for transformers: a folder or name, and the GGUF file in it."""
     own = Path(path).expanduser()
     more = {"local_files_only": not source.allow_download, "trust_remote_code": source.trust_remote_code}
     if own.is_file() and own.suffix == ".gguf":
@@ -184,7 +184,7 @@ def _model(transformers: Any, source: ModelSource, place: str) -> Any:
 
 
 def _adapted(model: Any, adapter: str) -> Any:
-    """Lay an adapter over the model's weights, so that it costs nothing when asked."""
+    """Merge an adapter into the model's weights, so that it costs nothing at inference."""
     folder = Path(adapter).expanduser()
     if not (folder / "adapter_config.json").is_file():
         raise UsageError(
@@ -199,7 +199,7 @@ def _adapted(model: Any, adapter: str) -> Any:
 
 
 def _guarded(source: ModelSource, what: str, load_it: Any) -> Any:
-    """Load one part; turn what libraries raise into what a user can act on."""
+    """Load one part; turn the libraries' exceptions into errors that a user can act on."""
     try:
         return load_it()
     except AisbError:
@@ -247,9 +247,9 @@ def _window(model: Any, tokenizer: Any) -> int | None:
 
 
 def _ends(model: Any, tokenizer: Any, source: ModelSource) -> frozenset[int]:
-    """Return the tokens that end an answer. Of a GGUF file only the tokenizer knows them.
+    """Return the tokens that end an answer. With a GGUF file, only the tokenizer knows them.
 
-    The configuration that is made of one has its class's default, which is another token in many models.
+    The configuration derived from a GGUF file has the default of its class, wrong for many models.
     """
     said_by_config = getattr(model.generation_config, "eos_token_id", None)
     if source.file.suffix == ".gguf":

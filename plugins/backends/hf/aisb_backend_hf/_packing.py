@@ -1,4 +1,4 @@
-"""Which requests are computed together: sorted by length, under a token budget, with little padding."""
+"""Group requests into batches: sorted by length, within a token budget, with little padding."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 MOST_PADDING = 0.09
-"""The most that padding may be of the tokens of one computation."""
+"""The maximum fraction of padding among the tokens of one batch."""
 MIN_SHARED_TOKENS = 16
-"""From how many tokens on a shared beginning is worth an entry of its own."""
+"""A shared prefix is cached from this many tokens on."""
 LEAST_SAVED = 96
-"""How many tokens it must save, counted over all that share it."""
+"""The tokens that a shared prefix must save over all rows that share it."""
 
 
 def packs(
     items: Sequence[Item], length: Callable[[Item], int], *, budget: int, padding: bool = True
 ) -> Iterator[list[Item]]:
-    """Yield groups of items, longest first: each, padded to its longest, holds at most `budget` tokens.
+    """Yield groups of items, longest first; each holds at most `budget` tokens after padding.
 
-    An item longer than the budget comes alone. Without `padding` a group has one length.
+    An item longer than the budget is a group of its own. Without `padding`, all items of a group have one
+    length.
     """
     group: list[Item] = []
     widest = held = 0
@@ -40,10 +41,11 @@ def packs(
 
 
 def shared(rows: Sequence[Sequence[int]]) -> list[int]:
-    """Return for each row how many of its first tokens are worth being computed once, with others' rows.
+    """Return for each row the length of the prefix that is worth computing once for several rows.
 
-    A prefix that rows share is taken where it saves most (its length times the rows beside the first), and
-    again within those rows, and beside them: few-shot examples, and the prompt of a repeated sample.
+    The shared prefix that saves most is chosen first (its length times the number of further rows); then the
+    search repeats within those rows and among the others. It finds few-shot examples, and the prompt of a
+    repeated sample.
     """
     order = sorted(range(len(rows)), key=lambda number: rows[number])
     alike = [common(rows[a], rows[b]) for a, b in pairwise(order)]
@@ -64,7 +66,7 @@ def shared(rows: Sequence[Sequence[int]]) -> list[int]:
 
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return how many tokens two rows begin with alike."""
+    """Return the length of the common prefix of two rows."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
@@ -76,7 +78,7 @@ def common(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def _largest(heights: Sequence[int], base: int) -> tuple[int, int, int]:
-    """Return the rows [left, right) and the height of the largest rectangle above `base`: what saves most."""
+    """Return the rows [left, right) and the height of the largest rectangle above `base`."""
     best, answer = 0, (0, 0, 0)
     stack: list[tuple[int, int]] = []
     for place, height in enumerate([*heights, base]):

@@ -21,12 +21,12 @@ class Prefix:
 
     @property
     def length(self) -> int:
-        """How many tokens are computed."""
+        """The number of computed tokens."""
         return int(self.filled[0][0].shape[2])
 
 
 class Prefixes:
-    """The prefixes that are kept: those used last, up to a number of tokens."""
+    """An LRU cache of prefixes, limited by their total number of tokens."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -41,7 +41,7 @@ class Prefixes:
         return prefix
 
     def longest(self, tokens: Sequence[int]) -> Prefix | None:
-        """Return the longest prefix that these tokens begin with, and go on after."""
+        """Return the longest cached prefix that is shorter than these tokens."""
         fitting = [
             prefix
             for prefix in self._kept.values()
@@ -50,19 +50,19 @@ class Prefixes:
         return max(fitting, key=lambda prefix: prefix.length, default=None)
 
     def keep(self, prefix: Prefix) -> Prefix:
-        """Keep a prefix; the ones not used for longest make room for it."""
+        """Add a prefix; the least recently used ones make room for it."""
         self._kept[prefix.tokens] = prefix
         while len(self._kept) > 1 and sum(one.length for one in self._kept.values()) > self._most:
             self._kept.popitem(last=False)
         return prefix
 
     def clear(self) -> None:
-        """Let all go."""
+        """Remove all prefixes."""
         self._kept.clear()
 
 
 def detached(cache: Any, rows: slice, columns: slice) -> KV:
-    """Return a copy of a part of a cache, which lets the rest go."""
+    """Return a copy of a part of a cache, so that the rest can be freed."""
     return [
         (layer.keys[rows, :, columns].clone(), layer.values[rows, :, columns].clone())
         for layer in cache.layers

@@ -1,4 +1,4 @@
-"""One request while a local model answers it, and the way its text takes back to who asked."""
+"""One request while a local model answers it, and the stream of its text to the caller."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from aisb_backend_hf._stopping import Spelling, Stops
 
 
 class TokenStream:
-    """What comes back for one request: put by the model's thread, taken by the event loop that asked."""
+    """The results of one request: the model's thread puts them, the caller's event loop gets them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
 
     def put(self, item: Any) -> None:
-        """Put one item; called on the event loop."""
+        """Add one item; must be called on the event loop."""
         self._queue.put_nowait(item)
 
     async def get(self) -> Any:
-        """Return the next item; raise it where it is a failure."""
+        """Return the next item; raise it if it is an exception."""
         item = await self._queue.get()
         if isinstance(item, BaseException):
             raise item
@@ -33,7 +33,7 @@ class TokenStream:
 
 @dataclass(eq=False, slots=True)
 class BatchRow:
-    """A prompt and what was made after it. `ends` are the tokens that end it; `longest` is in tokens."""
+    """A prompt and its generated tokens. `ends` are the tokens that end it; `longest` is in tokens."""
 
     stream: TokenStream
     prompt: list[int]
@@ -52,11 +52,11 @@ class BatchRow:
 
     @property
     def tokens(self) -> list[int]:
-        """All tokens so far: what is computed before the next one."""
+        """All tokens so far, prompt included."""
         return self.prompt + self.made
 
     def take(self, token: int, stamp: int) -> tuple[Chunk | None, bool]:
-        """Take the next token; return what can be said now, and whether the answer has ended."""
+        """Add the next token; return the chunk to deliver, if any, and whether the answer has ended."""
         self.made.append(token)
         ended = token in self.ends
         text = "" if ended else self.stops.add(self.spelling.add(token))
@@ -84,7 +84,7 @@ class BatchRow:
 
 @dataclass(eq=False, slots=True)
 class ScoredText:
-    """Texts whose tokens are to be scored: all begin with `trunk`, and go on with one of `tails`."""
+    """Texts to score: all begin with `trunk` and continue with one of `tails`."""
 
     stream: TokenStream
     trunk: list[int]
@@ -95,17 +95,17 @@ class ScoredText:
 
     @property
     def size(self) -> int:
-        """How many tokens are computed for it."""
+        """The number of tokens to compute."""
         return len(self.trunk) + sum(map(len, self.tails))
 
 
 def failed(message: str) -> AttemptFailed:
-    """Return the failure of a request that would fail again."""
+    """Return the exception for a request that would fail again."""
     return AttemptFailed(Failure("refused", message))
 
 
 def deliver(items: Sequence[tuple[TokenStream, Any]]) -> None:
-    """Hand items to those who wait for them, on their event loops."""
+    """Put items on their streams, on the event loops of the callers."""
     loops: dict[asyncio.AbstractEventLoop, list[tuple[TokenStream, Any]]] = {}
     for stream, item in items:
         loops.setdefault(stream.loop, []).append((stream, item))

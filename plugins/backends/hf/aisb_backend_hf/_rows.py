@@ -1,8 +1,8 @@
-"""The keys and values of all rows that are answered together, so that rows can come and go between two steps.
+"""The keys and values of all rows in a batch, such that rows can join and leave between two steps.
 
-All rows end at one column; each begins where its length says, and what stands left of it is masked. A row
-that is finished is overwritten by the last one; a new one is written beside the others. So a step computes
-one token for each row that is not finished, and nothing else.
+All rows end at the same column, and the columns before the beginning of a row are masked. A finished row is
+overwritten by the last one, and a new row is added after the others. So a step computes one token for each
+unfinished row, and nothing else.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 SPARE = 128
-"""How many columns more than needed are laid out, so that laying out again is seldom."""
+"""Spare columns of new buffers, so that they are seldom reallocated."""
 
 KV = list[tuple[torch.Tensor, torch.Tensor]]
-"""Keys and values of some tokens, layer by layer: [rows, heads, tokens, width]."""
+"""The keys and values of some tokens for each layer: [rows, heads, tokens, width]."""
 
 
 class _Columns:
-    """Which part of the buffers is in use, for all layers alike."""
+    """The part of the buffers in use, the same for all layers."""
 
     def __init__(self) -> None:
         self.rows = self.first = self.end = 0
@@ -35,7 +35,7 @@ class _Layer(DynamicLayer):
         self.columns = columns
 
     def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        """Write one token for each row, and return all there is."""
+        """Write one token for each row, and return the keys and values in use."""
         del args, kwargs
         at = self.columns
         end = at.end + key_states.shape[-2]
@@ -46,16 +46,16 @@ class _Layer(DynamicLayer):
         return self.keys[: at.rows, :, at.first : end], self.values[: at.rows, :, at.first : end]
 
     def get_seq_length(self) -> int:
-        """Return how many columns are in use."""
+        """Return the number of columns in use."""
         return self.columns.end - self.columns.first
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return how many columns a step sees, and where they begin."""
+        """Return the number of columns that a step attends to, and their offset."""
         return self.get_seq_length() + query_length, 0
 
 
 class BatchRows:
-    """The rows in flight, by place: `lengths[n]` tokens of row n are here."""
+    """The rows in flight; `lengths[n]` is the number of cached tokens of row n."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -68,12 +68,12 @@ class BatchRows:
 
     @property
     def held(self) -> int:
-        """How many bytes the buffers have."""
+        """The bytes of the buffers."""
         layers = self._cache.layers if self._cache else []
         return sum(kept.nbytes for layer in layers for kept in (layer.keys, layer.values) if kept is not None)
 
     def join(self, filled: KV, number: int, parts: Sequence[tuple[int, int]]) -> None:
-        """Take in row `number` of what was computed: the columns of `parts`, one after another."""
+        """Add row `number` of a computed batch: the columns of `parts`, concatenated."""
         length = sum(end - begin for begin, end in parts)
         self._room(length, filled)
         at = self._columns
@@ -91,7 +91,7 @@ class BatchRows:
         at.first = at.end - max(self.lengths)
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Compute one more token of each row; return the logits for the next ([rows, vocabulary])."""
+        """Compute one token of each row; return the logits for the next one ([rows, vocabulary])."""
         self._room(max(self.lengths), None)
         at = self._columns
         device = self._model.device
@@ -112,7 +112,7 @@ class BatchRows:
         return out.logits[:, -1]
 
     def leave(self, place: int) -> None:
-        """Let a row go; the last one takes its place."""
+        """Remove a row; the last one takes its place."""
         at, last = self._columns, len(self.lengths) - 1
         if place != last and self._cache is not None:
             begin = at.end - self.lengths[last]
@@ -125,11 +125,11 @@ class BatchRows:
         at.first = at.end - max(self.lengths, default=0)
 
     def clear(self) -> None:
-        """Let all rows and their buffers go."""
+        """Free all rows and their buffers."""
         self.lengths, self._cache, self._columns = [], None, _Columns()
 
     def _room(self, length: int, like: KV | None) -> None:
-        """Lay the buffers out so that a row of this length fits, and one token more of each row."""
+        """Resize the buffers so that a row of this length fits, and one more token of each row."""
         at = self._columns
         rows = len(self.lengths) + (like is not None)
         if self._cache is not None:
@@ -157,13 +157,13 @@ class BatchRows:
                 seen = slice(at.first, at.end)
                 layer.keys[: at.rows, :, fresh.first : span] = old.keys[: at.rows, :, seen]
                 layer.values[: at.rows, :, fresh.first : span] = old.values[: at.rows, :, seen]
-                old.keys = old.values = None  # layer by layer, so that two copies of one layer is the most
+                old.keys = old.values = None  # layer by layer, so that at most one layer exists twice
             layers.append(layer)
         self._cache, self._columns = Cache(layers=layers), fresh
 
 
 class Alone:
-    """One row at a time, with whatever the model itself keeps between two tokens: for all other models."""
+    """One row at a time, with the model's own cache: for models that cannot be batched."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -175,12 +175,12 @@ class Alone:
         return len(self.lengths)
 
     def start(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Read a prompt; return the logits for its next token ([1, vocabulary])."""
+        """Compute a prompt; return the logits for its next token ([1, vocabulary])."""
         self.lengths = [0]
         return self._run(tokens)
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Read one token more; return the logits for the next."""
+        """Compute one more token; return the logits for the next one."""
         return self._run(tokens)
 
     def leave(self, place: int) -> None:
@@ -202,7 +202,7 @@ class Alone:
 
 
 def past(filled: KV | None, rows: int) -> DynamicCache:
-    """Return a cache that begins with the keys and values of one row, the same for each of several."""
+    """Return a cache of several rows that all begin with the keys and values of one row."""
     if filled is None:
         return DynamicCache()
     return DynamicCache(
@@ -211,5 +211,5 @@ def past(filled: KV | None, rows: int) -> DynamicCache:
 
 
 def layers_of(cache: Any) -> KV:
-    """Return the keys and values of a cache, layer by layer."""
+    """Return the keys and values of each layer of a cache."""
     return [(layer.keys, layer.values) for layer in cache.layers]

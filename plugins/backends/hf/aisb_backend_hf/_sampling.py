@@ -1,4 +1,4 @@
-"""Choosing the next token of each row as its request asks: greedy or drawn, with a seed of its own."""
+"""Choose the next token of each row by its request's parameters: greedy, or sampled with its own seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from aisb import UsageError
 
 OTHER_NAMES = {"max_new_tokens": "max_tokens", "max_completion_tokens": "max_tokens"}
-"""What others call a parameter."""
+"""Other names of parameters."""
 PARAMS = frozenset(
     (
         *("max_tokens", "stop", "stop_token_ids", "seed", "temperature", "top_p", "top_k", "min_p"),
@@ -18,7 +18,7 @@ PARAMS = frozenset(
         *("eos_token_id", "num_beams", *OTHER_NAMES),
     )
 )
-"""The generation parameters that are honoured."""
+"""The supported generation parameters."""
 SAMPLING_PARAMS = ("temperature", "top_p", "top_k", "min_p", "typical_p")
 
 
@@ -37,7 +37,7 @@ def refuse_beam_search(params: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How one request wants its tokens: `temperature` 0 is the likeliest each time."""
+    """The sampling parameters of one request; `temperature` 0 is greedy decoding."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -49,24 +49,24 @@ class SamplingParams:
     frequency_penalty: float = 0.0
     min_tokens: int = 0
     ends: frozenset[int] = frozenset()
-    """The tokens that end an answer: they are kept back until there are `min_tokens`."""
+    """The tokens that end an answer; they are suppressed until there are `min_tokens`."""
 
     @property
     def plain(self) -> bool:
-        """Whether the likeliest token is simply that with the highest logit."""
+        """Whether decoding is greedy on unmodified logits."""
         return not (self.temperature or self.penalises or self.min_tokens)
 
     @property
     def penalises(self) -> bool:
-        """Whether what was said before counts."""
+        """Whether any penalty depends on earlier tokens."""
         return bool(self.repetition_penalty != 1.0 or self.presence_penalty or self.frequency_penalty)
 
 
 def read_sampling(params: Mapping[str, Any], own: Mapping[str, Any], ends: frozenset[int]) -> SamplingParams:
-    """Read a request's parameters; `own` are the defaults that come with the model.
+    """Read a request's parameters; `own` are the model's defaults.
 
-    Where neither says whether to sample, the likeliest token is taken; a parameter that narrows a choice at
-    random asks for that choice.
+    If the request does not set `do_sample`, tokens are sampled if it sets a parameter that affects sampling,
+    or if the model's defaults say so; otherwise decoding is greedy.
     """
     given = {OTHER_NAMES.get(name, name): value for name, value in params.items() if value is not None}
     draws = given.get("do_sample")
@@ -78,7 +78,7 @@ def read_sampling(params: Mapping[str, Any], own: Mapping[str, Any], ends: froze
     defaults = {
         name: own[name] for name in (*SAMPLING_PARAMS, "repetition_penalty") if own.get(name) is not None
     }
-    if not (draws and own.get("do_sample")):  # its numbers are meant for its own way of choosing
+    if not (draws and own.get("do_sample")):  # the model's values are meant for its own method of sampling
         defaults = {name: value for name, value in defaults.items() if name == "repetition_penalty"}
     values = {"temperature": 1.0} | defaults | given
     return SamplingParams(
@@ -96,7 +96,7 @@ def read_sampling(params: Mapping[str, Any], own: Mapping[str, Any], ends: froze
 
 
 class Chooses(Protocol):
-    """A row that a token is chosen for: what it wants, what it has, and its own source of chance."""
+    """A row for which a token is chosen: its parameters, its tokens, and its random generator."""
 
     sampling: SamplingParams
     prompt: list[int]
@@ -106,7 +106,7 @@ class Chooses(Protocol):
 
 @dataclass(slots=True)
 class Chosen:
-    """One token for each row; `broken` are the rows whose logits are no numbers."""
+    """One token for each row; `broken` are the rows with NaN logits."""
 
     tokens: list[int]
     broken: list[int] = field(default_factory=list)
@@ -156,7 +156,7 @@ def _draw(logits: Any, sampling: SamplingParams, rows: Sequence[Chooses]) -> lis
 
 
 def _warpers(sampling: SamplingParams) -> list[Any]:
-    """Return transformers' own narrowing steps, in the order in which it takes them."""
+    """Return the logits warpers of transformers, in its order."""
     from transformers import (
         MinPLogitsWarper,
         TemperatureLogitsWarper,
@@ -180,10 +180,10 @@ def _warpers(sampling: SamplingParams) -> list[Any]:
 
 
 def _penalise(logits: Any, sampling: SamplingParams, row: Chooses) -> None:
-    """Make what was said before less likely, in place.
+    """Apply the penalties for earlier tokens, in place.
 
-    Repetition counts the prompt (https://arxiv.org/abs/1909.05858), the other two the answer alone
-    (https://platform.openai.com/docs/api-reference/completions), as vLLM has it.
+    As in vLLM, the repetition penalty includes the prompt (https://arxiv.org/abs/1909.05858), and the other
+    two count the answer only (https://platform.openai.com/docs/api-reference/completions).
     """
     import torch
 

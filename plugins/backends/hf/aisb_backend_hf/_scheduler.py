@@ -1,8 +1,8 @@
-"""The thread in which a local model works: requests come in at any time, and rows join, end and leave.
+"""The thread of a local model: requests arrive at any time, and rows join and leave the batch.
 
-Requests that wait are taken in windows, longest first, so that those computed together are alike; what comes
-later waits for the next window, so that nothing waits for ever. When memory runs out all rows are taken out,
-the batch is halved, and the rows are computed again: nothing is lost.
+Waiting requests are taken in windows, longest first, so that batches have similar lengths. Later requests
+wait for the next window, so that none waits for ever. When memory runs out, all rows are removed, the batch
+size is halved, and the rows are computed again: no request is lost.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHARE_OF_MEMORY = {"cpu": 0.5}
 SHARE_ELSEWHERE = 0.85
 MIN_BATCH_TOKENS = 64
 LULL = 0.002
-"""Seconds without a new request after which those that came are worked on."""
+"""Work on the requests in the queue begins after this many seconds without a new one."""
 NOT_NUMBERS = (
     "the model's logits are not numbers (NaN) for this prompt; float16 overflows in many models: "
     "set model.dtype=bfloat16 or float32, and check that the weights are whole"
@@ -38,7 +38,7 @@ NOT_NUMBERS = (
 
 
 class Scheduler:
-    """Works on requests until it is closed. `limit` rows are answered at once; with `grows` it finds it."""
+    """Processes requests until closed. `limit` is the batch size; with `grows` it is found automatically."""
 
     def __init__(
         self,
@@ -67,11 +67,11 @@ class Scheduler:
         self._thread.start()
 
     def submit(self, item: BatchRow | ScoredText) -> None:
-        """Take a request; what comes back goes to its stream."""
+        """Queue a request; its results go to its stream."""
         self._inbox.put(item)
 
     def close(self) -> None:
-        """End the thread; what is not answered stays so."""
+        """Stop the thread; unfinished requests stay unanswered."""
         self._inbox.put(None)
         self._thread.join()
 
@@ -87,7 +87,7 @@ class Scheduler:
                     self._fail_all(error)
 
     def _listen(self) -> None:
-        """Take what has come in; wait where there is nothing to do."""
+        """Take new requests from the queue; wait if there is no work."""
         idle = not (self._generation.rows or self._window or self._later or self._scores)
         wait: float | None = None if idle else 0.0
         while True:
@@ -123,7 +123,7 @@ class Scheduler:
         self.meter.look()
 
     def _admit(self) -> None:
-        """Let rows that wait join, where there is room."""
+        """Add waiting rows to the batch while there is room."""
         if not self._window and self._later:
             self._window, self._later = [row for row in self._later if not row.cancelled], []
             for row, common in zip(self._window, shared([row.tokens for row in self._window]), strict=True):
@@ -132,7 +132,7 @@ class Scheduler:
         self._grow()
         free = self._limit - len(self._generation.rows)
         if not self._window or free < min(len(self._window), max(1, self._limit // 8)):
-            return  # a prompt holds all others up, so that several are computed together
+            return  # computing a prompt delays all other rows, so several are computed together
         rows = [row for row in self._window[:free] if not row.cancelled]
         self._joining, self._window = rows, self._window[free:]
         for batch, logits in self._generation.fill(rows):
@@ -143,7 +143,7 @@ class Scheduler:
     _joining: Sequence[BatchRow] = ()
 
     def _advance(self, rows: Sequence[BatchRow], logits: Any) -> None:
-        """Give each row its next token, and say what that adds."""
+        """Choose the next token of each row, and deliver the new text."""
         self.meter.most_rows = max(self.meter.most_rows, len(self._generation.rows))
         chosen = choose(logits, rows)
         stamp = self._clock()
@@ -164,7 +164,7 @@ class Scheduler:
         deliver(told)
 
     def _grow(self) -> None:
-        """Let more rows be answered at once, while memory allows and enough wait."""
+        """Increase the batch size while memory allows and enough rows wait."""
         rows = len(self._generation.rows)
         if not self._grows or rows < self._limit or not self._window:
             return
@@ -181,7 +181,7 @@ class Scheduler:
         return SHARE_OF_MEMORY.get(self._device.type, SHARE_ELSEWHERE)
 
     def _make_room(self, error: BaseException) -> None:
-        """Take all rows out and halve the batch; a row that does not fit alone fails."""
+        """Remove all rows and halve the batch size; a row that does not fit alone fails."""
         rows = [*self._generation.clear(), *self._joining]
         rows = list({id(row): row for row in rows}.values())
         self._joining = ()
@@ -199,7 +199,7 @@ class Scheduler:
         self._limit = self.meter.limit = limit
 
     def _fail_all(self, error: Exception) -> None:
-        """Let every request that the model was at work on fail."""
+        """Fail every request in progress."""
         words = f"the model failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         failure = AttemptFailed(Failure("protocol", words))
         rows = [*self._generation.clear(), *self._joining]

@@ -36,7 +36,7 @@ class MindIE(TGI):
         self.url = self.url.removesuffix(self.endpoint)
 
     def encode(self, request: Request) -> HttpCall:
-        """Send what TGI is sent, to another path, with `stream` beside the text."""
+        """Return TGI's request with another path, and with `stream` in the body."""
         call = super().encode(request)
         body: Any = call.body
         parameters = dict(body["parameters"])
@@ -48,8 +48,8 @@ class MindIE(TGI):
     def decode(self, event: Mapping[str, Any]) -> Chunk | None:
         """Translate one event, or the whole reply.
 
-        An event may hold several tokens, whose ids are then listed. The last one has its text in
-        `generated_text` alone.
+        An event may hold several tokens; then it lists their ids. The last event has its text only in
+        `generated_text`.
         """
         token = event.get("token") or {}
         ids = token.get("id")
@@ -68,7 +68,7 @@ class MindIE(TGI):
         )
 
     async def probe(self) -> ServiceInfo:
-        """Read the list of models that its OpenAI API has; a server without one is asked all the same."""
+        """Read the list of models of its OpenAI API; a server without one is accepted."""
         answer = await self.look("/v1/models")
         data = answer.json()
         entries = data.get("data") if isinstance(data, Mapping) else None
@@ -91,7 +91,7 @@ class MindIEStream(MindIE):
 
 @hookimpl
 def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
-    """Offer both forms."""
+    """Declare both forms."""
     return {"mindie": MindIE, "mindie-stream": MindIEStream}
 
 

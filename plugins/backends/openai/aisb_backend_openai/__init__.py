@@ -15,13 +15,13 @@ __all__ = ["OpenAIChat", "OpenAICompletions", "OpenAIService"]
 
 @hookimpl
 def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
-    """Offer both APIs."""
+    """Declare both APIs."""
     return {"openai-chat": OpenAIChat, "openai-completions": OpenAICompletions}
 
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Offer the model file `openai`."""
+    """Declare the folder of the model file `openai`."""
     from importlib.resources import files
 
     return [files("aisb_backend_openai")]

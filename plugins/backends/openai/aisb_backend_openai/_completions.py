@@ -30,7 +30,7 @@ class OpenAICompletions(OpenAIService):
         super().__post_init__()
 
     def prompt(self, request: Request) -> dict[str, Any]:
-        """Return the text or the token ids; messages are their contents, joined by newlines."""
+        """Return the text or the token ids; the contents of messages are joined by newlines."""
         if request.tokens is not None:
             return {"prompt": list(request.tokens)}
         if request.text is not None:
@@ -62,7 +62,7 @@ class OpenAICompletions(OpenAIService):
 
 
 def plain_text(message: Message) -> str:
-    """Return a message's text; an image, audio or video cannot stand in a completions prompt."""
+    """Return a message's text; a completions prompt cannot hold images, audio or video."""
     if isinstance(message.content, str):
         return message.content
     for part in message.content:

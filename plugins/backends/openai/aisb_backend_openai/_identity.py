@@ -1,6 +1,6 @@
-"""What a service says of the server, the weights and the chat template behind a model's name.
+"""What a service reports about the server, the weights and the chat template behind a model's name.
 
-Each kind of server has a page of its own for it. No page is one that a service must have.
+Each kind of server has its own endpoint for this, and all of them are optional.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _vllm(page: Mapping[str, Any]) -> Facts:
 
 
 def _sglang(page: Mapping[str, Any]) -> Facts:
-    """Read `/get_server_info`, whose other entries include the server's key."""
+    """Read only some entries of `/get_server_info`, since others include the server's key."""
     args = page.get("server_args")
     said = {**args, **page} if isinstance(args, Mapping) else page
     if not ("model_path" in said and "version" in said):
@@ -77,13 +77,14 @@ PAGES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Facts]]] = {
     "tgi": ("/info", _tgi),
     "llamacpp": ("/props", _llamacpp),
 }
-"""The page of each kind of server, with what reads it; the kinds are what lists of models call them."""
+"""The endpoint of each kind of server and its parser; the kinds are the `owned_by` of model lists."""
 
 
 async def served_identity(service: OpenAIService, *, asks_all: bool) -> Facts:
-    """Return what a service says of itself and of its model.
+    """Return what a service reports about itself and its model.
 
-    The server's own pages are read where its list of models says what it is; else with `asks_all`.
+    The server's own endpoint is read if the list of models tells its kind; otherwise, with `asks_all`, the
+    endpoints of all kinds.
     """
     entry = await _entry(service)
     facts: Facts = {
@@ -100,7 +101,7 @@ async def served_identity(service: OpenAIService, *, asks_all: bool) -> Facts:
 
 
 def cleaned(facts: Mapping[str, Any]) -> Facts:
-    """Return facts that can be kept: short texts and numbers."""
+    """Return the facts that are fit for the record: short texts and numbers."""
     return {
         key: value[:MAX_VALUE_LENGTH] if isinstance(value, str) else value
         for key, value in facts.items()
@@ -109,7 +110,7 @@ def cleaned(facts: Mapping[str, Any]) -> Facts:
 
 
 def template_hash(template: Any) -> str | None:
-    """Return the SHA-256 of a chat template; of several, by name, that of all of them."""
+    """Return the SHA-256 of a chat template, or of several named templates together."""
     if isinstance(template, Mapping):
         template = "\0".join(f"{name}\0{text}" for name, text in sorted(template.items()))
     if not isinstance(template, str) or not template:
@@ -126,7 +127,7 @@ async def _entry(service: OpenAIService) -> Mapping[str, Any]:
 
 async def _page(service: OpenAIService, path: str, read: Callable[[Mapping[str, Any]], Facts]) -> Facts:
     root = copy.copy(service)
-    root.url = re.sub(r"/v\d+$", "", service.url)  # pages of a server stand above its API
+    root.url = re.sub(r"/v\d+$", "", service.url)  # a server's own endpoints are above its API path
     return read(await _fetched(root, path))
 
 

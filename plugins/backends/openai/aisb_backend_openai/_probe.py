@@ -1,4 +1,4 @@
-"""Ask a service which models it serves, and say before the first request what to do where they do not fit."""
+"""Read which models a service serves, and report a mismatch before the first request."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 async def probe(service: OpenAIService) -> ServiceInfo:
-    """Read the list of models and settle `service.model`.
+    """Read the list of models and set `service.model`.
 
-    A list that is absent, empty or forbidden is no error as long as a model is chosen.
+    A missing, empty or forbidden list is no error if the user chose a model.
 
     Raises:
-        ServiceError: nothing answers, the key is missing or wrong, the service is not ready, or the model is
-            not one that it serves.
+        ServiceError: the service does not answer or is not ready, the key is missing or wrong, or the model
+            is not served.
     """
     path = service.api_path("/models")
     answer = await service.look(path)
@@ -46,7 +46,7 @@ def _choose(service: OpenAIService, path: str, names: Sequence[str], note: str) 
 
 
 def _entries(service: OpenAIService, answer: Fetched) -> tuple[Sequence[Mapping[str, Any]], str]:
-    """Return the models listed, each with an `id`, and a line that says why there are none."""
+    """Return the listed models, each with an `id`, and a line that explains an empty list."""
     if answer.status != 200:
         words = service.error_message(answer.status, answer.body)
         said = "" if words == f"HTTP {answer.status}" else f": {words}"
@@ -66,7 +66,7 @@ def _entries(service: OpenAIService, answer: Fetched) -> tuple[Sequence[Mapping[
 
 
 def _detail(service: OpenAIService, entries: Sequence[Mapping[str, Any]]) -> str:
-    """Return what the list says about the model that is asked for."""
+    """Return what the list says about the chosen model."""
     entry: Mapping[str, Any] = next((entry for entry in entries if entry["id"] == service.model), {})
     said = []
     if owner := entry.get("owned_by"):

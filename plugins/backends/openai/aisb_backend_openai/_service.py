@@ -1,4 +1,4 @@
-"""What the chat and the completions API share: addresses, parameters, usage, errors, and the probe."""
+"""The common part of the chat and completions APIs: addresses, parameters, usage, errors, and the probe."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FINISH_REASONS = {
     "model_context_window_exceeded": "length",  # Zhipu
     "sensitive": "content_filter",  # Zhipu
 }
-"""Words of some services for what the OpenAI API calls by another name."""
+"""Finish reasons under other names, each with the name in OpenAI's API."""
 
 _VERSION = re.compile(r"v\d\w*")
 _REFUSAL = re.compile(
@@ -62,7 +62,7 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
     """The API's path below its version, such as `/chat/completions`."""
 
     default_api_key_env: ClassVar[str | None] = "OPENAI_API_KEY"
-    """A variable whose key is used where no key is named; it may be unset, and is never sent in the clear."""
+    """The environment variable of the default key; it may be unset, and is never sent over plain HTTP."""
 
     _ask_usage: bool = field(default=True, init=False, repr=False)
     _refused_names: set[str] = field(default_factory=set, init=False, repr=False)
@@ -72,18 +72,18 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
         self.model, self.path = self.model or None, self.path or None
         self.url = self.url.removesuffix(self.endpoint)
         if self.path is None:
-            # Written either way; without it, what a server has beside the API (/metrics) is in reach too.
+            # Users write the URL with or without the version. Without it, /metrics can be reached, too.
             self.url = self.url.removesuffix("/v1")
 
     def api_path(self, path: str) -> str:
-        """Return an API path below `url`, which may end with a version of its own (`…/paas/v4`)."""
+        """Return an API path below `url`, which may end with its own version (`…/paas/v4`)."""
         return path if _has_version(self.url) else f"/v1{path}"
 
     def check_params(self, params: Mapping[str, Any]) -> None:
-        """Refuse `extra_body`, which no service knows.
+        """Refuse `extra_body`, which is an option of a client library and not part of any service's API.
 
         Raises:
-            UsageError: says what to write instead.
+            UsageError: the message says what to write instead.
         """
         if "extra_body" in params:
             raise UsageError(
@@ -91,7 +91,7 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
             )
 
     def encode(self, request: Request) -> HttpCall:
-        """Put the prompt, the model and the parameters, as given, into one JSON body."""
+        """Put the prompt, the model and the unchanged parameters into one JSON body."""
         model = self.adapter(request) or self.model
         body: dict[str, Any] = {"model": model} if model else {}
         body |= self.prompt(request)
@@ -110,10 +110,10 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
 
     @abstractmethod
     def prompt(self, request: Request) -> dict[str, Any]:
-        """Return the part of the body that says what is asked."""
+        """Return the prompt's part of the body."""
 
     def adapt(self, status: int, message: str) -> str | None:
-        """Leave `stream_options` out, or call `max_tokens` by its other name, where a service refuses it."""
+        """Drop `stream_options`, or rename `max_tokens`, if a service rejects it."""
         del status
         if "stream_options" in message and self.stream and self._ask_usage:
             self._ask_usage = False
@@ -135,7 +135,7 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
         return {**super().state(), "_ask_usage": self._ask_usage, "_refused_names": self._refused_names}
 
     def api_key(self) -> str | None:
-        """Return the key that the options name, else the one in `OPENAI_API_KEY`, if it is set."""
+        """Return the key that the options name, or else that of `OPENAI_API_KEY`, if set."""
         if key := super().api_key():
             return key
         if self.default_api_key_env and may_carry_secrets(self.url):
@@ -143,22 +143,22 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
         return None
 
     async def probe(self) -> ServiceInfo:
-        """Read the list of models, and settle which one is asked for."""
+        """Read the list of models, and determine which one the run uses."""
         from aisb_backend_openai._probe import probe
 
         return await probe(self)
 
     asks_server_pages: ClassVar[bool] = False
-    """Whether `identity` looks for the pages of every kind of server, where nothing says which kind it is."""
+    """Whether `identity` tries the endpoints of every kind of server if the kind is unknown."""
 
     async def identity(self) -> Mapping[str, Any]:
-        """Return what the service says of its server, its weights and its chat template."""
+        """Return what the service reports about its server, its weights and its chat template."""
         from aisb_backend_openai._identity import served_identity
 
         return await served_identity(self, asks_all=self.asks_server_pages)
 
     def aside(self, event: Mapping[str, Any]) -> Chunk | None:
-        """Translate an event without choices: usage, an error, or nothing that says anything."""
+        """Translate an event without choices: usage, an error, or no content."""
         if failure := failure_in(event):
             raise AttemptFailed(failure)
         if usage := event.get("usage"):
@@ -177,7 +177,7 @@ def _has_version(url: str) -> bool:
 
 
 def may_carry_secrets(url: str) -> bool:
-    """Say whether a key that nobody named may go to this address: over TLS, or on this machine."""
+    """Return whether the default key may be sent to this address: over TLS, or on this machine."""
     from urllib.parse import urlsplit
 
     parts = urlsplit(url)
@@ -187,7 +187,7 @@ def may_carry_secrets(url: str) -> bool:
 def kind_of(
     text: str, tool_calls: Sequence[Any], reasoning: str, finish: str | None, role: str | None
 ) -> ChunkKind:
-    """Return the kind of a chunk that may hold several things: tokens weigh more than how the reply ended."""
+    """Return the kind of a chunk with several contents: tokens take precedence over a finish reason."""
     if text:
         return "content"
     if tool_calls:
@@ -200,9 +200,9 @@ def kind_of(
 
 
 def failure_in(event: Mapping[str, Any]) -> Failure | None:
-    """Return the error that a service reports inside a successful reply.
+    """Return the error that a service reports inside a reply with a success status.
 
-    Its shapes: `{"error": {"message", "code", "type"}}`, `{"error": "words"}`, and the flat
+    Its forms: `{"error": {"message", "code", "type"}}`, `{"error": "text"}`, and the flat
     `{"object": "error", "message", "code"}` of vLLM before 0.10.
     """
     error = event.get("error")
@@ -222,9 +222,9 @@ def failure_in(event: Mapping[str, Any]) -> Failure | None:
 
 
 def usage_in(event: Mapping[str, Any]) -> Usage | None:
-    """Return the token counts in an event, which some services give in each: so many so far.
+    """Return the token counts of an event; some services give running counts in every event.
 
-    llama.cpp gives them under `timings` (`timings_per_token`), where `prompt_n` leaves out what was cached.
+    llama.cpp gives them under `timings` (`timings_per_token`), where `prompt_n` excludes cached tokens.
     """
     if usage := event.get("usage"):
         return read_usage(usage)
@@ -237,7 +237,7 @@ def usage_in(event: Mapping[str, Any]) -> Usage | None:
 
 
 def count_tokens(event: Mapping[str, Any], choice: Mapping[str, Any]) -> int | None:
-    """Return how many tokens an event says that it holds: by their ids, or by their log-probabilities."""
+    """Return the number of tokens in an event, from its token ids or log-probabilities."""
     tokens = choice.get("token_ids")
     if not tokens and (logprobs := choice.get("logprobs")):
         tokens = logprobs.get("content") or logprobs.get("tokens")
@@ -246,7 +246,7 @@ def count_tokens(event: Mapping[str, Any], choice: Mapping[str, Any]) -> int | N
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
-    """Translate token counts; what the service does not say stays None."""
+    """Translate token counts; missing counts stay None."""
     prompt = usage.get("prompt_tokens_details") or {}
     completion = usage.get("completion_tokens_details") or {}
     return Usage(

@@ -1,4 +1,4 @@
-"""Services that need no model: `sim` and `sim-text` start the mock server and ask it over HTTP."""
+"""Services without a model: `sim` and `sim-text` start the mock server and send requests to it over HTTP."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COUNTERS = {
     "vllm:num_requests_running": "running",
     "vllm:num_requests_waiting": "waiting",
 }
-"""The mock server speaks of its counters as vLLM does; these are what `Backend.counters` calls them."""
+"""The mock server names its counters as vLLM does; these are the names of `Backend.counters`."""
 
 NOT_STARTED = "http://127.0.0.1:0"
 
 
 @dataclass(kw_only=True, eq=False)
 class SimulatedService(OpenAIService, Behaviour):
-    """A service of this backend's own: a child process that is started by the first question, the probe's."""
+    """The backend's own service: a child process that the first request, that of the probe, starts."""
 
     url: Annotated[str, "address of a mock server that runs already; left out, one is started"] = ""
 
@@ -41,7 +41,7 @@ class SimulatedService(OpenAIService, Behaviour):
         super().__post_init__()
 
     def start(self) -> None:
-        """Start the mock server, unless it runs or an address was given; then `url` is its address."""
+        """Start the mock server unless it is running or an address is set; `url` becomes its address."""
         with self._lock:
             if self.url != NOT_STARTED:
                 return
@@ -56,14 +56,14 @@ class SimulatedService(OpenAIService, Behaviour):
         body: Mapping[str, Any] | None = None,
         timeout: float = 10.0,  # noqa: ASYNC109 - as the backend it overrides has it
     ) -> Fetched:
-        """Send one request outside the hot path, to a server that is there from the first one on."""
+        """Send one request outside the hot path, and start the server before the first one."""
         import asyncio
 
         await asyncio.to_thread(self.start)
         return await super().fetch(path, body=body, timeout=timeout)
 
     async def counters(self) -> Mapping[str, float]:
-        """Return what the mock server counts, by its own names and by those of `Backend.counters`."""
+        """Return the mock server's counters, under its own names and those of `Backend.counters`."""
         answer = await self.fetch("/metrics")
         lines = answer.body.decode().splitlines()
         totals: dict[str, float] = {}
@@ -74,7 +74,7 @@ class SimulatedService(OpenAIService, Behaviour):
         return totals | {COUNTERS[name]: value for name, value in totals.items() if name in COUNTERS}
 
     async def aclose(self) -> None:
-        """End the mock server that was started here."""
+        """Stop the mock server that this backend started."""
         import asyncio
 
         if self._mock is not None:
@@ -93,5 +93,5 @@ class SimText(SimulatedService, OpenAICompletions):
 
 @hookimpl
 def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
-    """Offer the simulated service under both APIs."""
+    """Declare the simulated service with both APIs."""
     return {"sim": Sim, "sim-text": SimText}

@@ -24,7 +24,7 @@ from aisb import (
 __all__ = ["TGI", "TGIStream", "hugging_face_names"]
 
 SAMPLING_PARAMS = ("top_p", "top_k", "typical_p", "min_p")
-"""What narrows a choice at random, and means nothing where none is made."""
+"""Parameters that affect random sampling only."""
 
 FINISH_REASONS = {"eos_token": "stop", "stop_sequence": "stop"}
 ENDPOINTS = ("/generate_stream", "/generate")
@@ -46,7 +46,7 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
     takes: ClassVar[Literal["chat", "text"]] = "text"
     stream_end: ClassVar[Literal["finish", "close", "final"]] = "final"
     error_statuses: ClassVar[Mapping[str, int]] = {
-        "generation": 500,  # 424 as a status of its own, which means the same: the model failed
+        "generation": 500,  # TGI sends 424, which means that the model failed
         "incomplete_generation": 500,
         "overloaded": 429,
         "validation": 422,
@@ -59,21 +59,21 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
             self.url = self.url.removesuffix(endpoint)
 
     def encode(self, request: Request) -> HttpCall:
-        """Put the text under `inputs`, and the parameters under `parameters` by the names used there."""
+        """Put the text under `inputs`, and the parameters under `parameters` with TGI's names."""
         parameters = {"details": True, **hugging_face_names(request.params)}
         if adapter := self.adapter(request):
             parameters["adapter_id"] = adapter
         path = self.path or ENDPOINTS[0 if self.stream else 1]
         body: dict[str, Any] = {"inputs": request.text, "parameters": parameters}
-        if path not in ENDPOINTS:  # the root answers either way, and has to be told
+        if path not in ENDPOINTS:  # the root path can do both, so the body selects
             body["stream"] = self.stream
         return HttpCall(path, body)
 
     def decode(self, event: Mapping[str, Any]) -> Chunk | None:
         """Translate one token, or the whole reply.
 
-        A special token, such as the one that ends the reply, has no text that is meant to be seen; nor has
-        one whose character is not whole yet.
+        A special token, such as the end of the reply, has no visible text; nor has a token whose character is
+        still incomplete.
         """
         token = event.get("token") or {}
         text = "" if token.get("special") else token.get("text") or ""
@@ -81,7 +81,7 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
         if whole is None and not details:
             return Chunk("content" if text else "role", text, tokens=1 if token else None)
         details = details or {}
-        reason = details.get("finish_reason") or "stop"  # said by the text alone where details are not given
+        reason = details.get("finish_reason") or "stop"  # without details, only the text marks the end
         has_text = text or (whole and not token)
         return Chunk(
             "content" if has_text else "finish",
@@ -93,7 +93,7 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
         )
 
     def finalize(self, prediction: Prediction, request: Request) -> Prediction:
-        """Take away the stop text at the end, which this API leaves there and others do not."""
+        """Remove the stop string at the end, which only this API leaves in the text."""
         stop = request.params.get("stop") or ()
         for text in (stop,) if isinstance(stop, str) else stop:
             if text and prediction.finish_reason == "stop" and prediction.text.endswith(text):
@@ -101,7 +101,7 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
         return prediction
 
     async def probe(self) -> ServiceInfo:
-        """Read `/info`, and compare the model that is served with the one that is wanted."""
+        """Read `/info`, and compare the served model with the chosen one."""
         answer = await self.look("/info")
         info = answer.json()
         served = info.get("model_id") if isinstance(info, Mapping) else None
@@ -116,7 +116,7 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
         return ServiceInfo(models=(served,), detail=", ".join(said))
 
     async def identity(self) -> Mapping[str, Any]:
-        """Return the versions and the revision of the weights that `/info` has."""
+        """Return the versions and the revision of the weights from `/info`."""
         info = (await self.fetch("/info")).json()
         names = {"version": "server_version", "sha": "server_revision", "model_sha": "revision"}
         names |= {"model_dtype": "dtype", "model_id": "weights"}
@@ -133,10 +133,11 @@ class TGIStream(TGI):
 
 
 def hugging_face_names(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters as Text Generation Inference names them, and MindIE after it.
+    """Return parameters under the names of Text Generation Inference, which MindIE shares.
 
-    Both refuse a temperature of 0 and a top_p of 1, which their defaults mean, and a top_k of 0 or -1; and
-    both sample as soon as one of these is set. So greedy decoding is asked for by `do_sample` alone.
+    Both servers reject a temperature of 0, a top_p of 1, and a top_k of 0 or -1, although these are their
+    defaults; and both sample as soon as one of these is set. So greedy decoding is requested with `do_sample`
+    alone.
     """
     given = {name: value for name, value in params.items() if value is not None}
     for name in ("n", "best_of", "num_return_sequences"):
@@ -161,7 +162,7 @@ def hugging_face_names(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_usage(details: Mapping[str, Any]) -> Usage | None:
-    """Translate token counts: `input_length` comes in streams, `prefill` where it was asked for."""
+    """Translate token counts: streams have `input_length`; `prefill` is there on request."""
     output = details.get("generated_tokens")
     prompt = details.get("input_length") or len(details.get("prefill") or ()) or None
     return None if output is None and prompt is None else Usage(prompt, output)
@@ -169,7 +170,7 @@ def read_usage(details: Mapping[str, Any]) -> Usage | None:
 
 @hookimpl
 def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
-    """Offer both forms."""
+    """Declare both forms."""
     return {"tgi": TGI, "tgi-stream": TGIStream}
 
 

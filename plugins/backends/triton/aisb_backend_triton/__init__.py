@@ -54,7 +54,7 @@ class Triton(EndpointPath, ServedModel, LoraAdapters):
     _inputs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
 
     def encode(self, request: Request) -> HttpCall:
-        """Put the text and the parameters into one body, by the names of the model's inputs."""
+        """Put the text and the parameters into one body, under the names of the model's inputs."""
         body: dict[str, Any] = {"text_input": request.text}
         if self.parameters == "nested":
             body["parameters"] = {"details": True, **hugging_face_names(request.params)}
@@ -68,24 +68,24 @@ class Triton(EndpointPath, ServedModel, LoraAdapters):
         """Return parameters under the names of TensorRT-LLM's inputs; others stay as they are."""
         names = {"max_completion_tokens": "max_tokens", "stop": "stop_words"}
         if "seed" in params and "seed" not in self._inputs and "random_seed" in self._inputs:
-            names["seed"] = "random_seed"  # its name in earlier versions
+            names["seed"] = "random_seed"  # the name in earlier versions
         named = {names.get(name, name): value for name, value in params.items() if value is not None}
         for name in ("n", "best_of", "num_return_sequences"):
             named.pop(name, None)
         for name in ("stop_words", "bad_words"):
             if isinstance(words := named.get(name), list | tuple):
-                # A list is one tensor of several elements, which a model with one element a request refuses.
+                # A list is a tensor of several elements; a model with one element per request rejects it.
                 named[name] = words[0] if len(words) == 1 else list(words)
                 if not words:
                     del named[name]
         if named.get("temperature") == 0:
-            # TensorRT-LLM divides by it. One candidate is greedy whatever the temperature is.
+            # TensorRT-LLM divides by the temperature. A single candidate is greedy at any temperature.
             named |= {"temperature": 1.0, "top_k": 1}
             named.pop("top_p", None)
         return named
 
     def decode(self, event: Mapping[str, Any]) -> Chunk | None:
-        """Translate one event, or the whole reply; MindIE's have `details` in the last one."""
+        """Translate one event, or the whole reply; MindIE puts `details` into the last event."""
         text = event.get("text_output")
         if isinstance(text, list):
             text = text[0] if text else ""
@@ -102,30 +102,30 @@ class Triton(EndpointPath, ServedModel, LoraAdapters):
         )
 
     def finalize(self, prediction: Prediction, request: Request) -> Prediction:
-        """Take the prompt away where the service repeats it."""
+        """Remove the prompt if the service repeats it."""
         if not self.echoes_prompt or not request.text:
             return prediction
         return replace(prediction, text=prediction.text.removeprefix(request.text))
 
     async def probe(self) -> ServiceInfo:
-        """Ask whether the model is ready, and which inputs it has."""
+        """Check that the model is ready, and read its inputs."""
         from aisb_backend_triton._probe import probe
 
         return await probe(self)
 
     def state(self) -> Mapping[str, Any]:
-        """Return which inputs the model has."""
+        """Return the inputs of the model."""
         return {**super().state(), "_inputs": self._inputs}
 
     def take_inputs(self, names: Iterable[str]) -> None:
-        """Remember which inputs the model has."""
+        """Store the inputs of the model."""
         self._inputs = frozenset(names)
 
     def _path(self, what: str) -> str:
         return f"{self.model_path()}/{what}"
 
     def model_path(self) -> str:
-        """Return the path of the model, with its version where one is chosen."""
+        """Return the path of the model, with the chosen version, if any."""
         from urllib.parse import quote
 
         version = f"/versions/{quote(self.version, safe='')}" if self.version else ""
@@ -141,7 +141,7 @@ class TritonStream(Triton):
 
 @hookimpl
 def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
-    """Offer both forms."""
+    """Declare both forms."""
     return {"triton": Triton, "triton-stream": TritonStream}
 
 

@@ -1,4 +1,4 @@
-"""Ask Triton which models it has, whether the one wanted is ready, and which inputs it takes."""
+"""Read Triton's models, check that the chosen one is ready, and read its inputs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     from aisb_backend_triton import Triton
 
 NOT_THERE = (403, 404, 405, 501)
-"""What a gateway says of a path that it does not pass on."""
+"""Statuses of a gateway for a path that it does not forward."""
 ENSEMBLE = "ensemble"
-"""What TensorRT-LLM calls the model that takes text: beside it are its parts, which take tokens."""
+"""TensorRT-LLM's name of the model that takes text; its parts, which take tokens, are models beside it."""
 
 
 async def probe(service: Triton) -> ServiceInfo:
-    """Settle the model, and see that it is ready.
+    """Determine the model, and check that it is ready.
 
     Raises:
-        ServiceError: nothing answers, the model is not there or not ready, or several are and none is chosen.
+        ServiceError: the service does not answer, the model is missing or not ready, or several models are
+            there and none is chosen.
     """
     where = service.address
     about = (await service.look("/v2")).json()
@@ -56,7 +57,7 @@ def _pass_over(status: int) -> str:
 
 
 async def _models(service: Triton) -> Sequence[str]:
-    """Return the models in the repository, or those of an OpenAI front end; empty where neither says."""
+    """Return the models in the repository, or those of an OpenAI front end; empty if neither lists any."""
     index = (await service.fetch("/v2/repository/index", body={})).json()
     if isinstance(index, list):
         return [

@@ -1,4 +1,4 @@
-"""vLLM and servers like it: OpenAI's APIs with what vLLM adds, and `/generate` of its first server."""
+"""vLLM and similar servers: OpenAI's APIs with vLLM's additions, and `/generate` of its first server."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class VLLMChat(OpenAIChat):
     asks_server_pages: ClassVar[bool] = True
 
     def finalize(self, prediction: Prediction, request: Request) -> Prediction:
-        """Look for tool calls in the text, where the service leaves them there."""
+        """Extract tool calls from the text if the service left them there."""
         if self.returns_tool_calls or not request.params.get("tools") or prediction.tool_calls:
             return prediction
         from aisb_backend_vllm._toolcalls import find_tool_calls
@@ -98,7 +98,7 @@ class VLLMCompletions(OpenAICompletions):
         return await server.counters(self)
 
     def encode_logprob(self, prompt: str | Sequence[Message]) -> HttpCall:
-        """Ask for each token's log-probability, and for the likeliest one beside it."""
+        """Request the log-probability of each token and of the most likely token at its position."""
         if not isinstance(prompt, str):
             raise UsageError(
                 "a completions API is asked for the log-probabilities of a text, not of messages"
@@ -107,11 +107,11 @@ class VLLMCompletions(OpenAICompletions):
         if self.prompt_scores == "echo":
             body |= {"echo": True, "logprobs": 1, "max_tokens": 0}
         else:
-            body |= {"prompt_logprobs": 1, "max_tokens": 1}  # 0 is refused without an echo
+            body |= {"prompt_logprobs": 1, "max_tokens": 1}  # servers reject 0 without echo
         return HttpCall(self.path or self.api_path(self.endpoint), body)
 
     def decode_logprob(self, event: Mapping[str, Any]) -> TokenScores:
-        """Read either form."""
+        """Read either form of log-probabilities."""
         from aisb_backend_vllm._logprobs import read_logprobs
 
         return read_logprobs(event)
@@ -119,13 +119,13 @@ class VLLMCompletions(OpenAICompletions):
 
 @hookimpl
 def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
-    """Offer all three APIs."""
+    """Declare all three APIs."""
     return {"vllm-chat": VLLMChat, "vllm-completions": VLLMCompletions, "vllm-generate": VLLMGenerate}
 
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Offer the model files, `vllm_api_general` and its siblings."""
+    """Declare the folder of the model files, `vllm_api_general` and others."""
     from importlib.resources import files
 
     return [files("aisb_backend_vllm")]

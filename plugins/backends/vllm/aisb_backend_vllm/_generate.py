@@ -1,4 +1,4 @@
-"""The API of vLLM's first server, `/generate`: a text in, all of the text out, the prompt included."""
+"""The API of vLLM's first server, `/generate`: a text in, the whole text including the prompt out."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class VLLMGenerate(EndpointPath, LoraAdapters):
 
     def encode(self, request: Request) -> HttpCall:
         """Put the prompt and the parameters, as given, into one body."""
-        # The server hands every key on to its sampling parameters, which know no other names.
+        # The server passes every key to its sampling parameters, which accept no other names.
         body = {"prompt": request.text, **request.params, "stream": self.stream}
         body.pop("num_return_sequences", None)
-        if model := self.adapter(request):  # for MindIE; vLLM serves one model, and knows no such key
+        if model := self.adapter(request):  # for MindIE; vLLM serves one model and rejects this key
             body["model"] = model
         return HttpCall(self.path or self.endpoint, body)
 
@@ -65,20 +65,20 @@ class VLLMGenerate(EndpointPath, LoraAdapters):
         return Chunk("content", finish_reason=reason, whole=text)
 
     def finalize(self, prediction: Prediction, request: Request) -> Prediction:
-        """Take the prompt away, which the service repeats."""
+        """Remove the prompt, which the service repeats."""
         return replace(prediction, text=prediction.text.removeprefix(request.text or ""))
 
     async def probe(self) -> ServiceInfo:
-        """See that a server answers; this one has no list of models."""
+        """Check that a server answers; it has no list of models."""
         answer = await self.look("/health")
         return ServiceInfo(notes=() if answer.status == 200 else (f"/health says {answer.status}",))
 
 
 def _finish_reason(event: Mapping[str, Any]) -> str | None:
-    """Return why a reply ended, which SGLang's `/generate` says in `meta_info`.
+    """Return the finish reason, which SGLang's `/generate` puts into `meta_info`.
 
     Raises:
-        AttemptFailed: it was aborted, with a status.
+        AttemptFailed: the server aborted the reply with an error status.
     """
     meta = event.get("meta_info")
     reason = meta.get("finish_reason") if isinstance(meta, Mapping) else None

@@ -1,4 +1,4 @@
-"""Log-probabilities of a prompt, in the two forms in which completions APIs give them."""
+"""Log-probabilities of a prompt, in the two forms of completions APIs."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def read_logprobs(event: Mapping[str, Any]) -> TokenScores:
 
 
 def _by_position(given: Sequence[Mapping[str, Any] | None]) -> TokenScores:
-    """Take the token itself out of each position, where the likeliest one stands beside it.
+    """Return the prompt's own token at each position, without the most likely token beside it.
 
     vLLM gives `{token id: {"logprob", "rank", "decoded_token"}}`, the prompt's own token first.
     https://docs.vllm.ai/en/v0.10.0/api/vllm/sequence.html
     """
-    tokens: list[int | str | None] = [None]  # the first token is not named
+    tokens: list[int | str | None] = [None]  # no entry for the first token
     logprobs: list[float | None] = [None]
     greedy = [False]
     for position in given[1:]:
         entries = list((position or {}).items())
         if not entries:
             raise AttemptFailed(Failure("protocol", "the service left out a token's log-probability"))
-        token, entry = max(entries, key=lambda pair: pair[1].get("rank") or 0)  # the first of equals
+        token, entry = max(entries, key=lambda pair: pair[1].get("rank") or 0)  # the first of equal ones
         tokens.append(int(token))
         logprobs.append(float(entry["logprob"]))
         greedy.append(entry.get("rank") == 1)
@@ -50,7 +50,7 @@ def _by_position(given: Sequence[Mapping[str, Any] | None]) -> TokenScores:
 
 
 def _echoed(logprobs: Mapping[str, Any], prompt_tokens: int | None) -> TokenScores:
-    """Read the parallel lists of an echo, without what a service generated although none was wanted."""
+    """Read the parallel lists of an echo, without tokens that the service generated nevertheless."""
     count = prompt_tokens or len(logprobs["tokens"])
     values = logprobs["token_logprobs"][:count]
     tops = (logprobs.get("top_logprobs") or [])[:count]

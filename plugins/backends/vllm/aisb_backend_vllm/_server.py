@@ -1,4 +1,4 @@
-"""What a vLLM server says beside its API: its version, and the counters under `/metrics`."""
+"""Endpoints of a vLLM server outside its API: the version, and the counters under `/metrics`."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ COUNTER_NAMES = {
     "sglang:num_running_reqs": "running",
     "sglang:num_queue_reqs": "waiting",
 }
-"""What servers call the counters that `Backend.counters` documents, without the `_total` of OpenMetrics."""
+"""The servers' names of the counters that `Backend.counters` documents, without OpenMetrics' `_total`."""
 
 IN_FLIGHT = frozenset(name for name, known in COUNTER_NAMES.items() if known in ("running", "waiting"))
-"""What a server says of the moment, as a gauge."""
+"""The gauges: current values of a server."""
 
 _SAMPLE = re.compile(r'[a-zA-Z_:][\w:]*(?P<labels>\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?\s+(?P<value>\S+)')
 _POSITION = re.compile(r'\bposition="(\d+)"')
 
 
 async def with_version(service: HttpBackend, info: ServiceInfo) -> ServiceInfo:
-    """Return what a probe found with the server's version before it; other servers have no `/version`."""
+    """Return a probe's result with the server's version prefixed; other servers have no `/version`."""
     try:
         answer = await service.fetch("/version")
         said = json.loads(answer.body)["version"] if answer.status == 200 else None
@@ -47,7 +47,7 @@ async def with_version(service: HttpBackend, info: ServiceInfo) -> ServiceInfo:
 
 
 async def counters(service: HttpBackend) -> Mapping[str, float]:
-    """Return the server's counters, by its names and by aisb's; none where it has no `/metrics`."""
+    """Return the server's counters under its names and aisb's; empty if it has no `/metrics`."""
     try:
         answer = await service.fetch("/metrics")
     except ServiceError:
@@ -59,7 +59,7 @@ async def counters(service: HttpBackend) -> Mapping[str, float]:
 
 
 def translated(counters: Mapping[str, float]) -> dict[str, float]:
-    """Return the counters of a server that `Backend.counters` documents, by the names that it gives them."""
+    """Return the server's counters that `Backend.counters` documents, under their names there."""
     found: dict[str, float] = {}
     for key, value in counters.items():
         name = COUNTER_NAMES.get(key.partition("{")[0].removesuffix("_total"))
@@ -72,11 +72,12 @@ def translated(counters: Mapping[str, float]) -> dict[str, float]:
 
 
 def read_counters(text: str) -> dict[str, float]:
-    """Return what only ever grows in a text of Prometheus metrics, and how many requests run and wait.
+    """Return the monotonic values of a Prometheus metrics text, and the running and waiting requests.
 
-    What grows are counters, and the sums and counts of histograms; each name is summed over its labels, but
-    for a position in a draft, which stays in the name. Only the engine's own are kept, which have a colon in
-    their names (`vllm:prompt_tokens_total`, `sglang:…`, `llamacpp:…`); the rest is about the process.
+    Monotonic are counters, and the sums and counts of histograms. Each is summed over its labels, except the
+    position in a draft, which becomes part of the name. Only the metrics of the inference engine are kept,
+    whose names have a colon (`vllm:prompt_tokens_total`, `sglang:…`, `llamacpp:…`); others are about the
+    process.
     https://prometheus.io/docs/instrumenting/exposition_formats/
     """
     kept: set[str] = set()
@@ -86,7 +87,7 @@ def read_counters(text: str) -> dict[str, float]:
             kept |= _kept(*line.removeprefix("# TYPE ").partition(" ")[::2])
             continue
         name = line.partition("{")[0].partition(" ")[0]
-        if name in kept and (sample := _SAMPLE.match(line)):  # nine lines in ten are buckets of histograms
+        if name in kept and (sample := _SAMPLE.match(line)):  # nine of ten lines are histogram buckets
             position = _POSITION.search(sample["labels"] or "")
             with suppress(ValueError):
                 value = float(sample["value"])
@@ -95,11 +96,11 @@ def read_counters(text: str) -> dict[str, float]:
 
 
 def _kept(name: str, kind: str) -> set[str]:
-    """Return the names of the samples of one metric that are kept."""
+    """Return the sample names of one metric that are kept."""
     if ":" not in name:
         return set()
     if kind == "counter":
-        return {name, f"{name}_total"}  # OpenMetrics leaves `_total` out of the name in the line of its type
+        return {name, f"{name}_total"}  # OpenMetrics omits `_total` in the TYPE line
     if kind in ("histogram", "summary"):
         return {f"{name}_sum", f"{name}_count"}
     return {name} if name in IN_FLIGHT else set()

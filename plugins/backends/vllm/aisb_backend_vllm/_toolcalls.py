@@ -1,4 +1,4 @@
-"""Finding tool calls in the text of a reply, for services that do not take them out themselves."""
+"""Extract tool calls from the text of a reply, for services that do not do so themselves."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _FENCE = re.compile(r"\A```(?:json)?\s*(.*?)\s*```\Z", re.DOTALL)
 
 
 def find_tool_calls(text: str) -> tuple[tuple[Mapping[str, Any], ...], str]:
-    """Return the calls in a reply, and the text around them.
+    """Return the tool calls of a reply, and the remaining text.
 
-    Forms: `<tool_call>{…}</tool_call>` (Hermes, Qwen), `[TOOL_CALLS] […]` (Mistral), and a reply that is
-    nothing but a call or a list of calls in JSON (Llama 3, with or without its tag). A call has a `name`, and
+    Forms: `<tool_call>{…}</tool_call>` (Hermes, Qwen), `[TOOL_CALLS] […]` (Mistral), and a reply that
+    consists of a call or a list of calls in JSON (Llama 3, with or without its tag). A call has a `name`, and
     `arguments` or `parameters`.
     """
     tagged = _TAGGED.findall(text)
