@@ -1,4 +1,4 @@
-"""Answers judged by a model."""
+"""Answers graded by a judge model."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the evaluator that asks a model."""
+    """Declare the evaluator that uses a judge model."""
     return {"judge": "aisb_evaluator_judge._judge:ModelJudge"}

@@ -1,4 +1,4 @@
-"""How well the confidence that answers state goes with how often they are right."""
+"""Calibration: how well the stated confidence of answers agrees with their accuracy."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from math import fsum, sqrt
 from aisb import Score, UsageError
 
 BIN = 100
-"""Answers are compared in bins of so many, in the order of their confidence."""
+"""The number of answers in a bin, in the order of confidence."""
 
 UNSTATED = 100.0
-"""What an answer without a confidence is taken to state."""
+"""The confidence assumed for an answer that states none."""
 
 
 def compiled(pattern: str) -> re.Pattern[str]:
     """Compile the pattern of a confidence.
 
     Raises:
-        UsageError: it is no regular expression, or has not one group.
+        UsageError: it is not a regular expression with exactly one group.
     """
     try:
         made = re.compile(pattern)
@@ -32,7 +32,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 def stated(pattern: re.Pattern[str], answer: str) -> float:
-    """Return the confidence in percent that an answer states last, from 0 to 100."""
+    """Return the last confidence that an answer states, in percent from 0 to 100."""
     found = pattern.findall(answer)
     try:
         value = float(found[-1]) if found else UNSTATED
@@ -42,16 +42,16 @@ def stated(pattern: re.Pattern[str], answer: str) -> float:
 
 
 def judged_well(score: Score) -> bool:
-    """Say whether an answer has a verdict and a confidence."""
+    """Return whether an answer has both a verdict and a confidence."""
     return score.details.get("verdict") is not None and "confidence" in score.details
 
 
 def calibration_error(answers: Sequence[tuple[float, float]]) -> float:
     """Return the root mean square of confidence minus accuracy over bins, in percent.
 
-    `answers` are confidence in percent and value from 0 to 1. The last bin takes what is left over. Source:
-    the evaluation of Humanity's Last Exam, https://github.com/centerforaisafety/hle, whose sum leaves the
-    last bin out.
+    `answers` are pairs of confidence in percent and value from 0 to 1. The last bin also takes the remainder.
+    Source: the evaluation of Humanity's Last Exam, https://github.com/centerforaisafety/hle, whose sum omits
+    the last bin.
     """
     if not answers:
         return 0.0

@@ -1,4 +1,4 @@
-"""Ask a model whether an answer is right, and count what it says."""
+"""Ask a judge model whether an answer is right, and count its verdicts."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ModelJudge(Evaluator):
         self._ask = ask
 
     async def score(self, answer: str | None, sample: Sample) -> Score:
-        """Ask, and take the verdict that most valid replies state."""
+        """Ask the judge, and return the majority verdict of its valid replies."""
         if self._ask is None:
             raise UsageError("no model is named that judges: --judge NAME")
         questions = [(order, repeat) for repeat in range(self.repeats) for order in self.orders]
@@ -89,7 +89,7 @@ class ModelJudge(Evaluator):
         return replace(score, details={**score.details, "confidence": stated(self.confidence, answer or "")})
 
     def extra_metrics(self, scores: Sequence[Score]) -> list[Metric]:
-        """Return how often the judge gave no verdict, and how often it agreed with itself."""
+        """Return the rate of missing verdicts, and the judge's agreement with itself."""
         judged = [score.details for score in scores if "verdicts" in score.details]
         if not judged:
             return []
@@ -107,9 +107,9 @@ class ModelJudge(Evaluator):
     def _request(
         self, answer: str, sample: Sample, order: Sequence[str], repeat: int
     ) -> tuple[Request, Shown]:
-        """Write one question, and return it with what it shows of the answer.
+        """Return one question, and the answer as the question presents it.
 
-        The engine knows a question by its content, so the sample's id is only for the log.
+        The engine identifies a question by its content; the sample's id is only for the log.
         """
         target = sample.target
         if isinstance(target, list | tuple):
@@ -129,11 +129,11 @@ class ModelJudge(Evaluator):
 
     def _verdict(self, reply: Prediction, order: Sequence[str], shown: Shown) -> str | None:
         if reply.finish_reason == "length":
-            return None  # what it was about to say is not known
+            return None  # a truncated reply may have ended differently
         return read_verdict(reply.text, dict(zip(ascii_uppercase, order, strict=False)), shown)
 
     def _counted(self, given: Sequence[str | None], replies: Sequence[Prediction]) -> Score:
-        """Sum the verdicts up: more than half of the valid ones must say the same."""
+        """Count the verdicts: more than half of the valid ones must agree."""
         valid = Counter(verdict for verdict in given if verdict is not None)
         verdict, votes = valid.most_common(1)[0] if valid else (None, 0)
         if 2 * votes <= valid.total():

@@ -1,9 +1,8 @@
-r"""Read what a judge says: one verdict, or none. Nothing is guessed from prose.
+r"""Read one verdict, or none, from a judge's reply. Nothing is guessed from prose.
 
-A verdict is a letter (`A`, `a`, `(A)`, `**A**`, `\boxed{A}`, `[[A]]`), a word (`CORRECT`), or both where they
-agree (`A: CORRECT`), each also behind "Verdict:", "the answer is" or 答案：, or in JSON. It stands on the
-last line, or on the first where only an explanation follows. What the judge repeats of the text that it
-judges is no verdict.
+A verdict is a letter (`A`, `a`, `(A)`, `**A**`, `\boxed{A}`, `[[A]]`), a word (`CORRECT`), or both if they
+agree (`A: CORRECT`), each also after "Verdict:", "the answer is" or 答案：, or in JSON. It is on the last
+line, or on the first line if only an explanation follows. Quotations of the judged text are no verdict.
 """
 
 from __future__ import annotations
@@ -61,10 +60,10 @@ _KEYS = frozenset(
 
 
 def read_verdict(text: str, letters: Mapping[str, str], shown: Shown = _NOTHING) -> str | None:
-    """Return the verdict in a reply without reasoning; `letters` has the verdict that each letter stood for.
+    """Return the verdict of a reply without reasoning; `letters` maps each letter to its verdict.
 
-    None where it states none, several, or a letter beside the word of another; also where all that would be a
-    verdict is repeated from what it was `shown`.
+    None if the reply states no verdict, several, or a letter with the word of another; also if every possible
+    verdict is repeated from the text in `shown`.
     """
     lines = shown.own_lines(text)
     if not lines:
@@ -82,7 +81,7 @@ def read_verdict(text: str, letters: Mapping[str, str], shown: Shown = _NOTHING)
 
 
 def _stated(line: str, letters: Mapping[str, str], shown: Shown) -> str | None:
-    """Return the verdict that a line states and says nothing else than."""
+    """Return the verdict of a line that consists of nothing else."""
     line = _TAG.sub(r"\2", _BOX.sub(r"\1", line)).strip(_AROUND)
     if (found := _named(line, letters)) is not None:
         return found
@@ -98,7 +97,7 @@ def _stated(line: str, letters: Mapping[str, str], shown: Shown) -> str | None:
 
 
 def _named(text: str, letters: Mapping[str, str]) -> str | None:
-    """Return the verdict that a text names and says nothing else than."""
+    """Return the verdict of a text that consists of nothing else."""
     by_word = {verdict.upper(): verdict for verdict in letters.values()}
     if text.upper() in by_word:
         return by_word[text.upper()]
@@ -125,7 +124,7 @@ def _reasoned(line: str, letters: Mapping[str, str]) -> str | None:
 
 
 def _in_json(text: str, letters: Mapping[str, str], shown: Shown) -> str | None:
-    """Return the verdict in the JSON object with which a text ends."""
+    """Return the verdict in the JSON object at the end of a text."""
     decoder, start = json.JSONDecoder(strict=False), text.find("{")
     while start >= 0:
         try:

@@ -1,4 +1,4 @@
-"""Mathematical answers: found in a solution, and compared by what they mean."""
+"""Mathematical answers: extract them from a solution, and compare them by value."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_postprocessors() -> Mapping[str, str]:
-    """Offer the step that finds the final answer of a solution."""
+    """Declare the postprocessor that finds the final answer of a solution."""
     return {"math-answer": "aisb_evaluator_math._answers:math_answer"}
 
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the evaluator that compares expressions."""
+    """Declare the evaluator that compares expressions."""
     return {"math-verify": "aisb_evaluator_math._matching:MathVerify"}

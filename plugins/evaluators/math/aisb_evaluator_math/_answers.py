@@ -1,6 +1,6 @@
 """Find the final answer of a solution: the last box, "the final answer is …", or a formula at the end.
 
-Each rule takes time in proportion to the text, whatever the text is.
+Each rule takes time linear in the length of any text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EDGE = ' \t\r\n*_`#>"“”'
 _NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?(?![\w])")
 _VARIABLE = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z](?![a-zA-Z])")
 _LIMIT = 1000
-"""No final answer is longer than this; what is longer is prose after "the answer is"."""
+"""The maximum length of a final answer; longer text after "the answer is" is prose."""
 
 
 @finds_answer
@@ -60,7 +60,7 @@ def math_answer(
 
 
 def _boxed(text: str, boxes: list[BoxedText], cut: int | None) -> Extract | None:
-    """Return what the last boxes hold: a guess, where the text breaks off in another box that differs."""
+    """Return the content of the last boxes; only a guess if the text ends within another, different box."""
     answer = boxed_answer(text, boxes)
     if answer is None:
         return None
@@ -97,7 +97,7 @@ def _corrected(text: str, answer: Extract) -> Extract | None:
 
 
 def _after(text: str, at: int) -> tuple[int, int] | None:
-    """Return the span of the answer that is announced before `at`: its formulas, else its sentence."""
+    """Return the span of an answer announced before `at`: its formulas, or else its sentence."""
     begin = _DECORATION.match(text, at)
     start = begin.end() if begin else at
     if formula := _formula(text, start):
@@ -106,7 +106,7 @@ def _after(text: str, at: int) -> tuple[int, int] | None:
         more = re.match(r"(?:\$|\\\))?[*_]{0,2}\s*(?:,|and|or|, and|, or)\s*(?=\$|\\\()", rest)
         if not more:
             return formula
-        # "$2$ and $3$" is one answer: everything up to the last formula of the sentence.
+        # "$2$ and $3$" is one answer: it extends to the last formula of the sentence.
         stop = max(rest.rfind("$"), rest.rfind(r"\)"))
         return _trimmed(text, start, formula[1] + stop + (1 if rest[stop] == "$" else 2))
     stop = text.find("\n", start)
@@ -122,16 +122,16 @@ def _after(text: str, at: int) -> tuple[int, int] | None:
 
 
 def _formula(text: str, at: int) -> tuple[int, int] | None:
-    """Return the span inside the formula that begins at `at`, if one does."""
+    """Return the span inside the formula that begins at `at`, if any."""
     opener = _OPENER.match(text, at)
     if not opener:
         return None
     closer = _CLOSERS[opener[0]]
     end = text.find(closer, opener.end(), opener.end() + _LIMIT)
-    while closer == "$" and end > 0 and text[end - 1] == "\\":  # \$ is a sign for money
+    while closer == "$" and end > 0 and text[end - 1] == "\\":  # \$ is a dollar sign
         end = text.find(closer, end + 1, opener.end() + _LIMIT)
     if opener[0] == "$" and (end < 0 or "\n\n" in text[opener.end() : end]):
-        return None  # a sum of money
+        return None  # an amount of money
     return _trimmed(text, opener.end(), end) if end >= 0 else None
 
 
@@ -147,7 +147,7 @@ def _last_formula(text: str) -> tuple[int, int] | None:
         closer = _CLOSERS[opener[0]]
         at = text.index(closer, inside[1]) + len(closer)
     sides = text[found[0] : found[1]].split("=") if found else []
-    # Of "2 + 3 = 5" and "A = ab = 6" the answer is at the end; "y = 2x" is one itself.
+    # In "2 + 3 = 5" and "A = ab = 6" the answer is at the end; "y = 2x" as a whole is one.
     if found and (len(sides) > 2 or (len(sides) == 2 and not _VARIABLE.search(sides[0]))):
         return _trimmed(text, text.rindex("=", found[0], found[1]) + 1, found[1])
     return found
@@ -159,7 +159,7 @@ def _last_number(text: str) -> tuple[int, int] | None:
 
 
 def _is_bare(text: str) -> bool:
-    """Say whether the text is nothing but an answer: a line without prose."""
+    """Return whether the text consists of an answer only: a line without prose."""
     line = text.strip()
     if _OPENER.search(line, 1, len(line) - 2):  # a formula within a sentence
         return False
@@ -167,7 +167,7 @@ def _is_bare(text: str) -> bool:
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """Return a span without white space, Markdown, formula marks, and the full stop around it."""
+    """Return a span without surrounding white space, Markdown, formula delimiters and full stop."""
     for _ in range(3):
         piece = text[start:end]
         start += len(piece) - len(piece.lstrip(_EDGE))

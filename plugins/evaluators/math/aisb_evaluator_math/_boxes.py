@@ -1,6 +1,6 @@
-r"""Find the boxes of a solution, `\boxed{…}`, and say which of them hold its answer.
+r"""Find the boxes of a solution, `\boxed{…}`, and choose those that hold its answer.
 
-Each function takes time in proportion to the text, whatever the text is.
+Each function takes time linear in the length of any text.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NO_ANSWER = re.compile(
     r"(?:the |your |final )*answer(?: here)?|(?:solution )?(?:verified|correct|checked|confirmed)"
     r"|done|qed|q e d|proved|proven|end|ok|solved|(?:你的|最终)?答案|正确|已?验证(?:正确)?|证毕|完毕"
 )
-"""What stands in a box that only shows the form, or says that the work is done."""
+"""The content of boxes that only show the format, or mark the end of the solution."""
 _SEPARATOR = re.compile(r"(?:[,;、，；&]|and|or|y|o|et|ou|und|oder|и|или|和|或者?|与|及|以及|\s)*")
 _NAME = re.compile(r"\s{0,9}(?:[a-zA-Z]|\\[a-z]+)(?:_\{?\w{1,2}\}?)?\s{0,9}(?:=|\\in)\s{0,9}$")
 _MARKUP = re.compile(r"\\[\[\]()]|\\q?quad(?![a-zA-Z])|\\[,;!: ]|\\\\|[$*]")
@@ -56,7 +56,7 @@ _CALLED_WRONG = re.compile(
 
 
 class BoxedText(NamedTuple):
-    """A box in a text: where its command begins, the span inside, and where it closes."""
+    """A box in a text: where its command begins, the span of its content, and where it ends."""
 
     begin: int
     start: int
@@ -65,7 +65,7 @@ class BoxedText(NamedTuple):
 
 
 class Boxed(NamedTuple):
-    """The answer that boxes hold: its text, the span from the first box's inside to the last's."""
+    """The answer in boxes: its text, and the span from the content of the first box to that of the last."""
 
     text: str
     start: int
@@ -73,9 +73,9 @@ class Boxed(NamedTuple):
 
 
 def find_boxes(text: str) -> tuple[list[BoxedText], int | None]:
-    r"""Return the innermost boxes in order, and where a box begins that the end of the text cuts off.
+    r"""Return the innermost boxes in order, and the beginning of a box that the end of the text truncates.
 
-    Braces nest; an escaped brace is text. A box without its last brace ends with its formula or paragraph.
+    Braces nest; an escaped brace is text. A box without its closing brace ends with its formula or paragraph.
     """
     boxes: list[BoxedText] = []
     if "box" not in text and "\x08oxed" not in text:
@@ -104,10 +104,10 @@ def find_boxes(text: str) -> tuple[list[BoxedText], int | None]:
 
 
 def boxed_answer(text: str, boxes: list[BoxedText]) -> Boxed | None:
-    """Return the answer that the last boxes hold: one, or several that a sentence lists.
+    """Return the answer in the last boxes: one box, or several that a sentence lists.
 
-    A box that is empty, holds only a mark, or shows the form does not count; one that the text denies counts
-    only where all are.
+    A box that is empty, holds only a mark, or shows the format does not count. Boxes that the text rejects
+    count only if it rejects all.
     """
     said = [box for box in boxes if _holds_answer(text[box.start : box.end])]
     kept = [box for box in said if not _is_denied(text, box)] or said
@@ -124,12 +124,12 @@ def boxed_answer(text: str, boxes: list[BoxedText]) -> Boxed | None:
 
 
 def continues_answer(text: str, box: BoxedText, begin: int) -> bool:
-    """Say whether a box that begins at `begin` goes on with the answer of another."""
+    """Return whether a box that begins at `begin` continues the answer of another box."""
     return _join(text, box, BoxedText(begin, begin, begin, begin)) is not None
 
 
 def is_denied_box(text: str, start: int) -> bool:
-    """Say whether an answer that is announced before `start` is denied, or one that was given before."""
+    """Return whether the answer announced before `start` is rejected, or only reports an earlier one."""
     sentence = text[max(0, start - 100) : start]
     return re.match(r"[\s:：]{0,4}(?:not\b|n['’]t\b)", text[start : start + 12]) is not None or bool(
         re.search(
@@ -158,7 +158,7 @@ def _is_denied(text: str, box: BoxedText) -> bool:
 
 
 def _join(text: str, first: BoxedText, second: BoxedText) -> str | None:
-    r"""Return what joins two boxes, a comma or `\approx`; None where they are two answers."""
+    r"""Return the text that joins two boxes, a comma or `\approx`; None if they are two answers."""
     between = text[first.close : second.begin]
     if len(between) > 80:
         return None
@@ -171,7 +171,7 @@ def _join(text: str, first: BoxedText, second: BoxedText) -> str | None:
         return None
     if words.strip():
         return ", "
-    # Two formulas, one below the other, with nothing between: roots when both say "x =".
+    # Two formulas, one below the other, with no text between: roots if both begin with "x =".
     named = name and _NAME.search(_MARKUP.sub(" ", text[max(0, first.begin - 20) : first.begin]))
     return ", " if named and "\n\n\n" not in text[first.close : second.begin] else None
 

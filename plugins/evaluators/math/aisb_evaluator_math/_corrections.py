@@ -1,6 +1,6 @@
-"""See whether a text takes its answer back and gives another, as "The answer is 12. No, it is 14." does.
+"""Detect a text that corrects its answer: "The answer is 12. No, it is 14." corrects 12 to 14.
 
-A text that only checks its answer ("let me double check: …") takes nothing back.
+A text that only checks its answer ("let me double check: …") is no correction.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ _CONFIRMED = re.compile(
 )
 _CLAUSE = re.compile(r"[?？]|[.!。！](?=\s|$|[\u4e00-\u9fff])|[。；;\n，]|,\s")
 _LONGEST_UNIT = 3
-"""Words that may stand behind a value that a clause states: "it is 14 square meters"."""
+"""The maximum number of words after a value in its clause: "it is 14 square meters"."""
 
 
 def with_corrections(text: str, start: int) -> int | None:
-    """Return where the value begins that replaces the answer at `start`; None where the text keeps that."""
+    """Return the beginning of the value that replaces the answer at `start`; None if the answer stands."""
     retraction = _first(text, start)
     if retraction is None:
         return None
@@ -90,7 +90,7 @@ def _first(text: str, start: int) -> tuple[int, int, bool] | None:
 
 
 def _is_immediate(text: str, statement: re.Match[str]) -> bool:
-    """Say whether a statement itself goes against what stood before: "wait, it is 14", "it should be 14"."""
+    """Return whether a statement contradicts the text before it: "wait, it is 14", "it should be 14"."""
     if _OUGHT.search(statement[0]):
         return True
     return _TURN.search(text[max(0, statement.start() - 30) : statement.start()]) is not None
@@ -101,7 +101,7 @@ def _is_supposed(text: str, at: int) -> bool:
 
 
 def _ends_clause(text: str, at: int) -> bool:
-    """Say whether a value at `at` ends its clause, but for a unit, and the clause is no question."""
+    """Return whether a value at `at` ends its clause, except for a unit, and the clause is no question."""
     window = text[at : at + 200]
     formula = re.match(r"[*_]{0,2}(\$\$?|\\\(|\\\[)", window)
     begin = 0

@@ -1,4 +1,4 @@
-r"""Numbers as they are written: mixed, grouped, repeating (`0.1\overline{6}`), long decimals."""
+r"""Parse the notations of numbers: mixed, grouped, repeating (`0.1\overline{6}`), and long decimals."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from fractions import Fraction
 
 MIN_DIGITS = 6
-"""Places and significant digits that a decimal needs to stand for a value that it does not equal."""
+"""Decimal places and significant digits from which a decimal may stand for a value that it approximates."""
 _NOISE = Fraction(1, 10**12)
-"""Relative error of a value that was computed in floating point: 0.30000000000000004 is 0.3."""
+"""The relative error of floating-point results: 0.30000000000000004 is 0.3."""
 
 _DECIMAL = re.compile(r"(-?)\s*(?:(\d{1,3}(?:,\d{3})+|\d+)?\.(\d+)|(\d{1,3}(?:,\d{3})+|\d+)\.?)")
 _RATIO = re.compile(
@@ -29,7 +29,7 @@ _COMBINING = ((re.compile(r"((?:\d[\u0304\u0305])+)"), r"\overline"), (re.compil
 
 
 def parse_rational(text: str) -> Fraction | None:
-    r"""Return the rational number that a text is, if it is one: `3`, `1,000.5`, `-3/4`, `4\frac{2}{3}`."""
+    r"""Parse a rational number: `3`, `1,000.5`, `-3/4`, `4\frac{2}{3}`; None if the text is not one."""
     text = text.strip()
     if not text or len(text) > 200:
         return None
@@ -47,10 +47,10 @@ def parse_rational(text: str) -> Fraction | None:
 
 
 def same_number(one: str, other: str) -> bool | None:
-    """Say whether two texts are the same rational number; None where one of them is none.
+    """Return whether two texts are the same rational number; None if one of them is not a number.
 
-    A decimal with enough digits stands for a number that it is cut or rounded from: 0.3333333333 is 1/3, and
-    0.33 is not. Two decimals must be equal.
+    A decimal with enough digits equals a number from which it is truncated or rounded: 0.3333333333 is 1/3,
+    but 0.33 is not. Two decimals must be equal.
     """
     first, second = parse_rational(one), parse_rational(other)
     if first is None or second is None:
@@ -68,20 +68,20 @@ def same_number(one: str, other: str) -> bool | None:
 
 
 def stands_for(decimal: re.Match[str], error: Fraction) -> bool:
-    """Say whether a decimal has enough digits, and its error is less than one unit of the last."""
+    """Return whether a decimal has enough digits, and its error is below one unit of the last digit."""
     places = len(decimal[3] or "")
     digits = len(((decimal[2] or "").replace(",", "") + (decimal[3] or "")).lstrip("0"))
     return places >= MIN_DIGITS and digits >= MIN_DIGITS and error < Fraction(1, 10**places)
 
 
 def decimal_of(text: str) -> re.Match[str] | None:
-    """Return a decimal with its parts, if a text is one: the sign, the whole part, the places."""
+    """Match a decimal and its parts: sign, integer part, fractional part; None if the text is not one."""
     found = _DECIMAL.fullmatch(text.strip()) if len(text) < 200 else None
     return found if found and found[3] else None
 
 
 def as_fractions(text: str) -> str:
-    r"""Return a text with each repeating decimal as its fraction: `0.1\overline{6}` is `\frac{1}{6}`."""
+    r"""Replace each repeating decimal by its fraction: `0.1\overline{6}` by `\frac{1}{6}`."""
     if "." not in text:
         return text
     for combining, command in _COMBINING:
@@ -94,9 +94,9 @@ def as_fractions(text: str) -> str:
 
 
 def continued(text: str) -> list[str]:
-    """Return what a text with a decimal that goes on ("0.1666…") can stand for; without one, the text alone.
+    """Return the readings of a text with a decimal that continues ("0.1666…"); otherwise the text alone.
 
-    Where the digits repeat, that is the fraction; else, or where they hardly do (2.718281828…), the digits.
+    If the digits repeat, it is a fraction; if they do not, or barely (2.718281828…), the digits.
     """
     match = _GOES_ON.search(text)
     if not match or not match[2]:
@@ -111,7 +111,7 @@ def continued(text: str) -> list[str]:
 
 
 def _period(digits: str) -> tuple[int, int]:
-    """Return the length of the block that some digits end in at least twice, and how often; or zeros."""
+    """Return the length and the count of the block that repeats at the end of the digits; or zeros."""
     for period in range(1, len(digits) // 2 + 1):
         block = digits[-period:]
         repeats = 1
@@ -131,7 +131,7 @@ def _dotted(match: re.Match[str]) -> str:
 
 
 def _fraction(whole: str, fixed: str, block: str) -> str:
-    """Return the fraction that is `whole.fixed` followed by a block for ever."""
+    """Return the fraction equal to `whole.fixed` followed by an endlessly repeated block."""
     scale = 10 ** len(fixed)
     value = Fraction(int((whole or "0") + fixed), scale) + Fraction(
         int(block), (10 ** len(block) - 1) * scale

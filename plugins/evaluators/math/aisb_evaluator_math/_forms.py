@@ -1,6 +1,6 @@
-r"""Bring an answer to the form that a parser of LaTeX reads: signs, roots, spacing, fonts, decoration.
+r"""Normalize an answer for a LaTeX parser: signs, roots, spacing, fonts, decoration.
 
-Nothing here is slow to import or to run: what is settled here needs no algebra.
+Nothing here is slow to import or to run, so that many answers need no computer algebra.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ _WORD_BETWEEN = re.compile(
 
 
 def tidy(text: str) -> str:
-    """Return an answer with LaTeX in place of other signs, and without what only decorates it."""
+    """Return an answer with LaTeX in place of other signs, and without decoration."""
     text = text.translate(_SIGNS).strip().strip("*_` \n\t")
     for opener, closer in (("$$", "$$"), ("$", "$"), (r"\[", r"\]"), (r"\(", r"\)")):
         if text.startswith(opener) and text.endswith(closer) and len(text) > len(opener) + len(closer):
@@ -117,12 +117,12 @@ def tidy(text: str) -> str:
 
 
 def with_commas(text: str) -> str:
-    """Return an answer with commas between values that words join: `1 or 2` is `1, 2`."""
+    """Replace words between values by commas: `1 or 2` becomes `1, 2`."""
     return _WORD_BETWEEN.sub(", ", text)
 
 
 def normalize_math(text: str) -> str:
-    """Return what is compared letter for letter: no spacing, no fonts, no braces around one sign."""
+    """Return the form for exact comparison: no spacing, no fonts, no braces around a single character."""
     text = _LETTER_SPACING.sub("", text)
     text = re.sub(WRAPPED, r"\1", text)
     text = re.sub(r"\\[dt]frac", r"\\frac", text)
@@ -134,13 +134,13 @@ def normalize_math(text: str) -> str:
 
 
 def base(text: str) -> str:
-    """Return the base that a number is written in, `8` of `52_8`, or nothing."""
+    """Return the base of a number, such as `8` of `52_8`, or an empty string."""
     found = _BASE.search(text)
     return found[1] if found else ""
 
 
 def _fonts(text: str) -> str:
-    """Return a text with the constants e and i, functions and numbers in no font of their own."""
+    """Remove font commands around the constants e and i, functions and numbers."""
     if r"\r" in text or r"\b" in text or r"\i" in text:
         text = _OLD_ROMAN.sub(r"\\mathrm{\1}", text)
     text = _CONSTANT.sub(lambda match: f" {match[1] or match[2]} ", text)
@@ -151,7 +151,7 @@ def _fonts(text: str) -> str:
 
 
 def _roots(text: str) -> str:
-    r"""Return a text with roots as LaTeX has them: `4sqrt(2)`, `√2` and `\sqrt(2)` are `\sqrt{2}`."""
+    r"""Write roots in LaTeX: `sqrt(2)`, `√2` and `\sqrt(2)` become `\sqrt{2}`."""
     at = 0
     while found := _ROOT.search(text, at):
         begin, end = found.end(), found.end()
@@ -169,7 +169,7 @@ def _roots(text: str) -> str:
 
 
 def _closing(text: str, at: int) -> int:
-    """Return where the parenthesis that was opened before `at` closes, or -1."""
+    """Return the position of the parenthesis that closes the one opened before `at`, or -1."""
     depth = 1
     for position in range(at, len(text)):
         depth += {"(": 1, ")": -1}.get(text[position], 0)
@@ -179,7 +179,7 @@ def _closing(text: str, at: int) -> int:
 
 
 def _balanced(text: str) -> str:
-    """Return a text with every brace closed, since a parser reads nothing else."""
+    """Close all open braces, as the parser requires."""
     depth = 0
     kept = []
     for position, c in enumerate(text):

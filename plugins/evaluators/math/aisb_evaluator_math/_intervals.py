@@ -23,14 +23,14 @@ _EVERYTHING = r"(-\infty,\infty)"
 
 
 class Described(NamedTuple):
-    """What inequalities describe: the set, written as intervals, and the variable that they are about."""
+    """The solution set of inequalities as intervals, and their variable."""
 
     intervals: str
     variable: str
 
 
 def described(text: str) -> Described | None:
-    """Return the set that a text of inequalities in one variable describes; None where it is none."""
+    """Return the set that inequalities in one variable describe; None if the text is something else."""
     text = text.strip()
     variable = ""
     if builder := _BUILDER.match(text):
@@ -45,13 +45,13 @@ def described(text: str) -> Described | None:
 
 
 def plain_set(text: str) -> str:
-    r"""Return a set without the name of its member: `(1,2)` of `x \in (1,2)`; an interval for all reals."""
+    r"""Return a set without its variable: `(1,2)` for `x \in (1,2)`; for all reals, an interval."""
     text = _MEMBER.sub("", text.strip())
     return _EVERYTHING if _ALL_REALS.fullmatch(text) else text
 
 
 def is_set(text: str) -> bool:
-    """Say whether a text can be read as an interval or a union of them."""
+    """Return whether a text can be read as an interval or a union of intervals."""
     return re.match(r"[(\[].*,.*[)\]]$", text.strip(), re.DOTALL) is not None
 
 
@@ -122,7 +122,7 @@ def _one_sided(variable: str, relation: str, value: str) -> _Range | None:
 
 
 def _has_variable(value: str, variable: str) -> bool:
-    """Say whether a bound depends on the variable, or on another one: `x < y` describes no interval."""
+    """Return whether a bound depends on any variable: `x < y` describes no interval."""
     names = re.findall(r"(?<![\\a-zA-Z])[a-zA-Z](?![a-zA-Z])", re.sub(r"\\[a-zA-Z]+", " ", value))
     return variable in value.split() or any(name not in {"e", "a", "b", "k", "m", "n"} for name in names)
 

@@ -1,4 +1,4 @@
-"""Grade a mathematical answer by what it means, each within a deadline of its own."""
+"""Grade mathematical answers by value, with a deadline for each."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from aisb_evaluator_math._readings import MathReading, readings
 from aisb_evaluator_math._units import different_units
 
 MAX_ANSWER_LENGTH = 2000
-"""No answer is longer than this; a parser would take minutes to say so."""
+"""The maximum length of an answer; a parser would take minutes to reject longer text."""
 
 
 _NAMED = re.compile(r"\s*([a-zA-Z](?:_\{?\w{1,3}\}?)?)\s*=\s*([^=<>,;]+)")
 
 
 class MatchVerdict(NamedTuple):
-    """Whether an answer is right, what it counts as in a vote, and why there is no verdict."""
+    """Whether an answer is right, its form in a majority vote, and why there is no verdict, if so."""
 
     right: bool
     vote: str
@@ -53,7 +53,7 @@ class MathVerify(Evaluator):
         self.workers = workers
 
     async def score(self, answer: str | None, sample: Sample) -> Score:
-        """Compare one answer with the target, or with each where there are several."""
+        """Compare one answer with the target, or with each of several targets."""
         if len(answer or "") > MAX_ANSWER_LENGTH:
             return Score(0.0, details={"vote": "".join((answer or "")[:200].split())})
         given = forms.tidy(answer or "")
@@ -69,7 +69,7 @@ class MathVerify(Evaluator):
         return Score(0.0, details={"vote": vote})
 
     async def _same(self, gold: str, given: str) -> MatchVerdict:
-        """Compare two tidied answers in each way that they can be read."""
+        """Compare two normalized answers in each of their readings."""
         if forms.normalize_math(gold) == forms.normalize_math(given):
             return MatchVerdict(True, forms.normalize_math(given))
         worst = MatchVerdict(False, forms.normalize_math(given))
@@ -88,13 +88,13 @@ class MathVerify(Evaluator):
         verdict = await self._same_value(wanted.value, found.value)
         if verdict.right or wanted.percent == found.percent:
             return verdict
-        # 12.5% is 12.5 where percents are asked for, and 0.125.
+        # 12.5% is 12.5 if the question asks for percent, and 0.125 otherwise.
         sides = [side.value if side.percent else _hundredfold(side.value) for side in (wanted, found)]
         again = await self._same_value(*sides)
         return again if again.right or again.problem else verdict
 
     async def _same_value(self, gold: str, given: str) -> MatchVerdict:
-        """Compare two values: as numbers, as they stand, and else as math-verify does."""
+        """Compare two values as numbers, then as text, and otherwise with math-verify."""
         gold, given = _without_names(gold, given)
         if (same := same_number(gold, given)) is not None:
             return MatchVerdict(same, str(parse_rational(given)))
@@ -116,7 +116,7 @@ class MathVerify(Evaluator):
 
 
 def _settled(wanted: MathReading, found: MathReading) -> bool | None:
-    """Return what labels, units, bases and moduli say about two answers; None where the values decide."""
+    """Compare labels, units, bases and moduli of two answers; None if the values decide."""
     letters = [reading.label.casefold() or forms.normalize_math(reading.value) for reading in (wanted, found)]
     if (wanted.label or found.label) and all(re.fullmatch("[a-j]", letter) for letter in letters):
         return letters[0] == letters[1]
@@ -139,7 +139,7 @@ def _hundredfold(value: str) -> str:
 
 
 def _without_names(gold: str, given: str) -> tuple[str, str]:
-    """Return two values without what they are called, `x = 5` as `5`, unless they are called differently."""
+    """Return two values without their names (`x = 5` as `5`), unless the names differ."""
     names = [_NAMED.fullmatch(side) for side in (gold, given)]
     if all(names) and len({name[1] for name in names if name}) > 1:
         return gold, given
@@ -148,7 +148,7 @@ def _without_names(gold: str, given: str) -> tuple[str, str]:
 
 
 def _sets(gold: str, given: str) -> tuple[str, str]:
-    """Return two values with commas for words between, and as intervals where inequalities describe sets."""
+    """Return two values with commas for joining words, and with intervals for inequalities."""
     gold, given = plain_set(gold), plain_set(given)
     described_sets = described(gold), described(given)
     first, second = described_sets

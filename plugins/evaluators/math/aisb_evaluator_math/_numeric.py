@@ -1,6 +1,6 @@
-"""Compare values of closed expressions relatively, in place of math-verify's 15 decimal places.
+"""Compare closed expressions by relative error, instead of math-verify's 15 decimal places.
 
-Below about 1e-15 math-verify takes any two values for equal, and any two decimals that agree in six places.
+math-verify treats any two values below about 1e-15 as equal, and any two decimals that agree in six places.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from aisb_evaluator_math._decimals import decimal_of, stands_for
 
 _DIGITS = 30
 _EXACT = 1e-22
-"""Relative error of two expressions without decimals, each worked out to 30 digits."""
+"""The tolerated relative error of two expressions without decimals, computed to 30 digits."""
 _DECIMAL = 1e-12
-"""Relative error where decimals are involved, which are worked out to 15 digits."""
+"""The tolerated relative error with decimals, computed to 15 digits."""
 
 
 def numbers_equal(one: Any, other: Any, float_rounding: int, numeric_precision: int) -> bool:
-    """Say whether two expressions of sympy are the same number; False where they are not known to be.
+    """Return whether two sympy expressions are known to be the same number.
 
-    The signature is that of math-verify's own comparison, which this replaces; both settings are not used.
+    The signature is that of math-verify's own comparison, which this replaces; the settings are unused.
     """
     from sympy import MatrixBase, MatrixExpr
 
@@ -61,7 +61,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _close(one: Any, other: Any) -> bool:
-    """Compare two closed expressions by their values, at least one of which is no rational number."""
+    """Compare the values of two closed expressions, of which at least one is not rational."""
     from sympy import Float
 
     values = [side.evalf(_DIGITS) for side in (one, other)]

@@ -1,4 +1,4 @@
-r"""Tell apart what an answer consists of: a label, the value, a percent sign, a unit, a modulus, a remark.
+r"""Split an answer into its parts: a label, the value, a percent sign, a unit, a modulus, a remark.
 
 `\text{(B) }70`, `12.5\%`, `15\ \text{cm}`, `70 \pmod{9}`, `70\ \text{(since 35}\cdot2)` each hold one value.
 """
@@ -51,7 +51,7 @@ class MathReading(NamedTuple):
 
 
 def readings(text: str) -> list[MathReading]:
-    r"""Return how a tidied answer can be read, the likeliest first: `2\sqrt2 \approx 2.83` is either."""
+    r"""Return the readings of a normalized answer, the most likely first: `2\sqrt2 \approx 2.83` has two."""
     sides = [side for side in _APPROXIMATELY.split(text) if side]
     if len(sides) > 1 and _NAME.fullmatch(sides[0]):
         del sides[0]

@@ -1,4 +1,4 @@
-r"""Split a value from the unit behind it: `15\ \text{cm}^2`, `9 \frac{\text{m}}{\text{s}}`, `60 mph`."""
+r"""Split a value from its unit: `15\ \text{cm}^2`, `9 \frac{\text{m}}{\text{s}}`, `60 mph`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PROSE = re.compile(
     r"|dozen|hundred|thousand|million|billion|trillion)\b",
     re.IGNORECASE,
 )
-"""Words that no unit has: a text with one of them says something about the value."""
+"""Words that occur in no unit: text with one of them is a remark on the value."""
 _HAN_PROSE = re.compile("[或和与且到至约以上下万亿千百十半多余不是无]")
 
 _SPELLINGS = {
@@ -81,7 +81,7 @@ _COMPOUNDS = {
 
 
 def split_unit(text: str) -> tuple[str, str]:
-    """Return a value and the unit behind it, as it is written; the unit is empty where there is none."""
+    """Return a value and its unit as written; the unit may be empty."""
     value, found = text.rstrip(), ""
     for _ in range(6):
         piece = _last_piece(value)
@@ -95,7 +95,7 @@ def split_unit(text: str) -> tuple[str, str]:
 
 
 def measure_of(unit: str) -> Mapping[str, int] | None:
-    """Return the powers of the units in a unit, `{"centimeter": 2}` of `cm^2`; None if one is unknown."""
+    """Return the exponents of the base units of a unit, `{"centimeter": 2}` for `cm^2`; None if unknown."""
     unit = re.sub(
         rf"\\frac\s*\{{(\s*{WRAPPED}{_POWER}\s*)\}}\s*\{{(\s*{WRAPPED}{_POWER}\s*)\}}", r"\1/\3", unit
     )
@@ -130,7 +130,7 @@ def measure_of(unit: str) -> Mapping[str, int] | None:
 
 
 def different_units(one: str, other: str) -> bool:
-    """Say whether both units are known, and not the same: cm is not inches."""
+    """Return whether both units are known and differ: cm is not inches."""
     first, second = measure_of(one), measure_of(other)
     return first is not None and second is not None and first != second
 
@@ -144,7 +144,7 @@ def _han_measure(word: str) -> Mapping[str, int] | None:
 
 
 def _last_piece(value: str) -> int | None:
-    """Return where the last factor of the unit at the end of a text begins, or None."""
+    """Return the beginning of the last factor of the unit at the end of a text, or None."""
     if found := _UNIT_FRACTION.search(value) or _WRAPPED_UNIT.search(value):
         return found.start() if _is_unit(" ".join(re.findall(WRAPPED, found[0]))) else None
     if found := _BARE_FRACTION.search(value):
@@ -162,7 +162,7 @@ def _last_piece(value: str) -> int | None:
 
 
 def _is_unit(text: str) -> bool:
-    """Say whether a text can be a unit: a few words, none of which says something about the value."""
+    """Return whether a text can be a unit: a few words, none of them a remark on the value."""
     words = re.findall(r"[a-z]+", text.casefold())
     if re.search(r"[\u4e00-\u9fff]", text):
         return not _HAN_PROSE.search(text) and _ONLY_UNIT.fullmatch(text) is not None
@@ -172,7 +172,7 @@ def _is_unit(text: str) -> bool:
 
 
 def _is_variable(text: str) -> bool:
-    """Say whether bare letters are rather factors: `3 xy` is no quantity of a unit."""
+    """Return whether bare letters are factors rather than a unit, as in `3 xy`."""
     words = re.findall(r"[A-Za-z]+", text)
     return any(
         len(word) < 3 and word.casefold() not in _UNITS and word.casefold() not in {"per", "sq", "cu"}

@@ -1,7 +1,7 @@
-"""The process that compares answers: a pair of them a line on standard input, a verdict a line on output.
+"""The process that compares answers: it reads a pair a line from standard input, and writes a verdict a line.
 
-A comparison has a deadline, after which an exception ends it; where even that does not come through (a long
-calculation inside one instruction), the process ends by itself soon after.
+An exception ends a comparison at its deadline. If the exception is not raised, because a single instruction
+computes for long, the process exits soon after.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from functools import lru_cache
 from typing import Any
 
 MEMORY = 4 << 30
-"""Bytes of address space a process may take: 10^(10^10) must not take the machine's."""
+"""The limit of a process's address space in bytes: 10^(10^10) must not use up the machine's memory."""
 
 
 class _Late(BaseException):
-    """The deadline has passed; not an Exception, since libraries catch those."""
+    """The deadline has passed. Not an `Exception`, since libraries catch those."""
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Compare pairs until the input ends."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     logging.disable(logging.CRITICAL)
     output = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # whatever a library prints is no verdict
+    os.dup2(2, 1)  # output of libraries must not mix with verdicts
     _compare_relatively()
     _parsed("1")
     output.write(b"ready\n")
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def compare_answers(gold: str, given: str) -> dict[str, Any]:
-    """Return whether an answer means what the gold does, and the form under which it counts in a vote."""
+    """Return whether an answer equals the gold answer, and its form in a majority vote."""
     from math_verify import verify  # type: ignore[import-untyped]
 
     wanted, found = _parsed(gold), _parsed(given)
@@ -59,17 +59,17 @@ def compare_answers(gold: str, given: str) -> dict[str, Any]:
     if right:
         return {"right": True}
     vote = given
-    with contextlib.suppress(Exception):  # what cannot be worked out, or written, votes as it stands
+    with contextlib.suppress(Exception):  # an answer that cannot be evaluated or written votes as its text
         vote = str(found[0])
         vote = str(found[0].doit())
     return {"right": False, "vote": vote[:200]}
 
 
 def _compare_relatively() -> None:
-    """Make math-verify compare numbers by `numbers_equal`, in this process.
+    """Make math-verify compare numbers with `numbers_equal` in this process.
 
-    Each of its comparisons (of sets, intervals, matrices, relations) ends in this one function, and no
-    setting of it compares relatively.
+    All its comparisons (of sets, intervals, matrices, relations) call this one function, and it has no
+    setting for relative errors.
     """
     from math_verify import grader
 
@@ -83,8 +83,8 @@ def _parsed(text: str) -> tuple[Any, ...]:
     from math_verify import LatexExtractionConfig, parse
     from math_verify.parser import NormalizationConfig
 
-    # A box is what the parser takes as it is; bare LaTeX it would search for a number. Units are split off
-    # before: math-verify takes the t of 2t for one.
+    # The parser takes the content of a box as a whole, but searches bare LaTeX for a number. Units are
+    # removed earlier, since math-verify takes the t of 2t for one.
     forms = NormalizationConfig(
         basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all"
     )

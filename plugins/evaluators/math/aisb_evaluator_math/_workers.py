@@ -1,4 +1,4 @@
-"""Processes that compare answers: one that overruns its deadline is ended, and another takes its place."""
+"""The processes that compare answers: one that exceeds its deadline is killed and replaced."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, cast
 
 STARTING = 60.0
-"""Seconds that a process may take to start: on a busy machine its imports do."""
+"""Seconds that a process may take to start, since its imports are slow on a busy machine."""
 
 _pools: dict[int, Crew] = {}
 _lock = threading.Lock()
 
 
 def pool(workers: int = 0) -> Crew:
-    """Return the crew of this many processes (0: one for each core), which all evaluators share."""
+    """Return the pool of this many processes (0: one for each core), which all evaluators share."""
     count = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or 2
     with _lock:
         if count not in _pools:
@@ -30,7 +30,7 @@ def pool(workers: int = 0) -> Crew:
 
 
 class Crew:
-    """Threads, each with a process of its own that it starts with the first comparison."""
+    """Threads, each with its own process, which starts at the first comparison."""
 
     def __init__(self, count: int) -> None:
         self.threads = ThreadPoolExecutor(count, thread_name_prefix="math-verify")
@@ -39,7 +39,7 @@ class Crew:
         atexit.register(self.close)
 
     def compare(self, gold: str, given: str, deadline: float) -> dict[str, Any]:
-        """Return `right`, `vote`, and `problem` where there is no verdict; called in one of the threads."""
+        """Return `right`, `vote`, and, without a verdict, `problem`; called in one of the threads."""
         worker: MathWorker | None = getattr(self._own, "worker", None)
         if worker is None or worker.ended:
             worker = self._own.worker = MathWorker()
@@ -53,7 +53,7 @@ class Crew:
 
 
 class MathWorker:
-    """One process. It says a line when it is ready, and a line for each pair of answers."""
+    """One process. It writes a line when it is ready, and a line for each pair of answers."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -72,7 +72,7 @@ class MathWorker:
         return cast("IO[bytes]", self.process.stdout)
 
     def compare(self, gold: str, given: str, deadline: float) -> dict[str, Any]:
-        """Ask for one comparison; after the deadline, end the process."""
+        """Request one comparison; kill the process after the deadline."""
         if not self._ready:
             if self._line(STARTING) is None:
                 self.end()
@@ -94,7 +94,7 @@ class MathWorker:
         return cast("dict[str, Any]", json.loads(reply))
 
     def end(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         if self.ended:
             return
         self.ended = True
@@ -107,7 +107,7 @@ class MathWorker:
                     stream.close()
 
     def _line(self, seconds: float) -> bytes | None:
-        """Return the next line; None when none comes in time, or the process ended."""
+        """Return the next line; None if none arrives in time, or the process has ended."""
         if not self._selector.select(seconds):
             return None
         return self._output.readline() or None
