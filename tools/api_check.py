@@ -1,4 +1,4 @@
-"""Compare the public API with that of the last tag, where there is one: `make lint` runs it."""
+"""Compare the public API with that of the last tag, if there is one: `make lint` runs it."""
 # ruff: noqa: INP001, S603, T201 - a program of the repository, which starts git and griffe
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ PACKAGES = {"aisb": "core", "aisb_engine": "engine"}
 
 
 def last_tag() -> str | None:
-    """Return the last tag that this commit has behind it; None where there is none."""
+    """Return the last tag that this commit has behind it; None if there is none."""
     words = ["git", "describe", "--tags", "--abbrev=0"]
     ended = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
     return ended.stdout.strip() if ended.returncode == 0 else None

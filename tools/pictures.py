@@ -130,7 +130,7 @@ def _keep(page: Page, file: Path, *, whole: bool) -> None:
 
 
 def take_all(browser: Chromium, folder: Path) -> None:
-    """Make runs of the simulator, and take pictures of every kind of page there is of them."""
+    """Run the simulator, and take a picture of every kind of page that shows the runs."""
     with TemporaryDirectory() as place:
         work = Path(place)
         (work / "aisb.toml").write_text(MODELS)
@@ -162,7 +162,7 @@ def take_all(browser: Chromium, folder: Path) -> None:
 
 
 def take_view(browser: Chromium, folder: Path, work: Path, a: str, b: str) -> None:
-    """Take pictures of `aisb view` while a run goes on."""
+    """Take pictures of `aisb view` during a run."""
     words = ["run", "--models", "slow", "--datasets", "demo_gsm8k", "--concurrency", "1"]
     with _running(work, *words), _running(work, "view") as view:
         assert view.stdout

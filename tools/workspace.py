@@ -94,7 +94,7 @@ def needed_by(name: str) -> list[Path]:
 
 
 def setup(profile: str) -> None:
-    """Make .venv hold what a profile needs; install nothing when it does already."""
+    """Install what a profile needs into .venv; do nothing if it is there."""
     folders = list(distributions().values()) if profile == "test" else needed_by("aisb")
     key, stamp = fingerprint(profile, folders), VENV / f".ready-{profile}"
     if PYTHON.exists() and stamp.is_file() and stamp.read_text("utf-8") == key:
@@ -138,7 +138,7 @@ def fingerprint(profile: str, folders: Iterable[Path]) -> str:
 
 
 def make_venv() -> None:
-    """Make .venv, unless there is one that works."""
+    """Create .venv, unless there is one that works."""
     if PYTHON.exists():
         works: list[str | Path] = [PYTHON, "-c", "import sys, pip; sys.exit(sys.version_info < (3, 11))"]
         if subprocess.run(works, check=False, stderr=subprocess.DEVNULL).returncode == 0:

@@ -157,7 +157,7 @@ class Root(Commands):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Make the context of a call, with what commands find in `context.obj`."""
+        """Create the context of a call; `context.obj` is the object for commands."""
         return super().make_context(info_name, args, parent, **{"obj": Invocation(), **extra})
 
 

@@ -67,7 +67,7 @@ WIDTH = 100
 @shared.as_json
 @click.pass_context
 def quick(context: click.Context, /, **flags: Any) -> int:
-    """Say within a minute how fast a service is, how many users it takes, and what limits it.
+    """Find within a minute how fast a service is, how many users it takes, and what limits it.
 
     Without --url, the usual loopback ports of model servers are tried. The service gets a few simple
     questions, then 1, 4, 16 … users at once, each of whom asks again as soon as the reply is there.

@@ -227,7 +227,7 @@ def _few(names: tuple[str, ...]) -> str:
 
 
 def _came_out(one: RunInfo) -> Iterator[str]:
-    """Say what came out of each subtask; of many subtasks the first ones."""
+    """Yield the results of each subtask; only of the first ones if there are many."""
     speeds = (compact_lines(_subtask(one, *pair), headline) for pair, headline in one.figures.items())
     return _few_blocks(one, [*_scored(one), *speeds])
 
@@ -262,7 +262,7 @@ def _in_brackets(remark: str | None) -> str:
 
 
 def _served(one: RunInfo) -> Iterator[str]:
-    """Say what each model's service said of itself; long hashes are cut."""
+    """Yield the identity that each model's service reported; long hashes are cut."""
     from aisb_engine import printable
 
     for name, table in one.served.items():

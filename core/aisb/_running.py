@@ -205,7 +205,7 @@ class Launcher(ABC):
         await self.send({**message, "worker": worker})
 
     async def replace(self, worker: int) -> bool:  # noqa: ARG002 - for launchers that do it
-        """Begin to start a lost worker anew, with the same job; return False where this is never done.
+        """Begin to start a lost worker anew, with the same job; return False if this is never done.
 
         The new one is part of `watch` from its first message on. It is dropped when the others end first.
         """

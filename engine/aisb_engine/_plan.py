@@ -122,7 +122,7 @@ def _refuse_idle_judge(command: RunCommand, spec: RunSpec, plugins: Plugins) -> 
 
 
 def _joining(spec: RunSpec, known: Mapping[str, Any]) -> list[str]:
-    """Tell which limits of the run a subtask takes over that is added to it."""
+    """Return the limits of the run that a subtask takes over if it is added."""
     before = {(table.get("model"), table.get("task")) for table in known.get("subtasks", ())}
     lines = []
     for subtask in spec.subtasks:

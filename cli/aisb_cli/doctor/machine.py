@@ -54,7 +54,7 @@ def _python() -> Iterator[Finding]:
 
 
 def compiled_parts(*, there: bool, wanted: bool) -> Finding:
-    """Say whether the compiled reader of replies is used."""
+    """Return whether the compiled reader of replies is used."""
     if there:
         return Finding("Python", "compiled parts", "ok", "the reader of replies is compiled")
     text = "the reader of replies is not compiled: a load takes more CPU"
@@ -67,7 +67,7 @@ def compiled_parts(*, there: bool, wanted: bool) -> Finding:
 
 
 def _distributions(plugins: Plugins) -> Iterator[Finding]:
-    """Say which distributions of this project are there, and what any of them lacks.
+    """Report the installed distributions of this project, and what any of them lacks.
 
     A launcher is needed by the runs that name it alone, so what it lacks is a note.
     """
@@ -108,7 +108,7 @@ def _scripts() -> Iterator[tuple[str, str]]:
 
 
 def shared_commands(scripts: Iterable[tuple[str, str]]) -> Iterator[Finding]:
-    """Say which command of this project another distribution installs, too: whichever came last is there."""
+    """Report a command of this project that another distribution installs too: the later one wins."""
     owners: dict[str, set[str]] = {}
     for command, distribution in scripts:
         owners.setdefault(command, set()).add(distribution.lower().replace("_", "-"))
@@ -168,7 +168,7 @@ def _replace_or_block(distribution: str, plugin: str) -> str:
 
 
 def torch_fits(versions: Mapping[str, str], requires: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
-    """Say whether torch and what is built for one version of it belong together.
+    """Return whether torch and what is built for one version of it belong together.
 
     Each of them names the version of torch it was built for in its metadata.
     """
@@ -257,7 +257,7 @@ def _tokenizers() -> Iterator[Finding]:
 
 
 def limits(has: ConnectionLimits, processors: int) -> Iterator[Finding]:
-    """Say what this machine can hold at once."""
+    """Report the limits of this machine: open files, ports and processors."""
     if has.files is None or has.connections is None:
         yield Finding("limits", "open files", "ok", "no limit")
     else:

@@ -21,7 +21,7 @@ def abbreviations() -> Mapping[str, Any]:
 
 
 def task_of(abbr: str) -> str:
-    """Return the task that a data set is, as `--datasets` names it; empty where none is known."""
+    """Return the task that a data set is, as `--datasets` names it; empty if none is known."""
     tables = abbreviations()
     for task, pattern in (tables["variants"] | tables["tasks"]).items():
         if pattern == abbr and abbr not in tables["ambiguous"]:
@@ -39,7 +39,7 @@ def task_of(abbr: str) -> str:
 def group_of(task: str, abbr: str) -> tuple[str, str] | None:
     """Return the field and the value of the group of a task that has an abbreviation.
 
-    None where the task's groups are no data sets of their own there, or none has this abbreviation.
+    None if the task's groups are no data sets of their own there, or none has this abbreviation.
     """
     pattern = str(abbreviations()["tasks"].get(task, task))
     field = TEMPLATE_FIELD.search(pattern)

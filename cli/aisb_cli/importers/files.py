@@ -11,7 +11,7 @@ from aisb import DataError
 
 
 def parse_json(path: Path) -> Any:
-    """Return what a file holds; None where it is no JSON."""
+    """Return what a file holds; None if it is no JSON."""
     try:
         return orjson.loads(path.read_bytes())
     except ValueError:
@@ -19,7 +19,7 @@ def parse_json(path: Path) -> Any:
 
 
 def first_object(path: Path) -> dict[str, Any] | None:
-    """Return the first line of a file that is not empty; None where it is no JSON object."""
+    """Return the first line of a file that is not empty; None if it is no JSON object."""
     with path.open("rb") as file:
         for line in file:
             if line.strip():

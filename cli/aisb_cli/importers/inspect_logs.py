@@ -22,7 +22,7 @@ class InspectLogs(Importer):
     reads = "a .json log, or a folder with them"
 
     def read(self, path: Path) -> Iterator[ImportedTask] | None:
-        """Return what a log, or the logs in a folder, hold; None where they are no logs.
+        """Return what a log, or the logs in a folder, hold; None if they are no logs.
 
         Raises:
             DataError: a log has no samples, one of them lacks something, or it is in Inspect's own form.

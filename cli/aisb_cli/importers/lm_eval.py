@@ -29,7 +29,7 @@ class LmEval(Importer):
     reads = "samples_*.jsonl, or a folder with them"
 
     def read(self, path: Path) -> Iterator[ImportedTask] | None:
-        """Return what a file, or the files in a folder, hold; None where they are no samples.
+        """Return what a file, or the files in a folder, hold; None if they are no samples.
 
         Raises:
             DataError: a line lacks something, or is of a kind that cannot be read; it is named.

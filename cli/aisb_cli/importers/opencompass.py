@@ -30,7 +30,7 @@ class OpenCompass(Importer):
     reads = "an output folder of OpenCompass or AISBench, its predictions folder, or a file in it"
 
     def read(self, path: Path) -> Iterator[ImportedTask] | None:
-        """Return what a file of predictions, or the folders in an output folder, hold; None where it is none.
+        """Return what a file of predictions, or the folders in an output folder, hold; None if it is none.
 
         An output folder may have several runs; the latest is read.
 

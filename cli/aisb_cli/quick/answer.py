@@ -101,7 +101,7 @@ def _users(rungs: Sequence[Rung], objectives: Sequence[Objective]) -> str:
 
 
 def _missed(rung: Rung) -> str:
-    """Say which objectives a rung misses; where requests fail, percentiles say nothing more."""
+    """Return the objectives that a rung misses; percentiles do not count if requests failed."""
     parts = [f"{100 * rung.failed:.3g} % of the requests fail"] if rung.failed > VISIBLE else []
     parts += [
         f"{judged.objective} is {_time(judged.value)}"
@@ -155,7 +155,7 @@ def _refusals(rungs: Sequence[Rung]) -> Iterator[str]:
 
 
 def _waiting(rungs: Sequence[Rung]) -> Iterator[str]:
-    """Say that it queues: from some rung on, requests wait half the time of a reply for their first token."""
+    """Yield a line if requests queue: from some rung on, TTFT grows by half of the time of a reply."""
     alone, whole = rungs[0].ttft, rungs[0].e2el
     if alone is None or whole is None:
         return

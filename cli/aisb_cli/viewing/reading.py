@@ -91,7 +91,7 @@ class RunReader:
         }
 
     def file(self, name: str, path: str) -> Path | None:
-        """Return a file of a run; None where there is none, or it would be outside the run's folder."""
+        """Return a file of a run; None if there is none, or it would be outside the run's folder."""
         from aisb import RunError
 
         try:

@@ -91,7 +91,7 @@ class OnlyWithToken:
         self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it with 403."""
+        """Accept a request, or answer it with 403."""
         if scope["type"] == "http":
             first = scope["path"].split("/", 2)[1]
             if not hmac.compare_digest(first.encode(), self._token):

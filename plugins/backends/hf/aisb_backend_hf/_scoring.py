@@ -147,7 +147,7 @@ class Scoring:
                     yield batch, None
 
     def _one_by_one(self, batch: list[_Line], error: AttemptFailed) -> Any:
-        """Tell the rows whose numbers are broken from those beside them."""
+        """Yield each row of a failed batch by itself: only those with NaN among their scores have failed."""
         for line in batch:
             yield [line], (error if any(value != value for value in line.logprobs) else None)  # noqa: PLR0124
 
@@ -311,7 +311,7 @@ def _answer(item: ScoredText, lines: Sequence[_Line]) -> Sequence[TokenScores]:
 
 
 def _joined(tokens: Sequence[int], lines: Sequence[_Line]) -> TokenScores:
-    """Put windows together again: of the last one, only what those before it did not tell."""
+    """Join the scores of windows; of the last one, only the tokens that earlier ones do not cover."""
     logprobs: list[float | None] = [None]
     greedy = [False]
     for line in lines:

@@ -24,7 +24,7 @@ class Abilities:
     trees: bool
 
     def notes(self) -> list[str]:
-        """Say what is done more slowly, so that it is done right."""
+        """Return a note on the slower path that this model needs to be correct, if it needs one."""
         if not self.batched:
             return ["this model's answers change in a batch: it is asked one row at a time"]
         if not (self.shares and self.trees):
@@ -95,7 +95,7 @@ def _kept(model: Any, rows: list[list[int]], alone: list[Any]) -> float:
 
 
 def _tree(model: Any, rows: list[list[int]], alone: list[Any]) -> float:
-    """Let two ways to go on stand behind one beginning."""
+    """Score two continuations of one shared prefix."""
     from aisb_backend_hf._scoring import _Laid, _Line, _tree_mask
 
     row = rows[2]

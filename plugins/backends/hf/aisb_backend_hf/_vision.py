@@ -64,7 +64,7 @@ class VisionEngine:
         raise TypeError("a model stays in its process")
 
     def ask(self, request: Request) -> VisionPrompt:
-        """Take a request; its answer comes through its stream."""
+        """Accept a request; its answer arrives through its stream."""
         asked = VisionPrompt(TokenStream(asyncio.get_running_loop()), request)
         self._inbox.put(asked)
         return asked
@@ -191,7 +191,7 @@ class _Ended(StoppingCriteria):
 
 
 def set_vision_template(loaded: Loaded, given: str | None, path: str) -> None:
-    """Give processor and tokenizer one chat template.
+    """Use one chat template for the processor and the tokenizer.
 
     Raises:
         UsageError: there is none, or the file that is named cannot be read.

@@ -25,7 +25,7 @@ def sharegpt(
     """Conversations of ShareGPT files: a list of { id, conversations = [{ from, value }] }.
 
     A row has the human's turns in `turns`, in order: the first in `question`, those after it in `followups`.
-    `replies` has what the model said after each of them, empty where it said nothing.
+    `replies` has what the model said after each of them, empty if it said nothing.
     `system` has what the system says, wherever it says it. A conversation in which no human says anything
     gives no row.
     """

@@ -95,6 +95,6 @@ def humanevalx(
 
 
 def _is_torn(language: str, declaration: str, entry: str) -> bool:
-    """Say whether a declaration goes on behind its head, as one in C++ does; its prompt does not."""
+    """Return whether a declaration goes on behind its head, as one in C++ does; its prompt does not."""
     behind = declaration.rpartition(f"{entry}(")[2]
     return language == "cpp" and behind.count("{") > 1

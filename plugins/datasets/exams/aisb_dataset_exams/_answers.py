@@ -1,4 +1,4 @@
-"""Find and grade answers of exams: one letter, several letters, or a value where there are no options."""
+"""Find and grade answers of exams: one letter, several letters, or a value if there are no options."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _named(text: str, sample: Sample) -> frozenset[str]:
 
 
 def same_value(given: str, wanted: str) -> bool:
-    """Say whether two values are one: as numbers, or as LaTeX with its layout taken away, part by part."""
+    """Return whether two values are one: as numbers, or as LaTeX with its layout taken away, part by part."""
     if _same(given, wanted):
         return True
     parts, targets = (_SEPARATORS.split(text.strip()) for text in (given, wanted))

@@ -41,7 +41,7 @@ def bbh(*, files: DataFiles) -> Iterator[Row]:
 
 
 def _options(question: str) -> list[str] | None:
-    """Return the texts of the options (A), (B), …; None where the answer is free."""
+    """Return the texts of the options (A), (B), …; None if the answer is free."""
     listed = question.rpartition("Options:")[2]
     found = _OPTION.findall(listed)
     if [letter for letter, _ in found] != [chr(65 + n) for n in range(len(found))]:

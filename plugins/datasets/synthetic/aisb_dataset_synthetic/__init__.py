@@ -156,7 +156,7 @@ def _token_ids(
 
 
 def _shared(number: int, prefix: int) -> Row:
-    """Say how many tokens a prompt shares with those before it, which the server may have in its cache."""
+    """Add the number of tokens that a prompt shares with earlier ones, which the server may have cached."""
     return {"shared_tokens": prefix if number else 0} if prefix else {}
 
 

@@ -53,7 +53,7 @@ class MadeText(str):
     pool: PromptPool
 
     def __new__(cls, text: str, pool: PromptPool) -> Self:
-        """Make it of a text."""
+        """Create it from a text."""
         made = super().__new__(cls, text)
         made.pool = pool
         return made

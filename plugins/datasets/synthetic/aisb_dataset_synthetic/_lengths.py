@@ -34,7 +34,7 @@ class Lengths:
 
 
 def lengths(given: LengthOption, name: str) -> Lengths:
-    """Make a distribution from an option's value; `name` is the option, for errors.
+    """Create a distribution from an option's value; errors name the option `name`.
 
     512                                              always 512
     {method = "constant", value = 512}               the same

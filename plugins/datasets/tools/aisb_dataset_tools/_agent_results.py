@@ -25,7 +25,7 @@ class Harbor(Importer):
     reads = "a job's folder, with a result.json for each trial"
 
     def read(self, path: Path) -> Iterator[ImportedTask] | None:
-        """Return the trials below a folder, by model; None where there are none.
+        """Return the trials below a folder, by model; None if there are none.
 
         Raises:
             DataError: a result of a trial cannot be read.
@@ -41,7 +41,7 @@ class SweBench(Importer):
     reads = "MODEL.RUN_ID.json of run_evaluation, or a folder with such files"
 
     def read(self, path: Path) -> Iterator[ImportedTask] | None:
-        """Return what reports say; None where there are none."""
+        """Return what reports say; None if there are none."""
         files = sorted(path.glob("*.json")) if path.is_dir() else [path] if path.suffix == ".json" else []
         found = [(file, table) for file in files if (table := _report(file)) is not None]
         return (_swe_bench_task(file, table) for file, table in found) if found else None

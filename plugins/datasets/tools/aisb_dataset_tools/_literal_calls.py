@@ -58,7 +58,7 @@ def reference_calls(texts: Iterable[str]) -> list[LiteralCall]:
 
 
 def tool_call(call: Mapping[str, Any]) -> LiteralCall | None:
-    """Return a call of a reply's `tool_calls`; None where its arguments are no JSON object."""
+    """Return a call of a reply's `tool_calls`; None if its arguments are no JSON object."""
     try:
         named = json.loads(call.get("arguments") or "{}")
     except (ValueError, RecursionError):

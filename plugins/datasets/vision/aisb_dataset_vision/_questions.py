@@ -11,7 +11,7 @@ from aisb_dataset_vision._options import MAX_OPTIONS, lettered, parse_list
 from aisb_dataset_vision._parquet import parquet_rows
 
 IMAGE_COLUMNS = 7
-"""The columns image_1 to image_7 are there in every row, empty where a row has fewer."""
+"""The columns image_1 to image_7 are there in every row, empty if a row has fewer."""
 
 
 def image_questions(

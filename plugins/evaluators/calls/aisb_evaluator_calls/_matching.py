@@ -112,7 +112,7 @@ def _call_problem(
 
 
 def _fits(value: Any, wanted: Any, kind: str) -> bool:
-    """Say whether a value is the one wanted: 5 is no "5" and no true, 5 is 5.0 where a float is asked for."""
+    """Return whether a value matches: 5 is neither "5" nor true; 5 is 5.0 if a float is declared."""
     if isinstance(wanted, bool) or isinstance(value, bool):
         return value is wanted or (kind in _BOOLEANS and str(value).lower() == str(wanted).lower())
     if isinstance(wanted, int | float):

@@ -110,7 +110,7 @@ def _is_like(value: Any, wanted: Any, nested: type | None) -> bool:
 
 
 def _has_type(value: Any, fitting: Any, wanted: type | None, nested: type | None) -> tuple[bool, bool]:
-    """Say whether a value has the declared type, and whether it stands for a value of another type."""
+    """Return whether a value has the declared type, and whether it stands for a value of another type."""
     of_fitting = next((type(one) for one in fitting if one != ""), None)
     is_variable = of_fitting is not None and of_fitting is not wanted
     kind = type(value)

@@ -176,7 +176,7 @@ def _extract(source: str, block: Block, rule: str, *, complete: bool) -> Extract
 
 
 def _may_be_body(source: str) -> bool:
-    """Say whether a block is a function's body alone."""
+    """Return whether a block is a function's body alone."""
     begins = next((line for line in source.split("\n") if line.strip()), "")
     if is_body(source):
         return True

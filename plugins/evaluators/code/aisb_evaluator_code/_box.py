@@ -88,7 +88,7 @@ class Containment:
 
     @property
     def open(self) -> str:
-        """Say what is not contained; empty where everything is."""
+        """Return what is not contained; empty if everything is."""
         if self.namespaces:
             return ""
         files = "files that anyone may read" if self.unprivileged else "your files, to read and to write"

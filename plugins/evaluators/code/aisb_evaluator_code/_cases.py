@@ -35,7 +35,7 @@ def run_cases(answer: str, fields: Mapping[str, Any], limits: Limits) -> dict[st
 
 
 def same_output(given: str, wanted: str) -> bool:
-    """Say whether two outputs are the same, line by line, with numbers compared by value."""
+    """Return whether two outputs are the same, line by line, with numbers compared by value."""
     from decimal import Decimal, InvalidOperation
 
     pairs = [given.rstrip().split("\n"), wanted.rstrip().split("\n")]

@@ -152,7 +152,7 @@ def verdict(given: dict[str, Any], program: CheckedProgram) -> dict[str, Any]:
 
 
 def _is_from_program(error: BaseException) -> bool:
-    """Say whether an exception is one that the program raised, and not one of the tests' own."""
+    """Return whether an exception is one that the program raised, and not one of the tests' own."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -160,7 +160,7 @@ def _is_from_program(error: BaseException) -> bool:
 
 
 def main(given: dict[str, Any]) -> None:
-    """Say the verdict over the channel that the program does not have."""
+    """Send the verdict through the pipe that the program does not have."""
     program = CheckedProgram(SandboxChannel(given["channel"]))
     try:
         found = verdict(given, program)

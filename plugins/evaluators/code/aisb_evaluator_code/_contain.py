@@ -64,7 +64,7 @@ def call(name: str, *args: Any) -> None:
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    """Put a filesystem in a place."""
+    """Mount a filesystem."""
     words = [None if word is None else word.encode() for word in (source, target, kind)]
     call("mount", *words, ctypes.c_ulong(flags), None if data is None else data.encode())
 
@@ -161,7 +161,7 @@ class _Filter(ctypes.Structure):
 
 
 def refuse_calls(code: bytes) -> None:
-    """Have the kernel refuse the system calls that a filter names, to this process and all that it starts."""
+    """Install a system call filter for this process and all its children."""
     made = _Filter(len(code) // 8, code)
     if libc.prctl(SET_SECCOMP, BY_FILTER, ctypes.byref(made), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "the system calls cannot be filtered")
@@ -218,7 +218,7 @@ def run_contained(given: dict[str, Any]) -> NoReturn:
 
 
 def place_ends(given: dict[str, Any]) -> None:
-    """Give a command its ends where it looks for them: 3 and 4 to read and write, 5 for a verdict."""
+    """Move the pipes of a command to its file descriptors: 3 to read, 4 to write, 5 for a verdict."""
     ends = [(3, given.get("channel")), (4, given.get("channel")), (5, given.get("verdict"))]
     # Moved out of the way first, so that none is put where another one still is.
     moved = [(number, fcntl.fcntl(own, fcntl.F_DUPFD, 10)) for number, own in ends if own is not None]
@@ -314,13 +314,13 @@ def start(given: dict[str, Any]) -> NoReturn:
 
 
 def fail(error: BaseException) -> NoReturn:
-    """Say why there is no box."""
+    """Report why there is no sandbox, and exit."""
     os.write(2, f"box: {error}\n".encode())
     os._exit(NO_BOX)
 
 
 def main() -> None:
-    """Make the box, and run what is asked for in it."""
+    """Create the sandbox, and run the command in it."""
     given = json.loads(sys.stdin.buffer.read())
     libc.prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     nothing = os.open("/dev/null", os.O_RDONLY)

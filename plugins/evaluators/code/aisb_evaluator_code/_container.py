@@ -46,7 +46,7 @@ def engine() -> str:
 
 @functools.cache
 def check_image(image: str) -> None:
-    """Make sure that containers of an image run here, and have Python.
+    """Check that containers of an image run on this machine, and have Python.
 
     Raises:
         UsageError: they do not; the message has the engine's own words.

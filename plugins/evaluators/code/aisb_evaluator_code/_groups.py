@@ -53,7 +53,7 @@ class Group:
 
 
 def parents(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> Parents | None:
-    """Return where this process can make groups that bound memory; None where it cannot."""
+    """Return where this process can make groups that bound memory; None if it cannot."""
     places: dict[str, str] = {}
     with contextlib.suppress(OSError):
         for line in own.read_text().splitlines():

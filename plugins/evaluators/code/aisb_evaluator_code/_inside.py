@@ -44,7 +44,7 @@ def main(folder: str) -> NoReturn:
 
 
 def place_ends() -> None:
-    """Give a command its ends where it looks for them: 3 and 4 to read and write, 5 for a verdict."""
+    """Move the pipes of a command to its file descriptors: 3 to read, 4 to write, 5 for a verdict."""
     for number, own in ((3, 0), (4, 1), (5, 2)):
         os.dup2(own, number)
     nothing = os.open("/dev/null", os.O_RDWR)

@@ -63,7 +63,7 @@ def _is_old(path: Path) -> bool:
 
 
 def _is_in_use(folder: Path) -> bool:
-    """Say whether the process that made a folder still runs, or is not ours to judge."""
+    """Return whether the process that made a folder still runs, or is not ours to judge."""
     try:
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             return True

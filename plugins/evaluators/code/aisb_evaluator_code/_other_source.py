@@ -94,7 +94,7 @@ def defined_names(language: str, source: str) -> set[str]:
 
 
 def says_definition(language: str, source: str, name: str) -> bool:
-    """Say whether a source defines a name; in a language that is not known, whether it mentions it."""
+    """Return whether a source defines a name; in a language that is not known, whether it mentions it."""
     return name in (defined_names(language, source) if language in _DEFINED else source)
 
 

@@ -25,17 +25,17 @@ def parsed(text: str) -> ast.Module | None:
 
 
 def defines(tree: ast.Module | None, name: str) -> bool:
-    """Say whether a program defines a name at its top."""
+    """Return whether a program defines a name at its top."""
     return any(name in _bound_by(one) for one in (tree.body if tree else ()) if not _is_import(one))
 
 
 def has_definition(tree: ast.Module | None) -> bool:
-    """Say whether a program defines a function or a class."""
+    """Return whether a program defines a function or a class."""
     return tree is not None and any(isinstance(one, _DEFINITIONS) for one in tree.body)
 
 
 def is_body(text: str) -> bool:
-    """Say whether a text can only stand inside a function: it returns or yields outside of any."""
+    """Return whether a text can only stand inside a function: it returns or yields outside of any."""
     return any(
         isinstance(node, ast.Return | ast.Yield | ast.YieldFrom)
         for candidate in outdented(text)[:1]
@@ -159,7 +159,7 @@ def _own_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _goes_on(program: str, prompt: str, entry: str) -> bool:
-    """Say whether the function asked for has statements in a program beyond its prompt's last line."""
+    """Return whether the function asked for has statements in a program beyond its prompt's last line."""
     tree = parsed(program)
     last = len(prompt.rstrip().split("\n"))
     return any(

@@ -34,7 +34,7 @@ class EndReason:
 
     @property
     def no_box(self) -> str:
-        """Why the box could not be made; empty where it was, whatever status the program chose."""
+        """Why the box could not be made; empty if it was, whatever status the program chose."""
         made = self.status != NO_BOX or not self.words.startswith("box:")
         return "" if made else self.words.strip()
 

@@ -118,7 +118,7 @@ def _is_set(name: str) -> bool:
 
 
 def warn(found: Containment, *, allowed: bool) -> None:
-    """Say once what does not contain a program.
+    """Print once what is not contained.
 
     Raises:
         UsageError: nothing does, and that was not allowed.

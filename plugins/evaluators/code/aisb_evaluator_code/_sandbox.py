@@ -126,7 +126,7 @@ def judged(
 
 
 def _no_verdict(program: EndReason, tests: EndReason) -> str:
-    """Say what kept the tests from being run, if it was not the program."""
+    """Return what prevented the tests from running, unless it was the program."""
     if program.no_box or tests.no_box:
         return program.no_box or tests.no_box
     return f"the tests do not compile: {first_error(tests.words)}" if tests.status == NOT_COMPILED else ""

@@ -23,7 +23,7 @@ ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 NEW_NAMESPACES = 0x7E020000
 """The flags of clone that make namespaces."""
 
-# The numbers on x86_64 and on aarch64; None where the machine does not have the call.
+# The numbers on x86_64 and on aarch64; None if the machine does not have the call.
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
     # Namespaces, mounts, and the root.
     "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39),

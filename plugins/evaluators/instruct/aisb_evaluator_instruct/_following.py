@@ -22,7 +22,7 @@ class Instructions(Evaluator):
 
     A row has `instruction_id_list`, and `kwargs` with the arguments of each. A loose verdict is also for the
     answer without its first line, its last line, or its asterisks. All instructions of a row count, also
-    where there is no answer.
+    if there is no answer.
     """
 
     grades_none = True
@@ -127,7 +127,7 @@ def _pass_rates(scores: Sequence[Score]) -> Iterator[Metric]:
 
 
 def _by_sample(scores: Sequence[Score], values: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Put the values of one sample's repeats together."""
+    """Return the values of each sample, those of its repeats in one list."""
     found: dict[str, list[float]] = {}
     for score, own in zip(scores, values, strict=True):
         found.setdefault(score.sample_id, []).extend(own)

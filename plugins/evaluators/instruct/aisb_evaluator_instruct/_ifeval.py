@@ -20,7 +20,7 @@ _FENCES = ("```json", "```Json", "```JSON", "```")
 
 
 def compared(count: int, relation: str | None, number: Any) -> bool:
-    """Say whether a count is `less than` or `at least` a number."""
+    """Return whether a count is `less than` or `at least` a number."""
     return count < int(number) if relation == "less than" else count >= int(number)
 
 

@@ -57,7 +57,7 @@ def sentences(text: str) -> list[str]:
 
 
 def _ends(text: str, start: int, end: re.Match[str]) -> bool:
-    """Say whether a full stop, question mark or exclamation mark ends a sentence."""
+    """Return whether a full stop, question mark or exclamation mark ends a sentence."""
     after = text[end.end() :].lstrip()
     if not after:
         return True

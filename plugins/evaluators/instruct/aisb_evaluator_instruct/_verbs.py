@@ -1,4 +1,4 @@
-"""Tell whether a text begins with a verb.
+"""Decide whether a text begins with a verb.
 
 The lexicon of textblob has the most frequent part of speech of a word form. Many English verbs are nouns more
 often (`design`, `focus`, `play`), and its tagger takes most of them for nouns at the beginning of a sentence.
@@ -32,7 +32,7 @@ _NOUN_LIKE = ("NN", "NNS", "NNP", "JJ")
 
 
 def starts_with_verb(text: str) -> bool:
-    """Say whether the first word of a text is a verb in its sentence."""
+    """Return whether the first word of a text is a verb in its sentence."""
     clause = _first_clause(text)
     if not clause:
         return False
@@ -52,13 +52,13 @@ def starts_with_verb(text: str) -> bool:
 
 
 def _is_subject(text: str, rest: Sequence[str]) -> bool:
-    """Say whether the first word is a label ("Play: …") or is followed by the verb that belongs to it."""
+    """Return whether the first word is a label ("Play: …") or is followed by the verb that belongs to it."""
     is_label = not rest and re.match(r"\W*\w+\W*?:", text) is not None
     return is_label or _tag("".join(rest[:1])) in ("VBZ", "MD")
 
 
 def _has_object(rest: Sequence[str]) -> bool:
-    """Say whether a gerund has an object, which a noun in -ing has not."""
+    """Return whether a gerund has an object, which a noun in -ing has not."""
     return bool(rest) and rest[0] not in (*_PREPOSITIONS, "of", "and", "or") and _tag(rest[0]) not in _FINITE
 
 
@@ -76,7 +76,7 @@ def _ends_sentence(text: str) -> bool:
 
 
 def _is_imperative(rest: Sequence[str], is_sentence: bool) -> bool:
-    """Say whether what follows a word that may be noun or verb makes it a verb."""
+    """Return whether what follows a word that may be noun or verb makes it a verb."""
     if not rest or rest[0] == "of":
         return False
     following = rest[0]
@@ -89,7 +89,7 @@ def _is_imperative(rest: Sequence[str], is_sentence: bool) -> bool:
 
 
 def _has_finite_verb(words: Sequence[str]) -> bool:
-    """Say whether a clause has a verb of its own before another clause begins."""
+    """Return whether a clause has a verb of its own before another clause begins."""
     for word in words:
         if word in _CLAUSES:
             return False
@@ -99,7 +99,7 @@ def _has_finite_verb(words: Sequence[str]) -> bool:
 
 
 def _is_stem(word: str) -> bool:
-    """Say whether the lexicon has a form of the verb that a word would be the stem of."""
+    """Return whether the lexicon has a form of the verb that a word would be the stem of."""
     return any(_tag(form) in ("VB", "VBD", "VBN", "VBG", "VBP") for form in _forms(word))
 
 

@@ -12,7 +12,7 @@ _HAN = pattern(r"[\u3400-\u9fff\uf900-\ufaff]")
 
 
 def is_chinese(text: str) -> bool:
-    """Say whether a text has Chinese signs."""
+    """Return whether a text has Chinese signs."""
     return _HAN.search(text) is not None
 
 

@@ -196,7 +196,7 @@ class ChoiceRules:
                 yield FoundChoice(start, text[start:stop], start, stop, "announced")
 
     def _end_of_several(self, text: str, letter: str, end: int, choices: Sequence[str]) -> int | None:
-        """Return where several letters end of which one is announced; None where it stands alone."""
+        """Return where several letters end of which one is announced; None if it stands alone."""
         others = self.hedge.match(text, end) or self.others.match(text, end)
         if letter.islower():
             others = others or self.others_small.match(text, end)

@@ -56,7 +56,7 @@ def join_compound(
 ) -> tuple[int, int, tuple[Fraction, ...]] | None:
     """Join the number at start..end with the one before it, where both tell one quantity.
 
-    Return where the whole stands, and what it is worth; None where the number stands for itself.
+    Return where the whole stands, and what it is worth; None if the number stands for itself.
     """
     tail = _TAIL.match(text, end)
     if not tail:
@@ -85,7 +85,7 @@ _PIECE = pattern(rf"(?P<zero>[零〇]?)(?P<digits>\d++(?:\.\d++)?)(?P<places>{_P
 def placed(text: str, start: int, end: int) -> tuple[int, int, Fraction] | None:
     """Join the number at start..end with the Chinese places before it: `3亿2千万`, `1万2000`, `2万5`.
 
-    Return where the whole stands, and its value; None where no number with its place stands directly before.
+    Return where the whole stands, and its value; None if no number with its place stands directly before.
     """
     if text[start - 1 : start] not in _BEFORE_PLACED:
         return None

@@ -86,10 +86,10 @@ def _sentence(text: str, start: int, match: re.Match[str]) -> str:
 
 
 def only_checks(text: str, start: int) -> bool:
-    """Say whether what follows a pause at `start` checks an answer: it says so itself within a few words."""
+    """Return whether the text after a pause at `start` checks an answer, and says so within a few words."""
     return bool(_CHECKS.search(text[max(0, start - 12) : start + 24]))
 
 
 def confirms(text: str, start: int) -> bool:
-    """Say whether a text finds from `start` on that what it had said was right."""
+    """Return whether a text finds from `start` on that what it had said was right."""
     return bool(_CONFIRMS.search(text, start, start + 4000))

@@ -46,7 +46,7 @@ _UNCHOSEN = pattern(
 
 
 def is_denied_letter(text: str, start: int, end: int, rule_start: int, *, listed: bool = True) -> bool:
-    """Say whether the letter at start..end is named as what the answer is not, or only asked about.
+    """Return whether the letter at start..end is named as what the answer is not, or only asked about.
 
     `listed` lets it stand in a list that is called wrong: "A, C and D are wrong". What is announced and then
     followed by a comma stands in none: "The answer is B, A and C are wrong".
@@ -62,7 +62,7 @@ _SUPPOSES = pattern(r"\bif\s(?!I\b)[^.\n]{1,80}\b(?:were|was|had|asked)\b[^.\n]{
 
 
 def supposed(text: str, match: re.Match[str]) -> bool:
-    """Say whether the letter is only what would be right if something else were asked."""
+    """Return whether the letter is only what would be right if something else were asked."""
     if "would be" not in match[0].lower():
         return False
     return bool(_SUPPOSES.search(text[max(0, match.start() - 160) : match.start()]))
@@ -72,5 +72,5 @@ _JOINS = pattern(r"(?<![A-Za-z])[A-Z][)\]*]{0,2}\s?(?:and|or|&|[和与或、/])\
 
 
 def is_one_of_several(text: str, start: int) -> bool:
-    """Say whether the letter is one of several ("both A and B are right")."""
+    """Return whether the letter is one of several ("both A and B are right")."""
     return bool(_JOINS.search(text[max(0, start - 12) : start]))

@@ -30,7 +30,7 @@ _NOT_BEHIND = pattern(r"[?？]|[^\s\d。、,.]{0,6}(?:ではな|じゃな)")
 
 
 def is_denied_number(text: str, number: FoundNumber) -> bool:
-    """Say whether a number is named as what the answer is not, or only asked about."""
+    """Return whether a number is named as what the answer is not, or only asked about."""
     return bool(
         _NOT.search(text[max(0, number.start - 20) : number.start]) or _NOT_BEHIND.match(text, number.end)
     )
@@ -81,7 +81,7 @@ _COUNTER = pattern(r"(?:^|\n)\s{0,8}$|(?:\b(?:step|part|question|problem|case)|�
 
 
 def _counts_lines(text: str, number: FoundNumber) -> bool:
-    """Say whether a number only counts a line or a step."""
+    """Return whether a number only counts a line or a step."""
     before = _COUNTER.search(text[max(0, number.start - 12) : number.start])
     if not before:
         return False

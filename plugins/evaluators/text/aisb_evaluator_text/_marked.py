@@ -91,7 +91,7 @@ def boxed() -> Callable[[str, Sample], Extract | None]:
 
 
 def _is_placeholder(inner: str) -> bool:
-    r"""Say whether a box only shows where an answer goes: `\boxed{answer}`, `\boxed{…}`."""
+    r"""Return whether a box only shows where an answer goes: `\boxed{answer}`, `\boxed{…}`."""
     return not any(c.isdigit() for c in inner) and bool(_PLACEHOLDER.fullmatch(inner))
 
 
@@ -112,7 +112,7 @@ def _without_text_command(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _is_whole(inner: str) -> bool:
-    """Say whether a piece has no brace or dollar sign that belongs to something outside it."""
+    """Return whether a piece has no brace or dollar sign that belongs to something outside it."""
     depth = 0
     for c in inner:
         depth += (c == "{") - (c == "}")

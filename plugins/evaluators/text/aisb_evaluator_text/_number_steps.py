@@ -157,7 +157,7 @@ _VERB = pattern(
 
 
 def _stated(clause: str, *, opens: bool, last: bool) -> FoundNumber | None:
-    """Return the number that a clause after a mark states; None where the clause only begins a solution.
+    """Return the number that a clause after a mark states; None if the clause only begins a solution.
 
     `opens` says that the mark may head a whole solution ("Answer: Janet has 16 eggs. …"); `last` that no
     number follows the clause, so that it cannot.
@@ -196,7 +196,7 @@ def _whole_range(text: str, numbers: list[FoundNumber]) -> FoundNumber | None:
 
 
 def _leads(clause: str, number: FoundNumber) -> bool:
-    """Say whether nothing but markup and filler stands before a number, or what the text denies."""
+    """Return whether nothing but markup and filler stands before a number, or what the text denies."""
     lead = _LEAD.match(clause)
     if lead and lead.end() >= number.start:
         return True
@@ -233,7 +233,7 @@ _STATES = pattern(
 
 
 def _taken_back(text: str, marked: FoundNumber) -> bool:
-    """Say whether a text takes its marked answer back and goes on to another."""
+    """Return whether a text takes its marked answer back and goes on to another."""
     for start, corrects in retractions(text, marked.end):
         later = [moved(n, start) for n in islice(find_numbers(text[start : start + 4000]), 64)]
         if not later:
@@ -255,7 +255,7 @@ def _taken_back(text: str, marked: FoundNumber) -> bool:
 
 
 def _confirmed(text: str, start: int, later: list[FoundNumber], marked: FoundNumber) -> bool:
-    """Say whether the answer comes out again behind a pause, or is said to be right."""
+    """Return whether the answer comes out again behind a pause, or is said to be right."""
     if confirms(text, start) or later[-1].readings == marked.readings:
         return True
     results = [n for n in later if re.search(r"=\s?[$€£¥]?\s?$", text[max(0, n.start - 5) : n.start])]

@@ -158,7 +158,7 @@ def _evaluate(text: str, number: FoundNumber, before: str, prefix: re.Match[str]
 
 
 def _in_name(before: str, prefix: re.Match[str] | None) -> bool:
-    """Say whether what stands before makes a number a part of a name (`x1`), unlike a currency."""
+    """Return whether what stands before makes a number a part of a name (`x1`), unlike a currency."""
     last = before[-1:]
     attached = last.isascii() and (last.isalpha() or last == "_")
     return attached and not (prefix and prefix["currency"]) and not _COMMAND.search(before)

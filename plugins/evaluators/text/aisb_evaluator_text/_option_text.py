@@ -42,7 +42,7 @@ class OptionText(NamedTuple):
 def find_option_text(text: str, sample: Sample, letters: str) -> OptionText | None:
     """Return the option whose words, and no other's, the text consists of or has in its last line.
 
-    None where the text breaks off, says that no option is right, or denies something before the words.
+    None if the text breaks off, says that no option is right, or denies something before the words.
     """
     end = len(text.rstrip())
     line_start = text.rfind("\n", 0, end) + 1
@@ -84,7 +84,7 @@ def _find_words(line: str, words: str) -> int:
 
 
 def _in_formula(line: str, found: OptionText) -> bool:
-    """Say whether words stand inside a formula that holds more than they do."""
+    """Return whether words stand inside a formula that holds more than they do."""
     if line[: found.start].count("$") % 2 == 0:
         return False
     begin, stop = line.rfind("$", 0, found.start) + 1, line.find("$", found.end)
@@ -93,7 +93,7 @@ def _in_formula(line: str, found: OptionText) -> bool:
 
 
 def _is_said(line: str, found: OptionText, words: str) -> bool:
-    """Say whether the words stand in a finished sentence, and a bare value at its end."""
+    """Return whether the words stand in a finished sentence, and a bare value at its end."""
     after = line[found.end :]
     if not _VALUE.fullmatch(words):
         return bool(_SENTENCE_ENDS.search(after)) or not _BROKEN_OFF.search(line)

@@ -37,7 +37,7 @@ _ENDS = pattern(
 
 
 def is_range(text: str, numbers: Sequence[FoundNumber], *, stated: bool) -> tuple[int, int] | None:
-    """Return the span of two numbers that are given for one; None where the first stands alone.
+    """Return the span of two numbers that are given for one; None if the first stands alone.
 
     `numbers` has the first number and those after it. Where a text states its answer (`stated`), "to" and a
     comma join them too; elsewhere "from 5 to 18" and "5, 18" are how a story goes.
@@ -50,7 +50,7 @@ def is_range(text: str, numbers: Sequence[FoundNumber], *, stated: bool) -> tupl
 
 
 def _are_alternatives(text: str, first: FoundNumber, second: FoundNumber) -> bool:
-    """Say whether two numbers are joined by "or", "between … and" or ±."""
+    """Return whether two numbers are joined by "or", "between … and" or ±."""
     before, between = text[max(0, first.start - 24) : first.start], text[first.end : second.start]
     if second.text.startswith("±") and not between.strip():
         return True
@@ -65,7 +65,7 @@ def _are_alternatives(text: str, first: FoundNumber, second: FoundNumber) -> boo
 
 
 def _are_range(text: str, first: FoundNumber, second: FoundNumber, *, stated: bool) -> bool:
-    """Say whether two numbers are joined by a dash, by "to", or as a list that ends the statement."""
+    """Return whether two numbers are joined by a dash, by "to", or as a list that ends the statement."""
     between, after = text[first.end : second.start], text[second.end : second.end + 40]
     if "=" in after:
         return False
@@ -81,7 +81,7 @@ def _are_range(text: str, first: FoundNumber, second: FoundNumber, *, stated: bo
 
 
 def _is_estimate(text: str, first: FoundNumber, between: str) -> bool:
-    """Say whether numbers joined by "to" are a range: 4到6天, "takes 4 to 6 days"."""
+    """Return whether numbers joined by "to" are a range: 4到6天, "takes 4 to 6 days"."""
     before = text[max(0, first.start - 16) : first.start]
     if between.strip().lower() in ("to", "a"):
         return bool(_ESTIMATES.search(before))
@@ -89,7 +89,7 @@ def _is_estimate(text: str, first: FoundNumber, between: str) -> bool:
 
 
 def _same_value(first: FoundNumber, second: FoundNumber) -> bool:
-    """Say whether two numbers have one value, the second perhaps rounded: "1/3 or 0.33"."""
+    """Return whether two numbers have one value, the second perhaps rounded: "1/3 or 0.33"."""
     return any(
         left == right or abs(left - right) * 200 < abs(left)
         for left in first.readings
@@ -98,7 +98,7 @@ def _same_value(first: FoundNumber, second: FoundNumber) -> bool:
 
 
 def in_several(text: str, last: FoundNumber) -> tuple[int, int] | None:
-    """Return the span of the alternatives that the last number closes; None where it stands alone."""
+    """Return the span of the alternatives that the last number closes; None if it stands alone."""
     start = max(0, last.start - 40)
     while 0 < start < last.start and text[start : start + 1].isdigit():
         start += 1  # not in the middle of a number

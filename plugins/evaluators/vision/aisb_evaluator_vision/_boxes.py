@@ -82,7 +82,7 @@ class BoxIoU(Evaluator):
 
 
 def corners(text: str) -> Sequence[float]:
-    """Return the four numbers of a text; nothing where there are fewer or more."""
+    """Return the four numbers of a text; nothing if there are fewer or more."""
     found = [float(number) for number in _FIGURES.findall(text)]
     return found if len(found) == 4 and all(map(isfinite, found)) else ()
 

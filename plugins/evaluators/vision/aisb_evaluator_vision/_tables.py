@@ -39,7 +39,7 @@ def teds(given: str, target: str) -> float:
 
 
 def table_tree(text: str) -> TableNode | None:
-    """Return the tree of the first table in a text of HTML; None where there is none."""
+    """Return the tree of the first table in a text of HTML; None if there is none."""
     from lxml import etree, html
 
     try:

@@ -234,7 +234,7 @@ class Collector:
         self._end(worker, why)
 
     async def _watch(self) -> None:
-        """Give and take signs of life. Without the run or the raylet the workers end."""
+        """Exchange heartbeats. Without the run or the raylet, the workers end."""
         while True:
             await asyncio.sleep(PULSE)
             now = time.monotonic()

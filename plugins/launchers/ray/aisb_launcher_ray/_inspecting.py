@@ -23,7 +23,7 @@ Finding = Mapping[str, str]
 
 
 def look_at_cluster(lease: float) -> Iterator[Finding]:
-    """Look at the cluster that this process is connected with."""
+    """Inspect the cluster that this process is connected to."""
     import ray
 
     has = ray.cluster_resources()

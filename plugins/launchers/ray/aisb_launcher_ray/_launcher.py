@@ -59,7 +59,7 @@ class RayWorkers(Launcher):
         self._stopped = False
 
     def inspect(self) -> Iterator[Mapping[str, str]]:
-        """Look at the cluster, for `aisb doctor`."""
+        """Inspect the cluster for `aisb doctor`."""
         from aisb_launcher_ray._inspecting import look_at_cluster
 
         connect_cluster(self._address)

@@ -42,7 +42,7 @@ class RayNode:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self, timeout: float) -> Door:
-        """Let the collector listen, and measure its clock."""
+        """Start the listener of the collector, and measure its clock."""
         import ray
 
         self.door = door = Door(*ray.get(self.collector.open.remote(self.address), timeout=timeout))

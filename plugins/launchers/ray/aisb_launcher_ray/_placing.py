@@ -88,7 +88,7 @@ class Placing:
         return max(ANSWER_WITHIN, self.start_within)
 
     def _placed(self, numbers: Sequence[int], deadline: float) -> dict[int, tuple[Any, str]]:
-        """Make the actors of workers; return each with the id of its node.
+        """Create the actors of workers; return each with the id of its node.
 
         Raises:
             RunError: the cluster has no room for them.
@@ -119,7 +119,7 @@ class Placing:
         return {number: (made[number], node) for number, node in zip(numbers, found, strict=True)}
 
     def _collected(self, jobs: Mapping[int, Job], places: Mapping[int, str]) -> list[RayNode]:
-        """Make a collector on each node that got workers."""
+        """Create a collector on each node with workers."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

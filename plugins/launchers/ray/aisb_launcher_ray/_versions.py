@@ -55,7 +55,7 @@ def needed(payloads: Iterable[bytes]) -> list[str]:
 
 
 def version_differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
-    """Say in a few words each what differs on a node; nothing where all is the same."""
+    """Return the differences on a node, each in a few words; empty if there are none."""
     lines = []
     for name, value in ours.items():
         other = theirs.get(name, "")

@@ -16,7 +16,7 @@ AROUND = 200
 """Characters kept before the answer where a cut would take it away."""
 
 Turn = tuple[str, str]
-"""A role (empty where a prompt is one text) and what it says."""
+"""A role (empty if a prompt is one text) and what it says."""
 
 
 class TextPiece(NamedTuple):
@@ -130,7 +130,7 @@ class Shared:
 
 
 def _prefixes(texts: Iterable[str]) -> dict[str, str]:
-    """Return for each text what it begins with as others do; empty where that is nothing.
+    """Return for each text what it begins with as others do; empty if that is nothing.
 
     In order, texts that begin alike stand together; a family ends where keeping on would halve its prefix.
     """

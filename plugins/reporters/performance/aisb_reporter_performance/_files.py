@@ -67,7 +67,7 @@ def parameters_rows(
 def common_metrics(
     result: PerformanceResult, stages: Collection[str] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return the table "Common Metric" by name and stage: numbers where there is no unit, null if unknown."""
+    """Return the table "Common Metric" by name and stage: numbers if there is no unit, null if unknown."""
     table: dict[str, dict[str, Any]] = {}
     for name, (key, unit) in COMMON.items():
         for stage in _chosen(result, stages):

@@ -47,7 +47,7 @@ def _reasons(result: PerformanceResult, most: int) -> list[str]:
 
 
 def _scope(result: PerformanceResult) -> str:
-    """Say how many requests there were, and which of them the numbers are about."""
+    """Return a line: the number of requests, and which of them the numbers cover."""
     totals = result.stages[0].totals
     seconds = None if totals.duration_ms is None else totals.duration_ms / 1000
     counts = f"{totals.requests} requests, {totals.failed} failed, in {short(seconds)} s"

@@ -86,7 +86,7 @@ def _narrow(result: PerformanceResult, name: str, stage: Stage) -> list[str]:
 
 
 def _too_few(result: PerformanceResult) -> str:
-    """Say which percentiles rest on too few values, and for which stages."""
+    """Return a line that names percentiles with too few values, and their stages."""
     return "".join(
         f"\nP{percent:g} ({stage.name}): {e2el.n} requests are too few, it is little more than the maximum"
         for stage in result.stages

@@ -31,7 +31,7 @@ class Points:
 
     `settings` are the keys in which the runs differ, in the form of `--set`. Each point names the key of its
     `level` as `axis`; `series` lists the curves in the order of their points. Rates are per second, of the
-    stable stage where there is one: `user_rate` is the median over requests of output tokens / E2EL,
+    stable stage if there is one: `user_rate` is the median over requests of output tokens / E2EL,
     `writing_rate` 1000 / median TPOT.
     """
 
@@ -131,7 +131,7 @@ def _differs(key: str, measured: Sequence[_Measured]) -> bool:
 
 
 def _only_axis(measured: Sequence[_Measured], varying: Sequence[str]) -> str | None:
-    """Return the key that all points are placed by where their loads do not differ; None where they do."""
+    """Return the key that all points are placed by where their loads do not differ; None if they do."""
     if RATE in varying or CONCURRENCY in varying:
         return None
     return next((key for key in varying if all(_is_number(one.settings.get(key)) for one in measured)), None)

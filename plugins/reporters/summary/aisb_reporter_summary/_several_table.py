@@ -30,7 +30,7 @@ EXPLAINED = (
 
 
 def latency(point: Mapping[str, Any], name: str, percentile: str) -> float | None:
-    """Return a percentile of a time of a point in milliseconds; None where it is not known."""
+    """Return a percentile of a time of a point in milliseconds; None if it is not known."""
     times = point["latency_ms"][name]
     return times.get(percentile) if times else None
 

@@ -179,7 +179,7 @@ def _not_asked(result: Result, _metric: Metric) -> str:
 
 
 def some_groups(metric: Metric) -> str:
-    """Say over how many of a task's groups a number is; nothing where it is over all of them."""
+    """Return how many of a task's groups a number covers; empty if it covers all of them."""
     return "{} of {} groups".format(*metric.groups) if metric.groups else ""
 
 

@@ -10,7 +10,7 @@ from aisb_cli.importers.abbreviations import group_of as _group_of
 
 
 def has_own_groups(task: str, table: Mapping[str, Any]) -> bool:
-    """Say whether each group of a task is a data set of its own there."""
+    """Return whether each group of a task is a data set of its own there."""
     return TEMPLATE_FIELD.search(_pattern(task, table)) is not None
 
 
@@ -34,7 +34,7 @@ def abbr_of(task: str, table: Mapping[str, Any], group: str | None, given: Any =
 
 
 def group_of(base: str, abbr: str) -> str | None:
-    """Return the group of a task that has an abbreviation; None where its groups do not stand apart."""
+    """Return the group of a task that has an abbreviation; None if its groups do not stand apart."""
     found = _group_of(base, abbr)
     return found and found[1]
 

@@ -190,7 +190,7 @@ class TaskMapper:
         return table
 
     def _move(self, selection: Selection, path: str, table: dict[str, Any]) -> None:
-        """Let a task read its data at another place than the usual one."""
+        """Set the path of a task's data if it is not the default."""
         if path.startswith(DATA_ROOT) or "/" not in path:  # the name of a loader, such as json
             return
         if path.endswith(FILES):
@@ -214,7 +214,7 @@ def _origin(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_known(table: Mapping[str, Any], fingerprints: str | None, *, stub: bool) -> bool:
-    """Say whether a table is as the config that comes with AISBench has it."""
+    """Return whether a table is as the config that comes with AISBench has it."""
     if stub:
         return not any(_filled(value) for key, value in table.items() if key != "inferencer")
     return fingerprint(table) in (fingerprints or "").split()

@@ -23,7 +23,7 @@ class Includes(Protocol):
     """Finds what `with read_base():` includes."""
 
     def include(self, module: str, level: int) -> Scope:
-        """Return the names that an included file defines; raise UnreadableError where there is none."""
+        """Return the names that an included file defines; raise UnreadableError if there is none."""
 
 
 class _NextError(Exception):

@@ -33,7 +33,7 @@ def _read(name: str) -> Mapping[str, Any]:
 
 
 def known_model(name: str) -> dict[str, Any] | None:
-    """Return the table of a model as its config file has it, None where there is no such file."""
+    """Return the table of a model as its config file has it, None if there is no such file."""
     tables = known_models()
     entry = tables["models"].get(name)
     if entry is None:
@@ -45,7 +45,7 @@ def known_model(name: str) -> dict[str, Any] | None:
 
 
 def known_judge(name: str) -> dict[str, Any] | None:
-    """Return the table of the model that judges the answers of a config, None where none does."""
+    """Return the table of the model that judges the answers of a config, None if none does."""
     entry = known_datasets()["judged"].get(name)
     if entry is None:
         return None

@@ -329,7 +329,7 @@ def _copied(budget: Budget, value: Any) -> Any:
 
 
 def type_name(value: Any) -> str:
-    """Say what a value is, for errors."""
+    """Describe a value, for errors."""
     if isinstance(value, Symbol):
         return value.path
     if isinstance(value, Opaque):

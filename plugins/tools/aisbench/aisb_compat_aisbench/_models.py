@@ -206,7 +206,7 @@ def _postprocessor(mapped: MappedModel, value: Any, where: str) -> None:
 
 
 def _template(mapped: MappedModel, value: Any, where: str) -> None:
-    """Take a template that says nothing but who speaks; texts around turns are for the chat template."""
+    """Accept a template that only names roles; texts around turns belong to the chat template."""
     del mapped
     if value and _has_text(value):
         raise ConfigError(

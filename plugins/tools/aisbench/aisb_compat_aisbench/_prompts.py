@@ -19,7 +19,7 @@ WRITE_OWN = "write it as [prompt] of a task in aisb.toml (see docs/tasks.md)"
 def map_prompt(
     infer: Mapping[str, Any], reader: Mapping[str, Any], table: dict[str, Any], where: str
 ) -> None:
-    """Put the prompt of `infer_cfg` into a task's table: one question, with a system text or without.
+    """Convert the prompt of `infer_cfg` to keys of a task: one question, with or without a system text.
 
     Raises:
         ConfigError: it has examples, turns of the model or more questions than one.

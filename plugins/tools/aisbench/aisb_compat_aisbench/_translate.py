@@ -223,7 +223,7 @@ def _put_limits(flags: dict[str, Any], tables: dict[str, Any], tasks: Iterable[s
 
 
 def _put_reporter(flags: dict[str, Any], tables: dict[str, Any]) -> None:
-    """Let the reporter of this package write, in place of those of aisb, unless the command names others."""
+    """Select the reporter of this package instead of those of aisb, unless the command names others."""
     options = tables.setdefault("run", {}).setdefault("reporter_options", {}).setdefault(REPORTER, {})
     tables["run"]["files_apart"] = True
     if flags["dump_extract_rate"]:
@@ -243,7 +243,7 @@ def _is_given(context: click.Context, name: str) -> bool:
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay tables over each other: tables merge, everything else is replaced."""
+    """Merge tables; values that are no tables are replaced."""
     result = dict(below)
     for key, value in above.items():
         old = result.get(key)

@@ -23,7 +23,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """A value that is not worked out, such as a function of the file. `why` is empty where it was said."""
+    """A value that is not worked out, such as a function of the file. `why` is empty if it was said."""
 
     what: str
     line: int
@@ -109,5 +109,5 @@ class Budget:
 
 
 def is_key(value: Any) -> bool:
-    """Say whether a value may be a key of a table."""
+    """Return whether a value may be a key of a table."""
     return isinstance(value, SCALARS)

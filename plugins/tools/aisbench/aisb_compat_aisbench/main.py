@@ -85,7 +85,7 @@ def ais_bench(context: click.Context, /, **flags: Any) -> int:
 
 
 def _with_flags_of_run() -> None:
-    """Give the command the other flags of `aisb run`: what a service is, and settings of any key."""
+    """Add the other flags of `aisb run` to the command: those of a service, and `--set`."""
     own = {parameter.name for parameter in ais_bench.params}
     ais_bench.params += [
         parameter for parameter in run.params if parameter.name not in own and parameter.name not in REPLACED

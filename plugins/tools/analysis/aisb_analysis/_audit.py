@@ -122,7 +122,7 @@ async def audit_subtask(
     faults: PluginFaults | None = None,
     marks: MarksTable | None = None,
 ) -> Audit:
-    """Look at every output of a subtask with the task's own steps and with others.
+    """Extract answers from every output of a subtask with the task's own steps and with others.
 
     `also` are further extractors: names, or tables such as `{use="regex", pattern="#### (.*)"}`. Of the
     installed ones, those are used that need no options, belong to no other family of tasks, and make sense
@@ -263,7 +263,7 @@ async def _entry(
 
 
 async def _grade(judge: Evaluator, found: Extract, sample: Sample) -> tuple[bool | None, str]:
-    """Say whether an answer is right, and what it counts as; a model that judges is not asked."""
+    """Return whether an answer is right, and what it counts as; a model that judges is not asked."""
     plain = " ".join(found.text.split()).casefold()
     golds = sample.target if isinstance(sample.target, list | tuple) else [sample.target]
     literal = any(plain == " ".join(str(gold).split()).casefold() for gold in golds)
@@ -278,14 +278,14 @@ async def _grade(judge: Evaluator, found: Extract, sample: Sample) -> tuple[bool
 
 
 def _makes_sense(count: Count, mine: Count) -> bool:
-    """Say whether an extractor mostly finds what the task's own steps do, or is right as often as they."""
+    """Return whether an extractor mostly finds what the task's own steps do, or is right as often as they."""
     if count.found and count.same >= USUAL_AGREEMENT * count.found:
         return True
     return bool(count.right and mine.right is not None and count.right >= mine.right)
 
 
 def _differ(one: Look, other: Look) -> bool:
-    """Say whether two extractors found different answers; one that holds the other is no other answer."""
+    """Return whether two extractors found different answers; one that holds the other is no other answer."""
     if one.answer is None or other.answer is None or one.same == other.same or (one.right and other.right):
         return False
     short, long = sorted((one.answer.strip(), other.answer.strip()), key=len)
@@ -293,7 +293,7 @@ def _differ(one: Look, other: Look) -> bool:
 
 
 def _contests(own: Look, other: Look) -> bool:
-    """Say whether another answer would change the verdict, and is marked as well as the task's own one."""
+    """Return whether another answer would change the verdict, and is marked as well as the task's own one."""
     if other.answer is None or own.same == other.same:
         return False
     return is_contested(own, other, own_is_right=own.right, other_is_right=other.right)

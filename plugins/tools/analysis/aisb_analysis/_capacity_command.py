@@ -70,7 +70,7 @@ MODEL, TASK = "capacity", "synthetic"
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def capacity(context: click.Context, /, **flags: Any) -> int:
-    """Say how many requests a second a service can take, so that all objectives hold.
+    """Find how many requests per second a service can take while it meets all objectives.
 
     Each point is an ordinary performance run in a folder below that of the search. It needs the extra
     [stats], that is scipy.

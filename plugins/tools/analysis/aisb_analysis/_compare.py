@@ -107,7 +107,7 @@ def pair_up(
     model_a: str | None = None,
     model_b: str | None = None,
 ) -> tuple[list[ComparedSubtask], list[str]]:
-    """Say which subtasks are compared, and which have no counterpart.
+    """Return the subtasks to compare, and notes on those without a counterpart.
 
     One model on each side is one pair of models; several are paired by name. Of one run, two models are
     compared.
@@ -154,7 +154,7 @@ def pair_up(
 def _within(
     models_a: list[str], models_b: list[str], model_a: str | None, model_b: str | None, run: OpenedRun
 ) -> tuple[list[str], list[str]]:
-    """Say which two models of one run are compared."""
+    """Return the models of one run to compare, for each side."""
     if model_a and model_b and model_a != model_b:
         return [model_a], [model_b]
     if model_a and not model_b:
@@ -199,7 +199,7 @@ async def compare(
 
 
 def _judges(a: OpenedRun, b: OpenedRun, pair: ComparedSubtask, plugins: Plugins) -> list[str]:
-    """Say where two sides were judged by different models."""
+    """Return a note if different models judged the two sides."""
     names = [
         run.spec.judge.model.abbr if run.spec.judge and is_judged(run.spec.tasks[name], plugins) else "none"
         for run, name in ((a, pair.a.task), (b, pair.b.task))
@@ -294,7 +294,7 @@ def compare_grades(
 def _clusters(
     a: Mapping[str, Sequence[Grade]], b: Mapping[str, Sequence[Grade]], keys: Sequence[str]
 ) -> list[str] | None:
-    """Return what each sample shares with others, as either side knows it; None where none share anything."""
+    """Return what each sample shares with others, as either side knows it; None if none share anything."""
     # A sample by itself is a cluster of its own, under a name that no other has.
     found = [a[key][0].cluster or b[key][0].cluster or f"\0{key}" for key in keys]
     return found if len(set(found)) < len(found) else None
@@ -313,7 +313,7 @@ def _flip(key: str, a: Sequence[Grade], b: Sequence[Grade]) -> Flip:
 def asked_differently(
     a: RunFolder, b: RunFolder, pair: ComparedSubtask, versions: tuple[str, str]
 ) -> list[str]:
-    """Say what the two sides were asked or graded differently."""
+    """Return the differences in how the two sides were sent or graded."""
     found: list[str] = []
     files = [
         folder.log(subtask.model, subtask.task) / "identity.json"
@@ -341,7 +341,7 @@ _OF_NONCE = frozenset((_NONCE, "data.sha256"))
 
 
 def _has_mark(load: Path) -> bool:
-    """Say whether prompts were set apart from those of all other runs, as a performance run does."""
+    """Return whether prompts were set apart from those of all other runs, as a performance run does."""
     return load.exists() and bool(read_run_json(load).get("nonce"))
 
 

@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 @shared.work_dir
 @click.pass_context
 def compare(context: click.Context, /, **flags: Any) -> int:
-    """Say whether B differs from A by more than chance, on the samples that both answered.
+    """Return whether B differs from A by more than chance, on the samples that both answered.
 
     A run is a timestamp, a path, or `latest`. The difference is B less A; p is corrected for several tasks.
     Of performance runs, ratios are compared; A1,A2,A3 are repeats, which say how sure a ratio is. A gate

@@ -112,7 +112,7 @@ def measure_determinism(run: FinishedRun) -> Determinism:
 
 
 def noise_lines(noise: Determinism, flipped: int, samples: int) -> Iterator[str]:
-    """Say whether two sides differ on more samples than two runs of one service do.
+    """Return whether two sides differ on more samples than two runs of one service do.
 
     Fisher's exact test, one-sided. Repeats of a prompt flip together, so they count as one pair.
 
@@ -165,7 +165,7 @@ def _agreement(repeats: Sequence[dict[str, str]]) -> Agreement:
 
 
 def _first_difference(texts: Sequence[str]) -> int | None:
-    """Return after how many characters the first two of the texts part; None where all are the same."""
+    """Return after how many characters the first two of the texts part; None if all are the same."""
     shortest = min(texts, key=len)
     for place in range(len(shortest)):
         if len({text[place] for text in texts}) > 1:

@@ -28,7 +28,7 @@ class Explanation:
     """Where the change of one score comes from; scores and parts in percent.
 
     `a` and `b` are the scores over all samples of a side, by its own rules and today's code. `rules` and
-    `answers` are None where one side cannot be graded by the other's rules: then `rules_and_answers` is known
+    `answers` are None if one side cannot be graded by the other's rules: then `rules_and_answers` is known
     alone. `a_by_b` is the score of A by the rules of B on the samples that both have, and so on.
     `graded_otherwise` are shared samples whose answers, on either side, the two rules grade differently;
     `answered_otherwise` those that the same rules, B's, grade differently on the two sides.

@@ -24,7 +24,7 @@ class GateRow:
     """One row. Numbers are points of a score, or percent by which B is slower; positive is worse.
 
     `low` and `high` are one-sided 95 % bounds; `detectable` is the smallest true worsening that the row fails
-    in 80 % of comparisons. None where nothing could be measured, which `reason` explains.
+    in 80 % of comparisons. None if nothing could be measured, which `reason` explains.
     """
 
     status: Literal["PASS", "FAIL", "MISSING", "INCONCLUSIVE"]
@@ -157,7 +157,7 @@ def _missing(
 
 
 def is_failure(row: GateRow, *, strict: bool) -> bool:
-    """Say whether a row fails the gate: FAIL and MISSING of a blocking tier, with `strict` all but PASS."""
+    """Return whether a row fails: FAIL or MISSING in a blocking tier, with `strict`, all but PASS."""
     failing = ("FAIL", "MISSING", "INCONCLUSIVE") if strict else ("FAIL", "MISSING")
     return row.blocking and row.status in failing
 

@@ -32,7 +32,7 @@ _AT_ONCE = 2_000_000
 """How many values the bootstrap holds in memory at a time."""
 
 Clusters: TypeAlias = Sequence[Hashable] | None
-"""What each sample belongs to, where some are not independent; None where all are."""
+"""What each sample belongs to, where some are not independent; None if all are."""
 
 
 class Resampled(NamedTuple):
@@ -190,7 +190,7 @@ def samples_needed(
 ) -> int | None:
     """Return how many samples like these, in clusters like these, would show the difference seen.
 
-    n · ((z_{1−α/2m} + z_{0.8}) · standard error / d)²: four times of five. None where no difference was seen.
+    n · ((z_{1−α/2m} + z_{0.8}) · standard error / d)²: four times of five. None if no difference was seen.
     """
     count = len(differences)
     seen = abs(fmean(differences)) if count else 0.0
@@ -227,7 +227,7 @@ def ratio(a: Sequence[float], b: Sequence[float]) -> Ratio | None:
     """Return B ÷ A of a number that each side measured once or several times, all above 0.
 
     Geometric means; the interval and p are Welch's t on the logarithms, and None unless each side has at
-    least two repeats. None where a side has none. Source: Welch, Biometrika 34 (1947) 28.
+    least two repeats. None if a side has none. Source: Welch, Biometrika 34 (1947) 28.
     """
     if not a or not b or any(value <= 0 or not isfinite(value) for value in (*a, *b)):
         return None

@@ -28,8 +28,8 @@ REPEATS = (1, 2, 4, 8)
 class Pilot:
     """What a pilot says of one task: the variances of a sample's difference, and its time on both sides.
 
-    `within` is None where nothing repeats, and then `between` holds both. `seconds` is None where the times
-    are not known. `size` is the number of samples of the task, None where the pilot asked a part of them.
+    `within` is None if nothing repeats, and then `between` holds both. `seconds` is None if the times
+    are not known. `size` is the number of samples of the task, None if the pilot asked a part of them.
     """
 
     task: str
@@ -114,7 +114,7 @@ def detectable(pilot: Pilot, samples: float, repeats: int = 1) -> float:
 def within_budget(pilot: Pilot, seconds: float) -> tuple[int, int, float] | None:
     """Return the samples and repeats that show the smallest difference in a time, and that difference.
 
-    None where the times are not known, or nothing fits.
+    None if the times are not known, or nothing fits.
     """
     if not pilot.seconds:
         return None

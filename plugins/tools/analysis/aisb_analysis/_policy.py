@@ -48,7 +48,7 @@ class Tier:
     numbers: tuple[str, ...] = USUAL_NUMBERS
 
     def covers(self, task: str) -> bool:
-        """Say whether a task belongs to the tier, unless an earlier tier names it."""
+        """Return whether a task belongs to the tier, unless an earlier tier names it."""
         return any(fnmatchcase(task, pattern) for pattern in self.tasks)
 
 
@@ -76,7 +76,7 @@ def shown_number(name: str) -> str:
 
 
 def read_policy(path: Path | None, max_drop: float | None, max_slowdown: float | None) -> Policy | None:
-    """Return the policy of a file, or of flags for all tasks; None where nothing is demanded.
+    """Return the policy of a file, or of flags for all tasks; None if nothing is demanded.
 
     Raises:
         UsageError: the file cannot be read, says something unknown, or flags are given beside it.

@@ -140,7 +140,7 @@ def _unequal(
     ours: Sequence[PerformanceResult],
     theirs: Sequence[PerformanceResult],
 ) -> Iterator[str]:
-    """Say what the two sides were asked differently; repeats of a side may differ, too."""
+    """Yield the differences in what was sent to the two sides; repeats of a side may differ, too."""
     versions = (task_version(a[0].spec.tasks[pair.a.task]), task_version(b[0].spec.tasks[pair.b.task]))
     yield from asked_differently(a[0].folder, b[0].folder, pair, versions)
     for name in LOAD:

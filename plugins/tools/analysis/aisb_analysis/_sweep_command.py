@@ -142,7 +142,7 @@ def _print_plan(runner: SweepRunner, specs: Sequence[RunSpec]) -> None:
 
 
 def _lengths(spec: RunSpec) -> list[str]:
-    """Say of each subtask of a point how many requests it sends, or for how long."""
+    """Return for each subtask of a point how many requests it sends, or for how long."""
     ends = (
         ("num_prompts", "{} requests"), ("duration", "{:g} s"), ("pressure_time", "{:g} s"),
     )  # fmt: skip
@@ -154,7 +154,7 @@ def _lengths(spec: RunSpec) -> list[str]:
 
 
 def _print_summary(runner: SweepRunner, specs: Sequence[RunSpec]) -> None:
-    """Say how many points are left, and how long they take where each lasts a set time."""
+    """Print how many points are left, and how long they take if each has a duration."""
     record = runner.record
     left = [spec for point, spec in zip(record.points, specs, strict=True) if point.run is None]
     loads = [pair.load for spec in left for pair in spec.subtasks]

@@ -21,7 +21,7 @@ def show_together(
     printed: bool = True,
     notes: Sequence[str] = (),
 ) -> int:
-    """Let reporters write into a folder what they show of several runs; return 1 where one failed, else 0.
+    """Let reporters show several runs in a folder; return 1 if one failed, else 0.
 
     Without `reporters` all that can show several runs do. `printed` lets them print, too, and name their
     files. `notes` stand at the top of the page, where the reporter html is installed.

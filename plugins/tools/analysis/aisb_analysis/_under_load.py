@@ -42,7 +42,7 @@ class UnderLoad:
     """One model on one task, alone and under load.
 
     `score` is in percent. `unclear` is the percentage of answers that ended neither correct nor wrong.
-    `length` is the mean number of output tokens, None where no reply says its tokens. `detectable` is the
+    `length` is the mean number of output tokens, None if no reply says its tokens. `detectable` is the
     minimum detectable difference of the score at 80 % power, in points.
     """
 

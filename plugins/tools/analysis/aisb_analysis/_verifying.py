@@ -118,7 +118,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def _check_logs(folder: Path, index: Mapping[str, Any], found: Verified) -> set[str]:
-    """Look at every record of every log; return the log folders in which all are as a run writes them."""
+    """Check every record of every log; return the log folders in which all are as a run writes them."""
     sound, broken = set[str](), set[str]()
     expected = index.get("records") if isinstance(index.get("records"), dict) else {}
     seen = set()
@@ -322,7 +322,7 @@ class _Check:
                 self._differs(folder / "performances" / file.relative_to(kept), "nothing in the run gives it")
 
     def _write_performance(self, details: Any, percentiles: list[float]) -> None:
-        """Let the reporter measure the run, by what the published numbers were measured by."""
+        """Measure the run with the options that the published numbers were measured with."""
         table = reporter_table(self.run.folder, ["performance"], ())
         tokenizer = table.reporter_options.get("performance", {}).get("tokenizer")
         if tokenizer and not self.trust:
@@ -374,7 +374,7 @@ def _without_sentences(details: Any) -> Any:
 
 
 def _allows_itself(run: OpenedRun, subtask: Subtask) -> bool:
-    """Say whether a task's own options allow something that else the environment has to allow."""
+    """Return whether a task's own options allow something that else the environment has to allow."""
     uses = run.spec.tasks[subtask.task].evaluate
     return any(name.startswith("allow") and value for use in uses for name, value in use.options.items())
 

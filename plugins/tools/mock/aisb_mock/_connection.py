@@ -65,7 +65,7 @@ class MockConnection(asyncio.Protocol):
         self._transport.write(data)
 
     def deliver(self, delivery: Delivery | Rerun) -> None:
-        """Let a reply go out at its own pace."""
+        """Send a reply at its own pace."""
         self._delivery = delivery
         self._server.pacer.add(delivery, monotonic_ns())
 
@@ -99,7 +99,7 @@ class MockConnection(asyncio.Protocol):
         self._server.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how it ended changes nothing
-        """Give up what is still being sent."""
+        """Abort the reply that is still being sent."""
         self._transport = None
         self._server.connections.discard(self)
         if self._delivery is not None:
@@ -126,20 +126,20 @@ class MockConnection(asyncio.Protocol):
     # what httptools calls while it parses
 
     def on_url(self, url: bytes) -> None:
-        """Take the next piece of the target."""
+        """Append a piece of the target."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
+        """Store a header."""
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """Let a client that asks first send its body."""
+        """Answer `Expect: 100-continue`, so that the client sends its body."""
         if self._headers.get(b"expect", b"").lower() == b"100-continue":
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        """Take the next piece of the body."""
+        """Append a piece of the body."""
         self._body.append(body)
 
     def on_message_complete(self) -> None:

@@ -52,7 +52,7 @@ class Gate:
             begin()
 
     def leave(self, number: int) -> None:
-        """Give the slot of a request to the one that waits longest; do nothing for one that has none."""
+        """Pass the slot of a request to the longest waiting one; do nothing if it has none."""
         if number not in self._inside:
             return
         self._inside.discard(number)

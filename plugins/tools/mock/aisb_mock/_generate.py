@@ -34,7 +34,7 @@ class TextGeneration(Dialect):
         return read_parameters(text, parameters, stream=self.streams(data, path))
 
     def streams(self, data: Mapping[str, Any], path: str) -> bool:
-        """Say whether the reply is streamed: by the path, or where that answers either way by the body."""
+        """Return whether the reply is streamed: by the path, or where that answers either way by the body."""
         return path == "/generate_stream" or (path != "/generate" and bool(data.get("stream")))
 
     def reply_id(self, reply: Reply) -> str:

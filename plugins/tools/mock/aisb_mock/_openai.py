@@ -134,7 +134,7 @@ class Chat(OpenAI):
     chunk_object = "chat.completion.chunk"
 
     def read_prompt(self, data: Mapping[str, Any]) -> tuple[str, str, int]:
-        """Take the text of all messages; the last one tells questions apart."""
+        """Return the text of all messages; the last one identifies the question."""
         messages = data.get("messages")
         if not isinstance(messages, list) or not messages:
             raise Refused(400, "messages: a list of at least one message is required")

@@ -74,7 +74,7 @@ class Behaviour:
         Faults.parse(self.faults)
 
     def usage_delay_ms(self) -> float | None:
-        """Return how long after the end of the text a streamed usage follows; None where it never does."""
+        """Return how long after the end of the text a streamed usage follows; None if it never does."""
         if self.usage in ("now", "absent"):
             return 0.0 if self.usage == "now" else None
         kind, _, delay = self.usage.partition(":")

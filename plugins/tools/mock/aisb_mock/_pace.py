@@ -38,7 +38,7 @@ class ChunkPacer:
         )
 
     def add(self, paced: Paced, now: int) -> None:
-        """Let something do what is due, and call it again whenever it says."""
+        """Call a function when it is due, and again at each time that it returns."""
         due = paced.step(now)
         if due is None:
             return

@@ -112,7 +112,7 @@ class Page:
         return self._chromium.send(method, self._session, **params)
 
     def resize(self, width: int, height: int) -> None:
-        """Make the window so large."""
+        """Set the size of the window."""
         self.send(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -122,7 +122,7 @@ class Page:
         )
 
     def system(self, theme: str, media: str = "screen") -> None:
-        """Let the system be `light` or `dark`, and show the page on a screen or as it would be printed."""
+        """Set the colour scheme, `light` or `dark`, and the medium, screen or print."""
         features = [{"name": "prefers-color-scheme", "value": theme}]
         self.send("Emulation.setEmulatedMedia", media=media, features=features)
 

@@ -14,7 +14,7 @@ NONE_EXPECTED: ExpectedFailures = MappingProxyType({})
 class CheckedCase(NamedTuple):
     """One check of a component, after it was made.
 
-    `name` identifies it within its component, `reason` says why it is made. `problems` is empty where the
+    `name` identifies it within its component, `reason` says why it is made. `problems` is empty if the
     component passes, and has a line for each thing that is wrong otherwise.
     """
 

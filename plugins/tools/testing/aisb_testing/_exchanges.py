@@ -67,7 +67,7 @@ class Case:
 async def run_exchanges(
     factory: Callable[..., HttpBackend], dialect: Dialect | None, options: Mapping[str, Any]
 ) -> list[CheckedCase]:
-    """Put a backend through every exchange; return what came of each.
+    """Run a backend through every exchange; return the result of each.
 
     Raises:
         AssertionError: no dialect is given, and the mock server knows none for the backend's path.

@@ -36,7 +36,7 @@ Answers = Mapping[str, FixtureAnswer | Callable[[Any], FixtureAnswer]]
 
 @pytest.fixture(autouse=True, scope="session")
 def _client() -> None:
-    """Give the engine's client to backends that a test makes itself."""
+    """Set the engine's client on backends that a test creates itself."""
     Backend.client = EngineClient()
 
 
@@ -93,7 +93,7 @@ class Answering:
                 self.do_GET()
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the class names it
-                """Say nothing."""
+                """Print nothing."""
 
         class Server(ThreadingHTTPServer):
             address_family = socket.AF_INET6 if ":" in host else socket.AF_INET

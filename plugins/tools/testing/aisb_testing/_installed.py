@@ -202,7 +202,7 @@ def _checked(component: Component, plugins: Plugins, setup: Setup) -> CheckedCom
 
 
 def _made(component: Component, plugins: Plugins, setup: Setup, **context: Any) -> Any:
-    """Make a component with its options of `conformance.toml`."""
+    """Create a component with its options from `conformance.toml`."""
     from aisb_engine import factory_options
 
     options = setup.of(component).get("options", {})

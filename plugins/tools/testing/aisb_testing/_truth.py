@@ -50,7 +50,7 @@ class ServedRequest:
 
     @property
     def whole_ns(self) -> int | None:
-        """When the reply was whole; None where it never was."""
+        """When the reply was whole; None if it never was."""
         return next((written.ns for written in self.written if written.step.whole), None)
 
     @property

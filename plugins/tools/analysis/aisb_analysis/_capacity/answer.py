@@ -86,7 +86,7 @@ class Capacity:
         return f"{text}; {self.first} breaks first"
 
     def _without_estimate(self) -> str:
-        """Say what is known; what the time did not suffice for is inconclusive and no bound."""
+        """Return the answer; a rate that could not be measured in the time is inconclusive and no bound."""
         if self.broke is None and self.held is not None and self.held > MAX_OVERLOAD * self.saturation:
             return f"at least {self.held:.3g} requests/s; no objective broke up to there"
         if self.held is None and self.broke is not None and self.broke < self.saturation / 2:

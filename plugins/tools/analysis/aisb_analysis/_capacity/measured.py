@@ -127,7 +127,7 @@ class MeasuredService:
 
 
 def _spoiled(result: PerformanceResult) -> str:
-    """Say what of the client spoiled a result; nothing if nothing did."""
+    """Return how the client distorted a result; empty if it did not."""
     reasons = [
         one.reason for one in result.certificate.signals if one.verdict == "INVALID" and one.name in SPOILING
     ]

@@ -307,7 +307,7 @@ class Search:
         return Users(low, None if high is None else high - 1, throughput)
 
     def _verdict(self, points: Sequence[LoadPoint]) -> str:
-        """Say whether users hold all objectives, break one, or neither is clear."""
+        """Return whether users hold all objectives, break one, or neither is clear."""
         clear = True
         for limit in self._limits:
             counts = [point.count(limit, point.between(0.1 * point.load.seconds, np.inf)) for point in points]

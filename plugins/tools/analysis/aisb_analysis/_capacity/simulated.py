@@ -48,7 +48,7 @@ class Clients:
         return heapq.heappop(self._times)
 
     def ended(self, at: float) -> None:
-        """Let the user whose reply ended ask again."""
+        """Let the user whose reply has ended send the next request."""
         if self._closed and at < self._until:
             heapq.heappush(self._times, at)
 
