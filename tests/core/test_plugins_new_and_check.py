@@ -87,6 +87,27 @@ def test_each_check_is_named_and_a_failure_says_why_it_is_looked_at(lorikeet, tm
     assert "dataset rainbow-lorikeet" not in output
 
 
+def test_an_exception_of_a_plugin_is_a_failed_check_with_its_line(lorikeet, tmp_path):
+    _, installed = lorikeet
+    broken = copied(installed, tmp_path / "broken")
+    package = broken / "aisb_rainbow_lorikeet"
+    for file, before, after in (
+        ("conformance/dialect.py", 'prompt = data["prompt"]', 'prompt = data["question"]'),
+        ("dataset.py", "random = Random(seed)", "random = Random(sead)"),
+        ("importer.py", "            return None", '            raise DataError(f"{path} is no sheet")'),
+    ):
+        module = package / file
+        module.write_text(module.read_text().replace(before, after))
+    code, output = aisb("plugins", "check", "aisb-rainbow-lorikeet", "--failures", path=broken)
+    text = " ".join(output.split())
+    assert code == 1, output
+    assert "FAILED: raises no exception it raises KeyError: 'question' (dialect.py, line " in text
+    assert "FAILED: has rows it raises NameError: name 'sead' is not defined (dataset.py, line " in text
+    assert "FAILED: another tool's file" in text
+    assert "other.csv is no sheet (importer.py, line " in text
+    assert "evaluator rainbow-lorikeet" not in text
+
+
 def copied(folder, target):
     import shutil
 

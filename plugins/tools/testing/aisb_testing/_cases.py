@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sysconfig
+import traceback
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -21,6 +24,26 @@ class CheckedCase(NamedTuple):
     name: str
     reason: str
     problems: tuple[str, ...] = ()
+
+
+def exception_line(error: Exception) -> str:
+    """Return what was raised, and the innermost line outside of Python's own library that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((frame for frame in reversed(frames) if not _is_standard(frame.filename)), None)
+    line = f"it raises {type(error).__name__}: {error}"
+    return f"{line} ({Path(place.filename).name}, line {place.lineno})" if place else line
+
+
+def _is_standard(file: str) -> bool:
+    paths = sysconfig.get_paths()
+    installed = (paths["purelib"], paths["platlib"])
+    return file.startswith(("<", paths["stdlib"])) and not file.startswith(installed)
+
+
+def exception_case(error: Exception) -> CheckedCase:
+    """Return the failed check of a component that raised where no check of its own catches it."""
+    reason = "an exception ends the checks of its component, so that later ones were not made"
+    return CheckedCase("raises no exception", reason, (exception_line(error),))
 
 
 def require(kind: str, cases: Iterable[CheckedCase], expected_failures: ExpectedFailures) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from aisb import Environment, Episode, Message, Prediction, Sample
-from aisb_testing._cases import NONE_EXPECTED, CheckedCase, ExpectedFailures, require
+from aisb_testing._cases import NONE_EXPECTED, CheckedCase, ExpectedFailures, exception_line, require
 from aisb_testing._kinds import NOTHING, ODD_TEXTS
 
 UNKNOWN = {"id": "call_0", "name": "no_such_function", "arguments": "{}"}
@@ -110,7 +110,7 @@ def _play(environment: Environment, sample: Sample, replies: Sequence[Prediction
     try:
         state = asyncio.run(play())
     except Exception as error:  # noqa: BLE001 - whatever it raises is what is to be shown
-        problems.append(f"it raises {type(error).__name__}: {error}")
+        problems.append(exception_line(error))
     return Played(tuple(said), state, tuple(problems))
 
 

@@ -12,7 +12,7 @@ import orjson
 from aisb import TOKEN_KINDS, HttpBackend, Message, Prediction, Request, UsageError
 from aisb_engine import NEVER_SENT, WELL_KNOWN, ServiceClient, sends
 from aisb_mock import Ask, Dialect, Event, Refused, Reply, ToolCall
-from aisb_testing._cases import CheckedCase
+from aisb_testing._cases import CheckedCase, exception_case
 from aisb_testing._scripted import ScriptedService
 from aisb_testing._steps import LAST_CHUNK, Step, chunk, sized
 
@@ -64,13 +64,17 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+class NoDialectError(AssertionError):
+    """The mock server has no endpoint with the path of a backend."""
+
+
 async def run_exchanges(
     factory: Callable[..., HttpBackend], dialect: Dialect | None, options: Mapping[str, Any]
 ) -> list[CheckedCase]:
     """Run a backend through every exchange; return the result of each.
 
     Raises:
-        AssertionError: no dialect is given, and the mock server knows none for the backend's path.
+        NoDialectError: no dialect is given, and the mock server knows none for the backend's path.
     """
     probe = factory(url="http://127.0.0.1:9", **options)
     call = probe.encode(request_for(probe))
@@ -80,15 +84,18 @@ async def run_exchanges(
 
         dialect = dialect_of(call.path, body)
         if dialect is None:
-            raise AssertionError(
+            raise NoDialectError(
                 f"the mock server has no endpoint {call.path}; give check_backend a dialect for it"
             )
-    ask = dialect.read(orjson.loads(body), call.path)
     reason = "a user's parameter that is not sent, or sent and not declared, changes scores unseen"
     checked = [CheckedCase("parameters", reason, tuple(undeclared_parameters(probe)))]
-    for case in cases(dialect, ask, probe):
-        problems = await _run(case, factory, dialect, options)
-        checked.append(CheckedCase(case.name, case.reason, tuple(problems)))
+    try:
+        ask = dialect.read(orjson.loads(body), call.path)
+        for case in cases(dialect, ask, probe):
+            problems = await _run(case, factory, dialect, options)
+            checked.append(CheckedCase(case.name, case.reason, tuple(problems)))
+    except Exception as error:  # noqa: BLE001 - whatever a dialect raises is a finding
+        checked.append(exception_case(error))
     return checked
 
 

@@ -48,7 +48,7 @@ from aisb import (
     Request,
     UsageError,
 )
-from aisb_testing._cases import CheckedCase, require
+from aisb_testing._cases import CheckedCase, exception_case, require
 from aisb_testing._conformance import entry_modules, plugin_cases
 from aisb_testing._environments import environment_cases
 from aisb_testing._kinds import (
@@ -100,7 +100,7 @@ class Setup(NamedTuple):
         """
         path = self.folder / name
         if not path.is_file():
-            raise DataError(str(path), f"{FILE} names this file, and it is not there")
+            raise DataError(f"{path}: {FILE} names this file, and it is not there")
         return path
 
 
@@ -193,12 +193,16 @@ def _checked(component: Component, plugins: Plugins, setup: Setup) -> CheckedCom
     }
     if reason := setup.of(component).get("skip"):
         return CheckedComponent(name, skipped=reason)
+    cases: list[CheckedCase] = []
     try:
-        return CheckedComponent(name, tuple(checks[component.kind](component, plugins, setup)))
+        cases.extend(checks[component.kind](component, plugins, setup))
     except _Skipped as error:
         return CheckedComponent(name, skipped=str(error))
     except AisbError as error:
-        return CheckedComponent(name, (CheckedCase("can be made", "a user can name it", (str(error),)),))
+        cases.append(CheckedCase("can be made", "a user can name it", (str(error),)))
+    except Exception as error:  # noqa: BLE001 - whatever a component raises is a finding
+        cases.append(exception_case(error))
+    return CheckedComponent(name, tuple(cases))
 
 
 def _made(component: Component, plugins: Plugins, setup: Setup, **context: Any) -> Any:
@@ -216,7 +220,7 @@ def _made(component: Component, plugins: Plugins, setup: Setup, **context: Any) 
 
 
 def _backend(component: Component, plugins: Plugins, setup: Setup) -> Iterator[CheckedCase]:
-    from aisb_testing._exchanges import run_exchanges
+    from aisb_testing._exchanges import NoDialectError, run_exchanges
 
     table = setup.of(component)
     factory = component.factory
@@ -226,7 +230,7 @@ def _backend(component: Component, plugins: Plugins, setup: Setup) -> Iterator[C
     dialect = _dialect(table["dialect"]) if "dialect" in table else None
     try:
         yield from asyncio.run(run_exchanges(factory, dialect, table.get("options", {})))
-    except AssertionError as error:
+    except NoDialectError as error:
         text = f'write [backend.{component.name}] dialect = "package.module:Class" into {FOLDER}/{FILE}'
         raise _Skipped(f"{error} ({text})") from error
 

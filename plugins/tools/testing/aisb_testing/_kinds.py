@@ -28,7 +28,13 @@ from aisb import (
     Sample,
     Score,
 )
-from aisb_testing._cases import NONE_EXPECTED, CheckedCase, ExpectedFailures, require
+from aisb_testing._cases import (
+    NONE_EXPECTED,
+    CheckedCase,
+    ExpectedFailures,
+    exception_line,
+    require,
+)
 
 if TYPE_CHECKING:
     import click
@@ -64,12 +70,13 @@ def check_dataset(
 
 def dataset_cases(make: Callable[[], Iterable[Row]]) -> Iterator[CheckedCase]:
     """Yield the checks of a dataset."""
-    rows = list(make())
-    yield CheckedCase(
-        "has rows",
-        "a task without rows cannot be run",
-        () if rows else ("it yields no rows",),
-    )
+    reason = "a task without rows cannot be run"
+    try:
+        rows = list(make())
+    except Exception as error:  # noqa: BLE001 - whatever a dataset raises is what is to be shown
+        yield CheckedCase("has rows", reason, (exception_line(error),))
+        return
+    yield CheckedCase("has rows", reason, () if rows else ("it yields no rows",))
     yield CheckedCase(
         "rows are mappings",
         "templates read a row's fields by name, and the run folder keeps rows as JSON",
@@ -118,7 +125,7 @@ def _step_problems(step: Postprocessor, text: str, sample: Sample) -> tuple[str,
     try:
         answer = step(text, sample)
     except Exception as error:  # noqa: BLE001 - whatever a step raises is what is to be shown
-        return (f"{shown}: it raises {type(error).__name__}: {error}",)
+        return (f"{shown}: {exception_line(error)}",)
     if isinstance(answer, Extract):
         if answer.span and not 0 <= answer.span[0] <= answer.span[1] <= len(text):
             return (f"{shown}: the span {answer.span} lies outside of the text",)
@@ -196,7 +203,7 @@ def _report_problems(reporter: Reporter, run: FinishedRun) -> tuple[str, ...]:
     try:
         files = list(reporter.report(run))
     except Exception as error:  # noqa: BLE001 - whatever a reporter raises is what is to be shown
-        return (f"it raises {type(error).__name__}: {error}",)
+        return (exception_line(error),)
     return tuple(f"it returns {file!r}, which is no file" for file in files if not _is_file(file))
 
 
@@ -261,17 +268,38 @@ def importer_cases(importer: Importer, path: Path, foreign: Path) -> Iterator[Ch
         "`reads` stands in the help text of aisb import",
         () if importer.reads else ("`reads` is empty",),
     )
-    tasks = list(importer.read(path) or ())
-    problems = [problem for task in tasks for problem in _task_problems(task)]
-    if not tasks:
-        problems.append(f"it reads nothing in {path}")
-    yield CheckedCase("its own file", "each row has one place and at least one answer", tuple(problems))
-    taken = importer.read(foreign) is not None
+    yield CheckedCase(
+        "its own file",
+        "each row has one place and at least one answer",
+        tuple(_import_problems(importer, path)),
+    )
     yield CheckedCase(
         "another tool's file",
         "all importers are tried in turn, and the first that does not return None is used",
-        (f"it takes {foreign} for its own; None is right",) if taken else (),
+        tuple(_foreign_problems(importer, foreign)),
     )
+
+
+def _import_problems(importer: Importer, path: Path) -> Iterator[str]:
+    try:
+        tasks = list(importer.read(path) or ())
+    except Exception as error:  # noqa: BLE001 - whatever an importer raises is what is to be shown
+        yield exception_line(error)
+        return
+    for task in tasks:
+        yield from _task_problems(task)
+    if not tasks:
+        yield f"it reads nothing in {path}"
+
+
+def _foreign_problems(importer: Importer, foreign: Path) -> Iterator[str]:
+    try:
+        is_taken = importer.read(foreign) is not None
+    except Exception as error:  # noqa: BLE001 - as above
+        yield f"{foreign}: {exception_line(error)}; None is right"
+        return
+    if is_taken:
+        yield f"it takes {foreign} for its own; None is right"
 
 
 def _task_problems(task: object) -> Iterator[str]:
@@ -325,7 +353,7 @@ def _score(evaluator: Evaluator, text: str | None, sample: Sample) -> tuple[Scor
         if inspect.isawaitable(score):
             score = asyncio.run(wait(score))
     except Exception as error:  # noqa: BLE001 - whatever an evaluator raises is what is to be shown
-        return None, (f"{shown}: score raises {type(error).__name__}: {error}",)
+        return None, (f"{shown}: score: {exception_line(error)}",)
     if not isinstance(score, Score):
         return None, (f"{shown}: score returns {type(score).__name__}, not Score",)
     if not 0 <= score.value <= 1:
@@ -336,9 +364,9 @@ def _score(evaluator: Evaluator, text: str | None, sample: Sample) -> tuple[Scor
 def _metric_problems(evaluator: Evaluator, scores: Sequence[Score]) -> Iterator[str]:
     for name, make in (("summarize", evaluator.summarize), ("extra_metrics", evaluator.extra_metrics)):
         try:
-            metrics = make(scores)
+            metrics = list(make(scores) or ())
         except Exception as error:  # noqa: BLE001 - as above
-            yield f"{name} raises {type(error).__name__}: {error}"
+            yield f"{name}: {exception_line(error)}"
             continue
-        if any(not isinstance(metric, Metric) for metric in metrics or ()):
+        if any(not isinstance(metric, Metric) for metric in metrics):
             yield f"{name} returns something else than Metric"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -245,7 +246,7 @@ def _tests(kinds: Sequence[str], values: Mapping[str, str], template: Callable[[
 
 
 def _merged(lines: Iterable[str]) -> str:
-    """Return import lines with one line for each module, sorted."""
+    """Return import lines with one line for each module, sorted, Python's own modules first."""
     plain, named = set(), defaultdict[str, set[str]](set)
     for line in lines:
         module, is_named, names = line.removeprefix("from ").partition(" import ")
@@ -254,4 +255,7 @@ def _merged(lines: Iterable[str]) -> str:
         else:
             plain.add(line)
     froms = [f"from {module} import {', '.join(sorted(named[module]))}" for module in sorted(named)]
-    return "".join(f"{line}\n" for line in (*sorted(plain), *froms))
+    merged = [*sorted(plain), *froms]
+    own = [line for line in merged if line.split()[1].partition(".")[0] in sys.stdlib_module_names]
+    parts = (own, [line for line in merged if line not in own])
+    return "\n".join("".join(f"{line}\n" for line in part) for part in parts if part)
