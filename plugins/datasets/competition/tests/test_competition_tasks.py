@@ -117,9 +117,9 @@ def test_both_papers_of_2025_are_joined(make_task, tmp_path):
 def test_the_five_examples_come_from_the_train_split(make_task):
     _, samples, renderer = make_task("math500:few-shot")
     text = renderer.request(samples.samples[0]).text
-    assert text.count("Solution: \\boxed{") == 5
-    assert text.startswith("Problem: What is 0 + 1?\nPlease reason step by step, and put your final answer")
-    assert text.endswith("Solution:")
+    assert text.count("Answer: \\boxed{") == 5
+    assert text.startswith("What is 0 + 1?\nPlease reason step by step, and put your final answer")
+    assert text.endswith("}.")
 
 
 @pytest.mark.parametrize(("alias", "target"), ALIASES.items())

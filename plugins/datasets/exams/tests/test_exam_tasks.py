@@ -381,9 +381,9 @@ def test_chinese_exams_name_the_subject_in_chinese(make_task):
     _, samples, renderer = make_task("ceval:text")
     text = renderer.request(samples.samples[0]).text
     assert text.startswith(
-        "以下是中国关于大学物理考试的单项选择题，请选出其中的正确答案。\ncollege_physics dev 0"
+        2 * "以下是中国关于大学物理考试的单项选择题，请选出其中的正确答案。\n" + "college_physics dev 0"
     )
-    assert text.count("以下是") == 1
+    assert text.count("以下是") == 6  # before all, and before each example
     assert text.endswith("\n答案: ")
     _, samples, renderer = make_task("cmmlu")
     last = renderer.request(samples.samples[0]).messages[-1].content

@@ -32,6 +32,7 @@ TASKS_PAGE = Path(__file__).parents[4] / "docs/tasks.md"
 LISTED = (
     "sanitized_mbpp_passk_gen_3_shot_chat_prompt", "mbpp_passk_gen_3_shot_chat_prompt",
     "demo_gsm8k_gen_4_shot_cot_chat_prompt", "needlebench_v2_*", "race_gen", "atc_0shot_nocot_2_power_en",
+    "longbench_qasper_gen*", "longbench_multi_news_gen*", "longbenchv2_gen*",
 )  # fmt: skip
 """Names whose prompts differ, as docs/tasks.md says."""
 
