@@ -1,4 +1,4 @@
-"""Find the program in an answer: the last whole block that defines what was asked for, or that parses."""
+"""Find the program in an answer: the last complete block that defines the function, or that parses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BEGIN = re.compile(r"(?:def|class|import|from|async def|@\w|if __name__)\b|@\w"
 
 
 class Block(NamedTuple):
-    """A part of a text that may be the program. `rule` says how it was found, `indent` is its fence's."""
+    """A part of a text that may be the program. `rule` is how it was found, `indent` that of its fence."""
 
     start: int
     end: int
@@ -72,7 +72,7 @@ def code(
 
 
 def fenced(text: str, kind: str = "python") -> list[Block]:
-    """Return the fenced blocks of a text that may hold a program in this language (or in any), in order."""
+    """Return the fenced blocks of a text in this language or without one, in order."""
     wanted = PYTHON if kind == "python" else {"", *OTHERS.get(kind, {kind})} if kind else None
     found: list[Block] = []
     opened: tuple[int, str, str, str] | None = None
@@ -104,13 +104,13 @@ def between_markers(text: str) -> tuple[int, int] | None:
     end = end if end >= 0 else len(text)
     piece = text[start:end].strip()
     if len(piece) > 1 and piece[0] == piece[-1] and piece[0] in "'\"" and piece[:3] not in ("'''", '"""'):
-        start = text.index(piece, start) + 1  # the examples of the prompt have quotes around their programs
+        start = text.index(piece, start) + 1  # the prompt's examples enclose their programs in quotes
         end = start + len(piece) - 2
     return start, end
 
 
 def _chosen_python(text: str, found: Sequence[Block], name: str | None, given: str) -> Extract:
-    """Return the block that is the program; the later of two that are equally good."""
+    """Return the block that is the program; the later of two equally good ones."""
     sources = [_cleaned(text, block, name) for block in found]
 
     def worth(number: int) -> tuple[int, bool, int]:
@@ -130,7 +130,7 @@ def _chosen_python(text: str, found: Sequence[Block], name: str | None, given: s
 
     best = max(range(len(found)), key=worth)
     source = sources[best]
-    others = [*sources[best + 1 :][::-1], *sources[:best]]  # what stands before is taken first
+    others = [*sources[best + 1 :][::-1], *sources[:best]]  # earlier text is searched first
     extra = _helpers(source, others, name, given)
     if extra:
         is_whole = name is None or defines(parsed(source), name)
@@ -141,7 +141,7 @@ def _chosen_python(text: str, found: Sequence[Block], name: str | None, given: s
 
 
 def _helpers(source: str, others: Sequence[str], name: str | None, given: str) -> str:
-    """Return what a program needs of other blocks, other than what the prompt gives."""
+    """Return the definitions of other blocks that a program needs and the prompt does not give."""
     readings = outdented(source)
     if not readings:
         return ""
@@ -171,7 +171,7 @@ def _chosen(text: str, found: Sequence[Block], name: str | None, kind: str) -> E
 
 
 def _extract(source: str, block: Block, rule: str, *, complete: bool) -> Extract:
-    # A block that the reply's end cut off marks no answer, so that the outcome is `truncated` there.
+    # A truncated block is no explicit answer, so that the outcome is `truncated`.
     return Extract(source, rule, (block.start, block.end), explicit=complete)
 
 
@@ -184,7 +184,7 @@ def _may_be_body(source: str) -> bool:
 
 
 def _plain(text: str, block: Block) -> str:
-    """Return a block with plain line ends, and without the indent of its fence."""
+    """Return a block with Unix line ends, and without the indent of its fence."""
     lines = text[block.start : block.end].replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if block.indent and all(line.startswith(block.indent) or not line.strip() for line in lines):
         lines = [line[len(block.indent) :] if line.strip() else line for line in lines]
@@ -192,7 +192,7 @@ def _plain(text: str, block: Block) -> str:
 
 
 def _cleaned(text: str, block: Block, name: str | None) -> str:
-    """Return a block as a program: a whole one without the indent that its lines share, a body as it is."""
+    """Return a block as a program: without the common indent of its lines, unless it is only a body."""
     plain = _plain(text, block)
     for source, tree in outdented(plain):
         if not (name and _may_be_body(plain) and not defines(tree, name)):
@@ -223,7 +223,7 @@ def _bare(text: str, name: str | None) -> Extract | None:
 
 
 def _longest(lines: list[str], first: int) -> int:
-    """Return the line before which the longest program that begins at a line ends."""
+    """Return the end line (exclusive) of the longest program that begins at a line."""
     last = len(lines)
     for _ in range(40):
         try:

@@ -1,4 +1,4 @@
-"""Start things in boxes: what contains them here, what they may take, and the end of all they started."""
+"""Start programs in boxes: the containment on this machine, the limits, and the end of all processes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one program may take; sizes in MB. `seconds` are of processor time, for each process.
+    """The limits of one program; sizes in MB. `seconds` are CPU time of each process.
 
-    By the clock it is three times as much, so that a busy machine does not fail a program. With an `image`,
-    programs run in containers of it. `memory` is that of one process; `tree` that of all of a box together,
-    with its files: left out, it is the memory of one process and the disk. A control group bounds it where
-    one can be made and `grouped` is left; else the box watches over its processes.
+    The wall-clock limit is three times as long, so that a program does not fail on a busy machine. With an
+    `image`, programs run in containers of it. `memory` limits one process; `tree` limits all processes of a
+    box together with its files, by default to the memory of one process plus the disk. A control group
+    enforces it if one can be made, unless `grouped` is off; otherwise the box watches its processes.
     """
 
     seconds: float = 10.0
@@ -53,11 +53,11 @@ class Limits:
 
     @property
     def deadline(self) -> float:
-        """Seconds by the clock."""
+        """The wall-clock limit in seconds."""
         return 3 * self.seconds
 
     def table(self) -> dict[str, Any]:
-        """Return them as the box wants them."""
+        """Return the limits in the form that the box reads."""
         return {
             "cpu": math.ceil(self.seconds),
             "memory": self.memory << 20,
@@ -70,7 +70,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Containment:
-    """What contains a program on this machine: `namespaces`, or the uid of nobody, or limits alone."""
+    """The containment on this machine: `namespaces`, the uid of nobody, or limits only."""
 
     namespaces: bool
     unprivileged: bool
@@ -79,7 +79,7 @@ class Containment:
 
     @property
     def box(self) -> str:
-        """Name what holds a program, for the results."""
+        """The name of the containment, for the results."""
         found = groups.usable()
         user = "unprivileged user" if self.unprivileged else "same user"
         memory = f"control group v{found.version}" if found else "watched memory"
@@ -97,7 +97,7 @@ class Containment:
 
 @functools.cache
 def containment() -> Containment:
-    """Find out, by making a box, what contains a program here."""
+    """Determine the containment on this machine by making a box."""
     if sys.platform != "linux":
         return Containment(False, False, f"{sys.platform} has no namespaces")
     problem = b""
@@ -132,7 +132,7 @@ def box_command(
     stdout: int = subprocess.DEVNULL,
     contained: Containment | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start something in a box, and end everything in it in the end."""
+    """Start a command in a box, and kill everything in the box at the end of the block."""
     found = contained or containment()
     home = own_folder(os.getpid())
     number = next(_numbers)
@@ -173,7 +173,7 @@ def box_command(
         process.group = group
         try:
             if group:
-                group.add(process.pid)  # it waits for its table, so nothing runs outside of the group
+                group.add(process.pid)  # the box waits for its table, so nothing runs outside the group
             assert process.stdin  # noqa: S101 - it was asked for
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(json.dumps(table).encode())
@@ -185,13 +185,13 @@ def box_command(
 
 
 class SandboxBox(subprocess.Popen[bytes]):
-    """The process that makes a box and ends with it, and the control group that bounds it."""
+    """The process that makes a box and ends with it, and the control group that limits it."""
 
     group: groups.Group | None = None
 
 
 def _end(process: subprocess.Popen[bytes], uid: int | None) -> None:
-    """Kill the process, its session, and, where it had a user of its own, all of that user's."""
+    """Kill the process, its session and, if it has its own user, all processes of that user."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
@@ -204,14 +204,14 @@ def _end(process: subprocess.Popen[bytes], uid: int | None) -> None:
 
 
 def _binds(run: Mapping[str, Any]) -> list[str]:
-    """Return the folders that what is run needs besides the system's."""
+    """Return the folders that the command needs besides those of the system."""
     if "argv" not in run:
         return sorted({sys.base_prefix, sys.base_exec_prefix, *run.get("binds", ())} - {"/usr", "/"})
     return [*map(str, Path("/etc").glob("java*")), *run.get("binds", ())]
 
 
 def ended_by(process: subprocess.Popen[bytes], *, seconds: float) -> EndReason:
-    """Return how a box ended, if it does within some seconds."""
+    """Return how a box ended, if it ends within `seconds`."""
     group = process.group if isinstance(process, SandboxBox) else None
     with contextlib.suppress(subprocess.TimeoutExpired):
         status = process.wait(timeout=seconds)

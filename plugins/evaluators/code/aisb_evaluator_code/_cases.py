@@ -1,4 +1,4 @@
-"""Run programs that read their input, once for each case, and compare what they write."""
+"""Run programs that read standard input, once for each case, and compare their output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aisb_evaluator_code._sandbox import Limits, run_program
 
 
 def run_cases(answer: str, fields: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    """Run a program that reads its input, once for each case, and compare what it writes.
+    """Run a program that reads standard input, once for each case, and compare its output.
 
     `cases` is a list (or its JSON) of `{"input": …, "output": …}`. White space at the ends of lines and empty
     lines at the end do not count, and numbers are equal by value.

@@ -1,4 +1,4 @@
-"""Run tests against a program in another box, and say how they ended: the end that holds the answers."""
+"""Run tests against a program in another box, and report the verdict: the end that knows the answers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MODULES = (
     *("bisect", "cmath", "collections", "copy", "datetime", "functools", "heapq", "itertools", "math"),
     *("operator", "random", "re", "statistics", "string", "sys"),
 )
-"""Modules that tests may take from the program's own imports."""
+"""Modules that tests may use if only the program imports them."""
 
 
 class Remote:
-    """An object of the program, of which nothing is here. It equals nothing but itself."""
+    """A reference to an object in the program's process. It equals only itself."""
 
     def __init__(self, program: CheckedProgram, number: int) -> None:
         object.__setattr__(self, "_number", number)
@@ -61,7 +61,7 @@ class Remote:
 
 
 class CheckedProgram:
-    """The program, asked over a channel."""
+    """The program, called over a channel."""
 
     def __init__(self, channel: SandboxChannel) -> None:
         self.channel = channel
@@ -70,7 +70,7 @@ class CheckedProgram:
         self.line: int | None = None
 
     def refer(self, value: Any) -> list[Any]:
-        """Name one of the program's objects by its number, or a function of the tests by its place."""
+        """Encode a reference: the number of a program's object, or the index of a test's function."""
         if isinstance(value, Remote):
             return ["object", object.__getattribute__(value, "_number")]
         if not callable(value):
@@ -79,13 +79,13 @@ class CheckedProgram:
         return ["function", len(self.functions) - 1]
 
     def resolve(self, named: list[Any]) -> Any:
-        """Return what stands here for an object of the program."""
+        """Return the local reference to an object of the program."""
         if named[0] == "function":
             return self.functions[named[1]]
         return self.objects.setdefault(int(named[1]), Remote(self, int(named[1])))
 
     def ask(self, message: dict[str, Any], args: Any = (), names: Any = None) -> Any:
-        """Have the program do something; raise what it raises."""
+        """Send a message to the program; raise the exception that the program raises."""
         sent = {**message, "args": encode_value(list(args), self.refer)}
         if names:
             sent["names"] = encode_value(names, self.refer)
@@ -115,7 +115,7 @@ class CheckedProgram:
 
 
 def _changed(own: Any, after: Any) -> None:
-    """Make a list, table or set of the tests what the program has made of it."""
+    """Apply the program's changes to a list, dict or set of the tests."""
     if type(own) is not type(after):
         return
     if isinstance(own, list):
@@ -126,13 +126,13 @@ def _changed(own: Any, after: Any) -> None:
 
 
 def verdict(given: dict[str, Any], program: CheckedProgram) -> dict[str, Any]:
-    """Run the tests, and say whether all of them hold."""
+    """Run the tests, and return whether all pass."""
     ready = program.channel.receive()
     if "problem" in ready:
         problem = f"the program does not run: {str(ready['problem'])[:500]}"
         return {"passed": False, "problem": problem, "line": ready.get("line")}
     space: dict[str, Any] = {"__name__": "tests"}
-    with contextlib.suppress(Exception):  # a prompt that is no program has no helpers
+    with contextlib.suppress(Exception):  # a prompt that does not parse has no helpers
         exec(compile(given["prelude"], "<prelude>", "exec", dont_inherit=True), space)  # noqa: S102
     entry = given["entry"]
     defined = [str(name) for name in ready["names"]]

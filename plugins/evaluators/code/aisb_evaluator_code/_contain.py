@@ -1,14 +1,14 @@
 # It is started thousands of times, so it does without pathlib; to run what is not trusted is what it is for.
-"""Run one thing in a box: no network, no files but the system's and an empty folder, and limits on the rest.
+"""Run one command in a box: no network, only system files and an empty folder, and resource limits.
 
 This file is a program of its own, started with `python -I -S`: it imports nothing of aisb. It reads one JSON
 object from its standard input: `run` (`{"argv": [...]}`, or `{"python": source, "modules": {name: source}}`),
-`given` (what the source finds as `GIVEN`), `limits`, `binds`, `files`, `folder`, `namespaces`, `uid`,
-`keep` (the descriptors that stay open), `filter` (the program that refuses system calls), and `watch` (bytes
-that all processes together may take, where no control group bounds them).
+`given` (the value of `GIVEN` in the source), `limits`, `binds`, `files`, `folder`, `namespaces`, `uid`,
+`keep` (the descriptors that stay open), `filter` (the seccomp program), and `watch` (the memory limit in
+bytes of all processes together, if no control group enforces it).
 
-With namespaces the whole tree ends with process 1 of the box, which ends with this process. It exits with
-the status of what it ran (128 + signal), 125 when the box cannot be made, or 124 when its processes took too
+With namespaces, the whole process tree ends with process 1 of the box, which ends with this process. The exit
+status is that of the command (128 + signal), 125 if the box cannot be made, or 124 if its processes used too
 much memory.
 """
 # ruff: noqa: BLE001, PTH208, PTH101, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211, S102, S606
@@ -35,12 +35,12 @@ NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
 )
 RDONLY, NOSUID, NODEV, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 KEPT_FLAGS = ((2, NOSUID), (4, NODEV), (8, 8), (1024, 1024), (2048, 2048), (4096, 1 << 21))
-"""statvfs flags and the mount flags that must be repeated when a user's namespace mounts anew."""
+"""statvfs flags, and the mount flags that a remount in a user namespace must repeat."""
 DETACH = 2
 DEATH_SIGNAL, NO_NEW_PRIVILEGES, SET_SECCOMP, BY_FILTER = 1, 38, 22, 2
 NO_BOX, TOO_MUCH = 125, 124
 LOOK_EVERY = 0.2
-"""Seconds between two looks at what the processes take."""
+"""Seconds between two measurements of the processes' memory."""
 SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
@@ -48,14 +48,14 @@ ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/box", "TMPDIR":
 ENVIRONMENT |= {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
-}  # each thread of numpy's would take memory
+}  # each of numpy's threads would use memory
 CALLS = {"x86_64": {"pivot_root": 155, "capset": 126}, "aarch64": {"pivot_root": 41, "capset": 91}}
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def call(name: str, *args: Any) -> None:
-    """Call a function of libc, or a system call that libc has no name for; raise OSError when it fails."""
+    """Call a libc function, or a system call that libc does not wrap; raise OSError on failure."""
     numbers: dict[str, int] = CALLS.get(os.uname().machine, {})
     done = libc.syscall(numbers[name], *args) if name in numbers else getattr(libc, name)(*args)
     if done != 0:
@@ -70,7 +70,7 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str | No
 
 
 def bind_mount(path: str, root: str) -> None:
-    """Show a file or folder of the system within the new root, read-only."""
+    """Bind-mount a file or folder of the system into the new root, read-only."""
     target = root + path
     if os.path.islink(path) and path in SYSTEM_FOLDERS:
         os.symlink(os.readlink(path), target)
@@ -89,7 +89,7 @@ def bind_mount(path: str, root: str) -> None:
 
 
 def make_root(given: dict[str, Any]) -> None:
-    """Make a root of read-only system folders and one empty folder, and go there."""
+    """Make a root of read-only system folders and one empty folder, and enter it."""
     root, size = given["folder"], int(given["limits"]["disk"])
     mount("none", "/", None, REC | PRIVATE)
     mount("tmpfs", root, "tmpfs", NOSUID | NODEV, "size=1m,mode=755,nr_inodes=1000")
@@ -100,10 +100,10 @@ def make_root(given: dict[str, Any]) -> None:
             if path not in SETTINGS:
                 seen.append(path)
     for name in ("box", "proc", "tmp"):
-        os.makedirs(f"{root}/{name}", exist_ok=True)  # what was bound may lie in /tmp
-    with contextlib.suppress(OSError):  # some containers forbid it, and little needs it
+        os.makedirs(f"{root}/{name}", exist_ok=True)  # bound folders may be in /tmp
+    with contextlib.suppress(OSError):  # some containers forbid it, and few programs need it
         mount("proc", f"{root}/proc", "proc", NOSUID | NODEV | 8)
-    # Of all that is seen, the box's own folder alone can be written.
+    # Only the box's own folder is writable.
     mount("tmpfs", f"{root}/box", "tmpfs", NOSUID | NODEV, f"size={size},mode=755,nr_inodes=10000")
     mount("none", root, None, BIND | REMOUNT | RDONLY | NOSUID | NODEV)
     os.chdir(root)
@@ -113,17 +113,17 @@ def make_root(given: dict[str, Any]) -> None:
 
 
 def map_user(uid: int, gid: int) -> None:
-    """Be oneself in a namespace of one's own users."""
+    """Map the user and the group to themselves in the new user namespace."""
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
 
 
 def give_up_rights(uid: int | None) -> None:
-    """Become an ordinary user who cannot become anyone else."""
+    """Become an ordinary user who cannot gain rights."""
     if uid is not None:
         os.setgroups([])
-        for one in (uid, 65534):  # a container may know few users
+        for one in (uid, 65534):  # a container may map few users
             try:
                 os.chown(".", one, one)
                 os.setresgid(one, one, one)
@@ -140,7 +140,7 @@ def give_up_rights(uid: int | None) -> None:
 
 
 def limit(limits: dict[str, int]) -> None:
-    """Set what one process, and all processes of this user, may take."""
+    """Set the limits of each process, and of all processes of this user."""
     for name, value in (
         ("RLIMIT_CORE", 0),
         ("RLIMIT_CPU", limits["cpu"]),
@@ -168,7 +168,7 @@ def refuse_calls(code: bytes) -> None:
 
 
 def close_others(keep: list[int]) -> None:
-    """Close every descriptor but the standard ones and those that are kept."""
+    """Close all descriptors except the standard ones and those in `keep`."""
     last = 3
     for one in sorted({*keep, 2}):
         os.closerange(last, one)
@@ -177,7 +177,7 @@ def close_others(keep: list[int]) -> None:
 
 
 def run_contained(given: dict[str, Any]) -> NoReturn:
-    """Run what is asked for, in this process, with all rights given up."""
+    """Run the command in this process, after giving up all rights."""
     for name, text in given["files"].items():
         with open(name, "w", encoding="utf-8") as file:
             file.write(text)
@@ -220,7 +220,7 @@ def run_contained(given: dict[str, Any]) -> NoReturn:
 def place_ends(given: dict[str, Any]) -> None:
     """Move the pipes of a command to its file descriptors: 3 to read, 4 to write, 5 for a verdict."""
     ends = [(3, given.get("channel")), (4, given.get("channel")), (5, given.get("verdict"))]
-    # Moved out of the way first, so that none is put where another one still is.
+    # All are moved out of the way first, so that none overwrites another.
     moved = [(number, fcntl.fcntl(own, fcntl.F_DUPFD, 10)) for number, own in ends if own is not None]
     for number, own in moved:
         os.dup2(own, number)
@@ -229,9 +229,9 @@ def place_ends(given: dict[str, Any]) -> None:
 
 
 def waited(pid: int, watch: int = 0) -> int:
-    """Wait for one child, and for orphans on the way; return its exit status as a shell would say it.
+    """Wait for one child, and reap orphans meanwhile; return its exit status as a shell does.
 
-    With `watch`, look at what all processes of the box take, and end them when it is more.
+    With `watch`, measure the memory of all processes of the box, and kill them above that limit.
     """
     while True:
         if watch:
@@ -247,7 +247,7 @@ def waited(pid: int, watch: int = 0) -> int:
 
 
 def members() -> list[str]:
-    """Return the other processes of the box: all that are seen, without namespaces those of the session."""
+    """Return the other processes of the box: all visible ones, or without namespaces those of the session."""
     own, session = str(os.getpid()), os.getsid(0)
     found = []
     for name in os.listdir("/proc"):
@@ -259,7 +259,7 @@ def members() -> list[str]:
 
 
 def taken(enough: int) -> int:
-    """Return the bytes that the processes hold; what they share counts once, where it matters."""
+    """Return the bytes of memory of the processes; if that exceeds `enough`, shared memory counts once."""
     page = os.sysconf("SC_PAGE_SIZE")
     resident = shared = 0
     names = members()
@@ -275,7 +275,7 @@ def taken(enough: int) -> int:
 
 
 def end_members() -> None:
-    """End the other processes of the box; a few times, as they may start more meanwhile."""
+    """Kill the other processes of the box, several times, since they may start more meanwhile."""
     for _ in range(5):
         for name in members():
             with contextlib.suppress(OSError):
@@ -283,12 +283,12 @@ def end_members() -> None:
 
 
 def inside(given: dict[str, Any], parent: int) -> NoReturn:
-    """Be process 1 of the box: end with the process outside, and take every other one along."""
+    """Run as process 1 of the box: end with the process outside, and so end all others."""
     libc.prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     close_others([*given["keep"], parent])
     os.set_blocking(parent, False)
     with contextlib.suppress(BlockingIOError):
-        if not os.read(parent, 1):  # the process outside has ended already
+        if not os.read(parent, 1):  # the outer process has ended already
             os._exit(NO_BOX)
     os.close(parent)
     try:
@@ -299,7 +299,7 @@ def inside(given: dict[str, Any], parent: int) -> NoReturn:
 
 
 def start(given: dict[str, Any]) -> NoReturn:
-    """Run what is asked for in a child, and end as it does."""
+    """Run the command in a child, and exit with its status."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     pid = os.fork()
     if pid == 0:

@@ -1,9 +1,9 @@
-"""Run things in containers of docker or podman, where an image is named: the same two ends, another wall.
+"""Run programs and tests in containers of docker or podman instead of boxes, if an image is named.
 
 A container has no network, no capabilities, a read-only root, an empty folder in memory, an unprivileged user
-and limits on processes, memory and processor time. What it is to run lies in a folder that it may read. The
-channel between a program and its tests is the two containers' standard input and output, and the verdict is
-the standard error of the tests.
+and limits on processes, memory and CPU time. Its command is in a folder that it can read. The channel between
+a program and its tests is the standard input and output of both containers, and the tests write the verdict
+to standard error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NOBODY = "65534:65534"
 
 
 def engine() -> str:
-    """Return the program that runs containers here.
+    """Return the container engine of this machine.
 
     Raises:
         UsageError: there is none.
@@ -49,7 +49,7 @@ def check_image(image: str) -> None:
     """Check that containers of an image run on this machine, and have Python.
 
     Raises:
-        UsageError: they do not; the message has the engine's own words.
+        UsageError: they do not; the message quotes the engine.
     """
     program = engine()
     command = [program, "run", "--rm", "--pull", "never", "--network", "none", image, "python3", "-c", "pass"]
@@ -69,7 +69,7 @@ def check_image(image: str) -> None:
 
 
 def command(program: str, name: str, folder: Path, limits: Limits, argv: list[str]) -> list[str]:
-    """Return the command line that runs something in a container."""
+    """Return the command line that runs a command in a container."""
     memory = min(limits.memory, limits.tree)
     return [
         program, "run", "--rm", "--interactive", "--pull", "never", "--name", name,
@@ -98,7 +98,7 @@ def container(
     stdout: int = subprocess.DEVNULL,
     stderr: int = subprocess.PIPE,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start something in a container, and end it in the end."""
+    """Start a command in a container, and remove the container at the end of the block."""
     folder = Path(tempfile.mkdtemp(prefix="aisb-given-"))
     name = f"aisb-{os.getpid()}-{secrets.token_hex(6)}"
     program = engine()
@@ -106,7 +106,7 @@ def container(
         table = {"run": dict(run), "given": dict(given or {}), "files": dict(files or {})}
         (folder / "table.json").write_text(json.dumps(table), encoding="utf-8")
         shutil.copyfile(Path(__file__).with_name("_inside.py"), folder / "inside.py")
-        folder.chmod(0o755)  # the user in the container is another one
+        folder.chmod(0o755)  # the container has another user
         argv = ["python3", "-I", "-S", "/given/inside.py", "/given"]
         process = subprocess.Popen(  # noqa: S603 - this is what the container is for
             command(program, name, folder, limits, argv),
@@ -118,7 +118,7 @@ def container(
         try:
             yield process
         finally:
-            if process.poll() is None:  # ending the client alone would leave the container
+            if process.poll() is None:  # killing only the client would leave the container
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     subprocess.run(  # noqa: S603 - the engine itself
                         [program, "rm", "--force", name], capture_output=True, timeout=30, check=False

@@ -1,8 +1,8 @@
-"""Bound the memory and the processes of all that a box starts, by a control group where one can be made.
+"""Limit the memory and the number of processes of a box by a control group, if one can be made.
 
-Both versions of the kernel's interface are used, whichever holds memory. A group is made below the one that
-this process is in. Under version 2 that needs a group that passes the memory controller on; where there is
-none, the box itself watches over its processes.
+Both versions of the kernel's interface are supported, whichever has the memory controller. The group is made
+below that of this process. Version 2 requires that the parent delegates the memory controller; otherwise the
+box itself watches its processes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 OVERHEAD_BYTES = 32 << 20
-"""What the processes that make a box take themselves."""
+"""The memory of the processes that make a box."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parents:
-    """Where groups can be made: the folder for memory, its version, and the folder that counts processes."""
+    """Where groups can be made: the memory folder, its version, and the folder of the pids controller."""
 
     memory: Path
     version: int
@@ -38,13 +38,13 @@ class Group:
     pids: Path | None
 
     def add(self, pid: int) -> None:
-        """Put a process into the group, with all that it starts from now on."""
+        """Add a process to the group, with all that it starts from now on."""
         for folder in {self.memory, self.pids or self.memory}:
             (folder / "cgroup.procs").write_text(str(pid))
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether the kernel ended one of its processes for lack of memory."""
+        """Whether the kernel killed one of its processes for lack of memory."""
         name = "memory.events" if self.version == 2 else "memory.oom_control"
         with contextlib.suppress(OSError, ValueError):
             words = (line.split() for line in (self.memory / name).read_text().splitlines())
@@ -66,8 +66,8 @@ def parents(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> Parents
         return Parents(memory, 1, pids if pids and _writable(pids) else None) if _writable(memory) else None
     for mounted in (root, root / "unified"):
         here = _folder(mounted, places.get("unified", ""))
-        # A group that has processes passes no controller on, unless it is the root: its parent may. It does
-        # not do where the group has a limit itself, which a sibling would not be under.
+        # A group with processes cannot delegate controllers, except the root, but its parent may. That is
+        # not allowed if the group has its own limit, which would not apply to a sibling.
         for folder in (here, here.parent if here != mounted and _is_unlimited(here) else here):
             passed_on = _words(folder / "cgroup.subtree_control")
             if "memory" in passed_on and _writable(folder):
@@ -76,7 +76,7 @@ def parents(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> Parents
 
 
 def _folder(mounted: Path, path: str) -> Path:
-    """Return a group's folder; in a container the path may be one of the machine outside."""
+    """Return a group's folder; in a container, the path may be that of the host."""
     inside = mounted / path.lstrip("/")
     return inside if inside.is_dir() else mounted
 
@@ -98,7 +98,7 @@ def _words(file: Path) -> list[str]:
 
 @functools.cache
 def usable() -> Parents | None:
-    """Return where groups can be made, once one was made there."""
+    """Return where groups can be made, after a trial."""
     found = parents()
     if found is None:
         return None
@@ -111,7 +111,7 @@ def usable() -> Parents | None:
 
 @contextlib.contextmanager
 def group(where: Parents, name: str, memory: int, processes: int) -> Iterator[Group]:
-    """Make a group with limits; remove it in the end, when its processes have ended."""
+    """Make a group with limits; remove it after the block, when its processes have ended."""
     made = Group(where.memory / name, where.version, where.pids / name if where.pids else None)
     folders = sorted({made.memory, made.pids or made.memory})
     try:
@@ -126,7 +126,7 @@ def group(where: Parents, name: str, memory: int, processes: int) -> Iterator[Gr
             (made.memory / "memory.limit_in_bytes").write_text(str(memory))
             _write(made.memory / "memory.memsw.limit_in_bytes", str(memory))
         if made.pids:
-            (made.pids / "pids.max").write_text(str(processes + 4))  # the box's own processes are in it, too
+            (made.pids / "pids.max").write_text(str(processes + 4))  # includes the box's own processes
         yield made
     finally:
         for folder in folders:
@@ -134,12 +134,12 @@ def group(where: Parents, name: str, memory: int, processes: int) -> Iterator[Gr
 
 
 def _write(file: Path, text: str) -> None:
-    with contextlib.suppress(OSError):  # not every kernel has it
+    with contextlib.suppress(OSError):  # missing in some kernels
         file.write_text(text)
 
 
 def remove_group(folder: Path, seconds: float = 2.0) -> None:
-    """Remove a group, as soon as the last of its processes is gone."""
+    """Remove a group as soon as its last process has ended."""
     ends = time.monotonic() + seconds
     while folder.is_dir():
         with contextlib.suppress(OSError):

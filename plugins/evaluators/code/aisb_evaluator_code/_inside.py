@@ -1,8 +1,8 @@
 # It runs in a container, where nothing of aisb is, and does what it is for.
-"""Run one thing in a container: `python inside.py FOLDER`, whose `table.json` says what.
+"""Run one command in a container: `python inside.py FOLDER`, where `table.json` describes it.
 
-The table has `run` (`{"argv": [...]}`, or `{"python": source, "modules": {name: source}}`), `given` (what the
-source finds as `GIVEN`) and `files`, which are put into the working folder.
+The table has `run` (`{"argv": [...]}`, or `{"python": source, "modules": {name: source}}`), `given` (the
+value of `GIVEN` in the source) and `files`, which are written into the working folder.
 """
 # ruff: noqa: PTH123, S102, S606
 
@@ -15,7 +15,7 @@ from typing import NoReturn
 
 
 def main(folder: str) -> NoReturn:
-    """Run what the table says."""
+    """Run the command of the table."""
     with open(f"{folder}/table.json", encoding="utf-8") as file:
         table = json.load(file)
     for name, text in table["files"].items():
@@ -28,7 +28,7 @@ def main(folder: str) -> NoReturn:
         os.execvp(run["argv"][0], run["argv"])
     ends = [os.dup(0), os.dup(1), os.dup(2)]
     nothing = os.open("/dev/null", os.O_RDWR)
-    for standard in (0, 1, 2):  # what a program prints does not get into the channel
+    for standard in (0, 1, 2):  # the program's output must not mix with the channel
         os.dup2(nothing, standard)
     sys.set_int_max_str_digits(0)
     for name, source in run.get("modules", {}).items():

@@ -1,8 +1,8 @@
-"""Run programs in C++, Java and JavaScript against tests as HumanEval-X has them, each in a box of its own.
+"""Run programs in C++, Java and JavaScript against tests in the form of HumanEval-X, each in its own box.
 
-The tests call the function asked for through a stand-in of the declared signature, which sends the arguments
-to the program's process and returns what it answers. The other functions of a declaration are compiled with
-the tests, so that a program cannot change them.
+The tests call the requested function through a stub with the declared signature, which sends the arguments
+to the program's process and returns the result. Other functions of the declaration are compiled with the
+tests, so that a program cannot change them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aisb_evaluator_code._sandbox import Limits, ProgramEnd, judged
 __all__ = ["REQUIRED_TOOLS", "run_cases", "run_tests", "same_output"]
 
 REQUIRED_TOOLS = {"cpp": ("g++",), "java": ("javac", "java"), "js": ("node",)}
-"""What a language needs to be there."""
+"""The programs that a language needs."""
 
 HARNESS = Path(__file__).parent / "harness"
 _QUIET = ">/dev/null 2>&1 </dev/null"
@@ -32,7 +32,7 @@ _COMPILER_SAYS = "2>errors || { head -c 1500 errors >&2; exit 97; }"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A whole program, and how many of its lines stand before the answer."""
+    """A complete program, and the number of its lines before the answer."""
 
     text: str
     lines_before: int
@@ -40,7 +40,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class CodeTask:
-    """A program, its tests, and the head of the function that joins them."""
+    """A program, its tests, and the head of the function that connects them."""
 
     program: str
     test: str
@@ -49,7 +49,7 @@ class CodeTask:
 
 
 def run_tests(language: str, answer: str, fields: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    """Compile and run an answer and its tests in a box each; return `passed`, `problem` or `error`."""
+    """Compile and run an answer and its tests in separate boxes; return `passed`, `problem` or `error`."""
     if language not in REQUIRED_TOOLS:
         known = ", ".join(["python", *REQUIRED_TOOLS])
         return {"passed": False, "error": f"programs in {language!r} are not run; known: {known}"}
@@ -79,7 +79,7 @@ def run_tests(language: str, answer: str, fields: Mapping[str, Any], limits: Lim
 
 
 def _with_own_lines(language: str, problem: str, before: int) -> str:
-    """Return a message with the lines that it names counted from the answer's first one."""
+    """Return a message with its line numbers counted from the first line of the answer."""
     before += language == "cpp"  # the line that renames an answer's own main function
 
     def own(found: re.Match[str]) -> str:
@@ -96,7 +96,7 @@ def _no_head(language: str, declared: str, name: str) -> dict[str, Any]:
 
 
 def _program(language: str, answer: str, declared: str, head: SourceHead, name: str) -> Program:
-    """Return the whole program: an answer with what it may leave out, or behind its declaration."""
+    """Return the complete program: the answer with omitted parts added, or after its declaration."""
     whole = says_definition(language, answer, name) or (name in answer and balance(answer) >= 0)
     behind = ""
     if not whole:
@@ -108,7 +108,7 @@ def _program(language: str, answer: str, declared: str, head: SourceHead, name: 
             have = {line.strip() for line in answer.splitlines()}
             lines = declared.splitlines()
             before = "".join(f"{one}\n" for one in lines if one.startswith("import ") and one not in have)
-        else:  # the method alone
+        else:  # the method only
             before, behind = head.before, "\n}"
     else:
         before = _given_before(language, answer, declared, head)
@@ -116,7 +116,7 @@ def _program(language: str, answer: str, declared: str, head: SourceHead, name: 
 
 
 def _given_before(language: str, answer: str, declared: str, head: SourceHead) -> str:
-    """Return the helpers of a declaration, or only its headers where the answer has the helpers itself."""
+    """Return the helpers of a declaration, or only its includes if the answer defines the helpers itself."""
     helpers = defined_names(language, head.before)
     if helpers and not helpers & defined_names(language, answer):
         return f"{head.before}\n"
@@ -128,7 +128,7 @@ def _run_cpp(task: CodeTask, limits: Limits) -> dict[str, Any]:
     macros = re.findall(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", task.program, re.MULTILINE)
     undone = "".join(f"#undef {one}\n" for one in dict.fromkeys(["main", *macros]))
     before = task.head.before or "#include <bits/stdc++.h>\nusing namespace std;\n"
-    # An answer may have a main function of its own. Its macros must not change what follows.
+    # An answer may have its own main function. Its macros must not change the code after it.
     served = _cpp("program.cpp", task).replace("{undone}", undone)
     program = f"#define main aisb_main_of_the_answer\n{task.program}\n{served}"
     tests = _cpp("tests.cpp", task).replace("{tests}", _before_last(task.test, "aisb_passed();"))
@@ -210,6 +210,6 @@ def _harness(name: str) -> str:
 
 
 def _before_last(test: str, text: str) -> str:
-    """Put a statement before the last closing brace of the tests."""
+    """Insert a statement before the last closing brace of the tests."""
     at = test.rindex("}")
     return f"{test[:at]}{text}\n{test[at:]}"

@@ -1,7 +1,7 @@
-"""The folder in which a process makes its boxes, and the removal of those that a killed process left behind.
+"""The folder of a process's boxes, and the removal of folders that killed processes left behind.
 
-Each process has a folder with a file that it holds locked as long as it lives, so that another one can tell
-whether it still does, also from another container. The groups of its boxes carry the folder's name.
+Each process keeps a file in its folder locked as long as it runs, so that other processes can tell whether it
+is alive, even from another container. The control groups of its boxes have the folder's name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aisb_evaluator_code import _groups as groups
 PREFIX = "aisb-boxes-"
 _LOCK = "in-use"
 _NEW = 60.0
-"""Seconds in which a folder without a lock may still be about to get one."""
+"""Seconds during which a new folder may not be locked yet."""
 
 
 @functools.cache
@@ -31,7 +31,7 @@ def own_folder(pid: int) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    folder.chmod(0o711)  # a box whose user is another one has its folder in here
+    folder.chmod(0o711)  # boxes of other users have their folders in here
     atexit.register(_remove_own, folder, pid)
     return folder
 
@@ -42,7 +42,7 @@ def _remove_own(folder: Path, pid: int) -> None:
 
 
 def remove_left_over(where: Path) -> None:
-    """Remove the folders and groups of processes that have ended without doing so."""
+    """Remove the folders and groups of processes that ended without removing them."""
     removed = set()
     for folder in where.glob(f"{PREFIX}*"):
         if not _is_in_use(folder):
@@ -51,9 +51,9 @@ def remove_left_over(where: Path) -> None:
     found = groups.usable()
     for parent in {found.memory, found.pids or found.memory} if found else ():
         for one in parent.glob(f"{PREFIX}*"):
-            # A group whose folder is not here belongs to a process with another folder for temporary files.
+            # A group without a folder here belongs to a process with another temporary folder.
             if one.name.rpartition("-")[0] in removed or _is_old(one):
-                groups.remove_group(one, seconds=1.0)  # its processes are about to end
+                groups.remove_group(one, seconds=1.0)  # its processes are still ending
 
 
 def _is_old(path: Path) -> bool:

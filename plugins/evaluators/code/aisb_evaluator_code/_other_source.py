@@ -1,4 +1,4 @@
-"""Read C++, Java and JavaScript source by its outlines: what it defines, and where a function's head ends."""
+"""Analyze C++, Java and JavaScript source roughly: its definitions, and the heads of its functions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NOT_CODE = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\
 
 
 class SourceHead(NamedTuple):
-    """A function's head: its text, what stands before it, its type of result, and its parameters' names."""
+    """A function's head: its text, the source before it, its return type, and its parameter names."""
 
     text: str
     before: str
@@ -51,9 +51,9 @@ _HEADS = {
 
 
 def head_of(language: str, source: str, name: str, *, before: bool = True) -> SourceHead | None:
-    """Return the last head of a function in a source; without `before`, only the head itself is taken.
+    """Return the last head of a function in a source; without `before`, only the head itself.
 
-    Only words and the marks of types can stand in a head, so it is safe to compile with the tests.
+    A head can hold only words and the characters of types, so it is safe to compile with the tests.
     """
     pattern = _HEADS[language].replace("{name}", re.escape(name)).replace("{{", "{")
     found = list(re.finditer(pattern, _without_comments(source)))
@@ -68,7 +68,7 @@ def head_of(language: str, source: str, name: str, *, before: bool = True) -> So
 
 
 def _parameters(given: str) -> tuple[str, ...]:
-    """Return the names of Java's parameters."""
+    """Return the names of Java parameters."""
     flat = re.sub(r"\[\]", "", given)
     while "<" in flat and (inner := re.sub(r"<[^<>]*>", "", flat)) != flat:
         flat = inner
@@ -80,7 +80,7 @@ def _without_comments(source: str) -> str:
 
 
 def balance(source: str) -> int:
-    """Return how many braces a source opens and does not close."""
+    """Return the number of braces that a source leaves open."""
     code = _NOT_CODE.sub(" ", source)
     return code.count("{") - code.count("}")
 
@@ -99,9 +99,9 @@ def says_definition(language: str, source: str, name: str) -> bool:
 
 
 def other_helpers(language: str, source: str, others: Sequence[str], name: str | None) -> str:
-    """Return the blocks that define what a source uses and does not define.
+    """Return the blocks that define names which a source uses but does not define.
 
-    A block that mentions the function asked for is another version of it, or an example of its use.
+    A block that mentions the requested function is another version of it or an example, so it is excluded.
     """
     known, wanted = defined_names(language, source), _used(source)
     taken: list[str] = []
@@ -118,5 +118,5 @@ def other_helpers(language: str, source: str, others: Sequence[str], name: str |
 
 
 def _used(source: str) -> set[str]:
-    """Return the words of a source outside of comments and texts."""
+    """Return the words of a source outside comments and strings."""
     return set(re.findall(_WORD, _NOT_CODE.sub(" ", source)))

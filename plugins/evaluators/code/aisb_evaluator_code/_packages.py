@@ -1,4 +1,4 @@
-"""The packages beside Python's own that programs may import: numpy, where it is installed beside aisb."""
+"""Third-party packages that programs may import: numpy, if it is installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aisb_evaluator_code._reasons import THIRD_PARTY
 
 
 def folders(program: str) -> tuple[list[str], list[str]]:
-    """Return the folders that a box shows to a program for its imports, and the paths it searches."""
+    """Return the folders to bind into a box for a program's imports, and its search paths."""
     shown: list[str] = []
     searched: list[str] = []
     for name in THIRD_PARTY:
@@ -24,7 +24,7 @@ def folders(program: str) -> tuple[list[str], list[str]]:
 
 @functools.cache
 def _parts(name: str) -> list[str]:
-    """Return a package's folder, and that of the libraries that its wheel brings."""
+    """Return the folder of a package, and that of the libraries in its wheel."""
     found = importlib.util.find_spec(name)
     if found is None or not found.origin:
         return []

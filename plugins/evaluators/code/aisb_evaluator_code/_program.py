@@ -1,4 +1,4 @@
-"""Run a program, and answer calls to what it defines. This is the end of the box that holds no tests."""
+"""Run a program, and serve calls to its definitions: the end without the tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aisb_evaluator_code._wire import Closed, SandboxChannel, encode_value, told
 
 
 class Served:
-    """The objects of a program that the other end knows by number."""
+    """The objects of a program to which the other end refers by number."""
 
     def __init__(self, channel: SandboxChannel, names: dict[str, Any]) -> None:
         self.channel = channel
@@ -18,12 +18,12 @@ class Served:
         self.objects: dict[int, Any] = {}
 
     def refer(self, value: Any) -> list[Any]:
-        """Name an object by its number."""
+        """Encode an object as its number."""
         self.objects[id(value)] = value
         return ["object", id(value)]
 
     def resolve(self, named: list[Any]) -> Any:
-        """Return the object of a number, or a function that calls one of the tests' own."""
+        """Return the object of a number, or a stub that calls a function of the tests."""
         if named[0] == "object":
             return self.objects[named[1]]
         return lambda *args: self.call_back(named[1], args)
@@ -37,7 +37,7 @@ class Served:
         return unpack(reply["answer"], self.resolve)
 
     def serve(self, until: str | None = None) -> dict[str, Any]:
-        """Answer messages, until the other end is gone or has answered itself."""
+        """Serve messages until the other end closes, or sends the reply that is awaited."""
         while True:
             message = self.channel.receive()
             if until and (until in message or "raised" in message):
@@ -51,7 +51,7 @@ class Served:
                 self.channel.send({"raised": told(error)})
 
     def reply(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Do what a message asks for."""
+        """Execute the request of a message."""
         packed = message["args"]
         args = unpack(packed, self.resolve)
         names = unpack(message.get("names", ["dict", []]), self.resolve)
@@ -60,7 +60,7 @@ class Served:
         reply = {"value": encode_value(result, self.refer)}
         if message["do"] == "call":
             after = encode_value(args, self.refer)
-            if after != packed:  # what a function did to the lists that it was given
+            if after != packed:  # the function's changes to its arguments
                 reply["after"] = after
         return reply
 
@@ -80,7 +80,7 @@ _ACTIONS: dict[str, Callable[[Any, list[Any], dict[str, Any]], Any]] = {
 
 
 def main(given: dict[str, Any]) -> None:
-    """Run the program, say which names it defines, and serve them."""
+    """Run the program, report the names that it defines, and serve them."""
     channel = SandboxChannel(given["channel"])
     module = sys.modules["solution"] = type(sys)("solution")
     space = module.__dict__

@@ -1,4 +1,4 @@
-"""Read Python source without running it: what it defines, what it needs, whether it is a body alone."""
+"""Analyze Python source without running it: definitions, missing names, bare function bodies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PROVIDERS = (*_DEFINITIONS, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssi
 
 
 def parsed(text: str) -> ast.Module | None:
-    """Return the syntax tree of a program; None when the text is none."""
+    """Return the syntax tree of a program; None if the text does not parse."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -44,10 +44,10 @@ def is_body(text: str) -> bool:
 
 
 def outdented(text: str) -> list[tuple[str, ast.Module]]:
-    """Return the readings of a text that parse, with their trees, the most literal one first.
+    """Return the variants of a text that parse, with their trees, the most literal one first.
 
-    They are the text as it is, without the indent that its lines share, and with the indent given back that
-    its first line has lost.
+    The variants are the unchanged text, the text without the common indent, and the text with the first
+    line's lost indent restored.
     """
     lines = text.strip("\n").split("\n")
     first, rest = lines[0].strip(), "\n".join(lines[1:])
@@ -60,13 +60,13 @@ def outdented(text: str) -> list[tuple[str, ast.Module]]:
 
 
 def completed(prompt: str, answer: str, entry: str | None) -> str:
-    """Return the whole program: the answer after the prompt, which it goes on with or begins again.
+    """Return the complete program: the answer after the prompt, which it continues or repeats.
 
-    An answer that goes on with the prompt's last function is put at that function's indent where its own
-    indent does not fit, or where its first line has lost it.
+    An answer that continues the prompt's last function gets that function's indent if its own does not fit,
+    or if its first line has lost it.
     """
     if not entry or defines(parsed(answer), entry):
-        # The prompt's own imports and helpers are there in either case.
+        # The prompt's imports and helpers are kept in either case.
         return f"{prompt}\n{answer}" if prompt and parsed(prompt) is not None else answer
     if not prompt:
         return answer
@@ -82,7 +82,7 @@ def completed(prompt: str, answer: str, entry: str | None) -> str:
 
 
 def missing_names(tree: ast.Module) -> set[str]:
-    """Return the names that a program reads and binds nowhere, other than builtins."""
+    """Return the names that a program reads but never binds, except builtins."""
     bound: set[str] = set(dir(builtins)) | {"__name__", "__file__"}
     read: set[str] = set()
     for node in ast.walk(tree):
@@ -98,10 +98,10 @@ def missing_names(tree: ast.Module) -> set[str]:
 
 
 def helpers(names: set[str], texts: Sequence[str], *, without: str | None) -> str:
-    """Return the statements of other blocks that define these names, and what those need in turn.
+    """Return the statements of other blocks that define these names, and their own dependencies.
 
-    Of two that define the same name, the later one is taken. A definition of the function asked for is not a
-    helper; nor is a statement that only calls something.
+    The later of two definitions of a name counts. A definition of the requested function is not a helper; nor
+    is a statement that only calls something.
     """
     trees = [(text, tree) for text in texts if (tree := parsed(text)) is not None]
     chosen: dict[tuple[int, int], str] = {}
@@ -169,12 +169,12 @@ def _goes_on(program: str, prompt: str, entry: str) -> bool:
 
 
 def _bodies(answer: str, indent: str) -> Iterator[str]:
-    """Yield the ways in which a text can be a body at an indent."""
+    """Yield the variants of a text as a function body at an indent."""
     plain = answer.expandtabs(4) if "\t" in indent + answer else answer
     for reading, _ in outdented(plain):
         yield textwrap.indent(textwrap.dedent(reading), indent) + "\n"
     lines = plain.strip("\n").split("\n")
-    if len(lines) > 1 and not lines[0][:1].isspace():  # only the first line lost its indent
+    if len(lines) > 1 and not lines[0][:1].isspace():  # only the first line has lost its indent
         yield "\n".join([indent + lines[0], *lines[1:]]) + "\n"
 
 
@@ -185,7 +185,7 @@ def _indent(text: str) -> str:
 
 
 def _indent_of_last_function(prompt: str) -> str:
-    """Return the indent of the body that a prompt's last function begins."""
+    """Return the indent of the body of a prompt's last function."""
     lines = prompt.rstrip().split("\n")
     for line in reversed(lines):
         if begun := re.match(r"[ \t]*(?=(?:async\s+)?def\b)", line):

@@ -1,4 +1,4 @@
-"""Say why a program did not pass: an assertion, an exception, its time, its memory, its compiler."""
+"""Explain why a program did not pass: an assertion, an exception, its time, its memory, its compiler."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 SPENT = (128 + signal.SIGKILL, 128 + signal.SIGXCPU)
 NOT_COMPILED = 97
-"""The status with which a box ends whose compiler refused the program."""
+"""The exit status of a box whose compiler rejected the program."""
 NO_BOX = 125
-"""The status of a box that could not be made."""
+"""The exit status of a box that could not be made."""
 TOO_MUCH = 124
-"""The status of a box whose processes took more memory than they may together."""
+"""The exit status of a box whose processes exceeded their common memory limit."""
 
 THIRD_PARTY = ("numpy",)
-"""Packages beside the standard library that programs may import where they are installed."""
+"""Third-party packages that programs may import if they are installed."""
 _ABSENT = re.compile(r"No module named '(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
 class EndReason:
-    """How a program's box ended: its status (None: not yet), what it said, and whether for lack of memory."""
+    """How a program's box ended: exit status (None: still running), output, and whether memory ran out."""
 
     status: int | None = None
     words: str = ""
@@ -42,9 +42,9 @@ class EndReason:
 def reason(
     found: Mapping[str, Any], ended: EndReason, limits: Limits, lines_before: int = 0
 ) -> dict[str, Any]:
-    """Return a verdict with the problem that the program's own end explains best.
+    """Return a verdict with the problem that best explains the end of the program.
 
-    Lines are counted from the first one of the answer, before which so many others stand.
+    Line numbers count from the first line of the answer, which follows `lines_before` other lines.
     """
     if found["passed"]:
         return {"passed": True}
@@ -68,13 +68,13 @@ def reason(
 
 
 def first_error(words: str) -> str:
-    """Return the line of a compiler's output that says what is wrong."""
+    """Return the line with the error in a compiler's output."""
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     return next((line for line in lines if "error" in line.lower()), lines[0] if lines else "no reason given")
 
 
 def raised_words(traceback: str) -> str:
-    """Return the exception that a traceback ends with, and its line in the program."""
+    """Return the exception at the end of a traceback, and its line in the program."""
     lines = [line.strip() for line in traceback.splitlines() if line.strip()]
     places = re.findall(r'main\.py", line (\d+)', traceback)
     words = with_absence(lines[-1] if lines else "")
@@ -82,7 +82,7 @@ def raised_words(traceback: str) -> str:
 
 
 def with_absence(words: str) -> str:
-    """Return a message that says, of a package that programs may import, that it is not there."""
+    """Add to a message that a package which programs may import is not installed."""
     absent = _ABSENT.search(words)
     is_known = absent is not None and absent[1] in THIRD_PARTY
     return f"{words} ({absent[1]} is not installed where aisb runs)" if absent and is_known else words

@@ -1,4 +1,4 @@
-"""Grade a program by running it against its tests, in boxes of their own, where that is allowed."""
+"""Grade a program by running it against its tests in separate boxes, if that is allowed."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def warn(found: Containment, *, allowed: bool) -> None:
     """Print once what is not contained.
 
     Raises:
-        UsageError: nothing does, and that was not allowed.
+        UsageError: there is no containment, and the user did not allow that.
     """
     if not found.open:
         return

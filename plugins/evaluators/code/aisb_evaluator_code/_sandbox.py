@@ -1,4 +1,4 @@
-"""Run a program and its tests in two boxes, joined by a channel, and say how the tests ended."""
+"""Run a program and its tests in two boxes connected by a channel, and return the verdict."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PACKAGE_FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class ProgramEnd:
-    """One end of a trial: what runs in its box, with which files and limits."""
+    """One end of a trial: the command in its box, with its files and limits."""
 
     run: Mapping[str, Any]
     limits: Limits
@@ -66,9 +66,9 @@ def run_tests(
     limits: Limits,
     lines_before: int = 0,
 ) -> dict[str, Any]:
-    """Run a Python program in one box and its tests in another; return what `judged` does.
+    """Run a Python program in one box and its tests in another; return the result of `judged`.
 
-    In what is said about the program, lines are counted from the one behind `lines_before`.
+    In messages about the program, line numbers count from the line after `lines_before`.
     """
     asked = {"tests": list(tests), "entry": entry, "prelude": prelude}
     of_tests = replace(limits, memory=max(limits.memory, 1024), output=1, memory_kind="RLIMIT_AS", tree=0)
@@ -86,10 +86,10 @@ def run_tests(
 def judged(
     program: ProgramEnd, tests: ProgramEnd, limits: Limits, *, lines_before: int = 0
 ) -> dict[str, Any]:
-    """Run a program in one box and its tests in another; return `passed`, and else the `problem`.
+    """Run a program in one box and its tests in another; return `passed`, or else the `problem`.
 
-    The two are joined by a channel over which only plain values travel. The verdict comes from the box of the
-    tests, over a pipe that the other one does not have. `error` says why there is no verdict.
+    A channel that carries only plain values connects the two. The verdict comes from the box of the tests,
+    over a pipe that the program's box does not have. `error` is the reason if there is no verdict.
     """
     ours, theirs = socket.socketpair()
     reading, writing = os.pipe()
@@ -133,7 +133,7 @@ def _no_verdict(program: EndReason, tests: EndReason) -> str:
 
 
 def _verdict(text: bytes) -> dict[str, Any] | None:
-    """Return the verdict that the tests' end wrote; an engine of containers may have written before."""
+    """Return the verdict of the tests; a container engine may have written before it."""
     at = text.find(b'{"passed":')
     try:
         return dict(json.loads(text[at:])) if at >= 0 else None
@@ -145,7 +145,7 @@ def _verdict(text: bytes) -> dict[str, Any] | None:
 def _two(
     program: ProgramEnd, tests: ProgramEnd, *, theirs: int, ours: int, verdict: int
 ) -> Iterator[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]]:
-    """Start a program and its tests, each in a box or a container of its own, joined by a channel."""
+    """Start a program and its tests, each in its own box or container, connected by a channel."""
     if program.limits.image:
         with (
             container(
@@ -180,7 +180,7 @@ def _two(
 def run_shell(
     command: str, files: Mapping[str, str], limits: Limits, *, stdin: str = "", binds: Sequence[str] = ()
 ) -> tuple[int | None, str]:
-    """Run a shell command in a box; return its status (None: too long, or too much output) and its output."""
+    """Run a shell command in a box; return its status (None: timeout, or too much output) and its output."""
     given, write = os.pipe()
     os.set_blocking(write, False)
     with contextlib.suppress(BlockingIOError):
@@ -204,7 +204,7 @@ def run_shell(
 
 
 def _read(descriptor: int, seconds: float, most: int) -> tuple[bytes, bool]:
-    """Return what comes until the end, `most` bytes, or the deadline, and whether it was the deadline."""
+    """Read until the end, `most` bytes, or the deadline; return the bytes, and whether time ran out."""
     ends = time.monotonic() + seconds
     pieces = bytearray()
     poll = select.poll()

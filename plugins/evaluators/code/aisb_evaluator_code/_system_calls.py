@@ -1,27 +1,27 @@
-"""The filter of system calls that every box installs: what a program that is graded never needs, is refused.
+"""The seccomp filter of every box: it refuses system calls that a graded program never needs.
 
-It closes what has the kernel do much for anyone (io_uring, bpf, perf events, keyrings, userfaultfd), what
-makes namespaces within the box, what holds memory that no limit of one process counts (memfd, System V
-segments), what looks into other processes, and sockets. A refused call fails with EPERM.
+It refuses calls with a large attack surface in the kernel (io_uring, bpf, perf events, keyrings,
+userfaultfd), new namespaces within the box, memory outside the limits of a process (memfd, System V
+segments), access to other processes, and sockets. A refused call fails with EPERM.
 """
 
 from __future__ import annotations
 
 import struct
 
-# seccomp_data: the number at 0, the architecture at 4, the arguments from 16, of 8 bytes, low word first.
+# seccomp_data: the number at 0, the architecture at 4, the 8-byte arguments from 16 on, low word first.
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
 _X32 = 0x40000000
-"""The bit of the numbers of a second set of calls on x86_64."""
+"""The bit of the call numbers of the x32 ABI on x86_64."""
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-"""Machines for which there is a filter, and how the kernel's audit names them."""
+"""The machines for which there is a filter, with the kernel's AUDIT_ARCH values."""
 
 NEW_NAMESPACES = 0x7E020000
-"""The flags of clone that make namespaces."""
+"""The flags of clone that create namespaces."""
 
 # The numbers on x86_64 and on aarch64; None if the machine does not have the call.
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
@@ -39,13 +39,13 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     # Other processes.
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
     "pidfd_getfd": (438, 438), "process_madvise": (440, 440), "process_mrelease": (448, 448),
-    # Much of the kernel at once.
+    # A large attack surface in the kernel.
     "bpf": (321, 280), "perf_event_open": (298, 241), "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427), "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
     "fanotify_init": (300, 262), "fanotify_mark": (301, 263), "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265), "lookup_dcookie": (212, 18),
-    # Sockets; a pair of them can still be made, which event loops use.
+    # Sockets; `socketpair` stays allowed, since event loops use it.
     "socket": (41, 198), "bind": (49, 200), "connect": (42, 203), "listen": (50, 201), "accept": (43, 202),
     "accept4": (288, 242),
     # The machine itself.
@@ -64,14 +64,14 @@ _PIPE_SIZE = 1031
 
 
 def system_call_filter(machine: str) -> bytes | None:
-    """Return the filter as the kernel has programs, 8 bytes an instruction; None for another machine."""
+    """Return the filter as a BPF program, 8 bytes an instruction; None for other machines."""
     if machine not in ARCHITECTURES:
         return None
     column = list(ARCHITECTURES).index(machine)
     code = [_load(_ARCHITECTURE), _jump(_EQUAL, ARCHITECTURES[machine], 1, 0), _return(_KILL), _load(_NUMBER)]
     if machine == "x86_64":
         code += _refuse_if(_AT_LEAST, _X32)
-    code += _refuse_if(_EQUAL, _CLONE3[column], _ENOSYS)  # libraries then use clone, whose flags can be seen
+    code += _refuse_if(_EQUAL, _CLONE3[column], _ENOSYS)  # ENOSYS: libraries then use clone
     for numbers in _REFUSED.values():
         if (number := numbers[column]) is not None:
             code += _refuse_if(_EQUAL, number)
@@ -98,7 +98,7 @@ def _refuse_if(how: int, value: int, error: int = _EPERM) -> list[bytes]:
 
 
 def _refuse_argument(number: int, position: int, how: int, values: tuple[int, ...]) -> list[bytes]:
-    """Refuse a call by the low word of one of its arguments, and allow it otherwise."""
+    """Refuse a call for some values of the low word of one argument, and allow it otherwise."""
     inner = [_load(_ARGUMENTS + 8 * position)]
     for value in values:
         inner += _refuse_if(how, value)

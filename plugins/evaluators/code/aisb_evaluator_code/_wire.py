@@ -1,7 +1,7 @@
-"""Carry values between a program and its tests: plain data as it is, everything else as a reference.
+"""Transfer values between a program and its tests: plain data by value, everything else by reference.
 
-What arrives is rebuilt from plain data, so an object that says it equals everything does not arrive as one.
-Both ends run this file within a box, where nothing of aisb is installed.
+Received values are rebuilt from plain data, so an object whose `__eq__` accepts everything cannot be sent.
+Both ends run this file in a box where aisb is not installed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_MESSAGE_BYTES = 64 << 20
-"""Bytes of one message; what is larger is not an answer that a test looks at."""
+"""The maximum size of a message in bytes; no test compares a larger answer."""
 
 _INT = 1 << 60
 _TYPES = (int, float, str, bool, list, dict, tuple, set, bytes, complex)
@@ -21,18 +21,18 @@ _BUILTIN_TYPES = {one.__name__: one for one in _TYPES}
 
 
 class Closed(Exception):  # noqa: N818 - it is what happened
-    """The other end is gone."""
+    """The other end has closed."""
 
 
 class SandboxChannel:
-    """Messages over a socket, or over two pipes: four bytes of length, and JSON."""
+    """Messages over a socket or two pipes: four bytes of length, then JSON."""
 
     def __init__(self, descriptor: int | list[int]) -> None:
         self._in, self._out = os.read, os.write
         self.reading, self.writing = descriptor if isinstance(descriptor, list) else (descriptor, descriptor)
 
     def send(self, message: Any) -> None:
-        """Send one message whole."""
+        """Send one message completely."""
         data = json.dumps(message).encode()
         if len(data) > MAX_MESSAGE_BYTES:
             raise ValueError(f"a value of {len(data):,} bytes is too large to be compared")
@@ -45,7 +45,7 @@ class SandboxChannel:
             raise Closed from error
 
     def receive(self) -> Any:
-        """Return the next message; raise Closed when there is none, or it is none."""
+        """Return the next message; raise `Closed` at the end, or for an invalid message."""
         (size,) = struct.unpack("<I", self._exactly(4))
         if size > MAX_MESSAGE_BYTES:
             raise Closed
@@ -68,7 +68,7 @@ class SandboxChannel:
 
 
 def encode_value(value: Any, refer: Callable[[Any], list[Any]]) -> Any:  # noqa: PLR0911 - a case each
-    """Return a value as JSON can have it; `refer` names what is not plain data."""
+    """Encode a value for JSON; `refer` encodes everything that is not plain data."""
 
     def many(values: Any) -> list[Any]:
         return [encode_value(one, refer) for one in values]
@@ -101,13 +101,13 @@ def encode_value(value: Any, refer: Callable[[Any], list[Any]]) -> Any:  # noqa:
 
 
 def _library(value: Any, refer: Callable[[Any], list[Any]]) -> Any:
-    """Pack the values of the standard library that answers are made of, and name anything else."""
+    """Encode the types of the standard library that answers use, and refer to anything else."""
     kind = type(value)
     if isinstance(value, type) and value in _TYPES:
         return ["type", value.__name__]
     place = f"{kind.__module__}.{kind.__qualname__}"
     if kind.__module__ == "numpy" and getattr(value, "shape", None) == ():
-        return encode_value(value.item(), refer)  # one of numpy's numbers equals the plain one
+        return encode_value(value.item(), refer)  # a numpy number equals the plain one
     if place in ("decimal.Decimal", "fractions.Fraction"):
         return [place, str(value)]
     if place == "collections.deque":
@@ -118,7 +118,7 @@ def _library(value: Any, refer: Callable[[Any], list[Any]]) -> Any:
 
 
 def unpack(value: Any, resolve: Callable[[list[Any]], Any]) -> Any:  # noqa: PLR0911 - a case each
-    """Return the value that was packed; `resolve` finds what was named."""
+    """Decode a value; `resolve` looks up references."""
     if not isinstance(value, list):
         return value
     kind, inner = value[0], value[1]
@@ -153,7 +153,7 @@ def unpack(value: Any, resolve: Callable[[list[Any]], Any]) -> Any:  # noqa: PLR
 
 
 def told(error: BaseException) -> list[str | int]:
-    """Return the name of an exception's nearest built-in class, its words, and its line in the program."""
+    """Return the name of an exception's nearest built-in class, its message, and its line in the program."""
     import builtins
 
     names = (one.__name__ for one in type(error).__mro__)
@@ -169,7 +169,7 @@ def told(error: BaseException) -> list[str | int]:
 
 
 def _line_of(error: BaseException) -> int | None:
-    """Return the line of the program at which an exception was raised."""
+    """Return the line of the program that raised an exception."""
     if isinstance(error, SyntaxError) and error.filename == "<program>":
         return None  # its words have it
     line, trace = None, error.__traceback__

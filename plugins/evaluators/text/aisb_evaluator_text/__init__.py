@@ -1,7 +1,7 @@
-"""Answers found in text and graded: numbers, choices, boxes, exact text.
+"""Extract answers from text and grade them: numbers, choices, boxes, exact text.
 
-Other plugins may use the names in `__all__`: the evaluators, the factories of the steps, and what these
-are made of. They keep to the versions of this distribution.
+Other plugins may use the names in `__all__`: the evaluators, the factories of the postprocessors, and their
+building blocks. They follow the version of this distribution.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Every command imports every plugin, so a name is loaded where it is first used.
+    # Every command imports every plugin, so a name is imported at its first use.
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_PLACES[name]), name)
@@ -68,7 +68,7 @@ def __getattr__(name: str) -> Any:
 
 @hookimpl
 def aisb_postprocessors() -> Mapping[str, str]:
-    """Offer the steps that find numbers, choices, boxes and answer lines."""
+    """Declare the postprocessors that find numbers, choices, boxes and answer lines."""
     return {
         "answer-text": "aisb_evaluator_text._marked:answer_text",
         "answer-line": "aisb_evaluator_text._marked:answer_line",
@@ -81,7 +81,7 @@ def aisb_postprocessors() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the evaluators that compare numbers, text and choices, and perplexity."""
+    """Declare the evaluators that compare numbers, text and choices, and perplexity."""
     return {
         "choice-match": "aisb_evaluator_text._matching:ChoiceMatch",
         "exact-match": "aisb_evaluator_text._matching:ExactMatch",

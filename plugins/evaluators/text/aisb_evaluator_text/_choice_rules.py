@@ -1,4 +1,4 @@
-"""The patterns that find the letter of a chosen option in a text, made for the letters that there are."""
+"""The patterns that find the letter of the chosen option in a text, built for a given set of letters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aisb_evaluator_text._languages import local_marks
 
 
 class FoundChoice(NamedTuple):
-    """What a rule found: where the rule applies, the letter or letters, their span, the rule's name."""
+    """The match of a rule: its start, the letter or letters, their span, and the rule's name."""
 
     at: int
     letter: str
@@ -37,7 +37,7 @@ _AFTER_A = (
     r"because|since|as|and|which|with|due|for|given|if|but|not|is|or|that|while|from|based|rather|instead|in|according|"
     r"option|choice|would|remains"
 )
-# What an announcement can begin with, in lower case: without case to mind, it is found ten times as fast.
+# The possible first words of an announcement, in lower case: a case-sensitive search is ten times as fast.
 _BEGINS = pattern(
     r"\b(?:answer|correct |best |right |appropriate |chosen |accurate |suitable |final |choos|pick|select|go"
     r"|went |opt |vote |my |had |not\b)|<(?=[aoc])|[\"'](?=[fcosl])|不是|答案|选|\["
@@ -50,11 +50,11 @@ _RIGHT_LOCALLY = (
 
 
 class ChoiceRules:
-    """The patterns for one set of letters. All repetition in them is bounded, or cannot overlap itself."""
+    """The patterns for one set of letters. All repetitions are bounded or cannot overlap themselves."""
 
     def __init__(self, letters: str) -> None:
         upper, either = f"(?-i:[{letters}])", f"[{letters}{letters.lower()}]"
-        # A letter stands alone. A capital A or I that begins a phrase is a word, unless that explains.
+        # A letter stands alone. A capital A or I that begins a phrase is a word, unless the phrase explains.
         edge = r"(?![A-Za-z0-9]|['’][A-Za-z]|-[A-Za-z])"
         word = rf"(?!(?<=[AI])[ ](?!(?:{_AFTER_A})\b|{upper}{edge})[a-z])"
         small = r"(?=\s{0,9}(?:[.,;:)\]}*_`\"'”。，；、$<>\\]|$|\n))"
@@ -183,7 +183,7 @@ class ChoiceRules:
         )
 
     def announced(self, text: str, choices: Sequence[str] = ()) -> Iterator[FoundChoice]:
-        """Yield the answers that the text announces; two letters at once are kept as they stand."""
+        """Yield the answers that the text announces; several letters at once stay together."""
         for match in self._announcements(text):
             start, end = match.span("letter")
             listed = not self.comma.match(text, end)
@@ -196,7 +196,7 @@ class ChoiceRules:
                 yield FoundChoice(start, text[start:stop], start, stop, "announced")
 
     def _end_of_several(self, text: str, letter: str, end: int, choices: Sequence[str]) -> int | None:
-        """Return where several letters end of which one is announced; None if it stands alone."""
+        """Return the end of several announced letters, of which this is one; None for a single letter."""
         others = self.hedge.match(text, end) or self.others.match(text, end)
         if letter.islower():
             others = others or self.others_small.match(text, end)
@@ -207,7 +207,7 @@ class ChoiceRules:
         return self._end_of_list(text, letter, end, choices)
 
     def _end_of_list(self, text: str, letter: str, end: int, choices: Sequence[str]) -> int | None:
-        """Return where a copy of the options ends that stands in the place of an answer: "A. ①② B. ①③"."""
+        """Return the end of a copy of the options in the place of an answer: "A. ①② B. ①③"."""
         window = text[end - 1 : end + 1200]
         listed = list(self.option.finditer(window))
         if not listed or listed[0].start() > 0 or letter != self.letters[0]:
@@ -225,7 +225,7 @@ class ChoiceRules:
         return end - 1 + listed[len(self.letters) - 1].start("letter") + 1
 
     def _announcements(self, text: str) -> Iterator[re.Match[str]]:
-        """Yield the matches of `announce`, which is only tried where one of its first words stands."""
+        """Yield the matches of `announce`, which is tried only at one of its first words."""
         for mark in local_marks(text):
             if match := self.local.match(text, mark.end()):
                 yield match
@@ -241,7 +241,7 @@ class ChoiceRules:
                 yield match
 
     def corrected(self, text: str) -> Iterator[FoundChoice]:
-        """Yield the letters to which the text corrects an answer: "A. Wait, it should be D"."""
+        """Yield the letters that replace an answer in a correction: "A. Wait, it should be D"."""
         for start, _ in (*retractions(text, 0), *_contrasts(text)):
             after = text[start : start + 2000]
             for match in self.correct.finditer(after):
@@ -261,9 +261,9 @@ class ChoiceRules:
                 yield FoundChoice(begin, match[group], begin, end, "corrected")
 
     def concluded(self, text: str) -> list[FoundChoice]:
-        """Return the answers that the text concludes, or judges right where it judges one so."""
+        """Return the answers that the text concludes, or the one that it calls right."""
         judged = list(self._alone(text, self.judge, "judged"))
-        if not judged:  # each option with its verdict at the end of a clause of its own
+        if not judged:  # each option in its own clause, which ends with the verdict
             each = list(self.each.finditer(text))
             right = [match for match in each if match["right"]]
             if len(each) > len(right) == 1:
@@ -289,7 +289,7 @@ _CONTRASTS = pattern(
     r"\b(?:but|however|instead)\b(?=[^.\n]{0,40}\b(?:should|must)\sbe\b|\s(?:actually|on\sreflection|it['’]s|it\sis)\b)|(?:但|不过)(?=[^。\n]{0,12}应该?[是为选])",
     re.IGNORECASE,
 )
-# What stands behind the letter of an option that the text takes up next: "D: no", in a list also "D. Mars".
+# The text after the letter of an option that is discussed next: "D: no", in a list also "D. Mars".
 _JUDGED_NEXT = pattern(r"[)\]*_`]{0,3}\s?:")
 _LISTED = pattern(r"[)\]*_`]{0,3}\s?(?::|[.)](?=[ \t]*[^\s*_`.]))")
 _CONDITION = pattern(
@@ -306,5 +306,5 @@ def _contrasts(text: str) -> Iterator[tuple[int, bool]]:
 
 @lru_cache(maxsize=64)
 def rules_for(letters: str) -> ChoiceRules:
-    """Return the patterns for a set of letters; they are compiled once."""
+    """Return the patterns for a set of letters, compiled once."""
     return ChoiceRules(letters)

@@ -1,9 +1,9 @@
-"""Take the letter of the chosen option out of a text, in English and Chinese, in every usual shape.
+"""Extract the letter of the chosen option from a text, in English and Chinese, in all usual forms.
 
-Rules come in three ranks. What announces an answer (a box, "Answer:", 答案是, 选, a line that is the letter)
-outranks what judges or concludes ("B is right", "so C"), and that outranks what may be read as an answer (a
-letter at the very end, the words of one option). In a rank the last one counts, so a correction does. Denied
-("not B", B错误) or only asked never counts, and in a text that declines to answer only the first rank does.
+Rules have three ranks. An announced answer (a box, "Answer:", 答案是, 选, a line that is the letter) takes
+precedence over a judgement or conclusion ("B is right", "so C"), and that over a likely answer (a letter at
+the very end, the words of one option). Within a rank the last one counts, so that a correction does. A letter
+that is denied ("not B", B错误) or only in a question never counts; in a refusal only the first rank does.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ _LATIN = str.maketrans("АСВЕ", "ACBE")
 
 
 def _fold(text: str) -> str:
-    """Write letters of other widths and scripts as ASCII, and tags as spaces, one for one: places stay."""
+    """Replace letters of other widths and scripts by ASCII, and tags by spaces, keeping all positions."""
     folded = text if text.isascii() else text.translate(_FOLD)
     if "<" in folded:
         lower = folded.lower()
-        # Without its closing tag, <b> may be the answer.
+        # A <b> without a closing tag may be the answer.
         folded = _SPECIAL.sub(
             lambda tag: (
                 " " * len(tag[0]) if not tag["tag"] or f"</{tag['tag'].lower()}>" in lower else tag[0]
@@ -112,12 +112,12 @@ def _boxed(text: str, rules: ChoiceRules) -> Iterator[FoundChoice]:
         if len({word for word in named if word.isupper()}) > 1 and len(words) <= len(named) + 1:
             yield FoundChoice(at, text[start:end], start, end, "boxed")
         elif len(words) == 1 or first.isupper():
-            # The box is its letter, or begins with it and goes on with the option's text.
+            # The box holds the letter, or the letter followed by the option's text.
             yield FoundChoice(at, first.upper(), at, at + 1, "boxed")
 
 
 def _lines(text: str, sample: Sample, rules: ChoiceRules) -> Iterator[FoundChoice]:
-    """Yield the letter that is the whole text, the first line, or the last; not one of a list of options."""
+    """Yield a letter that is the whole text, the first line or the last line, but not part of a list."""
     stripped = text.strip(" \t\r\n`")
     if not stripped:
         return
@@ -125,7 +125,7 @@ def _lines(text: str, sample: Sample, rules: ChoiceRules) -> Iterator[FoundChoic
     lines = {0: stripped.split("\n", 1)[0], stripped.rfind("\n") + 1: stripped[stripped.rfind("\n") + 1 :]}
     for begin, line in lines.items():
         match = rules.alone.fullmatch(line.strip()) if len(line) < 40 else None
-        # In a longer text a small letter on a line of its own is a list's; in a short one it is the answer.
+        # A lower-case letter on its own line is the answer of a short text, but a list item of a longer one.
         if match and (match["letter"].isupper() or len(stripped) < 8):
             at = offset + begin + line.index(match[0]) + match.start("letter")
             rule = "bare" if len(lines) == 1 else "own-line"
@@ -137,7 +137,7 @@ def _lines(text: str, sample: Sample, rules: ChoiceRules) -> Iterator[FoundChoic
     if not match or _lists_options(stripped, rules):
         return
     at = offset + match.start("letter")
-    if match["letter"] == "A" and match["mark"] == ":":  # "A:" may stand for "Answer:"
+    if match["letter"] == "A" and match["mark"] == ":":  # "A:" may mean "Answer:"
         rest = stripped[match.end() - 1 :].casefold()
         if not (sample.choices and rest.startswith(sample.choices[0].casefold())):
             return
@@ -146,7 +146,7 @@ def _lines(text: str, sample: Sample, rules: ChoiceRules) -> Iterator[FoundChoic
 
 
 def _placed(text: str, letters: str) -> Iterator[FoundChoice]:
-    """Yield options that are announced by their place, and several letters in one."""
+    """Yield options that are announced by their position, and several letters announced as one."""
     for place in places(text, letters):
         if not is_denied_letter(text, place.start, place.end, place.rule):
             yield FoundChoice(place.start, place.letter, place.start, place.end, "place")
@@ -162,7 +162,7 @@ def _lists_options(text: str, rules: ChoiceRules) -> bool:
 
 
 def _count_options(pieces: Sequence[str], rules: ChoiceRules) -> int:
-    """Count the letters with which the pieces of a text begin as options do: "A. Mars"."""
+    """Count the pieces of a text that begin with a letter like an option: "A. Mars"."""
     options = (rules.first.match(piece.strip()) for piece in pieces)
     return len({option["letter"] for option in options if option})
 

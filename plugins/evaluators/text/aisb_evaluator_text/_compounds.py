@@ -1,6 +1,6 @@
-"""Read one quantity that is told in two units: `3 hours 20 minutes`, `5 ft 6 in`, `3元5角`, `1万2千`.
+"""Read one quantity in two units: `3 hours 20 minutes`, `5 ft 6 in`, `3元5角`, `1万2千`.
 
-It is worth as much in either unit, since a question asks in one of them: 200 minutes, or 3 1/3 hours.
+It has a value in either unit, since a question asks for one of them: 200 minutes, or 3 1/3 hours.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ RATIOS = {
     "dollar cent": 100, "pound ounce": 16, "meter centimeter": 100, "kilometer meter": 1000,
     "kilogram gram": 1000, "元 角": 10, "元 分": 100, "角 分": 10,
 }  # fmt: skip
-"""How many of the second unit make one of the first."""
+"""How many of the second unit are one of the first."""
 
 PLACE_VALUES = {"十": 10, "百": 10**2, "千": 10**3, "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
-"""Places of a Chinese number, which together have one value."""
+"""The place values of Chinese numerals."""
 
 _WORDS = {
     "week": "week weeks",
@@ -54,9 +54,9 @@ _HEAD = pattern(
 def join_compound(
     text: str, start: int, end: int, value: Fraction
 ) -> tuple[int, int, tuple[Fraction, ...]] | None:
-    """Join the number at start..end with the one before it, where both tell one quantity.
+    """Join the number at start..end with the one before it if both are one quantity.
 
-    Return where the whole stands, and what it is worth; None if the number stands for itself.
+    Return the span and the values of the quantity; None if the number stands alone.
     """
     tail = _TAIL.match(text, end)
     if not tail:
@@ -85,7 +85,7 @@ _PIECE = pattern(rf"(?P<zero>[零〇]?)(?P<digits>\d++(?:\.\d++)?)(?P<places>{_P
 def placed(text: str, start: int, end: int) -> tuple[int, int, Fraction] | None:
     """Join the number at start..end with the Chinese places before it: `3亿2千万`, `1万2000`, `2万5`.
 
-    Return where the whole stands, and its value; None if no number with its place stands directly before.
+    Return the span and the value of the whole; None if no number with a place is directly before it.
     """
     if text[start - 1 : start] not in _BEFORE_PLACED:
         return None
@@ -100,7 +100,7 @@ def placed(text: str, start: int, end: int) -> tuple[int, int, Fraction] | None:
 
 
 def _place_value(numeral: str) -> Fraction | None:
-    """Return what a numeral of digits and Chinese places is worth; None unless its places go down."""
+    """Return the value of a numeral of digits and Chinese places; None unless the places decrease."""
     total, section, lowest = Fraction(0), Fraction(0), 0
     for piece in _PIECE.finditer(numeral):
         value, places = Fraction(piece["digits"]), piece["places"]

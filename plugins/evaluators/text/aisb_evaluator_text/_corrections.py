@@ -1,4 +1,4 @@
-"""Tell where a text takes back an answer that it gave, in contrast to one that it only checks."""
+"""Detect where a text retracts its answer, in contrast to merely checking it."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ _CONFIRMS = pattern(
 
 
 def retractions(text: str, start: int) -> Iterator[tuple[int, bool]]:
-    """Yield where a text stops from `start` on to take something back, and whether it says that it was wrong.
+    """Yield the positions from `start` on where a text retracts something, and whether it admits a mistake.
 
-    A mistake that it only reports ("I made an error earlier: I said 20") takes nothing back.
+    A reported mistake ("I made an error earlier: I said 20") is no retraction.
     """
     found = [(match, True) for match in _CORRECTS.finditer(text, start)]
     found += [(match, False) for match in _PAUSES.finditer(text, start)]
@@ -86,10 +86,10 @@ def _sentence(text: str, start: int, match: re.Match[str]) -> str:
 
 
 def only_checks(text: str, start: int) -> bool:
-    """Return whether the text after a pause at `start` checks an answer, and says so within a few words."""
+    """Return whether the text after a pause at `start` checks an answer, by its next few words."""
     return bool(_CHECKS.search(text[max(0, start - 12) : start + 24]))
 
 
 def confirms(text: str, start: int) -> bool:
-    """Return whether a text finds from `start` on that what it had said was right."""
+    """Return whether a text confirms its answer from `start` on."""
     return bool(_CONFIRMS.search(text, start, start + 4000))

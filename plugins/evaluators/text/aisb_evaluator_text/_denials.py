@@ -1,4 +1,4 @@
-"""Tell a letter that a text chooses from one that it denies, only supposes, or names among others."""
+"""Tell a chosen letter from one that is denied, only supposed, or one of several."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ _UNCHOSEN = pattern(
 
 
 def is_denied_letter(text: str, start: int, end: int, rule_start: int, *, listed: bool = True) -> bool:
-    """Return whether the letter at start..end is named as what the answer is not, or only asked about.
+    """Return whether the letter at start..end is denied as the answer, or only in a question.
 
-    `listed` lets it stand in a list that is called wrong: "A, C and D are wrong". What is announced and then
-    followed by a comma stands in none: "The answer is B, A and C are wrong".
+    With `listed`, the letter may be part of a list that is called wrong: "A, C and D are wrong". An announced
+    letter before a comma is not part of one: "The answer is B, A and C are wrong".
     """
     return bool(
         _DENIES.search(text[max(0, start - 60) : start])
@@ -62,7 +62,7 @@ _SUPPOSES = pattern(r"\bif\s(?!I\b)[^.\n]{1,80}\b(?:were|was|had|asked)\b[^.\n]{
 
 
 def supposed(text: str, match: re.Match[str]) -> bool:
-    """Return whether the letter is only what would be right if something else were asked."""
+    """Return whether the letter would be right only for another question."""
     if "would be" not in match[0].lower():
         return False
     return bool(_SUPPOSES.search(text[max(0, match.start() - 160) : match.start()]))

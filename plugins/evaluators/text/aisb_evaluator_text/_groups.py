@@ -1,4 +1,4 @@
-"""Write the marks that group the digits of a number as English does, one character for one."""
+"""Replace the digit separators of other languages by English ones, keeping all positions."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _SINGULAR_MEASURE = pattern(
     r"|word)\b",
     re.IGNORECASE,
 )
-"""What shows that a number counts things of a size: "3 400 meter races" are three."""
+"""Words that show that a number counts things of a size: "3 400 meter races" are three."""
 
 
 def fold(text: str) -> str:
-    """Write full-width signs and marks of thousands as ASCII does, one for one: places stay the same."""
+    """Replace full-width signs and thousands separators by ASCII, keeping all positions."""
     folded = text if text.isascii() else text.translate(_FOLD)
     folded = _SPACED.sub(lambda match: match[0].replace(" ", ","), folded)
     return _GROUPED.sub(_with_commas, folded)
 
 
 def join_groups(text: str) -> str:
-    """Write `1 200`, `1，200` and `1~200` as `1,200`, one for one, in a piece that states one number.
+    """Write `1 200`, `1，200` and `1~200` as `1,200` in a piece that states one number.
 
-    Elsewhere these may be two numbers: "he runs 3 400 meter races", 得到100，200.
+    All positions stay. Elsewhere these may be two numbers: "he runs 3 400 meter races", 得到100，200.
     """
 
     def rewrite(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the rules know of languages: how each announces an answer, and how it writes numbers."""
+"""The languages that the rules know: how each announces an answer and writes numbers."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ _MARK = pattern(
 
 
 def local_marks(text: str) -> Iterator[re.Match[str]]:
-    """Yield what announces an answer in languages other than English and Chinese, as `colon` or `says`."""
+    """Yield announcements of an answer in languages other than English and Chinese, as `colon` or `says`."""
     lower = text.lower()
     if len(lower) == len(text) and _BEGINS.search(lower):
         yield from _MARK.finditer(lower)
 
 
 def row_language(sample: Sample, text: str) -> str:
-    """Return the language of a row as a code of two letters; where it names none, that of its answer mark."""
+    """Return the two-letter language code of a row, or else of the text's answer mark."""
     for field in ("lang", "language"):
         named = sample.fields.get(field)
         if isinstance(named, str) and named.strip():
@@ -111,10 +111,10 @@ _POINT_IS_DECIMAL = pattern(r"(?<![\d.])\d{1,6}\.\d{1,2}(?![\d.])|(?<![\d.])0\.\
 
 
 def english_numbers(text: str, language: str) -> str:
-    """Write the numbers of a language as English does, one character for one, so that places stay the same.
+    """Write the numbers of a language as in English, keeping all positions.
 
-    `1.800` and `1 800` become `1,800`, and `3,5` becomes `3.5`. A form that English shares, such as `1,200`,
-    is English unless the text shows that its commas are decimal.
+    `1.800` and `1 800` become `1,800`, and `3,5` becomes `3.5`. A form that is also English, such as `1,200`,
+    is read as English unless the text shows that its commas are decimal.
     """
     if language not in _DECIMAL_COMMA or not _NUMERAL.search(text):
         return text

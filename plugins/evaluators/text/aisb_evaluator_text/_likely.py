@@ -1,4 +1,4 @@
-"""Guess the number that answers a question where the text marks none: the last, unless it plainly is not."""
+"""Guess the answer if the text marks none: the last number, unless it clearly is not the answer."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from aisb_evaluator_text._ranges import in_several, is_range, without_labels
 
 
 def extract(number: FoundNumber, rule: str, *, explicit: bool = False) -> Extract:
-    """Return a number as what a step found."""
+    """Return a number as a postprocessor's `Extract`."""
     return Extract(number.text, rule, (number.start, number.end), explicit)
 
 
 def moved(number: FoundNumber, by: int) -> FoundNumber:
-    """Return a number that was found in a part of a text, at its place in the whole."""
+    """Shift the position of a number from a part of a text to the whole."""
     return number._replace(start=number.start + by, end=number.end + by)
 
 
@@ -30,7 +30,7 @@ _NOT_BEHIND = pattern(r"[?？]|[^\s\d。、,.]{0,6}(?:ではな|じゃな)")
 
 
 def is_denied_number(text: str, number: FoundNumber) -> bool:
-    """Return whether a number is named as what the answer is not, or only asked about."""
+    """Return whether a number is denied as the answer, or only in a question."""
     return bool(
         _NOT.search(text[max(0, number.start - 20) : number.start]) or _NOT_BEHIND.match(text, number.end)
     )
@@ -40,7 +40,7 @@ _NO_GUESSES = frozenset(("one", "half", "a half", "a quarter", "一", "十分", 
 
 
 def likely(text: str, sample: Sample) -> Extract | None:
-    """Return the last number that is not denied, a list's own number, or the number of a step."""
+    """Return the last number that is not denied and does not count a list item or a step."""
     last = None
     for found in find_last(text):
         last = last or found
@@ -63,7 +63,7 @@ def likely(text: str, sample: Sample) -> Extract | None:
 
 
 def _without_digits(text: str) -> Extract | None:
-    """Return what a text without digits says: that none is left, or its last number in words."""
+    """Return the answer of a text without digits: zero if none is left, or the last number in words."""
     none = _NONE.search(text, max(0, len(text) - 200))
     if none:
         return Extract("0", "none-left", none.span())
@@ -85,7 +85,7 @@ def _counts_lines(text: str, number: FoundNumber) -> bool:
     before = _COUNTER.search(text[max(0, number.start - 12) : number.start])
     if not before:
         return False
-    if before[0].strip() == "第":  # 第3步 counts, 第145页 is what may be asked
+    if before[0].strip() == "第":  # 第3步 counts a step, 第145页 may be the answer
         return bool(re.match(r"\s?(?:步|题|问|部分|条|行)", text[number.end : number.end + 4]))
     return bool(before[0].strip() or re.match(r"[.)、:]\s", text[number.end : number.end + 2]))
 
@@ -94,7 +94,7 @@ _RESULT = pattern(r"=\s?(?=[\s$€£¥￥*\\-]{0,4}\d)")
 
 
 def equals(text: str, end: int) -> FoundNumber | None:
-    """Return the result of the last equation before a place."""
+    """Return the result of the last equation before a position."""
     window = max(0, end - 2000)
     signs = [match.end() for match in _RESULT.finditer(text, window, end)]
     found = next(find_numbers(text[signs[-1] : end]), None) if signs else None
@@ -102,9 +102,9 @@ def equals(text: str, end: int) -> FoundNumber | None:
 
 
 def _result(text: str, last: FoundNumber) -> FoundNumber | None:
-    """Return the result of the last equation where the closing sentence says it again.
+    """Return the result of the last equation if the closing sentence repeats it.
 
-    Only where the last number is none that the sentence brings: "8 * 5 + 24 = 64. So 64 for all 16 glasses".
+    Only if the last number is not new in that sentence: "8 * 5 + 24 = 64. So 64 for all 16 glasses".
     """
     result = equals(text, last.end)
     if result is None or not result.readings or result.readings == last.readings:
@@ -123,7 +123,7 @@ _SAYS_HOW = pattern(
 
 
 def _explained(text: str, last: FoundNumber) -> FoundNumber | None:
-    """Return the number on the left of a closing equation that says again how it came about: "18 = 9 × 2"."""
+    """Return the left side of a closing equation that repeats the computation: "18 = 9 × 2"."""
     start = max(0, last.start - 60)
     how = _SAYS_HOW.search(text[start : last.end])
     if how is None or re.search(r"[-+*/×÷·−=]\s?[$(]?$", text[start : start + how.start()]):
@@ -138,7 +138,7 @@ _BOLD = pattern(r"\*\*([^*\n]{1,80})\*\*")
 
 
 def _bold(text: str, last: FoundNumber) -> FoundNumber | None:
-    """Return the last number in bold of the line that the last number stands in."""
+    """Return the last bold number of the line with the last number."""
     start = text.rfind("\n", 0, last.start) + 1
     line = text[start : start + 2000].split("\n", 1)[0]
     for match in reversed(list(_BOLD.finditer(line))):
@@ -175,7 +175,7 @@ _COUNTS_OTHER = pattern(
 def _asked(text: str, last: FoundNumber, sample: Sample) -> FoundNumber | None:
     """Return the one number of the closing sentence that counts what the question asks for.
 
-    Only where the last number counts something else: "9 hours later they are 360 km apart, at 40 km/h".
+    Only if the last number counts something else: "9 hours later they are 360 km apart, at 40 km/h".
     """
     question = sample.fields.get("question")
     asks = list(_ASKS.finditer(question[-600:])) if isinstance(question, str) else []
@@ -207,9 +207,9 @@ _CIRCUMSTANCE = pattern(
 
 
 def _not_given(text: str, last: FoundNumber, sample: Sample) -> FoundNumber | None:
-    """Return the one number of the closing sentence that the question does not give.
+    """Return the one number of the closing sentence that does not occur in the question.
 
-    Only where the last number is the question's own and tells a circumstance: "240 miles in 4 hours".
+    Only if the last number occurs in the question and is a circumstance: "240 miles in 4 hours".
     """
     question = sample.fields.get("question")
     if not isinstance(question, str) or not _CIRCUMSTANCE.search(text[max(0, last.start - 24) : last.start]):
@@ -246,7 +246,7 @@ _SPAN = pattern(r"\b(?:after|before|within|for|over|than|of)\s$", re.IGNORECASE)
 
 
 def _before_year(text: str, last: FoundNumber) -> FoundNumber | None:
-    """Return the number that a closing year only dates: "25 years old in 2030"."""
+    """Return the number before a closing year: "25 years old in 2030"."""
     if not (len(last.text) == last.end - last.start == 4 and "1500" <= last.text <= "2100"):
         return None
     numbers = _sentence(text, last)

@@ -1,6 +1,6 @@
-"""Where a text itself marks its answer: the last box, the words "the answer is", a line of its own.
+"""Find the answer that a text marks itself: the last box, "the answer is", a line of its own.
 
-Each function takes time in proportion to the text, whatever the text is.
+Each function takes time linear in the length of any text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from aisb.helpers import finds_answer, pattern
 from aisb_evaluator_text._languages import local_marks
 
 _BOX = pattern(r"\\(?P<box>boxed|fbox)\s{0,3}\{|\\[{}\\]|(?P<brace>[{}])")
-# A box without braces holds a token, not a word of a sentence that speaks of boxes ("in \\boxed form").
+# A box without braces holds one token, but "in \\boxed form" is no box.
 _BARE_BOX = pattern(r"\\boxed\s{1,3}(?![A-Za-z]{2})([^\s{}$\\.,;`'\"]{1,40})")
 _PLACEHOLDER = pattern(
     r"[.…_\s]+|\W{0,4}(?:(?:your|the|final)[\s_]){0,3}answer\W{0,4}|\W{0,4}your[\s_]\w{1,12}\W{0,4}|(?:最终)?答案",
@@ -39,25 +39,25 @@ ANSWER_MARK = pattern(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-"""What announces an answer. `colon` may also open a solution; `says` states a value."""
+"""Announcements of an answer. `colon` may also begin a solution; `says` states a value."""
 
 
 def answer_marks(text: str) -> list[re.Match[str]]:
-    """Return the matches of what announces an answer, in any language that is known, in order."""
+    """Return the announcements of an answer in all known languages, in order."""
     local = list(local_marks(text))
     marks = list(ANSWER_MARK.finditer(text))
     return sorted((*marks, *local), key=lambda mark: mark.start()) if local else marks
 
 
 def find_announced_answers(text: str) -> list[int]:
-    """Return where each announced answer begins, in order: behind "Answer:", "the answer is" or 答案是."""
+    """Return where each announced answer begins, in order: after "Answer:", "the answer is" or 答案是."""
     return [mark.end() for mark in answer_marks(text)]
 
 
 def find_boxes(text: str) -> list[tuple[int, int]]:
-    r"""Return the spans of what is inside each whole `\boxed{…}` or `\fbox{…}`, in the order they begin.
+    r"""Return the spans of the contents of all complete `\boxed{…}` and `\fbox{…}`, in order.
 
-    Braces nest; an escaped brace is text; a box that is cut off is none.
+    Braces nest; an escaped brace is text; a truncated box does not count.
     """
     if "box" not in text:
         return []
@@ -91,7 +91,7 @@ def boxed() -> Callable[[str, Sample], Extract | None]:
 
 
 def _is_placeholder(inner: str) -> bool:
-    r"""Return whether a box only shows where an answer goes: `\boxed{answer}`, `\boxed{…}`."""
+    r"""Return whether a box is a placeholder: `\boxed{answer}`, `\boxed{…}`."""
     return not any(c.isdigit() for c in inner) and bool(_PLACEHOLDER.fullmatch(inner))
 
 
@@ -112,7 +112,7 @@ def _without_text_command(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _is_whole(inner: str) -> bool:
-    """Return whether a piece has no brace or dollar sign that belongs to something outside it."""
+    """Return whether all braces and dollar signs of a piece are balanced."""
     depth = 0
     for c in inner:
         depth += (c == "{") - (c == "}")
@@ -145,7 +145,7 @@ def answer_line(
 
 
 _LABEL = pattern(r"(?:final\s)?answer\s?[:：]\s{0,9}(?=\S)", re.IGNORECASE)
-# "This answer assumes that Paris is meant" states none, unlike "the answer to the question is Paris".
+# "This answer assumes that Paris is meant" states no answer; "the answer to the question is Paris" does.
 _STATES_TEXT = pattern(
     r"answers?(?:\s(?:to|for|of|here)\b.*)?[\s\"'*_]{1,4}(?:is|are|equals|(?:would|should|must)\sbe)",
     re.IGNORECASE | re.DOTALL,
@@ -188,7 +188,7 @@ _EDGE = " \t\r*_`#>\"'“”‘’"
 
 
 def _line(text: str, start: int) -> tuple[int, int] | None:
-    """Return the span of the first line from `start` on that says something, without what decorates it."""
+    """Return the span of the first non-empty line from `start` on, without decoration."""
     while start < len(text):
         stop = text.find("\n", start)
         stop = len(text) if stop < 0 else stop

@@ -18,7 +18,7 @@ from aisb_evaluator_text._groups import join_groups
 
 
 def number_values(text: str) -> tuple[Fraction, ...]:
-    """Return what the one number in a text may be worth, the likeliest first; for several numbers, none."""
+    """Return the possible values of the one number in a text, the most likely first; empty for several."""
     text = join_groups(text)
     found = list(islice(numbers.find_numbers(text), 3))
     if len(found) > 1 and "=" in text:
@@ -47,7 +47,7 @@ class NumericMatch(Evaluator):
         given = number_values(answer or "")
         right = any(self._equal(given, answer or "", target) for target in target_texts(sample))
         if not given and not right and len(list(islice(numbers.find_numbers(answer or ""), 2))) != 1:
-            # Several numbers, or none, are no answer to a question for one: nothing was graded.
+            # Several numbers, or none, do not answer a question for one: nothing was graded.
             return Score(0.0, "unparsed")
         if not given:
             return Score(float(right))
@@ -81,7 +81,7 @@ class ExactMatch(Evaluator):
         return Score(float(right), details={"vote": given})
 
     def normal(self, text: str) -> str:
-        """Return a text without what is ignored; never nothing, or all such texts would be one answer."""
+        """Return a text without its ignored parts; never empty, or all such texts would be equal."""
         text = _plain(text)
         text = text.casefold() if self.ignore_case else text
         if self.ignore_articles:
@@ -104,7 +104,7 @@ class ChoiceMatch(Evaluator):
 
 
 def choice_letter(text: str, sample: Sample) -> str | None:
-    """Return the letter that a text names, or whose choice it is word for word; else None."""
+    """Return the letter that a text names, or whose choice equals the text; else None."""
     plain = unicodedata.normalize("NFKC", text).strip(" \t\n()[]{}.:,*_`\"'$。：，、【】")
     if len(plain) == 1 and plain.upper() in string.ascii_uppercase:
         return plain.upper()

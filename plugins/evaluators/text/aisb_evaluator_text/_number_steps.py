@@ -1,4 +1,4 @@
-"""Take the number that answers a question out of a text: the marked one, or else the last."""
+"""Extract the number that answers a question from a text: the marked one, or else the last."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _UNIT = pattern(r"\s?(?:[A-Za-z°²³/\u4e00-\u9fff]{1,12}\s?){0,2}")
 
 
 def _bare(text: str) -> Extract | None:
-    """Return the number that a text consists of, with at most a unit."""
+    """Return the number if the text consists of it, with at most a unit."""
     if len(text) > 80:
         return None
     text = join_groups(text)
@@ -97,7 +97,7 @@ def _in_box(text: str) -> _Mark | None:
             numbers = [n for n in numbers if n.start > start + inner.rindex("=")] or numbers
         if len(numbers) == 1:
             return _Mark(start, numbers[0], "boxed")
-        if numbers:  # a list or an expression: the box as it is, for the evaluator to judge
+        if numbers:  # a list or an expression: the evaluator gets the content of the box
             return _Mark(start, FoundNumber(inner.strip(), start, end), "boxed")
     return None
 
@@ -117,7 +117,7 @@ def _after_hashes(text: str) -> _Mark | None:
 
 
 def _after_words(text: str) -> _Mark | None:
-    """Return the last number that follows "the answer is", "Answer:" or the like and is stated as a value."""
+    """Return the last number that is stated as a value after "the answer is", "Answer:" or the like."""
     marks = answer_marks(text)
     last = next(find_last(text, 8), None)
     for mark in reversed(marks[-20:]):
@@ -125,7 +125,7 @@ def _after_words(text: str) -> _Mark | None:
         clause = join_groups(clause)
         found = _stated(clause, opens=bool(mark["colon"]), last=not last or last.start < start + len(clause))
         if found:
-            # "答：9小时行360千米": of several numbers, the one that was computed.
+            # "答：9小时行360千米": of several numbers, the computed one.
             result = equals(text, mark.start()) if "=" not in clause else None
             same = [n for n in islice(find_numbers(clause), 8) if result and n.readings == result.readings]
             return _Mark(mark.start(), moved(same[0] if same else found, start), "answer-words")
@@ -159,8 +159,8 @@ _VERB = pattern(
 def _stated(clause: str, *, opens: bool, last: bool) -> FoundNumber | None:
     """Return the number that a clause after a mark states; None if the clause only begins a solution.
 
-    `opens` says that the mark may head a whole solution ("Answer: Janet has 16 eggs. …"); `last` that no
-    number follows the clause, so that it cannot.
+    `opens`: the mark may begin a whole solution ("Answer: Janet has 16 eggs. …"). `last`: no number follows
+    the clause, so it does not.
     """
     numbers = [n for n in islice(find_numbers(clause), 40) if not is_denied_number(clause, n)]
     if not numbers:
@@ -190,13 +190,13 @@ def _stated(clause: str, *, opens: bool, last: bool) -> FoundNumber | None:
 
 
 def _whole_range(text: str, numbers: list[FoundNumber]) -> FoundNumber | None:
-    """Return a range or alternatives that begin with the first number as one piece, which has no value."""
+    """Return a range or alternatives that begin with the first number as one piece without a value."""
     span = is_range(text, numbers, stated=True)
     return FoundNumber(without_labels(text[slice(*span)]), *span) if span else None
 
 
 def _leads(clause: str, number: FoundNumber) -> bool:
-    """Return whether nothing but markup and filler stands before a number, or what the text denies."""
+    """Return whether only markup, fillers or a denied value precede a number."""
     lead = _LEAD.match(clause)
     if lead and lead.end() >= number.start:
         return True
@@ -209,15 +209,15 @@ _CLAUSE_END = pattern(
 
 
 def _clause(text: str, start: int) -> tuple[int, str]:
-    """Return the first clause from `start` on that says something, at most 300 characters of it.
+    """Return the first non-empty clause from `start` on, at most 300 characters of it.
 
-    Its first character stands for what was skipped: `:` on the line of the mark, so that "- 5" after it is a
-    negative number, and a line break else, so that it is a bullet.
+    Its first character represents the skipped text: `:` on the line of the mark, so that "- 5" after it is a
+    negative number, and otherwise a line break, so that it is a bullet.
     """
     window = text[start : start + 300]
     said = window.lstrip(" \t\r\n*_`#:：$>")
     skipped = len(window) - len(said)
-    if said[:1].isdigit() and window[skipped - 1 : skipped] == "$":  # what is paid: $2B is two billion
+    if said[:1].isdigit() and window[skipped - 1 : skipped] == "$":  # a price: $2B is two billion
         skipped -= 1
         said = window[skipped:]
     end = _CLAUSE_END.search(said)
@@ -233,7 +233,7 @@ _STATES = pattern(
 
 
 def _taken_back(text: str, marked: FoundNumber) -> bool:
-    """Return whether a text takes its marked answer back and goes on to another."""
+    """Return whether a text retracts its marked answer and continues to another."""
     for start, corrects in retractions(text, marked.end):
         later = [moved(n, start) for n in islice(find_numbers(text[start : start + 4000]), 64)]
         if not later:
@@ -247,7 +247,7 @@ def _taken_back(text: str, marked: FoundNumber) -> bool:
             stated.append(later[0])  # "Actually, 18"
         if stated and not only_checks(text, start):
             return True
-        # A check that ends in a number which the solution did not have contradicts the answer.
+        # A check that ends in a number that is not in the solution contradicts the answer.
         result = equals(text, len(text))
         if result and result.start >= start and not _known(text[: marked.start], result):
             return True
@@ -255,12 +255,12 @@ def _taken_back(text: str, marked: FoundNumber) -> bool:
 
 
 def _confirmed(text: str, start: int, later: list[FoundNumber], marked: FoundNumber) -> bool:
-    """Return whether the answer comes out again behind a pause, or is said to be right."""
+    """Return whether the answer results again after a pause, or is confirmed."""
     if confirms(text, start) or later[-1].readings == marked.readings:
         return True
     results = [n for n in later if re.search(r"=\s?[$€£¥]?\s?$", text[max(0, n.start - 5) : n.start])]
     if not results and later[0].readings == marked.readings:
-        return True  # "Actually, 42 is also 6 weeks" goes on about the answer
+        return True  # "Actually, 42 is also 6 weeks" continues about the answer
     return any(n.readings == marked.readings for n in results)
 
 
@@ -269,7 +269,7 @@ def _known(text: str, number: FoundNumber) -> bool:
 
 
 def _line(text: str, start: int) -> str:
-    """Return up to 300 characters of the line at `start`; of the next one where that line is empty."""
+    """Return up to 300 characters of the line at `start`, or of the next one if it is empty."""
     window = text[start : start + 300]
     skipped = len(window) - len(window.lstrip())
     return " " * skipped + window[skipped:].split("\n", 1)[0]

@@ -1,8 +1,8 @@
-r"""Find the numbers that a text holds, and read what each is worth, exactly.
+r"""Find the numbers in a text, and their exact values.
 
-Read are thousands separators, decimals (also `.5`), fractions (`3/4`, `2 1/2`, `\frac{3}{4}`, `¾`), powers,
-scientific notation, percent, `70k` and `1.5 million` and `3万`, signs in every usual dash, currency, and
-digits of any script, full-width ones too. All patterns take time in proportion to the text.
+Supported are thousands separators, decimals (also `.5`), fractions (`3/4`, `2 1/2`, `\frac{3}{4}`, `¾`),
+powers, scientific notation, percent, `70k`, `1.5 million` and `3万`, every usual minus sign, currencies, and
+digits of any script, including full-width ones. All patterns take time linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from aisb_evaluator_text._groups import fold
 from aisb_evaluator_text._units import AFTER, UNIT_LETTERS, factors, word_fraction
 
 MOST_DIGITS = 400
-"""Numbers with more digits, or of a higher power of ten, are kept as text: no answer is that long."""
+"""Numbers with more digits, or with a larger exponent, are kept as text: no answer is that long."""
 
 
 class FoundNumber(NamedTuple):
-    """A number in a text: as plain text (ASCII digits, no separators, no currency), its place, its readings.
+    """A number in a text: its plain form (ASCII digits, no separators, no currency), span, and readings.
 
-    `readings` has the value first. For percent and for `70 thousand` the bare number is a second reading,
-    since answers often repeat the unit that the question asked for. None for a time, a date, a ratio.
+    `readings` begins with the value. For percent and for `70 thousand` the bare number is a second reading,
+    since answers often repeat the unit of the question. A time, a date or a ratio has no value.
     """
 
     text: str
@@ -86,14 +86,14 @@ def find_numbers(text: str) -> Iterator[FoundNumber]:
         number = _number(folded, match)
         if number:
             if held and held.start < number.start:
-                yield held  # unless the number after it is the rest of it: "3 hours 20 minutes"
+                yield held  # unless the next number completes it: "3 hours 20 minutes"
             held = number
     if held:
         yield held
 
 
 def find_last(text: str, most: int = 64) -> Iterator[FoundNumber]:
-    """Yield the last numbers of a text, the last one first; cheaper than `find_numbers`."""
+    """Yield the last numbers of a text in reverse order; cheaper than `find_numbers`."""
     folded = fold(text)
     before = len(text)
     for match in reversed(deque(_TOKEN.finditer(folded), maxlen=most)):
@@ -104,7 +104,7 @@ def find_last(text: str, most: int = 64) -> Iterator[FoundNumber]:
 
 
 def _number(text: str, match: re.Match[str]) -> FoundNumber | None:
-    """Return the number of a token with its sign and unit; None for an exponent, or a part of a name."""
+    """Return the number of a token with its sign and unit; None for an exponent or a part of a name."""
     start, end = match.span()
     if match["odd"]:
         return FoundNumber(_plain(match[0]), start, end)
@@ -158,16 +158,16 @@ def _evaluate(text: str, number: FoundNumber, before: str, prefix: re.Match[str]
 
 
 def _in_name(before: str, prefix: re.Match[str] | None) -> bool:
-    """Return whether what stands before makes a number a part of a name (`x1`), unlike a currency."""
+    """Return whether the preceding text makes a number part of a name (`x1`), unlike a currency."""
     last = before[-1:]
     attached = last.isascii() and (last.isalpha() or last == "_")
     return attached and not (prefix and prefix["currency"]) and not _COMMAND.search(before)
 
 
 def _with_unit(text: str, number: FoundNumber, *, signed: bool, paid: bool) -> FoundNumber:
-    """Return a number with its unit; unless it has a sign, also as the rest of "3 hours 20 minutes".
+    """Return a number with its unit; without a sign, it may complete a quantity like "3 hours 20 minutes".
 
-    `paid` says that a currency stands before it, so that a letter is a unit: $2B, and no 2B.
+    `paid`: a currency precedes it, so that a letter is a unit: $2B, but not 2B.
     """
     whole = None if signed else join_compound(text, number.start, number.end, number.readings[0])
     if whole:
@@ -202,7 +202,7 @@ def _multiplied(number: FoundNumber, after: re.Match[str], *, paid: bool) -> Fou
 
 
 def _sign(start: int, before: str, prefix: re.Match[str] | None) -> int | None:
-    """Return where the minus sign of the number at `start` stands; None for a hyphen, a range, a bullet."""
+    """Return the position of the minus sign of the number at `start`; None for a hyphen, range or bullet."""
     if not prefix:
         return None
     inner = bool(prefix["inner"])
@@ -226,7 +226,7 @@ def _sign(start: int, before: str, prefix: re.Match[str] | None) -> int | None:
 
 
 def _read(match: re.Match[str], lost: str) -> tuple[str, Fraction] | None:
-    """Return a token as plain text and as a value; None for one too long, or with a denominator of 0."""
+    """Return a token's plain form and value; None if it is too long, or has a denominator of 0."""
     if len(match[0]) > MOST_DIGITS:
         return None
     if match["hour"]:
@@ -271,7 +271,7 @@ def _read_decimal(match: re.Match[str], lost: str) -> tuple[str, Fraction] | Non
 
 
 def _plain(text: str) -> str:
-    """Return digits of any script as ASCII, without what groups thousands."""
+    """Return digits of any script as ASCII, without thousands separators."""
     if text.isascii() and text.isdigit():
         return text
     ascii_digits = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)

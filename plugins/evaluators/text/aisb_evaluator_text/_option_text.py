@@ -1,4 +1,4 @@
-"""Take the option whose words a reply gives for its answer, where no letter is chosen."""
+"""Find the option whose words a reply gives as its answer instead of a letter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BROKEN_OFF = pattern(
     r"|so|we|if|as|than|then|but|not|its|their|this|there|can|will|would|has|have|be|between|into)|的|和|是|因为|所以|但|在|与)\s*$",
     re.IGNORECASE,
 )
-# A bare value stands in any text about numbers, so it must close what the text says.
+# A bare value may occur in any text about numbers, so it must be at the end.
 _VALUE = pattern(r"\W{0,4}[\d.,:/\s]{1,20}(?:\W{0,3}|\s?[^\W\d_]{1,3})|\S{1,2}")
 _CLOSES = pattern(
     r"[)\]}*_`\"'”’»」$\\]{0,6}(?:\s?(?:[^\W\d_]{1,15}|[%°])){0,2}\s?[.!。)\]}*_`\"'”’»」$\\]{0,6}\s*$"
@@ -32,7 +32,7 @@ _LEADS_TO_VALUE = pattern(
 
 
 class OptionText(NamedTuple):
-    """The letter of an option, and where its words stand."""
+    """The letter of an option, and the span of its words."""
 
     letter: str
     start: int
@@ -40,9 +40,9 @@ class OptionText(NamedTuple):
 
 
 def find_option_text(text: str, sample: Sample, letters: str) -> OptionText | None:
-    """Return the option whose words, and no other's, the text consists of or has in its last line.
+    """Return the only option whose words are the whole text or occur in its last line.
 
-    None if the text breaks off, says that no option is right, or denies something before the words.
+    None if the text is truncated, rejects all options, or denies something before the words.
     """
     end = len(text.rstrip())
     line_start = text.rfind("\n", 0, end) + 1
@@ -53,7 +53,7 @@ def find_option_text(text: str, sample: Sample, letters: str) -> OptionText | No
         at = _find_words(line, words)
         if at >= 0:
             matches.append(OptionText(letter, at, at + len(words)))
-    # An option that is part of another ("iron", "iron oxide") gives way to it.
+    # The longer option wins if one contains another ("iron", "iron oxide").
     longest = [
         one
         for one in matches
@@ -71,7 +71,7 @@ def find_option_text(text: str, sample: Sample, letters: str) -> OptionText | No
 
 
 def _find_words(line: str, words: str) -> int:
-    """Return where the words stand last in a line, as words of their own; -1 where they do not."""
+    """Return the last position of the words in a line, as whole words; -1 if there is none."""
     at = line.rfind(words) if words else -1
     if at < 0 or (
         at
@@ -84,7 +84,7 @@ def _find_words(line: str, words: str) -> int:
 
 
 def _in_formula(line: str, found: OptionText) -> bool:
-    """Return whether words stand inside a formula that holds more than they do."""
+    """Return whether words are only a part of a formula."""
     if line[: found.start].count("$") % 2 == 0:
         return False
     begin, stop = line.rfind("$", 0, found.start) + 1, line.find("$", found.end)
@@ -93,7 +93,7 @@ def _in_formula(line: str, found: OptionText) -> bool:
 
 
 def _is_said(line: str, found: OptionText, words: str) -> bool:
-    """Return whether the words stand in a finished sentence, and a bare value at its end."""
+    """Return whether the words are in a finished sentence, and a bare value at its end."""
     after = line[found.end :]
     if not _VALUE.fullmatch(words):
         return bool(_SENTENCE_ENDS.search(after)) or not _BROKEN_OFF.search(line)

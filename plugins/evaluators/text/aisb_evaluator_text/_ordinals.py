@@ -1,6 +1,6 @@
-"""Take the option that a text names by its place: "the second option", 第二个选项, "Option 2".
+"""Find the option that a text names by its position: "the second option", 第二个选项, "Option 2".
 
-Only what is announced or judged counts: a place that a text merely mentions is none.
+Only an announced or judged position counts, not one that the text merely mentions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _WHOLE = pattern(
     rf"\W{{0,4}}(?:(?:option|choice) #?|选项 ?|第)(?P<place>\d|[{CHINESE}])(?:个?选?项)?\W{{0,4}}",
     re.IGNORECASE,
 )
-# What the naming of a place can begin with, in lower case.
+# The possible first words of the name of a position, in lower case.
 _BEGINS = pattern(
     rf"\b(?:answer|choice\b|choose|select|pick|go with|the (?:{_ENGLISH}) |option )|第|答案|选|应|正确"
 )
@@ -45,7 +45,7 @@ _PLACED = pattern(
 
 
 class PlaceValue(NamedTuple):
-    """An option that is named by its place, and where its name stands; `rule` is where the naming begins."""
+    """An option named by its position, and the span of that name; `rule` is the start of the statement."""
 
     letter: str
     start: int
@@ -54,7 +54,7 @@ class PlaceValue(NamedTuple):
 
 
 def places(text: str, letters: str) -> Iterator[PlaceValue]:
-    """Yield the options that a text announces by their place."""
+    """Yield the options that a text announces by their position."""
     whole = _WHOLE.fullmatch(text) if len(text) < 24 else None
     if whole and 1 <= _number(whole["place"], len(letters)) <= len(letters):
         yield PlaceValue(letters[_number(whole["place"], len(letters)) - 1], *whole.span("place"), 0)
@@ -82,7 +82,7 @@ _SEVERAL = pattern(
 
 
 def has_several(text: str, letters: str) -> Iterator[tuple[int, int]]:
-    """Yield where a text announces several letters in one: 答案：AC."""
+    """Yield the spans of several letters announced as one: 答案：AC."""
     for match in _SEVERAL.finditer(text):
         said = match["letters"]
         if set(said) <= set(letters) and list(said) == sorted(set(said)):

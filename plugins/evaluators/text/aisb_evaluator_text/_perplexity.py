@@ -1,4 +1,4 @@
-"""How well a model foretells texts: perplexity of tokens, words and bytes, and bits a byte."""
+"""How well a model predicts texts: perplexity by token, word and byte, and bits per byte."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Perplexity(Evaluator):
         self.counted = counted
 
     def score(self, answer: str | None, sample: Sample) -> Score:
-        """Keep one text's log-likelihood and counts; the value is a token's mean probability."""
+        """Store one text's log-likelihood and counts; the value is the mean probability of a token."""
         del answer
         found: Sequence[Logprob] = sample.fields.get("logprobs") or ()
         text = sample.fields.get(self.counted)
@@ -47,7 +47,7 @@ class Perplexity(Evaluator):
         return Score(exp(min(0.0, one.total / max(1, one.tokens))), outcome="correct", details=details)
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
-        """Return the figures over all texts that were scored."""
+        """Return the metrics over all scored texts."""
         scored = [score.details for score in scores if "log_likelihood" in score.details]
         if not scored:
             return []
@@ -65,7 +65,7 @@ class Perplexity(Evaluator):
 
 
 def _exp(nats: float) -> float:
-    """Return e to a power, which is infinite for a text that a model holds to be all but impossible."""
+    """Return e to a power; infinite on overflow, for a text that the model considers nearly impossible."""
     try:
         return exp(nats)
     except OverflowError:

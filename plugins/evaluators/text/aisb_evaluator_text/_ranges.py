@@ -1,4 +1,4 @@
-"""Tell where a text gives several numbers for one: `5-7`, "between 5 and 7", "3 or 5", `18 ± 2`."""
+"""Detect several numbers in the place of one: `5-7`, "between 5 and 7", "3 or 5", `18 ± 2`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ENDS = pattern(
 
 
 def is_range(text: str, numbers: Sequence[FoundNumber], *, stated: bool) -> tuple[int, int] | None:
-    """Return the span of two numbers that are given for one; None if the first stands alone.
+    """Return the span of two numbers in the place of one; None if the first stands alone.
 
     `numbers` has the first number and those after it. Where a text states its answer (`stated`), "to" and a
     comma join them too; elsewhere "from 5 to 18" and "5, 18" are how a story goes.
@@ -72,11 +72,11 @@ def _are_range(text: str, first: FoundNumber, second: FoundNumber, *, stated: bo
     joined = _TO.fullmatch(between)
     dash = joined and joined["dash"]
     if joined and (stated or (" " not in between if dash else _is_estimate(text, first, between))):
-        # 18 - 20 may go on: "18 - 20 more than that".
+        # 18 - 20 may continue: "18 - 20 more than that".
         ends = not dash or " " not in between or _ENDS.fullmatch(after)
         return bool(ends) and not _PRECISION.match(after)
     listed = stated and _AND.fullmatch(between) and _ENDS.fullmatch(after)
-    # Words behind the second number make it another thing: "18, 2 more", "5 and 3 quarters".
+    # Words after the second number make it something else: "18, 2 more", "5 and 3 quarters".
     return bool(listed) and not any(c.isalpha() for c in after.replace("and", ""))
 
 
@@ -89,7 +89,7 @@ def _is_estimate(text: str, first: FoundNumber, between: str) -> bool:
 
 
 def _same_value(first: FoundNumber, second: FoundNumber) -> bool:
-    """Return whether two numbers have one value, the second perhaps rounded: "1/3 or 0.33"."""
+    """Return whether two numbers have the same value, the second perhaps rounded: "1/3 or 0.33"."""
     return any(
         left == right or abs(left - right) * 200 < abs(left)
         for left in first.readings
@@ -98,7 +98,7 @@ def _same_value(first: FoundNumber, second: FoundNumber) -> bool:
 
 
 def in_several(text: str, last: FoundNumber) -> tuple[int, int] | None:
-    """Return the span of the alternatives that the last number closes; None if it stands alone."""
+    """Return the span of the alternatives that end with the last number; None if it stands alone."""
     start = max(0, last.start - 40)
     while 0 < start < last.start and text[start : start + 1].isdigit():
         start += 1  # not in the middle of a number
@@ -110,5 +110,5 @@ def in_several(text: str, last: FoundNumber) -> tuple[int, int] | None:
 
 
 def without_labels(said: str) -> str:
-    """Return alternatives without the names of unknowns: "3 or x = 5" would be read as an equation for 5."""
+    """Remove the names of unknowns from alternatives: "3 or x = 5" would be read as an equation for 5."""
     return re.sub(r"[A-Za-z]\s?=\s?", "", said)

@@ -1,4 +1,4 @@
-"""Read numbers that are written as words: `eighteen`, `two hundred and five`, `十八`, `百分之五十`."""
+"""Read numbers written as words: `eighteen`, `two hundred and five`, `十八`, `百分之五十`."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _english_whole(words: str) -> int | None:
             total, current = total + max(1, current) * _SCALES[word], 0
         else:
             value = _WORDS[word]
-            # "twenty one" is one number; "five six" are two, and not for us to join.
+            # "twenty one" is one number; "five six" are two, which are not joined.
             if current % 100 and not (value < 10 and 20 <= before < 100):
                 return None
             current += value

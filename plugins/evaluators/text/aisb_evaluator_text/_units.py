@@ -1,4 +1,4 @@
-"""What stands behind a number and belongs to its value: percent, 万, "million", $2B, "and a half"."""
+"""Text after a number that is part of its value: percent, 万, "million", $2B, "and a half"."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def word_fraction(top: str, part: str) -> Fraction:
 
 
 def factors(unit: str) -> tuple[int, ...]:
-    """Return what a unit may stand for: mil is a thousand in Spanish, and short for a million in English."""
+    """Return the possible factors of a unit: mil is a thousand in Spanish, and a million in English."""
     if unit == "mil":
         return (10**3, 10**6)
     if unit in _UNITS:
