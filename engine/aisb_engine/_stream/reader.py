@@ -1,13 +1,13 @@
 """Read one HTTP/1.1 reply while it arrives: its framing, its events, and the chunks in them.
 
 `StreamReader` is the only reader of replies, and this file its specification; aisb-speedups compiles it.
-Bytes come in pieces, cut anywhere, with stamps; a chunk has the stamp of the piece that completed it.
+Bytes arrive in pieces, cut anywhere, each with a stamp; a chunk has the stamp of the piece that completes it.
 
-- Framing: RFC 9112. A body is chunked, sized, or ends with its connection; gzip and deflate are undone.
-- Events: https://html.spec.whatwg.org/multipage/server-sent-events.html; also, a last event without its blank
-  line counts, and comments are chunks of kind "keepalive". Or JSON values, each ended by a newline or a NUL.
-- Chunks: each event is parsed as JSON and given to the backend's `decode`. Most events differ in their text
-  and a running count: the bytes around those are learnt (the template) where the backend `copies_text`.
+- Framing: RFC 9112. A body is chunked, sized, or ends with the connection; gzip and deflate are decoded.
+- Events: https://html.spec.whatwg.org/multipage/server-sent-events.html, but a last event without a blank line
+  counts, and comments are chunks of kind "keepalive". Or JSON values, each ended by a newline or a NUL.
+- Chunks: each event is parsed as JSON and decoded by the backend. Most events differ only in their text and a
+  running count; if the backend `copies_text`, the reader learns the bytes around those (the template).
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from .kind import BOM, DOCUMENT, EVENTS, UNKNOWN, VALUES, is_stream, only_commen
 from .known import KnownEvents
 from .lines import SIZES, check_line, read_size
 
-MISSES: Final = 8  # events in a row without a match, after which nothing is learnt: some differ elsewhere
-FOLD: Final = 32  # matches, after which older chunks are packed: ten thousand replies may be in memory
-CR: Final = 13  # a number: Python looks for one in bytes ten times as fast as for b"\r"
+MISSES: Final = 8  # events in a row without a match, after which learning stops: some differ elsewhere
+FOLD: Final = 32  # matches after which older chunks are packed: memory may hold ten thousand replies
+CR: Final = 13  # an int: Python finds it in bytes ten times as fast as b"\r"
 loads: Final = orjson.loads
 
 
 class StreamReader:
-    """Reads one reply: `feed` it pieces, `close` it when the connection closes, `end` it when all has come.
+    """Reads one reply: `feed` pieces, `close` when the connection closes, and `end` after the last piece.
 
-    `backend` decodes events; without one the body is kept. `sink` gets each chunk as it is read, without a
-    template. `known` are events of the service's earlier replies. Stamps are in nanoseconds, None until they
-    come; `failure` says why it cannot be read.
+    `backend` decodes events; without one, the reader stores the body. `sink` receives each chunk, and turns
+    the template off. `known` holds events of the service's earlier replies. Stamps are in nanoseconds, None
+    if not yet taken; `failure` is set if the reply cannot be read.
     """
 
     def __init__(
@@ -57,48 +57,48 @@ class StreamReader:
         self.headers_ns: int | None = None
         self.last_ns: int | None = None
         self.done_ns: int | None = None
-        self.body_ns: int | None = None  # when the body came last
-        self.keep_alive: bool = False  # the connection can carry another request
+        self.body_ns: int | None = None  # when the latest bytes of the body arrived
+        self.keep_alive: bool = False  # the connection can be used again
         self.failure: Failure | None = None
-        self.done: bool = False  # [DONE] came
+        self.done: bool = False  # the last event has arrived, such as [DONE]
         self.streamed: bool = True
         self.decoder: Decoder | None = None
         self.max_reply: int = LARGEST_REPLY  # bytes, decompressed
         self.max_head: int = LONGEST_HEAD
         self.columns = Columns()
         self._state: int = HEAD
-        self._rest: bytes = b""  # the beginning of a line that is not whole yet
-        self._left: int = 0  # bytes of the body, or of its chunk, that are still to come
+        self._rest: bytes = b""  # the beginning of an incomplete line
+        self._left: int = 0  # bytes of the body, or of its chunk, that are missing
         self._size_format: bytes = b"%x\r\n"
         self._decode = backend.decode if backend else problems.no_events
         self._statuses = backend.error_statuses if backend else {}
         self._sse: bool = backend is not None and backend.stream_format == "sse"
         self._sink, self._known = sink, known
         self._kind: int = DOCUMENT if backend is None else UNKNOWN
-        self._body: list[tuple[int, bytes]] = []  # a document, or the beginning of a body of unknown kind
-        self._start: bool = True  # a byte order mark may come
+        self._body: list[tuple[int, bytes]] = []  # a document, or a body whose kind is still unknown
+        self._start: bool = True  # a byte order mark may follow
         self._between: bool = True  # the next byte begins an event
-        self._after_cr: bool = False  # an LF that comes next belongs to a line that has ended
-        self._line: list[bytes] = []  # the parts of a line that has not ended
-        self._data: list[bytes] = []  # the data lines of an event that has not ended
-        self._is_error: bool = False  # the event that has not ended is named as an error
+        self._after_cr: bool = False  # a following LF belongs to the line that CR has ended
+        self._line: list[bytes] = []  # the parts of an incomplete line
+        self._data: list[bytes] = []  # the data lines of an incomplete event
+        self._is_error: bool = False  # the name of the incomplete event is that of an error
         self._last_is_final: bool = backend is not None and backend.stream_end == "final"
         self._had_event: bool = False
         self._learns: bool = backend is not None and backend.copies_text and sink is None
-        self._before = self._after = b""  # the template: what stands before the text of an event, and after
-        self._counted: CountedTail | None = None  # what stands between, where events say a running count
-        self._texts: list[str] = []  # where the text of a match belongs
+        self._before = self._after = b""  # the template: the bytes before and after the text
+        self._counted: CountedTail | None = None  # the bytes between, if events have a running count
+        self._texts: list[str] = []  # the column for the text of matches
         self._stamps: list[int] = self.columns.stamps
         self._text_kind: ChunkKind = "content"
-        self._misses = self._matches = 0  # since the latest other chunk
-        self._matching: bool = False  # the next piece may be one whole event that matches
-        self._piece_starts: dict[int, bytes] = {}  # what such a piece begins with, by its length
+        self._misses = self._matches = 0  # matches since a decoded chunk, misses since a match
+        self._matching: bool = False  # the next piece may be exactly one event that matches
+        self._piece_starts: dict[int, bytes] = {}  # the first bytes of such a piece, by its length
         self._piece_end: bytes = b""
 
     def feed(self, stamp: int, data: bytes) -> bool:
-        """Read what comes. Return whether the reply is whole (its HTTP may not be), or cannot be read on."""
+        """Read a piece. Return True if the last event came, or the HTTP reply has ended or is invalid."""
         self.last_ns = stamp
-        if self._matching:  # the framing of a piece that matches need not be read
+        if self._matching:  # a piece that matches needs no parsing of its framing
             length = len(data)
             start = self._piece_starts.get(length)
             if start is None:
@@ -121,13 +121,13 @@ class StreamReader:
         return self.done or self._state == ENDED
 
     def close(self) -> bool:
-        """Take note that the connection has closed. Return whether the reply is whole all the same."""
+        """Record that the connection is closed. Return whether the HTTP reply is complete."""
         if self._state == UNTIL_CLOSE:
             self._state, self.done_ns = ENDED, self.last_ns
         return self._state == ENDED
 
     def begin(self, status: int, headers: Mapping[str, str], stamp: int) -> None:
-        """Take the head of a reply from a client that reads the framing itself; then `feed` is the body."""
+        """Set the head, for a client that parses the framing itself; then `feed` only takes the body."""
         self._begin_body(Head(status, headers, None, keep_alive=False), stamp)
 
     def _read_framing(self, data: bytes, stamp: int) -> None:
@@ -142,7 +142,7 @@ class StreamReader:
                 at += len(body)
                 if not self._left:
                     self._state = CHUNK_END if state == CHUNK else ENDED
-                    if state == CHUNK and data.startswith(b"\r\n", at):  # nearly always
+                    if state == CHUNK and data.startswith(b"\r\n", at):  # nearly always true
                         self._state = CHUNK_SIZE
                         at += 2
                 self._read_body(body, stamp)
@@ -161,7 +161,7 @@ class StreamReader:
             elif state == UNTIL_CLOSE:
                 self._read_body(data[at:], stamp)
                 return
-            else:  # the reply has ended; what follows was not asked for
+            else:  # the reply has ended; no request belongs to these bytes
                 self.keep_alive = self.keep_alive and not data[at:].strip(b"\r\n")
                 return
 
@@ -171,7 +171,7 @@ class StreamReader:
             self._rest = data[at:]
             return len(data)
         head = parse_head(data[at:end])
-        if head.status >= 200:  # else it is an interim reply, and the real one follows
+        if head.status >= 200:  # otherwise an interim reply, and the final one follows
             self._begin_body(head, stamp)
         return end
 
@@ -189,7 +189,7 @@ class StreamReader:
             self._state, self._left = SIZED if length else ENDED, length
 
     def _keep_line(self, data: bytes, at: int) -> int:
-        """Keep the beginning of a line until the rest of it comes."""
+        """Store the beginning of a line until the rest arrives."""
         self._rest = data[at:]
         check_line(self._rest.removesuffix(b"\r"))
         return len(data)
@@ -218,7 +218,7 @@ class StreamReader:
     # The body: a document, events, or JSON values.
 
     def document(self) -> bytes:
-        """Return what came of a body that is no stream."""
+        """Return the bytes of a body that is no stream."""
         return b"".join([data for _, data in self._body])
 
     def _read_body(self, data: bytes, stamp: int) -> None:
@@ -226,7 +226,7 @@ class StreamReader:
             return
         self.body_ns = stamp
         if self._kind == UNKNOWN and self._sse and not self._body and data.startswith(b"data:"):
-            self._kind = EVENTS  # as nearly all streams begin
+            self._kind = EVENTS  # nearly all streams begin like this
         if self._kind == EVENTS:
             self._read_events(data, stamp)
         elif self._kind == VALUES:
@@ -234,9 +234,9 @@ class StreamReader:
         else:
             self._body.append((stamp, data))
             if self._kind == UNKNOWN and shows_kind(self.document()):
-                self._tell_kind()
+                self._decide_kind()
 
-    def _tell_kind(self) -> None:
+    def _decide_kind(self) -> None:
         self._kind = DOCUMENT
         if is_stream(self.document(), self.headers.get("content-type", ""), sse=self._sse):
             self._kind = EVENTS if self._sse else VALUES
@@ -262,7 +262,7 @@ class StreamReader:
     def _read_lines(self, data: bytes, stamp: int) -> None:
         if self._after_cr and data.startswith(b"\n"):
             data = data[1:]
-        for part in data.splitlines(keepends=True):  # of bytes: at LF, CR and CRLF only
+        for part in data.splitlines(keepends=True):  # bytes are split at LF, CR and CRLF only
             line = part.rstrip(b"\r\n")
             self._line.append(line)
             if len(line) < len(part):
@@ -290,7 +290,7 @@ class StreamReader:
             self._add(stamp, Chunk("keepalive"))
 
     def _read_values(self, data: bytes, stamp: int) -> None:
-        *ended, rest = data.replace(b"\0", b"\n").split(b"\n")  # JSON holds neither, as services write it
+        *ended, rest = data.replace(b"\0", b"\n").split(b"\n")  # services write JSON without either
         for part in ended:
             self._line.append(part)
             value = b"".join(self._line).strip()
@@ -301,7 +301,7 @@ class StreamReader:
     # Chunks.
 
     def read_event(self, payload: bytes, stamp: int) -> None:
-        """Read the data of one event, or a document: take its text by the template, or decode it."""
+        """Read the data of one event, or a document: extract its text with the template, or decode it."""
         if self.failure is not None or not (payload or self._is_error):
             self.done = self.done or payload == b"[DONE]"
             return
@@ -320,7 +320,7 @@ class StreamReader:
                 self.done = self.done or (self._last_is_final and chunk.finish_reason is not None)
                 if self._learns:
                     self._learn(payload, chunk)
-        except RAISED as error:  # this one request fails, and is counted
+        except RAISED as error:  # only this request fails, and the run counts it
             self.failure = None if self.done else problems.unreadable(payload, error, self.status)
 
     def _decode_event(self, payload: bytes) -> Chunk | None:
@@ -350,7 +350,7 @@ class StreamReader:
             self._sink(new)
 
     def _add_match(self, stamp: int, literal: bytes) -> bool:
-        """Add a chunk that is new in its text and count alone. Return False when the bytes are not those."""
+        """Add a chunk whose text and count alone are new. Return False if the bytes are something else."""
         try:
             text = self._counted.read(literal, self.columns.counts) if self._counted else loads(literal)
         except ValueError:
@@ -369,7 +369,7 @@ class StreamReader:
             self._matches = self._misses = 0
 
     def _learn(self, payload: bytes, chunk: Chunk) -> None:
-        """Take the template from an event that did not match, when it is not the first of its kind."""
+        """Learn the template from an event that did not match, unless it is the first of its kind."""
         self._misses += 1
         if self._misses > MISSES:
             self._learns = self._matching = False
@@ -382,15 +382,15 @@ class StreamReader:
                 self._piece_end = self._after + (b"\n\n" if self._state == UNTIL_CLOSE else b"\n\n\r\n")
 
     def answer_began(self) -> bool:
-        """Say whether more came of the body than comments."""
+        """Return whether the body so far holds more than comments."""
         if self._had_event or self._data:
             return True
         return not only_comments(b"".join(self._line) or self.document())
 
     def end(self) -> bytes:
-        """Take note that nothing more comes. Return the document, or the event that was not ended."""
+        """Finish reading. Return the document, or the bytes of an incomplete last event."""
         if self._kind == UNKNOWN:
-            self._tell_kind()
+            self._decide_kind()
         self._count_matches()
         self.streamed = self._kind != DOCUMENT
         line = b"".join(self._line)
