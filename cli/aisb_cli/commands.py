@@ -21,7 +21,7 @@ def aisb_commands() -> list[Command]:
         "data": "List the data sets of tasks, check them, and download them.",
         "plugins": "Show the installed plugins and what they offer.",
         "config": "Write a configuration file to start from.",
-        "doctor": "Check this machine and services, and tell what to fix.",
+        "doctor": "Check this machine and services, and say what to fix.",
         "completion": "Let the Tab key complete commands, options and names.",
     }
     return [

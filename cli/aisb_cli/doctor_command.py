@@ -1,4 +1,4 @@
-"""`aisb doctor`: check this machine, the installation and services, and tell what to fix."""
+"""`aisb doctor`: check this machine, the installation and services, and say what to fix."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ STATE_MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX"
     "model",
     metavar="NAME",
     shell_complete=complete_models,
-    help="Model file for requests to it [default: by its pages].",
+    help="Model file for requests to the service [default: detected].",
 )
 @click.option(
-    "--launcher", metavar="NAME", help="Look at where this launcher places workers, as at a Ray cluster."
+    "--launcher", metavar="NAME", help="Also check where this launcher places workers, such as a Ray cluster."
 )
-@shared.sets("An option of the launcher, as launcher.address=auto.")
+@shared.sets("An option of the launcher, such as launcher.address=auto.")
 @shared.model_name
 @shared.api_key_env
 @click.option(
     "--determinism",
     is_flag=True,
-    help="Ask each service the same problems again and again, alone and under load, at temperature 0.",
+    help="Send the same problems several times, alone and under load, at temperature 0.",
 )
 @click.option(
     "--prompts",
@@ -48,7 +48,7 @@ STATE_MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX"
     default=24,
     show_default=True,
     metavar="N",
-    help="Problems of --determinism, each asked six times.",
+    help="Problems for --determinism; each is sent six times.",
 )
 @shared.work_dir("Parent of future run folders.")
 @shared.data_dir
@@ -69,10 +69,11 @@ def doctor(
     data_dir: Path | None,
     as_json: bool,
 ) -> int:
-    """Check this machine, the installation and services, and tell what to fix.
+    """Check this machine, the installation and services, and say what to fix.
 
-    `FIX` marks what must be fixed, `note` what matters for some runs; below it is what to do. The exit code
-    is 1 if something must be fixed. A service gets at most six short requests, and those of --determinism.
+    `FIX` marks a problem, `note` marks what matters for some runs; the next line says what to do. The exit
+    code is 1 if there is a problem. A service receives at most six short requests, and those of
+    --determinism.
 
     \b
       aisb doctor --url http://127.0.0.1:8000
@@ -83,28 +84,28 @@ def doctor(
     from aisb_cli.doctor.machine import look_at_machine
 
     if determinism and not urls:
-        raise click.UsageError("--determinism asks a service: name it with --url")
+        raise click.UsageError("--determinism sends requests to a service: name it with --url")
     plugins = shared.load_plugins(context)
     found: list[Finding] = []
 
-    def tell(findings: Iterable[Finding]) -> None:
+    def report(findings: Iterable[Finding]) -> None:
         for finding in findings:
             if not as_json:
                 _print(finding, found[-1].area if found else "")
             found.append(finding)
 
-    tell(look_at_machine(plugins, work_dir, data_dir))
+    report(look_at_machine(plugins, work_dir, data_dir))
     if launcher is not None:
         from aisb_cli.doctor.launcher import look_at_launcher
 
-        tell(look_at_launcher(plugins, launcher, sets))
+        report(look_at_launcher(plugins, launcher, sets))
     options = {"model": model_name, "api_key_env": api_key_env}
     for url in urls:
-        tell(_service(url, plugins, model, options))
+        report(_service(url, plugins, model, options))
         if determinism and not any(
             one.state == "problem" and one.area.startswith("service") for one in found
         ):
-            tell(_determinism(url, plugins, model, options, prompts=prompts, work_dir=work_dir))
+            report(_determinism(url, plugins, model, options, prompts=prompts, work_dir=work_dir))
     problems = [finding for finding in found if finding.state == "problem"]
     if as_json:
         click.echo(as_json_text([one._asdict() for one in found]))

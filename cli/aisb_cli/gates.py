@@ -22,13 +22,13 @@ _OPTIONS = (
         "--fail-under",
         multiple=True,
         metavar="TASK=SCORE",
-        help="End with 4 where a score is lower: gsm8k=75, or 75 for all tasks (repeatable).",
+        help="Exit with 4 if a score is lower: gsm8k=75, or 75 for all tasks (repeatable).",
     ),
     click.option(
         "--slo",
         multiple=True,
         metavar="NAME=LIMIT",
-        help="End with 4 where an objective is missed: ttft_p95=500ms, failures=1% (repeatable).",
+        help="Exit with 4 if an objective is missed: ttft_p95=500ms, failures=1% (repeatable).",
     ),
     click.option(
         "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write these checks as JUnit XML."
@@ -37,14 +37,14 @@ _OPTIONS = (
 
 
 def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command these flags."""
+    """Add these options to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 class Check(NamedTuple):
-    """One demand on one subtask, and whether it holds."""
+    """One requirement for one subtask, and whether it is met."""
 
     model: str
     task: str
@@ -55,7 +55,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """What is demanded of a run: least scores by pattern of task names, and objectives of all requests."""
+    """The requirements for a run: minimum scores by pattern of task names, and objectives of all requests."""
 
     least: Mapping[str, float]
     objectives: Sequence[Objective]
@@ -68,7 +68,7 @@ class Gates:
         """Refuse a pattern that names no task of the run.
 
         Raises:
-            UsageError: says which tasks there are.
+            UsageError: the message lists the tasks of the run.
         """
         from aisb import UsageError
         from aisb.helpers import did_you_mean
@@ -82,7 +82,7 @@ class Gates:
                 )
 
     def check(self, run: FinishedRun) -> list[Check]:
-        """Hold a run against what is demanded."""
+        """Check a run against the requirements."""
         return [*self._scores(run), *self._speeds(run)]
 
     def _scores(self, run: FinishedRun) -> Iterator[Check]:
@@ -94,7 +94,7 @@ class Gates:
                 yield Check(model, task, f"score >= {least:g}", holds=False, text="there is no score")
 
     def _least(self, task: str) -> float | None:
-        """Return the least score of a task: by its own name, else by the first pattern that fits."""
+        """Return the minimum score of a task: by its own name, otherwise by the first matching pattern."""
         patterns = (pattern for pattern in self.least if fnmatchcase(task, pattern))
         pattern = task if task in self.least else next(patterns, None)
         return None if pattern is None else self.least[pattern]

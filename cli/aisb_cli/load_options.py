@@ -15,7 +15,10 @@ PRESSURE_SECONDS = 15.0
 
 _OPTIONS = (
     click.option(
-        "--concurrency", type=click.IntRange(1, 64_000), metavar="N", help="Requests in flight, per subtask."
+        "--concurrency",
+        type=click.IntRange(1, 64_000),
+        metavar="N",
+        help="Maximum requests in flight, per subtask.",
     ),
     click.option(
         "--request-rate",
@@ -58,13 +61,16 @@ _OPTIONS = (
         "--num-prompts",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Only N samples of a task; of each group if it has groups; in perf N in all.",
+        help="Send N samples per task, or per group if it has groups; with perf modes, N in total.",
     ),
     click.option(
         "--shuffle", type=int, metavar="SEED", help="Use samples in random order; a larger N extends a run."
     ),
     click.option(
-        "--num-warmups", type=click.IntRange(min=0), metavar="N", help="Requests sent first, not counted."
+        "--num-warmups",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Requests sent before the load, which are not measured.",
     ),
 )
 
@@ -77,7 +83,7 @@ def load_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def load_table(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `[load]` table for these flags; flags that were not given set nothing."""
+    """Return the `[load]` table for these flags; flags that were not passed set nothing."""
     given = {name: flags[name] for name in LOAD_FLAGS if name != "pressure"}
     table = {name: value for name, value in given.items() if value is not None and value is not False}
     if flags["pressure"]:

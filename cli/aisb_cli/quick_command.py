@@ -36,7 +36,7 @@ WIDTH = 100
     "model",
     metavar="NAME",
     shell_complete=complete_models,
-    help="Model file that asks the service [default: by its pages].",
+    help="Model file for requests to the service [default: detected].",
 )
 @shared.model_name
 @shared.api_key_env

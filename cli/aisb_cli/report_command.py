@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "--reporters",
     multiple=True,
     metavar="NAME,…",
-    help="How to show it [default: html, or text where that is not installed].",
+    help="Reporters to use [default: html, or text if html is not installed].",
 )
 @click.option(
     "--set", "sets", multiple=True, metavar="NAME.OPTION=VALUE", help="An option of a reporter (repeatable)."
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 @shared.work_dir()
 @click.pass_context
 def report(context: click.Context, /, **flags: Any) -> int:
-    """Show a run that has ended as one page, or by the reporters that you name.
+    """Show a finished run as one page, or with the reporters that you name.
 
-    RUN is a timestamp, a path, or `latest`. Several performance runs are shown together, in a folder of
-    their own: a page of throughput against latency, and the table as text, CSV, JSON and Markdown.
+    RUN is a timestamp, a path, or `latest`. Several performance runs are shown together, in a new
+    folder: a page of throughput against latency, and the table as text, CSV, JSON and Markdown.
 
     \b
       aisb report latest
@@ -64,7 +64,7 @@ def report(context: click.Context, /, **flags: Any) -> int:
         into = out or _new_folder(work_dir / "reports")
         runs, code = _report_several(folders, names, flags["sets"], into, plugins)
     elif out is not None:
-        raise UsageError("--out is for a report of several runs; that of one run stands in its summary/")
+        raise UsageError("--out is for a report of several runs; that of one run is in its summary/")
     else:
         runs, code = _report_one(folders[0], names, flags["sets"], plugins)
     if not gates:
@@ -80,8 +80,8 @@ def _report_one(
     from aisb_engine import PluginFaults, report_run, reporter_table
 
     faults = PluginFaults(folder)
-    usual = ["html"] if "html" in plugins.names("reporter") else ["text"]
-    finished, files = report_run(reporter_table(folder, names or usual, sets), folder, plugins, faults)
+    default = ["html"] if "html" in plugins.names("reporter") else ["text"]
+    finished, files = report_run(reporter_table(folder, names or default, sets), folder, plugins, faults)
     _print_files(files, faults)
     return [finished], 1 if faults.faults else 0
 
@@ -105,7 +105,7 @@ def _print_files(files: Iterable[Path], faults: PluginFaults) -> None:
 
 
 def _new_folder(parent: Path) -> Path:
-    """Return the path of a new folder named after the time; a second one of a second gets `_2`."""
+    """Return the path of a new folder named after the time; the second one in a second gets `_2`."""
     stamp = datetime.now().astimezone().strftime("%Y%m%d_%H%M%S")
     names = (stamp, *(f"{stamp}_{number}" for number in range(2, 1000)))
     return next(parent / name for name in names if not (parent / name).exists())

@@ -172,7 +172,9 @@ def _refuse_python(path: Path) -> None:
     metavar="S",
     help="Wait up to S seconds for a service that is still loading.",
 )
-@click.option("--max-out-len", type=click.IntRange(min=1), metavar="N", help="Maximum tokens of an answer.")
+@click.option(
+    "--max-out-len", type=click.IntRange(min=1), metavar="N", help="Maximum number of tokens per answer."
+)
 @load_options
 @click.option("--input-len", type=click.IntRange(min=1), metavar="N", help="Tokens in each generated prompt.")
 @under_load_option

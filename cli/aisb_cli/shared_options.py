@@ -30,9 +30,7 @@ only_models = click.option(
 only_tasks = click.option(
     "--task", "tasks", multiple=True, metavar="NAME", help="Only this task (repeatable)."
 )
-model_name = click.option(
-    "--model-name", metavar="NAME", help="Model to request [default: the one that is served]."
-)
+model_name = click.option("--model-name", metavar="NAME", help="Model to request [default: the served one].")
 api_key_env = click.option(
     "--api-key-env", metavar="VARIABLE", help="Environment variable that holds the API key."
 )

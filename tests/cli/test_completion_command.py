@@ -156,7 +156,7 @@ def test_fish_completes_them_too_and_keeps_commas(home):
     names, described = zip(*(line.partition("\t")[::2] for line in offered), strict=True)
     assert [f"aisb {name}" for name in names[:1]] == ["aisb doctor"]
     assert list(names[1:]) == [completed.split()[-1] for _, completed in LINES[1:]]
-    assert described[0] == "Check this machine and services, and tell what to fix."
+    assert described[0] == "Check this machine and services, and say what to fix."
 
 
 @pytest.mark.parametrize("shell", SHELLS)
