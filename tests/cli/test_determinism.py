@@ -43,4 +43,4 @@ def test_answers_that_vary_under_load_are_found_and_taken_into_account(tmp_path:
 def test_determinism_needs_a_service(tmp_path: Path) -> None:
     ended = aisb("doctor", "--determinism", cwd=tmp_path)
     assert ended.returncode == 2
-    assert "--determinism asks a service: name it with --url" in ended.stderr
+    assert "--determinism sends requests to a service: name it with --url" in ended.stderr

@@ -4,8 +4,8 @@
 Bytes arrive in pieces, cut anywhere, each with a stamp; a chunk has the stamp of the piece that completes it.
 
 - Framing: RFC 9112. A body is chunked, sized, or ends with the connection; gzip and deflate are decoded.
-Bytes arrive in pieces, cut anywhere, with stamps. A chunk has the stamp of the piece that completed it.
-  counts, and comments are chunks of kind "keepalive". Or JSON values, each ended by a newline or a NUL.
+- Events: https://html.spec.whatwg.org/multipage/server-sent-events.html; also, a last event without a blank
+  line counts, and comments are chunks of kind "keepalive". Or JSON values, each ended by a newline or a NUL.
 - Chunks: each event is parsed as JSON and decoded by the backend. Most events differ only in their text and a
   running count; if the backend `copies_text`, the reader learns the bytes around those (the template).
 """

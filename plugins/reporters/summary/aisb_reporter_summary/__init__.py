@@ -40,9 +40,9 @@ class Text(Reporter):
     def report_several(self, runs: Sequence[FinishedRun], folder: Path) -> Iterable[Path]:
         """Write `points.txt`, and print the same text."""
         from aisb_reporter_summary._several import points_of
-        from aisb_reporter_summary._several_table import table_text
+        from aisb_reporter_summary._several_table import as_text
 
-        return self._shown(folder / "points.txt", table_text(points_of(runs)))
+        return self._shown(folder / "points.txt", as_text(points_of(runs)))
 
     def _shown(self, file: Path, text: str) -> list[Path]:
         written = [_written(file, text)]
