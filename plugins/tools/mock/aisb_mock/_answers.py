@@ -1,4 +1,4 @@
-"""What the mock server says: right and wrong answers to the questions it knows, seeded text to all others."""
+"""The text of the mock's replies: right or wrong answers to known questions, seeded text for all others."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import orjson
 from aisb import DataError
 
 KEY = 24
-"""How many characters of a question without spaces the index looks at before it compares the whole."""
+"""The number of characters, without spaces, by which questions are indexed."""
 TAIL = 4_000
-"""How many characters may follow the longest question in a prompt."""
+"""The maximum number of characters after a question in a prompt."""
 
 THOUGHTS = (
     "Let us go step by step.",
@@ -43,18 +43,18 @@ STORY = (
 
 
 def share(*what: object) -> float:
-    """Return a number from 0 up to 1 that depends on the values given and on nothing else."""
+    """Return a number in [0, 1) that depends only on the given values."""
     digest = hashlib.blake2b("\0".join(map(str, what)).encode(), digest_size=7).digest()
     return int.from_bytes(digest, "big") / (1 << 56)
 
 
 def token_pieces(text: str) -> list[str]:
-    """Split a text into what the mock counts as tokens: words, each with the space before it."""
+    """Split a text into the mock's tokens: words, each with the space before it."""
     return re.findall(r"\s*\S+", text)
 
 
 class MockAnswers:
-    """The questions that are known, with the answer of each, found again inside a prompt."""
+    """The known questions and their answers, with a search for them inside a prompt."""
 
     def __init__(self, known: Iterable[tuple[str, str]], said: Iterable[tuple[str, str]] = ()) -> None:
         self.said: dict[str, str] = {" ".join(question.split()): reply for question, reply in said}
@@ -75,7 +75,7 @@ class MockAnswers:
                 self._wordless.setdefault(question[: self._key], []).append(question)
 
     def last_question(self, prompt: str) -> str | None:
-        """Return the known question that begins last in the prompt, which is what follows any examples."""
+        """Return the known question that begins last in the prompt, since examples come before it."""
         words = prompt[-self._reach :].split()
         first, found = self._last_by_words(words)
         if not self._wordless:
@@ -102,7 +102,7 @@ class MockAnswers:
     def reply(self, question: str, *, accuracy: float, seed: int, request_seed: object) -> str:
         """Return a chain of thought that ends in an answer: the right one for `accuracy` of all questions.
 
-        A question that came with its reply is answered with that, to the letter.
+        A question with a recorded reply gets exactly that reply.
         """
         if question in self.said:
             return self.said[question]
@@ -117,7 +117,7 @@ class MockAnswers:
 
 
 def wrong_answer(gold: str, others: Sequence[str], rng: Random) -> str:
-    """Return an answer of the same sort as the right one: another number, another letter, another text."""
+    """Return a wrong answer of the same kind: another number, another letter, another text."""
     if re.fullmatch(r"-?\d+(\.\d+)?", gold):
         digits = len(gold.partition(".")[2])
         off = rng.choice((-10, -3, -2, -1, 1, 2, 4, 7, 10, 100))
@@ -133,7 +133,7 @@ def wrong_answer(gold: str, others: Sequence[str], rng: Random) -> str:
 
 
 class Prose:
-    """Seeded text, split beforehand: a slice of it is a reply, and costs nothing to make."""
+    """Seeded text, split in advance, so that a reply is a slice of it and costs nothing."""
 
     def __init__(self, seed: int, length: int = 8_192) -> None:
         rng = Random(seed)
@@ -157,7 +157,7 @@ class Prose:
 
 
 def load_answers(file: str | None) -> MockAnswers:
-    """Load the answers of the demo task, where it is installed, and those of a file."""
+    """Load the answers of the demo task, if it is installed, and those of a file."""
     known: list[tuple[str, str]] = []
     said: list[tuple[str, str]] = []
     if (demo := demo_file()) is not None:

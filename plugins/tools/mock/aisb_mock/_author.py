@@ -1,4 +1,4 @@
-"""How the mock server decides on a reply: its text, its length, its pace, and whether it fails."""
+"""Decide on the mock's reply: its text, its length, its pace, and whether it fails."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from aisb_mock._replies import Ask, Refused, Reply, ToolCall
 MILLISECOND = 1_000_000
 MAX_OUTPUT_TOKENS = 1_000_000
 OTHER_ANSWER = str.maketrans("0123456789ABCDE", "9876543210BCDEA")
-"""What the last token of a corrupted reply has in place of digits and choices."""
+"""Replacements of digits and choices in the last token of a corrupted reply."""
 EXAMPLE_VALUES = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}
 """Arguments of tool calls, by the type that JSON Schema names."""
 
 
 class Pace(NamedTuple):
-    """When the parts of a reply are due, in nanoseconds; `gaps` is what draws the time per token.
+    """When the parts of a reply are due, in nanoseconds; `gaps` draws the time for each token.
 
-    `slowdown` says what is added to it now, since other replies are made at the same time.
+    `slowdown` returns the time to add for other replies in progress.
     """
 
     first: int
@@ -39,7 +39,7 @@ class Pace(NamedTuple):
 
 
 class Author:
-    """Writes replies from the options; all that is random follows from the seed and the request."""
+    """Writes replies by the options; all randomness follows from the seed and the request."""
 
     def __init__(self, options: Behaviour) -> None:
         self.options = options
@@ -55,7 +55,7 @@ class Author:
 
     @property
     def repeats(self) -> bool:
-        """Whether the same request gets the same reply at the same pace, but for the reply's id."""
+        """Whether equal requests get equal replies at the same pace, except for the id."""
         drawn = self.faults.rates or self.faults.schedule or self.options.tool_calls != "none"
         return not drawn and self._ttft.kind == self._tpot.kind == "fixed"
 
@@ -72,7 +72,7 @@ class Author:
         return count
 
     def forget(self) -> None:
-        """Begin to count attempts anew."""
+        """Reset the count of attempts."""
         self._attempts.clear()
 
     def write(self, ask: Ask, question: str, *, known: bool, number: int, model: str) -> Reply:
@@ -147,7 +147,7 @@ class Author:
         if share("corrupt", self.options.seed, question, ask.seed) >= share_corrupted:
             return reply
         *before, last = reply.pieces or [""]
-        if reply.tool is not None:  # arguments that are no JSON any more
+        if reply.tool is not None:  # arguments that are no longer JSON
             tool = reply.tool._replace(arguments=reply.tool.arguments[:-1])
             return replace(reply, tool=tool, pieces=[*before, last[:-1]])
         return replace(reply, pieces=[*before, last.translate(OTHER_ANSWER)])
@@ -193,7 +193,7 @@ def too_long(longest: int, wanted: int, prompt: int) -> Refused:
 
 
 def cut_at_stop(said: list[str], stops: Sequence[str]) -> tuple[list[str], bool]:
-    """Return the tokens before the first stop text, and whether there was one."""
+    """Return the tokens before the first stop string, and whether there was one."""
     if not stops:
         return said, False
     text = "".join(said)

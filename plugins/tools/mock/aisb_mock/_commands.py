@@ -1,4 +1,4 @@
-"""The command that this package brings."""
+"""The command of this package."""
 
 from __future__ import annotations
 

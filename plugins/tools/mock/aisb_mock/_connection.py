@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class HttpMessage(NamedTuple):
-    """A request as it came in; `arrival` is when its last byte did."""
+    """A received request; `arrival` is the time of its last byte."""
 
     method: bytes
     path: str
@@ -29,7 +29,7 @@ class HttpMessage(NamedTuple):
 
 
 class MockConnection(asyncio.Protocol):
-    """Reads requests, and hands each to the server when the reply before it is complete."""
+    """Reads requests, and passes each to the server when the previous reply is complete."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -44,15 +44,15 @@ class MockConnection(asyncio.Protocol):
 
     @property
     def gone(self) -> bool:
-        """Whether the client has gone."""
+        """Whether the client has disconnected."""
         return self._transport is None
 
     def write(self, data: bytes) -> None:
-        """Send bytes, unless the client has gone."""
+        """Send bytes, unless the client has disconnected."""
         if self._transport is None:
             return
         if not self.paused:
-            # Straight to the socket: the event loop's own way there costs as much again as the sending.
+            # Write to the socket directly: the event loop's transport would double the cost.
             try:
                 sent = os.write(self._file, data)
             except BlockingIOError:
@@ -75,7 +75,7 @@ class MockConnection(asyncio.Protocol):
         self.finished()
 
     def finished(self, *, close: bool = False) -> None:
-        """Go on to the next request, or close."""
+        """Continue with the next request, or close."""
         self._delivery = None
         self._busy = False
         if self._transport is None:
@@ -86,7 +86,7 @@ class MockConnection(asyncio.Protocol):
             self._serve(self._waiting.popleft())
 
     def abort(self) -> None:
-        """Close at once, whatever is being sent."""
+        """Close at once, even during a reply."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -106,11 +106,11 @@ class MockConnection(asyncio.Protocol):
             self._delivery.abort()
 
     def pause_writing(self) -> None:
-        """Send no more while the client does not read."""
+        """Pause sending while the client does not read."""
         self.paused = True
 
     def resume_writing(self) -> None:
-        """Go on, with everything that has become due meanwhile."""
+        """Resume sending, with everything that has become due meanwhile."""
         self.paused = False
         if self._delivery is not None:
             self._server.pacer.add(self._delivery, monotonic_ns())

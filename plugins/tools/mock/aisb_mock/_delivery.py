@@ -1,4 +1,4 @@
-"""How a reply of the mock server goes out: what bytes at what time, and where a fault breaks it."""
+"""The delivery of a reply: which bytes are sent when, and where a fault interrupts it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HTML = b"<html><head><title>Welcome</title></head><body><h1>It works</h1><p>No m
 
 
 class DeliveryEnd(Enum):
-    """How a reply ends: it is complete, the connection is closed on it, or nothing more ever comes."""
+    """How a reply ends: complete, by a closed connection, or stalled for ever."""
 
     DONE = auto()
     CLOSE = auto()
@@ -41,7 +41,7 @@ class DeliveryEnd(Enum):
 
 
 Plan: TypeAlias = Iterator[tuple[int, "bytes | DeliveryEnd", int]]
-"""What is due when: (time, bytes or the end, tokens in them)."""
+"""The schedule of a reply: (time, bytes or the end, number of tokens)."""
 
 
 def reply_bytes(status: int, body: bytes, kind: bytes = JSON, extra: bytes = b"") -> bytes:
@@ -87,7 +87,7 @@ def plan_refusal(dialect: Dialect, start: int, refused: Refused, retry_after: fl
 
 
 def faulty(dialect: Dialect, start: int, kind: str, retry_after: float) -> Plan | None:
-    """Return the plan of a fault that leaves nothing of the reply; None for one that breaks it midway."""
+    """Return the plan of a fault that replaces the reply; None for one that interrupts it."""
     if kind.startswith("status-"):
         return plan_refusal(dialect, start, fault_status(kind), retry_after)
     if kind == "html":
@@ -100,7 +100,7 @@ def faulty(dialect: Dialect, start: int, kind: str, retry_after: float) -> Plan 
 
 
 def whole(dialect: Dialect, reply: Reply, pace: Pace, start: int, fault: str | None) -> Plan:
-    """Send a reply in one piece, when its last token would have been made."""
+    """Send a reply in one piece, at the time of its last token."""
     tokens = reply.output_tokens
     due = start + pace.first + sum(_gap(pace, 1) for _ in range(tokens - 1))
     body = dialect.whole(reply)
@@ -120,7 +120,7 @@ def whole(dialect: Dialect, reply: Reply, pace: Pace, start: int, fault: str | N
 
 
 def plan_stream(dialect: Dialect, reply: Reply, pace: Pace, start: int, fault: str | None) -> Plan:
-    """Send a reply event by event, each when its tokens are made; a fault breaks it halfway."""
+    """Send a reply event by event, each at the time of its tokens; a fault interrupts it halfway."""
     yield (
         start,
         b"HTTP/1.1 200 OK\r\n"
@@ -177,7 +177,7 @@ def _broken(dialect: Dialect, due: int, fault: str) -> Plan:
 
 
 class Delivery:
-    """A reply on its way: follows its plan, and notes what was sent when."""
+    """A reply in progress: follows its plan, and records what was sent when."""
 
     __slots__ = ("_connection", "_ended", "_entry", "_finish", "_item", "_plan", "_record", "gone")
 

@@ -1,4 +1,4 @@
-"""How much the mock server takes: slots with a queue, a rate limiter, replies that slow each other."""
+"""The mock's capacity: slots with a queue, a rate limiter, and replies that slow each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the mock server sends: one alarm for all replies, finer than the millisecond of event loops."""
+"""The mock's timing: one alarm for all replies, more precise than the milliseconds of event loops."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Protocol
 
 NS_PER_SECOND = 1_000_000_000
 SLACK = 50_000
-"""What is due within this of each other is sent on one waking, which costs more than the sending."""
+"""Nanoseconds within which due parts are sent on one wake-up, which costs more than the sending."""
 FLAG_ABSOLUTE = 1
 """TFD_TIMER_ABSTIME of timerfd_settime(2)."""
 
 
 class Paced(Protocol):
-    """Something that has things to do at certain times."""
+    """An object with work due at certain times."""
 
     def step(self, now: int) -> int | None:
-        """Do what is due, and return when the next thing is; None when there is none."""
+        """Do the due work; return the time of the next, or None."""
 
 
 class ChunkPacer:
-    """Calls everything added when it is due, in order."""
+    """Calls all added objects when they are due, in order."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -75,7 +75,7 @@ class ChunkPacer:
 
 
 class LoopAlarm:
-    """An alarm of the event loop, which keeps whole milliseconds."""
+    """An alarm of the event loop, with a resolution of a millisecond."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
         self._loop = loop
@@ -94,7 +94,7 @@ class LoopAlarm:
 
 
 class FileAlarm:
-    """A timerfd of Linux: libuv and epoll round a wait to milliseconds, too coarse for a latency of 5."""
+    """A Linux timerfd: libuv and epoll round waits to milliseconds, too coarse for a latency of 5 ms."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
         self._loop = loop

@@ -1,4 +1,4 @@
-"""How the processes of one mock server tell each other what they saw: a line with a path, a JSON reply."""
+"""The protocol between the processes of one mock server: a line with a path, and a JSON reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mock server in a child process, which ends with its parent whatever happens to that."""
+"""A mock server in a child process, which ends with its parent even if that is killed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def start_mock(options: MockOptions | None = None) -> MockProcess:
     """Start a mock server in a child process, and return when it listens.
 
     Raises:
-        ServiceError: it did not start; the message has its own words.
+        ServiceError: it did not start; the message has its error output.
     """
     import subprocess
     import tempfile

@@ -1,4 +1,4 @@
-"""What the mock server received and sent, and when: so that a client's own figures can be checked."""
+"""The record of what the mock received and sent, and when, to check a client's figures."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Replies that were made before and go out again: bytes that are ready, at times that are known.
+"""Replies that are rendered once and sent again: bytes and times are prepared.
 
-A mock that is to be faster than what it measures cannot put events together while hundreds of streams wait.
-Where nothing is drawn for a single reply (latencies, faults), a request that comes again gets the same reply
-but for its id, so that it is rendered once.
+A mock that is to be faster than the client under test cannot build events while hundreds of streams wait. If
+nothing is random for a single reply (latencies, faults), a repeated request gets the same reply except for
+its id, so that it is rendered once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is asked of the mock server and what it replies, in the shape that every dialect translates."""
+"""The protocol-independent request and reply of the mock server, which every dialect translates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Refused(Exception):  # noqa: N818 - a refusal is one of the replies, not a
 
 @dataclass(slots=True)
 class Ask:
-    """A request, as the mock sees it. `prompt` is all of its text; `key` what tells questions apart."""
+    """A request to the mock. `prompt` is its whole text; `key` distinguishes questions."""
 
     prompt: str
     key: str
@@ -51,10 +51,10 @@ class ToolCall(NamedTuple):
 
 @dataclass(slots=True)
 class Reply:
-    """What is answered, split into tokens. `usage` says whether counts are told at all.
+    """A reply, split into tokens. `usage` is whether token counts are reported.
 
-    `echo` is the prompt, for a service that repeats it; `prompt` its tokens with their log-probabilities,
-    where `scores` asks for them.
+    `echo` is the prompt, for a service that repeats it; `prompt` its tokens with their log-probabilities, if
+    `scores` requests them.
     """
 
     number: int
@@ -105,7 +105,7 @@ class Event(NamedTuple):
 
 
 class Dialect(ABC):
-    """How one endpoint of one kind of service speaks."""
+    """The API of one endpoint of one kind of service."""
 
     stream_type: ClassVar[bytes] = b"text/event-stream; charset=utf-8"
     needs_key: ClassVar[bool] = True

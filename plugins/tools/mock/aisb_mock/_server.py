@@ -1,4 +1,4 @@
-"""The mock server itself: which request is answered how."""
+"""The mock server: dispatches requests and answers them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PATHS = {"/v1/models", "/health"} | {path for _, path in WITH_PEERS}
 
 
 class Server:
-    """Answers requests as the options say. `peers` are the private ports of the processes beside it."""
+    """Answers requests by the options. `peers` are the private ports of the other processes."""
 
     def __init__(
         self, options: MockOptions, author: Author, pacer: ChunkPacer, peers: Sequence[int] = ()

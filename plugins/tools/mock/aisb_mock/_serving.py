@@ -1,4 +1,4 @@
-"""How the mock server runs: its sockets, its processes, and what ends it."""
+"""The life of the mock server: its sockets, its processes, and its end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aisb_mock._peers import answer_peers
 from aisb_mock._server import Server
 
 BACKLOG = 4_096
-"""Connections that may wait to be taken; event loops would make it 100."""
+"""The backlog of connections; the event loops' default is 100."""
 
 
 def serve(options: MockOptions, announce: Callable[[str, Author], None]) -> None:
@@ -117,7 +117,7 @@ def _run(
         await loop.create_server(lambda: MockConnection(server), sock=listening, backlog=BACKLOG)
         if private is not None:
             await answer_peers(private, server.serve_peer)
-        # What is loaded stays; looking it through would delay chunks.
+        # Loaded objects stay; a collection over them would delay chunks.
         gc.freeze()
         gc.set_threshold(100_000, 50, 50)
         ready()

@@ -1,6 +1,6 @@
-"""What tests of plugins run against: suites for components, a scripted service, fixtures for pytest.
+"""Tools for the tests of plugins: contract suites for components, a scripted service, pytest fixtures.
 
-Each name is imported by its first use: every command of aisb reads this package's declarations of commands.
+Each name is imported at its first use, because every aisb command loads this package's command declarations.
 """
 
 from __future__ import annotations

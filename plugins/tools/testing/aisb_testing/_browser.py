@@ -1,8 +1,8 @@
-"""A headless Chromium for tests of pages: what they show, what they complain about, what they ask of hosts.
+"""A headless Chromium for tests of pages: their content, console messages, and network requests.
 
 `page = browser(390, 844)` in a test opens a page as large as a phone; `page.open(file)` then waits until the
-page says by `data-state` of its root that it is drawn. At its end the test fails for whatever the page
-complained about, and for each request to a host. No driver is needed: Chromium is asked over a pipe
+`data-state` of the page's root shows that it is drawn. At the end, the test fails for every console error or
+warning of the page, and for every request to a host. No driver is needed: Chromium is controlled over a pipe
 (https://chromedevtools.github.io/devtools-protocol/).
 """
 # ruff: noqa: S101 - what is asserted here fails the test that drives the page
@@ -30,14 +30,14 @@ CHROMIUM_FLAGS = (
     "--remote-debugging-pipe",
 )  # fmt: skip
 IN_FILES = ("file:", "data:", "blob:", "about:")
-"""How addresses begin that no host is asked for."""
+"""The beginnings of addresses that need no host."""
 ERROR_LEVELS = frozenset(("error", "warning", "assert"))
 
 Point = tuple[float, float]
 
 
 class Chromium:
-    """A browser's process, and the pipes to it."""
+    """A browser process and its pipes."""
 
     def __init__(self) -> None:
         assert CHROMIUM is not None, "chromium is not installed: apt install chromium"
@@ -58,7 +58,7 @@ class Chromium:
         self._in = os.fdopen(ours_in, "rb", buffering=0)
         self._held, self._number = b"", 0
         self.events: list[dict[str, Any]] = []
-        """What pages told, in the order of time."""
+        """The events of all pages, in order."""
 
     def send(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
         """Return what a command of the protocol comes to."""
@@ -75,7 +75,7 @@ class Chromium:
         return Page(self, width, height, theme)
 
     def close(self) -> None:
-        """End the browser. Called twice, it does nothing more."""
+        """Close the browser; a second call does nothing."""
         if self._out.closed:
             return
         self._out.close()
@@ -94,7 +94,7 @@ class Chromium:
 
 
 class Page:
-    """A page, and everything it complained about or asked for."""
+    """A page, with its console messages and network requests."""
 
     def __init__(self, chromium: Chromium, width: int, height: int, theme: str | None = None) -> None:
         self._chromium = chromium
@@ -128,12 +128,12 @@ class Page:
 
     @property
     def asked_for(self) -> list[str]:
-        """Every address it asked for, those in files too."""
+        """All requested addresses, including files."""
         return [params["request"]["url"] for params in self._events("Network.requestWillBeSent")]
 
     @property
     def complaints(self) -> list[Any]:
-        """Exceptions, errors and warnings, as they stand on the browser's console."""
+        """Exceptions, errors and warnings on the browser's console."""
         return [
             *(params["exceptionDetails"] for params in self._events("Runtime.exceptionThrown")),
             *(
@@ -145,13 +145,13 @@ class Page:
         ]
 
     def run(self, script: str) -> Any:
-        """Return what a script in the page comes to; a promise is waited for."""
+        """Return the result of a script in the page; a promise is awaited."""
         found = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
     def go(self, url: str, until: str) -> None:
-        """Load an address, and wait until a script comes to something that is true."""
+        """Load an address, and wait until a script's result is true."""
         self.send("Page.navigate", url=url)
         self.until(until)
 
@@ -163,14 +163,14 @@ class Page:
         assert state == "drawn", (said, self.complaints)
 
     def until(self, condition: str, seconds: float = 60) -> None:
-        """Wait until a script comes to something that is true."""
+        """Wait until a script's result is true."""
         ends = time.monotonic() + seconds
         while not self.run(f"Boolean({condition})"):
             assert time.monotonic() < ends, f"never: {condition}"
             time.sleep(0.02)
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
-        """Do with the mouse what the protocol calls `kind`."""
+        """Send a mouse event of the protocol's type `kind`."""
         self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
     def drag(self, start: Point, end: Point) -> None:
@@ -197,16 +197,16 @@ class Page:
         return list(self.run(f"(r => [r.left, r.top, r.width, r.height])({found}.getBoundingClientRect())"))
 
     def picture(self, file: Path, *, whole: bool = True) -> None:
-        """Write what the page looks like to a PNG, as far down as it goes or as far as the window."""
+        """Write a screenshot to a PNG, of the whole page or of the window."""
         width, height = self.run("[innerWidth, innerHeight]")
         if whole:
             self.resize(width, max(height, self.run("document.documentElement.scrollHeight")))
-        self.run("new Promise((done) => setTimeout(done, 500))")  # charts are drawn again, transitions end
+        self.run("new Promise((done) => setTimeout(done, 500))")  # redraws and transitions
         file.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))
         self.resize(width, height)
 
     def close(self) -> None:
-        """Close the page; what it told stays."""
+        """Close the page; its events stay available."""
         self._chromium.send("Target.closeTarget", targetId=self._target)
 
     def _events(self, method: str) -> Iterator[dict[str, Any]]:
@@ -222,7 +222,7 @@ def _shared() -> Chromium:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Chromium]:
-    """One browser for all tests of a process, from whichever conftest.py they have it."""
+    """One browser for all tests of a process, also if several conftest.py import this fixture."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed (apt install chromium): no page was opened")
     yield _shared()
@@ -231,7 +231,7 @@ def chromium() -> Iterator[Chromium]:
 
 @pytest.fixture
 def browser(chromium: Chromium) -> Iterator[Callable[..., Page]]:
-    """Open pages of any size; what a page must never do is looked at in the end."""
+    """Open pages of any size; at the end, check that they caused no messages and no requests."""
     opened: list[tuple[Page, tuple[str, ...]]] = []
 
     def start(

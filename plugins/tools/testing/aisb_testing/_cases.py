@@ -1,4 +1,4 @@
-"""The named checks of the conformance kit: what each looks at, why, and what it found."""
+"""The named checks of the conformance kit, with their reasons and results."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 ExpectedFailures = Mapping[str, str]
-"""Names of checks that may fail, each with the reason why that is right for this component."""
+"""Names of checks that may fail, each with the reason why that is correct for this component."""
 NONE_EXPECTED: ExpectedFailures = MappingProxyType({})
 
 
 class CheckedCase(NamedTuple):
-    """One check of a component, after it was made.
+    """The result of one check of a component.
 
     `name` identifies it within its component, `reason` says why it is made. `problems` is empty if the
     component passes, and has a line for each thing that is wrong otherwise.
@@ -47,11 +47,11 @@ def exception_case(error: Exception) -> CheckedCase:
 
 
 def require(kind: str, cases: Iterable[CheckedCase], expected_failures: ExpectedFailures) -> list[str]:
-    """Return the names of the checks that were made.
+    """Return the names of the checks, if all results are as expected.
 
     Raises:
-        AssertionError: a check failed that was not expected to, or did not fail and was expected to. The
-            message has a line for each problem, and the reason of each check that failed.
+        AssertionError: a check failed unexpectedly, or an expected failure passed. The message has a line for
+            each problem, and the reason of each failed check.
     """
     cases = list(cases)
     lines = [line for case in cases for line in _unexpected(case, expected_failures)]

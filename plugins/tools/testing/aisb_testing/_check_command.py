@@ -1,4 +1,4 @@
-"""`aisb plugins check`: the conformance kit on an installed plugin, each check by name."""
+"""`aisb plugins check`: run the conformance kit on an installed plugin, each check with its name."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check(name: str, expected: tuple[str, ...], failures: bool, as_json: bool) -
         setup = read_setup(name)
         expected_failures = {**setup.expected_failures, **dict(map(_expected, expected))}
         components = list(checked_components(name, setup))
-    except AssertionError as error:  # nothing of this name is installed
+    except AssertionError as error:  # no such plugin is installed
         raise UsageError(str(error)) from error
     known = {f"{one.name}: {case.name}" for one in components for case in one.cases}
     for missing in expected_failures.keys() - known:

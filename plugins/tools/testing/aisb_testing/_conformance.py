@@ -1,4 +1,4 @@
-"""Contract suites for plugins: what an author runs with one line in pytest.
+"""Contract suites for plugins, each called with one line in pytest.
 
     from aisb_testing import check_backend, check_plugin
 
@@ -8,7 +8,7 @@
     def test_the_backend_reads_what_services_send():
         check_backend(Parrot)
 
-Both raise `AssertionError` with everything that is wrong, and return what they looked at.
+Both raise `AssertionError` with all problems, and return the names of the checks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aisb_mock import Dialect
 
 HEAVY = ("torch", "transformers", "pydantic", "httpx", "numpy", "pandas", "sympy", "plotly")
-"""What declaring a plugin must not import: every command loads every plugin."""
+"""Packages that a plugin's declaration must not import, because every command loads every plugin."""
 
 
 def check_plugin(
@@ -56,7 +56,7 @@ def plugin_cases(name: str) -> Iterator[CheckedCase]:
     """
     from aisb_engine import Plugins
 
-    entry_modules(name)  # so that a name that means nothing is said
+    entry_modules(name)  # reports an unknown name
     plugins = Plugins.load()
     entries, commands = _entries(name, "aisb"), _entries(name, "aisb.commands")
     yield from _command_cases(commands)
@@ -90,16 +90,16 @@ def check_backend(
     expected_failures: ExpectedFailures = NONE_EXPECTED,
     **options: Any,
 ) -> list[str]:
-    """Check a backend over real sockets: every kind of stream that services send, and every failure.
+    """Check a backend over real sockets with every kind of stream and failure of services.
 
     The generation parameters that it declares must be those that it sends.
 
-    `dialect` says how its service speaks (a subclass of `aisb_mock.Dialect`); left out, it is
-    found by the path that the backend asks. `options` are given to the factory beside `url`. Call it from an
-    ordinary test, not from a coroutine. Return the names of the cases that were tried.
+    `dialect` is the API of its service (a subclass of `aisb_mock.Dialect`); by default, it is found by the
+    path of the backend's requests. `options` are passed to the factory with `url`. Call it from an ordinary
+    test, not from a coroutine. Return the names of the cases that were tried.
 
     Raises:
-        AssertionError: a case came out otherwise, with what was asked and what came back.
+        AssertionError: a case had another result; the message has the request and the reply.
     """
     import asyncio
 
@@ -199,7 +199,7 @@ ONE_OF = {
     "stream_end": ("finish", "close", "final"),
     "stream_format": ("sse", "json"),
 }
-"""Which words the class attributes of a backend may hold."""
+"""The allowed values of a backend's class attributes."""
 
 KINDS_OF_RUN = {"accuracy", "performance", "several"}
 

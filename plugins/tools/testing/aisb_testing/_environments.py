@@ -1,4 +1,4 @@
-"""The contract suite for environments: what a model may reply must not make an episode raise."""
+"""The contract suite for environments: no reply of a model may make an episode raise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ODD_ARGUMENTS = {
 
 
 class Played(NamedTuple):
-    """What an episode did: what it said after each reply, its state, and what is wrong with any of it."""
+    """A played episode: its messages after each reply, its state, and the problems found."""
 
     said: tuple[Any, ...]
     state: str
@@ -35,7 +35,7 @@ class Played(NamedTuple):
 def check_environment(
     environment: Environment, sample: Sample = NOTHING, *, expected_failures: ExpectedFailures = NONE_EXPECTED
 ) -> list[str]:
-    """Check an environment by replies that models give sooner or later.
+    """Check an environment with the kinds of replies that models give.
 
     An episode must take each of them, return messages or None, have a state that JSON can hold, and do the
     same for the same replies.

@@ -1,4 +1,4 @@
-"""The exchanges that a backend is put through: replies as services send them, whole, late, odd and broken."""
+"""The exchanges of a backend's check: replies as services send them, complete, late, unusual and broken."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ WORDS = ["It", " is", " 42", ",", " I", " am", " quite", " sure", " of", " it"]
 MADE_UP = "aisb_made_up"
 """A parameter that no service knows."""
 ANY_VALUES: Sequence[Any] = (17, 0.25, "low", True, False, [7], ["x"], {"x": 1})
-"""Values that are tried of a parameter about which nothing is known."""
+"""The values tried for an unknown parameter."""
 HALT = object()
 """A step of a script: send nothing more, and keep the connection open."""
 SHUT = object()
 """A step of a script: close the connection at once."""
 STALL_SECONDS = 0.4
-"""Seconds that a client waits which must notice that nothing comes."""
+"""The timeout in seconds of a client that must detect a stalled reply."""
 CLIENT_SECONDS = 60.0
-"""Seconds that any other client waits."""
+"""The timeout in seconds of all other clients."""
 
 Script = Sequence[Any]
 """Bytes to send, seconds to wait, `HALT` or `SHUT`."""
@@ -50,7 +50,7 @@ class UnevenReply(Reply):
 
 @dataclass(slots=True)
 class Case:
-    """One exchange: what is sent, why, and what is to come of it. `failures` are the kinds that are right."""
+    """One exchange: the bytes sent, the reason, the expected result; `failures` are the accepted kinds."""
 
     name: str
     reason: str
@@ -109,7 +109,7 @@ def request_for(backend: HttpBackend) -> Request:
 
 
 def undeclared_parameters(backend: HttpBackend) -> Iterator[str]:
-    """Yield a line for each parameter that `params` declares and `encode` drops, or the other way round."""
+    """Yield a line for each parameter that `params` declares but `encode` drops, and vice versa."""
     if backend.params == "any":
         if not _changes(backend, MADE_UP, 17):
             yield f'params is "any", and {MADE_UP} is not sent; declare the set of names that are'
@@ -118,7 +118,7 @@ def undeclared_parameters(backend: HttpBackend) -> Iterator[str]:
         values = [WELL_KNOWN[name].example] if name in WELL_KNOWN else []
         if not any(_changes(backend, name, value) for value in (*values, *ANY_VALUES)):
             yield f"params declares {name}, which changes nothing of what is sent"
-    if _passes_on(backend, MADE_UP, 17):  # it sends any name, so what it declares cannot be checked
+    if _passes_on(backend, MADE_UP, 17):  # it sends any parameter, so its declaration cannot be checked
         if not backend.params:
             yield 'it sends every parameter that it gets and declares none; write params = "any"'
         return
@@ -132,7 +132,7 @@ def _changes(backend: HttpBackend, name: str, value: Any) -> bool:
     plain = replace(request_for(backend), params={})
     try:
         return backend.encode(replace(plain, params={name: value})) != backend.encode(plain)
-    except UsageError:  # it checks values
+    except UsageError:  # it validates values
         return False
 
 
@@ -202,7 +202,7 @@ def streams(dialect: Dialect, ask: Ask, *, events: bool) -> Iterator[Case]:
 
 
 def documents(dialect: Dialect, ask: Ask) -> Iterator[Case]:
-    """Yield whole replies; a backend that asked for a stream may be given one, too."""
+    """Yield whole replies; even a backend that requests a stream may receive one."""
     for name, reply in (
         ("not streamed", write_exchange(ask, WORDS)),
         ("not streamed, cut by length", write_exchange(ask, WORDS, finish_reason="length")),
@@ -212,7 +212,7 @@ def documents(dialect: Dialect, ask: Ask) -> Iterator[Case]:
 
 
 def failure_cases(dialect: Dialect, ask: Ask, *, sse: bool) -> Iterator[Case]:
-    """Yield every way in which a service fails, with the kinds of failure that are right for each."""
+    """Yield every way in which a service fails, with the accepted failure kinds of each."""
     for status, text in (
         (400, "the prompt is too long: 5000 tokens, the most is 4096"),
         (401, "no such key"),

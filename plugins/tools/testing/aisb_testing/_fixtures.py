@@ -1,4 +1,4 @@
-"""Fixtures for the tests of plugins, which pytest finds where aisb-testing is installed.
+"""Fixtures for the tests of plugins; pytest finds them if aisb-testing is installed.
 
 `mock(accuracy=1, faults=("cut:0.1",))` starts a mock server with these options, and
 `answering({"/v1/models": (200, {"data": []})})` a service that answers by path, for what no mock server says.
@@ -31,7 +31,7 @@ __all__ = ["answering", "browser", "chromium", "data", "make_task", "mock", "plu
 FixtureAnswer = tuple[int, Any] | tuple[int, Any, Mapping[str, str]]
 """Status, body (JSON, or a text as it is), and headers."""
 Answers = Mapping[str, FixtureAnswer | Callable[[Any], FixtureAnswer]]
-"""What is answered by path; a function is given what was posted. Everything else is a 404."""
+"""Answers by path; a function gets the posted body. Any other path is a 404."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -42,7 +42,7 @@ def _client() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep what runs take out of rows in a folder of the tests."""
+    """Use a cache folder of the tests for media that runs extract from rows."""
     os.environ["AISB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
@@ -63,7 +63,7 @@ def mock() -> Iterator[Callable[..., MockProcess]]:
 class Answering:
     """A service that answers by path.
 
-    `asked` keeps the path and headers of each request, `bodies` what was posted.
+    `asked` holds the path and headers of each request, `bodies` the posted bodies.
     """
 
     def __init__(self, answers: Answers, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
@@ -129,7 +129,7 @@ def answering() -> Iterator[Callable[..., Answering]]:
 
 @pytest.fixture
 def scripted() -> Iterator[Callable[..., ScriptedService]]:
-    """Start services that play a script and know the truth."""
+    """Start services that play a script and record what really happened."""
     running: list[ScriptedService] = []
 
     def start(script: Any, **options: Any) -> ScriptedService:

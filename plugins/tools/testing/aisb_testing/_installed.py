@@ -1,8 +1,8 @@
-"""Check an installed plugin as a whole: what it declares, and each component by the suite of its kind.
+"""Check an installed plugin completely: its declarations, and each component with the suite of its kind.
 
-Some components cannot be tried without more: a dataset reads files, an importer another tool's file, and a
-backend with an API of its own needs a dialect that plays its service. The plugin's package has that in a
-folder `conformance`, beside a file `conformance.toml`:
+Some components need more for a check: a dataset needs its files, an importer a file of the other tool, and a
+backend with its own API needs a dialect that simulates its service. The plugin's package has these in a
+folder `conformance`, with a file `conformance.toml`:
 
     [backend.parrot]
     dialect = "aisb_parrot.conformance.dialect:Parrot"
@@ -73,7 +73,7 @@ KEYS = frozenset({"options", "files", "dialect", "sample", "target", "right", "f
 
 
 class CheckedComponent(NamedTuple):
-    """A component and its checks; or `skipped`, the reason why it cannot be tried as it is."""
+    """A component and its checks, or in `skipped` the reason why it cannot be checked."""
 
     name: str
     cases: tuple[CheckedCase, ...] = ()
@@ -110,7 +110,7 @@ def check_installed(name: str) -> list[str]:
     Return the names of the checks, each with its component before it.
 
     Raises:
-        AssertionError: what is wrong, all of it.
+        AssertionError: the message has all problems.
         AisbError: the plugin's `conformance.toml` cannot be read.
     """
     setup = read_setup(name)
@@ -226,7 +226,7 @@ def _backend(component: Component, plugins: Plugins, setup: Setup) -> Iterator[C
     factory = component.factory
     if not (isinstance(factory, type) and issubclass(factory, HttpBackend)):
         raise _Skipped("it is no backend over HTTP, and there is no suite for others")
-    _made(component, plugins, setup)  # so that a missing option is said
+    _made(component, plugins, setup)  # reports a missing option
     dialect = _dialect(table["dialect"]) if "dialect" in table else None
     try:
         yield from asyncio.run(run_exchanges(factory, dialect, table.get("options", {})))
@@ -280,7 +280,7 @@ def _evaluator(component: Component, plugins: Plugins, setup: Setup) -> Iterator
 
 
 async def _answer_a(request: Request) -> Prediction:
-    """Stand for a model that a component asks."""
+    """Answer in place of a model that a component uses."""
     return Prediction(request.sample_id, text="A")
 
 

@@ -1,7 +1,7 @@
-"""Contract suites for the kinds of component that need no service: one line each in pytest.
+"""Contract suites for components that need no service, each called with one line in pytest.
 
-Each returns the names of its checks, and raises `AssertionError` with everything that is wrong. Checks that
-may fail for a good reason are named in `expected_failures`, with the reason.
+Each returns the names of its checks, and raises `AssertionError` with all problems. `expected_failures` names
+checks that may fail, with the reasons.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ODD_TEXTS = {
     "odd characters": "🙂 é \u0000 \ufffd",
     "a marked option": "The answer is (C) 1,234.5 %.",
 }
-"""Outputs that every step and every evaluator meets sooner or later."""
+"""Outputs of models that every postprocessor and evaluator must handle."""
 
 NOTHING = Sample("0", {"question": "How much is 6 x 7?", "answer": "42"}, "42")
 

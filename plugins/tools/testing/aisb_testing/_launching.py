@@ -1,4 +1,4 @@
-"""The contract suite of launchers: small jobs are placed, get messages, end, are stopped, and get lost."""
+"""The contract suite for launchers, with small jobs: placement, messages, end, stop, and loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aisb_testing._cases import NONE_EXPECTED, CheckedCase, ExpectedFailures, re
 
 LauncherCheck: TypeAlias = Callable[[Launcher, Path], Coroutine[Any, Any, list[str]]]
 STEP_SECONDS = 60.0
-"""Seconds that any one step of a launcher may take."""
+"""The timeout in seconds of each step of a launcher."""
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class TrialJob:
         self.writes = (self.folder / f"out-{self.number}",)
 
     async def run(self, channel: Channel, folder: Path | None = None) -> None:
-        """Do what a launcher is tried with."""
+        """Copy the file, follow the messages, and end."""
         source, target = (
             file if folder is None else folder / file.name for file in (*self.reads, *self.writes)
         )
@@ -67,7 +67,7 @@ def check_launcher(
     does not end is ended by `stop`. Call it from an ordinary test, not from a coroutine.
 
     Raises:
-        AssertionError: what is wrong, all of it.
+        AssertionError: the message has all problems.
     """
     return require("launcher", launcher_cases(factory, options), expected_failures)
 
@@ -90,7 +90,7 @@ def launcher_cases(factory: Callable[..., Launcher], options: Mapping[str, Any])
 
 
 async def _tried(check: LauncherCheck, launcher: Launcher, folder: Path) -> list[str]:
-    """Do one check in limited time; whatever comes of it, no worker stays behind."""
+    """Run one check with a timeout, and stop all workers in any case."""
     try:
         return await asyncio.wait_for(check(launcher, folder), STEP_SECONDS)
     finally:

@@ -1,4 +1,4 @@
-"""Small images, sounds and videos made by code, for the tests of tasks that attach them."""
+"""Generate small images, sounds and videos, for the tests of tasks that attach them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from array import array
 
 
 def make_png(width: int = 8, height: int = 8, color: tuple[int, int, int] = (200, 30, 30)) -> bytes:
-    """Return a PNG of one color: another color is another content."""
+    """Return a PNG of a single color; another color gives other content."""
     line = b"\0" + bytes(color) * width
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(line * height)), (b"IEND", b""))
@@ -31,7 +31,7 @@ def make_wav(seconds: float = 0.05, pitch: float = 440.0, rate: int = 8000) -> b
 
 
 def make_mp4(content: bytes = b"frames") -> bytes:
-    """Return the boxes of an MP4 file without a frame that could be played."""
+    """Return the boxes of an MP4 file without any playable frame."""
     kind = struct.pack(">4sI4s4s", b"isom", 512, b"isom", b"mp41")
     boxes = ((b"ftyp", kind), (b"mdat", content))
     return b"".join(struct.pack(">I4s", 8 + len(inner), name) + inner for name, inner in boxes)

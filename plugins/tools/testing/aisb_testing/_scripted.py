@@ -1,4 +1,4 @@
-"""A service that plays a script for each request, and records what really happened: it knows the truth.
+"""A service that plays a script for each request, and records what really happened.
 
     def script(request):
         if request.number % 2:
@@ -9,8 +9,8 @@
         run("--url", service.url, …)
     assert service.truth().received == 20
 
-A step says what happens, and when: in seconds after the request was read. The service runs in a thread of its
-own, on a loopback port; its times are `time.monotonic_ns()`, the clock of a run's log on this machine.
+A step is an action with its time, in seconds after the request was read. The service runs in its own thread,
+on a loopback port; its times are `time.monotonic_ns()`, the clock of a run's log on this machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from aisb_testing._truth import ExpectedEnd, ServedRequest, ServiceTruth, Writte
 
 ReplyScript = Callable[[ServedRequest], Iterable[Step]]
 
-_LINGER = struct.pack("ii", 1, 0)  # a close that sends a reset
+_LINGER = struct.pack("ii", 1, 0)  # makes the close send a reset
 _LARGEST_REQUEST = 1 << 26
 
 
@@ -136,7 +136,7 @@ class ScriptedService:
                 if not await _play(self._script(request), request, reader, writer):
                     return
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
-            pass  # the client went away, or the service stops
+            pass  # the client disconnected, or the service stops
         except Exception as error:  # noqa: BLE001 - whatever the script raises, the test is to see it
             self._problem = self._problem or error
         finally:
@@ -173,7 +173,7 @@ async def _play(
                 if end == "reset":
                     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
                     writer.transport.abort()
-                elif end == "fin":  # half a close: what the client still sends is read, and not answered
+                elif end == "fin":  # half-close: further data of the client is read, but not answered
                     writer.write_eof()
                 if end != "close":
                     request.ended_ns = time.monotonic_ns()

@@ -1,4 +1,4 @@
-"""The steps of a scripted service: bytes and closes with their times, and the replies that they make up."""
+"""The steps of a scripted service: bytes and closes with their times, and replies made of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 Action = Literal["close", "fin", "reset", "silence"]
-"""What is done to a connection: it is closed, closed in one direction, reset, or nothing more is sent."""
+"""An action on a connection: close, close in one direction, reset, or send nothing more."""
 
 DONE = b"data: [DONE]\n\n"
 """The last event of OpenAI's streams."""
@@ -17,7 +17,7 @@ DONE = b"data: [DONE]\n\n"
 class Step(NamedTuple):
     """What happens at a time, in seconds after the request was read.
 
-    `tokens` says how many output tokens the bytes bear, and `whole` that the reply is whole with them.
+    `tokens` is the number of output tokens in the bytes; `whole` marks the step that completes the reply.
     """
 
     at: float
@@ -122,5 +122,5 @@ def sized(body: bytes, *, status: int = 200, content_type: str = "application/js
 def whole_reply(
     body: Mapping[str, Any], *, at: float = 0.0, status: int = 200, tokens: int = 0
 ) -> list[Step]:
-    """Return the step of a reply that is no stream: JSON, at one time."""
+    """Return the step of a JSON reply that is not a stream."""
     return [Step(at, sized(orjson.dumps(body), status=status), tokens, whole=True)]

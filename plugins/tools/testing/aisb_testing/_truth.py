@@ -1,4 +1,4 @@
-"""What a scripted service knows of its requests, and the true numbers that follow from it."""
+"""The requests that a scripted service recorded, and the true metrics computed from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Written(NamedTuple):
 
 @dataclass(slots=True)
 class ServedRequest:
-    """One request that came, and what really happened to it. Times are `time.monotonic_ns()`.
+    """One received request, and what really happened to it. Times are `time.monotonic_ns()`.
 
     `place` is its place among the requests of its connection, from 1. `end` says how it ended: with the last
     step ("played"), with what the script did to the connection, or because the client left.
@@ -45,7 +45,7 @@ class ServedRequest:
 
     @property
     def tokens(self) -> int:
-        """How many output tokens were written."""
+        """The number of output tokens written."""
         return sum(written.step.tokens for written in self.written)
 
     @property
@@ -55,12 +55,12 @@ class ServedRequest:
 
     @property
     def over_ns(self) -> int | None:
-        """When the service had done with it: the reply was whole, or its connection closed."""
+        """When the request ended: the reply was complete, or its connection closed."""
         return self.whole_ns or self.ended_ns
 
     @property
     def token_stamps(self) -> list[tuple[int, int]]:
-        """When tokens were written, and how many."""
+        """The times at which tokens were written, with their numbers."""
         return [(written.ns, written.step.tokens) for written in self.written if written.step.tokens]
 
     @property
@@ -85,7 +85,7 @@ class ServedRequest:
 
 @dataclass(frozen=True, slots=True)
 class ServiceTruth:
-    """The true numbers of requests, or of their parts in a window; from the first request to the last end.
+    """The true metrics of requests, or of a time window; by default from the first request to the last end.
 
     A request counts from the moment it was read until the reply was whole, or its connection was closed. Only
     requests with a whole reply are answered.
@@ -97,7 +97,7 @@ class ServiceTruth:
 
     @property
     def window(self) -> tuple[int, int]:
-        """The start and the end that the numbers are of."""
+        """The start and the end of the window."""
         starts = [request.received_ns for request in self.requests]
         ends = [end for request in self.requests if (end := request.over_ns) is not None]
         start = self.start_ns if self.start_ns is not None else min(starts, default=0)
@@ -106,24 +106,24 @@ class ServiceTruth:
 
     @property
     def seconds(self) -> float:
-        """How long the window is."""
+        """The length of the window."""
         start, end = self.window
         return (end - start) / 1e9
 
     @property
     def received(self) -> int:
-        """How many requests were received in the window."""
+        """The number of requests received in the window."""
         start, end = self.window
         return sum(start <= request.received_ns <= end for request in self.requests)
 
     @property
     def answered(self) -> float:
-        """How many requests were answered: each by the share of its time that lies in the window."""
+        """The number of answered requests, each weighted by the fraction of its time in the window."""
         return sum(share for request, share in self._shares() if request.whole_ns is not None)
 
     @property
     def tokens(self) -> int:
-        """How many output tokens were written in the window, whatever became of their replies."""
+        """The number of output tokens written in the window, also of incomplete replies."""
         start, end = self.window
         stamps = (stamp for request in self.requests for stamp in request.token_stamps)
         return sum(count for ns, count in stamps if start <= ns <= end)
