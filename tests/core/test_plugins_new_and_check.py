@@ -94,6 +94,7 @@ def test_an_exception_of_a_plugin_is_a_failed_check_with_its_line(lorikeet, tmp_
     for file, before, after in (
         ("conformance/dialect.py", 'prompt = data["prompt"]', 'prompt = data["question"]'),
         ("dataset.py", "random = Random(seed)", "random = Random(sead)"),
+        ("command.py", "@click.command()\n", ""),
         ("importer.py", "            return None", '            raise DataError(f"{path} is no sheet")'),
     ):
         module = package / file
@@ -103,9 +104,18 @@ def test_an_exception_of_a_plugin_is_a_failed_check_with_its_line(lorikeet, tmp_
     assert code == 1, output
     assert "FAILED: raises no exception it raises KeyError: 'question' (dialect.py, line " in text
     assert "FAILED: has rows it raises NameError: name 'sead' is not defined (dataset.py, line " in text
+    assert "FAILED: click command it is a function, not a click command" in text
     assert "FAILED: another tool's file" in text
     assert "other.csv is no sheet (importer.py, line " in text
     assert "evaluator rainbow-lorikeet" not in text
+
+
+def test_a_plugin_that_cannot_be_imported_is_a_failed_check(lorikeet, tmp_path):
+    broken = copied(lorikeet[1], tmp_path / "broken")
+    (broken / "aisb_rainbow_lorikeet" / "__init__.py").write_text("def (\n")
+    code, output = aisb("plugins", "check", "aisb-rainbow-lorikeet", "--failures", path=broken)
+    assert code == 1, output
+    assert "FAILED: plugin rainbow-lorikeet failed: SyntaxError: invalid syntax" in " ".join(output.split())
 
 
 def copied(folder, target):
@@ -158,6 +168,7 @@ def test_what_is_not_installed_cannot_be_checked():
         ("[backend", "is not TOML"),
         ("[parrot.x]\n", "[parrot] means nothing; tables are backend"),
         ("[backend.x]\nfeathers = 3\n", "backend.x.feathers means nothing; keys are dialect"),
+        ("[dataset.x]\nfiles = 'words.txt'\n", "dataset.x.files is 'words.txt'; a list of names is right"),
         ("[backend.rainbow-lorikeet]\ndialect = 'a:B'\n", "the dialect 'a:B' cannot be imported"),
         ("[dataset.rainbow-lorikeet]\nfiles = ['no.csv']\n", "names this file, and it is not there"),
     ],

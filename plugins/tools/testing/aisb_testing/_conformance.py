@@ -77,8 +77,10 @@ def plugin_cases(name: str) -> Iterator[CheckedCase]:
 
 def _loading_case(name: str, info: PluginInfo, module: str) -> CheckedCase:
     """Return whether a plugin loads, and is quick to import."""
-    problems = [] if info.state == "loaded" else [f"{info.state}: {info.reason}"]
-    if imported := _heavy_imports(module):
+    problems = []
+    if info.state != "loaded":
+        problems.append(f"{info.state}: {info.reason}")
+    elif imported := _heavy_imports(module):
         problems.append(f"importing {module} imports {', '.join(imported)}")
     return CheckedCase(name, "every command loads every plugin: it loads, and quickly", tuple(problems))
 

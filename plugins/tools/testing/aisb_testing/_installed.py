@@ -33,7 +33,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,14 +62,20 @@ from aisb_testing._kinds import (
 )
 
 if TYPE_CHECKING:
-    from aisb_engine import Component, Plugins
+    from aisb_engine import Component, DeclaredCommand, Plugins
 
 FOLDER, FILE = "conformance", "conformance.toml"
 SECTIONS = (
     *("backend", "dataset", "environment", "evaluator"),
     *("importer", "launcher", "postprocessor", "reporter"),
 )
-KEYS = frozenset({"options", "files", "dialect", "sample", "target", "right", "file", "foreign", "skip"})
+KEYS: Mapping[str, tuple[type, str]] = {
+    **dict.fromkeys(("options", "sample"), (dict, "a table")),
+    "files": (list, "a list of names"),
+    "target": (object, "a value"),
+    **dict.fromkeys(("dialect", "right", "file", "foreign", "skip"), (str, "a text")),
+}
+"""The keys of a component's table: the type of each value, and how a message calls it."""
 
 
 class CheckedComponent(NamedTuple):
@@ -137,11 +143,19 @@ def checked_components(name: str, setup: Setup) -> Iterator[CheckedComponent]:
             yield _checked(component, plugins, setup)
     for one in DeclaredCommands().all():
         if one.plugin in entries:
-            label = f"command {one.command.name}"
-            try:
-                yield CheckedComponent(label, tuple(command_cases(one.load())))
-            except AisbError as error:
-                yield CheckedComponent(label, (CheckedCase("loads", "it can be called", (str(error),)),))
+            yield _checked_command(one)
+
+
+def _checked_command(declared: DeclaredCommand) -> CheckedComponent:
+    name = f"command {declared.command.name}"
+    cases: list[CheckedCase] = []
+    try:
+        cases.extend(command_cases(declared.load()))
+    except AisbError as error:
+        cases.append(CheckedCase("loads", "it can be called", (str(error),)))
+    except Exception as error:  # noqa: BLE001 - whatever a command raises is a finding
+        cases.append(exception_case(error))
+    return CheckedComponent(name, tuple(cases))
 
 
 def read_setup(name: str) -> Setup:
@@ -151,7 +165,7 @@ def read_setup(name: str) -> Setup:
         UsageError: it is not TOML, or has a table or key that means nothing.
     """
     for module in entry_modules(name).values():
-        folder = Path(str(files(module.partition(".")[0]))) / FOLDER
+        folder = _package_folder(module) / FOLDER
         file = folder / FILE
         if not file.is_file():
             continue
@@ -166,13 +180,24 @@ def read_setup(name: str) -> Setup:
     return Setup(Path(), {}, {})
 
 
+def _package_folder(module: str) -> Path:
+    """Return the folder of a module's package without importing it: it may be what does not load."""
+    spec = find_spec(module.partition(".")[0])
+    locations = spec.submodule_search_locations if spec else None
+    return Path(next(iter(locations), "")) if locations else Path()
+
+
 def _check_keys(file: Path, kind: str, components: Any) -> None:
     if kind not in SECTIONS or not isinstance(components, Mapping):
         raise UsageError(f"{file}: [{kind}] means nothing; tables are {', '.join(SECTIONS)}.NAME")
     for name, table in components.items():
-        if unknown := sorted(set(table) - KEYS):
+        if unknown := sorted(set(table) - set(KEYS)):
             known = ", ".join(sorted(KEYS))
             raise UsageError(f"{file}: {kind}.{name}.{unknown[0]} means nothing; keys are {known}")
+        for key, value in table.items():
+            expected, words = KEYS[key]
+            if not isinstance(value, expected):
+                raise UsageError(f"{file}: {kind}.{name}.{key} is {value!r}; {words} is right")
 
 
 class _Skipped(Exception):  # noqa: N818 - it is no error
@@ -253,8 +278,10 @@ def _dataset(component: Component, plugins: Plugins, setup: Setup) -> Iterator[C
             "and put a small file beside it"
         )
 
+    paths = [setup.path(name) for name in names]
+
     def rows() -> Any:
-        given = DataFiles([DataFile(setup.path(name)) for name in names]) if names else None
+        given = DataFiles([DataFile(path) for path in paths]) if paths else None
         return _made(component, plugins, setup, files=given)
 
     yield from dataset_cases(rows)

@@ -325,6 +325,12 @@ def check_command(
 
 def command_cases(command: click.Command) -> Iterator[CheckedCase]:
     """Yield the checks of a click command."""
+    import click
+
+    if not isinstance(command, click.Command):
+        problem = f"it is a {type(command).__name__}, not a click command; decorate it with @click.command()"
+        yield CheckedCase("click command", "aisb calls it with the words of the user", (problem,))
+        return
     has_help = bool(command.help or command.short_help)
     yield CheckedCase(
         "help text",
