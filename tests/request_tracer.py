@@ -38,7 +38,7 @@ class Tracer:
             self._file.write_text(json.dumps(walk))
 
     def _is_request(self, frame: FrameType) -> bool:
-        """Say whether the caller is about to send the bytes of a request."""
+        """Return whether the caller is about to send the bytes of a request."""
         return any(
             isinstance(value, bytes) and value.startswith(self._start) for value in frame.f_locals.values()
         )

@@ -1,4 +1,4 @@
-"""`aisb runs`: which runs there are, what came out of each, and how to be rid of one."""
+"""`aisb runs`: list the runs of a work folder, show their results, and remove them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def list_command(work_dir: Path, limit: int, *, as_json: bool, **wanted: Any) ->
 @shared.work_dir()
 @shared.as_json
 def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
-    """Show a run: how it stands, what was asked, what came out, and where its files are.
+    """Show a run: its status, what it sent, its results, and where its files are.
 
     RUN is a timestamp, a path, or `latest`.
 
@@ -132,7 +132,7 @@ def path_command(which: str, work_dir: Path) -> None:
 def rm_command(names: tuple[str, ...], work_dir: Path, *, yes: bool) -> None:
     """Remove runs from the work folder, after asking.
 
-    One that a command is writing stays, and so does a folder that was given a name of its own.
+    A run that a command is writing is kept, and so is a folder that you renamed.
 
     \b
       aisb runs rm 20261121_220301 20261121_221500

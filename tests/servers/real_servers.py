@@ -45,7 +45,7 @@ def python(name: str) -> Path:
 
 
 def is_installed(name: str) -> bool:
-    """Say whether a server and the model that it serves are there."""
+    """Return whether a server and the model that it serves are there."""
     model = FOLDER / "config.json" if name in ("transformers", "vllm") else GGUF
     return python(name).exists() and model.exists()
 

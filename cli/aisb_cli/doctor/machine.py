@@ -29,7 +29,7 @@ _NAME = re.compile(r"[\w.-]+")
 
 
 def look_at_machine(plugins: Plugins, work_dir: Path, data_dir: Path | None = None) -> Iterator[Finding]:
-    """Yield what was found, area by area; nothing is asked of any other machine."""
+    """Yield the findings, area by area. Sends nothing to another machine."""
     yield from _python()
     yield from _distributions(plugins)
     yield from shared_commands(_scripts())
@@ -122,7 +122,7 @@ def shared_commands(scripts: Iterable[tuple[str, str]]) -> Iterator[Finding]:
                 "note",
                 f"{', '.join(ours)} and {', '.join(others)} both install it; the one installed last is there",
                 f"for that of aisb: pip install --force-reinstall --no-deps {ours[0]}; "
-                f"better keep {others[0]} in an environment of its own",
+                f"better keep {others[0]} in a separate environment",
             )
 
 

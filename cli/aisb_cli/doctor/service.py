@@ -65,7 +65,7 @@ async def look_at_service(
 
 
 async def recognize(url: str, plugins: Plugins) -> str:
-    """Return the model file that fits a service's pages; that of vLLM where none of them is there.
+    """Return the model file that fits a service's pages; that of vLLM if it has none of them.
 
     Raises:
         ServiceError: nothing answers at all.

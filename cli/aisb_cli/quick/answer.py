@@ -1,4 +1,4 @@
-"""Say in plain language what a ladder of loads showed."""
+"""Explain in plain language what a ladder of loads showed."""
 
 from __future__ import annotations
 
