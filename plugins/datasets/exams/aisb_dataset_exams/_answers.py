@@ -11,7 +11,8 @@ from aisb.helpers import finds_answer, pattern
 _FOLD = str.maketrans({0xFF21 + i: chr(65 + i) for i in range(8)} | {ord("："): ":", ord("，"): ","})
 _JOIN = r"(?:[^\S\n]?(?:[、,;/&+和与及]|\band\b)[^\S\n]?(?:and\s)?|[^\S\n])?"
 _OPEN = r"[\s(\[（【*_`\"'“「{$]{0,6}(?:\\(?:text|mathrm|mathbf|textbf)\{)?[(（]?"
-_RUN = rf"(?P<run>\(?[A-H]\)?(?:{_JOIN}\(?[A-H]\)?)*)(?![A-Za-z'’])"
+# There are eight letters: without a limit, a text of nothing but letters would take the square of its length.
+_RUN = rf"(?P<run>\(?[A-H]\)?(?:{_JOIN}\(?[A-H]\)?){{0,15}})(?![A-Za-z'’])"
 _ANSWERED = pattern(
     rf"""
     (?<![不未非])

@@ -1,5 +1,7 @@
 """Answers with several letters, and values of open questions: found and compared."""
 
+import time
+
 import pytest
 
 from aisb import Extract, Sample
@@ -156,3 +158,17 @@ def test_values_that_only_look_different_are_the_same(given, wanted):
 )
 def test_other_values_are_not(given, wanted):
     assert not same_value(given, wanted)
+
+
+@pytest.mark.parametrize("unit", ["f(", "A、", "A and ", "(A)", "答案是A", "12+34+"])
+def test_the_search_takes_time_in_proportion_to_the_text(unit):
+    step = exam_answer()
+
+    def seconds(size):
+        text = unit * (size // len(unit))
+        start = time.process_time()
+        step(text, ASKED)
+        return time.process_time() - start
+
+    # Four times the text may take four times as long; what grows with the square takes 16 times.
+    assert any(seconds(24_000) <= 6 * max(seconds(6_000), 0.01) for _ in range(3))

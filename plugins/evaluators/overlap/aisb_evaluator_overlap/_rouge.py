@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from aisb import Evaluator, Metric, Sample, Score
@@ -13,12 +14,20 @@ from aisb_evaluator_overlap._chinese import is_chinese, split_words
 from aisb_evaluator_overlap._means import mean_metrics
 
 ROUGE_METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+MOST_CELLS = 50_000_000
+"""The words of a target times the words that are read of an answer: the size of rouge-score's table.
+
+The table has eight bytes for each. For a target of 500 words, 100,000 words of the answer are read.
+"""
+_WORD = re.compile(r"[A-Za-z0-9]+|[^\W\x00-\x7f]")
+"""A word; every sign of another script counts as one."""
 
 
 class Rouge(Evaluator):
     """ROUGE-1, -2, -L and -Lsum (F-measure), by Google's rouge-score; of several targets the best counts.
 
     Chinese is cut into words by jieba, since a word is not a run of letters there; a line is a sentence.
+    Of an answer that is far longer than any model's usual output, only the beginning is compared.
     """
 
     reads = "text"
@@ -47,13 +56,22 @@ class Rouge(Evaluator):
         for target in target_texts(sample):
             chinese = self.language == "zh" or (self.language == "auto" and is_chinese(target))
             scorer: Any = self._chinese if chinese else self._english
-            found = scorer.score(target, answer or "")
+            found = scorer.score(target, shorten(answer or "", target))
             best = {name: max(best[name], found[name].fmeasure) for name in ROUGE_METRICS}
         return Score(best[self.order[0]], details={"figures": best})
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the mean of each figure, the headline first."""
         return mean_metrics(scores, self.order)
+
+
+def shorten(answer: str, target: str, most_cells: int = MOST_CELLS) -> str:
+    """Return the beginning of an answer: its words, times those of the target, are at most `most_cells`."""
+    most = most_cells // max(1, sum(1 for _ in _WORD.finditer(target)))
+    if len(answer) <= most:
+        return answer
+    first_left_out = next(islice(_WORD.finditer(answer), most, None), None)
+    return answer[: first_left_out.start()] if first_left_out else answer
 
 
 class _Words:

@@ -5,7 +5,7 @@ import pytest
 from aisb import Sample, Score
 from aisb_evaluator_overlap._bleu import Bleu
 from aisb_evaluator_overlap._edits import EditSimilarity
-from aisb_evaluator_overlap._rouge import Rouge
+from aisb_evaluator_overlap._rouge import Rouge, shorten
 from aisb_evaluator_overlap._words import TokenF1
 
 
@@ -129,3 +129,22 @@ def test_the_headline_is_a_samples_value_and_the_first_figure(headline):
     score = judge.score("the red fox ran", Sample("0", {}, "red fox"))
     assert score.value == score.details["figures"][headline]
     assert judge.summarize([score])[0].name == headline
+
+
+@pytest.mark.parametrize(
+    ("answer", "target", "read"),
+    [
+        ("the cat sat on the mat", "the cat", "the cat sat on the "),
+        ("12+34+56+78+90+11", "the cat", "12+34+56+78+90+"),
+        ("猫坐在垫子上面", "猫坐", "猫坐在垫子"),
+        ("the cat sat " + "." * 1000, "the cat", "the cat sat " + "." * 1000),
+        ("one two three", "", "one two three"),
+    ],
+)
+def test_of_an_endless_answer_the_beginning_is_compared(answer, target, read):
+    assert shorten(answer, target, most_cells=10) == read
+
+
+def test_an_answer_of_a_megabyte_is_compared_whole_with_a_short_target():
+    answer = "the cat sat on the mat " * 45_000
+    assert shorten(answer, "the cat sat on the mat again and again and again") == answer
