@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aisb_engine import RunCommand
 
 ALONE = 4
-"""Requests in flight where --concurrency says no other number."""
+"""Requests in flight without --concurrency."""
 
 under_load_option = click.option(
     "--under-load",
@@ -46,14 +46,14 @@ def with_load(command: RunCommand, in_flight: int, user: Mapping[str, Any]) -> R
         "models": {**asked.tables.get("models", {}), **again},
         "load": {**asked.tables.get("load", {}), "concurrency": alone},
     }
-    # A flag would stand above the number that a model's own table has.
+    # A flag would override the number in a model's own table.
     load = {key: value for key, value in asked.load.items() if key != "concurrency"}
     models = [name for pair in zip(names, again, strict=True) for name in pair]
     return replace(command, asked=replace(asked, models=models, tables=tables, load=load))
 
 
 def _check(command: RunCommand, alone: int, in_flight: int) -> None:
-    try:  # better said before hours of asking
+    try:  # report it before hours of requests
         import_module("scipy")
     except ImportError as error:
         raise click.UsageError(
@@ -107,7 +107,7 @@ def show_under_load(run: FinishedRun) -> None:
 
     try:
         found = answers_under_load(run)
-    except UsageError as error:  # the run itself is complete
+    except UsageError as error:  # the run itself has finished
         click.echo(f"not compared: {error}", err=True)
         return
     for one in found:

@@ -1,4 +1,4 @@
-"""What is looked at before a run: this machine and what is installed, then a service, each with a remedy."""
+"""The checks before a run: this machine and its installation, then a service, each finding with a remedy."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ CheckState = Literal["ok", "note", "problem"]
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at. A note matters to some runs only; a problem has to be put right.
+    """The result of one check. A note matters to some runs only; a problem must be fixed.
 
-    `remedy` says what to do about either.
+    `remedy` is what to do about either.
     """
 
     area: str

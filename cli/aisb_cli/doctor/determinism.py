@@ -1,4 +1,4 @@
-"""Ask a service the same requests again and again, alone and under load, and compare its answers."""
+"""Repeat the same requests to a service, alone and under load, and compare the answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def look_at_determinism(
 ) -> Iterator[Finding]:
     """Yield how far the answers to the same requests agree.
 
-    `prompts` problems are asked one at a time and all at once, in turns, by an ordinary run below `folder`.
+    An ordinary run below `folder` sends `prompts` problems alternately one at a time and all at once.
     """
     from aisb_analysis import measure_determinism
 

@@ -1,4 +1,4 @@
-"""Look at where a launcher places workers, if the launcher can be asked."""
+"""Inspect the machines of a launcher, if the launcher supports it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from aisb_engine import Plugins, launcher_options
 
 @runtime_checkable
 class Inspected(Protocol):
-    """A launcher that can say what it finds where it places workers."""
+    """A launcher that can inspect the machines on which it places workers."""
 
     def inspect(self) -> Iterable[Mapping[str, str]]:
         """Yield findings: `name`, `state` (ok, note or problem), `text`, and `remedy`."""
 
 
 def look_at_launcher(plugins: Plugins, name: str, sets: Sequence[str]) -> Iterator[Finding]:
-    """Yield what a launcher says of its machines.
+    """Yield a launcher's findings about its machines.
 
     Raises:
         ConfigError: a setting is not one of the launcher's options.

@@ -1,4 +1,4 @@
-"""Look at this machine: Python, what is installed, plugins, data, and what limits a load."""
+"""Check this machine: Python, installed packages, plugins, data, and limits of a load."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def compiled_parts(*, there: bool, wanted: bool) -> Finding:
 
 
 def _distributions(plugins: Plugins) -> Iterator[Finding]:
-    """Report the installed distributions of this project, and what any of them lacks.
+    """Report the installed distributions of this project, and their missing requirements.
 
-    A launcher is needed by the runs that name it alone, so what it lacks is a note.
+    Only runs that name a launcher need it, so its missing requirements are a note.
     """
     launchers = {
         info.distribution
@@ -168,9 +168,9 @@ def _replace_or_block(distribution: str, plugin: str) -> str:
 
 
 def torch_fits(versions: Mapping[str, str], requires: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
-    """Return whether torch and what is built for one version of it belong together.
+    """Return whether torch and the packages built for one version of it are compatible.
 
-    Each of them names the version of torch it was built for in its metadata.
+    The metadata of each package names the version of torch for which it was built.
     """
     torch = versions.get("torch")
     if torch is None:

@@ -1,4 +1,4 @@
-"""Ask a service a handful of requests, and say what it can do: streaming, usage, tools, and the rest."""
+"""Send a few requests to a service, and report its abilities: streaming, usage, tools, and others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BACKENDS_BY_SERVER: Mapping[str, str] = {
     "/info": "tgi_stream_api_general",
     "/v2": "triton_stream_api_general",
 }
-"""A page that services of one kind have, and the model file that asks them."""
+"""An endpoint that identifies one kind of service, and the model file for that kind."""
 
 TOKENS = 16
 TOOL = {
@@ -43,9 +43,9 @@ TOOL = {
 async def look_at_service(
     url: str, plugins: Plugins, *, model: str | None = None, options: Mapping[str, Any] | None = None
 ) -> AsyncIterator[Finding]:
-    """Yield what was found out about a service, by at most six short requests.
+    """Yield the findings about a service, from at most six short requests.
 
-    `model` is a model file or backend; left out, it is chosen by the pages that the service has.
+    `model` is a model file or backend; by default, the service's endpoints decide.
     """
     area = f"service {mask_url(url) if '://' in url else mask_url(f'http://{url}').removeprefix('http://')}"
     name = model
@@ -68,7 +68,7 @@ async def recognize(url: str, plugins: Plugins) -> str:
     """Return the model file that fits a service's pages; that of vLLM if it has none of them.
 
     Raises:
-        ServiceError: nothing answers at all.
+        ServiceError: the service does not answer.
     """
     known = {entry.name for entry in Catalog(plugins).entries("model")}
     found = {page: name for page, name in BACKENDS_BY_SERVER.items() if name in known}
@@ -101,7 +101,7 @@ def make_backend(url: str, plugins: Plugins, name: str, options: Mapping[str, An
 
 @dataclass(slots=True)
 class _Service:
-    """One service while it is looked at."""
+    """A service under inspection."""
 
     area: str
     backend: HttpBackend
@@ -217,7 +217,7 @@ class _Service:
                     await backend.aclose()
 
     def _completions(self) -> HttpBackend:
-        """Return a backend for the same service that asks for texts, not for conversations."""
+        """Return a backend for the completions API of the same service."""
         given = {
             name: getattr(self.backend, name)
             for name in ("model", "api_key_env", "api_key_file", "headers", "headers_env")
@@ -245,7 +245,7 @@ class _Service:
 
 
 def _split(words: str) -> tuple[str, str]:
-    """Split an error into what was wrong and what to do: its other lines, or what follows its semicolon."""
+    """Split an error into the problem and the remedy: its further lines, or the text after its semicolon."""
     first, *others = words.splitlines()
     if others:
         return first, " ".join(line.strip() for line in others)

@@ -1,4 +1,4 @@
-"""Importers of lm-eval, OpenCompass with AISBench, and Inspect: each makes values of another tool's files."""
+"""Importers for lm-eval, OpenCompass with AISBench, and Inspect: each turns its files into values."""
 
 from __future__ import annotations
 

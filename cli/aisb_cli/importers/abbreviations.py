@@ -1,4 +1,4 @@
-"""Which task grades the answers to a data set of AISBench or OpenCompass, by its abbreviation there."""
+"""Map the abbreviation of a data set of AISBench or OpenCompass to the task that grades its answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 TEMPLATE_FIELD = re.compile(r"\{(\w+)\}")
 ENCODED = "base64_"
-"""Begins the group of a data set whose images are sent as base64, which says nothing about its answers."""
+"""The prefix of a data set whose images are sent as base64, which does not affect its answers."""
 
 
 @cache
@@ -21,7 +21,7 @@ def abbreviations() -> Mapping[str, Any]:
 
 
 def task_of(abbr: str) -> str:
-    """Return the task that a data set is, as `--datasets` names it; empty if none is known."""
+    """Return the name of a data set's task for `--datasets`; empty if unknown."""
     tables = abbreviations()
     for task, pattern in (tables["variants"] | tables["tasks"]).items():
         if pattern == abbr and abbr not in tables["ambiguous"]:
@@ -32,12 +32,12 @@ def task_of(abbr: str) -> str:
     groups = {task: group for task in tables["tasks"] if (group := group_of(task, abbr)) is not None}
     if not groups:
         return ""
-    task = min(groups, key=lambda task: len(groups[task][1]))  # the longest pattern leaves the least
+    task = min(groups, key=lambda task: len(groups[task][1]))  # the longest pattern leaves the shortest rest
     return f"{task}:{'='.join(groups[task])}"
 
 
 def group_of(task: str, abbr: str) -> tuple[str, str] | None:
-    """Return the field and the value of the group of a task that has an abbreviation.
+    """Return the field and the value of a task's group with an abbreviation.
 
     None if the task's groups are no data sets of their own there, or none has this abbreviation.
     """

@@ -1,4 +1,4 @@
-"""Read a file that may be JSON, or lines of JSON; what is neither is left to other importers."""
+"""Read a file that may be JSON or JSON lines; any other file is left to other importers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aisb import DataError
 
 
 def parse_json(path: Path) -> Any:
-    """Return what a file holds; None if it is no JSON."""
+    """Return the value in a file; None if it is not JSON."""
     try:
         return orjson.loads(path.read_bytes())
     except ValueError:
@@ -19,7 +19,7 @@ def parse_json(path: Path) -> Any:
 
 
 def first_object(path: Path) -> dict[str, Any] | None:
-    """Return the first line of a file that is not empty; None if it is no JSON object."""
+    """Return the first non-empty line of a file; None if it is not a JSON object."""
     with path.open("rb") as file:
         for line in file:
             if line.strip():
@@ -32,10 +32,10 @@ def first_object(path: Path) -> dict[str, Any] | None:
 
 
 def parse_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Return the lines of a file that are not empty, with their numbers from 1.
+    """Return the non-empty lines of a file with their numbers from 1.
 
     Raises:
-        DataError: a line is not a JSON object; it is named.
+        DataError: a line is not a JSON object; the message names it.
     """
     found = []
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
@@ -52,10 +52,10 @@ def parse_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 
 def check_json(path: Path) -> None:
-    """Refuse a file whose name says that it is JSON, and which is not.
+    """Refuse a file that is not JSON although its name says so.
 
     Raises:
-        DataError: it is broken; the message says where.
+        DataError: the message says where it is broken.
     """
     if path.suffix == ".jsonl":
         parse_lines(path)

@@ -39,7 +39,7 @@ class InspectLogs(Importer):
 
 
 def _read_logs(files: Sequence[Path]) -> Iterator[ImportedTask]:
-    """Yield the task of each log; a broken file beside logs is an error, since it may be one of them."""
+    """Yield the task of each log; a broken file among logs is an error, since it may be a log."""
     count, broken = 0, []
     for file in files:
         data = parse_json(file)
@@ -82,7 +82,7 @@ def _read_log(path: Path, data: Mapping[str, Any]) -> ImportedTask:
 
 
 def _position(key: Any, place: int) -> int:
-    """Return a sample's place: Inspect counts from 1 where rows have no id of their own."""
+    """Return a sample's position: Inspect counts from 1 if rows have no id."""
     return key - 1 if isinstance(key, int) and key > 0 else place
 
 

@@ -19,7 +19,7 @@ from aisb import DataError, ImportedAnswer, ImportedRow, ImportedTask, Importer,
 from aisb_cli.importers.files import first_object, parse_lines
 
 LEADERBOARD = "leaderboard_"
-"""Begins the names of tasks of a group that are other tasks once more."""
+"""The prefix of a group's tasks that repeat other tasks."""
 SAMPLES_FILE = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d{2}-\d{2}T[\d.:-]+)?\.jsonl")
 
 
@@ -34,7 +34,7 @@ class LmEval(Importer):
         Raises:
             DataError: a line lacks something, or is of a kind that cannot be read; it is named.
         """
-        if path.is_dir():  # a file of this name that is no JSON is broken, and is read so that it is named
+        if path.is_dir():  # a file of this name that is not JSON is broken; reading it names it in the error
             files = sorted(path.rglob("samples_*.jsonl"))
             samples = [file for file in files if (line := first_object(file)) is None or _is_samples(line)]
         else:
@@ -53,7 +53,7 @@ def _read_file(path: Path) -> ImportedTask:
     for number, line in parse_lines(path):
         try:
             position = int(line["doc_id"])
-            if position not in rows:  # a line for each filter: the answers are the same
+            if position not in rows:  # a line for each filter, with the same answers
                 rows[position] = _row(position, line)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
@@ -112,7 +112,7 @@ def _number(name: str) -> int:
 
 
 def _logprob(option: str, response: Any) -> Logprob:
-    """Read (log-likelihood, greedy), which may stand in a list of one, and as text."""
+    """Read (log-likelihood, greedy), which may be in a list of one item, and as text."""
     pair = response[0] if isinstance(response[0], list) else response
     greedy = pair[1] if isinstance(pair[1], bool) else str(pair[1]) == "True"
     return Logprob(float(pair[0]), 1, greedy, length=len(option.encode()))

@@ -74,7 +74,7 @@ def _read_folder(folder: Path) -> Iterator[ImportedTask]:
 
 
 def _read_files(files: Sequence[Path], model: str, task: str) -> ImportedTask:
-    """Return the subtask that some files make together.
+    """Return the subtask from all its files.
 
     Raises:
         DataError: a file is not of this kind; the message names it and the entry.
@@ -110,20 +110,20 @@ def _read_files(files: Sequence[Path], model: str, task: str) -> ImportedTask:
 
 
 def _datasets(model: Path) -> dict[str, list[Path]]:
-    """Return the files of each dataset: the parts of one in order, and what failed after what did not."""
+    """Return the files of each dataset: its parts in order, then the file of failures."""
     names = {path.stem for path in model.glob("*.json*")}
     datasets: defaultdict[str, list[Path]] = defaultdict(list)
     for path in sorted(model.glob("*.json*"), key=_in_order):
         if path.stem.endswith("_details"):  # of a performance run
             continue
         name = path.stem.removesuffix("_failed")
-        if name.endswith(JUDGE) and name.removesuffix(JUDGE) in names:  # what a judge said of answers
+        if name.endswith(JUDGE) and name.removesuffix(JUDGE) in names:  # a judge's replies
             continue
         part = PART.fullmatch(name)
         if part and path.suffix == ".json" and f"{part['name']}_0" in names and part["name"] not in names:
             name = part["name"]
         if path.suffix == ".json" and (model / f"{name}.jsonl").exists():
-            continue  # the same once more
+            continue  # a copy of the same predictions
         datasets[name].append(path)
     return dict(datasets)
 

@@ -1,4 +1,4 @@
-"""Ask each importer in turn what a file or folder holds."""
+"""Try each importer in turn on a file or folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Importers:
-    """The installed importers. `faults` counts those that failed in a way that is no error of a user."""
+    """The installed importers. `faults` counts those that failed with an unexpected exception."""
 
     def __init__(self, plugins: Plugins, complain: Callable[[str], None]) -> None:
         self.faults = 0
@@ -23,10 +23,10 @@ class Importers:
         self._importers = list(self._made(plugins))
 
     def read(self, path: Path) -> list[ImportedTask]:
-        """Return what a file or folder of another tool holds, as the first importer reads it that knows it.
+        """Return the tasks in a file or folder of another tool, from the first importer that recognizes it.
 
         Raises:
-            DataError: no importer knows anything in it, or it is broken; the message says what can be read.
+            DataError: no importer recognizes it, or it is broken; the message says what can be read.
         """
         if not path.exists():
             raise DataError(f"there is no {path}")

@@ -1,1 +1,1 @@
-"""A first look at how a service performs: find it, measure a few loads, and say in words what was seen."""
+"""A first look at a service's performance: find it, measure a few loads, and describe the result."""

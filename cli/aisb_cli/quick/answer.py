@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from aisb_engine import Objective
 
 VISIBLE = 0.01
-"""From this share of failed or refused requests on, they are worth a sentence."""
+"""Failed or refused requests are mentioned from this fraction on."""
 SLOWER = 1.5
-"""A token takes so many times longer where replies slow each other down."""
+"""Replies slow each other down if a token takes this many times as long."""
 HARDLY = 1.3
-"""Throughput hardly grows below this factor."""
+"""Growth of the throughput below this factor counts as "hardly"."""
 NOTHING_STREAMED = "it does not stream its replies: the times to the first token and per token are unknown"
 
 
@@ -31,7 +31,7 @@ def answer(
     seconds: float,
     stopped: str = "",
 ) -> Iterator[str]:
-    """Yield what was found, a line each. `stopped` says why no larger load could be measured, if so."""
+    """Yield the findings line by line. `stopped` is the reason why no larger load was measured, if any."""
     yield from _service(service)
     usable = [rung for rung in rungs if not rung.spoiled]
     limits = [*_limits(rungs), *([stopped] if stopped else [])]

@@ -22,15 +22,15 @@ REPLY_TOKENS = 128
 MOST_USERS = 256
 FACTOR = 4
 CLOSE = 1.5
-"""The largest number of users that holds is known well enough when one so many times larger breaks."""
+"""The search ends when the next larger load that breaks has at most this many times as many users."""
 SHORTEST, LONGEST = 1 / 15, 1 / 6
-"""For how long the requests of a rung begin, as a share of the time for all loads."""
+"""The sending time of a rung, as a fraction of the time for all loads."""
 CLIENT_SIGNALS = frozenset({"loop lag", "client CPU", "lateness"})
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """What was measured with so many users at once. Times are milliseconds; None is not known.
+    """The measurements with one number of users at once. Times are milliseconds; None is unknown.
 
     `rate` is requests per second that succeed, `tokens` output tokens per second of all users together.
     `failed` is the share of requests without an answer at the first attempt: of these `throttled` were
@@ -120,7 +120,7 @@ class Ladder:
     def _next(self) -> int | None:
         held = max((rung.users for rung in self.rungs if rung.holds), default=None)
         broke = min((rung.users for rung in self.rungs if not rung.holds), default=None)
-        if held is None:  # a second rung tells why
+        if held is None:  # a second rung shows why
             return FACTOR if len(self.rungs) == 1 and self.rungs[0].failed < 1 else None
         if broke is None:
             return min(held * FACTOR, MOST_USERS) if held < MOST_USERS else None
@@ -172,7 +172,7 @@ def _users(rung: Rung) -> int:
 
 
 def measured_rung(result: PerformanceResult, users: int, objectives: Sequence[Objective]) -> Rung:
-    """Return what a load of so many users showed."""
+    """Return the measurements of a load with this number of users."""
     import numpy as np
 
     columns = result.requests()

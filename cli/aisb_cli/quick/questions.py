@@ -1,4 +1,4 @@
-"""Ask a few questions that any model knows, to see whether the service answers sense."""
+"""Ask a few questions that any model can answer, to see whether the service gives sensible answers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Sense(NamedTuple):
 
 
 async def ask_questions(service: Service, plugins: Plugins, options: Mapping[str, Any]) -> Sense:
-    """Ask all questions one after another, for some seconds at most."""
+    """Ask all questions one after another, within a time limit."""
     backend = make_backend(service.url, plugins, service.asked_as, {**options, "model": service.model})
     client = ServiceClient(backend)
     sense = Sense(0, 0)
@@ -51,7 +51,7 @@ async def ask_questions(service: Service, plugins: Plugins, options: Mapping[str
                 if sense.failure:
                     break
     except TimeoutError:
-        pass  # a slow service is judged by what it has said until then
+        pass  # a slow service is judged by its answers so far
     finally:
         await client.aclose()
         await backend.aclose()

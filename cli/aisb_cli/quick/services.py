@@ -1,4 +1,4 @@
-"""Find a model service at the usual loopback ports, and say of what kind it is."""
+"""Find a model service at the usual loopback ports, and determine its kind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS: Mapping[str, str] = {
     "organization_owner": "LM Studio",
     "aisb": "aisb mock serve",
 }
-"""What `owned_by` in a list of models says of the server."""
+"""The kind of server by `owned_by` in its list of models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ class Service:
 
 
 async def look_at(url: str, plugins: Plugins, asked_as: str | None, options: Mapping[str, Any]) -> Service:
-    """Return what a service says of itself. Of several models, the first is chosen unless `options` name one.
+    """Return a service's description. The first of several models is chosen unless `options` name one.
 
     Raises:
-        ServiceError: nothing answers, or the service refuses.
+        ServiceError: the service does not answer, or refuses.
     """
     name = asked_as or await recognize(url, plugins)
     listing = make_backend(url, plugins, name, options)

@@ -1,1 +1,1 @@
-"""The local page of `aisb view`: runs in a browser, nothing changed, nothing asked of any other machine."""
+"""The local page of `aisb view`: it shows runs in a browser, read-only, without any other machine."""

@@ -1,4 +1,4 @@
-"""What the page of `aisb view` is told: runs, how far one is, two compared, and the files of one."""
+"""The data for the page of `aisb view`: runs, their progress, comparisons, and files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RunReader:
         }
 
     def run(self, name: str) -> dict[str, Any]:
-        """Return one run: what the list has of it, how far it is, its files, and the ends of its logs."""
+        """Return one run: its entry of the list, its progress, its files, and the ends of its logs."""
         folder = self._folder(name)
         return {
             **self._record(folder),
@@ -67,7 +67,7 @@ class RunReader:
     def compare(
         self, a: str, b: str, *, model_a: str | None = None, model_b: str | None = None
     ) -> dict[str, Any]:
-        """Compare two runs, or two models of one, by the code of `aisb compare`.
+        """Compare two runs, or two models of one run, with the code of `aisb compare`.
 
         Raises:
             UsageError: they cannot be compared; the message says why.
@@ -107,7 +107,7 @@ class RunReader:
         return found if inside and found.is_file() else None
 
     def _folder(self, name: str) -> RunFolder:
-        """Return a run of the work folder itself: what comes from a browser is a name, never a path."""
+        """Return a run of the work folder. A browser sends names only, never paths."""
         from aisb import RunError
 
         for folder in RunFolder.list(self.work_dir):

@@ -1,8 +1,8 @@
-"""The web server of `aisb view`: only for this machine's user, and only to read.
+"""The web server of `aisb view`: read-only, and only for the user of this machine.
 
-Every address begins with a token that is drawn anew each time, so that no other page or user can ask for
-anything; a Host header of another name, as after DNS rebinding, is refused. Pages of runs show text that
-models wrote: the browser is told to keep them apart from everything else and to let them load nothing.
+Every address begins with a random token, new at each start, so that no other page or user has access. A Host
+header with another name, as after DNS rebinding, is refused. Pages of runs show text that models wrote, so
+the response headers isolate them in a sandbox, and let them load nothing.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ FOREIGN = (
     "font-src data:; media-src data: blob:; connect-src data: blob:; worker-src data: blob:"
 )
 CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
-"""What is shown as more than text; what is not named here is served as plain text."""
+"""The content types by suffix; any other file is served as plain text."""
 
 ADDRESS_NEEDED = "this page needs the whole address that `aisb view` printed, with the token in it\n"
 
 
 def make_app(reading: RunReader, token: str) -> Starlette:
-    """Return the server's application: the page, what it asks for, and the files of runs."""
+    """Return the server's application: the page, its data, and the files of runs."""
 
     async def runs(request: Request) -> Response:
         limit = request.query_params.get("limit", "")
@@ -113,7 +113,7 @@ def _static(name: str) -> Callable[[Request], Response]:
 
 
 async def _told(call: Callable[[], Any]) -> Response:
-    """Answer with what a call returns, or with the words of its error."""
+    """Answer with the result of a call, or with the message of its error."""
     try:
         return _guarded(JSONResponse(await run_in_threadpool(call)), PAGE_FILES)
     except AisbError as error:

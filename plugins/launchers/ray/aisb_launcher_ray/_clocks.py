@@ -1,4 +1,4 @@
-"""How far the clock of another machine is from ours: measured by echoes, with what is certain about it."""
+"""Measure the offset of another machine's clock by echoes, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Literal
 
 EXCHANGES = 40
 LONGEST_WAIT = 0.25
-"""Seconds without an echo after which UDP is taken to be blocked."""
+"""UDP counts as blocked after this many seconds without an echo."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """What to add to a node's clock to get ours. It is certain to half the shortest round trip."""
+    """The offset from a node's clock to ours; its uncertainty is half of the shortest round trip."""
 
     offset_ns: int
     uncertainty_ns: int
@@ -25,18 +25,18 @@ class ClockOffset:
 
 
 class Echo(asyncio.DatagramProtocol):
-    """Answers a datagram that begins with the token with the time of now."""
+    """Answers a datagram that begins with the token with the current time."""
 
     def __init__(self, token: bytes) -> None:
         self._token = token
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what sends."""
+        """Store the transport."""
         self._transport = transport  # type: ignore[assignment]
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Answer with what came and the time."""
+        """Return the datagram with the current time."""
         now = time.perf_counter_ns()
         if self._transport is not None and data.startswith(self._token):
             self._transport.sendto(data + now.to_bytes(8, "big"), addr)

@@ -1,4 +1,4 @@
-"""The connection of this process with a cluster: one that runs, or one of its own on this machine."""
+"""The connection of this process to a running cluster, or to its own cluster on this machine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from typing import Any
 from aisb import RunError
 
 OBJECT_STORE = 200 << 20
-"""Bytes of shared memory in a cluster of our own: batches are the largest objects."""
+"""The shared memory of our own cluster in bytes: batches are the largest objects."""
 
 
 def connect_cluster(address: str | None) -> bool:
-    """Connect with a cluster, unless this process is connected; return whether the cluster is our own.
+    """Connect to a cluster unless connected; return whether it is our own.
 
     Without an address, and without `RAY_ADDRESS`, one is started here; it ends with this process.
 
@@ -30,8 +30,8 @@ def connect_cluster(address: str | None) -> bool:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS") or None
-    # Ray's ports are open to every network: nobody may use them without the token.
-    # It reads this as it is imported.
+    # Ray's ports are open to every network, so a token protects them.
+    # Ray reads this at its import.
     if address is None and "ray" not in sys.modules:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -41,7 +41,7 @@ def connect_cluster(address: str | None) -> bool:
         return _own
     options: dict[str, Any] = {"address": address}
     if address is None:
-        folder = tempfile.mkdtemp(prefix="aisb-ray-", dir="/tmp")  # paths of sockets must be short
+        folder = tempfile.mkdtemp(prefix="aisb-ray-", dir="/tmp")  # socket paths must be short
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         options = {
             "address": "local",
@@ -131,9 +131,9 @@ def compare_versions(
 
 
 def _silence() -> None:
-    """Keep what Ray says about dead nodes from standard output, which belongs to the command.
+    """Keep Ray's messages about dead nodes off standard output, which belongs to the command.
 
-    It has no setting for that: its options cover the output of workers alone.
+    Ray has no setting for that: its options cover only the output of workers.
     """
     from ray._private import worker
 

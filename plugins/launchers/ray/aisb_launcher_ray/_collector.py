@@ -1,7 +1,7 @@
 """The collector of a node: an actor between the workers there and the run.
 
-It has the files of the workers' jobs in a folder of its own, and passes on in batches what they write.
-The run asks for each batch by number once it has kept the one before, so no more than one is ever under way.
+It keeps the files of the workers' jobs in its own folder, and passes on in batches what they write. The run
+requests each batch by number after it stored the previous one, so at most one is in transit.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from aisb_launcher_ray._frames import ALIVE, END, HELLO, MESSAGE, make_frame, re
 
 BATCH_BYTES = 1 << 20
 BATCH_EVERY = 0.5
-"""Seconds that what workers wrote waits at most, unless it is more than a batch."""
+"""The maximum seconds that data of workers waits for a batch."""
 GATHER = 0.005
-"""Seconds that a message waits for others."""
+"""Seconds that a message waits for others to join its batch."""
 PULSE = 0.5
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class FileChunk(NamedTuple):
-    """A part of a file that a job wrote: the file's name, where the part begins, and its bytes."""
+    """A part of a file that a job wrote: the file's name, the offset, and the bytes."""
 
     name: str
     offset: int
@@ -41,7 +41,7 @@ class FileChunk(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What the run gets at once. `ended` has workers that are done, with how they failed or an empty text."""
+    """The data of one transfer. `ended` maps ended workers to their failure, or an empty text."""
 
     number: int
     messages: tuple[tuple[int, bytes], ...] = ()
@@ -67,7 +67,7 @@ class Door(NamedTuple):
 
 @dataclass(slots=True)
 class _Worker:
-    """What a collector knows of one worker. `ended` is how it failed, an empty text where it did not."""
+    """The state of one worker. `ended` is its failure, or an empty text."""
 
     writes: Sequence[str]
     writer: asyncio.StreamWriter | None = None

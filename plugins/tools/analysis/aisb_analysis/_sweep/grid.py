@@ -53,7 +53,7 @@ def split_values(text: str) -> list[str]:
 
 
 def points_of_grid(grid: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
-    """Return the settings of every point; the key that was given last changes fastest."""
+    """Return the settings of every point; the last key varies fastest."""
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 

@@ -1,4 +1,4 @@
-"""What a sweep's folder keeps: what was asked, and which points are done. A resume reads it."""
+"""The record in a sweep's folder: its options, and the finished points. A resume reads it."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class SweepRecord:
 
 
 def new_folder(work_dir: Path) -> Path:
-    """Return the path of a new folder named after the time; a second one of a second gets `_2`."""
+    """Return the path of a new folder named after the time; a second one in the same second gets `_2`."""
     stamp = datetime.now().astimezone().strftime("%Y%m%d_%H%M%S")
     names = (stamp, *(f"{stamp}_{number}" for number in range(2, 1000)))
     return next(work_dir / name for name in names if not (work_dir / name).exists())
@@ -135,7 +135,7 @@ def find_folder(work_dir: Path, name: str) -> Path:
 
 
 def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the keys in which two resolved runs ask for something else, with both values."""
+    """Yield the keys in which two resolved runs differ, with both values."""
     before, after = (dict(_flat(_asked(config), "")) for config in (old, new))
     for key in dict.fromkeys([*before, *after]):
         if before.get(key) != after.get(key):
@@ -143,7 +143,7 @@ def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator
 
 
 def _asked(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a resolved run changes what is sent."""
+    """Return the part of a resolved run that affects its requests."""
     subtasks = {f"{pair['model']} on {pair['task']}": pair for pair in config.get("subtasks", ())}
     return {"models": config.get("models", {}), "tasks": config.get("tasks", {}), "subtasks": subtasks}
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from aisb_engine import Display, Plugins, RunCommand, RunSpec
 
 SECONDS = 60.0
-"""How long a point lasts where nothing says how much is asked."""
+"""The duration of a point without any limit, in seconds."""
 LIMITS = ("num_prompts", "duration", "pressure_time", "use_timestamp")
-"""The keys of a load that say when it ends."""
+"""The keys of a load that limit it."""
 DEFAULT_MODEL, DEFAULT_TASK = "vllm-chat", "synthetic"
 INTERRUPTED = 130
 
@@ -99,12 +99,12 @@ class SweepRunner:
     def _run(self, point: Point, command: RunCommand) -> FinishedRun | None:
         """Run a point, note in it which run it was, and return that; None if it was interrupted."""
         try:
-            # The table at the end shows all points; the headline of each would only push it away.
+            # The table at the end shows all points, so single headlines would only be noise.
             with redirect_stdout(io.StringIO()):
                 ended = execute_run(command, self.plugins, self.display())
         except (
             CheckFailed
-        ) as error:  # the run is whole, and its certificate is not as --require-valid demands
+        ) as error:  # the run is complete, but its certificate fails --require-valid
             folder = RunFolder.list(self.record.runs)[-1]
             point.run, point.exit_code = folder.timestamp, error.exit_code
             return open_finished_run(folder.path, plugins=self.plugins)
