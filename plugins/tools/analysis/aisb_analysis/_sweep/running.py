@@ -102,9 +102,7 @@ class SweepRunner:
             # The table at the end shows all points, so single headlines would only be noise.
             with redirect_stdout(io.StringIO()):
                 ended = execute_run(command, self.plugins, self.display())
-        except (
-            CheckFailed
-        ) as error:  # the run is complete, but its certificate fails --require-valid
+        except CheckFailed as error:  # the run is complete, but its certificate fails --require-valid
             folder = RunFolder.list(self.record.runs)[-1]
             point.run, point.exit_code = folder.timestamp, error.exit_code
             return open_finished_run(folder.path, plugins=self.plugins)
