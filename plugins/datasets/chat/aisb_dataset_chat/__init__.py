@@ -1,4 +1,4 @@
-"""Conversations to measure speed with: each next turn is asked after the answer to the last one."""
+"""Conversations for performance runs: each turn is sent after the answer to the previous one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aisb import DataFile, DataFiles, Row, UsageError, hookimpl
 USER_ROLES = frozenset(("human", "user"))
 SYSTEM_ROLE = "system"
 READ_CHARACTERS = 1 << 20
-"""Characters that are read before a conversation is looked for: the file may be all on one line."""
+"""Characters read at a time, since the whole file may be one line."""
 
 
 def sharegpt(
@@ -52,7 +52,7 @@ def _conversations(files: DataFiles, most: int | None) -> Iterator[Row]:
 
 
 def _replies(said: Sequence[tuple[str, str]]) -> list[str]:
-    """Return what follows each turn of the human, without what the system says."""
+    """Return the reply after each turn of the human, without system messages."""
     replies: list[list[str]] = []
     for who, text in said:
         if who in USER_ROLES:
@@ -63,7 +63,7 @@ def _replies(said: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _said(file: DataFile, found: Any) -> list[tuple[str, str]]:
-    """Return (who, text) of each turn of one conversation that says something."""
+    """Return (role, text) of each non-empty turn of one conversation."""
     said = found.get("conversations") if isinstance(found, Mapping) else None
     if not isinstance(said, list):
         keys = f" (the keys are {', '.join(found)})" if isinstance(found, Mapping) else ""
@@ -78,7 +78,7 @@ def _said(file: DataFile, found: Any) -> list[tuple[str, str]]:
 
 
 def _elements(file: DataFile) -> Iterator[Any]:
-    """Yield the elements of a JSON list one by one: the published file is of 640 MB."""
+    """Yield the elements of a JSON list one by one, since the published file has 640 MB."""
     decoder, lines = json.JSONDecoder(), file.lines()
     text, at, piece = "", 0, READ_CHARACTERS
     first = True
@@ -94,7 +94,7 @@ def _elements(file: DataFile) -> Iterator[Any]:
                 first, at = False, at + 1
                 continue
             if mark == "]":
-                _more(lines, sys.maxsize)  # to the end, so that the file's hash is known
+                _more(lines, sys.maxsize)  # read to the end, so that the file's hash is known
                 return
             try:
                 element, end = decoder.raw_decode(text, _blank(text, at + 1) if mark == "," else at)

@@ -26,7 +26,7 @@ WITHOUT_STARTER = (
 
 
 class _TextOnly(pickle.Unpickler):
-    """Reads a pickled text and nothing else: a pickle can name any function to be called."""
+    """Unpickles only strings, since a pickle can call any function."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"{module}.{name} in a text")
@@ -78,7 +78,7 @@ def _private(packed: str) -> list[dict[str, Any]]:
 
 
 def _calls(name: str, cases: list[dict[str, Any]]) -> list[str]:
-    """Return a test for each case: the arguments are a line of JSON each, and so is the result."""
+    """Return a test for each case; each argument and the result are one line of JSON."""
     tests = []
     for case in cases:
         arguments = [json.loads(line) for line in str(case["input"]).splitlines() if line.strip()]

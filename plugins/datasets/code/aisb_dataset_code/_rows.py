@@ -1,4 +1,4 @@
-"""Read MBPP and HumanEval-X: which function is asked for, and which tests a program has to pass."""
+"""Read MBPP and HumanEval-X: the requested function, and the tests that a program must pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aisb import DataFiles, Row
 from aisb.helpers import read_jsonl
 
 REQUIRED_TOOLS = {"python": (), "cpp": ("g++",), "java": ("javac", "java"), "js": ("node",)}
-"""What running a language needs; Go and Rust are not offered yet."""
+"""The programs that a language needs; Go and Rust are not supported yet."""
 
 _DEFINED = re.compile(r"^(?:def|class)\s+(\w+)", re.MULTILINE)
 _NAMES = {
@@ -55,7 +55,7 @@ def _split(number: int) -> str:
 
 
 def _tested(code: str, tests: Sequence[str]) -> str:
-    """Return the name that the reference defines and the first test calls."""
+    """Return the function that the reference defines and the first test calls."""
     called = re.findall(r"(\w+)\s*\(", tests[0]) if tests else []
     defined = _DEFINED.findall(code)
     return next((name for name in called if name in defined), defined[-1] if defined else "")

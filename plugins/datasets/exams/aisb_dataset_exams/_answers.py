@@ -25,7 +25,7 @@ _ANSWERED = pattern(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-"""What gives an answer. A later one replaces an earlier one."""
+"""Patterns that announce an answer. A later match replaces an earlier one."""
 _CONCLUDED = pattern(
     rf"(?<![不未非])(?:综上(?:所述|可知)?|由此可知|因此|所以|故)[,]?\s?(?:为|是)?{_OPEN}{_RUN}", re.IGNORECASE
 )
@@ -64,7 +64,7 @@ def exam_answer() -> Postprocessor:
         chosen = {letter for span in runs[-1:] or judged for letter in _letters(folded[slice(*span)])}
         several = len(chosen) > 1
         single = None if several else one(text, sample)
-        # One letter is found by the finer rules for it, unless they take several for the answer.
+        # The finer rules for a single letter decide, unless they find several letters.
         if single is not None and len(single.text) == 1:
             return single
         if runs:
@@ -87,7 +87,7 @@ def _runs(rule: re.Pattern[str], text: str) -> list[tuple[int, int]]:
 
 
 def _whole_line(text: str) -> list[tuple[int, int]]:
-    """Return where the letters stand that are the whole of the first line or of the last."""
+    """Return the spans of letters that are the whole first line or the whole last line."""
     stripped = text.strip()
     lines = {0: stripped.split("\n", 1)[0], stripped.rfind("\n") + 1: stripped.rpartition("\n")[2]}
     offset = len(text) - len(text.lstrip())
@@ -103,7 +103,7 @@ def _capitals(run: str) -> bool:
 
 
 def _value(text: str) -> Extract | None:
-    """Return the last formula of a text, else its last line."""
+    """Return the last formula of a text, or else its last line."""
     if formulas := list(_MATH.finditer(text)):
         return Extract(formulas[-1][1], "last-formula", formulas[-1].span(1))
     last = text.rstrip().rpartition("\n")[2].strip()

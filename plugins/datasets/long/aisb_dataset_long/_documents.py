@@ -1,4 +1,4 @@
-"""Read AA-LCR: questions on sets of documents, which lie in one zip file."""
+"""Read AA-LCR: questions on sets of documents in one zip file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _documents(file: DataFile, row: Row, archive: zipfile.ZipFile, names: Mappin
     """Return the documents of a row, each between two lines that number it.
 
     Raises:
-        DataError: one of them is not there: the question would be another one without it.
+        DataError: a document is missing, which would change the question.
     """
     folder = f"{row['document_category']}/{row['document_set_id']}"
     wanted = [name.strip() for name in str(row["data_source_filenames"]).split(";") if name.strip()]

@@ -22,7 +22,7 @@ NEEDLE_NAMES = (
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s*")
 SIGNS_A_TOKEN = {True: 1.5, False: 4.0}
-"""How many signs of a text a token has, by whether the text is Chinese: an estimate, since models differ."""
+"""Estimated characters per token, by whether the text is Chinese; models differ."""
 
 
 def needle(

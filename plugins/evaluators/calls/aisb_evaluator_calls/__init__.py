@@ -1,4 +1,4 @@
-"""Replies that call functions, graded."""
+"""Grade replies that call functions."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the evaluator of function calls."""
+    """Declare the evaluator of function calls."""
     return {"call-match": "aisb_evaluator_calls._matching:CallMatch"}

@@ -1,4 +1,4 @@
-"""Read calls and values that are written as Java or JavaScript writes them.
+"""Parse function calls and values in the syntax of Java or JavaScript.
 
 Sources: java_parser.py, js_parser.py, java_type_converter.py and js_type_converter.py of bfcl-eval. A value
 that is not written as its type asks for (`5` for a `long`, which is `5L`) stays a text.
@@ -14,7 +14,7 @@ _CALL = re.compile(r"\s*([\w$]+(?:\.[\w$]+)*)\s*\(")
 _NAMED = re.compile(r"\s*([\w$]+)\s*=(?!=)\s*")
 _OPENING, _CLOSING = "([{", ")]}"
 _DEEPEST = 20
-"""No value of the leaderboard is nested deeper; one that is would take long to read."""
+"""The maximum nesting depth: no value of the leaderboard is nested deeper."""
 
 _SCALARS = {
     "byte": r"-?\d+", "short": r"-?\d+", "integer": r"-?\d+", "long": r"-?\d+(?=[lL]$)[lL]",
@@ -56,7 +56,7 @@ def source_calls(text: str) -> list[tuple[str, dict[str | int, Any]]]:
 
 
 def converted(text: str, kind: str, nested: str, language: str) -> Any:
-    """Return the value of a text of a declared type; the text itself where it is not written as one."""
+    """Return the value of a text of a declared type, or the text if it is not written as that type."""
     if _nesting(text) > _DEEPEST:
         return text
     if (pattern := _SCALARS.get(kind)) and re.fullmatch(pattern, text):
@@ -70,7 +70,7 @@ def converted(text: str, kind: str, nested: str, language: str) -> Any:
 
 
 def _nesting(text: str) -> int:
-    """Return how deep the brackets of a text are nested."""
+    """Return the nesting depth of the brackets of a text."""
     depth = deepest = 0
     for character in text:
         depth += (character in _OPENING) - (character in _CLOSING)
@@ -140,7 +140,7 @@ def _unquoted(text: str) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """Split a text at the commas that stand in no brackets, quotation marks or type arguments."""
+    """Split a text at commas outside brackets, quotation marks and type arguments."""
     parts, depth, angles, start, quote = [], 0, 0, 0, ""
     for position, character in enumerate(text):
         if quote:

@@ -1,4 +1,4 @@
-"""Grade function calls against what would be right."""
+"""Grade function calls against the expected calls."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Problems: TypeAlias = Callable[[Call, str, Mapping[str, Sequence[Any]]], str | N
 
 
 def _compared(given: Sequence[Call], wanted: Sequence[Mapping[str, Any]], problem_of: Problems) -> str | None:
-    """Return why the calls are not those wanted, None when they are."""
+    """Return why the calls differ from the expected ones; None if they match."""
     if len(given) != len(wanted):
         return f"{len(given)} calls in place of {len(wanted)}"
     left = list(given)

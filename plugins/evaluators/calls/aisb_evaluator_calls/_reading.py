@@ -1,4 +1,4 @@
-"""Read the function calls of a reply, written as Python writes them or as JSON."""
+"""Parse the function calls of a reply, in Python syntax or as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from aisb_evaluator_calls._foreign import source_calls
 
 MAX_REPLY_LENGTH = 20_000
-"""No reply that calls functions is longer; a parser would take long over one that is."""
+"""The maximum length of a reply with calls; a parser would take long for a longer one."""
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _TAG = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
@@ -79,7 +79,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _whole(text: str, language: str, names: Mapping[str, Any]) -> list[Call]:
-    """Return the calls of a text that is nothing else."""
+    """Return the calls of a text that consists of nothing else."""
     text = text.strip().strip("`").strip()
     try:
         found = json.loads(text)
@@ -178,7 +178,7 @@ def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
 
 
 def _result(node: ast.expr) -> float | None:
-    """Return what a sum of numbers comes to (`2 * 3.5`), None for anything else."""
+    """Evaluate arithmetic on numbers (`2 * 3.5`); None for anything else."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         return node.value  # type: ignore[return-value]
     if not isinstance(node, ast.BinOp) or type(node.op) not in _OPERATORS:

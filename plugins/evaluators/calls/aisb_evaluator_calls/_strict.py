@@ -59,7 +59,7 @@ _NESTED = ("array", "tuple", "Array", "ArrayList")
 def call_problem(
     call: Call, name: str, parameters: Mapping[str, Sequence[Any]], function: Mapping[str, Any], language: str
 ) -> str | None:
-    """Return why a call is not the one wanted, None when it is."""
+    """Return why a call differs from the expected one; None if it matches."""
     names = (name, name.replace(".", "_")) if call.is_json else (name,)
     if call.name not in names:
         return f"{call.name} in place of {name}"
@@ -97,7 +97,7 @@ def _fits(value: Any, fitting: Sequence[Any], declared: Mapping[str, Any], langu
 
 
 def _is_like(value: Any, wanted: Any, nested: type | None) -> bool:
-    """Compare a text, list or table with one that would be right."""
+    """Compare a text, list or table with an accepted one."""
     if isinstance(wanted, dict):
         return _table_fits(value, wanted)
     if nested is dict:

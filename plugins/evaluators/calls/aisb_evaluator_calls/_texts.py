@@ -1,4 +1,4 @@
-"""Make strings of arguments comparable."""
+"""Normalize string arguments for comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Instructions that a program can verify: how long, in which form, with which words an answer is to be."""
+"""Instructions that a program can verify: the length, the format and the words of an answer."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the evaluator that checks instructions."""
+    """Declare the evaluator that checks instructions."""
     return {"instructions": "aisb_evaluator_instruct._following:Instructions"}

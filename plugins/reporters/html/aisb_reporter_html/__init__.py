@@ -42,5 +42,5 @@ class Html(Reporter):
 
 @hookimpl
 def aisb_reporters() -> dict[str, type[Reporter]]:
-    """Offer the page."""
+    """Declare the page."""
     return {"html": Html}

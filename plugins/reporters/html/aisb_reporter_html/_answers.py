@@ -1,8 +1,8 @@
-"""The samples of a run as the page holds them: columns to look through, and texts in blocks to be opened.
+"""The samples of a run in the form of the page: columns for the table, and compressed blocks of texts.
 
-A task has its samples (ids, groups, what is right, how the question begins), and for each model its answers,
-in a column for each thing that the table shows. Blocks hold the prompts and outputs of a few hundred samples;
-the page unpacks one when a sample in it is opened, or looked through.
+A task has columns of its samples (ids, groups, targets, beginnings of questions), and for each model columns
+of its answers. A block holds the prompts and outputs of a few hundred samples; the page unpacks it when a
+sample in it is opened or searched.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ SHORT = 80
 LONGEST_DETAILS = 2000
 UNSCORED = len(OUTCOMES)
 LIMITS = (40_000, 20_000, 10_000, 5_000, 2_500, 1_200, 600, 300, 150)
-"""To how many characters outputs and prompts are cut until the page is as small as it should be."""
+"""The lengths in characters to which outputs and prompts are cut, until the page is small enough."""
 
 
 @dataclass(slots=True)
 class Answered:
-    """What one model answered in one task: its file, a line a turn of each answer, and the scores of them."""
+    """One model's answers in one task: the file, a line for each turn of an answer, and the scores."""
 
     model: str
     file: str
@@ -45,7 +45,7 @@ class TaskAnswers:
 
 
 def read_tasks(run: FinishedRun) -> list[TaskAnswers]:
-    """Read what was asked and answered, task by task, in the run's order."""
+    """Read the prompts and answers task by task, in the run's order."""
     requests: dict[str, dict[str, list[Row]]] = {}  # by task and model
     for row in run.requests():
         requests.setdefault(row["task"], {}).setdefault(row["model"], []).append(row)
@@ -73,7 +73,7 @@ def _read(run: FinishedRun, task: TaskAnswers, model: str, rows: list[Row]) -> A
             {"group": row["group"], "gold": row["gold"], "choices": ()},
         )
     if any(line["logprobs"] for line in next(iter(lines.values()), ())):
-        # What was compared stands in no prompt.
+        # The compared options are not part of the prompt.
         for sample in run.samples(model, task.task):
             if sample["id"] in task.samples:
                 task.samples[sample["id"]] = {**task.samples[sample["id"]], "choices": sample["choices"]}
@@ -82,12 +82,12 @@ def _read(run: FinishedRun, task: TaskAnswers, model: str, rows: list[Row]) -> A
 
 @dataclass(slots=True)
 class Packer:
-    """Makes the page's form of a task; texts are cut to `most` characters."""
+    """Builds the page's form of a task, with texts cut to `most` characters."""
 
     most: int
 
     def pack(self, task: TaskAnswers) -> tuple[dict[str, Any], list[bytes]]:
-        """Return what the page holds of a task at once, and its blocks of texts."""
+        """Return the page's columns of a task, and its blocks of texts."""
         places = {key: place for place, key in enumerate(task.samples)}
         shared = Shared()
         groups = list(
@@ -195,7 +195,7 @@ class Packer:
 
 
 def _details_of(line: Row, scores: list[Row]) -> Iterator[Any]:
-    """Yield what else is known of an answer: its scores, and facts by name."""
+    """Yield further details of an answer: its scores, and named facts."""
     yield [
         [
             score["evaluator"],
@@ -227,7 +227,7 @@ def _details(details: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any, most: int = 4000) -> str | None:
-    """Return any value as text, cut where it is very long."""
+    """Return any value as text, cut if it is very long."""
     if value is None:
         return None
     text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()

@@ -14,7 +14,7 @@ MOST_K = 128
 def curves(task: TaskAnswers) -> list[dict[str, Any]]:
     """Return pass@k and cons@k of each model for k = 1 to the number of repeats; nothing without repeats.
 
-    A repeat that is missing counts as not right.
+    A missing repeat counts as wrong.
     """
     found = []
     for answered in task.answered:
@@ -38,7 +38,7 @@ def curves(task: TaskAnswers) -> list[dict[str, Any]]:
 
 
 def _some(repeats: int) -> list[int]:
-    """Return the k that are drawn: all, or of very many some, evenly spread."""
+    """Return the values of k to draw: all, or some evenly spread if there are many."""
     if repeats <= MOST_K:
         return list(range(1, repeats + 1))
     return sorted({1 + round(n * (repeats - 1) / (MOST_K - 1)) for n in range(MOST_K)})

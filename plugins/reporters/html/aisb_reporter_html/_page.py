@@ -1,7 +1,7 @@
-"""Put the page of a run together: markup, style, scripts and data, all in one file.
+"""Assemble the page of a run: markup, style, scripts and data in one file.
 
-Everything that comes from a run stands in it deflated and as base64, which no text can break out of; scripts
-of the page unpack it and show it as text. A content security policy forbids it to ask any host for anything.
+All data of a run is compressed and base64-encoded, so that no text can inject markup; scripts of the page
+unpack it and show it as text. A content security policy forbids all network requests.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SCRIPTS = (
 )
 SEVERAL_SCRIPTS = ("dom.js", "svg.js", "contents.js", "tradeoffs.js", "loads.js", "several.js")
 INITIAL_CAPACITY = 10_000
-"""Answers that a page of the usual size has place for; of more, the page grows with them."""
+"""The number of answers for which a page of the usual size has room; with more, the page grows."""
 
 
 def page(run: FinishedRun, most: int) -> bytes:
@@ -73,7 +73,7 @@ def page(run: FinishedRun, most: int) -> bytes:
 def page_of_several(runs: Sequence[FinishedRun], notes: Sequence[str] = ()) -> bytes:
     """Return the page of several performance runs: charts over their loads, and all numbers as a table.
 
-    `notes` are lines that stand at its top.
+    `notes` are lines at its top.
     """
     points = points_of(runs)
     models = list(dict.fromkeys(point["model"] for point in points.points))
@@ -142,7 +142,7 @@ def _frame(run: FinishedRun, summary: dict[str, Any]) -> Callable[..., bytes]:
 
 
 def title(names: Sequence[str], kind: str) -> str:
-    """Return one or two names as they are, more as their number."""
+    """Return one or two names, or the number of more."""
     return " and ".join(names) if len(names) <= 2 else f"{len(names)} {kind}"
 
 

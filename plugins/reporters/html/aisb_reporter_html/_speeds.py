@@ -1,4 +1,4 @@
-"""What the page says of single requests of a load: the slow and the failed ones, with reasons."""
+"""The slow and the failed requests of a load, with reasons, for the page."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from aisb import PerformanceResult
 from aisb_reporter_plots import place_requests
 
 MAX_LISTED = 400
-"""Requests in the list of slow and failed ones, half of it for either."""
+"""The maximum length of the list, half of it for slow requests and half for failed ones."""
 FACTOR = 2.0
-"""How many times the usual it must be for a time to be named as what was slow."""
+"""A time is named as slow from this many times the median on."""
 MAX_PLOTTED = 300
 
 
 def requests_of(found: PerformanceResult) -> list[dict[str, Any]]:
-    """Return the slow and the failed requests in the order of time, each with the reason."""
+    """Return the slow and the failed requests in order of time, each with its reason."""
     import numpy as np
 
     columns = found.requests()
@@ -45,7 +45,7 @@ def requests_of(found: PerformanceResult) -> list[dict[str, Any]]:
 
 
 def _why(columns: Mapping[str, Any], row: int, usual: dict[str, float | None]) -> Iterator[str]:
-    """Yield what took longer in a request than in the median one, or was more."""
+    """Yield the times and token counts of a request that exceed the median."""
     late = _number(columns["lateness"][row])
     if late is not None and late > 5:
         yield f"sent {late:,.4g} ms late"

@@ -1,4 +1,4 @@
-"""Texts as the page holds them: prefixes that prompts share once, and long texts without their middle.
+"""The texts of the page: shared prefixes of prompts are stored once, and long texts lose their middle.
 
 Positions in texts are counted in UTF-16 units, as scripts in a page count them.
 """
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 MIN_SHARED_CHARACTERS = 64
-"""Characters that a prefix must have to be worth a place of its own."""
+"""The minimum length of a shared prefix in characters."""
 AROUND = 200
-"""Characters kept before the answer where a cut would take it away."""
+"""Characters kept before the answer if a cut would remove it."""
 
 Turn = tuple[str, str]
-"""A role (empty if a prompt is one text) and what it says."""
+"""A role (empty if a prompt is one text) and its text."""
 
 
 class TextPiece(NamedTuple):
@@ -53,7 +53,7 @@ def _content(content: Any) -> str:
 
 
 def text_pieces(raw: str, reasoning: Iterable[Sequence[int]]) -> list[TextPiece]:
-    """Return an output as stretches of reasoning and of what is visible; together they are the output."""
+    """Split an output into pieces of reasoning and visible text."""
     found: list[TextPiece] = []
     at = 0
     for start, end in [*reasoning, (len(raw), len(raw))]:
@@ -106,7 +106,7 @@ def _length(text: str) -> int:
 
 @dataclass(slots=True)
 class Shared:
-    """Texts that many prompts begin with, each kept once."""
+    """Prefixes that many prompts share, each stored once."""
 
     texts: list[str] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
@@ -157,11 +157,11 @@ def _prefixes(texts: Iterable[str]) -> dict[str, str]:
 
 
 def _common(one: str, other: str) -> str:
-    """Return what two texts begin with, up to the end of a word."""
+    """Return the common prefix of two texts, up to the end of a word."""
     if other.startswith(one):
         return one
     least = min(len(one), len(other))
-    # Comparing halves is much quicker than letter by letter: prompts may be very long.
+    # Bisection is much faster than comparing letter by letter: prompts may be very long.
     low, high = 0, least
     while low < high:
         middle = (low + high + 1) // 2

@@ -56,7 +56,7 @@ class Performance(Reporter):
             if self.show:
                 width = self.width or shutil.get_terminal_size((80, 24)).columns
                 _print(result_text(result, dialects, width, tables=self.tables, spec_decode=self.spec_decode))
-            written += write_files(run.folder, result, dialects)  # last, since a disk can be full
+            written += write_files(run.folder, result, dialects)  # last, since the disk may be full
         return written
 
 
@@ -77,5 +77,5 @@ def _print(text: str) -> None:
 
 @hookimpl
 def aisb_reporters() -> dict[str, type[Reporter]]:
-    """Offer the performance tables."""
+    """Declare the performance tables."""
     return {"performance": Performance}

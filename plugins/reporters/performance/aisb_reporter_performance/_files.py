@@ -1,4 +1,4 @@
-"""Write a measured performance: the two tables, a row a request, and everything for other programs."""
+"""Write the files of a measured performance: two tables, a row for each request, JSON, and numpy arrays."""
 
 from __future__ import annotations
 

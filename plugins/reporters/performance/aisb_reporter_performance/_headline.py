@@ -1,4 +1,4 @@
-"""Say in at most twelve lines whether a run can be trusted, how fast it was, and under which load."""
+"""The headline: in at most twelve lines, whether a run is valid, how fast it was, and under which load."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ HEADLINE_WIDTH = 80
 """The headline is no wider than this, however wide the terminal is."""
 HEADLINE_TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
 HEADLINE_PERCENTILES = (95.0, 99.0)
-"""The percentiles beside the median, where no others were asked for."""
+"""The default percentiles beside the median."""
 DEFAULT_PERCENTILES = (75.0, 90.0, 99.0)
-"""The percentiles of the tables, where no others were asked for."""
+"""The default percentiles of the tables."""
 MOST_PERCENTILES = 3
 """How many percentiles have room beside the median."""
 
@@ -107,7 +107,7 @@ def _loads(result: PerformanceResult) -> Iterator[str]:
 
 
 def requested_rate(result: PerformanceResult) -> str:
-    """Return how requests were to be paced, in words."""
+    """Describe the requested pace of requests."""
     options, arrival = result.requested.options, result.requested.options.get("arrival")
     rate = f"{result.requested.rate:g} requests/s" if result.requested.rate else "no pacing"
     if options.get("use_timestamp"):

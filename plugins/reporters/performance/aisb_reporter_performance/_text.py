@@ -1,4 +1,4 @@
-"""Lay a measured performance out for a terminal: the headline, and all tables where they are wanted."""
+"""Format a measured performance for a terminal: the headline, and on request all tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BROKEN = {
     "E2EL(planned)": "E2EL(plan-\nned) (ms)",
     "E2EL(close)": "E2EL(close)\n(ms)",
 }
-"""How long names stand in a narrow terminal."""
+"""The short forms of long names for a narrow terminal."""
 
 
 def result_text(
@@ -39,7 +39,7 @@ def result_text(
     tables: bool = False,
     spec_decode: bool = False,
 ) -> str:
-    """Return what is shown of one subtask: the headline, and what else was asked for.
+    """Return the text for one subtask: the headline, and the requested tables.
 
     With `tables`, everything that is known follows, in at most `width` columns where that can be.
     """
@@ -106,7 +106,7 @@ def _common(result: PerformanceResult) -> str:
 
 
 def _load(result: PerformanceResult) -> Iterator[str]:
-    """Yield what was asked beside what was achieved, then what else is known."""
+    """Yield the requested load beside the achieved one, then further facts."""
     requested, achieved = result.requested, result.achieved
     yield f"rate: asked {requested_rate(result)}, sent {short(achieved.rate)} requests/s"
     limit = f"at most {requested.concurrency}" if requested.concurrency else "no limit"

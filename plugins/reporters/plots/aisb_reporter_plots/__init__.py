@@ -63,5 +63,5 @@ def __getattr__(name: str) -> Any:
 
 @hookimpl
 def aisb_reporters() -> dict[str, type[Reporter]]:
-    """Offer the plots."""
+    """Declare the plots."""
     return {"plots": Plots}
