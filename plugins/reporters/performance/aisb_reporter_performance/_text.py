@@ -28,7 +28,7 @@ BROKEN = {
     "E2EL(planned)": "E2EL(plan-\nned) (ms)",
     "E2EL(close)": "E2EL(close)\n(ms)",
 }
-"""The short forms of long names for a narrow terminal."""
+"""Long names, broken into lines for a narrow terminal."""
 
 
 def result_text(
