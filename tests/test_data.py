@@ -68,8 +68,12 @@ ELSEWHERE = {
     "judge": "a model grades it: tests/cli/test_judged_tasks.py",
     "call-match": "real calls are written in plugins/datasets/tools/tests",
     "instructions": "published answers are graded in plugins/datasets/instruct/tests",
+    "agent-trial": "a harness graded it: plugins/datasets/tools/tests/test_agent_results.py",
+    "bfcl-turns": "calls change services: plugins/datasets/tools/tests/test_bfcl_multi_turn.py",
 }
 """Evaluators for whose real rows no gold answer can be written here, and where they are tested."""
+WITHOUT_ROWS = ("perplexity", "agent-trial", "bfcl-turns")
+"""Those for which no rows are written here either."""
 
 UPSTREAM = {
     "bbh": {"ruin_names/99": "its gold is no letter: the options were split at their commas"},
@@ -167,7 +171,7 @@ def graded_by(task):
     if not task.evaluate:
         pytest.skip(f"{task.name} is not graded")
     evaluator = task.evaluate[0].use
-    if evaluator == "perplexity":
+    if evaluator in WITHOUT_ROWS:
         pytest.skip(f"{task.name}: {ELSEWHERE[evaluator]}")
     if evaluator == "code-run" and not containment().namespaces:
         pytest.skip(f"{task.name}: grading it runs programs, and no box can be made here")
@@ -242,7 +246,7 @@ def test_every_task_that_is_graded_has_rows_here(plugins, shipped):
     folders, _ = shipped
     for name in NAMES:
         (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
-        if task.evaluate and task.evaluate[0].use != "perplexity" and "token-ids" not in name:
+        if task.evaluate and task.evaluate[0].use not in WITHOUT_ROWS and "token-ids" not in name:
             assert load_samples(task, plugins, folders), name
 
 

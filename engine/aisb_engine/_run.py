@@ -35,7 +35,7 @@ from aisb_engine._resolve.rules import changed_rules, own_spec
 from aisb_engine._resolve.secrets import keys_to_give_again
 from aisb_engine._run_config import keep_late_judge, save_config
 from aisb_engine._spec import RunSpec, RunTable
-from aisb_engine._stopper import Stopper, run_to_end, sigterm_as_ctrl_c
+from aisb_engine._stopper import Stopper, event_loop, sigterm_as_ctrl_c
 
 if TYPE_CHECKING:
     from aisb_engine._record.predictions import LoggedAnswers
@@ -124,24 +124,26 @@ def execute(
                 )
                 with _record_inference(stage, ended):
                     try:
-                        run_to_end(infer(stage), _new_loop())
+                        with event_loop(_new_loop()) as runner:
+                            runner.run(infer(stage))
                     finally:
                         _note_unsent(stage)
                 answers = stage.answers
                 del stage  # frees all rows, which scoring does not need
             if graders is not None and not ended.is_stopped:
-                scored = run_to_end(
-                    _score(
-                        graders,
-                        own,
-                        folder,
-                        display,
-                        faults=faults,
-                        answers=answers,
-                        manifest=manifest,
-                        stopper=stopper,
+                with event_loop() as runner:
+                    scored = runner.run(
+                        _score(
+                            graders,
+                            own,
+                            folder,
+                            display,
+                            faults=faults,
+                            answers=answers,
+                            manifest=manifest,
+                            stopper=stopper,
+                        )
                     )
-                )
                 ended.notes += scored.notes
                 ended.faulty = scored.unmade > 0
                 ended.failed += scored.unjudged + (0 if ended.asked else scored.failed)

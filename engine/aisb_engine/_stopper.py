@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, TypeVar
-
-_T = TypeVar("_T")
+from typing import Any
 
 
 class Stopper:
@@ -46,20 +44,20 @@ class Stopper:
                 loop.call_soon_threadsafe(task.cancel)
 
 
-def run_to_end(
-    main: Coroutine[Any, Any, _T], new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
-) -> _T:
-    """Run a coroutine as `asyncio.run` does; a Ctrl-C while its loop is made waits until the loop is there.
+@contextmanager
+def event_loop(
+    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> Iterator[asyncio.Runner]:
+    """Provide a runner with an event loop. A Ctrl-C during the creation of the loop is raised afterwards.
 
-    An event loop that is made by half cannot be closed: Python prints an exception that it ignores.
+    A loop that is only half created cannot be closed: Python prints an exception that it ignores.
     """
     runner = asyncio.Runner(loop_factory=new_loop)
     try:
         with _ctrl_c_afterwards():
             runner.get_loop()
-        return runner.run(main)
+        yield runner
     finally:
-        main.close()  # where it did not begin
         runner.close()
 
 

@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 import asyncio, os, signal
-from aisb_engine._stopper import run_to_end
+from aisb_engine._stopper import event_loop
 
 class Loop(asyncio.SelectorEventLoop):
     def __init__(self):
@@ -30,5 +30,5 @@ def test_a_ctrl_c_while_the_event_loop_is_made_ends_without_words_about_the_loop
         ended = subprocess.run(words, capture_output=True, text=True, check=True)
         return ended.stdout, ended.stderr
 
-    assert said("run_to_end(main(), Loop)") == ("interrupted\n", "")
+    assert said("with event_loop(Loop) as runner: runner.run(main())") == ("interrupted\n", "")
     assert "Exception ignored in" in said("asyncio.Runner(loop_factory=Loop).run(main())")[1]

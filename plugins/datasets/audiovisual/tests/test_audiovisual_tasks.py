@@ -204,7 +204,7 @@ def test_what_is_missing_is_named(make_task, tmp_path):
     videomme(tmp_path)
     (tmp_path / "Video-MME/video/clip0.mp4").unlink()
     _, samples, renderer = make_task("videomme", tmp_path)
-    with pytest.raises(DataError, match=r"there is no file 'Video-MME/video/clip0.mp4'; looked for"):
+    with pytest.raises(DataError, match=r"there is no file 'Video-MME/video/clip0.mp4'; searched"):
         renderer.request(samples.samples[0])
     (tmp_path / "Video-MME/video/clip0.mp4").write_bytes(b"<html>404 not found</html>")
     with pytest.raises(DataError, match=r"clip0.mp4 is text/plain, not video"):

@@ -203,7 +203,7 @@ def test_the_line_that_run_answers_several_loads_with_is_a_sweep(tmp_path: Path)
             ("--grid", "load.concurrncy=1"),
             "no such key; did you mean 'concurrency'?\n  at the point concurrncy 1",
         ),
-        (("--grid", "load.concurrency=1", "--nosuch"), "No such option '--nosuch'"),
+        (("--grid", "load.concurrency=1", "--nosuch"), "no such option '--nosuch'"),
         (
             ("--grid", "load.concurrency=1", "--slo", "ttft_p95=1s"),
             "--slo is for a single run: leave it out of ",
