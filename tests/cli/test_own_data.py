@@ -191,7 +191,7 @@ def test_a_meta_file_that_says_what_cannot_be_is_named(work, meta, said):
             "--custom-dataset-data-type needs --custom-dataset-path",
         ),
         (["--datasets", "./no.toml"], "./no.toml: there is no task file"),
-        (["--datasets", "BFCL_gen_multi_turn"], "the task BFCL_gen_multi_turn is not offered yet"),
+        (["--datasets", "BFCL_gen_all"], "the task BFCL_gen_all is not offered yet"),
     ],
 )
 def test_what_cannot_be_asked_is_said(work, words, said):

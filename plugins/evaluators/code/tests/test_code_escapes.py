@@ -428,8 +428,8 @@ def verdict(code, audit, number, argument=0):
 
 HOLDS = """
 import sys, time
-from aisb_evaluator_code._sandbox import Limits, box
-with box({"argv": ["/bin/sleep", "60"]}, Limits(seconds=60)) as process:
+from aisb_evaluator_code._box import Limits, box_command
+with box_command({"argv": ["/bin/sleep", "60"]}, Limits(seconds=60)) as process:
     print(process.pid, flush=True)
     time.sleep(60)
 """
