@@ -1,6 +1,7 @@
 """What of a reply is read: reasoning, tokens that end a turn, and what a model writes after its answer."""
 
 import time
+from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
 
@@ -390,13 +391,17 @@ def graded_replies(count, odd):
     return samples, [Prediction(str(at), text=text, finish_reason="stop") for at, text in enumerate(replies)]
 
 
-@pytest.mark.parametrize(("odd", "said"), [(0, False), (1, False), (9, True)])
-async def test_where_another_extractor_could_move_the_headline_is_said(plugins, odd, said):
+@pytest.mark.parametrize(
+    ("odd", "more", "said"), [(0, 0, False), (1, 0, False), (9, 0, True), (9, 1_000_000, False)]
+)
+async def test_where_another_extractor_could_move_the_headline_is_said(plugins, odd, more, said):
     task = task_of(plugins, "demo_gsm8k")
     samples, predictions = graded_replies(400, odd)
     judges = make_evaluators(task, plugins)
     ((name, scores),) = (await score(task, samples, predictions, plugins, judges=judges)).items()
     steps = Steps.make(task.postprocess, plugins)
+    # A text of more than a million characters is graded, but not read again by every extractor.
+    predictions = [replace(one, text=one.text + " " * more) for one in predictions[:odd]] + predictions[odd:]
     found = await disputed(
         task,
         plugins,

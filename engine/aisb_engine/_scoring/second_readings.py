@@ -30,6 +30,9 @@ MOST_ANSWERS = 1000
 TRIAL = 60
 """The number of answers after which an extractor that mostly disagrees is dropped."""
 
+LONGEST_TEXT = 1_000_000
+"""The length of the longest text to read again, in characters: each extractor takes a second for as many."""
+
 USUAL_AGREEMENT = 0.75
 """The share of answers on which an extractor must agree with the task's own steps to be trusted."""
 
@@ -166,7 +169,8 @@ async def disputed(
         prediction = predictions[places[score.sample_id, score.repeat]]
         if position == TRIAL:
             tallies = {name: tally for name, tally in tallies.items() if tally.is_usual}
-        if score.outcome == "error" or prediction.logprobs or prediction.tool_calls:
+        is_long = len(prediction.text) > LONGEST_TEXT
+        if score.outcome == "error" or prediction.logprobs or prediction.tool_calls or is_long:
             for tally in tallies.values():
                 tally.read += 1
             continue
