@@ -394,7 +394,7 @@ def test_a_key_is_never_written_down(tmp_path: Path) -> None:
         assert "401" in refused.err or "key" in refused.err
         unset = aisb(*common, "--api-key-env", "MY_KEY", cwd=tmp_path)
         assert unset.code == 3
-        assert "environment variable MY_KEY, which is not set" in unset.err
+        assert "environment variable MY_KEY, which should hold the API key, is not set" in unset.err
         by_env = aisb(*common, "--api-key-env", "MY_KEY", "--debug", cwd=tmp_path, MY_KEY="s3cret-key")
         assert by_env.code == 0, by_env.err
         (tmp_path / "key").write_text("s3cret-key\n")

@@ -107,7 +107,7 @@ def test_a_map_of_adapters_that_is_none_says_what_it_should_be(tmp_path, text, w
 
 
 def test_a_backend_without_log_probabilities_says_so_before_anything_is_sent():
-    with pytest.raises(UsageError, match="Chat gives no log-probabilities of a prompt, which this task"):
+    with pytest.raises(UsageError, match="Chat returns no log-probabilities of a prompt, which this task"):
         Chat().encode_logprob("a text")
 
 

@@ -128,7 +128,7 @@ async def test_a_variable_that_is_named_must_be_set(answering, monkeypatch):
     monkeypatch.delenv("SOME_KEY", raising=False)
     service = answering({"/v1/models": (200, listing("m"))})
     words = await refusal(OpenAIChat(url=service.url, api_key_env="SOME_KEY"))
-    assert "environment variable SOME_KEY, which is not set" in words
+    assert "environment variable SOME_KEY, which should hold the API key, is not set" in words
     assert service.asked == []
 
 
@@ -166,7 +166,7 @@ async def test_a_service_that_is_still_loading_is_said_so(answering):
 async def test_a_redirect_names_its_target(answering):
     service = answering({"/v1/models": (308, "", {"location": "https://elsewhere/v1/models"})})
     assert await refusal(OpenAIChat(url=service.url, model="m")) == (
-        f"{service.place}/v1/models redirects to https://elsewhere/v1/models; set url to where that leads"
+        f"{service.place}/v1/models redirects to https://elsewhere/v1/models; set url to its target"
     )
 
 
