@@ -49,7 +49,7 @@ class Machines:
         return self.nodes[name].all_processes["raylet"][0].process.pid
 
     def workers(self, name):
-        return [pid for pid in children_of(self.raylet(name)) if "ray::Worker" in command_of(pid)]
+        return [pid for pid in children_of(self.raylet(name)) if "ray::RayWorker" in command_of(pid)]
 
     def kill_raylet(self, name):
         """Kill a node's raylet alone; its workers live on."""
@@ -99,7 +99,7 @@ class FarNode:
         ip("link", "set", LINK, "down")
 
     def workers(self):
-        return [pid for pid in self._pids() if "ray::Worker" in command_of(pid)]
+        return [pid for pid in self._pids() if "ray::RayWorker" in command_of(pid)]
 
     def end(self):
         while pids := self._pids():
